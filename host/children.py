@@ -1,0 +1,78 @@
+"""What runs inside the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
+
+The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`, `status`, `report`,
+`failed` go up; `interrupt`, `stop` come down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import time
+from typing import Any, Protocol
+
+from host import preload
+from noc.packet import HOST
+from noc.process import post, serve
+from noc.router import ChipRouter
+from noc.transport_zmq import ZmqTransport
+from pe.core import Pe
+
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_NAME_BYTES = 15
+
+
+class Pipe(Protocol):
+    """The host's end of the pipe to the launcher (`multiprocessing` lives in `host/cluster.py` alone)."""
+
+    def send_bytes(self, buf: bytes, /) -> None:
+        """Send one record."""
+
+    def recv_bytes(self) -> bytes:
+        """Return the next record, waiting for it; EOFError where the launcher is gone."""
+
+    def poll(self) -> bool:
+        """Tell whether a record waits."""
+
+
+def _bind_to_parent(name: str) -> None:
+    """Die when the fork server dies (it dies with the launcher), and show `name` in process listings."""
+    libc = ctypes.CDLL(None)
+    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    libc.prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    if os.getppid() != preload.SERVER_PID:  # it died before the line above took effect
+        os._exit(0)
+
+
+def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> None:
+    """Run one processing element until it is stopped."""
+    _bind_to_parent(name)
+    transport = ZmqTransport(name, address, queue, peer=router)
+    core = Pe(name, router)
+    post(transport, core.boot())
+    serve(core, transport, (lambda: time.sleep(slow_s)) if slow_s else None)
+    transport.close()
+
+
+def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
+    """Run one chip's router until it is stopped."""
+    _bind_to_parent(name)
+    transport = ZmqTransport(name, address, queue, listen=True)
+    core = ChipRouter(name, table_entries)
+    serve(core, transport, undelivered=core.undelivered)
+    transport.close()
+
+
+def run_host(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
+    """Run the host until the run has ended or the launcher is gone."""
+    _bind_to_parent(HOST)
+    # The host's own modules are imported here, not in the fork server: no PE needs them.
+    from host.drive import drive
+
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
+        drive(pipe, address, options)
+

@@ -1,0 +1,186 @@
+"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder, prints the outcome.
+
+What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+from host.cluster import Cluster, Outcome
+from host.errors import Exit, HostError
+from host.monitor import open_monitor
+from host.options import TRANSPORTS, LmOptions, new_folder, parse_fault
+from host.report import SCHEMA, summary, write_json
+from host.shard import STRATEGIES
+from models import formats
+from models.network import ModelError
+from models.text.words import TextError
+from noc.chip import ChipError
+
+EPILOG = """\
+examples:
+  python launch.py lm                                  the paper's language model on 150 PE processes
+  python launch.py lm --text book.txt --tokens 500     score your own text
+  python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
+  python launch.py fit --mapping balanced              what fits where, without starting a process
+  python launch.py verify --tokens 70                  hold every event against a plain reference, bit for bit
+exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 a process stalled, 6 verify found a difference,
+  7 packets lost, 130 interrupted, 143 terminated; 1 is a bug and shows a traceback"""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(int(Exit.USAGE), f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="launch.py",
+        description="Gennaker: a multiprocess emulator of the SpiNNaker2 neuromorphic chip.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+    lm = commands.add_parser("lm", help="run a language model on the emulated chip", allow_abbrev=False)
+    verify = commands.add_parser("verify", help="run it and compare every event with a plain reference", allow_abbrev=False)
+    fit = commands.add_parser("fit", help="show the mapping and the SRAM table, start nothing", allow_abbrev=False)
+    for command in (lm, verify):
+        _model_flags(command)
+        _text_flags(command)
+        _chip_flags(command)
+        _run_flags(command)
+    _model_flags(fit, positional=True)
+    _chip_flags(fit)
+    fit.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+    fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
+    return parser
+
+
+def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
+    what = "a checkpoint file; without it a seeded network with the paper's sizes"
+    if positional:
+        parser.add_argument("checkpoint", nargs="?", help=what)
+    else:
+        parser.add_argument("--checkpoint", metavar="FILE", help=what)
+
+
+def _text_flags(parser: argparse.ArgumentParser) -> None:
+    text = parser.add_argument_group("text (default: the test split of the standard library's documentation)")
+    text.add_argument("--text", metavar="FILE", help="any UTF-8 text file")
+    text.add_argument("--wikitext", metavar="DIR", help="a folder with wiki.test.tokens (WikiText's layout)")
+    text.add_argument("--tokens", type=int, metavar="N", help="how many tokens to score, of each sequence (default 700)")
+    text.add_argument("--prompt", metavar="TEXT", help="continue this text instead of scoring one")
+    text.add_argument("--generate", type=int, default=0, metavar="N", help="words to generate after --prompt (default 40)")
+    text.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0 takes the likeliest word (default 1)")
+    text.add_argument("--top-k", type=int, default=0, metavar="K", help="draw among the K likeliest words (default: all)")
+    text.add_argument("--seed", type=int, default=1, metavar="N", help="of the words drawn (default 1)")
+    text.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+
+
+def _chip_flags(parser: argparse.ArgumentParser) -> None:
+    chip = parser.add_argument_group("chip and mapping")
+    chip.add_argument("--pes", type=int, metavar="N", help="PEs to use (default: 50 a layer, or as few as fit for balanced)")
+    chip.add_argument("--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)")
+    chip.add_argument("--format", default="csr", metavar="NAME", help=f"weights as {', '.join(formats.names())} (default csr, the paper's)")
+    chip.add_argument("--chips", type=int, default=1, metavar="N", help="chips to use (only 1 so far)")
+    chip.add_argument("--chip", default="spinnaker2", metavar="NAME", help="spinnaker2 or spinnaker2-300mhz (default spinnaker2)")
+    chip.add_argument("--chip-file", metavar="TOML", help="numbers to override, and down_cores, down_chips, down_links")
+
+
+def _run_flags(parser: argparse.ArgumentParser) -> None:
+    run = parser.add_argument_group("run")
+    run.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)")
+    run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
+    run.add_argument("--no-monitor", action="store_true", help="plain progress lines instead of the live view")
+    run.add_argument("--stall", type=float, default=30.0, metavar="S", dest="stall_s", help="give up after S seconds without progress (default 30)")
+    run.add_argument(
+        "--fault", action="append", default=[], metavar="F",
+        help="a recoverable fault that must change no bit: slow=PE(x,y,p)@0:SECONDS, late=TICK:TICKS, shuffle=SEED",
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; return the exit code."""
+    try:
+        flags = vars(_parser().parse_args(arguments))
+        command = flags.pop("command")
+        if command == "fit":
+            from host.fit import fit
+
+            return fit(flags)
+        return _run(command, flags)
+    except HostError as error:
+        return _complain(str(error), error.code)
+    except (ModelError, TextError, ChipError) as error:
+        return _complain(str(error), Exit.USAGE)
+    except KeyboardInterrupt:
+        return _complain("interrupted", Exit.INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone, as in `launch.py fit | head`
+        sys.stderr.close()
+        return int(Exit.OK)
+
+
+def _complain(text: str, code: Exit) -> int:
+    print(f"gennaker: {text}", file=sys.stderr)
+    return int(code)
+
+
+def _run(command: str, flags: dict[str, Any]) -> int:
+    out, no_monitor, fault = flags.pop("out"), flags.pop("no_monitor"), flags.pop("fault")
+    if flags["prompt"] is not None and not flags["generate"]:
+        flags["generate"] = 40
+    options = LmOptions(**flags, verify=command == "verify", faults=parse_fault(fault))
+    options.check()
+    name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    folder = new_folder(Path(out) if out else Path("runs") / name)
+    outcome = _watched(options, not no_monitor)
+    if outcome.report is None and not outcome.mapping:
+        folder.rmdir()  # refused before anything ran: nothing to keep
+    else:
+        _write(folder, options, outcome)
+    return _tell(outcome, folder)
+
+
+def _watched(options: LmOptions, live: bool) -> Outcome:
+    """Run the cluster under the monitor."""
+    monitors: list[Any] = []
+    try:
+        return Cluster(
+            options,
+            lambda layout: monitors.append(open_monitor(layout, live)),
+            lambda status: monitors[0].update(status),
+        ).run()
+    finally:
+        for monitor in monitors:
+            monitor.close()
+
+
+def _write(folder: Path, options: LmOptions, outcome: Outcome) -> None:
+    report = outcome.report or {"schema": SCHEMA, "partial": True, "problem": outcome.problem}
+    if outcome.mismatch is not None:
+        report["verify"] = outcome.mismatch
+    try:
+        write_json(folder / "config.json", options.resolved())
+        write_json(folder / "mapping.json", outcome.mapping)
+        write_json(folder / "report.json", report)
+    except OSError as error:
+        raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
+
+
+def _tell(outcome: Outcome, folder: Path) -> int:
+    if outcome.report is not None and not outcome.report["partial"]:
+        print(summary(outcome.report))
+    if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
+        print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")
+    if folder.exists():
+        partial = " (partial)" if outcome.report is None or outcome.report["partial"] else ""
+        print(f"report       {folder / 'report.json'}{partial}")
+    return _complain(outcome.problem, outcome.code) if outcome.problem else int(outcome.code)

@@ -1,0 +1,305 @@
+"""`Cluster`: starts, watches and stops the processes of a run. The only file that knows multiprocessing (and psutil).
+
+The launcher owns the processes; the host decides what happens in them. All children are forked by one fork server, which dies with the launcher,
+and each child dies with the fork server, so nothing outlives a launcher that is killed. Whatever else happens, `run` returns with every
+process gone: each wait has a bound, and at the end whoever is left is killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import connection
+from typing import Any
+
+import psutil
+
+from host.errors import Exit
+from host.options import LmOptions
+from noc.packet import HOST, router_name
+from noc.wire import pack_status, unpack_status
+
+_LOOK_S = 0.1  # how often the launcher looks up when nothing happens
+_GRACE_S = 0.5  # after a complaint: is there a death behind it?
+_POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
+_INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
+_LEAVE_S = 3.0  # for stopped processes to be gone
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@dataclass
+class Outcome:
+    """How a run ended: exit code, the report (complete or partial), one line on what went wrong, and the mapping table."""
+
+    code: Exit
+    report: dict[str, Any] | None = None
+    problem: str | None = None
+    mapping: list[dict[str, Any]] = field(default_factory=list)
+    mismatch: dict[str, Any] | None = None
+
+
+class Cluster:
+    """The processes of one run.
+
+    Args:
+        options: what to run.
+        mapped: called once with the layout, when the network is on the chip.
+        observe: called with each status record of the host (about ten a second).
+        started: called with each process name and pid, as they start (tests kill them by it).
+    """
+
+    def __init__(
+        self,
+        options: LmOptions,
+        mapped: Callable[[dict[str, Any]], None],
+        observe: Callable[[dict[str, Any]], None],
+        started: Callable[[str, int], None] = lambda name, pid: None,
+    ) -> None:
+        self._options, self._mapped, self._observe, self._started = options, mapped, observe, started
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["host.preload"])
+        self._processes: dict[str, Any] = {}
+        self._pipe: Any = None
+        self._address = ""
+        self._signal = 0
+        self._status: dict[str, Any] = {}
+        self._plan: dict[str, Any] = {}
+        self._start_began = 0.0
+        self._start_s = 0.0
+        self._expected_to_leave = False
+
+    def run(self) -> Outcome:
+        """Start everything, see the run through, and leave no process behind."""
+        with self._signals():
+            try:
+                self._start_host()
+                return self._watch()
+            finally:
+                self._end()
+
+    # -- start ------------------------------------------------------------------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Turn Ctrl-C and SIGTERM into a wish to end in order; a second one ends at once."""
+
+        def wish(number: int, _: Any) -> None:
+            if self._signal:
+                raise KeyboardInterrupt
+            self._signal = number
+
+        before = {number: signal.signal(number, wish) for number in _SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _start_host(self) -> None:
+        # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        try:
+            multiprocessing.forkserver.ensure_running()  # type: ignore[attr-defined]
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        from host.children import run_host
+        from noc.transport_zmq import new_address
+
+        self._address = new_address()
+        self._pipe, theirs = self._context.Pipe()
+        self._start(HOST, run_host, theirs, self._address, self._options.resolved())
+        theirs.close()
+
+    def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
+        process = self._context.Process(target=target, args=args, name=name, daemon=True)
+        process.start()
+        self._processes[name] = process
+        assert process.pid is not None
+        self._started(name, process.pid)
+
+    def _start_routers(self) -> None:
+        from host.children import run_router
+
+        self._start_began = time.perf_counter()
+        queue = self._plan["queue"]
+        self._start(router_name(0), run_router, router_name(0), self._address, queue, self._plan["table_entries"])
+        self._tell("routers", queue=queue)
+
+    def _start_pes(self) -> None:
+        from host.children import run_pe
+
+        for pe in self._plan["layout"]["pes"]:
+            if self._signal:
+                return
+            name = pe["name"]
+            slow_s = self._options.faults.slow.get(name, 0.0)
+            self._start(name, run_pe, name, router_name(0), self._address, self._plan["queue"], slow_s)
+
+    # -- watch ------------------------------------------------------------------------------------------------------------------
+
+    def _watch(self) -> Outcome:
+        interrupted_at = 0.0
+        while True:
+            for record in self._records(_LOOK_S):
+                outcome = self._on_record(record)
+                if outcome is not None:
+                    return outcome
+            dead = self._dead()
+            if dead:
+                return self._autopsy(dead)
+            if self._signal and not interrupted_at:
+                interrupted_at = time.monotonic()
+                self._tell("interrupt")
+            if interrupted_at and time.monotonic() - interrupted_at > _INTERRUPT_S:
+                return self._interrupted(None)
+
+    def _records(self, timeout_s: float) -> list[dict[str, Any]]:
+        """Wait for the host's records, or until a process ends or `timeout_s` is over."""
+        sentinels = [process.sentinel for process in self._processes.values()]
+        if self._pipe not in connection.wait([self._pipe, *sentinels], timeout_s):
+            return []
+        records = []
+        try:
+            while self._pipe.poll():
+                records.append(unpack_status(self._pipe.recv_bytes()))
+        except (EOFError, OSError):
+            time.sleep(_LOOK_S)  # the host is gone: its sentinel says so in a moment
+        return records
+
+    def _tell(self, kind: str, **record: Any) -> None:
+        with contextlib.suppress(OSError):  # a host that is gone is found by its sentinel
+            self._pipe.send_bytes(pack_status({"kind": kind, **record}))
+
+    def _on_record(self, record: dict[str, Any]) -> Outcome | None:
+        kind = record.pop("kind")
+        if kind == "status":
+            self._status.update({key: value for key, value in record.items() if key != "states"})
+            if record["states"]:
+                self._status["states"] = record["states"]
+            if record["phase"] == "running" and not self._start_s and self._start_began:
+                self._start_s = time.perf_counter() - self._start_began
+            self._observe(record)
+        elif kind == "refused":
+            self._expected_to_leave = True
+            return Outcome(Exit(record["code"]), problem=record["text"])
+        elif kind == "mapped":
+            self._plan = record
+            self._mapped(record["layout"])
+            if record["transport"] == "zmq":
+                self._start_routers()
+        elif kind == "routed":
+            self._start_pes()
+        elif kind == "report":
+            return self._finish(record)
+        elif kind == "failed":
+            return self._failed(record)
+        return None
+
+    def _dead(self) -> list[str]:
+        return [name for name, process in self._processes.items() if not process.is_alive()]
+
+    # -- endings ----------------------------------------------------------------------------------------------------------------
+
+    def _finish(self, record: dict[str, Any]) -> Outcome:
+        report = self._with_emulation(record["report"])
+        self._expected_to_leave = True
+        self._tell("stop")
+        outcome = Outcome(Exit.OK, report, None, self._plan["mapping"], record["mismatch"])
+        wrong = (report["conservation"] or {}).get("wrong", [])
+        if record["interrupted"]:
+            return self._interrupted(report)
+        if wrong:
+            outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else "")
+        if record["mismatch"] and record["mismatch"]["difference"]:
+            outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
+        return outcome
+
+    def _failed(self, record: dict[str, Any]) -> Outcome:
+        """The host gave up; a process that has just died is the better reason."""
+        deadline = time.monotonic() + _GRACE_S
+        while time.monotonic() < deadline and not self._dead() and not self._signal:
+            time.sleep(_LOOK_S / 10)
+        report = self._with_emulation(record["report"])
+        if self._signal:
+            return self._interrupted(report)
+        dead = self._dead()
+        problem = self._obituary(dead, record["tick"]) if dead else record["problem"]
+        code = Exit.DIED if dead else (Exit.STALLED if "stalled" in problem else Exit.USAGE)
+        report["problem"] = problem
+        return Outcome(code, report, problem, self._plan.get("mapping", []))
+
+    def _autopsy(self, dead: list[str]) -> Outcome:
+        """A process has ended that should not have: let the host, if it lives, say how far the run was."""
+        report = None
+        if HOST not in dead and self._plan:
+            self._tell("postmortem", text="a process died")
+            deadline = time.monotonic() + _POSTMORTEM_S
+            while report is None and time.monotonic() < deadline and self._processes[HOST].is_alive():
+                for record in self._records(_LOOK_S / 2):
+                    if record["kind"] in ("failed", "report"):
+                        report = self._with_emulation(record["report"])
+                        self._status["tick"] = record["tick"]
+                    elif record["kind"] == "status":
+                        self._status.update(record)
+        problem = self._obituary(dead, self._status.get("tick", 0))
+        if report is not None:
+            report["problem"] = problem
+        return Outcome(Exit.DIED, report, problem, self._plan.get("mapping", []))
+
+    def _obituary(self, dead: list[str], tick: int) -> str:
+        """Return the line that names who died, how, in what state and at which tick."""
+        name = next((n for n in dead if n not in (HOST, router_name(0))), dead[0])
+        process = self._processes[name]
+        process.join(_GRACE_S)
+        code = process.exitcode
+        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
+        hint = ": it ran past its memory" if how in ("SIGSEGV", "SIGBUS") else ""
+        phase = self._status.get("phase", "starting")
+        state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
+        more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
+        return f"{name} died ({how}{hint}) while {state}, at tick {tick}{more}"
+
+    def _interrupted(self, report: dict[str, Any] | None) -> Outcome:
+        code = Exit.TERMINATED if self._signal == signal.SIGTERM else Exit.INTERRUPTED
+        return Outcome(code, report, "interrupted", self._plan.get("mapping", []))
+
+    def _with_emulation(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Complete the report with what only the owner of the processes knows."""
+        emulation = report["emulation"]
+        tokens = report["lm"]["tokens"]
+        uss = [n for name, p in self._processes.items() if name not in (HOST, router_name(0)) and (n := _uss(p.pid))]
+        emulation |= {
+            "processes": len(self._processes),
+            "start_s": self._start_s,
+            "prepare_s": self._plan.get("prepare_s", 0.0),
+            "first_compile_s": self._plan.get("compile_s", 0.0),
+            "ms_per_token": 1e3 * emulation["run_s"] / tokens if tokens else None,
+            "pe_uss_bytes": int(statistics.median(uss)) if uss else None,
+        }
+        return report
+
+    def _end(self) -> None:
+        """Leave no process behind, and wait until that is so."""
+        deadline = time.monotonic() + (_LEAVE_S if self._expected_to_leave and not self._signal else 0.0)
+        for process in self._processes.values():
+            process.join(max(deadline - time.monotonic(), 0.0))
+        for process in self._processes.values():
+            if process.is_alive():
+                process.kill()  # also ends one that is stopped
+        for process in self._processes.values():
+            process.join(_LEAVE_S)
+        if self._pipe is not None:
+            self._pipe.close()
+
+
+def _uss(pid: int) -> int:
+    """Return a process's unique set size in bytes: what would be freed if it ended; 0 where it is gone."""
+    try:
+        return int(psutil.Process(pid).memory_full_info().uss)
+    except psutil.Error:
+        return 0

@@ -1,0 +1,95 @@
+"""The emulated LPDDR4 store: named regions of a memory-mapped file, capacity enforced, bytes counted.
+
+The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. The chip has two
+interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are multiples of 16 bytes, and a read may not cross from one interface to the other
+(developer portal, second-hand). Not known here: how long an access takes; the ledger's bytes are priced afterwards.
+"""
+
+from __future__ import annotations
+
+import mmap
+import tempfile
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.errors import Exit, HostError
+from models.network import Array
+
+INTERFACES = 2
+RESERVED_BYTES = 0x400  # at the start of each interface
+
+
+@dataclass(frozen=True)
+class DramRegion:
+    """A named stretch of DRAM."""
+
+    name: str
+    offset: int
+    size_bytes: int
+
+
+class Dram:
+    """A store of `capacity_bytes`, with starts aligned to `alignment_bytes`."""
+
+    def __init__(self, capacity_bytes: int, alignment_bytes: int) -> None:
+        self.capacity_bytes = capacity_bytes
+        self.read_bytes = 0
+        self.written_bytes = 0
+        self._alignment = alignment_bytes
+        self._interface = capacity_bytes // INTERFACES
+        self._end = RESERVED_BYTES
+        self._regions: dict[str, DramRegion] = {}
+        with tempfile.TemporaryFile() as file:
+            file.truncate(capacity_bytes)
+            self._memory = mmap.mmap(file.fileno(), capacity_bytes)
+
+    def allocate(self, name: str, size_bytes: int) -> DramRegion:
+        """Reserve a region; HostError, naming it, what it needs and what is free, where it does not fit one interface."""
+        if name in self._regions:
+            raise HostError(f"DRAM: region {name!r} exists already", Exit.BUG)
+        start = self._aligned(self._end)
+        if start // self._interface != (start + max(size_bytes, 1) - 1) // self._interface:
+            start = self._aligned((start // self._interface + 1) * self._interface + RESERVED_BYTES)
+        room = self._interface - RESERVED_BYTES
+        free = max(self.capacity_bytes - start, 0)
+        if size_bytes > min(room, free):
+            have = f"{free} B free of {self.capacity_bytes} B, {room} B an interface"
+            raise HostError(f"DRAM: region {name!r} needs {size_bytes} B, {have}", Exit.DOES_NOT_FIT)
+        self._end = start + size_bytes
+        region = self._regions[name] = DramRegion(name, start, size_bytes)
+        return region
+
+    def _aligned(self, offset: int) -> int:
+        return -(-offset // self._alignment) * self._alignment
+
+    def row_stride(self, row_bytes: int) -> int:
+        """Return the distance between rows such that each starts aligned."""
+        return self._aligned(row_bytes)
+
+    def write(self, region: DramRegion, offset: int, data: bytes) -> None:
+        """Write `data` at `offset` of the region."""
+        self._check(region, offset, len(data), "write")
+        self._memory[region.offset + offset : region.offset + offset + len(data)] = data
+        self.written_bytes += len(data)
+
+    def write_rows(self, region: DramRegion, rows: Array) -> None:
+        """Write a 2-D array row by row, each row aligned."""
+        stride = self.row_stride(rows.strides[0])
+        self._check(region, 0, stride * len(rows), "write")
+        target = np.frombuffer(self._memory, np.uint8, stride * len(rows), region.offset).reshape(len(rows), stride)
+        target[:, : rows.strides[0]] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+        self.written_bytes += rows.nbytes
+
+    def read(self, region: DramRegion, offset: int, size_bytes: int) -> bytes:
+        """Return `size_bytes` at `offset` of the region."""
+        self._check(region, offset, size_bytes, "read")
+        self.read_bytes += size_bytes
+        return self._memory[region.offset + offset : region.offset + offset + size_bytes]
+
+    def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
+        if offset < 0 or offset + size_bytes > region.size_bytes:
+            end = offset + size_bytes
+            raise HostError(f"DRAM: {what} of bytes {offset} to {end} in region {region.name!r} of {region.size_bytes} B", Exit.BUG)
+        if offset % self._alignment:
+            raise HostError(f"DRAM: {what} at {offset} of region {region.name!r} is not aligned to {self._alignment} B", Exit.BUG)

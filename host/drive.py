@@ -1,0 +1,279 @@
+"""The host process: prepares the job, drives the run over a transport, and reports to the launcher.
+
+This is the clocked, socketed half of the host; the decisions are in `host/run.py`. Every wait here has a bound: the launcher's pipe is
+looked at ten times a second, a tick that does not complete is asked after, and one that stays away for `stall_s` ends the run.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from host import preload
+from host.children import Pipe
+from host.errors import Exit, HostError
+from host.job import Job, prepare
+from host.options import Faults, LmOptions
+from host.report import build_report
+from host.run import Run
+from host.verify import Witness
+from models.network import ModelError
+from models.text.words import TextError
+from noc.chip import ChipError
+from noc.packet import HOST, LEDGER, Outgoing, router_name
+from noc.process import post
+from noc.router import ChipRouter
+from noc.transport_mem import MemNetwork
+from noc.transport_zmq import ZmqTransport
+from noc.wire import WireError, decode, pack_status, unpack_status
+from pe.core import Pe
+from pe.sram import footprint
+
+STATUS_EVERY_S = 0.1
+ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stalled
+_POLL_S = 0.05
+_EVENTS = LEDGER.index("events")
+
+
+def drive(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
+    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`."""
+    began = time.perf_counter()
+    faults = options.pop("faults")
+    late = tuple((int(first), int(ticks)) for first, ticks in faults["late"])
+    try:
+        job = prepare(LmOptions(**options, faults=Faults(faults["slow"], late, faults["shuffle"])))
+    except HostError as error:
+        return _tell(pipe, "refused", text=str(error), code=int(error.code))
+    except (ModelError, TextError, ChipError) as error:
+        return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+    witness = Witness(job) if job.options.verify else None
+    run = Run(job.placement, job.workload, job.options.faults.is_late, witness.see if witness else None)
+    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
+    _Drive(pipe, address, job, run, witness).go()
+    return None
+
+
+def _tell(pipe: Pipe, kind: str, **record: Any) -> None:
+    pipe.send_bytes(pack_status({"kind": kind, **record}))
+
+
+def _layout(job: Job, run: Run) -> dict[str, Any]:
+    """Return what the launcher and its monitor need of the mapping."""
+    network, size = job.placement.network, job.placement.request.size
+    names = {n: network.populations[n].name for n in network.layers}
+    pes = [
+        {
+            "name": placed.name,
+            "layer": "+".join(names[part.population] for part in placed.share),
+            "sram": 1.0 - footprint(placed.regions, size)["free"] / size.data_bytes,
+        }
+        for placed in job.placement.pes
+    ]
+    layers = [
+        {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
+    ]
+    queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
+    return {
+        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note},
+        "transport": job.options.transport,
+        "queue": queue,
+        "table_entries": job.placement.chip.router_entries,
+        "mapping": job.placement.table(),
+    }
+
+
+class _Drive:
+    """One run over one transport."""
+
+    def __init__(self, pipe: Pipe, address: str, job: Job, run: Run, witness: Witness | None) -> None:
+        self._pipe, self._address, self._job, self._run, self._witness = pipe, address, job, run, witness
+        self._next_status = 0.0
+        self._started = time.perf_counter()
+        self._running_since: float | None = None
+        self._run_s = 0.0
+        self._stop_asked = False
+        self._last_progress = time.monotonic()
+        self._progress_mark: Any = None
+        self._asked_at = 0.0
+        self._last_counts = (0, 0, 0, 0.0)
+        self._packets = {p.population: job.placement.copies(placed)[p.population] for placed in job.placement.pes for p in placed.share}
+
+    def go(self) -> None:
+        """Run to the end, whichever it is."""
+        (self._over_zmq if self._job.options.transport == "zmq" else self._in_memory)()
+
+    # -- transports -------------------------------------------------------------------------------------------------------------
+
+    def _over_zmq(self) -> None:
+        run, router = self._run, router_name(0)
+        command = self._command()
+        if command is None or command["kind"] != "routers":
+            return
+        transport = ZmqTransport(HOST, self._address, command["queue"], peer=router)
+        post(transport, run.begin())
+        told = False
+        while not run.done:
+            received = transport.receive(_POLL_S)
+            if received is not None:
+                self._take(received, lambda out: post(transport, out))
+            if run.phase == "loading" and not told:
+                told = True
+                _tell(self._pipe, "routed")
+            if not self._look_around(lambda out: post(transport, out)):
+                break
+        transport.close()
+
+    def _in_memory(self) -> None:
+        run, name = self._run, router_name(0)
+        network = MemNetwork(self._job.options.faults.shuffle)
+        network.attach(HOST, run, name)
+        network.attach(name, ChipRouter(name, self._job.placement.chip.router_entries), HOST)
+        pes = {placed.name: Pe(placed.name, name) for placed in self._job.placement.pes}
+        for endpoint, core in pes.items():
+            network.attach(endpoint, core, name)
+
+        def after_each() -> Outgoing:
+            out = run.settle()
+            self._look_around(lambda more: network.post(HOST, more))
+            return out
+
+        network.post(HOST, run.begin())
+        network.run(after_each)
+        for endpoint, core in pes.items():
+            network.post(endpoint, core.boot())
+        network.run(after_each)
+        while not run.done and self._look_around(lambda more: network.post(HOST, more)):
+            network.run(after_each)
+            time.sleep(_POLL_S / 10)
+
+    def _take(self, received: tuple[str, bytes], send: Callable[[Outgoing], None]) -> None:
+        sender, raw = received
+        try:
+            out = self._run.handle(sender, decode(raw))
+        except WireError as error:
+            out = self._run.malformed(sender, str(error))
+        send(out)
+        send(self._run.settle())
+
+    # -- the clock --------------------------------------------------------------------------------------------------------------
+
+    def _look_around(self, send: Callable[[Outgoing], None]) -> bool:
+        """Report, obey the launcher, watch for stalls; False when the run is over and the process should leave."""
+        run, now = self._run, time.monotonic()
+        if run.phase == "running" and self._running_since is None:
+            self._running_since = time.perf_counter()
+        if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
+            self._run_s = time.perf_counter() - self._running_since
+        if run.phase == "read":
+            run.phase = "reported"
+            self._report(None)
+        if run.phase == "failed":
+            self._report(run.fault)
+            self._command()  # the launcher ends every process; its pipe's end ends this one
+            return False
+        if now < self._next_status:
+            return True
+        self._next_status = now + STATUS_EVERY_S
+        self._watch(now, send)
+        _tell(self._pipe, "status", **self._status())
+        while self._pipe.poll():
+            command = self._command()
+            if command is None:
+                return False
+            if command["kind"] == "interrupt":
+                run.interrupted = True
+                send(run.pump())
+                if run.phase not in ("running", "reading"):
+                    self._report("interrupted", partial=True)
+            elif command["kind"] == "postmortem":
+                self._report(command["text"], partial=True)
+            elif command["kind"] == "stop":
+                send(run.stop())
+        return True
+
+    def _command(self) -> dict[str, Any] | None:
+        """Return the launcher's next command (waiting for it), or None where the launcher is gone."""
+        try:
+            return unpack_status(self._pipe.recv_bytes())
+        except (EOFError, OSError):
+            return None
+
+    def _watch(self, now: float, send: Callable[[Outgoing], None]) -> None:
+        """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
+        run = self._run
+        mark = (run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values()))
+        if mark != self._progress_mark:
+            self._progress_mark, self._last_progress = mark, now
+            return
+        waited = now - self._last_progress
+        if waited > ASK_AFTER_S and run.phase in ("running", "reading") and now - self._asked_at > ASK_AFTER_S:
+            self._asked_at = now
+            send(run.query())
+        if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
+            run.phase = "failed"
+            run.fault = f"{self._stalled_text()} for {waited:.0f} s: stalled"
+
+    def _stalled_text(self) -> str:
+        run = self._run
+        if run.phase == "running" and run.missing is not None:
+            who = ", ".join(run.missing.missing[:3])
+            more = f" and {len(run.missing.missing) - 3} more" if len(run.missing.missing) > 3 else ""
+            return f"{who}{more} did not send the batch of tick {run.missing.tick}"
+        if run.phase == "running":
+            return f"{router_name(0)} did not complete tick {run.completed} nor say why"
+        if run.phase == "starting":
+            return f"{router_name(0)} did not answer"
+        behind = [name for name, state in run.states.items() if state is not max(run.states.values(), key=lambda s: s.value)]
+        return f"{', '.join(behind[:3]) or 'all PEs'} made no progress while {run.phase}"
+
+    def _stalled(self) -> list[str]:
+        run = self._run
+        return list(run.missing.missing) if run.missing is not None and time.monotonic() - self._last_progress > ASK_AFTER_S else []
+
+    # -- records ----------------------------------------------------------------------------------------------------------------
+
+    def _status(self) -> dict[str, Any]:
+        run, placement = self._run, self._job.placement
+        progress = self._job.workload.progress()
+        running_s = time.perf_counter() - self._running_since if self._running_since else 0.0
+        events = run.totals[:, _EVENTS]
+        packets = int(sum(events[n] * self._packets.get(n, 0) for n in placement.network.layers))
+        before = self._last_counts
+        ticks = max(run.completed - before[0], 1)
+        self._last_counts = (run.completed, int(events.sum()), packets, running_s)
+        return {
+            "phase": run.phase,
+            "ready": sum(state.value not in ("BOOT", "IDLE", "LOADING") for state in run.states.values()),
+            "tick": run.completed,
+            "tokens_per_s": progress["tokens"] / running_s if running_s else 0.0,
+            "activity": run.events.activity(),
+            "events_per_tick": (int(events.sum()) - before[1]) / ticks,
+            "packets_per_tick": (packets - before[2]) / ticks,
+            "pe_activity": self._pe_activity(),
+            "sram_worst": 1.0 - placement.worst()["free"] / placement.request.size.data_bytes,
+            "elapsed_s": time.perf_counter() - self._started,
+            "stalled": self._stalled(),
+            "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
+            **progress,
+        }
+
+    def _pe_activity(self) -> list[float]:
+        """Return each PE's share of units with an event at the latest position, in the order of the mapping."""
+        placement = self._job.placement
+        rows = {n: iter(np.frombuffer(s.ledger, "<u4").reshape(-1, len(LEDGER))[:, _EVENTS]) for n, s in self._run.recent.items()}
+        activity = []
+        for placed in placement.pes:
+            events = sum(int(next(rows[part.population])) if part.population in rows else 0 for part in placed.share)
+            activity.append(events / max(sum(len(part.units) for part in placed.share) * placement.request.lanes, 1))
+        return activity
+
+    def _report(self, problem: str | None, partial: bool = False) -> None:
+        run = self._run
+        report = build_report(self._job, run, partial=partial or run.interrupted or problem is not None)
+        report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
+        mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
+        kind = "failed" if problem else "report"
+        _tell(self._pipe, kind, report=report, problem=problem, mismatch=mismatch, tick=run.completed, interrupted=run.interrupted)

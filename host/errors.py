@@ -1,0 +1,28 @@
+"""What a user can cause, and the exit code each kind ends with. A user sees one line; a bug keeps its traceback."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes of `launch.py` (documented in docs/report.md)."""
+
+    OK = 0
+    BUG = 1  # a traceback: please report it
+    USAGE = 2  # wrong arguments, files or configuration
+    DOES_NOT_FIT = 3  # the network does not fit the PEs, or the PEs the chip
+    DIED = 4  # a PE, router or host process died
+    STALLED = 5  # a PE, router or host process does not answer
+    MISMATCH = 6  # verify found a difference
+    LOST = 7  # packets were lost: sent is not delivered, or some were dropped
+    INTERRUPTED = 130  # Ctrl-C
+    TERMINATED = 143  # SIGTERM
+
+
+class HostError(ValueError):
+    """A failure with one line for the user and an exit code."""
+
+    def __init__(self, text: str, code: Exit = Exit.USAGE) -> None:
+        super().__init__(text)
+        self.code = code

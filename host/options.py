@@ -1,0 +1,127 @@
+"""What a user asks for, resolved and checked before any process starts: one frozen record that travels to the host process."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+from host.shard import strategy
+from models import formats
+
+TRANSPORTS = ("zmq", "mem")
+DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
+
+
+@dataclass(frozen=True)
+class Faults:
+    """Recoverable faults to inject: they must not change one bit of any answer.
+
+    `slow`: PE name -> seconds before each message; `late`: (first tick, ticks) at which the DRAM delivers nothing; `shuffle`: seed
+    of a random order of arrival (transport `mem`).
+    """
+
+    slow: dict[str, float]
+    late: tuple[tuple[int, int], ...] = ()
+    shuffle: int | None = None
+
+    def is_late(self, tick: int) -> bool:
+        """Tell whether the DRAM delivers nothing at `tick`."""
+        return any(first <= tick < first + ticks for first, ticks in self.late)
+
+
+@dataclass(frozen=True)
+class LmOptions:
+    """The options of `launch.py lm`, with the names of its flags."""
+
+    checkpoint: str | None = None
+    text: str | None = None
+    wikitext: str | None = None
+    tokens: int | None = None
+    prompt: str | None = None
+    generate: int = 0
+    temperature: float = 1.0
+    top_k: int = 0
+    batch: int = 1
+    chips: int = 1
+    pes: int | None = None
+    mapping: str = "uniform"
+    format: str = "csr"
+    transport: str = "zmq"
+    seed: int = 1
+    chip: str = "spinnaker2"
+    chip_file: str | None = None
+    stall_s: float = 30.0
+    verify: bool = False
+    faults: Faults = Faults({})
+
+    def check(self) -> None:
+        """Raise HostError or ModelError, one line each, for what cannot be."""
+        strategy(self.mapping)
+        formats.require(self.format)
+        if self.transport not in TRANSPORTS:
+            raise HostError(f"unknown transport {self.transport!r}: have {', '.join(TRANSPORTS)}")
+        if self.chips != 1:
+            raise HostError(f"--chips {self.chips}: more than one chip is not built yet; use --chips 1")
+        for flag, value, least in (("pes", self.pes, 1), ("tokens", self.tokens, 1), ("batch", self.batch, 1)):
+            if value is not None and value < least:
+                raise HostError(f"--{flag} {value}: needs at least {least}")
+        for flag, number in (("generate", self.generate), ("top-k", self.top_k), ("seed", self.seed)):
+            if number < 0:
+                raise HostError(f"--{flag} {number}: needs at least 0")
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise HostError(f"--temperature {self.temperature}: needs a finite number, at least 0")
+        if not (math.isfinite(self.stall_s) and self.stall_s > 0):
+            raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
+        given = [flag for flag, value in (("--text", self.text), ("--wikitext", self.wikitext), ("--prompt", self.prompt)) if value is not None]
+        if len(given) > 1:
+            raise HostError(f"{' and '.join(given)}: choose one")
+        if self.prompt is None and self.generate:
+            raise HostError("--generate needs --prompt")
+        if self.prompt is not None and self.tokens is not None:
+            raise HostError("--tokens goes with a text; a prompt goes with --generate")
+        if self.prompt is not None and self.batch != 1:
+            raise HostError(f"--batch {self.batch}: a prompt is continued one sequence at a time; use --batch 1")
+
+    def resolved(self) -> dict[str, Any]:
+        """Return the options as written into the run folder."""
+        return asdict(self)
+
+
+def parse_fault(texts: list[str]) -> Faults:
+    """Read `--fault slow=NAME:SECONDS`, `late=TICK:TICKS`, `shuffle=SEED`; HostError for anything else."""
+    slow: dict[str, float] = {}
+    late: list[tuple[int, int]] = []
+    shuffle = None
+    for text in texts:
+        kind, _, rest = text.partition("=")
+        left, _, right = rest.rpartition(":")
+        try:
+            if kind == "slow":
+                slow[left] = float(right)
+            elif kind == "late":
+                late.append((int(left), int(right)))
+            elif kind == "shuffle":
+                shuffle = int(rest)
+            else:
+                raise HostError(f"--fault {text}: unknown kind {kind!r}; have slow=NAME:SECONDS, late=TICK:TICKS, shuffle=SEED")
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, HostError):
+                raise
+            raise HostError(f"--fault {text}: {kind} needs numbers behind '='") from error
+    if any(not 0 <= seconds < 60 for seconds in slow.values()):
+        raise HostError("--fault slow: needs 0 to 60 seconds")
+    return Faults(slow, tuple(late), shuffle)
+
+
+def new_folder(path: Path) -> Path:
+    """Create a run's folder; HostError where it exists already or cannot be written."""
+    try:
+        path.mkdir(parents=True)
+    except FileExistsError:
+        raise HostError(f"--out {path}: exists already; a run never writes over another") from None
+    except OSError as error:
+        raise HostError(f"--out {path}: cannot be created ({error.strerror})") from error
+    return path

@@ -1,0 +1,36 @@
+"""What the fork server loads once, so that every process forked from it starts with it: the modules, and the compiled kernels.
+
+Imported only inside the fork server. It leaves the terminal's process group, so that Ctrl-C reaches the launcher alone, which then ends the
+run in order. Objects made here are frozen out of garbage collection: touching them would give every process its own copy of the
+pages.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import time
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # the launcher held them back until this point
+SERVER_PID = os.getpid()
+_begin = time.perf_counter()
+
+from models import decoder, formats, kernels  # noqa: E402 - the signal mask comes first
+from models.compiled import compiled_now  # noqa: E402
+from models.exponentials import exp_of, sigmoid_of, tanh_of  # noqa: E402, F401 - the reference's, loaded here once
+
+for _name in formats.names():
+    formats.named(_name).warm()
+for _name in kernels.names():
+    kernels.named(_name).warm()
+decoder.warm()
+
+COMPILED = compiled_now()  # kernels that no earlier run had left in the cache
+COMPILE_S = time.perf_counter() - _begin if COMPILED else 0.0
+
+import host.children  # noqa: E402, F401 - what the children run
+
+gc.collect()
+gc.freeze()

@@ -1,0 +1,108 @@
+"""The run folder: `report.json`, `config.json` and `mapping.json`, and the summary that is printed. The schema is docs/report.md."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from host.job import Job
+from host.run import Run
+from noc.packet import HOST, LEDGER
+
+SCHEMA = 1
+
+
+def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
+    """Return everything the host knows of a run; `emulation` is completed by the launcher."""
+    network, placement = job.placement.network, job.placement
+    totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
+    # A partial run has no readings, so nothing to balance.
+    accounts = run.conservation() if len(run.readings) == len(run.states) else None
+    counters: dict[str, Any] = {
+        "events": totals["events"],
+        "macs": totals["macs_input"] + totals["macs_recurrent"],
+        "weights_visited": totals["visited_input"] + totals["visited_recurrent"],
+        "units": totals["units"],
+        "exponentials": totals["exponentials"],
+        "macs_by_layer": [int(run.totals[n, 1] + run.totals[n, 2]) for n in network.layers],
+        "dram_read_bytes": job.dram.read_bytes,
+        "dram_written_bytes": job.dram.written_bytes,
+        "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
+        "packets_sent": None,
+        "packets_delivered": None,
+        "packets_dropped": None,
+    }
+    if accounts is not None:
+        counters |= _packets(accounts)
+    return {
+        "schema": SCHEMA,
+        "partial": partial,
+        "events": run.events.report(),
+        "lm": {**job.workload.report(), **job.facts, "note": job.note},
+        "mapping": {
+            "chips": 1,
+            "pes": len(placement.pes),
+            "strategy": placement.mapping,
+            "format": placement.request.format,
+            "lanes": placement.request.lanes,
+            "layers": [len(placement.senders(n)) for n in network.layers],
+            "sram": {"worst": placement.worst()},
+        },
+        "counters": counters,
+        "conservation": accounts,
+        "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
+        "emulation": {"transport": job.options.transport, "ticks": run.completed},
+    }
+
+
+def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
+    """Return copies between PEs, and apart from them those of the input from the host and of the output to it."""
+    sent, delivered = accounts["sent"], accounts["delivered"]
+    between_sent = sum(n for name, n in sent.items() if name != HOST) - delivered[HOST]
+    between_delivered = sum(n for name, n in delivered.items() if name != HOST) - sent[HOST]
+    return {
+        "packets_sent": between_sent,
+        "packets_delivered": between_delivered,
+        "packets_dropped": sum(accounts["dropped"].values()),
+        "packets_input": sent[HOST],
+        "packets_output": delivered[HOST],
+    }
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write one JSON file of a run folder."""
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def summary(report: dict[str, Any]) -> str:
+    """Return what a run did, as a few lines of text."""
+    lm, events, counters, emulation = report["lm"], report["events"], report["counters"], report["emulation"]
+    worst = report["mapping"]["sram"]["worst"]
+    lines = []
+    if lm["text"] is not None:
+        lines.append(f"text         {lm['text']}")
+    if lm["perplexity"] is not None:
+        note = f"   ({lm['note']})" if lm["note"] else ""
+        lines.append(f"perplexity   {lm['perplexity']:.2f} over {lm['tokens']} tokens of {lm['source']}{note}")
+    activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
+    lines.append(f"events       {events['count']:,}; active units by layer {activity}; {counters['macs']:,} effective MACs")
+    lines.append(f"sha256       {events['sha256']}")
+    if counters["packets_sent"] is not None:
+        p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
+        lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
+    m = report["mapping"]
+    lines.append(
+        f"mapping      {m['pes']} PEs ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
+        f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
+        f"{worst['free']:,} B free"
+    )
+    if "processes" in emulation:
+        uss = emulation.get("pe_uss_bytes")
+        memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
+        compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
+        lines.append(
+            f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
+            f"{emulation['ms_per_token'] or 0:.2f} ms a token{memory}"
+        )
+    return "\n".join(lines)

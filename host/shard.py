@@ -1,0 +1,243 @@
+"""Sharding: which units go on which PE. A strategy is a plain function `(network, request) -> shares`, one share a PE.
+
+Trained matrices are uneven: blocks of 27 units cut in index order reach 1.3 times the mean weights (reference notes on training). So
+units are dealt out, heaviest first, each to the lightest PE that may still take one. A share is judged by the very layout that the
+PE will use (`pe/layout.py`, `pe/sram.py`). Not known here: where on the chip a share goes (`host/place.py`).
+"""
+
+from __future__ import annotations
+
+import difflib
+import heapq
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+
+from host.errors import Exit, HostError
+from models import formats, kernels
+from models.network import U32, Array, Network, Shard, ShardPort
+from pe.layout import ShardSize, pe_fields
+from pe.sram import Region, SramOverflow, SramSize, plan
+
+
+class Part(NamedTuple):
+    """Units of one population, ascending."""
+
+    population: int
+    units: U32
+
+
+Share = tuple[Part, ...]  # what one PE runs
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a strategy is asked for. `pes`: how many PEs to use, or None to choose; `available`: how many there are."""
+
+    format: str
+    lanes: int
+    size: SramSize
+    available: int
+    pes: int | None = None
+
+
+Strategy = Callable[[Network, Request], list[Share]]
+
+
+def uniform(network: Network, request: Request) -> list[Share]:
+    """Deal each layer over the same number of PEs, the same number of units to each: the paper's mapping.
+
+    Without a number of PEs it takes 50 a layer as the paper does, or as many as the smallest layer has units.
+    """
+    layers = list(network.layers)
+    smallest = min(network.populations[layer].units for layer in layers)
+    pes = request.pes or min(50, smallest) * len(layers)
+    if pes < len(layers):
+        return _whole_layers(layers, pes, network)
+    for layer, count in zip(layers, _split_evenly(pes, len(layers)), strict=True):
+        _check_units(network, layer, count)
+    return [share for layer, n in zip(layers, _split_evenly(pes, len(layers)), strict=True) for share in _deal(network, layer, n, True)]
+
+
+def balanced(network: Network, request: Request) -> list[Share]:
+    """Use as few PEs as fit (or the number asked for), each with about the same bytes, whatever the number of units."""
+    layers = list(network.layers)
+    if request.pes is None or request.pes < len(layers):
+        for pes in range(1, len(layers)) if request.pes is None else (request.pes,):
+            shares = _whole_layers(layers, pes, network)
+            if request.pes is not None or all(_fits(network, request, share) for share in shares):
+                return shares
+    counts = {layer: _least(network, request, layer, even=False) for layer in layers}
+    if request.pes is not None and request.pes < sum(counts.values()):
+        need = ", ".join(f"{n} for layer {layer}" for layer, n in counts.items())
+        raise HostError(f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT)
+    weights = {layer: _bytes_of(network, request, layer) for layer in layers}
+    while request.pes is not None and sum(counts.values()) < request.pes:
+        growing = [layer for layer in layers if counts[layer] < network.populations[layer].units]
+        if not growing:
+            _check_units(network, layers[0], counts[layers[0]] + 1)
+        counts[max(growing, key=lambda layer: weights[layer] / counts[layer])] += 1
+    return [share for layer in layers for share in _deal(network, layer, counts[layer], False)]
+
+
+STRATEGIES: dict[str, Strategy] = {"uniform": uniform, "balanced": balanced}
+
+
+def strategy(name: str) -> Strategy:
+    """Return the strategy called `name`; HostError with the nearest name where there is none."""
+    if name not in STRATEGIES:
+        near = difflib.get_close_matches(name, STRATEGIES, 1, 0.0)[0]
+        raise HostError(f"unknown mapping {name!r}: have {', '.join(STRATEGIES)}; did you mean {near!r}?")
+    return STRATEGIES[name]
+
+
+def share_sizes(network: Network, request: Request, share: Share) -> list[ShardSize]:
+    """Return what the SRAM layout needs to know of a share."""
+    sizes = []
+    for population, units in share:
+        layer = network.populations[population]
+        ports = tuple(
+            (p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()))
+            for i, p in enumerate(layer.projections)
+        )
+        sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
+    return sizes
+
+
+def layout(network: Network, request: Request, share: Share, who: str) -> list[Region]:
+    """Return the SRAM regions of a share; SramOverflow, naming `who`, where it does not fit."""
+    return plan(who, pe_fields(share_sizes(network, request, share)), request.size)
+
+
+def too_small(network: Network, request: Request, shares: Sequence[Share], which: int, why: SramOverflow, name: str) -> HostError:
+    """Return the error for a share that does not fit, with the smallest number of PEs that would."""
+    layer = shares[which][0].population
+    even = name == "uniform"
+    need = {n: _least(network, request, n, even=even) for n in network.layers}
+    total = sum(need.values())
+    while even and any(have < n for have, n in zip(_split_evenly(total, len(need)), need.values(), strict=True)):
+        total += 1
+    layers = "+".join(network.populations[part.population].name for part in shares[which])
+    needs = f"use at least {need[layer]} PEs for layer {layer} (--pes {total})"
+    if total > request.available:
+        needs += f", {request.available} are there"
+    return HostError(f"{why} ({layers}); {needs}", Exit.DOES_NOT_FIT)
+
+
+def cut(network: Network, request: Request, share: Share) -> list[Shard]:
+    """Return the shards of a share with their weights in the format asked for."""
+    form = formats.named(request.format)
+    shards = []
+    for population, units in share:
+        layer = network.populations[population]
+        kernel = kernels.named(layer.kernel)
+        rows = _gate_rows(units, layer.units, kernel.GATES)
+        ports = []
+        for projection in layer.projections:
+            weights = projection.weights.take(rows)
+            source_units = network.populations[projection.source].units
+            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, form.encode(weights)))
+        vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
+        shards.append(
+            Shard(population, layer.kernel, request.format, layer.units, request.lanes, units, tuple(ports), vectors, layer.params)
+        )
+    return shards
+
+
+def _gate_rows(units: U32, width: int, gates: int) -> Array:
+    return (np.arange(gates)[:, None] * width + units[None, :]).ravel()
+
+
+def _row_lengths(network: Network, population: int) -> list[Array]:
+    """Return, per projection, how many weights each unit of a population has (all gates)."""
+    layer = network.populations[population]
+    gates = kernels.named(layer.kernel).GATES
+    return [p.weights.row_nonzeros.reshape(gates, layer.units).sum(axis=0) for p in layer.projections]
+
+
+def _deal(network: Network, population: int, pes: int, even: bool) -> list[Share]:
+    """Deal the units of a population to `pes` PEs, heaviest first, each to the lightest PE.
+
+    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable.
+    """
+    units = network.populations[population].units
+    weights = sum(_row_lengths(network, population), np.zeros(units, np.int64))
+    # A row costs about its extents, state and vectors beside its weights: 20 words a unit for an EGRU.
+    weights = weights if even else weights + 20
+    full, larger = divmod(units, pes)
+    hands: list[list[int]] = [[] for _ in range(pes)]
+    heap = [(0, pe) for pe in range(pes)]
+    for unit in sorted(range(units), key=lambda u: (-int(weights[u]), u)):
+        load, pe = heapq.heappop(heap)
+        hands[pe].append(unit)
+        size = len(hands[pe])
+        if not even or size < full:
+            heapq.heappush(heap, (load + int(weights[unit]), pe))
+        elif size == full and larger:
+            # This PE may become one of the larger ones, but only after every PE has its full number.
+            heapq.heappush(heap, (load + int(weights[unit]) + (1 << 40), pe))
+        elif size > full:
+            larger -= 1
+            if not larger:
+                heap = [entry for entry in heap if len(hands[entry[1]]) < full]
+                heapq.heapify(heap)
+    return [(Part(population, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def _fits(network: Network, request: Request, share: Share) -> bool:
+    try:
+        layout(network, request, share, "")
+    except SramOverflow:
+        return False
+    return True
+
+
+def _least(network: Network, request: Request, layer: int, *, even: bool) -> int:
+    """Return the smallest number of PEs over which `layer` fits; HostError where one unit is too much for a PE."""
+    units = network.populations[layer].units
+    heaviest = np.argmax(sum(_row_lengths(network, layer), np.zeros(units, np.int64)))
+    try:
+        layout(network, request, (Part(layer, np.array([heaviest], np.uint32)),), f"layer {layer}, one unit a PE")
+    except SramOverflow as error:
+        raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
+
+    def enough(pes: int) -> bool:
+        return all(_fits(network, request, share) for share in _deal(network, layer, pes, even))
+
+    nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
+    low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
+    step, high = 1, min(low + 1, units)
+    while high < units and not enough(high):
+        low, step = high, 2 * step
+        high = min(high + step, units)
+    while high - low > 1:  # more PEs never hold less
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def _bytes_of(network: Network, request: Request, layer: int) -> int:
+    """Return about how many bytes of weights a layer has in all."""
+    whole = (Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32)),)
+    return sum(field.size_bytes for field in pe_fields(share_sizes(network, request, whole)) if field.role == "weights")
+
+
+def _check_units(network: Network, layer: int, pes: int) -> None:
+    units = network.populations[layer].units
+    if pes > units:
+        most = min(network.populations[n].units for n in network.layers) * len(network.layers)
+        raise HostError(f"layer {layer} has {units} units, cannot be dealt to {pes} PEs; use at most --pes {most}", Exit.DOES_NOT_FIT)
+
+
+def _split_evenly(total: int, parts: int) -> list[int]:
+    return [total // parts + (part < total % parts) for part in range(parts)]
+
+
+def _whole_layers(layers: list[int], pes: int, network: Network) -> list[Share]:
+    """Put whole layers, in order, on fewer PEs than there are layers."""
+    edges = [0, *np.cumsum(_split_evenly(len(layers), pes)).tolist()]
+    whole = [Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32)) for layer in layers]
+    return [tuple(whole[a:b]) for a, b in pairwise(edges)]

@@ -1,0 +1,69 @@
+"""How a kernel is compiled, and where the machine code is kept between runs.
+
+Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the order
+written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose name is a hash of
+all kernel sources, because numba's own check looks at one source file at a time and would miss a change in a function that
+another file inlines.
+
+This file does not know any kernel.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SOURCES = Path(__file__).resolve().parent  # models/
+_COMPILED = ("compiled.py", "decoder.py", "exponentials.py")
+_dispatchers: list[Any] = []
+
+
+def _cache_folder() -> Path:
+    """The folder for compiled code: under the user's cache, or the temporary folder where that cannot be written."""
+    digest = hashlib.sha256()
+    for source in sorted((*_SOURCES.glob("kernels/*.py"), *_SOURCES.glob("formats/*.py"), *map(_SOURCES.joinpath, _COMPILED))):
+        digest.update(source.read_bytes())
+    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gennaker"
+    folder = base / f"kernels-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        # A per-user name, so that nobody else's machine code is ever loaded from a shared folder.
+        fallback = Path(tempfile.gettempdir()) / f"gennaker-{os.getuid()}-{digest.hexdigest()[:16]}"
+        fallback.mkdir(mode=0o700, exist_ok=True)
+        if fallback.stat().st_uid != os.getuid():
+            msg = f"cache folder {fallback} belongs to user {fallback.stat().st_uid}, not to {os.getuid()}; set XDG_CACHE_HOME"
+            raise PermissionError(msg) from None
+        return fallback
+
+
+if "NUMBA_CACHE_DIR" not in os.environ:  # a user's own choice goes first
+    numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]  # set at import, by name
+
+
+def compiled(function: F) -> F:
+    """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
+    # error_model "numpy": a division does not test for zero, which no kernel here can reach.
+    dispatcher = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    _dispatchers.append(dispatcher)
+    return cast(F, dispatcher)
+
+
+def inlined(function: F) -> F:
+    """Compile `function` for use inside other kernels only: it is never cached by itself."""
+    return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never")(function))
+
+
+def compiled_now() -> int:
+    """How many kernel specialisations this process had to compile because the cache on disk did not hold them."""
+    return sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)

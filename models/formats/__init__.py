@@ -1,0 +1,72 @@
+"""Weight formats: one file each, found by name. A format says how a shard's weights lie in SRAM and how events meet them.
+
+Contract of a format file (the conformance suite `tests/test_formats.py` finds every member):
+
+- `fields(rows, source_units, nonzeros, lanes)`: every array that a port keeps in SRAM, as `Field`s without prefix; those with role
+  "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything is encoded.
+- `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
+- `port(mem, name, lanes, source_units)`: a `Port` over the arena views `mem[name + "." + array]`.
+- `warm()`: compile every specialisation the format can need, on small arrays.
+
+Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its buffers. Every row is
+summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product with a zero event changes no
+accumulator (it can never be -0), so formats that visit zeros and formats that skip them agree to the bit.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Protocol, cast
+
+from models.network import Array, Field, ModelError, SparseRows
+
+
+class Port(Protocol):
+    """What a shard's port does with events: keep them (as a vector or in accumulators) until the population steps."""
+
+    def clear(self) -> None:
+        """Forget everything received: as if no unit of the source had an event."""
+
+    def receive(self, keys: Array, values: Array, count: int) -> None:
+        """Take the first `count` events of the arena's FIFO; calls between two clears bring ascending keys."""
+
+    def product(self) -> None:
+        """Leave weights times events in `sums` and the work in `counts`."""
+
+
+class Format(Protocol):
+    """A module of this package."""
+
+    def encode(self, weights: SparseRows) -> dict[str, Array]:
+        """Return the arrays of the weights as they lie in SRAM."""
+
+    def fields(self, rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Field]:
+        """Return every array that a port keeps in SRAM."""
+
+    def port(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:
+        """Bind a port to its arena views."""
+
+    def warm(self) -> None:
+        """Compile every specialisation."""
+
+
+def names() -> list[str]:
+    """Return the names of all weight formats, ascending."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def require(name: str) -> None:
+    """Raise ModelError, with the nearest name, where there is no format called `name`."""
+    if name not in names():
+        near = difflib.get_close_matches(name, names(), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise ModelError(f"unknown weight format {name!r}: have {', '.join(names())}{hint}")
+
+
+def named(name: str) -> Format:
+    """Return the format called `name`; ModelError with the nearest name where there is none."""
+    require(name)
+    return cast(Format, importlib.import_module(f"{__name__}.{name}"))

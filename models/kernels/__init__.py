@@ -1,0 +1,55 @@
+"""Neuron models: one file each, found by name.
+
+Contract of a kernel file: `GATES` (rows per unit of each weight matrix), `PORTS` (the first one's valid events make the population
+step), `VECTORS` (per-unit arrays and their length in units), `DEFAULTS` (parameters), `EXPONENTIALS_PER_UNIT`, `fields(units, lanes)` (what a
+shard keeps in SRAM), `Stepper(mem, prefix, width, params)` with `reset()` and `step() -> events`, and `warm()`, which compiles.
+A kernel sees arena views and numbers; no PE, packet, chip, socket or clock.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Mapping
+from typing import Any, Protocol, cast
+
+from models.network import Array, Field, ModelError
+
+
+class Stepper(Protocol):
+    """A kernel bound to one shard's arena views."""
+
+    def reset(self) -> None:
+        """Put the state that a segment boundary clears back to its start."""
+
+    def step(self) -> int:
+        """Step every unit and return the number of events in the send buffer."""
+
+
+class Kernel(Protocol):
+    """A module of this package that holds a neuron model."""
+
+    GATES: int
+    PORTS: tuple[str, ...]
+    VECTORS: Mapping[str, int]
+    DEFAULTS: Mapping[str, float]
+    EXPONENTIALS_PER_UNIT: int
+    Stepper: Any
+
+    def fields(self, units: int, lanes: int) -> list[Field]:
+        """Return what a shard keeps beside its ports and vectors."""
+
+    def warm(self) -> None:
+        """Compile every specialisation."""
+
+
+def names() -> list[str]:
+    """Return the names of all neuron models, ascending."""
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def named(name: str) -> Kernel:
+    """Return the neuron model called `name`; ModelError where there is none."""
+    if name not in names():
+        raise ModelError(f"unknown neuron model {name!r}: have {', '.join(names())}")
+    return cast(Kernel, importlib.import_module(f"{__name__}.{name}"))

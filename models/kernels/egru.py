@@ -1,0 +1,98 @@
+"""The event-based gated recurrent unit (EGRU) as the authors' code computes it, in float32.
+
+Row-major gates z, r, g; W the input weights, R the recurrent ones, y the events a layer emitted one step before:
+
+    z = sigmoid(Wx_z + Rh_z + bx_z + br_z)          keep gate: the paper's u is 1 - z
+    r = sigmoid(Wx_r + Rh_r + bx_r + br_r)
+    g = tanh(Wx_g + bx_g + r * (Rh_g + br_g))
+    p = z * c + (1 - z) * g                         then, with zoneout zeta: p = zeta * c + (1 - zeta) * p
+    event (value p) if p - thr > 0, and then c = p - thr, else c = p
+
+(EvNN 0.2.0 `egru_forward_cpu.cc`, equations in the reference notes section 1; the paper's Algorithm 1 agrees.) Sums are taken from left to right as
+written. The paper prints two things differently: its eq. 1 lets a unit at its threshold fire (`fire_at_threshold`, offered here),
+and its eq. 4 applies the reset gate to y before the recurrent product, which would take a second exchange of events a step and is missing here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.compiled import compiled
+from models.exponentials import sigmoid32, tanh32
+from models.network import Array, Field
+
+GATES = 3
+INPUT, RECURRENT = "input", "recurrent"
+PORTS = (INPUT, RECURRENT)  # the population steps when `input` is valid; `recurrent` is what it heard of itself
+VECTORS = {"threshold": 1, "bias": GATES, "recurrent_bias": GATES}  # length in units
+DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0}
+EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
+
+
+def fields(units: int, lanes: int) -> list[Field]:
+    """Return what a shard of `units` units keeps beside its ports and vectors."""
+    return [
+        Field("cell", (lanes, units), "<f4", "variables", "cell state c"),
+        Field("send_keys", (lanes * units,), "<u4", "variables", "event key"),
+        Field("send_values", (lanes * units,), "<f4", "variables", "event value y"),
+    ]
+
+
+class Stepper:
+    """The layer's step over a shard's arena views."""
+
+    __slots__ = ("_arguments", "_cell")
+
+    def __init__(self, mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> None:
+        order = ("input.sums", "recurrent.sums", "bias", "recurrent_bias", "threshold", "units", "cell", "send_keys", "send_values")
+        scalars = (width, np.float32(params["zoneout"]), bool(params["fire_at_threshold"]))
+        self._arguments: tuple[Any, ...] = (*(mem[prefix + name] for name in order), *scalars)
+        self._cell = mem[prefix + "cell"]
+
+    def reset(self) -> None:
+        """Zero the cell state: a segment boundary (the authors' code zeroes c and carries y)."""
+        self._cell.fill(0)
+
+    def step(self) -> int:
+        """Step every unit; return the number of events left in `send_keys` and `send_values`, ascending by key."""
+        return int(_step(*self._arguments))
+
+
+@compiled
+def _step(
+    wx: Array, rh: Array, bx: Array, br: Array, thr: Array, units: Array, cell: Array, keys: Array, values: Array,
+    width: int, zoneout: np.float32, inclusive: bool,
+) -> int:  # fmt: skip
+    n = units.size
+    one = np.float32(1)
+    zero = np.float32(0)
+    events = 0
+    for lane in range(cell.shape[0]):
+        x, h = wx[lane], rh[lane]
+        for i in range(n):
+            c = cell[lane, i]
+            z = sigmoid32(((x[i] + h[i]) + bx[i]) + br[i])
+            r = sigmoid32(((x[n + i] + h[n + i]) + bx[n + i]) + br[n + i])
+            g = tanh32((x[2 * n + i] + bx[2 * n + i]) + r * (h[2 * n + i] + br[2 * n + i]))
+            p = z * c + (one - z) * g
+            if zoneout != zero:
+                p = zoneout * c + (one - zoneout) * p
+            over = p - thr[i]
+            # A value of zero says nothing to a listener, so even at an inclusive threshold it is no event.
+            if over > zero or (inclusive and over == zero and p != zero):
+                keys[events] = lane * width + units[i]
+                values[events] = p
+                events += 1
+                p = over
+            cell[lane, i] = p
+    return events
+
+
+def warm() -> None:
+    """Compile the step."""
+    sums, three, one = np.zeros((1, 3), np.float32), np.zeros(3, np.float32), np.zeros(1, np.float32)
+    unit, key = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
+    _step(sums, sums.copy(), three, three.copy(), one, unit, np.zeros((1, 1), np.float32), key, one.copy(), 1, np.float32(0), False)

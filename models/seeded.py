@@ -1,0 +1,90 @@
+"""Networks from a seed: the right shapes and sparsity with random weights, for demonstrations and tests.
+
+Only integers come from the random generator and only exact float32 arithmetic follows, so a seed gives the same bits on every
+machine. Weights are scaled so that pre-activations have about unit variance at any size; with the thresholds below 10 to 30 % of the
+units are over threshold. A seeded network has learnt nothing: its perplexity is about the size of its vocabulary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.kernels.egru import INPUT, RECURRENT
+from models.network import F32, Network, Population, Projection, SparseRows
+
+PAPER_INPUT_UNITS = 750  # section III-C: the embedding's dimension, and the last layer's
+PAPER_LAYERS = (1350, 1350, 750)
+PAPER_DENSITY = 0.05  # 95 % of each weight matrix pruned
+THRESHOLD = 0.35  # over this lie 10 to 30 % of the units (tests/test_seeded.py)
+EMBEDDING_RMS = 0.15  # of a trained embedding (reference notes on training: N(0, .15) at the start)
+_EVENT_RMS = 0.3  # of a layer's y over all units, events and silent ones
+_STEPS = 1 << 20
+
+
+def _uniform(rng: np.random.Generator, count: int, half_width: float) -> F32:
+    """Return `count` float32 in [-half_width, half_width), the same bits on every machine."""
+    integers = rng.integers(-_STEPS, _STEPS, count, dtype=np.int64)
+    return integers.astype(np.float32) * np.float32(half_width / _STEPS)
+
+
+def _matrix(rng: np.random.Generator, rows: int, columns: int, density: float, source_rms: float) -> SparseRows:
+    """Return a matrix whose rows have uneven numbers of weights, as trained and pruned ones do."""
+    mean = density * columns
+    if density >= 1:
+        lengths = np.full(rows, columns)
+    else:
+        # Half to one and a half times the mean: blocks cut in index order differ, as they do in trained matrices.
+        lengths = np.clip(rng.integers(int(mean // 2), int(mean * 1.5) + 2, rows), 1, columns)
+    extents = np.zeros(rows + 1, np.int64)
+    np.cumsum(lengths, out=extents[1:])
+    picks = [np.sort(rng.permutation(columns)[:n]) for n in lengths] if density < 1 else [np.arange(columns)] * rows
+    half_width = float(np.sqrt(3.0 / max(mean, 1.0)) / source_rms)  # unit variance of a sum of `mean` products
+    values = _uniform(rng, int(extents[-1]), half_width)
+    values[values == 0] = np.float32(half_width / _STEPS)  # a stored zero would be no weight
+    return SparseRows((rows, columns), extents, np.concatenate(picks).astype(np.uint32), values)
+
+
+def seeded_egru(
+    input_units: int = PAPER_INPUT_UNITS,
+    layers: Sequence[int] = PAPER_LAYERS,
+    density: float = PAPER_DENSITY,
+    seed: int = 1,
+    threshold: float = THRESHOLD,
+    zoneout: float = 0.0,
+) -> Network:
+    """Return a line of EGRU layers; by default with the paper's sizes.
+
+    Args:
+        input_units: width of the input population.
+        layers: units of each layer.
+        density: share of each weight matrix that is not pruned, (0, 1].
+        seed: any non-negative number.
+        threshold: mean event threshold; 0 with large biases makes every unit fire, 1 makes none.
+        zoneout: the authors' inference-time mix of old and new state.
+    """
+    rng = np.random.default_rng(seed)
+    populations = [Population("input", input_units)]
+    for number, units in enumerate(layers, start=1):
+        sources = populations[number - 1].units
+        source_rms = EMBEDDING_RMS if number == 1 else _EVENT_RMS
+        projections = (
+            Projection(number - 1, INPUT, _matrix(rng, 3 * units, sources, density, source_rms)),
+            Projection(number, RECURRENT, _matrix(rng, 3 * units, units, density, _EVENT_RMS)),
+        )
+        vectors = {
+            "threshold": np.clip(np.float32(threshold) + _uniform(rng, units, 0.05), np.float32(0), np.float32(1)),
+            "bias": _uniform(rng, 3 * units, 0.1),
+            "recurrent_bias": _uniform(rng, 3 * units, 0.1),
+        }
+        populations.append(Population(f"egru{number}", units, "egru", projections, vectors, {"zoneout": zoneout}))
+    return Network(tuple(populations))
+
+
+def seeded_embedding(words: int, units: int, seed: int = 1) -> F32:
+    """Return a (words, units) float32 embedding with the spread of a trained one and no zeros."""
+    rng = np.random.default_rng([seed, words])
+    table = _uniform(rng, words * units, EMBEDDING_RMS * 1.7320508)
+    table[table == 0] = np.float32(1.0 / _STEPS)
+    return table.reshape(words, units)

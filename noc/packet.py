@@ -1,0 +1,155 @@
+"""The vocabulary: every message that a PE, a router or the host sends.
+
+Messages are named tuples: immutable, equal by value, and laid out in the order in which they are written on the wire (a frozen
+dataclass costs three times as much to make, and a tick makes hundreds). Endpoints have names: `PE(x,y,p)@chip`, `router@chip`, `host`.
+
+How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router answers each
+endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are in. Events emitted at
+tick t are consumed at t + 1. Other messages between PE and host travel inside letters.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, TypeAlias
+
+HOST = "host"
+INPUT_POPULATION = 0
+
+# Flags of a section.
+VALID = 1  # the population stepped; without it the section is a bubble (warm-up, drain, pause, late DRAM)
+RESET = 2  # a segment begins at this position: cell states are cleared before it
+FRESH = 4  # a sequence begins at this position: what the population heard of itself before is forgotten too
+FLAGS = VALID | RESET | FRESH
+
+
+class Section(NamedTuple):
+    """One population's part of a batch or bundle: its events at one sequence position, as raw little-endian arrays.
+
+    `keys` uint32, ascending; `values` float32, one for each key; `ledger` uint32, the sender's counts for this position in the
+    order of `LEDGER` (a router hands it to the host alone).
+    """
+
+    population: int
+    flags: int
+    position: int
+    keys: bytes
+    values: bytes
+    ledger: bytes
+
+
+LEDGER = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent", "units", "exponentials")
+
+
+class Batch(NamedTuple):
+    """Everything one endpoint emitted at a tick."""
+
+    tick: int
+    sections: tuple[Section, ...]
+
+
+class Bundle(NamedTuple):
+    """Everything one endpoint hears of a tick: one section for each population it waits for."""
+
+    tick: int
+    sections: tuple[Section, ...]
+
+
+class Letter(NamedTuple):
+    """Host to router: hand the packed message `body` to endpoint `peer`. Router to host: `peer` sent it."""
+
+    peer: str
+    body: bytes
+
+
+class Configure(NamedTuple):
+    """Host to router: what to join and where to deliver.
+
+    `senders`: for each population (number, base key, key mask, endpoint names). `waits`: for each endpoint the populations whose
+    batches it waits for. `routes`: the routing table, (key, mask, endpoint names) as in a multicast entry. `fanout`: for each
+    population the number of endpoints that the network wants its events delivered to. `window`: ticks in flight.
+    """
+
+    window: int
+    senders: list[Any]
+    waits: dict[str, list[int]]
+    routes: list[Any]
+    fanout: dict[int, int]
+
+
+class Configured(NamedTuple):
+    """Router to host: ready for PEs."""
+
+
+class Hello(NamedTuple):
+    """PE to host: the process is up and waits for its shard."""
+
+    pid: int
+
+
+class Load(NamedTuple):
+    """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, and its memory.
+
+    `spec`: sram_bytes, bank_bytes, program_bytes, debug_bytes.
+    """
+
+    shards: list[Any]
+    copies: dict[int, int]
+    spec: dict[str, int]
+
+
+class Loaded(NamedTuple):
+    """PE to host: everything fits; the regions as [name, offset, bytes, role]."""
+
+    regions: list[Any]
+
+
+class Start(NamedTuple):
+    """Host to PE: take part in ticks."""
+
+
+class Read(NamedTuple):
+    """Host to PE or router: hand over your counters; a PE then waits."""
+
+
+class Reading(NamedTuple):
+    """PE or router to host: its counters, by name."""
+
+    counters: dict[str, Any]
+
+
+class Query(NamedTuple):
+    """Host to router: whose batch is missing?"""
+
+
+class Answer(NamedTuple):
+    """Router to host: the oldest tick that waits, and the endpoints whose batches it lacks."""
+
+    tick: int
+    missing: list[str]
+
+
+class Stop(NamedTuple):
+    """Host to PE or router: leave."""
+
+
+class Stopped(NamedTuple):
+    """PE or router to host: leaving."""
+
+
+class Fault(NamedTuple):
+    """PE or router to host: what went wrong, in one line; the sender does nothing more."""
+
+    text: str
+
+
+Message: TypeAlias = (
+    Batch | Bundle | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading | Query | Answer
+    | Stop | Stopped | Fault
+)  # fmt: skip
+# (destinations, message): packed once, sent to each; bytes are a message that is packed already.
+Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
+
+
+def router_name(chip: int) -> str:
+    """Return the endpoint name of a chip's router."""
+    return f"router@{chip}"

@@ -1,0 +1,60 @@
+"""The same cores and wire bytes inside one process: for tests, debugging, and machines without room for processes.
+
+Messages between two endpoints keep their order, as over ZeroMQ; between different pairs any order is possible, and a seed shuffles
+it, which is how the tests show that no answer depends on it.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable
+
+from noc.packet import HOST, Outgoing
+from noc.transport import Core, TransportError
+from noc.wire import WireError, decode, encode
+
+
+class MemNetwork:
+    """All endpoints of a run, and the bytes between them.
+
+    Args:
+        shuffle_seed: None delivers in the order of sending; a number picks the next pair of endpoints at random.
+    """
+
+    def __init__(self, shuffle_seed: int | None = None) -> None:
+        self._cores: dict[str, tuple[Core, str]] = {}  # endpoint -> (core, the router it talks to)
+        self._queues: dict[tuple[str, str], deque[bytes]] = {}
+        self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
+
+    def attach(self, name: str, core: Core, router: str) -> None:
+        """Add an endpoint that talks to `router` (a router talks to whom it names)."""
+        self._cores[name] = (core, router)
+
+    def post(self, sender: str, outgoing: Outgoing) -> None:
+        """Queue what `sender` sends."""
+        for destinations, message in outgoing:
+            raw = message if isinstance(message, bytes) else encode(message)
+            for destination in destinations:
+                if destination not in self._cores:
+                    raise TransportError(f"cannot reach {destination}: no such endpoint")
+                self._queues.setdefault((sender, destination), deque()).append(raw)
+
+    def run(self, after_each: Callable[[], Outgoing]) -> None:
+        """Deliver until nothing is left to deliver; `after_each` is the host's own work after each message it got."""
+        while self._queues:
+            pairs = list(self._queues)
+            pair = self._random.choice(pairs) if self._random else pairs[0]
+            queue = self._queues[pair]
+            raw = queue.popleft()
+            if not queue:
+                del self._queues[pair]
+            sender, destination = pair
+            core, _ = self._cores[destination]
+            try:
+                out = core.handle(sender, decode(raw))
+            except WireError as error:
+                out = core.malformed(sender, str(error))
+            self.post(destination, out)
+            if destination == HOST:
+                self.post(HOST, after_each())

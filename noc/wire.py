@@ -1,0 +1,117 @@
+"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin. The only file that knows msgpack.
+
+`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception and no large allocation.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgpack
+
+from noc.packet import (
+    FLAGS,
+    LEDGER,
+    Answer,
+    Batch,
+    Bundle,
+    Configure,
+    Configured,
+    Fault,
+    Hello,
+    Letter,
+    Load,
+    Loaded,
+    Message,
+    Query,
+    Read,
+    Reading,
+    Section,
+    Start,
+    Stop,
+    Stopped,
+)
+
+MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
+_MAX_TICK = 1 << 62
+_LEDGER_BYTES = 4 * len(LEDGER)
+_KINDS: tuple[Any, ...] = (
+    Batch, Bundle, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop, Stopped, Fault,
+)  # fmt: skip
+_CODES = {kind: code for code, kind in enumerate(_KINDS)}
+_CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
+_FIELD_TYPES: dict[Any, tuple[type, ...]] = {
+    Letter: (str, bytes),
+    Configure: (int, list, dict, list, dict),
+    Configured: (),
+    Hello: (int,),
+    Load: (list, dict, dict),
+    Loaded: (list,),
+    Start: (),
+    Read: (),
+    Reading: (dict,),
+    Query: (),
+    Answer: (int, list),
+    Stop: (),
+    Stopped: (),
+    Fault: (str,),
+}
+
+
+class WireError(ValueError):
+    """Bytes that are no message."""
+
+
+def encode(message: Message) -> bytes:
+    """Return the message's bytes."""
+    packed: bytes = msgpack.packb((_CODES[type(message)], *message))
+    return packed
+
+
+def decode(raw: bytes) -> Message:
+    """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
+    try:
+        parts = msgpack.unpackb(raw, strict_map_key=False)
+    except Exception as error:
+        # msgpack documents several exception classes for bad input and lets others through (RecursionError, UnicodeDecodeError).
+        raise WireError(f"{len(raw)} B are not msgpack ({type(error).__name__})") from error
+    if type(parts) is not list or not parts or type(parts[0]) is not int or not 0 <= parts[0] < len(_KINDS):
+        raise WireError(f"{len(raw)} B of msgpack are no message")
+    code = parts[0]
+    kind = _KINDS[code]
+    if code < _CARRIES_EVENTS:
+        if len(parts) != 3 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
+            raise WireError(f"{kind.__name__}: needs a tick and a list of sections")
+        message: Message = kind(parts[1], tuple([_section(kind, section) for section in parts[2]]))
+        return message
+    types = _FIELD_TYPES[kind]
+    if len(parts) != len(types) + 1 or any(type(part) is not t for part, t in zip(parts[1:], types, strict=True)):
+        names = ", ".join(f"{name} {t.__name__}" for name, t in zip(kind._fields, types, strict=True))
+        raise WireError(f"{kind.__name__}: needs fields ({names})")
+    other: Message = kind(*parts[1:])
+    return other
+
+
+def _section(kind: Any, parts: Any) -> Section:
+    if type(parts) is not list or len(parts) != 6:
+        raise WireError(f"{kind.__name__}: a section needs 6 fields")
+    population, flags, position, keys, values, ledger = parts
+    if not (type(population) is type(flags) is type(position) is int and type(keys) is type(values) is type(ledger) is bytes):
+        raise WireError(f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger as bin")
+    if len(keys) != len(values) or len(keys) % 4 or len(ledger) % _LEDGER_BYTES:
+        raise WireError(f"{kind.__name__}: {len(keys)} B of keys, {len(values)} B of values, {len(ledger)} B of ledger do not match")
+    if not (0 <= population < _MAX_TICK and 0 <= position < _MAX_TICK and 0 <= flags <= FLAGS):
+        raise WireError(f"{kind.__name__}: population {population}, flags {flags} or position {position} out of range")
+    return Section(population, flags, position, keys, values, ledger)
+
+
+def pack_status(status: dict[str, Any]) -> bytes:
+    """Return a flat status record (host to launcher) as bytes."""
+    packed: bytes = msgpack.packb(status)
+    return packed
+
+
+def unpack_status(raw: bytes) -> dict[str, Any]:
+    """Return the status record in `raw`, which comes from our own process."""
+    status: dict[str, Any] = msgpack.unpackb(raw, strict_map_key=False)
+    return status

@@ -1,0 +1,1 @@
+"""A processing element: its SRAM, its lifecycle, and the core that runs shards of a network between packets."""

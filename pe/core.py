@@ -1,0 +1,203 @@
+"""`Pe`: a processing element. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or randomness.
+
+Everything it keeps between and during ticks lies in its arena. An arriving bundle is wire: its events are copied into the event FIFO
+in chunks, and kernels see only arena views. A tick: hear each section (own population and the one before), then step each shard whose
+input section is valid, then send one batch, with or without events.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models import formats, kernels
+from models.network import Array, ModelError, Shard
+from noc.packet import (
+    FRESH,
+    RESET,
+    VALID,
+    Batch,
+    Bundle,
+    Fault,
+    Hello,
+    Load,
+    Loaded,
+    Message,
+    Outgoing,
+    Read,
+    Reading,
+    Section,
+    Start,
+    Stop,
+    Stopped,
+)
+from pe.layout import FIFO_EVENTS, pe_fields, prefix, size_of
+from pe.lifecycle import LifecycleError, State, advance
+from pe.sram import Arena, SramOverflow, SramSize, plan
+
+class _Resident:
+    """A shard in SRAM: its ports by name and its step. Keeps no array of its own."""
+
+    def __init__(self, shard: Shard, mem: Mapping[str, Array]) -> None:
+        kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
+        head = prefix(shard.population)
+        for port in shard.ports:
+            for name, array in port.arrays.items():
+                mem[f"{head}{port.name}.{name}"][...] = array
+        for name, vector in (*shard.vectors.items(), ("units", shard.units)):
+            mem[head + name][...] = vector
+        self.population = shard.population
+        self.ports = {p.name: form.port(mem, head + p.name, shard.lanes, p.source_units) for p in shard.ports}
+        self.sources = {p.source: name for name, p in ((port.name, port) for port in shard.ports)}
+        self.trigger = next(p.source for p in shard.ports if p.name == kernel.PORTS[0])
+        self.recurrent = [port for name, port in self.ports.items() if name != kernel.PORTS[0]]
+        self.counts = [mem[f"{head}{name}.counts"] for name in kernel.PORTS]
+        self.stepper = kernel.Stepper(mem, head, shard.width, {**kernel.DEFAULTS, **shard.params})
+        self.send_keys, self.send_values = mem[head + "send_keys"], mem[head + "send_values"]
+        self.units_a_step = shard.lanes * len(shard.units)
+        self.exponentials_a_step = kernel.EXPONENTIALS_PER_UNIT * self.units_a_step
+
+
+class Pe:
+    """One processing element.
+
+    Args:
+        name: its endpoint name, `PE(x,y,p)@chip`.
+        router: its chip's router, where everything it says goes.
+    """
+
+    def __init__(self, name: str, router: str) -> None:
+        self.name = name
+        self.state = State.BOOT
+        self.tick = 0
+        self.arena: Arena | None = None
+        self._to_router = (router,)
+        self._residents: list[_Resident] = []
+        self._copies: dict[int, int] = {}
+        self._own_events: dict[int, int] = {}  # by population: what this PE itself sent at the last tick
+        self._sent = 0
+        self._delivered = 0
+        self._malformed = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the PE has left."""
+        return self.state is State.STOPPED
+
+    def boot(self) -> Outgoing:
+        """Say hello: the process is up."""
+        return self._say(Hello(os.getpid()))
+
+    def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
+        """Count bytes that were no message."""
+        self._malformed += 1
+        return []
+
+    def handle(self, sender: str, message: Message) -> Outgoing:  # noqa: ARG002 - a PE hears only its router
+        """Take one message; return what goes out because of it."""
+        try:
+            self.state = advance(self.name, self.state, message)
+        except LifecycleError as error:
+            return self._fault(str(error))
+        match message:
+            case Bundle():
+                return self._bundle(message)
+            case Load():
+                return self._load(message)
+            case Start():
+                return self._start()
+            case Read():
+                return self._say(Reading(self._counters()))
+            case Stop():
+                return self._say(Stopped())
+        return []
+
+    def _say(self, message: Message) -> Outgoing:
+        self.state = advance(self.name, self.state, message)
+        return [(self._to_router, message)]
+
+    def _fault(self, text: str) -> Outgoing:
+        if self.state is State.STOPPED:
+            return []
+        self.state = State.FAULT
+        return [(self._to_router, Fault(text))]
+
+    def _load(self, message: Load) -> Outgoing:
+        try:
+            size = SramSize(**message.spec)
+            shards = [Shard.from_parts(parts) for parts in message.shards]
+            self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
+            self._residents = [_Resident(shard, self.arena.views) for shard in shards]
+        except (SramOverflow, ModelError, TypeError, ValueError, KeyError) as error:
+            text = str(error)
+            return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
+        self._copies = message.copies
+        self._fifo = self.arena.views["fifo.keys"], self.arena.views["fifo.values"]
+        return self._say(Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
+
+    def _start(self) -> Outgoing:
+        if self.tick:
+            return []  # a second run goes on from the tick where the first one waited
+        bubbles = tuple(Section(r.population, 0, 0, b"", b"", b"") for r in self._residents)
+        return [(self._to_router, Batch(0, bubbles))]
+
+    # -- a tick -----------------------------------------------------------------------------------------------------------------
+
+    def _bundle(self, bundle: Bundle) -> Outgoing:
+        if bundle.tick != self.tick:
+            return self._fault(f"{self.name}: bundle of tick {bundle.tick}; needs tick {self.tick}")
+        flags: dict[int, Section] = {}
+        for section in bundle.sections:
+            flags[section.population] = section
+            if section.flags & VALID:
+                self._hear(section)
+        self.tick += 1
+        return [(self._to_router, Batch(self.tick, tuple([self._step(r, flags.get(r.trigger)) for r in self._residents])))]
+
+    def _hear(self, section: Section) -> None:
+        """Let every port that listens to the section's population take its events, FIFO by FIFO."""
+        ports = [r.ports[r.sources[section.population]] for r in self._residents if section.population in r.sources]
+        for port in ports:
+            port.clear()
+        events = len(section.keys) // 4
+        if not events:
+            return
+        self._delivered += events - self._own_events.get(section.population, 0)
+        fifo_keys, fifo_values = self._fifo
+        keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
+        for first in range(0, events, FIFO_EVENTS):
+            count = min(events - first, FIFO_EVENTS)
+            fifo_keys[:count] = keys[first : first + count]
+            fifo_values[:count] = values[first : first + count]
+            for port in ports:
+                port.receive(fifo_keys, fifo_values, count)
+
+    def _step(self, resident: _Resident, trigger: Section | None) -> Section:
+        if trigger is None or not trigger.flags & VALID:
+            self._own_events[resident.population] = 0
+            return Section(resident.population, 0, 0, b"", b"", b"")
+        if trigger.flags & RESET:
+            resident.stepper.reset()
+        if trigger.flags & FRESH:
+            for port in resident.recurrent:
+                port.clear()
+        for port in resident.ports.values():
+            port.product()
+        events = resident.stepper.step()
+        self._own_events[resident.population] = events
+        self._sent += events * self._copies.get(resident.population, 0)
+        counts_in, counts_own = resident.counts
+        ledger = np.array(
+            (events, counts_in[0], counts_own[0], counts_in[1], counts_own[1], resident.units_a_step, resident.exponentials_a_step),
+            "<u4",
+        )
+        keys, values = resident.send_keys[:events].tobytes(), resident.send_values[:events].tobytes()
+        return Section(resident.population, trigger.flags, trigger.position, keys, values, ledger.tobytes())
+
+    def _counters(self) -> dict[str, Any]:
+        return {"packets_sent": self._sent, "packets_delivered": self._delivered, "malformed": self._malformed}
+
+

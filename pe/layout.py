@@ -1,0 +1,59 @@
+"""Which arrays a PE keeps in its SRAM for a set of shards: the one answer that the host's mapping and the PE itself both use.
+
+It follows from counts (units, lanes, nonzero weights), so that a mapping can be judged before anything is cut or encoded. The order of
+the list is the order in memory; `pe/sram.py` turns it into addresses or an overflow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+from models import formats, kernels
+from models.network import Field, Shard
+
+FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
+
+
+class ShardSize(NamedTuple):
+    """What the layout needs to know of a shard. `ports`: (name, source units, nonzero weights)."""
+
+    population: int
+    kernel: str
+    format: str
+    units: int
+    lanes: int
+    ports: tuple[tuple[str, int, int], ...]
+
+
+def size_of(shard: Shard) -> ShardSize:
+    """Return the size of a shard that has been cut."""
+    ports = tuple((port.name, port.source_units, port.nonzeros) for port in shard.ports)
+    return ShardSize(shard.population, shard.kernel, shard.format, len(shard.units), shard.lanes, ports)
+
+
+def prefix(population: int) -> str:
+    """Return what the names of a population's regions begin with on a PE."""
+    return f"{population}."
+
+
+def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
+    """Return every array of a PE that runs `shards`: theirs, then the event FIFO they share."""
+    fields = [item for shard in shards for item in _shard_fields(shard)]
+    fields.append(Field("fifo.keys", (FIFO_EVENTS,), "<u4", "variables", "event key", scratch=True))
+    fields.append(Field("fifo.values", (FIFO_EVENTS,), "<f4", "variables", "event value", scratch=True))
+    return fields
+
+
+def _shard_fields(shard: ShardSize) -> list[Field]:
+    kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
+    fields: list[Field] = []
+    for port, source_units, nonzeros in shard.ports:
+        for item in form.fields(kernel.GATES * shard.units, source_units, nonzeros, shard.lanes):
+            fields.append(replace(item, name=f"{port}.{item.name}"))
+    for name, length in kernel.VECTORS.items():
+        fields.append(Field(name, (length * shard.units,), "<f4", "variables"))
+    fields.append(Field("units", (shard.units,), "<u4", "variables", "checkpoint index"))
+    fields += kernel.fields(shard.units, shard.lanes)
+    return [replace(item, name=prefix(shard.population) + item.name) for item in fields]

@@ -1,0 +1,138 @@
+"""A PE's SRAM: 131,072 bytes in four banks, named aligned regions, and a guard page behind them.
+
+Bank 0 holds the program; what the program leaves free there may hold scratch regions (dense event vectors, the event FIFO). Banks 1 to 3
+hold data: the debug area, weights and variables. `plan` is the one place that decides what fits: the host asks it before any process
+starts, and the PE asks it again. The arena is real memory of exactly that size; the page behind it cannot be touched, so a
+kernel that runs past the end dies at once and is named by the launcher.
+
+Not known here: bank conflicts, wait states, and where the real program keeps its stack (the program region stands for both).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+
+from models.network import Array, Field
+
+ALIGNMENT_BYTES = 4  # the M4F loads float32 and 32-bit integers from word addresses
+PROGRAM, DEBUG = "program", "debug"
+
+
+@dataclass(frozen=True)
+class Region:
+    """A named stretch of SRAM; `role` is its column in the paper's Table I: program, debug, weights or variables."""
+
+    name: str
+    offset: int
+    size_bytes: int
+    role: str
+    field: Field | None = None
+
+
+@dataclass(frozen=True)
+class SramSize:
+    """The sizes that `plan` needs, from the chip description."""
+
+    sram_bytes: int
+    bank_bytes: int
+    program_bytes: int
+    debug_bytes: int
+
+    @property
+    def data_bytes(self) -> int:
+        """Bytes of the three data banks."""
+        return self.sram_bytes - self.bank_bytes
+
+
+class SramOverflow(ValueError):
+    """A region that does not fit: knows the region, the bytes it needs, those free and those there are."""
+
+    def __init__(self, who: str, region: str, need_bytes: int, free_bytes: int, total_bytes: int) -> None:
+        super().__init__(f"{who}: region {region!r} needs {need_bytes} B, {free_bytes} B free of {total_bytes} B")
+        self.region, self.need_bytes, self.free_bytes, self.total_bytes = region, need_bytes, free_bytes, total_bytes
+
+
+def _aligned(offset: int) -> int:
+    return -(-offset // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def plan(who: str, fields: Iterable[Field], size: SramSize) -> list[Region]:
+    """Lay the fields out: scratch behind the program while there is room, everything else (and the rest) in the data banks.
+
+    Raises SramOverflow, naming `who` and the first region that does not fit.
+    """
+    regions = [Region(PROGRAM, 0, size.program_bytes, PROGRAM)]
+    program_end, bank_end = size.program_bytes, size.bank_bytes
+    if program_end > bank_end:
+        raise SramOverflow(who, PROGRAM, program_end, bank_end, bank_end)
+    data_end = size.bank_bytes
+    if data_end + size.debug_bytes > size.sram_bytes:
+        raise SramOverflow(who, DEBUG, size.debug_bytes, size.data_bytes, size.data_bytes)
+    regions.append(Region(DEBUG, data_end, size.debug_bytes, DEBUG))
+    data_end += size.debug_bytes
+    for item in fields:
+        scratch_start = _aligned(program_end)
+        if item.scratch and scratch_start + item.size_bytes <= bank_end:
+            regions.append(Region(item.name, scratch_start, item.size_bytes, item.role, item))
+            program_end = scratch_start + item.size_bytes
+            continue
+        start = _aligned(data_end)
+        if start + item.size_bytes > size.sram_bytes:
+            raise SramOverflow(who, item.name, item.size_bytes, max(size.sram_bytes - start, 0), size.data_bytes)
+        regions.append(Region(item.name, start, item.size_bytes, item.role, item))
+        data_end = start + item.size_bytes
+    return regions
+
+
+def footprint(regions: Iterable[Region], size: SramSize) -> dict[str, int]:
+    """Return bytes by role, `spill` (what of the variables lies behind the program) and `free` (of the data banks)."""
+    used = dict.fromkeys((PROGRAM, DEBUG, "weights", "variables", "spill"), 0)
+    data_end = size.bank_bytes
+    for region in regions:
+        used[region.role] += region.size_bytes
+        if region.offset >= size.bank_bytes:
+            data_end = max(data_end, region.offset + region.size_bytes)
+        elif region.name != PROGRAM:
+            used["spill"] += region.size_bytes
+    return used | {"free": size.sram_bytes - data_end}
+
+
+class Arena:
+    """The SRAM itself: anonymous private memory, gone with its process, with an inaccessible page behind it."""
+
+    def __init__(self, regions: Iterable[Region], size: SramSize) -> None:
+        self.size = size
+        self.regions = tuple(regions)
+        page = mmap.PAGESIZE
+        self._mapped_bytes = -(-size.sram_bytes // page) * page + page
+        self._memory = mmap.mmap(-1, self._mapped_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
+        _guard(self.base + self._mapped_bytes - page, page)
+        # With a size that is no multiple of a page, the arena ends at the guard page and so begins inside the first one.
+        self._first = self._mapped_bytes - page - size.sram_bytes
+        self.views: Mapping[str, Array] = {r.name: self._view(r) for r in self.regions if r.field is not None}
+
+    def _view(self, region: Region) -> Array:
+        assert region.field is not None
+        shape, dtype = region.field.shape, region.field.dtype
+        flat = np.frombuffer(self._memory, dtype, int(np.prod(shape)), self._first + region.offset)
+        return cast(Array, flat.reshape(shape))
+
+    def holds(self, array: Array) -> bool:
+        """Tell whether `array` lies wholly inside the arena."""
+        start = array.__array_interface__["data"][0] - self.base - self._first
+        return bool(0 <= start and start + array.nbytes <= self.size.sram_bytes)
+
+
+def _guard(address: int, size: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+    prot_none = 0
+    if libc.mprotect(address, size, prot_none):
+        raise OSError(ctypes.get_errno(), "mprotect of the guard page failed")
