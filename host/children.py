@@ -1,13 +1,14 @@
 """What runs inside the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
-The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`, `status`, `report`,
-`failed` go up; `interrupt`, `stop` come down.
+The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`,
+`routed`, `status`, `report`, `failed` go up; `interrupt`, `stop` come down.
 """
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import os
 import signal
 import time
@@ -39,6 +40,7 @@ class Pipe(Protocol):
 
 def _bind_to_parent(name: str) -> None:
     """Die when the fork server dies (it dies with the launcher), and show `name` in process listings."""
+    gc.disable()  # a tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     libc.prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)
@@ -75,4 +77,3 @@ def run_host(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         drive(pipe, address, options)
-

@@ -1,4 +1,5 @@
-"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder, prints the outcome.
+"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
+prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
 """
@@ -88,8 +89,12 @@ def _text_flags(parser: argparse.ArgumentParser) -> None:
 def _chip_flags(parser: argparse.ArgumentParser) -> None:
     chip = parser.add_argument_group("chip and mapping")
     chip.add_argument("--pes", type=int, metavar="N", help="PEs to use (default: 50 a layer, or as few as fit for balanced)")
-    chip.add_argument("--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)")
-    chip.add_argument("--format", default="csr", metavar="NAME", help=f"weights as {', '.join(formats.names())} (default csr, the paper's)")
+    chip.add_argument(
+        "--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)"
+    )
+    chip.add_argument(
+        "--format", default="csr", metavar="NAME", help=f"weights as {', '.join(formats.names())} (default csr, the paper's)"
+    )
     chip.add_argument("--chips", type=int, default=1, metavar="N", help="chips to use (only 1 so far)")
     chip.add_argument("--chip", default="spinnaker2", metavar="NAME", help="spinnaker2 or spinnaker2-300mhz (default spinnaker2)")
     chip.add_argument("--chip-file", metavar="TOML", help="numbers to override, and down_cores, down_chips, down_links")
@@ -97,10 +102,19 @@ def _chip_flags(parser: argparse.ArgumentParser) -> None:
 
 def _run_flags(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
-    run.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)")
+    run.add_argument(
+        "--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)"
+    )
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
     run.add_argument("--no-monitor", action="store_true", help="plain progress lines instead of the live view")
-    run.add_argument("--stall", type=float, default=30.0, metavar="S", dest="stall_s", help="give up after S seconds without progress (default 30)")
+    run.add_argument(
+        "--stall",
+        type=float,
+        default=30.0,
+        metavar="S",
+        dest="stall_s",
+        help="give up after S seconds without progress (default 30)",
+    )
     run.add_argument(
         "--fault", action="append", default=[], metavar="F",
         help="a recoverable fault that must change no bit: slow=PE(x,y,p)@0:SECONDS, late=TICK:TICKS, shuffle=SEED",
@@ -156,7 +170,7 @@ def _watched(options: LmOptions, live: bool) -> Outcome:
         return Cluster(
             options,
             lambda layout: monitors.append(open_monitor(layout, live)),
-            lambda status: monitors[0].update(status),
+            lambda status: monitors[0].update(status),  # noqa: PLW0108 - the monitor comes later
         ).run()
     finally:
         for monitor in monitors:

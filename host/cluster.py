@@ -1,8 +1,9 @@
 """`Cluster`: starts, watches and stops the processes of a run. The only file that knows multiprocessing (and psutil).
 
-The launcher owns the processes; the host decides what happens in them. All children are forked by one fork server, which dies with the launcher,
-and each child dies with the fork server, so nothing outlives a launcher that is killed. Whatever else happens, `run` returns with every
-process gone: each wait has a bound, and at the end whoever is left is killed.
+The launcher owns the processes; the host decides what happens in them. All children are forked by one fork server,
+which dies with the launcher, and each child dies with the fork server, so nothing outlives a launcher that is killed.
+Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the end whoever is left is
+killed.
 """
 
 from __future__ import annotations
@@ -51,6 +52,7 @@ class Cluster:
         mapped: called once with the layout, when the network is on the chip.
         observe: called with each status record of the host (about ten a second).
         started: called with each process name and pid, as they start (tests kill them by it).
+
     """
 
     def __init__(
@@ -58,7 +60,7 @@ class Cluster:
         options: LmOptions,
         mapped: Callable[[dict[str, Any]], None],
         observe: Callable[[dict[str, Any]], None],
-        started: Callable[[str, int], None] = lambda name, pid: None,
+        started: Callable[[str, int], None] = lambda *_: None,
     ) -> None:
         self._options, self._mapped, self._observe, self._started = options, mapped, observe, started
         self._context = multiprocessing.get_context("forkserver")
@@ -214,7 +216,10 @@ class Cluster:
         if record["interrupted"]:
             return self._interrupted(report)
         if wrong:
-            outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else "")
+            outcome.code, outcome.problem = (
+                Exit.LOST,
+                f"conservation: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""),
+            )
         if record["mismatch"] and record["mismatch"]["difference"]:
             outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
         return outcome

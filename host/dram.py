@@ -1,8 +1,9 @@
 """The emulated LPDDR4 store: named regions of a memory-mapped file, capacity enforced, bytes counted.
 
-The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. The chip has two
-interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are multiples of 16 bytes, and a read may not cross from one interface to the other
-(developer portal, second-hand). Not known here: how long an access takes; the ledger's bytes are priced afterwards.
+The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. The
+chip has two interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are multiples of 16 bytes, and a read may
+not cross from one interface to the other (developer portal, second-hand). Not known here: how long an access takes; the
+ledger's bytes are priced afterwards.
 """
 
 from __future__ import annotations

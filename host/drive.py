@@ -1,7 +1,8 @@
 """The host process: prepares the job, drives the run over a transport, and reports to the launcher.
 
-This is the clocked, socketed half of the host; the decisions are in `host/run.py`. Every wait here has a bound: the launcher's pipe is
-looked at ten times a second, a tick that does not complete is asked after, and one that stays away for `stall_s` ends the run.
+This is the clocked, socketed half of the host; the decisions are in `host/run.py`. Every wait here has a bound: the
+launcher's pipe is looked at ten times a second, a tick that does not complete is asked after, and one that stays away
+for `stall_s` ends the run.
 """
 
 from __future__ import annotations
@@ -99,7 +100,9 @@ class _Drive:
         self._progress_mark: Any = None
         self._asked_at = 0.0
         self._last_counts = (0, 0, 0, 0.0)
-        self._packets = {p.population: job.placement.copies(placed)[p.population] for placed in job.placement.pes for p in placed.share}
+        self._packets = {
+            p.population: job.placement.copies(placed)[p.population] for placed in job.placement.pes for p in placed.share
+        }
 
     def go(self) -> None:
         """Run to the end, whichever it is."""

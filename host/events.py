@@ -1,8 +1,8 @@
 """The event stream's fingerprint: SHA-256 over (sequence, position, population, unit, float32 bits), and its counts.
 
-Layers work on different positions at the same tick, so each (sequence, population) has a running digest fed in order of position, and the
-stream's hash is taken over those digests in order. It therefore depends on no schedule, and a sequence run alone has the same digest
-as within a batch.
+Layers work on different positions at the same tick, so each (sequence, population) has a running digest fed in order of
+position, and the stream's hash is taken over those digests in order. It therefore depends on no schedule, and a
+sequence run alone has the same digest as within a batch.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""From options to a job: which network, on which text, mapped how. Everything a user can get wrong is found here, before a process starts."""
+"""From options to a job: which network, on which text, mapped how. Everything a user can get wrong is found here,
+before a process starts.
+"""
 
 from __future__ import annotations
 

@@ -1,10 +1,11 @@
 """The language-model workload: tokens in, perplexity or text out.
 
-A workload feeds the network and reads its answers; `Run` decides when. Embeddings stream from the emulated DRAM row by row, one row a lane
-and position. The decoder and the softmax run on the host (where the paper ran them is not stated).
+A workload feeds the network and reads its answers; `Run` decides when. Embeddings stream from the emulated DRAM row by
+row, one row a lane and position. The decoder and the softmax run on the host (where the paper ran them is not stated).
 
-Perplexity as the authors define it: the exponential of the summed cross entropy divided by the number of tokens of the stream, its
-first token included although nothing predicts it (`data.numel()` in their code; the difference fades with length).
+Perplexity as the authors define it: the exponential of the summed cross entropy divided by the number of tokens of the
+stream, its first token included although nothing predicts it (`data.numel()` in their code; the difference fades with
+length).
 """
 
 from __future__ import annotations
@@ -106,6 +107,7 @@ class Evaluation:
         readout: the decoder.
         streams: (lanes, tokens) word numbers; the last column is only predicted.
         segment: positions after which cell states are zeroed, or 0 to carry them.
+
     """
 
     def __init__(self, store: EmbeddingStore, readout: Readout, streams: U32, segment: int) -> None:
@@ -142,7 +144,12 @@ class Evaluation:
 
     def progress(self) -> dict[str, Any]:
         """Return tokens and perplexity so far."""
-        return {"tokens": self._scored, "tokens_total": self.positions * len(self._streams), "perplexity": self.perplexity(), "text": ""}
+        return {
+            "tokens": self._scored,
+            "tokens_total": self.positions * len(self._streams),
+            "perplexity": self.perplexity(),
+            "text": "",
+        }
 
     def report(self) -> dict[str, Any]:
         """Return tokens, cross entropy and perplexity."""
@@ -167,10 +174,18 @@ class Generation:
         choice: temperature, top_k, seed and the forbidden word.
         segment: positions after which cell states are zeroed, or 0.
         detokenise: word numbers -> text.
+
     """
 
     def __init__(
-        self, store: EmbeddingStore, readout: Readout, prompt: U32, words: int, choice: Mapping[str, Any], segment: int, detokenise: Any
+        self,
+        store: EmbeddingStore,
+        readout: Readout,
+        prompt: U32,
+        words: int,
+        choice: Mapping[str, Any],
+        segment: int,
+        detokenise: Any,
     ) -> None:
         self._store, self._readout, self._segment, self._detokenise = store, readout, segment, detokenise
         self._words = [int(word) for word in prompt]

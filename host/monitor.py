@@ -9,17 +9,19 @@ thread: the launcher has its own loop, and a late view is better than a late lau
 
 import atexit
 import io
+import math
 import os
 import sys
 import textwrap
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from itertools import zip_longest
 from time import monotonic, thread_time
 from typing import Any, NamedTuple, Protocol, TextIO
 
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console
 from rich.live import Live
 from rich.segment import Segment, SegmentLines
 from rich.style import Style
@@ -34,21 +36,16 @@ CORE_SHARE = 0.03
 
 _Line = list[Segment]
 _Wrong = dict[PeId | None, str]
-_FIGURES = {
-    "tokens_per_s": "tokens/s",
-    "perplexity": "perplexity",
-    "events_per_tick": "events/tick",
-    "packets_per_tick": "packets/tick",
-}
+_FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
 _EVENT_ROUTER = ((4, 3), (4, 4))  # of the four holes only these two; the other two lie at the die's edge
 _STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}  # fine at the low end: activity is sparse
 _BOUNDS = tuple(_STEPS.values())[1:]
-# (block, text on it), one per step. Each block shows on dark and on light; none is red, which is kept for what is wrong.
-_HUES = ((244, 231), (98, 231), (32, 231), (36, 16), (76, 16), (214, 16))
+# (block, text on it) per step: seen on dark and on light, distinct in 16 colours too, none near red: that means wrong.
+_HUES = ((244, 231), (98, 231), (38, 16), (34, 16), (112, 16), (214, 16))
 _HEAT = tuple(Style(color=f"color({hue})") for hue, _ in _HUES)
 _TILE = tuple(Style(color=f"color({ink})", bgcolor=f"color({hue})") for hue, ink in _HUES)
 _DIM, _BOLD, _BLUE, _NOTE = _HEAT[0], Style(bold=True), _HEAT[2], Style(color="color(172)")
-_PHASE = Style(color="color(231)", bgcolor="color(25)", bold=True)
+_PHASE = Style(reverse=True, bold=True)
 _RED, _FAULT = Style(color="red", bold=True), Style(color="color(231)", bgcolor="red", bold=True)
 _MARKS = {"stalled": "!", "dead": "×"}  # noqa: RUF001 - a cross
 _RISE, _REACH = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█"
@@ -89,13 +86,22 @@ def _encoding(stream: TextIO) -> str:
     return getattr(stream, "encoding", None) or "utf-8"
 
 
+def _finite(value: Any) -> float | None:
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
 def _number(status: dict[str, Any], key: str) -> float | None:
-    value = status.get(key)
-    return value if isinstance(value, int | float) and value == value else None  # noqa: PLR0124 - not a NaN
+    return _finite(status.get(key))
+
+
+def _at(values: Sequence[Any] | None, index: int) -> float | None:
+    return _finite(values[index]) if values and index < len(values) else None
 
 
 def _figure(value: float | None) -> str:
-    return "?" if value is None else f"{value:,.{0 if abs(value) >= 100 or value % 1 == 0 else 1}f}"
+    if value is None or abs(value) >= 1e8:  # as wide as a column is
+        return "?" if value is None else f"{value:.2e}"
+    return f"{value:,.{0 if abs(value) >= 100 or value % 1 == 0 else 1}f}"
 
 
 def _percent(share: float | None) -> str:
@@ -119,31 +125,26 @@ def _pe_id(name: Any) -> PeId | None:
         return None
 
 
-def _at(values: Sequence[float] | None, index: int) -> float | None:
-    return values[index] if values and index < len(values) else None
-
-
 def _progress(status: dict[str, Any], pes: int) -> tuple[float, str]:
     """Return how far the phase is, from 0 to 1, and the same in words."""
-    start = status.get("phase") in ("starting", "loading")
-    done, total = (_number(status, key) for key in (("ready", "") if start else ("tokens", "tokens_total")))
-    total = pes if start else total
-    words = f"{_figure(done)} of {_figure(total)} {'PEs ready' if start else 'tokens'}"
-    rate = _number(status, "tokens_per_s")
+    if status.get("phase") in ("starting", "loading"):
+        done, total, unit = _number(status, "ready"), _finite(pes), "PEs ready"
+    else:
+        done, total, unit = _number(status, "tokens"), _number(status, "tokens_total"), "tokens"
+    words, rate = f"{_figure(done)} of {_figure(total)} {unit}", _number(status, "tokens_per_s")
     if status.get("phase") == "running" and rate and done is not None and total:
         words += f", {_clock((total - done) / rate)} left"
     return min((done or 0.0) / total, 1.0) if total else 0.0, words
 
 
 def _alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
-    """Yield ("2 dead", names) and the like, with as many names as fit into `room`."""
-    for kind in ("dead", "stalled"):
-        names = [_clean(name) for name in status.get(kind) or ()]
-        shown = len(names)
-        while shown > 1 and len(", ".join(names[:shown])) + 14 > room:
-            shown -= 1
-        if names:
-            yield f"{len(names)} {kind}", ", ".join(names[:shown]) + f" and {len(names) - shown} more" * (shown < len(names))
+    """Yield ("2 dead", names) and the like, with as many names as fit into `room` together."""
+    kinds = {kind: [_clean(name) for name in status[kind]] for kind in ("dead", "stalled") if status.get(kind)}
+    for kind, names in kinds.items():
+        spare = room // len(kinds) - len(f" {len(names)} {kind}    and {len(names)} more")
+        shown = next((n for n in range(len(names), 1, -1) if len(", ".join(names[:n])) <= spare), 1)
+        rest = f" and {len(names) - shown} more" if shown < len(names) else ""
+        yield f"{len(names)} {kind}", ", ".join(names[:shown]) + rest
 
 
 class _PlainMonitor:
@@ -174,10 +175,10 @@ class _PlainMonitor:
         status, layers = self._status, self._layout.get("layers") or ()
         self._unshown, self._phase, self._due = False, status.get("phase"), monotonic() + PLAIN_INTERVAL_S
         parts = [_progress(status, self._pes)[1]]
-        known = {name: _number(status, key) for key, name in {**_FIGURES, "tick": "tick"}.items()}
-        parts += [f"{name} {_figure(value)}" for name, value in known.items() if value is not None]
-        shares = zip(layers, status.get("activity") or (), strict=False)
-        parts += [f"{layer.get('name')} {_percent(share)} active" for layer, share in shares]
+        known = [(key.replace("_per_", "/"), value) for key in _FIGURES if (value := _number(status, key)) is not None]
+        parts += [f"{name} {_figure(value)}" for name, value in known]
+        shares = [(_clean(layer.get("name")), _at(status.get("activity"), place)) for place, layer in enumerate(layers)]
+        parts += [f"{name} {_percent(share)} active" for name, share in shares if share is not None]
         parts += [f"{badge.upper()}: {names}" for badge, names in _alarms(status, 60)]
         self.note(f"{_clock(_number(status, 'elapsed_s') or 0)} {status.get('phase', 'running')}: {'; '.join(parts)}")
 
@@ -199,10 +200,10 @@ class _Scale(NamedTuple):
 
     @property
     def plan(self) -> tuple[int, int]:
-        return 2 + 7 * (self.qpe[0] + 1), 6 * (self.qpe[1] + 1)
+        return 3 + 7 * (self.qpe[0] + 1), 6 * (self.qpe[1] + 1)
 
 
-_SCALES = (_Scale(6, 3, 1, 1), _Scale(4, 2, 1, 0), _Scale(2, 1, 0, 0))
+_SCALES = (_Scale(6, 3, 1, 1), _Scale(4, 2, 0, 0), _Scale(2, 1, 0, 0))
 _PANEL = 42
 """The columns that the figures beside the floor plan need at least."""
 
@@ -239,11 +240,12 @@ def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
     return [[Segment(line)] for line in lines[-rows:]]
 
 
-def _legend() -> _Line:
-    steps = [part for name, style in zip(_STEPS, _HEAT, strict=True) for part in (Segment(" ▇", style), Segment(name, _DIM))]
-    faults = Segment("!", _FAULT), Segment(" stall  ", _DIM), Segment("×", _FAULT), Segment(" dead", _DIM)  # noqa: RUF001
-    more = "    height of a block: SRAM in use; PEs 0 1 over 2 3 in QPE x,y; percent active; layer"
-    return [Segment("activity%", _DIM), *steps, Segment("  ▁█ SRAM  ░ unknown  · unused  ", _DIM), *faults, Segment(more, _DIM)]
+def _legend(width: int) -> _Line:
+    steps = [part for name, heat in zip(_STEPS, _HEAT, strict=True) for part in ((" ▇", heat), (name, _DIM))]
+    marks = ("!", _FAULT), (" stall  ", _DIM), (_MARKS["dead"], _FAULT), (" dead", _DIM)
+    more = "    height of a block: SRAM in use; PEs 0 1 over 2 3 in QPE x,y; number: % active; L: layer" * (width >= 170)
+    parts = ("activity%", _DIM), *steps, ("  ▁█ SRAM  ░ unknown  · unused  ", _DIM), *marks, (more, _DIM)
+    return [Segment(text, style) for text, style in parts]
 
 
 class _View:
@@ -252,10 +254,10 @@ class _View:
     def __init__(self, layout: dict[str, Any]) -> None:
         self._layout = layout
         self._layers, self._pes = (list(layout.get(key) or ()) for key in ("layers", "pes"))
-        self._tags = {str(layer.get("name")): f"L{place}" for place, layer in enumerate(self._layers, 1)}
+        tags = {str(layer.get("name")): f"L{place}" for place, layer in enumerate(self._layers, 1)}
         self._used: dict[PeId, tuple[int, float, str]] = {}  # PE: (its place, its SRAM, its layers)
         for index, pe in enumerate(self._pes):
-            tag = "+".join(self._tags.get(name, _clean(name)) for name in str(pe.get("layer") or "").split("+"))
+            tag = "+".join(tags.get(name, _clean(name)) for name in str(pe.get("layer") or "").split("+"))
             if site := _pe_id(pe.get("name")):
                 self._used[site] = index, 1.0 if pe.get("sram") is None else pe["sram"], tag
         self._chip = min((site.chip for site in self._used), default=0)  # one plan shows one chip
@@ -263,38 +265,34 @@ class _View:
 
     def lines(self, status: dict[str, Any], width: int, height: int) -> list[_Line]:
         """Return at most `height` lines, each `width` wide."""
-        elapsed = int(_number(status, "elapsed_s") or 0)
-        self._seconds[elapsed] = {key: _number(status, key) for key in _FIGURES}
+        self._seconds[int(_number(status, "elapsed_s") or 0)] = {key: _number(status, key) for key in _FIGURES}
         rows = height - 5
         scale = next((s for s in _SCALES if s.plan[0] + _PANEL <= width and s.plan[1] <= rows), None)
-        plan = self._plan(scale, status) if scale else []
-        left = scale.plan[0] + 1 if scale else 0
+        plan, left = (self._plan(scale, status), scale.plan[0]) if scale else ([], 0)
         panel = self._panel(status, width - left, rows)[: max(rows, 0)]
-        rows_of_both = zip_longest(plan, panel, fillvalue=list[Segment]())
-        body = [Segment.adjust_line_length(line, left) + beside for line, beside in rows_of_both]
-        note = [Segment(_clean(self._layout.get("note")), _NOTE)]
-        lines = [*self._head(status, width), *body, _legend() if scale else [], note]
+        pairs = zip_longest(plan, panel, fillvalue=list[Segment]())
+        body = [Segment.adjust_line_length(line, left) + beside for line, beside in pairs]
+        foot = [_legend(width) if scale else [], [Segment(_clean(self._layout.get("note")), _NOTE)]]
+        lines = [*self._head(status, width), *body, *foot]
         return [Segment.adjust_line_length(line, width) for line in lines][: max(height, 0)]
 
     def _head(self, status: dict[str, Any], width: int) -> list[_Line]:
-        title = _clean(self._layout.get("title"))
-        parts = f"{len(self._pes)} PEs", _clean(self._layout.get("chip")), _clock(_number(status, "elapsed_s") or 0)
-        right = "  " + " · ".join(filter(None, parts))
+        title, chip = _clean(self._layout.get("title")), _clean(self._layout.get("chip"))
+        right = f"  {len(self._pes)} PEs · {chip} · {_clock(_number(status, 'elapsed_s') or 0)}"
         room = max(width - cell_len(right), 0)
         title = title if cell_len(title) <= room else set_cell_size(title, max(room - 1, 0)) + "…"
         done, words = _progress(status, len(self._pes))
         phase = f" {_clean(status.get('phase'))} "
         length = max(width - len(phase) - len(words) - 2, 0)
         bar = Segment("━" * int(done * length), _BLUE), Segment("─" * (length - int(done * length)), _DIM)
-        alarm: _Line = []
-        for badge, names in _alarms(status, width // 2 if status.get("dead") and status.get("stalled") else width):
-            alarm += [Segment(f" {badge} ", _FAULT), Segment(f" {names}  ", _RED)]
-        if not alarm and "dead" in status and "stalled" in status:
-            alarm = [Segment("no PE is stalled or dead", _DIM)]
+        alarms: _Line = []
+        for badge, names in _alarms(status, width):
+            alarms += [Segment(f" {badge} ", _FAULT), Segment(f" {names}  ", _RED)]
+        calm = " or ".join(kind for kind in _MARKS if kind in status)
         return [
             [Segment(set_cell_size(title, room), _BOLD), Segment(right, _DIM)],
             [Segment(phase, _PHASE), Segment(" "), *bar, Segment(f" {words}")],
-            alarm,
+            alarms or [Segment(f"no PE is {calm}" if calm else "", _DIM)],
         ]
 
     def _plan(self, scale: _Scale, status: dict[str, Any]) -> list[_Line]:
@@ -317,46 +315,43 @@ class _View:
             return [[Segment(f"{word if row == high // 2 else '':{fill}^{wide}}", _DIM)] for row in range(high)]
         pes = [self._pe(PeId(self._chip, x, y, p), scale, activity, wrong) for p in range(PES_PER_QPE)]
         pairs = [*zip(pes[0], pes[1], strict=True), *zip(pes[2], pes[3], strict=True)]
-        if not scale.frame:
-            return [[left, Segment(" " * scale.gap), right] for left, right in pairs]
-        side, line = Segment("│", _DIM), "─" * (wide - 2)
-        rows = [[side, left, Segment(" " * scale.gap), right, side] for left, right in pairs]
-        return [[Segment(f"╭{f' {x},{y} ':─^{wide - 2}}╮", _DIM)], *rows, [Segment(f"╰{line}╯", _DIM)]]
+        side, gap = Segment("│" * scale.frame, _DIM), Segment(" " * scale.gap)
+        rows = [[side, left, gap, right, side] for left, right in pairs]
+        edges = [Segment(f"╭{f' {x},{y} ':─^{wide - 2}}╮", _DIM)], [Segment(f"╰{'─' * (wide - 2)}╯", _DIM)]
+        return [edges[0], *rows, edges[1]] if scale.frame else rows
 
     def _pe(self, pe: PeId, scale: _Scale, activity: Sequence[float] | None, wrong: _Wrong) -> list[Segment]:
         """Return a PE's rows; the upper ones are only block, the others carry its activity and layer."""
         wide, high = scale.wide, scale.high
-        index, sram, tag = self._used.get(pe, (-1, 0.0, "·"))
+        index, sram, tag = self._used.get(pe, (-1, 0.0, ""))
         active = _at(activity, index) if pe in self._used else None
-        mark, fill, style = (tag if high > 1 else ""), "░", _DIM
         if pe in wrong:
-            mark, fill, style = (wrong[pe].upper()[:wide] if wide > 4 else ""), _MARKS[wrong[pe]], _FAULT
-        elif pe not in self._used:
-            mark, fill = "·", " "
+            mark, fill, style = wrong[pe].upper()[:5] if wide > 4 else "", _MARKS[wrong[pe]], _FAULT
         elif active is not None:
-            return _block(("", _percent(active), tag)[:high], active, sram, wide)
+            return _block(("", _percent(active)[:-2], tag)[:high], active, sram, wide)
+        else:
+            mark, fill, style = (tag if high > 1 else "", "░", _DIM) if pe in self._used else ("·", " ", _DIM)
         return [Segment(f"{mark[:wide] if row == high // 2 else '':{fill}^{wide}}", style) for row in range(high)]
 
     def _panel(self, status: dict[str, Any], width: int, rows: int) -> list[_Line]:
-        lines = []
-        for key, name in _FIGURES.items():
+        lines, seconds = [], list(self._seconds.values())[-max(width - 24, 1) :]
+        for key in _FIGURES:
             value = Segment(f"{_figure(_number(status, key)):>9}  ", _BOLD)
-            spark = _sparkline([second[key] for second in self._seconds.values()][-max(width - 24, 1) :])
-            lines.append([Segment(f"{name:<13}"), value, Segment(spark, _BLUE)])
-        lines.append([Segment(f"{'tick':<13}"), Segment(f"{_figure(_number(status, 'tick')):>9}", _BOLD)])
+            spark = "" if key == "tick" else _sparkline([figures[key] for figures in seconds])
+            lines.append([Segment(f"{key.replace('_per_', '/'):<13}"), value, Segment(spark, _BLUE)])
         lines += [_share("fullest SRAM", _number(status, "sram_worst"), width, _BLUE), []]
         shown = self._layers[: max(rows - 13, 1)]
-        rest = len(self._layers) - len(shown)
-        lines.append([Segment(f"{'layer':<14}", _BOLD), Segment(f"units PEs  active{f'   {rest} more layers' * (rest > 0)}", _DIM)])
+        rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
+        lines.append([Segment(f"{'layer':<14}", _BOLD), Segment(f"units PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
             name = set_cell_size(f"L{place + 1:<2} {_clean(layer.get('name'))}", 13)
             label = f"{name}{layer.get('units', '?'):>6}{layer.get('pes', '?'):>4}"
             lines.append(_share(label, _at(status.get("activity"), place), width))
-        busy = list(enumerate(status.get("pe_activity") or ()))[: len(self._pes)] if rows > 40 else []
-        lines += [[], [Segment("busiest PEs", _BOLD)]] if busy else []
-        for index, active in sorted(busy, key=lambda pair: -pair[1])[:8]:
-            pe = self._pes[index]
-            lines.append(_share(f"{_clean(pe.get('name')):<13}{_clean(pe.get('layer'))}", active, width))
+        if rows > 40 and (shares := status.get("pe_activity")):
+            lines += [[], [Segment("busiest PEs", _BOLD)]]
+            busy = [(_at(shares, place) or 0.0, pe) for place, pe in enumerate(self._pes)]
+            for share, pe in sorted(busy, key=lambda pair: -pair[0])[:8]:
+                lines.append(_share(f"{_clean(pe.get('name')):<13}{_clean(pe.get('layer'))}", share, width))
         room = rows - len(lines) - 2
         if status.get("text") and room > 0:
             lines += [[], [Segment("text so far", _BOLD)], *_wrapped(str(status["text"]), width, room)]
@@ -368,19 +363,14 @@ class _View:
 
 class _LiveMonitor:
     def __init__(self, layout: dict[str, Any], stream: TextIO) -> None:
-        self._view, self._stream = _View(layout), stream
+        self._view = _View(layout)
         self._console = Console(file=stream, force_terminal=True, markup=False, highlight=False, emoji=False)
         self._status: dict[str, Any] = {"phase": "starting"}
         self._due, self._size = 0.0, self._console.size
         self._open, self._process = True, os.getpid()
         # Not on the alternate screen: what others write to the terminal, a process's last words, would vanish with it.
-        self._live = Live(
-            console=self._console,
-            auto_refresh=False,
-            vertical_overflow="crop",
-            redirect_stdout=stream is sys.stdout,
-            redirect_stderr=sys.stderr.isatty(),  # what goes to a file stays there
-        )
+        here, too = stream is sys.stdout, sys.stderr.isatty()  # errors that go to a file stay there
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=here, redirect_stderr=too)
         atexit.register(self.close)
         self._live.start()
 
@@ -401,19 +391,16 @@ class _LiveMonitor:
     def close(self) -> None:
         if not self._open or os.getpid() != self._process:  # a forked process has no terminal to hand back
             return
-        self._draw(refresh=False)  # stopping shows it
-        self._open = False
-        atexit.unregister(self.close)
-        self._guarded(self._live.stop)
+        try:
+            self._draw(refresh=False)  # stopping shows it
+        finally:
+            self._stop()
 
     def _draw(self, refresh: bool = True) -> None:
-        try:
-            size = ConsoleDimensions(*os.get_terminal_size(self._stream.fileno()))  # the console would ask stdin first
-        except (OSError, ValueError):
-            size = self._size
+        size = self._console.size
         if size != self._size:
             self._guarded(self._console.clear)  # the last frame's lines are no longer where they were drawn
-        self._size = self._console.size = size
+        self._size = size
         # One line less than there are: the cursor's line after the view must not push the title out of sight.
         lines = self._view.lines(self._status, size.width, size.height - 1)
         self._guarded(lambda: self._live.update(SegmentLines(lines, new_lines=True), refresh=refresh))
@@ -423,4 +410,10 @@ class _LiveMonitor:
         try:
             show()
         except (OSError, ValueError):
-            self._open = False
+            self._stop()
+
+    def _stop(self) -> None:
+        self._open = False
+        atexit.unregister(self.close)
+        with suppress(OSError, ValueError):
+            self._live.stop()

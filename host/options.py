@@ -1,4 +1,6 @@
-"""What a user asks for, resolved and checked before any process starts: one frozen record that travels to the host process."""
+"""What a user asks for, resolved and checked before any process starts: one frozen record that travels to the host
+process.
+"""
 
 from __future__ import annotations
 
@@ -19,8 +21,8 @@ DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
 class Faults:
     """Recoverable faults to inject: they must not change one bit of any answer.
 
-    `slow`: PE name -> seconds before each message; `late`: (first tick, ticks) at which the DRAM delivers nothing; `shuffle`: seed
-    of a random order of arrival (transport `mem`).
+    `slow`: PE name -> seconds before each message; `late`: (first tick, ticks) at which the DRAM delivers nothing;
+    `shuffle`: seed of a random order of arrival (transport `mem`).
     """
 
     slow: dict[str, float]
@@ -75,7 +77,11 @@ class LmOptions:
             raise HostError(f"--temperature {self.temperature}: needs a finite number, at least 0")
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
-        given = [flag for flag, value in (("--text", self.text), ("--wikitext", self.wikitext), ("--prompt", self.prompt)) if value is not None]
+        given = [
+            flag
+            for flag, value in (("--text", self.text), ("--wikitext", self.wikitext), ("--prompt", self.prompt))
+            if value is not None
+        ]
         if len(given) > 1:
             raise HostError(f"{' and '.join(given)}: choose one")
         if self.prompt is None and self.generate:

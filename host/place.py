@@ -1,7 +1,7 @@
 """Placement: which PE of the chip runs which share, what travels where, and what the router is told.
 
-`Placement` is the whole mapping: shares on named PEs with their SRAM regions, routing keys and table. Placing is a plain function over the
-chip's usable PEs. Everything that does not fit is refused here, before any process starts.
+`Placement` is the whole mapping: shares on named PEs with their SRAM regions, routing keys and table. Placing is a
+plain function over the chip's usable PEs. Everything that does not fit is refused here, before any process starts.
 """
 
 from __future__ import annotations
@@ -111,6 +111,7 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
     Raises:
         HostError: unknown strategy, more PEs than the chip has, or a shard that does not fit (with the smallest number that does).
         ModelError: unknown format.
+
     """
     usable = chip.usable_pes()
     if pes is not None and pes > len(usable):

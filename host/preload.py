@@ -1,8 +1,9 @@
-"""What the fork server loads once, so that every process forked from it starts with it: the modules, and the compiled kernels.
+"""What the fork server loads once, so that every process forked from it starts with it: the modules, and the compiled
+kernels.
 
-Imported only inside the fork server. It leaves the terminal's process group, so that Ctrl-C reaches the launcher alone, which then ends the
-run in order. Objects made here are frozen out of garbage collection: touching them would give every process its own copy of the
-pages.
+Imported only inside the fork server. It leaves the terminal's process group, so that Ctrl-C reaches the launcher alone,
+which then ends the run in order. Objects made here are frozen out of garbage collection: touching them would give every
+process its own copy of the pages.
 """
 
 from __future__ import annotations

@@ -1,4 +1,6 @@
-"""The run folder: `report.json`, `config.json` and `mapping.json`, and the summary that is printed. The schema is docs/report.md."""
+"""The run folder: `report.json`, `config.json` and `mapping.json`, and the summary that is printed. The schema is
+docs/report.md.
+"""
 
 from __future__ import annotations
 

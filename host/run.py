@@ -1,7 +1,9 @@
-"""`Run`: the host's side of a run. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or randomness.
+"""`Run`: the host's side of a run. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or
+randomness.
 
-Life of a run: configure the router, wait for every PE's hello, load each, start all, feed positions and read answers tick by tick, ask
-everybody for their counters, stop everybody. The PEs' states are judged by the table they use themselves (`pe/lifecycle.py`).
+Life of a run: configure the router, wait for every PE's hello, load each, start all, feed positions and read answers
+tick by tick, ask everybody for their counters, stop everybody. The PEs' states are judged by the table they use
+themselves (`pe/lifecycle.py`).
 
 Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
 chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` does the host's own work (hashing, decoding), so that the next
@@ -18,7 +20,7 @@ import numpy as np
 
 from host.events import EventStream
 from host.lm import Workload
-from host.place import Placement, PlacedPe
+from host.place import PlacedPe, Placement
 from host.shard import cut
 from noc.packet import (
     HOST,
@@ -59,6 +61,7 @@ class Run:
         workload: what to feed and what to do with the answers.
         late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
         witness: called with each valid section of a layer, in order of position per layer (`verify`).
+
     """
 
     def __init__(

@@ -1,8 +1,9 @@
 """Sharding: which units go on which PE. A strategy is a plain function `(network, request) -> shares`, one share a PE.
 
-Trained matrices are uneven: blocks of 27 units cut in index order reach 1.3 times the mean weights (reference notes on training). So
-units are dealt out, heaviest first, each to the lightest PE that may still take one. A share is judged by the very layout that the
-PE will use (`pe/layout.py`, `pe/sram.py`). Not known here: where on the chip a share goes (`host/place.py`).
+Trained matrices are uneven: blocks of 27 units cut in index order reach 1.3 times the mean weights (reference notes on
+training). So units are dealt out, heaviest first, each to the lightest PE that may still take one. A share is judged by
+the very layout that the PE will use (`pe/layout.py`, `pe/sram.py`). Not known here: where on the chip a share goes
+(`host/place.py`).
 """
 
 from __future__ import annotations
@@ -59,7 +60,9 @@ def uniform(network: Network, request: Request) -> list[Share]:
         return _whole_layers(layers, pes, network)
     for layer, count in zip(layers, _split_evenly(pes, len(layers)), strict=True):
         _check_units(network, layer, count)
-    return [share for layer, n in zip(layers, _split_evenly(pes, len(layers)), strict=True) for share in _deal(network, layer, n, True)]
+    return [
+        share for layer, n in zip(layers, _split_evenly(pes, len(layers)), strict=True) for share in _deal(network, layer, n, True)
+    ]
 
 
 def balanced(network: Network, request: Request) -> list[Share]:
@@ -73,7 +76,9 @@ def balanced(network: Network, request: Request) -> list[Share]:
     counts = {layer: _least(network, request, layer, even=False) for layer in layers}
     if request.pes is not None and request.pes < sum(counts.values()):
         need = ", ".join(f"{n} for layer {layer}" for layer, n in counts.items())
-        raise HostError(f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT)
+        raise HostError(
+            f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
+        )
     weights = {layer: _bytes_of(network, request, layer) for layer in layers}
     while request.pes is not None and sum(counts.values()) < request.pes:
         growing = [layer for layer in layers if counts[layer] < network.populations[layer].units]
@@ -229,7 +234,9 @@ def _check_units(network: Network, layer: int, pes: int) -> None:
     units = network.populations[layer].units
     if pes > units:
         most = min(network.populations[n].units for n in network.layers) * len(network.layers)
-        raise HostError(f"layer {layer} has {units} units, cannot be dealt to {pes} PEs; use at most --pes {most}", Exit.DOES_NOT_FIT)
+        raise HostError(
+            f"layer {layer} has {units} units, cannot be dealt to {pes} PEs; use at most --pes {most}", Exit.DOES_NOT_FIT
+        )
 
 
 def _split_evenly(total: int, parts: int) -> list[int]:

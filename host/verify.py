@@ -1,4 +1,6 @@
-"""`verify`: holds each event of a run against the plain single-process reference, bit for bit, and names the first difference."""
+"""`verify`: holds each event of a run against the plain single-process reference, bit for bit, and names the first
+difference.
+"""
 
 from __future__ import annotations
 

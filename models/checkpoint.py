@@ -1,11 +1,12 @@
 """Checkpoints: a network with its embedding, decoder and vocabulary in one safetensors file, weights stored sparse.
 
-Tensors, for layer l from 1: `layer{l}.{input,recurrent}.{extents,columns,values}` (rows of gates z, r, g times units; int64, uint32, float32),
-`layer{l}.{threshold,bias,recurrent_bias}` float32; and `embedding` (words, units) float32 or float16, `decoder_bias` (words,) float32,
-`vocabulary` uint8: the words in UTF-8, one a line. The metadata block is one JSON text under the key `gennaker`.
+Tensors, for layer l from 1: `layer{l}.{input,recurrent}.{extents,columns,values}` (rows of gates z, r, g times units;
+int64, uint32, float32), `layer{l}.{threshold,bias,recurrent_bias}` float32; and `embedding` (words, units) float32 or
+float16, `decoder_bias` (words,) float32, `vocabulary` uint8: the words in UTF-8, one a line. The metadata block is one
+JSON text under the key `gennaker`.
 
-Loading checks everything that a run relies on and says in one line what is wrong. The decoder is tied to the embedding; a projection
-between the two is not known here.
+Loading checks everything that a run relies on and says in one line what is wrong. The decoder is tied to the embedding;
+a projection between the two is not known here.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ _KEY = "gennaker"
 class Model:
     """A language model: network, embedding (words, units), decoder bias (words,), words, and how state is carried.
 
-    `segment` is the number of positions after which the cell states are zeroed (the authors' 70), or 0 where they are carried.
+    `segment` is the number of positions after which the cell states are zeroed (the authors' 70), or 0 where they are
+    carried.
     """
 
     network: Network

@@ -1,9 +1,9 @@
 """How a kernel is compiled, and where the machine code is kept between runs.
 
-Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the order
-written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose name is a hash of
-all kernel sources, because numba's own check looks at one source file at a time and would miss a change in a function that
-another file inlines.
+Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
+order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose
+name is a hash of all kernel sources, because numba's own check looks at one source file at a time and would miss a
+change in a function that another file inlines.
 
 This file does not know any kernel.
 """

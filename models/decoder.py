@@ -1,8 +1,8 @@
 """The language model's read-out on the host: logits, negative log-likelihood and sampling, in float32 without BLAS.
 
-The decoder is the authors' tied linear layer, logits = E y + b. Each logit is summed in ascending unit with one accumulator, like a
-row of a shard, so that it does not depend on the machine; the product runs unit by unit over the transposed matrix, which
-vectorises and skips silent units.
+The decoder is the authors' tied linear layer, logits = E y + b. Each logit is summed in ascending unit with one
+accumulator, like a row of a shard, so that it does not depend on the machine; the product runs unit by unit over the
+transposed matrix, which vectorises and skips silent units.
 """
 
 from __future__ import annotations
@@ -66,6 +66,7 @@ def sample(logits: Array, temperature: float, top_k: int, draw: float, forbidden
         top_k: only the k likeliest words and their equals are candidates; 0 for all.
         draw: a number in [0, 1) that picks among the candidates.
         forbidden: a word that is never chosen (`<unk>`), or -1.
+
     """
     scores = logits
     if forbidden >= 0:

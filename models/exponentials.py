@@ -1,10 +1,11 @@
 """exp, sigmoid and tanh in float32, from our own polynomials.
 
-The C library's functions differ between machines in the last bit, which would change events and so every hash; the chip has its
-own exponential unit too (1-2 ulp, SpiNNaker2 chip paper via a survey). These use only float32 additions, multiplications,
-divisions and bit patterns, in a fixed order, so the bits are the same wherever IEEE 754 is kept.
+The C library's functions differ between machines in the last bit, which would change events and so every hash; the chip
+has its own exponential unit too (1-2 ulp, SpiNNaker2 chip paper via a survey). These use only float32 additions,
+multiplications, divisions and bit patterns, in a fixed order, so the bits are the same wherever IEEE 754 is kept.
 
-Measured errors over every 997th float32 (`tests/test_exponentials.py`): exp 1.1 ulp, sigmoid 2.2 ulp, tanh 1.4 ulp at most.
+Measured errors over every 997th float32 (`tests/test_exponentials.py`): exp 1.1 ulp, sigmoid 2.2 ulp, tanh 1.4 ulp at
+most.
 
 Coefficients: Chebyshev interpolation of degree 4 of (exp(r) - 1 - r) / r**2 on |r| <= 1.01 ln(2)/2 and of degree 5 of
 (tanh(x)/x - 1) / x**2 in x**2 on |x| <= 0.55, computed with 40 digits and rounded to float32.
@@ -20,8 +21,7 @@ _LOG2_E = np.float32(1.4426950216293335)
 _LN2_HIGH = np.float32(0.693359375)  # 355/512: its product with any exponent is exact
 _LN2_LOW = np.float32(-2.12194440e-4)  # ln 2 - 355/512
 _E2, _E3, _E4, _E5, _E6 = (
-    np.float32(v)
-    for v in (0.5, 0.16666573286056519, 0.04166654869914055, 0.008363774046301842, 0.0013926926767453551)
+    np.float32(v) for v in (0.5, 0.16666573286056519, 0.04166654869914055, 0.008363774046301842, 0.0013926926767453551)
 )
 _T3, _T5, _T7, _T9, _T11, _T13 = (
     np.float32(v)

@@ -1,7 +1,8 @@
 """The un-sharded description of a network, and `Shard`, one PE's slice of a population.
 
-A network is a line of populations: an input (whose events the host sends), then layers of neurons. A projection carries the
-events of one population to a port of another one. Units keep their checkpoint index everywhere; a shard may own any set of them.
+A network is a line of populations: an input (whose events the host sends), then layers of neurons. A projection carries
+the events of one population to a port of another one. Units keep their checkpoint index everywhere; a shard may own any
+set of them.
 
 This file knows no PE, no chip and no weight format's layout (see `models/formats`).
 """
@@ -29,8 +30,8 @@ class ModelError(ValueError):
 class Field:
     """One array that a shard keeps in its PE's SRAM.
 
-    `role` is the column of the paper's Table I it belongs to: "weights" or "variables". `scratch` marks what may lie in the
-    program's bank, behind the program (dense vectors, the event FIFO): nothing there outlives the loss of a tick.
+    `role` is the column of the paper's Table I it belongs to: "weights" or "variables". `scratch` marks what may lie in
+    the program's bank, behind the program (dense vectors, the event FIFO): nothing there outlives the loss of a tick.
     """
 
     name: str
@@ -48,7 +49,9 @@ class Field:
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A weight matrix by rows: `values` float32 and `columns` uint32, ascending within a row; `extents` int64, rows + 1."""
+    """A weight matrix by rows: `values` float32 and `columns` uint32, ascending within a row; `extents` int64, rows +
+    1.
+    """
 
     shape: tuple[int, int]
     extents: npt.NDArray[np.int64]
@@ -127,7 +130,9 @@ class Projection:
 
 @dataclass(frozen=True)
 class Population:
-    """A set of units. A layer has a `kernel` (a file of `models/kernels`), its projections, vectors (units long) and params."""
+    """A set of units. A layer has a `kernel` (a file of `models/kernels`), its projections, vectors (units long) and
+    params.
+    """
 
     name: str
     units: int

@@ -1,8 +1,9 @@
 """The network computed plainly in one process: dense loops in numpy, written apart from the kernels.
 
-What `launch.py verify` holds a run against, bit for bit. It shares only the exponential family with the kernels (`models/exponentials.py`): no
-format, no shard, no arena. Each source unit's whole column is multiplied and added in ascending order, zeros included, so every row
-is summed with one float32 accumulator in the order that the one-answer rule demands.
+What `launch.py verify` holds a run against, bit for bit. It shares only the exponential family with the kernels
+(`models/exponentials.py`): no format, no shard, no arena. Each source unit's whole column is multiplied and added in
+ascending order, zeros included, so every row is summed with one float32 accumulator in the order that the one-answer
+rule demands.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ class Reference:
 
     def __init__(self, network: Network) -> None:
         self._layers = []
+        self._widths = [network.populations[number].units for number in network.layers]
         for number in network.layers:
             layer = network.populations[number]
             matrices = {p.port: np.ascontiguousarray(p.weights.to_dense().T) for p in layer.projections}
@@ -36,7 +38,7 @@ class Reference:
 
     def fresh(self) -> None:
         """Begin a sequence: no cell state, no events heard."""
-        self._states = [LayerState(np.zeros(l.units, np.float32), np.zeros(l.units, np.float32)) for l, _, _ in self._layers]
+        self._states = [LayerState(np.zeros(n, np.float32), np.zeros(n, np.float32)) for n in self._widths]
 
     def segment(self) -> None:
         """Begin a segment: cell states are zeroed, outputs carried."""

@@ -1,8 +1,9 @@
 """Networks from a seed: the right shapes and sparsity with random weights, for demonstrations and tests.
 
-Only integers come from the random generator and only exact float32 arithmetic follows, so a seed gives the same bits on every
-machine. Weights are scaled so that pre-activations have about unit variance at any size; with the thresholds below 10 to 30 % of the
-units are over threshold. A seeded network has learnt nothing: its perplexity is about the size of its vocabulary.
+Only integers come from the random generator and only exact float32 arithmetic follows, so a seed gives the same bits on
+every machine. Weights are scaled so that pre-activations have about unit variance at any size; with the thresholds
+below 10 to 30 % of the units are over threshold. A seeded network has learnt nothing: its perplexity is about the size
+of its vocabulary.
 """
 
 from __future__ import annotations
@@ -63,6 +64,7 @@ def seeded_egru(
         seed: any non-negative number.
         threshold: mean event threshold; 0 with large biases makes every unit fire, 1 makes none.
         zoneout: the authors' inference-time mix of old and new state.
+
     """
     rng = np.random.default_rng(seed)
     populations = [Population("input", input_units)]

@@ -1,1 +1,3 @@
-"""How events travel: the chip, its packets and routers, and the transports that carry them. Nothing here knows what is computed."""
+"""How events travel: the chip, its packets and routers, and the transports that carry them. Nothing here knows what is
+computed.
+"""

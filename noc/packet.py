@@ -1,11 +1,12 @@
 """The vocabulary: every message that a PE, a router or the host sends.
 
-Messages are named tuples: immutable, equal by value, and laid out in the order in which they are written on the wire (a frozen
-dataclass costs three times as much to make, and a tick makes hundreds). Endpoints have names: `PE(x,y,p)@chip`, `router@chip`, `host`.
+Messages are named tuples: immutable, equal by value, and laid out in the order in which they are written on the wire (a
+frozen dataclass costs three times as much to make, and a tick makes hundreds). Endpoints have names: `PE(x,y,p)@chip`,
+`router@chip`, `host`.
 
-How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router answers each
-endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are in. Events emitted at
-tick t are consumed at t + 1. Other messages between PE and host travel inside letters.
+How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router
+answers each endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are
+in. Events emitted at tick t are consumed at t + 1. Other messages between PE and host travel inside letters.
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ FLAGS = VALID | RESET | FRESH
 class Section(NamedTuple):
     """One population's part of a batch or bundle: its events at one sequence position, as raw little-endian arrays.
 
-    `keys` uint32, ascending; `values` float32, one for each key; `ledger` uint32, the sender's counts for this position in the
-    order of `LEDGER` (a router hands it to the host alone).
+    `keys` uint32, ascending; `values` float32, one for each key; `ledger` uint32, the sender's counts for this position
+    in the order of `LEDGER` (a router hands it to the host alone).
     """
 
     population: int
@@ -64,9 +65,10 @@ class Letter(NamedTuple):
 class Configure(NamedTuple):
     """Host to router: what to join and where to deliver.
 
-    `senders`: for each population (number, base key, key mask, endpoint names). `waits`: for each endpoint the populations whose
-    batches it waits for. `routes`: the routing table, (key, mask, endpoint names) as in a multicast entry. `fanout`: for each
-    population the number of endpoints that the network wants its events delivered to. `window`: ticks in flight.
+    `senders`: for each population (number, base key, key mask, endpoint names). `waits`: for each endpoint the
+    populations whose batches it waits for. `routes`: the routing table, (key, mask, endpoint names) as in a multicast
+    entry. `fanout`: for each population the number of endpoints that the network wants its events delivered to.
+    `window`: ticks in flight.
     """
 
     window: int
@@ -118,7 +120,7 @@ class Reading(NamedTuple):
 
 
 class Query(NamedTuple):
-    """Host to router: whose batch is missing?"""
+    """Host to router: say whose batch is missing."""
 
 
 class Answer(NamedTuple):

@@ -27,8 +27,8 @@ def serve(
 ) -> None:
     """Hand messages to `core` and send what it returns until it is done.
 
-    `before_each` runs before each message (a slow PE). `undelivered` says what to send where a destination cannot be reached; without
-    it TransportError is raised.
+    `before_each` runs before each message (a slow PE). `undelivered` says what to send where a destination cannot be
+    reached; without it TransportError is raised.
     """
     while not core.done:
         received = transport.receive(IDLE_S)

@@ -1,9 +1,10 @@
 """`ChipRouter`: joins a tick's batches into one bundle per endpoint. Sans-I/O: takes a message, returns messages.
 
-Which batches an endpoint waits for follows the network; which events it is given follows the routing table and nothing else, so
-an entry that is missing loses events, and those are counted as dropped. Events of one population reach every listener as one run in
-ascending key, merged here once, whatever order the batches came in. The host's bundle also carries every population it waits for
-as a tap for hashing and monitoring: not packets of the chip, and not counted unless the routing table names the host.
+Which batches an endpoint waits for follows the network; which events it is given follows the routing table and nothing
+else, so an entry that is missing loses events, and those are counted as dropped. Events of one population reach every
+listener as one run in ascending key, merged here once, whatever order the batches came in. The host's bundle also
+carries every population it waits for as a tap for hashing and monitoring: not packets of the chip, and not counted
+unless the routing table names the host.
 
 Nothing here blocks: the host's window bounds the ticks that can be open at once, and one more than that is a fault.
 """
@@ -76,6 +77,7 @@ class ChipRouter:
     Args:
         name: the router's endpoint name.
         table_entries: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine).
+
     """
 
     def __init__(self, name: str, table_entries: int) -> None:
@@ -93,7 +95,8 @@ class ChipRouter:
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the reason is for a debugger's eyes
         """Count bytes that were no message, or came from nobody we know; they change nothing else.
 
-        Where they stood in for a batch, the tick does not complete, and the host's watch over stalled ticks names who is missing.
+        Where they stood in for a batch, the tick does not complete, and the host's watch over stalled ticks names who
+        is missing.
         """
         name = sender if sender in self._next_tick or sender == HOST else "stranger"
         self._malformed[name] = self._malformed.get(name, 0) + 1
@@ -181,14 +184,18 @@ class ChipRouter:
         if state is None:
             # A layer without input runs one tick ahead of its listeners, so the line's depth adds to the window.
             if len(self._open) >= self._window + len(self._populations):
-                return self._fault(f"batch of {sender} at tick {tick}: {len(self._open)} ticks are open, the window is {self._window}")
+                return self._fault(
+                    f"batch of {sender} at tick {tick}: {len(self._open)} ticks are open, the window is {self._window}"
+                )
             state = self._open[tick] = _Tick(self._populations, self._groups)
         out: Outgoing = []
         for section in sections:
             population = self._populations.get(section.population)
             slot = population.slots.get(sender) if population else None
             if population is None or slot is None or state.columns[population.number][slot] is not None:
-                return self._fault(f"batch of {sender} at tick {tick}: a second or foreign section of population {section.population}")
+                return self._fault(
+                    f"batch of {sender} at tick {tick}: a second or foreign section of population {section.population}"
+                )
             state.columns[population.number][slot] = section
             state.missing[population.number] -= 1
             if not state.missing[population.number]:

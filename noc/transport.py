@@ -1,7 +1,8 @@
 """What carries messages: the contract, and which file serves which scheme.
 
-`zmq` runs every PE, router and host as a process over ZeroMQ (`noc/transport_zmq.py`); `mem` carries the same bytes between the same
-cores inside one process (`noc/transport_mem.py`), the smallest member of the family and its living definition.
+`zmq` runs every PE, router and host as a process over ZeroMQ (`noc/transport_zmq.py`); `mem` carries the same bytes
+between the same cores inside one process (`noc/transport_mem.py`), the smallest member of the family and its living
+definition.
 """
 
 from __future__ import annotations
@@ -36,7 +37,9 @@ class Transport(Protocol):
         """Return (sender, bytes) of the next message, or None after `timeout_s` seconds without one."""
 
     def send(self, destination: str, raw: bytes) -> None:
-        """Hand over one message; TransportError where the destination is unknown or its queue is full. Never blocks for long."""
+        """Hand over one message; TransportError where the destination is unknown or its queue is full. Never blocks for
+        long.
+        """
 
     def close(self) -> None:
         """Give the transport's resources back, without waiting for undelivered messages."""

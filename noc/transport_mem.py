@@ -1,7 +1,7 @@
 """The same cores and wire bytes inside one process: for tests, debugging, and machines without room for processes.
 
-Messages between two endpoints keep their order, as over ZeroMQ; between different pairs any order is possible, and a seed shuffles
-it, which is how the tests show that no answer depends on it.
+Messages between two endpoints keep their order, as over ZeroMQ; between different pairs any order is possible, and a
+seed shuffles it, which is how the tests show that no answer depends on it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ class MemNetwork:
 
     Args:
         shuffle_seed: None delivers in the order of sending; a number picks the next pair of endpoints at random.
+
     """
 
     def __init__(self, shuffle_seed: int | None = None) -> None:

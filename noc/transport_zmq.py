@@ -1,13 +1,15 @@
 """ZeroMQ: one DEALER per PE and host, one ROUTER per chip. The only file that knows zmq.
 
-Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every queue is
-bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no packet is ever lost in silence;
-the host's window keeps the queues far from full. This file does not know `tcp://` between machines.
+Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every
+queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no
+packet is ever lost in silence; the host's window keeps the queues far from full. This file does not know `tcp://`
+between machines.
 """
 
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import zmq
 
@@ -16,6 +18,10 @@ from noc.wire import MAX_MESSAGE_BYTES
 
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
+
+
+# Plain integers: combining the library's flags anew for each message costs more than the send itself.
+_MORE, _LAST = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
 
 
 def new_address() -> str:
@@ -32,12 +38,16 @@ class ZmqTransport:
         queue: messages each queue may hold per peer.
         listen: True for the router.
         peer: for a DEALER, the name of what it talks to (the router).
+
     """
 
     def __init__(self, name: str, address: str, queue: int, *, listen: bool = False, peer: str = "") -> None:
         self._context = zmq.Context(io_threads=1)
         self._context.setsockopt(zmq.MAX_SOCKETS, 4)
         self._listen = listen
+        self._timeout_s: float = -1.0
+        self._ids: dict[str, bytes] = {}
+        self._names: dict[bytes, str] = {}  # routing ids of peers that have been written to
         self._peer = peer
         self._socket = self._context.socket(zmq.ROUTER if listen else zmq.DEALER)
         self._socket.setsockopt(zmq.SNDHWM, queue)
@@ -52,36 +62,45 @@ class ZmqTransport:
             self._socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
             self._socket.setsockopt(zmq.ROUTING_ID, name.encode())
             self._socket.connect(address)
-
-    def fileno(self) -> int:
-        """Return the descriptor that becomes readable when messages may have come (edge-triggered, as ZeroMQ documents)."""
-        return int(self._socket.getsockopt(zmq.FD))
+        self._receive: Any = self._socket.recv
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
+        if timeout_s != self._timeout_s:
+            # The socket's own time limit: a blocking receive is one call, where polling first would be three.
+            self._socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
+            self._timeout_s = timeout_s
         try:
-            # Trying first saves a poll call a message whenever messages wait, which at a busy router is nearly always.
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
+            frame = self._receive()
         except zmq.Again:
-            if not self._socket.poll(int(timeout_s * 1000)):
-                return None
-            frames = self._socket.recv_multipart(zmq.NOBLOCK)
-        if self._listen:
-            if len(frames) != 2:
-                return frames[0].decode(errors="replace"), b""  # decodes as no message, and is counted as such
-            return frames[0].decode(errors="replace"), frames[1]
-        return self._peer, frames[0] if len(frames) == 1 else b""
+            return None
+        if not self._listen:
+            return self._peer, frame  # of several frames each would count as a message of its own, and as malformed
+        sender = self._names.get(frame) or frame.decode(errors="replace")
+        frames = 1
+        payload = self._receive(copy=False)  # as a Frame, which knows whether more follow
+        while payload.more:
+            frames += 1
+            payload = self._receive(copy=False)
+        return sender, payload.bytes if frames == 1 else b""  # nothing decodes as no message, and is counted as such
 
     def send(self, destination: str, raw: bytes) -> None:
         """Hand over one message; TransportError where the destination is unknown or its queue is full."""
         try:
             if self._listen:
-                self._socket.send(destination.encode(), zmq.SNDMORE | zmq.NOBLOCK)
-                self._socket.send(raw, zmq.NOBLOCK)
+                self._socket.send(self._routing_id(destination), _MORE)
+                self._socket.send(raw, _LAST)
             else:
                 self._socket.send(raw)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
+
+    def _routing_id(self, name: str) -> bytes:
+        routing_id = self._ids.get(name)
+        if routing_id is None:
+            routing_id = self._ids[name] = name.encode()
+            self._names[routing_id] = name
+        return routing_id
 
     def close(self) -> None:
         """Close the socket and its I/O thread."""

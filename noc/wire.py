@@ -1,6 +1,8 @@
-"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin. The only file that knows msgpack.
+"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin. The only file that
+knows msgpack.
 
-`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception and no large allocation.
+`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception and no large
+allocation.
 """
 
 from __future__ import annotations
@@ -39,6 +41,7 @@ _KINDS: tuple[Any, ...] = (
     Batch, Bundle, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop, Stopped, Fault,
 )  # fmt: skip
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
+_PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _FIELD_TYPES: dict[Any, tuple[type, ...]] = {
     Letter: (str, bytes),
@@ -64,7 +67,7 @@ class WireError(ValueError):
 
 def encode(message: Message) -> bytes:
     """Return the message's bytes."""
-    packed: bytes = msgpack.packb((_CODES[type(message)], *message))
+    packed: bytes = _PACKER.pack((_CODES[type(message)], *message))
     return packed
 
 
@@ -82,7 +85,10 @@ def decode(raw: bytes) -> Message:
     if code < _CARRIES_EVENTS:
         if len(parts) != 3 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
             raise WireError(f"{kind.__name__}: needs a tick and a list of sections")
-        message: Message = kind(parts[1], tuple([_section(kind, section) for section in parts[2]]))
+        sections: tuple[Section, ...] = ()
+        for section in parts[2]:  # one to three of them: a comprehension would cost more than it saves
+            sections += (_section(kind, section),)
+        message: Message = kind(parts[1], sections)
         return message
     types = _FIELD_TYPES[kind]
     if len(parts) != len(types) + 1 or any(type(part) is not t for part, t in zip(parts[1:], types, strict=True)):
@@ -95,19 +101,21 @@ def decode(raw: bytes) -> Message:
 def _section(kind: Any, parts: Any) -> Section:
     if type(parts) is not list or len(parts) != 6:
         raise WireError(f"{kind.__name__}: a section needs 6 fields")
-    population, flags, position, keys, values, ledger = parts
+    population, flags, position, keys, values, ledger = section = Section._make(parts)
     if not (type(population) is type(flags) is type(position) is int and type(keys) is type(values) is type(ledger) is bytes):
         raise WireError(f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger as bin")
     if len(keys) != len(values) or len(keys) % 4 or len(ledger) % _LEDGER_BYTES:
-        raise WireError(f"{kind.__name__}: {len(keys)} B of keys, {len(values)} B of values, {len(ledger)} B of ledger do not match")
+        raise WireError(
+            f"{kind.__name__}: {len(keys)} B of keys, {len(values)} B of values, {len(ledger)} B of ledger do not match"
+        )
     if not (0 <= population < _MAX_TICK and 0 <= position < _MAX_TICK and 0 <= flags <= FLAGS):
         raise WireError(f"{kind.__name__}: population {population}, flags {flags} or position {position} out of range")
-    return Section(population, flags, position, keys, values, ledger)
+    return section
 
 
 def pack_status(status: dict[str, Any]) -> bytes:
     """Return a flat status record (host to launcher) as bytes."""
-    packed: bytes = msgpack.packb(status)
+    packed: bytes = _PACKER.pack(status)
     return packed
 
 

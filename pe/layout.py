@@ -1,7 +1,8 @@
-"""Which arrays a PE keeps in its SRAM for a set of shards: the one answer that the host's mapping and the PE itself both use.
+"""Which arrays a PE keeps in its SRAM for a set of shards: the one answer that the host's mapping and the PE itself
+both use.
 
-It follows from counts (units, lanes, nonzero weights), so that a mapping can be judged before anything is cut or encoded. The order of
-the list is the order in memory; `pe/sram.py` turns it into addresses or an overflow.
+It follows from counts (units, lanes, nonzero weights), so that a mapping can be judged before anything is cut or
+encoded. The order of the list is the order in memory; `pe/sram.py` turns it into addresses or an overflow.
 """
 
 from __future__ import annotations

@@ -1,11 +1,12 @@
 """A PE's SRAM: 131,072 bytes in four banks, named aligned regions, and a guard page behind them.
 
-Bank 0 holds the program; what the program leaves free there may hold scratch regions (dense event vectors, the event FIFO). Banks 1 to 3
-hold data: the debug area, weights and variables. `plan` is the one place that decides what fits: the host asks it before any process
-starts, and the PE asks it again. The arena is real memory of exactly that size; the page behind it cannot be touched, so a
-kernel that runs past the end dies at once and is named by the launcher.
+Bank 0 holds the program; what the program leaves free there may hold scratch regions (dense event vectors, the event
+FIFO). Banks 1 to 3 hold data: the debug area, weights and variables. `plan` is the one place that decides what fits:
+the host asks it before any process starts, and the PE asks it again. The arena is real memory of exactly that size; the
+page behind it cannot be touched, so a kernel that runs past the end dies at once and is named by the launcher.
 
-Not known here: bank conflicts, wait states, and where the real program keeps its stack (the program region stands for both).
+Not known here: bank conflicts, wait states, and where the real program keeps its stack (the program region stands for
+both).
 """
 
 from __future__ import annotations
@@ -63,7 +64,8 @@ def _aligned(offset: int) -> int:
 
 
 def plan(who: str, fields: Iterable[Field], size: SramSize) -> list[Region]:
-    """Lay the fields out: scratch behind the program while there is room, everything else (and the rest) in the data banks.
+    """Lay the fields out: scratch behind the program while there is room, everything else (and the rest) in the data
+    banks.
 
     Raises SramOverflow, naming `who` and the first region that does not fit.
     """
@@ -127,7 +129,7 @@ class Arena:
     def holds(self, array: Array) -> bool:
         """Tell whether `array` lies wholly inside the arena."""
         start = array.__array_interface__["data"][0] - self.base - self._first
-        return bool(0 <= start and start + array.nbytes <= self.size.sram_bytes)
+        return bool(start >= 0 and start + array.nbytes <= self.size.sram_bytes)
 
 
 def _guard(address: int, size: int) -> None:

@@ -1,4 +1,5 @@
-"""Weight formats: one file each, found by name. A format says how a shard's weights lie in SRAM and how events meet them.
+"""Weight formats: one file each, found by name. A format says how a shard's weights lie in SRAM and how events meet
+them.
 
 Contract of a format file (the conformance suite `tests/test_formats.py` finds every member):
 
@@ -8,9 +9,10 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `port(mem, name, lanes, source_units)`: a `Port` over the arena views `mem[name + "." + array]`.
 - `warm()`: compile every specialisation the format can need, on small arrays.
 
-Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its buffers. Every row is
-summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product with a zero event changes no
-accumulator (it can never be -0), so formats that visit zeros and formats that skip them agree to the bit.
+Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
+buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
+with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
+agree to the bit.
 """
 
 from __future__ import annotations
@@ -18,23 +20,26 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from typing import Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, cast
 
 from models.network import Array, Field, ModelError, SparseRows
 
 
-class Port(Protocol):
-    """What a shard's port does with events: keep them (as a vector or in accumulators) until the population steps."""
+class Port(NamedTuple):
+    """What a shard's port does with events, as calls bound to its arena views (a method between would cost as much as
+    the kernel).
+    """
 
-    def clear(self) -> None:
-        """Forget everything received: as if no unit of the source had an event."""
+    clear: Callable[[], object]  # forget everything received: as if no unit of the source had an event
+    receive: Callable[
+        [Array, Array, int], object
+    ]  # take the first n events of the FIFO (keys, values, n); keys ascend between two clears
+    product: Callable[[], object]  # leave weights times events in `sums`, and the work in `counts`
 
-    def receive(self, keys: Array, values: Array, count: int) -> None:
-        """Take the first `count` events of the arena's FIFO; calls between two clears bring ascending keys."""
 
-    def product(self) -> None:
-        """Leave weights times events in `sums` and the work in `counts`."""
+def nothing() -> None:
+    """Do nothing: the product of a port whose accumulators are the product already."""
 
 
 class Format(Protocol):

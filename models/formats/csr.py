@@ -1,16 +1,18 @@
 """`csr`: the paper's format (section IV-B): float32 value, 32-bit column index and row extents, 2 nnz + rows + 1 words.
 
-A row visits each of its stored weights and looks the event up in a dense vector of the source population, so activity does not
-shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch.
+A row visits each of its stored weights and looks the event up in a dense vector of the source population, so activity
+does not shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 import numpy as np
 
 from models.compiled import compiled
+from models.formats import Port
 from models.network import Array, Field, SparseRows
 
 
@@ -31,36 +33,16 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Fiel
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> CsrPort:
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:
     """Bind a port to its arena views."""
-    return CsrPort(mem, name, lanes, source_units)
-
-
-class CsrPort:
-    """Keeps the events of one population as a dense vector."""
-
-    __slots__ = ("_arrays", "_vector")
-
-    def __init__(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> None:
-        self._vector = mem[f"{name}.vector"].reshape(lanes * source_units)
-        order = ("values", "columns", "extents", "vector", "sums", "counts")
-        self._arrays = tuple(mem[f"{name}.{array}"] for array in order)
-
-    def clear(self) -> None:
-        """Forget every event."""
-        self._vector.fill(0)
-
-    def receive(self, keys: Array, values: Array, count: int) -> None:
-        """Write `count` events of the FIFO into the vector."""
-        _scatter(keys, values, count, self._vector)
-
-    def product(self) -> None:
-        """Sum every row over its stored weights."""
-        _product(*self._arrays)
+    flat = mem[f"{name}.vector"].reshape(lanes * source_units)
+    order = ("values", "columns", "extents", "vector", "sums", "counts")
+    product = partial(_product, *(mem[f"{name}.{array}"] for array in order))
+    return Port(partial(flat.fill, 0), partial(_scatter, flat), product)
 
 
 @compiled
-def _scatter(keys: Array, values: Array, count: int, vector: Array) -> None:
+def _scatter(vector: Array, keys: Array, values: Array, count: int) -> None:
     for e in range(count):
         vector[keys[e]] = values[e]
 
@@ -84,6 +66,6 @@ def _product(values: Array, columns: Array, extents: Array, vector: Array, sums:
 def warm() -> None:
     """Compile the kernels: this format has one specialisation."""
     mem = {f"p.{f.name}": np.zeros(f.shape, f.dtype) for f in fields(2, 2, 2, 1)}
-    bound = CsrPort(mem, "p", 1, 2)
+    bound = port(mem, "p", 1, 2)
     bound.receive(np.zeros(1, np.uint32), np.zeros(1, np.float32), 1)
     bound.product()

@@ -1,16 +1,21 @@
-"""`dense`: every weight of the shard stored, source unit by source unit, for networks that are not pruned (the gesture model).
+"""`dense`: every weight of the shard stored, source unit by source unit, for networks that are not pruned (the gesture
+model).
 
-Event-driven like `packed`: an event adds its row of stored weights to all accumulators, which needs no index. Effective MACs count
-weights that are not zero, as in every format, so that the model counters do not depend on the format.
+Event-driven like `packed`: an event adds its row of stored weights to all accumulators, which needs no index. Effective
+MACs count weights that are not zero, as in every format, so that the model counters do not depend on the format.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
+from typing import Any
 
 import numpy as np
 
 from models.compiled import compiled
+from models.formats import Port, nothing
+from models.formats.packed import clear
 from models.network import Array, Field, SparseRows
 
 
@@ -28,38 +33,14 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Fiel
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> DensePort:  # noqa: ARG001
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
-    return DensePort(mem, name, source_units)
-
-
-class DensePort:
-    """Adds each event's weights to all accumulators as it comes."""
-
-    __slots__ = ("_arrays", "_counts", "_source_units", "_sums")
-
-    def __init__(self, mem: Mapping[str, Array], name: str, source_units: int) -> None:
-        self._sums, self._counts = mem[f"{name}.sums"], mem[f"{name}.counts"]
-        self._arrays = (mem[f"{name}.values"], self._sums, self._counts)
-        self._source_units = source_units
-
-    def clear(self) -> None:
-        """Forget every event and the work it made."""
-        self._sums.fill(0)
-        self._counts.fill(0)
-
-    def receive(self, keys: Array, values: Array, count: int) -> None:
-        """Add the weights of `count` events of the FIFO."""
-        _accumulate(keys, values, count, self._source_units, *self._arrays)
-
-    def product(self) -> None:
-        """Nothing is left to do: the accumulators are the product."""
+    arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "sums", "counts"))
+    return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
 
 
 @compiled
-def _accumulate(
-    keys: Array, events: Array, count: int, source_units: int, values: Array, sums: Array, counts: Array
-) -> None:
+def _accumulate(source_units: int, values: Array, sums: Array, counts: Array, keys: Array, events: Array, count: int) -> None:
     macs = 0
     rows = values.shape[1]
     for e in range(count):
@@ -77,4 +58,4 @@ def _accumulate(
 def warm() -> None:
     """Compile the kernels: this format has one specialisation."""
     one = np.zeros((1, 1), np.float32)
-    _accumulate(np.zeros(1, np.uint32), one[0], 1, 1, one, one.copy(), np.zeros(2, np.uint32))
+    _accumulate(1, one, one.copy(), np.zeros(2, np.uint32), np.zeros(1, np.uint32), one[0], 1)

@@ -1,17 +1,21 @@
 """`packed`: event-driven columns. An event adds its column of weights to the accumulators; silent units cost nothing.
 
-Per stored weight a float32 value and a row index in the smallest unsigned integer that holds the shard's rows (one byte up to 85
-EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense vector is kept.
+Per stored weight a float32 value and a row index in the smallest unsigned integer that holds the shard's rows (one byte
+up to 85 EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense
+vector is kept.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
+from typing import Any
 
 import numpy as np
 
 from models.compiled import compiled
+from models.formats import Port, nothing
 from models.network import Array, Field, SparseRows
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
@@ -47,39 +51,25 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Fiel
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> PackedPort:  # noqa: ARG001
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
-    return PackedPort(mem, name, source_units)
+    arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
+    return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
 
 
-class PackedPort:
-    """Adds each event's column to the accumulators as it comes."""
-
-    __slots__ = ("_arrays", "_counts", "_source_units", "_sums")
-
-    def __init__(self, mem: Mapping[str, Array], name: str, source_units: int) -> None:
-        self._sums, self._counts = mem[f"{name}.sums"], mem[f"{name}.counts"]
-        order = ("values", "rows", "extents", "sums", "counts")
-        self._arrays = tuple(mem[f"{name}.{array}"] for array in order)
-        self._source_units = source_units
-
-    def clear(self) -> None:
-        """Forget every event and the work it made."""
-        self._sums.fill(0)
-        self._counts.fill(0)
-
-    def receive(self, keys: Array, values: Array, count: int) -> None:
-        """Add the columns of `count` events of the FIFO."""
-        _accumulate(keys, values, count, self._source_units, *self._arrays)
-
-    def product(self) -> None:
-        """Nothing is left to do: the accumulators are the product."""
+@compiled
+def clear(sums: Array, counts: Array) -> None:
+    """Forget every event and the work it made: zero the accumulators of an event-driven port."""
+    for lane in range(sums.shape[0]):
+        for row in range(sums.shape[1]):
+            sums[lane, row] = np.float32(0)
+    counts[0] = counts[1] = 0
 
 
 @compiled
 def _accumulate(
-    keys: Array, events: Array, count: int, source_units: int,
-    values: Array, rows: Array, extents: Array, sums: Array, counts: Array,
+    source_units: int, values: Array, rows: Array, extents: Array, sums: Array, counts: Array,
+    keys: Array, events: Array, count: int,
 ) -> None:  # fmt: skip
     macs = 0
     for e in range(count):
@@ -100,4 +90,5 @@ def warm() -> None:
     for index, extent in product(_UNSIGNED, _UNSIGNED[1:]):
         zeros = np.zeros(1, np.float32)
         sums, counts = np.zeros((1, 1), np.float32), np.zeros(2, np.uint32)
-        _accumulate(np.zeros(1, np.uint32), zeros, 1, 1, zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts)
+        _accumulate(1, zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts, np.zeros(1, np.uint32), zeros, 1)
+    clear(sums, counts)

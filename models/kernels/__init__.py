@@ -1,29 +1,26 @@
 """Neuron models: one file each, found by name.
 
-Contract of a kernel file: `GATES` (rows per unit of each weight matrix), `PORTS` (the first one's valid events make the population
-step), `VECTORS` (per-unit arrays and their length in units), `DEFAULTS` (parameters), `EXPONENTIALS_PER_UNIT`, `fields(units, lanes)` (what a
-shard keeps in SRAM), `Stepper(mem, prefix, width, params)` with `reset()` and `step() -> events`, and `warm()`, which compiles.
-A kernel sees arena views and numbers; no PE, packet, chip, socket or clock.
+Contract of a kernel file: `GATES` (rows per unit of each weight matrix), `PORTS` (the first one's valid events make the
+population step), `VECTORS` (per-unit arrays and their length in units), `DEFAULTS` (parameters), `LEDGER` (what a step
+counts, in order), `fields(units, lanes)` (what a shard keeps in SRAM), `stepper(mem, prefix, width, params)`, and
+`warm()`, which compiles. A kernel sees arena views and numbers; no PE, packet, chip, socket or clock.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Mapping
-from typing import Any, Protocol, cast
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol, cast
 
 from models.network import Array, Field, ModelError
 
 
-class Stepper(Protocol):
+class Stepper(NamedTuple):
     """A kernel bound to one shard's arena views."""
 
-    def reset(self) -> None:
-        """Put the state that a segment boundary clears back to its start."""
-
-    def step(self) -> int:
-        """Step every unit and return the number of events in the send buffer."""
+    reset: Callable[[], object]  # put back to its start what a segment boundary clears
+    step: Callable[[], int]  # step every unit, fill the ledger, return the number of events in the send buffer
 
 
 class Kernel(Protocol):
@@ -33,11 +30,13 @@ class Kernel(Protocol):
     PORTS: tuple[str, ...]
     VECTORS: Mapping[str, int]
     DEFAULTS: Mapping[str, float]
-    EXPONENTIALS_PER_UNIT: int
-    Stepper: Any
+    LEDGER: tuple[str, ...]
 
     def fields(self, units: int, lanes: int) -> list[Field]:
         """Return what a shard keeps beside its ports and vectors."""
+
+    def stepper(self, mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
+        """Bind the step to a shard's arena views, whose names begin with `prefix`."""
 
     def warm(self) -> None:
         """Compile every specialisation."""

@@ -8,20 +8,23 @@ Row-major gates z, r, g; W the input weights, R the recurrent ones, y the events
     p = z * c + (1 - z) * g                         then, with zoneout zeta: p = zeta * c + (1 - zeta) * p
     event (value p) if p - thr > 0, and then c = p - thr, else c = p
 
-(EvNN 0.2.0 `egru_forward_cpu.cc`, equations in the reference notes section 1; the paper's Algorithm 1 agrees.) Sums are taken from left to right as
-written. The paper prints two things differently: its eq. 1 lets a unit at its threshold fire (`fire_at_threshold`, offered here),
-and its eq. 4 applies the reset gate to y before the recurrent product, which would take a second exchange of events a step and is missing here.
+(EvNN 0.2.0 `egru_forward_cpu.cc`, equations in the reference notes section 1; the paper's Algorithm 1 agrees.) Sums are
+taken from left to right as written. The paper prints two things differently: its eq. 1 lets a unit at its threshold
+fire (`fire_at_threshold`, offered here), and its eq. 4 applies the reset gate to y before the recurrent product, which
+would take a second exchange of events a step and is missing here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from models.compiled import compiled
 from models.exponentials import sigmoid32, tanh32
+from models.kernels import Stepper
 from models.network import Array, Field
 
 GATES = 3
@@ -30,40 +33,36 @@ PORTS = (INPUT, RECURRENT)  # the population steps when `input` is valid; `recur
 VECTORS = {"threshold": 1, "bias": GATES, "recurrent_bias": GATES}  # length in units
 DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0}
 EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
+LEDGER = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent", "units", "exponentials")
 
 
 def fields(units: int, lanes: int) -> list[Field]:
     """Return what a shard of `units` units keeps beside its ports and vectors."""
     return [
         Field("cell", (lanes, units), "<f4", "variables", "cell state c"),
+        Field("ledger", (len(LEDGER),), "<u4", "variables", "counts of the last step"),
         Field("send_keys", (lanes * units,), "<u4", "variables", "event key"),
         Field("send_values", (lanes * units,), "<f4", "variables", "event value y"),
     ]
 
 
-class Stepper:
-    """The layer's step over a shard's arena views."""
-
-    __slots__ = ("_arguments", "_cell")
-
-    def __init__(self, mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> None:
-        order = ("input.sums", "recurrent.sums", "bias", "recurrent_bias", "threshold", "units", "cell", "send_keys", "send_values")
-        scalars = (width, np.float32(params["zoneout"]), bool(params["fire_at_threshold"]))
-        self._arguments: tuple[Any, ...] = (*(mem[prefix + name] for name in order), *scalars)
-        self._cell = mem[prefix + "cell"]
-
-    def reset(self) -> None:
-        """Zero the cell state: a segment boundary (the authors' code zeroes c and carries y)."""
-        self._cell.fill(0)
-
-    def step(self) -> int:
-        """Step every unit; return the number of events left in `send_keys` and `send_values`, ascending by key."""
-        return int(_step(*self._arguments))
+def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
+    """Bind the step to a shard's arena views. `reset` zeroes the cell state (the authors' code carries y over a segment
+    boundary).
+    """
+    order = (
+        "input.sums", "recurrent.sums", "input.counts", "recurrent.counts", "bias", "recurrent_bias", "threshold", "units", "cell",
+        "ledger", "send_keys", "send_values",
+    )  # fmt: skip
+    scalars = (width, np.float32(params["zoneout"]), bool(params["fire_at_threshold"]))
+    arguments: tuple[Any, ...] = (*(mem[prefix + name] for name in order), *scalars)
+    return Stepper(partial(mem[prefix + "cell"].fill, 0), partial(_step, *arguments))
 
 
 @compiled
 def _step(
-    wx: Array, rh: Array, bx: Array, br: Array, thr: Array, units: Array, cell: Array, keys: Array, values: Array,
+    wx: Array, rh: Array, counts_x: Array, counts_h: Array, bx: Array, br: Array, thr: Array, units: Array, cell: Array,
+    ledger: Array, keys: Array, values: Array,
     width: int, zoneout: np.float32, inclusive: bool,
 ) -> int:  # fmt: skip
     n = units.size
@@ -88,6 +87,11 @@ def _step(
                 events += 1
                 p = over
             cell[lane, i] = p
+    ledger[0] = events
+    ledger[1], ledger[3] = counts_x[0], counts_x[1]
+    ledger[2], ledger[4] = counts_h[0], counts_h[1]
+    ledger[5] = cell.size
+    ledger[6] = EXPONENTIALS_PER_UNIT * cell.size
     return events
 
 
@@ -95,4 +99,6 @@ def warm() -> None:
     """Compile the step."""
     sums, three, one = np.zeros((1, 3), np.float32), np.zeros(3, np.float32), np.zeros(1, np.float32)
     unit, key = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
-    _step(sums, sums.copy(), three, three.copy(), one, unit, np.zeros((1, 1), np.float32), key, one.copy(), 1, np.float32(0), False)
+    counts, ledger, cell = np.zeros(2, np.uint32), np.zeros(len(LEDGER), np.uint32), np.zeros((1, 1), np.float32)
+    scalars = (1, np.float32(0), False)
+    _step(sums, sums.copy(), counts, counts.copy(), three, three.copy(), one, unit, cell, ledger, key, one.copy(), *scalars)
