@@ -4,6 +4,10 @@ Every process that is forked reads this file again, so it stays this short; the 
 """
 
 if __name__ == "__main__":
-    from host.cli import main
+    try:
+        from host.cli import main
 
-    raise SystemExit(main())
+        code = main()
+    except KeyboardInterrupt:  # before the command line could take care of it
+        code = 130
+    raise SystemExit(code)

@@ -7,22 +7,15 @@ The host process speaks to the launcher over a pipe in small records (`noc/wire.
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import gc
-import os
 import signal
 import time
 from typing import Any, Protocol
 
-from host import preload
+from host.mortality import die_with, show_as
 from noc.packet import HOST
 from noc.process import post, serve
-from noc.router import ChipRouter
 from noc.transport_zmq import ZmqTransport
-from pe.core import Pe
-
-_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
-_NAME_BYTES = 15
 
 
 class Pipe(Protocol):
@@ -38,22 +31,24 @@ class Pipe(Protocol):
         """Tell whether a record waits."""
 
 
-def _bind_to_parent(name: str) -> None:
-    """Die when the fork server dies (it dies with the launcher), and show `name` in process listings."""
-    gc.disable()  # a tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    libc.prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)
+def _settle_in(name: str) -> None:
+    """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
+    from host.preload import SERVER_PID  # not above: the launcher reads this file too, and must stay light
+
+    die_with(SERVER_PID)
+    show_as(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    if os.getppid() != preload.SERVER_PID:  # it died before the line above took effect
-        os._exit(0)
 
 
 def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> None:
     """Run one processing element until it is stopped."""
-    _bind_to_parent(name)
+    _settle_in(name)
+    # A tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server.
+    gc.disable()
     transport = ZmqTransport(name, address, queue, peer=router)
+    from pe.core import Pe
+
     core = Pe(name, router)
     post(transport, core.boot())
     serve(core, transport, (lambda: time.sleep(slow_s)) if slow_s else None)
@@ -62,8 +57,11 @@ def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> N
 
 def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
     """Run one chip's router until it is stopped."""
-    _bind_to_parent(name)
+    _settle_in(name)
+    gc.disable()
     transport = ZmqTransport(name, address, queue, listen=True)
+    from noc.router import ChipRouter
+
     core = ChipRouter(name, table_entries)
     serve(core, transport, undelivered=core.undelivered)
     transport.close()
@@ -71,7 +69,7 @@ def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
 
 def run_host(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
     """Run the host until the run has ended or the launcher is gone."""
-    _bind_to_parent(HOST)
+    _settle_in(HOST)
     # The host's own modules are imported here, not in the fork server: no PE needs them.
     from host.drive import drive
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import statistics
 import time
@@ -21,6 +22,7 @@ from typing import Any
 import psutil
 
 from host.errors import Exit
+from host.mortality import LAUNCHER_VARIABLE
 from host.options import LmOptions
 from noc.packet import HOST, router_name
 from noc.wire import pack_status, unpack_status
@@ -29,6 +31,7 @@ _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _GRACE_S = 0.5  # after a complaint: is there a death behind it?
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
+_PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -74,6 +77,7 @@ class Cluster:
         self._start_began = 0.0
         self._start_s = 0.0
         self._expected_to_leave = False
+        self._heard_at = time.monotonic()
 
     def run(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -103,6 +107,7 @@ class Cluster:
                 signal.signal(number, handler)
 
     def _start_host(self) -> None:
+        os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
         # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
@@ -155,8 +160,13 @@ class Cluster:
             if dead:
                 return self._autopsy(dead)
             if self._signal and not interrupted_at:
+                if not self._plan:
+                    return self._interrupted(None)
                 interrupted_at = time.monotonic()
                 self._tell("interrupt")
+            quiet_s = time.monotonic() - self._heard_at
+            if quiet_s > (self._options.stall_s if self._plan else max(self._options.stall_s, _PREPARE_S)):
+                return self._silent(quiet_s)
             if interrupted_at and time.monotonic() - interrupted_at > _INTERRUPT_S:
                 return self._interrupted(None)
 
@@ -166,6 +176,7 @@ class Cluster:
         if self._pipe not in connection.wait([self._pipe, *sentinels], timeout_s):
             return []
         records = []
+        self._heard_at = time.monotonic()
         try:
             while self._pipe.poll():
                 records.append(unpack_status(self._pipe.recv_bytes()))
@@ -234,13 +245,15 @@ class Cluster:
             return self._interrupted(report)
         dead = self._dead()
         problem = self._obituary(dead, record["tick"]) if dead else record["problem"]
-        code = Exit.DIED if dead else (Exit.STALLED if "stalled" in problem else Exit.USAGE)
+        code = Exit.DIED if dead else (Exit.STALLED if problem.startswith("stalled") else Exit.USAGE)
         report["problem"] = problem
         return Outcome(code, report, problem, self._plan.get("mapping", []))
 
     def _autopsy(self, dead: list[str]) -> Outcome:
         """A process has ended that should not have: let the host, if it lives, say how far the run was."""
         report = None
+        if self._plan:
+            self._observe({**self._status, "dead": dead})
         if HOST not in dead and self._plan:
             self._tell("postmortem", text="a process died")
             deadline = time.monotonic() + _POSTMORTEM_S
@@ -251,10 +264,16 @@ class Cluster:
                         self._status["tick"] = record["tick"]
                     elif record["kind"] == "status":
                         self._status.update(record)
+        if self._signal:  # what was dying was on its way out
+            return self._interrupted(report)
         problem = self._obituary(dead, self._status.get("tick", 0))
         if report is not None:
             report["problem"] = problem
         return Outcome(Exit.DIED, report, problem, self._plan.get("mapping", []))
+
+    def _silent(self, quiet_s: float) -> Outcome:
+        problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
+        return Outcome(Exit.STALLED, None, problem, self._plan.get("mapping", []))
 
     def _obituary(self, dead: list[str], tick: int) -> str:
         """Return the line that names who died, how, in what state and at which tick."""

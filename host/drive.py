@@ -216,8 +216,7 @@ class _Drive:
             self._asked_at = now
             send(run.query())
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
-            run.phase = "failed"
-            run.fault = f"{self._stalled_text()} for {waited:.0f} s: stalled"
+            run.fault, run.phase = f"stalled: {self._stalled_text()} for {waited:.0f} s", "failed"
 
     def _stalled_text(self) -> str:
         run = self._run

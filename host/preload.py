@@ -13,8 +13,12 @@ import os
 import signal
 import time
 
+from host.mortality import LAUNCHER_VARIABLE, die_with
+
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # the launcher held them back until this point
+if LAUNCHER_VARIABLE in os.environ:
+    die_with(int(os.environ[LAUNCHER_VARIABLE]))
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 

@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from host.job import Job
-from host.run import Run
 from noc.packet import HOST, LEDGER
+
+if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
+    from host.job import Job
+    from host.run import Run
 
 SCHEMA = 1
 

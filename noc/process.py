@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 from noc.packet import Outgoing
@@ -46,4 +47,5 @@ def serve(
         except TransportError as error:
             if undelivered is None:
                 raise
-            post(transport, undelivered(str(error)))
+            with contextlib.suppress(TransportError):  # nobody is left to tell; the launcher ends what remains
+                post(transport, undelivered(str(error)))

@@ -1,0 +1,27 @@
+"""Every process dies with its parent: the fork server with the launcher, its children with the fork server.
+
+Uses Linux's parent-death signal, so it holds even where the parent is killed and can clean up nothing. Not known here: other
+operating systems.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+
+LAUNCHER_VARIABLE = "GENNAKER_LAUNCHER_PID"  # tells the fork server whose child it is
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
+_NAME_BYTES = 15
+
+
+def die_with(parent_pid: int) -> None:
+    """Make the kernel kill this process when its parent dies; leave at once where it is dead already."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        os._exit(0)
+
+
+def show_as(name: str) -> None:
+    """Show the process under `name` (its first 15 bytes) in process listings."""
+    ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)

@@ -1,0 +1,427 @@
+"""What a transport promises: order and bytes between two endpoints, a name for whatever cannot be handed over, bounded
+waits, nothing left behind, and no harm from whoever else connects.
+
+The first part holds for every member of the family; what has no meaning without sockets is asked of ZeroMQ alone.
+"""
+
+import contextlib
+import random
+import socket
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import zmq
+
+from noc import transport_zmq
+from noc.packet import Fault, Hello, Letter
+from noc.process import serve
+from noc.transport import TransportError
+from noc.transport_mem import MemNetwork
+from noc.transport_zmq import ZmqTransport, new_address
+from noc.wire import WireError, decode, encode
+
+ROUTER, ENDPOINTS = "router@0", ("PE(1,1,0)@0", "PE(1,1,1)@0", "host")
+MEGABYTE = 1 << 20
+WAIT_S = 10.0  # for what must come: only a failing test waits that long
+SOON_S = 0.1  # for what must not come
+
+
+class Recorder:
+    """A core that takes note of everything and answers nothing."""
+
+    def __init__(self, name, log):
+        self.name, self.log, self.done = name, log, False
+
+    def handle(self, sender, message):
+        self.log.append((sender, self.name, message))
+        return []
+
+    def malformed(self, sender, why):
+        self.log.append((sender, self.name, None))
+        return []
+
+
+class Mem:
+    """The endpoints of a `MemNetwork` behind the same three calls as ZeroMQ's."""
+
+    def __init__(self, shuffle_seed):
+        self.network, self.log = MemNetwork(shuffle_seed), []
+        for name in (ROUTER, *ENDPOINTS):
+            self.network.attach(name, Recorder(name, self.log), ROUTER)
+
+    def send(self, sender, destination, raw):
+        self.network.post(sender, [((destination,), raw)])
+
+    def delivered(self, count):
+        """Return (sender, receiver, message) of everything sent; None for what is no message."""
+        self.network.run(list)
+        assert len(self.log) == count
+        return self.log
+
+    def close(self):
+        pass
+
+
+class Zmq:
+    """A router and its endpoints over one address, all in this thread."""
+
+    def __init__(self, queue=1000):
+        address = new_address()
+        self.all = {ROUTER: ZmqTransport(ROUTER, address, queue, listen=True)}
+        for name in ENDPOINTS:
+            self.all[name] = ZmqTransport(name, address, queue, peer=ROUTER)
+            self.all[name].send(ROUTER, encode(Hello(0)))  # a router knows whom it has heard
+        assert {self.all[ROUTER].receive(WAIT_S)[0] for _ in ENDPOINTS} == set(ENDPOINTS)
+
+    def send(self, sender, destination, raw):
+        self.all[sender].send(destination, raw)
+
+    def delivered(self, count):
+        log, deadline = [], time.monotonic() + WAIT_S
+        while len(log) < count and time.monotonic() < deadline:
+            for name, transport in self.all.items():
+                while (received := transport.receive(0)) is not None:
+                    sender, raw = received
+                    try:
+                        log.append((sender, name, decode(raw)))
+                    except WireError:
+                        log.append((sender, name, None))
+        assert len(log) == count
+        assert all(transport.receive(0) is None for transport in self.all.values())
+        return log
+
+    def close(self):
+        for transport in self.all.values():
+            transport.close()
+
+
+def address_of(star):
+    return star.all[ROUTER]._socket.last_endpoint.decode()
+
+
+FAMILY = {"zmq": Zmq, "mem": lambda: Mem(None), "mem shuffled": lambda: Mem(3)}
+
+
+@pytest.fixture(params=FAMILY)
+def network(request):
+    member = FAMILY[request.param]()
+    yield member
+    member.close()
+
+
+@pytest.fixture
+def star():
+    member = Zmq()
+    yield member
+    member.close()
+
+
+# --- every member -----------------------------------------------------------------------------------------------------
+
+
+def test_order_is_kept_between_two_endpoints(network):
+    for number in range(60):
+        for name in ENDPOINTS:
+            network.send(name, ROUTER, encode(Hello(number)))
+            network.send(ROUTER, name, encode(Hello(number)))
+    log = network.delivered(2 * 60 * len(ENDPOINTS))
+    for pair in [(name, ROUTER) for name in ENDPOINTS] + [(ROUTER, name) for name in ENDPOINTS]:
+        assert [message.pid for sender, receiver, message in log if (sender, receiver) == pair] == list(range(60))
+
+
+def test_a_megabyte_arrives_as_it_was_sent(network):
+    body = random.Random(1).randbytes(MEGABYTE)
+    for name in ENDPOINTS:
+        network.send(name, ROUTER, encode(Letter(name, body)))
+        network.send(ROUTER, name, encode(Letter(name, body)))
+    log = network.delivered(2 * len(ENDPOINTS))
+    assert all(message.body == body for _, _, message in log)
+    assert {(sender, receiver) for sender, receiver, _ in log} == {p for n in ENDPOINTS for p in ((n, ROUTER), (ROUTER, n))}
+
+
+@pytest.mark.parametrize("nobody", ["PE(7,6,3)@0", "", "router@1", "PE(7,6,3)@0 with a very long name " * 7])
+def test_an_unknown_destination_is_named(network, nobody):
+    with pytest.raises(TransportError) as caught:
+        network.send(ROUTER, nobody, encode(Hello(1)))
+    assert f"cannot reach {nobody}" in str(caught.value)
+    network.send(ROUTER, ENDPOINTS[0], encode(Hello(2)))  # and the others can still be reached
+    assert network.delivered(1) == [(ROUTER, ENDPOINTS[0], Hello(2))]
+
+
+@pytest.mark.parametrize("raw", [b"", b"\0", b"\xc1", b"no message", bytes(1000)], ids=lambda raw: raw[:4].hex())
+def test_bytes_that_are_no_message_arrive_as_such(network, raw):
+    network.send(ENDPOINTS[0], ROUTER, raw)
+    network.send(ENDPOINTS[0], ROUTER, encode(Hello(1)))
+    network.send(ROUTER, ENDPOINTS[1], raw)
+    assert sorted(network.delivered(3), key=str) == sorted(
+        [(ENDPOINTS[0], ROUTER, None), (ENDPOINTS[0], ROUTER, Hello(1)), (ROUTER, ENDPOINTS[1], None)], key=str
+    )
+
+
+# --- mem --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_shuffles_pairs_and_repeats():
+    def arrival(seed):
+        mem = Mem(seed)
+        for number in range(10):
+            for name in ENDPOINTS:
+                mem.send(name, ROUTER, encode(Hello(number)))
+        return [sender for sender, _, _ in mem.delivered(30)]
+
+    assert arrival(1) == arrival(1)
+    assert len({tuple(arrival(seed)) for seed in (None, 1, 2, 3)}) == 4
+
+
+# --- zmq: waits, queues, endings --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", [ROUTER, ENDPOINTS[0]])
+@pytest.mark.parametrize("timeout_s", [0, 0.05, 0.2])
+def test_receive_gives_up_in_time(star, name, timeout_s):
+    began = time.monotonic()
+    assert star.all[name].receive(timeout_s) is None
+    assert timeout_s - 0.01 <= time.monotonic() - began < timeout_s + 2.0
+
+
+def test_receive_returns_as_soon_as_something_is_there(star):
+    began = time.monotonic()
+    threading.Timer(SOON_S, star.send, (ENDPOINTS[0], ROUTER, encode(Hello(1)))).start()
+    assert star.all[ROUTER].receive(WAIT_S) == (ENDPOINTS[0], encode(Hello(1)))
+    assert time.monotonic() - began < WAIT_S / 2
+
+
+def test_a_full_queue_is_an_error_with_a_name_and_nothing_is_dropped():
+    star = Zmq(queue=4)
+    try:
+        sent = 0
+        with pytest.raises(TransportError, match="cannot reach") as caught:
+            while sent < 200:
+                star.send(ROUTER, ENDPOINTS[0], encode(Letter(str(sent), bytes(1 << 16))))
+                sent += 1
+        assert ENDPOINTS[0] in str(caught.value)
+        assert sent >= 4
+        star.send(ROUTER, ENDPOINTS[1], encode(Hello(1)))  # the queues of the others are their own
+        log = star.delivered(sent + 1)
+        assert [message.peer for _, name, message in log if name == ENDPOINTS[0]] == [str(number) for number in range(sent)]
+    finally:
+        star.close()
+
+
+def test_an_endpoint_whose_router_takes_nothing_gives_up_with_its_name(monkeypatch):
+    monkeypatch.setattr(transport_zmq, "_SEND_TIMEOUT_S", SOON_S)
+    alone = ZmqTransport("host", new_address(), 2, peer=ROUTER)
+    try:
+        with pytest.raises(TransportError, match=f"cannot reach {ROUTER}"):
+            for _ in range(10):
+                alone.send(ROUTER, b"nobody listens")
+    finally:
+        alone.close()
+
+
+def test_who_has_left_cannot_be_reached(star):
+    star.all[ENDPOINTS[0]].close()
+    deadline = time.monotonic() + WAIT_S
+    with pytest.raises(TransportError, match="cannot reach") as caught:
+        while time.monotonic() < deadline:
+            star.send(ROUTER, ENDPOINTS[0], b"")
+    assert ENDPOINTS[0] in str(caught.value)
+
+
+def resources():
+    """Return how many threads, sockets, pipes and event counters this process has."""
+    found = Counter(thread=len(list(Path("/proc/self/task").iterdir())))
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the listing's own
+            found[str(entry.readlink()).split(":")[0]] += 1
+    return found
+
+
+def test_close_gives_everything_back():
+    before = resources()
+    for _ in range(3):
+        Zmq().close()
+    assert not resources() - before
+
+
+def test_close_does_not_wait_for_what_nobody_takes():
+    before = resources()
+    alone = ZmqTransport("host", new_address(), 100, peer=ROUTER)
+    alone.send(ROUTER, bytes(MEGABYTE))
+    began = time.monotonic()
+    alone.close()
+    assert time.monotonic() - began < 2.0
+    assert not resources() - before
+
+
+def test_an_address_is_nobody_elses_and_no_file():
+    addresses = {new_address() for _ in range(100)}
+    assert len(addresses) == 100
+    assert all(address.startswith("ipc://@") for address in addresses)  # the abstract namespace
+
+
+@pytest.fixture
+def contexts(monkeypatch):
+    """Every context made during the test, closed after it."""
+    made, new = [], zmq.Context
+    monkeypatch.setattr(zmq, "Context", lambda *args, **named: made.append(new(*args, **named)) or made[-1])
+    yield made
+    for context in made:
+        context.destroy(linger=0)
+
+
+@pytest.mark.xfail(strict=True, raises=zmq.ZMQError, reason="a failed bind raises zmq's own error and leaves its context open")
+def test_an_address_that_is_taken_is_refused(contexts, star):
+    """With the family's own error, and without leaving anything open."""
+    with pytest.raises(TransportError):
+        ZmqTransport(ROUTER, address_of(star), 10, listen=True)
+    assert contexts[-1].closed
+
+
+# --- zmq: strangers ---------------------------------------------------------------------------------------------------
+
+
+class Stranger:
+    """A peer that speaks ZeroMQ but not our language."""
+
+    def __init__(self, star, kind=zmq.DEALER, identity=None):
+        self.context = zmq.Context()
+        self.socket = self.context.socket(kind)
+        self.socket.linger = 100
+        if identity is not None:
+            self.socket.setsockopt(zmq.ROUTING_ID, identity)
+        self.socket.connect(address_of(star))
+
+    def __enter__(self):
+        return self.socket
+
+    def __exit__(self, *_):
+        self.context.destroy(linger=100)
+
+
+def others_are_served(star):
+    """Every endpoint's messages still pass, both ways."""
+    for number, name in enumerate(ENDPOINTS):
+        star.send(name, ROUTER, encode(Hello(number)))
+        star.send(ROUTER, name, encode(Fault(name)))
+    log = star.delivered(2 * len(ENDPOINTS))
+    for number, name in enumerate(ENDPOINTS):
+        assert (name, ROUTER, Hello(number)) in log
+        assert (ROUTER, name, Fault(name)) in log
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        [b""],
+        [b"garbage"],
+        [b"", b"", b""],
+        [b"a", b"b", b"c"],
+        [b"\xff" * 1000],
+        [encode(Hello(1)), b"more"],
+        [b"", encode(Hello(1))],
+    ],
+    ids=["empty", "1 frame", "3 empty", "3 frames", "no msgpack", "message and more", "like a REQ"],
+)
+@pytest.mark.parametrize("identity", [None, b"\xff\xfe", b"stranger", b"s" * 255])
+def test_garbage_of_a_stranger_arrives_as_no_message(star, frames, identity):
+    with Stranger(star, identity=identity) as stranger:
+        stranger.send_multipart(frames)
+        sender, raw = star.all[ROUTER].receive(WAIT_S)
+        assert sender not in (*ENDPOINTS, ROUTER)
+        with pytest.raises(WireError):
+            decode(raw)
+        others_are_served(star)
+
+
+@pytest.mark.parametrize("kind", [zmq.REQ, zmq.ROUTER, zmq.PUB, zmq.PUSH, zmq.PAIR], ids=["REQ", "ROUTER", "PUB", "PUSH", "PAIR"])
+def test_a_stranger_with_another_kind_of_socket_does_no_harm(star, kind):
+    with Stranger(star, kind) as stranger:
+        with contextlib.suppress(zmq.ZMQError):  # a socket that has nobody to send to
+            stranger.send(b"hello?", zmq.NOBLOCK)
+        others_are_served_but_for(star)
+
+
+def others_are_served_but_for(star):
+    """As `others_are_served`, after whatever the stranger said."""
+    deadline = time.monotonic() + SOON_S
+    while time.monotonic() < deadline:
+        received = star.all[ROUTER].receive(SOON_S)
+        assert received is None or received[0] not in ENDPOINTS
+    others_are_served(star)
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_nobody_can_take_a_name_that_is_taken(star, name):
+    with Stranger(star, identity=name.encode()) as stranger:
+        stranger.send(encode(Hello(666)))
+        assert star.all[ROUTER].receive(SOON_S) is None
+        others_are_served(star)
+
+
+def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone(monkeypatch):
+    monkeypatch.setattr(transport_zmq, "MAX_MESSAGE_BYTES", MEGABYTE)
+    star = Zmq()
+    try:
+        with Stranger(star) as stranger:
+            stranger.send(bytes(2 * MEGABYTE))
+            assert star.all[ROUTER].receive(SOON_S) is None
+            others_are_served(star)
+    finally:
+        star.close()
+
+
+GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)  # a client that knows how ZMTP 3.0 begins
+READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\6DEALER"
+
+
+@pytest.mark.parametrize("opening", [b"", GREETING[:10], GREETING, GREETING + READY], ids=["nothing", "half", "greeting", "ready"])
+def test_random_bytes_on_the_bare_socket_do_no_harm(star, opening):
+    path = address_of(star).removeprefix("ipc://@")
+    noise = random.Random(len(opening))
+    for size in (0, 1, 9, 100, 5000, 100_000):
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(1.0)
+            client.connect(f"\0{path}")
+            with contextlib.suppress(OSError):  # it may hang up on us
+                client.sendall(opening + noise.randbytes(size))
+    others_are_served_but_for(star)
+
+
+# --- serve: the loop between a core and a transport -------------------------------------------------------------------
+
+
+class Echo(Recorder):
+    """A core that sends every message back, and leaves at the first fault."""
+
+    def handle(self, sender, message):
+        super().handle(sender, message)
+        self.done = isinstance(message, Fault)
+        return [] if self.done else [((sender,), message)]
+
+
+def test_serve_hands_over_until_the_core_is_done(star):
+    core = Echo(ROUTER, [])
+    for raw in (encode(Hello(1)), b"garbage", encode(Fault("enough"))):
+        star.send("host", ROUTER, raw)
+    serve(core, star.all[ROUTER])
+    assert core.log == [("host", ROUTER, Hello(1)), ("host", ROUTER, None), ("host", ROUTER, Fault("enough"))]
+    assert star.all["host"].receive(WAIT_S) == (ROUTER, encode(Hello(1)))
+
+
+def test_serve_tells_what_could_not_be_delivered(star):
+    class Misled(Echo):
+        def handle(self, sender, message):
+            return [(("PE(7,6,3)@0",), m) for _, m in super().handle(sender, message)]
+
+    for raw in (encode(Hello(1)), encode(Fault("enough"))):
+        star.send("host", ROUTER, raw)
+    serve(Misled(ROUTER, []), star.all[ROUTER], undelivered=lambda why: [(("host",), Fault(why))])
+    _, raw = star.all["host"].receive(WAIT_S)
+    assert "cannot reach PE(7,6,3)@0" in decode(raw).text
+    star.send("host", ROUTER, encode(Hello(1)))
+    with pytest.raises(TransportError, match="PE\\(7,6,3\\)@0"):
+        serve(Misled(ROUTER, []), star.all[ROUTER])

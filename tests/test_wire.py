@@ -1,0 +1,304 @@
+"""What the wire promises: every message survives it, and any other bytes are refused with WireError and nothing else."""
+
+import struct
+import tracemalloc
+from typing import get_args
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from noc.packet import (
+    FLAGS,
+    LEDGER,
+    Answer,
+    Batch,
+    Bundle,
+    Configure,
+    Configured,
+    Fault,
+    Hello,
+    Letter,
+    Load,
+    Loaded,
+    Message,
+    Query,
+    Read,
+    Reading,
+    Section,
+    Start,
+    Stop,
+    Stopped,
+)
+from noc.wire import WireError, decode, encode, pack_status, unpack_status
+
+LEDGER_BYTES = 4 * len(LEDGER)
+TICK_LIMIT = 1 << 62
+patient = settings(deadline=None, max_examples=60)
+
+ticks = st.integers(0, TICK_LIMIT - 1)
+numbers = st.integers(-(1 << 63), (1 << 64) - 1)  # what a msgpack integer can hold
+names = st.text(max_size=20)
+keys = names | st.integers(-(1 << 63), (1 << 63) - 1)
+plain = st.none() | st.booleans() | numbers | st.floats(allow_nan=False) | names | st.binary(max_size=40)
+values = st.recursive(plain, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(keys, inner, max_size=4), max_leaves=12)
+lists, dicts = st.lists(values, max_size=4), st.dictionaries(keys, values, max_size=4)
+
+
+def packed(size):
+    return st.binary(min_size=size, max_size=size)
+
+
+def section(events, records):
+    flags = st.integers(0, FLAGS)
+    return st.builds(Section, ticks, flags, ticks, packed(4 * events), packed(4 * events), packed(LEDGER_BYTES * records))
+
+
+sections = st.builds(section, st.integers(0, 5), st.integers(0, 2)).flatmap(lambda one: one)
+ANY = {
+    Batch: st.builds(Batch, ticks, st.lists(sections, max_size=3).map(tuple)),
+    Bundle: st.builds(Bundle, ticks, st.lists(sections, max_size=3).map(tuple)),
+    Letter: st.builds(Letter, names, st.binary(max_size=100)),
+    Configure: st.builds(Configure, numbers, lists, dicts, lists, dicts),
+    Configured: st.builds(Configured),
+    Hello: st.builds(Hello, numbers),
+    Load: st.builds(Load, lists, dicts, dicts),
+    Loaded: st.builds(Loaded, lists),
+    Start: st.builds(Start),
+    Read: st.builds(Read),
+    Reading: st.builds(Reading, dicts),
+    Query: st.builds(Query),
+    Answer: st.builds(Answer, numbers, lists),
+    Stop: st.builds(Stop),
+    Stopped: st.builds(Stopped),
+    Fault: st.builds(Fault, names),
+}
+messages = st.one_of(*ANY.values())
+
+
+def is_harmless(raw):
+    """The bytes decode to a message, which can be sent on, or are refused with one line: nothing else happens."""
+    try:
+        message = decode(raw)
+    except WireError as error:
+        assert len(str(error).splitlines()) == 1
+        return
+    assert type(message) in ANY
+    assert encode(decode(encode(message))) == encode(message)  # bytes, because a NaN is not equal to itself
+
+
+def refused(parts, *words):
+    """These msgpack parts are no message, and the refusal holds all the words."""
+    with pytest.raises(WireError) as caught:
+        decode(msgpack.packb(parts))
+    for word in words:
+        assert word in str(caught.value)
+
+
+# --- messages ---------------------------------------------------------------------------------------------------------
+
+
+def test_every_kind_of_message_is_tested_here():
+    assert set(get_args(Message)) == set(ANY)
+
+
+@pytest.mark.parametrize("kind", ANY, ids=lambda kind: kind.__name__)
+@settings(patient, max_examples=25)
+@given(st.data())
+def test_a_message_survives_the_wire(kind, data):
+    message = data.draw(ANY[kind])
+    again = decode(encode(message))
+    assert type(again) is kind
+    assert again == message
+
+
+def test_events_travel_as_raw_bytes():
+    """Not as lists of numbers: the arrays stand in the message as they are."""
+    keys_bytes, value_bytes, ledger = bytes(range(8)), bytes(range(100, 108)), bytes(range(LEDGER_BYTES))
+    raw = encode(Batch(3, (Section(1, 1, 2, keys_bytes, value_bytes, ledger),)))
+    for part in (keys_bytes, value_bytes, ledger):
+        assert part in raw
+    assert len(raw) < 16 + LEDGER_BYTES + 8 + 8
+
+
+def test_the_bits_of_a_nan_survive():
+    nan = struct.pack("<I", 0x7FC12345)
+    message = decode(encode(Bundle(0, (Section(1, 1, 0, b"\0\0\0\0", nan, b""),))))
+    assert message.sections[0].values == nan
+
+
+def test_a_message_that_could_not_be_packed_leaves_nothing_behind_for_the_next():
+    with pytest.raises(TypeError):
+        encode(Reading({"half packed": [1, 2, {3}]}))
+    assert decode(encode(Fault("whole"))) == Fault("whole")
+
+
+@patient
+@given(st.dictionaries(names, values, max_size=5))
+def test_a_status_record_survives_its_pipe(status):
+    assert unpack_status(pack_status(status)) == status
+
+
+# --- anything else ----------------------------------------------------------------------------------------------------
+
+
+@settings(patient, max_examples=150)
+@given(st.binary(max_size=200))
+def test_random_bytes_are_harmless(raw):
+    is_harmless(raw)
+
+
+@settings(patient, max_examples=100)
+@given(values)
+def test_any_msgpack_is_harmless(value):
+    is_harmless(msgpack.packb(value))
+
+
+@settings(patient, max_examples=150)
+@given(st.integers(-1, len(ANY)), lists)
+def test_any_fields_behind_any_code_are_harmless(code, fields):
+    is_harmless(msgpack.packb([code, *fields]))
+
+
+@patient
+@given(messages, st.data())
+def test_a_truncated_message_is_refused(message, data):
+    raw = encode(message)
+    with pytest.raises(WireError):
+        decode(raw[: data.draw(st.integers(0, len(raw) - 1))])
+
+
+@patient
+@given(messages, st.binary(min_size=1, max_size=4))
+def test_bytes_behind_a_message_are_refused(message, tail):
+    with pytest.raises(WireError):
+        decode(encode(message) + tail)
+
+
+@settings(patient, max_examples=200)
+@given(messages, st.data())
+def test_flipped_bits_are_harmless(message, data):
+    raw = bytearray(encode(message))
+    for bit in data.draw(st.lists(st.integers(0, 8 * len(raw) - 1), min_size=1, max_size=4)):
+        raw[bit // 8] ^= 1 << bit % 8
+    is_harmless(bytes(raw))
+
+
+@pytest.mark.parametrize("opener", [b"\x91", b"\x81\x00", b"\x92\x00", b"\xdc\x00\x01", b"\xc7\x00\x05"])
+@pytest.mark.parametrize("depth", [10, 500, 1022, 100_000])
+def test_nesting_is_harmless(opener, depth):
+    is_harmless(opener * depth)
+    is_harmless(opener * depth + b"\xc0")
+    is_harmless(b"\x92\x07" + opener * depth + b"\xc0")  # `Loaded` with a list of whatever shape
+
+
+@pytest.mark.parametrize("opener", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"], ids=["array", "map", "str", "bin", "ext"])
+@pytest.mark.parametrize("declared", [1 << 16, 1 << 28, (1 << 32) - 1])
+def test_a_huge_declared_length_is_refused_without_allocating_it(opener, declared):
+    raw = b"\x92\x07" + opener + struct.pack(">I", declared) + b"\xc0" * 100
+    decode_twice = [raw, raw[2:]]
+    tracemalloc.start()
+    try:
+        for bomb in decode_twice:
+            with pytest.raises(WireError):
+                decode(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_nested_lengths_are_refused():
+    """Each level declares as much as the message is long."""
+    size = 20_000
+    for opener in (b"\xdd", b"\xdf"):
+        with pytest.raises(WireError):
+            decode((opener + struct.pack(">I", size)) * 500 + b"\xc0" * size)
+
+
+@pytest.mark.parametrize("value", [None, True, 1, 1.5, "text", b"bytes", {}, []], ids=repr)
+def test_what_is_no_list_with_a_code_is_no_message(value):
+    refused(value, "no message")
+
+
+@pytest.mark.parametrize("code", [-1, len(ANY), 1 << 40, True, 0.0])
+def test_an_unknown_code_is_refused(code):
+    refused([code, "", b""], "no message")
+
+
+@pytest.mark.parametrize(
+    ("message", "bad"),
+    [
+        (Hello(1), [True]),
+        (Hello(1), ["1"]),
+        (Hello(1), []),
+        (Hello(1), [1, 1]),
+        (Letter("a", b"b"), ["a", "b"]),
+        (Letter("a", b"b"), [b"a", b"b"]),
+        (Fault("why"), [b"why"]),
+        (Stop(), [None]),
+        (Answer(1, []), [1.0, []]),
+        (Reading({}), [[]]),
+    ],
+)
+def test_a_field_of_another_type_is_refused_by_kind(message, bad):
+    code = msgpack.unpackb(encode(message))[0]
+    refused([code, *bad], type(message).__name__, "needs fields")
+
+
+# --- sections ---------------------------------------------------------------------------------------------------------
+
+GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES}
+
+
+@pytest.mark.parametrize("kind", [Batch, Bundle])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"keys": b"\0" * 4},
+        {"values": b""},
+        {"keys": b"\0" * 7, "values": b"\0" * 7},
+        {"ledger": b"\0" * (LEDGER_BYTES - 4)},
+        {"ledger": b"\0"},
+        {"keys": "\0" * 8},
+        {"values": [0, 0]},
+        {"ledger": None},
+        {"population": -1},
+        {"population": 1 << 62},
+        {"population": True},
+        {"position": -1},
+        {"position": 1 << 62},
+        {"position": 0.0},
+        {"flags": -1},
+        {"flags": FLAGS + 1},
+    ],
+    ids=str,
+)
+def test_a_section_that_does_not_match_is_refused(kind, bad):
+    code = msgpack.unpackb(encode(kind(0, ())))[0]
+    assert decode(msgpack.packb([code, 0, [list(GOOD.values())]])) == kind(0, (Section(**GOOD),))
+    refused([code, 0, [list((GOOD | bad).values())]], kind.__name__)
+
+
+@pytest.mark.parametrize("kind", [Batch, Bundle])
+@pytest.mark.parametrize("bad", [[0], [-1, []], [1 << 62, []], [True, []], ["0", []], [0, {}], [0, None], [0, [], 0]], ids=str)
+def test_a_batch_needs_a_tick_and_sections(kind, bad):
+    code = msgpack.unpackb(encode(kind(0, ())))[0]
+    refused([code, *bad], kind.__name__)
+
+
+@pytest.mark.parametrize("bad", [[], [[]], [1, 2, 3], list(GOOD.values())[:5], [*GOOD.values(), 0], {}], ids=str)
+def test_a_section_needs_its_six_fields(bad):
+    refused([0, 0, [bad]], "Batch", "section")
+
+
+@patient
+@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 80))
+def test_lengths_of_keys_values_and_ledger_agree(keys_size, values_size, ledger_size):
+    parts = [1, 0, 0, bytes(keys_size), bytes(values_size), bytes(ledger_size)]
+    raw = msgpack.packb([1, 0, [parts]])
+    if keys_size == values_size and keys_size % 4 == 0 and ledger_size % LEDGER_BYTES == 0:
+        assert decode(raw) == Bundle(0, (Section(*parts),))
+    else:
+        with pytest.raises(WireError):
+            decode(raw)
