@@ -70,7 +70,6 @@ def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
 def run_host(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
     """Run the host until the run has ended or the launcher is gone."""
     _settle_in(HOST)
-    # The host's own modules are imported here, not in the fork server: no PE needs them.
     from host.drive import drive
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell

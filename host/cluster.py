@@ -194,9 +194,9 @@ class Cluster:
             self._status.update({key: value for key, value in record.items() if key != "states"})
             if record["states"]:
                 self._status["states"] = record["states"]
-            if record["phase"] == "running" and not self._start_s and self._start_began:
-                self._start_s = time.perf_counter() - self._start_began
             self._observe(record)
+        elif kind == "running":
+            self._start_s = time.perf_counter() - self._start_began if self._start_began else 0.0
         elif kind == "refused":
             self._expected_to_leave = True
             return Outcome(Exit(record["code"]), problem=record["text"])

@@ -168,33 +168,41 @@ class _Drive:
         run, now = self._run, time.monotonic()
         if run.phase == "running" and self._running_since is None:
             self._running_since = time.perf_counter()
+            _tell(self._pipe, "running")
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = time.perf_counter() - self._running_since
         if run.phase == "read":
             run.phase = "reported"
             self._report(None)
+            return self._obey(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
             self._report(run.fault)
             self._command()  # the launcher ends every process; its pipe's end ends this one
             return False
-        if now < self._next_status:
+        if now < self._next_status or run.phase == "stopping":
             return True
         self._next_status = now + STATUS_EVERY_S
         self._watch(now, send)
         _tell(self._pipe, "status", **self._status())
         while self._pipe.poll():
-            command = self._command()
-            if command is None:
+            if not self._obey(send):
                 return False
-            if command["kind"] == "interrupt":
-                run.interrupted = True
-                send(run.pump())
-                if run.phase not in ("running", "reading"):
-                    self._report("interrupted", partial=True)
-            elif command["kind"] == "postmortem":
-                self._report(command["text"], partial=True)
-            elif command["kind"] == "stop":
-                send(run.stop())
+        return True
+
+    def _obey(self, send: Callable[[Outgoing], None]) -> bool:
+        """Carry out the launcher's next command (waiting for it); False where the launcher is gone."""
+        run, command = self._run, self._command()
+        if command is None:
+            return False
+        if command["kind"] == "interrupt":
+            run.interrupted = True
+            send(run.pump())
+            if run.phase not in ("running", "reading", "reported"):
+                self._report("interrupted", partial=True)
+        elif command["kind"] == "postmortem":
+            self._report(command["text"], partial=True)
+        elif command["kind"] == "stop":
+            send(run.stop())
         return True
 
     def _command(self) -> dict[str, Any] | None:

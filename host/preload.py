@@ -35,7 +35,8 @@ decoder.warm()
 COMPILED = compiled_now()  # kernels that no earlier run had left in the cache
 COMPILE_S = time.perf_counter() - _begin if COMPILED else 0.0
 
-import host.children  # noqa: E402, F401 - what the children run
+import host.children  # noqa: E402 - what the children run
+import host.drive  # noqa: E402, F401
 
 gc.collect()
 gc.freeze()

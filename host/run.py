@@ -136,6 +136,7 @@ class Run:
         if peer == self._router:
             if isinstance(message, Reading):
                 self._router_reading = message.counters
+            self.done = isinstance(message, Stopped)
             return self._after_reading()
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
@@ -155,7 +156,8 @@ class Run:
                 self.readings[peer] = counters
                 return self._after_reading()
             case Stopped():
-                self.done = all(state is State.STOPPED for state in self.states.values())
+                if all(state is State.STOPPED for state in self.states.values()):
+                    return [(self._to_router, Stop())]  # it carried the others' last words
         return []
 
     def _to(self, name: str, message: Message) -> Outgoing:
@@ -237,13 +239,13 @@ class Run:
         return []
 
     def stop(self) -> Outgoing:
-        """Tell every PE, then the router, to leave."""
+        """Tell every PE to leave; the router follows when all have."""
         self.phase = "stopping"
         out: Outgoing = []
         for name, state in self.states.items():
             if state not in (State.BOOT, State.STOPPING, State.STOPPED):
                 out += self._to(name, Stop())
-        return [*out, (self._to_router, Stop())]
+        return out
 
     def query(self) -> Outgoing:
         """Ask the router whose batch is missing."""

@@ -1,0 +1,477 @@
+"""What the host's run promises: one answer whatever happens on the way, accounts that balance or say what does not, and an
+end with a name.
+"""
+
+import dataclasses
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host.dram import Dram
+from host.lm import EmbeddingStore, Evaluation, Generation, Readout
+from host.place import place
+from host.run import Run
+from host.shard import STRATEGIES
+from models import formats
+from models.seeded import seeded_egru, seeded_embedding
+from noc.chip import load_chip
+from noc.packet import HOST, LEDGER, VALID, Answer, Batch, Bundle, Fault, Hello, Letter, Loaded, Section, Stopped
+from noc.router import ChipRouter
+from noc.transport_mem import MemNetwork
+from noc.wire import encode
+from pe.core import Pe
+
+CHIP = load_chip()
+NETWORK = seeded_egru(12, (10, 9, 12), 0.4)
+WORDS = 20
+EMBEDDING = seeded_embedding(WORDS, 12)
+ROUTER, PE = "router@0", "PE(1,1,0)@0"
+SEGMENT = 4
+TEXT = np.random.default_rng(3).integers(0, WORDS, (3, 13), np.uint32)
+patient = settings(deadline=None, max_examples=15)
+
+
+def store():
+    return EmbeddingStore(Dram(1 << 16, 16), EMBEDDING)
+
+
+def readout():
+    return Readout(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
+
+
+def evaluation(streams=TEXT[:1]):
+    return Evaluation(store(), readout(), streams, SEGMENT)
+
+
+def generation(seed=1, words=8, temperature=1.0, prompt=(3, 1, 4)):
+    choice = {"temperature": temperature, "top_k": 0, "seed": seed, "forbidden": 0}
+    return Generation(store(), readout(), np.array(prompt, np.uint32), words, choice, SEGMENT, lambda ids: " ".join(map(str, ids)))
+
+
+class Bench:
+    """A run with its router and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
+
+    `configure` changes what the router is told; `after` is called with the bench after each message the host got.
+    """
+
+    def __init__(self, workload, pes=5, mapping="uniform", form="csr", shuffle=None, configure=None, after=None, **run):
+        lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
+        self.workload = workload
+        self.run = Run(place(NETWORK, CHIP, mapping, form, pes, lanes), workload, **run)
+        self.network, self.after = MemNetwork(shuffle), after
+        self.network.attach(HOST, self, ROUTER)
+        self.router = ChipRouter(ROUTER, CHIP.router_entries)
+        self.network.attach(ROUTER, self.router, HOST)
+        self.pes = [Pe(placed.name, ROUTER) for placed in self.run.placement.pes]
+        for pe in self.pes:
+            self.network.attach(pe.name, pe, ROUTER)
+        self.fed = []  # the sections that the host sent
+        self.read = 0  # the bundles that it read
+        self.ahead = []  # how many ticks were in flight after each batch
+        ((to, told),) = self.run.begin()
+        self.post([(to, configure(told) if configure else told)])
+        self.network.run(self.settle)
+
+    def play(self):
+        for pe in self.pes:
+            self.network.post(pe.name, pe.boot())
+        self.network.run(self.settle)
+        return self
+
+    def stop(self):
+        self.post(self.run.stop())
+        self.network.run(self.settle)
+        return self
+
+    # The host's core, with an eye on what passes.
+
+    @property
+    def done(self):
+        return self.run.done
+
+    def handle(self, sender, message):
+        self.read += isinstance(message, Bundle)
+        return self.seen(self.run.handle(sender, message))
+
+    def malformed(self, sender, why):
+        return self.run.malformed(sender, why)
+
+    def settle(self):
+        out = self.seen(self.run.settle())
+        return out + self.seen(self.after(self) or []) if self.after else out
+
+    def post(self, outgoing):
+        self.network.post(HOST, self.seen(outgoing))
+
+    def seen(self, outgoing):
+        for _, message in outgoing:
+            if isinstance(message, Batch):
+                self.fed += message.sections
+                self.ahead.append(len(self.fed) - self.read)
+        return outgoing
+
+    @property
+    def answer(self):
+        """What no schedule, placement or fault may change."""
+        totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
+        return self.run.events.report(), totals, self.workload.report()
+
+
+def finished(bench):
+    """The run has read its counters, they balance, and then every PE leaves."""
+    assert (bench.run.phase, bench.run.fault) == ("read", None)
+    assert bench.run.conservation()["wrong"] == []
+    assert bench.stop().run.done
+    assert bench.router.done
+    assert all(pe.done for pe in bench.pes)
+    return bench
+
+
+PLAIN = finished(Bench(evaluation(), pes=1).play())
+
+
+# --- one answer -------------------------------------------------------------------------------------------------------
+
+
+def test_every_position_is_fed_answered_and_scored():
+    positions = TEXT.shape[1] - 1
+    fed = [section for section in PLAIN.fed if section.flags & VALID]
+    assert [section.position for section in fed] == list(range(positions))
+    assert PLAIN.workload.report()["tokens"] == positions
+    assert PLAIN.run.events.report()["positions"] == positions
+    assert all(PLAIN.run.events.report()["by_layer"])
+
+
+@pytest.mark.parametrize("mapping", STRATEGIES)
+@pytest.mark.parametrize("form", formats.names())
+@pytest.mark.parametrize("pes", [1, 2, 5, 27])
+def test_no_placement_or_format_changes_the_answer(mapping, form, pes):
+    assert finished(Bench(evaluation(), pes, mapping, form).play()).answer == PLAIN.answer
+
+
+@patient
+@given(st.integers(0, 1 << 30), st.integers(1, 8))
+def test_no_order_of_arrival_changes_the_answer(seed, pes):
+    assert finished(Bench(evaluation(), pes, shuffle=seed).play()).answer == PLAIN.answer
+
+
+@patient
+@given(st.sets(st.integers(0, 30)), st.integers(0, 1 << 30) | st.none())
+def test_bubbles_of_a_late_dram_change_no_answer(late, seed):
+    bench = finished(Bench(evaluation(), shuffle=seed, late=late.__contains__).play())
+    assert bench.answer == PLAIN.answer
+    bubbles = [tick for tick, section in enumerate(bench.fed) if not section.flags & VALID]
+    assert late & set(range(len(bench.fed))) <= set(bubbles)
+
+
+def test_two_runs_are_alike():
+    assert finished(Bench(evaluation()).play()).fed == finished(Bench(evaluation()).play()).fed
+
+
+@patient
+@given(st.integers(1, 3), st.integers(1, 6))
+def test_each_sequence_of_a_batch_is_as_if_alone(lanes, pes):
+    batch = finished(Bench(evaluation(TEXT[:lanes]), pes).play()).run.events.report()
+    alone = [finished(Bench(evaluation(TEXT[lane : lane + 1]), pes).play()).run.events.report() for lane in range(lanes)]
+    assert batch["sequences"] == [one["sequences"][0] for one in alone]
+    assert batch["count"] == sum(one["count"] for one in alone)
+    assert len(set(batch["sequences"])) == lanes  # or the comparison would say little
+
+
+def test_the_witness_sees_every_section_in_order():
+    seen = []
+    finished(Bench(evaluation(), witness=seen.append).play())
+    for layer in NETWORK.layers:
+        mine = [section.position for section in seen if section.population == layer]
+        assert mine == list(range(TEXT.shape[1] - 1))
+
+
+# --- the window -------------------------------------------------------------------------------------------------------
+
+
+@patient
+@given(st.sets(st.integers(0, 20)), st.integers(0, 1 << 30) | st.none(), st.booleans())
+def test_the_window_is_filled_and_never_exceeded(late, seed, generate):
+    bench = finished(Bench(generation() if generate else evaluation(), shuffle=seed, late=late.__contains__).play())
+    assert bench.run.window == len(NETWORK.layers) + 1
+    assert max(bench.ahead) == bench.run.window
+
+
+def test_no_tick_is_left_in_flight():
+    assert len(PLAIN.fed) == PLAIN.read == PLAIN.run.completed
+
+
+# --- generation -------------------------------------------------------------------------------------------------------
+
+
+def test_a_seed_gives_a_text_and_another_seed_another():
+    texts = {seed: finished(Bench(generation(seed)).play()).workload.report()["text"] for seed in range(4)}
+    assert finished(Bench(generation(2), pes=2, shuffle=5).play()).workload.report()["text"] == texts[2]
+    assert len(set(texts.values())) == 4
+
+
+def test_the_likeliest_word_needs_no_seed():
+    texts = {finished(Bench(generation(seed, temperature=0.0)).play()).workload.report()["text"] for seed in range(3)}
+    assert len(texts) == 1
+
+
+def test_a_prompt_is_continued_word_by_word():
+    report = finished(Bench(generation(words=8)).play()).workload.report()
+    assert len(report["generated"]) == 8
+    assert report["text"].split()[:3] == ["3", "1", "4"]
+    assert [int(word) for word in report["text"].split()[3:]] == report["generated"]
+    assert report["tokens"] == 3 + 8 - 1  # the last word is not fed
+    assert 0 not in report["generated"]  # forbidden
+
+
+def test_generated_words_are_fed_as_if_they_were_a_text():
+    """The event stream of a generated text is that of the same text scored."""
+    bench = finished(Bench(generation()).play())
+    words = np.array([[3, 1, 4, *bench.workload.report()["generated"]]], np.uint32)
+    assert finished(Bench(evaluation(words)).play()).run.events.report() == bench.run.events.report()
+
+
+# --- an early end -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("answered", [0, 1, 5, 11])
+@pytest.mark.parametrize("shuffle", [None, 7])
+def test_an_interrupted_run_stops_early_and_balances(answered, shuffle):
+    def interrupt(bench):
+        bench.run.interrupted = bench.run.interrupted or bench.workload.report()["tokens"] >= answered
+
+    bench = finished(Bench(evaluation(), shuffle=shuffle, after=interrupt).play())
+    tokens = bench.workload.report()["tokens"]
+    assert answered <= tokens <= answered + bench.run.window
+    assert tokens < TEXT.shape[1] - 1 or answered > 5
+    if tokens:
+        shorter = finished(Bench(evaluation(TEXT[:1, : tokens + 1])).play())
+        assert bench.answer == shorter.answer
+
+
+def test_a_generation_can_be_interrupted():
+    def interrupt(bench):
+        bench.run.interrupted = bench.workload.report()["tokens"] >= 5
+
+    assert 5 <= finished(Bench(generation(words=50), after=interrupt).play()).workload.report()["tokens"] < 10
+
+
+def failed(bench, *words):
+    """The run has ended with one line that holds all the words, and feeds nothing more."""
+    assert bench.run.phase == "failed"
+    for word in words:
+        assert word in bench.run.fault
+    assert len(bench.run.fault.splitlines()) == 1
+    assert bench.run.pump() == []
+    return bench
+
+
+def at_tick(tick, sender, outgoing):
+    """Return an `after` that lets `sender` say something once, when the host has read the bundle before `tick`."""
+    said = []
+
+    def say(bench):
+        if bench.run.completed >= tick and not said:
+            said.append(True)
+            bench.network.post(sender, outgoing)
+
+    return say
+
+
+@pytest.mark.parametrize("shuffle", [None, 3])
+def test_a_fault_of_a_pe_ends_the_run_with_its_text(shuffle):
+    """A bundle of a wrong tick is such a fault: the PE says so and does nothing more."""
+    wrong = at_tick(4, ROUTER, [((PE,), Bundle(99, ()))])
+    bench = failed(Bench(evaluation(), shuffle=shuffle, after=wrong).play(), PE, "bundle of tick 99")
+    assert 4 <= bench.run.completed < 4 + bench.run.window
+    assert bench.stop().run.done  # all leave, the one at fault too
+
+
+def test_a_fault_of_the_router_ends_the_run_with_its_text():
+    twice = at_tick(3, PE, [((ROUTER,), Batch(0, (Section(1, 0, 0, b"", b"", b""),)))])
+    assert failed(Bench(evaluation(), after=twice).play(), ROUTER, f"batch of {PE}").stop().run.done
+
+
+def test_the_first_fault_counts():
+    bench = Bench(evaluation()).play()
+    for text in ("first", "second"):
+        bench.run.handle(ROUTER, Letter(PE, encode(Fault(text))))
+    assert bench.run.fault == "first"
+
+
+def test_a_pe_that_does_not_fit_ends_the_run():
+    """What the host's own judgement let through, the PE refuses again."""
+    bench = Bench(evaluation())
+    placement = bench.run.placement
+    size = dataclasses.replace(placement.request.size, debug_bytes=90_000)
+    bench.run.placement = dataclasses.replace(placement, request=dataclasses.replace(placement.request, size=size))
+    failed(bench.play(), PE, "region", "B free of 98304 B")
+
+
+def test_a_bundle_of_another_tick_ends_the_run():
+    bench = Bench(evaluation()).play()
+    bench.run.handle(ROUTER, Bundle(bench.run.completed + 1, ()))
+    failed(bench, HOST, f"needs tick {bench.run.completed}")
+
+
+@pytest.mark.parametrize("message", [Hello(1), Loaded([]), Stopped()], ids=str)
+def test_a_pe_that_speaks_out_of_turn_ends_the_run(message):
+    bench = Bench(evaluation(), after=at_tick(2, PE, [((ROUTER,), message)])).play()
+    failed(bench, PE, type(message).__name__, "RUNNING")
+
+
+# --- noise ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sender", "message"),
+    [
+        (ROUTER, Hello(1)),
+        (ROUTER, Letter(PE, b"no message")),
+        (ROUTER, Letter("PE(7,6,3)@0", encode(Hello(1)))),
+        (ROUTER, Letter("", encode(Hello(1)))),
+        (ROUTER, Batch(0, ())),
+    ],
+    ids=str,
+)
+def test_what_is_not_for_the_host_is_counted_and_changes_nothing(sender, message):
+    bench = Bench(evaluation(), after=at_tick(3, ROUTER, [((HOST,), message)])).play()
+    assert bench.run.malformed_here == 1
+    assert finished(bench).answer == PLAIN.answer
+
+
+def test_malformed_bytes_are_counted_by_endpoint_and_change_nothing():
+    def noise(bench):
+        if bench.run.completed == 3:
+            bench.network.post(PE, [((ROUTER,), b"noise")])
+            bench.network.post(ROUTER, [((PE,), b"noise"), ((HOST,), b"noise")])
+
+    bench = finished(Bench(evaluation(), after=noise).play())
+    assert bench.answer == PLAIN.answer
+    assert bench.run.malformed_here > 0
+    counts = bench.run.malformed_counts()
+    assert set(counts) == {PE, f"{ROUTER} from {PE}"}
+    assert all(counts.values())
+
+
+# --- who is missing ---------------------------------------------------------------------------------------------------
+
+
+def test_query_names_the_pe_that_does_not_answer():
+    bench = Bench(evaluation(), pes=3)
+    silent = bench.pes[1]
+    handle, heard = silent.handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += 1
+        return [] if heard[Bundle] > 2 else handle(sender, message)
+
+    silent.handle = deaf
+    bench.play()
+    bench.post(bench.run.query())
+    bench.network.run(bench.settle)
+    assert bench.run.phase == "running"
+    assert bench.run.missing == Answer(3, [silent.name])
+
+
+# --- conservation -----------------------------------------------------------------------------------------------------
+
+
+def test_accounts_follow_from_events_and_placement():
+    bench = finished(Bench(evaluation(), pes=5).play())
+    accounts, placement = bench.run.conservation(), bench.run.placement
+    events = bench.run.totals[:, LEDGER.index("events")]
+    listeners = {n: len(placement.destinations(n)) for n in range(len(NETWORK.populations))}
+    inputs = sum(len(section.keys) // 4 for section in bench.fed)
+    assert accounts["sent"][HOST] == inputs * listeners[0]
+    assert accounts["delivered"][HOST] == events[NETWORK.output]
+    # Each event goes to every listener but the PE it comes from, which always listens to its own layer.
+    between = sum(int(events[n]) * (listeners[n] - 1) for n in NETWORK.layers)
+    assert sum(accounts["sent"].values()) - accounts["sent"][HOST] == between
+    assert sum(accounts["sent"].values()) == sum(accounts["delivered"].values())
+    assert not any(accounts["dropped"].values())
+
+
+def test_one_pe_sends_only_its_output_and_nothing_between_pes():
+    accounts = PLAIN.run.conservation()
+    assert accounts["sent"][PE] == accounts["delivered"][HOST]
+    assert accounts["delivered"][PE] == accounts["sent"][HOST]
+
+
+def slots():
+    """Return every (population, destination) of the routing table of five PEs."""
+    placement = place(NETWORK, CHIP, "uniform", "csr", 5)
+    return [(n, name) for n in range(len(NETWORK.populations)) for name in placement.destinations(n)]
+
+
+def without(gone):
+    """Return a change of configuration that takes these (population, destination) out of the routing table."""
+
+    def change(told):
+        routes = [
+            [key, mask, [name for name in names if (n, name) not in gone]] for n, (key, mask, names) in enumerate(told.routes)
+        ]
+        return told._replace(routes=routes)
+
+    return change
+
+
+@pytest.mark.parametrize("slot", slots(), ids=str)
+def test_a_destination_out_of_the_table_is_missed_and_named(slot):
+    """The run goes on; what was dropped is counted, and the accounts say so."""
+    population, gone = slot
+    bench = Bench(evaluation(), pes=5, configure=without({slot})).play()
+    assert (bench.run.phase, bench.run.fault) == ("read", None)
+    accounts = bench.run.conservation()
+    owners = bench.run.placement.senders(population)
+    dropped = {name: n for name, n in accounts["dropped"].items() if n}
+    assert dropped
+    assert set(dropped) <= set(owners) - {gone}
+    assert any(f"{sum(dropped.values())} packets were dropped" in line for line in accounts["wrong"])
+    if gone != HOST:
+        assert sum(accounts["sent"].values()) == sum(accounts["delivered"].values()) + sum(dropped.values())
+        assert bench.answer != PLAIN.answer
+
+
+@pytest.mark.parametrize("population", range(len(NETWORK.populations)))
+def test_an_entry_out_of_the_table_is_missed_and_named(population):
+    def change(told):
+        return told._replace(routes=[route for n, route in enumerate(told.routes) if n != population])
+
+    bench = Bench(evaluation(), pes=5, configure=change).play()
+    accounts = bench.run.conservation()
+    assert sum(accounts["dropped"].values()) == sum(accounts["sent"][n] for n in accounts["dropped"] if accounts["dropped"][n])
+    assert any("dropped for want of a routing entry" in line for line in accounts["wrong"])
+
+
+@patient
+@given(st.sets(st.sampled_from(slots()), min_size=1, max_size=6))
+def test_whatever_is_taken_out_is_noticed(gone):
+    bench = Bench(evaluation(), pes=5, configure=without(gone)).play()
+    assert bench.run.phase == "read"
+    assert bench.run.conservation()["wrong"]
+
+
+@pytest.mark.parametrize("population", range(len(NETWORK.populations)))
+def test_entries_that_swap_their_destinations_are_noticed(population):
+    """As many destinations as before, but the wrong ones."""
+
+    def change(told):
+        routes = [list(route) for route in told.routes]
+        other = (population + 2) % len(routes)
+        routes[population][2], routes[other][2] = routes[other][2], routes[population][2]
+        return told._replace(routes=routes)
+
+    assert Bench(evaluation(), pes=8, configure=change).play().run.conservation()["wrong"]
+
+
+def test_a_packet_lost_at_a_pe_is_noticed():
+    bench = Bench(evaluation())
+    lossy = bench.pes[-1]
+    hear = lossy._hear
+    lossy._hear = lambda section: hear(section._replace(keys=section.keys[4:], values=section.values[4:]))
+    bench.play()
+    assert any(lossy.name in line for line in bench.run.conservation()["wrong"])
