@@ -27,13 +27,15 @@ from noc.chip import ChipError
 
 EPILOG = """\
 examples:
-  python launch.py lm                                  the paper's language model on 150 PE processes
-  python launch.py lm --text book.txt --tokens 500     score your own text
+  python launch.py lm                          the paper's model on 150 PE processes
+  python launch.py lm --text book.txt          score your own text
   python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
-  python launch.py fit --mapping balanced              what fits where, without starting a process
-  python launch.py verify --tokens 70                  hold every event against a plain reference, bit for bit
-exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 a process stalled, 6 verify found a difference,
-  7 packets lost, 130 interrupted, 143 terminated; 1 is a bug and shows a traceback"""
+  python launch.py fit --mapping balanced      what fits where; starts no process
+  python launch.py verify --tokens 70          compare every event with a reference
+
+exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
+  6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
+  1 is a bug and shows a traceback"""
 
 
 class _Parser(argparse.ArgumentParser):

@@ -253,7 +253,7 @@ class Cluster:
         """A process has ended that should not have: let the host, if it lives, say how far the run was."""
         report = None
         if self._plan:
-            self._observe({**self._status, "dead": dead})
+            self._observe({"phase": "starting", **self._status, "dead": dead})
         if HOST not in dead and self._plan:
             self._tell("postmortem", text="a process died")
             deadline = time.monotonic() + _POSTMORTEM_S

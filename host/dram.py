@@ -49,17 +49,23 @@ class Dram:
         """Reserve a region; HostError, naming it, what it needs and what is free, where it does not fit one interface."""
         if name in self._regions:
             raise HostError(f"DRAM: region {name!r} exists already", Exit.BUG)
-        start = self._aligned(self._end)
-        if start // self._interface != (start + max(size_bytes, 1) - 1) // self._interface:
-            start = self._aligned((start // self._interface + 1) * self._interface + RESERVED_BYTES)
-        room = self._interface - RESERVED_BYTES
-        free = max(self.capacity_bytes - start, 0)
-        if size_bytes > min(room, free):
-            have = f"{free} B free of {self.capacity_bytes} B, {room} B an interface"
-            raise HostError(f"DRAM: region {name!r} needs {size_bytes} B, {have}", Exit.DOES_NOT_FIT)
+        start = self._behind_reserved(self._aligned(self._end))
+        if self._left(start) < size_bytes:
+            free = self._left(start)
+            start = self._behind_reserved((start // self._interface + 1) * self._interface)
+            if self._left(start) < size_bytes:
+                have = f"{max(free, self._left(start))} B free in one interface of {self.capacity_bytes} B in all"
+                raise HostError(f"DRAM: region {name!r} needs {size_bytes} B, {have}", Exit.DOES_NOT_FIT)
         self._end = start + size_bytes
         region = self._regions[name] = DramRegion(name, start, size_bytes)
         return region
+
+    def _behind_reserved(self, start: int) -> int:
+        return max(start, self._aligned(start // self._interface * self._interface + RESERVED_BYTES))
+
+    def _left(self, start: int) -> int:
+        """Return the bytes from `start` to the end of its interface."""
+        return (start // self._interface + 1) * self._interface - start if start < self.capacity_bytes else 0
 
     def _aligned(self, offset: int) -> int:
         return -(-offset // self._alignment) * self._alignment
@@ -76,10 +82,11 @@ class Dram:
 
     def write_rows(self, region: DramRegion, rows: Array) -> None:
         """Write a 2-D array row by row, each row aligned."""
-        stride = self.row_stride(rows.strides[0])
+        row_bytes = rows.shape[1] * rows.itemsize
+        stride = self.row_stride(row_bytes)
         self._check(region, 0, stride * len(rows), "write")
         target = np.frombuffer(self._memory, np.uint8, stride * len(rows), region.offset).reshape(len(rows), stride)
-        target[:, : rows.strides[0]] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
+        target[:, :row_bytes] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
         self.written_bytes += rows.nbytes
 
     def read(self, region: DramRegion, offset: int, size_bytes: int) -> bytes:

@@ -14,6 +14,7 @@ from host.shard import strategy
 from models import formats
 
 TRANSPORTS = ("zmq", "mem")
+_MAX_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
 DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
 
 
@@ -73,8 +74,8 @@ class LmOptions:
         for flag, number in (("generate", self.generate), ("top-k", self.top_k), ("seed", self.seed)):
             if number < 0:
                 raise HostError(f"--{flag} {number}: needs at least 0")
-        if not (math.isfinite(self.temperature) and self.temperature >= 0):
-            raise HostError(f"--temperature {self.temperature}: needs a finite number, at least 0")
+        if not 0 <= self.temperature <= _MAX_TEMPERATURE:  # also refuses NaN
+            raise HostError(f"--temperature {self.temperature}: needs a number from 0 to {_MAX_TEMPERATURE:g}")
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
         given = [

@@ -46,13 +46,13 @@ def log_likelihood(logits: Array, target: int) -> float:
 
 
 @compiled
-def _weights_of(logits: Array, temperature: np.float32, floor: np.float32, weights: Array) -> float:
+def _weights_of(logits: Array, temperature: np.float32, floor: np.float32, forbidden: int, weights: Array) -> float:
     top = logits[0]
     for w in range(1, logits.size):
         top = max(top, logits[w])
     total = 0.0
     for w in range(logits.size):
-        weights[w] = exp32((logits[w] - top) / temperature) if logits[w] >= floor else np.float32(0)
+        weights[w] = exp32((logits[w] - top) / temperature) if logits[w] >= floor and w != forbidden else np.float32(0)
         total += float(weights[w])
     return total
 
@@ -78,7 +78,7 @@ def sample(logits: Array, temperature: float, top_k: int, draw: float, forbidden
     if 0 < top_k < scores.size:
         floor = np.partition(scores, scores.size - top_k)[scores.size - top_k]
     weights = np.empty(scores.size, np.float32)
-    total = _weights_of(scores, np.float32(temperature), floor, weights)
+    total = _weights_of(scores, np.float32(temperature), floor, forbidden, weights)
     running = np.cumsum(weights, dtype=np.float64)  # sequential by definition, so the same on every machine
     pick = int(np.searchsorted(running, draw * total, side="right"))
     return min(pick, int(np.flatnonzero(weights)[-1]))

@@ -95,7 +95,7 @@ class SparseRows:
     def check(self, who: str) -> None:
         """Raise ModelError unless the rows are well formed, sorted, in range and finite."""
         rows, columns = self.shape
-        if self.extents.shape != (rows + 1,) or self.extents[0] != 0 or np.any(np.diff(self.extents) < 0):
+        if self.extents.shape != (rows + 1,) or self.extents[0] != 0 or np.any(self.extents[1:] < self.extents[:-1]):
             raise ModelError(f"{who}: row extents are not {rows + 1} ascending numbers from 0")
         if len(self.columns) != self.nonzeros or len(self.values) != self.nonzeros:
             need, have = self.nonzeros, (len(self.columns), len(self.values))
@@ -109,6 +109,9 @@ class SparseRows:
         if np.any(steps[inner] <= 0):
             raise ModelError(f"{who}: columns are not in ascending order within each row")
         check_finite(who, self.values)
+        zeros = self.nonzeros - int(np.count_nonzero(self.values))
+        if zeros:  # only some formats would visit and count them
+            raise ModelError(f"{who}: {zeros} of {self.nonzeros} stored weights are zero; leave them out")
 
 
 def check_finite(who: str, values: Array) -> None:
@@ -224,7 +227,8 @@ class Shard:
 
 
 def _pack(arrays: Mapping[str, Array]) -> list[list[Any]]:
-    return [[name, a.dtype.newbyteorder("<").str, list(a.shape), np.ascontiguousarray(a).tobytes()] for name, a in arrays.items()]
+    little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
+    return [[name, a.dtype.str, list(a.shape), a.tobytes()] for name, a in little.items()]
 
 
 def _unpack(parts: Any) -> dict[str, Array]:

@@ -52,6 +52,12 @@ class _Resident:
     def __init__(self, shard: Shard, mem: Mapping[str, Array]) -> None:
         kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
         head = prefix(shard.population)
+        for what, have, need in (
+            ("ports", {port.name for port in shard.ports}, set(kernel.PORTS)),
+            ("vectors", set(shard.vectors), set(kernel.VECTORS)),
+        ):
+            if have != need:
+                raise ModelError(f"shard of population {shard.population}: {what} {sorted(have)}; needs {sorted(need)}")
         for port in shard.ports:
             for name, array in port.arrays.items():
                 mem[f"{head}{port.name}.{name}"][...] = array
@@ -116,7 +122,7 @@ class Pe:
         except LifecycleError as error:
             return self._fault(str(error))
         match message:
-            case Bundle():
+            case Bundle() if self.state is State.WAITING:
                 return self._bundle(message)
             case Load():
                 return self._load(message)
@@ -144,7 +150,7 @@ class Pe:
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
             self._residents = [_Resident(shard, self.arena.views) for shard in shards]
-        except (SramOverflow, ModelError, TypeError, ValueError, KeyError) as error:
+        except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
         self._copies = message.copies

@@ -58,7 +58,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(folder: Path) -> Callable[..., Outcome]:
     """Return a function that runs the tiny model on real processes with the options given, and returns the outcome."""
 
-    def go(started: Callable[[str, int], None] = lambda *_: None, **options: Any) -> Outcome:
+    def go(
+        started: Callable[[str, int], None] = lambda *_: None,
+        observe: Callable[[dict[str, Any]], None] = lambda _: None,
+        **options: Any,
+    ) -> Outcome:
         chosen = {"checkpoint": str(folder / "tiny.safetensors"), "tokens": 24, "pes": 5}
         if "prompt" not in options:
             chosen["text"] = str(folder / "text.txt")
@@ -67,6 +71,6 @@ def run(folder: Path) -> Callable[..., Outcome]:
         chosen |= options
         lm = LmOptions(**chosen)
         lm.check()
-        return Cluster(lm, lambda layout: None, lambda status: None, started).run()
+        return Cluster(lm, lambda layout: None, observe, started).run()
 
     return go

@@ -156,7 +156,6 @@ def test_a_missing_file_and_a_folder_are_named(folder):
         assert len(str(caught.value).splitlines()) == 1
 
 
-@pytest.mark.xfail(strict=True, reason="Path.is_file raises OSError for a name that the file system cannot hold")
 def test_a_name_too_long_for_a_file_is_a_missing_file(folder):
     with pytest.raises(ModelError):
         load(folder / ("x" * 300))
@@ -291,7 +290,6 @@ def test_malformed_rows_are_refused(folder, parts, damage, words):
     refused(folder, parts.file(), "layer1.input", *words)
 
 
-@pytest.mark.xfail(strict=True, reason="the differences of such extents wrap around to positive numbers; take() then crashes")
 def test_row_extents_that_wrap_around_are_refused():
     top = 2**63 - 1
     extents = np.array([0, top, -top - 1, -1, 3])
@@ -365,7 +363,6 @@ def test_metadata_that_are_no_object_are_refused(folder, parts, text):
         pytest.param('{"version": "1\\n2"}', id="a version of two lines"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="ValueError, OverflowError, and a message of two lines")
 def test_metadata_that_python_stumbles_over_are_refused(folder, parts, text):
     refused(folder, parts.file(about_text=text))
 

@@ -202,7 +202,6 @@ def test_arrays_travel_as_raw_little_endian_bytes():
     assert vectors == [["v", "<f4", [2], b"\0\0\xc0\x3f\0\0\0\xc0"]]
 
 
-@pytest.mark.xfail(strict=True, reason="_pack says little-endian of an array whose bytes it leaves as they are")
 def test_a_big_endian_array_is_turned_round():
     shard = Shard(1, "k", "f", 1, 1, np.zeros(1, np.uint32), (), {"v": np.array([1.5, -2], ">f4")}, {})
     assert Shard.from_parts(shard.to_parts()).vectors["v"].tolist() == [1.5, -2]

@@ -91,6 +91,7 @@ def test_alignment_counts():
     plan(WHO, [data(DATA_FREE - 4), data(4, "b")], SIZE)
     assert overflow([data(DATA_FREE - 5), data(6, "b")]).free_bytes == 4
     assert overflow([data(DATA_FREE - 1), data(1, "b")]).free_bytes == 0
+    assert overflow([data(1)], SramSize(66, 16, 16, 49)).free_bytes == 0  # the next word begins past the end
 
 
 def test_the_program_must_fit_its_bank_and_the_debug_area_the_data_banks():

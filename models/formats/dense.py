@@ -58,4 +58,6 @@ def _accumulate(source_units: int, values: Array, sums: Array, counts: Array, ke
 def warm() -> None:
     """Compile the kernels: this format has one specialisation."""
     one = np.zeros((1, 1), np.float32)
-    _accumulate(1, one, one.copy(), np.zeros(2, np.uint32), np.zeros(1, np.uint32), one[0], 1)
+    sums, counts = one.copy(), np.zeros(2, np.uint32)
+    _accumulate(1, one, sums, counts, np.zeros(1, np.uint32), one[0], 1)
+    clear(sums, counts)

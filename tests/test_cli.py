@@ -1,0 +1,230 @@
+"""The command line as a user meets it: what they type, what they get, and one line with an exit code for what they get wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import save_file
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.timeout(60)
+
+
+def launch(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run `launch.py` in `cwd`."""
+    command = [sys.executable, str(ROOT / "launch.py"), *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+
+
+@pytest.fixture
+def tiny(folder, tmp_path):
+    """Return a function that runs `launch.py lm` on the tiny model."""
+
+    def go(*arguments: object, command: str = "lm", model: object = folder / "tiny.safetensors", text: object = folder / "text.txt"):
+        source = () if text is None else ("--text", text)
+        return launch(command, "--checkpoint", model, *source, "--out", "out", *arguments, cwd=tmp_path)
+
+    return go
+
+
+KEYS = """
+events.sha256 events.count events.sparsity_by_layer lm.tokens lm.perplexity lm.text mapping.chips mapping.pes mapping.sram.worst.program
+mapping.sram.worst.weights mapping.sram.worst.variables mapping.sram.worst.debug mapping.sram.worst.free counters.macs
+counters.packets_sent counters.packets_delivered counters.packets_dropped emulation.processes emulation.start_s emulation.run_s
+emulation.ms_per_token emulation.first_compile_s emulation.pe_uss_bytes
+""".split()
+
+
+def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
+    done = tiny("--tokens", 20, "--pes", 6)
+    assert (done.returncode, done.stderr) == (0, "")
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    for key in KEYS:
+        value = report
+        for part in key.split("."):
+            value = value[part]
+    assert report["lm"]["tokens"] == 20
+    assert report["partial"] is False
+    assert report["emulation"]["processes"] == 8
+    assert 1e6 < report["emulation"]["pe_uss_bytes"] < 16e6
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["pes"] == 6
+    mapping = json.loads((tmp_path / "out" / "mapping.json").read_text())
+    assert [row["pe"] for row in mapping] == ["PE(1,1,0)@0", "PE(1,1,1)@0", "PE(1,1,2)@0", "PE(1,1,3)@0", "PE(2,1,0)@0", "PE(2,1,1)@0"]
+    assert report["events"]["sha256"] in done.stdout
+    assert "\x1b" not in done.stdout  # no terminal, no control codes
+
+
+def test_every_documented_key_is_in_the_report_and_the_other_way_round(tiny, tmp_path):
+    tiny("--tokens", 5, "--pes", 3)
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    text = (ROOT / "docs" / "report.md").read_text()
+    documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    for block in ("events", "lm", "mapping", "counters", "emulation", "chip"):
+        have = {f"{block}.{key}" for key in report[block]}
+        assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
+
+
+def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
+    text = tmp_path / "strange.txt"
+    text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
+    assert tiny(text=text).returncode == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["lm"]["unknown_words"] == 2
+
+
+def test_text_is_generated_as_asked(tiny):
+    done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, text=None)
+    assert done.returncode == 0
+    line = next(line for line in done.stdout.splitlines() if line.startswith("text "))
+    assert line.split()[1:3] == ["w1", "w2"]
+
+
+def test_verify_agrees(tiny):
+    done = tiny("--tokens", 15, "--pes", 5, command="verify")
+    assert done.returncode == 0
+    assert "verified     1,020 unit states agree with the reference, bit for bit" in done.stdout
+
+
+def test_wikitext_layout(tiny, tmp_path, folder):
+    data = tmp_path / "wiki"
+    data.mkdir()
+    (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
+    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["lm"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
+    assert report["lm"]["unknown_words"] == 2  # the two "="
+
+
+def test_fit_shows_the_mapping_and_starts_nothing(folder, tmp_path):
+    done = launch("fit", folder / "tiny.safetensors", "--pes", 6, "--all", cwd=tmp_path)
+    assert done.returncode == 0
+    assert done.stdout.count("PE(") == 6
+    for form in ("csr", "dense", "packed"):
+        assert f"\n{form} " in done.stdout
+    assert os.listdir(tmp_path) == []
+
+
+def test_help_reads_well(tmp_path):
+    done = launch("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    assert all(len(line) <= 85 for line in done.stdout.splitlines())
+    for command in ("lm", "verify", "fit"):
+        assert launch(command, "--help", cwd=tmp_path).returncode == 0
+
+
+# -- what users do wrong: (arguments, exit code, a part of the one line) --
+
+WRONG = [
+    (("--pes", "200"), 3, "--pes 200: one chip has 152 PEs"),
+    (("--pes", "0"), 2, "--pes 0: needs at least 1"),
+    (("--pes", "150"), 3, "layer 1 has 24 units, cannot be dealt to 50 PEs; use at most --pes 60"),
+    (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced; did you mean 'uniform'?"),
+    (("--format", "cst"), 2, "unknown weight format 'cst': have csr, dense, packed; did you mean 'csr'?"),
+    (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
+    (("--chips", "2"), 2, "--chips 2: more than one chip is not built yet"),
+    (("--batch", "0"), 2, "--batch 0: needs at least 1"),
+    (("--tokens", "100000"), 2, "--tokens 100000: text 'text.txt' has "),
+    (("--generate", "5"), 2, "--generate needs --prompt"),
+    (("--prompt", "w1"), 2, "--text and --prompt: choose one"),
+    (("--temperature", "nan"), 2, "--temperature nan"),
+    (("--fault", "eat=PE"), 2, "--fault eat=PE: unknown kind 'eat'"),
+    (("--chip", "spinnaker3"), 2, "the nearest name is 'spinnaker2'"),
+    (("--chip-file", "missing.toml"), 2, "missing.toml"),
+    (("--tokns", "5"), 2, "unrecognized arguments: --tokns 5"),
+    (("--tokens", "many"), 2, "argument --tokens: invalid int value: 'many'"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "code", "line"), WRONG, ids=[" ".join(w[0]) for w in WRONG])
+def test_a_wrong_flag_gets_one_line(tiny, tmp_path, arguments, code, line):
+    done = tiny(*arguments)
+    assert done.returncode == code
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (b"", "text.txt"),
+        (b"   \n \n", "text.txt"),
+        (b"w1 w2 \xff\xfe w3", "UTF-8"),
+    ],
+)
+def test_a_text_that_cannot_be_used_gets_one_line(tiny, tmp_path, content, line):
+    (tmp_path / "text.txt").write_bytes(content)
+    done = tiny(text=tmp_path / "text.txt")
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def _damaged(folder: Path, target: Path, change) -> Path:
+    with safe_open(folder / "tiny.safetensors", "numpy") as file:
+        tensors, metadata = {name: file.get_tensor(name).copy() for name in file.keys()}, file.metadata()  # noqa: SIM118
+    change(tensors)
+    save_file(tensors, target, metadata)
+    return target
+
+
+def _spoil(name: str, value: float):
+    return lambda tensors: tensors[name].__setitem__(3, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (_spoil("layer2.input.values", np.nan), "layer2.input: 1 of "),
+        (_spoil("layer1.bias", np.inf), "layer1.bias: 1 of 72 values are not finite, first inf at 3"),
+        (lambda tensors: tensors.update(embedding=tensors["embedding"][:, :5]), "embedding needs shape (60, 20)"),
+        (lambda tensors: tensors.pop("layer3.threshold"), "has no tensor 'layer3.threshold'"),
+    ],
+)
+def test_a_checkpoint_that_cannot_be_run_gets_one_line(tiny, folder, tmp_path, change, line):
+    done = tiny(model=_damaged(folder, tmp_path / "bad.safetensors", change))
+    assert done.returncode == 2
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"\xff" * 100])
+def test_a_missing_or_damaged_checkpoint_gets_one_line(tiny, tmp_path, content):
+    path = tmp_path / "model.safetensors"
+    if content is not None:
+        path.write_bytes(content)
+    done = tiny(model=path)
+    assert done.returncode == 2
+    assert f"checkpoint {path}: " in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_too_few_pes_names_layer_region_need_free_and_the_count_that_fits(tmp_path):
+    done = launch("lm", "--pes", 60, "--out", "out", cwd=tmp_path)
+    assert done.returncode == 3
+    assert done.stderr.count("\n") == 1
+    for part in ("PE(", "region '", " needs ", " B free of 98304 B", "egru1", "use at least ", "--pes 14"):
+        assert part in done.stderr
+
+
+def test_an_output_folder_that_exists_or_cannot_be_written(tiny, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert "--out out: exists already" in tiny().stderr
+    (tmp_path / "file").write_text("")
+    done = launch("lm", "--out", "file/out", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "--out file/out: cannot be created" in done.stderr
+
+
+def test_down_cores_are_left_out(tiny, tmp_path):
+    (tmp_path / "chip.toml").write_text('down_cores = ["PE(1,1,0)@0", "PE(1,1,2)@0"]\n')
+    assert tiny("--chip-file", "chip.toml", "--pes", 3).returncode == 0
+    mapping = json.loads((tmp_path / "out" / "mapping.json").read_text())
+    assert [row["pe"] for row in mapping] == ["PE(1,1,1)@0", "PE(1,1,3)@0", "PE(2,1,0)@0"]

@@ -1,0 +1,205 @@
+"""Nothing hangs, nothing is left behind: what happens when a process dies, stands still or hears nonsense.
+
+Real processes, killed with real signals. "Nothing" means no process, no socket (abstract ones have no file), no shared memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from host.cluster import Cluster
+from host.errors import Exit
+from host.options import Faults, LmOptions
+
+pytestmark = pytest.mark.timeout(60)
+
+ROOT = Path(__file__).resolve().parents[1]
+SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
+
+
+def children() -> list[psutil.Process]:
+    """Every descendant of this process that belongs to a run."""
+    return [
+        p
+        for p in psutil.Process().children(recursive=True)
+        if re.match(r"PE\(|router@|host$", p.name()) and p.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def sockets() -> list[str]:
+    """The names of our abstract sockets that are open."""
+    return [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "gennaker-" in line]
+
+
+def gone(what, within_s: float = 2.0) -> bool:
+    """Wait until `what()` is empty."""
+    deadline = time.monotonic() + within_s
+    while what() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    return not what()
+
+
+def hit(run, name: str, number: int, phase: str = "running", **options):
+    """Run, send a signal to process `name` when it starts or when ticks run, and return (outcome, seconds from signal to end)."""
+    pids: dict[str, int] = {}
+    struck: list[float] = []
+
+    def strike() -> None:
+        if not struck:
+            os.kill(pids[name], number)
+            struck.append(time.monotonic())
+
+    def started(process: str, pid: int) -> None:
+        pids[process] = pid
+        if phase == "starting" and process == name:
+            strike()
+
+    def observe(status) -> None:
+        if status["phase"] == "running" and status["tick"] > 3:
+            strike()
+
+    outcome = run(started=started, observe=observe, pes=25, tokens=150, faults=SLOW, **options)
+    return outcome, time.monotonic() - struck[0]
+
+
+@pytest.mark.parametrize("phase", ["starting", "running"])
+@pytest.mark.parametrize("name", ["PE(1,1,2)@0", "router@0", "host"])
+def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
+    outcome, seconds = hit(run, name, signal.SIGKILL, phase)
+    assert outcome.code is Exit.DIED
+    state = "RUNNING" if phase == "running" else r"\w+"
+    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+", outcome.problem), outcome.problem
+    assert "\n" not in outcome.problem
+    assert seconds < 5
+    assert gone(children)
+    assert gone(sockets)
+
+
+def test_a_pe_that_runs_past_its_memory_is_named(run):
+    outcome, _ = hit(run, "PE(1,1,2)@0", signal.SIGSEGV)
+    assert outcome.code is Exit.DIED
+    assert outcome.problem.startswith("PE(1,1,2)@0 died (SIGSEGV: it ran past its memory) while RUNNING, at tick ")
+
+
+def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
+    outcome, _ = hit(run, "PE(1,1,2)@0", signal.SIGKILL)
+    assert outcome.report["partial"] is True
+    assert outcome.report["problem"] == outcome.problem
+    assert 0 < outcome.report["lm"]["tokens"] < 150
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("PE(1,1,2)@0", r"stalled: PE\(1,1,2\)@0 did not send the batch of tick \d+ for 2 s"),
+        ("router@0", r"stalled: router@0 did not complete tick \d+ nor say why for 2 s"),
+        ("host", r"stalled: host has said nothing for 2 s, at tick \d+"),
+    ],
+)
+def test_a_process_that_stands_still_is_named(run, name, line):
+    outcome, seconds = hit(run, name, signal.SIGSTOP, stall_s=2.0)
+    assert outcome.code is Exit.STALLED
+    assert re.fullmatch(line, outcome.problem), outcome.problem
+    assert seconds < 5
+    assert gone(children)
+
+
+def test_a_slow_pe_is_no_stalled_one(run):
+    """The limit is on standing still, not on taking long: the run lasts longer than the limit and ends well."""
+    began = time.monotonic()
+    outcome = run(pes=3, tokens=60, stall_s=1.0, faults=Faults({"PE(1,1,1)@0": 0.03}))
+    assert outcome.code is Exit.OK
+    assert time.monotonic() - began > 1.0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
+    sent: list[int] = []
+
+    def observe(status) -> None:
+        if status["phase"] == "running" and status["tick"] > 3 and not sent:
+            sent.append(number)
+            os.kill(os.getpid(), number)
+
+    outcome = run(observe=observe, pes=7, tokens=150, faults=SLOW)
+    assert outcome.code is (Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED)
+    assert outcome.problem == "interrupted"
+    assert outcome.report["partial"] is True
+    assert outcome.report["conservation"]["wrong"] == []  # even then no packet is lost
+    assert gone(children)
+
+
+def test_twenty_runs_leave_nothing(run):
+    shared_before = set(os.listdir("/dev/shm"))
+    descriptors_before = psutil.Process().num_fds()
+    hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(20)}
+    assert len(hashes) == 1
+    assert gone(children)
+    assert gone(sockets)
+    assert set(os.listdir("/dev/shm")) == shared_before
+    assert psutil.Process().num_fds() <= descriptors_before + 4  # the fork server's own, kept for the next run
+
+
+@pytest.mark.parametrize("after_s", [0.3, 0.9, 1.3, 2.0])
+def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, after_s):
+    command = [
+        sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--text",
+        str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05", "--no-monitor", "--out", "out",
+    ]  # fmt: skip
+    launcher = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    time.sleep(after_s)
+    family = psutil.Process(launcher.pid).children(recursive=True)
+    launcher.kill()
+    _, err = launcher.communicate(timeout=10)  # also waits until every child has closed the pipe it inherited
+    assert err == b""
+    left = psutil.wait_procs(family, timeout=2)[1]
+    assert left == []
+    assert gone(sockets)
+
+
+def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
+    """A stranger sends frames that are no message, a message from nobody, and bytes that are not even ZeroMQ's."""
+    import zmq
+
+    pids: dict[str, int] = {}
+    options = LmOptions(
+        checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=60, pes=5, faults=SLOW
+    )
+    quiet = Cluster(options, lambda layout: None, lambda status: None).run()
+    cluster = Cluster(options, lambda layout: None, lambda status: None, pids.__setitem__)
+
+    def babble() -> None:
+        while "PE(2,1,0)@0" not in pids:
+            time.sleep(0.01)
+        with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
+            stranger.connect(cluster._address)
+            stranger.send(b"\xc1 no msgpack")
+            stranger.send_multipart([b"three", b"frames", b"here"])
+            stranger.send(b"")
+            stranger.send(b"\x93\x00\x05\x90")  # a well-formed batch, from an endpoint that the chip does not have
+            stranger.close(linger=1000)
+        with socket.socket(socket.AF_UNIX) as raw:
+            raw.connect("\0" + cluster._address.removeprefix("ipc://@"))
+            raw.sendall(os.urandom(4096))
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    outcome = cluster.run()
+    thread.join()
+    assert outcome.code is Exit.OK, outcome.problem
+    assert outcome.report["events"]["sha256"] == quiet.report["events"]["sha256"]
+    malformed = outcome.report["counters"]["malformed"]
+    assert set(malformed) == {"host", "router@0 from stranger"}
+    assert malformed["host"] == 0
+    assert malformed["router@0 from stranger"] >= 4  # ZeroMQ takes some of the raw bytes for messages of its first version
