@@ -13,7 +13,9 @@ import multiprocessing
 import os
 import signal
 import statistics
+import sys
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -124,7 +126,8 @@ class Cluster:
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
-        process.start()
+        with _no_main_module():
+            process.start()
         self._processes[name] = process
         assert process.pid is not None
         self._started(name, process.pid)
@@ -319,6 +322,17 @@ class Cluster:
             process.join(_LEAVE_S)
         if self._pipe is not None:
             self._pipe.close()
+
+
+@contextlib.contextmanager
+def _no_main_module() -> Iterator[None]:
+    """Hide the caller's main module: every child would import it again, and needs none of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _uss(pid: int) -> int:

@@ -194,6 +194,11 @@ class Pe:
             return
         self._delivered += end // 4 - self._own_events.get(section.population, 0)
         fifo_keys, fifo_values, key_bytes, value_bytes = self._fifo
+        if end <= _FIFO_BYTES:
+            key_bytes[:end], value_bytes[:end] = keys, values
+            for port in ports:
+                port.receive(fifo_keys, fifo_values, end // 4)
+            return
         for first in range(0, end, _FIFO_BYTES):
             stop = min(first + _FIFO_BYTES, end)
             key_bytes[: stop - first] = keys[first:stop]
