@@ -54,7 +54,8 @@ class Dram:
             free = self._left(start)
             start = self._behind_reserved((start // self._interface + 1) * self._interface)
             if self._left(start) < size_bytes:
-                have = f"{max(free, self._left(start))} B free in one interface of {self.capacity_bytes} B in all"
+                room = self._interface - RESERVED_BYTES
+                have = f"{max(free, self._left(start))} B free of {self.capacity_bytes} B, {room} B an interface"
                 raise HostError(f"DRAM: region {name!r} needs {size_bytes} B, {have}", Exit.DOES_NOT_FIT)
         self._end = start + size_bytes
         region = self._regions[name] = DramRegion(name, start, size_bytes)

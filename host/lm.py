@@ -160,6 +160,7 @@ class Evaluation:
             "perplexity": self.perplexity(),
             "perplexity_per_prediction": per_token,
             "text": None,
+            "generated": None,
         }
 
 

@@ -75,7 +75,7 @@ class LmOptions:
             if number < 0:
                 raise HostError(f"--{flag} {number}: needs at least 0")
         if not 0 <= self.temperature <= _MAX_TEMPERATURE:  # also refuses NaN
-            raise HostError(f"--temperature {self.temperature}: needs a number from 0 to {_MAX_TEMPERATURE:g}")
+            raise HostError(f"--temperature {self.temperature}: needs a finite number from 0 to {_MAX_TEMPERATURE:g}")
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
         given = [

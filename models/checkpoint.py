@@ -25,6 +25,7 @@ from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
 
 FORMAT_VERSION = 1
+_TYPES = ("F32", "F16", "I64", "U32", "U8")  # safetensors' names of what a tensor may be
 _KEY = "gennaker"
 
 
@@ -84,6 +85,9 @@ def load(path: Path) -> Model:
             def read(name: str) -> Array:
                 if name not in names:
                     raise ModelError(f"checkpoint {path}: has no tensor {name!r}")
+                dtype = file.get_slice(name).get_dtype()
+                if dtype not in _TYPES:
+                    raise ModelError(f"checkpoint {path}: {name} is of type {dtype}; needs one of {', '.join(_TYPES)}")
                 tensor: Array = file.get_tensor(name)
                 return tensor
 

@@ -1,7 +1,7 @@
 """One answer: the event stream and the model counters do not depend on how a network is spread over processes.
 
-Real processes throughout. `GOLDEN` must hold on any machine: nothing in the run uses a library's transcendental function, a BLAS or an
-unordered sum.
+Real processes throughout. `GOLDEN` must hold on any machine: nothing in the run uses a library's transcendental function,
+a BLAS or an unordered sum.
 """
 
 from __future__ import annotations

@@ -141,22 +141,20 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
 
 
 def test_twenty_runs_leave_nothing(run):
-    shared_before = set(os.listdir("/dev/shm"))
+    shared_before = set(Path("/dev/shm").iterdir())
     descriptors_before = psutil.Process().num_fds()
     hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(20)}
     assert len(hashes) == 1
     assert gone(children)
     assert gone(sockets)
-    assert set(os.listdir("/dev/shm")) == shared_before
+    assert set(Path("/dev/shm").iterdir()) == shared_before
     assert psutil.Process().num_fds() <= descriptors_before + 4  # the fork server's own, kept for the next run
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.9, 1.3, 2.0])
 def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, after_s):
-    command = [
-        sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--text",
-        str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05", "--no-monitor", "--out", "out",
-    ]  # fmt: skip
+    command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
+    command += ["--text", str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05"]
     launcher = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(after_s)
     family = psutil.Process(launcher.pid).children(recursive=True)
@@ -173,9 +171,7 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
     import zmq
 
     pids: dict[str, int] = {}
-    options = LmOptions(
-        checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=60, pes=5, faults=SLOW
-    )
+    options = LmOptions(checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=60, pes=5, faults=SLOW)
     quiet = Cluster(options, lambda layout: None, lambda status: None).run()
     cluster = Cluster(options, lambda layout: None, lambda status: None, pids.__setitem__)
 
