@@ -73,7 +73,7 @@ class Placement:
         blocks = key_blocks(self.network.populations[n].units * self.request.lanes for n in numbers)
         return Configure(
             window,
-            [[n, blocks[n][0], self.senders(n)] for n in numbers],
+            [[n, *blocks[n], self.senders(n)] for n in numbers],
             self.waits(),
             [[*blocks[n], self.destinations(n)] for n in numbers],
             {n: len(self.destinations(n)) for n in numbers},
@@ -115,8 +115,9 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
     """
     usable = chip.usable_pes()
     if pes is not None and pes > len(usable):
-        down = f", {len(chip.down_cores)} of them down" if chip.down_cores else ""
-        raise HostError(f"--pes {pes}: one chip has {len(usable) + len(chip.down_cores)} PEs{down}", Exit.DOES_NOT_FIT)
+        down = sum(core.chip == 0 for core in chip.down_cores)
+        less = f", {down} of them down" if down else ""
+        raise HostError(f"--pes {pes}: one chip has {len(usable) + down} PEs{less}", Exit.DOES_NOT_FIT)
     size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
     request = Request(form, lanes, size, len(usable), pes)
     shares = strategy(mapping)(network, request)

@@ -58,11 +58,8 @@ def uniform(network: Network, request: Request) -> list[Share]:
     pes = request.pes or min(50, smallest) * len(layers)
     if pes < len(layers):
         return _whole_layers(layers, pes, network)
-    for layer, count in zip(layers, _split_evenly(pes, len(layers)), strict=True):
-        _check_units(network, layer, count)
-    return [
-        share for layer, n in zip(layers, _split_evenly(pes, len(layers)), strict=True) for share in _deal(network, layer, n, True)
-    ]
+    _check_units(network, pes)
+    return [share for layer, count in _split(network, pes).items() for share in _deal(network, layer, count, True)]
 
 
 def balanced(network: Network, request: Request) -> list[Share]:
@@ -79,11 +76,10 @@ def balanced(network: Network, request: Request) -> list[Share]:
         raise HostError(
             f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
         )
+    _check_units(network, request.pes or 0)
     weights = {layer: _bytes_of(network, request, layer) for layer in layers}
     while request.pes is not None and sum(counts.values()) < request.pes:
         growing = [layer for layer in layers if counts[layer] < network.populations[layer].units]
-        if not growing:
-            _check_units(network, layers[0], counts[layers[0]] + 1)
         counts[max(growing, key=lambda layer: weights[layer] / counts[layer])] += 1
     return [share for layer in layers for share in _deal(network, layer, counts[layer], False)]
 
@@ -123,7 +119,7 @@ def too_small(network: Network, request: Request, shares: Sequence[Share], which
     even = name == "uniform"
     need = {n: _least(network, request, n, even=even) for n in network.layers}
     total = sum(need.values())
-    while even and any(have < n for have, n in zip(_split_evenly(total, len(need)), need.values(), strict=True)):
+    while even and any(count < need[n] for n, count in _split(network, total).items()):
         total += 1
     layers = "+".join(network.populations[part.population].name for part in shares[which])
     needs = f"use at least {need[layer]} PEs for layer {layer} (--pes {total})"
@@ -230,21 +226,24 @@ def _bytes_of(network: Network, request: Request, layer: int) -> int:
     return sum(field.size_bytes for field in pe_fields(share_sizes(network, request, whole)) if field.role == "weights")
 
 
-def _check_units(network: Network, layer: int, pes: int) -> None:
-    units = network.populations[layer].units
-    if pes > units:
-        most = min(network.populations[n].units for n in network.layers) * len(network.layers)
-        raise HostError(
-            f"layer {layer} has {units} units, cannot be dealt to {pes} PEs; use at most --pes {most}", Exit.DOES_NOT_FIT
-        )
+def _check_units(network: Network, pes: int) -> None:
+    units = {layer: network.populations[layer].units for layer in network.layers}
+    if pes > sum(units.values()):
+        have = ", ".join(f"layer {layer} has {n} units" for layer, n in units.items())
+        raise HostError(f"--pes {pes}: {have}; use at most --pes {sum(units.values())}", Exit.DOES_NOT_FIT)
 
 
-def _split_evenly(total: int, parts: int) -> list[int]:
-    return [total // parts + (part < total % parts) for part in range(parts)]
+def _split(network: Network, pes: int) -> dict[int, int]:
+    """Return PEs for each layer, as even as units allow: a layer with few units leaves what it cannot use to the others."""
+    units = {layer: network.populations[layer].units for layer in network.layers}
+    counts = dict.fromkeys(units, 0)
+    for _ in range(min(pes, sum(units.values()))):
+        counts[min((n for n in units if counts[n] < units[n]), key=lambda n: (counts[n], n))] += 1
+    return counts
 
 
 def _whole_layers(layers: list[int], pes: int, network: Network) -> list[Share]:
     """Put whole layers, in order, on fewer PEs than there are layers."""
-    edges = [0, *np.cumsum(_split_evenly(len(layers), pes)).tolist()]
+    edges = [len(layers) * pe // pes for pe in range(pes + 1)]
     whole = [Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32)) for layer in layers]
     return [tuple(whole[a:b]) for a, b in pairwise(edges)]

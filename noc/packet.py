@@ -65,7 +65,7 @@ class Letter(NamedTuple):
 class Configure(NamedTuple):
     """Host to router: what to join and where to deliver.
 
-    `senders`: for each population (number, base key, key mask, endpoint names). `waits`: for each endpoint the
+    `senders`: for each population (number, base key, mask, endpoint names). `waits`: for each endpoint the
     populations whose batches it waits for. `routes`: the routing table, (key, mask, endpoint names) as in a multicast
     entry. `fanout`: for each population the number of endpoints that the network wants its events delivered to.
     `window`: ticks in flight.

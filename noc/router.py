@@ -118,8 +118,10 @@ class ChipRouter:
 
     def _from_host(self, message: Message) -> Outgoing:
         match message:
-            case Batch():
+            case Batch() if HOST in self._next_tick:
                 return self._batch(HOST, message)
+            case Batch():
+                return self._fault("a batch of host before any configuration")
             case Letter(peer, body):
                 if peer not in self._next_tick:
                     return self._fault(f"a letter to {peer}, which is no endpoint of {self.name}")
@@ -145,32 +147,44 @@ class ChipRouter:
 
     def _configure(self, message: Configure) -> Outgoing:
         try:
-            table = RoutingTable((RoutingEntry(k, m, tuple(d)) for k, m, d in message.routes), self._table_entries)
-            self._window = message.window
-            self._populations = {
-                number: _Population(
-                    number,
-                    {name: slot for slot, name in enumerate(names)},
-                    table.destinations(key),
-                    message.fanout[number],
-                    dict.fromkeys(names, 0),
-                )
-                for number, key, names in message.senders
-            }
+            self._lay_out(message)
         except (TypeError, ValueError, KeyError) as error:
-            return self._fault(str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})")
-        groups: dict[Any, list[str]] = {}
-        for endpoint, waits in message.waits.items():
-            routed = frozenset(n for n in waits if endpoint == HOST or endpoint in self._populations[n].destinations)
-            groups.setdefault((tuple(waits), routed, endpoint == HOST), []).append(endpoint)
-        self._groups = [_Group(waits, routed, tuple(names)) for (waits, routed, _), names in groups.items()]
-        for population in self._populations.values():
-            population.groups = [group for group in self._groups if population.number in group.waits]
-        senders = {name for population in self._populations.values() for name in population.slots}
-        self._expects = {name: sum(name in p.slots for p in self._populations.values()) for name in senders}
-        self._next_tick = dict.fromkeys(sorted(senders | set(message.waits)), 0)
+            why = str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})"
+            return self._fault(why)
         self._open = {}
         return [((HOST,), Configured())]
+
+    def _lay_out(self, message: Configure) -> None:
+        """Take a configuration over; TypeError, ValueError, KeyError or RoutingError where it contradicts itself."""
+        table = RoutingTable((RoutingEntry(k, m, tuple(d)) for k, m, d in message.routes), self._table_entries)
+        populations = {
+            number: _Population(
+                number,
+                {name: slot for slot, name in enumerate(names)},
+                table.destinations_of_block(key, mask),
+                message.fanout[number],
+                dict.fromkeys(names, 0),
+            )
+            for number, key, mask, names in message.senders
+        }
+        groups: dict[Any, list[str]] = {}
+        for endpoint, waits in message.waits.items():
+            if not isinstance(endpoint, str):
+                raise TypeError(f"endpoint {endpoint!r} is no name")
+            # What an endpoint alone sends reaches itself inside the endpoint: no packet, and nothing the table decides.
+            routed = frozenset(
+                n
+                for n in waits
+                if endpoint == HOST or endpoint in populations[n].destinations or set(populations[n].slots) == {endpoint}
+            )
+            groups.setdefault((tuple(populations[n].number for n in waits), routed, endpoint == HOST), []).append(endpoint)
+        self._window, self._populations = message.window, populations
+        self._groups = [_Group(waits, routed, tuple(names)) for (waits, routed, _), names in groups.items()]
+        for population in populations.values():
+            population.groups = [group for group in self._groups if population.number in group.waits]
+        senders = {name for population in populations.values() for name in population.slots}
+        self._expects = {name: sum(name in p.slots for p in populations.values()) for name in senders}
+        self._next_tick = dict.fromkeys(sorted(senders | set(message.waits)), 0)
 
     # -- ticks ------------------------------------------------------------------------------------------------------------------
 

@@ -57,7 +57,11 @@ class ZmqTransport:
         if listen:
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
-            self._socket.bind(address)
+            try:
+                self._socket.bind(address)
+            except zmq.ZMQError as error:
+                self._context.destroy(linger=0)
+                raise TransportError(f"{name} cannot listen on {address}: {error.strerror}") from error
         else:
             self._socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
             self._socket.setsockopt(zmq.ROUTING_ID, name.encode())

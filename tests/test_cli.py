@@ -128,7 +128,7 @@ def test_help_reads_well(tmp_path):
 WRONG = [
     (("--pes", "200"), 3, "--pes 200: one chip has 152 PEs"),
     (("--pes", "0"), 2, "--pes 0: needs at least 1"),
-    (("--pes", "150"), 3, "layer 1 has 24 units, cannot be dealt to 50 PEs; use at most --pes 60"),
+    (("--pes", "150"), 3, "--pes 150: layer 1 has 24 units, layer 2 has 24 units, layer 3 has 20 units; use at most --pes 68"),
     (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced; did you mean 'uniform'?"),
     (("--format", "cst"), 2, "unknown weight format 'cst': have csr, dense, packed; did you mean 'csr'?"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
@@ -138,7 +138,7 @@ WRONG = [
     (("--generate", "5"), 2, "--generate needs --prompt"),
     (("--prompt", "w1"), 2, "--text and --prompt: choose one"),
     (("--temperature", "nan"), 2, "--temperature nan"),
-    (("--fault", "eat=PE"), 2, "--fault eat=PE: unknown kind 'eat'"),
+    (("--fault", "eat=PE"), 2, "--fault 'eat=PE': unknown kind 'eat'"),
     (("--chip", "spinnaker3"), 2, "the nearest name is 'spinnaker2'"),
     (("--chip-file", "missing.toml"), 2, "missing.toml"),
     (("--tokns", "5"), 2, "unrecognized arguments: --tokns 5"),

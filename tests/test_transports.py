@@ -273,7 +273,6 @@ def contexts(monkeypatch):
         context.destroy(linger=0)
 
 
-@pytest.mark.xfail(strict=True, raises=zmq.ZMQError, reason="a failed bind raises zmq's own error and leaves its context open")
 def test_an_address_that_is_taken_is_refused(contexts, star):
     """With the family's own error, and without leaving anything open."""
     with pytest.raises(TransportError):

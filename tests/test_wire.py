@@ -208,6 +208,16 @@ def test_a_huge_declared_length_is_refused_without_allocating_it(opener, declare
         tracemalloc.stop()
 
 
+@pytest.mark.parametrize(
+    "bad", [b"\x81\x90\x01", b"\x81\x80\x01", b"\xa1\xff", b"\xc7\x0c\xff" + b"\xff" * 12, b"\xc1"], ids=bytes.hex
+)
+def test_what_msgpack_trips_over_is_refused(bad):
+    """Keys that cannot be keys, text that is no UTF-8, a time that never was, a byte that is never used."""
+    for raw in (bad, b"\x91" + bad, b"\x92\x07\x91" + bad, encode(Reading({}))[:-1] + bad):
+        with pytest.raises(WireError):
+            decode(raw)
+
+
 def test_nested_lengths_are_refused():
     """Each level declares as much as the message is long."""
     size = 20_000
