@@ -30,6 +30,7 @@ class EventStream:
         """Take the events of one population at one position, lanes ascending; return how many there are."""
         keys, bits = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<u4")
         layer, width = section.population, self._network.populations[section.population].units
+        assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
         edges = np.searchsorted(keys, np.arange(self._lanes + 1) * width)
         for lane in range(self._lanes):
             first, last = int(edges[lane]), int(edges[lane + 1])

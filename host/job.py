@@ -111,6 +111,9 @@ def prepare(options: LmOptions) -> Job:
         placement = place(model.network, chip, options.mapping, options.format, options.pes, options.batch)
         source = _source(options, model)
         embedding, bias, segment, note = model.embedding, model.decoder_bias, model.segment, ""
+    for name in options.faults.slow:
+        if name not in {placed.name for placed in placement.pes}:
+            raise HostError(f"--fault slow: {name} is not in use; have {placement.pes[0].name} to {placement.pes[-1].name}")
     words, unknown = source.vocabulary.encode(source.words)
     dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
     store = EmbeddingStore(dram, embedding)

@@ -89,6 +89,10 @@ class LmOptions:
             raise HostError("--generate needs --prompt")
         if self.prompt is not None and self.tokens is not None:
             raise HostError("--tokens goes with a text; a prompt goes with --generate")
+        if self.faults.shuffle is not None and self.transport != "mem":
+            raise HostError("--fault shuffle: goes with --transport mem; between processes the order is the operating system's")
+        if self.faults.slow and self.transport != "zmq":
+            raise HostError("--fault slow: goes with --transport zmq; in one process nobody waits for anybody")
         if self.prompt is not None and self.batch != 1:
             raise HostError(f"--batch {self.batch}: a prompt is continued one sequence at a time; use --batch 1")
 

@@ -22,7 +22,7 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
     network, placement = job.placement.network, job.placement
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
     # A partial run has no readings, so nothing to balance.
-    accounts = run.conservation() if len(run.readings) == len(run.states) else None
+    accounts = run.conservation() if run.accounted else None
     counters: dict[str, Any] = {
         "events": totals["events"],
         "macs": totals["macs_input"] + totals["macs_recurrent"],

@@ -234,7 +234,7 @@ class Run:
     # -- the end ----------------------------------------------------------------------------------------------------------------
 
     def _after_reading(self) -> Outgoing:
-        if self.phase == "reading" and self._router_reading and len(self.readings) == len(self.states):
+        if self.phase == "reading" and self.accounted:
             self.phase = "read"
         return []
 
@@ -256,6 +256,11 @@ class Run:
         counts = {name: reading["malformed"] for name, reading in self.readings.items() if reading["malformed"]}
         taken = self._router_reading.get("malformed", {})
         return counts | {f"{self._router} from {name}": number for name, number in taken.items()}
+
+    @property
+    def accounted(self) -> bool:
+        """Whether every PE and the router have handed over their counters."""
+        return bool(self._router_reading) and len(self.readings) == len(self.states)
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""

@@ -43,8 +43,9 @@ class RoutingTable:
     def destinations_of_block(self, key: int, mask: int) -> tuple[str, ...]:
         """Return where every event of the block `key`/`mask` goes; RoutingError for an entry that would split the block."""
         for entry in self.entries:
-            splits = entry.mask & ~mask & ((1 << KEY_BITS) - 1) and entry.key & mask == key
-            if splits:
+            finer = entry.mask & ~mask & ((1 << KEY_BITS) - 1)
+            meets = not (entry.key ^ key) & entry.mask & mask  # some key of the block matches the entry
+            if finer and meets:
                 block, part = f"{key:#010x}/{mask:#010x}", f"{entry.key:#010x}/{entry.mask:#010x}"
                 raise RoutingError(f"routing table: entry {part} splits the population at {block}; needs one entry a population")
         return self.destinations(key)

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from noc.routing import KEY_BITS, RoutingEntry, RoutingError, RoutingTable, key_blocks
@@ -96,6 +96,40 @@ def test_one_entry_a_population_serves_every_key(populations, data):
     number = data.draw(st.integers(0, len(populations) - 1))
     unit = data.draw(st.integers(0, populations[number] - 1))
     assert table.destinations(blocks[number][0] + unit) == (str(number),)
+
+
+NARROW = 0b11111  # few enough keys to look at each
+narrow = st.lists(
+    st.builds(
+        lambda key, mask, to: RoutingEntry(key & mask, mask, (to,)),
+        st.integers(0, NARROW),
+        st.integers(0, NARROW).map(lambda low: ALL_BITS & ~NARROW | low),
+        st.sampled_from("abcd"),
+    ),
+    max_size=4,
+)
+
+
+@given(narrow, st.integers(0, 3), st.integers(0, NARROW))
+@example([RoutingEntry(0, 1, ("a",))], 1, 2)
+def test_a_block_goes_where_each_of_its_keys_goes_or_is_refused_as_split(table, bits, key):
+    """One look-up may stand for a population only where it is true of every key."""
+    size = 1 << bits
+    first = key // size * size
+    try:
+        found = RoutingTable(table, 4).destinations_of_block(first, ALL_BITS & ~(size - 1))
+    except RoutingError as error:
+        assert "splits the population" in str(error)
+        assert any(entry.mask & (size - 1) for entry in table)
+        return
+    assert {RoutingTable(table, 4).destinations(first + unit) for unit in range(size)} == {found}
+
+
+def test_an_entry_that_looks_at_low_bits_alone_splits_every_block():
+    odd = RoutingEntry(1, 1, ("a",))
+    for key in (0, 16):
+        with pytest.raises(RoutingError, match="splits the population"):
+            RoutingTable([odd], 1).destinations_of_block(key, ALL_BITS & ~15)
 
 
 @given(st.integers(0, 5), st.integers(0, 5))

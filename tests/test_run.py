@@ -127,6 +127,7 @@ def finished(bench):
     """The run has read its counters, they balance, and then every PE leaves."""
     assert (bench.run.phase, bench.run.fault) == ("read", None)
     assert bench.run.conservation()["wrong"] == []
+    assert not bench.run.done
     assert bench.stop().run.done
     assert bench.router.done
     assert all(pe.done for pe in bench.pes)

@@ -122,7 +122,7 @@ def test_every_unit_is_in_exactly_one_share(name, network, pes):
         shares = strategy(name)(network, request(pes=pes))
     except HostError as error:
         assert error.code is Exit.DOES_NOT_FIT
-        assert pes > min(network.populations[n].units for n in network.layers)
+        assert pes > sum(network.populations[n].units for n in network.layers)
         return
     assert len(shares) == pes
     check_complete(network, shares)
@@ -252,14 +252,21 @@ def test_the_advice_can_be_followed_where_layers_are_uneven():
 @patient
 @given(networks, st.data())
 def test_uniform_gives_each_pe_of_a_layer_the_same_number_of_units(network, data):
-    smallest = min(network.populations[n].units for n in network.layers)
-    pes = data.draw(st.integers(len(network.layers), smallest * len(network.layers)))
-    shares = strategy("uniform")(network, request(pes=pes))
+    units = {n: network.populations[n].units for n in network.layers}
+    shares = strategy("uniform")(network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
     for layer in network.layers:
         counts = [len(part.units) for share in shares for part in share if part.population == layer]
         assert max(counts) - min(counts) <= 1
+
+
+@patient
+@given(networks, st.data())
+def test_uniform_gives_each_layer_the_same_number_of_pes_or_one_a_unit(network, data):
+    units = {n: network.populations[n].units for n in network.layers}
+    shares = strategy("uniform")(network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
     of_layers = Counter(share[0].population for share in shares)
-    assert max(of_layers.values()) - min(of_layers.values()) <= 1
+    for layer, count in of_layers.items():
+        assert count >= max(of_layers.values()) - 1 or count == units[layer]
 
 
 @patient

@@ -35,7 +35,7 @@ from noc.wire import WireError, decode, encode, pack_status, unpack_status
 
 LEDGER_BYTES = 4 * len(LEDGER)
 TICK_LIMIT = 1 << 62
-patient = settings(deadline=None, max_examples=60)
+patient = settings(deadline=None, max_examples=40)
 
 ticks = st.integers(0, TICK_LIMIT - 1)
 numbers = st.integers(-(1 << 63), (1 << 64) - 1)  # what a msgpack integer can hold
