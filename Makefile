@@ -37,6 +37,7 @@ check: lint types test
 
 bench: setup
 	$(BIN)/python -m bench.tick
+	$(BIN)/python -m bench.monitor
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -71,7 +71,7 @@ def hops(a: PeId, b: PeId) -> int:
     require_on_plan(a)
     require_on_plan(b)
     if a.chip != b.chip:
-        raise ChipError(f"hops from {a} to {b}: need one chip, have two; links come with the multi-chip issue")
+        raise ChipError(f"hops from {a} to {b}: need one chip, have two; links between chips are not modelled yet")
     return abs(a.x - b.x) + abs(a.y - b.y)
 
 

@@ -155,7 +155,7 @@ def test_hops_go_along_x_and_then_y_also_past_a_hole():
 def test_hops_are_the_same_on_every_chip_and_do_not_leave_it():
     a, b = PeId(3, 1, 1, 0), PeId(3, 2, 2, 0)
     assert hops(a, b) == 2
-    with pytest.raises(ChipError, match=r"PE\(1,1,0\)@0.*PE\(2,2,0\)@3.*multi-chip"):
+    with pytest.raises(ChipError, match=r"PE\(1,1,0\)@0.*PE\(2,2,0\)@3.*links between chips"):
         hops(PES[0], b)
 
 

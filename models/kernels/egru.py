@@ -8,7 +8,7 @@ Row-major gates z, r, g; W the input weights, R the recurrent ones, y the events
     p = z * c + (1 - z) * g                         then, with zoneout zeta: p = zeta * c + (1 - zeta) * p
     event (value p) if p - thr > 0, and then c = p - thr, else c = p
 
-(EvNN 0.2.0 `egru_forward_cpu.cc`, equations in the reference notes section 1; the paper's Algorithm 1 agrees.) Sums are
+(EvNN 0.2.0 `egru_forward_cpu.cc`, and `egru.py`; the paper's Algorithm 1 agrees.) Sums are
 taken from left to right as written. The paper prints two things differently: its eq. 1 lets a unit at its threshold
 fire (`fire_at_threshold`, offered here), and its eq. 4 applies the reset gate to y before the recurrent product, which
 would take a second exchange of events a step and is missing here.
