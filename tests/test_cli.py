@@ -6,33 +6,62 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from host.cli import main
+
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)
 
 
-def launch(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """Run `launch.py` in `cwd`."""
-    command = [sys.executable, str(ROOT / "launch.py"), *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=50, check=False)
+class Done(NamedTuple):
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
 
 
 @pytest.fixture
-def tiny(folder, tmp_path):
-    """Return a function that runs `launch.py lm` on the tiny model."""
+def launch(capfd, monkeypatch, tmp_path):
+    """Return a function that runs `launch.py` in an empty folder; within this process, which saves its start."""
+    monkeypatch.chdir(tmp_path)
 
-    def go(
-        *arguments: object, command: str = "lm", model: object = folder / "tiny.safetensors", text: object = folder / "text.txt"
-    ):
-        source = () if text is None else ("--text", text)
-        return launch(command, "--checkpoint", model, *source, "--out", "out", *arguments, cwd=tmp_path)
+    def go(*arguments: object) -> Done:
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:  # how argparse leaves
+            code = int(end.code or 0)
+        return Done(code, *capfd.readouterr())
 
     return go
+
+
+@pytest.fixture
+def tiny(launch, folder):
+    """Return a function that runs `launch.py lm` on the tiny model."""
+
+    def go(*arguments, command="lm", model=folder / "tiny.safetensors", text=folder / "text.txt"):
+        source = () if text is None else ("--text", text)
+        return launch(command, "--checkpoint", model, *source, "--out", "out", *arguments)
+
+    return go
+
+
+def test_the_script_itself(folder, tmp_path):
+    """From another folder, as a process of its own."""
+    command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--pes", "3"]
+    done = subprocess.run(
+        [*command, "--prompt", "w1", "--generate", "3"], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder_of_run,) = (tmp_path / "runs").iterdir()
+    assert folder_of_run.name.startswith("lm-")
 
 
 # What other tools rely on; all keys are in docs/report.md.
@@ -95,19 +124,19 @@ def test_verify_agrees(tiny):
     assert "verified     1,020 unit states agree with the reference, bit for bit" in done.stdout
 
 
-def test_wikitext_layout(tiny, tmp_path, folder):
+def test_wikitext_layout(launch, tmp_path, folder):
     data = tmp_path / "wiki"
     data.mkdir()
     (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
-    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", cwd=tmp_path)
+    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["lm"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
     assert report["lm"]["unknown_words"] == 2  # the two "="
 
 
-def test_fit_shows_the_mapping_and_starts_nothing(folder, tmp_path):
-    done = launch("fit", folder / "tiny.safetensors", "--pes", 6, "--all", cwd=tmp_path)
+def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
+    done = launch("fit", folder / "tiny.safetensors", "--pes", 6, "--all")
     assert done.returncode == 0
     assert done.stdout.count("PE(") == 6
     for form in ("csr", "dense", "packed"):
@@ -115,12 +144,12 @@ def test_fit_shows_the_mapping_and_starts_nothing(folder, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_reads_well(tmp_path):
-    done = launch("--help", cwd=tmp_path)
+def test_help_reads_well(launch):
+    done = launch("--help")
     assert done.returncode == 0
     assert all(len(line) <= 85 for line in done.stdout.splitlines())
     for command in ("lm", "verify", "fit"):
-        assert launch(command, "--help", cwd=tmp_path).returncode == 0
+        assert launch(command, "--help").returncode == 0
 
 
 # -- what users do wrong: (arguments, exit code, a part of the one line) --
@@ -210,19 +239,19 @@ def test_a_missing_or_damaged_checkpoint_gets_one_line(tiny, tmp_path, content):
     assert done.stderr.count("\n") == 1
 
 
-def test_too_few_pes_names_layer_region_need_free_and_the_count_that_fits(tmp_path):
-    done = launch("lm", "--pes", 60, "--out", "out", cwd=tmp_path)
+def test_too_few_pes_names_layer_region_need_free_and_the_count_that_fits(launch):
+    done = launch("lm", "--pes", 60, "--out", "out")
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
     for part in ("PE(", "region '", " needs ", " B free of 98304 B", "egru1", "use at least ", "--pes 14"):
         assert part in done.stderr
 
 
-def test_an_output_folder_that_exists_or_cannot_be_written(tiny, tmp_path):
+def test_an_output_folder_that_exists_or_cannot_be_written(tiny, launch, tmp_path):
     (tmp_path / "out").mkdir()
     assert "--out out: exists already" in tiny().stderr
     (tmp_path / "file").write_text("")
-    done = launch("lm", "--out", "file/out", cwd=tmp_path)
+    done = launch("lm", "--out", "file/out")
     assert done.returncode == 2
     assert "--out file/out: cannot be created" in done.stderr
 

@@ -118,7 +118,7 @@ def test_a_process_that_stands_still_is_named(run, name, line):
 def test_a_slow_pe_is_no_stalled_one(run):
     """The limit is on standing still, not on taking long: the run lasts longer than the limit and ends well."""
     began = time.monotonic()
-    outcome = run(pes=3, tokens=60, stall_s=1.0, faults=Faults({"PE(1,1,1)@0": 0.03}))
+    outcome = run(pes=3, tokens=40, stall_s=1.0, faults=Faults({"PE(1,1,1)@0": 0.03}))
     assert outcome.code is Exit.OK
     assert time.monotonic() - began > 1.0
 
