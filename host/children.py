@@ -38,6 +38,7 @@ def _settle_in(name: str) -> None:
     die_with(SERVER_PID)
     show_as(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 

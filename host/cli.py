@@ -7,6 +7,9 @@ What a user gets wrong ends in one line on stderr and an exit code (`host/errors
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
+import os
 import secrets
 import sys
 import time
@@ -69,10 +72,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
     what = "a checkpoint file; without it a seeded network with the paper's sizes"
+    parser.add_argument("--checkpoint", metavar="FILE", help=what)
     if positional:
-        parser.add_argument("checkpoint", nargs="?", help=what)
-    else:
-        parser.add_argument("--checkpoint", metavar="FILE", help=what)
+        parser.add_argument("file", metavar="CHECKPOINT", nargs="?", help="the same, without the flag")
 
 
 def _text_flags(parser: argparse.ArgumentParser) -> None:
@@ -81,10 +83,14 @@ def _text_flags(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--wikitext", metavar="DIR", help="a folder with wiki.test.tokens (WikiText's layout)")
     text.add_argument("--tokens", type=int, metavar="N", help="how many tokens to score, of each sequence (default 700)")
     text.add_argument("--prompt", metavar="TEXT", help="continue this text instead of scoring one")
-    text.add_argument("--generate", type=int, default=0, metavar="N", help="words to generate after --prompt (default 40)")
-    text.add_argument("--temperature", type=float, default=1.0, metavar="T", help="0 takes the likeliest word (default 1)")
-    text.add_argument("--top-k", type=int, default=0, metavar="K", help="draw among the K likeliest words (default: all)")
-    text.add_argument("--seed", type=int, default=1, metavar="N", help="of the words drawn (default 1)")
+    text.add_argument("--generate", type=int, metavar="N", help="words to generate after --prompt (default 40)")
+    text.add_argument(
+        "--temperature", type=float, default=1.0, metavar="T", help="with --prompt; 0 takes the likeliest word (default 1)"
+    )
+    text.add_argument(
+        "--top-k", type=int, default=0, metavar="K", help="with --prompt; draw among the K likeliest words (default 0: all)"
+    )
+    text.add_argument("--seed", type=int, default=1, metavar="N", help="with --prompt; of the words drawn (default 1)")
     text.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
 
 
@@ -125,6 +131,8 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
+    if sys.stdout is None:  # closed by the caller, as some schedulers do
+        sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
     try:
         flags = vars(_parser().parse_args(arguments))
         command = flags.pop("command")
@@ -142,6 +150,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as in `launch.py fit | head`
         sys.stderr.close()
         return int(Exit.OK)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EIO):
+            raise
+        with contextlib.suppress(OSError):
+            sys.stdout.close()
+        return _complain(f"output cannot be written ({error.strerror})", Exit.USAGE)
 
 
 def _complain(text: str, code: Exit) -> int:
@@ -151,17 +165,19 @@ def _complain(text: str, code: Exit) -> int:
 
 def _run(command: str, flags: dict[str, Any]) -> int:
     out, no_monitor, fault = flags.pop("out"), flags.pop("no_monitor"), flags.pop("fault")
-    if flags["prompt"] is not None and not flags["generate"]:
-        flags["generate"] = 40
+    if flags["generate"] is None:
+        flags["generate"] = 40 if flags["prompt"] is not None else 0
     options = LmOptions(**flags, verify=command == "verify", faults=parse_fault(fault))
     options.check()
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(out) if out else Path("runs") / name)
-    outcome = _watched(options, not no_monitor)
-    if outcome.report is None and not outcome.mapping:
-        folder.rmdir()  # refused before anything ran: nothing to keep
-    else:
-        _write(folder, options, outcome)
+    try:
+        outcome = _watched(options, not no_monitor)
+        if outcome.report is not None or outcome.mapping:
+            _write(folder, options, outcome)
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     return _tell(outcome, folder)
 
 
@@ -192,7 +208,7 @@ def _write(folder: Path, options: LmOptions, outcome: Outcome) -> None:
 
 
 def _tell(outcome: Outcome, folder: Path) -> int:
-    if outcome.report is not None and not outcome.report["partial"]:
+    if outcome.report is not None:
         print(summary(outcome.report))
     if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
         print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")

@@ -10,6 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import multiprocessing.forkserver
+import multiprocessing.resource_tracker
+import multiprocessing.util
 import os
 import signal
 import statistics
@@ -24,7 +27,7 @@ from typing import Any
 import psutil
 
 from host.errors import Exit
-from host.mortality import LAUNCHER_VARIABLE
+from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 from host.options import LmOptions
 from noc.packet import HOST, router_name
 from noc.wire import pack_status, unpack_status
@@ -35,7 +38,7 @@ _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @dataclass
@@ -110,10 +113,13 @@ class Cluster:
 
     def _start_host(self) -> None:
         os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
+        os.environ[FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
+        # First, because it unblocks the signals again.
+        multiprocessing.resource_tracker.ensure_running()
         # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            multiprocessing.forkserver.ensure_running()  # type: ignore[attr-defined]
+            multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         from host.children import run_host
@@ -292,7 +298,7 @@ class Cluster:
         return f"{name} died ({how}{hint}) while {state}, at tick {tick}{more}"
 
     def _interrupted(self, report: dict[str, Any] | None) -> Outcome:
-        code = Exit.TERMINATED if self._signal == signal.SIGTERM else Exit.INTERRUPTED
+        code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
         return Outcome(code, report, "interrupted", self._plan.get("mapping", []))
 
     def _with_emulation(self, report: dict[str, Any]) -> dict[str, Any]:

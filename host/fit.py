@@ -18,7 +18,8 @@ _PAPER_KB = {"program": 17.9, "debug": 5.0, "weights": 88.3, "variables": 2.6}
 
 def fit(flags: dict[str, Any]) -> int:
     """Print the table; HostError and the like for what does not fit."""
-    every = flags.pop("all")
+    every, file = flags.pop("all"), flags.pop("file")
+    flags["checkpoint"] = flags["checkpoint"] or file
     options = LmOptions(**flags)
     options.check()
     model, title = model_of(options)
@@ -50,7 +51,7 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
 
 def _formats_table(options: LmOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
-    lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'fewest PEs':>11}"]
+    lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'PEs if balanced':>16}"]
     for name in formats.names():
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
@@ -59,5 +60,5 @@ def _formats_table(options: LmOptions, placement: Placement) -> str:
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))
-        lines.append(f"{name:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>11}")
+        lines.append(f"{name:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>16}")
     return "\n".join(lines)

@@ -67,9 +67,9 @@ def _source(options: LmOptions, model: Model | None) -> Source:
     trained = Vocabulary(model.vocabulary) if model else None
     if options.wikitext is not None:
         corpus = wikitext(options.wikitext)
-        words = next(split for split in (corpus.test, corpus.valid, corpus.train) if split)
+        name, words = next((name, split) for name in ("test", "valid", "train") if (split := getattr(corpus, name)))
         built = trained or Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
-        return Source(f"{corpus.name}", words, built)
+        return Source(f"{corpus.name}, {name} split", words, built)
     if options.text is not None:
         words = text_file(options.text)
         return Source(Path(options.text).name, words, trained or Vocabulary.build(standard_library().train))
@@ -91,7 +91,7 @@ def _streams(words: U32, options: LmOptions, source: str) -> U32:
     if have < 1:
         raise HostError(f"text {source!r}: {len(words)} words are too few for {lanes} sequences of at least 2")
     if options.tokens is not None and have < want:
-        raise HostError(f"--tokens {want}: text {source!r} has {have} a sequence")
+        raise HostError(f"--tokens {want}: text {source!r} has {have} tokens a sequence; use --tokens {have} or fewer")
     length = min(want, have) + 1
     return np.ascontiguousarray(words[: lanes * (len(words) // lanes)].reshape(lanes, -1)[:, :length])
 

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import ctypes
 import os
+import shutil
 import signal
 
 LAUNCHER_VARIABLE = "GENNAKER_LAUNCHER_PID"  # tells the fork server whose child it is
+FOLDER_VARIABLE = "GENNAKER_LAUNCHER_FOLDER"  # and where multiprocessing keeps its listening socket
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _NAME_BYTES = 15
 
@@ -20,6 +22,19 @@ def die_with(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(0)
+
+
+def die_and_remove(parent_pid: int, folder: str) -> None:
+    """As `die_with`, but remove `folder` first: the fork server's listening socket is a file that a killed launcher leaves."""
+
+    def leave(*_: object) -> None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os._exit(0)
+
+    signal.signal(signal.SIGTERM, leave)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    if os.getppid() != parent_pid:
+        leave()
 
 
 def show_as(name: str) -> None:

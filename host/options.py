@@ -15,6 +15,7 @@ from models import formats
 
 TRANSPORTS = ("zmq", "mem")
 _MAX_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
+MAX_GENERATE = 1_000_000
 DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
 
 
@@ -85,6 +86,8 @@ class LmOptions:
         ]
         if len(given) > 1:
             raise HostError(f"{' and '.join(given)}: choose one")
+        if self.prompt is not None and not 1 <= self.generate <= MAX_GENERATE:
+            raise HostError(f"--generate {self.generate}: needs 1 to {MAX_GENERATE:,} words")
         if self.prompt is None and self.generate:
             raise HostError("--generate needs --prompt")
         if self.prompt is not None and self.tokens is not None:

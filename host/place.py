@@ -6,11 +6,12 @@ plain function over the chip's usable PEs. Everything that does not fit is refus
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.shard import Request, Share, layout, strategy, too_small
+from host.shard import STRATEGIES, Request, Share, check_room, layout, strategy, too_small
 from models.network import Network
 from noc.chip import ChipSpec, PeId
 from noc.packet import HOST, INPUT_POPULATION, Configure
@@ -113,6 +114,26 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
         ModelError: unknown format.
 
     """
+    try:
+        return _place(network, chip, mapping, form, pes, lanes)
+    except HostError as error:
+        if error.code is not Exit.DOES_NOT_FIT:
+            raise
+        raise HostError(f"{error}{_what_fits(network, chip, lanes)}", error.code) from error
+
+
+def _what_fits(network: Network, chip: ChipSpec, lanes: int) -> str:
+    """Return the settings under which the network does fit, for the line that says it does not."""
+    fits = []
+    for mapping in STRATEGIES:
+        for form in ("csr", "packed"):
+            with contextlib.suppress(HostError):
+                placed = _place(network, chip, mapping, form, None, lanes)
+                fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
+    return f"; what fits: {', '.join(fits)}" if fits else ""
+
+
+def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int) -> Placement:
     usable = chip.usable_pes()
     if pes is not None and pes > len(usable):
         down = sum(core.chip == 0 for core in chip.down_cores)
@@ -120,6 +141,7 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
         raise HostError(f"--pes {pes}: one chip has {len(usable) + down} PEs{less}", Exit.DOES_NOT_FIT)
     size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
     request = Request(form, lanes, size, len(usable), pes)
+    check_room(network, request)
     shares = strategy(mapping)(network, request)
     if len(shares) > len(usable):
         raise HostError(f"mapping {mapping!r} needs {len(shares)} PEs, the chip has {len(usable)}", Exit.DOES_NOT_FIT)

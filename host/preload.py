@@ -13,12 +13,15 @@ import os
 import signal
 import time
 
-from host.mortality import LAUNCHER_VARIABLE, die_with
+from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE, die_and_remove
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})  # the launcher held them back until this point
+signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.pthread_sigmask(
+    signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
+)  # the launcher held them back until this point
 if LAUNCHER_VARIABLE in os.environ:
-    die_with(int(os.environ[LAUNCHER_VARIABLE]))
+    die_and_remove(int(os.environ[LAUNCHER_VARIABLE]), os.environ[FOLDER_VARIABLE])
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 

@@ -85,10 +85,12 @@ def summary(report: dict[str, Any]) -> str:
     worst = report["mapping"]["sram"]["worst"]
     lines = []
     if lm["text"] is not None:
-        lines.append(f"text         {lm['text']}")
+        lines.append("text         " + lm["text"].strip().replace("\n", "\n" + 13 * " "))
     if lm["perplexity"] is not None:
         note = f"   ({lm['note']})" if lm["note"] else ""
         lines.append(f"perplexity   {lm['perplexity']:.2f} over {lm['tokens']} tokens of {lm['source']}{note}")
+    if lm["unknown_words"]:
+        lines.append(f"unknown      {lm['unknown_words']:,} of {lm['words_run']:,} words became <unk>")
     activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
     lines.append(f"events       {events['count']:,}; active units by layer {activity}; {counters['macs']:,} effective MACs")
     lines.append(f"sha256       {events['sha256']}")

@@ -113,6 +113,20 @@ def layout(network: Network, request: Request, share: Share, who: str) -> list[R
     return plan(who, pe_fields(share_sizes(network, request, share)), request.size)
 
 
+def check_room(network: Network, request: Request) -> None:
+    """Raise HostError where the weights' values alone are more than all available PEs hold."""
+    values = sum(
+        field.size_bytes
+        for layer in network.layers
+        for field in pe_fields(share_sizes(network, request, (_whole(network, layer),)))
+        if field.name.endswith(".values") and field.role == "weights"
+    )
+    room = request.available * request.size.data_bytes
+    if values > room:
+        have = f"{request.available} PEs have {room:,} B of data memory"
+        raise HostError(f"weights in format {request.format!r} need {values:,} B; {have}", Exit.DOES_NOT_FIT)
+
+
 def too_small(network: Network, request: Request, shares: Sequence[Share], which: int, why: SramOverflow, name: str) -> HostError:
     """Return the error for a share that does not fit, with the smallest number of PEs that would."""
     layer = shares[which][0].population
@@ -122,7 +136,7 @@ def too_small(network: Network, request: Request, shares: Sequence[Share], which
     while even and any(count < need[n] for n, count in _split(network, total).items()):
         total += 1
     layers = "+".join(network.populations[part.population].name for part in shares[which])
-    needs = f"use at least {need[layer]} PEs for layer {layer} (--pes {total})"
+    needs = f"use at least {need[layer]} PEs for layer {layer}, for all layers --pes {total}"
     if total > request.available:
         needs += f", {request.available} are there"
     return HostError(f"{why} ({layers}); {needs}", Exit.DOES_NOT_FIT)
@@ -222,8 +236,12 @@ def _least(network: Network, request: Request, layer: int, *, even: bool) -> int
 
 def _bytes_of(network: Network, request: Request, layer: int) -> int:
     """Return about how many bytes of weights a layer has in all."""
-    whole = (Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32)),)
-    return sum(field.size_bytes for field in pe_fields(share_sizes(network, request, whole)) if field.role == "weights")
+    fields = pe_fields(share_sizes(network, request, (_whole(network, layer),)))
+    return sum(field.size_bytes for field in fields if field.role == "weights")
+
+
+def _whole(network: Network, layer: int) -> Part:
+    return Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32))
 
 
 def _check_units(network: Network, pes: int) -> None:
@@ -245,5 +263,5 @@ def _split(network: Network, pes: int) -> dict[int, int]:
 def _whole_layers(layers: list[int], pes: int, network: Network) -> list[Share]:
     """Put whole layers, in order, on fewer PEs than there are layers."""
     edges = [len(layers) * pe // pes for pe in range(pes + 1)]
-    whole = [Part(layer, np.arange(network.populations[layer].units, dtype=np.uint32)) for layer in layers]
+    whole = [_whole(network, layer) for layer in layers]
     return [tuple(whole[a:b]) for a, b in pairwise(edges)]

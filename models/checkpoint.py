@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save as save_tensors
 
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
@@ -70,7 +70,8 @@ def save(path: Path, model: Model) -> None:
         "segment": model.segment,
         "provenance": dict(model.provenance),
     }
-    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path, {_KEY: json.dumps(about)})
+    raw = save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: json.dumps(about)})
+    path.write_bytes(raw)
 
 
 def load(path: Path) -> Model:

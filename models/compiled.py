@@ -31,7 +31,8 @@ def _cache_folder() -> Path:
     digest = hashlib.sha256()
     for source in sorted((*_SOURCES.glob("kernels/*.py"), *_SOURCES.glob("formats/*.py"), *map(_SOURCES.joinpath, _COMPILED))):
         digest.update(source.read_bytes())
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "gennaker"
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored
     folder = base / f"kernels-{digest.hexdigest()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -185,7 +185,9 @@ def load_chip(preset: str = "spinnaker2", override: Path | None = None) -> ChipS
         return _build(data, preset, {}, "")
     try:
         return _build(data, preset, tomllib.loads(override.read_text(encoding="utf-8")), override.name)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except OSError as error:
+        why = f"cannot be read ({error.strerror})"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         why = f"cannot be read as TOML: {error}"
     except ValueError as error:  # ChipError, or a number too long to print
         why = str(error)

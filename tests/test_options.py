@@ -34,7 +34,7 @@ def refused(call, *words):
         {"text": "book.txt", "tokens": 5},
         {"wikitext": "folder"},
         {"prompt": "the list", "generate": 5, "temperature": 0.0, "top_k": 3, "seed": 0},
-        {"prompt": ""},
+        {"prompt": "", "generate": 1},
     ],
     ids=str,
 )
@@ -69,8 +69,8 @@ def test_what_can_be_is_accepted(good):
         ({"text": "a", "prompt": "b"}, ["--text", "--prompt", "choose one"]),
         ({"text": "a", "wikitext": "b", "prompt": "c"}, ["--text", "--wikitext", "--prompt", "choose one"]),
         ({"generate": 3}, ["--generate needs --prompt"]),
-        ({"prompt": "a", "tokens": 3}, ["--tokens", "prompt"]),
-        ({"prompt": "a", "batch": 2}, ["--batch 2", "--batch 1"]),
+        ({"prompt": "a", "generate": 1, "tokens": 3}, ["--tokens", "prompt"]),
+        ({"prompt": "a", "generate": 1, "batch": 2}, ["--batch 2", "--batch 1"]),
     ],
     ids=str,
 )

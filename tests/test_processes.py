@@ -155,7 +155,10 @@ def test_twenty_runs_leave_nothing(run):
 def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, after_s):
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
     command += ["--text", str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05"]
-    launcher = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(after_s)
     family = psutil.Process(launcher.pid).children(recursive=True)
     launcher.kill()
@@ -164,6 +167,7 @@ def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, a
     left = psutil.wait_procs(family, timeout=2)[1]
     assert left == []
     assert gone(sockets)
+    assert gone(lambda: list(temporary.rglob("*")))  # multiprocessing's own listening socket is a file
 
 
 def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):

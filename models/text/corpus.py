@@ -146,4 +146,4 @@ def _read(path: str | Path, who: str) -> str:
     except ValueError as error:  # a NUL in the path
         raise TextError(f"{who}: {str(path)!r}: need the path of a file, have {error}") from None
     except OSError as error:
-        raise TextError(f"{who}: {str(path)!r}: need a readable file, have {error.strerror or error}") from None
+        raise TextError(f"{who}: {str(path)!r}: cannot be read ({error.strerror or error})") from None
