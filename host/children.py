@@ -1,7 +1,7 @@
 """What runs inside the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
-The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`,
-`routed`, `status`, `report`, `failed` go up; `interrupt`, `stop` come down.
+The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
+`running`, `status`, `report` and `failed` go up; `routers`, `interrupt`, `postmortem` and `stop` come down.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def _settle_in(name: str) -> None:
     show_as(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
 def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> None:

@@ -16,9 +16,7 @@ import multiprocessing.util
 import os
 import signal
 import statistics
-import sys
 import time
-import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -27,12 +25,14 @@ from typing import Any
 import psutil
 
 from host.errors import Exit
+from host.forking import no_main_module, our_path, too_few_descriptors
 from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 from host.options import LmOptions
 from noc.packet import HOST, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
+_ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _GRACE_S = 0.5  # after a complaint: is there a death behind it?
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
@@ -90,7 +90,16 @@ class Cluster:
             try:
                 self._start_host()
                 return self._watch()
+            except KeyboardInterrupt:  # a second Ctrl-C
+                return self._interrupted(None)
+            except (EOFError, ConnectionError, FileNotFoundError) as error:
+                if self._signal:
+                    return self._interrupted(None)
+                problem = f"the fork server died while processes were started ({type(error).__name__})"
+                return Outcome(Exit.DIED, None, problem, self._plan.get("mapping", []))
             finally:
+                for number in _SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
                 self._end()
 
     # -- start ------------------------------------------------------------------------------------------------------------------
@@ -119,7 +128,8 @@ class Cluster:
         # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         try:
-            multiprocessing.forkserver.ensure_running()
+            with our_path():
+                multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         from host.children import run_host
@@ -132,7 +142,7 @@ class Cluster:
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
-        with _no_main_module():
+        with no_main_module():
             process.start()
         self._processes[name] = process
         assert process.pid is not None
@@ -159,7 +169,7 @@ class Cluster:
     # -- watch ------------------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> Outcome:
-        interrupted_at = 0.0
+        interrupted_at, looked_at = 0.0, time.monotonic()
         while True:
             for record in self._records(_LOOK_S):
                 outcome = self._on_record(record)
@@ -173,7 +183,11 @@ class Cluster:
                     return self._interrupted(None)
                 interrupted_at = time.monotonic()
                 self._tell("interrupt")
-            quiet_s = time.monotonic() - self._heard_at
+            now = time.monotonic()
+            if now - looked_at > _ASLEEP_S:
+                self._heard_at = now  # this process itself stood still (Ctrl-Z): that is nobody's silence
+            looked_at = now
+            quiet_s = now - self._heard_at
             if quiet_s > (self._options.stall_s if self._plan else max(self._options.stall_s, _PREPARE_S)):
                 return self._silent(quiet_s)
             if interrupted_at and time.monotonic() - interrupted_at > _INTERRUPT_S:
@@ -211,6 +225,9 @@ class Cluster:
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             self._plan = record
+            short = too_few_descriptors(len(record["layout"]["pes"]))
+            if short:
+                return Outcome(Exit.USAGE, problem=short)
             self._mapped(record["layout"])
             if record["transport"] == "zmq":
                 self._start_routers()
@@ -254,7 +271,7 @@ class Cluster:
             return self._interrupted(report)
         dead = self._dead()
         problem = self._obituary(dead, record["tick"]) if dead else record["problem"]
-        code = Exit.DIED if dead else (Exit.STALLED if problem.startswith("stalled") else Exit.USAGE)
+        code = Exit.DIED if dead else Exit(record["code"])
         report["problem"] = problem
         return Outcome(code, report, problem, self._plan.get("mapping", []))
 
@@ -328,17 +345,6 @@ class Cluster:
             process.join(_LEAVE_S)
         if self._pipe is not None:
             self._pipe.close()
-
-
-@contextlib.contextmanager
-def _no_main_module() -> Iterator[None]:
-    """Hide the caller's main module: every child would import it again, and needs none of it."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
 
 
 def _uss(pid: int) -> int:

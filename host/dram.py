@@ -41,9 +41,14 @@ class Dram:
         self._interface = capacity_bytes // INTERFACES
         self._end = RESERVED_BYTES
         self._regions: dict[str, DramRegion] = {}
-        with tempfile.TemporaryFile() as file:
-            file.truncate(capacity_bytes)
-            self._memory = mmap.mmap(file.fileno(), capacity_bytes)
+        if self._interface <= RESERVED_BYTES:
+            raise HostError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
+        try:
+            with tempfile.TemporaryFile() as file:
+                file.truncate(capacity_bytes)
+                self._memory = mmap.mmap(file.fileno(), capacity_bytes)
+        except (OSError, OverflowError) as error:
+            raise HostError(f"DRAM: a store of {capacity_bytes} B cannot be made here ({error})") from error
 
     def allocate(self, name: str, size_bytes: int) -> DramRegion:
         """Reserve a region; HostError, naming it, what it needs and what is free, where it does not fit one interface."""

@@ -31,10 +31,12 @@ from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
 from pe.core import Pe
+from pe.lifecycle import State
 from pe.sram import footprint
 
 STATUS_EVERY_S = 0.1
 ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stalled
+_ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
@@ -95,10 +97,10 @@ class _Drive:
         self._started = time.perf_counter()
         self._running_since: float | None = None
         self._run_s = 0.0
-        self._stop_asked = False
-        self._last_progress = time.monotonic()
+        self._last_progress = self._watched_at = time.monotonic()
         self._progress_mark: Any = None
         self._asked_at = 0.0
+        self._has_stalled = False
         self._last_counts = (0, 0, 0, 0.0)
         self._packets = {
             p.population: job.placement.copies(placed)[p.population] for placed in job.placement.pes for p in placed.share
@@ -176,7 +178,7 @@ class _Drive:
             self._report(None)
             return self._obey(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
-            self._report(run.fault)
+            self._report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
             self._command()  # the launcher ends every process; its pipe's end ends this one
             return False
         if now < self._next_status or run.phase == "stopping":
@@ -198,9 +200,9 @@ class _Drive:
             run.interrupted = True
             send(run.pump())
             if run.phase not in ("running", "reading", "reported"):
-                self._report("interrupted", partial=True)
+                self._report("interrupted")
         elif command["kind"] == "postmortem":
-            self._report(command["text"], partial=True)
+            self._report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())
         return True
@@ -216,7 +218,9 @@ class _Drive:
         """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
         run = self._run
         mark = (run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values()))
-        if mark != self._progress_mark:
+        asleep = now - self._watched_at > _ASLEEP_S  # this process itself stood still (Ctrl-Z)
+        self._watched_at = now
+        if mark != self._progress_mark or asleep:
             self._progress_mark, self._last_progress = mark, now
             return
         waited = now - self._last_progress
@@ -224,6 +228,7 @@ class _Drive:
             self._asked_at = now
             send(run.query())
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
+            self._has_stalled = True
             run.fault, run.phase = f"stalled: {self._stalled_text()} for {waited:.0f} s", "failed"
 
     def _stalled_text(self) -> str:
@@ -236,8 +241,10 @@ class _Drive:
             return f"{router_name(0)} did not complete tick {run.completed} nor say why"
         if run.phase == "starting":
             return f"{router_name(0)} did not answer"
-        behind = [name for name, state in run.states.items() if state is not max(run.states.values(), key=lambda s: s.value)]
-        return f"{', '.join(behind[:3]) or 'all PEs'} made no progress while {run.phase}"
+        order = list(State)  # as a life goes
+        furthest = max(order.index(state) for state in run.states.values())
+        behind = [name for name, state in run.states.items() if order.index(state) < furthest]
+        return f"{', '.join(behind[:3]) or router_name(0)} made no progress while {run.phase}"
 
     def _stalled(self) -> list[str]:
         run = self._run
@@ -280,10 +287,19 @@ class _Drive:
             activity.append(events / max(sum(len(part.units) for part in placed.share) * placement.request.lanes, 1))
         return activity
 
-    def _report(self, problem: str | None, partial: bool = False) -> None:
+    def _report(self, problem: str | None, code: Exit = Exit.OK) -> None:
         run = self._run
-        report = build_report(self._job, run, partial=partial or run.interrupted or problem is not None)
+        report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
-        _tell(self._pipe, kind, report=report, problem=problem, mismatch=mismatch, tick=run.completed, interrupted=run.interrupted)
+        _tell(
+            self._pipe,
+            kind,
+            report=report,
+            problem=problem,
+            code=int(code),
+            mismatch=mismatch,
+            tick=run.completed,
+            interrupted=run.interrupted,
+        )

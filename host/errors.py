@@ -16,6 +16,7 @@ class Exit(IntEnum):
     STALLED = 5  # a PE, router or host process does not answer
     MISMATCH = 6  # verify found a difference
     LOST = 7  # packets were lost: sent is not delivered, or some were dropped
+    FAULT = 8  # a PE or the router found something that must not be, and said so
     HUNG_UP = 129  # SIGHUP: the terminal is gone
     INTERRUPTED = 130  # Ctrl-C
     TERMINATED = 143  # SIGTERM

@@ -22,6 +22,8 @@ from models.decoder import log_likelihood, logits_of, sample
 from models.network import F32, U32
 from noc.packet import FRESH, RESET, VALID, Section
 
+_MAX_MEAN_NATS = 700.0  # beyond, a float64 cannot hold the perplexity
+
 
 class Feed(NamedTuple):
     """One position's input events for all lanes."""
@@ -99,6 +101,12 @@ def _flags(position: int, segment: int) -> int:
     return VALID | RESET if segment and position % segment == 0 else VALID
 
 
+def _perplexity(cross_entropy_nats: float, tokens: int) -> float | None:
+    """Return exp(cross entropy / tokens); None where a model's logits overflow float32."""
+    mean = cross_entropy_nats / tokens
+    return math.exp(mean) if mean < _MAX_MEAN_NATS else None  # also None for NaN
+
+
 class Evaluation:
     """Scores a text: each token predicts the next one.
 
@@ -140,7 +148,7 @@ class Evaluation:
         if not self._scored:
             return None
         lanes = len(self._streams)
-        return math.exp(min(self._cross_entropy / (self._scored + lanes), 700.0))
+        return _perplexity(self._cross_entropy, self._scored + lanes)
 
     def progress(self) -> dict[str, Any]:
         """Return tokens and perplexity so far."""
@@ -153,10 +161,10 @@ class Evaluation:
 
     def report(self) -> dict[str, Any]:
         """Return tokens, cross entropy and perplexity."""
-        per_token = math.exp(min(self._cross_entropy / self._scored, 700.0)) if self._scored else None
+        per_token = _perplexity(self._cross_entropy, self._scored) if self._scored else None
         return {
             "tokens": self._scored,
-            "cross_entropy_nats": self._cross_entropy,
+            "cross_entropy_nats": self._cross_entropy if math.isfinite(self._cross_entropy) else None,
             "perplexity": self.perplexity(),
             "perplexity_per_prediction": per_token,
             "text": None,

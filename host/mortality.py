@@ -31,8 +31,8 @@ def die_and_remove(parent_pid: int, folder: str) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         os._exit(0)
 
-    signal.signal(signal.SIGTERM, leave)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    signal.signal(signal.SIGUSR1, leave)  # not SIGTERM, which a service manager sends to the whole group
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGUSR1, 0, 0, 0)
     if os.getppid() != parent_pid:
         leave()
 

@@ -1,9 +1,9 @@
 """What the fork server loads once, so that every process forked from it starts with it: the modules, and the compiled
 kernels.
 
-Imported only inside the fork server. It leaves the terminal's process group, so that Ctrl-C reaches the launcher alone,
-which then ends the run in order. Objects made here are frozen out of garbage collection: touching them would give every
-process its own copy of the pages.
+Imported only inside the fork server. It ignores the signals that a terminal or a service manager sends to a whole group:
+the launcher alone takes them, and ends the run in order. Objects made here are frozen out of garbage collection:
+touching them would give every process its own copy of the pages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE, die_and_remove
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
 signal.pthread_sigmask(
     signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 )  # the launcher held them back until this point

@@ -79,7 +79,7 @@ class Run:
         self.states = {placed.name: State.BOOT for placed in placement.pes}
         self.pids: dict[str, int] = {}
         self.events = EventStream(placement.network, placement.request.lanes)
-        # One position needs a tick a layer and one to come back: a window that deep keeps a generated word's way free.
+        # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
         self.completed = 0  # ticks whose bundle has been read
         self.missing: Answer | None = None
@@ -94,6 +94,7 @@ class Run:
         self._late = late
         self._witness = witness
         self._issued = 0
+        self._needed = 0  # ticks that must be issued for the position fed last to come out
         self._positions_fed = 0
         self._positions_answered = 0
         self._arrived: deque[Section] = deque()
@@ -189,16 +190,20 @@ class Run:
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
             exhausted = self.workload.exhausted() or self.interrupted
-            if exhausted and self._positions_answered == self._positions_fed and self._issued == self.completed:
+            if exhausted and self._positions_answered == self._positions_fed:
+                if self.completed < self._issued:
+                    return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
                 return out + self._to_all(Read()) + [(self._to_router, Read())]
-            if exhausted and self._positions_answered == self._positions_fed:
-                return out  # the ticks in flight carry the last events to their listeners
-            feed = None if exhausted or self._late(self._issued) else self.workload.next()
+            late = self._late(self._issued)
+            feed = None if exhausted or late else self.workload.next()
+            if feed is None and not late and self._issued >= self._needed:
+                return out  # the way of what was fed is free; more bubbles would only stand before the next input
             if feed is None:
                 section = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
             else:
                 self._positions_fed += 1
+                self._needed = self._issued + len(self.placement.network.layers)
                 self._input_events += len(feed.keys) // 4
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
             out.append((self._to_router, Batch(self._issued, (section,))))

@@ -44,7 +44,8 @@ class Witness:
         self._expected: dict[int, list[list[F32]]] = {}  # position -> lane -> layer -> y
         self._next_position = 0
         self.compared = 0
-        self.difference: str | None = None
+        # (position, layer, unit, sequence, run, reference): layers report in the order of ticks, so the first is the smallest.
+        self._found: list[tuple[int, int, int, int, float, float]] = []
         job.workload = _Tap(job.workload, self._see_input)
 
     def _see_input(self, feed: Feed) -> None:
@@ -52,7 +53,7 @@ class Witness:
 
     def see(self, section: Section) -> None:
         """Compare one layer's events at one position."""
-        if self.difference is not None:
+        if self._found and section.position > min(self._found)[0]:
             return
         while self._next_position <= section.position:
             self._step(self._feeds.pop(self._next_position))
@@ -65,11 +66,7 @@ class Witness:
         self.compared += have.size
         if len(bad):
             lane, unit = (int(n) for n in bad[0])
-            self.difference = (
-                f"first difference at position {section.position}, layer {section.population}, unit {unit}"
-                f"{f', sequence {lane}' if self._lanes > 1 else ''}: run {have[lane, unit]!r}, reference {want[lane, unit]!r} "
-                f"({len(bad)} of {have.size} units differ)"
-            )
+            self._found.append((section.position, section.population, unit, lane, float(have[lane, unit]), float(want[lane, unit])))
         if section.population == self._network.output:
             del self._expected[section.position]
 
@@ -86,4 +83,9 @@ class Witness:
 
     def finish(self) -> dict[str, Any]:
         """Return what was compared and the first difference, if any."""
-        return {"compared": self.compared, "difference": self.difference}
+        difference = None
+        if self._found:
+            position, layer, unit, lane, have, want = min(self._found)
+            where = f"position {position}, layer {layer}, unit {unit}" + (f", sequence {lane}" if self._lanes > 1 else "")
+            difference = f"first difference at {where}: run {have!r}, reference {want!r}"
+        return {"compared": self.compared, "difference": difference}

@@ -36,4 +36,4 @@ def test_one_bit_too_many_is_named(folder):
     other.see(Section(1, VALID, 0, keys.tobytes(), wrong.tobytes(), b""))
     difference = other.finish()["difference"]
     assert difference.startswith(f"first difference at position 0, layer 1, unit {keys[1]}: run ")
-    assert difference.endswith("(1 of 24 units differ)")
+    assert ", reference " in difference

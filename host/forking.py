@@ -1,0 +1,48 @@
+"""What the fork server and its children are given of this process: where to import from, no main module, enough descriptors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+import sys
+import types
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def no_main_module() -> Iterator[None]:
+    """Hide the caller's main module: every child would import it again, and needs none of it."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
+def our_path() -> Iterator[None]:
+    """Let the fork server import from where this process does: it ignores `sys_path`, and would look into the current folder."""
+    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def too_few_descriptors(pes: int) -> str | None:
+    """Raise this process's limit on open files as far as it goes; return what is wrong where that is too low."""
+    need = 4 * pes + 100  # a sentinel and a pipe a process, and as much again while it starts
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < need:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(need, hard), hard))
+    if hard < need:
+        return f"open files: {pes} PEs need {need} descriptors, the limit is {hard}; raise it with ulimit -n"
+    return None
