@@ -42,7 +42,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Source:
-    """The words to run on, the words a new vocabulary may be built from, and what to call the text."""
+    """The words to run on, the vocabulary that numbers them, and what to call the text."""
 
     name: str
     words: list[str]

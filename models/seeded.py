@@ -19,7 +19,7 @@ PAPER_INPUT_UNITS = 750  # section III-C: the embedding's dimension, and the las
 PAPER_LAYERS = (1350, 1350, 750)
 PAPER_DENSITY = 0.05  # 95 % of each weight matrix pruned
 THRESHOLD = 0.35  # over this lie 10 to 30 % of the units (tests/test_seeded.py)
-EMBEDDING_RMS = 0.15  # standard deviation of the embedding that trains well at this size (our own trials)
+EMBEDDING_RMS = 0.15  # standard deviation of the embedding (assumed: of the size that trained ones have)
 _EVENT_RMS = 0.3  # of a layer's y over all units, events and silent ones
 _STEPS = 1 << 20
 

@@ -54,7 +54,8 @@ def tiny(launch, folder):
 
 
 def test_the_script_itself(folder, tmp_path):
-    """From another folder, as a process of its own."""
+    """From another folder, as a process of its own; what lies there is not taken for a part of the program."""
+    (tmp_path / "host.py").write_text("raise SystemExit('imported from the current folder')")
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--pes", "3"]
     done = subprocess.run(
         [*command, "--prompt", "w1", "--generate", "3"], cwd=tmp_path, capture_output=True, text=True, timeout=50, check=False
