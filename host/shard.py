@@ -1,9 +1,9 @@
 """Sharding: which units go on which PE. A strategy is a plain function `(network, request) -> shares`, one share a PE.
 
-Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean weights
-and overflow a PE that is sized for the mean. So units are dealt out, heaviest first, each to the lightest PE that may still take one. A
-share is judged by the very layout that the PE will use (`pe/layout.py`, `pe/sram.py`). Not known here: where on the chip
-a share goes (`host/place.py`).
+Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean
+weights and overflow a PE that is sized for the mean. So units are dealt out, heaviest first, each to the lightest PE that
+may still take one. A share is judged by the very layout that the PE will use (`pe/layout.py`, `pe/sram.py`). Not known
+here: where on the chip a share goes (`host/place.py`).
 """
 
 from __future__ import annotations
