@@ -200,7 +200,9 @@ def _write(folder: Path, options: LmOptions, outcome: Outcome) -> None:
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
     try:
-        write_json(folder / "config.json", options.resolved())
+        # What was left to the mapping or the text is written as it came out, so that the file alone repeats the run.
+        used = {"pes": len(outcome.mapping)} if outcome.mapping else {}
+        write_json(folder / "config.json", options.resolved() | used)
         write_json(folder / "mapping.json", outcome.mapping)
         write_json(folder / "report.json", report)
     except OSError as error:

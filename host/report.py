@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
     from host.job import Job
     from host.run import Run
 
+_MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
+
 SCHEMA = 1
 
 
@@ -29,7 +31,7 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "weights_visited": totals["visited_input"] + totals["visited_recurrent"],
         "units": totals["units"],
         "exponentials": totals["exponentials"],
-        "macs_by_layer": [int(run.totals[n, 1] + run.totals[n, 2]) for n in network.layers],
+        "macs_by_layer": [int(run.totals[n, list(_MACS)].sum()) for n in network.layers],
         "dram_read_bytes": job.dram.read_bytes,
         "dram_written_bytes": job.dram.written_bytes,
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
@@ -45,7 +47,7 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "events": run.events.report(),
         "lm": {**job.workload.report(), **job.facts, "note": job.note},
         "mapping": {
-            "chips": 1,
+            "chips": len({placed.pe.chip for placed in placement.pes}),
             "pes": len(placement.pes),
             "strategy": placement.mapping,
             "format": placement.request.format,

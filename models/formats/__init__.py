@@ -66,9 +66,8 @@ def names() -> list[str]:
 def require(name: str) -> None:
     """Raise ModelError, with the nearest name, where there is no format called `name`."""
     if name not in names():
-        near = difflib.get_close_matches(name, names(), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ModelError(f"unknown weight format {name!r}: have {', '.join(names())}{hint}")
+        near = difflib.get_close_matches(name, names(), 1, cutoff=0.0)[0]
+        raise ModelError(f"unknown weight format {name!r}: have {', '.join(names())}; did you mean {near!r}?")
 
 
 def named(name: str) -> Format:
