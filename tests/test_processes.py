@@ -14,6 +14,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -203,3 +204,22 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
     assert set(malformed) == {"host", "router@0 from stranger"}
     assert malformed["host"] == 0
     assert malformed["router@0 from stranger"] >= 4  # ZeroMQ takes some of the raw bytes for messages of its first version
+
+
+@pytest.mark.parametrize(
+    ("wrong", "difference", "code"),
+    [
+        ([], None, Exit.OK),
+        (["router@0 handed 5 packets to PE(1,1,0)@0, which got 4"], None, Exit.LOST),
+        ([], "first difference at position 3, layer 1, unit 7: run 1.0, reference 2.0", Exit.MISMATCH),
+    ],
+)
+def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference, code):
+    """What the launcher makes of the host's last record; that accounts and differences are found is tested with `Run` and `Witness`."""
+    cluster = Cluster(LmOptions(), lambda layout: None, lambda status: None)
+    cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
+    report = {"lm": {"tokens": 1}, "emulation": {"run_s": 1.0}, "conservation": {"wrong": wrong}}
+    outcome = cluster._finish({"report": report, "mismatch": {"compared": 1, "difference": difference}, "interrupted": False})
+    assert outcome.code is code
+    assert (outcome.problem is None) == (code is Exit.OK)
+    assert all(part in outcome.problem for part in wrong)
