@@ -215,7 +215,7 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
     ],
 )
 def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference, code):
-    """What the launcher makes of the host's last record; that accounts and differences are found is tested with `Run` and `Witness`."""
+    """What the launcher makes of the host's last record; `Run` and `Witness` have their own tests of what they find."""
     cluster = Cluster(LmOptions(), lambda layout: None, lambda status: None)
     cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
     report = {"lm": {"tokens": 1}, "emulation": {"run_s": 1.0}, "conservation": {"wrong": wrong}}
