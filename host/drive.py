@@ -102,9 +102,14 @@ class _Drive:
         self._asked_at = 0.0
         self._has_stalled = False
         self._last_counts = (0, 0, 0, 0.0)
+        placement = job.placement
+        # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
-            p.population: job.placement.copies(placed)[p.population] for placed in job.placement.pes for p in placed.share
+            part.population: placement.copies(placed)[part.population] - (part.population == placement.network.output)
+            for placed in placement.pes
+            for part in placed.share
         }
+        self._sram_worst = 1.0 - placement.worst()["free"] / placement.request.size.data_bytes
 
     def go(self) -> None:
         """Run to the end, whichever it is."""
@@ -134,11 +139,11 @@ class _Drive:
     def _in_memory(self) -> None:
         run, name = self._run, router_name(0)
         network = MemNetwork(self._job.options.faults.shuffle)
-        network.attach(HOST, run, name)
-        network.attach(name, ChipRouter(name, self._job.placement.chip.router_entries), HOST)
+        network.attach(HOST, run)
+        network.attach(name, ChipRouter(name, self._job.placement.chip.router_entries))
         pes = {placed.name: Pe(placed.name, name) for placed in self._job.placement.pes}
         for endpoint, core in pes.items():
-            network.attach(endpoint, core, name)
+            network.attach(endpoint, core)
 
         def after_each() -> Outgoing:
             out = run.settle()
@@ -270,7 +275,7 @@ class _Drive:
             "events_per_tick": (int(events.sum()) - before[1]) / ticks,
             "packets_per_tick": (packets - before[2]) / ticks,
             "pe_activity": self._pe_activity(),
-            "sram_worst": 1.0 - placement.worst()["free"] / placement.request.size.data_bytes,
+            "sram_worst": self._sram_worst,
             "elapsed_s": time.perf_counter() - self._started,
             "stalled": self._stalled(),
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},

@@ -24,13 +24,13 @@ class MemNetwork:
     """
 
     def __init__(self, shuffle_seed: int | None = None) -> None:
-        self._cores: dict[str, tuple[Core, str]] = {}  # endpoint -> (core, the router it talks to)
+        self._cores: dict[str, Core] = {}
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
 
-    def attach(self, name: str, core: Core, router: str) -> None:
-        """Add an endpoint that talks to `router` (a router talks to whom it names)."""
-        self._cores[name] = (core, router)
+    def attach(self, name: str, core: Core) -> None:
+        """Add an endpoint."""
+        self._cores[name] = core
 
     def post(self, sender: str, outgoing: Outgoing) -> None:
         """Queue what `sender` sends."""
@@ -51,7 +51,7 @@ class MemNetwork:
             if not queue:
                 del self._queues[pair]
             sender, destination = pair
-            core, _ = self._cores[destination]
+            core = self._cores[destination]
             try:
                 out = core.handle(sender, decode(raw))
             except WireError as error:

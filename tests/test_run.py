@@ -62,12 +62,12 @@ class Bench:
         self.workload = workload
         self.run = Run(place(NETWORK, CHIP, mapping, form, pes, lanes), workload, **run)
         self.network, self.after = MemNetwork(shuffle), after
-        self.network.attach(HOST, self, ROUTER)
+        self.network.attach(HOST, self)
         self.router = ChipRouter(ROUTER, CHIP.router_entries)
-        self.network.attach(ROUTER, self.router, HOST)
+        self.network.attach(ROUTER, self.router)
         self.pes = [Pe(placed.name, ROUTER) for placed in self.run.placement.pes]
         for pe in self.pes:
-            self.network.attach(pe.name, pe, ROUTER)
+            self.network.attach(pe.name, pe)
         self.fed = []  # the sections that the host sent
         self.read = 0  # the bundles that it read
         self.ahead = []  # how many ticks were in flight after each batch

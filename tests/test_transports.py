@@ -50,7 +50,7 @@ class Mem:
     def __init__(self, shuffle_seed):
         self.network, self.log = MemNetwork(shuffle_seed), []
         for name in (ROUTER, *ENDPOINTS):
-            self.network.attach(name, Recorder(name, self.log), ROUTER)
+            self.network.attach(name, Recorder(name, self.log))
 
     def send(self, sender, destination, raw):
         self.network.post(sender, [((destination,), raw)])
