@@ -1,0 +1,177 @@
+"""The EGRU layer in torch, with the backward pass written by hand.
+
+The equations are those of `models/kernels/egru.py` (the authors' code); gates in the order z, r, g, weights by rows of
+output, so that a trained matrix goes into a checkpoint as it stands. The step function o = H(p - thr) has the surrogate
+derivative lambda * max(0, 1 - k |p - thr|) (the paper's section II-B; egru.md section 5 for lambda, k and what is
+differentiated: y = o p and c = p - o thr, both paths through o, the reset not detached).
+
+The backward pass computes every pointwise factor for all steps at once; a step is then one product with the recurrent
+weights, and a weight gradient one product after the loop. tests/test_training.py holds it against autograd in float64.
+
+It knows no dropout but the zoneout mask, no batching of text and no pruning.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+GATES = 3
+
+
+def product(left: Tensor, right: Tensor, low: bool) -> Tensor:
+    """Return the matrix product; with `low` the factors are rounded to bfloat16, and the sum is float32 inside."""
+    if low:
+        return (left.bfloat16() @ right.bfloat16()).to(left.dtype)
+    return left @ right
+
+
+class _Steps(torch.autograd.Function):
+    """All steps of a layer behind its input product."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, wx: Tensor, recurrent: Tensor, bias: Tensor, threshold: Tensor, y0: Tensor, c0: Tensor, keep: Tensor | None,
+        dampening: float, support: float, low: bool,
+    ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+        """Return y and o (steps, batch, units), o being 1 where a unit fired, and the last c (batch, units)."""
+        steps, batch, units = wx.shape[0], wx.shape[1], recurrent.shape[1]
+        wide = recurrent.t().bfloat16() if low else recurrent.t()
+        gates = wx.new_empty(steps, batch, GATES * units)  # z, r, g
+        heard, before, p, fired = (wx.new_empty(steps, batch, units) for _ in range(4))  # heard: Rh_g + br_g
+        ys = wx.new_empty(steps + 1, batch, units)
+        ys[0] = y0
+        c = c0
+        for t in range(steps):
+            rh = ((ys[t].bfloat16() if low else ys[t]) @ wide).to(wx.dtype) + bias
+            torch.sigmoid(wx[t, :, : 2 * units] + rh[:, : 2 * units], out=gates[t, :, : 2 * units])
+            heard[t] = rh[:, 2 * units :]
+            z, r, g = gates[t].chunk(GATES, 1)
+            torch.tanh(torch.addcmul(wx[t, :, 2 * units :], r, heard[t]), out=g)
+            before[t] = c
+            p[t] = torch.lerp(g, c, z)  # z c + (1 - z) g
+            if keep is not None:
+                p[t] = torch.lerp(c, p[t], keep[t])
+            torch.gt(p[t], threshold, out=fired[t])
+            torch.mul(fired[t], p[t], out=ys[t + 1])
+            c = torch.addcmul(p[t], fired[t], threshold, value=-1)
+        ctx.save_for_backward(recurrent, threshold, gates, heard, before, p, fired, ys)
+        ctx.keep, ctx.dampening, ctx.support, ctx.low = keep, dampening, support, low
+        return ys[1:].clone(), fired.clone(), c
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        """Return the gradients of wx, recurrent, bias, threshold, y0 and c0."""
+        d_ys, d_fired, d_c = gradients
+        recurrent, threshold, gates, heard, before, p, fired, ys = ctx.saved_tensors
+        steps, batch, units = p.shape
+        z, r, g = gates.chunk(GATES, 2)
+        surrogate = ctx.dampening * torch.clamp(1 - ctx.support * (p - threshold).abs(), min=0)
+        from_y = torch.addcmul(fired, p, surrogate)
+        from_c = 1 - threshold * surrogate
+        to_z = (before - g) * z * (1 - z)
+        to_g = (1 - z) * (1 - g * g)
+        to_r = heard * r * (1 - r)
+        d_wx, d_rh = torch.empty_like(gates), torch.empty_like(gates)
+        d_threshold = torch.zeros_like(threshold) if ctx.needs_input_grad[3] else None
+        low = recurrent.bfloat16() if ctx.low else recurrent
+        d_y = torch.zeros_like(d_c)
+        for t in range(steps - 1, -1, -1):
+            d_y = d_y + d_ys[t]
+            d_p = torch.addcmul(from_c[t] * d_c, from_y[t], d_y)
+            d_p.addcmul_(d_fired[t], surrogate[t])
+            if d_threshold is not None:
+                d_o = d_y * p[t] - d_c * threshold + d_fired[t]
+                d_threshold -= (d_o * surrogate[t] + fired[t] * d_c).sum(0)
+            d_q = d_p if ctx.keep is None else d_p * ctx.keep[t]
+            d_g = d_q * to_g[t]
+            torch.mul(d_q, to_z[t], out=d_wx[t, :, :units])
+            torch.mul(d_g, to_r[t], out=d_wx[t, :, units : 2 * units])
+            d_wx[t, :, 2 * units :] = d_g
+            d_rh[t, :, : 2 * units] = d_wx[t, :, : 2 * units]
+            torch.mul(d_g, r[t], out=d_rh[t, :, 2 * units :])
+            d_c = d_q * z[t]
+            if ctx.keep is not None:
+                d_c += d_p * (1 - ctx.keep[t])
+            d_y = ((d_rh[t].bfloat16() if ctx.low else d_rh[t]) @ low).to(d_c.dtype)
+        flat = d_rh.view(steps * batch, -1)
+        d_recurrent = product(flat.t(), ys[:-1].reshape(steps * batch, units), ctx.low)
+        return d_wx, d_recurrent, flat.sum(0), d_threshold, d_y, d_c, None, None, None, None
+
+
+class _Linear(torch.autograd.Function):
+    """x @ weight.T with bfloat16 factors, forwards and backwards (autocast does not reach a custom function)."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
+        """Multiply (n, in) with (out, in)."""
+        low_x, low_weight = x.bfloat16(), weight.bfloat16()
+        ctx.save_for_backward(low_x, low_weight)
+        return (low_x @ low_weight.t()).to(x.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the gradients of x and weight."""
+        x, weight = ctx.saved_tensors
+        gradient = gradients[0].bfloat16()
+        return (gradient @ weight).to(gradients[0].dtype), (gradient.t() @ x).to(gradients[0].dtype)
+
+
+def linear(x: Tensor, weight: Tensor, low: bool) -> Tensor:
+    """Return x (..., in) times weight (out, in) transposed, in bfloat16 where `low`."""
+    flat = x.reshape(-1, x.shape[-1])
+    out = _Linear.apply(flat, weight) if low else flat @ weight.t()
+    return out.view(*x.shape[:-1], weight.shape[0])
+
+
+class State(NamedTuple):
+    """What a layer carries between segments: output y and cell state c, (batch, units)."""
+
+    y: Tensor
+    c: Tensor
+
+
+class Egru(nn.Module):
+    """One EGRU layer of `units` units over `inputs` inputs.
+
+    Weights are `kernel` (3 units, inputs) and `recurrent` (3 units, units); `bias` and `recurrent_bias` (3 units);
+    `threshold` (units), which is clamped to [0, 1] at every forward pass, as the authors do.
+    """
+
+    def __init__(self, inputs: int, units: int, dampening: float = 3.6, support: float = 3.6, zoneout: float = 0.0) -> None:
+        super().__init__()
+        self.inputs, self.units = inputs, units
+        self.dampening, self.support, self.zoneout = dampening, support, zoneout
+        self.kernel = nn.Parameter(torch.empty(GATES * units, inputs))
+        self.recurrent = nn.Parameter(torch.empty(GATES * units, units))
+        self.bias = nn.Parameter(torch.zeros(GATES * units))
+        self.recurrent_bias = nn.Parameter(torch.zeros(GATES * units))
+        self.threshold = nn.Parameter(torch.zeros(units))
+
+    def begin(self, batch: int) -> State:
+        """Return the state at the beginning of a sequence."""
+        return State(self.bias.new_zeros(batch, self.units), self.bias.new_zeros(batch, self.units))
+
+    def forward(self, x: Tensor, state: State, dropconnect: float = 0.0, low: bool = False) -> tuple[Tensor, Tensor, State]:
+        """Step over x (steps, batch, inputs).
+
+        Returns y and o (steps, batch, units), o being 1 where a unit fired, and the state after the last step, which
+        belongs to the graph. `dropconnect` drops that share of the recurrent weights for the whole call (training
+        only); `low` computes products from bfloat16 factors.
+        """
+        with torch.no_grad():
+            self.threshold.clamp_(0, 1)
+        recurrent = functional.dropout(self.recurrent, dropconnect, self.training) if dropconnect else self.recurrent
+        wx = linear(x, self.kernel, low) + self.bias
+        keep = None
+        if self.zoneout and self.training:
+            keep = (torch.rand_like(wx[..., : self.units]) >= self.zoneout).to(wx.dtype)
+        elif self.zoneout:
+            keep = torch.full_like(wx[..., : self.units], 1 - self.zoneout)
+        ys, fired, c = _Steps.apply(
+            wx, recurrent, self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
+        )
+        return ys, fired, State(ys[-1], c)

@@ -1,0 +1,63 @@
+"""A run's log as a picture: perplexity, sparsity and activity over the epochs."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """Return the rows of a `log.csv`, numbers as floats, `activity` as a list, empty cells as None."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        {k: [float(v) for v in text.split()] if k == "activity" else float(text) if text else None for k, text in row.items()}
+        for row in rows
+    ]
+
+
+def plot(logs: dict[str, Path], out: Path) -> None:
+    """Draw the logs (label -> `log.csv`) side by side into one PNG or SVG."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True, height_ratios=(3, 2), layout="constrained")
+    for index, (label, path) in enumerate(logs.items()):
+        rows = read_log(path)
+        colour = f"C{index}"
+        train = [
+            (r["epoch"], r["train_perplexity"]) for r in rows if r["train_perplexity"] is not None and r["valid_perplexity"] is None
+        ]
+        valid = [(r["epoch"], r["valid_perplexity"]) for r in rows if r["valid_perplexity"] is not None]
+        top.plot(*zip(*train, strict=True), color=colour, linewidth=0.6, alpha=0.45)
+        top.plot(
+            *zip(*valid, strict=True), color=colour, marker="o", markersize=3.5, label=f"{label}, valid (thin: train, with dropout)"
+        )
+        if any(r["sparsity"] for r in rows):
+            bottom.plot(
+                [r["epoch"] for r in rows], [r["sparsity"] for r in rows], color=colour, linestyle=":", label=f"{label}: pruned"
+            )
+        depth = max((len(r["activity"]) for r in rows), default=0)
+        for layer in range(depth):
+            shares = [(r["epoch"], r["activity"][layer]) for r in rows if len(r["activity"]) > layer]
+            shade = 1 - 0.3 * layer
+            bottom.plot(
+                *zip(*shares, strict=True), color=colour, alpha=shade, linewidth=1, label=f"{label}: activity, layer {layer + 1}"
+            )
+    top.set_yscale("log")
+    low, high = top.get_ylim()
+    ticks = [t for t in (40, 50, 60, 80, 100, 120, 160, 200, 300, 500, 1000) if low <= t <= high]
+    top.set_yticks(ticks, [str(t) for t in ticks])
+    top.minorticks_off()
+    top.set_ylabel("perplexity")
+    bottom.set_ylabel("share")
+    bottom.set_xlabel("epoch")
+    bottom.set_ylim(0, 1)
+    for axes in (top, bottom):
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=8, frameon=False)
+    figure.savefig(out, dpi=150)
+    plt.close(figure)

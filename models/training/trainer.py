@@ -1,0 +1,271 @@
+"""The training loop: optimiser, schedules, pruning, a log as CSV, and a state on disk to go on from.
+
+A run folder holds `settings.json`, `log.csv` (a row per report and per epoch), `best.safetensors` (the parameters with
+the lowest validation perplexity at the target sparsity) and `state.safetensors`, from which an interrupted run goes on
+to the same end: parameters, both moments of the optimiser, masks, recurrent state, position and random state. What is
+pruned is left out of it, so it shrinks with the model. Both files are safetensors: nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+from torch.nn import functional
+
+from models.network import ModelError
+from models.training.evaluate import score
+from models.training.language import LanguageModel
+from models.training.pruning import Pruner, sparsity_at
+from models.training.settings import Settings
+from models.training.streams import Text, streams
+
+LOG_EVERY = 25
+VALID_SEQUENCES = 10  # side by side while training; the final figures use one, as the authors' test does
+COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
+_SHORTEST = 5  # of a drawn length, as the authors have it
+
+
+@dataclass
+class Progress:
+    """Where a run is."""
+
+    iteration: int = 0
+    epoch: int = 0  # whole ones done
+    best: float = math.inf
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """One training run in a folder. `told` is called with (iterations done, of how many, what a progress bar shows)."""
+
+    text: Text
+    settings: Settings
+    folder: Path
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    told: Callable[[int, int, dict[str, str]], None] = lambda *_: None
+    progress: Progress = field(default_factory=Progress)
+
+    def __post_init__(self) -> None:
+        self.settings.check()
+        torch.manual_seed(self.settings.seed)
+        self.model = LanguageModel(len(self.text.vocabulary), self.settings)
+        self._words_as_often_as_they_are()
+        self.model.to(self.device)
+        self.pruner = Pruner(self.model.matrices(), self.settings.score)
+        self.optimiser = self._optimiser()
+        self.streams = streams(self.text.splits["train"], self.settings.batch).to(self.device)
+        # Lengths are drawn apart from masks, so that the number of iterations is known before the run.
+        self.lengths = self._lengths()
+
+    @torch.no_grad()
+    def _words_as_often_as_they_are(self) -> None:
+        """Begin at the unigram level: the decoder's bias is each word's log frequency (scaled initialisation only)."""
+        if self.settings.init != "scaled":
+            return
+        counts = np.bincount(self.text.splits["train"], minlength=len(self.text.vocabulary)) + 0.5
+        self.model.decoder_bias.copy_(torch.from_numpy(np.log(counts / counts.sum())))
+
+    def _optimiser(self) -> torch.optim.AdamW:
+        s = self.settings
+        slow = [p for name, p in self.model.named_parameters() if name.endswith("threshold")]
+        rest = [p for name, p in self.model.named_parameters() if not name.endswith("threshold")]
+        for threshold in slow:
+            threshold.requires_grad_(s.threshold_lr > 0)
+        groups = [
+            {"params": rest, "weight_decay": s.weight_decay, "factor": 1.0},
+            {"params": [p for p in slow if p.requires_grad], "weight_decay": 0.0, "factor": s.threshold_lr},
+        ]
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=s.lr, betas=(s.beta1, 0.999), fused=True)
+
+    def _lengths(self) -> list[list[int]]:
+        """Return the segment lengths of every epoch."""
+        s, total = self.settings, len(self.streams) - 1
+        rng = np.random.default_rng([s.seed, 1])
+        epochs = []
+        for _ in range(s.epochs):
+            lengths: list[int] = []
+            while sum(lengths) < total:
+                length = max(_SHORTEST, round(rng.normal(s.length, 5))) if s.vary_length else s.length
+                lengths.append(min(length, total - sum(lengths)))
+            epochs.append(lengths)
+        return epochs
+
+    @property
+    def iterations(self) -> int:
+        """How many steps of the optimiser the whole run takes."""
+        return sum(len(lengths) for lengths in self.lengths)
+
+    def rate(self, iteration: int) -> float:
+        """Return the learning rate at an iteration: a linear rise, a plateau, a cosine to 0."""
+        s, share = self.settings, iteration / max(1, self.iterations)
+        if s.warm_up and share < s.warm_up:
+            return s.lr * (iteration + 1) / (s.warm_up * self.iterations + 1)
+        if share < s.cosine_from:
+            return s.lr
+        return s.lr * 0.5 * (1 + math.cos(math.pi * (share - s.cosine_from) / (1 - s.cosine_from)))
+
+    def run(self) -> Progress:
+        """Train to the end, or on from where the folder's state stands; KeyboardInterrupt leaves a state behind."""
+        if (self.folder / "state.safetensors").exists():
+            self._resume()
+        try:
+            while self.progress.epoch < self.settings.epochs:
+                self._epoch()
+        except KeyboardInterrupt:
+            self._store()
+            raise
+        return self.progress
+
+    def _epoch(self) -> None:
+        """One pass over the training text, then an evaluation; the state is kept at its end."""
+        s, at = self.settings, self.progress
+        lengths = self.lengths[at.epoch]
+        skip = at.iteration - sum(len(one) for one in self.lengths[: at.epoch])
+        if not skip:
+            self.states = self.model.begin(s.batch)
+        self.model.train()
+        begun, nats, words_seen, norms = time.monotonic(), 0.0, 0, 0.0
+        shares: list[Tensor] = []
+        for number in range(skip, len(lengths)):
+            start = sum(lengths[:number])
+            window = self.streams[start : start + lengths[number] + 1]
+            loss, norm, activity = self._step(window[:-1], window[1:], lengths[number])
+            nats, words_seen, norms = nats + loss * lengths[number], words_seen + lengths[number], norms + norm
+            shares.append(activity)
+            at.iteration += 1
+            if at.iteration % LOG_EVERY == 0 or number + 1 == len(lengths):
+                now = time.monotonic()
+                at.seconds, begun = at.seconds + now - begun, now
+                shown = torch.stack(shares).mean(0).tolist()
+                row = {"train_perplexity": math.exp(min(nats / words_seen, 700.0)), "gradient_norm": norms / len(shares)}
+                if number + 1 < len(lengths):
+                    self._log(row, shown)
+                nats, words_seen, norms, shares = 0.0, 0, 0.0, []
+        at.epoch += 1
+        result = score(self.model, self.text.splits["valid"], VALID_SEQUENCES)
+        at.seconds += time.monotonic() - begun
+        self._log(row | {"valid_perplexity": result.perplexity}, result.activity)
+        reached = s.sparsity == 0 or at.epoch / s.epochs >= s.prune_until
+        if reached and result.perplexity < at.best:
+            at.best = result.perplexity
+            save_file(
+                {n: p.detach().cpu().contiguous() for n, p in self.model.named_parameters()}, self.folder / "best.safetensors"
+            )
+        self._store()
+
+    def _step(self, words: Tensor, targets: Tensor, length: int) -> tuple[float, float, Tensor]:
+        """One step of the optimiser; returns cross entropy in nats, the gradient's norm, and each layer's activity."""
+        s, at = self.settings, self.progress
+        rate = self.rate(at.iteration) * (length / s.length if s.vary_length else 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = rate * group["factor"]
+        answer = self.model(words, self.model.next_segment(self.states))
+        self.states = answer.states
+        loss = functional.cross_entropy(answer.logits.flatten(0, 1), targets.flatten())
+        objective = loss
+        if answer.activity and s.activity_weight:
+            over = torch.stack(answer.activity) - s.activity_target
+            objective = loss + s.activity_weight * (torch.clamp(over, min=0) ** 2).sum()
+        self.optimiser.zero_grad(set_to_none=True)
+        objective.backward()
+        self.pruner.observe()
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
+        self.optimiser.step()
+        if s.sparsity:
+            if at.iteration % s.prune_every == 0:
+                due = sparsity_at(at.iteration / self.iterations, s.sparsity, s.prune_from, s.prune_until)
+                if due and not self.pruner.reached(s.sparsity):
+                    self.pruner.prune(due)
+            self.pruner.apply()
+        return float(loss.detach()), float(norm), torch.stack(answer.activity).detach() if answer.activity else loss.new_zeros(1)
+
+    def _log(self, row: dict[str, Any], activity: list[float]) -> None:
+        at, path = self.progress, self.folder / "log.csv"
+        zeros = self.pruner.sparsity()
+        row |= {
+            "iteration": at.iteration,
+            "epoch": round(at.iteration / self.iterations * self.settings.epochs, 3),
+            "lr": self.rate(at.iteration),
+            "sparsity": sum(zeros.values()) / max(1, len(zeros)),
+            "seconds": round(at.seconds, 1),
+            "activity": " ".join(f"{share:.4f}" for share in activity) if self.settings.model == "egru" else "",
+        }
+        fresh = not path.exists()
+        with path.open("a", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            if fresh:
+                table.writeheader()
+            table.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+        shown = {"train": f"{row['train_perplexity']:.1f}", "best": f"{at.best:.1f}", "sparse": f"{row['sparsity']:.3f}"}
+        self.told(at.iteration, self.iterations, shown)
+
+    def _store(self) -> None:
+        """Write the state whole or not at all."""
+        tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
+        for name, parameter in self.model.named_parameters():
+            mask = self.pruner.masks.get(name)
+            parts = {"value": parameter.detach(), **self._moments(parameter)}
+            for part, tensor in parts.items():
+                tensors[f"{part}:{name}"] = (tensor if mask is None else tensor[mask]).cpu().contiguous()
+            if mask is not None:
+                tensors[f"mask:{name}"] = torch.from_numpy(np.packbits(mask.cpu().numpy()))
+        for number, (y, c) in enumerate(self.states):
+            tensors[f"y:{number}"], tensors[f"c:{number}"] = y.detach().cpu().contiguous(), c.detach().cpu().contiguous()
+        unfinished = self.folder / "state.unfinished"
+        about = {"progress": json.dumps(asdict(self.progress)), "settings": json.dumps(asdict(self.settings))}
+        save_file(tensors, unfinished, about)
+        unfinished.replace(self.folder / "state.safetensors")
+
+    def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
+        known = self.optimiser.state.get(parameter, {})
+        return {part: known[part] for part in ("exp_avg", "exp_avg_sq") if part in known}
+
+    @torch.no_grad()
+    def _resume(self) -> None:
+        """Take up the folder's state; ModelError where it belongs to other settings."""
+        path = self.folder / "state.safetensors"
+        with safe_open(path, "pt") as file:
+            about = file.metadata()
+            stored = Settings.of(json.loads(about["settings"]))
+            if stored != self.settings:
+                other = [name for name, value in asdict(stored).items() if value != getattr(self.settings, name)]
+                raise ModelError(f"{path}: belongs to a run with another {', '.join(other)}; use another --out")
+            names = set(file.keys())
+            self.progress = Progress(**json.loads(about["progress"]))
+            for name, parameter in self.model.named_parameters():
+                mask = None
+                if f"mask:{name}" in names:
+                    bits = np.unpackbits(file.get_tensor(f"mask:{name}").numpy())[: parameter.numel()]
+                    mask = torch.from_numpy(bits.astype(bool)).view_as(parameter).to(self.device)
+                    self.pruner.masks[name] = mask
+
+                def whole(part: str, name: str = name, mask: Tensor | None = mask, like: Tensor = parameter) -> Tensor:
+                    tensor = file.get_tensor(f"{part}:{name}").to(self.device)
+                    if mask is None:
+                        return tensor
+                    full = torch.zeros_like(like)
+                    full[mask] = tensor
+                    return full
+
+                parameter.copy_(whole("value"))
+                if f"exp_avg:{name}" in names:
+                    steps = torch.tensor(float(self.progress.iteration))
+                    self.optimiser.state[parameter] = {
+                        "step": steps, "exp_avg": whole("exp_avg"), "exp_avg_sq": whole("exp_avg_sq"),
+                    }  # fmt: skip
+            pairs = range(len(self.model.layers))
+            self.states = [(file.get_tensor(f"y:{n}").to(self.device), file.get_tensor(f"c:{n}").to(self.device)) for n in pairs]
+            torch.set_rng_state(file.get_tensor("random"))
