@@ -110,7 +110,9 @@ def prepare(options: LmOptions) -> Job:
     else:
         placement = place(model.network, chip, options.mapping, options.format, options.pes, options.batch)
         source = _source(options, model)
-        embedding, bias, segment, note = model.embedding, model.decoder_bias, model.segment, ""
+        assert model.embedding is not None
+        assert model.decoder_bias is not None
+        embedding, bias, segment, note = model.embedding, model.decoder_bias, model.reset_every, ""
     for name in options.faults.slow:
         if name not in {placed.name for placed in placement.pes}:
             raise HostError(f"--fault slow: {name} is not in use; have {placement.pes[0].name} to {placement.pes[-1].name}")

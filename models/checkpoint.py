@@ -22,7 +22,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
-from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
+from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
 
 FORMAT_VERSION = 1
 _TYPES = ("F32", "F16", "I64", "U32", "U8")  # safetensors' names of what a tensor may be
@@ -30,23 +30,52 @@ _KEY = "gennaker"
 
 
 @dataclass(frozen=True)
-class Model:
-    """A language model: network, embedding (words, units), decoder bias (words,), words, and how state is carried.
+class DecoderProjection:
+    """What lies between the last layer and the tied decoder: h = weight y + bias, then the activation.
 
-    `segment` is the number of positions after which the cell states are zeroed (the authors' 70), or 0 where they are
-    carried.
+    `weight` (embedding units, last layer's units) and `bias` (embedding units,) are float32; `activation` is "linear"
+    (EvNN 0.2.0) or "relu" (EvNN 0.1.0: its files look the same).
+    """
+
+    weight: F32
+    bias: F32
+    activation: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with what turns it into a language model, as far as that is at hand.
+
+    `embedding` (words, input units) and `decoder_bias` (words,) are float32; without them it is a bare stack of layers.
+    The decoder is the embedding again, behind `projection` if there is one. `vocabulary` may be empty although there is
+    an embedding: imported weights whose text is not at hand. `tokens` holds the word numbers of "valid" and "test", so
+    that a perplexity can be reproduced anywhere; `text_licence` is the licence of the text they come from.
+
+    `state` says what becomes of the cell states where a segment of `segment` positions begins: "zeroed" or "carried".
+    Outputs y are carried in either case.
     """
 
     network: Network
-    embedding: F32
-    decoder_bias: F32
-    vocabulary: tuple[str, ...]
-    segment: int
+    embedding: F32 | None = None
+    decoder_bias: F32 | None = None
+    vocabulary: tuple[str, ...] = ()
+    segment: int = 70
+    state: str = "zeroed"
+    projection: DecoderProjection | None = None
+    tokens: Mapping[str, U32] = field(default_factory=dict)
+    text_licence: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def reset_every(self) -> int:
+        """Positions after which cell states are zeroed; 0: never."""
+        return self.segment if self.state == "zeroed" else 0
 
 
 def save(path: Path, model: Model) -> None:
     """Write `model` to `path`; OSError where that cannot be written."""
+    assert model.embedding is not None
+    assert model.decoder_bias is not None
     tensors: dict[str, Array] = {
         "embedding": model.embedding,
         "decoder_bias": model.decoder_bias,
@@ -137,7 +166,7 @@ def _model(who: str, about: Any, read: Callable[[str], Array]) -> Model:
         raise ModelError(f"{who}: the tied decoder needs a last layer of {widths[0]} units, has {widths[-1]}")
     embedding = _vector(who, "embedding", read, (len(words), widths[0]))
     bias = _vector(who, "decoder_bias", read, (len(words),))
-    return Model(Network(tuple(populations)), embedding, bias, words, segment, about.get("provenance") or {})
+    return Model(Network(tuple(populations)), embedding, bias, words, segment, provenance=about.get("provenance") or {})
 
 
 def _vector(who: str, name: str, read: Callable[[str], Array], shape: tuple[int, ...]) -> F32:

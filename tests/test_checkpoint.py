@@ -20,8 +20,7 @@ MODEL = Model(
     seeded_embedding(len(WORDS), UNITS[0]),
     np.arange(len(WORDS), dtype=np.float32) / 8,
     WORDS,
-    70,
-    {"from": "a test"},
+    provenance={"from": "a test"},
 )
 
 
