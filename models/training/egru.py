@@ -123,7 +123,7 @@ class _Linear(torch.autograd.Function):
 def linear(x: Tensor, weight: Tensor, low: bool) -> Tensor:
     """Return x (..., in) times weight (out, in) transposed, in bfloat16 where `low`."""
     flat = x.reshape(-1, x.shape[-1])
-    out = _Linear.apply(flat, weight) if low else flat @ weight.t()
+    out: Tensor = _Linear.apply(flat, weight) if low else flat @ weight.t()  # type: ignore[no-untyped-call]
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
@@ -171,7 +171,7 @@ class Egru(nn.Module):
             keep = (torch.rand_like(wx[..., : self.units]) >= self.zoneout).to(wx.dtype)
         elif self.zoneout:
             keep = torch.full_like(wx[..., : self.units], 1 - self.zoneout)
-        ys, fired, c = _Steps.apply(
+        ys, fired, c = _Steps.apply(  # type: ignore[no-untyped-call]
             wx, recurrent, self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
         )
         return ys, fired, State(ys[-1], c)

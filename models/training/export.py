@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from models.checkpoint import TOKEN_SPLITS, Model
+from models.checkpoint import Model
 from models.network import F32, Network, Population, Projection, SparseRows
 from models.training.egru import Egru
 from models.training.evaluate import SEGMENT
@@ -59,7 +59,7 @@ def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[
         text.vocabulary.words,
         segment=SEGMENT,
         state=settings.state,
-        tokens={split: text.splits[split] for split in TOKEN_SPLITS},
+        tokens={split: text.splits[split] for split in ("valid", "test")},
         text_licence=licence,
         provenance=provenance,
     )

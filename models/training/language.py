@@ -59,9 +59,10 @@ class LanguageModel(nn.Module):
         else:
             nn.init.uniform_(self.embedding, -0.1, 0.1)
         for number, layer in enumerate(self.layers):
-            if not isinstance(layer, Egru):
+            if isinstance(layer, nn.RNNBase):
                 _initialise_torch(layer, EMBEDDING_SCALE if number == 0 else EVENT_RMS, scaled)
                 continue
+            assert isinstance(layer, Egru)
             if scaled:
                 rms = EMBEDDING_SCALE if number == 0 else EVENT_RMS
                 nn.init.normal_(layer.kernel, 0, 1 / (math.sqrt(layer.inputs) * rms))
@@ -78,13 +79,10 @@ class LanguageModel(nn.Module):
 
     def begin(self, batch: int) -> list[tuple[Tensor, Tensor]]:
         """Return every layer's state at the beginning of a sequence."""
-        zero = self.embedding.new_zeros
-        return [
-            (zero(batch, layer.units), zero(batch, layer.units))
-            if isinstance(layer, Egru)
-            else (zero(1, batch, layer.hidden_size), zero(1, batch, layer.hidden_size))
-            for layer in self.layers
-        ]
+        # torch's own layers carry a leading dimension, for the layers that one module may hold.
+        lead = () if self.settings.model == "egru" else (1,)
+        shapes = [(*lead, batch, units) for units in self.settings.layers]
+        return [(self.embedding.new_zeros(shape), self.embedding.new_zeros(shape)) for shape in shapes]
 
     def next_segment(self, states: list[tuple[Tensor, Tensor]]) -> list[tuple[Tensor, Tensor]]:
         """Return the states that a new segment begins with: detached, and c zeroed where the settings say so."""
@@ -94,7 +92,7 @@ class LanguageModel(nn.Module):
     def forward(self, words: Tensor, states: list[tuple[Tensor, Tensor]]) -> Answer:
         """Run `words` (steps, batch) of ids on from `states`."""
         s, low = self.settings, self.settings.precision == "bfloat16" and self.training
-        table = self.embedding
+        table: Tensor = self.embedding
         if self.training and s.drop_word:
             table = table * functional.dropout(table.new_ones(len(table), 1), s.drop_word)
         x = self._drop(functional.embedding(words, table), s.drop_input)
@@ -131,10 +129,11 @@ def _initialise_torch(layer: nn.RNNBase, rms: float, scaled: bool) -> None:
     units = layer.hidden_size
     if not scaled:
         return  # torch's own: uniform within one over the root of the units
-    nn.init.normal_(layer.weight_ih_l0, 0, 1 / (math.sqrt(layer.input_size) * rms))
-    for gate in layer.weight_hh_l0.split(units):
+    kernel, recurrent, bias, recurrent_bias = layer.all_weights[0]
+    nn.init.normal_(kernel, 0, 1 / (math.sqrt(layer.input_size) * rms))
+    for gate in torch.split(recurrent, units):
         nn.init.orthogonal_(gate)
-    nn.init.zeros_(layer.bias_ih_l0)
-    nn.init.zeros_(layer.bias_hh_l0)
+    nn.init.zeros_(bias)
+    nn.init.zeros_(recurrent_bias)
     if isinstance(layer, nn.LSTM):
-        layer.bias_ih_l0[units : 2 * units] = 1.0
+        bias[units : 2 * units] = 1.0

@@ -180,7 +180,7 @@ class Trainer:
             over = torch.stack(answer.activity) - s.activity_target
             objective = loss + s.activity_weight * (torch.clamp(over, min=0) ** 2).sum()
         self.optimiser.zero_grad(set_to_none=True)
-        objective.backward()
+        objective.backward()  # type: ignore[no-untyped-call]
         self.pruner.observe()
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
         self.optimiser.step()
@@ -253,7 +253,7 @@ class Trainer:
                     self.pruner.masks[name] = mask
 
                 def whole(part: str, name: str = name, mask: Tensor | None = mask, like: Tensor = parameter) -> Tensor:
-                    tensor = file.get_tensor(f"{part}:{name}").to(self.device)
+                    tensor: Tensor = file.get_tensor(f"{part}:{name}").to(self.device)
                     if mask is None:
                         return tensor
                     full = torch.zeros_like(like)
