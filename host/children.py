@@ -69,10 +69,10 @@ def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
     transport.close()
 
 
-def run_host(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
+def run_host(pipe: Pipe, address: str, options: dict[str, Any], folder: str | None) -> None:
     """Run the host until the run has ended or the launcher is gone."""
     _settle_in(HOST)
     from host.drive import drive
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
-        drive(pipe, address, options)
+        drive(pipe, address, options, folder)

@@ -172,7 +172,7 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(out) if out else Path("runs") / name)
     try:
-        outcome = _watched(options, not no_monitor)
+        outcome = _watched(options, not no_monitor, folder)
         if outcome.report is not None or outcome.mapping:
             _write(folder, options, outcome)
     finally:
@@ -181,7 +181,7 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     return _tell(outcome, folder)
 
 
-def _watched(options: LmOptions, live: bool) -> Outcome:
+def _watched(options: LmOptions, live: bool, folder: Path) -> Outcome:
     """Run the cluster under the monitor."""
     monitors: list[Any] = []
     try:
@@ -189,6 +189,7 @@ def _watched(options: LmOptions, live: bool) -> Outcome:
             options,
             lambda layout: monitors.append(open_monitor(layout, live)),
             lambda status: monitors[0].update(status),  # noqa: PLW0108 - the monitor comes later
+            folder=folder,
         ).run()
     finally:
         for monitor in monitors:

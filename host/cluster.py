@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from multiprocessing import connection
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -60,6 +61,7 @@ class Cluster:
         mapped: called once with the layout, when the network is on the chip.
         observe: called with each status record of the host (about ten a second).
         started: called with each process name and pid, as they start (tests kill them by it).
+        folder: where the host writes the run's ledger, or None.
 
     """
 
@@ -69,8 +71,9 @@ class Cluster:
         mapped: Callable[[dict[str, Any]], None],
         observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None,
+        folder: Path | None = None,
     ) -> None:
-        self._options, self._mapped, self._observe, self._started = options, mapped, observe, started
+        self._options, self._mapped, self._observe, self._started, self._folder = options, mapped, observe, started, folder
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["host.preload"])
         self._processes: dict[str, Any] = {}
@@ -137,7 +140,8 @@ class Cluster:
 
         self._address = new_address()
         self._pipe, theirs = self._context.Pipe()
-        self._start(HOST, run_host, theirs, self._address, self._options.resolved())
+        folder = str(self._folder) if self._folder else None
+        self._start(HOST, run_host, theirs, self._address, self._options.resolved(), folder)
         theirs.close()
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from host import preload
 from host.children import Pipe
+from host.cost_table import load_table
+from host.costs import price
 from host.errors import Exit, HostError
 from host.job import Job, prepare
 from host.options import Faults, LmOptions
-from host.report import build_report
+from host.report import build_report, modelled
 from host.run import Run
 from host.verify import Witness
 from models.network import ModelError
@@ -41,8 +44,11 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
-    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`."""
+def drive(pipe: Pipe, address: str, options: dict[str, Any], folder: str | None = None) -> None:
+    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`.
+
+    The ledger goes straight into `folder`, where there is one: it is too large for the pipe.
+    """
     began = time.perf_counter()
     faults = options.pop("faults")
     late = tuple((int(first), int(ticks)) for first, ticks in faults["late"])
@@ -55,7 +61,7 @@ def drive(pipe: Pipe, address: str, options: dict[str, Any]) -> None:
     witness = Witness(job) if job.options.verify else None
     run = Run(job.placement, job.workload, job.options.faults.is_late, witness.see if witness else None)
     _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
-    _Drive(pipe, address, job, run, witness).go()
+    _Drive(pipe, address, job, run, witness, Path(folder) if folder else None).go()
     return None
 
 
@@ -91,7 +97,8 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
 class _Drive:
     """One run over one transport."""
 
-    def __init__(self, pipe: Pipe, address: str, job: Job, run: Run, witness: Witness | None) -> None:
+    def __init__(self, pipe: Pipe, address: str, job: Job, run: Run, witness: Witness | None, folder: Path | None) -> None:
+        self._folder = folder
         self._pipe, self._address, self._job, self._run, self._witness = pipe, address, job, run, witness
         self._next_status = 0.0
         self._started = time.perf_counter()
@@ -296,6 +303,7 @@ class _Drive:
         run = self._run
         report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
+        report["modelled"] = self._priced()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
         _tell(
@@ -308,3 +316,15 @@ class _Drive:
             tick=run.completed,
             interrupted=run.interrupted,
         )
+
+    def _priced(self) -> dict[str, Any] | None:
+        """Keep the ledger and return what the run cost on the modelled chip; None where no position came through."""
+        ledger = self._run.recorder.ledger()
+        if not ledger.positions:
+            return None
+        if self._folder is not None:
+            try:
+                ledger.save(self._folder)
+            except OSError as error:
+                self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
+        return modelled(price(ledger, self._job.placement.chip, load_table()), ledger)

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from noc.packet import HOST, LEDGER
 
 if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
+    from host.costs import Priced
     from host.job import Job
+    from host.ledger import Ledger
     from host.run import Run
 
 _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
@@ -76,6 +78,26 @@ def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
+    """Return the block of the report on what a run costs on the modelled chip."""
+    steps = max(1, ledger.positions * ledger.lanes)
+    return {
+        "time_s": priced.time_s,
+        "time_band_s": list(priced.time_band_s),
+        "time_per_token_s": priced.time_s / steps,
+        "power_w": priced.power_w,
+        "power_band_w": list(priced.power_band_w),
+        "energy_j": priced.energy_j,
+        "energy_band_j": list(priced.energy_band_j),
+        "energy_per_token_j": priced.energy_j / steps,
+        "energy_parts_j": dict(priced.energy_parts_j),
+        "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
+        "work": dict(priced.work),
+        "settings": dict(priced.settings),
+        "assumed": list(priced.assumed),
+    }
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write one JSON file of a run folder."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
@@ -105,6 +127,14 @@ def summary(report: dict[str, Any]) -> str:
         f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
         f"{worst['free']:,} B free"
     )
+    cost = report.get("modelled")
+    if cost:
+        low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
+        lines.append(
+            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a token on the chip ({low:.2f} to {high:.2f}), "
+            f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
+            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a token"
+        )
     if "processes" in emulation:
         uss = emulation.get("pe_uss_bytes")
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from host.events import EventStream
+from host.ledger import Recorder
 from host.lm import Workload
 from host.place import PlacedPe, Placement
 from host.shard import cut
@@ -87,6 +88,7 @@ class Run:
         self.interrupted = False
         self.readings: dict[str, dict[str, Any]] = {}
         self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
+        self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self._router = router_name(0)
         self._to_router = (self._router,)
@@ -205,6 +207,7 @@ class Run:
                 self._positions_fed += 1
                 self._needed = self._issued + len(self.placement.network.layers)
                 self._input_events += len(feed.keys) // 4
+                self.recorder.fed(len(feed.keys) // 4)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
             out.append((self._to_router, Batch(self._issued, (section,))))
             self._issued += 1
@@ -226,6 +229,7 @@ class Run:
             section = self._arrived.popleft()
             self.events.add(section)
             self.recent[section.population] = section
+            self.recorder.add(section)
             ledger = np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))
             self.totals[section.population] += ledger.sum(axis=0, dtype=np.int64)
             if self._witness is not None:

@@ -168,12 +168,16 @@ _POSITIVE = frozenset({"Hz", "bit", "bit/s", "byte/s", "op/s", "event/s", "PE", 
 _FILE_KEYS = ("facts", "down_cores", "down_chips", "down_links")
 
 
-def load_chip(preset: str = "spinnaker2", override: Path | None = None) -> ChipSpec:
+def load_chip(
+    preset: str = "spinnaker2", override: Path | None = None, numbers: Mapping[str, float] | None = None, source: str = "user"
+) -> ChipSpec:
     """Return the chip of `preset`: "spinnaker2" (150 MHz, 0.5 V) or "spinnaker2-300mhz" (300 MHz, 0.8 V).
 
     `override` is a TOML file with any subset of: a table `[facts]` of `name = number` or `name = {value = number,
     source = "...", note = "..."}`; `down_cores`, a list of "PE(x,y,p)@chip" or [x, y, p] (chip 0); `down_chips`, a list
     of chip numbers; `down_links`, a list of [chip, direction]. Its numbers get grade "user" and the file as source.
+
+    `numbers` are facts to override on top of the file, with `source` as theirs.
 
     Raises ChipError, in one line that names file and key, if the file cannot be read, is not TOML, has a key that does
     not exist, a value of the wrong type, a negative or infinite one, or makes the chip contradict itself.
@@ -182,9 +186,12 @@ def load_chip(preset: str = "spinnaker2", override: Path | None = None) -> ChipS
     if preset not in data["preset"]:
         raise ChipError(f"chip preset {preset!r}: {_nearest(preset, data['preset'])}")
     if override is None:
-        return _build(data, preset, {}, "")
+        return _build(data, preset, {"facts": dict(numbers or {})}, source)
     try:
-        return _build(data, preset, tomllib.loads(override.read_text(encoding="utf-8")), override.name)
+        user = tomllib.loads(override.read_text(encoding="utf-8"))
+        if numbers:
+            user["facts"] = {**_checked("facts", user.get("facts", {}), dict, "a table of numbers"), **numbers}
+        return _build(data, preset, user, override.name)
     except OSError as error:
         why = f"cannot be read ({error.strerror})"
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -1,0 +1,182 @@
+"""The ledger of a run: what every shard did at every sequence position, in integers, and where the shards were.
+
+Kernels count and `host/costs.py` prices; this file keeps what lies between, small enough for long runs: five uint32 a
+shard and position (events, multiply-accumulates and stored weights visited, by port), and once a run what does not
+depend on activity (rows, units, stored weights, the PE each shard ran on). Entries are keyed by sequence position, not
+by tick, so a run that went through the layers as a wavefront can be priced as one that did not. Packets, flits and bytes
+are not here: they follow from events, placement and the price's message mode.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import safe_open
+from safetensors.numpy import save as save_tensors
+
+from host.errors import HostError
+from host.place import Placement
+from models.network import U32, Array
+from noc.chip import ChipError, PeId, parse_pe, require_on_plan
+from noc.packet import LEDGER, Section
+
+I64 = npt.NDArray[np.int64]
+COUNTS = LEDGER[:5]  # what depends on activity; units and exponentials are as many at every position
+SCHEMA = 1
+FILE = "ledger.safetensors"
+_KEY = "gennaker-ledger"
+_TABLE = (
+    "pe", "layer", "units", "rows_input", "rows_recurrent", "weights_input", "weights_recurrent", "width_input", "width_recurrent",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What a run did.
+
+    `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
+    each name of `_TABLE` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
+    weights by port, and how many units it listens to. `layers` names the layers. `chip` holds the preset and the numbers
+    that were overridden.
+    """
+
+    counts: U32
+    input_events: U32
+    table: Mapping[str, I64]
+    pes: tuple[PeId, ...]
+    layers: tuple[str, ...]
+    input_units: int
+    lanes: int
+    format: str
+    chip: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def positions(self) -> int:
+        """How many sequence positions went through every layer."""
+        return len(self.counts)
+
+    def of(self, name: str) -> U32:
+        """Return one count, (positions, shards)."""
+        return self.counts[:, :, COUNTS.index(name)]
+
+    def save(self, folder: Path) -> None:
+        """Write the ledger into a run folder."""
+        about = {
+            "schema": SCHEMA, "pes": [str(pe) for pe in self.pes], "layers": list(self.layers), "input_units": self.input_units,
+            "lanes": self.lanes, "format": self.format, "chip": dict(self.chip),
+        }  # fmt: skip
+        tensors = {"counts": np.ascontiguousarray(self.counts), "input_events": np.ascontiguousarray(self.input_events)}
+        tensors |= {f"table.{name}": np.ascontiguousarray(self.table[name]) for name in _TABLE}
+        (folder / FILE).write_bytes(save_tensors(tensors, {_KEY: json.dumps(about)}))
+
+
+class Recorder:
+    """Collects a run's ledger as its sections arrive, each layer in ascending position."""
+
+    def __init__(self, placement: Placement) -> None:
+        self._placement = placement
+        self._parts: dict[int, list[bytes]] = {n: [] for n in placement.network.layers}
+        self._input: list[int] = []
+
+    def fed(self, events: int) -> None:
+        """Take in the number of input events of the next position."""
+        self._input.append(events)
+
+    def add(self, section: Section) -> None:
+        """Take in a layer's counts at the next position."""
+        self._parts[section.population].append(section.ledger)
+
+    def ledger(self) -> Ledger:
+        """Return the ledger of the positions that every layer has finished."""
+        placement = self._placement
+        network, lanes = placement.network, placement.request.lanes
+        done = min(len(parts) for parts in self._parts.values())
+        counts = [
+            np.frombuffer(b"".join(self._parts[n][:done]), "<u4").reshape(done, len(placement.senders(n)), len(LEDGER))
+            for n in network.layers
+        ]
+        index = {placed.name: number for number, placed in enumerate(placement.pes)}
+        rows = [
+            _row(placement, index[placed.name], n, part.units)
+            for n in network.layers
+            for placed in placement.pes
+            for part in placed.share
+            if part.population == n
+        ]
+        chip = placement.chip
+        return Ledger(
+            np.ascontiguousarray(np.concatenate(counts, axis=1)[:, :, : len(COUNTS)]),
+            np.array(self._input[:done], np.uint32),
+            {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(_TABLE)},
+            tuple(placed.pe for placed in placement.pes),
+            tuple(network.populations[n].name for n in network.layers),
+            network.populations[0].units,
+            lanes,
+            placement.request.format,
+            {"preset": chip.name, "facts": {name: fact.value for name, fact in chip.facts.items() if fact.grade == "user"}},
+        )
+
+
+def _row(placement: Placement, pe: int, layer: int, units: U32) -> tuple[int, ...]:
+    population = placement.network.populations[layer]
+    weights, widths, rows = [], [], []
+    for projection in population.projections:
+        gates = projection.weights.shape[0] // population.units
+        lengths = projection.weights.row_nonzeros.reshape(gates, population.units)
+        weights.append(int(lengths[:, units].sum()))
+        widths.append(placement.network.populations[projection.source].units)
+        rows.append(gates * len(units))
+    return (pe, layer, len(units), *rows, *weights, *widths)
+
+
+def load(folder: Path) -> Ledger:
+    """Read a run folder's ledger; HostError, one line, where it is missing, damaged, of another schema or inconsistent."""
+    path = folder / FILE
+    if not path.is_file():
+        raise HostError(f"run {folder}: has no {FILE}; needs a finished run of `lm`, `dvs` or `verify`")
+    try:
+        with safe_open(path, "numpy") as file:
+            about = json.loads((file.metadata() or {}).get(_KEY, "null"))
+            if not isinstance(about, dict) or about.get("schema") != SCHEMA:
+                have = about.get("schema") if isinstance(about, dict) else "none"
+                raise HostError(f"run {folder}: ledger of schema {have!r}; needs {SCHEMA}")
+            table = {name: file.get_tensor(f"table.{name}") for name in _TABLE}
+            ledger = Ledger(
+                file.get_tensor("counts"), file.get_tensor("input_events"), table, tuple(parse_pe(name) for name in about["pes"]),
+                tuple(about["layers"]), int(about["input_units"]), int(about["lanes"]), str(about["format"]), about["chip"],
+            )  # fmt: skip
+    except HostError:
+        raise
+    except Exception as error:  # two libraries and a stranger's bytes: exceptions of a dozen kinds
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise HostError(f"run {folder}: {FILE} is damaged ({why})") from error
+    _check(ledger, f"run {folder}: {FILE}")
+    return ledger
+
+
+def _check(ledger: Ledger, who: str) -> None:
+    shards = len(ledger.table["pe"])
+    wanted: list[tuple[str, Array, tuple[int, ...], type]] = [
+        ("counts", ledger.counts, (ledger.positions, shards, len(COUNTS)), np.uint32),
+        ("input_events", ledger.input_events, (ledger.positions,), np.uint32),
+        *((f"table.{name}", column, (shards,), np.int64) for name, column in ledger.table.items()),
+    ]
+    for name, array, shape, kind in wanted:
+        if array.shape != shape or array.dtype != kind:
+            raise HostError(f"{who}: {name} needs {shape} of {np.dtype(kind)}, has {array.shape} of {array.dtype}")
+    for name, largest in (("pe", len(ledger.pes) - 1), ("layer", len(ledger.layers))):
+        if shards == 0 or ledger.table[name].min() < (name == "layer") or ledger.table[name].max() > largest:
+            raise HostError(f"{who}: a shard's {name} lies outside of {largest}")
+    if any(column.min() < 0 for column in ledger.table.values()) or ledger.lanes < 1 or ledger.input_units < 1:
+        raise HostError(f"{who}: has negative sizes")
+    try:
+        for pe in ledger.pes:
+            require_on_plan(pe)
+    except ChipError as error:
+        raise HostError(f"{who}: traffic for {error}") from None
