@@ -1,6 +1,6 @@
 """The language model that is trained: embedding, recurrent layers, a decoder tied to the embedding, and the dropouts.
 
-EGRU layers are `egru.py`; LSTM and GRU ones are torch's own, of the same sizes, for comparison. Initial values are set
+EGRU layers are `egru.py`, LSTM ones `lstm.py`, GRU ones torch's own, all of the same sizes, for comparison. Initial values are set
 here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform embeddings) the
 signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations at unit
 variance.
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from models.training.egru import Egru, State, linear
+from models.training.lstm import Lstm
 from models.training.settings import Settings
 
 EMBEDDING_SCALE = 0.03
@@ -48,7 +49,7 @@ class LanguageModel(nn.Module):
             if settings.model == "egru":
                 self.layers.append(Egru(inputs, units, settings.dampening, settings.support, settings.zoneout))
             else:
-                self.layers.append((nn.LSTM if settings.model == "lstm" else nn.GRU)(inputs, units))
+                self.layers.append((Lstm if settings.model == "lstm" else nn.GRU)(inputs, units))
         self._initialise()
 
     @torch.no_grad()
@@ -59,28 +60,28 @@ class LanguageModel(nn.Module):
         else:
             nn.init.uniform_(self.embedding, -0.1, 0.1)
         for number, layer in enumerate(self.layers):
-            if isinstance(layer, nn.RNNBase):
-                _initialise_torch(layer, EMBEDDING_SCALE if number == 0 else EVENT_RMS, scaled)
+            rms = EMBEDDING_SCALE if number == 0 else EVENT_RMS
+            if isinstance(layer, nn.GRU):
+                kernel, recurrent, bias, recurrent_bias = layer.all_weights[0]
+                nn.init.zeros_(bias)
+                nn.init.zeros_(recurrent_bias)
+                _weights(kernel, recurrent, rms, scaled)
                 continue
-            assert isinstance(layer, Egru)
+            assert isinstance(layer, Egru | Lstm)
+            _weights(layer.kernel, layer.recurrent, rms, scaled)
+            if isinstance(layer, Lstm):
+                layer.bias[layer.units : 2 * layer.units] = 1.0  # the forget gate keeps, as is usual
+                continue
             if scaled:
-                rms = EMBEDDING_SCALE if number == 0 else EVENT_RMS
-                nn.init.normal_(layer.kernel, 0, 1 / (math.sqrt(layer.inputs) * rms))
-                for gate in layer.recurrent.chunk(3):
-                    nn.init.orthogonal_(gate)
                 layer.bias[: layer.units] = self.settings.keep_bias
-            else:
-                # Fused as the authors hold them: fan-out is all three gates.
-                nn.init.xavier_normal_(layer.kernel)
-                nn.init.xavier_normal_(layer.recurrent)
             mean = self.settings.threshold_mean
             shape = torch.distributions.Beta(3 * mean / (1 - mean), 3.0)
             layer.threshold.copy_(shape.sample((layer.units,)))
 
     def begin(self, batch: int) -> list[tuple[Tensor, Tensor]]:
         """Return every layer's state at the beginning of a sequence."""
-        # torch's own layers carry a leading dimension, for the layers that one module may hold.
-        lead = () if self.settings.model == "egru" else (1,)
+        # torch's own layer carries a leading dimension, for the layers that one module may hold.
+        lead = (1,) if self.settings.model == "gru" else ()
         shapes = [(*lead, batch, units) for units in self.settings.layers]
         return [(self.embedding.new_zeros(shape), self.embedding.new_zeros(shape)) for shape in shapes]
 
@@ -102,9 +103,9 @@ class LanguageModel(nn.Module):
                 x, fired, last = layer(x, State(*state), s.drop_connect, low)
                 after.append((last.y, last.c))
                 activity.append(fired.mean())
-            elif isinstance(layer, nn.LSTM):
-                x, pair = layer(x, state)
-                after.append(pair)
+            elif isinstance(layer, Lstm):
+                x, last = layer(x, State(*state), s.drop_connect, low)
+                after.append((last.y, last.c))
             else:
                 x, hidden = layer(x, state[0])
                 after.append((hidden, state[1]))
@@ -124,16 +125,13 @@ class LanguageModel(nn.Module):
         return {name: value for name, value in self.named_parameters() if name.startswith("layers.") and value.dim() == 2}
 
 
-def _initialise_torch(layer: nn.RNNBase, rms: float, scaled: bool) -> None:
-    """The same care for torch's own layers: unit variance, orthogonal recurrent gates, a forget gate that keeps."""
-    units = layer.hidden_size
+def _weights(kernel: Tensor, recurrent: Tensor, rms: float, scaled: bool) -> None:
+    """Draw a layer's initial weights, (gates * units, inputs) and (gates * units, units), for inputs of size `rms`."""
     if not scaled:
-        return  # torch's own: uniform within one over the root of the units
-    kernel, recurrent, bias, recurrent_bias = layer.all_weights[0]
-    nn.init.normal_(kernel, 0, 1 / (math.sqrt(layer.input_size) * rms))
-    for gate in torch.split(recurrent, units):
+        # Fused as the authors hold them: fan-out is all gates.
+        nn.init.xavier_normal_(kernel)
+        nn.init.xavier_normal_(recurrent)
+        return
+    nn.init.normal_(kernel, 0, 1 / (math.sqrt(kernel.shape[1]) * rms))
+    for gate in torch.split(recurrent, recurrent.shape[1]):
         nn.init.orthogonal_(gate)
-    nn.init.zeros_(bias)
-    nn.init.zeros_(recurrent_bias)
-    if isinstance(layer, nn.LSTM):
-        bias[units : 2 * units] = 1.0
