@@ -32,7 +32,7 @@ from models.training.settings import Settings
 from models.training.streams import Text, streams
 
 LOG_EVERY = 25
-VALID_SEQUENCES = 10  # side by side while training; the final figures use one, as the authors' test does
+VALID_SEQUENCES = 64  # side by side while training: quick; the final figures use one, as the authors' test does
 COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
 _SHORTEST = 5  # of a drawn length, as the authors have it
 
