@@ -23,6 +23,7 @@ from host.monitor import open_monitor
 from host.options import SPLITS, STATES, TRANSPORTS, LmOptions, new_folder, parse_fault
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
+from host.stream import TextStream
 from models import formats
 from models.network import ModelError
 from models.text.words import TextError
@@ -124,7 +125,10 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
         "--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)"
     )
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
-    run.add_argument("--no-monitor", action="store_true", help="plain progress lines instead of the live view")
+    run.add_argument(
+        "--monitor", action=argparse.BooleanOptionalAction, default=None,
+        help="the live view (default, but for --prompt, whose text is streamed), or plain progress lines",
+    )  # fmt: skip
     run.add_argument(
         "--stall",
         type=float,
@@ -178,7 +182,7 @@ def _complain(text: str, code: Exit) -> int:
 
 
 def _run(command: str, flags: dict[str, Any]) -> int:
-    out, no_monitor, fault = flags.pop("out"), flags.pop("no_monitor"), flags.pop("fault")
+    out, monitor, fault = flags.pop("out"), flags.pop("monitor"), flags.pop("fault")
     if flags["generate"] is None:
         flags["generate"] = 40 if flags["prompt"] is not None else 0
     options = LmOptions(**flags, verify=command == "verify", faults=parse_fault(fault))
@@ -186,22 +190,23 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(out) if out else Path("runs") / name)
     try:
-        outcome = _watched(options, not no_monitor, folder)
+        streamed = options.prompt is not None and not monitor
+        outcome = _watched(options, None if streamed else monitor is not False, folder)
         if outcome.report is not None or outcome.mapping:
             _write(folder, options, outcome)
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
-    return _tell(outcome, folder)
+    return _tell(outcome, folder, streamed)
 
 
-def _watched(options: LmOptions, live: bool, folder: Path) -> Outcome:
-    """Run the cluster under the monitor."""
+def _watched(options: LmOptions, live: bool | None, folder: Path) -> Outcome:
+    """Run the cluster under the live view, plain lines, or (None) the text as it is generated."""
     monitors: list[Any] = []
     try:
         return Cluster(
             options,
-            lambda layout: monitors.append(open_monitor(layout, live)),
+            lambda layout: monitors.append(TextStream(layout, sys.stdout) if live is None else open_monitor(layout, live)),
             lambda status: monitors[0].update(status),  # noqa: PLW0108 - the monitor comes later
             folder=folder,
         ).run()
@@ -224,9 +229,9 @@ def _write(folder: Path, options: LmOptions, outcome: Outcome) -> None:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
 
 
-def _tell(outcome: Outcome, folder: Path) -> int:
+def _tell(outcome: Outcome, folder: Path, streamed: bool) -> int:
     if outcome.report is not None:
-        print(summary(outcome.report))
+        print(summary(outcome.report, text=not streamed))
     if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
         print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")
     if folder.exists():

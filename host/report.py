@@ -103,12 +103,12 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def summary(report: dict[str, Any]) -> str:
-    """Return what a run did, as a few lines of text."""
+def summary(report: dict[str, Any], text: bool = True) -> str:
+    """Return what a run did, as a few lines; without `text` where the text has been shown already."""
     lm, events, counters, emulation = report["lm"], report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
     lines = []
-    if lm["text"] is not None:
+    if text and lm["text"] is not None:
         lines.append("text         " + lm["text"].strip().replace("\n", "\n" + 13 * " "))
     if lm["perplexity"] is not None:
         note = f"   ({lm['note']})" if lm["note"] else ""
@@ -138,9 +138,10 @@ def summary(report: dict[str, Any]) -> str:
     if "processes" in emulation:
         uss = emulation.get("pe_uss_bytes")
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
+        speed = f" ({1e3 / emulation['ms_per_token']:.0f} tokens/s)" if emulation["ms_per_token"] else ""
         compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
         lines.append(
             f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
-            f"{emulation['ms_per_token'] or 0:.2f} ms a token{memory}"
+            f"{emulation['ms_per_token'] or 0:.2f} ms a token{speed}{memory}"
         )
     return "\n".join(lines)
