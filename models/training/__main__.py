@@ -65,9 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     conform = commands.add_parser("conform", help="hold the emulator's kernels against the torch layer", allow_abbrev=False)
     conform.add_argument("file", metavar="CHECKPOINT", help="a checkpoint with stored tokens")
     conform.add_argument("--split", choices=("valid", "test"), default="test", help="which of its tokens (default test)")
-    conform.add_argument(
-        "--tokens", type=int, default=210, metavar="N", help="how many of them are run (default 210: three segments)"
-    )
+    conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
     conform.add_argument("--state", choices=STATES, default=None, help="only this treatment of c (default: both)")
     return parser
 
@@ -160,8 +158,6 @@ def _conform(flags: dict[str, Any]) -> int:
     from models.checkpoint import load
     from models.training.conformance import conform
 
-    if flags["tokens"] < 1:
-        raise ModelError(f"--tokens {flags['tokens']}: needs at least 1")
     model = load(Path(flags["file"]))
     modes = (flags["state"],) if flags["state"] else STATES
     agreed = [conform(model, flags["split"], flags["tokens"], mode, print) for mode in modes]

@@ -64,7 +64,7 @@ class Settings:
     prune_from: float = _flag(0.1, "share of the run at which pruning begins")
     prune_until: float = _flag(0.55, "share of the run at which the target is reached")
     prune_every: int = _flag(25, "iterations between two prunings")
-    score: str = _flag("magnitude", "what a weight is kept for: magnitude, or movement (|weight x its summed gradient|)")
+    score: str = _flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
     min_count: int = _flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
     precision: str = _flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
     seed: int = _flag(1, "of the initial weights and every mask")
