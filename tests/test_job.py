@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from conftest import LAYERS, UNITS, WORDS
+
 from host.errors import HostError
 from host.job import prepare
 from host.options import SPLITS, STATES, LmOptions
