@@ -67,7 +67,7 @@ class Pruner:
     def apply(self) -> None:
         """Zero the pruned weights again after a step of the optimiser."""
         for name, mask in self.masks.items():
-            self._matrices[name].mul_(mask)
+            self._matrices[name].masked_fill_(~mask, 0.0)  # a product would leave zeros of both signs
 
     def sparsity(self) -> dict[str, float]:
         """Return the share of zeros in each matrix."""
