@@ -106,15 +106,15 @@ def _lm(flags: dict[str, Any]) -> int:
     torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
     place = _device(device)
     text = read_text(data, settings.min_count)
+    trainer = Trainer(text, settings, out, place)
+    trainer.prepare()
     out.mkdir(parents=True, exist_ok=True)
+    (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in text.splits.items())
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.bar import progress_bar
 
-    with progress_bar() as told:
-        trainer = Trainer(text, settings, out, place, told)
-        trainer.prepare()
-        (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
+    with progress_bar() as trainer.told:
         trainer.run()
     from models.training.finish import finish
 

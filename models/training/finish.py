@@ -43,10 +43,10 @@ def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict
             figures[f"{split}_{mode}"] = {"perplexity": result.perplexity, "activity": result.activity}
             say(_line(split, mode if egru else "", result))
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
     if egru:
         save(folder / "model.safetensors", model_of(model, trainer.text, licence, figures))
         say(f"checkpoint   {folder / 'model.safetensors'}")
+    plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
     return figures
 
 
