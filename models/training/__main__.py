@@ -30,6 +30,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+EXTRA = ("torch", "tqdm", "matplotlib")
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -80,6 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"training: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
         print(f"training: this Python lacks {error.name}; install the extra: pip install '.[train]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
