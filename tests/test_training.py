@@ -166,6 +166,7 @@ def test_magnitude_keeps_the_largest_and_movement_what_the_loss_feels():
         assert pruner.masks["m"].tolist() == kept
 
 
+@settings(deadline=None)
 @given(st.floats(0, 0.99), st.floats(0, 0.5), st.floats(0.01, 0.5))
 def test_the_schedule_rises_from_nothing_to_the_target(target, begin, span):
     end = begin + span
@@ -245,6 +246,7 @@ def trained_lengths(about, text, folder):
     return Trainer(text, replace(about, vary_length=False), folder).lengths
 
 
+@settings(deadline=None)
 @given(st.integers(4, 200), st.integers(1, 2), st.integers(1, 50))
 def test_streams_and_segments_hold_every_word_once_and_in_order(words, count, length):
     ids = np.arange(words, dtype=np.uint32)

@@ -105,6 +105,7 @@ def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(
     assert [layer.units for layer in model.network.populations] == [16, 24, 24, 16]
     assert model.text_licence.startswith("CC BY-SA")
     assert model.provenance["settings"]["weight_decay"] == 0.12
+    assert model.provenance["text"] == f"wiki.train.tokens, wiki.valid.tokens, wiki.test.tokens in {wiki.name}"
     for layer in model.network.populations[1:]:
         for projection in layer.projections:
             rows, columns = projection.weights.shape
@@ -195,7 +196,9 @@ def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, m
     assert done.returncode == 2
     assert "belongs to a run with another lr; use another --out" in done.stderr
     assert (tmp_path / "run" / "settings.json").read_text() == before
-    assert train(*command).returncode == 0
+    done = train(*command)
+    assert done.returncode == 0
+    assert "50%" in done.stderr  # the bar goes on from where the run does
     assert [row["epoch"] for row in read_log(tmp_path / "run" / "log.csv") if row["valid_perplexity"] is not None] == [1, 2]
     train("lm", "--data", prose, "--out", "whole", *TINY)
     for name in ("model.safetensors", "best.safetensors", "figures.json"):

@@ -117,7 +117,7 @@ def _lm(flags: dict[str, Any]) -> int:
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.bar import progress_bar
 
-    with progress_bar() as trainer.told:
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
         trainer.run()
     from models.training.finish import finish
 
