@@ -384,19 +384,25 @@ JSON = st.recursive(
 )
 
 
-@given(st.data())
+PLACES = st.sampled_from(["top", "top", "layer", "params"])
+KEYS = st.integers(0, 20) | st.text(max_size=4)  # the n-th of those that are there, or another one
+EDITS = st.lists(st.tuples(PLACES, KEYS, st.one_of(JSON, JSON, JSON, st.just("gone"))), min_size=1, max_size=3)
+
+
+@given(st.integers(0, 2), EDITS)
 @settings(deadline=None, max_examples=300)
-def test_metadata_of_any_json_load_or_are_refused(folder, files, data):
-    parts = Parts(data.draw(st.sampled_from(files)))
-    for _ in range(data.draw(st.integers(1, 3))):
-        place = data.draw(st.sampled_from([parts.about, *(layer for layer in parts.about["layers"] if isinstance(layer, dict))]))
-        key = data.draw(st.sampled_from(sorted(place)) | st.text(max_size=4))
-        if data.draw(st.integers(0, 9)):
-            place[key] = data.draw(JSON)
-        else:
+def test_metadata_of_any_json_load_or_are_refused(folder, files, which, edits):
+    parts = Parts(files[which])
+    layer = parts.about["layers"][0]
+    places = {"top": parts.about, "layer": layer, "params": layer["params"]}
+    for where, key, new in edits:
+        place = places[where]
+        if isinstance(key, int):
+            key = sorted(place)[key % len(place)] if place else ""
+        if new == "gone":
             place.pop(key, None)
-        if not isinstance(parts.about.get("layers"), list):
-            break
+        else:
+            place[key] = new
     bounded(folder, parts.file())
 
 

@@ -1,4 +1,7 @@
-"""The trainer's command line: `python -m models.training lm ...`, `... floors`, `... plot`."""
+"""The trainer's command line: `python -m models.training lm ...`, `... floors`, `... plot`, `... conform`.
+
+What a user gets wrong ends in one line on stderr and exit code 2; only a bug shows a traceback.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,14 @@ import json
 import sys
 from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.network import ModelError
 from models.text.words import TextError
-from models.training.settings import AUTHORS, Settings
+from models.training.settings import AUTHORS, STATES, Settings
+
+if TYPE_CHECKING:
+    import torch
 
 LICENCES = {
     "standard-library": "PSF-2.0: documentation of Python, copyright Python Software Foundation",
@@ -19,10 +25,17 @@ LICENCES = {
 }
 
 
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
+
+
+EXTRA = ("torch", "tqdm", "matplotlib")
+_METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m models.training", description="Train an event-based GRU and write a checkpoint."
-    )
+    parser = _Parser(prog="python -m models.training", description="Train an event-based GRU and write a checkpoint.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     lm = commands.add_parser("lm", help="train a language model, prune it, write a checkpoint", allow_abbrev=False)
     lm.add_argument(
@@ -32,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         "--recipe", choices=("demo", "authors"), help="defaults of the flags below (default: authors for a folder, else demo)"
     )
     lm.add_argument("--out", required=True, metavar="DIR", help="run folder; one that holds a state is gone on with")
-    lm.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default cpu)")
+    lm.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default cpu)")
     lm.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's choice)")
     lm.add_argument("--licence", default=None, metavar="TEXT", help="licence of the text, kept in the checkpoint")
     group = lm.add_argument_group("hyperparameters (defaults: the demo recipe)")
@@ -42,13 +55,19 @@ def _parser() -> argparse.ArgumentParser:
         if isinstance(default, bool):
             group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
         else:
-            group.add_argument(flag, type=type(default), default=None, metavar=type(default).__name__[0].upper(), help=text)
+            kind = type(default)
+            group.add_argument(flag, type=kind, default=None, metavar=_METAVARS[kind], help=text.replace("%", "%%"))
     floors = commands.add_parser("floors", help="perplexities of n-gram models on a text", allow_abbrev=False)
     floors.add_argument("--data", default="stdlib", metavar="WHAT", help="as of lm")
     floors.add_argument("--min-count", type=int, default=3, metavar="N", help="as of lm")
     plot = commands.add_parser("plot", help="draw the logs of run folders", allow_abbrev=False)
     plot.add_argument("runs", nargs="+", metavar="[NAME=]DIR", help="run folders")
     plot.add_argument("--out", required=True, metavar="FILE", help="PNG or SVG")
+    conform = commands.add_parser("conform", help="hold the emulator's kernels against the torch layer", allow_abbrev=False)
+    conform.add_argument("file", metavar="CHECKPOINT", help="a checkpoint with stored tokens")
+    conform.add_argument("--split", choices=("valid", "test"), default="test", help="which of its tokens (default test)")
+    conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
+    conform.add_argument("--state", choices=STATES, default=None, help="only this treatment of c (default: both)")
     return parser
 
 
@@ -57,11 +76,13 @@ def main(arguments: list[str] | None = None) -> int:
     flags = vars(_parser().parse_args(arguments))
     command = flags.pop("command")
     try:
-        return {"lm": _lm, "floors": _floors, "plot": _plot}[command](flags)
+        return {"lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform}[command](flags)
     except (ModelError, TextError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
+        if error.name not in EXTRA:
+            raise
         print(f"training: this Python lacks {error.name}; install the extra: pip install '.[train]'", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -81,25 +102,38 @@ def _lm(flags: dict[str, Any]) -> int:
     chosen = {name: value for name, value in flags.items() if value is not None}
     settings = Settings(**((AUTHORS if recipe == "authors" else {}) | chosen))
     settings.check()
+    if threads < 0:
+        raise ModelError(f"--threads {threads}: needs at least 1")
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise ModelError(f"--device {device}: torch {torch.__version__} sees no such device; use --device cpu")
+    place = _device(device)
     text = read_text(data, settings.min_count)
+    trainer = Trainer(text, settings, out, place)
+    trainer.prepare()
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in text.splits.items())
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.bar import progress_bar
 
-    with progress_bar() as told:
-        trainer = Trainer(text, settings, out, torch.device(device), told)
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
         trainer.run()
     from models.training.finish import finish
 
     finish(trainer, licence or LICENCES.get(text.name, "unknown"), print)
     return 0
+
+
+def _device(name: str) -> torch.device:
+    """Return the device called so; ModelError where this torch has none."""
+    import torch
+
+    number = name.removeprefix("cuda").removeprefix(":") if name.startswith("cuda") else ""
+    found = name == "cpu" or (name.startswith("cuda") and (not number or number.isdigit()))
+    if not found or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
+        raise ModelError(f"--device {name}: torch {torch.__version__} sees no such device; use --device cpu")
+    return torch.device(name)
 
 
 def _floors(flags: dict[str, Any]) -> int:
@@ -121,6 +155,16 @@ def _plot(flags: dict[str, Any]) -> int:
     named = [run.rpartition("=") for run in flags["runs"]]
     plot({name or Path(folder).name: Path(folder) / "log.csv" for name, _, folder in named}, Path(flags["out"]))
     return 0
+
+
+def _conform(flags: dict[str, Any]) -> int:
+    from models.checkpoint import load
+    from models.training.conformance import conform
+
+    model = load(Path(flags["file"]))
+    modes = (flags["state"],) if flags["state"] else STATES
+    agreed = [conform(model, flags["split"], flags["tokens"], mode, print) for mode in modes]
+    return 0 if all(agreed) else 6
 
 
 if __name__ == "__main__":

@@ -9,14 +9,14 @@ from tqdm import tqdm
 
 
 @contextmanager
-def progress_bar() -> Iterator[Callable[[int, int, dict[str, str]], None]]:
-    """Yield what a `Trainer` tells: (iterations done, of how many, what to show beside them)."""
-    with tqdm(unit="it", dynamic_ncols=True, smoothing=0.05) as bar:
+def progress_bar(begun: int, total: int) -> Iterator[Callable[[int, int, dict[str, str]], None]]:
+    """Yield what a `Trainer` tells: (iterations done, of how many, what to show beside them).
 
-        def told(done: int, total: int, shown: dict[str, str]) -> None:
-            bar.total = total
-            if not bar.n:  # a run that goes on is not that fast
-                bar.initial = bar.n = max(0, done - 1)
+    The iterations that a run which goes on had `begun` with count as done, but not for its speed.
+    """
+    with tqdm(unit="it", dynamic_ncols=True, smoothing=0.05, initial=begun, total=total) as bar:
+
+        def told(done: int, total: int, shown: dict[str, str]) -> None:  # noqa: ARG001 - a trainer says both
             bar.set_postfix(shown, refresh=False)
             bar.update(done - bar.n)
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from models.checkpoint import save
+from models.network import ModelError
 from models.training.evaluate import Score, score
 from models.training.export import model_of, round_embedding
 from models.training.plot import plot
@@ -23,9 +24,12 @@ def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict
     """Score the run's best model on valid and test in both state modes, and write `figures.json`, `log.png` and, for an
     EGRU, `model.safetensors` into its folder.
 
-    Returns the figures: perplexities and activities by split and state mode, and the sparsity of each matrix.
+    Returns the figures: perplexities and activities by split and state mode, and the sparsity of each matrix. ModelError
+    where no epoch gave a model: its perplexity was never a number.
     """
     model, folder = trainer.model, trainer.folder
+    if not (folder / "best.safetensors").exists():
+        raise ModelError(f"{folder}: training diverged, no epoch had a finite perplexity; use a lower --lr")
     with torch.no_grad():
         for name, tensor in load_file(folder / "best.safetensors").items():
             model.get_parameter(name).copy_(tensor)
@@ -39,10 +43,10 @@ def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict
             figures[f"{split}_{mode}"] = {"perplexity": result.perplexity, "activity": result.activity}
             say(_line(split, mode if egru else "", result))
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
-    plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
     if egru:
         save(folder / "model.safetensors", model_of(model, trainer.text, licence, figures))
         say(f"checkpoint   {folder / 'model.safetensors'}")
+    plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
     return figures
 
 

@@ -6,19 +6,31 @@ import csv
 from pathlib import Path
 from typing import Any
 
+from models.network import ModelError
+
+COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
+
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """Return the rows of a `log.csv`, numbers as floats, `activity` as a list, empty cells as None."""
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    return [
-        {k: [float(v) for v in text.split()] if k == "activity" else float(text) if text else None for k, text in row.items()}
-        for row in rows
-    ]
+    """Return the rows of a `log.csv`, numbers as floats, `activity` as a list, empty cells as None; ModelError for another."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        return [{name: _cell(name, row[name]) for name in COLUMNS} for row in rows]
+    except (KeyError, ValueError, AttributeError, csv.Error) as error:
+        raise ModelError(f"log {path}: not a training log ({type(error).__name__}: {error})") from error
+
+
+def _cell(name: str, text: str) -> Any:
+    if name == "activity":
+        return [float(share) for share in text.split()]
+    return float(text) if text else None
 
 
 def plot(logs: dict[str, Path], out: Path) -> None:
-    """Draw the logs (label -> `log.csv`) side by side into one PNG or SVG."""
+    """Draw the logs (label -> `log.csv`) side by side into one PNG or SVG; ModelError, one line, where that cannot be."""
+    if out.suffix not in (".png", ".svg"):
+        raise ModelError(f"--out {out}: needs a name that ends in .png or .svg")
     import matplotlib as mpl
 
     mpl.use("Agg")
@@ -58,6 +70,7 @@ def plot(logs: dict[str, Path], out: Path) -> None:
     bottom.set_ylim(0, 1)
     for axes in (top, bottom):
         axes.grid(alpha=0.3)
-        axes.legend(fontsize=8, frameon=False)
+        if axes.get_legend_handles_labels()[0]:  # a dense LSTM has neither sparsity nor activity
+            axes.legend(fontsize=8, frameon=False)
     figure.savefig(out, dpi=150)
     plt.close(figure)

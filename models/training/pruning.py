@@ -24,13 +24,16 @@ def sparsity_at(progress: float, target: float, begin: float, end: float) -> flo
 
 
 class Pruner:
-    """Masks of the matrices of a model; `masks` maps a name to a boolean tensor, True where a weight is kept."""
+    """Masks of the matrices of a model; `masks` maps a name to a boolean tensor, True where a weight is kept.
+
+    For the score `movement`, `moved` holds the running mean of |weight x gradient|.
+    """
 
     def __init__(self, matrices: Mapping[str, nn.Parameter], score: str = "magnitude") -> None:
         self._matrices = dict(matrices)
         self._score = score
         self.masks: dict[str, Tensor] = {}
-        self._moved: dict[str, Tensor] = {}
+        self.moved: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def observe(self) -> None:
@@ -40,14 +43,14 @@ class Pruner:
         for name, matrix in self._matrices.items():
             if matrix.grad is not None:
                 change = (matrix * matrix.grad).abs()
-                self._moved[name] = torch.lerp(self._moved[name], change, 0.02) if name in self._moved else change
+                self.moved[name] = torch.lerp(self.moved[name], change, 0.02) if name in self.moved else change
 
     @torch.no_grad()
     def prune(self, sparsity: float) -> None:
         """Shrink every mask so that `sparsity` of its matrix is pruned, and zero what was."""
         for name, matrix in self._matrices.items():
             keep = matrix.numel() - round(sparsity * matrix.numel())
-            scores = self._moved[name] if self._score == "movement" and name in self._moved else matrix.abs()
+            scores = self.moved[name] if self._score == "movement" and name in self.moved else matrix.abs()
             scores = scores.clone()
             if name in self.masks:
                 scores[~self.masks[name]] = -1.0
@@ -64,7 +67,7 @@ class Pruner:
     def apply(self) -> None:
         """Zero the pruned weights again after a step of the optimiser."""
         for name, mask in self.masks.items():
-            self._matrices[name].mul_(mask)
+            self._matrices[name].masked_fill_(~mask, 0.0)  # a product would leave zeros of both signs
 
     def sparsity(self) -> dict[str, float]:
         """Return the share of zeros in each matrix."""

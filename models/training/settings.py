@@ -6,6 +6,7 @@ authors' recipe for WikiText-2 (reference: EvNN 0.2.0 benchmarks/lm/README, in e
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -32,7 +33,8 @@ class Settings:
     batch: int = _flag(32, "sequences side by side")
     length: int = _flag(35, "steps of back-propagation through time")
     vary_length: bool = _flag(
-        False, "draw each length from Normal(length, 5), at least 5, learning rate in proportion, as the authors do"
+        False,
+        "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion",
     )
     state: str = _flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
     lr: float = _flag(3e-3, "learning rate of AdamW")
@@ -62,7 +64,7 @@ class Settings:
     prune_from: float = _flag(0.1, "share of the run at which pruning begins")
     prune_until: float = _flag(0.55, "share of the run at which the target is reached")
     prune_every: int = _flag(25, "iterations between two prunings")
-    score: str = _flag("magnitude", "what a weight is kept for: magnitude, or movement (|weight x its summed gradient|)")
+    score: str = _flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
     min_count: int = _flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
     precision: str = _flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
     seed: int = _flag(1, "of the initial weights and every mask")
@@ -93,6 +95,16 @@ class Settings:
         for name in _SHARES:
             if not 0 <= getattr(self, name) < 1:
                 raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a share from 0 to below 1")
+        for name in ("lr", "clip", "support"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ModelError(f"--{name} {getattr(self, name)}: needs a number above 0")
+        for name in ("weight_decay", "threshold_lr", "dampening", "activity_target", "activity_weight"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a number from 0")
+        if not math.isfinite(self.keep_bias):
+            raise ModelError(f"--keep-bias {self.keep_bias}: needs a finite number")
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
         if not 0 < self.threshold_mean < 1:
             raise ModelError(f"--threshold-mean {self.threshold_mean}: needs a number between 0 and 1")
         if self.sparsity and not self.prune_from <= self.prune_until <= 1:
@@ -106,13 +118,14 @@ class Settings:
 
 
 _SHARES = (
-    "warm_up", "cosine_from", "drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "zoneout", "sparsity",
-    "prune_from",
+    "beta1", "warm_up", "cosine_from", "drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "zoneout",
+    "sparsity", "prune_from",
 )  # fmt: skip
 
 AUTHORS: dict[str, Any] = {
     "epochs": 800, "batch": 128, "length": 70, "vary_length": True, "state": "zeroed", "lr": 1e-3, "beta1": 0.0,
     "weight_decay": 0.12, "clip": 0.1, "warm_up": 0.0, "cosine_from": 0.5, "drop_word": 0.1, "drop_input": 0.7,
-    "drop_between": 0.25, "drop_output": 0.5, "drop_connect": 0.7, "mask_over": "batch", "init": "xavier", "activity_weight": 0.0,
+    "drop_between": 0.25, "drop_output": 0.5, "drop_connect": 0.7, "mask_over": "batch", "init": "xavier",
+    "activity_weight": 0.0, "precision": "float32",
 }  # fmt: skip
 """The authors' recipe for WikiText-2; the paper does not say how or when it pruned, so those settings stay ours."""

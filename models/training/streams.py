@@ -7,7 +7,7 @@ sequences are wanted, the tail dropped, and read segment by segment. It knows wh
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +46,8 @@ def read_text(data: str, min_count: int) -> Text:
         vocabulary = Vocabulary.build(corpus.train, min_count)
     elif Path(data).is_dir():
         corpus = wikitext(data)
+        # A checkpoint says which files it comes from, not where they lay.
+        corpus = replace(corpus, source=f"{corpus.source.removesuffix(data)}{Path(data).resolve().name}")
         vocabulary = Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
     else:
         words = text_file(data)

@@ -2,17 +2,22 @@
 
 A run folder holds `settings.json`, `log.csv` (a row per report and per epoch), `best.safetensors` (the parameters with
 the lowest validation perplexity at the target sparsity) and `state.safetensors`, from which an interrupted run goes on
-to the same end: parameters, both moments of the optimiser, masks, recurrent state, position and random state. What is
-pruned is left out of it, so it shrinks with the model. Both files are safetensors: nothing here unpickles.
+to the same end: parameters, both moments of the optimiser, masks, recurrent state, position, random state, sums of the report
+under way. What is pruned is left out of it, so it shrinks with the model. Both files are safetensors: nothing here
+unpickles.
 """
 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import math
+import signal
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,16 +30,35 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.network import ModelError
-from models.training.evaluate import score
+from models.training.evaluate import Score, score
 from models.training.language import LanguageModel
+from models.training.plot import COLUMNS
 from models.training.pruning import Pruner, sparsity_at
 from models.training.settings import Settings
 from models.training.streams import Text, streams
 
 LOG_EVERY = 25
 VALID_SEQUENCES = 64  # side by side while training: quick; the final figures use one, as the authors' test does
-COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
 _SHORTEST = 5  # of a drawn length, as the authors have it
+_SPREAD = 5  # standard deviation of drawn lengths
+_HALVED = 0.05  # share of drawn lengths whose mean is half the usual one
+
+
+@dataclass
+class Sums:
+    """Over the iterations since the last report: nats a step, steps, gradient norms, iterations, activity by layer."""
+
+    nats: float = 0.0
+    words: int = 0
+    norms: float = 0.0
+    iterations: int = 0
+    activity: list[float] = field(default_factory=list)
+
+    def add(self, length: int, nats: float, norm: float, activity: list[float]) -> None:
+        """Take in one iteration over `length` words a stream at a mean of `nats`."""
+        self.nats, self.words, self.norms = self.nats + nats * length, self.words + length, self.norms + norm
+        self.iterations += 1
+        self.activity = [a + b for a, b in zip(self.activity or [0.0] * len(activity), activity, strict=True)]
 
 
 @dataclass
@@ -45,6 +69,7 @@ class Progress:
     epoch: int = 0  # whole ones done
     best: float = math.inf
     seconds: float = 0.0
+    sums: Sums = field(default_factory=Sums)
 
 
 @dataclass
@@ -97,9 +122,12 @@ class Trainer:
         epochs = []
         for _ in range(s.epochs):
             lengths: list[int] = []
-            while sum(lengths) < total:
-                length = max(_SHORTEST, round(rng.normal(s.length, 5))) if s.vary_length else s.length
-                lengths.append(min(length, total - sum(lengths)))
+            while (left := total - sum(lengths)) > 0:
+                length = s.length
+                if s.vary_length:
+                    mean = s.length / 2 if rng.random() < _HALVED else s.length
+                    length = max(_SHORTEST, int(rng.normal(mean, _SPREAD)))
+                lengths.append(min(length, left))
             epochs.append(lengths)
         return epochs
 
@@ -117,19 +145,24 @@ class Trainer:
             return s.lr
         return s.lr * 0.5 * (1 + math.cos(math.pi * (share - s.cosine_from) / (1 - s.cosine_from)))
 
-    def run(self) -> Progress:
-        """Train to the end, or on from where the folder's state stands; KeyboardInterrupt leaves a state behind."""
-        if (self.folder / "state.safetensors").exists():
+    def prepare(self) -> None:
+        """Take up the folder's state, if it has one; ModelError where that belongs to another run."""
+        if not self.progress.iteration and (self.folder / "state.safetensors").exists():
             self._resume()
-        try:
+
+    def run(self) -> Progress:
+        """Train to the end, or on from where the folder's state stands.
+
+        KeyboardInterrupt, by a signal or out of `told`, leaves the state of the iteration it came in; a second signal
+        ends at once, with the state of the last epoch. ModelError where the state belongs to another run.
+        """
+        self.prepare()
+        with _interrupt_noted() as noted:
             while self.progress.epoch < self.settings.epochs:
-                self._epoch()
-        except KeyboardInterrupt:
-            self._store()
-            raise
+                self._epoch(noted)
         return self.progress
 
-    def _epoch(self) -> None:
+    def _epoch(self, noted: list[int]) -> None:
         """One pass over the training text, then an evaluation; the state is kept at its end."""
         s, at = self.settings, self.progress
         lengths = self.lengths[at.epoch]
@@ -137,36 +170,56 @@ class Trainer:
         if not skip:
             self.states = self.model.begin(s.batch)
         self.model.train()
-        begun, nats, words_seen, norms = time.monotonic(), 0.0, 0, 0.0
-        shares: list[Tensor] = []
+        begun = time.monotonic()
         for number in range(skip, len(lengths)):
             start = sum(lengths[:number])
             window = self.streams[start : start + lengths[number] + 1]
-            loss, norm, activity = self._step(window[:-1], window[1:], lengths[number])
-            nats, words_seen, norms = nats + loss * lengths[number], words_seen + lengths[number], norms + norm
-            shares.append(activity)
+            at.sums.add(lengths[number], *self._step(window[:-1], window[1:], lengths[number]))
             at.iteration += 1
-            if at.iteration % LOG_EVERY == 0 or number + 1 == len(lengths):
-                now = time.monotonic()
-                at.seconds, begun = at.seconds + now - begun, now
-                shown = torch.stack(shares).mean(0).tolist()
-                row = {"train_perplexity": math.exp(min(nats / words_seen, 700.0)), "gradient_norm": norms / len(shares)}
-                if number + 1 < len(lengths):
-                    self._log(row, shown)
-                nats, words_seen, norms, shares = 0.0, 0, 0.0, []
-        at.epoch += 1
-        result = score(self.model, self.text.splits["valid"], VALID_SEQUENCES)
+            if number + 1 == len(lengths):
+                break
+            now = time.monotonic()
+            at.seconds, begun = at.seconds + now - begun, now
+            if at.iteration % LOG_EVERY == 0:
+                self._report()
+            self._leave_if(noted)
+        result = score(self.model, self.text.splits["valid"], min(VALID_SEQUENCES, len(self.text.splits["valid"]) // 2))
         at.seconds += time.monotonic() - begun
-        self._log(row | {"valid_perplexity": result.perplexity}, result.activity)
-        reached = s.sparsity == 0 or at.epoch / s.epochs >= s.prune_until
+        at.epoch += 1
+        reached = s.sparsity == 0 or self.pruner.reached(s.sparsity)
         if reached and result.perplexity < at.best:
             at.best = result.perplexity
             save_file(
                 {n: p.detach().cpu().contiguous() for n, p in self.model.named_parameters()}, self.folder / "best.safetensors"
             )
+        self._report(result)
         self._store()
+        self._leave_if(noted)
 
-    def _step(self, words: Tensor, targets: Tensor, length: int) -> tuple[float, float, Tensor]:
+    def _report(self, valid: Score | None = None) -> None:
+        """Log and tell what the last iterations gave, and begin new sums."""
+        at = self.progress
+        sums, at.sums = at.sums, Sums()
+        row: dict[str, Any] = {
+            "train_perplexity": math.exp(min(sums.nats / sums.words, 700.0)),
+            "gradient_norm": sums.norms / sums.iterations,
+        }
+        if valid:
+            row["valid_perplexity"] = valid.perplexity
+        row = self._log(row, valid.activity if valid else [share / sums.iterations for share in sums.activity])
+        shown = {"train": f"{row['train_perplexity']:.1f}", "best": f"{at.best:.1f}", "sparse": f"{row['sparsity']:.3f}"}
+        try:
+            self.told(at.iteration, self.iterations, shown)
+        except KeyboardInterrupt:
+            self._store()
+            raise
+
+    def _leave_if(self, noted: list[int]) -> None:
+        if noted:
+            self._store()
+            raise KeyboardInterrupt
+
+    def _step(self, words: Tensor, targets: Tensor, length: int) -> tuple[float, float, list[float]]:
         """One step of the optimiser; returns cross entropy in nats, the gradient's norm, and each layer's activity."""
         s, at = self.settings, self.progress
         rate = self.rate(at.iteration) * (length / s.length if s.vary_length else 1.0)
@@ -185,14 +238,17 @@ class Trainer:
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), s.clip)
         self.optimiser.step()
         if s.sparsity:
-            if at.iteration % s.prune_every == 0:
-                due = sparsity_at(at.iteration / self.iterations, s.sparsity, s.prune_from, s.prune_until)
-                if due and not self.pruner.reached(s.sparsity):
-                    self.pruner.prune(due)
+            # The last step prunes to the target whatever the schedule, so that a run of few iterations is pruned too.
+            due = sparsity_at(at.iteration / self.iterations, s.sparsity, s.prune_from, s.prune_until)
+            if at.iteration + 1 == self.iterations:
+                due = s.sparsity
+            if (at.iteration % s.prune_every == 0 or due == s.sparsity) and due and not self.pruner.reached(s.sparsity):
+                self.pruner.prune(due)
             self.pruner.apply()
-        return float(loss.detach()), float(norm), torch.stack(answer.activity).detach() if answer.activity else loss.new_zeros(1)
+        return float(loss.detach()), float(norm), torch.stack(answer.activity).tolist() if answer.activity else []
 
-    def _log(self, row: dict[str, Any], activity: list[float]) -> None:
+    def _log(self, row: dict[str, Any], activity: list[float]) -> dict[str, Any]:
+        """Append a row to the log and return it whole."""
         at, path = self.progress, self.folder / "log.csv"
         zeros = self.pruner.sparsity()
         row |= {
@@ -201,7 +257,7 @@ class Trainer:
             "lr": self.rate(at.iteration),
             "sparsity": sum(zeros.values()) / max(1, len(zeros)),
             "seconds": round(at.seconds, 1),
-            "activity": " ".join(f"{share:.4f}" for share in activity) if self.settings.model == "egru" else "",
+            "activity": " ".join(f"{share:.4f}" for share in activity),
         }
         fresh = not path.exists()
         with path.open("a", newline="", encoding="utf-8") as file:
@@ -209,12 +265,14 @@ class Trainer:
             if fresh:
                 table.writeheader()
             table.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
-        shown = {"train": f"{row['train_perplexity']:.1f}", "best": f"{at.best:.1f}", "sparse": f"{row['sparsity']:.3f}"}
-        self.told(at.iteration, self.iterations, shown)
+        return row
 
     def _store(self) -> None:
         """Write the state whole or not at all."""
         tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            tensors["random:cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors |= {f"moved:{name}": moved.cpu().contiguous() for name, moved in self.pruner.moved.items()}
         for name, parameter in self.model.named_parameters():
             mask = self.pruner.masks.get(name)
             parts = {"value": parameter.detach(), **self._moments(parameter)}
@@ -225,9 +283,16 @@ class Trainer:
         for number, (y, c) in enumerate(self.states):
             tensors[f"y:{number}"], tensors[f"c:{number}"] = y.detach().cpu().contiguous(), c.detach().cpu().contiguous()
         unfinished = self.folder / "state.unfinished"
-        about = {"progress": json.dumps(asdict(self.progress)), "settings": json.dumps(asdict(self.settings))}
+        about = {
+            "progress": json.dumps(asdict(self.progress)),
+            "settings": json.dumps(asdict(self.settings)),
+            "text": self._text_digest(),
+        }
         save_file(tensors, unfinished, about)
         unfinished.replace(self.folder / "state.safetensors")
+
+    def _text_digest(self) -> str:
+        return hashlib.sha256(self.text.vocabulary.sha256.encode() + self.text.splits["train"].tobytes()).hexdigest()
 
     def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
         known = self.optimiser.state.get(parameter, {})
@@ -235,7 +300,7 @@ class Trainer:
 
     @torch.no_grad()
     def _resume(self) -> None:
-        """Take up the folder's state; ModelError where it belongs to other settings."""
+        """Take up the folder's state; ModelError where it belongs to other settings or another text."""
         path = self.folder / "state.safetensors"
         with safe_open(path, "pt") as file:
             about = file.metadata()
@@ -243,8 +308,12 @@ class Trainer:
             if stored != self.settings:
                 other = [name for name, value in asdict(stored).items() if value != getattr(self.settings, name)]
                 raise ModelError(f"{path}: belongs to a run with another {', '.join(other)}; use another --out")
+            if about.get("text", self._text_digest()) != self._text_digest():
+                raise ModelError(f"{path}: belongs to a run on another text; use another --out")
             names = set(file.keys())
-            self.progress = Progress(**json.loads(about["progress"]))
+            progress = json.loads(about["progress"])
+            self.progress = Progress(**progress | {"sums": Sums(**progress.get("sums", {}))})
+            self._forget_rows_behind()
             for name, parameter in self.model.named_parameters():
                 mask = None
                 if f"mask:{name}" in names:
@@ -262,10 +331,46 @@ class Trainer:
 
                 parameter.copy_(whole("value"))
                 if f"exp_avg:{name}" in names:
-                    steps = torch.tensor(float(self.progress.iteration))
+                    steps = torch.tensor(float(self.progress.iteration), device=self.device)
                     self.optimiser.state[parameter] = {
                         "step": steps, "exp_avg": whole("exp_avg"), "exp_avg_sq": whole("exp_avg_sq"),
                     }  # fmt: skip
             pairs = range(len(self.model.layers))
             self.states = [(file.get_tensor(f"y:{n}").to(self.device), file.get_tensor(f"c:{n}").to(self.device)) for n in pairs]
+            for name in [name for name in names if name.startswith("moved:")]:
+                self.pruner.moved[name.removeprefix("moved:")] = file.get_tensor(name).to(self.device)
             torch.set_rng_state(file.get_tensor("random"))
+            if "random:cuda" in names and self.device.type == "cuda":
+                torch.cuda.set_rng_state(file.get_tensor("random:cuda"), self.device)
+
+    def _forget_rows_behind(self) -> None:
+        """Take rows out of the log that a run wrote after its last state, before it died: they are made again."""
+        path = self.folder / "log.csv"
+        if not path.exists():
+            return
+        with path.open(newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= self.progress.iteration]
+        with path.open("w", newline="", encoding="utf-8") as file:
+            table = csv.DictWriter(file, COLUMNS)
+            table.writeheader()
+            table.writerows(rows)
+
+
+@contextmanager
+def _interrupt_noted() -> Iterator[list[int]]:
+    """Note a first SIGINT instead of raising in the middle of a step, which could not be stored whole; a second raises."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+
+    def note(number: int, frame: object) -> None:  # noqa: ARG001 - a handler's signature
+        noted.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
