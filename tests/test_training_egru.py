@@ -247,3 +247,24 @@ def test_drop_connect_is_one_scaled_mask_a_call(recurrents):
     assert not torch.equal(first, second)
     layer.eval()(normal(5, 1, 3), layer.begin(1), 0.7)
     assert torch.equal(recurrents[-1], layer.recurrent.detach())
+
+
+@pytest.mark.parametrize("state", ["carried", "zeroed"])
+def test_a_pruned_layer_infers_from_its_rows_as_from_the_whole_matrix(state):
+    torch.manual_seed(3)
+    layer = Egru(6, 9).eval()
+    with torch.no_grad():
+        for matrix in (layer.kernel, layer.recurrent):
+            matrix.normal_()
+            matrix[torch.rand_like(matrix) < 0.8] = 0
+        layer.bias.normal_()
+    x = torch.randn(5, 4, 6)
+    begun = State(torch.rand(4, 9), torch.zeros(4, 9) if state == "zeroed" else torch.rand(4, 9))
+    with torch.no_grad():
+        want = layer(x, begun)
+        with layer.pruned_rows():
+            have = layer(x, begun)
+        again = layer(x, begun)
+    for a, b in zip((want[0], *want[2]), (have[0], *have[2]), strict=True):
+        assert torch.allclose(a, b, atol=1e-6)
+    assert torch.equal(want[0], again[0])

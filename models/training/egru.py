@@ -13,6 +13,9 @@ It knows no dropout but the zoneout mask, no batching of text and no pruning.
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import torch
@@ -39,14 +42,16 @@ class _Steps(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return y and o (steps, batch, units), o being 1 where a unit fired, and the last c (batch, units)."""
         steps, batch, units = wx.shape[0], wx.shape[1], recurrent.shape[1]
-        wide = recurrent.t().bfloat16() if low else recurrent.t()
+        sparse = recurrent.layout == torch.sparse_csr
+        wide = recurrent if sparse else recurrent.t().bfloat16() if low else recurrent.t()
         gates = wx.new_empty(steps, batch, GATES * units)  # z, r, g
         heard, before, p, fired = (wx.new_empty(steps, batch, units) for _ in range(4))  # heard: Rh_g + br_g
         ys = wx.new_empty(steps + 1, batch, units)
         ys[0] = y0
         c = c0
         for t in range(steps):
-            rh = ((ys[t].bfloat16() if low else ys[t]) @ wide).to(wx.dtype) + bias
+            rh = (wide @ ys[t].t()).t() if sparse else ((ys[t].bfloat16() if low else ys[t]) @ wide).to(wx.dtype)
+            rh = rh + bias
             torch.sigmoid(wx[t, :, : 2 * units] + rh[:, : 2 * units], out=gates[t, :, : 2 * units])
             heard[t] = rh[:, 2 * units :]
             z, r, g = gates[t].chunk(GATES, 1)
@@ -58,7 +63,8 @@ class _Steps(torch.autograd.Function):
             torch.gt(p[t], threshold, out=fired[t])
             torch.mul(fired[t], p[t], out=ys[t + 1])
             c = torch.addcmul(p[t], fired[t], threshold, value=-1)
-        ctx.save_for_backward(recurrent, threshold, gates, heard, before, p, fired, ys)
+        if not sparse:  # a sparse matrix is for inference
+            ctx.save_for_backward(recurrent, threshold, gates, heard, before, p, fired, ys)
         ctx.keep, ctx.dampening, ctx.support, ctx.low = keep, dampening, support, low
         return ys[1:].clone(), fired.clone(), c
 
@@ -121,8 +127,10 @@ class _Linear(torch.autograd.Function):
 
 
 def linear(x: Tensor, weight: Tensor, low: bool) -> Tensor:
-    """Return x (..., in) times weight (out, in) transposed, in bfloat16 where `low`."""
+    """Return x (..., in) times weight (out, in) transposed, in bfloat16 where `low`; a CSR weight is for inference."""
     flat = x.reshape(-1, x.shape[-1])
+    if weight.layout == torch.sparse_csr:
+        return (weight @ flat.t()).t().reshape(*x.shape[:-1], weight.shape[0])
     out: Tensor = _Linear.apply(flat, weight) if low else flat @ weight.t()  # type: ignore[no-untyped-call]
     return out.view(*x.shape[:-1], weight.shape[0])
 
@@ -150,6 +158,20 @@ class Egru(nn.Module):
         self.bias = nn.Parameter(torch.zeros(GATES * units))
         self.recurrent_bias = nn.Parameter(torch.zeros(GATES * units))
         self.threshold = nn.Parameter(torch.zeros(units))
+        self._rows: tuple[Tensor, Tensor] | None = None
+
+    @contextmanager
+    def pruned_rows(self) -> Iterator[None]:
+        """Hold both matrices as CSR meanwhile: a pruned layer then infers several times as fast, to the same sums in
+        another order. Changes of the weights are not seen.
+        """
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
+            self._rows = self.kernel.detach().to_sparse_csr(), self.recurrent.detach().to_sparse_csr()
+        try:
+            yield
+        finally:
+            self._rows = None
 
     def begin(self, batch: int) -> State:
         """Return the state at the beginning of a sequence."""
@@ -164,8 +186,10 @@ class Egru(nn.Module):
         """
         with torch.no_grad():
             self.threshold.clamp_(0, 1)
-        recurrent = functional.dropout(self.recurrent, dropconnect, self.training) if dropconnect else self.recurrent
-        wx = linear(x, self.kernel, low) + self.bias
+        kernel, recurrent = self._rows or (self.kernel, self.recurrent)
+        if dropconnect and self.training:
+            recurrent = functional.dropout(recurrent, dropconnect)
+        wx = linear(x, kernel, low) + self.bias
         keep = None
         if self.zoneout and self.training:
             keep = (torch.rand_like(wx[..., : self.units]) >= self.zoneout).to(wx.dtype)
