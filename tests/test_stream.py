@@ -10,9 +10,8 @@ from host.stream import TextStream
 from models.text.words import detokenise
 
 LAYOUT = {"title": "a model on a prompt", "chip": "spinnaker2", "note": ""}
-WORDS = st.lists(
-    st.sampled_from(["the", "ship", "sail", "'", '"', "(", ")", ".", ",", "-", "`", "'s", "@-@", "N", "<eos>", "<unk>"])
-)
+SAMPLE = ["the", "ship", "sail", "'", '"', "(", ")", ".", ",", "-", "`", "'s", "@-@", "N", "<eos>", "<unk>"]
+WORDS = st.lists(st.sampled_from(SAMPLE))
 
 
 class Terminal(io.StringIO):
