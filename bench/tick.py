@@ -11,9 +11,10 @@ import statistics
 
 from bench.floors import kernels_s, pipe_s, sections_of, zmq_s
 from host.cluster import Cluster
+from host.job import SHIPPED
 from host.options import LmOptions
 from host.place import place
-from models.seeded import seeded_egru
+from models.checkpoint import load
 from noc.chip import load_chip
 from noc.packet import Bundle
 from noc.wire import encode
@@ -30,7 +31,7 @@ def main() -> None:
 
     cores = len(os.sched_getaffinity(0))
     # The floors come first: they fork, and must do so before anything here holds a ZeroMQ context.
-    placement = place(seeded_egru(), load_chip(), "uniform", flags.format, flags.pes)
+    placement = place(load(SHIPPED).network, load_chip(), "uniform", flags.format, flags.pes)
     sections = sections_of(placement, 40)
     hears = placement.waits()
     bundle_bytes = [len(encode(Bundle(1, tuple(sections[1][n] for n in hears[p.name])))) for p in placement.pes]

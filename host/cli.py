@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
-    what = "a checkpoint file; without it a seeded network with the paper's sizes"
+    what = "a checkpoint file, or 'seeded' for random weights (default: the trained model that is shipped)"
     parser.add_argument("--checkpoint", metavar="FILE", help=what)
     if positional:
         parser.add_argument("file", metavar="CHECKPOINT", nargs="?", help="the same, without the flag")

@@ -16,12 +16,15 @@ from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
 from host.options import DEFAULT_TOKENS, LmOptions
 from host.place import Placement, place
 from host.source import Source, source_of
+from models import shipped
 from models.checkpoint import Model, load
 from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.words import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
 
+SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
+SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
@@ -46,8 +49,10 @@ def chip_of(options: LmOptions) -> ChipSpec:
 
 def model_of(options: LmOptions) -> tuple[Model | None, str]:
     """Return the checkpoint's model and a title, or None where the seeded network is to be used."""
-    if options.checkpoint is None:
+    if options.checkpoint == SEEDED:
         return None, "seeded network with the paper's sizes"
+    if options.checkpoint is None:
+        return load(SHIPPED), "the trained model of the paper's sizes"
     path = Path(options.checkpoint)
     return load(path), path.name
 

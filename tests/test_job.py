@@ -158,7 +158,7 @@ def test_the_state_makes_a_difference_and_both_runs_agree_with_the_reference(run
 
 
 def test_a_seeded_network_runs_as_the_paper_has_it():
-    facts = prepare(LmOptions(tokens=2)).facts
+    facts = prepare(LmOptions("seeded", tokens=2)).facts
     assert (facts["segment"], facts["state"], facts["seeded"]) == (70, "zeroed", True)
 
 

@@ -151,7 +151,7 @@ def test_generated_text_is_the_same_for_a_seed(run):
 @pytest.mark.timeout(120)
 def test_the_papers_model_from_the_fewest_pes_that_fit_to_150(run):
     """Seeded, with the paper's sizes and sparsity; over real processes."""
-    common = {"checkpoint": None, "text": None, "tokens": 12}
+    common = {"checkpoint": "seeded", "text": None, "tokens": 12}
     cases = [("balanced", "csr", None), ("uniform", "csr", 150), ("balanced", "packed", None), ("uniform", "packed", 120)]
     outcomes = [run(**common, mapping=mapping, format=form, pes=pes) for mapping, form, pes in cases]
     assert len({str(answer(outcome)) for outcome in outcomes}) == 1

@@ -216,7 +216,7 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
 )
 def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference, code):
     """What the launcher makes of the host's last record; `Run` and `Witness` have their own tests of what they find."""
-    cluster = Cluster(LmOptions(), lambda layout: None, lambda status: None)
+    cluster = Cluster(LmOptions("seeded"), lambda layout: None, lambda status: None)
     cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
     report = {"lm": {"tokens": 1}, "emulation": {"run_s": 1.0}, "conservation": {"wrong": wrong}}
     outcome = cluster._finish({"report": report, "mismatch": {"compared": 1, "difference": difference}, "interrupted": False})

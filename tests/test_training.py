@@ -402,14 +402,18 @@ def test_a_model_learns_what_counting_words_cannot(tmp_path, model):
     assert len(found.activity) == (2 if model == "egru" else 0)
 
 
-def test_the_activity_regulariser_lowers_activity(tmp_path):
+def test_the_activity_regulariser_steers_activity_both_ways(tmp_path):
     """Side by side with off: same seed, same text."""
     activity = {}
-    for weight in (0.0, 30.0):
-        about = replace(LEARNING, sparsity=0.0, activity_target=0.1, activity_weight=weight)
-        trainer = trained(tmp_path / str(weight), about)
-        activity[weight] = np.mean(score(trainer.model, trainer.text.splits["valid"], 1).activity)
-    assert activity[30.0] < 0.6 * activity[0.0]
+    for name, chosen in {
+        "off": {"activity_weight": 0.0},
+        "low": {"activity_weight": 30.0, "activity_floor": 0.0, "activity_target": 0.1},
+        "high": {"activity_weight": 30.0, "activity_floor": 0.7, "activity_target": 0.8},
+    }.items():
+        trainer = trained(tmp_path / name, replace(LEARNING, sparsity=0.0, **chosen))
+        activity[name] = np.mean(score(trainer.model, trainer.text.splits["valid"], 1).activity)
+    assert activity["low"] < 0.6 * activity["off"]
+    assert activity["high"] > 1.1 * activity["off"]
 
 
 def test_low_precision_trains_too(tmp_path):

@@ -58,8 +58,9 @@ class Settings:
     zoneout: float = _flag(0.0, "share of units that keep their state in a step")
     init: str = _flag("scaled", "scaled: unit variance through the layers, orthogonal recurrent gates; xavier: the authors'")
     keep_bias: float = _flag(0.0, "initial bias of the keep gate z (scaled only)")
+    activity_floor: float = _flag(0.12, "mean share of units that fire below which the regulariser acts, each layer")
     activity_target: float = _flag(0.25, "mean share of units that fire above which the regulariser acts, each layer")
-    activity_weight: float = _flag(10.0, "weight of the activity regulariser (0: off)")
+    activity_weight: float = _flag(30.0, "weight of the activity regulariser: squared distance from the range (0: off)")
     sparsity: float = _flag(0.95, "share of each weight matrix that is pruned in the end (0: dense)")
     prune_from: float = _flag(0.1, "share of the run at which pruning begins")
     prune_until: float = _flag(0.55, "share of the run at which the target is reached")
@@ -98,9 +99,11 @@ class Settings:
         for name in ("lr", "clip", "support"):
             if not 0 < getattr(self, name) < math.inf:
                 raise ModelError(f"--{name} {getattr(self, name)}: needs a number above 0")
-        for name in ("weight_decay", "threshold_lr", "dampening", "activity_target", "activity_weight"):
+        for name in ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a number from 0")
+        if self.activity_floor > self.activity_target:
+            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if not math.isfinite(self.keep_bias):
             raise ModelError(f"--keep-bias {self.keep_bias}: needs a finite number")
         if not 0 <= self.seed < 1 << 63:

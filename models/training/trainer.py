@@ -230,8 +230,9 @@ class Trainer:
         loss = functional.cross_entropy(answer.logits.flatten(0, 1), targets.flatten())
         objective = loss
         if answer.activity and s.activity_weight:
-            over = torch.stack(answer.activity) - s.activity_target
-            objective = loss + s.activity_weight * (torch.clamp(over, min=0) ** 2).sum()
+            shares = torch.stack(answer.activity)
+            outside = torch.clamp(shares - s.activity_target, min=0) + torch.clamp(s.activity_floor - shares, min=0)
+            objective = loss + s.activity_weight * (outside**2).sum()
         self.optimiser.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         self.pruner.observe()
