@@ -35,7 +35,7 @@ class Config:
         found = {name: value for name, value in self.values.items() if "zoneout" in name and value is not None}
         if not found:
             return None
-        name, value = next(iter(found.items()))
+        value = next(iter(found.values()))
         if len(found) > 1 or type(value) not in (int, float) or not 0 <= value <= 1:
             raise ModelError(f"config {self.path}: needs one zoneout from 0 to 1, has {_short(found)}; say it with --zoneout")
         return float(value)
@@ -51,7 +51,10 @@ def beside(checkpoint: Path) -> Config:
 
     ModelError for a file that is no YAML of plain names and values.
     """
-    places = [checkpoint.parent, *([checkpoint.absolute().parent.parent] if checkpoint.absolute().parent.name == "checkpoints" else [])]
+    places = [
+        checkpoint.parent,
+        *([checkpoint.absolute().parent.parent] if checkpoint.absolute().parent.name == "checkpoints" else []),
+    ]
     path = next((place / NAME for place in places if (place / NAME).is_file()), None)
     if path is None:
         return Config()

@@ -16,7 +16,7 @@ import numpy as np
 from models.checkpoint import Model
 from models.importers import evnn, gru
 from models.importers.state import State, listed, opened_state
-from models.importers.wishes import Findings, Wishes
+from models.importers.wishes import Wishes
 from models.network import U32, ModelError
 from models.text.corpus import SPLITS, wikitext
 from models.text.vocabulary import Vocabulary
@@ -59,11 +59,13 @@ def _importer(state: State) -> Any:
         return evnn.read
     for key in state.tensors:
         if ".module." in f".{key}" and key.split(".")[-1].startswith(("weight_ih_l", "weight_hh_l")):
-            raise ModelError(f"{state.who}: {ascii(key)}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
+            raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
     if gru.stems(state):
         return gru.read
-    where = f"under {ascii(state.prefix)}" if state.prefix else "in it"
-    raise ModelError(f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {where}; has {listed(state.tensors)}")
+    where = f"under {state.prefix!a}" if state.prefix else "in it"
+    raise ModelError(
+        f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {where}; has {listed(state.tensors)}"
+    )
 
 
 def _with_text(model: Model, wishes: Wishes, notes: list[str]) -> Model:

@@ -67,7 +67,7 @@ class State:
         head = prefix.rstrip(".") + "." if prefix else ""
         part = {key.removeprefix(head): tensor for key, tensor in self.tensors.items() if key.startswith(head)}
         if not part:
-            raise ModelError(f"{self.who}: no key begins with {ascii(head)}; has {listed(self.tensors)}")
+            raise ModelError(f"{self.who}: no key begins with {head!a}; has {listed(self.tensors)}")
         return replace(self, tensors=part, prefix=self.prefix + head)
 
     def has(self, key: str) -> bool:
@@ -110,7 +110,7 @@ class State:
     def _tensor(self, key: str, asked: str) -> Tensor:
         tensor = self.tensors.get(key)
         if tensor is None:
-            raise ModelError(f"{self.who}: has no tensor {ascii(self.prefix + asked)}")
+            raise ModelError(f"{self.who}: has no tensor {self.prefix + asked!a}")
         return tensor
 
     def _floats(self, key: str, asked: str, shape: tuple[int, ...]) -> F32:
@@ -166,10 +166,10 @@ def _unwrapped(who: str, tree: Any) -> State:
 
 def _safetensors(who: str, raw: bytes) -> dict[str, Tensor]:
     tensors = {}
-    for name, entry in safetensors.deserialize(raw):
+    for name, entry in safetensors.deserialize(raw):  # type: ignore[no-untyped-call]
         dtype = _SAFE_TYPES.get(entry["dtype"])
         if dtype is None:
-            raise ModelError(f"{who}: {ascii(name)} is of type {entry['dtype']}; needs one of {', '.join(_SAFE_TYPES)}")
+            raise ModelError(f"{who}: {name!a} is of type {entry['dtype']}; needs one of {', '.join(_SAFE_TYPES)}")
         kind = np.dtype("uint16" if dtype == "bfloat16" else dtype).newbyteorder("<")
         array = np.frombuffer(entry["data"], kind).reshape(entry["shape"])
         tensors[name] = Tensor(tuple(entry["shape"]), dtype, lambda array=array: array)  # type: ignore[misc]

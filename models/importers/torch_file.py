@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -85,7 +85,7 @@ class _Members:
         order = self.read(f"{self.root}/byteorder", 16) if f"{self.root}/byteorder" in self._infos else b"little"
         if order not in (b"little", b"big"):
             raise ModelError(f"{who}: byteorder needs to be little or big, is {order!r}")
-        self._order = "<" if order == b"little" else ">"
+        self._order: Literal["<", ">"] = "<" if order == b"little" else ">"
 
     def read(self, name: str, most: int) -> bytes:
         """Return a member's bytes; the zip's checksum is held against them."""
@@ -116,7 +116,9 @@ class _Members:
             raise ModelError(f"{self._who}: storage {_short(view.storage.key)} needs {need} bytes, has {have}")
         self._seen += view.elements * itemsize
         if self._seen > MAX_TIMES_SEEN * self._size:
-            raise ModelError(f"{self._who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes")
+            raise ModelError(
+                f"{self._who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes"
+            )
         return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, need, itemsize))
 
     def _array(self, view: View, name: str, need: int, itemsize: int) -> Array:

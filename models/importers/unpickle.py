@@ -72,8 +72,8 @@ _MARK: Final = _Mark()
 def unpickle(raw: bytes) -> Any:
     """Return what the pickle holds: dicts, lists, tuples, numbers, text, bytes, None and `View`s.
 
-    ModelError, without a file's name, for a pickle that names anything but a tensor's parts, uses an opcode that torch does not write
-    for a state_dict, or is damaged.
+    ModelError, without a file's name, for a pickle that names anything but a tensor's parts, uses an opcode that torch
+    does not write for a state_dict, or is damaged.
     """
     if len(raw) > MAX_PICKLE_BYTES:
         raise ModelError(f"a pickle of {len(raw)} bytes; a state_dict's has less than {MAX_PICKLE_BYTES}")
@@ -267,7 +267,11 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> Vie
     if not isinstance(storage, Storage) or type(offset) is not int or not (type(shape) is type(strides) is tuple):
         raise ValueError("a tensor that is not built as torch builds one")
     numbers = (offset, *shape, *strides)
-    if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS or any(type(n) is not int or not 0 <= n < 1 << 62 for n in numbers):
+    if (
+        len(shape) != len(strides)
+        or len(shape) > MAX_DIMENSIONS
+        or any(type(n) is not int or not 0 <= n < 1 << 62 for n in numbers)
+    ):
         raise ModelError(f"has a tensor of {len(shape)} sizes and {len(strides)} strides that cannot be")
     view = View(storage, offset, shape, strides)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) if view.elements else 0

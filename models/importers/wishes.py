@@ -32,7 +32,11 @@ class Wishes:
 
     def check(self) -> None:
         """Raise ModelError for a value that cannot be."""
-        for flag, value, known in (("projection", self.projection, PROJECTIONS), ("state", self.state, STATES), ("gru", self.gru, GRUS)):
+        for flag, value, known in (
+            ("projection", self.projection, PROJECTIONS),
+            ("state", self.state, STATES),
+            ("gru", self.gru, GRUS),
+        ):
             if value is not None and value not in known:
                 raise ModelError(f"--{flag} {value!r}: needs {' or '.join(known)}")
         if self.zoneout is not None and not 0 <= self.zoneout <= 1:
