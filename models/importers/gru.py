@@ -70,9 +70,8 @@ def read(path: Path, state: State, wishes: Wishes) -> Findings:
     how, exact = wishes.state or "carried", mirrored
     if mirrored:
         n = layers[-1].units
-        notes = [
-            f"exact for any input, up to rounding: each unit has a twin of the other sign; h = y[0:{n}] - y[{n}:{2 * n}] of the last layer"
-        ]
+        twins = f"h = y[0:{n}] - y[{n}:{2 * n}] of the last layer"
+        notes = [f"exact for any input, up to rounding: each unit has a twin of the other sign; {twins}"]
     elif _never_negative(layers):
         exact, notes = True, ["exact, up to rounding, for inputs from -1 to 1: by its weights no state is ever negative"]
     else:

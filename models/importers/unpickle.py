@@ -210,6 +210,8 @@ class _Machine:
 _PUSHES = frozenset((
     "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
     "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
+    # What older protocols write instead: read so that a file which calls something is refused for that.
+    "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE",
 ))  # fmt: skip
 _CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
@@ -220,6 +222,8 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": lambda machine, _: machine._short_tuple(1),
     "TUPLE2": lambda machine, _: machine._short_tuple(2),
     "TUPLE3": lambda machine, _: machine._short_tuple(3),
+    "PUT": _Machine._put,
+    "GET": _Machine._get,
     "BINPUT": _Machine._put,
     "LONG_BINPUT": _Machine._put,
     "MEMOIZE": _Machine._put,
