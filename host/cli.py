@@ -21,7 +21,7 @@ from host import importing
 from host.cluster import Cluster, Outcome
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
-from host.options import TRANSPORTS, LmOptions, new_folder, parse_fault
+from host.options import SPLITS, STATES, TRANSPORTS, LmOptions, new_folder, parse_fault
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from models import formats
@@ -81,7 +81,13 @@ def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> N
 
 
 def _text_flags(parser: argparse.ArgumentParser) -> None:
-    text = parser.add_argument_group("text (default: the test split of the standard library's documentation)")
+    parser.add_argument(
+        "--state",
+        metavar="NAME",
+        help=f"cell states at a segment's beginning: {' or '.join(STATES)} (default: as the checkpoint says)",
+    )
+    text = parser.add_argument_group("text (default: what the checkpoint holds, else the standard library's documentation)")
+    text.add_argument("--split", metavar="NAME", help=f"{' or '.join(SPLITS)}, where the text has splits (default test)")
     text.add_argument("--text", metavar="FILE", help="any UTF-8 text file")
     text.add_argument("--wikitext", metavar="DIR", help="a folder with wiki.test.tokens (WikiText's layout)")
     text.add_argument("--tokens", type=int, metavar="N", help="how many tokens to score, of each sequence (default 700)")
