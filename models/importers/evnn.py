@@ -87,7 +87,7 @@ def _stack(state: State) -> tuple[str, list[str]]:
     stacks: dict[str, dict[int, str]] = {}
     for head in heads(state):
         stem, dot, number = head.rpartition(".")
-        if not re.fullmatch(r"\d{1,6}", number):
+        if not re.fullmatch(r"0|[1-9][0-9]{0,5}", number):
             stem, dot, number = head, "", "0"
         if not dot and number == head:  # keys such as "0.kernel", under a prefix
             stem = ""
