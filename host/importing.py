@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from models.checkpoint import save
-from models.importers.read import import_model
 from models.importers.wishes import GRUS, PROJECTIONS, STATES, Wishes
 
 DESCRIPTION = """\
@@ -49,6 +47,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
+    from models.checkpoint import save
+    from models.importers.read import import_model
+
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text = flags.pop("text")
     if os.path.lexists(target):

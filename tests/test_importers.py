@@ -691,6 +691,45 @@ def test_the_command_writes_a_checkpoint_and_says_what_it_did(files, launch, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["mine.safetensors", "run", "text"]
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])
+def test_an_imported_model_runs_on_the_emulated_chip(files, launch, capfd, version):
+    """The text that came with it, on shards, agrees with the reference bit for bit."""
+    projected = {"projection": True, "widths": (6, 9, 9)} if version == "0.1.0" else {}
+    files.write(language_model(version=version, **projected)[0])
+    assert launch(files.checkpoint, "mine.safetensors", "--text", files.text, "--segment", 2)[0] == 0
+    code = main(
+        [
+            "verify",
+            "--checkpoint",
+            "mine.safetensors",
+            "--split",
+            "test",
+            "--tokens",
+            "4",
+            "--pes",
+            "5",
+            "--transport",
+            "mem",
+            "--no-monitor",
+            "--out",
+            "out",
+        ]
+    )
+    out, err = capfd.readouterr()
+    assert (code, err) == (0, "")
+    assert "agree with the reference, bit for bit" in out
+
+
+def test_a_broken_storage_is_named(files):
+    """Its numbers have changed, the zip's checksum has not."""
+    files.write(language_model()[0])
+    raw = bytearray(files.checkpoint.read_bytes())
+    raw[raw.find(np.float32([0.7]).tobytes())] ^= 1
+    files.checkpoint.write_bytes(bytes(raw))
+    files.refused("rnns.0.dampening_factor: damaged", "CRC")
+
+
 def test_stacks_and_projections_are_written_too(files, launch, tmp_path):
     entries, layers = language_model(version="0.1.0", widths=(6, 9, 9), projection=True)
     files.write(entries)

@@ -281,6 +281,32 @@ def test_tensors_that_cannot_be(folder, parts, words):
     refused(folder, archive(tensor_pickle(**parts), {"0": np.arange(4, dtype="<f4").tobytes()}), *words)
 
 
+def test_a_negated_view(folder, tmp_path):
+    """Its storage holds other numbers than the tensor."""
+    torch = pytest.importorskip("torch")
+    torch.save({"a": torch._neg_view(torch.ones(3))}, tmp_path / "n.pt")
+    refused(folder, (tmp_path / "n.pt").read_bytes(), "negated or conjugate view")
+
+
+def dict_of(items):
+    return b"}(" + b"".join(items) + b"u"
+
+
+@pytest.mark.timeout(30)
+def test_dicts_that_would_take_hours(folder):
+    """Numbers that hash alike, as keys and in the memo; and one dict seen from a great many places in another one."""
+    alike = [(1 + k * (2**61 - 1)) for k in range(40_000)]
+    refused(
+        folder,
+        archive(b"\x80\x02" + dict_of(b"\x8a\x0a" + n.to_bytes(10, "little") + b"N" for n in alike) + b"."),
+        "key that is a int",
+    )
+    refused(folder, archive(b"N" + b"".join(b"p%d\n" % n for n in alike) + b"."), "memo index")
+    inner = dict_of(b"X\4\0\0\0%04xN" % n for n in range(60_000))
+    outer = dict_of([b"X\1\0\0\0a" + inner + b"q\0", *(b"X\4\0\0\0%04xh\0" % n for n in range(60_000))])
+    refused(folder, archive(b"\x80\x02" + outer + b"."), "needs tensors by name")
+
+
 def test_a_storage_seen_too_often(folder):
     """Tensors are views until they are read; read they would be as many copies."""
     shared = np.zeros(5000, np.float32)
@@ -308,7 +334,7 @@ def test_a_storage_seen_too_often(folder):
         (b"\x80\x05\x96" + struct.pack("<Q", 1 << 62) + b".", ["damaged"]),
         (b"\x80\x05\x8e" + struct.pack("<Q", 1 << 62) + b".", ["damaged"]),
         (b"\x80\x02\x8b" + struct.pack("<i", 1 << 30) + b".", ["damaged"]),
-        (b"\x80\x02Kr" + b"Nr\xff\xff\xff\x7f.", ["damaged"]),
+        (b"\x80\x02Nr\xff\xff\xff\xff.", ["memo index"]),
         (b"\x80\x02h\x05.", ["damaged"]),
         (b"\x80\x02.", ["damaged"]),
         (b"\x80\x02NN.", ["damaged"]),
@@ -391,6 +417,14 @@ def readable_or_one_line(folder, raw):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     assert peak < 4 << 20
+
+
+def test_a_member_of_two_sizes(folder):
+    """What a single flipped byte of the directory made the reader take 4 MB for; it could have been 4 GB."""
+    raw = bytearray(GOOD)
+    place = raw.find(b"archive/byteorder", raw.find(b"PK\x01\x02")) - 46
+    raw[place + 20 : place + 24] = b"\xff\xff\xff\x7f"
+    refused(folder, bytes(raw), "'archive/byteorder' has two sizes, 2147483647 and 6 bytes")
 
 
 @given(st.data())

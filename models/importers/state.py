@@ -6,8 +6,8 @@ It knows files, wrappers, pruning pairs and number formats; what the keys mean i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ import safetensors
 
 from models.importers import torch_file
 from models.importers.torch_file import Tensor
+from models.importers.unpickle import View
 from models.network import F32, Array, ModelError, check_finite
 
 WRAPPERS = ("state_dict", "model_state_dict")
@@ -93,7 +94,7 @@ class State:
             raise ModelError(f"{self.who}: {self.prefix}{key}_mask needs shape {shape}, has {mask.shape}")
         self.log.taken.add(f"{self.prefix}{key}_mask")
         with np.errstate(all="ignore"):
-            product: F32 = weights * _plain(mask).astype(np.float32)
+            product: F32 = weights * self._read(f"{key}_mask", mask).astype(np.float32)
         check_finite(f"{self.who}: {self.prefix}{key}_mask", product)
         kept = (1, product.size, int(np.count_nonzero(product)))
         self.log.masked[:] = [a + b for a, b in zip(self.log.masked, kept, strict=True)]
@@ -117,7 +118,7 @@ class State:
         tensor = self._tensor(key, asked)
         if tensor.shape != shape or tensor.dtype not in FLOATS:
             raise ModelError(f"{self.who}: {self.prefix}{key} needs shape {shape} of floats, has {tensor.shape} of {tensor.dtype}")
-        raw = _plain(tensor)
+        raw = self._read(key, tensor)
         with np.errstate(all="ignore"):  # what does not fit float32 becomes infinite, and is refused
             values = np.array(raw, np.float32, order="C")
         check_finite(f"{self.who}: {self.prefix}{key}", values)
@@ -128,28 +129,42 @@ class State:
         self.log.taken.add(self.prefix + key)
         return values
 
+    def _read(self, key: str, tensor: Tensor) -> Array:
+        with _damage_named(f"{self.who}: {self.prefix}{key}"):
+            values = tensor.read()
+        if tensor.dtype != "bfloat16":
+            return values
+        return (values.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of a float32
+
 
 @contextmanager
 def opened_state(path: Path) -> Iterator[State]:
     """Open a state_dict: a file of `torch.save` or of safetensors. ModelError, in one line, for what is none."""
     who = f"import {path}"
+    with ExitStack() as stack:
+        with _damage_named(who):
+            if not path.is_file():
+                raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
+            if path.suffix == ".safetensors":
+                state = State(who, _safetensors(who, path.read_bytes()))
+            else:
+                state = _unwrapped(who, *stack.enter_context(torch_file.opened(path)))
+        yield state
+
+
+@contextmanager
+def _damage_named(who: str) -> Iterator[None]:
+    """Turn what other people's readers raise into a ModelError: a hostile file brings out exceptions of a dozen kinds."""
     try:
-        if not path.is_file():
-            raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
-        if path.suffix == ".safetensors":
-            yield State(who, _safetensors(who, path.read_bytes()))
-        else:
-            with torch_file.opened(path) as tree:
-                yield _unwrapped(who, tree)
+        yield
     except ModelError:
         raise
     except Exception as error:
-        # A hostile file reaches deep into other people's readers, which answer with exceptions of a dozen kinds.
         why = ascii(" ".join(f"{type(error).__name__}: {error}".split())[:160])[1:-1]
         raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors ({why})") from error
 
 
-def _unwrapped(who: str, tree: Any) -> State:
+def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> State:
     """Return the state_dict of a file: what it holds, or what lies in it under a name that says so."""
     log = Log()
     if isinstance(tree, dict):
@@ -157,7 +172,7 @@ def _unwrapped(who: str, tree: Any) -> State:
         if wrapper is not None:
             log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
             tree = tree[wrapper]
-        tensors = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, Tensor)}
+        tensors = {key: tensor(value) for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
         if tensors:
             return State(who, tensors, log=log)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
@@ -174,13 +189,6 @@ def _safetensors(who: str, raw: bytes) -> dict[str, Tensor]:
         array = np.frombuffer(entry["data"], kind).reshape(entry["shape"])
         tensors[name] = Tensor(tuple(entry["shape"]), dtype, lambda array=array: array)  # type: ignore[misc]
     return tensors
-
-
-def _plain(tensor: Tensor) -> Array:
-    values = tensor.read()
-    if tensor.dtype != "bfloat16":
-        return values
-    return (values.astype(np.uint32) << 16).view(np.float32)  # bfloat16 is the upper half of a float32
 
 
 def listed(names: Collection[Any], most: int = 8) -> str:

@@ -38,11 +38,11 @@ class Tensor:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Any]:
-    """Open a file that `torch.save` wrote and give what it holds, with a `Tensor` for each tensor.
+def opened(path: Path) -> Iterator[tuple[Any, Callable[[View], Tensor]]]:
+    """Open a file that `torch.save` wrote; give what its pickle holds, and what makes a `Tensor` of a `View` in it.
 
-    Tensors are read when they are asked for, while the file is open. ModelError, naming the file, for whatever is wrong
-    with it.
+    Tensors are read when they are asked for, while the file is open. ModelError, naming the file, for what is wrong with
+    it; but zipfile has exceptions of its own, here and when a tensor is read.
     """
     who = f"import {path}"
     with path.open("rb") as file:
@@ -56,7 +56,7 @@ def opened(path: Path) -> Iterator[Any]:
             tree = unpickle(members.read(f"{members.root}/data.pkl", MAX_PICKLE_BYTES))
         except ModelError as error:
             raise ModelError(f"{who}: {error}") from error
-        yield members.with_tensors(tree)
+        yield tree, members.tensor
 
 
 class _Members:
@@ -72,6 +72,10 @@ class _Members:
                 raise ModelError(f"{who}: member {_short(info.filename)} is {what}; torch stores it as it is")
             if info.filename in self._infos:
                 raise ModelError(f"{who}: has two members {_short(info.filename)}")
+            if info.compress_size != info.file_size:  # zipfile makes room for the larger one
+                raise ModelError(
+                    f"{who}: member {_short(info.filename)} has two sizes, {info.compress_size} and {info.file_size} bytes"
+                )
             self._infos[info.filename] = info
         total = sum(info.file_size for info in self._infos.values())
         if total > size:
@@ -96,18 +100,8 @@ class _Members:
             raise ModelError(f"{self._who}: member {_short(name)} has {info.file_size} bytes, may have {most}")
         return self._archive.read(info)
 
-    def with_tensors(self, tree: Any) -> Any:
-        """Return `tree` with a `Tensor` in the place of each `View` that lies in dicts, two dicts deep at most."""
-        return self._replaced(tree, 3)
-
-    def _replaced(self, value: Any, depth: int) -> Any:
-        if isinstance(value, View):
-            return self._tensor(value)
-        if isinstance(value, dict) and depth:
-            return {key: self._replaced(item, depth - 1) for key, item in value.items()}
-        return value
-
-    def _tensor(self, view: View) -> Tensor:
+    def tensor(self, view: View) -> Tensor:
+        """Return the tensor that sees `view` of a storage; ModelError where the storage's member is not as it should be."""
         name = f"{self.root}/data/{view.storage.key}"
         itemsize = 2 if view.storage.dtype == "bfloat16" else np.dtype(view.storage.dtype).itemsize
         need, info = view.storage.elements * itemsize, self._infos.get(name)

@@ -25,6 +25,7 @@ STORAGE_TYPES = {
     "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
 }  # fmt: skip
 MAX_DIMENSIONS = 8
+MAX_NUMBER = 1 << 31  # of a dict's key and of the memo
 _NO_STATE_DICT = "a state_dict holds tensors alone, and nothing in this file was run"
 
 
@@ -146,6 +147,8 @@ class _Machine:
         self._stack.append(tuple(reversed(values)))
 
     def _put(self, index: Any) -> None:
+        if index is not None and not 0 <= index < MAX_NUMBER:
+            raise ValueError("a memo index that no pickler counts up to")
         self._memo[len(self._memo) if index is None else index] = self._top()
 
     def _get(self, index: Any) -> None:
@@ -169,8 +172,9 @@ class _Machine:
         values = self._since_mark() if count is None else [self._pop(), self._pop()][::-1]
         table = self._top(dict)
         for key, value in zip(values[::2], values[1::2], strict=True):
-            # Text and numbers only: the hash of a tuple nested a million deep would end the process.
-            if type(key) not in (str, int):
+            # Text and small numbers only: the hash of a tuple nested a million deep would end the process, and there are
+            # large numbers enough that all hash alike to keep it busy for hours.
+            if type(key) is not str and not (type(key) is int and 0 <= key < MAX_NUMBER):
                 raise ModelError(f"has a dict with a key that is a {type(key).__name__}; a state_dict's are text")
             table[key] = value
 
@@ -266,8 +270,11 @@ def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
     return {}
 
 
-def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> View:
-    """Return the tensor; the arguments after `strides` (gradients, hooks, metadata) say nothing about its numbers."""
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any = None, hooks: Any = None, bits: Any = None) -> View:
+    """Return the tensor; `gradient` and `hooks` say nothing about its numbers, `bits` may: that they are seen negated."""
+    del gradient, hooks
+    if bits:
+        raise ModelError("has a tensor that is a negated or conjugate view; save it resolved")
     if not isinstance(storage, Storage) or type(offset) is not int or not (type(shape) is type(strides) is tuple):
         raise ValueError("a tensor that is not built as torch builds one")
     numbers = (offset, *shape, *strides)
