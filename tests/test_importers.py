@@ -322,7 +322,8 @@ def test_config_gives_the_segment_and_is_held_against_the_tensors(files):
         ("\x01", ["no YAML of plain values"]),
     ],
 )
-def test_a_config_that_does_not_fit(files, line, words):
+def test_a_config_that_does_not_fit(files, monkeypatch, line, words):
+    monkeypatch.chdir(files.run)
     files.write(language_model()[0], f"bptt: 70\n{line}\n" if not line.startswith("bptt") else line).refused("config", *words)
     assert not (files.run / "evil").exists()
 
@@ -622,8 +623,10 @@ def test_weights_that_keep_every_state_positive_are_recognised(files):
     want = gru_outputs(entries, xs)
     assert want.min() >= 0
     np.testing.assert_allclose(here(got.model, xs), want, atol=1e-5)
-    entries["bias_ih_l1"][12] -= 2e-4
-    assert files.write(entries).read(gru="plain").model.provenance["exact"] is False
+    for layer, place in ((0, 15), (1, 12)):
+        below = entries[f"bias_ih_l{layer}"].copy()
+        below[place] -= 2e-4
+        assert files.write({**entries, f"bias_ih_l{layer}": below}).read(gru="plain").model.provenance["exact"] is False
 
 
 def test_a_gru_cell_and_a_gru_without_bias(files):
@@ -758,6 +761,7 @@ def test_nothing_is_overwritten_and_nothing_is_left_half_written(files, launch, 
         assert (code, err.count("\n")) == (2, 1)
         assert words in err
     assert (tmp_path / "there").read_text() == "mine"
+    assert "exists already" in launch("missing.cpt", "there")[2]  # before anything is read
     code, _, err = launch(files.run, "out.safetensors")
     assert (code, err.count("\n")) == (2, 1)
     files.checkpoint.write_bytes(files.checkpoint.read_bytes()[:-200])

@@ -5,7 +5,6 @@ It knows names and sizes, not tensors. YAML is read by PyYAML's safe loader, whi
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from models.network import ModelError
 
 NAME = "config.yaml"
 MAX_BYTES = 1 << 20
+MAX_FACTS = 200
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,8 @@ class Config:
     def facts(self) -> dict[str, Any]:
         """Return the numbers and truth values, for a record; texts may be names of somebody's folders and stay out."""
         kinds = (int, float, bool)
-        return {k: v for k, v in self.values.items() if type(v) in kinds and abs(v) < 1e300 and math.isfinite(v) and len(k) < 60}
+        facts = [(k, v) for k, v in self.values.items() if type(v) in kinds and abs(v) < 1e300 and len(k) < 60]
+        return dict(facts[:MAX_FACTS])
 
 
 def beside(checkpoint: Path) -> Config:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.importers.unpickle import MAX_PICKLE_BYTES, View, unpickle
+from models.importers.unpickle import View, unpickle
 from models.network import Array, ModelError
 
 MAX_TIMES_SEEN = 8
@@ -53,7 +53,7 @@ def opened(path: Path) -> Iterator[tuple[Any, Callable[[View], Tensor]]]:
     with zipfile.ZipFile(path) as archive:
         members = _Members(who, archive, path.stat().st_size)
         try:
-            tree = unpickle(members.read(f"{members.root}/data.pkl", MAX_PICKLE_BYTES))
+            tree = unpickle(members.read(f"{members.root}/data.pkl"))
         except ModelError as error:
             raise ModelError(f"{who}: {error}") from error
         yield tree, members.tensor
@@ -86,18 +86,16 @@ class _Members:
         (self.root,) = roots
         if f"{self.root}/constants.pkl" in self._infos:
             raise ModelError(f"{who}: a TorchScript archive, which holds code; save the module's state_dict")
-        order = self.read(f"{self.root}/byteorder", 16) if f"{self.root}/byteorder" in self._infos else b"little"
+        order = self.read(f"{self.root}/byteorder") if f"{self.root}/byteorder" in self._infos else b"little"
         if order not in (b"little", b"big"):
-            raise ModelError(f"{who}: byteorder needs to be little or big, is {order!r}")
+            raise ModelError(f"{who}: byteorder needs to be little or big, is {order[:20]!r}")
         self._order: Literal["<", ">"] = "<" if order == b"little" else ">"
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str) -> bytes:
         """Return a member's bytes; the zip's checksum is held against them."""
         info = self._infos.get(name)
         if info is None:
             raise ModelError(f"{self._who}: has no member {_short(name)}")
-        if info.file_size > most:
-            raise ModelError(f"{self._who}: member {_short(name)} has {info.file_size} bytes, may have {most}")
         return self._archive.read(info)
 
     def tensor(self, view: View) -> Tensor:
@@ -113,12 +111,12 @@ class _Members:
             raise ModelError(
                 f"{self._who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes"
             )
-        return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, need, itemsize))
+        return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, itemsize))
 
-    def _array(self, view: View, name: str, need: int, itemsize: int) -> Array:
+    def _array(self, view: View, name: str, itemsize: int) -> Array:
         kind = "uint16" if view.storage.dtype == "bfloat16" else view.storage.dtype
         dtype = np.dtype(kind).newbyteorder(self._order)
-        raw, strides = self.read(name, need), tuple(n * itemsize for n in view.strides)
+        raw, strides = self.read(name), tuple(n * itemsize for n in view.strides)
         if not view.elements:
             return np.zeros(view.shape, kind)
         return np.ndarray(view.shape, dtype, raw, view.offset * itemsize, strides)
