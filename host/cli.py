@@ -1,4 +1,4 @@
-"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
+"""The command line: `lm`, `verify`, `fit` and `info`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
 prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
@@ -35,6 +35,7 @@ examples:
   python launch.py lm --text book.txt          score your own text
   python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
   python launch.py fit --mapping balanced      what fits where; starts no process
+  python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
   python launch.py import SRC DST              read a checkpoint of EvNN or torch.nn.GRU
 
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     lm = commands.add_parser("lm", help="run a language model on the emulated chip", allow_abbrev=False)
     verify = commands.add_parser("verify", help="run it and compare every event with a plain reference", allow_abbrev=False)
     fit = commands.add_parser("fit", help="show the mapping and the SRAM table, start nothing", allow_abbrev=False)
+    info = commands.add_parser("info", help="show what a checkpoint holds and what it needs, start nothing", allow_abbrev=False)
     for command in (lm, verify):
         _model_flags(command)
         _text_flags(command)
@@ -68,7 +70,9 @@ def _parser() -> argparse.ArgumentParser:
     importing.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
     _model_flags(fit, positional=True)
     _chip_flags(fit)
-    fit.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+    info.add_argument("file", metavar="FILE", help="a checkpoint file")
+    for command in (fit, info):
+        command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
     return parser
 
@@ -149,6 +153,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.fit import fit
 
             return fit(flags)
+        if command == "info":
+            from host.info import info
+
+            return info(flags)
         if command == "import":
             return importing.run(flags)
         return _run(command, flags)

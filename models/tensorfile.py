@@ -11,6 +11,7 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from reprlib import repr as short
 
 import numpy as np
 from safetensors import safe_open
@@ -43,7 +44,7 @@ class Tensors:
         have, kind = self._sizes[name]
         if len(have) != len(shape) or any(n not in (None, m) for n, m in zip(shape, have, strict=True)) or kind not in types:
             wanted = str(shape).replace("None", "any")
-            raise ModelError(f"{self.who}: {name} needs shape {wanted} of {' or '.join(types)}, has {have} of {kind}")
+            raise ModelError(f"{self.who}: {name} needs shape {wanted} of {' or '.join(types)}, has {short(have)} of {kind}")
         return have
 
     def has(self, name: str) -> bool:

@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
+from models.checkpoint import Model, load, save
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)
@@ -149,7 +150,7 @@ def test_help_reads_well(launch):
     done = launch("--help")
     assert done.returncode == 0
     assert all(len(line) <= 85 for line in done.stdout.splitlines())
-    for command in ("lm", "verify", "fit"):
+    for command in ("lm", "verify", "fit", "info"):
         assert launch(command, "--help").returncode == 0
 
 
@@ -161,6 +162,8 @@ WRONG = [
     (("--pes", "150"), 3, "--pes 150: layer 1 has 24 units, layer 2 has 24 units, layer 3 has 20 units; use at most --pes 68"),
     (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced; did you mean 'uniform'?"),
     (("--format", "cst"), 2, "unknown weight format 'cst': have csr, dense, packed; did you mean 'csr'?"),
+    (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
+    (("--split", "valid"), 2, "--split valid: goes with a text that has splits, not with --text"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
     (("--chips", "2"), 2, "--chips 2: more than one chip is not built yet"),
     (("--batch", "0"), 2, "--batch 0: needs at least 1"),
@@ -227,6 +230,16 @@ def test_a_checkpoint_that_cannot_be_run_gets_one_line(tiny, folder, tmp_path, c
     assert done.returncode == 2
     assert line in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_bare_stack_of_layers_is_mapped_but_not_run(launch, tiny, folder, tmp_path):
+    save(tmp_path / "bare.safetensors", Model(load(folder / "tiny.safetensors").network))
+    for command in ("lm", "verify"):
+        done = tiny(model=tmp_path / "bare.safetensors", command=command)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "has no embedding; a bare stack of layers can be mapped (`fit`), not run on text" in done.stderr
+    for command in ("fit", "info"):
+        assert launch(command, tmp_path / "bare.safetensors").returncode == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"\xff" * 100])

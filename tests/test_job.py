@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-
 from conftest import LAYERS, UNITS, WORDS
+
 from host.errors import HostError
 from host.job import prepare
 from host.options import SPLITS, STATES, LmOptions
@@ -100,8 +100,8 @@ def test_a_text_of_the_users_goes_first_and_through_the_vocabulary(options, fold
     facts = prepare(options({"tokens": stored}, text=str(folder / "text.txt"), tokens=50)).facts
     assert (facts["source"], facts["text_licence"]) == ("text.txt", None)
     assert facts["unknown_words"] > 0
-    facts = prepare(options({"tokens": stored}, prompt="w1 zebra", generate=2)).facts
-    assert (facts["source"], facts["unknown_words"], facts["words_run"]) == ("prompt", 1, 2)
+    facts = prepare(options({"tokens": stored}, prompt="w1 zebra w2", generate=2)).facts
+    assert (facts["source"], facts["unknown_words"], facts["words_run"]) == ("prompt", 1, 3)
 
 
 @pytest.mark.parametrize("split", SPLITS)
