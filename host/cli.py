@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from host import importing
 from host.cluster import Cluster, Outcome
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
@@ -37,6 +38,7 @@ examples:
   python launch.py fit --mapping balanced      what fits where; starts no process
   python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
+  python launch.py import SRC DST              read a checkpoint of EvNN or torch.nn.GRU
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
   6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         _text_flags(command)
         _chip_flags(command)
         _run_flags(command)
+    importing.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
     _model_flags(fit, positional=True)
     _chip_flags(fit)
     info.add_argument("file", metavar="FILE", help="a checkpoint file")
@@ -158,6 +161,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.info import info
 
             return info(flags)
+        if command == "import":
+            return importing.run(flags)
         return _run(command, flags)
     except HostError as error:
         return _complain(str(error), error.code)

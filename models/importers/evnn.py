@@ -1,0 +1,230 @@
+"""EvNN's checkpoints: EGRU layers under any prefix, and the language model around them (0.1.0 and 0.2.0).
+
+A layer's tensors are `kernel` (C, 3H), `recurrent_kernel` (H, 3H), `bias` (3H,), `recurrent_bias` (3H,), gates in the order
+z, r, g, and `thr` (H,) or, in 0.1.0, `thr_reparam` (H,), of which the threshold is the sigmoid. The language model adds
+`embeddings.weight`, `decoder.decoder.weight` (the same again), `decoder.decoder.bias` and perhaps `decoder.projection.*`.
+
+It knows what keys mean; files, wrappers and number formats are `state.py`'s.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import DecoderProjection, Model
+from models.exponentials import sigmoid_of
+from models.importers.config import Config, beside
+from models.importers.state import State, listed
+from models.importers.wishes import SEGMENT, Findings, Wishes
+from models.kernels.egru import GATES, INPUT, RECURRENT
+from models.network import F32, ModelError, Network, Population, Projection, SparseRows
+
+VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
+ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
+TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
+_LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
+_LM_LAYERS = "rnns"
+
+
+def heads(state: State) -> list[str]:
+    """Return what comes before `.recurrent_kernel` in the keys; "" where the tensors lie bare."""
+    found = (_LAYER.fullmatch(key) for key in state.tensors)
+    return list(dict.fromkeys(match["head"] or "" for match in found if match))
+
+
+def read(path: Path, state: State, wishes: Wishes) -> Findings:
+    """Return the model in `state`; ModelError in one line where its parts do not make one."""
+    if wishes.gru is not None:
+        raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
+    stem, layer_heads = _stack(state)
+    root = stem.removesuffix(_LM_LAYERS)
+    whole = stem.split(".")[-1] == _LM_LAYERS and any(
+        state.has(f"{root}{key}") for key in ("embeddings.weight", "decoder.decoder.weight")
+    )
+    config = beside(path) if whole else Config()
+    given = wishes.zoneout if wishes.zoneout is not None else config.zoneout()
+    zoneout = 0.0 if given is None else given
+    layers = _Layers()
+    for head in layer_heads:
+        layers.add(state.under(head), zoneout)
+    network = Network((Population("input", layers.widths[0]), *layers.populations))
+    version = VERSIONS[layers.threshold]
+    found = [
+        (
+            "kind",
+            f"EvNN {version} {'language model' if whole else 'EGRU layers'}, keys {ascii(state.prefix + stem)[1:-1] or 'bare'}",
+        )
+    ]
+    notes = layers.notes()
+    if config.path is not None:
+        found.append(("configuration", str(config.path)))
+    provenance: dict[str, Any] = {"importer": f"EvNN {version}", "thresholds_clamped": layers.clamped, "training": layers.training}
+    if config.values:
+        provenance["config"] = config.facts()
+    # A language model was trained and scored in segments; one call of a bare layer is one sequence, whatever its length.
+    segment = wishes.segment or config.number("bptt") or SEGMENT
+    how = wishes.state or ("zeroed" if whole or wishes.segment else "carried")
+    if not whole:
+        if wishes.projection is not None:
+            raise ModelError(f"{state.who}: --projection: a bare stack of layers has no decoder")
+        notes += _dvs(state, root)
+        return Findings(Model(network, segment=segment, state=how), tuple(found), tuple(notes), provenance)
+    model = _language_model(state.under(root.rstrip(".")), network, version, wishes.projection, notes)
+    _check_config(state.who, config, model)
+    if given is None:
+        notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
+    return Findings(replace(model, segment=segment, state=how), tuple(found), tuple(notes), provenance)
+
+
+def _stack(state: State) -> tuple[str, list[str]]:
+    """Return the one stem that layers lie under, and their heads in numeric order."""
+    stacks: dict[str, dict[int, str]] = {}
+    for head in heads(state):
+        stem, dot, number = head.rpartition(".")
+        if not re.fullmatch(r"0|[1-9][0-9]{0,5}", number):
+            stem, dot, number = head, "", "0"
+        if not dot and number == head:  # keys such as "0.kernel", under a prefix
+            stem = ""
+        stacks.setdefault(stem, {})[int(number)] = head
+    if len(stacks) > 1:
+        raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(list(stacks))}); choose one with --prefix")
+    ((stem, layers),) = stacks.items()
+    if sorted(layers) != list(range(len(layers))):
+        have = ", ".join(str(number) for number in sorted(layers)[:8])
+        one = f"; a single one: --prefix {listed([state.prefix + layers[min(layers)]])}" if len(layers) == 1 else ""
+        where = listed([state.prefix + stem])
+        raise ModelError(f"{state.who}: layers of {where} need the numbers 0 to {max(layers)}, have {have}{one}")
+    return stem, [layers[number] for number in sorted(layers)]
+
+
+@dataclass
+class _Layers:
+    """The layers read so far."""
+
+    populations: list[Population] = field(default_factory=list)
+    widths: list[int] = field(default_factory=list)
+    threshold: str = ""  # the key that all of them have
+    clamped: list[int] = field(default_factory=list)
+    training: list[dict[str, float]] = field(default_factory=list)
+
+    def add(self, state: State, zoneout: float) -> None:
+        """Read the next layer; `state` has its keys alone."""
+        number = len(self.populations) + 1
+        inputs, wide = state.shape("kernel", 2)
+        units = wide // GATES
+        where = f"{state.who}: {state.prefix.rstrip('.') or 'the layer'}"
+        if not inputs or not units or wide != GATES * units:
+            raise ModelError(f"{where}: kernel needs shape (inputs, 3 * units), has {(inputs, wide)}")
+        if self.widths and self.widths[-1] != inputs:
+            raise ModelError(f"{where}: has {inputs} inputs, the layer before it {self.widths[-1]} units")
+        self.widths += [units] if self.widths else [inputs, units]
+        threshold = self._threshold(where, state, units)
+        kernels = {INPUT: state.array("kernel", (inputs, wide)), RECURRENT: state.array("recurrent_kernel", (units, wide))}
+        sources = {INPUT: number - 1, RECURRENT: number}
+        ports = tuple(Projection(sources[port], port, SparseRows.from_dense(kernel.T)) for port, kernel in kernels.items())
+        vectors = {"threshold": threshold, **{name: state.array(name, (wide,)) for name in ("bias", "recurrent_bias")}}
+        self.populations.append(Population(f"egru{number}", units, "egru", ports, vectors, {"zoneout": zoneout}))
+        self.training.append(_training_only(state))
+
+    def _threshold(self, where: str, state: State, units: int) -> F32:
+        names = [name for name in VERSIONS if state.has(name)]
+        if len(names) != 1:
+            raise ModelError(f"{where}: needs either thr (EvNN 0.2.0) or thr_reparam (0.1.0), has {listed(names)}")
+        if self.threshold not in ("", names[0]):
+            raise ModelError(f"{where}: has {names[0]}, the layer before it {self.threshold}: no one version of EvNN wrote both")
+        self.threshold = names[0]
+        raw = state.array(self.threshold, (units,))
+        if self.threshold == "thr_reparam":
+            threshold = np.empty_like(raw)
+            sigmoid_of(raw, threshold)
+        else:  # EvNN clamps at every forward pass, so a file holds what the last training step left
+            threshold = np.clip(raw, np.float32(0), np.float32(1))
+        self.clamped.append(int(np.count_nonzero(threshold != raw)) if self.threshold == "thr" else 0)
+        return threshold
+
+    def notes(self) -> list[str]:
+        """Return what was done to the layers, in lines."""
+        if self.threshold == "thr_reparam":
+            return ["thresholds are the sigmoid of thr_reparam"]
+        if sum(self.clamped):
+            return [f"{sum(self.clamped)} thresholds outside [0, 1] clamped, as EvNN does at every forward pass"]
+        return []
+
+
+def _training_only(state: State) -> dict[str, float]:
+    """Return the scalars that only training uses, for the record."""
+    values = {}
+    for name in TRAINING_ONLY:
+        if state.has(name):
+            values[name] = float(state.array(name, (1,))[0])
+    return values
+
+
+def _language_model(state: State, network: Network, version: str, projection: str | None, notes: list[str]) -> Model:
+    who = state.who
+    keys = [key for key in ("embeddings.weight", "decoder.decoder.weight") if state.has(key)]
+    words, width = state.shape(keys[0], 2)
+    embedding = state.array(keys[0], (words, width))
+    if len(keys) == 1:
+        notes.append(f"the file has {keys[0]} alone of the two tied tensors; taken for both")
+    elif state.shape(keys[1], 2) != (words, width):
+        raise ModelError(f"{who}: {keys[1]} needs the shape of {keys[0]}, {(words, width)}, has {state.shape(keys[1], 2)}")
+    else:
+        unlike = int(np.count_nonzero(state.array(keys[1], (words, width)) != embedding))
+        if unlike:
+            raise ModelError(
+                f"{who}: needs a decoder tied to the embedding; {unlike:,} of {embedding.size:,} weights differ between the two"
+            )
+    if state.has("decoder.decoder.bias"):
+        bias = state.array("decoder.decoder.bias", (words,))
+    else:
+        bias = np.zeros(words, np.float32)
+        notes.append("no decoder.decoder.bias: taken as zero")
+    first, last = (network.populations[number].units for number in (0, network.output))
+    if first != width:
+        raise ModelError(f"{who}: the first layer needs the embedding's {width} inputs, has {first}")
+    between = None
+    if state.has("decoder.projection.weight"):
+        weight = state.array("decoder.projection.weight", (width, last))
+        between = DecoderProjection(weight, state.array("decoder.projection.bias", (width,)), projection or ACTIVATIONS[version])
+        why = "as you say" if projection else f"as EvNN {version} has it (the file does not tell); --projection says otherwise"
+        notes.append(f"decoder projection taken as {between.activation}, {why}")
+    elif projection is not None:
+        raise ModelError(f"{who}: --projection: the file has no decoder.projection.weight")
+    elif last != width:
+        raise ModelError(f"{who}: the tied decoder needs a last layer of {width} units or a projection, has {last} units and none")
+    return Model(network, embedding, bias, projection=between)
+
+
+def _check_config(who: str, config: Config, model: Model) -> None:
+    """Hold the sizes in the configuration against the tensors'; what it does not name is not compared."""
+    kind = config.values.get("rnn_type")
+    if kind is not None and "egru" not in str(kind).lower():
+        raise ModelError(f"config {config.path}: rnn_type is {ascii(str(kind))[:40]}; needs an EGRU")
+    assert model.embedding is not None
+    units = [model.network.populations[number].units for number in model.network.layers]
+    hidden = units if model.projection is not None else units[:-1]
+    have: Mapping[str, set[int]] = {"layers": {len(units)}, "emb_dim": {model.embedding.shape[1]}, "hidden_dim": set(hidden)}
+    for name, sizes in have.items():
+        need = config.number(name)
+        if need is not None and sizes - {need}:
+            raise ModelError(f"{who}: config {config.path} says {name} {need}, the tensors {', '.join(map(str, sorted(sizes)))}")
+    projection = config.values.get("projection")
+    if isinstance(projection, bool) and projection != (model.projection is not None):
+        have_one = "has one" if model.projection is not None else "has none"
+        raise ModelError(f"{who}: config {config.path} says projection {str(projection).lower()}, the file {have_one}")
+
+
+def _dvs(state: State, root: str) -> list[str]:
+    """Warn of the one thing that EvNN's gesture model does between its layers and this emulator does not."""
+    if any(key.startswith(f"{root.removesuffix('layers')}conv.") for key in state.tensors):
+        return [
+            "EvNN's DVS gesture model hands a low-pass trace of y (0.9, 0.1) from layer to layer and to fc; here layers hand on y"
+        ]
+    return []

@@ -1,0 +1,126 @@
+"""torch's own file format without torch: a zip with a pickle (`ROOT/data.pkl`) and each storage as a member beside it.
+
+It knows the zip and the storages' bytes, not what the tensors are for. Nothing is unpacked to disk, no member's name is
+used as a path, and no more is read than the file has bytes: torch stores members as they are, so a compressed one (a
+"zip bomb") is refused.
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from models.importers.unpickle import View, unpickle
+from models.network import Array, ModelError
+
+MAX_TIMES_SEEN = 8
+"""All tensors together may have this many times the file's bytes: a tied decoder is seen twice."""
+_PICKLE = b"\x80"  # how a pickle without a zip begins: torch before 1.6
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor of a file: its shape, its type (numpy's name, or "bfloat16"), and a function that reads it.
+
+    A bfloat16 tensor is read as the uint16 of its bits.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    read: Callable[[], Array]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[tuple[Any, Callable[[View], Tensor]]]:
+    """Open a file that `torch.save` wrote; give what its pickle holds, and what makes a `Tensor` of a `View` in it.
+
+    Tensors are read when they are asked for, while the file is open. ModelError, naming the file, for what is wrong with
+    it; but zipfile has exceptions of its own, here and when a tensor is read.
+    """
+    who = f"import {path}"
+    with path.open("rb") as file:
+        head = file.read(4)
+    if not head.startswith(b"PK"):
+        why = "a bare pickle, as torch wrote before 1.6" if head.startswith(_PICKLE) else "no file of torch.save or safetensors"
+        raise ModelError(f"{who}: {why} (no zip); load it with torch and save its state_dict again")
+    with zipfile.ZipFile(path) as archive:
+        members = _Members(who, archive, path.stat().st_size)
+        try:
+            tree = unpickle(members.read(f"{members.root}/data.pkl"))
+        except ModelError as error:
+            raise ModelError(f"{who}: {error}") from error
+        yield tree, members.tensor
+
+
+class _Members:
+    """The members of the zip, checked: each once, none compressed, together no longer than the file."""
+
+    def __init__(self, who: str, archive: zipfile.ZipFile, size: int) -> None:
+        self._who, self._archive, self._size = who, archive, size
+        self._seen = 0
+        self._infos: dict[str, zipfile.ZipInfo] = {}
+        for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+                what = "encrypted" if info.flag_bits & 1 else "compressed"
+                raise ModelError(f"{who}: member {_short(info.filename)} is {what}; torch stores it as it is")
+            if info.filename in self._infos:
+                raise ModelError(f"{who}: has two members {_short(info.filename)}")
+            if info.compress_size != info.file_size:  # zipfile makes room for the larger one
+                raise ModelError(
+                    f"{who}: member {_short(info.filename)} has two sizes, {info.compress_size} and {info.file_size} bytes"
+                )
+            self._infos[info.filename] = info
+        total = sum(info.file_size for info in self._infos.values())
+        if total > size:
+            raise ModelError(f"{who}: its members claim {total} bytes, the file has {size}")
+        roots = [name.removesuffix("/data.pkl") for name in self._infos if name.endswith("/data.pkl")]
+        if len(roots) != 1:
+            raise ModelError(f"{who}: needs one member data.pkl in a folder, has {len(roots)}; no file of torch.save")
+        (self.root,) = roots
+        if f"{self.root}/constants.pkl" in self._infos:
+            raise ModelError(f"{who}: a TorchScript archive, which holds code; save the module's state_dict")
+        order = self.read(f"{self.root}/byteorder") if f"{self.root}/byteorder" in self._infos else b"little"
+        if order not in (b"little", b"big"):
+            raise ModelError(f"{who}: byteorder needs to be little or big, is {order[:20]!r}")
+        self._order: Literal["<", ">"] = "<" if order == b"little" else ">"
+
+    def read(self, name: str) -> bytes:
+        """Return a member's bytes; the zip's checksum is held against them."""
+        info = self._infos.get(name)
+        if info is None:
+            raise ModelError(f"{self._who}: has no member {_short(name)}")
+        return self._archive.read(info)
+
+    def tensor(self, view: View) -> Tensor:
+        """Return the tensor that sees `view` of a storage; ModelError where the storage's member is not as it should be."""
+        name = f"{self.root}/data/{view.storage.key}"
+        itemsize = 2 if view.storage.dtype == "bfloat16" else np.dtype(view.storage.dtype).itemsize
+        need, info = view.storage.elements * itemsize, self._infos.get(name)
+        if info is None or info.file_size != need:
+            have = "no such member" if info is None else f"{info.file_size}"
+            raise ModelError(f"{self._who}: storage {_short(view.storage.key)} needs {need} bytes, has {have}")
+        self._seen += view.elements * itemsize
+        if self._seen > MAX_TIMES_SEEN * self._size:
+            raise ModelError(
+                f"{self._who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes"
+            )
+        return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, itemsize))
+
+    def _array(self, view: View, name: str, itemsize: int) -> Array:
+        kind = "uint16" if view.storage.dtype == "bfloat16" else view.storage.dtype
+        dtype = np.dtype(kind).newbyteorder(self._order)
+        raw, strides = self.read(name), tuple(n * itemsize for n in view.strides)
+        if not view.elements:
+            return np.zeros(view.shape, kind)
+        return np.ndarray(view.shape, dtype, raw, view.offset * itemsize, strides)
+
+
+def _short(name: str) -> str:
+    return ascii(name if len(name) <= 60 else f"{name[:57]}...")

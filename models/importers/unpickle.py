@@ -1,0 +1,314 @@
+"""Plain data and tensors from the pickle that `torch.save` writes, read as a list of facts: nothing in it is ever called.
+
+`pickletools` cuts the bytes into opcodes; a table here says what each of the few opcodes does that torch writes for a
+state_dict. There is no Python object behind a name in the file: a name is looked up in `_BUILDERS`, a dict literal, and
+one that is not there ends the reading with its name. So the file can build dicts, lists, tuples, numbers, text and
+tensors, and has no words for anything else. (`pickle.Unpickler` with a narrow `find_class` would be as safe against
+running code, but takes gigabytes for a memo index of four bytes.)
+
+It knows no zip, no storage's bytes and no model: `torch_file.py` gives it the storages.
+"""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from models.network import ModelError
+
+MAX_PICKLE_BYTES = 2 << 20
+"""A state_dict takes about 100 bytes a tensor; this bounds time (seconds) and memory (some 200 MB) for hostile ones."""
+STORAGE_TYPES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64", "Int": "int32",
+    "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
+}  # fmt: skip
+MAX_DIMENSIONS = 8
+MAX_NUMBER = 1 << 31  # of a dict's key and of the memo
+_NO_STATE_DICT = "a state_dict holds tensors alone, and nothing in this file was run"
+
+
+@dataclass(frozen=True)
+class Storage:
+    """One storage of the file: its `key`, its element type (numpy's name, or "bfloat16"), how many elements it has."""
+
+    key: str
+    dtype: str
+    elements: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor: a part of a storage. `offset` and `strides` count elements; it lies within the storage (checked)."""
+
+    storage: Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+
+    @property
+    def elements(self) -> int:
+        """Number of elements."""
+        product = 1
+        for n in self.shape:
+            product *= n
+        return product
+
+
+@dataclass(frozen=True)
+class _Name:
+    """What a GLOBAL opcode leaves on the stack: words, with nothing behind them."""
+
+    text: str
+
+
+class _Mark:
+    """Where a tuple, list or dict of any length begins on the stack."""
+
+
+_MARK: Final = _Mark()
+
+
+def unpickle(raw: bytes) -> Any:
+    """Return what the pickle holds: dicts, lists, tuples, numbers, text, bytes, None and `View`s.
+
+    ModelError, without a file's name, for a pickle that names anything but a tensor's parts, uses an opcode that torch
+    does not write for a state_dict, or is damaged.
+    """
+    if len(raw) > MAX_PICKLE_BYTES:
+        raise ModelError(f"a pickle of {len(raw)} bytes; a state_dict's has less than {MAX_PICKLE_BYTES}")
+    machine = _Machine()
+    try:
+        for opcode, argument, _ in pickletools.genops(raw):
+            machine.do(opcode.name, argument)
+        return machine.result()
+    except ModelError:
+        raise
+    except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError, AssertionError) as error:
+        raise ModelError(f"a damaged pickle ({' '.join(f'{type(error).__name__}: {error}'.split())[:120]})") from error
+
+
+class _Machine:
+    """The stack and the memo of a pickle."""
+
+    def __init__(self) -> None:
+        self._stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+
+    def result(self) -> Any:
+        (value,) = self._stack
+        return value
+
+    def do(self, opcode: str, argument: Any) -> None:
+        if opcode in _PUSHES:
+            self._stack.append(argument)
+        elif opcode in _CONSTANTS:
+            self._stack.append(_CONSTANTS[opcode])
+        elif opcode in _ACTIONS:
+            _ACTIONS[opcode](self, argument)
+        elif opcode == "INST":  # names and calls in one
+            _refuse(argument)
+        elif opcode not in ("PROTO", "FRAME", "STOP"):
+            raise ModelError(f"uses the pickle opcode {opcode}, which torch never writes for a state_dict; {_NO_STATE_DICT}")
+
+    def _pop(self) -> Any:
+        value = self._stack.pop()
+        if value is _MARK:
+            raise ValueError("a mark where a value should be")
+        return value
+
+    def _since_mark(self) -> list[Any]:
+        # The nearest mark: every opcode that consumes one takes all above it.
+        stack = self._stack
+        place = len(stack) - 1
+        while stack[place] is not _MARK:
+            place -= 1
+            if place < 0:
+                raise ValueError("no mark")
+        values = stack[place + 1 :]
+        del stack[place:]
+        return values
+
+    def _mark(self, _: Any) -> None:
+        self._stack.append(_MARK)
+
+    def _new_dict(self, _: Any) -> None:
+        self._stack.append({})
+
+    def _new_list(self, _: Any) -> None:
+        self._stack.append([])
+
+    def _tuple(self, _: Any) -> None:
+        self._stack.append(tuple(self._since_mark()))
+
+    def _short_tuple(self, length: int) -> None:
+        values = [self._pop() for _ in range(length)]
+        self._stack.append(tuple(reversed(values)))
+
+    def _put(self, index: Any) -> None:
+        if index is not None and not 0 <= index < MAX_NUMBER:
+            raise ValueError("a memo index that no pickler counts up to")
+        self._memo[len(self._memo) if index is None else index] = self._top()
+
+    def _get(self, index: Any) -> None:
+        self._stack.append(self._memo[index])
+
+    def _top(self, kind: type | tuple[type, ...] = object) -> Any:
+        value = self._stack[-1]
+        if value is _MARK or not isinstance(value, kind):
+            raise ValueError(f"a {type(value).__name__} on the stack, where there should be another thing")
+        return value
+
+    def _append(self, _: Any) -> None:
+        value = self._pop()
+        self._top(list).append(value)
+
+    def _appends(self, _: Any) -> None:
+        values = self._since_mark()
+        self._top(list).extend(values)
+
+    def _set_items(self, count: Any) -> None:
+        values = self._since_mark() if count is None else [self._pop(), self._pop()][::-1]
+        table = self._top(dict)
+        for key, value in zip(values[::2], values[1::2], strict=True):
+            # Text and small numbers only: the hash of a tuple nested a million deep would end the process, and there are
+            # large numbers enough that all hash alike to keep it busy for hours.
+            if type(key) is not str and not (type(key) is int and 0 <= key < MAX_NUMBER):
+                raise ModelError(f"has a dict with a key that is a {type(key).__name__}; a state_dict's are text")
+            table[key] = value
+
+    def _global(self, words: str) -> None:
+        if words not in _BUILDERS and _storage_type(words) is None:
+            _refuse(words)
+        self._stack.append(_Name(words))
+
+    def _stack_global(self, _: Any) -> None:
+        name, module = self._pop(), self._pop()
+        if not (isinstance(name, str) and isinstance(module, str)):
+            raise ValueError("a global's name that is no text")
+        self._global(f"{module} {name}")
+
+    def _reduce(self, _: Any) -> None:
+        arguments, name = self._pop(), self._pop()
+        if not isinstance(name, _Name) or name.text not in _BUILDERS or not isinstance(arguments, tuple):
+            what = name.text.replace(" ", ".") if isinstance(name, _Name) else f"a {type(name).__name__}"
+            raise ModelError(f"tries to call {what[:80]!r}; {_NO_STATE_DICT}")
+        self._stack.append(_BUILDERS[name.text](*arguments))
+
+    def _build(self, _: Any) -> None:
+        """Drop the attributes that torch hangs on a state_dict (`_metadata`: versions of modules)."""
+        self._pop()
+        self._top(dict)
+
+    def _persistent_id(self, _: Any) -> None:
+        match self._pop():
+            case ("storage", _Name(words), str(key), str(), int(elements)) if _storage_type(words):
+                if not 0 <= elements < 1 << 62:
+                    raise ModelError("has a storage of a number of elements that cannot be")
+                self._stack.append(Storage(key, str(_storage_type(words)), elements))
+            case _:
+                raise ModelError("has a persistent id that is no storage of a known type, in the form torch writes")
+
+
+_PUSHES = frozenset((
+    "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8",
+    "SHORT_BINBYTES", "BINBYTES", "BINBYTES8",
+    # What older protocols write instead: read so that a file which calls something is refused for that.
+    "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE",
+))  # fmt: skip
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    "MARK": _Machine._mark,
+    "EMPTY_DICT": _Machine._new_dict,
+    "EMPTY_LIST": _Machine._new_list,
+    "TUPLE": _Machine._tuple,
+    "TUPLE1": lambda machine, _: machine._short_tuple(1),
+    "TUPLE2": lambda machine, _: machine._short_tuple(2),
+    "TUPLE3": lambda machine, _: machine._short_tuple(3),
+    "PUT": _Machine._put,
+    "GET": _Machine._get,
+    "BINPUT": _Machine._put,
+    "LONG_BINPUT": _Machine._put,
+    "MEMOIZE": _Machine._put,
+    "BINGET": _Machine._get,
+    "LONG_BINGET": _Machine._get,
+    "APPEND": _Machine._append,
+    "APPENDS": _Machine._appends,
+    "SETITEM": lambda machine, _: machine._set_items(2),
+    "SETITEMS": _Machine._set_items,
+    "GLOBAL": _Machine._global,
+    "STACK_GLOBAL": _Machine._stack_global,
+    "REDUCE": _Machine._reduce,
+    "BUILD": _Machine._build,
+    "BINPERSID": _Machine._persistent_id,
+}
+
+
+def _refuse(words: str) -> None:
+    """Raise the ModelError that names what a file wanted to run."""
+    module, _, name = words.partition(" ")
+    spelt = f"{module}.{name}".encode("ascii", "backslashreplace").decode()[:120]
+    if module in ("torch", "torch.storage", "torch.cuda") and name.endswith("Storage"):
+        raise ModelError(f"has a storage of type {' '.join(spelt.split())}; needs one of {', '.join(STORAGE_TYPES.values())}")
+    raise ModelError(f"tries to execute {' '.join(spelt.split())}; {_NO_STATE_DICT}")
+
+
+def _storage_type(words: str) -> str | None:
+    module, _, name = words.partition(" ")
+    if module not in ("torch", "torch.cuda") or not name.endswith("Storage"):
+        return None
+    return STORAGE_TYPES.get(name.removesuffix("Storage"))
+
+
+# ---- what a file may ask to be built, with the arguments as torch gives them
+
+
+def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
+    if arguments:
+        raise ValueError("an OrderedDict with arguments")
+    return {}
+
+
+def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any = None, hooks: Any = None, bits: Any = None) -> View:
+    """Return the tensor; `gradient` and `hooks` say nothing about its numbers, `bits` may: that they are seen negated."""
+    del gradient, hooks
+    if bits:
+        raise ModelError("has a tensor that is a negated or conjugate view; save it resolved")
+    if not isinstance(storage, Storage) or type(offset) is not int or not (type(shape) is type(strides) is tuple):
+        raise ValueError("a tensor that is not built as torch builds one")
+    numbers = (offset, *shape, *strides)
+    if (
+        len(shape) != len(strides)
+        or len(shape) > MAX_DIMENSIONS
+        or any(type(n) is not int or not 0 <= n < 1 << 62 for n in numbers)
+    ):
+        raise ModelError(f"has a tensor of {len(shape)} sizes and {len(strides)} strides that cannot be")
+    view = View(storage, offset, shape, strides)
+    last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) if view.elements else 0
+    # As many elements as the storage at most: one element seen a billion times would become a billion numbers.
+    if view.elements and (last >= storage.elements or view.elements > storage.elements):
+        need, have = max(last + 1, view.elements), storage.elements
+        raise ModelError(f"has a tensor that needs {need} elements of storage {storage.key[:40]!r}, which has {have}")
+    return view
+
+
+def _parameter(tensor: Any, *_: Any) -> View:
+    if not isinstance(tensor, View):
+        raise ValueError("a parameter that is no tensor")
+    return tensor
+
+
+def _size(sizes: Any) -> tuple[Any, ...]:
+    if not isinstance(sizes, tuple):
+        raise ValueError("a torch.Size that is no tuple")
+    return sizes
+
+
+_BUILDERS: dict[str, Callable[..., Any]] = {
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor": _tensor,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": _parameter,
+    "torch Size": _size,
+}

@@ -1,0 +1,55 @@
+"""What a user may say about an import, and what an importer answers: the vocabulary of this package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from models.checkpoint import Model
+from models.network import ModelError
+
+PROJECTIONS = ("linear", "relu")
+STATES = ("carried", "zeroed")
+GRUS = ("mirrored", "plain")
+SEGMENT = 70  # the authors' evaluation length
+MAX_SEGMENT = 1 << 31
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What only the user knows, or wants otherwise; None and empty: as the file has it, else the importer's default."""
+
+    text: Path | None = None
+    prefix: str = ""
+    projection: str | None = None
+    zoneout: float | None = None
+    segment: int | None = None
+    state: str | None = None
+    licence: str = ""
+    gru: str | None = None
+
+    def check(self) -> None:
+        """Raise ModelError for a value that cannot be."""
+        for flag, value, known in (
+            ("projection", self.projection, PROJECTIONS),
+            ("state", self.state, STATES),
+            ("gru", self.gru, GRUS),
+        ):
+            if value is not None and value not in known:
+                raise ModelError(f"--{flag} {value!r}: needs {' or '.join(known)}")
+        if self.zoneout is not None and not 0 <= self.zoneout <= 1:
+            raise ModelError(f"--zoneout {self.zoneout}: needs 0 to 1")
+        if self.segment is not None and not 0 < self.segment < MAX_SEGMENT:
+            raise ModelError(f"--segment {self.segment}: needs at least 1")
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What an importer made of a state_dict: the model without text, what it is, notes, and facts to keep with it."""
+
+    model: Model
+    found: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    provenance: Mapping[str, Any]
