@@ -72,6 +72,7 @@ def loads_or_one_line(folder, raw):
         model = load_bytes(folder, raw)
     except ModelError as error:
         assert len(str(error).splitlines()) == 1
+        assert len(str(error)) < 1000
         assert "damaged.safetensors" in str(error)
         return str(error)
     widths = [layer.units for layer in model.network.populations]
@@ -458,6 +459,14 @@ def test_a_wrong_shape_is_refused(folder, parts, name):
     for bad in (good.reshape(-1)[:-1], np.concatenate([good, good]), good[None], good.reshape(-1)[:0]):
         parts.tensors[name] = bad
         refused(folder, parts.file(), name.rsplit(".", 1)[0])
+
+
+@pytest.mark.parametrize("name", ["columns", "values"])
+def test_columns_and_values_of_different_number_are_refused_before_they_are_read(folder, parts, name):
+    longer = np.concatenate([parts.tensors[f"layer1.input.{name}"]] * 2)
+    have, nonzeros = (len(parts.tensors["layer1.input.columns"]) * n for n in ((2, 1) if name == "values" else (1, 2)))
+    parts.tensors[f"layer1.input.{name}"] = longer
+    refused(folder, parts.file(), f"layer1.input.values needs shape ({nonzeros},) of float32, has ({have},) of float32")
 
 
 @pytest.mark.parametrize("name", NUMBERS)

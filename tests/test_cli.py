@@ -14,6 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
+from models.checkpoint import Model, load, save
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)
@@ -229,6 +230,16 @@ def test_a_checkpoint_that_cannot_be_run_gets_one_line(tiny, folder, tmp_path, c
     assert done.returncode == 2
     assert line in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_bare_stack_of_layers_is_mapped_but_not_run(launch, tiny, folder, tmp_path):
+    save(tmp_path / "bare.safetensors", Model(load(folder / "tiny.safetensors").network))
+    for command in ("lm", "verify"):
+        done = tiny(model=tmp_path / "bare.safetensors", command=command)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+        assert "has no embedding; a bare stack of layers can be mapped (`fit`), not run on text" in done.stderr
+    for command in ("fit", "info"):
+        assert launch(command, tmp_path / "bare.safetensors").returncode == 0
 
 
 @pytest.mark.parametrize("content", [None, b"", b"not a checkpoint", b"\xff" * 100])

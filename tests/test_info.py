@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from host.cli import main
 from host.place import place
@@ -238,6 +241,22 @@ def test_a_terminal_that_knows_only_ascii(info, monkeypatch):
     info(text_licence="naïve")
     screen.flush()
     assert b"na\\xefve" in screen.buffer.getvalue()
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_damaged_file_is_shown_or_gets_one_line(tmp_path, folder, data):
+    raw = bytearray((folder / "tiny.safetensors").read_bytes())
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, 3000) | st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
+    (tmp_path / "damaged.safetensors").write_bytes(raw)
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main(["info", str(tmp_path / "damaged.safetensors")])
+    if code:
+        assert (code, out.getvalue(), err.getvalue().count("\n")) == (2, "", 1)
+    else:
+        assert "fewest PEs" in out.getvalue()
 
 
 @pytest.mark.parametrize("arguments", [["missing.safetensors"], ["."], [], ["FILE", "--batch", "0"], ["FILE", "--format", "csr"]])
