@@ -38,7 +38,7 @@ examples:
   python launch.py fit --mapping balanced      what fits where; starts no process
   python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
-  python launch.py import SRC DST              read a checkpoint of EvNN or torch.nn.GRU
+  python launch.py import SRC DST              read an EvNN or torch.nn.GRU file
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
   6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
