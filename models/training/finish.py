@@ -18,6 +18,7 @@ from models.training.settings import STATES
 from models.training.trainer import Trainer
 
 TEST_SEQUENCES = 1  # the authors' test batch
+FIRST_TOKENS = 70  # one segment: what `launch.py paper` runs, as the paper most plausibly did
 
 
 def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
@@ -42,6 +43,13 @@ def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict
             result = score(model, trainer.text.splits[split], TEST_SEQUENCES, mode)
             figures[f"{split}_{mode}"] = {"perplexity": result.perplexity, "activity": result.activity}
             say(_line(split, mode if egru else "", result))
+    if egru:
+        test = trainer.text.splits["test"]
+        tokens = min(FIRST_TOKENS, len(test) - 1)
+        figures["first_tokens"] = [
+            {"split": "test", "tokens": tokens, "state": mode, "perplexity": score(model, test, 1, mode, tokens).perplexity}
+            for mode in modes
+        ]
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     if egru:
         save(folder / "model.safetensors", model_of(model, trainer.text, licence, figures))
