@@ -168,7 +168,8 @@ def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
     splits = [
         f"{split}_{mode}" for split in ("valid", "test") for mode in (("carried", "zeroed") if model == "egru" else ("carried",))
     ]
-    assert [name for name in figures if "_" in name] == splits
+    assert [name for name in figures if name.startswith(("valid_", "test_"))] == splits
+    assert [one["tokens"] for one in figures.get("first_tokens", [])] == ([70, 70] if model == "egru" else [])
     assert all(1 < figures[name]["perplexity"] < 1e3 for name in splits)
     assert (folder / "model.safetensors").exists() == (model == "egru")
     assert done.stdout.count("activity") == (4 if model == "egru" else 0)
