@@ -178,7 +178,7 @@ def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
     cut(paper_lm(2), list(np.arange(1000) % 2)).save(run)
-    code = "import sys; from host.cli import main; sys.argv[1:]; main(sys.argv[1:]); assert 'numba' not in sys.modules"
+    code = "import sys; from host.cli import main; main(sys.argv[1:]); assert 'numba' not in sys.modules"
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", code, "price", str(run), "--set", "clock=300MHz", "--set", "schedule=pipelined"],
@@ -187,5 +187,4 @@ def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp
     wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
     assert done.returncode == 0, done.stderr
     seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"price of 1,000 tokens: {seconds:.2f} s of processor time, {wall:.2f} s")
-    assert seconds < 2  # 0.9 s when the machine is otherwise idle
+    assert seconds < 2, f"{seconds:.2f} s of processor time in {wall:.2f} s"
