@@ -25,7 +25,7 @@ from host.errors import HostError
 from host.ledger import I64, Ledger
 from host.traffic import Traffic, events_heard, traffic_of
 from host.work import dram_bytes, work_of
-from noc.chip import ChipSpec
+from noc.chip import PES_PER_QPE, QPES, ChipSpec
 
 F64 = npt.NDArray[np.float64]
 FORMATS = ("csr", "dense", "packed")
@@ -99,9 +99,9 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
             raise HostError(f"traffic for {pe}: chip {chip.name} lacks it (down_cores or down_chips, or another chip)")
     if ledger.format not in FORMATS:
         raise HostError(f"weight format {ledger.format!r}: has no prices; have {', '.join(FORMATS)}")
-    powered = table["powered_pes"]
-    if not len(ledger.pes) <= powered <= len(usable):
-        raise HostError(f"powered_pes {powered:g}: needs {len(ledger.pes)} (PEs in use) to {len(usable)} (PEs of the chip)")
+    powered, there = table["powered_pes"], len(QPES) * PES_PER_QPE  # PEs that are down draw power too, as far as is known
+    if not len(ledger.pes) <= powered <= there:
+        raise HostError(f"powered_pes {powered:g}: needs {len(ledger.pes)} (PEs in use) to {there} (PEs of the chip)")
 
 
 # ---- one evaluation

@@ -15,9 +15,10 @@ from ledgers import R, W, changed, cut, destinations, invented, paper_dvs, paper
 
 from host.cost_table import NAMES, load_table
 from host.cost_table import changed as changed_table
-from host.costs import STAGES, price
+from host.costs import FORMATS, STAGES, price
 from host.errors import HostError
 from host.timeline import ORDER, timeline, timer
+from models import formats
 from models.formats import packed
 from noc.chip import PeId, load_chip
 
@@ -491,6 +492,16 @@ def test_a_chip_without_a_pe_of_the_ledger(tiny, tmp_path):
     file.write_text('down_cores = ["PE(1,1,2)@0"]')
     with pytest.raises(HostError, match=r"^traffic for PE\(1,1,2\)@0: chip spinnaker2 lacks it"):
         price(tiny["csr"], load_chip("spinnaker2", file), TABLE)
+
+
+def test_a_chip_with_cores_down_has_a_price(tiny, tmp_path):
+    file = tmp_path / "chip.toml"
+    file.write_text('down_cores = ["PE(7,6,3)@0"]')
+    assert price(tiny["csr"], load_chip("spinnaker2", file), TABLE).time_s == priced(tiny["csr"]).time_s
+
+
+def test_every_weight_format_has_prices():
+    assert list(FORMATS) == formats.names()
 
 
 def test_what_has_no_price(tiny):

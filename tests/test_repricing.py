@@ -66,6 +66,15 @@ def test_changing_any_price_changes_no_output(recorded, launch):
     assert digest(recorded) == before
 
 
+def test_traffic_is_the_closed_form_of_events_and_placement(recorded):
+    """The copies that were priced are those that the emulated PEs counted as they sent and received them."""
+    report = json.loads((recorded / "report.json").read_text())
+    counters, work = report["counters"], report["modelled"]["work"]
+    assert work["event_copies"] == counters["packets_sent"] == counters["packets_delivered"]
+    for name in ("events", "macs", "weights_visited", "units", "exponentials"):
+        assert work[name] == counters[name]
+
+
 def test_the_table_fits_80_columns(recorded, launch):
     code, out, err = launch(recorded, "--set", "clock=300MHz", "--set", "schedule=pipelined", "--set", "csr_row_cycles=20")
     assert (code, err) == (0, "")
