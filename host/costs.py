@@ -76,16 +76,13 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
     middle = _once(ledger, chip, table, traffic)
     # Time and energy rise with every constant, so their extremes lie at the two ends. Mean power need not: a slower PE
     # spends more of its time computing; so power's own constants also go against the others.
-    low, high = ((end, end) for end in ("low", "high"))
-    corners = [_once(ledger, chip, table.at(*ends), traffic) for ends in (low, high, ("low", "high"), ("high", "low"))]
-
-    def band(name: str) -> tuple[float, float]:
-        values = [getattr(one, name) for one in (middle, *corners)]
-        return min(values), max(values)
-
+    figures = [middle.figures]
+    for ends in (("low", "low"), ("high", "high"), ("low", "high"), ("high", "low")):
+        figures.append(_once(ledger, chip, table.at(*ends), traffic).figures)  # its arrays are large, and not kept
+    bands = [(min(column), max(column)) for column in zip(*figures, strict=True)]
     work, pe_work = work_of(ledger, chip, table, traffic)
     return Priced(
-        middle.time_s, band("time_s"), middle.power_w, band("power_w"), middle.energy_j, band("energy_j"),
+        middle.time_s, bands[0], middle.power_w, bands[1], middle.energy_j, bands[2],
         _stages(ledger, middle), work, pe_work, table.assumed(chip), table.described(chip),
         middle.parts, middle.began_s, middle.layer_s, middle.cycles, middle.transit_s, middle.wait_s, middle.busy_s, traffic,
     )  # fmt: skip
@@ -120,6 +117,11 @@ class _Cost:
     busy_s: F64
     critical: I64
     parts: dict[str, float]
+
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """Seconds, watts, joules."""
+        return self.time_s, self.power_w, self.energy_j
 
 
 def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) -> _Cost:
