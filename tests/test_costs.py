@@ -18,6 +18,7 @@ from host.cost_table import changed as changed_table
 from host.costs import FORMATS, STAGES, price
 from host.errors import HostError
 from host.timeline import ORDER, timeline, timer
+from host.traffic import events_heard
 from models import formats
 from models.formats import packed
 from noc.chip import PeId, load_chip
@@ -120,6 +121,17 @@ def test_messages_by_hand(sets, sends, cycles):
     p = priced(ledger, *sets)
     assert p.traffic.sends.tolist() == [sends] * 3
     assert p.shard_cycles[1, 0, 3] == cycles
+
+
+def test_events_are_heard_from_the_layer_before_at_once_and_from_the_own_layer_one_position_later(tiny):
+    ledger = tiny["packed"]
+    for shard, layer in enumerate(ledger.table["layer"].tolist()):
+        for position in range(ledger.positions):
+            of_layer = ledger.of("events")[:, ledger.table["layer"] == layer].sum(axis=1).tolist()
+            below = ledger.of("events")[:, ledger.table["layer"] == layer - 1].sum(axis=1).tolist()
+            source = ledger.input_events.tolist() if layer == 1 else below
+            assert events_heard(ledger, "input")[position, shard] == source[position]
+            assert events_heard(ledger, "recurrent")[position, shard] == (of_layer[position - 1] if position else 0)
 
 
 # ---- SRAM bytes: a walk through the loops, word by word
