@@ -1,4 +1,4 @@
-"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
+"""The command line: `lm`, `verify`, `fit` and `price`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
 prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
@@ -35,10 +35,26 @@ examples:
   python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
   python launch.py fit --mapping balanced      what fits where; starts no process
   python launch.py verify --tokens 70          compare every event with a reference
+  python launch.py price RUN --set clock=300MHz   what a recorded run would cost then
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
   6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
   1 is a bug and shows a traceback"""
+
+PRICE_EPILOG = """\
+--set NAME=VALUE, as often as needed:
+  clock=150MHz|300MHz              with its supply and power states
+  schedule=sequential|pipelined    layers one after another, or side by side
+  messages=dma|packets|qpe|multicast
+  payload=vector|events            what a shard sends: its whole slice, or its events
+  exponential=soft|unit            newlib, or the chip's exponential unit
+  dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
+  CONSTANT=NUMBER                  any constant of host/costs.toml
+  chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
+
+examples:
+  python launch.py price runs/lm-... --set clock=300MHz --set schedule=pipelined
+  python launch.py price runs/lm-... --set waiting_power_share=0 --chip other.toml"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -67,7 +83,22 @@ def _parser() -> argparse.ArgumentParser:
     _chip_flags(fit)
     fit.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
+    price = commands.add_parser("price", help="price a recorded run again, without running it", allow_abbrev=False)
+    _price_flags(price)
     return parser
+
+
+def _price_flags(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Price a recorded run again, for other settings, constants or another chip. Runs and writes nothing."
+    parser.epilog = PRICE_EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run", metavar="RUN", help="the folder of a run of `lm` or `verify`")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
+    )
+    parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/costs.toml")
+    parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
+    parser.add_argument("--json", action="store_true", help="print the prices as JSON")
 
 
 def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
@@ -140,6 +171,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.fit import fit
 
             return fit(flags)
+        if command == "price":
+            from host.repricing import reprice
+
+            return reprice(flags)
         return _run(command, flags)
     except HostError as error:
         return _complain(str(error), error.code)

@@ -47,8 +47,8 @@ class Ledger:
 
     `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
     each name of `_TABLE` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
-    weights by port, how many units it listens to, and exponentials a position. `layers` names
-    the layers. `chip` holds the preset and the numbers that were overridden.
+    weights by port, how many units it listens to, and exponentials a position. `layers` names the
+    layers. `chip` holds the preset and the numbers that were overridden.
     """
 
     counts: U32
@@ -173,12 +173,12 @@ def load(folder: Path) -> Ledger:
                 tuple(map(str, about["layers"])), int(about["input_units"]), int(about["lanes"]), str(about["format"]),
                 {"preset": str(about["chip"]["preset"]), "facts": {str(k): float(v) for k, v in about["chip"]["facts"].items()}},
             )  # fmt: skip
+        _check(ledger, f"run {folder}: {FILE}")
     except HostError:
         raise
     except Exception as error:  # two libraries and a stranger's bytes: exceptions of a dozen kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise HostError(f"run {folder}: {FILE} is damaged ({why})") from error
-    _check(ledger, f"run {folder}: {FILE}")
     return ledger
 
 

@@ -61,7 +61,7 @@ def recorder_weights(placement: Placement) -> dict[int, list[list[int]]]:
             for projection in layer.projections:
                 gates = projection.weights.shape[0] // layer.units
                 rows = [gate * layer.units + int(unit) for gate in range(gates) for unit in part.units]
-                counts.append(sum(int(projection.weights.row_nonzeros[row]) for row in rows))
+                counts.append(int(projection.weights.row_nonzeros[rows].sum()))
             found[part.population].append(counts)
     return found
 
