@@ -23,7 +23,7 @@ STYLE = """
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
 body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1200px; margin: 0 auto; padding: 16px; }
+main { max-width: 1060px; margin: 0 auto; padding: 16px; }
 h1 { font-size: 1.5rem; line-height: 1.25; margin: 0.4em 0 0.1em; overflow-wrap: anywhere; }
 h2 { font-size: 1.15rem; margin: 2.2em 0 0.6em; padding-bottom: 0.25em; border-bottom: 1px solid var(--line); }
 h3 { font-size: 1rem; margin: 0 0 0.4em; }
@@ -35,19 +35,19 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card); b
 .card { background: var(--card); border-radius: 8px; padding: 10px 14px; overflow-wrap: anywhere; }
 .card b { display: block; font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
 .card small { display: block; line-height: 1.35; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 22px 26px; }
-figure { margin: 0; min-width: 0; max-width: 480px; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 24px 28px; }
+figure { margin: 0; min-width: 0; max-width: 500px; display: flex; flex-direction: column; }
 figure h3 { margin-bottom: 0.1em; }
-figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; }
+figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; flex: 1; }
 figure svg { display: block; width: 100%; height: auto; overflow: visible; }
 figure svg text { font-family: system-ui, -apple-system, "Segoe UI", sans-serif !important; }
 .scroll { overflow-x: auto; margin: 0.5em 0 1em; }
 table { border-collapse: collapse; font-size: 0.9rem; }
 th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
-td { overflow-wrap: anywhere; }
+td:first-child { white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.source { min-width: 15em; }
+td.source { min-width: 14em; max-width: 46em; overflow-wrap: anywhere; }
 tr.assumed td:first-child::after { content: " assumed"; color: var(--warn); font-size: 0.85em; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.88em; overflow-wrap: anywhere; }
 details { margin: 0.6em 0; } summary { cursor: pointer; color: var(--accent); }
@@ -55,8 +55,9 @@ ul { padding-left: 1.2em; max-width: 80ch; } li { margin: 0.25em 0; }
 """
 
 IS_MODELLED = {
-    "Exact: computed bit for bit, the same for any number of PEs, mapping and transport": [
-        "events with their float32 values, the text or score that follows from them, and effective multiply-accumulates",
+    "Exact: computed or counted, not estimated": [
+        "events with their float32 values, the text or score that follows from them, and effective multiply-accumulates: bit for "
+        "bit the same for any number of PEs, mapping and transport",
         "copies of events between PEs, and what the routing table delivers and drops",
         "SRAM: every byte that a PE keeps lies in a named region of a 128 KiB arena",
     ],
@@ -119,10 +120,10 @@ def html(content: Content) -> str:
     blocks += ["<h2>What is modelled and what is not</h2>", *_scope()]
     if content.costs is not None and content.chip is not None:
         blocks += ["<h2>Constants</h2>", _constants(content.costs, content.chip, report)]
-    blocks += ["<h2>Configuration</h2>", _table(("option", "value"), sorted(_flat(content.config)))]
+    blocks += ["<h2>Configuration</h2>", _table(("option", "value"), sorted(_flat(content.config)), source=1)]
     if report.get("mapping"):
-        blocks += ["<h3>Mapping</h3>", _table(("key", "value"), _flat(report["mapping"]))]
-    blocks += ["<h2>Files of this run</h2>", _table(("file", "what it holds"), content.files)]
+        blocks += ["<h3>Mapping</h3>", _table(("key", "value"), _flat(report["mapping"]), source=1)]
+    blocks += ["<h2>Files of this run</h2>", _table(("file", "what it holds"), content.files, source=1)]
     body = "\n".join(block for block in blocks if block)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -176,7 +177,7 @@ def _cards(report: Mapping[str, Any]) -> str:
         cards.append(("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
-        note = f"a token, wall time on {emulation.get('processes', '?')} processes; says nothing about the chip"
+        note = f"wall time a token over {emulation.get('transport', '?')}; says nothing about the chip"
         cards.append(("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
     made = [
         f'<div class="card">{escape(title)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
@@ -291,7 +292,7 @@ def _text(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, float):
-        return f"{value:.6g}"
+        return f"{value:,.6g}"
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value)) or "–"  # noqa: RUF001
     return str(value)

@@ -142,12 +142,14 @@ def _power_split(ledger: Ledger, priced: Priced) -> Figure:
 
 
 def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> Figure:
-    starts, power = trace.power_w(ledger, priced, chip, costs)
-    lasts = np.diff(starts, append=priced.time_s)
     # Means over equal spans of time: turns of layers are of different length.
-    edges = np.linspace(0, priced.time_s, min(_SEEN, max(len(starts) // 2, 1)) + 1)
-    energy = np.interp(edges, np.append(starts, priced.time_s), np.concatenate([[0.0], np.cumsum(power * lasts)]))
-    mean = 1e3 * np.diff(energy) / np.diff(edges)
-    course = {"power": (1e3 * (edges[:-1] + edges[1:]) / 2, mean)}
+    edges = np.linspace(0, priced.time_s, min(_SEEN, max(ledger.positions // 2, 1)) + 1)
+    course = {}
+    for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
+        starts, power = trace.power_w(ledger, priced, chip, costs.at(end, end))
+        bounds = np.append(starts, priced.time_s)
+        energy = np.interp(edges, bounds, np.concatenate([[0.0], np.cumsum(power * np.diff(bounds))]))
+        course[name] = (1e3 * (edges[:-1] + edges[1:]) / 2, 1e3 * np.diff(energy) / np.diff(edges))
     figure = plots.lines(course, "modelled time in ms", "mW", low=0)
-    return Figure("Power over time", "Mean power of the chip as its layers take turns.", plots.svg(figure, "power"))
+    caption = "Mean power of the chip. What a waiting PE draws is published nowhere: from asleep to as much as a busy one."
+    return Figure("Power over time", caption, plots.svg(figure, "power"))

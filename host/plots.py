@@ -99,7 +99,7 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
             values = np.array([row.get(part, 0.0) for row in rows.values()])
             axes.barh(places, values, 0.62, left=left, color=colour, label=_short(part))
             left += values
-        axes.set_yticks(places, [_short(name) for name in rows])
+        axes.set_yticks(places, [_short(name, 18) for name in rows])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
         axes.margins(x=0.02)
@@ -119,7 +119,7 @@ def bars(values: Mapping[str, float], unit: str, bands: Mapping[str, tuple[float
             if low < high:
                 axes.plot([low, high], [place, place], color=INK, linewidth=1.2, marker="|", markersize=7)
             axes.annotate(f"{value:.3g}", (max(value, high), place), (4, 0), textcoords="offset points", va="center")
-        axes.set_yticks(places, [_short(name) for name in values])
+        axes.set_yticks(places, [_short(name, 18) for name in values])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
     return figure
@@ -259,7 +259,7 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[number % len(COLOURS)] for number in range(count)]
 
 
-def _short(name: str, most: int = 18) -> str:
+def _short(name: str, most: int = 30) -> str:
     """Return a name that fits beside its row, with nothing in it that matplotlib takes for a formula."""
     cut = name if len(name) <= most else name[: most - 1] + "…"
     return cut.replace("$", r"\$")
