@@ -46,15 +46,15 @@ PRICE_EPILOG = """\
   clock=150MHz|300MHz              with its supply and power states
   schedule=sequential|pipelined    layers one after another, or side by side
   messages=dma|packets|qpe|multicast
-  payload=vector|events            what a shard sends: its whole slice, or its events
+  payload=vector|events            a shard sends its whole slice, or its events
   exponential=soft|unit            newlib, or the chip's exponential unit
   dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
   CONSTANT=NUMBER                  any constant of host/costs.toml
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 
 examples:
-  python launch.py price runs/lm-... --set clock=300MHz --set schedule=pipelined
-  python launch.py price runs/lm-... --set waiting_power_share=0 --chip other.toml"""
+  python launch.py price RUN --set clock=300MHz --set schedule=pipelined
+  python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -89,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _price_flags(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Price a recorded run again, for other settings, constants or another chip. Runs and writes nothing."
+    parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
     parser.epilog = PRICE_EPILOG
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", help="the folder of a run of `lm` or `verify`")
