@@ -31,14 +31,14 @@ p { margin: 0.4em 0; max-width: 75ch; overflow-wrap: anywhere; }
 .faint, figcaption, .card small { color: var(--faint); }
 .warn { color: var(--warn); font-weight: 600; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card); border-radius: 8px; padding: 12px; margin: 0.6em 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 205px), 1fr)); gap: 10px; margin: 1em 0; }
+.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 195px), 1fr)); gap: 10px; margin: 1em 0; }
 .card { background: var(--card); border-radius: 8px; padding: 10px 14px; overflow-wrap: anywhere; }
 .card b { display: block; font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
 .card small { display: block; line-height: 1.35; }
 .figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 24px 28px; }
-figure { margin: 0; min-width: 0; max-width: 500px; display: flex; flex-direction: column; }
+figure { margin: 0; min-width: 0; max-width: 500px; }
 figure h3 { margin-bottom: 0.1em; }
-figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; flex: 1; }
+figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; }
 figure svg { display: block; width: 100%; height: auto; overflow: visible; }
 figure svg text { font-family: system-ui, -apple-system, "Segoe UI", sans-serif !important; }
 .scroll { overflow-x: auto; margin: 0.5em 0 1em; }
@@ -52,6 +52,9 @@ tr.assumed td:first-child::after { content: " assumed"; color: var(--warn); font
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.88em; overflow-wrap: anywhere; }
 details { margin: 0.6em 0; } summary { cursor: pointer; color: var(--accent); }
 ul { padding-left: 1.2em; max-width: 80ch; } li { margin: 0.25em 0; }
+@media (min-width: 860px) { .figures:has(figure + figure) figcaption { min-height: 2.8em; } }
+@media (max-width: 520px) { table { font-size: 0.8rem; } th, td { padding-right: 9px; }
+  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; } td.source { min-width: 11em; } }
 """
 
 IS_MODELLED = {
@@ -160,14 +163,18 @@ def _cards(report: Mapping[str, Any]) -> str:
         share = cost["time_per_token_s"] / cost["time_s"] if cost["time_s"] else 0.0
         each = {key: [share * value for value in cost[key]] for key in ("time_band_s", "energy_band_j")}
         cards += [
-            ("modelled time a token", f"{1e3 * cost['time_per_token_s']:.3g} ms", _band(each["time_band_s"], 1e3, "ms")),
+            ("modelled time", f"{1e3 * cost['time_per_token_s']:.3g} ms", "a token; " + _band(each["time_band_s"], 1e3, "ms")),
             ("modelled power", f"{1e3 * cost['power_w']:.3g} mW", _band(cost["power_band_w"], 1e3, "mW")),
-            ("modelled energy a token", f"{1e3 * cost['energy_per_token_j']:.3g} mJ", _band(each["energy_band_j"], 1e3, "mJ")),
+            (
+                "modelled energy",
+                f"{1e3 * cost['energy_per_token_j']:.3g} mJ",
+                "a token; " + _band(each["energy_band_j"], 1e3, "mJ"),
+            ),
         ]
     if events:
         active = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
         cards.append(("events", f"{events['count']:,}", f"active units by layer: {active}"))
-        cards.append(("hash of the event stream", events["sha256"][:12], events["sha256"]))
+        cards.append(("event hash", events["sha256"][:12], events["sha256"]))
     counters = report.get("counters") or {}
     if counters.get("packets_sent") is not None:
         lost = f"{counters['packets_delivered']:,} delivered, {counters['packets_dropped']:,} dropped"
@@ -187,7 +194,7 @@ def _cards(report: Mapping[str, Any]) -> str:
 
 
 def _band(ends: Sequence[float], scale: float, unit: str) -> str:
-    return f"prediction band {scale * ends[0]:.3g} to {scale * ends[1]:.3g} {unit}"
+    return f"band {scale * ends[0]:.3g} to {scale * ends[1]:.3g} {unit}"
 
 
 def _figures(figures: Iterable[Figure]) -> str:

@@ -33,6 +33,7 @@ _FILES = {
     trace.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
 _SEEN = 240  # points across a figure: as many as a phone shows
+_TURNS = 6  # positions whose power is drawn
 
 
 def make_pictures(folder: Path, positions: int) -> str:
@@ -83,7 +84,7 @@ def _figures(
 def _stage_profile(ledger: Ledger, priced: Priced) -> Figure:
     steps = ledger.positions * ledger.lanes
     rows = {layer: {stage: 1e3 * s / steps for stage, s in stages.items()} for layer, stages in priced.stages_s.items()}
-    caption = "On the slowest PE of each layer. egru_input: W x; egru_internal: R y; wait: for DRAM."
+    caption = "On the slowest PE of each layer. egru_input: W\u00a0x; egru_internal: R\u00a0y; wait: for DRAM."
     return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, "ms a token"), "stages"))
 
 
@@ -142,14 +143,16 @@ def _power_split(ledger: Ledger, priced: Priced) -> Figure:
 
 
 def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> Figure:
-    # Means over equal spans of time: turns of layers are of different length.
-    edges = np.linspace(0, priced.time_s, min(_SEEN, max(ledger.positions // 2, 1)) + 1)
     course = {}
+    last = priced.began_s[:_TURNS].max() if ledger.positions > _TURNS else priced.time_s
     for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
         starts, power = trace.power_w(ledger, priced, chip, costs.at(end, end))
-        bounds = np.append(starts, priced.time_s)
-        energy = np.interp(edges, bounds, np.concatenate([[0.0], np.cumsum(power * np.diff(bounds))]))
-        course[name] = (1e3 * (edges[:-1] + edges[1:]) / 2, 1e3 * np.diff(energy) / np.diff(edges))
+        turns = int(np.searchsorted(starts, last, side="left"))
+        bounds = np.append(starts, priced.time_s)[: turns + 1]
+        course[name] = (1e3 * np.repeat(bounds, 2)[1:-1], 1e3 * np.repeat(power[:turns], 2))
     figure = plots.lines(course, "modelled time in ms", "mW", low=0)
-    caption = "Mean power of the chip. What a waiting PE draws is published nowhere: from asleep to as much as a busy one."
+    caption = (
+        f"The chip's mean power in each layer's turn, first {min(_TURNS, ledger.positions)} positions. What a waiting PE draws is "
+        "published nowhere: from asleep to as much as a busy one."
+    )
     return Figure("Power over time", caption, plots.svg(figure, "power"))

@@ -74,7 +74,8 @@ def svg(figure: Figure, prefix: str) -> str:
     text = re.sub(r'<g id="[^"]*"', "<g", text)
     text = re.sub(r'\bid="', f'id="{prefix}-', text)
     text = re.sub(r'(url\(#|href="#)', rf"\g<1>{prefix}-", text)
-    text = re.sub(r"(?<=[\d])\.(\d\d)\d+", r".\1", text)  # a hundredth of a point is finer than any screen
+    # A hundredth of a point is finer than any screen; factors of transforms keep their digits.
+    text = re.sub(r'\bd="[^"]*"', lambda match: re.sub(r"\.(\d\d)\d+", r".\1", match[0]), text)
     return text.replace(INK, "currentColor").strip()
 
 
