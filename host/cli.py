@@ -163,6 +163,10 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
         "--monitor", action=argparse.BooleanOptionalAction, default=None,
         help="the live view (default, but for --prompt, whose text is streamed), or plain progress lines",
     )  # fmt: skip
+    run.add_argument("--no-pictures", action="store_true", help="leave out report.html and trace.json.gz")
+    run.add_argument(
+        "--trace-positions", type=int, default=200, metavar="N", help="positions in trace.json.gz, from the first (default 200)"
+    )  # fmt: skip
     run.add_argument(
         "--stall",
         type=float,
@@ -223,6 +227,9 @@ def _complain(text: str, code: Exit) -> int:
 
 def _run(command: str, flags: dict[str, Any]) -> int:
     out, monitor, fault = flags.pop("out"), flags.pop("monitor"), flags.pop("fault")
+    pictures, traced = not flags.pop("no_pictures"), flags.pop("trace_positions")
+    if traced < 0:
+        raise HostError(f"--trace-positions {traced}: needs at least 0")
     if flags["generate"] is None:
         flags["generate"] = 40 if flags["prompt"] is not None else 0
     options = LmOptions(**flags, verify=command == "verify", faults=parse_fault(fault))
@@ -237,7 +244,12 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
-    return _tell(outcome, folder, streamed)
+    code = _tell(outcome, folder, streamed)
+    if pictures and (folder / "report.json").exists():
+        from host.pictures import make_pictures  # not above: the launcher stays light while it starts processes
+
+        print(f"pictures     {make_pictures(folder, traced)}")
+    return code
 
 
 def _watched(options: LmOptions, live: bool | None, folder: Path) -> Outcome:

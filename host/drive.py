@@ -20,6 +20,7 @@ from host.cost_table import load_table
 from host.costs import price
 from host.errors import Exit, HostError
 from host.job import Job, prepare
+from host.neurobench import metrics
 from host.options import Faults, LmOptions
 from host.report import build_report, modelled
 from host.run import Run
@@ -303,7 +304,7 @@ class _Drive:
         run = self._run
         report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
-        report["modelled"] = self._priced()
+        report["modelled"], report["neurobench"] = self._measured()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
         _tell(
@@ -317,14 +318,19 @@ class _Drive:
             interrupted=run.interrupted,
         )
 
-    def _priced(self) -> dict[str, Any] | None:
-        """Keep the ledger and return what the run cost on the modelled chip; None where no position came through."""
-        ledger = self._run.recorder.ledger()
+    def _measured(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+        """Keep the ledger; return what the run cost on the modelled chip, and NeuroBench's metrics; None without a position."""
+        ledger, job = self._run.recorder.ledger(), self._job
         if not ledger.positions:
-            return None
+            return None, None
         if self._folder is not None:
             try:
                 ledger.save(self._folder)
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
-        return modelled(price(ledger, self._job.placement.chip, load_table()), ledger)
+        network, width = job.placement.network, job.placement.network.populations[0].units
+        table = (job.facts["vocabulary"], width) if "vocabulary" in job.facts else ()
+        return (
+            modelled(price(ledger, job.placement.chip, load_table()), ledger),
+            metrics(network, ledger, job.placement.deployed_bytes(), table),
+        )

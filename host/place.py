@@ -84,6 +84,11 @@ class Placement:
         """Return bytes by role of the PE with the fewest free data bytes."""
         return min((footprint(p.regions, self.request.size) for p in self.pes), key=lambda used: used["free"])
 
+    def deployed_bytes(self) -> int:
+        """Return the bytes of weights and variables in the SRAM of all PEs."""
+        used = [footprint(placed.regions, self.request.size) for placed in self.pes]
+        return sum(roles["weights"] + roles["variables"] for roles in used)
+
     def table(self) -> list[dict[str, Any]]:
         """Return one row a PE for `mapping.json` and `fit`: name, layers, units, bytes by role."""
         return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -45,11 +46,12 @@ def launch(capfd, monkeypatch, tmp_path):
 
 @pytest.fixture
 def tiny(launch, folder):
-    """Return a function that runs `launch.py lm` on the tiny model."""
+    """Return a function that runs `launch.py lm` on the tiny model; without pictures, which take longer than the run."""
 
-    def go(*arguments, command="lm", model=folder / "tiny.safetensors", text=folder / "text.txt"):
+    def go(*arguments, command="lm", model=folder / "tiny.safetensors", text=folder / "text.txt", pictures=False):
         source = () if text is None else ("--text", text)
-        return launch(command, "--checkpoint", model, *source, "--out", "out", *arguments)
+        leave_out = () if pictures else ("--no-pictures",)
+        return launch(command, "--checkpoint", model, *source, "--out", "out", *leave_out, *arguments)
 
     return go
 
@@ -101,9 +103,25 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(tiny, tmp
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     text = (ROOT / "docs" / "report.md").read_text()
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    for block in ("events", "lm", "mapping", "counters", "emulation", "chip", "modelled"):
+    for block in ("events", "lm", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
         assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
+
+
+def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
+    done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem", "--trace-positions", 3, pictures=True)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "pictures     out/report.html, trace.json.gz (" in done.stdout
+    files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+    trace = json.loads(gzip.decompress((tmp_path / "out" / "trace.json.gz").read_bytes()))
+    assert trace["otherData"]["positions"] == "3 of 6"
+
+
+def test_pictures_left_out(tiny, tmp_path):
+    done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem")
+    assert "pictures" not in done.stdout
+    assert not {"report.html", "trace.json.gz"} & {path.name for path in (tmp_path / "out").iterdir()}
 
 
 def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
@@ -130,7 +148,7 @@ def test_wikitext_layout(launch, tmp_path, folder):
     data = tmp_path / "wiki"
     data.mkdir()
     (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
-    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out")
+    done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     assert report["lm"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
@@ -174,6 +192,7 @@ WRONG = [
     (("--fault", "eat=PE"), 2, "--fault 'eat=PE': unknown kind 'eat'"),
     (("--chip", "spinnaker3"), 2, "the nearest name is 'spinnaker2'"),
     (("--chip-file", "missing.toml"), 2, "missing.toml"),
+    (("--trace-positions", "-1"), 2, "--trace-positions -1: needs at least 0"),
     (("--tokns", "5"), 2, "unrecognized arguments: --tokns 5"),
     (("--tokens", "many"), 2, "argument --tokens: invalid int value: 'many'"),
 ]

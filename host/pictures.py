@@ -1,0 +1,158 @@
+"""The pictures of a run folder: `trace.json.gz` and `report.html`, made from the files that lie in it.
+
+Runs after the run, in the launcher, off the hot path: everything comes from the ledger and the reports, so that pictures
+can be made again without running anything. What is drawn how is in `host/plots.py`, `host/page.py` and `host/trace.py`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from host import plots, trace
+from host.cost_table import CostTable, load_table
+from host.costs import F64, Priced, price
+from host.errors import HostError
+from host.ledger import FILE as LEDGER_FILE
+from host.ledger import Ledger, load
+from host.page import Content, Figure, html
+from noc.chip import ChipSpec, load_chip, parse_pe
+
+PAGE = "report.html"
+_FILES = {
+    PAGE: "this page",
+    "report.json": "what the run did; docs/report.md lists the keys",
+    "config.json": "the options as they were resolved",
+    "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
+    LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
+    trace.FILE: "timeline in modelled time, for ui.perfetto.dev",
+}
+_SEEN = 240  # points across a figure: as many as a phone shows
+_TURNS = 6  # positions whose power is drawn
+
+
+def make_pictures(folder: Path, positions: int) -> str:
+    """Write the timeline of the first `positions` positions (0: none) and the page; return what was written and how long it took.
+
+    HostError, one line, where a file of the folder cannot be read or written.
+    """
+    began = time.perf_counter()
+    try:
+        report, config, mapping = (
+            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
+        )
+        chip, costs, figures, written = None, None, {}, [PAGE]
+        if report.get("modelled"):
+            ledger, costs = load(folder), load_table()
+            chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
+            priced = price(ledger, chip, costs)
+            if positions:
+                trace.write_trace(folder / trace.FILE, ledger, priced, chip, costs, positions, _wall(report))
+                written.append(trace.FILE)
+            figures = _figures(ledger, priced, chip, costs, mapping)
+        there = {path.name for path in folder.iterdir()} | {PAGE}
+        files = [(name, what) for name, what in _FILES.items() if name in there]
+        page = html(Content(folder.resolve().name, report, config, files, figures, chip, costs))
+        (folder / PAGE).write_text(page, "utf-8")
+    except OSError as error:
+        raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
+    return f"{folder / PAGE}{''.join(f', {name}' for name in written[1:])} ({time.perf_counter() - began:.1f} s)"
+
+
+def _wall(report: Mapping[str, Any]) -> dict[str, Any]:
+    emulation = report.get("emulation") or {}
+    return {name: emulation.get(name) for name in ("prepare_s", "start_s", "run_s", "ms_per_token")}
+
+
+def _figures(
+    ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable, mapping: list[dict[str, Any]]
+) -> dict[str, list[Figure]]:
+    """Return the page's figures by section."""
+    return {
+        "time": [_stage_profile(ledger, priced)],
+        "chip": _maps(ledger, priced, chip, mapping),
+        "events": _events(ledger),
+        "energy": [_power_split(ledger, priced), _power_course(ledger, priced, chip, costs)],
+    }
+
+
+def _stage_profile(ledger: Ledger, priced: Priced) -> Figure:
+    steps = ledger.positions * ledger.lanes
+    rows = {layer: {stage: 1e3 * s / steps for stage, s in stages.items()} for layer, stages in priced.stages_s.items()}
+    caption = "On the slowest PE of each layer. egru_input: W\u00a0x; egru_internal: R\u00a0y; wait: for DRAM."
+    return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, "ms a token"), "stages"))
+
+
+def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str, Any]]) -> list[Figure]:
+    pes, table = ledger.pes, ledger.table
+    active = _by_pe(ledger, ledger.of("events").sum(axis=0, dtype=np.int64)) / _by_pe(ledger, table["units"] * ledger.lanes)
+    percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
+    full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
+    busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
+    flits = priced.traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
+    links = dict(zip(priced.traffic.links, flits.tolist(), strict=True))
+    shared = "Seven columns and six rows of QPEs, four PEs each; grey: no QPE; hollow: not used."
+    drawn = [
+        ("Activity", f"Units with an event, mean over the run. {shared}", plots.chip_map(percent, "% of units")),
+        ("SRAM", "Fill of the three data banks.", plots.chip_map(full, "% of 96 KiB", high=100)),
+        ("Busy time", "Share of the run in which a PE computes; the rest it waits.", plots.chip_map(busy, "% of time")),
+        (
+            "Link load",
+            "Flits on each link between QPEs, a position; each direction keeps to its side.",
+            plots.link_map(links, "flits"),
+        ),
+    ]
+    return [Figure(title, caption, plots.svg(figure, f"map{n}")) for n, (title, caption, figure) in enumerate(drawn)]
+
+
+def _by_pe(ledger: Ledger, values: Any) -> F64:
+    return np.asarray(np.bincount(ledger.table["pe"], weights=values, minlength=len(ledger.pes)), np.float64)
+
+
+def _events(ledger: Ledger) -> list[Figure]:
+    layer = ledger.table["layer"]
+    share = 100 * ledger.of("events").T / (ledger.table["units"] * ledger.lanes)[:, None]
+    starts = [int(np.argmax(layer == n + 1)) for n in range(len(ledger.layers))]
+    raster = plots.raster(share, ledger.layers, starts, 0, ledger.positions, "% of units", "position")
+    at = plots.joined(np.arange(ledger.positions)[None, :], _SEEN)[0]
+    courses = {}
+    for n, name in enumerate(ledger.layers):
+        units = int(ledger.table["units"][layer == n + 1].sum()) * ledger.lanes
+        course = 100 * ledger.of("events")[:, layer == n + 1].sum(axis=1, dtype=np.int64) / units
+        courses[name if name not in courses else f"{name} ({n + 1})"] = (at, plots.joined(course[None, :], _SEEN)[0])
+    return [
+        Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),
+        Figure(
+            "Activity by layer",
+            "Units with an event at each position.",
+            plots.svg(plots.lines(courses, "position", "% of units", low=0), "course"),
+        ),
+    ]
+
+
+def _power_split(ledger: Ledger, priced: Priced) -> Figure:
+    steps = ledger.positions * ledger.lanes
+    parts = {name: 1e3 * joules / steps for name, joules in priced.energy_parts_j.items()}
+    caption = "floor: the chip with its PEs off; sleep: PEs powered; compute and wait: above sleep."
+    return Figure("Energy a token", caption, plots.svg(plots.bars(parts, "mJ a token"), "energy"))
+
+
+def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> Figure:
+    course = {}
+    last = priced.began_s[:_TURNS].max() if ledger.positions > _TURNS else priced.time_s
+    for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
+        starts, power = trace.power_w(ledger, priced, chip, costs.at(end, end))
+        turns = int(np.searchsorted(starts, last, side="left"))
+        bounds = np.append(starts, priced.time_s)[: turns + 1]
+        course[name] = (1e3 * np.repeat(bounds, 2)[1:-1], 1e3 * np.repeat(power[:turns], 2))
+    figure = plots.lines(course, "modelled time in ms", "mW", low=0)
+    caption = (
+        f"The chip's mean power in each layer's turn, first {min(_TURNS, ledger.positions)} positions. What a waiting PE draws is "
+        "published nowhere: from asleep to as much as a busy one."
+    )
+    return Figure("Power over time", caption, plots.svg(figure, "power"))

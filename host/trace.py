@@ -1,0 +1,211 @@
+"""A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, Chrome's trace event format.
+
+Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
+of each layer it runs, named after the layer, from when it begins (with the wait for DRAM, in the first layer) until the
+layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs. Between two such slices
+other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the slowest PE of the next layer.
+Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on
+no axis; it is in the file's `otherData`.
+
+Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
+rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread
+numbers begin at 1: trace viewers keep 0 for themselves. The bytes depend on the arguments alone.
+
+What it does not know: units and single packets, which no ledger holds.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from host.cost_table import CostTable
+from host.costs import F64, Priced
+from host.ledger import I64, Ledger
+from host.timeline import ORDER, Timeline, timeline
+from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
+
+FILE = "trace.json.gz"
+POSITIONS = 200  # of a run that are traced unless asked otherwise
+_PARTS = 8  # of a microsecond
+_LEVEL = 3  # of compression: 6 takes twice as long for a tenth less
+_SITES = {site: number for number, site in enumerate(QPES)}
+
+
+def write_trace(
+    path: Path, ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
+) -> None:
+    """Write the first `positions` positions of a priced run; `wall` is what to say of the emulator's own time."""
+    positions = min(positions, ledger.positions)
+    line = timeline(ledger, priced, 0, positions)
+    about = {
+        "generator": "gennaker",
+        "time": "modelled, in microseconds since the run began",
+        "positions": f"{positions} of {ledger.positions}",
+        "settings": dict(priced.settings),
+        "wall_time": dict(wall),
+    }
+    with path.open("wb") as raw, gzip.GzipFile("", "wb", _LEVEL, raw, mtime=0) as file:
+        file.write(f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'.encode())
+        between = ""
+        for lines in _events(ledger, priced, chip, table, line):
+            if lines:
+                file.write((between + ",\n".join(lines)).encode())
+                between = ",\n"
+        file.write(b"\n]}\n")
+
+
+def numbers(pe: PeId) -> tuple[int, int]:
+    """Return the process and thread number of a PE."""
+    return pe.chip + 1, 1 + PES_PER_QPE * _SITES[pe.x, pe.y] + pe.p
+
+
+def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[list[str]]:
+    edges, ends = _laid(ledger, line)
+    yield _names(ledger)
+    for shard in range(edges.shape[1]):
+        yield _slices(ledger, shard, edges[:, shard], ends[:, shard])
+    yield _arrows(ledger, priced, edges)
+    yield _counters(ledger, priced, chip, table, line)
+
+
+def _names(ledger: Ledger) -> list[str]:
+    lines = []
+    for chip in sorted({pe.chip for pe in ledger.pes}):
+        lines.append(_meta("process_name", chip + 1, 0, name=f"chip {chip} (modelled time)"))
+        lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
+    for number, pe in enumerate(ledger.pes):
+        pid, tid = numbers(pe)
+        runs = "+".join(
+            ledger.layers[layer - 1] for layer in sorted(set(ledger.table["layer"][ledger.table["pe"] == number].tolist()))
+        )
+        lines.append(_meta("thread_name", pid, tid, name=f"{pe} {runs}"))
+        lines.append(_meta("thread_sort_index", pid, tid, sort_index=tid))
+    return lines
+
+
+def _meta(kind: str, pid: int, tid: int, **content: Any) -> str:
+    return _json({"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": content})
+
+
+def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
+    """Return the stages' edges, (positions, shards, 6), and the ends of the positions' slices, (positions, shards), in eighths.
+
+    A slice ends with the layer's messages, or where the PE's next shard begins. Sums that are equal on paper differ in
+    their last bit and may round apart, so an edge behind that next beginning is moved to it.
+    """
+    edges = _eighths(line.edges_s)
+    ends = np.maximum(_eighths(line.arrived_s)[:, ledger.table["layer"] - 1], edges[:, :, -1])
+    for pe in range(len(ledger.pes)):
+        mine = np.flatnonzero(ledger.table["pe"] == pe)
+        began = edges[:, mine, 0].ravel()
+        order = np.argsort(began, kind="stable")
+        following = np.full(len(order), np.iinfo(np.int64).max)
+        following[order[:-1]] = began[order[1:]]
+        limits = following.reshape(len(edges), len(mine))
+        ends[:, mine] = np.minimum(ends[:, mine], limits)
+        edges[:, mine] = np.minimum(edges[:, mine], limits[:, :, None])
+    return edges, ends
+
+
+def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64) -> list[str]:
+    """Return a shard's slices: that of the position first, then what lies within it."""
+    pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+    where = f'"pid":{pid},"tid":{tid}'
+    events = ledger.of("events")[: len(edges), shard].tolist()
+    macs = (
+        ledger.of("macs_input")[: len(edges), shard] + ledger.of("macs_recurrent")[: len(edges), shard].astype(np.int64)
+    ).tolist()
+    layer = _json(ledger.layers[ledger.table["layer"][shard] - 1])
+    head = f'{{"ph":"X",{where},"name":{layer},"ts":'
+    lines = [
+        f'{head}{ts},"dur":{dur},"args":{{"position":{position},"events":{count},"macs":{work}}}}}'
+        for position, (ts, dur, count, work) in enumerate(zip(_us(edges[:, 0]), _us(ends - edges[:, 0]), events, macs, strict=True))
+        if dur
+    ]
+    stages = [(name, edges[:, i], edges[:, i + 1]) for i, name in enumerate(ORDER)]
+    for name, start, end in (*stages, ("wait", edges[:, -1], ends)):
+        head = f'{{"ph":"X",{where},"name":"{name}","ts":'
+        lines += [f'{head}{ts},"dur":{dur}}}' for ts, dur in zip(_us(start), _us(end - start), strict=True) if dur]
+    return lines
+
+
+def _arrows(ledger: Ledger, priced: Priced, edges: I64) -> list[str]:
+    """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, where one hears the other."""
+    slowest, layers = [], range(1, len(ledger.layers) + 1)
+    for n in layers:
+        mine = np.flatnonzero(ledger.table["layer"] == n)
+        slowest.append(mine[np.argmax(edges[:, mine, -1], axis=1)])
+    lines = []
+    send, hear = ORDER.index("broadcast"), ORDER.index("egru_input")
+    for n in layers[:-1]:
+        for position, (source, sink) in enumerate(zip(slowest[n - 1].tolist(), slowest[n].tolist(), strict=True)):
+            if not priced.traffic.hears[source, ledger.table["pe"][sink]]:
+                continue
+            number = position * len(ledger.layers) + n
+            for phase, shard, stage in (("s", source, send), ("f", sink, hear)):
+                pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+                start, end = edges[position, shard, stage : stage + 2].tolist()
+                # Just inside: at its very start a reader may still see the slice before.
+                ts = min(start + 1, max(start, end - 1)) / _PARTS
+                bind = ',"bp":"e"' if phase == "f" else ""
+                lines.append(
+                    f'{{"ph":"{phase}"{bind},"pid":{pid},"tid":{tid},"name":"messages","cat":"messages","id":{number},"ts":{ts}}}'
+                )
+    return lines
+
+
+def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> list[str]:
+    positions = len(line.edges_s)
+    pid = ledger.pes[0].chip + 1
+    lines = []
+    for n, layer in enumerate(ledger.layers):
+        events = ledger.of("events")[:positions, ledger.table["layer"] == n + 1].sum(axis=1, dtype=np.int64)
+        lines += _counter(pid, f"events {layer}", "events", _eighths(line.arrived_s[:, n]), events.tolist())
+    starts, power = power_w(ledger, priced, chip, table)
+    flits = np.zeros(len(starts), np.int64)
+    np.maximum.at(
+        flits,
+        np.searchsorted(starts, priced.began_s.ravel()),
+        priced.traffic.busiest(priced.settings["schedule"] != "sequential").ravel(),
+    )
+    seen = starts <= line.began_s.max(initial=0.0)
+    at = _eighths(starts[seen])
+    lines += _counter(pid, "busiest link or port", "flits", at, flits[seen].tolist())
+    lines += _counter(pid, "power", "mW", at, np.round(1e3 * power[seen], 3).tolist())
+    return lines
+
+
+def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) -> tuple[F64, F64]:
+    """Return when the layers' turns (or the ticks of a pipeline) begin, in s, and the chip's mean power during each, in W."""
+    starts = np.unique(priced.began_s)
+    busy = np.zeros(len(starts))
+    seconds = priced.shard_cycles.sum(axis=2) / chip.pe_clock_hz
+    at = np.searchsorted(starts, priced.began_s[:, ledger.table["layer"] - 1])
+    np.add.at(busy, at.ravel(), seconds.ravel())
+    lasts = np.diff(starts, append=priced.time_s)
+    computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)
+    above = computing + table["waiting_power_share"] * (len(ledger.pes) - computing)
+    return starts, chip.power_off_w + chip.pe_sleep_w * table["powered_pes"] + chip.pe_active_w * above
+
+
+def _counter(pid: int, name: str, unit: str, at: I64, values: list[Any]) -> list[str]:
+    head = f'{{"ph":"C","pid":{pid},"name":{_json(name)},"ts":'
+    return [f'{head}{ts},"args":{{"{unit}":{value}}}}}' for ts, value in zip(_us(at), values, strict=True)]
+
+
+def _eighths(seconds: F64) -> I64:
+    return np.rint(seconds * (1e6 * _PARTS)).astype(np.int64)
+
+
+def _us(eighths: I64) -> list[float]:
+    return [float(value) for value in (eighths / _PARTS).tolist()]
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"))
