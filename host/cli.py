@@ -1,4 +1,4 @@
-"""The command line: `lm`, `verify` and `fit`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
+"""The command line: `lm`, `verify`, `fit` and `info`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
 prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 from host.cluster import Cluster, Outcome
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
-from host.options import TRANSPORTS, LmOptions, new_folder, parse_fault
+from host.options import SPLITS, STATES, TRANSPORTS, LmOptions, new_folder, parse_fault
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from models import formats
@@ -34,6 +34,7 @@ examples:
   python launch.py lm --text book.txt          score your own text
   python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
   python launch.py fit --mapping balanced      what fits where; starts no process
+  python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
@@ -58,6 +59,7 @@ def _parser() -> argparse.ArgumentParser:
     lm = commands.add_parser("lm", help="run a language model on the emulated chip", allow_abbrev=False)
     verify = commands.add_parser("verify", help="run it and compare every event with a plain reference", allow_abbrev=False)
     fit = commands.add_parser("fit", help="show the mapping and the SRAM table, start nothing", allow_abbrev=False)
+    info = commands.add_parser("info", help="show what a checkpoint holds and what it needs, start nothing", allow_abbrev=False)
     for command in (lm, verify):
         _model_flags(command)
         _text_flags(command)
@@ -65,7 +67,9 @@ def _parser() -> argparse.ArgumentParser:
         _run_flags(command)
     _model_flags(fit, positional=True)
     _chip_flags(fit)
-    fit.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+    info.add_argument("file", metavar="FILE", help="a checkpoint file")
+    for command in (fit, info):
+        command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
     return parser
 
@@ -78,7 +82,13 @@ def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> N
 
 
 def _text_flags(parser: argparse.ArgumentParser) -> None:
-    text = parser.add_argument_group("text (default: the test split of the standard library's documentation)")
+    parser.add_argument(
+        "--state",
+        metavar="NAME",
+        help=f"cell states at a segment's beginning: {' or '.join(STATES)} (default: as the checkpoint says)",
+    )
+    text = parser.add_argument_group("text (default: what the checkpoint holds, else the standard library's documentation)")
+    text.add_argument("--split", metavar="NAME", help=f"{' or '.join(SPLITS)}, where the text has splits (default test)")
     text.add_argument("--text", metavar="FILE", help="any UTF-8 text file")
     text.add_argument("--wikitext", metavar="DIR", help="a folder with wiki.test.tokens (WikiText's layout)")
     text.add_argument("--tokens", type=int, metavar="N", help="how many tokens to score, of each sequence (default 700)")
@@ -140,6 +150,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.fit import fit
 
             return fit(flags)
+        if command == "info":
+            from host.info import info
+
+            return info(flags)
         return _run(command, flags)
     except HostError as error:
         return _complain(str(error), error.code)

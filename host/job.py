@@ -4,7 +4,7 @@ before a process starts.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,11 @@ from host.errors import HostError
 from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
 from host.options import DEFAULT_TOKENS, LmOptions
 from host.place import Placement, place
+from host.source import Source, source_of
 from models.checkpoint import Model, load
-from models.network import U32
+from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
-from models.text.corpus import standard_library, text_file, wikitext
-from models.text.vocabulary import Vocabulary
-from models.text.words import UNK, detokenise, tokenise
+from models.text.words import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
 
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
@@ -40,15 +39,6 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Source:
-    """The words to run on, the vocabulary that numbers them, and what to call the text."""
-
-    name: str
-    words: list[str]
-    vocabulary: Vocabulary
-
-
 def chip_of(options: LmOptions) -> ChipSpec:
     """Return the chip that the options name; ChipError for a preset or file that cannot be used."""
     return load_chip(options.chip, Path(options.chip_file) if options.chip_file else None)
@@ -62,29 +52,26 @@ def model_of(options: LmOptions) -> tuple[Model | None, str]:
     return load(path), path.name
 
 
-def _source(options: LmOptions, model: Model | None) -> Source:
-    """Return the text; a model brings its vocabulary, a seeded network takes one from the text's own training split."""
-    trained = Vocabulary(model.vocabulary) if model else None
-    if options.wikitext is not None:
-        corpus = wikitext(options.wikitext)
-        name, words = next((name, split) for name in ("test", "valid", "train") if (split := getattr(corpus, name)))
-        built = trained or Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
-        return Source(f"{corpus.name}, {name} split", words, built)
-    if options.text is not None:
-        words = text_file(options.text)
-        return Source(Path(options.text).name, words, trained or Vocabulary.build(standard_library().train))
-    library = standard_library()
-    vocabulary = trained or Vocabulary.build(library.train)
-    if options.prompt is not None:
-        words = tokenise(options.prompt)[:-1]  # a prompt is continued, so its end of paragraph goes
-        if not words:
-            raise HostError("--prompt: has no words")
-        return Source("prompt", words, vocabulary)
-    return Source(f"{library.name}, test split", library.test, vocabulary)
+def _runnable(options: LmOptions, model: Model) -> Model:
+    """Return the model; HostError where a part is missing that a run on text needs."""
+    if model.embedding is None:
+        why = "a bare stack of layers can be mapped (`fit`), not run on text"
+        raise HostError(f"checkpoint {options.checkpoint}: has no embedding; {why}")
+    if not model.vocabulary:
+        why = "it must be imported together with the text it was trained on"
+        raise HostError(f"checkpoint {options.checkpoint}: has no vocabulary; {why}")
+    return model
 
 
-def _streams(words: U32, options: LmOptions, source: str) -> U32:
-    """Cut the text into equal contiguous streams, one a lane, as the authors batch it; the tail is dropped."""
+def _seeded(network: Network, source: Source) -> Model:
+    embedding = seeded_embedding(len(source.vocabulary), PAPER_INPUT_UNITS)
+    return Model(network, embedding, np.zeros(len(embedding), np.float32), source.vocabulary.words, PAPER_SEGMENT)
+
+
+def _streams(words: Array, options: LmOptions, source: str) -> Array:
+    """Cut a text, given as one value a word, into equal contiguous streams, one a lane, as the authors batch it; the
+    tail is dropped.
+    """
     lanes = options.batch
     want = options.tokens or DEFAULT_TOKENS
     have = len(words) // lanes - 1
@@ -100,26 +87,20 @@ def prepare(options: LmOptions) -> Job:
     """Build the job; HostError, ModelError, TextError or ChipError, one line each, for what cannot be run."""
     options.check()
     chip = chip_of(options)
-    model, title = model_of(options)
-    if model is None:
-        network = seeded_egru()
-        placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
-        source = _source(options, None)
-        embedding = seeded_embedding(len(source.vocabulary), PAPER_INPUT_UNITS)
-        bias, segment, note = np.zeros(len(embedding), np.float32), PAPER_SEGMENT, SEEDED_NOTE
-    else:
-        placement = place(model.network, chip, options.mapping, options.format, options.pes, options.batch)
-        source = _source(options, model)
-        assert model.embedding is not None
-        assert model.decoder_bias is not None
-        embedding, bias, segment, note = model.embedding, model.decoder_bias, model.reset_every, ""
+    found, title = model_of(options)
+    network = seeded_egru() if found is None else _runnable(options, found).network
+    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
+    source = source_of(options, found)
+    model = found or _seeded(network, source)
+    model = replace(model, state=options.state or model.state)
     for name in options.faults.slow:
         if name not in {placed.name for placed in placement.pes}:
             raise HostError(f"--fault slow: {name} is not in use; have {placement.pes[0].name} to {placement.pes[-1].name}")
-    words, unknown = source.vocabulary.encode(source.words)
+    assert model.embedding is not None
+    assert model.decoder_bias is not None
     dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
-    store = EmbeddingStore(dram, embedding)
-    readout = Readout(np.ascontiguousarray(embedding.T), bias)
+    store = EmbeddingStore(dram, model.embedding)
+    readout = Readout(np.ascontiguousarray(model.embedding.T), model.decoder_bias, model.projection)
     workload: Workload
     if options.prompt is not None:
         unk = int(source.vocabulary.encode([UNK])[0][0])
@@ -128,28 +109,22 @@ def prepare(options: LmOptions) -> Job:
         def as_text(ids: list[int]) -> str:
             return detokenise(source.vocabulary.decode(np.array(ids, np.uint32)))
 
-        workload = Generation(store, readout, words, max(options.generate, 1), choice, segment, as_text)
-        scored = words
+        workload = Generation(store, readout, source.numbers, max(options.generate, 1), choice, model.reset_every, as_text)
+        unknown = source.unknown
     else:
-        streams = _streams(words, options, source.name)
-        workload = Evaluation(store, readout, streams, segment)
+        workload = Evaluation(store, readout, _streams(source.numbers, options, source.name), model.reset_every)
         # Unknown words are counted over what is run, not over the whole text.
-        scored = streams
-        unknown = _unknown_in(source, options, streams.shape[1])
+        unknown = _streams(source.unknown, options, source.name)
     facts = {
         "source": source.name,
+        "text_licence": source.licence,
         "vocabulary": len(source.vocabulary),
         "vocabulary_sha256": source.vocabulary.sha256,
-        "unknown_words": unknown,
-        "words_run": int(scored.size),
-        "segment": segment,
-        "seeded": model is None,
+        "unknown_words": int(unknown.sum()),
+        "words_run": int(unknown.size),
+        "segment": model.reset_every,
+        "state": model.state,
+        "seeded": found is None,
     }
+    note = SEEDED_NOTE if found is None else ""
     return Job(options, placement, workload, dram, f"{title} on {source.name}", note, facts)
-
-
-def _unknown_in(source: Source, options: LmOptions, length: int) -> int:
-    """Return how many of the words that are run the vocabulary lacks."""
-    stride = len(source.words) // options.batch
-    run = [word for lane in range(options.batch) for word in source.words[lane * stride : lane * stride + length]]
-    return source.vocabulary.encode(run)[1]

@@ -18,7 +18,8 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from host.dram import Dram
-from models.decoder import log_likelihood, logits_of, sample
+from models.checkpoint import DecoderProjection
+from models.decoder import log_likelihood, logits_of, project, sample
 from models.network import F32, U32
 from noc.packet import FRESH, RESET, VALID, Section
 
@@ -57,22 +58,30 @@ class Workload(Protocol):
 
 @dataclass
 class Readout:
-    """The tied decoder: `columns` (units, words) float32, `bias` (words,) float32."""
+    """The tied decoder: `columns` (units, words) float32, `bias` (words,) float32, behind a projection if there is one."""
 
     columns: F32
     bias: F32
+    projection: DecoderProjection | None = None
     logits: F32 = field(init=False)
 
     def __post_init__(self) -> None:
         self.logits = np.empty_like(self.bias)
+        if self.projection is not None:
+            self._into, self._hidden = np.ascontiguousarray(self.projection.weight.T), np.empty_like(self.projection.bias)
 
     def of(self, section: Section, lane: int) -> F32:
         """Return the logits (words,) that one lane's output events make; valid until the next call."""
-        units = len(self.columns)
+        units = len(self.columns if self.projection is None else self._into)
         keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
         first, last = np.searchsorted(keys, (lane * units, (lane + 1) * units))
         # Copies, because a compiled kernel would be built a second time for the wire's read-only arrays.
-        logits_of(keys[first:last].copy(), values[first:last].copy(), lane * units, self.columns, self.bias, self.logits)
+        keys, values, first_key = keys[first:last].copy(), values[first:last].copy(), lane * units
+        if self.projection is not None:
+            project(keys, values, first_key, self._into, self.projection.bias, self.projection.activation, self._hidden)
+            keys, first_key = np.flatnonzero(self._hidden).astype(np.uint32), 0
+            values = self._hidden[keys]
+        logits_of(keys, values, first_key, self.columns, self.bias, self.logits)
         return self.logits
 
 

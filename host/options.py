@@ -14,6 +14,9 @@ from host.shard import strategy
 from models import formats
 
 TRANSPORTS = ("zmq", "mem")
+# As models/metadata.py and models/checkpoint.py have them, which are too heavy for the launcher.
+STATES = ("zeroed", "carried")
+SPLITS = ("valid", "test")
 _MAX_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
 MAX_GENERATE = 1_000_000
 DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
@@ -43,6 +46,7 @@ class LmOptions:
     checkpoint: str | None = None
     text: str | None = None
     wikitext: str | None = None
+    split: str | None = None
     tokens: int | None = None
     prompt: str | None = None
     generate: int = 0
@@ -58,6 +62,7 @@ class LmOptions:
     chip: str = "spinnaker2"
     chip_file: str | None = None
     stall_s: float = 30.0
+    state: str | None = None
     verify: bool = False
     faults: Faults = Faults({})
 
@@ -86,6 +91,11 @@ class LmOptions:
         ]
         if len(given) > 1:
             raise HostError(f"{' and '.join(given)}: choose one")
+        for flag, name, names in (("state", self.state, STATES), ("split", self.split, SPLITS)):
+            if name is not None and name not in names:
+                raise HostError(f"--{flag} {name!r}: have {', '.join(names)}")
+        if self.split is not None and (self.text is not None or self.prompt is not None):
+            raise HostError(f"--split {self.split}: goes with a text that has splits, not with {given[0]}")
         if self.prompt is not None and not 1 <= self.generate <= MAX_GENERATE:
             raise HostError(f"--generate {self.generate}: needs 1 to {MAX_GENERATE:,} words")
         if self.prompt is None and self.generate:

@@ -1,31 +1,38 @@
-"""Checkpoints: a network with its embedding, decoder and vocabulary in one safetensors file, weights stored sparse.
+"""Checkpoints: a network with its embedding, decoder, vocabulary and text in one safetensors file, weights stored sparse.
 
-Tensors, for layer l from 1: `layer{l}.{input,recurrent}.{extents,columns,values}` (rows of gates z, r, g times units;
-int64, uint32, float32), `layer{l}.{threshold,bias,recurrent_bias}` float32; and `embedding` (words, units) float32 or
-float16, `decoder_bias` (words,) float32, `vocabulary` uint8: the words in UTF-8, one a line. The metadata block is one
-JSON text under the key `gennaker`.
+Tensors, for layer l from 1:
 
-Loading checks everything that a run relies on and says in one line what is wrong. The decoder is tied to the embedding;
-a projection between the two is not known here.
+- `layer{l}.{input,recurrent}.{extents,columns,values}`: rows of gates z, r, g times units; int64, uint16 (uint32 beyond
+  65,536 columns), float32
+- `layer{l}.{threshold,bias,recurrent_bias}`: float32
+- `embedding` (words, input units) float32 or float16, `decoder_bias` (words,) float32: the decoder is the embedding again
+- `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
+- `vocabulary` uint8: the words in UTF-8, one a line
+- `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
+
+All but the layers may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
+with them before it reads a tensor, then checks the contents, and says in one line what is wrong. Saving checks the same.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
+from models.metadata import FACTS, LayerFacts, Metadata, parse
 from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
+from models.tensorfile import Tensors, opened
+from models.text.vocabulary import Vocabulary
+from models.text.words import TextError
 
-FORMAT_VERSION = 1
-_TYPES = ("F32", "F16", "I64", "U32", "U8")  # safetensors' names of what a tensor may be
+SPLITS = ("valid", "test")  # texts whose word numbers a file may hold
 _KEY = "gennaker"
 
 
@@ -73,117 +80,164 @@ class Model:
 
 
 def save(path: Path, model: Model) -> None:
-    """Write `model` to `path`; OSError where that cannot be written."""
-    assert model.embedding is not None
-    assert model.decoder_bias is not None
-    tensors: dict[str, Array] = {
-        "embedding": model.embedding,
-        "decoder_bias": model.decoder_bias,
-        "vocabulary": np.frombuffer("\n".join(model.vocabulary).encode(), np.uint8),
-    }
-    layers = []
-    for number in model.network.layers:
-        layer = model.network.populations[number]
-        layers.append({"units": layer.units, "params": {**DEFAULTS, **layer.params}})
-        tensors |= {f"layer{number}.{name}": np.asarray(vector, np.float32) for name, vector in layer.vectors.items()}
-        for projection in layer.projections:
-            head, rows = f"layer{number}.{projection.port}", projection.weights
-            tensors |= {f"{head}.extents": rows.extents, f"{head}.columns": rows.columns, f"{head}.values": rows.values}
-    about = {
-        "version": FORMAT_VERSION,
-        "kernel": "egru",
-        "gates": "z r g",
-        "reset_gate": "after the recurrent product",
-        "input_units": model.network.populations[0].units,
-        "layers": layers,
-        "segment": model.segment,
-        "provenance": dict(model.provenance),
-    }
-    raw = save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: json.dumps(about)})
-    path.write_bytes(raw)
+    """Write `model` to `path`; ModelError for what `load` would refuse, OSError where the file cannot be written."""
+    who = f"checkpoint {path}"
+    tensors, about = _parts(who, model)
+    text = about.to_text(who)
+    _model(parse(who, text), Tensors.of(who, tensors))
+    path.write_bytes(save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: text}))
 
 
 def load(path: Path) -> Model:
     """Read a checkpoint; ModelError, in one line, for a missing, damaged or inconsistent file."""
+    who = f"checkpoint {path}"
     try:
-        if not path.is_file():
-            raise ModelError(f"checkpoint {path}: {'is no file' if path.exists() else 'no such file'}")
-        with safe_open(path, "numpy") as file:
-            about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            names = set(file.keys())
-
-            def read(name: str) -> Array:
-                if name not in names:
-                    raise ModelError(f"checkpoint {path}: has no tensor {name!r}")
-                dtype = file.get_slice(name).get_dtype()
-                if dtype not in _TYPES:
-                    raise ModelError(f"checkpoint {path}: {name} is of type {dtype}; needs one of {', '.join(_TYPES)}")
-                tensor: Array = file.get_tensor(name)
-                return tensor
-
-            return _model(str(path), about, read)
+        with opened(who, path) as (metadata, tensors):
+            return _model(parse(who, metadata.get(_KEY, "null")), tensors)
     except ModelError:
         raise
     except Exception as error:
         # A hostile file reaches deep into two libraries, which answer with exceptions of a dozen kinds.
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise ModelError(f"checkpoint {path}: damaged or no safetensors file ({why})") from error
+        raise ModelError(f"{who}: damaged or no safetensors file ({why})") from error
 
 
-def _model(who: str, about: Any, read: Callable[[str], Array]) -> Model:
-    who = f"checkpoint {who}"
-    if not isinstance(about, dict) or about.get("version") != FORMAT_VERSION:
-        have = about.get("version") if isinstance(about, dict) else "no metadata"
-        raise ModelError(f"{who}: needs Gennaker format version {FORMAT_VERSION}, has {have!r}")
-    widths: list[Any] = [about.get("input_units")]
-    layers: Any = about.get("layers")
-    segment = about.get("segment")
-    try:
-        widths += [layer["units"] for layer in layers]
-        params = [{key: float(layer["params"].get(key, default)) for key, default in DEFAULTS.items()} for layer in layers]
-    except (TypeError, KeyError, ValueError, AttributeError) as error:
-        raise ModelError(f"{who}: metadata lists no layers with units and params ({error!r})") from error
-    if len(widths) < 2 or any(type(n) is not int or not 0 < n < 1 << 24 for n in widths) or type(segment) is not int or segment < 0:
-        raise ModelError(f"{who}: sizes {widths} and segment {segment!r} in the metadata cannot be")
-    if any(not 0 <= p["zoneout"] <= 1 for p in params):
-        raise ModelError(f"{who}: zoneout must lie in [0, 1]")
-    populations = [Population("input", widths[0])]
+def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
+    """Return the tensors and the metadata of a model."""
+    tensors: dict[str, Array] = {}
+    layers = []
+    for number in model.network.layers:
+        layer, ports = model.network.populations[number], _ports(number)
+        if layer.kernel != FACTS["kernel"] or {p.port: p.source for p in layer.projections} != ports:
+            raise ModelError(f"{who}: layer {number} needs kernel {FACTS['kernel']!r} and the ports {ports}")
+        layers.append(LayerFacts(layer.units, {**DEFAULTS, **layer.params}))
+        tensors |= {f"layer{number}.{name}": np.asarray(vector, np.float32) for name, vector in layer.vectors.items()}
+        for projection in layer.projections:
+            head, rows = f"layer{number}.{projection.port}", projection.weights
+            columns = _narrow(rows.columns, rows.shape[1])
+            tensors |= {f"{head}.extents": rows.extents, f"{head}.columns": columns, f"{head}.values": rows.values}
+    words = 0 if model.embedding is None else len(model.embedding)
+    if model.embedding is not None:
+        tensors["embedding"] = model.embedding
+    if model.decoder_bias is not None:
+        tensors["decoder_bias"] = model.decoder_bias
+    if model.projection is not None:
+        tensors |= {"projection.weight": model.projection.weight, "projection.bias": model.projection.bias}
+    tensors |= {f"tokens.{split}": _narrow(numbers, words) for split, numbers in model.tokens.items()}
+    sha256 = None
+    if model.vocabulary:
+        sha256 = _vocabulary(who, model.vocabulary).sha256
+        tensors["vocabulary"] = np.frombuffer("\n".join(model.vocabulary).encode("utf-8", "surrogatepass"), np.uint8)
+    activation = model.projection.activation if model.projection else None
+    sizes = model.network.populations[0].units, tuple(layers), model.segment, model.state, words
+    return tensors, Metadata(*sizes, sha256, activation, model.text_licence, dict(model.provenance))
+
+
+def _ports(number: int) -> dict[str, int]:
+    """Return the population that each port of a layer hears."""
+    return {INPUT: number - 1, RECURRENT: number}
+
+
+def _narrow(numbers: Array, below: int) -> Array:
+    """Return numbers as uint16 where all that may be are below 65,536, else as uint32; wrong ones stay wrong."""
+    small = below <= 1 << 16 and not np.any(numbers >= 1 << 16)
+    return numbers.astype(np.uint16 if small else np.uint32)
+
+
+def _check_sizes(about: Metadata, tensors: Tensors) -> None:
+    """Raise ModelError unless the tensors are those that the metadata name, in shape and type."""
+    widths = about.widths
     for number, units in enumerate(widths[1:], start=1):
         head = f"layer{number}"
+        for name, length in VECTORS.items():
+            tensors.need(f"{head}.{name}", (length * units,), "float32")
+        for port in _ports(number):
+            tensors.need(f"{head}.{port}.extents", (GATES * units + 1,), "int64")
+            nonzeros = tensors.need(f"{head}.{port}.columns", (None,), "uint16", "uint32")
+            tensors.need(f"{head}.{port}.values", nonzeros, "float32")
+    if about.words:
+        if about.projection is not None:
+            tensors.need("projection.weight", (about.input_units, widths[-1]), "float32")
+            tensors.need("projection.bias", (about.input_units,), "float32")
+        elif widths[-1] != widths[0]:
+            raise ModelError(f"{tensors.who}: the tied decoder needs a last layer of {widths[0]} units, has {widths[-1]}")
+        tensors.need("embedding", (about.words, about.input_units), "float16", "float32")
+        tensors.need("decoder_bias", (about.words,), "float32")
+        if about.vocabulary_sha256 is not None:
+            tensors.need("vocabulary", (None,), "uint8")
+        for split in SPLITS:
+            if tensors.has(f"tokens.{split}"):
+                tensors.need(f"tokens.{split}", (None,), "uint16", "uint32")
+    elif about.vocabulary_sha256 is not None or about.projection is not None:
+        raise ModelError(f"{tensors.who}: a vocabulary or a projection needs an embedding, has none")
+    tensors.need_no_more()
+
+
+def _model(about: Metadata, tensors: Tensors) -> Model:
+    _check_sizes(about, tensors)
+    who = tensors.who
+    widths, populations = about.widths, [Population("input", about.input_units)]
+    for number, layer in enumerate(about.layers, start=1):
+        head = f"layer{number}"
         projections = tuple(
-            Projection(source, port, _rows(who, f"{head}.{port}", read, (GATES * units, widths[source])))
-            for port, source in ((INPUT, number - 1), (RECURRENT, number))
+            Projection(source, port, _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])))
+            for port, source in _ports(number).items()
         )
-        vectors = {name: _vector(who, f"{head}.{name}", read, (n * units,)) for name, n in VECTORS.items()}
+        vectors = {name: _finite(tensors, f"{head}.{name}") for name in VECTORS}
         # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
         vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
-        populations.append(Population(f"egru{number}", units, "egru", projections, vectors, params[number - 1]))
-    try:
-        words = tuple(bytes(read("vocabulary").astype(np.uint8)).decode().split("\n"))
-    except UnicodeDecodeError as error:
-        raise ModelError(f"{who}: the vocabulary is not UTF-8") from error
-    if widths[-1] != widths[0]:
-        raise ModelError(f"{who}: the tied decoder needs a last layer of {widths[0]} units, has {widths[-1]}")
-    embedding = _vector(who, "embedding", read, (len(words), widths[0]))
-    bias = _vector(who, "decoder_bias", read, (len(words),))
-    return Model(Network(tuple(populations)), embedding, bias, words, segment, provenance=about.get("provenance") or {})
+        populations.append(Population(f"egru{number}", layer.units, FACTS["kernel"], projections, vectors, layer.params))
+    network = Network(tuple(populations))
+    embedding = bias = projection = None
+    words: tuple[str, ...] = ()
+    if about.words:
+        embedding, bias = _finite(tensors, "embedding"), _finite(tensors, "decoder_bias")
+        if about.vocabulary_sha256 is not None:
+            words = _words(who, tensors.read("vocabulary").tobytes(), about)
+    if about.projection is not None:
+        weight, offset = _finite(tensors, "projection.weight"), _finite(tensors, "projection.bias")
+        projection = DecoderProjection(weight, offset, about.projection)
+    tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
+    how = about.segment, about.state, projection, tokens, about.text_licence, about.provenance
+    return Model(network, embedding, bias, words, *how)
 
 
-def _vector(who: str, name: str, read: Callable[[str], Array], shape: tuple[int, ...]) -> F32:
-    tensor = read(name)
-    if tensor.shape != shape or tensor.dtype not in (np.float32, np.float16):
-        raise ModelError(f"{who}: {name} needs shape {shape} of float32, has {tensor.shape} of {tensor.dtype}")
-    check_finite(f"{who}: {name}", tensor)
+def _finite(tensors: Tensors, name: str) -> F32:
+    tensor = tensors.read(name)
+    check_finite(f"{tensors.who}: {name}", tensor)
     return np.ascontiguousarray(tensor, np.float32)
 
 
-def _rows(who: str, name: str, read: Callable[[str], Array], shape: tuple[int, int]) -> SparseRows:
-    extents, columns, values = read(f"{name}.extents"), read(f"{name}.columns"), read(f"{name}.values")
-    if extents.shape != (shape[0] + 1,) or extents.dtype != np.int64:
-        raise ModelError(f"{who}: {name}.extents needs shape ({shape[0] + 1},) of int64, has {extents.shape} of {extents.dtype}")
-    if columns.dtype != np.uint32 or columns.ndim != 1 or values.dtype != np.float32 or values.ndim != 1:
-        have = f"{columns.dtype}{list(columns.shape)} and {values.dtype}{list(values.shape)}"
-        raise ModelError(f"{who}: {name} needs one-dimensional uint32 columns and float32 values, has {have}")
-    rows = SparseRows(shape, extents, columns, values)
-    rows.check(f"{who}: {name}")
+def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
+    extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
+    rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
+    rows.check(f"{tensors.who}: {name}")
     return rows
+
+
+def _words(who: str, lines: bytes, about: Metadata) -> tuple[str, ...]:
+    count = lines.count(b"\n") + 1
+    if count != about.words:  # compared before anything is cut: a word is dear in memory, a line end is not
+        raise ModelError(f"{who}: vocabulary needs {about.words} words as the embedding has, has {count}")
+    try:
+        vocabulary = _vocabulary(who, lines.decode().split("\n"))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{who}: the vocabulary is not UTF-8") from error
+    if vocabulary.sha256 != about.vocabulary_sha256:
+        raise ModelError(f"{who}: the vocabulary has SHA-256 {vocabulary.sha256}, metadata say {short(about.vocabulary_sha256)}")
+    return vocabulary.words
+
+
+def _vocabulary(who: str, words: Iterable[str]) -> Vocabulary:
+    try:
+        return Vocabulary(words)
+    except TextError as error:
+        raise ModelError(f"{who}: {str(error)[:160]}") from error
+
+
+def _tokens(tensors: Tensors, split: str, words: int) -> U32:
+    numbers = tensors.read(f"tokens.{split}").astype(np.uint32)
+    if numbers.size == 0 or int(numbers.max()) >= words:
+        have = f"a word {int(numbers.max())}" if numbers.size else "no words"
+        raise ModelError(f"{tensors.who}: tokens.{split} needs word numbers below {words}, has {have}")
+    return numbers

@@ -1,8 +1,8 @@
 """The language model's read-out on the host: logits, negative log-likelihood and sampling, in float32 without BLAS.
 
-The decoder is the authors' tied linear layer, logits = E y + b. Each logit is summed in ascending unit with one
-accumulator, like a row of a shard, so that it does not depend on the machine; the product runs unit by unit over the
-transposed matrix, which vectorises and skips silent units.
+The decoder is the authors' tied linear layer, logits = E y + b, or E h + b behind a projection h = W y + b'. Each sum
+runs in ascending unit with one accumulator, like a row of a shard, so that it does not depend on the machine; the product
+runs unit by unit over the transposed matrix, which vectorises and skips silent units.
 """
 
 from __future__ import annotations
@@ -31,6 +31,15 @@ def logits_of(keys: Array, values: Array, first_key: int, columns: Array, bias: 
                 logits[w] += column[w] * value
         for w in range(start, stop):
             logits[w] += bias[w]
+
+
+def project(keys: Array, values: Array, first_key: int, columns: Array, bias: Array, activation: str, hidden: Array) -> None:
+    """Write the projection of the events into `hidden` (embedding units,), as `logits_of` does with logits; "relu" then
+    zeroes what is below 0.
+    """
+    logits_of(keys, values, first_key, columns, bias, hidden)
+    if activation == "relu":
+        hidden[hidden < 0] = 0
 
 
 @compiled

@@ -3,18 +3,19 @@
 import json
 import struct
 import tracemalloc
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.checkpoint import Model, load, save
-from models.network import ModelError, SparseRows
+from models.checkpoint import DecoderProjection, Model, load, save
+from models.network import ModelError, Network, Population, SparseRows
 from models.seeded import seeded_egru, seeded_embedding
 
 UNITS = (6, 9, 6)  # input, then layers
-WORDS = ("<unk>", "the", "naïve", "ship")
+WORDS = ("<unk>", "<eos>", "naïve", "ship")
 MODEL = Model(
     seeded_egru(UNITS[0], UNITS[1:], 0.4, seed=2, zoneout=0.1),
     seeded_embedding(len(WORDS), UNITS[0]),
@@ -22,6 +23,21 @@ MODEL = Model(
     WORDS,
     provenance={"from": "a test"},
 )
+
+WIDE = (6, 9, 5)  # the last layer is not as wide as the embedding, so a projection lies between
+FULL = Model(
+    seeded_egru(WIDE[0], WIDE[1:], 0.4, seed=3),
+    seeded_embedding(len(WORDS), WIDE[0]).astype(np.float16),
+    np.arange(len(WORDS), dtype=np.float32) / 8,
+    WORDS,
+    35,
+    "carried",
+    DecoderProjection(seeded_embedding(WIDE[0], WIDE[-1]), np.linspace(-1, 1, WIDE[0], dtype=np.float32), "relu"),
+    {"valid": np.array([0, 3, 1], np.uint32), "test": np.array([2, 2], np.uint32)},
+    "CC0-1.0",
+    {"settings": {"epochs": 3}, "perplexity": {"test": 81.4}},
+)
+BARE = Model(seeded_egru(WIDE[0], WIDE[1:], 0.4, seed=3))
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +50,14 @@ def saved(folder):
     """The bytes of a good file."""
     save(folder / "good.safetensors", MODEL)
     return (folder / "good.safetensors").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def files(folder, saved):
+    """The bytes of three good files: a plain one, one with every optional part, and one without any."""
+    save(folder / "full.safetensors", FULL)
+    save(folder / "bare.safetensors", BARE)
+    return [saved, *((folder / f"{name}.safetensors").read_bytes() for name in ("full", "bare"))]
 
 
 def load_bytes(folder, raw):
@@ -50,10 +74,15 @@ def loads_or_one_line(folder, raw):
         assert len(str(error).splitlines()) == 1
         assert "damaged.safetensors" in str(error)
         return str(error)
+    widths = [layer.units for layer in model.network.populations]
     for layer in model.network.populations:
         for projection in layer.projections:
             assert np.isfinite(projection.weights.to_dense()).all()
-    assert model.embedding.shape == (len(model.vocabulary), model.network.populations[0].units)
+    if model.embedding is not None:
+        assert model.embedding.shape == (len(model.decoder_bias), widths[0])
+        assert len(model.vocabulary) in (0, len(model.embedding))
+        assert all(numbers.max() < len(model.embedding) for numbers in model.tokens.values())
+        assert (model.projection is None and widths[0] == widths[-1]) or model.projection.weight.shape == (widths[0], widths[-1])
     return model
 
 
@@ -75,12 +104,12 @@ class Parts:
         self.tensors = {}
         for name, entry in self.header.items():
             first, last = entry["data_offsets"]
-            dtype = {"F32": "<f4", "I64": "<i8", "U32": "<u4", "U8": "|u1"}[entry["dtype"]]
+            dtype = {"F32": "<f4", "F16": "<f2", "I64": "<i8", "U32": "<u4", "U16": "<u2", "U8": "|u1"}[entry["dtype"]]
             self.tensors[name] = np.frombuffer(body[first:last], dtype).reshape(entry["shape"]).copy()
 
     def file(self, about_text=None, dtypes=()):
         """The bytes again; `dtypes` renames the types of some tensors."""
-        names = {"<f4": "F32", "<f2": "F16", "<f8": "F64", "<i8": "I64", "<i4": "I32", "<u4": "U32", "|u1": "U8"}
+        names = {"<f4": "F32", "<f2": "F16", "<f8": "F64", "<i8": "I64", "<i4": "I32", "<u4": "U32", "<u2": "U16", "|u1": "U8"}
         header = {"__metadata__": {"gennaker": json.dumps(self.about) if about_text is None else about_text}}
         body = b""
         for name, array in self.tensors.items():
@@ -114,6 +143,120 @@ def test_a_model_comes_back_as_it_was_saved(folder, saved):
                 x, y = getattr(a.weights, array), getattr(b.weights, array)
                 assert (x.dtype, x.tobytes()) == (y.dtype, y.tobytes())
     assert [layer.params for layer in model.network.populations[1:]] == [{"zoneout": 0.1, "fire_at_threshold": 0.0}] * 2
+
+
+def same(have, want):
+    return have.dtype == want.dtype and have.shape == want.shape and have.tobytes() == want.tobytes()
+
+
+def test_every_optional_part_comes_back(folder, files):
+    model = load(folder / "full.safetensors")
+    assert (model.segment, model.state, model.reset_every) == (35, "carried", 0)
+    assert (model.vocabulary, model.text_licence, model.provenance) == (WORDS, "CC0-1.0", FULL.provenance)
+    assert same(model.embedding, FULL.embedding.astype(np.float32))  # stored as float16
+    assert Parts(files[1]).tensors["embedding"].dtype == np.float16
+    assert model.projection.activation == "relu"
+    assert same(model.projection.weight, FULL.projection.weight)
+    assert same(model.projection.bias, FULL.projection.bias)
+    assert list(model.tokens) == ["valid", "test"]
+    assert all(same(model.tokens[split], FULL.tokens[split]) for split in FULL.tokens)
+
+
+def test_a_bare_stack_of_layers_comes_back(folder, files):
+    model = load(folder / "bare.safetensors")
+    assert (model.embedding, model.decoder_bias, model.vocabulary, model.projection) == (None, None, (), None)
+    assert (model.tokens, model.text_licence, model.provenance) == ({}, "", {})
+    assert (model.segment, model.state, model.reset_every) == (70, "zeroed", 70)
+    assert [layer.units for layer in model.network.populations] == list(WIDE)
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+def test_the_words_may_be_missing_although_there_is_an_embedding(folder, activation):
+    """An imported file whose text is not at hand."""
+    save(
+        folder / "x.safetensors",
+        replace(FULL, vocabulary=(), tokens={}, projection=replace(FULL.projection, activation=activation)),
+    )
+    model = load(folder / "x.safetensors")
+    assert model.vocabulary == ()
+    assert model.embedding.shape == (len(WORDS), WIDE[0])
+    assert model.projection.activation == activation
+
+
+@pytest.mark.parametrize(("count", "kind"), [(65_536, np.uint16), (65_537, np.uint32)])
+def test_numbers_are_stored_as_narrow_as_all_that_may_be(folder, count, kind):
+    """Columns by the width of the matrix, tokens by the number of words; loaded they are uint32."""
+    network = seeded_egru(count, (1,), 0.0001, seed=2)
+    words = np.ones((count, 1), np.float32)
+    tokens = {"test": np.array([0, count - 1], np.uint32)}
+    small = seeded_egru(1, (1,), 1.0)
+    for model, name in ((Model(network), "layer1.input.columns"), (Model(small, words, words[:, 0], tokens=tokens), "tokens.test")):
+        save(folder / "x.safetensors", model)
+        assert Parts((folder / "x.safetensors").read_bytes()).tensors[name].dtype == kind
+        back = load(folder / "x.safetensors")
+        if name == "tokens.test":
+            assert same(back.tokens["test"], tokens["test"])
+        else:
+            assert same(
+                back.network.populations[1].projections[0].weights.columns, network.populations[1].projections[0].weights.columns
+            )
+
+
+def test_wide_numbers_are_taken_where_narrow_ones_would_do(folder, files):
+    parts = Parts(files[1])
+    for name in ("tokens.test", "layer1.input.columns"):
+        assert parts.tensors[name].dtype == np.uint16
+        parts.tensors[name] = parts.tensors[name].astype("<u4")
+    assert same(load_bytes(folder, parts.file()).tokens["test"], FULL.tokens["test"])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"embedding": None, "decoder_bias": None}, "needs an embedding"),
+        ({"decoder_bias": None}, "has no tensor 'decoder_bias'"),
+        ({"embedding": FULL.embedding.astype(np.float64)}, "embedding needs shape (4, 6) of float16 or float32"),
+        ({"vocabulary": WORDS[:3]}, "vocabulary needs 4 words"),
+        ({"vocabulary": (*WORDS[:3], "a\nb")}, "without white space"),
+        ({"vocabulary": (*WORDS[:3], "\ud800")}, "UTF-8"),
+        ({"projection": None}, "needs a last layer of 6 units, has 5"),
+        ({"projection": replace(FULL.projection, weight=FULL.projection.weight.T)}, "projection.weight needs shape (6, 5)"),
+        ({"projection": replace(FULL.projection, bias=np.full(6, np.nan, np.float32))}, "projection.bias: 6 of 6"),
+        ({"projection": replace(FULL.projection, activation="gelu")}, "projection 'gelu'"),
+        ({"tokens": {"test": np.array([4], np.uint32)}}, "tokens.test needs word numbers below 4, has a word 4"),
+        ({"tokens": {"test": np.array([1 << 16], np.uint32)}}, "tokens.test needs word numbers below 4, has a word 65536"),
+        ({"tokens": {"test": np.zeros(0, np.uint32)}}, "tokens.test needs word numbers below 4, has no words"),
+        ({"tokens": {"train": np.zeros(2, np.uint32)}}, "should not have, first 'tokens.train'"),
+        ({"segment": 0}, "segment 0"),
+        ({"state": ""}, "state ''"),
+        ({"text_licence": "\ud800"}, "half a surrogate pair"),
+        ({"provenance": {"when": object()}}, "cannot be written as JSON"),
+        ({"provenance": {"loss": float("nan")}}, "cannot be written as JSON"),
+        ({"provenance": {"log": "x" * (1 << 20)}}, "shorten the provenance"),
+        ({"network": Network((Population("input", 6), replace(FULL.network.populations[1], kernel="lif")))}, "needs kernel 'egru'"),
+        (
+            {"network": Network((Population("input", 6), replace(FULL.network.populations[1], projections=())))},
+            "needs kernel 'egru'",
+        ),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(folder, change, words):
+    path = folder / "never.safetensors"
+    with pytest.raises(ModelError) as caught:
+        save(path, replace(FULL, **change))
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert not path.exists()
+
+
+def test_a_column_too_large_for_its_type_is_not_wrapped_into_range(folder):
+    layer = BARE.network.populations[1]
+    rows = layer.projections[0].weights
+    columns = rows.columns.copy()
+    columns[int(np.flatnonzero(rows.row_nonzeros)[0])] = 1 << 16
+    ports = (replace(layer.projections[0], weights=replace(rows, columns=columns)), layer.projections[1])
+    with pytest.raises(ModelError, match="column 65536 in a matrix of 6 columns"):
+        save(folder / "never.safetensors", Model(Network((BARE.network.populations[0], replace(layer, projections=ports)))))
 
 
 def test_a_saved_file_loads_and_saves_to_the_same_bytes(folder, saved):
@@ -165,26 +308,114 @@ def test_what_is_no_checkpoint_is_refused(folder, raw):
     refused(folder, raw)
 
 
-@given(st.data())
-@settings(deadline=None, max_examples=100)
-def test_a_truncated_file_is_refused_wherever_it_ends(folder, saved, data):
-    refused(folder, saved[: data.draw(st.integers(0, len(saved) - 1))])
-
-
 def test_a_file_with_something_behind_its_end_is_refused(folder, saved):
     refused(folder, saved + b"x")
 
 
+# ---- anything at all: one line, or a model that can be used; and never much more memory than the file has bytes
+
+
+def bounded(folder, raw):
+    """Load under a watch on memory; return the answer."""
+    tracemalloc.start()
+    try:
+        answer = loads_or_one_line(folder, raw)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 200_000 + 40 * len(raw)
+    return answer
+
+
 @given(st.data())
-@settings(deadline=None, max_examples=200)
-def test_flipped_bytes_load_or_are_refused(folder, saved, data):
-    """Never another exception; what loads can be used."""
-    (length,) = struct.unpack("<Q", saved[:8])
-    raw = bytearray(saved)
+@settings(deadline=None, max_examples=100)
+def test_a_truncated_file_is_refused_wherever_it_ends(folder, files, data):
+    raw = data.draw(st.sampled_from(files))
+    assert isinstance(bounded(folder, raw[: data.draw(st.integers(0, len(raw) - 1))]), str)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_flipped_bytes_load_or_are_refused(folder, files, data):
+    raw = bytearray(data.draw(st.sampled_from(files)))
+    (length,) = struct.unpack("<Q", raw[:8])
     for _ in range(data.draw(st.integers(1, 4))):
-        place = data.draw(st.integers(0, 8 + length - 1) | st.integers(8 + length, len(saved) - 1))
+        place = data.draw(st.integers(0, 7) | st.integers(8, 8 + length - 1) | st.integers(8 + length, len(raw) - 1))
         raw[place] ^= data.draw(st.integers(1, 255))
-    loads_or_one_line(folder, bytes(raw))
+    bounded(folder, bytes(raw))
+
+
+SIZES = st.integers(-1, 70) | st.sampled_from([2**16, 2**24, 2**31, 2**32, 2**53, 2**62, 2**63, 2**64, 10**30])
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_a_header_of_absurd_shapes_offsets_or_types_is_refused_or_loads(folder, files, data):
+    raw = data.draw(st.sampled_from(files))
+    (length,) = struct.unpack("<Q", raw[:8])
+    header = json.loads(raw[8 : 8 + length])
+    for _ in range(data.draw(st.integers(1, 3))):
+        entry = header[data.draw(st.sampled_from(sorted(header.keys() - {"__metadata__"})))]
+        what = data.draw(st.sampled_from(["shape", "data_offsets", "dtype"]))
+        if what == "dtype":
+            entry[what] = data.draw(
+                st.sampled_from(["F32", "F16", "BF16", "I64", "U16", "U32", "U8", "BOOL", "F64", "F4", "", "X", None])
+            )
+        elif what == "data_offsets":
+            entry[what] = data.draw(st.lists(SIZES, min_size=2, max_size=2) | st.lists(SIZES, max_size=3))
+        else:
+            entry[what] = data.draw(st.permutations(entry["shape"]) | st.lists(SIZES, max_size=4))
+    text = json.dumps(header).encode()
+    size = data.draw(st.sampled_from([len(text)] * 4 + [0, len(text) - 1, len(text) + 9, 2**40, 2**63]))
+    bounded(folder, struct.pack("<Q", size) + text + raw[8 + length :])
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | SIZES
+    | st.floats()
+    | st.text(max_size=8)
+    | st.sampled_from(["zeroed", "carried", "relu", "tied", "egru"]),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5) | st.sampled_from(["units", "params"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=300)
+def test_metadata_of_any_json_load_or_are_refused(folder, files, data):
+    parts = Parts(data.draw(st.sampled_from(files)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        place = data.draw(st.sampled_from([parts.about, *(layer for layer in parts.about["layers"] if isinstance(layer, dict))]))
+        key = data.draw(st.sampled_from(sorted(place)) | st.text(max_size=4))
+        if data.draw(st.integers(0, 9)):
+            place[key] = data.draw(JSON)
+        else:
+            place.pop(key, None)
+        if not isinstance(parts.about.get("layers"), list):
+            break
+    bounded(folder, parts.file())
+
+
+@pytest.mark.parametrize("unit", [b"ab", b"\n", b"a\n"], ids=["one long word", "no words", "short words"])
+def test_words_cost_memory_only_where_the_embedding_has_them_too(folder, files, unit):
+    """A word is dear in memory, a line end is one byte of a file."""
+    parts = Parts(files[1])
+    parts.tensors["vocabulary"] = np.frombuffer(unit * 1_000_000, np.uint8)
+    raw = parts.file()
+    tracemalloc.start()
+    try:
+        refused(folder, raw, "vocabulary")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(raw)
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_header_beyond_any_need_is_refused_before_it_is_read(folder):
+    refused(folder, struct.pack("<Q", 9 << 20) + b" " * (9 << 20), "a header of 9,437,184 B")
 
 
 # ---- tensors that cannot be
@@ -297,8 +528,15 @@ def test_a_vocabulary_that_is_no_text_or_has_another_size_is_refused(folder, par
     good = parts.tensors["vocabulary"]
     parts.tensors["vocabulary"] = np.concatenate([good, np.array([0xFF], np.uint8)])
     refused(folder, parts.file(), "not UTF-8")
-    parts.tensors["vocabulary"] = np.frombuffer(b"one\ntwo", np.uint8)
-    refused(folder, parts.file(), "embedding", f"(2, {UNITS[0]})")
+    for words, why in (
+        (b"<unk>\n<eos>", "vocabulary needs 4 words as the embedding has, has 2"),
+        (b"<unk>\n<eos>\nship\nship", "word 'ship': need it once"),
+        (b"<unk>\n<eos>\n\nship", "word 2: need text without white space, have ''"),
+        (b"one\ntwo\nthree\nfour", "need the word <unk>"),
+        (b"<unk>\n<eos>\nnaive\nship", "SHA-256"),
+    ):
+        parts.tensors["vocabulary"] = np.frombuffer(words, np.uint8)
+        refused(folder, parts.file(), why)
 
 
 # ---- metadata that cannot be
@@ -315,8 +553,35 @@ def _layer(**changes):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_set(version=2), ["version 1", "has 2"]),
-        (_set(version=None), ["version 1", "has None"]),
+        (_set(version=1), ["version 2", "has 1"]),
+        (_set(version=None), ["version 2", "has None"]),
+        (_set(version=2.0), ["version 2", "has 2.0"]),
+        (_set(version="2\n" * 10**5), ["version 2"]),
+        (_set(kernel="lif"), ["kernel 'lif' is not known here, needs 'egru'"]),
+        (_set(gates="r z n"), ["gates 'r z n' is not known here, needs 'z r g'"]),
+        (_set(reset_gate="before the recurrent product"), ["reset_gate", "needs 'after the recurrent product'"]),
+        (_set(event_reset="to zero"), ["event_reset 'to zero' is not known here"]),
+        (_set(decoder="separate"), ["decoder 'separate' is not known here, needs 'tied'"]),
+        (_set(decoder=None), ["decoder None is not known here, needs 'tied'"]),
+        (_set(state="kept"), ["state 'kept' is not known here, needs 'zeroed' or 'carried'"]),
+        (_set(state=["zeroed"]), ["state ['zeroed'] is not known here"]),
+        (_set(projection="gelu"), ["projection 'gelu' is not known here, needs None or 'linear' or 'relu'"]),
+        (_set(projection="relu"), ["has no tensor 'projection.weight'"]),
+        (_set(colour="red"), ["unknown here, 'colour'"]),
+        (lambda about: about.pop("segment"), ["metadata lack 'segment'"]),
+        (_set(words=5), ["embedding needs shape (5, 6)"]),
+        (_set(words=-1), ["words -1"]),
+        (_set(words=None), ["decoder"]),
+        (_set(words=0, decoder=None), ["a vocabulary or a projection needs an embedding"]),
+        (_set(words=0, decoder=None, vocabulary_sha256=None), ["3 tensors that it should not have, first 'decoder_bias'"]),
+        (_set(vocabulary_sha256=None), ["1 tensors that it should not have, first 'vocabulary'"]),
+        (_set(vocabulary_sha256="0" * 64), ["the vocabulary has SHA-256", "metadata say '0000"]),
+        (_set(vocabulary_sha256=7), ["vocabulary_sha256 needs str, has 7"]),
+        (_set(text_licence=None), ["text_licence needs str, has None"]),
+        (_set(provenance=[1]), ["provenance needs dict, has [1]"]),
+        (_set(provenance={"from": "x" * (1 << 20)}), ["metadata of 1,0", "shorten the provenance"]),
+        (_set(provenance={"from": float("inf")}), ["Infinity, which is no JSON"]),
+        (_set(provenance={"from": "\ud800"}), ["half a surrogate pair"]),
         (_set(input_units=0), ["sizes [0, 9, 6]"]),
         (_set(input_units=-6), ["sizes"]),
         (_set(input_units="6"), ["sizes"]),
@@ -327,6 +592,7 @@ def _layer(**changes):
         (_set(layers={"a": 1}), ["layers"]),
         (_set(layers=[[]]), ["layers"]),
         (_set(segment=-1), ["segment -1"]),
+        (_set(segment=0), ["segment 0"]),
         (_set(segment=True), ["segment True"]),
         (_set(segment=1e3), ["segment 1000.0"]),
         (_layer(units=True), ["sizes"]),
@@ -334,7 +600,12 @@ def _layer(**changes):
         (_layer(params=None), ["params"]),
         (_layer(params={"zoneout": "much"}), ["params"]),
         (_layer(params={"zoneout": 1.5}), ["zoneout"]),
-        (_layer(params={"zoneout": float("nan")}), ["zoneout"]),
+        (_layer(params={"zoneout": float("nan")}), ["NaN, which is no JSON"]),
+        (_layer(params={"zoneout": True}), ["zoneout"]),
+        (_layer(params={"zoneout": "0.5"}), ["zoneout"]),
+        (_layer(params={"fire_at_threshold": -1}), ["fire_at_threshold"]),
+        (_layer(params={"leak": 0.5}), ["layer 1: params {'leak': 0.5}, known are zoneout, fire_at_threshold"]),
+        (_layer(colour="red"), ["layers"]),
         (lambda about: about["layers"].pop(), ["last layer of 6 units, has 9"]),
     ],
 )

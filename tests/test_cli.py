@@ -149,7 +149,7 @@ def test_help_reads_well(launch):
     done = launch("--help")
     assert done.returncode == 0
     assert all(len(line) <= 85 for line in done.stdout.splitlines())
-    for command in ("lm", "verify", "fit"):
+    for command in ("lm", "verify", "fit", "info"):
         assert launch(command, "--help").returncode == 0
 
 
@@ -161,6 +161,8 @@ WRONG = [
     (("--pes", "150"), 3, "--pes 150: layer 1 has 24 units, layer 2 has 24 units, layer 3 has 20 units; use at most --pes 68"),
     (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced; did you mean 'uniform'?"),
     (("--format", "cst"), 2, "unknown weight format 'cst': have csr, dense, packed; did you mean 'csr'?"),
+    (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
+    (("--split", "valid"), 2, "--split valid: goes with a text that has splits, not with --text"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
     (("--chips", "2"), 2, "--chips 2: more than one chip is not built yet"),
     (("--batch", "0"), 2, "--batch 0: needs at least 1"),

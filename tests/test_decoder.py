@@ -5,7 +5,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from models.decoder import BLOCK, log_likelihood, logits_of, sample
+from host.lm import Readout
+from models.checkpoint import DecoderProjection
+from models.decoder import BLOCK, log_likelihood, logits_of, project, sample
+from noc.packet import VALID, Section
 
 JUST_BELOW_ONE = float(np.nextafter(1.0, 0.0))
 draws = st.floats(0, 1, exclude_max=True) | st.sampled_from([0.0, JUST_BELOW_ONE])
@@ -130,3 +133,55 @@ def test_words_are_picked_as_often_as_they_are_likely(temperature):
 @pytest.mark.parametrize("temperature", [1e-30, 1e-40, 1e-46])  # the last one is zero as a float32
 def test_a_tiny_temperature_is_like_zero(temperature):
     assert {sample(np.array([1, 3, 2], np.float32), temperature, 0, draw) for draw in (0.0, 0.5, JUST_BELOW_ONE)} == {1}
+
+
+# ---- projection
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("first_key", [0, 9])
+def test_a_projection_is_summed_like_the_logits_bit_for_bit(activation, first_key):
+    """A plain loop in float32: one accumulator a row, units ascending, bias last, then the activation."""
+    rng = np.random.default_rng(4)
+    weight = (rng.normal(0, 1, (6, 9)) * 10.0 ** rng.integers(-6, 6, (6, 9))).astype(np.float32)
+    bias = rng.normal(0, 1, 6).astype(np.float32)
+    y = np.array([0, 0.3, 0, -1e4, 0.7, 0, 0, 1e-3, 2.5], np.float32)
+    want = []
+    for row in range(6):
+        total = np.float32(0)
+        for unit in range(9):
+            total = total + weight[row, unit] * y[unit]
+        total = total + bias[row]
+        want.append(total if activation == "linear" or total > 0 else np.float32(0))
+    keys = np.flatnonzero(y).astype(np.uint32)
+    hidden = np.full(6, np.nan, np.float32)
+    project(keys + np.uint32(first_key), y[keys], first_key, np.ascontiguousarray(weight.T), bias, activation, hidden)
+    assert hidden.tobytes() == np.array(want, np.float32).tobytes()
+    assert (hidden == 0).any() == (activation == "relu")
+    assert (hidden < 0).any() == (activation == "linear")
+
+
+@pytest.mark.parametrize("activation", ["linear", "relu"])
+@pytest.mark.parametrize("lane", [0, 1])
+def test_logits_behind_a_projection_are_those_of_its_output(activation, lane):
+    """Through `Readout`, for either sequence of a batch, against plain loops."""
+    rng = np.random.default_rng(5)
+    units, width, words = 7, 4, 11
+    weight, embedding = rng.normal(0, 1, (width, units)).astype(np.float32), rng.normal(0, 1, (words, width)).astype(np.float32)
+    offset, bias = rng.normal(0, 1, width).astype(np.float32), rng.normal(0, 1, words).astype(np.float32)
+    y = np.where(rng.random((2, units)) < 0.5, rng.normal(0, 1, (2, units)), 0).astype(np.float32)
+    keys = np.flatnonzero(y).astype("<u4")
+    section = Section(1, VALID, 0, keys.tobytes(), y.reshape(-1)[keys].tobytes(), b"")
+    readout = Readout(np.ascontiguousarray(embedding.T), bias, DecoderProjection(weight, offset, activation))
+    readout.of(section, 1 - lane)  # leaves nothing behind
+    logits = readout.of(section, lane)
+
+    def affine(matrix, x, b):
+        total = np.zeros(len(matrix), np.float32)
+        for unit in range(len(x)):
+            total = total + matrix[:, unit] * x[unit]
+        return total + b
+
+    hidden = affine(weight, y[lane], offset)
+    hidden = hidden if activation == "linear" else np.where(hidden > 0, hidden, np.float32(0))
+    assert logits.tobytes() == affine(embedding, hidden, bias).tobytes()

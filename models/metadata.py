@@ -1,0 +1,126 @@
+"""The metadata block of a checkpoint: one JSON text that says what the tensors are and where they come from.
+
+What this version of the emulator can run is stated in the file (`FACTS`), and a file that states anything else is refused
+by name. Not known here: the tensors (`checkpoint.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from reprlib import repr as short
+from typing import Any, NoReturn
+
+from models.kernels.egru import DEFAULTS
+from models.network import ModelError
+
+FORMAT_VERSION = 2
+FACTS = {
+    "kernel": "egru",
+    "gates": "z r g",
+    "reset_gate": "after the recurrent product",
+    "event_reset": "subtracts the threshold",
+}
+STATES = ("zeroed", "carried")
+ACTIVATIONS = ("linear", "relu")
+MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
+_MAX_UNITS = 1 << 24
+_KEYS = (
+    *("version", *FACTS, "input_units", "layers", "segment", "state", "words", "vocabulary_sha256"),
+    *("decoder", "projection", "text_licence", "provenance"),
+)
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """Units and parameters of a layer; every parameter of the kernel is there."""
+
+    units: int
+    params: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a checkpoint says of itself. `words` is 0 and `vocabulary_sha256` and `projection` None where there is none."""
+
+    input_units: int
+    layers: tuple[LayerFacts, ...]
+    segment: int
+    state: str
+    words: int
+    vocabulary_sha256: str | None
+    projection: str | None  # its activation
+    text_licence: str
+    provenance: Mapping[str, Any]
+
+    @property
+    def widths(self) -> list[int]:
+        """Units of the input and of each layer."""
+        return [self.input_units, *(layer.units for layer in self.layers)]
+
+    def to_text(self, who: str) -> str:
+        """Return the JSON text; ModelError for a provenance that is no JSON or too long."""
+        about = vars(self) | FACTS | {"version": FORMAT_VERSION, "decoder": "tied" if self.words else None}
+        about["layers"] = [{"units": layer.units, "params": dict(layer.params)} for layer in self.layers]
+        try:
+            return json.dumps({key: about[key] for key in _KEYS}, allow_nan=False)
+        except (TypeError, ValueError, RecursionError) as error:
+            raise ModelError(f"{who}: metadata cannot be written as JSON ({error})") from error
+
+
+def parse(who: str, text: str) -> Metadata:
+    """Read the JSON text; ModelError, beginning with `who`, for what cannot be or is not known here."""
+    if len(text) > MAX_BYTES:
+        raise ModelError(f"{who}: metadata of {len(text):,} B, needs at most {MAX_BYTES:,}; shorten the provenance")
+
+    def no_number(name: str) -> NoReturn:
+        raise ModelError(f"{who}: metadata hold {name}, which is no JSON")
+
+    about = json.loads(text, parse_constant=no_number)
+    version = about.get("version") if isinstance(about, dict) else "no metadata"
+    if type(version) is not int or version != FORMAT_VERSION:
+        raise ModelError(f"{who}: needs Gennaker format version {FORMAT_VERSION}, has {short(version)}")
+    for kind, keys in (("lack", set(_KEYS) - about.keys()), ("hold, unknown here,", about.keys() - set(_KEYS))):
+        if keys:
+            raise ModelError(f"{who}: metadata {kind} {short(min(keys))}")
+    try:
+        json.dumps(about, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:  # could be neither printed nor written to a report
+        raise ModelError(f"{who}: metadata hold half a surrogate pair") from error
+    words = about["words"]
+    known = {**{key: (value,) for key, value in FACTS.items()}, "state": STATES, "projection": (None, *ACTIVATIONS)}
+    for key, choice in {**known, "decoder": ("tied" if words else None,)}.items():
+        if about[key] not in choice:
+            need = " or ".join(map(repr, choice))
+            raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {need}")
+    layers = _layers(who, about["layers"])
+    widths = [about["input_units"], *(layer.units for layer in layers)]
+    if len(widths) < 2 or not all(_is_count(n, 1) for n in widths):
+        raise ModelError(f"{who}: sizes {short(widths)} in the metadata cannot be")
+    for key, least in (("segment", 1), ("words", 0)):
+        if not _is_count(about[key], least):
+            raise ModelError(f"{who}: {key} {short(about[key])} cannot be, needs a number from {least} to {_MAX_UNITS - 1}")
+    for key, kinds in (("vocabulary_sha256", (str, type(None))), ("text_licence", (str,)), ("provenance", (dict,))):
+        if not isinstance(about[key], kinds):
+            raise ModelError(f"{who}: {key} needs {kinds[0].__name__}, has {short(about[key])}")
+    return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__ if key != "layers"}, layers=layers)
+
+
+def _is_count(value: Any, least: int) -> bool:
+    return type(value) is int and least <= value < _MAX_UNITS
+
+
+def _layers(who: str, layers: Any) -> tuple[LayerFacts, ...]:
+    if not isinstance(layers, list) or not all(isinstance(n, dict) and n.keys() == {"units", "params"} for n in layers):
+        raise ModelError(f"{who}: metadata list no layers with units and params: {short(layers)}")
+    facts = []
+    for number, layer in enumerate(layers, start=1):
+        given = layer["params"]
+        if not isinstance(given, dict) or given.keys() - DEFAULTS.keys():
+            raise ModelError(f"{who}: layer {number}: params {short(given)}, known are {', '.join(DEFAULTS)}")
+        params = DEFAULTS | given
+        if any(type(n) not in (int, float) or not 0 <= n <= 1 for n in params.values()):
+            raise ModelError(f"{who}: layer {number}: params {short(params)}: zoneout and fire_at_threshold must lie in [0, 1]")
+        facts.append(LayerFacts(layer["units"], {key: float(value) for key, value in params.items()}))
+    return tuple(facts)

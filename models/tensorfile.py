@@ -1,0 +1,78 @@
+"""A safetensors file that nobody vouches for: names, shapes and types come from its header, and nothing is read before
+they are what is needed.
+
+The library itself refuses a header whose offsets leave gaps, overlap, or do not end where the file does, so that no
+shape can promise more than the file holds. Not known here: what the tensors mean (`checkpoint.py`).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from reprlib import repr as short
+
+import numpy as np
+from safetensors import safe_open
+
+from models.network import Array, ModelError
+
+MAX_HEADER_BYTES = 8 << 20  # thousands of layers; the library would parse 100 MB
+_NAMES = {"F32": "float32", "F16": "float16", "I64": "int64", "U32": "uint32", "U16": "uint16", "U8": "uint8"}
+
+
+class Tensors:
+    """Tensors by name, each with a shape and a type that are known before it is read. Errors begin with `who`."""
+
+    def __init__(self, who: str, sizes: Mapping[str, tuple[tuple[int, ...], str]], read: Callable[[str], Array]) -> None:
+        self.who, self._sizes, self.read = who, sizes, read
+        self._needed: set[str] = set()
+
+    @classmethod
+    def of(cls, who: str, arrays: Mapping[str, Array]) -> Tensors:
+        """Return tensors that are in memory already."""
+        return cls(who, {name: (array.shape, array.dtype.name) for name, array in arrays.items()}, arrays.__getitem__)
+
+    def need(self, name: str, shape: tuple[int | None, ...], *types: str) -> tuple[int, ...]:
+        """Return the shape of tensor `name`; ModelError unless it is there, has `shape` (None: any number) and one of
+        `types`.
+        """
+        self._needed.add(name)
+        if name not in self._sizes:
+            raise ModelError(f"{self.who}: has no tensor {name!r}")
+        have, kind = self._sizes[name]
+        if len(have) != len(shape) or any(n not in (None, m) for n, m in zip(shape, have, strict=True)) or kind not in types:
+            wanted = str(shape).replace("None", "any")
+            raise ModelError(f"{self.who}: {name} needs shape {wanted} of {' or '.join(types)}, has {short(have)} of {kind}")
+        return have
+
+    def has(self, name: str) -> bool:
+        """Tell whether there is a tensor called `name`."""
+        return name in self._sizes
+
+    def need_no_more(self) -> None:
+        """Raise ModelError where there is a tensor that nobody has needed."""
+        if more := sorted(self._sizes.keys() - self._needed):
+            raise ModelError(f"{self.who}: has {len(more)} tensors that it should not have, first {more[0][:80]!r}")
+
+
+@contextmanager
+def opened(who: str, path: Path) -> Iterator[tuple[Mapping[str, str], Tensors]]:
+    """Open the file at `path` and give its metadata and tensors; ModelError where it is missing or its header too large."""
+    if not path.is_file():
+        raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
+    with path.open("rb") as file:
+        (header_bytes,) = struct.unpack("<Q", file.read(8))
+    if header_bytes > MAX_HEADER_BYTES:
+        raise ModelError(f"{who}: damaged or no safetensors file (a header of {header_bytes:,} B; at most {MAX_HEADER_BYTES:,})")
+    with safe_open(path, "numpy") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+        sizes = {name: (tuple(s.get_shape()), _NAMES.get(s.get_dtype(), str(s.get_dtype()))) for name, s in slices.items()}
+
+        def read(name: str) -> Array:
+            # Little-endian in the file; this machine's order from here on.
+            tensor: Array = file.get_tensor(name)
+            return np.ascontiguousarray(tensor)
+
+        yield file.metadata() or {}, Tensors(who, sizes, read)
