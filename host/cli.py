@@ -36,6 +36,8 @@ examples:
   python launch.py fit --mapping balanced      what fits where; starts no process
   python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
+  python launch.py paper                       the paper's tables, ours beside them
+  python launch.py scale experiments/pes.toml  a grid of settings: table and plots
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
   6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
@@ -70,8 +72,22 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("file", metavar="FILE", help="a checkpoint file")
     for command in (fit, info):
         command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+    _figure_commands(commands)
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
     return parser
+
+
+def _figure_commands(commands: Any) -> None:
+    paper = commands.add_parser("paper", help="make the paper's tables and Figure 2, ours beside them", allow_abbrev=False)
+    paper.add_argument("--checkpoint", metavar="FILE", help="a checkpoint file (default: the shipped one, else a seeded network)")
+    paper.add_argument("--seeded", action="store_true", help="the seeded network, even where a checkpoint is shipped")
+    paper.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
+    paper.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
+    paper.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
+    scale = commands.add_parser("scale", help="run a grid of settings: one table and plots", allow_abbrev=False)
+    scale.add_argument("file", metavar="FILE.toml", help="the experiment (docs/scaling.md, experiments/)")
+    scale.add_argument("--out", metavar="DIR", help="folder for table, plots and runs (default runs/scale-NAME)")
+    scale.add_argument("--resume", action="store_true", help="go on where an interrupted sweep stopped")
 
 
 def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
@@ -150,6 +166,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.fit import fit
 
             return fit(flags)
+        if command == "paper":
+            from host.paper import paper
+
+            return paper(flags)
+        if command == "scale":
+            from host.scale import scale
+
+            return scale(flags)
         if command == "info":
             from host.info import info
 

@@ -89,10 +89,9 @@ def prepare(options: LmOptions) -> Job:
     options.check()
     chip = chip_of(options)
     found, title = model_of(options)
-    if found is None:
-        network = seeded_egru()
-    else:
-        network = (found if options.features is not None else _runnable(options, found)).network
+    if found is not None and options.features is None:
+        found = _runnable(options, found)
+    network = found.network if found else seeded_egru()
     placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
     if options.features is not None:
         return _with_features(options, placement, title)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from conftest import UNITS, tiny_network
+
 from host.cluster import Cluster
 from host.errors import HostError
 from host.features import load_features, save_features, seeded_features
@@ -25,9 +25,8 @@ def files(tmp_path_factory):
 
 
 def run(files, **options):
-    chosen = {
-        "checkpoint": str(files / "bare.safetensors"), "features": str(files / "features.safetensors"), "pes": 4, "transport": "mem",
-    }  # fmt: skip
+    chosen = {"checkpoint": str(files / "bare.safetensors"), "features": str(files / "features.safetensors")}
+    chosen |= {"pes": 4, "transport": "mem"}
     lm = LmOptions(**chosen | options)
     lm.check()
     return Cluster(lm, lambda _: None, lambda _: None).run()
@@ -63,7 +62,10 @@ def test_a_sequence_does_not_depend_on_how_many_follow():
     ("array", "line"),
     [
         (None, "cannot be read"),
-        (np.zeros((3, 9, UNITS + 1), np.float32), f"needs (sequences, frames, {UNITS}) of float32 for this network, has (3, 9, 21)"),
+        (
+            np.zeros((3, 9, UNITS + 1), np.float32),
+            f"needs (sequences, frames, {UNITS}) of float32 for this network, has (3, 9, 21)",
+        ),
         (np.zeros((1, 9, UNITS), np.float32), "needs 2 sequences, has 1"),
         (np.zeros((2, 3, UNITS), np.float32), "needs 5 frames, has 3"),
         (np.full((2, 9, UNITS), np.nan, np.float32), "numbers are not finite"),
