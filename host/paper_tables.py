@@ -92,9 +92,8 @@ def table_1(memory: Memory) -> str:
         if name != "csr":
             cell, deviation = ("does not fit", "") if size is None else (f"{size:,}", error(size, weights) + " of csr")
             rows.append((f"Weights as {name}", "", cell, deviation))
-    rows += [
-        (f"PEs needed, {name}", "", "none" if n is None else str(n), "mapping balanced") for name, n in memory.fewest_pes.items()
-    ]
+    for name, pes in memory.fewest_pes.items():
+        rows.append((f"PEs needed, {name}", "", "does not fit" if pes is None else str(pes), "mapping balanced"))
     return aligned(("Memory", "paper, KB", "here, bytes", "error"), rows)
 
 
