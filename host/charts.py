@@ -55,15 +55,22 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[Any, float]]], labels: tuple[str, str], title: str, log: Sequence[str], path: Path
+    series: Mapping[str, Sequence[tuple[Any, float]]],
+    labels: tuple[str, str],
+    title: str,
+    key: str,
+    log: Sequence[str],
+    path: Path,
 ) -> list[Path]:
     """Draw one line a series of (x, y) points, or groups of bars where x are names; return the files.
 
-    `labels` are those of x and y; `log` names the axes ("x", "y") with a logarithmic scale; `path` is without suffix.
+    `labels` are those of x and y, `key` says what the names of the series are; `log` names the axes ("x", "y") with a
+    logarithmic scale; `path` is without suffix.
     HostError where matplotlib is missing or a file cannot be written.
     """
     with _style():
-        figure, axes = _figure(6.4, 4.0)
+        many = len(series) > 1
+        figure, axes = _figure(6.4, 3.8 + 0.12 * len(series) * many)
         xs = list(dict.fromkeys(x for points in series.values() for x, _ in points))
         numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in xs)
         for number, (name, points) in enumerate(series.items()):
@@ -88,8 +95,9 @@ def lines(
         axes.set_ylabel(labels[1])
         axes.set_title(title, loc="left", fontsize=10)
         axes.grid(axis="both" if numbers else "y", alpha=0.3)
-        if len(series) > 1:
-            axes.legend(frameon=False, fontsize=8)
+        if many:  # below, where it hides no point
+            columns = min(3, len(series))
+            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, title=key, title_fontsize=8)
         return _write(figure, path)
 
 

@@ -194,6 +194,13 @@ def ended_runs(folder: Path) -> dict[str, Ended]:
     return ended
 
 
+def _append(path: Path, line: str) -> None:
+    """Add a line to a file, behind whatever a killed sweep left there without its end."""
+    torn = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + line + "\n")
+
+
 def _complete(run: Path) -> bool:
     return all((run / name).is_file() for name in _NEEDED)
 
@@ -235,13 +242,13 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
         if series:
             what = COLUMNS[plot.y].what
             x = COLUMNS[plot.x].what if plot.x in COLUMNS else plot.x
-            files += charts.lines(series, (x, what), plot.title, plot.log, folder / f"plot-{number}")
+            files += charts.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
     head = [name for name in rows[0] if name != "problem" or failed]
     lines = aligned(head, [[shown(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
     if len(rows) > _SHOWN_ROWS:
         lines.append(f"and {len(rows) - _SHOWN_ROWS:,} more rows in table.csv")
-    summary = "\n".join([experiment.title, "", *lines, "", f"{len(rows) - failed:,} points, {failed:,} failed"])
+    summary = "\n".join([experiment.title, "", *lines, "", f"{len(rows):,} points, {failed:,} failed"])
     (folder / "summary.md").write_text(summary + "\n", encoding="utf-8")
     _say(f"\n{summary}\nwritten      {', '.join(map(str, files))}")
 
@@ -252,7 +259,7 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[t
     for row in rows:
         x, y = row[plot.x], row[plot.y]
         if row["problem"] is None and x is not None and isinstance(y, int | float):
-            name = ", ".join(f"{key} {shown(row[key])}" for key in plot.series) or plot.y
+            name = ", ".join(shown(row[key]) for key in plot.series) or plot.y
             gathered.setdefault(name, []).append((x if isinstance(x, int | float) else shown(x), float(y)))
     return gathered
 

@@ -185,7 +185,7 @@ def test_an_output_folder_that_exists(tmp_path, capsys):
 def test_memory_names_what_does_not_fit():
     from host.options import LmOptions
 
-    memory = command.memory_of(seeded_egru(40, (300, 40), density=1.0), LmOptions(pes=20))
+    memory = command.memory_of(seeded_egru(40, (120, 40), density=1.0), LmOptions(pes=20))
     assert memory.fewest_pes["dense"] is not None
     assert "PEs needed, dense" in table_1(memory)
 
