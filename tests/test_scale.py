@@ -193,7 +193,7 @@ def test_a_price_that_cannot_be_is_a_failed_point(tmp_path):
     text = BASE + "\n[grid]\nchip.flit_bits = [128, 8]\n"
     assert run(written(tmp_path, text), tmp_path / "out") == 0
     rows = rows_of(tmp_path / "out")
-    assert [row["problem"][:12] for row in rows] == ["", "PROBLEM"]
+    assert [row["problem"][:12] for row in rows] == ["", "facts.payloa"]
 
 
 def test_a_checkpoint_with_a_text(folder, tmp_path):
