@@ -117,10 +117,8 @@ def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings])
         if code in _STOPPED:
             _say("interrupted")
             return code
-        with (folder / STATE).open("a", encoding="utf-8") as state:
-            state.write(
-                json.dumps({"run": name, "settings": runs[name], "problem": ended.problem, "seconds": ended.seconds}) + "\n"
-            )
+        entry = {"run": name, "settings": runs[name], "problem": ended.problem, "seconds": ended.seconds}
+        _append(folder / STATE, json.dumps(entry))
         left = (time.monotonic() - began) / number * (len(missing) - number)
         _say(f"{told if ended.problem is None else 'failed: ' + ended.problem}; {ended.seconds:.1f} s, {_clock(left)} left")
     return Exit.OK
