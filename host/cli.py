@@ -1,5 +1,4 @@
-"""The command line: `lm`, `verify`, `fit` and `info`. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
-prints the outcome.
+"""The command line: reads flags, runs a `Cluster` under a monitor, writes the run folder, prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
 """
@@ -38,10 +37,26 @@ examples:
   python launch.py verify --tokens 70          compare every event with a reference
   python launch.py paper                       the paper's tables, ours beside them
   python launch.py scale experiments/pes.toml  a grid of settings: table and plots
+  python launch.py price RUN --set clock=300MHz   what a recorded run would cost then
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
   6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
   1 is a bug and shows a traceback"""
+
+PRICE_EPILOG = """\
+--set NAME=VALUE, as often as needed:
+  clock=150MHz|300MHz              with its supply and power states
+  schedule=sequential|pipelined    layers one after another, or side by side
+  messages=dma|packets|qpe|multicast
+  payload=vector|events            a shard sends its whole slice, or its events
+  exponential=soft|unit            newlib, or the chip's exponential unit
+  dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
+  CONSTANT=NUMBER                  any constant of host/costs.toml
+  chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
+
+examples:
+  python launch.py price RUN --set clock=300MHz --set schedule=pipelined
+  python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -74,6 +89,8 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
     _figure_commands(commands)
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
+    price = commands.add_parser("price", help="price a recorded run again, without running it", allow_abbrev=False)
+    _price_flags(price)
     return parser
 
 
@@ -88,6 +105,19 @@ def _figure_commands(commands: Any) -> None:
     scale.add_argument("file", metavar="FILE.toml", help="the experiment (docs/scaling.md, experiments/)")
     scale.add_argument("--out", metavar="DIR", help="folder for table, plots and runs (default runs/scale-NAME)")
     scale.add_argument("--resume", action="store_true", help="go on where an interrupted sweep stopped")
+
+
+def _price_flags(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
+    parser.epilog = PRICE_EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run", metavar="RUN", help="the folder of a run of `lm` or `verify`")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
+    )
+    parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/costs.toml")
+    parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
+    parser.add_argument("--json", action="store_true", help="print the prices as JSON")
 
 
 def _model_flags(parser: argparse.ArgumentParser, positional: bool = False) -> None:
@@ -178,6 +208,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.info import info
 
             return info(flags)
+        if command == "price":
+            from host.repricing import reprice
+
+            return reprice(flags)
         return _run(command, flags)
     except HostError as error:
         return _complain(str(error), error.code)

@@ -7,7 +7,6 @@ constant, a number of the chip, or `clock` (150MHz or 300MHz, which brings its s
 from __future__ import annotations
 
 import difflib
-import math
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -21,7 +20,7 @@ from noc.chip import ChipSpec
 DATA_FILE = Path(__file__).with_name("costs.toml")
 CHOICES = {
     "schedule": ("sequential", "pipelined"),
-    "messages": ("dma", "packets", "multicast"),
+    "messages": ("dma", "packets", "qpe", "multicast"),
     "payload": ("vector", "events"),
     "exponential": ("soft", "unit"),
     "zero_skip": ("no", "yes"),
@@ -29,7 +28,18 @@ CHOICES = {
     "dram": ("waited", "prefetched"),
 }
 CLOCKS = {"150MHz": "spinnaker2", "300MHz": "spinnaker2-300mhz"}
-_CHIP_FACTS_USED = ("dma_setup_cycles", "sram_wait_states", "dram_sustained_bytes_per_s")
+CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", "power_coremark_w", "power_mla_w", "mla_ops_per_s")
+"""Numbers of the chip that a clock brings along (the keys of a preset in `noc/spinnaker2.toml`)."""
+NAMES = (
+    "branch_refill_cycles", "csr_weight_cycles", "csr_row_cycles", "csr_weight_loads", "csr_test_active_cycles",
+    "csr_test_silent_cycles", "dense_weight_cycles", "dense_row_cycles", "dense_weight_loads", "dense_event_weight_cycles",
+    "dense_event_cycles", "packed_weight_cycles", "packed_event_cycles", "event_silent_cycles", "event_weight_loads",
+    "unit_soft_cycles", "unit_soft_branches", "unit_hard_cycles", "exp_unit_cycles", "exp_unit_calls", "dma_wait_noc_cycles",
+    "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
+)  # fmt: skip
+_WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
+_OF_POWER = ("waiting_power_share", "powered_pes")
+_LARGEST = 1e30  # as for numbers of the chip: no product overflows
 
 
 @dataclass(frozen=True)
@@ -55,25 +65,27 @@ class CostTable:
     def __getitem__(self, name: str) -> float:
         return self.constants[name].value
 
-    def at(self, end: str) -> CostTable:
-        """Return the table with every constant at its `low` or `high` end."""
-        moved = {name: replace(one, value=getattr(one, end)) for name, one in self.constants.items()}
+    def at(self, time: str, power: str) -> CostTable:
+        """Return the table with every constant at its "low" or "high" end; those of power alone may go another way."""
+        ends = {name: power if name in _OF_POWER else time for name in self.constants}
+        moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
         return CostTable(moved, self.settings)
 
     def assumed(self, chip: ChipSpec) -> tuple[str, ...]:
-        """Return the names of the constants and chip numbers in use that no source gives."""
-        ours = [name for name, one in self.constants.items() if one.assumed and self._used(name)]
-        return (*ours, *(f"chip.{name}" for name in _CHIP_FACTS_USED if chip.facts[name].assumed))
-
-    def _used(self, name: str) -> bool:
-        mode = self.settings["messages"]
-        return not (name.startswith("packet_") and mode == "dma") and not (name.startswith("dma_") and mode != "dma")
+        """Return the names of the constants, chip numbers and modes in use that no source gives."""
+        mode, waited = self.settings["messages"], self.settings["dram"] == "waited"
+        unused = "packet_" if mode == "dma" else "dma_"
+        ours = [name for name, one in self.constants.items() if one.assumed and not name.startswith(unused)]
+        used = {"dma_setup_cycles": mode == "dma", "sram_wait_states": True, "dram_sustained_bytes_per_s": waited}
+        facts = [f"chip.{name}" for name, is_used in used.items() if is_used and chip.facts[name].assumed]
+        return (*ours, *facts, *(["messages=multicast"] if mode == "multicast" else []))
 
     def described(self, chip: ChipSpec) -> dict[str, Any]:
-        """Return the settings, the clock, and every constant that differs from the table as shipped."""
-        shipped = load_table().constants
-        changed = {n: c.value for n, c in self.constants.items() if c.value != shipped[n].value}
-        return {**self.settings, "clock_hz": chip.pe_clock_hz, "supply_v": chip.pe_supply_v, "chip": chip.name, **changed}
+        """Return the settings, the clock, and every constant and number of the chip that a user changed."""
+        changed = {name: one.value for name, one in self.constants.items() if one.grade == "user"}
+        facts = {f"chip.{name}": fact.value for name, fact in chip.facts.items() if fact.grade == "user"}
+        clock = {"clock_hz": chip.pe_clock_hz, "supply_v": chip.pe_supply_v, "chip": chip.name}
+        return {**self.settings, **clock, **changed, **facts}
 
 
 def load_table(override: Path | None = None) -> CostTable:
@@ -82,11 +94,12 @@ def load_table(override: Path | None = None) -> CostTable:
     if override is None:
         return table
     try:
-        return _build(tomllib.loads(override.read_text(encoding="utf-8")), str(override), table)
+        data = tomllib.loads(override.read_text(encoding="utf-8"))
     except OSError as error:
         raise HostError(f"cost table {override}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
         raise HostError(" ".join(f"cost table {override}: cannot be read as TOML: {error}".split())) from error
+    return _build(data, str(override), table)
 
 
 def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> CostTable:
@@ -97,25 +110,27 @@ def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> Cost
     settings = dict(shipped.settings) if shipped else {}
     for name, entry in data.get("constants", {}).items():
         fields = entry if isinstance(entry, dict) else {"value": entry}
-        constants[name] = _constant(f"cost table {who}: {name}", name, fields, constants, shipped is None, who)
+        constants[name] = _constant(f"cost table {who}: {_plain(name)}", name, fields, constants, shipped is None, who)
     for name, value in data.get("settings", {}).items():
         settings[name] = _choice(f"cost table {who}: ", name, value)
-    missing = [*(name for name in CHOICES if name not in settings)]
+    missing = [name for name in (*NAMES, *CHOICES) if name not in constants and name not in settings]
     if missing:
         raise HostError(f"cost table {who}: lacks {', '.join(missing)}")
     return CostTable(constants, settings)
 
 
 def _constant(what: str, name: str, entry: Mapping[str, Any], known: Mapping[str, Constant], new: bool, who: str) -> Constant:
-    if not new and name not in known:
-        raise HostError(f"{what}: unknown; the nearest name is {_nearest(name, known)!r}")
+    if name not in NAMES:
+        raise HostError(f"{what}: unknown; the nearest name is {_nearest(name, NAMES)!r}")
     allowed = {"value", "low", "high", "unit", "grade", "source", "assumed"}
     strange = sorted(set(entry) - allowed)
     if strange:
-        raise HostError(f"{what}.{strange[0]}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
-    if "value" not in entry:
-        raise HostError(f"{what}: lacks its value")
-    numbers = {key: _number(f"{what}.{key}", entry[key]) for key in ("value", "low", "high") if key in entry}
+        raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
+    lacks = [key for key in ("value", *(("unit", "grade", "source") if new else ())) if key not in entry]
+    if lacks:
+        raise HostError(f"{what}: lacks its {lacks[0]}")
+    unit = str(entry["unit"] if new else known[name].unit)
+    numbers = {key: _number(f"{what}.{key}", entry[key], unit) for key in ("value", "low", "high") if key in entry}
     value = numbers["value"]
     low, high = numbers.get("low", value), numbers.get("high", value)
     if not low <= value <= high:
@@ -125,17 +140,33 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], known: Mapping[str
     return replace(known[name], value=value, low=low, high=high, grade="user", source=str(entry.get("source", who)), assumed=False)
 
 
-def _number(what: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-        raise HostError(f"{what}: needs a finite number from 0, has {value!r}")
+def _number(what: str, value: Any, unit: str = "") -> float:
+    largest, whole = 1.0 if unit == "share" else _LARGEST, unit in _WHOLE
+    # Compared before it is converted: an integer of a TOML file may be too large for a float.
+    if type(value) not in (int, float) or not 0 <= value <= largest or (whole and value != int(value)):
+        kind, limit = "whole" if whole else "finite", " to 1" if unit == "share" else ""
+        raise HostError(f"{what}: needs a {kind} number from 0{limit}, has {_short(value)}")
     return float(value)
+
+
+def _short(value: Any) -> str:
+    """Return how a wrong value reads in one line, however long it is."""
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        return f"an integer of {value.bit_length()} bits"
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _plain(name: str) -> str:
+    """Return a user's name as one line shows it: TOML lets a quoted key hold anything."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _choice(what: str, name: str, value: Any) -> str:
     if name not in CHOICES:
-        raise HostError(f"{what}{name}: unknown setting; the nearest name is {_nearest(name, CHOICES)!r}")
+        raise HostError(f"{what}{_plain(name)}: unknown setting; the nearest name is {_nearest(name, CHOICES)!r}")
     if value not in CHOICES[name]:
-        raise HostError(f"{what}{name}: needs one of {', '.join(CHOICES[name])}, has {value!r}")
+        raise HostError(f"{what}{name}: needs one of {', '.join(CHOICES[name])}, has {_short(value)}")
     return str(value)
 
 
@@ -149,7 +180,7 @@ def changed(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, str | No
     facts: dict[str, float] = {}
     for text in texts:
         name, given, value = text.partition("=")
-        what = f"--set {text}"
+        what = f"--set {text if text.isprintable() else ascii(text)}"
         if not given:
             raise HostError(f"{what}: needs NAME=VALUE")
         if name == "clock":
@@ -159,7 +190,7 @@ def changed(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, str | No
         elif name in CHOICES:
             settings[name] = _choice("--set ", name, value)
         elif name in constants:
-            number = _number(what, _parsed(value))
+            number = _number(what, _parsed(value), constants[name].unit)
             constants[name] = replace(
                 constants[name], value=number, low=number, high=number, grade="user", source="--set", assumed=False
             )

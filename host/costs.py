@@ -21,27 +21,16 @@ import numpy as np
 import numpy.typing as npt
 
 from host.cost_table import CostTable
+from host.errors import HostError
 from host.ledger import I64, Ledger
-from noc.chip import ChipSpec
-from noc.mesh import Link, path, tree
+from host.traffic import Traffic, events_heard, traffic_of
+from host.work import dram_bytes, work_of
+from noc.chip import PES_PER_QPE, QPES, ChipSpec
 
 F64 = npt.NDArray[np.float64]
+FORMATS = ("csr", "dense", "packed")
+EVENT_CYCLES = {"dense": "dense_event_cycles", "packed": "packed_event_cycles"}
 STAGES = ("egru_input", "egru_internal", "pointwise", "broadcast", "wait")
-
-
-@dataclass(frozen=True)
-class Traffic:
-    """Messages of every shard: `copies` (shards,) destinations; `flits` (positions, shards) a copy; and where they go.
-
-    `loads` (positions, layers, links) flits that each layer's messages put on each link, in the order of `links`;
-    `farthest` (layers,) hops.
-    """
-
-    copies: I64
-    flits: I64
-    links: tuple[Link, ...]
-    loads: I64
-    farthest: I64
 
 
 @dataclass(frozen=True)
@@ -49,8 +38,11 @@ class Priced:
     """A run's cost: times in s, energy in J, power in W; bands are (low, high).
 
     `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to `time_s` where the
-    schedule is sequential. `layer_s` (positions, layers) and `shard_cycles` (positions, shards, stages but the last) say
-    when what happened, `busy_s` (PEs,) how long each PE computed. `work` are exact integers.
+    schedule is sequential. `began_s`, `wait_s`, `transit_s` and `layer_s` (positions, layers) say when a layer began a
+    position, how long it waited for DRAM, how long its messages were under way, and how long all that took;
+    `shard_cycles` (positions, shards, stages but the last) what each shard did in it (`host/timeline.py` puts them
+    together), and `busy_s` (PEs,) how long each PE computed. `work` are exact integers over the run, `pe_work` (PEs,) the
+    same by PE.
     """
 
     time_s: float
@@ -61,73 +53,55 @@ class Priced:
     energy_band_j: tuple[float, float]
     stages_s: Mapping[str, Mapping[str, float]]
     work: Mapping[str, int]
+    pe_work: Mapping[str, I64] = field(repr=False)
     assumed: tuple[str, ...]
     settings: Mapping[str, Any]
     energy_parts_j: Mapping[str, float]
+    began_s: F64 = field(repr=False)
     layer_s: F64 = field(repr=False)
     shard_cycles: F64 = field(repr=False)
     transit_s: F64 = field(repr=False)
+    wait_s: F64 = field(repr=False)
     busy_s: F64 = field(repr=False)
     traffic: Traffic = field(repr=False)
 
 
 def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
-    """Return what the run in `ledger` costs on `chip` at the prices of `table`, with bands over its uncertain constants."""
+    """Return what the run in `ledger` costs on `chip` at the prices of `table`, with bands over its uncertain constants.
+
+    Raises HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
+    """
+    _check(ledger, chip, table)
     traffic = traffic_of(ledger, chip, table)
     middle = _once(ledger, chip, table, traffic)
-    low, high = (_once(ledger, chip, table.at(end), traffic) for end in ("low", "high"))
+    # Time and energy rise with every constant, so their extremes lie at the two ends. Mean power need not: a slower PE
+    # spends more of its time computing; so power's own constants also go against the others.
+    low, high = ((end, end) for end in ("low", "high"))
+    corners = [_once(ledger, chip, table.at(*ends), traffic) for ends in (low, high, ("low", "high"), ("high", "low"))]
 
     def band(name: str) -> tuple[float, float]:
-        values = [getattr(one, name) for one in (low, middle, high)]
+        values = [getattr(one, name) for one in (middle, *corners)]
         return min(values), max(values)
 
+    work, pe_work = work_of(ledger, chip, table, traffic)
     return Priced(
         middle.time_s, band("time_s"), middle.power_w, band("power_w"), middle.energy_j, band("energy_j"),
-        _stages(ledger, middle), _work(ledger, chip, table, traffic), table.assumed(chip), table.described(chip),
-        middle.parts, middle.layer_s, middle.cycles, middle.transit_s, middle.busy_s, traffic,
+        _stages(ledger, middle), work, pe_work, table.assumed(chip), table.described(chip),
+        middle.parts, middle.began_s, middle.layer_s, middle.cycles, middle.transit_s, middle.wait_s, middle.busy_s, traffic,
     )  # fmt: skip
 
 
-# ---- traffic
-
-
-def traffic_of(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Traffic:
-    """Return who sends how many flits where: a layer's shards to every other PE of their layer and of the next one."""
-    shards, layers = ledger.table, len(ledger.layers)
-    hosts = {n: sorted(set(shards["pe"][shards["layer"] == n].tolist())) for n in range(1, layers + 1)}
-    per_flit = chip.payload_bits // 8
-    if table.settings["payload"] == "events":
-        size = ledger.of("events").astype(np.int64) * int(table["event_bytes"])
-    else:
-        vector = ledger.lanes * shards["units"] * int(table["value_bytes"])
-        size = np.broadcast_to(vector, (ledger.positions, len(vector)))
-    # Even a shard without an event says so: its listeners wait for it.
-    flits = np.maximum(-(-size // per_flit), 1)
-    if table.settings["messages"] == "multicast":
-        # A packet an event, with its key in the header's address and its value as payload; one that says "nothing more".
-        flits = ledger.of("events").astype(np.int64) + 1
-    index: dict[Link, int] = {}
-    crossed: list[dict[int, int]] = []
-    copies, farthest = [], np.zeros(layers, np.int64)
-    for pe, layer in zip(shards["pe"].tolist(), shards["layer"].tolist(), strict=True):
-        source = ledger.pes[pe]
-        to = [ledger.pes[other] for other in sorted({*hosts[layer], *hosts.get(layer + 1, [])} - {pe})]
-        copies.append(len(to))
-        routes = [path(source, other) for other in to]
-        farthest[layer - 1] = max([farthest[layer - 1], *(len(route) for route in routes)])
-        links = tree(source, to) if table.settings["messages"] == "multicast" else [link for route in routes for link in route]
-        row: dict[int, int] = {}
-        for link in links:
-            number = index.setdefault(link, len(index))
-            row[number] = row.get(number, 0) + 1
-        crossed.append(row)
-    uses = np.zeros((len(copies), len(index)), np.int64)
-    for shard, row in enumerate(crossed):
-        uses[shard, list(row)] = list(row.values())
-    loads = np.stack(
-        [flits[:, shards["layer"] == n] @ uses[shards["layer"] == n] for n in range(1, layers + 1)], axis=1
-    )  # fmt: skip
-    return Traffic(np.array(copies, np.int64), flits, tuple(index), loads, farthest)
+def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
+    """Raise HostError for a ledger that this chip or these prices cannot mean."""
+    usable = set(chip.usable_pes())
+    for pe in ledger.pes:
+        if pe not in usable:
+            raise HostError(f"traffic for {pe}: chip {chip.name} lacks it (down_cores or down_chips, or another chip)")
+    if ledger.format not in FORMATS:
+        raise HostError(f"weight format {ledger.format!r}: has no prices; have {', '.join(FORMATS)}")
+    powered, there = table["powered_pes"], len(QPES) * PES_PER_QPE  # PEs that are down draw power too, as far as is known
+    if not len(ledger.pes) <= powered <= there:
+        raise HostError(f"powered_pes {powered:g}: needs {len(ledger.pes)} (PEs in use) to {there} (PEs of the chip)")
 
 
 # ---- one evaluation
@@ -141,6 +115,7 @@ class _Cost:
     cycles: F64
     transit_s: F64
     wait_s: F64
+    began_s: F64
     layer_s: F64
     busy_s: F64
     critical: I64
@@ -159,11 +134,11 @@ def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) ->
         axis=2,
     )
     total = cycles.sum(axis=2) / chip.pe_clock_hz  # seconds, (positions, shards)
-    busiest = traffic.loads.max(axis=2, initial=0)
-    transit = (busiest + traffic.farthest * chip.hop_cycles) / chip.noc_clock_hz
+    side_by_side = table.settings["schedule"] == "pipelined"
+    transit = (traffic.busiest(side_by_side) + traffic.farthest * chip.hop_cycles) / chip.noc_clock_hz
     wait = np.zeros((ledger.positions, layers))
     if table.settings["dram"] == "waited":
-        wait[:, 0] = _dram_bytes(ledger, table) / chip.dram_sustained_bytes_per_s
+        wait[:, 0] = dram_bytes(ledger, table) / chip.dram_sustained_bytes_per_s
     layer_s = np.zeros((ledger.positions, layers))
     critical = np.zeros((ledger.positions, layers), np.int64)
     by_pe = np.zeros((ledger.positions, layers, pes))
@@ -172,7 +147,9 @@ def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) ->
         by_pe[:, n, shards["pe"][mine]] = total[:, mine]
         critical[:, n] = mine[np.argmax(total[:, mine], axis=1)]
         layer_s[:, n] = total[:, mine].max(axis=1) + transit[:, n] + wait[:, n]
-    time_s = _scheduled(table.settings["schedule"], by_pe, transit, wait, layer_s)
+    runs = np.zeros((layers, pes), bool)
+    runs[shards["layer"] - 1, shards["pe"]] = True
+    began_s, time_s = _scheduled(table.settings["schedule"], by_pe, runs, wait, transit, layer_s)
     busy_s = by_pe.sum(axis=(0, 1))
     active_w = chip.pe_active_w
     parts = {
@@ -182,19 +159,38 @@ def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) ->
         "wait": active_w * table["waiting_power_share"] * (pes * time_s - float(busy_s.sum())),
     }
     energy = sum(parts.values())
-    return _Cost(time_s, energy, energy / time_s if time_s else 0.0, cycles, transit, wait, layer_s, busy_s, critical, parts)
+    return _Cost(
+        time_s, energy, energy / time_s if time_s else 0.0, cycles, transit, wait, began_s, layer_s, busy_s, critical, parts
+    )
 
 
-def _scheduled(schedule: str, by_pe: F64, transit: F64, wait: F64, layer_s: F64) -> float:
-    """Return the run's duration: layers one after another, or side by side on successive positions."""
+def _scheduled(schedule: str, by_pe: F64, runs: npt.NDArray[np.bool_], wait: F64, transit: F64, layer_s: F64) -> tuple[F64, float]:
+    """Return when each layer begins each position, (positions, layers), and the run's duration, in seconds.
+
+    Args:
+        schedule: one after another (each layer begins when the one before has been heard), or pipelined: in a tick layer
+            l works on position t - l, and the tick lasts as long as its slowest PE, with what that waits for.
+        by_pe: (positions, layers, PEs) seconds that PEs compute.
+        runs: (layers, PEs) which PE has units of which layer.
+        wait: (positions, layers) seconds before computing, for DRAM.
+        transit: (positions, layers) seconds after it, until messages have arrived.
+        layer_s: (positions, layers) seconds of a layer by itself.
+
+    """
     if schedule == "sequential" or not len(layer_s):
-        return float(layer_s.sum())
+        ends = np.cumsum(layer_s.ravel())
+        return (np.concatenate([[0.0], ends[:-1]]) if len(ends) else ends).reshape(layer_s.shape), float(layer_s.sum())
     positions, layers, pes = by_pe.shape
-    busy, moving = np.zeros((positions + layers - 1, pes)), np.zeros(positions + layers - 1)
+    ticks = positions + layers - 1
+    busy, before, after = (np.zeros((ticks, pes)) for _ in range(3))
     for n in range(layers):
-        busy[n : n + positions] += by_pe[:, n]
-        moving[n : n + positions] = np.maximum(moving[n : n + positions], transit[:, n] + wait[:, n])
-    return float((busy.max(axis=1) + moving).sum())
+        now = slice(n, n + positions)
+        busy[now] += by_pe[:, n]
+        before[now] = np.maximum(before[now], wait[:, n, None] * runs[n])
+        after[now] = np.maximum(after[now], transit[:, n, None] * runs[n])
+    tick_s = (before + busy + after).max(axis=1)
+    began = np.concatenate([[0.0], np.cumsum(tick_s)[:-1]])
+    return np.stack([began[n : n + positions] for n in range(layers)], axis=1), float(tick_s.sum())
 
 
 def _product_cycles(ledger: Ledger, table: CostTable, chip: ChipSpec, port: str) -> F64:
@@ -217,21 +213,13 @@ def _product_cycles(ledger: Ledger, table: CostTable, chip: ChipSpec, port: str)
         ] * rows
         return np.broadcast_to(once.astype(np.float64), visited.shape)
     kind = "dense_event" if ledger.format == "dense" else "packed"
+    heard = events_heard(ledger, port)
     each = table[f"{kind}_weight_cycles"] + refill + stall * table["event_weight_loads"]
-    return each * visited + table[f"{kind}_event_cycles"] * events_heard(ledger, port)
-
-
-def events_heard(ledger: Ledger, port: str) -> I64:
-    """Return how many events each shard took in through a port for each position's step, (positions, shards).
-
-    Through `input` those of the layer before at the same position; through `recurrent` its own layer's one before.
-    """
-    events, layer = ledger.of("events").astype(np.int64), ledger.table["layer"]
-    sums = np.stack([ledger.input_events, *(events[:, layer == n].sum(axis=1) for n in range(1, len(ledger.layers) + 1))], axis=1)
-    if port == "input":
-        return np.asarray(sums[:, layer - 1], np.int64)
-    before = np.concatenate([np.zeros((min(1, len(sums)), sums.shape[1]), np.int64), sums[:-1]])
-    return np.asarray(before[:, layer], np.int64)
+    cycles = each * visited + table[EVENT_CYCLES[ledger.format]] * heard
+    if table.settings["payload"] == "vector" and table.settings["messages"] != "multicast":
+        # Whoever is sent a vector has to look for the events in it.
+        cycles = cycles + table["event_silent_cycles"] * (ledger.lanes * ledger.table[f"width_{port}"] - heard)
+    return np.asarray(cycles, np.float64)
 
 
 def _pointwise_cycles(ledger: Ledger, table: CostTable) -> F64:
@@ -248,15 +236,8 @@ def _message_cycles(table: CostTable, chip: ChipSpec, traffic: Traffic) -> F64:
     flits = traffic.flits.astype(np.float64)
     if table.settings["messages"] == "dma":
         in_noc = flits + table["dma_wait_noc_cycles"]
-        return (chip.dma_setup_cycles + in_noc * (chip.pe_clock_hz / chip.noc_clock_hz)) * traffic.copies
-    written = table["packet_setup_cycles"] + table["packet_cycles"] * flits
-    return written if table.settings["messages"] == "multicast" else written * traffic.copies
-
-
-def _dram_bytes(ledger: Ledger, table: CostTable) -> int:
-    """Return what is read from DRAM for one position: every PE of the first layer fetches the whole input vector."""
-    readers = len(set(ledger.table["pe"][ledger.table["layer"] == 1].tolist()))
-    return readers * ledger.lanes * ledger.input_units * int(table["value_bytes"])
+        return (chip.dma_setup_cycles + in_noc * (chip.pe_clock_hz / chip.noc_clock_hz)) * traffic.sends
+    return (table["packet_setup_cycles"] + table["packet_cycles"] * flits) * traffic.sends
 
 
 # ---- what is told
@@ -277,25 +258,4 @@ def _stages(ledger: Ledger, cost: _Cost) -> dict[str, dict[str, float]]:
             "wait": float(cost.wait_s[:, n].sum()),
         }
         for n, name in enumerate(ledger.layers)
-    }
-
-
-def _work(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) -> dict[str, int]:
-    """Return exact totals over the run: arithmetic, copies, flits, bytes."""
-    shards, positions = ledger.table, ledger.positions
-    sent = traffic.flits.sum(axis=1) if table.settings["messages"] == "multicast" else (traffic.flits * traffic.copies).sum(axis=1)
-    units = int(shards["units"].sum()) * ledger.lanes * positions
-    return {
-        "macs": int(ledger.of("macs_input").sum(dtype=np.int64) + ledger.of("macs_recurrent").sum(dtype=np.int64)),
-        "weights_visited": int(ledger.of("visited_input").sum(dtype=np.int64) + ledger.of("visited_recurrent").sum(dtype=np.int64)),
-        "rows": int((shards["rows_input"] + shards["rows_recurrent"]).sum()) * ledger.lanes * positions,
-        "units": units,
-        "exponentials": 3 * units,
-        "events": int(ledger.of("events").sum(dtype=np.int64)),
-        "event_copies": int((ledger.of("events").astype(np.int64) * traffic.copies).sum()),
-        "flits_sent": int(sent.sum()),
-        "link_flits": int(traffic.loads.sum()),
-        "busiest_link_flits": int(traffic.loads.sum(axis=(0, 1)).max(initial=0)),
-        "message_bytes": int(sent.sum()) * (chip.payload_bits // 8),
-        "dram_read_bytes": _dram_bytes(ledger, table) * positions,
     }

@@ -10,10 +10,11 @@ are not here: they follow from events, placement and the price's message mode.
 from __future__ import annotations
 
 import json
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,18 +22,22 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError
-from host.place import Placement
 from models.network import U32, Array
 from noc.chip import ChipError, PeId, parse_pe, require_on_plan
 from noc.packet import LEDGER, Section
 
+if TYPE_CHECKING:  # who only prices a ledger needs no mapping
+    from host.place import Placement
+
 I64 = npt.NDArray[np.int64]
 COUNTS = LEDGER[:5]  # what depends on activity; units and exponentials are as many at every position
-SCHEMA = 1
+SCHEMA = 2
 FILE = "ledger.safetensors"
+_LARGEST = 1 << 31  # of any size: no product of two overflows
 _KEY = "gennaker-ledger"
 _TABLE = (
     "pe", "layer", "units", "rows_input", "rows_recurrent", "weights_input", "weights_recurrent", "width_input", "width_recurrent",
+    "exponentials",
 )  # fmt: skip
 
 
@@ -42,8 +47,8 @@ class Ledger:
 
     `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
     each name of `_TABLE` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
-    weights by port, and how many units it listens to. `layers` names the layers. `chip` holds the preset and the numbers
-    that were overridden.
+    weights by port, how many units it listens to, and exponentials a position. `layers` names the
+    layers. `chip` holds the preset and the numbers that were overridden.
     """
 
     counts: U32
@@ -73,7 +78,16 @@ class Ledger:
         }  # fmt: skip
         tensors = {"counts": np.ascontiguousarray(self.counts), "input_events": np.ascontiguousarray(self.input_events)}
         tensors |= {f"table.{name}": np.ascontiguousarray(self.table[name]) for name in _TABLE}
+        about["crc32"] = _crc(tensors)
         (folder / FILE).write_bytes(save_tensors(tensors, {_KEY: json.dumps(about)}))
+
+
+def _crc(tensors: Mapping[str, Array]) -> int:
+    """Return a checksum of names and bytes: the file format has none."""
+    crc = 0
+    for name in sorted(tensors):
+        crc = zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes(), zlib.crc32(name.encode(), crc))
+    return crc
 
 
 class Recorder:
@@ -110,10 +124,14 @@ class Recorder:
             if part.population == n
         ]
         chip = placement.chip
+        everything = np.concatenate(counts, axis=1)
+        # As many at every position, by the kernels' contract (models/kernels), so kept once.
+        exponentials = everything[:1, :, LEDGER.index("exponentials")].sum(axis=0, dtype=np.int64)
+        table = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(_TABLE[:-1])}
         return Ledger(
-            np.ascontiguousarray(np.concatenate(counts, axis=1)[:, :, : len(COUNTS)]),
+            np.ascontiguousarray(everything[:, :, : len(COUNTS)]),
             np.array(self._input[:done], np.uint32),
-            {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(_TABLE)},
+            {**table, "exponentials": exponentials},
             tuple(placed.pe for placed in placement.pes),
             tuple(network.populations[n].name for n in network.layers),
             network.populations[0].units,
@@ -146,37 +164,73 @@ def load(folder: Path) -> Ledger:
             if not isinstance(about, dict) or about.get("schema") != SCHEMA:
                 have = about.get("schema") if isinstance(about, dict) else "none"
                 raise HostError(f"run {folder}: ledger of schema {have!r}; needs {SCHEMA}")
-            table = {name: file.get_tensor(f"table.{name}") for name in _TABLE}
+            tensors = {name: file.get_tensor(name) for name in ("counts", "input_events", *(f"table.{name}" for name in _TABLE))}
+            if about.pop("crc32") != _crc(tensors):
+                raise HostError(f"run {folder}: {FILE} is damaged (its checksum is another)")
+            table = {name: tensors[f"table.{name}"] for name in _TABLE}
             ledger = Ledger(
-                file.get_tensor("counts"), file.get_tensor("input_events"), table, tuple(parse_pe(name) for name in about["pes"]),
-                tuple(about["layers"]), int(about["input_units"]), int(about["lanes"]), str(about["format"]), about["chip"],
+                tensors["counts"], tensors["input_events"], table, tuple(parse_pe(name) for name in about["pes"]),
+                tuple(map(str, about["layers"])), int(about["input_units"]), int(about["lanes"]), str(about["format"]),
+                {"preset": str(about["chip"]["preset"]), "facts": {str(k): float(v) for k, v in about["chip"]["facts"].items()}},
             )  # fmt: skip
+        _check(ledger, f"run {folder}: {FILE}")
     except HostError:
         raise
     except Exception as error:  # two libraries and a stranger's bytes: exceptions of a dozen kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise HostError(f"run {folder}: {FILE} is damaged ({why})") from error
-    _check(ledger, f"run {folder}: {FILE}")
     return ledger
 
 
 def _check(ledger: Ledger, who: str) -> None:
-    shards = len(ledger.table["pe"])
+    """Raise HostError where the parts of a ledger contradict each other."""
+    shards, table = len(ledger.table["pe"]), ledger.table
     wanted: list[tuple[str, Array, tuple[int, ...], type]] = [
         ("counts", ledger.counts, (ledger.positions, shards, len(COUNTS)), np.uint32),
         ("input_events", ledger.input_events, (ledger.positions,), np.uint32),
-        *((f"table.{name}", column, (shards,), np.int64) for name, column in ledger.table.items()),
+        *((f"table.{name}", column, (shards,), np.int64) for name, column in table.items()),
     ]
     for name, array, shape, kind in wanted:
         if array.shape != shape or array.dtype != kind:
             raise HostError(f"{who}: {name} needs {shape} of {np.dtype(kind)}, has {array.shape} of {array.dtype}")
-    for name, largest in (("pe", len(ledger.pes) - 1), ("layer", len(ledger.layers))):
-        if shards == 0 or ledger.table[name].min() < (name == "layer") or ledger.table[name].max() > largest:
-            raise HostError(f"{who}: a shard's {name} lies outside of {largest}")
-    if any(column.min() < 0 for column in ledger.table.values()) or ledger.lanes < 1 or ledger.input_units < 1:
-        raise HostError(f"{who}: has negative sizes")
+    if not ledger.positions or not shards:
+        raise HostError(f"{who}: has {ledger.positions} positions of {shards} shards; needs at least 1")
+    for column in table.values():
+        if column.min() < 0 or column.max() > _LARGEST:
+            raise HostError(f"{who}: has sizes outside of 0 to {_LARGEST}")
+    if not 1 <= ledger.lanes <= _LARGEST or not 1 <= ledger.input_units <= _LARGEST:
+        raise HostError(f"{who}: has {ledger.lanes} lanes and {ledger.input_units} input units; needs 1 to {_LARGEST}")
+    for name, least, most in (("pe", 0, len(ledger.pes) - 1), ("layer", 1, len(ledger.layers))):
+        if sorted(set(table[name].tolist())) != list(range(least, most + 1)):
+            raise HostError(f"{who}: shards name other {name} numbers than {least} to {most}")
+    pairs = set(zip(table["pe"].tolist(), table["layer"].tolist(), strict=True))
+    if len(pairs) != shards or len(set(ledger.pes)) != len(ledger.pes) or len(set(ledger.layers)) != len(ledger.layers):
+        raise HostError(f"{who}: has a PE twice, a layer twice, or a layer twice on one PE")
+    if (np.diff(table["layer"]) < 0).any():
+        raise HostError(f"{who}: shards are not in the order of their layers")
     try:
         for pe in ledger.pes:
             require_on_plan(pe)
     except ChipError as error:
         raise HostError(f"{who}: traffic for {error}") from None
+    _check_counts(ledger, who)
+
+
+def _check_counts(ledger: Ledger, who: str) -> None:
+    """Raise HostError where counts are more than the shards' sizes allow."""
+    table, lanes = ledger.table, ledger.lanes
+    limits = {"events": lanes * table["units"]}
+    for port in ("input", "recurrent"):
+        stored = table[f"weights_{port}"]
+        if ledger.format == "dense":  # which visits zeros too
+            stored = table[f"rows_{port}"] * table[f"width_{port}"]
+        limits[f"macs_{port}"] = lanes * table[f"weights_{port}"]
+        limits[f"visited_{port}"] = lanes * stored
+    for name, most in limits.items():
+        over = np.argwhere(ledger.of(name) > most)
+        if len(over):
+            position, shard = over[0].tolist()
+            have, pe = int(ledger.of(name)[position, shard]), ledger.pes[int(table["pe"][shard])]
+            raise HostError(f"{who}: {name} of {pe} at position {position} is {have}, its shard allows {int(most[shard])}")
+    if (ledger.input_events > lanes * ledger.input_units).any():
+        raise HostError(f"{who}: has more input events than input units")

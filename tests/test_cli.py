@@ -100,7 +100,7 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(tiny, tmp
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     text = (ROOT / "docs" / "report.md").read_text()
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    for block in ("events", "lm", "mapping", "counters", "emulation", "chip"):
+    for block in ("events", "lm", "mapping", "counters", "emulation", "chip", "modelled"):
         have = {f"{block}.{key}" for key in report[block]}
         assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
 

@@ -1,0 +1,119 @@
+"""Exact integers that follow from a ledger: arithmetic, messages, flits and bytes, by PE and stage and in total.
+
+Bytes of SRAM are those that the priced loops move (`host/costs.toml`: the same loops whose cycles were counted), word
+by word, without the instruction fetch:
+
+| stage | read | written |
+|---|---|---|
+| products, `csr` | 12 a stored weight (value, index, event); 4 a row and 4 once (extents) | 4 a row (sum) |
+| with `zero_skip` | the value only where the event is not zero | |
+| products, `dense` as `dot` | 8 a stored weight (value, event) | 4 a row |
+| products, `dense` as `event` | 8 a weight visited (value, sum); 8 an event | 4 a weight visited; 4 a row (cleared) |
+| products, `packed` | as before, with the row index and an event's two extents in their own widths | as before |
+| `pointwise` | 56 a unit (6 sums, 6 biases, threshold, cell state) | 8 a unit (cell state, y) |
+| `broadcast` | every payload that is sent, each time it is injected | every payload that arrives |
+| `wait` | | the input vector, from DRAM |
+
+What it does not know: time. Bank conflicts and the bytes of the host's own work are counted nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from host.cost_table import CostTable
+from host.ledger import I64, Ledger
+from host.traffic import Traffic, events_heard, message_bytes
+from noc.chip import ChipSpec
+
+_WORD = 4
+_UNIT_READ, _UNIT_WRITTEN = 14 * _WORD, 2 * _WORD
+_KEY_AND_VALUE = 2 * _WORD
+PORTS = {"egru_input": "input", "egru_internal": "recurrent"}
+
+
+def work_of(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) -> tuple[dict[str, int], dict[str, I64]]:
+    """Return totals over the run, and the same numbers by PE, (PEs,) int64 each."""
+    shards, positions = ledger.table, ledger.positions
+    events, units = ledger.of("events").astype(np.int64), shards["units"] * ledger.lanes * positions
+    # In bytes of whole flits on the NoC; in bytes of payload in the two SRAMs.
+    payload = message_bytes(ledger, table).sum(axis=0)
+    flits = traffic.flits.sum(axis=0)
+    by_shard: dict[str, I64] = {
+        "macs": _total(ledger, "macs_input") + _total(ledger, "macs_recurrent"),
+        "weights_visited": _total(ledger, "visited_input") + _total(ledger, "visited_recurrent"),
+        "rows": (shards["rows_input"] + shards["rows_recurrent"]) * ledger.lanes * positions,
+        "units": units,
+        "exponentials": shards["exponentials"] * positions,
+        "events": events.sum(axis=0),
+        "event_copies": events.sum(axis=0) * traffic.copies,
+        "messages_sent": traffic.sends * positions,
+        "flits_sent": flits * traffic.sends,
+        "message_bytes": flits * traffic.sends * (chip.payload_bits // 8),
+        "dma_bytes": payload * traffic.sends * (table.settings["messages"] == "dma"),
+    }
+    for stage, (read, written) in _product_bytes(ledger, table).items():
+        by_shard[f"sram_read_bytes.{stage}"], by_shard[f"sram_written_bytes.{stage}"] = read, written
+    by_shard["sram_read_bytes.pointwise"], by_shard["sram_written_bytes.pointwise"] = _UNIT_READ * units, _UNIT_WRITTEN * units
+    by_shard["sram_read_bytes.broadcast"] = payload * traffic.sends
+    by_pe = {name: _by_pe(ledger, values) for name, values in by_shard.items()}
+    by_pe["messages_received"] = positions * traffic.hears.sum(axis=0)
+    by_pe["flits_received"] = flits @ traffic.hears
+    by_pe["sram_written_bytes.broadcast"] = payload @ traffic.hears
+    readers = sorted(set(shards["pe"][shards["layer"] == 1].tolist()))
+    by_pe["dram_read_bytes"] = np.zeros(len(ledger.pes), np.int64)
+    by_pe["dram_read_bytes"][readers] = dram_bytes(ledger, table) // len(readers) * positions
+    by_pe["sram_written_bytes.wait"] = by_pe["dram_read_bytes"]
+    for kind in ("sram_read_bytes", "sram_written_bytes"):
+        by_pe[kind] = sum((v for name, v in by_pe.items() if name.startswith(f"{kind}.")), np.zeros(len(ledger.pes), np.int64))
+    totals = {name: int(values.sum()) for name, values in by_pe.items()}
+    totals["link_flits"] = int(traffic.loads.sum())
+    totals["busiest_link_flits"] = int(traffic.loads.sum(axis=(0, 1)).max(initial=0))
+    return totals, by_pe
+
+
+def dram_bytes(ledger: Ledger, table: CostTable) -> int:
+    """Return what is read from DRAM for one position: every PE of the first layer fetches the whole input vector."""
+    readers = len(set(ledger.table["pe"][ledger.table["layer"] == 1].tolist()))
+    return readers * ledger.lanes * ledger.input_units * int(table["value_bytes"])
+
+
+def _product_bytes(ledger: Ledger, table: CostTable) -> Mapping[str, tuple[I64, I64]]:
+    """Return bytes read and written by the product of each port, (shards,) each."""
+    found = {}
+    for stage, port in PORTS.items():
+        visited, macs = _total(ledger, f"visited_{port}"), _total(ledger, f"macs_{port}")
+        products = ledger.lanes * ledger.positions
+        rows = ledger.table[f"rows_{port}"] * products
+        if ledger.format == "csr":
+            values = macs if table.settings["zero_skip"] == "yes" else visited
+            read = _WORD * (values + 2 * visited + rows + products)
+            found[stage] = (read, _WORD * rows)
+        elif ledger.format == "dense" and table.settings["dense_loop"] == "dot":
+            found[stage] = (2 * _WORD * rows * ledger.table[f"width_{port}"], _WORD * rows)
+        else:
+            index = extents = np.zeros(len(rows), np.int64)
+            if ledger.format == "packed":  # the widths of models/formats/packed.py, which would load its compiler
+                index = _width(ledger.table[f"rows_{port}"] - 1)
+                extents = _width(np.maximum(ledger.table[f"weights_{port}"], 256))
+            heard = events_heard(ledger, port).sum(axis=0)
+            read = (2 * _WORD + index) * visited + (_KEY_AND_VALUE + 2 * extents) * heard
+            found[stage] = (read, _WORD * (visited + rows))
+    return found
+
+
+def _width(largest: I64) -> I64:
+    """Return bytes of the smallest unsigned integer that holds each number."""
+    return np.asarray(np.where(largest < 1 << 8, 1, np.where(largest < 1 << 16, 2, 4)), np.int64)
+
+
+def _total(ledger: Ledger, name: str) -> I64:
+    return np.asarray(ledger.of(name).sum(axis=0, dtype=np.int64), np.int64)
+
+
+def _by_pe(ledger: Ledger, values: I64) -> I64:
+    out = np.zeros(len(ledger.pes), np.int64)
+    np.add.at(out, ledger.table["pe"], values)
+    return out
