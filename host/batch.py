@@ -15,7 +15,7 @@ from host.costs import Priced, price
 from host.ledger import Ledger
 from host.options import LmOptions
 from host.report import write_json
-from noc.chip import load_chip
+from host.repricing import chip_for
 
 
 def run_into(folder: Path, options: LmOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None) -> Outcome:
@@ -32,8 +32,7 @@ def run_into(folder: Path, options: LmOptions, observe: Callable[[dict[str, Any]
 def priced_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:
     """Return what a run costs on its own chip at the shipped table, changed by `name=value` texts (`cost_table.changed`).
 
-    HostError or ChipError, one line, for what is unknown or contradicts itself.
+    As `launch.py price --set` does. HostError or ChipError, one line, for what is unknown or contradicts itself.
     """
-    table, preset, facts = changed(load_table(), settings)
-    numbers = {**ledger.chip.get("facts", {}), **facts}
-    return price(ledger, load_chip(preset or ledger.chip.get("preset", "spinnaker2"), None, numbers, "--set"), table)
+    table, clock, numbers = changed(load_table(), settings)
+    return price(ledger, chip_for(ledger, None, clock, numbers), table)

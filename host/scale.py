@@ -24,8 +24,7 @@ from host.columns import COLUMNS, DEFAULT, Result, shown
 from host.errors import Exit, HostError
 from host.features import save_features, seeded_features
 from host.grid import Experiment, Plot, Settings
-from host.ledger import FILE as LEDGER_FILE
-from host.ledger import load
+from host.ledger import Ledger, load
 from host.options import DEFAULT_TOKENS, LmOptions, new_folder
 from host.paper_tables import aligned
 from models.activity import at_activity
@@ -39,7 +38,6 @@ STATE = "points.jsonl"
 _STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED, Exit.HUNG_UP)
 _MEASURED_POSITIONS = 12  # with which thresholds are set for an activity
 _SHOWN_ROWS = 40
-_NEEDED = ("report.json", LEDGER_FILE)
 
 
 @dataclass(frozen=True)
@@ -200,7 +198,17 @@ def _append(path: Path, line: str) -> None:
 
 
 def _complete(run: Path) -> bool:
-    return all((run / name).is_file() for name in _NEEDED)
+    """Tell whether a run's folder holds what the table needs; one that another version wrote may not."""
+    try:
+        _recorded(run)
+    except (OSError, ValueError):  # also HostError
+        return False
+    return True
+
+
+def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
+    """Return a run's report and ledger."""
+    return json.loads((run / "report.json").read_text(encoding="utf-8")), load(run)
 
 
 # ---- the table
@@ -217,8 +225,7 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
         try:
             if problem is None:
                 if name not in runs:
-                    where = folder / "runs" / name
-                    runs[name] = json.loads((where / "report.json").read_text(encoding="utf-8")), load(where)
+                    runs[name] = _recorded(folder / "runs" / name)
                 report, ledger = runs[name]
                 result = Result(report, ledger, priced_at(ledger, grid.of_price(point)))
                 row |= {column: COLUMNS[column].value(result) for column in experiment.columns}
