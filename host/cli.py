@@ -1,5 +1,4 @@
-"""The command line. Reads flags, runs a `Cluster` under a monitor, writes the run folder,
-prints the outcome.
+"""The command line: reads flags, runs a `Cluster` under a monitor, writes the run folder, prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
 """
@@ -39,6 +38,8 @@ examples:
   python launch.py info model.safetensors      what a checkpoint holds and needs
   python launch.py verify --tokens 70          compare every event with a reference
   python launch.py import SRC DST              read an EvNN or torch.nn.GRU file
+  python launch.py paper                       the paper's tables, ours beside them
+  python launch.py scale experiments/pes.toml  a grid of settings: table and plots
   python launch.py price RUN --set clock=300MHz   what a recorded run would cost then
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
@@ -90,10 +91,24 @@ def _parser() -> argparse.ArgumentParser:
     info.add_argument("file", metavar="FILE", help="a checkpoint file")
     for command in (fit, info):
         command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
+    _figure_commands(commands)
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
     price = commands.add_parser("price", help="price a recorded run again, without running it", allow_abbrev=False)
     _price_flags(price)
     return parser
+
+
+def _figure_commands(commands: Any) -> None:
+    paper = commands.add_parser("paper", help="make the paper's tables and Figure 2, ours beside them", allow_abbrev=False)
+    paper.add_argument("--checkpoint", metavar="FILE", help="a checkpoint file (default: the shipped one, else a seeded network)")
+    paper.add_argument("--seeded", action="store_true", help="the seeded network, even where a checkpoint is shipped")
+    paper.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
+    paper.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
+    paper.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
+    scale = commands.add_parser("scale", help="run a grid of settings: one table and plots", allow_abbrev=False)
+    scale.add_argument("file", metavar="FILE.toml", help="the experiment (docs/scaling.md, experiments/)")
+    scale.add_argument("--out", metavar="DIR", help="folder for table, plots and runs (default runs/scale-NAME)")
+    scale.add_argument("--resume", action="store_true", help="go on where an interrupted sweep stopped")
 
 
 def _price_flags(parser: argparse.ArgumentParser) -> None:
@@ -192,6 +207,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from host.fit import fit
 
             return fit(flags)
+        if command == "paper":
+            from host.paper import paper
+
+            return paper(flags)
+        if command == "scale":
+            from host.scale import scale
+
+            return scale(flags)
         if command == "info":
             from host.info import info
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from host.dram import Dram
 from host.errors import HostError
+from host.features import Features, load_features
 from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
 from host.options import DEFAULT_TOKENS, LmOptions
 from host.place import Placement, place
@@ -93,8 +94,12 @@ def prepare(options: LmOptions) -> Job:
     options.check()
     chip = chip_of(options)
     found, title = model_of(options)
-    network = seeded_egru() if found is None else _runnable(options, found).network
+    if found is not None and options.features is None:
+        found = _runnable(options, found)
+    network = found.network if found else seeded_egru()
     placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
+    if options.features is not None:
+        return _with_features(options, placement, title)
     source = source_of(options, found)
     model = found or _seeded(network, source)
     model = replace(model, state=options.state or model.state)
@@ -133,3 +138,15 @@ def prepare(options: LmOptions) -> Job:
     }
     note = SEEDED_NOTE if found is None else ""
     return Job(options, placement, workload, dram, f"{title} on {source.name}", note, facts)
+
+
+def _with_features(options: LmOptions, placement: Placement, title: str) -> Job:
+    """Build a job that feeds feature vectors: all that it needs of a checkpoint are its layers."""
+    assert options.features is not None
+    path, chip = Path(options.features), placement.chip
+    features = load_features(path, placement.network.populations[0].units, options.batch, options.tokens)
+    sequences, frames, units = features.shape
+    dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
+    workload = Features(EmbeddingStore(dram, features.reshape(-1, units)), sequences, frames)
+    facts = {"source": path.name, "unknown_words": 0, "words_run": 0, "segment": 0, "seeded": False}
+    return Job(options, placement, workload, dram, f"{title} on {path.name}", "", facts)

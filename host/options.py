@@ -46,6 +46,7 @@ class LmOptions:
     checkpoint: str | None = None
     text: str | None = None
     wikitext: str | None = None
+    features: str | None = None  # a file of feature vectors to feed instead of words (`host/features.py`)
     split: str | None = None
     tokens: int | None = None
     prompt: str | None = None
@@ -86,7 +87,12 @@ class LmOptions:
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
         given = [
             flag
-            for flag, value in (("--text", self.text), ("--wikitext", self.wikitext), ("--prompt", self.prompt))
+            for flag, value in (
+                ("--text", self.text),
+                ("--wikitext", self.wikitext),
+                ("--prompt", self.prompt),
+                ("features", self.features),
+            )
             if value is not None
         ]
         if len(given) > 1:
@@ -96,6 +102,8 @@ class LmOptions:
                 raise HostError(f"--{flag} {name!r}: have {', '.join(names)}")
         if self.split is not None and (self.text is not None or self.prompt is not None):
             raise HostError(f"--split {self.split}: goes with a text that has splits, not with {given[0]}")
+        if self.features is not None and self.checkpoint is None:
+            raise HostError("features: need a checkpoint whose input they fit")
         if self.prompt is not None and not 1 <= self.generate <= MAX_GENERATE:
             raise HostError(f"--generate {self.generate}: needs 1 to {MAX_GENERATE:,} words")
         if self.prompt is None and self.generate:

@@ -28,7 +28,7 @@ def reprice(flags: Mapping[str, Any]) -> int:
     report, ledger = _report(folder), load(folder)
     table = load_table(Path(flags["costs"]) if flags["costs"] else None)
     table, preset, numbers = changed(table, flags["set"])
-    chip = _other_chip(ledger, flags["chip"], preset, numbers)
+    chip = chip_for(ledger, flags["chip"], preset, numbers)
     before = price(ledger, load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run"), load_table())
     after = price(ledger, chip, table)
     if flags["json"]:
@@ -55,7 +55,7 @@ def _report(folder: Path) -> dict[str, Any]:
     return dict(report)
 
 
-def _other_chip(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapping[str, float]) -> ChipSpec:
+def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapping[str, float]) -> ChipSpec:
     """Return the chip to price for: the run's or the one asked for, at the clock asked for, with `numbers` on top."""
     recorded: Mapping[str, float] = ledger.chip["facts"]
     preset, file = clock or ledger.chip["preset"], None

@@ -1,0 +1,133 @@
+"""Pictures of tables: Figure 2 of the paper, and lines over a grid of settings, each as PNG and SVG.
+
+matplotlib is imported when a picture is drawn, so nothing else needs it. A picture is the same bytes for the same
+numbers and the same matplotlib.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from host.errors import HostError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SUFFIXES = (".png", ".svg")
+_COLOURS = ("#27476e", "#2a9d8f", "#e9a23b", "#c8553d", "#7b5ea7", "#5b8c3e", "#8a8d91", "#b8578f")
+_MARKS = "osD^vP*X"
+_STYLE: Any = {
+    "font.size": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "svg.hashsalt": "gennaker",  # the same picture, the same file
+    "svg.fonttype": "path",
+}
+
+
+def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) -> list[Path]:
+    """Draw `stages` (layer -> stage -> seconds) as one bar a stage, stacked by layer; return the files.
+
+    `path` is without suffix. HostError where matplotlib is missing or a file cannot be written.
+    """
+    with _style():
+        figure, axes = _figure(6.4, 3.6)
+        names = list(next(iter(stages.values())))
+        bottoms = [0.0] * len(names)
+        for number, (layer, seconds) in enumerate(stages.items()):
+            heights = [1e3 * seconds[name] for name in names]
+            colour = _COLOURS[number % len(_COLOURS)]
+            axes.bar(names, heights, 0.62, bottom=bottoms, color=colour, edgecolor="white", linewidth=0.6, label=layer)
+            bottoms = [a + b for a, b in zip(bottoms, heights, strict=True)]
+        total = sum(bottoms)
+        for x, height in enumerate(bottoms):
+            axes.text(x, height + 0.012 * max(bottoms), f"{height:.1f} ms\n{100 * height / total:.0f} %", ha="center", va="bottom")
+        axes.set_ylim(0, 1.2 * max(bottoms))
+        axes.set_ylabel("time, ms")
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.grid(axis="y", alpha=0.3)
+        axes.legend(frameon=False, reverse=True)
+        return _write(figure, path)
+
+
+def lines(
+    series: Mapping[str, Sequence[tuple[Any, float]]],
+    labels: tuple[str, str],
+    title: str,
+    key: str,
+    log: Sequence[str],
+    path: Path,
+) -> list[Path]:
+    """Draw one line a series of (x, y) points, or groups of bars where x are names; return the files.
+
+    `labels` are those of x and y, `key` says what the names of the series are; `log` names the axes ("x", "y") with a
+    logarithmic scale; `path` is without suffix.
+    HostError where matplotlib is missing or a file cannot be written.
+    """
+    with _style():
+        many = len(series) > 1
+        figure, axes = _figure(6.4, 3.8 + 0.12 * len(series) * many)
+        xs = list(dict.fromkeys(x for points in series.values() for x, _ in points))
+        numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in xs)
+        for number, (name, points) in enumerate(series.items()):
+            colour = _COLOURS[number % len(_COLOURS)]
+            if numbers:
+                ordered = sorted(points)
+                mark = _MARKS[number % len(_MARKS)]
+                axes.plot(*zip(*ordered, strict=True), color=colour, marker=mark, markersize=4, linewidth=1.3, label=name)
+            else:
+                width = 0.8 / len(series)
+                at = [xs.index(x) - 0.4 + width * (number + 0.5) for x, _ in points]
+                axes.bar(at, [y for _, y in points], 0.92 * width, color=colour, label=name)
+        if not numbers:
+            axes.set_xticks(range(len(xs)), [str(x) for x in xs])
+        if "x" in log and numbers:
+            axes.set_xscale("log")
+        if "y" in log:
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(bottom=0)
+        axes.set_xlabel(labels[0])
+        axes.set_ylabel(labels[1])
+        axes.set_title(title, loc="left", fontsize=10)
+        axes.grid(axis="both" if numbers else "y", alpha=0.3)
+        if many:  # below, where it hides no point
+            columns = min(3, len(series))
+            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, title=key, title_fontsize=8)
+        return _write(figure, path)
+
+
+def require() -> None:
+    """Raise HostError, one line, where no picture can be drawn; called before long work."""
+    try:
+        import matplotlib  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise HostError("pictures need matplotlib; run `pip install matplotlib`") from error
+
+
+def _style() -> Any:
+    require()
+    from matplotlib import rc_context
+
+    return rc_context(_STYLE)
+
+
+def _figure(width: float, height: float) -> tuple[Figure, Axes]:
+    from matplotlib.figure import Figure
+
+    figure = Figure((width, height), layout="constrained")
+    return figure, figure.add_subplot()
+
+
+def _write(figure: Figure, path: Path) -> list[Path]:
+    files = [path.with_name(path.name + suffix) for suffix in SUFFIXES]
+    try:
+        for file in files:
+            figure.savefig(file, dpi=160, metadata={"Date": None} if file.suffix == ".svg" else {"Software": None})
+    except OSError as error:
+        raise HostError(f"{path}: pictures cannot be written ({error.strerror})") from error
+    return files

@@ -1,0 +1,270 @@
+"""Experiment files: a base of settings, a grid of lists to cross, the columns of a table, and plots.
+
+Everything a user can get wrong is found here, before the first run, in one line that names the key and the nearest one
+that exists. Two kinds of settings cross in one grid: those that need a run of their own (network, mapping, batch) and
+those of its price (`launch.py price --set`), for which a recorded run is priced again. Not known here: how a point is run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import itertools
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.cost_table import CHOICES, CLOCKS, changed, load_table
+from host.errors import HostError
+from host.options import SPLITS, STATES, TRANSPORTS
+from host.shard import STRATEGIES
+from models import formats
+from noc.chip import load_chip
+
+MOST_POINTS = 10_000
+MOST_RUNS = 1_000
+_MOST_UNITS = 1_000_000
+
+Settings = dict[str, Any]
+
+
+def _whole(least: int, most: int = _MOST_UNITS) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: type(v) is int and least <= v <= most, f"a whole number from {least} to {most:,}"
+
+
+def _number(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
+    return lambda v: type(v) in (int, float) and least <= v <= most, f"a number from {least:g} to {most:g}"
+
+
+def _one_of(names: Iterable[str]) -> tuple[Callable[[Any], bool], str]:
+    known = tuple(names)
+    return lambda v: v in known, f"one of {', '.join(known)}"
+
+
+def _text() -> tuple[Callable[[Any], bool], str]:
+    return lambda v: isinstance(v, str) and bool(v), "a text"
+
+
+def _sizes(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(type(n) is int and 1 <= n <= _MOST_UNITS for n in value)
+
+
+NETWORK_KEYS = {
+    "input": _whole(1),
+    "layers": (_sizes, "a list of units, one number a layer"),
+    "hidden": _whole(1),
+    "density": (lambda v: type(v) in (int, float) and 0 < v <= 1, "a number above 0 and up to 1"),
+    "threshold": _number(0, 1),
+    "activity": _number(0, 1),
+    "seed": _whole(0),
+}
+"""Of a seeded network; `hidden` is the number of units of every layer but the last."""
+CHECKPOINT_KEYS = {"text": _text(), "wikitext": _text(), "split": _one_of(SPLITS), "state": _one_of(STATES)}
+RUN_KEYS = {
+    **NETWORK_KEYS,
+    "checkpoint": _text(),
+    **CHECKPOINT_KEYS,
+    "tokens": _whole(1),
+    "batch": _whole(1),
+    "pes": _whole(1),
+    "chips": _whole(1),
+    "mapping": _one_of(STRATEGIES),
+    "format": _one_of(formats.names()),
+    "transport": _one_of(TRANSPORTS),
+    "chip": _text(),
+    "chip_file": _text(),
+}
+FILE_KEYS = ("checkpoint", "text", "wikitext", "chip_file")  # paths, from the experiment file's own folder
+_PLOT_KEYS = ("x", "y", "series", "log", "title")
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One picture: `y` (a column) over `x` (a column or a setting of the grid), one line for each combination of the
+    settings in `series`: unless the file says otherwise, all that vary but x.
+    """
+
+    x: str
+    y: str
+    series: tuple[str, ...]
+    log: tuple[str, ...]
+    title: str
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked experiment file. `base` and each point of `grid` hold settings of both kinds by name."""
+
+    name: str
+    title: str
+    base: Settings
+    grid: Mapping[str, Sequence[Any]]
+    columns: tuple[str, ...]
+    plots: tuple[Plot, ...]
+
+    def points(self) -> list[Settings]:
+        """Return the settings of every point, the last axis moving fastest."""
+        return [{**self.base, **dict(zip(self.grid, values, strict=True))} for values in itertools.product(*self.grid.values())]
+
+
+def of_run(point: Settings) -> Settings:
+    """Return the settings that need a run of their own."""
+    return {name: value for name, value in point.items() if name in RUN_KEYS}
+
+
+def of_price(point: Settings) -> list[str]:
+    """Return the settings of the price as `name=value` texts."""
+    return [f"{name}={value}" for name, value in point.items() if name not in RUN_KEYS]
+
+
+def slug(run: Settings, axes: Iterable[str], more: str = "") -> str:
+    """Return a folder name for a run: what varies, readably, and a hash of all its settings (and of `more`)."""
+    text = json.dumps([sorted(run.items()), more], sort_keys=True)
+    parts = [f"{name}-{_plain(run[name])}" for name in axes if name in run]
+    return "_".join([*parts, hashlib.sha256(text.encode()).hexdigest()[:8]])[-120:].lstrip("-_.")
+
+
+def _plain(value: Any) -> str:
+    text = "x".join(map(str, value)) if isinstance(value, list) else str(value)
+    return re.sub(r"[^A-Za-z0-9.]+", "-", Path(text).stem if "/" in text else text)
+
+
+def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> Experiment:
+    """Return the experiment in a file; `columns` are the names a table may have beside those of its grid.
+
+    Raises HostError, one line, for whatever cannot be used.
+    """
+    who = f"experiment {path}"
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
+    _known(who, data, ("title", "base", "grid", "table", "plot"))
+    base = _settings(f"{who}: [base]", _table(who, data, "base"))
+    for name, value in base.items():
+        _check(f"{who}: [base] {name}", name, value)
+    grid = _settings(f"{who}: [grid]", _table(who, data, "grid"))
+    if not grid:
+        raise HostError(f"{who}: needs [grid] with at least one list, such as pes = [100, 150]")
+    for name, values in grid.items():
+        what = f"{who}: [grid] {name}"
+        if not isinstance(values, list) or not values:
+            raise HostError(f"{what}: needs a list of at least one value, has {values!r}")
+        for number, value in enumerate(values):
+            _check(what, name, value)
+            if value in values[:number]:
+                raise HostError(f"{what}: has {value!r} twice")
+    _fit_together(who, set(base) | set(grid))
+    counts = {name: len(values) for name, values in grid.items()}
+    points, runs = math.prod(counts.values()), math.prod(n for name, n in counts.items() if name in RUN_KEYS)
+    for have, most, what in ((points, MOST_POINTS, "points"), (runs, MOST_RUNS, "runs")):
+        if have > most:
+            raise HostError(f"{who}: the grid has {have:,} {what}, at most {most:,} are allowed")
+    table = _table(who, data, "table")
+    _known(f"{who}: [table]", table, ("columns",))
+    chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns)
+    known = [*grid, *chosen]
+    title = data.get("title", path.stem)
+    if not isinstance(title, str):
+        raise HostError(f"{who}: title: needs a text, has {title!r}")
+    plots = data.get("plot", [])
+    if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
+        raise HostError(f"{who}: plot: needs [[plot]] tables")
+    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, chosen, known) for n, plot in enumerate(plots, start=1))
+    folder = path.parent
+    base = _with_paths(base, folder)
+    crossed = {name: [str(folder / v) for v in values] if name in FILE_KEYS else values for name, values in grid.items()}
+    return Experiment(path.stem, title, base, crossed, chosen, drawn)
+
+
+def _with_paths(settings: Settings, folder: Path) -> Settings:
+    return {name: str(folder / value) if name in FILE_KEYS else value for name, value in settings.items()}
+
+
+def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
+    table = data.get(key, {})
+    if not isinstance(table, dict):
+        raise HostError(f"{who}: {key}: needs a table [{key}], has {table!r}")
+    return table
+
+
+def _settings(what: str, table: Mapping[str, Any]) -> Settings:
+    """Return a table's settings, `chip.NAME` written flat, each with a name that exists."""
+    flat: Settings = {}
+    for name, value in table.items():
+        if name == "chip" and isinstance(value, dict):
+            flat |= {f"chip.{fact}": number for fact, number in value.items()}
+        else:
+            flat[name] = value
+    facts = load_chip().facts
+    known = [*RUN_KEYS, "clock", *CHOICES, *load_table().constants, *(f"chip.{name}" for name in facts)]
+    _known(what, flat, known)
+    return flat
+
+
+def _known(what: str, table: Iterable[str], known: Iterable[str]) -> None:
+    names = list(known)
+    for key in table:
+        if key not in names:
+            near = difflib.get_close_matches(key, names, 1, 0.0)[0]
+            raise HostError(f"{what}: unknown key {key!r}; the nearest is {near!r}")
+
+
+def _check(what: str, name: str, value: Any) -> None:
+    if name in RUN_KEYS:
+        fits, need = RUN_KEYS[name]
+        if not fits(value):
+            raise HostError(f"{what}: needs {need}, has {value!r}")
+        return
+    choices = CLOCKS if name == "clock" else CHOICES.get(name)
+    if choices is None and (type(value) not in (int, float) or not 0 <= value < math.inf):
+        raise HostError(f"{what}: needs a finite number from 0, has {value!r}")
+    if choices is not None and value not in choices:
+        raise HostError(f"{what}: needs one of {', '.join(choices)}, has {value!r}")
+    changed(load_table(), [f"{name}={value}"])  # what the price itself would refuse
+
+
+def _fit_together(who: str, names: set[str]) -> None:
+    sizes = sorted(names & set(NETWORK_KEYS))
+    if "checkpoint" in names and sizes:
+        raise HostError(f"{who}: checkpoint and {sizes[0]}: choose one, {sizes[0]} is of a seeded network")
+    texts = sorted(names & set(CHECKPOINT_KEYS))
+    if texts and "checkpoint" not in names:
+        raise HostError(f"{who}: {texts[0]}: needs a checkpoint; a seeded network is fed with numbers from its seed")
+    for pair in (("threshold", "activity"), ("text", "wikitext"), ("clock", "chip")):
+        if names >= set(pair):
+            raise HostError(f"{who}: {' and '.join(pair)}: choose one")
+
+
+def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise HostError(f"{what}: needs a list of names, has {names!r}")
+    _known(what, names, known)
+    return tuple(dict.fromkeys(names))
+
+
+def _plot(what: str, plot: dict[str, Any], grid: Settings, chosen: Sequence[str], known: Sequence[str]) -> Plot:
+    _known(what, plot, _PLOT_KEYS)
+    for key, names in (("x", known), ("y", chosen)):
+        if not isinstance(plot.get(key), str):
+            raise HostError(f"{what}: needs {key}, the name of a column")
+        _known(f"{what} {key}", [plot[key]], names)
+    series = plot.get("series", [name for name, values in grid.items() if name != plot["x"] and len(values) > 1])
+    series = [series] if isinstance(series, str) else series
+    if series:
+        series = list(_names(f"{what} series", series, grid))
+    log = plot.get("log", [])
+    log = [log] if isinstance(log, str) else log
+    if log:
+        log = list(_names(f"{what} log", log, ("x", "y")))
+    title = plot.get("title", f"{plot['y']} over {plot['x']}")
+    if not isinstance(title, str):
+        raise HostError(f"{what} title: needs a text, has {title!r}")
+    return Plot(plot["x"], plot["y"], tuple(series), tuple(log), title)

@@ -1,0 +1,165 @@
+"""`launch.py paper`: the paper's tables and Figure 2, from runs of the emulator.
+
+The language model and the gesture network's shapes go through the same run path as `lm`, at the shipped prices; each run
+keeps its folder. What the tables look like and say is in `paper_tables.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+from host import charts
+from host.batch import priced_at, run_into
+from host.cluster import Outcome
+from host.errors import Exit, HostError
+from host.features import save_features, seeded_features
+from host.job import chip_of, model_of
+from host.ledger import load
+from host.options import LmOptions, new_folder
+from host.paper_tables import (
+    PUBLISHED,
+    Figures,
+    Memory,
+    Perplexity,
+    document,
+    others_table,
+    stages_table,
+    table_1,
+    table_2,
+    table_3,
+)
+from host.place import Placement, place
+from models import formats
+from models.checkpoint import Model, save
+from models.network import ModelError, Network
+from models.seeded import seeded_egru
+
+ROOT = Path(__file__).resolve().parents[1]
+SHIPPED = ROOT / "models" / "shipped" / "lm.safetensors"
+FILES = ("paper.md", "figure2.png", "figure2.svg")
+OTHERS = {
+    "branch refill of 2 cycles": ("branch_refill_cycles=2",),
+    "one wait state of SRAM": ("chip.sram_wait_states=1",),
+    "exponential unit": ("exponential=unit",),
+    "messages written by the core": ("messages=packets",),
+    "DRAM prefetched": ("dram=prefetched",),
+    "waiting PEs sleep": ("waiting_power_share=0",),
+    "layers pipelined": ("schedule=pipelined",),
+    "300 MHz, 0.8 V": ("clock=300MHz",),
+}
+"""Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
+
+
+def paper(flags: dict[str, Any]) -> int:
+    """Run, price, print and write; HostError, one line, for what cannot be run or written."""
+    charts.require()
+    out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
+    checkpoint = flags["checkpoint"] or (str(SHIPPED) if SHIPPED.is_file() and not flags["seeded"] else None)
+    options = LmOptions(
+        checkpoint=checkpoint, tokens=PUBLISHED["assumed"]["tokens"], pes=PUBLISHED["table2"]["pes"], transport=flags["transport"]
+    )
+    options.check()
+    folder = new_folder(out)
+    figures = measure(options, folder)
+    text = document(figures)
+    (folder / "paper.md").write_text(text, encoding="utf-8")
+    title = f"Modelled time by stage: {options.tokens} tokens, {options.pes} PEs, {1e3 * figures.language.time_s:.1f} ms"
+    charts.figure_2(figures.language.stages_s, title, folder / "figure2")
+    if flags["write_docs"]:
+        for name in FILES:
+            shutil.copyfile(folder / name, ROOT / "docs" / name)
+    _say("")
+    for name, table in (
+        ("Table I: memory of the busiest PE", table_1(figures.memory)),
+        (f"Table II: language model ({figures.model})", table_2(figures)),
+        ("Table III: gesture prediction, time and energy a sequence", table_3(figures)),
+        ("Figure 2: time by stage and layer", stages_table(figures)),
+        ("One setting or constant changed at a time", others_table(figures)),
+    ):
+        _say(f"{name}\n{table}\n")
+    _say(f"written      {', '.join(str(folder / name) for name in FILES)}, and the runs beside them")
+    return int(Exit.OK)
+
+
+def measure(options: LmOptions, folder: Path) -> Figures:
+    """Run the language model of `options` and the gesture network into `folder`, and price them.
+
+    HostError with the run's exit code and cause where one does not come through.
+    """
+    model, title = model_of(options)
+    network = seeded_egru() if model is None else model.network
+    memory = memory_of(network, options)
+    report = _run(folder / "lm", options)
+    gesture, batches = PUBLISHED["gesture"], PUBLISHED["table3"]["batches"]
+    bare, vectors = folder / "gesture.safetensors", folder / "features.safetensors"
+    save(bare, Model(seeded_egru(gesture["input_units"], gesture["layers"], density=1.0)))
+    save_features(vectors, seeded_features(max(batches), PUBLISHED["assumed"]["frames"], gesture["input_units"]))
+    for batch in batches:
+        chosen = LmOptions(
+            checkpoint=str(bare), features=str(vectors), pes=PUBLISHED["table3"]["pes"], format="dense", batch=batch,
+            transport=options.transport, chip=options.chip,
+        )  # fmt: skip
+        _run(folder / f"gesture-{batch}", chosen)
+    ledgers = [load(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
+    language, *gestures = (priced_at(ledger) for ledger in ledgers)
+    others = {name: [priced_at(ledger, settings) for ledger in ledgers] for name, settings in OTHERS.items()}
+    return Figures(title, model is None, memory, perplexity_of(model, report), language, gestures, others)
+
+
+def _run(folder: Path, options: LmOptions) -> dict[str, Any]:
+    """Run into `folder` and return the report."""
+    began = time.perf_counter()
+    _say(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="")
+    outcome: Outcome = run_into(folder, options)
+    _say(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed")
+    if outcome.problem is not None or outcome.report is None:
+        raise HostError(f"{folder.name}: {outcome.problem or 'no report'}", outcome.code)
+    return outcome.report
+
+
+def memory_of(network: Network, options: LmOptions) -> Memory:
+    """Return what the network needs on the busiest PE, and in the other formats."""
+    chip = chip_of(options)
+
+    def placed(form: str, mapping: str, pes: int | None) -> Placement | None:
+        try:
+            return place(network, chip, mapping, form, pes)
+        except (HostError, ModelError):
+            return None
+
+    here = place(network, chip, options.mapping, options.format, options.pes)
+    same = {form: placed(form, options.mapping, options.pes) for form in formats.names()}
+    fewest = {form: placed(form, "balanced", None) for form in formats.names()}
+    return Memory(
+        here.worst(),
+        {form: other.worst()["weights"] if other else None for form, other in same.items()},
+        {form: len(other.pes) if other else None for form, other in fewest.items()},
+    )
+
+
+def perplexity_of(model: Model | None, report: dict[str, Any]) -> Perplexity:
+    """Return the run's perplexity beside the trainer's, where the checkpoint's provenance has it over the same tokens.
+
+    The provenance then holds `first_tokens`, a list of {"split", "tokens", "state", "perplexity"}. A seeded network has
+    no perplexity to speak of.
+    """
+    if model is None:
+        return Perplexity()
+    lm = report["lm"]
+    entries = model.provenance.get("first_tokens", [])
+    for entry in entries if isinstance(entries, list) else []:
+        if isinstance(entry, dict) and (entry.get("split"), entry.get("tokens"), entry.get("state")) == (
+            "test",
+            lm["tokens"],
+            lm["state"],
+        ):
+            number = entry.get("perplexity")
+            return Perplexity(lm["perplexity"], float(number) if isinstance(number, int | float) else None)
+    return Perplexity(lm["perplexity"], None)
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(text, end=end, flush=True)

@@ -1,0 +1,72 @@
+"""Seeded networks whose units fire as often as asked: from none to all of them.
+
+Trained networks have the activity that training gave them; an experiment over activity needs it as a knob. One number a
+layer, its drive, moves the thresholds from 1 (nothing fires: a state is at most 1) down to 0 (about half fires), and
+beyond that raises the candidate's bias until all fire. It is found by bisection on the plain reference, layer by layer,
+so it is the same on every machine. What a run then shows is near the target, not equal to it: say what it shows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from models.kernels.egru import RECURRENT
+from models.network import F32, Network, Population, Projection
+from models.reference import Reference
+
+_ONLY_THRESHOLDS = 0.1  # up to this drive; thresholds spread by 0.05 around their mean, so all of them are 0 there
+_LOWEST, _HIGHEST = -1.1, 1.1
+_BIAS = 10.0  # of the candidate, for each unit of drive beyond
+_CERTAIN = 50.0  # a bias with which every unit fires
+_STEPS = 9  # of the bisection: thresholds to 0.005
+_WARM_UP = 3  # positions that are not counted, because states begin at zero
+
+
+def at_activity(network: Network, target: float, inputs: F32) -> Network:
+    """Return `network` with thresholds and biases moved so that a share `target`, 0 to 1, of each layer's units fires.
+
+    `inputs` (positions, input units) float32, more than a few positions, is what the activity is measured with.
+    """
+    populations = [network.populations[0]]
+    heard = list(inputs)
+    for number in network.layers:
+        layer = network.populations[number]
+        if target <= 0 or target >= 1:
+            chosen = _driven(layer, _LOWEST if target <= 0 else _HIGHEST, _CERTAIN if target >= 1 else None)
+        else:
+            low, high = _LOWEST, _HIGHEST
+            for _ in range(_STEPS):
+                middle = (low + high) / 2
+                low, high = (middle, high) if _activity(_outputs(layer, _driven(layer, middle), heard)) < target else (low, middle)
+            chosen = _driven(layer, (low + high) / 2)
+            heard = _outputs(layer, chosen, heard)
+        populations.append(
+            Population(layer.name, layer.units, layer.kernel, layer.projections, {**layer.vectors, **chosen}, layer.params)
+        )
+    return Network(tuple(populations))
+
+
+def _driven(layer: Population, drive: float, bias: float | None = None) -> Mapping[str, F32]:
+    """Return the vectors that a drive changes."""
+    old = layer.vectors["threshold"]
+    spread = old - old.mean(dtype=np.float64).astype(np.float32)
+    threshold = np.clip(spread - np.float32(drive), np.float32(0), np.float32(1)).astype(np.float32)
+    more = _BIAS * max(0.0, drive - _ONLY_THRESHOLDS) if bias is None else bias
+    raised = layer.vectors["bias"].copy()
+    raised[2 * layer.units :] += np.float32(more)
+    return {"threshold": threshold, "bias": raised}
+
+
+def _outputs(layer: Population, changed: Mapping[str, F32], heard: list[F32]) -> list[F32]:
+    """Return what a layer sends on what it hears, position by position."""
+    alone = tuple(Projection(int(p.port == RECURRENT), p.port, p.weights) for p in layer.projections)
+    vectors = {**layer.vectors, **changed}
+    source = Population("input", len(heard[0]))
+    reference = Reference(Network((source, Population(layer.name, layer.units, layer.kernel, alone, vectors, layer.params))))
+    return [reference.step(x)[0] for x in heard]
+
+
+def _activity(outputs: list[F32]) -> float:
+    return float(np.mean([np.count_nonzero(y) / len(y) for y in outputs[_WARM_UP:]]))

@@ -1,0 +1,88 @@
+"""The feature workload: vectors in, no word and no read-out; the answers are the reference's."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import UNITS, tiny_network
+
+from host.cluster import Cluster
+from host.errors import HostError
+from host.features import load_features, save_features, seeded_features
+from host.options import LmOptions
+from models.checkpoint import Model, save
+
+pytestmark = pytest.mark.timeout(60)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A bare stack of layers and three sequences of nine vectors."""
+    folder = tmp_path_factory.mktemp("features")
+    save(folder / "bare.safetensors", Model(tiny_network()))
+    save_features(folder / "features.safetensors", seeded_features(3, 9, UNITS))
+    return folder
+
+
+def run(files, **options):
+    chosen = {"checkpoint": str(files / "bare.safetensors"), "features": str(files / "features.safetensors")}
+    chosen |= {"pes": 4, "transport": "mem"}
+    lm = LmOptions(**chosen | options)
+    lm.check()
+    return Cluster(lm, lambda _: None, lambda _: None).run()
+
+
+def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
+    done = run(files, batch=3, verify=True)
+    assert done.problem is None
+    assert done.mismatch["difference"] is None
+    assert done.mismatch["compared"] == 3 * 9 * 68
+    assert (done.report["lm"]["tokens"], done.report["lm"]["perplexity"]) == (27, None)
+    assert done.report["events"]["positions"] == 9
+    alone = run(files, batch=1)
+    assert alone.report["events"]["sequences"] == done.report["events"]["sequences"][:1]
+    assert alone.report["modelled"]["time_s"] > 0
+
+
+def test_fewer_frames_are_the_first_ones(files):
+    assert run(files, tokens=4).report["lm"]["tokens"] == 4
+    path = files / "features.safetensors"
+    assert (load_features(path, UNITS, 2, 4) == load_features(path, UNITS, 3, None)[:2, :4]).all()
+
+
+def test_between_processes_too(files):
+    assert run(files, transport="zmq").report["events"]["sha256"] == run(files).report["events"]["sha256"]
+
+
+def test_a_sequence_does_not_depend_on_how_many_follow():
+    assert (seeded_features(3, 5, 7)[:1] == seeded_features(1, 5, 7)).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "line"),
+    [
+        (None, "cannot be read"),
+        (
+            np.zeros((3, 9, UNITS + 1), np.float32),
+            f"needs (sequences, frames, {UNITS}) of float32 for this network, has (3, 9, 21)",
+        ),
+        (np.zeros((1, 9, UNITS), np.float32), "needs 2 sequences, has 1"),
+        (np.zeros((2, 3, UNITS), np.float32), "needs 5 frames, has 3"),
+        (np.full((2, 9, UNITS), np.nan, np.float32), "numbers are not finite"),
+    ],
+)
+def test_a_file_that_cannot_be_used_gets_one_line(tmp_path, array, line):
+    path = tmp_path / "some.safetensors"
+    if array is not None:
+        save_features(path, array)
+    with pytest.raises(HostError) as caught:
+        load_features(path, UNITS, 2, 5)
+    assert line in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_features_go_alone_and_with_a_checkpoint(files):
+    for wrong in ({"text": "some.txt"}, {"checkpoint": None}):
+        with pytest.raises(HostError):
+            run(files, **wrong)
