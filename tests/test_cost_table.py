@@ -172,3 +172,14 @@ def test_any_text_is_a_setting_or_one_line(text):
         changed(load_table(), [text])
     except HostError as error:
         assert str(error).isprintable()
+
+
+def test_the_ends_of_a_table_and_power_going_another_way():
+    def of(*ends):
+        table = load_table().at(*ends)
+        return table["branch_refill_cycles"], table["exp_unit_cycles"], table["waiting_power_share"], table["csr_row_cycles"]
+
+    assert of("low", "low") == (1, 7, 0, 15)
+    assert of("high", "high") == (2, 22, 1, 15)
+    assert of("low", "high") == (1, 7, 1, 15)
+    assert of("high", "low") == (2, 22, 0, 15)
