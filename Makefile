@@ -38,6 +38,7 @@ check: lint types test
 bench: setup
 	$(BIN)/python -m bench.tick
 	$(BIN)/python -m bench.monitor
+	$(BIN)/python -m bench.noc
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

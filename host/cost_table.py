@@ -94,11 +94,12 @@ def load_table(override: Path | None = None) -> CostTable:
     if override is None:
         return table
     try:
-        return _build(tomllib.loads(override.read_text(encoding="utf-8")), str(override), table)
+        data = tomllib.loads(override.read_text(encoding="utf-8"))
     except OSError as error:
         raise HostError(f"cost table {override}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
         raise HostError(" ".join(f"cost table {override}: cannot be read as TOML: {error}".split())) from error
+    return _build(data, str(override), table)
 
 
 def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> CostTable:
@@ -109,7 +110,7 @@ def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> Cost
     settings = dict(shipped.settings) if shipped else {}
     for name, entry in data.get("constants", {}).items():
         fields = entry if isinstance(entry, dict) else {"value": entry}
-        constants[name] = _constant(f"cost table {who}: {name}", name, fields, constants, shipped is None, who)
+        constants[name] = _constant(f"cost table {who}: {_plain(name)}", name, fields, constants, shipped is None, who)
     for name, value in data.get("settings", {}).items():
         settings[name] = _choice(f"cost table {who}: ", name, value)
     missing = [name for name in (*NAMES, *CHOICES) if name not in constants and name not in settings]
@@ -124,7 +125,7 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], known: Mapping[str
     allowed = {"value", "low", "high", "unit", "grade", "source", "assumed"}
     strange = sorted(set(entry) - allowed)
     if strange:
-        raise HostError(f"{what}.{strange[0]}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
+        raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
     lacks = [key for key in ("value", *(("unit", "grade", "source") if new else ())) if key not in entry]
     if lacks:
         raise HostError(f"{what}: lacks its {lacks[0]}")
@@ -156,9 +157,14 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
+def _plain(name: str) -> str:
+    """Return a user's name as one line shows it: TOML lets a quoted key hold anything."""
+    return name if name.isprintable() else ascii(name)
+
+
 def _choice(what: str, name: str, value: Any) -> str:
     if name not in CHOICES:
-        raise HostError(f"{what}{name}: unknown setting; the nearest name is {_nearest(name, CHOICES)!r}")
+        raise HostError(f"{what}{_plain(name)}: unknown setting; the nearest name is {_nearest(name, CHOICES)!r}")
     if value not in CHOICES[name]:
         raise HostError(f"{what}{name}: needs one of {', '.join(CHOICES[name])}, has {_short(value)}")
     return str(value)
@@ -174,7 +180,7 @@ def changed(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, str | No
     facts: dict[str, float] = {}
     for text in texts:
         name, given, value = text.partition("=")
-        what = f"--set {text}"
+        what = f"--set {text if text.isprintable() else ascii(text)}"
         if not given:
             raise HostError(f"{what}: needs NAME=VALUE")
         if name == "clock":

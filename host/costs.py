@@ -25,7 +25,7 @@ from host.errors import HostError
 from host.ledger import I64, Ledger
 from host.traffic import Traffic, events_heard, traffic_of
 from host.work import dram_bytes, work_of
-from noc.chip import ChipSpec
+from noc.chip import PES_PER_QPE, QPES, ChipSpec
 
 F64 = npt.NDArray[np.float64]
 FORMATS = ("csr", "dense", "packed")
@@ -76,16 +76,13 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
     middle = _once(ledger, chip, table, traffic)
     # Time and energy rise with every constant, so their extremes lie at the two ends. Mean power need not: a slower PE
     # spends more of its time computing; so power's own constants also go against the others.
-    low, high = ((end, end) for end in ("low", "high"))
-    corners = [_once(ledger, chip, table.at(*ends), traffic) for ends in (low, high, ("low", "high"), ("high", "low"))]
-
-    def band(name: str) -> tuple[float, float]:
-        values = [getattr(one, name) for one in (middle, *corners)]
-        return min(values), max(values)
-
+    figures = [middle.figures]
+    for ends in (("low", "low"), ("high", "high"), ("low", "high"), ("high", "low")):
+        figures.append(_once(ledger, chip, table.at(*ends), traffic).figures)  # its arrays are large, and not kept
+    bands = [(min(column), max(column)) for column in zip(*figures, strict=True)]
     work, pe_work = work_of(ledger, chip, table, traffic)
     return Priced(
-        middle.time_s, band("time_s"), middle.power_w, band("power_w"), middle.energy_j, band("energy_j"),
+        middle.time_s, bands[0], middle.power_w, bands[1], middle.energy_j, bands[2],
         _stages(ledger, middle), work, pe_work, table.assumed(chip), table.described(chip),
         middle.parts, middle.began_s, middle.layer_s, middle.cycles, middle.transit_s, middle.wait_s, middle.busy_s, traffic,
     )  # fmt: skip
@@ -99,9 +96,9 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
             raise HostError(f"traffic for {pe}: chip {chip.name} lacks it (down_cores or down_chips, or another chip)")
     if ledger.format not in FORMATS:
         raise HostError(f"weight format {ledger.format!r}: has no prices; have {', '.join(FORMATS)}")
-    powered = table["powered_pes"]
-    if not len(ledger.pes) <= powered <= len(usable):
-        raise HostError(f"powered_pes {powered:g}: needs {len(ledger.pes)} (PEs in use) to {len(usable)} (PEs of the chip)")
+    powered, there = table["powered_pes"], len(QPES) * PES_PER_QPE  # PEs that are down draw power too, as far as is known
+    if not len(ledger.pes) <= powered <= there:
+        raise HostError(f"powered_pes {powered:g}: needs {len(ledger.pes)} (PEs in use) to {there} (PEs of the chip)")
 
 
 # ---- one evaluation
@@ -120,6 +117,11 @@ class _Cost:
     busy_s: F64
     critical: I64
     parts: dict[str, float]
+
+    @property
+    def figures(self) -> tuple[float, float, float]:
+        """Seconds, watts, joules."""
+        return self.time_s, self.power_w, self.energy_j
 
 
 def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) -> _Cost:

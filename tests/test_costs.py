@@ -15,9 +15,11 @@ from ledgers import R, W, changed, cut, destinations, invented, paper_dvs, paper
 
 from host.cost_table import NAMES, load_table
 from host.cost_table import changed as changed_table
-from host.costs import STAGES, price
+from host.costs import FORMATS, STAGES, price
 from host.errors import HostError
 from host.timeline import ORDER, timeline, timer
+from host.traffic import events_heard
+from models import formats
 from models.formats import packed
 from noc.chip import PeId, load_chip
 
@@ -119,6 +121,17 @@ def test_messages_by_hand(sets, sends, cycles):
     p = priced(ledger, *sets)
     assert p.traffic.sends.tolist() == [sends] * 3
     assert p.shard_cycles[1, 0, 3] == cycles
+
+
+def test_events_are_heard_from_the_layer_before_at_once_and_from_the_own_layer_one_position_later(tiny):
+    ledger = tiny["packed"]
+    for shard, layer in enumerate(ledger.table["layer"].tolist()):
+        for position in range(ledger.positions):
+            of_layer = ledger.of("events")[:, ledger.table["layer"] == layer].sum(axis=1).tolist()
+            below = ledger.of("events")[:, ledger.table["layer"] == layer - 1].sum(axis=1).tolist()
+            source = ledger.input_events.tolist() if layer == 1 else below
+            assert events_heard(ledger, "input")[position, shard] == source[position]
+            assert events_heard(ledger, "recurrent")[position, shard] == (of_layer[position - 1] if position else 0)
 
 
 # ---- SRAM bytes: a walk through the loops, word by word
@@ -491,6 +504,16 @@ def test_a_chip_without_a_pe_of_the_ledger(tiny, tmp_path):
     file.write_text('down_cores = ["PE(1,1,2)@0"]')
     with pytest.raises(HostError, match=r"^traffic for PE\(1,1,2\)@0: chip spinnaker2 lacks it"):
         price(tiny["csr"], load_chip("spinnaker2", file), TABLE)
+
+
+def test_a_chip_with_cores_down_has_a_price(tiny, tmp_path):
+    file = tmp_path / "chip.toml"
+    file.write_text('down_cores = ["PE(7,6,3)@0"]')
+    assert price(tiny["csr"], load_chip("spinnaker2", file), TABLE).time_s == priced(tiny["csr"]).time_s
+
+
+def test_every_weight_format_has_prices():
+    assert list(FORMATS) == formats.names()
 
 
 def test_what_has_no_price(tiny):
