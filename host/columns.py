@@ -49,14 +49,14 @@ def _activity(r: Result) -> float:
 
 COLUMNS: Mapping[str, Column] = {
     "time_ms": Column("time of the run, ms", lambda r: 1e3 * r.priced.time_s),
-    "token_ms": Column("time a token, ms", lambda r: 1e3 * r.priced.time_s / r.tokens),
+    "token_ms": Column("time a token, ms", lambda r: 1e3 * (r.priced.time_s / r.tokens)),
     "token_ms_low": Column("its band's low end", lambda r: 1e3 * r.priced.time_band_s[0] / r.tokens),
     "token_ms_high": Column("its band's high end", lambda r: 1e3 * r.priced.time_band_s[1] / r.tokens),
     "power_mw": Column("mean power, mW", lambda r: 1e3 * r.priced.power_w),
     "power_mw_low": Column("its band's low end", lambda r: 1e3 * r.priced.power_band_w[0]),
     "power_mw_high": Column("its band's high end", lambda r: 1e3 * r.priced.power_band_w[1]),
     "energy_mj": Column("energy of the run, mJ", lambda r: 1e3 * r.priced.energy_j),
-    "token_mj": Column("energy a token, mJ", lambda r: 1e3 * r.priced.energy_j / r.tokens),
+    "token_mj": Column("energy a token, mJ", lambda r: 1e3 * (r.priced.energy_j / r.tokens)),
     "token_mj_low": Column("its band's low end", lambda r: 1e3 * r.priced.energy_band_j[0] / r.tokens),
     "token_mj_high": Column("its band's high end", lambda r: 1e3 * r.priced.energy_band_j[1] / r.tokens),
     **{f"{stage}_ms": _stage(stage) for stage in STAGES},
