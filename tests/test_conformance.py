@@ -204,7 +204,7 @@ def test_the_command_prints_both_modes(checkpoint, capsys):
     printed = capsys.readouterr().out
     assert "c carried, 210 tokens of the test split" in printed
     assert "c zeroed, 210 tokens of the test split" in printed
-    assert printed.count("  agrees: within 1e-06, perplexity to four digits") == 2
+    assert printed.count("  agrees: events, perplexity to four digits; 0 of ") == 2
     for part in ("layer 3", "farthest from threshold", "   61 to 70", "perplexity     "):
         assert printed.count(part) == 2
     assert "71 to" not in printed
