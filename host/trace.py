@@ -27,7 +27,8 @@ import numpy as np
 from host.cost_table import CostTable
 from host.costs import F64, Priced
 from host.ledger import I64, Ledger
-from host.timeline import ORDER, Timeline, timeline
+from host.timeline import ORDER, Timeline, timeline, timer
+from models.network import U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
 FILE = "trace.json.gz"
@@ -67,9 +68,10 @@ def numbers(pe: PeId) -> tuple[int, int]:
 
 def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[list[str]]:
     edges, ends = _laid(ledger, line)
+    timers = timer(line, float(chip.facts["timer_hz"].value or 0))
     yield _names(ledger)
     for shard in range(edges.shape[1]):
-        yield _slices(ledger, shard, edges[:, shard], ends[:, shard])
+        yield _slices(ledger, shard, edges[:, shard], ends[:, shard], timers[:, shard])
     yield _arrows(ledger, priced, edges)
     yield _counters(ledger, priced, chip, table, line)
 
@@ -113,8 +115,10 @@ def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
     return edges, ends
 
 
-def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64) -> list[str]:
-    """Return a shard's slices: that of the position first, then what lies within it."""
+def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, timers: U32) -> list[str]:
+    """Return a shard's slices: that of the position first, with what the paper's timer shows at the stages' edges
+    (positions, stages + 1), then what lies within it.
+    """
     pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
     where = f'"pid":{pid},"tid":{tid}'
     events = ledger.of("events")[: len(edges), shard].tolist()
@@ -124,8 +128,10 @@ def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64) -> list[str]:
     layer = _json(ledger.layers[ledger.table["layer"][shard] - 1])
     head = f'{{"ph":"X",{where},"name":{layer},"ts":'
     lines = [
-        f'{head}{ts},"dur":{dur},"args":{{"position":{position},"events":{count},"macs":{work}}}}}'
-        for position, (ts, dur, count, work) in enumerate(zip(_us(edges[:, 0]), _us(ends - edges[:, 0]), events, macs, strict=True))
+        f'{head}{ts},"dur":{dur},"args":{{"position":{position},"events":{count},"macs":{work},"timer":{shown}}}}}'
+        for position, (ts, dur, count, work, shown) in enumerate(
+            zip(_us(edges[:, 0]), _us(ends - edges[:, 0]), events, macs, timers.tolist(), strict=True)
+        )
         if dur
     ]
     stages = [(name, edges[:, i], edges[:, i + 1]) for i, name in enumerate(ORDER)]

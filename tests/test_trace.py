@@ -69,6 +69,15 @@ def nested(spans):
     return parents
 
 
+def assert_counts_down(event):
+    """The paper's 1 MHz timer began at 2**32 - 1 and shows, at each edge of a stage, the whole microseconds gone."""
+    gone = [2**32 - 1 - shown for shown in event["args"]["timer"]]
+    assert len(gone) == len(ORDER) + 1
+    assert gone == sorted(gone)
+    assert abs(gone[0] - event["ts"]) <= 1
+    assert gone[-1] <= event["ts"] + event["dur"]
+
+
 def test_slices_nest_strictly_stages_within_positions(case):
     trace, ledger, _, _ = case
     threads = slices(trace)
@@ -77,7 +86,8 @@ def test_slices_nest_strictly_stages_within_positions(case):
         for event, parent in nested(spans):
             if parent is None:
                 assert event["name"] in ledger.layers
-                assert set(event["args"]) == {"position", "events", "macs"}
+                assert set(event["args"]) == {"position", "events", "macs", "timer"}
+                assert_counts_down(event)
             else:
                 assert event["name"] in ORDER
                 assert parent["name"] in ledger.layers
