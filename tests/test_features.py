@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from conftest import UNITS, tiny_network
 
 from host.cluster import Cluster
 from host.errors import HostError
-from host.features import load_features, save_features, seeded_features
+from host.features import Features, load_features, save_features, seeded_features
 from host.options import LmOptions
 from models.checkpoint import Model, save
+from noc.packet import FRESH, RESET, VALID
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -39,9 +42,20 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
     assert done.mismatch["compared"] == 3 * 9 * 68
     assert (done.report["lm"]["tokens"], done.report["lm"]["perplexity"]) == (27, None)
     assert done.report["events"]["positions"] == 9
-    alone = run(files, batch=1)
-    assert alone.report["events"]["sequences"] == done.report["events"]["sequences"][:1]
-    assert alone.report["modelled"]["time_s"] > 0
+    for number, wanted in enumerate(done.report["events"]["sequences"]):
+        one = files / f"one-{number}.safetensors"
+        save_features(one, seeded_features(3, 9, UNITS)[number : number + 1])
+        alone = run(files, features=str(one))
+        assert alone.report["events"]["sequences"] == [wanted]
+        assert alone.report["modelled"]["time_s"] > 0
+
+
+def test_a_sequence_begins_fresh_and_has_no_segments():
+    feeds = Features(SimpleNamespace(feed=lambda rows: (rows.tolist(), b"")), 2, 3)
+    assert [feeds.next() for _ in range(4)] == [
+        (0, VALID | FRESH | RESET, [0, 3], b""), (1, VALID, [1, 4], b""), (2, VALID, [2, 5], b""), None,
+    ]  # fmt: skip
+    assert feeds.exhausted()
 
 
 def test_fewer_frames_are_the_first_ones(files):

@@ -177,6 +177,19 @@ def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_pa
     assert len(rows_of(copied)) == 24
 
 
+def test_a_resumed_sweep_tries_again_what_failed_or_is_damaged(sweep, tmp_path, monkeypatch):
+    copied, goes, real = tmp_path / "out", [], scale.run_into
+    shutil.copytree(sweep, copied)
+    first, second, *_ = (json.loads(line) for line in (copied / "points.jsonl").read_text().splitlines())
+    with (copied / "points.jsonl").open("a") as state:
+        state.write(json.dumps(first | {"problem": "it died"}) + "\n")
+    (copied / "runs" / second["run"] / "ledger.safetensors").write_bytes(b"damaged")
+    monkeypatch.setattr(scale, "run_into", lambda folder, *more: goes.append(folder.name) or real(folder, *more))
+    assert run(written(tmp_path, SWEEP), copied, "--resume") == 0
+    assert goes == [first["run"], second["run"]]
+    assert (copied / "table.csv").read_bytes() == (sweep / "table.csv").read_bytes()
+
+
 def test_a_failed_point_keeps_its_cause_and_the_rest_goes_on(tmp_path, capsys):
     text = BASE + '\n[grid]\npes = [200, 4]\n\n[[plot]]\nx = "pes"\ny = "token_ms"\n'
     assert run(written(tmp_path, text), tmp_path / "out") == 0
