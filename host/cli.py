@@ -100,8 +100,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _figure_commands(commands: Any) -> None:
     paper = commands.add_parser("paper", help="make the paper's tables and Figure 2, ours beside them", allow_abbrev=False)
-    paper.add_argument("--checkpoint", metavar="FILE", help="a checkpoint file (default: the shipped one, else a seeded network)")
-    paper.add_argument("--seeded", action="store_true", help="the seeded network, even where a checkpoint is shipped")
+    paper.add_argument(
+        "--checkpoint", metavar="FILE", help="a checkpoint file, or 'seeded' (default: the trained model that is shipped)"
+    )
     paper.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
     paper.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
     paper.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")

@@ -38,7 +38,6 @@ from models.network import ModelError, Network
 from models.seeded import seeded_egru
 
 ROOT = Path(__file__).resolve().parents[1]
-SHIPPED = ROOT / "models" / "shipped" / "lm.safetensors"
 FILES = ("paper.md", "figure2.png", "figure2.svg")
 OTHERS = {
     "branch refill of 2 cycles": ("branch_refill_cycles=2",),
@@ -57,9 +56,11 @@ def paper(flags: dict[str, Any]) -> int:
     """Run, price, print and write; HostError, one line, for what cannot be run or written."""
     charts.require()
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
-    checkpoint = flags["checkpoint"] or (str(SHIPPED) if SHIPPED.is_file() and not flags["seeded"] else None)
     options = LmOptions(
-        checkpoint=checkpoint, tokens=PUBLISHED["assumed"]["tokens"], pes=PUBLISHED["table2"]["pes"], transport=flags["transport"]
+        checkpoint=flags["checkpoint"],
+        tokens=PUBLISHED["assumed"]["tokens"],
+        pes=PUBLISHED["table2"]["pes"],
+        transport=flags["transport"],
     )
     options.check()
     folder = new_folder(out)

@@ -209,7 +209,7 @@ def _perplexity_text(figures: Figures) -> str:
     here, trainer = figures.perplexity.here, figures.perplexity.trainer
     cannot = "The paper's 81.4 is on WikiText-2: no text of ours is comparable with it."
     if here is None:
-        return f"There is no trained checkpoint yet, and a seeded network has learnt nothing: its perplexity is not shown. {cannot}"
+        return f"A seeded network has learnt nothing: its perplexity is not shown. {cannot}"
     if trainer is None:
         return f"The checkpoint does not say what its trainer measured over these tokens, so ours stands alone. {cannot}"
     agree = "equal" if f"{here:.4g}" == f"{trainer:.4g}" else "NOT equal"

@@ -32,12 +32,12 @@ def made(folder, *flags):
 
 @pytest.fixture(scope="module")
 def seeded(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("paper") / "seeded", "--seeded")
+    return made(tmp_path_factory.mktemp("paper") / "seeded", "--checkpoint", "seeded")
 
 
 @pytest.fixture(scope="module")
-def default(tmp_path_factory, seeded):
-    return made(tmp_path_factory.mktemp("paper") / "default") if command.SHIPPED.is_file() else seeded
+def default(tmp_path_factory):
+    return made(tmp_path_factory.mktemp("paper") / "default")
 
 
 @pytest.fixture
