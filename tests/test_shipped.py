@@ -34,7 +34,8 @@ def test_every_weight_matrix_is_pruned_as_its_settings_say(shipped):
     for number in model.network.layers:
         for projection in model.network.populations[number].projections:
             rows, columns = projection.weights.shape
-            assert 1 - projection.weights.nonzeros / (rows * columns) == pytest.approx(target, abs=1e-4)
+            kept = round((1 - target) * rows * columns)
+            assert 0.998 * kept <= projection.weights.nonzeros <= kept  # one that is kept may have come to be zero
 
 
 def test_the_papers_sizes():
