@@ -13,19 +13,28 @@ from host.cluster import Cluster, Outcome
 from host.cost_table import changed, load_table
 from host.costs import Priced, price
 from host.ledger import Ledger
-from host.options import LmOptions
+from host.options import TRACE_POSITIONS, LmOptions
 from host.report import write_json
 from host.repricing import chip_for
 
 
-def run_into(folder: Path, options: LmOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None) -> Outcome:
-    """Run `options` on a cluster of its own and write the run folder, which must not exist; OSError where it cannot be."""
+def run_into(
+    folder: Path, options: LmOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None, pictures: bool = False
+) -> Outcome:
+    """Run `options` on a cluster of its own and write the run folder, which must not exist; OSError where it cannot be.
+
+    With `pictures` also report.html and the trace, which take a second.
+    """
     folder.mkdir(parents=True)
     outcome = Cluster(options, lambda _: None, observe, folder=folder).run()
     if outcome.report is not None:
         write_json(folder / "config.json", options.resolved() | {"pes": len(outcome.mapping)})
         write_json(folder / "mapping.json", outcome.mapping)
         write_json(folder / "report.json", outcome.report)
+        if pictures:
+            from host.pictures import make_pictures  # a sweep that wants none need not import what draws
+
+            make_pictures(folder, TRACE_POSITIONS)
     return outcome
 
 

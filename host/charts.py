@@ -48,7 +48,7 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
             axes.text(x, height + 0.012 * max(bottoms), f"{height:.1f} ms\n{100 * height / total:.0f} %", ha="center", va="bottom")
         axes.set_ylim(0, 1.2 * max(bottoms))
         axes.set_ylabel("time, ms")
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(_plain(title), loc="left", fontsize=10)
         axes.grid(axis="y", alpha=0.3)
         axes.legend(frameon=False, reverse=True)
         return _write(figure, path)
@@ -93,7 +93,7 @@ def lines(
             axes.set_ylim(bottom=0)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        axes.set_title(title, loc="left", fontsize=10)
+        axes.set_title(_plain(title), loc="left", fontsize=10)
         axes.grid(axis="both" if numbers else "y", alpha=0.3)
         if many:  # below, where it hides no point
             columns = min(3, len(series))
@@ -131,3 +131,8 @@ def _write(figure: Figure, path: Path) -> list[Path]:
     except OSError as error:
         raise HostError(f"{path}: pictures cannot be written ({error.strerror})") from error
     return files
+
+
+def _plain(text: str) -> str:
+    """Return a text with nothing in it that matplotlib takes for a formula."""
+    return text.replace("$", r"\$")

@@ -20,7 +20,7 @@ from host import importing
 from host.cluster import Cluster, Outcome
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
-from host.options import SPLITS, STATES, TRANSPORTS, LmOptions, new_folder, parse_fault
+from host.options import SPLITS, STATES, TRACE_POSITIONS, TRANSPORTS, LmOptions, new_folder, parse_fault
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from host.stream import TextStream
@@ -31,20 +31,20 @@ from noc.chip import ChipError
 
 EPILOG = """\
 examples:
-  python launch.py lm                          the paper's model on 150 PE processes
-  python launch.py lm --text book.txt          score your own text
-  python launch.py lm --prompt "the list" --generate 40 --temperature 0.7 --top-k 20
-  python launch.py fit --mapping balanced      what fits where; starts no process
-  python launch.py info model.safetensors      what a checkpoint holds and needs
-  python launch.py verify --tokens 70          compare every event with a reference
-  python launch.py import SRC DST              read an EvNN or torch.nn.GRU file
-  python launch.py paper                       the paper's tables, ours beside them
-  python launch.py scale experiments/pes.toml  a grid of settings: table and plots
-  python launch.py price RUN --set clock=300MHz   what a recorded run would cost then
+  python launch.py lm                      the paper's model on 150 PE processes
+  python launch.py lm --text book.txt      score your own text
+  python launch.py lm --prompt "the list"  let it go on writing
+  python launch.py fit --mapping balanced  what fits where; starts no process
+  python launch.py info FILE               what a checkpoint holds and needs
+  python launch.py verify --tokens 70      every event against a reference
+  python launch.py import SRC DST          read an EvNN or torch.nn.GRU file
+  python launch.py paper                   the paper's tables, ours beside them
+  python launch.py scale FILE.toml         a grid of settings: table, plots
+  python launch.py price RUN --set NAME=X  what it would cost then
 
-exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one stalled,
-  6 verify found a difference, 7 packets lost, 130 interrupted, 143 terminated;
-  1 is a bug and shows a traceback"""
+exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one
+  stalled, 6 verify found a difference, 7 packets lost, 130 interrupted,
+  143 terminated; 1 is a bug and shows a traceback"""
 
 PRICE_EPILOG = """\
 --set NAME=VALUE, as often as needed:
@@ -181,7 +181,7 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     run.add_argument("--no-pictures", action="store_true", help="leave out report.html and trace.json.gz")
     run.add_argument(
-        "--trace-positions", type=int, default=200, metavar="N", help="positions in trace.json.gz, from the first (default 200)"
+        "--trace-positions", type=int, default=TRACE_POSITIONS, metavar="N", help="positions in trace.json.gz (default %(default)s)"
     )  # fmt: skip
     run.add_argument(
         "--stall",

@@ -40,6 +40,7 @@ NAMES = (
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
 _OF_POWER = ("waiting_power_share", "powered_pes")
 _LARGEST = 1e30  # as for numbers of the chip: no product overflows
+_LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit integers
 
 
 @dataclass(frozen=True)
@@ -141,10 +142,10 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], known: Mapping[str
 
 
 def _number(what: str, value: Any, unit: str = "") -> float:
-    largest, whole = 1.0 if unit == "share" else _LARGEST, unit in _WHOLE
+    largest, whole = _LARGEST_OF.get(unit, _LARGEST), unit in _WHOLE
     # Compared before it is converted: an integer of a TOML file may be too large for a float.
     if type(value) not in (int, float) or not 0 <= value <= largest or (whole and value != int(value)):
-        kind, limit = "whole" if whole else "finite", " to 1" if unit == "share" else ""
+        kind, limit = "whole" if whole else "finite", f" to {largest:,.0f}" if unit in _LARGEST_OF else ""
         raise HostError(f"{what}: needs a {kind} number from 0{limit}, has {_short(value)}")
     return float(value)
 

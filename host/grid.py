@@ -47,7 +47,7 @@ def _one_of(names: Iterable[str]) -> tuple[Callable[[Any], bool], str]:
 
 
 def _text() -> tuple[Callable[[Any], bool], str]:
-    return lambda v: isinstance(v, str) and bool(v), "a text"
+    return lambda v: isinstance(v, str) and bool(v) and "\0" not in v, "a text"
 
 
 def _sizes(value: Any) -> bool:
@@ -223,7 +223,7 @@ def _check(what: str, name: str, value: Any) -> None:
         if not fits(value):
             raise HostError(f"{what}: needs {need}, has {value!r}")
         return
-    choices = CLOCKS if name == "clock" else CHOICES.get(name)
+    choices = tuple(CLOCKS) if name == "clock" else CHOICES.get(name)
     if choices is None and (type(value) not in (int, float) or not 0 <= value < math.inf):
         raise HostError(f"{what}: needs a finite number from 0, has {value!r}")
     if choices is not None and value not in choices:

@@ -13,6 +13,7 @@ from host.errors import HostError
 from host.shard import strategy
 from models import formats
 
+TRACE_POSITIONS = 200  # of a run that its trace.json.gz shows, from the first
 TRANSPORTS = ("zmq", "mem")
 # As models/metadata.py and models/checkpoint.py have them, which are too heavy for the launcher.
 STATES = ("zeroed", "carried")

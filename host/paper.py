@@ -114,7 +114,7 @@ def _run(folder: Path, options: LmOptions) -> dict[str, Any]:
     """Run into `folder` and return the report."""
     began = time.perf_counter()
     _say(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="")
-    outcome: Outcome = run_into(folder, options)
+    outcome: Outcome = run_into(folder, options, pictures=True)
     _say(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed")
     if outcome.problem is not None or outcome.report is None:
         raise HostError(f"{folder.name}: {outcome.problem or 'no report'}", outcome.code)

@@ -27,6 +27,7 @@ from host.grid import Experiment, Plot, Settings
 from host.ledger import Ledger, load
 from host.options import DEFAULT_TOKENS, LmOptions, new_folder
 from host.paper_tables import aligned
+from host.report import SCHEMA
 from models.activity import at_activity
 from models.checkpoint import Model, save
 from models.network import ModelError
@@ -65,7 +66,9 @@ def scale(flags: Mapping[str, Any]) -> int:
         new_folder(folder)
     elif not folder.is_dir():
         raise HostError(f"--resume: {folder} is no folder; without --resume a sweep begins there")
-    shutil.copyfile(file, folder / "experiment.toml")
+    kept = folder / "experiment.toml"
+    if not (kept.exists() and kept.samefile(file)):
+        shutil.copyfile(file, kept)
     names, points = _named(experiment)
     code = _run_all(experiment, folder, points)
     if code is not Exit.OK:
@@ -207,8 +210,11 @@ def _complete(run: Path) -> bool:
 
 
 def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
-    """Return a run's report and ledger."""
-    return json.loads((run / "report.json").read_text(encoding="utf-8")), load(run)
+    """Return a run's report and ledger; HostError for one of another version."""
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise HostError(f"run {run}: report.json of another schema; needs {SCHEMA}")
+    return report, load(run)
 
 
 # ---- the table
