@@ -13,17 +13,18 @@ from host.errors import HostError
 from models.importers.wishes import GRUS, PROJECTIONS, STATES, Wishes
 
 DESCRIPTION = """\
-Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or of torch.nn.GRU, and write
-it as one of Gennaker's. SRC is a file of torch.save (a state_dict, or a dict with one; CUDA tensors too) or
-of safetensors. It is read without torch and without running anything that it holds."""
+Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
+of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save
+(a state_dict, or a dict with one; CUDA tensors too) or of safetensors. It is
+read without torch and without running anything that it holds."""
 EPILOG = """\
 examples:
-  python launch.py import run/checkpoints/EGRU_best_model.cpt mine.safetensors --text wikitext-2/
+  python launch.py import checkpoints/EGRU_best_model.cpt DST --text wikitext-2/
   python launch.py import best_model.pth gestures.safetensors --prefix layers
-  python launch.py import decoder.pth neuron.safetensors --prefix egru.1 --zoneout 0.2
+  python launch.py import decoder.pth DST --prefix egru.1 --zoneout 0.2
 
-A config.yaml beside SRC, or above its folder checkpoints, is held against the tensors and gives bptt and
-zoneout. What becomes of each key: docs/import.md."""
+A config.yaml beside SRC, or above its folder checkpoints, is held against the
+tensors and gives bptt and zoneout. What becomes of each key: docs/import.md."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

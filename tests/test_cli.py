@@ -134,8 +134,10 @@ def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
 def test_text_is_generated_as_asked(tiny):
     done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, text=None)
     assert done.returncode == 0
-    line = next(line for line in done.stdout.splitlines() if line.startswith("text "))
-    assert line.split()[1:3] == ["w1", "w2"]
+    title, text, *_ = done.stdout.splitlines()
+    assert title == "tiny.safetensors on prompt"
+    assert text.split()[:2] == ["w1", "w2"]
+    assert "text  " not in done.stdout  # it has been streamed: the summary does not repeat it
 
 
 def test_verify_agrees(tiny):

@@ -76,7 +76,7 @@ WRONG_FILES = [
     ("[constants]\ncsr_row_cycles = 'many'", "needs a finite number from 0, has 'many'"),
     ("[constants]\ncsr_row_cycles = 1" + 400 * "0", "has an integer of 1329 bits"),
     ("[constants]\ncsr_row_cycles = [1, 2]", "has [1, 2]"),
-    ("[constants]\nvalue_bytes = 0.5", "value_bytes.value: needs a whole number from 0, has 0.5"),
+    ("[constants]\nvalue_bytes = 0.5", "value_bytes.value: needs a whole number from 0 to 65,536, has 0.5"),
     ("[constants]\nwaiting_power_share = 1.1", "needs a finite number from 0 to 1, has 1.1"),
     ("[constants]\ncsr_row_cycles = {low = 1}", "csr_row_cycles: lacks its value"),
     ("[constants]\ncsr_row_cycles = {value = 1, low = 2}", "needs low <= value <= high, has 2, 1, 1"),

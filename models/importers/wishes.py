@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.checkpoint import Model
 from models.network import ModelError
+
+if TYPE_CHECKING:  # the command line reads this file too, and must not load a compiler
+    from models.checkpoint import Model
 
 PROJECTIONS = ("linear", "relu")
 STATES = ("carried", "zeroed")

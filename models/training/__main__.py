@@ -30,6 +30,7 @@ class _Parser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
+_MOST_THREADS = 1024
 EXTRA = ("torch", "tqdm", "matplotlib")
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
 
@@ -102,8 +103,8 @@ def _lm(flags: dict[str, Any]) -> int:
     chosen = {name: value for name, value in flags.items() if value is not None}
     settings = Settings(**((AUTHORS if recipe == "authors" else {}) | chosen))
     settings.check()
-    if threads < 0:
-        raise ModelError(f"--threads {threads}: needs at least 1")
+    if not 0 <= threads <= _MOST_THREADS:
+        raise ModelError(f"--threads {threads}: needs 0 (torch's choice) to {_MOST_THREADS}")
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
@@ -130,7 +131,7 @@ def _device(name: str) -> torch.device:
     import torch
 
     number = name.removeprefix("cuda").removeprefix(":") if name.startswith("cuda") else ""
-    found = name == "cpu" or (name.startswith("cuda") and (not number or number.isdigit()))
+    found = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
     if not found or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
         raise ModelError(f"--device {name}: torch {torch.__version__} sees no such device; use --device cpu")
     return torch.device(name)

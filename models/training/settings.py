@@ -13,6 +13,7 @@ from typing import Any
 
 from models.network import ModelError
 
+_WIDEST = 65_536  # units of a layer: far beyond what any chip holds
 MODELS = ("egru", "lstm", "gru")
 STATES = ("carried", "zeroed")
 PRECISIONS = ("float32", "bfloat16")
@@ -102,6 +103,10 @@ class Settings:
         for name in ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a number from 0")
+        if self.model == "gru" and self.drop_connect:
+            raise ModelError(f"--drop-connect {self.drop_connect}: torch's GRU has none; use --drop-connect 0")
+        if max(self.layers) > _WIDEST:
+            raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {_WIDEST:,} units a layer")
         if self.activity_floor > self.activity_target:
             raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if not math.isfinite(self.keep_bias):

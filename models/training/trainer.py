@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
@@ -147,8 +147,21 @@ class Trainer:
 
     def prepare(self) -> None:
         """Take up the folder's state, if it has one; ModelError where that belongs to another run."""
-        if not self.progress.iteration and (self.folder / "state.safetensors").exists():
-            self._resume()
+        if self.progress.iteration:
+            return
+        path = self.folder / "state.safetensors"
+        try:
+            if path.exists():
+                self._resume()
+            else:
+                self._forget_rows_behind()  # of a run that died before its first state
+        except ModelError:
+            raise
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            why = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise ModelError(
+                f"{self.folder}: state.safetensors or log.csv is damaged ({why}); remove it or use another --out"
+            ) from error
 
     def run(self) -> Progress:
         """Train to the end, or on from where the folder's state stands.
