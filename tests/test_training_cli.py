@@ -244,7 +244,7 @@ WRONG = [
     (("--hidden", "1,b"), "--hidden '1,b': needs sizes"),
     (("--device", "cuda:99"), "--device cuda:99: torch "),
     (("--device", "tpu"), "sees no such device; use --device cpu"),
-    (("--threads", "-1"), "--threads -1: needs at least 1"),
+    (("--threads", "-1"), "--threads -1: needs 0"),
     (("--recipe", "theirs"), "argument --recipe: invalid choice: 'theirs'"),
     (("--sparsty", "0.5"), "unrecognized arguments: --sparsty 0.5"),
     (("--out", "prose.txt"), "File exists: 'prose.txt'"),

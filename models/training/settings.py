@@ -48,7 +48,7 @@ class Settings:
     drop_input: float = _flag(0.1, "dropout on the embedded text")
     drop_between: float = _flag(0.15, "dropout between layers")
     drop_output: float = _flag(0.25, "dropout before the decoder (the authors: 0.5)")
-    drop_connect: float = _flag(0.0, "share of recurrent weights dropped for a segment")
+    drop_connect: float = _flag(0.0, "share of recurrent weights dropped for a segment (egru and lstm)")
     mask_over: str = _flag(
         "sequence", "a dropout mask is the same over a sequence's steps (sequence) or over the batch (batch, the authors')"
     )
@@ -103,8 +103,6 @@ class Settings:
         for name in ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a number from 0")
-        if self.model == "gru" and self.drop_connect:
-            raise ModelError(f"--drop-connect {self.drop_connect}: torch's GRU has none; use --drop-connect 0")
         if max(self.layers) > _WIDEST:
             raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {_WIDEST:,} units a layer")
         if self.activity_floor > self.activity_target:

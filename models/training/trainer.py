@@ -13,11 +13,8 @@ import csv
 import hashlib
 import json
 import math
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ from torch.nn import functional
 
 from models.network import ModelError
 from models.training.evaluate import Score, score
+from models.training.interrupts import interrupt_noted
 from models.training.language import LanguageModel
 from models.training.plot import COLUMNS
 from models.training.pruning import Pruner, sparsity_at
@@ -170,7 +168,7 @@ class Trainer:
         ends at once, with the state of the last epoch. ModelError where the state belongs to another run.
         """
         self.prepare()
-        with _interrupt_noted() as noted:
+        with interrupt_noted() as noted:
             while self.progress.epoch < self.settings.epochs:
                 self._epoch(noted)
         return self.progress
@@ -368,23 +366,3 @@ class Trainer:
             table = csv.DictWriter(file, COLUMNS)
             table.writeheader()
             table.writerows(rows)
-
-
-@contextmanager
-def _interrupt_noted() -> Iterator[list[int]]:
-    """Note a first SIGINT instead of raising in the middle of a step, which could not be stored whole; a second raises."""
-    noted: list[int] = []
-    if threading.current_thread() is not threading.main_thread():
-        yield noted
-        return
-    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-
-    def note(number: int, frame: object) -> None:  # noqa: ARG001 - a handler's signature
-        noted.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, note)
-    try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, before)
