@@ -97,7 +97,7 @@ def prepare(options: LmOptions) -> Job:
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
+    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch, options.chips)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)

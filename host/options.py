@@ -74,9 +74,12 @@ class LmOptions:
         formats.require(self.format)
         if self.transport not in TRANSPORTS:
             raise HostError(f"unknown transport {self.transport!r}: have {', '.join(TRANSPORTS)}")
-        if self.chips != 1:
-            raise HostError(f"--chips {self.chips}: more than one chip is not built yet; use --chips 1")
-        for flag, value, least in (("pes", self.pes, 1), ("tokens", self.tokens, 1), ("batch", self.batch, 1)):
+        for flag, value, least in (
+            ("chips", self.chips, 1),
+            ("pes", self.pes, 1),
+            ("tokens", self.tokens, 1),
+            ("batch", self.batch, 1),
+        ):
             if value is not None and value < least:
                 raise HostError(f"--{flag} {value}: needs at least {least}")
         for flag, number in (("generate", self.generate), ("top-k", self.top_k), ("seed", self.seed)):
