@@ -147,7 +147,7 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
     machine = machine_of(chip, chips)
     usable = [chip.usable_pes(number) for number in machine.live]
     room = sum(map(len, usable))
-    have = "the chip has" if len(machine.live) == 1 else f"{len(machine.live)} chips have"
+    have = "one chip has" if len(machine.live) == 1 else f"{len(machine.live)} chips have"
     if pes is not None and pes > room:
         down = len(machine.live) * len(QPES) * PES_PER_QPE - room
         less = f", {down} of them down" if down else ""
