@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import NamedTuple
@@ -102,10 +103,9 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     """Return what the SRAM layout needs to know of a share."""
     sizes = []
     for population, units in share:
-        layer = network.populations[population]
+        layer, lengths = network.populations[population], _row_lengths(network, population)
         ports = tuple(
-            (p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()))
-            for i, p in enumerate(layer.projections)
+            (p.port, network.populations[p.source].units, int(lengths[i][units].sum())) for i, p in enumerate(layer.projections)
         )
         sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
     return sizes
@@ -136,8 +136,13 @@ def too_small(network: Network, request: Request, shares: Sequence[Share], which
     even = name == "uniform"
     need = {n: _least(network, request, n, even=even) for n in network.layers}
     total = sum(need.values())
-    while even and any(count < need[n] for n, count in _split(network, total).items()):
-        total += 1
+    if even:  # every layer gets as many as the others, whatever it needs; the more in all, the more for each
+
+        def enough(pes: int) -> bool:
+            return all(count >= need[n] for n, count in _split(network, pes).items())
+
+        most = sum(network.populations[n].units for n in network.layers)
+        total = range(total, most + 1)[bisect_left(range(total, most), True, key=enough)]
     layers = "+".join(network.populations[part.population].name for part in shares[which])
     needs = f"use at least {need[layer]} PEs for layer {layer}, for all layers --pes {total}"
     if total > request.available:
@@ -213,6 +218,15 @@ def _fits(network: Network, request: Request, share: Share) -> bool:
     return True
 
 
+def _each_fits(request: Request, sizes: Iterable[ShardSize]) -> bool:
+    try:
+        for size in sizes:
+            plan("", pe_fields([size]), request.size)
+    except SramOverflow:
+        return False
+    return True
+
+
 def _least(network: Network, request: Request, layer: int, *, even: bool) -> int:
     """Return the smallest number of PEs over which `layer` fits; HostError where one unit is too much for a PE."""
     units = network.populations[layer].units
@@ -223,7 +237,14 @@ def _least(network: Network, request: Request, layer: int, *, even: bool) -> int
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        return all(_fits(network, request, share) for share in _deal(network, layer, pes, even))
+        sizes = [share_sizes(network, request, share)[0] for share in _deal(network, layer, pes, even)]
+        # No layout grows where a share has less of something: a PE that holds the most of each holds any of them.
+        counts = zip(*((size.units, *(nonzeros for _, _, nonzeros in size.ports)) for size in sizes), strict=True)
+        units, *nonzeros = map(max, counts)
+        ports = tuple((*port[:2], most) for port, most in zip(sizes[0].ports, nonzeros, strict=True))
+        if _each_fits(request, [sizes[0]._replace(units=units, ports=ports)]):
+            return True
+        return _each_fits(request, sorted(sizes, key=lambda size: -sum(port[2] for port in size.ports)))
 
     nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
     low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
@@ -257,9 +278,10 @@ def _check_units(network: Network, pes: int) -> None:
 def _split(network: Network, pes: int) -> dict[int, int]:
     """Return PEs for each layer, as even as units allow: a layer with few units leaves what it cannot use to the others."""
     units = {layer: network.populations[layer].units for layer in network.layers}
-    counts = dict.fromkeys(units, 0)
-    for _ in range(min(pes, sum(units.values()))):
-        counts[min((n for n in units if counts[n] < units[n]), key=lambda n: (counts[n], n))] += 1
+    each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
+    counts = {layer: min(each, n) for layer, n in units.items()}
+    growing = [layer for layer, n in units.items() if n > each]
+    counts |= {layer: each + 1 for layer in growing[: pes - sum(counts.values())]}
     return counts
 
 
