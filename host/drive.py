@@ -21,7 +21,7 @@ from host.costs import price
 from host.errors import Exit, HostError
 from host.job import Job, prepare
 from host.neurobench import metrics
-from host.options import Faults, LmOptions
+from host.options import restored
 from host.report import build_report, modelled
 from host.run import Run
 from host.verify import Witness
@@ -46,21 +46,20 @@ _EVENTS = LEDGER.index("events")
 
 
 def drive(pipe: Pipe, address: str, options: dict[str, Any], folder: str | None = None) -> None:
-    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`.
+    """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe.
     """
     began = time.perf_counter()
-    faults = options.pop("faults")
-    late = tuple((int(first), int(ticks)) for first, ticks in faults["late"])
     try:
-        job = prepare(LmOptions(**options, faults=Faults(faults["slow"], late, faults["shuffle"])))
+        job = prepare(restored(options))
     except HostError as error:
         return _tell(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     witness = Witness(job) if job.options.verify else None
-    run = Run(job.placement, job.workload, job.options.faults.is_late, witness.see if witness else None)
+    see = witness.see if witness else None
+    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at)
     _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
     _Drive(pipe, address, job, run, witness, Path(folder) if folder else None).go()
     return None
@@ -87,7 +86,7 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     return {
-        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note},
+        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note} | job.shown,
         "transport": job.options.transport,
         "queue": queue,
         "table_entries": job.placement.chip.router_entries,
