@@ -19,6 +19,7 @@ from host.children import Pipe
 from host.cost_table import load_table
 from host.costs import price
 from host.errors import Exit, HostError
+from host.gesture_report import per_sample
 from host.job import Job, prepare
 from host.neurobench import metrics
 from host.options import restored
@@ -304,6 +305,8 @@ class _Drive:
         report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
         report["modelled"], report["neurobench"] = self._measured()
+        for name, block in self._job.blocks().items():
+            report[name] = block | per_sample(block, report["modelled"])
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
         _tell(

@@ -13,25 +13,22 @@ accuracy. Not known here: where samples come from, and what their files look lik
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
+from models.dvs.frames import FrameSpec, frames_of
+from models.dvs.recording import DvsError, Sample
 
 from host.dram import Dram
 from host.errors import Exit, HostError
 from host.lm import Feed
-from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.recording import DvsError, Sample
 from models.gesture import Gesture, Scores, features_of
 from models.network import F32, Array
 from noc.packet import FRESH, RESET, VALID, Section
 
 _BRIGHTEST = 99  # percentile of a sample's lit pixels that is shown at full brightness
-
-Baseline = Callable[[int, str], int | None]
-"""(number of a sample, its name) -> the class that torch gave it, None where that is not on record."""
 
 
 class Answer(NamedTuple):
@@ -45,12 +42,11 @@ class Answer(NamedTuple):
 
 
 class _Taken(NamedTuple):
-    """A sample whose features lie in DRAM; `picture` (frames, pixels) uint8 is there for the one that is shown."""
+    """A sample whose features lie in DRAM, or lay there."""
 
     name: str
     subject: str
     label: int
-    picture: Array | None
 
 
 class FeatureStore:
@@ -107,6 +103,7 @@ class Gestures:
         self.answers: list[Answer] = []
         self.answered_frames = 0
         self._taken: list[_Taken] = []
+        self._pictures: dict[int, Array] = {}  # (frames, pixels) uint8 of the samples of the first lane that are yet to be shown
         self._scores = [Scores(gesture, lane) for lane in range(lanes)]
         self._next = 0
         self._answered = 0
@@ -146,18 +143,18 @@ class Gestures:
         turn, frame = divmod(section.position, self.frames)
         keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
         running = min(self._lanes, len(self._taken) - turn * self._lanes)
-        self._shown, self._answered = turn * self._lanes, section.position + 1
+        self._answered = section.position + 1
+        if self._shown != turn * self._lanes:
+            self._pictures.pop(self._shown, None)
+            self._shown = turn * self._lanes
         self.answered_frames += running
         for lane in range(running):
             if frame == 0:
                 self._scores[lane].reset()
             self._scores[lane].add(keys, values)
             if frame == self.frames - 1:
-                number = turn * self._lanes + lane
-                name, subject, label, _ = self._taken[number]
-                self._taken[number] = _Taken(name, subject, label, self._taken[number].picture if lane == 0 else None)
                 scores = self._scores[lane].scores()
-                self.answers.append(Answer(name, subject, label, class_of(scores), scores))
+                self.answers.append(Answer(*self._taken[turn * self._lanes + lane], class_of(scores), scores))
 
     def correct(self) -> int:
         """Return how many samples got their own class."""
@@ -180,21 +177,22 @@ class Gestures:
 
     def _take(self, count: int) -> None:
         """Read up to `count` samples more and put their features into DRAM."""
-        began = time.perf_counter()
+        began, wanted = time.perf_counter(), len(self._taken) + count
         try:
             for sample in islice(self._samples, max(count, 0)):
                 self._put(sample)
         except (DvsError, OSError) as error:  # what was read before still runs
             self.ended, self._samples = " ".join(str(error).split()), islice((), 0)
-        if count > 0 and len(self._taken) % self._lanes != 0:
+        if len(self._taken) < wanted:
             self._most = len(self._taken)
         self.host_s += time.perf_counter() - began
 
     def _put(self, sample: Sample) -> None:
         number, frames = len(self._taken), frames_of(sample.events, self._spec)
         self._store.write(number, features_of(self._gesture, frames))
-        picture = picture_of(frames) if number % self._lanes == 0 else None
-        self._taken.append(_Taken(sample.name, sample.subject, sample.label, picture))
+        if number % self._lanes == 0:
+            self._pictures[number] = picture_of(frames)
+        self._taken.append(_Taken(sample.name, sample.subject, sample.label))
 
     def _watched(self) -> dict[str, Any]:
         """Return the first lane's sample as it is now: its frame, and its scores as far as they have grown."""
@@ -206,7 +204,7 @@ class Gestures:
             "sample": self._shown,
             "name": taken.name,
             "label": taken.label,
-            "frame": b"" if taken.picture is None else taken.picture[frame].tobytes(),
+            "frame": self._pictures[self._shown][frame].tobytes(),
             "size": self._gesture.size,
             "scores": [float(score) for score in scores],
             "done": done,

@@ -1,0 +1,98 @@
+"""From the options of `dvs` to a job: which checkpoint on which recordings. Everything a user can get wrong is found here,
+before a process starts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from models.dvs.folder import open_folder
+from models.dvs.recording import CLASSES, DvsError, GestureSet
+from models.dvs.synthetic import open_synthetic
+
+from host.dram import Dram
+from host.errors import HostError
+from host.gesture import FeatureStore, Gestures
+from host.gesture_report import Setting, block
+from host.job import SEEDED, Job, check_faults, chip_of
+from host.options import DEFAULT_SAMPLES, DvsOptions
+from host.place import place
+from models import shipped
+from models.checkpoint import Model, load
+from models.gesture import Gesture
+from models.network import Network
+from models.seeded import seeded_gesture
+
+SHIPPED = Path(shipped.__file__).with_name("gesture.safetensors")
+PLAIN = "plain"  # as a checkpoint's name: the paper's variant, whose layers hand on y
+SHIPPED_PLAIN = SHIPPED.with_name("gesture-plain.safetensors")
+SYNTHETIC = "synthetic"  # as a folder's name
+PES_A_LAYER = 64  # section III-D
+_SEEDED_NOTE = "seeded network: it has learnt nothing, its classes only show that the path works"
+
+
+def gesture_model(name: str | None) -> tuple[Model, str, str]:
+    """Return the checkpoint of that name with a title and a note; HostError where it is none of gestures."""
+    if name == SEEDED:
+        return seeded_gesture(), "seeded gesture network with the paper's sizes", _SEEDED_NOTE
+    if name is None:
+        return load(SHIPPED), "the trained gesture model (traces handed on)", ""
+    if name == PLAIN:
+        return load(SHIPPED_PLAIN), "the trained gesture model (y handed on)", ""
+    path = Path(name)
+    model = load(path)
+    if model.gesture is None:
+        raise HostError(f"checkpoint {name}: has no head and read-out for gestures; `dvs` needs one that was trained on them")
+    return model, path.name, ""
+
+
+def prepare_dvs(options: DvsOptions) -> Job:
+    """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
+    chip = chip_of(options)
+    model, title, note = gesture_model(options.checkpoint)
+    gesture, network = model.gesture, model.network
+    assert gesture is not None
+    if gesture.classes != CLASSES:
+        raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
+    placement = place(network, chip, options.mapping, options.format, options.pes or _usual_pes(options, network), options.batch)
+    check_faults(options, placement)
+    recordings = _open(options, gesture)
+    dram, most = Dram(chip.dram_bytes, chip.dram_alignment_bytes), options.samples or DEFAULT_SAMPLES
+    most = min(most, most if recordings.count is None else recordings.count)
+    store = FeatureStore(dram, gesture.features, gesture.frames, options.batch, max(most, 1))
+    workload = Gestures(gesture, recordings.samples(), store, options.batch, most)
+    damages = [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
+    if not workload.positions:
+        why = f": {damages[0]}" if damages else ""
+        raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
+    setting = Setting(
+        gesture.classes, recordings.name, recordings.source, recordings.split, options.samples or most, gesture.frames,
+        gesture.bin_us, gesture.slice_us, gesture.record, options.events in (None, SYNTHETIC),
+    )  # fmt: skip
+
+    def blocks() -> dict[str, Any]:
+        damages = [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
+        return {"dvs": block(setting, workload.answers, damages, workload.answered_frames, workload.host_s)}
+
+    facts = {"source": recordings.name, "unknown_words": 0, "words_run": 0, "segment": 0, "seeded": options.checkpoint == SEEDED}
+    return Job(
+        options, placement, workload, dram, f"{title} on {recordings.name}", note, facts, workload.sequence_at, blocks,
+        {"unit": "frames", "classes": list(gesture.classes)},
+    )  # fmt: skip
+
+
+def _usual_pes(options: DvsOptions, network: Network) -> int | None:
+    """Return 64 a layer, or as many as the smallest layer has units; None where the mapping chooses."""
+    smallest = min(network.populations[layer].units for layer in network.layers)
+    return min(PES_A_LAYER, smallest) * len(network.layers) if options.mapping == "uniform" else None
+
+
+def _open(options: DvsOptions, gesture: Gesture) -> GestureSet:
+    split = options.split or "test"
+    try:
+        if options.events in (None, SYNTHETIC):
+            return open_synthetic(split, slice_us=gesture.slice_us)
+        return open_folder(Path(options.events), split, slice_us=gesture.slice_us)
+    except DvsError as error:
+        raise HostError(f"--events {options.events or SYNTHETIC}: {error}") from error

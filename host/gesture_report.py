@@ -1,0 +1,179 @@
+"""What a run on recordings has to tell: the `dvs` block of the report, and its lines in the summary.
+
+`dvs` classifies with the emulated chip; what torch made of the same samples comes from the checkpoint's record, where the
+trainer has left it, so that no torch is needed here. Not known here: frames, scores and how they come about.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
+
+Baseline = Callable[[int, str], int | None]
+"""(number of a sample, its name) -> the class that torch gave it, or None where that is not on record."""
+
+
+class Answered(Protocol):
+    """A sample and what came out for it (`host.gesture.Answer`)."""
+
+    @property
+    def name(self) -> str:
+        """Recording, span and slice."""
+
+    @property
+    def subject(self) -> str:
+        """Who is seen."""
+
+    @property
+    def label(self) -> int:
+        """The true class."""
+
+    @property
+    def prediction(self) -> int:
+        """The class that was found."""
+
+    @property
+    def scores(self) -> Any:
+        """(classes,) float32."""
+
+
+class Setting(NamedTuple):
+    """What is known of a run on recordings before its first answer."""
+
+    classes: tuple[str, ...]
+    source: str
+    licence: str
+    split: str
+    asked: int
+    frames: int
+    bin_us: int
+    slice_us: int
+    record: Mapping[str, Any]
+    synthetic: bool
+
+
+def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str], frames: int, host_s: float) -> dict[str, Any]:
+    """Return the `dvs` block; `frames` is how many frames of samples came through in all, partial samples included."""
+    count = len(setting.classes)
+    confusion = [[0] * count for _ in range(count)]
+    for answer in answers:
+        confusion[answer.label][answer.prediction] += 1
+    correct = sum(answer.prediction == answer.label for answer in answers)
+    baseline, note = _baseline(setting)
+    theirs = [baseline(number, answer.name) for number, answer in enumerate(answers)]
+    known = bool(answers) and None not in theirs
+    right = sum(other == answer.label for other, answer in zip(theirs, answers, strict=True))
+    return {
+        "samples": len(answers),
+        "samples_asked": setting.asked,
+        "accuracy": correct / len(answers) if answers else None,
+        "confusion": confusion,
+        "classes": list(setting.classes),
+        "baseline_accuracy": right / len(answers) if known else None,
+        "baseline_agreement": (
+            sum(other == answer.prediction for other, answer in zip(theirs, answers, strict=True)) if known else None
+        ),
+        "baseline_note": None if known else note,
+        "mean_frame_accuracy": _number(setting.record.get("mean_frame_accuracy")),
+        "predictions": [
+            {
+                "name": answer.name,
+                "subject": answer.subject,
+                "label": answer.label,
+                "prediction": answer.prediction,
+                "baseline": other,
+                "scores": [_number(float(score)) for score in answer.scores],
+            }
+            for answer, other in zip(answers, theirs, strict=True)
+        ],
+        "damages": list(damages),
+        "source": setting.source,
+        "licence": setting.licence,
+        "split": setting.split,
+        "frames_per_sample": setting.frames,
+        "frames": frames,
+        "bin_us": setting.bin_us,
+        "slice_us": setting.slice_us,
+        "host_s": host_s,
+    }
+
+
+def per_sample(dvs: Mapping[str, Any], cost: Mapping[str, Any] | None) -> dict[str, float | None]:
+    """Return modelled time and energy of a sample: those of the run over the samples that went through, by their frames."""
+    if not cost or not dvs["frames"]:
+        return {"time_per_sample_s": None, "energy_per_sample_j": None}
+    samples = dvs["frames"] / dvs["frames_per_sample"]
+    return {"time_per_sample_s": cost["time_s"] / samples, "energy_per_sample_j": cost["energy_j"] / samples}
+
+
+def lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
+    """Return the summary's lines; `published` is Table III (`published.toml`)."""
+    dvs, made = report["dvs"], []
+    where = f"{dvs['source']}, {dvs['split']} split"
+    short = f" of {dvs['samples_asked']} asked for" if dvs["samples"] < dvs["samples_asked"] else ""
+    if dvs["accuracy"] is not None:
+        right = sum(row[i] for i, row in enumerate(dvs["confusion"]))
+        made.append(f"accuracy     {100 * dvs['accuracy']:.1f} %: {right} of {dvs['samples']} samples{short}; {where}")
+        made.append(f"beside it    {beside(dvs)}")
+        pairs = "; ".join(f"{n} x {was} as {seen}" for n, was, seen in confused(dvs))
+        made.append(f"confused     {pairs or 'no pair of classes'}")
+    else:
+        made.append(f"accuracy     none: no sample came through; {where}")
+    made += [f"damaged      {line}" for line in dvs["damages"][:10]]
+    if len(dvs["damages"]) > 10:
+        made.append(f"damaged      and {len(dvs['damages']) - 10} more, in report.json")
+    if dvs.get("time_per_sample_s"):
+        chip, lanes = published["spinnaker2"], report["mapping"]["lanes"]
+        paper = [
+            f"{time:.2f} ms and {1e3 * energy:.0f} mJ at batch {batch}"
+            for batch, time, energy in zip(published["batches"], chip["time_ms"], chip["energy_j"], strict=True)
+        ]
+        made.append(
+            f"a sample     {1e3 * dvs['time_per_sample_s']:.2f} ms, {1e3 * dvs['energy_per_sample_j']:.1f} mJ on the chip at batch "
+            f"{lanes} ({dvs['frames_per_sample']} frames; the paper's Table III: {', '.join(paper)})"
+        )
+    return made
+
+
+def beside(dvs: Mapping[str, Any]) -> str:
+    """Return in words what torch and a classifier of the mean frame make of it."""
+    if dvs["baseline_accuracy"] is None:
+        torch = f"the same network in torch: {dvs['baseline_note']}"
+    else:
+        agree, count = dvs["baseline_agreement"], dvs["samples"]
+        same = "the same class for every sample" if agree == count else f"ANOTHER class for {count - agree} of {count} samples"
+        torch = f"the same network in torch {100 * dvs['baseline_accuracy']:.1f} %, {same}"
+    mean = dvs["mean_frame_accuracy"]
+    return torch + (f"; a logistic regression on the mean frame {100 * mean:.1f} % (whole test set)" if mean is not None else "")
+
+
+def confused(dvs: Mapping[str, Any], most: int = 3) -> list[tuple[int, str, str]]:
+    """Return the pairs that were taken for each other most: (how often, true class, class found)."""
+    names, found = dvs["classes"], []
+    for was, row in enumerate(dvs["confusion"]):
+        found += [(count, names[was], names[seen]) for seen, count in enumerate(row) if count and seen != was]
+    return sorted(found, key=lambda pair: -pair[0])[:most]
+
+
+def _baseline(setting: Setting) -> tuple[Baseline, str]:
+    """Return torch's classes as the record has them: by name, or in the order of the synthetic test set."""
+    predictions = setting.record.get("torch_predictions")
+    if isinstance(predictions, Mapping):
+        return (lambda _, name: _label(predictions.get(name))), "the checkpoint has no record of torch on all of these samples"
+    if isinstance(predictions, list) and setting.synthetic and setting.split == "test":
+        return (
+            lambda number, _: _label(predictions[number]) if number < len(predictions) else None
+        ), f"the checkpoint's record of torch ends after {len(predictions)} samples"
+    if predictions:
+        return (lambda *_: None), "the checkpoint's record of torch is of the synthetic test set only"
+    return (lambda *_: None), "the checkpoint has no record of torch"
+
+
+def _label(value: Any) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _number(value: Any) -> float | None:
+    """Return a number that JSON can hold, or None."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
