@@ -7,10 +7,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from models.dvs.folder import open_folder
-from models.dvs.recording import CLASSES, DvsError, GestureSet
-from models.dvs.synthetic import open_synthetic
-
 from host.dram import Dram
 from host.errors import HostError
 from host.gesture import FeatureStore, Gestures
@@ -20,6 +16,9 @@ from host.options import DEFAULT_SAMPLES, DvsOptions
 from host.place import place
 from models import shipped
 from models.checkpoint import Model, load
+from models.dvs.folder import open_folder
+from models.dvs.recording import CLASSES, DvsError, GestureSet
+from models.dvs.synthetic import open_synthetic
 from models.gesture import Gesture
 from models.network import Network
 from models.seeded import seeded_gesture

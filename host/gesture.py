@@ -18,12 +18,12 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
-from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.recording import DvsError, Sample
 
 from host.dram import Dram
 from host.errors import Exit, HostError
 from host.lm import Feed
+from models.dvs.frames import FrameSpec, frames_of
+from models.dvs.recording import DvsError, Sample
 from models.gesture import Gesture, Scores, features_of
 from models.network import F32, Array
 from noc.packet import FRESH, RESET, VALID, Section
@@ -108,6 +108,7 @@ class Gestures:
         self._next = 0
         self._answered = 0
         self._shown = 0  # the sample on the screen
+        self._top = 0.0  # the highest score that one has had there, the last half of it
         self._take(lanes)
 
     @property
@@ -195,18 +196,21 @@ class Gestures:
         self._taken.append(_Taken(sample.name, sample.subject, sample.label))
 
     def _watched(self) -> dict[str, Any]:
-        """Return the first lane's sample as it is now: its frame, and its scores as far as they have grown."""
+        """Return the first lane's sample as it is now: its frame, and how much each frame so far has added to its scores."""
         taken, done = self._taken[self._shown], len(self.answers)
         frame = max(self._answered - 1, 0) % self.frames
         so_far = self._scores[0]
-        scores = so_far.scores() * np.float32(so_far.positions / self.frames)
+        scores = so_far.scores()
+        self._top = max(self._top, float(scores.max())) if so_far.positions * 2 > self.frames else self._top
+        grown = scores * np.float32(so_far.positions / self.frames)
         return {
-            "sample": self._shown,
+            "sample": self._shown + 1,
             "name": taken.name,
             "label": taken.label,
             "frame": self._pictures[self._shown][frame].tobytes(),
             "size": self._gesture.size,
-            "scores": [float(score) for score in scores],
+            "scores": [float(score) for score in grown],
+            "top": max(self._top, float(grown.max())),
             "done": done,
             "samples": self._most,
             "accuracy": self.correct() / done if done else None,

@@ -43,7 +43,7 @@ class Setting(NamedTuple):
 
     classes: tuple[str, ...]
     source: str
-    licence: str
+    terms: str
     split: str
     asked: int
     frames: int
@@ -89,7 +89,7 @@ def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str],
         ],
         "damages": list(damages),
         "source": setting.source,
-        "licence": setting.licence,
+        "terms": setting.terms,
         "split": setting.split,
         "frames_per_sample": setting.frames,
         "frames": frames,
