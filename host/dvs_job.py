@@ -4,6 +4,7 @@ before a process starts.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from host.options import DEFAULT_SAMPLES, DvsOptions
 from host.place import place
 from models import shipped
 from models.checkpoint import Model, load
-from models.dvs.folder import open_folder
-from models.dvs.recording import CLASSES, DvsError, GestureSet
+from models.dvs.recording import CLASSES, SLICE_US, DvsError, GestureSet
 from models.dvs.synthetic import open_synthetic
 from models.gesture import Gesture
 from models.network import Network
@@ -34,7 +34,7 @@ _SEEDED_NOTE = "seeded network: it has learnt nothing, its classes only show tha
 def gesture_model(name: str | None) -> tuple[Model, str, str]:
     """Return the checkpoint of that name with a title and a note; HostError where it is none of gestures."""
     if name == SEEDED:
-        return seeded_gesture(), "seeded gesture network with the paper's sizes", _SEEDED_NOTE
+        return paper_sized(), "seeded gesture network with the paper's sizes", _SEEDED_NOTE
     if name is None:
         return load(SHIPPED), "the trained gesture model (traces handed on)", ""
     if name == PLAIN:
@@ -44,6 +44,14 @@ def gesture_model(name: str | None) -> tuple[Model, str, str]:
     if model.gesture is None:
         raise HostError(f"checkpoint {name}: has no head and read-out for gestures; `dvs` needs one that was trained on them")
     return model, path.name, ""
+
+
+def paper_sized(slice_us: int = SLICE_US) -> Model:
+    """Return a seeded classifier of the paper's sizes (section III-D) over slices of that length."""
+    model = seeded_gesture(32, 512, (256, 256), len(CLASSES))
+    assert model.gesture is not None
+    gesture = replace(model.gesture, classes=CLASSES, slice_us=slice_us)
+    return replace(model, gesture=gesture, segment=gesture.frames)
 
 
 def prepare_dvs(options: DvsOptions) -> Job:
@@ -61,18 +69,20 @@ def prepare_dvs(options: DvsOptions) -> Job:
     most = min(most, most if recordings.count is None else recordings.count)
     store = FeatureStore(dram, gesture.features, gesture.frames, options.batch, max(most, 1))
     workload = Gestures(gesture, recordings.samples(), store, options.batch, most)
-    damages = [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
+
+    def damages() -> list[str]:
+        return [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
+
     if not workload.positions:
-        why = f": {damages[0]}" if damages else ""
+        why = f": {damages()[0]}" if damages() else ""
         raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
     setting = Setting(
-        gesture.classes, recordings.name, recordings.source, recordings.split, options.samples or most, gesture.frames,
-        gesture.bin_us, gesture.slice_us, gesture.record, options.events in (None, SYNTHETIC),
+        gesture.classes, recordings.name, recordings.source, recordings.split, options.samples, gesture.frames,
+        gesture.bin_us, gesture.slice_us, gesture.record
     )  # fmt: skip
 
     def blocks() -> dict[str, Any]:
-        damages = [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
-        return {"dvs": block(setting, workload.answers, damages, workload.answered_frames, workload.host_s)}
+        return {"dvs": block(setting, workload.answers, damages(), workload.answered_frames, workload.host_s)}
 
     facts = {"source": recordings.name, "unknown_words": 0, "words_run": 0, "segment": 0, "seeded": options.checkpoint == SEEDED}
     return Job(
@@ -92,6 +102,8 @@ def _open(options: DvsOptions, gesture: Gesture) -> GestureSet:
     try:
         if options.events in (None, SYNTHETIC):
             return open_synthetic(split, slice_us=gesture.slice_us)
+        from models.dvs.folder import open_folder
+
         return open_folder(Path(options.events), split, slice_us=gesture.slice_us)
     except DvsError as error:
         raise HostError(f"--events {options.events or SYNTHETIC}: {error}") from error

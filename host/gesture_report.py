@@ -7,11 +7,8 @@ trainer has left it, so that no torch is needed here. Not known here: frames, sc
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
-
-Baseline = Callable[[int, str], int | None]
-"""(number of a sample, its name) -> the class that torch gave it, or None where that is not on record."""
 
 
 class Answered(Protocol):
@@ -45,12 +42,11 @@ class Setting(NamedTuple):
     source: str
     terms: str
     split: str
-    asked: int
+    asked: int | None
     frames: int
     bin_us: int
     slice_us: int
     record: Mapping[str, Any]
-    synthetic: bool
 
 
 def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str], frames: int, host_s: float) -> dict[str, Any]:
@@ -60,21 +56,20 @@ def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str],
     for answer in answers:
         confusion[answer.label][answer.prediction] += 1
     correct = sum(answer.prediction == answer.label for answer in answers)
-    baseline, note = _baseline(setting)
-    theirs = [baseline(number, answer.name) for number, answer in enumerate(answers)]
-    known = bool(answers) and None not in theirs
-    right = sum(other == answer.label for other, answer in zip(theirs, answers, strict=True))
+    theirs, note = _torch(setting, answers) if answers else (None, "no sample came through")
+    pairs = [(theirs[number] if theirs else None, answer) for number, answer in enumerate(answers)]
+    right = sum(other is not None and other.prediction == answer.label for other, answer in pairs)
+    agree = sum(other is not None and other.prediction == answer.prediction for other, answer in pairs)
     return {
         "samples": len(answers),
         "samples_asked": setting.asked,
         "accuracy": correct / len(answers) if answers else None,
         "confusion": confusion,
         "classes": list(setting.classes),
-        "baseline_accuracy": right / len(answers) if known else None,
-        "baseline_agreement": (
-            sum(other == answer.prediction for other, answer in zip(theirs, answers, strict=True)) if known else None
-        ),
-        "baseline_note": None if known else note,
+        "baseline_accuracy": right / len(answers) if theirs else None,
+        "baseline_agreement": agree if theirs else None,
+        "baseline_score_difference": _farthest(theirs, answers) if theirs else None,
+        "baseline_note": note or None,
         "mean_frame_accuracy": _number(setting.record.get("mean_frame_accuracy")),
         "predictions": [
             {
@@ -82,10 +77,10 @@ def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str],
                 "subject": answer.subject,
                 "label": answer.label,
                 "prediction": answer.prediction,
-                "baseline": other,
+                "baseline": other.prediction if other else None,
                 "scores": [_number(float(score)) for score in answer.scores],
             }
-            for answer, other in zip(answers, theirs, strict=True)
+            for other, answer in pairs
         ],
         "damages": list(damages),
         "source": setting.source,
@@ -111,7 +106,7 @@ def lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
     """Return the summary's lines; `published` is Table III (`published.toml`)."""
     dvs, made = report["dvs"], []
     where = f"{dvs['source']}, {dvs['split']} split"
-    short = f" of {dvs['samples_asked']} asked for" if dvs["samples"] < dvs["samples_asked"] else ""
+    short = f" of {dvs['samples_asked']} asked for" if dvs["samples"] < (dvs["samples_asked"] or 0) else ""
     if dvs["accuracy"] is not None:
         right = sum(row[i] for i, row in enumerate(dvs["confusion"]))
         made.append(f"accuracy     {100 * dvs['accuracy']:.1f} %: {right} of {dvs['samples']} samples{short}; {where}")
@@ -143,7 +138,9 @@ def beside(dvs: Mapping[str, Any]) -> str:
     else:
         agree, count = dvs["baseline_agreement"], dvs["samples"]
         same = "the same class for every sample" if agree == count else f"ANOTHER class for {count - agree} of {count} samples"
-        torch = f"the same network in torch {100 * dvs['baseline_accuracy']:.1f} %, {same}"
+        apart = dvs["baseline_score_difference"]
+        near = f", scores within {apart:.1g}" if apart is not None else ""
+        torch = f"the same network in torch {100 * dvs['baseline_accuracy']:.1f} %, {same}{near}"
     mean = dvs["mean_frame_accuracy"]
     return torch + (f"; a logistic regression on the mean frame {100 * mean:.1f} % (whole test set)" if mean is not None else "")
 
@@ -156,22 +153,38 @@ def confused(dvs: Mapping[str, Any], most: int = 3) -> list[tuple[int, str, str]
     return sorted(found, key=lambda pair: -pair[0])[:most]
 
 
-def _baseline(setting: Setting) -> tuple[Baseline, str]:
-    """Return torch's classes as the record has them: by name, or in the order of the synthetic test set."""
-    predictions = setting.record.get("torch_predictions")
-    if isinstance(predictions, Mapping):
-        return (lambda _, name: _label(predictions.get(name))), "the checkpoint has no record of torch on all of these samples"
-    if isinstance(predictions, list) and setting.synthetic and setting.split == "test":
-        return (
-            lambda number, _: _label(predictions[number]) if number < len(predictions) else None
-        ), f"the checkpoint's record of torch ends after {len(predictions)} samples"
-    if predictions:
-        return (lambda *_: None), "the checkpoint's record of torch is of the synthetic test set only"
-    return (lambda *_: None), "the checkpoint has no record of torch"
+class _Torch(NamedTuple):
+    """What torch made of one sample: its class, and the scores where they are on record."""
+
+    prediction: int
+    scores: Sequence[float] | None
 
 
-def _label(value: Any) -> int | None:
-    return value if isinstance(value, int) else None
+def _torch(setting: Setting, answers: Sequence[Answered]) -> tuple[list[_Torch] | None, str]:
+    """Return what the checkpoint's record says of these samples, which has the test set in its order; or None, and why."""
+    record = setting.record
+    predictions, labels, scores = (record.get(key) for key in ("torch_predictions", "labels", "torch_scores"))
+    if not isinstance(predictions, list):
+        return None, "the checkpoint has no record of torch"
+    if record.get("events") != setting.terms or setting.split != "test":
+        return None, f"the checkpoint's record of torch is of other samples ({record.get('events')}, test)"
+    count = len(answers)
+    if len(predictions) < count or not all(isinstance(value, int) for value in predictions[:count]):
+        return None, f"the checkpoint's record of torch has {len(predictions)} samples"
+    if not isinstance(labels, list) or labels[:count] != [answer.label for answer in answers]:
+        return None, "the checkpoint's record of torch is of samples in another order"
+    known = scores if isinstance(scores, list) and len(scores) >= count else [None] * count
+    return [_Torch(*pair) for pair in zip(predictions[:count], known[:count], strict=True)], ""
+
+
+def _farthest(theirs: Sequence[_Torch], answers: Sequence[Answered]) -> float | None:
+    """Return the largest difference between a score here and torch's; None where those are not on record."""
+    farthest = 0.0
+    for other, answer in zip(theirs, answers, strict=True):
+        if other.scores is None or len(other.scores) != len(answer.scores):
+            return None
+        farthest = max(farthest, *(abs(float(a) - float(b)) for a, b in zip(other.scores, answer.scores, strict=True)))
+    return farthest if math.isfinite(farthest) else None
 
 
 def _number(value: Any) -> float | None:

@@ -289,7 +289,9 @@ class _View:
         picture = cells(gesture.get("frame"), gesture.get("size"), _FRAME if whole else _FRAME // 2)
         left = _FRAME if whole else _FRAME // 2
         room = min(max(width - left - 14, SHORTEST), 16)
-        made = bars(classes, gesture.get("scores"), gesture.get("label"), gesture.get("top"), room, min(width - left - room - 4, 32))
+        made = bars(
+            classes, gesture.get("scores"), gesture.get("label"), gesture.get("top"), room, min(width - left - room - 4, 32)
+        )
         head = f"sample {figure(number(gesture, 'sample'))} of {figure(number(gesture, 'samples'))}  "
         lines: list[_Line] = [[Segment(head, _BOLD), Segment(clean(gesture.get("name")), _DIM)]]
         for row in range(max(left // 2, len(classes))):

@@ -62,7 +62,7 @@ def clean(text: Any) -> str:
 def progress(status: dict[str, Any], layout: dict[str, Any]) -> tuple[float, str]:
     """Return how far the phase is, from 0 to 1, and the same in words."""
     if status.get("phase") in ("starting", "loading"):
-        done, total, unit = number(status, "ready"), float(len(layout.get("pes") or ())), "PEs ready"
+        done, total, unit = number(status, "ready"), finite(len(layout.get("pes") or ())), "PEs ready"
     else:
         done, total, unit = number(status, "tokens"), number(status, "tokens_total"), unit_of(layout)
     words, rate = f"{figure(done)} of {figure(total)} {unit}", number(status, "tokens_per_s")
