@@ -17,6 +17,7 @@ from host.options import DEFAULT_SAMPLES, DvsOptions
 from host.place import place
 from models import shipped
 from models.checkpoint import Model, load
+from models.dvs.folder import open_folder
 from models.dvs.recording import CLASSES, SLICE_US, DvsError, GestureSet
 from models.dvs.synthetic import open_synthetic
 from models.gesture import Gesture
@@ -102,8 +103,6 @@ def _open(options: DvsOptions, gesture: Gesture) -> GestureSet:
     try:
         if options.events in (None, SYNTHETIC):
             return open_synthetic(split, slice_us=gesture.slice_us)
-        from models.dvs.folder import open_folder
-
         return open_folder(Path(options.events), split, slice_us=gesture.slice_us)
     except DvsError as error:
         raise HostError(f"--events {options.events or SYNTHETIC}: {error}") from error

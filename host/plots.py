@@ -174,7 +174,7 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
     table = np.array(counts, float).reshape(len(names), len(names))
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
     with _styled():
-        figure, axes = _figure(3.9, (1.75, 0.15, 0.5, 0.12))
+        figure, axes = _figure(3.0, (1.95, 0.1, 0.5, 0.1))
         for row, column in np.argwhere(table > 0):
             share, colour = shares[row, column], COLOURS[0 if row == column else 1]
             axes.add_collection(PolyCollection([_box(column - 0.5, row - 0.5, 1)], facecolors=colour, alpha=0.25 + 0.75 * share))
@@ -182,7 +182,7 @@ def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
         axes.set(
             xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal", xlabel="class found, in the same order"
         )
-        axes.set_yticks(range(len(names)), [_short(name, 28) for name in names])
+        axes.set_yticks(range(len(names)), [f"{_short(name, 28)}  {place}" for place, name in enumerate(names, 1)])
         axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
         axes.tick_params(length=0)
     return figure
