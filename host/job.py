@@ -23,10 +23,12 @@ from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.words import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
+from noc.packet import router_name
 
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
 SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
+MOST_CHIPS_OF_PROCESSES = 48
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
 
@@ -98,14 +100,16 @@ def prepare(options: LmOptions) -> Job:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
     placement = place(network, chip, options.mapping, options.format, options.pes, options.batch, options.chips)
+    if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
+        raise HostError(
+            f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
+        )
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)
     model = found or _seeded(network, source)
     model = replace(model, state=options.state or model.state)
-    for name in options.faults.slow:
-        if name not in {placed.name for placed in placement.pes}:
-            raise HostError(f"--fault slow: {name} is not in use; have {placement.pes[0].name} to {placement.pes[-1].name}")
+    _check_slow(options, placement)
     assert model.embedding is not None
     assert model.decoder_bias is not None
     dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
@@ -138,6 +142,19 @@ def prepare(options: LmOptions) -> Job:
     }
     note = SEEDED_NOTE if found is None else ""
     return Job(options, placement, workload, dram, f"{title} on {source.name}", note, facts)
+
+
+def _check_slow(options: LmOptions, placement: Placement) -> None:
+    """Raise HostError for a slow PE, router or link that is not in use."""
+    machine = placement.machine
+    known = {placed.name for placed in placement.pes} | {router_name(chip) for chip in machine.live} | set(map(str, machine.links))
+    for name in options.faults.slow:
+        if name not in known:
+            links = f", {machine.links[0]} to {machine.links[-1]}" if machine.links else ""
+            have = (
+                f"{placement.pes[0].name} to {placement.pes[-1].name}, router@{machine.live[0]} to router@{machine.live[-1]}{links}"
+            )
+            raise HostError(f"--fault slow: {name} is not in use; have {have}")
 
 
 def _with_features(options: LmOptions, placement: Placement, title: str) -> Job:
