@@ -198,7 +198,7 @@ def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr", pes: str = "
     chip.add_argument(
         "--format", default=form, metavar="NAME", help=f"weights as {', '.join(formats.names())} (default {form}, the paper's)"
     )
-    chip.add_argument("--chips", type=int, default=1, metavar="N", help="chips to use (only 1 so far)")
+    chip.add_argument("--chips", type=int, default=1, metavar="N", help="chips, linked as on a board (default 1)")
     chip.add_argument("--chip", default="spinnaker2", metavar="NAME", help="spinnaker2 or spinnaker2-300mhz (default spinnaker2)")
     chip.add_argument("--chip-file", metavar="TOML", help="numbers to override, and down_cores, down_chips, down_links")
 

@@ -29,7 +29,7 @@ from host.errors import Exit
 from host.forking import no_main_module, our_path, too_few_descriptors
 from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 from host.options import RunOptions
-from noc.packet import HOST, router_name
+from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
@@ -78,7 +78,7 @@ class Cluster:
         self._context.set_forkserver_preload(["host.preload"])
         self._processes: dict[str, Any] = {}
         self._pipe: Any = None
-        self._address = ""
+        self._addresses: dict[str, str] = {}  # of routers
         self._signal = 0
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
@@ -136,12 +136,10 @@ class Cluster:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         from host.children import run_host
-        from noc.transport_zmq import new_address
 
-        self._address = new_address()
         self._pipe, theirs = self._context.Pipe()
         folder = str(self._folder) if self._folder else None
-        self._start(HOST, run_host, theirs, self._address, self._options.resolved(), folder)
+        self._start(HOST, run_host, theirs, self._options.resolved(), folder)
         theirs.close()
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
@@ -154,11 +152,16 @@ class Cluster:
 
     def _start_routers(self) -> None:
         from host.children import run_router
+        from noc.transport_zmq import new_address
 
         self._start_began = time.perf_counter()
-        queue = self._plan["queue"]
-        self._start(router_name(0), run_router, router_name(0), self._address, queue, self._plan["table_entries"])
-        self._tell("routers", queue=queue)
+        queue, routers = self._plan["queue"], self._plan["routers"]
+        self._addresses = {router["name"]: new_address() for router in routers}
+        for router in routers:
+            name, wiring = router["name"], tuple(router["wiring"])
+            slow = self._options.faults.of_router(name)
+            self._start(name, run_router, name, self._addresses, queue, self._plan["table_entries"], wiring, slow)
+        self._tell("routers", queue=queue, address=self._addresses[routers[0]["name"]])
 
     def _start_pes(self) -> None:
         from host.children import run_pe
@@ -167,8 +170,9 @@ class Cluster:
             if self._signal:
                 return
             name = pe["name"]
+            router = router_name(chip_of(name))
             slow_s = self._options.faults.slow.get(name, 0.0)
-            self._start(name, run_pe, name, router_name(0), self._address, self._plan["queue"], slow_s)
+            self._start(name, run_pe, name, router, self._addresses[router], self._plan["queue"], slow_s)
 
     # -- watch ------------------------------------------------------------------------------------------------------------------
 
@@ -307,7 +311,7 @@ class Cluster:
 
     def _obituary(self, dead: list[str], tick: int) -> str:
         """Return the line that names who died, how, in what state and at which tick."""
-        name = next((n for n in dead if n not in (HOST, router_name(0))), dead[0])
+        name = next((n for n in dead if n not in (HOST, *self._addresses)), dead[0])
         process = self._processes[name]
         process.join(_GRACE_S)
         code = process.exitcode
@@ -326,7 +330,7 @@ class Cluster:
         """Complete the report with what only the owner of the processes knows."""
         emulation = report["emulation"]
         tokens = report["lm"]["tokens"]
-        uss = [n for name, p in self._processes.items() if name not in (HOST, router_name(0)) and (n := _uss(p.pid))]
+        uss = [n for name, p in self._processes.items() if name not in (HOST, *self._addresses) and (n := _uss(p.pid))]
         emulation |= {
             "processes": len(self._processes),
             "start_s": self._start_s,

@@ -12,9 +12,8 @@ from host.dram import Dram
 from host.errors import HostError
 from host.gesture import FeatureStore, Gestures
 from host.gesture_report import Setting, block
-from host.job import SEEDED, Job, check_faults, chip_of
+from host.job import SEEDED, Job, placed
 from host.options import DEFAULT_SAMPLES, DvsOptions
-from host.place import place
 from models import shipped
 from models.checkpoint import Model, load
 from models.dvs.folder import open_folder
@@ -57,15 +56,14 @@ def paper_sized(slice_us: int = SLICE_US) -> Model:
 
 def prepare_dvs(options: DvsOptions) -> Job:
     """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
-    chip = chip_of(options)
     model, title, note = gesture_model(options.checkpoint)
     gesture, network = model.gesture, model.network
     assert gesture is not None
     if gesture.classes != CLASSES:
         raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
-    placement = place(network, chip, options.mapping, options.format, options.pes or _usual_pes(options, network), options.batch)
-    check_faults(options, placement)
+    placement = placed(options, network, options.pes or _usual_pes(options, network))
     recordings = _open(options, gesture)
+    chip = placement.chip
     dram, most = Dram(chip.dram_bytes, chip.dram_alignment_bytes), options.samples or DEFAULT_SAMPLES
     most = min(most, most if recordings.count is None else recordings.count)
     store = FeatureStore(dram, gesture.features, gesture.frames, options.batch, max(most, 1))

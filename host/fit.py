@@ -24,7 +24,7 @@ def fit(flags: dict[str, Any]) -> int:
     options.check()
     model, title = model_of(options)
     network = model.network if model else seeded_egru()
-    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch)
+    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips)
     print(f"{title}: {network.nonzeros:,} weights")
     print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, batch {options.batch}\n")
     rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
@@ -56,7 +56,7 @@ def _formats_table(options: LmOptions, placement: Placement) -> str:
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
             try:
-                other = place(placement.network, placement.chip, mapping, name, pes, options.batch)
+                other = place(placement.network, placement.chip, mapping, name, pes, options.batch, options.chips)
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))

@@ -25,10 +25,12 @@ from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.words import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
+from noc.packet import router_name
 
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
 SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
+MOST_CHIPS_OF_PROCESSES = 48
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
 
@@ -108,22 +110,23 @@ def prepare(options: RunOptions) -> Job:
     return _prepare_lm(options)
 
 
-def check_faults(options: RunOptions, placement: Placement) -> None:
-    """Raise HostError for a fault of a PE that is not in use."""
-    names = [placed.name for placed in placement.pes]
-    for name in options.faults.slow:
-        if name not in names:
-            raise HostError(f"--fault slow: {name} is not in use; have {names[0]} to {names[-1]}")
+def placed(options: RunOptions, network: Network, pes: int | None) -> Placement:
+    """Place a network as the options say; HostError, one line, for what does not fit or cannot be run."""
+    placement = place(network, chip_of(options), options.mapping, options.format, pes, options.batch, options.chips)
+    if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
+        raise HostError(
+            f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
+        )
+    _check_slow(options, placement)
+    return placement
 
 
 def _prepare_lm(options: LmOptions) -> Job:
-    chip = chip_of(options)
     found, title = model_of(options)
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch)
-    check_faults(options, placement)
+    placement = placed(options, network, options.pes)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)
@@ -131,6 +134,7 @@ def _prepare_lm(options: LmOptions) -> Job:
     model = replace(model, state=options.state or model.state)
     assert model.embedding is not None
     assert model.decoder_bias is not None
+    chip = placement.chip
     dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
     store = EmbeddingStore(dram, model.embedding)
     readout = Readout(np.ascontiguousarray(model.embedding.T), model.decoder_bias, model.projection)
@@ -161,6 +165,19 @@ def _prepare_lm(options: LmOptions) -> Job:
     }
     note = SEEDED_NOTE if found is None else ""
     return Job(options, placement, workload, dram, f"{title} on {source.name}", note, facts)
+
+
+def _check_slow(options: RunOptions, placement: Placement) -> None:
+    """Raise HostError for a slow PE, router or link that is not in use."""
+    machine = placement.machine
+    known = {pe.name for pe in placement.pes} | {router_name(chip) for chip in machine.live} | set(map(str, machine.links))
+    for name in options.faults.slow:
+        if name not in known:
+            links = f", {machine.links[0]} to {machine.links[-1]}" if machine.links else ""
+            have = (
+                f"{placement.pes[0].name} to {placement.pes[-1].name}, router@{machine.live[0]} to router@{machine.live[-1]}{links}"
+            )
+            raise HostError(f"--fault slow: {name} is not in use; have {have}")
 
 
 def _with_features(options: LmOptions, placement: Placement, title: str) -> Job:

@@ -30,13 +30,22 @@ DEFAULT_SAMPLES = 44  # four of each of the eleven gestures
 class Faults:
     """Recoverable faults to inject: they must not change one bit of any answer.
 
-    `slow`: PE name -> seconds before each message; `late`: (first tick, ticks) at which the DRAM delivers nothing;
-    `shuffle`: seed of a random order of arrival (transport `mem`).
+    `slow`: name of a PE, a router ("router@1") or a link between chips ("0>1") -> seconds before each message; `late`:
+    (first tick, ticks) at which the DRAM delivers nothing; `shuffle`: seed of a random order of arrival (transport `mem`).
     """
 
     slow: dict[str, float]
     late: tuple[tuple[int, int], ...] = ()
     shuffle: int | None = None
+
+    def of_router(self, name: str) -> dict[str, float]:
+        """Return the seconds that a router waits before each message, by sender, "" for all others."""
+        late = {"": self.slow[name]} if name in self.slow else {}
+        for link, seconds in self.slow.items():
+            came_from, arrow, to = link.partition(">")
+            if arrow and f"router@{to}" == name:
+                late[f"router@{came_from}"] = seconds + late.get("", 0.0)
+        return late
 
     def is_late(self, tick: int) -> bool:
         """Tell whether the DRAM delivers nothing at `tick`."""
@@ -67,9 +76,7 @@ class RunOptions:
         formats.require(self.format)
         if self.transport not in TRANSPORTS:
             raise HostError(f"unknown transport {self.transport!r}: have {', '.join(TRANSPORTS)}")
-        if self.chips != 1:
-            raise HostError(f"--chips {self.chips}: more than one chip is not built yet; use --chips 1")
-        _at_least(1, pes=self.pes, batch=self.batch)
+        _at_least(1, chips=self.chips, pes=self.pes, batch=self.batch)
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
         if self.faults.shuffle is not None and self.transport != "mem":
@@ -185,7 +192,7 @@ def parse_fault(texts: list[str]) -> Faults:
                 raise
             raise HostError(f"--fault {text!r}: {kind} needs numbers behind '='") from error
     if any(not name or not 0 <= seconds < 60 for name, seconds in slow.items()):
-        raise HostError("--fault slow: needs the name of a PE and 0 to 60 seconds")
+        raise HostError("--fault slow: needs the name of a PE, router or link and 0 to 60 seconds")
     if any(first < 0 or ticks < 1 for first, ticks in late):
         raise HostError("--fault late: needs a tick from 0 and at least 1 tick")
     return Faults(slow, tuple(late), shuffle)

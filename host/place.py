@@ -1,4 +1,4 @@
-"""Placement: which PE of the chip runs which share, what travels where, and what the router is told.
+"""Placement: which PE of which chip runs which share, what travels where, and what the router is told.
 
 `Placement` is the whole mapping: shares on named PEs with their SRAM regions, routing keys and table. Placing is a
 plain function over the chip's usable PEs. Everything that does not fit is refused here, before any process starts.
@@ -7,15 +7,19 @@ plain function over the chip's usable PEs. Everything that does not fit is refus
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from host.errors import Exit, HostError
 from host.shard import STRATEGIES, Request, Share, check_room, layout, strategy, too_small
+from host.streams import Exchange, Stream, configuration, streams_of
 from models.network import Network
-from noc.chip import ChipSpec, PeId
+from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
+from noc.machine import Machine, machine_of
 from noc.packet import HOST, INPUT_POPULATION, Configure
-from noc.routing import RoutingError, RoutingTable, key_blocks
+from noc.routing import RoutingError
 from pe.sram import Region, SramOverflow, SramSize, footprint
 
 
@@ -35,50 +39,56 @@ class PlacedPe:
 
 @dataclass(frozen=True)
 class Placement:
-    """A network on a chip."""
+    """A network on chips, all like `chip`. `pes` are in ascending order of their chips."""
 
     network: Network
     chip: ChipSpec
+    machine: Machine
     request: Request
     mapping: str
     pes: tuple[PlacedPe, ...]
 
+    @cached_property
+    def exchange(self) -> Exchange:
+        """Return who sends and who hears what; the host taps every layer."""
+        numbers = range(len(self.network.populations))
+        senders: dict[int, list[str]] = {n: [] for n in numbers}
+        wanted: dict[int, list[str]] = {n: [] for n in numbers}
+        waits: dict[str, list[int]] = {}
+        senders[INPUT_POPULATION].append(HOST)
+        for placed in self.pes:
+            name = placed.name
+            for population, _ in placed.share:
+                senders[population].append(name)
+            waits[name] = sorted({p.source for n, _ in placed.share for p in self.network.populations[n].projections})
+            for population in waits[name]:
+                wanted[population].append(name)
+        wanted[self.network.output].append(HOST)
+        waits[HOST] = list(self.network.layers)
+        keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
+        return Exchange(senders, wanted, waits, keys)
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """Return every stream of a population's events from one chip; RoutingError where their keys do not fit."""
+        return streams_of(self.machine, self.exchange)
+
     def senders(self, population: int) -> list[str]:
         """Return the endpoints that send a population's events, in order."""
-        if population == INPUT_POPULATION:
-            return [HOST]
-        return [placed.name for placed in self.pes if any(part.population == population for part in placed.share)]
-
-    def waits(self) -> dict[str, list[int]]:
-        """Return for each endpoint the populations it waits for; the host taps every layer."""
-        hears = {
-            placed.name: sorted({p.source for part in placed.share for p in self.network.populations[part.population].projections})
-            for placed in self.pes
-        }
-        return {**hears, HOST: list(self.network.layers)}
+        return self.exchange.senders[population]
 
     def destinations(self, population: int) -> list[str]:
         """Return the endpoints that the network wants a population's events delivered to."""
-        hears = self.waits()
-        wanted = [placed.name for placed in self.pes if population in hears[placed.name]]
-        return [*wanted, HOST] if population == self.network.output else wanted
+        return self.exchange.wanted[population]
 
     def copies(self, placed: PlacedPe) -> dict[int, int]:
         """Return how many packets each event of each population on this PE makes: one for each other listener."""
-        populations = [part.population for part in placed.share]
-        return {n: sum(name != placed.name for name in self.destinations(n)) for n in populations}
+        hears = self.exchange.waits[placed.name]
+        return {n: len(self.destinations(n)) - (n in hears) for n, _ in placed.share}
 
-    def configure(self, window: int) -> Configure:
-        """Return what the router must know; RoutingError where keys or table do not fit."""
-        numbers = range(len(self.network.populations))
-        blocks = key_blocks(self.network.populations[n].units * self.request.lanes for n in numbers)
-        return Configure(
-            window,
-            [[n, *blocks[n], self.senders(n)] for n in numbers],
-            self.waits(),
-            [[*blocks[n], self.destinations(n)] for n in numbers],
-            {n: len(self.destinations(n)) for n in numbers},
-        )
+    def configure(self, window: int) -> dict[int, Configure]:
+        """Return what each chip's router must know; RoutingError where keys or a table do not fit."""
+        return configuration(self.machine, self.exchange, self.streams, window, self.chip.router_entries)
 
     def worst(self) -> dict[str, int]:
         """Return bytes by role of the PE with the fewest free data bytes."""
@@ -103,8 +113,8 @@ class Placement:
         ]
 
 
-def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int = 1) -> Placement:
-    """Map `network` onto one chip.
+def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int = 1, chips: int = 1) -> Placement:
+    """Map `network` onto `chips` chips.
 
     Args:
         network: what to run.
@@ -113,55 +123,68 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
         form: name of a weight format.
         pes: how many PEs to use, or None to let the strategy choose.
         lanes: independent sequences side by side.
+        chips: how many chips the machine has.
 
     Raises:
-        HostError: unknown strategy, more PEs than the chip has, or a shard that does not fit (with the smallest number that does).
+        ChipError: no machine has that many chips, or one is cut off.
+        HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number that does).
         ModelError: unknown format.
 
     """
     try:
-        return _place(network, chip, mapping, form, pes, lanes)
+        return _place(network, chip, mapping, form, pes, lanes, chips)
     except HostError as error:
         if error.code is not Exit.DOES_NOT_FIT:
             raise
-        raise HostError(f"{error}{_what_fits(network, chip, lanes)}", error.code) from error
+        raise HostError(f"{error}{_what_fits(network, chip, lanes, chips)}", error.code) from error
 
 
-def _what_fits(network: Network, chip: ChipSpec, lanes: int) -> str:
+def _what_fits(network: Network, chip: ChipSpec, lanes: int, chips: int) -> str:
     """Return the settings under which the network does fit, for the line that says it does not."""
     fits = []
     for mapping in STRATEGIES:
         for form in ("csr", "packed"):
             with contextlib.suppress(HostError):
-                placed = _place(network, chip, mapping, form, None, lanes)
+                placed = _place(network, chip, mapping, form, None, lanes, chips)
                 fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
     return f"; what fits: {', '.join(fits)}" if fits else ""
 
 
-def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int) -> Placement:
-    usable = chip.usable_pes()
-    if pes is not None and pes > len(usable):
-        down = sum(core.chip == 0 for core in chip.down_cores)
+def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int, chips: int) -> Placement:
+    machine = machine_of(chip, chips)
+    usable = [chip.usable_pes(number) for number in machine.live]
+    room = sum(map(len, usable))
+    have = "one chip has" if len(machine.live) == 1 else f"{len(machine.live)} chips have"
+    if pes is not None and pes > room:
+        down = len(machine.live) * len(QPES) * PES_PER_QPE - room
         less = f", {down} of them down" if down else ""
-        raise HostError(f"--pes {pes}: one chip has {len(usable) + down} PEs{less}", Exit.DOES_NOT_FIT)
+        raise HostError(f"--pes {pes}: {have} {room + down} PEs{less}", Exit.DOES_NOT_FIT)
     size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request(form, lanes, size, len(usable), pes)
+    request = Request(form, lanes, size, room, pes, len(machine.live))
     check_room(network, request)
     shares = strategy(mapping)(network, request)
-    if len(shares) > len(usable):
-        raise HostError(f"mapping {mapping!r} needs {len(shares)} PEs, the chip has {len(usable)}", Exit.DOES_NOT_FIT)
+    if len(shares) > room:
+        raise HostError(f"mapping {mapping!r} needs {len(shares)} PEs, {have} {room}", Exit.DOES_NOT_FIT)
     placed = []
-    for number, (pe, share) in enumerate(zip(usable, shares, strict=False)):
+    for number, (pe, share) in enumerate(zip(_in_order(usable, len(shares)), shares, strict=True)):
         try:
             placed.append(PlacedPe(pe, share, tuple(layout(network, request, share, str(pe)))))
         except SramOverflow as error:
             raise too_small(network, request, shares, number, error, mapping) from error
-    placement = Placement(network, chip, request, mapping, tuple(placed))
+    placement = Placement(network, chip, machine, request, mapping, tuple(placed))
     try:
-        RoutingTable((), chip.router_entries)
-        if len(network.populations) > chip.router_entries:
-            raise RoutingError(f"needs {len(network.populations)} routing entries, the chip has {chip.router_entries}")
         placement.configure(1)
     except RoutingError as error:
         raise HostError(str(error), Exit.DOES_NOT_FIT) from error
     return placement
+
+
+def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:
+    """Return a PE for each share, in order: chips are filled one after another, each with about as many shares."""
+    chosen: list[PeId] = []
+    for number, pes in enumerate(usable):
+        left = shares - len(chosen)
+        later = sum(map(len, usable[number + 1 :]))
+        even = -(-left // (len(usable) - number))
+        chosen += pes[: max(even, left - later)]
+    return chosen

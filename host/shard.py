@@ -36,13 +36,16 @@ Share = tuple[Part, ...]  # what one PE runs
 
 @dataclass(frozen=True)
 class Request:
-    """What a strategy is asked for. `pes`: how many PEs to use, or None to choose; `available`: how many there are."""
+    """What a strategy is asked for. `pes`: how many PEs to use, or None to choose; `available`: how many there are, on
+    `chips` chips.
+    """
 
     format: str
     lanes: int
     size: SramSize
     available: int
     pes: int | None = None
+    chips: int = 1
 
 
 Strategy = Callable[[Network, Request], list[Share]]
@@ -51,11 +54,11 @@ Strategy = Callable[[Network, Request], list[Share]]
 def uniform(network: Network, request: Request) -> list[Share]:
     """Deal each layer over the same number of PEs, the same number of units to each: the paper's mapping.
 
-    Without a number of PEs it takes 50 a layer as the paper does, or as many as the smallest layer has units.
+    Without a number of PEs it takes 50 a layer and chip as the paper does, or as many as the smallest layer has units.
     """
     layers = list(network.layers)
     smallest = min(network.populations[layer].units for layer in layers)
-    pes = request.pes or min(50, smallest) * len(layers)
+    pes = request.pes or min(50 * request.chips, smallest) * len(layers)
     if pes < len(layers):
         return _whole_layers(layers, pes, network)
     _check_units(network, pes)

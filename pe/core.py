@@ -101,6 +101,7 @@ class Pe:
         self._sent = 0
         self._delivered = 0
         self._malformed = 0
+        self._read_after = 0
 
     @property
     def done(self) -> bool:
@@ -127,15 +128,24 @@ class Pe:
         match message:
             case Bundle() if self.state is State.WAITING:
                 return self._bundle(message)
+            case Bundle() if self.state is State.READ:
+                return self._bundle(message) + self._reading()
             case Load():
                 return self._load(message)
             case Start():
                 return self._start()
             case Read():
-                return self._say(Reading(self._counters()))
+                self._read_after = message.ticks
+                return self._reading()
             case Stop():
                 return self._say(Stopped())
         return []
+
+    def _reading(self) -> Outgoing:
+        """Hand the counters over, once all is counted that they are asked for."""
+        if self.tick < self._read_after or self.state is not State.READ:
+            return []
+        return self._say(Reading(self._counters()))
 
     def _say(self, message: Message) -> Outgoing:
         self.state = advance(self.name, self.state, message)

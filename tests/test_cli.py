@@ -185,7 +185,6 @@ WRONG = [
     (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
     (("--split", "valid"), 2, "--split valid: goes with a text that has splits, not with --text"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
-    (("--chips", "2"), 2, "--chips 2: more than one chip is not built yet"),
     (("--batch", "0"), 2, "--batch 0: needs at least 1"),
     (("--tokens", "100000"), 2, "--tokens 100000: text 'text.txt' has "),
     (("--generate", "5"), 2, "--generate needs --prompt"),

@@ -1,0 +1,236 @@
+"""The machine: how chips are wired to each other, and the route that a packet takes from chip to chip.
+
+Each chip has six links to its neighbours on a triangular mesh. A board has 48 chips in a hexagon inside 8 x 8, wired to
+itself as a torus when it stands alone; three boards make a triad of 12 x 12 chips, and triads tile a larger torus (SM
+`version_48_chips`). Fewer chips than a board are the nearest to chip 0 on one, without wraps. Chips are numbered board by
+board, each outwards from its corner, so the chips of a small machine are the first of a large one.
+
+Routes are up*/down*: chips are ordered by their distance from the host's chip (then by number); a route goes to chips
+ever earlier in that order and then to chips ever later. No link can wait for itself in a circle then, whatever wraps
+there are and whatever is down. One tree a source chip, so a multicast packet crosses each link at most once. How the real
+machine's tools route is another matter (theirs may deadlock, and drop a packet to get out of it): assumed here.
+
+Not known here: what happens inside a chip, time, energy, and what travels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property, lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from noc.chip import ChipError, ChipSpec
+
+I32 = npt.NDArray[np.int32]
+
+DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1))
+"""Steps (x, y) of the six links: E, NE, N, W, SW, S; a link's way back is three further on (SM)."""
+NAMES = ("E", "NE", "N", "W", "SW", "S")
+BOARD_CHIPS = 48
+TRIAD_CHIPS = 3 * BOARD_CHIPS
+MOST_CHIPS = 16 * 15 * TRIAD_CHIPS
+"""34,560 chips on 720 boards, the machine in Dresden (ONM; SV). How its triads lie is not published: as square as can be."""
+
+_BOARD = tuple((x, y) for y in range(8) for x in range(8) if -3 <= x - y <= 4)
+_BOARDS_OF_TRIAD = ((0, 0), (4, 8), (8, 4))
+_TRIAD_SIDE = 12
+
+
+class MachineError(ChipError):
+    """A number of chips that is no machine, or chips that cannot be reached; the message is one line."""
+
+
+class ChipLink(NamedTuple):
+    """A directed link from `chip` in `direction` to the neighbour `to`."""
+
+    chip: int
+    direction: int
+    to: int
+
+    def __str__(self) -> str:
+        return f"{self.chip}>{self.to}"
+
+
+class Tree(NamedTuple):
+    """The routes from one chip to all others: (chips,) int32 each.
+
+    `parent`: the chip before on the route; `direction`: of the link from it; `depth`: links crossed. All -1 for a chip that
+    is down, and the first two for the source itself.
+    """
+
+    parent: I32
+    direction: I32
+    depth: I32
+
+
+class Machine:
+    """Chips and links.
+
+    Args:
+        chips: 1 to 48, or a whole number of triads (144, 288, ...).
+        down_chips: chips that are not there.
+        down_links: (chip, direction) of links that are not there; a link that is down one way is down both ways, because
+            frames are acknowledged over the way back (CP: resend).
+
+    Raises:
+        MachineError: no such machine, a chip or link that it does not have, or a chip that no route reaches.
+
+    """
+
+    def __init__(self, chips: int, down_chips: Iterable[int] = (), down_links: Iterable[tuple[int, int]] = ()) -> None:
+        self.chips = chips
+        self.positions = _positions(chips)
+        self.down_chips = frozenset(chip for chip in down_chips if chip < chips)
+        self.live = tuple(chip for chip in range(chips) if chip not in self.down_chips)
+        if not self.live:
+            raise MachineError(f"machine of {chips} chips: all of them are down")
+        self.neighbours = self._neighbours(down_links)
+        """(chips, 6) int32: the chip at the other end of each link, -1 where there is none."""
+        self._level = self._levels()
+        cut_off = [chip for chip in self.live if self._level[chip] < 0]
+        if cut_off:
+            more = f" and {len(cut_off) - 1} more" if cut_off[1:] else ""
+            raise MachineError(f"chip {cut_off[0]}{more}: no link leads there from chip {self.host_chip}; needs fewer links down")
+        # A chip's place in the order that routes go up and down in.
+        self._rank = np.lexsort((np.arange(chips), self._level)).argsort().astype(np.int32)
+        self.tree = lru_cache(256)(self._tree)
+        """`tree(source)` returns the `Tree` of a live chip."""
+
+    @property
+    def host_chip(self) -> int:
+        """The chip with the Ethernet link to the host: the first that is not down."""
+        return self.live[0]
+
+    @cached_property
+    def links(self) -> tuple[ChipLink, ...]:
+        """Every directed link, by chip and direction."""
+        found = zip(*np.nonzero(self.neighbours >= 0), strict=True)
+        return tuple(ChipLink(int(chip), int(way), int(self.neighbours[chip, way])) for chip, way in found)
+
+    def is_cable(self, chip: int, direction: int) -> bool:
+        """Tell whether a link leaves its board (the slower, board-to-board mode): to another board, or around one's own torus."""
+        to = int(self.neighbours[chip, direction])
+        if self.chips != BOARD_CHIPS:
+            return chip // BOARD_CHIPS != to // BOARD_CHIPS
+        (x, y), (dx, dy) = self.positions[chip], DIRECTIONS[direction]
+        return self.positions[to] != (x + dx, y + dy)
+
+    def route(self, source: int, to: int) -> list[ChipLink]:
+        """Return the links from `source` to `to` in order; none for the chip itself."""
+        return self.multicast(source, (to,))
+
+    def multicast(self, source: int, to: Iterable[int]) -> list[ChipLink]:
+        """Return the links that a packet from `source` to every chip of `to` crosses, each once, those nearer first."""
+        tree = self.tree(source)
+        reached: set[int] = set()
+        for chip in to:
+            at = int(chip)
+            if tree.depth[at] < 0:
+                raise MachineError(f"route from chip {source} to chip {at}: that chip is down")
+            while at != source and at not in reached:
+                reached.add(at)
+                at = int(tree.parent[at])
+        ordered = sorted(reached, key=lambda chip: (int(tree.depth[chip]), chip))
+        return [ChipLink(int(tree.parent[chip]), int(tree.direction[chip]), chip) for chip in ordered]
+
+    # ---- how it is made
+
+    def _neighbours(self, down_links: Iterable[tuple[int, int]]) -> I32:
+        where = {position: chip for chip, position in enumerate(self.positions)}
+        wraps = _wraps(self.chips)
+        out = np.full((self.chips, len(DIRECTIONS)), -1, np.int32)
+        for chip in self.live:
+            x, y = self.positions[chip]
+            for way, (dx, dy) in enumerate(DIRECTIONS):
+                places = ((x + dx + wx, y + dy + wy) for wx, wy in wraps)
+                to = next((where[place] for place in places if place in where), -1)
+                if to >= 0 and to not in self.down_chips:
+                    out[chip, way] = to
+        for chip, way in down_links:
+            if chip < self.chips and out[chip, way] >= 0:
+                out[out[chip, way], (way + 3) % 6] = -1
+                out[chip, way] = -1
+        return out
+
+    def _levels(self) -> I32:
+        level = np.full(self.chips, -1, np.int32)
+        frontier = np.array([self.host_chip])
+        level[frontier] = 0
+        while frontier.size:
+            near = np.unique(self.neighbours[frontier])
+            near = near[near >= 0]
+            near = near[level[near] < 0]
+            level[near] = level[frontier[0]] + 1
+            frontier = near
+        return level
+
+    def _tree(self, source: int) -> Tree:
+        parent, direction, depth = (np.full(self.chips, -1, np.int32) for _ in range(3))
+        depth[source] = 0
+        # Up first: whoever can be reached by going up alone may still go both ways from there.
+        for up in (True, False):
+            hops, most = 0, int(depth.max())
+            while hops <= most:
+                frontier = np.flatnonzero(depth == hops)
+                near = np.unique(self.neighbours[frontier])
+                near = near[near >= 0]
+                near = near[depth[near] < 0]
+                # Of several ways in of one length, one that differs from source to source and from chip to chip.
+                for turn in range(len(DIRECTIONS)):
+                    way = (near + source + turn) % len(DIRECTIONS)
+                    before = self.neighbours[near, way]
+                    rises = self._rank[before] > self._rank[near]
+                    fits = (parent[near] < 0) & (before >= 0) & (depth[before] == hops) & (rises == up)
+                    parent[near[fits]], direction[near[fits]] = before[fits], (way[fits] + 3) % len(DIRECTIONS)
+                found = near[parent[near] >= 0]
+                depth[found] = hops + 1
+                hops, most = hops + 1, max(most, hops + 1 if found.size else 0)
+        return Tree(parent, direction, depth)
+
+
+def _positions(chips: int) -> tuple[tuple[int, int], ...]:
+    def outwards(place: tuple[int, int]) -> tuple[int, int, int]:
+        x, y = place  # on the board both are positive, so a diagonal step saves one
+        return max(x, y), abs(x - y), y
+
+    board = sorted(_BOARD, key=outwards)
+    if 1 <= chips <= BOARD_CHIPS:
+        return tuple(board[:chips])
+    if chips < 1 or chips % TRIAD_CHIPS or chips > MOST_CHIPS:
+        below = max(BOARD_CHIPS, min(chips, MOST_CHIPS) // TRIAD_CHIPS * TRIAD_CHIPS) if chips > 0 else 1
+        raise MachineError(
+            f"{chips} chips: needs 1 to {BOARD_CHIPS}, or triads of boards (144, 288, ... {MOST_CHIPS:,}); use {below}"
+        )
+    wide, high = _sides(chips)
+    return tuple(
+        ((x + bx) % _TRIAD_SIDE + _TRIAD_SIDE * column, (y + by) % _TRIAD_SIDE + _TRIAD_SIDE * row)
+        for row in range(high)
+        for column in range(wide)
+        for bx, by in _BOARDS_OF_TRIAD
+        for x, y in board
+    )
+
+
+def _sides(chips: int) -> tuple[int, int]:
+    """Return the triads of a machine side by side and one above the other."""
+    triads = chips // TRIAD_CHIPS
+    high = next(n for n in range(int(triads**0.5), 0, -1) if triads % n == 0)
+    return triads // high, high
+
+
+def _wraps(chips: int) -> list[tuple[int, int]]:
+    """Return the shifts that lead from beyond an edge to where the torus goes on; no shift first."""
+    if chips < BOARD_CHIPS:
+        return [(0, 0)]
+    if chips == BOARD_CHIPS:
+        return [(0, 0), (8, 4), (-8, -4), (4, 8), (-4, -8), (4, -4), (-4, 4)]
+    wide, high = (_TRIAD_SIDE * side for side in _sides(chips))
+    return [(0, 0)] + [(x, y) for x in (0, wide, -wide) for y in (0, high, -high) if x or y]
+
+
+def machine_of(spec: ChipSpec, chips: int) -> Machine:
+    """Return the machine of `chips` chips like `spec`, without what it lists as down."""
+    return Machine(chips, spec.down_chips, spec.down_links)
