@@ -6,6 +6,7 @@ terminal, no library that draws. Whatever comes in may be of any size or missing
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -65,7 +66,8 @@ class Bar(NamedTuple):
 
 def bars(classes: Sequence[Any], scores: Any, label: Any, top: Any, room: int, width: int) -> list[Bar]:
     """Return a bar for each class, `width` characters where its score is `top`; scores below 0 have none."""
-    known = [score if isinstance(score, int | float) and score == score else 0.0 for score in scores or ()]  # noqa: PLR0124
+    given = scores if isinstance(scores, list | tuple) else ()
+    known = [score if isinstance(score, int | float) and math.isfinite(score) else 0.0 for score in given]
     known += [0.0] * (len(classes) - len(known))
     best = max(range(len(classes)), key=lambda place: known[place], default=0)
     high = top if isinstance(top, int | float) and top > 0 else 1.0

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from host import monitor
+from host import monitor, plain_monitor
 from host.monitor import open_monitor
 from noc.chip import load_chip
 
@@ -69,6 +69,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(monitor, "monotonic", clock.monotonic)
+    monkeypatch.setattr(plain_monitor, "monotonic", clock.monotonic)
     monkeypatch.setattr(monitor, "thread_time", clock.thread_time)
     return clock
 
