@@ -62,8 +62,10 @@ def write_synthetic(
                     _write_recording(place / names[-1], seed, person, light, plan.repetitions, slice_us)
             (place / LISTS[split]).write_text("".join(f"{name}\n" for name in names), encoding="utf-8")
             recordings += len(names)
-    except OSError as error:
-        raise DvsError(f"write_synthetic: {str(folder)!r}: cannot be written ({error.strerror or error})") from None
+    except DvsError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DvsError(f"write_synthetic: {str(folder)!r}: cannot be written ({error})") from None
     return recordings
 
 
