@@ -21,7 +21,7 @@ from models.dvs.tonic_folder import FOLDERS, tonic_samples
 
 LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 CSV_HEADER = "class,startTime_usec,endTime_usec"
-LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), CC BY 4.0"
+LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
 _MOST_TEXT_BYTES = 1 << 24
 _LONGEST_NUMBER = 18
 """Digits: below 2**62, so that sums of two stay below 2**63."""
