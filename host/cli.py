@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
         _chip_flags(command)
         _run_flags(command)
     _dvs_flags(dvs)
-    _chip_flags(dvs, "dense", "64 a layer")
+    _chip_flags(dvs, "dense")
     _run_flags(dvs)
     importing.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
     _model_flags(fit, positional=True)
@@ -189,9 +189,14 @@ def _dvs_flags(parser: argparse.ArgumentParser) -> None:
     samples.add_argument("--batch", type=int, default=1, metavar="B", help="samples side by side (default 1)")
 
 
-def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr", pes: str = "50 a layer") -> None:
+def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr") -> None:
     chip = parser.add_argument_group("chip and mapping")
-    chip.add_argument("--pes", type=int, metavar="N", help=f"PEs to use (default: {pes}, or as few as fit for balanced)")
+    chip.add_argument(
+        "--pes",
+        type=int,
+        metavar="N",
+        help="PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
+    )
     chip.add_argument(
         "--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)"
     )

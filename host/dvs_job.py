@@ -20,14 +20,12 @@ from models.dvs.folder import open_folder
 from models.dvs.recording import CLASSES, SLICE_US, DvsError, GestureSet
 from models.dvs.synthetic import open_synthetic
 from models.gesture import Gesture
-from models.network import Network
 from models.seeded import seeded_gesture
 
 SHIPPED = Path(shipped.__file__).with_name("gesture.safetensors")
 PLAIN = "plain"  # as a checkpoint's name: the paper's variant, whose layers hand on y
 SHIPPED_PLAIN = SHIPPED.with_name("gesture-plain.safetensors")
 SYNTHETIC = "synthetic"  # as a folder's name
-PES_A_LAYER = 64  # section III-D
 _SEEDED_NOTE = "seeded network: it has learnt nothing, its classes only show that the path works"
 
 
@@ -57,11 +55,11 @@ def paper_sized(slice_us: int = SLICE_US) -> Model:
 def prepare_dvs(options: DvsOptions) -> Job:
     """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
     model, title, note = gesture_model(options.checkpoint)
-    gesture, network = model.gesture, model.network
+    gesture = model.gesture
     assert gesture is not None
     if gesture.classes != CLASSES:
         raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
-    placement = placed(options, network, options.pes or _usual_pes(options, network))
+    placement = placed(options, model.network)
     recordings = _open(options, gesture)
     chip = placement.chip
     dram, most = Dram(chip.dram_bytes, chip.dram_alignment_bytes), options.samples or DEFAULT_SAMPLES
@@ -88,12 +86,6 @@ def prepare_dvs(options: DvsOptions) -> Job:
         options, placement, workload, dram, f"{title} on {recordings.name}", note, facts, workload.sequence_at, blocks,
         {"unit": "frames", "classes": list(gesture.classes)},
     )  # fmt: skip
-
-
-def _usual_pes(options: DvsOptions, network: Network) -> int | None:
-    """Return 64 a layer, or as many as the smallest layer has units; None where the mapping chooses."""
-    smallest = min(network.populations[layer].units for layer in network.layers)
-    return min(PES_A_LAYER, smallest) * len(network.layers) if options.mapping == "uniform" else None
 
 
 def _open(options: DvsOptions, gesture: Gesture) -> GestureSet:

@@ -110,9 +110,9 @@ def prepare(options: RunOptions) -> Job:
     return _prepare_lm(options)
 
 
-def placed(options: RunOptions, network: Network, pes: int | None) -> Placement:
+def placed(options: RunOptions, network: Network) -> Placement:
     """Place a network as the options say; HostError, one line, for what does not fit or cannot be run."""
-    placement = place(network, chip_of(options), options.mapping, options.format, pes, options.batch, options.chips)
+    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips)
     if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
         raise HostError(
             f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
@@ -126,7 +126,7 @@ def _prepare_lm(options: LmOptions) -> Job:
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = placed(options, network, options.pes)
+    placement = placed(options, network)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)
