@@ -343,7 +343,7 @@ class _Drive:
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
         network, width = job.placement.network, job.placement.network.populations[0].units
-        table = (job.facts["vocabulary"], width) if "vocabulary" in job.facts else ()
+        table = (job.facts["vocabulary"], width) if job.facts.get("vocabulary") else ()
         return (
             modelled(price(ledger, job.placement.chip, load_table()), ledger),
             metrics(network, ledger, job.placement.deployed_bytes(), table),

@@ -81,7 +81,9 @@ def prepare_dvs(options: DvsOptions) -> Job:
     def blocks() -> dict[str, Any]:
         return {"dvs": block(setting, workload.answers, damages(), workload.answered_frames, workload.host_s)}
 
-    facts = {"source": recordings.name, "unknown_words": 0, "words_run": 0, "segment": 0, "seeded": options.checkpoint == SEEDED}
+    # Keys that a report has whatever is run; there are no words here.
+    facts = dict.fromkeys(("text_licence", "vocabulary", "vocabulary_sha256", "unknown_words", "words_run", "state"))
+    facts |= {"source": recordings.name, "segment": 0, "seeded": options.checkpoint == SEEDED}
     return Job(
         options, placement, workload, dram, f"{title} on {recordings.name}", note, facts, workload.sequence_at, blocks,
         {"unit": "frames", "classes": list(gesture.classes)},
