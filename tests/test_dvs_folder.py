@@ -186,7 +186,7 @@ def test_tonics_files_hold_x_y_polarity_and_milliseconds_and_their_number_is_the
     ]  # fmt: skip
     assert [tuple(part.tolist() for part in sample.events) for sample in samples] == [
         ([0, 751], [3, 5], [4, 6], [True, False]),
-        ([],) * 4,
+        ([0], [7], [8], [True]),
     ]
     assert damages == []
 
