@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.shard import STRATEGIES, Request, Share, check_room, layout, strategy, too_small
+from host.shard import STRATEGIES, Request, Share, check_room, holds, layout, strategy, too_small
 from host.streams import Exchange, Stream, configuration, streams_of
+from models import formats
 from models.network import Network
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of
@@ -127,7 +128,8 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
-        HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number that does).
+        HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number of PEs
+            that does, and the largest batch that does).
         ModelError: unknown format.
 
     """
@@ -136,14 +138,27 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
     except HostError as error:
         if error.code is not Exit.DOES_NOT_FIT:
             raise
-        raise HostError(f"{error}{_what_fits(network, chip, lanes, chips)}", error.code) from error
+        fewer = largest_batch(network, _request(chip, machine_of(chip, chips), form, pes, lanes), mapping) if lanes > 1 else 0
+        batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""
+        raise HostError(f"{error}{batch}{_what_fits(network, chip, lanes, chips)}", error.code) from error
+
+
+def largest_batch(network: Network, request: Request, mapping: str) -> int:
+    """Return the most sequences side by side that fit as `request` asks otherwise; 0: not even one."""
+    low, high = 0, 1  # a batch that fits, and then one that does not
+    while holds(network, replace(request, lanes=high), mapping):
+        low, high = high, 2 * high
+    while high - low > 1:  # each sequence needs memory of its own on every PE
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(network, replace(request, lanes=middle), mapping) else (low, middle)
+    return low
 
 
 def _what_fits(network: Network, chip: ChipSpec, lanes: int, chips: int) -> str:
     """Return the settings under which the network does fit, for the line that says it does not."""
     fits = []
     for mapping in STRATEGIES:
-        for form in ("csr", "packed"):
+        for form in formats.names():
             with contextlib.suppress(HostError):
                 placed = _place(network, chip, mapping, form, None, lanes, chips)
                 fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
@@ -159,8 +174,7 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
         down = len(machine.live) * len(QPES) * PES_PER_QPE - room
         less = f", {down} of them down" if down else ""
         raise HostError(f"--pes {pes}: {have} {room + down} PEs{less}", Exit.DOES_NOT_FIT)
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request(form, lanes, size, room, pes, len(machine.live))
+    request = _request(chip, machine, form, pes, lanes)
     check_room(network, request)
     shares = strategy(mapping)(network, request)
     if len(shares) > room:
@@ -177,6 +191,12 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
     except RoutingError as error:
         raise HostError(str(error), Exit.DOES_NOT_FIT) from error
     return placement
+
+
+def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
+    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
+    available = sum(len(chip.usable_pes(number)) for number in machine.live)
+    return Request(form, lanes, size, available, pes, len(machine.live))
 
 
 def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:

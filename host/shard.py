@@ -20,7 +20,7 @@ import numpy as np
 from host.errors import Exit, HostError
 from models import formats, kernels
 from models.network import U32, Array, Network, Shard, ShardPort
-from pe.layout import ShardSize, pe_fields
+from pe.layout import PortSize, ShardSize, pe_fields
 from pe.sram import Region, SramOverflow, SramSize, plan
 
 
@@ -54,11 +54,14 @@ Strategy = Callable[[Network, Request], list[Share]]
 def uniform(network: Network, request: Request) -> list[Share]:
     """Deal each layer over the same number of PEs, the same number of units to each: the paper's mapping.
 
-    Without a number of PEs it takes 50 a layer and chip as the paper does, or as many as the smallest layer has units.
+    Without a number of PEs each layer gets as many as there are for it, less those that would not spare the busiest PE of
+    the smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units.
     """
     layers = list(network.layers)
     smallest = min(network.populations[layer].units for layer in layers)
-    pes = request.pes or min(50 * request.chips, smallest) * len(layers)
+    each = min(request.available // len(layers), smallest)
+    spread = -(-smallest // -(-smallest // each)) * len(layers) if each else max(request.available, 1)
+    pes = request.pes or spread
     if pes < len(layers):
         return _whole_layers(layers, pes, network)
     _check_units(network, pes)
@@ -104,7 +107,9 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     for population, units in share:
         layer = network.populations[population]
         ports = tuple(
-            (p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()))
+            PortSize(
+                p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()), p.trace > 0
+            )
             for i, p in enumerate(layer.projections)
         )
         sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
@@ -157,7 +162,8 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
         for projection in layer.projections:
             weights = projection.weights.take(rows)
             source_units = network.populations[projection.source].units
-            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, form.encode(weights)))
+            encoded = form.encode(weights)
+            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, encoded, projection.trace))
         vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
         shards.append(
             Shard(population, layer.kernel, request.format, layer.units, request.lanes, units, tuple(ports), vectors, layer.params)
@@ -203,6 +209,15 @@ def _deal(network: Network, population: int, pes: int, even: bool) -> list[Share
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
     return [(Part(population, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def holds(network: Network, request: Request, name: str) -> bool:
+    """Tell whether the PEs there are hold the network under the strategy called `name`."""
+    try:
+        shares = strategy(name)(network, request)
+    except HostError:
+        return False
+    return len(shares) <= request.available and all(_fits(network, request, share) for share in shares)
 
 
 def _fits(network: Network, request: Request, share: Share) -> bool:
