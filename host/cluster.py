@@ -14,12 +14,12 @@ import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
+import selectors
 import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,9 @@ _GRACE_S = 0.5  # after a complaint: is there a death behind it?
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
+_MEASURED_PES = 200  # whose memory is looked at: a look takes milliseconds
 _LEAVE_S = 3.0  # for stopped processes to be gone
+_PIPE = "pipe"  # among the names of processes, the host's word
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -78,6 +80,8 @@ class Cluster:
         self._context.set_forkserver_preload(["host.preload"])
         self._processes: dict[str, Any] = {}
         self._pipe: Any = None
+        self._selector = selectors.DefaultSelector()
+        self._ended: set[str] = set()
         self._addresses: dict[str, str] = {}  # of routers
         self._signal = 0
         self._status: dict[str, Any] = {}
@@ -141,12 +145,16 @@ class Cluster:
         folder = str(self._folder) if self._folder else None
         self._start(HOST, run_host, theirs, self._options.resolved(), folder)
         theirs.close()
+        self._selector.register(self._pipe, selectors.EVENT_READ, _PIPE)
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
         with no_main_module():
             process.start()
+        # Else each start asks every child there is whether it lives; `_look` and `_end` do that for all.
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         self._processes[name] = process
+        self._selector.register(process.sentinel, selectors.EVENT_READ, name)
         assert process.pid is not None
         self._started(name, process.pid)
 
@@ -203,8 +211,7 @@ class Cluster:
 
     def _records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Wait for the host's records, or until a process ends or `timeout_s` is over."""
-        sentinels = [process.sentinel for process in self._processes.values()]
-        if self._pipe not in connection.wait([self._pipe, *sentinels], timeout_s):
+        if not self._look(timeout_s):
             return []
         records = []
         self._heard_at = time.monotonic()
@@ -214,6 +221,20 @@ class Cluster:
         except (EOFError, OSError):
             time.sleep(_LOOK_S)  # the host is gone: its sentinel says so in a moment
         return records
+
+    def _look(self, timeout_s: float) -> bool:
+        """Note which processes have ended; return whether the host has said something.
+
+        With a thousand processes, asking each whether it lives would cost more than what they do.
+        """
+        said = False
+        for key, _ in self._selector.select(timeout_s):
+            if key.data == _PIPE:
+                said = True
+            else:
+                self._selector.unregister(key.fileobj)
+                self._ended.add(key.data)
+        return said
 
     def _tell(self, kind: str, **record: Any) -> None:
         with contextlib.suppress(OSError):  # a host that is gone is found by its sentinel
@@ -248,7 +269,8 @@ class Cluster:
         return None
 
     def _dead(self) -> list[str]:
-        return [name for name, process in self._processes.items() if not process.is_alive()]
+        self._look(0)
+        return [name for name in self._processes if name in self._ended] if self._ended else []
 
     # -- endings ----------------------------------------------------------------------------------------------------------------
 
@@ -330,7 +352,8 @@ class Cluster:
         """Complete the report with what only the owner of the processes knows."""
         emulation = report["emulation"]
         tokens = report["lm"]["tokens"]
-        uss = [n for name, p in self._processes.items() if name not in (HOST, *self._addresses) and (n := _uss(p.pid))]
+        pes = [process for name, process in self._processes.items() if name not in (HOST, *self._addresses)]
+        uss = [n for process in pes[:: 1 + len(pes) // _MEASURED_PES] if (n := _uss(process.pid))]
         emulation |= {
             "processes": len(self._processes),
             "start_s": self._start_s,
@@ -351,6 +374,7 @@ class Cluster:
                 process.kill()  # also ends one that is stopped
         for process in self._processes.values():
             process.join(_LEAVE_S)
+        self._selector.close()
         if self._pipe is not None:
             self._pipe.close()
 

@@ -193,6 +193,12 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
     return placement
 
 
+def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
+    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
+    available = sum(len(chip.usable_pes(number)) for number in machine.live)
+    return Request(form, lanes, size, available, pes, len(machine.live))
+
+
 def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:
     """Return a PE for each share, in order: chips are filled one after another, each with about as many shares."""
     chosen: list[PeId] = []
@@ -202,9 +208,3 @@ def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:
         even = -(-left // (len(usable) - number))
         chosen += pes[: max(even, left - later)]
     return chosen
-
-
-def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    room = sum(len(chip.usable_pes(number)) for number in machine.live)
-    return Request(form, lanes, size, room, pes, len(machine.live))

@@ -43,6 +43,7 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "packets_sent": None,
         "packets_delivered": None,
         "packets_dropped": None,
+        "link_packets": None,
     }
     if accounts is not None:
         counters |= _packets(accounts)
@@ -52,7 +53,8 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "events": run.events.report(),
         "lm": {**job.workload.report(), **job.facts, "note": job.note},
         "mapping": {
-            "chips": len({placed.pe.chip for placed in placement.pes}),
+            "chips": len(placement.machine.live),
+            "pes_by_chip": [sum(placed.pe.chip == chip for placed in placement.pes) for chip in placement.machine.live],
             "pes": len(placement.pes),
             "strategy": placement.mapping,
             "format": placement.request.format,
@@ -78,6 +80,7 @@ def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
         "packets_dropped": sum(accounts["dropped"].values()),
         "packets_input": sent[HOST],
         "packets_output": delivered[HOST],
+        "link_packets": sum(accounts["links"].values()),
     }
 
 
@@ -135,9 +138,15 @@ def summary(report: dict[str, Any], text: bool = True) -> str:
     if counters["packets_sent"] is not None:
         p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
         lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
+    links = (report["conservation"] or {}).get("links")
+    if links:
+        most = max(links, key=lambda link: links[link])
+        total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
+        lines.append(f"links        {total}; most over {most}: {links[most]:,}")
     m = report["mapping"]
+    chips = f" on {m['chips']} chips" if m["chips"] > 1 else ""
     lines.append(
-        f"mapping      {m['pes']} PEs ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
+        f"mapping      {m['pes']} PEs{chips} ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
         f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
         f"{worst['free']:,} B free"
     )

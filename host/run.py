@@ -216,6 +216,9 @@ class Run:
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
+                # Layers behind the first run ahead of the input; with bubbles for those ticks every endpoint gets through them.
+                while self._issued < self.completed:
+                    out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 self.phase = "reading"
                 read = Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
@@ -231,9 +234,12 @@ class Run:
                 self._input_events += len(feed.keys) // 4
                 self.recorder.fed(len(feed.keys) // 4)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
-            out.append((self._to_router, Batch(self._issued, (section,))))
-            self._issued += 1
+            out.append(self._batch(section))
         return out
+
+    def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
+        self._issued += 1
+        return self._to_router, Batch(self._issued - 1, (section,))
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if bundle.tick != self.completed:

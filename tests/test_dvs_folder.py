@@ -101,6 +101,14 @@ def test_a_quiet_end_is_no_damage_but_spans_after_the_recording_hold_nothing(tmp
     assert damages == []
 
 
+def test_a_label_of_thousands_of_years_ends_with_the_events_there_are(tmp_path):
+    years = aedat(packet(event(5, 0, 0)), packet(event(0, 1, 1), overflow=2**28))
+    recording(tmp_path, "user01_led.aedat", years, (1, 0, 10**18 - 1))
+    listed(tmp_path, "user01_led.aedat")
+    samples, _ = read(tmp_path)
+    assert names(samples) == [f"user01_led.aedat[0]#{n}" for n in (0, 2**59 // 100)]
+
+
 @pytest.mark.parametrize(
     "bad", ["0,0,100", "12,0,100", "1,100,100", "1,200,100", "1,0", "a,b,c", "1,-5,100", "1,0,1e3", "1,0," + "9" * 30]
 )
@@ -171,14 +179,14 @@ def milliseconds(step, until, start=0.0):
 
 
 def test_tonics_files_hold_x_y_polarity_and_milliseconds_and_their_number_is_the_label(tmp_path):
-    tonic(tmp_path, label=10, rows=[[3, 4, 1, 0.25], [5, 6, 0, 1.001], [5, 6, 0, 2.25]])
+    tonic(tmp_path, label=10, rows=[[3, 4, 1, 0.25], [5, 6, 0, 1.001], [7, 8, 1, 1.25], [5, 6, 0, 2.25]])
     samples, damages = read(tmp_path, slice_us=1000)
     assert [(sample.name, sample.label, sample.subject) for sample in samples] == [
         ("user02_fluorescent/10.npy#0", 10, "user02"), ("user02_fluorescent/10.npy#1", 10, "user02"),
     ]  # fmt: skip
     assert [tuple(part.tolist() for part in sample.events) for sample in samples] == [
         ([0, 751], [3, 5], [4, 6], [True, False]),
-        ([],) * 4,
+        ([0], [7], [8], [True]),
     ]
     assert damages == []
 
@@ -258,7 +266,7 @@ def test_rows_that_are_no_events_are_left_out_and_counted(tmp_path, bad):
 
 def test_times_that_step_back_are_sorted_and_said(tmp_path):
     tonic(tmp_path, rows=[[1, 1, 1, 0.0], [2, 2, 1, 0.09], [3, 3, 1, 0.05], [4, 4, 1, 0.2]])
-    (first, _), (damage,) = read(tmp_path)
+    (first,), (damage,) = read(tmp_path)
     assert first.events.x.tolist() == [1, 3, 2]
     assert "1 steps back" in damage.why
 
