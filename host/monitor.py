@@ -156,7 +156,7 @@ def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
     """Return the last `rows` lines of `text`, wrapped at words."""
     room = width * rows
     text = text[max(0, (len(text) // room - 1) * room) :]  # in whole steps, so that words stay put while the text grows
-    width = width if cell_len(text) <= len(text) else width // 2  # for scripts with wide characters
+    width = width if cell_len(text) <= len(text) else max(width // 2, 1)  # for scripts with wide characters
     lines = [line for part in text.splitlines() for line in textwrap.wrap(clean(part), width)]
     return [[Segment(line)] for line in lines[-rows:]]
 

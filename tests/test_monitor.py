@@ -267,7 +267,7 @@ def test_text_and_names_cannot_steer_the_terminal(seen, text):
 def test_no_text_at_any_size_breaks_the_frame(seen, text, width, height, missing):
     lines = seen(STATUS | {"text": text} | missing | {"phase": "running"}, width, height)[1]
     assert len(lines) <= height
-    assert all(len(line) <= width for line in lines)
+    assert all(cells(line) <= width for line in lines)
 
 
 def test_wide_characters_stay_inside(seen):
