@@ -28,7 +28,7 @@ import psutil
 from host.errors import Exit
 from host.forking import no_main_module, our_path, too_few_descriptors
 from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
-from host.options import LmOptions
+from host.options import RunOptions
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
@@ -69,7 +69,7 @@ class Cluster:
 
     def __init__(
         self,
-        options: LmOptions,
+        options: RunOptions,
         mapped: Callable[[dict[str, Any]], None],
         observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None,

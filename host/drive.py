@@ -19,9 +19,10 @@ from host.children import Pipe
 from host.cost_table import load_table
 from host.costs import price
 from host.errors import Exit, HostError
+from host.gesture_report import per_sample
 from host.job import Job, prepare
 from host.neurobench import metrics
-from host.options import Faults, LmOptions
+from host.options import restored
 from host.report import build_report, modelled
 from host.run import Run
 from host.verify import Witness
@@ -47,21 +48,20 @@ _EVENTS = LEDGER.index("events")
 
 
 def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None) -> None:
-    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`.
+    """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe.
     """
     began = time.perf_counter()
-    faults = options.pop("faults")
-    late = tuple((int(first), int(ticks)) for first, ticks in faults["late"])
     try:
-        job = prepare(LmOptions(**options, faults=Faults(faults["slow"], late, faults["shuffle"])))
+        job = prepare(restored(options))
     except HostError as error:
         return _tell(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     witness = Witness(job) if job.options.verify else None
-    run = Run(job.placement, job.workload, job.options.faults.is_late, witness.see if witness else None)
+    see = witness.see if witness else None
+    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at)
     _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
@@ -88,7 +88,7 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     return {
-        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note},
+        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note} | job.shown,
         "transport": job.options.transport,
         "queue": queue,
         "routers": [
@@ -317,6 +317,8 @@ class _Drive:
         report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
         report["modelled"], report["neurobench"] = self._measured()
+        for name, block in self._job.blocks().items():
+            report[name] = block | per_sample(block, report["modelled"])
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
         _tell(
@@ -341,7 +343,7 @@ class _Drive:
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
         network, width = job.placement.network, job.placement.network.populations[0].units
-        table = (job.facts["vocabulary"], width) if "vocabulary" in job.facts else ()
+        table = (job.facts["vocabulary"], width) if job.facts.get("vocabulary") else ()
         return (
             modelled(price(ledger, job.placement.chip, load_table()), ledger),
             metrics(network, ledger, job.placement.deployed_bytes(), table),

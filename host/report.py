@@ -5,9 +5,12 @@ docs/report.md.
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from host.gesture_report import lines as gesture_lines
 from noc.packet import HOST, LEDGER
 
 if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
@@ -101,16 +104,27 @@ def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
     }
 
 
+def _published() -> dict[str, Any]:
+    """Return the paper's numbers (`paper_tables.PUBLISHED`, whose file would load the cost model)."""
+    return tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write one JSON file of a run folder."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def unit_of(report: Mapping[str, Any]) -> str:
+    """Return what a position of a sequence is in this run: a token of a text, or a frame of a sample."""
+    return "frame" if report.get("dvs") else "token"
+
+
 def summary(report: dict[str, Any], text: bool = True) -> str:
     """Return what a run did, as a few lines; without `text` where the text has been shown already."""
+    unit = unit_of(report)
     lm, events, counters, emulation = report["lm"], report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
-    lines = []
+    lines = gesture_lines(report, _published()["table3"]) if report.get("dvs") else []
     if text and lm["text"] is not None:
         lines.append("text         " + lm["text"].strip().replace("\n", "\n" + 13 * " "))
     if lm["perplexity"] is not None:
@@ -140,17 +154,17 @@ def summary(report: dict[str, Any], text: bool = True) -> str:
     if cost:
         low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
         lines.append(
-            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a token on the chip ({low:.2f} to {high:.2f}), "
+            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a {unit} on the chip ({low:.2f} to {high:.2f}), "
             f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
-            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a token"
+            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
         )
     if "processes" in emulation:
         uss = emulation.get("pe_uss_bytes")
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
-        speed = f" ({1e3 / emulation['ms_per_token']:.0f} tokens/s)" if emulation["ms_per_token"] else ""
+        speed = f" ({1e3 / emulation['ms_per_token']:.0f} {unit}s/s)" if emulation["ms_per_token"] else ""
         compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
         lines.append(
             f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
-            f"{emulation['ms_per_token'] or 0:.2f} ms a token{speed}{memory}"
+            f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
         )
     return "\n".join(lines)

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from host.events import EventStream
+from host.events import EventStream, SequenceAt, side_by_side
 from host.ledger import Recorder
 from host.lm import Workload
 from host.place import PlacedPe, Placement
@@ -65,6 +65,7 @@ class Run:
         workload: what to feed and what to do with the answers.
         late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
         witness: called with each valid section of a layer, in order of position per layer (`verify`).
+        sequence_at: which sequence a lane runs at a position (`host/events.py`).
 
     """
 
@@ -74,6 +75,7 @@ class Run:
         workload: Workload,
         late: Callable[[int], bool] = lambda _: False,
         witness: Callable[[Section], None] | None = None,
+        sequence_at: SequenceAt = side_by_side,
     ) -> None:
         self.placement = placement
         self.workload = workload
@@ -82,7 +84,7 @@ class Run:
         self.fault: str | None = None
         self.states = {placed.name: State.BOOT for placed in placement.pes}
         self.pids: dict[str, int] = {}
-        self.events = EventStream(placement.network, placement.request.lanes)
+        self.events = EventStream(placement.network, placement.request.lanes, sequence_at)
         # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
         self.completed = 0  # ticks whose bundle has been read
