@@ -47,9 +47,9 @@ class Priced:
     """A run's cost: times in s, energy in J, power in W; bands are (low, high).
 
     `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to `time_s` where the
-    schedule is sequential; `LINKS` is among them where the machine has several chips. `began_s`, `wait_s`, `transit_s` and `layer_s` (positions, layers) say when a layer began a
-    position, how long it waited for DRAM and for input over links, how long its messages were under way (on meshes and,
-    `links_s`, over links), and how long all that took;
+    schedule is sequential; `LINKS` is among them where the machine has several chips. `began_s`, `wait_s`, `transit_s`,
+    `links_s` and `layer_s` (positions, layers) say when a layer began a position, how long it waited for its input (DRAM, and
+    the way to other chips), how long its messages were under way on meshes and then over links, and how long all that took;
     `shard_cycles` (positions, shards, stages but the last) what each shard did in it (`host/timeline.py` puts them
     together), and `busy_s` (PEs,) how long each PE computed. `work` are exact integers over the run, `pe_work` (PEs,) the
     same by PE. `links` is what a report says of the links between chips, None where nothing crosses any.
