@@ -147,9 +147,8 @@ def network_sha256(network: Network) -> str:
     """Return a hash over everything that a network's events depend on."""
     digest = hashlib.sha256()
     for population in network.populations:
-        digest.update(
-            json.dumps([population.name, population.units, population.kernel, sorted(population.params.items())]).encode()
-        )
+        about = [population.name, population.units, population.kernel, sorted(population.params.items())]
+        digest.update(json.dumps(about).encode())
         for projection in population.projections:
             others = sorted((k, v) for k, v in vars(projection).items() if k != "weights")
             digest.update(json.dumps(others).encode())
@@ -208,6 +207,7 @@ class _Layer:
 
     def _say(self, message: Message) -> Message:
         answer = self._pe.handle(_ROUTER, message)[0][1]
+        assert not isinstance(answer, bytes), "a core's messages are not packed yet"
         if isinstance(answer, Fault):
             raise HostError(answer.text)
         assert not isinstance(answer, bytes)  # a letter, which a PE never writes

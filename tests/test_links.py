@@ -237,9 +237,8 @@ def test_a_board_between_others_pays_for_cables():
     )
     assert p.links_s[0, 0] == pytest.approx(there)
     every = sum(machine.is_cable(link.chip, link.direction) for link in machine.links)
-    crossed = {
-        link: packets for link, packets in zip(p.link_traffic.links, p.link_traffic.packets.sum(axis=(0, 1)).tolist(), strict=True)
-    }
+    packets = p.link_traffic.packets.sum(axis=(0, 1)).tolist()
+    crossed = dict(zip(p.link_traffic.links, packets, strict=True))
     bits = sum(96 * n * (20 * 1.25 if machine.is_cable(link.chip, link.direction) else 5) for link, n in crossed.items())
     assert p.energy_parts_j[LINKS] == pytest.approx(bits * 1e-12 + every * 0.02 * p.time_s)
     assert p.links["busiest_is_cable"]
@@ -376,10 +375,8 @@ def test_the_machine_of_a_chip_with_more_down_takes_other_routes(tmp_path):
     file = tmp_path / "chip.toml"
     way = next(link.direction for link in Machine(4).route(0, 3))
     file.write_text(f"down_links = [[0, {way}]]")
-    assert (
-        machine_for(ledger, CHIP).neighbours[0, way],
-        machine_for(ledger, load_chip("spinnaker2", file)).neighbours[0, way],
-    ) == (3, -1)
+    whole, less = (machine_for(ledger, chip).neighbours for chip in (CHIP, load_chip("spinnaker2", file)))
+    assert (whole[0, way], less[0, way]) == (3, -1)
     file.write_text("down_links = [[0, 0], [0, 1], [0, 2]]")
     with pytest.raises(MachineError, match="no link leads there"):
         price(ledger, load_chip("spinnaker2", file), TABLE)

@@ -159,6 +159,6 @@ def test_a_file_that_cannot_be_read_gets_one_line(tmp_path, recordings, spoil):
 def test_a_file_of_another_network_gets_one_line(tmp_path, recordings):
     path = tmp_path / "r.safetensors"
     recordings[1].save(path)
-    with pytest.raises(HostError, match="layer 1 needs .* counts, has"):
+    with pytest.raises(HostError, match=r"layer 1 needs .* counts, has"):
         populations = [replace(p, units=p.units + 1) for p in NETWORK.populations]
         load(path, Network(tuple(populations)))
