@@ -9,131 +9,15 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
-from host.dram import Dram
-from host.lm import EmbeddingStore, Evaluation, Generation, Readout
 from host.place import place
-from host.run import Run
 from host.shard import STRATEGIES
 from models import formats
-from models.seeded import seeded_egru, seeded_embedding
-from noc.chip import load_chip
-from noc.packet import HOST, LEDGER, VALID, Answer, Batch, Bundle, Fault, Hello, Letter, Loaded, Read, Section, Stopped
-from noc.router import ChipRouter
-from noc.transport_mem import MemNetwork
+from noc.packet import HOST, LEDGER, VALID, Answer, Batch, Bundle, Fault, Hello, Letter, Loaded, Section, Stopped
 from noc.wire import encode
-from pe.core import Pe
 
-CHIP = load_chip()
-NETWORK = seeded_egru(12, (10, 9, 12), 0.4)
-WORDS = 20
-EMBEDDING = seeded_embedding(WORDS, 12)
-ROUTER, PE = "router@0", "PE(1,1,0)@0"
-SEGMENT = 4
-TEXT = np.random.default_rng(3).integers(0, WORDS, (3, 13), np.uint32)
 patient = settings(deadline=None, max_examples=15)
-
-
-def store():
-    return EmbeddingStore(Dram(1 << 16, 16), EMBEDDING)
-
-
-def readout():
-    return Readout(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
-
-
-def evaluation(streams=TEXT[:1]):
-    return Evaluation(store(), readout(), streams, SEGMENT)
-
-
-def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
-    choice = {"temperature": temperature, "top_k": 0, "seed": seed, "forbidden": forbidden}
-    return Generation(store(), readout(), np.array(prompt, np.uint32), words, choice, SEGMENT, lambda ids: " ".join(map(str, ids)))
-
-
-class Bench:
-    """A run with its router and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
-
-    `configure` changes what the router is told; `after` is called with the bench after each message the host got.
-    """
-
-    def __init__(self, workload, pes=5, mapping="uniform", form="csr", shuffle=None, configure=None, after=None, **run):
-        lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
-        self.workload = workload
-        self.run = Run(place(NETWORK, CHIP, mapping, form, pes, lanes), workload, **run)
-        self.network, self.after = MemNetwork(shuffle), after
-        self.network.attach(HOST, self)
-        self.router = ChipRouter(ROUTER, CHIP.router_entries)
-        self.network.attach(ROUTER, self.router)
-        self.pes = [Pe(placed.name, ROUTER) for placed in self.run.placement.pes]
-        for pe in self.pes:
-            self.network.attach(pe.name, pe)
-        self.fed = []  # the sections that the host sent
-        self.read = 0  # the bundles that it read
-        self.ahead = []  # how many ticks were in flight after each batch
-        self.in_flight_at_the_end = None  # and when the counters were asked for
-        ((to, told),) = self.run.begin()
-        self.post([(to, configure(told) if configure else told)])
-        self.network.run(self.settle)
-
-    def play(self):
-        for pe in self.pes:
-            self.network.post(pe.name, pe.boot())
-        self.network.run(self.settle)
-        return self
-
-    def stop(self):
-        self.post(self.run.stop())
-        self.network.run(self.settle)
-        return self
-
-    # The host's core, with an eye on what passes.
-
-    @property
-    def done(self):
-        return self.run.done
-
-    def handle(self, sender, message):
-        self.read += isinstance(message, Bundle)
-        return self.seen(self.run.handle(sender, message))
-
-    def malformed(self, sender, why):
-        return self.run.malformed(sender, why)
-
-    def settle(self):
-        out = self.seen(self.run.settle())
-        return out + self.seen(self.after(self) or []) if self.after else out
-
-    def post(self, outgoing):
-        self.network.post(HOST, self.seen(outgoing))
-
-    def seen(self, outgoing):
-        for _, message in outgoing:
-            if isinstance(message, Batch):
-                self.fed += message.sections
-                self.ahead.append(len(self.fed) - self.read)
-            elif isinstance(message, Read):
-                self.in_flight_at_the_end = len(self.fed) - self.read
-        return outgoing
-
-    @property
-    def answer(self):
-        """What no schedule, placement or fault may change."""
-        totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
-        return self.run.events.report(), totals, self.workload.report()
-
-
-def finished(bench):
-    """The run has read its counters, they balance, and then every PE leaves."""
-    assert (bench.run.phase, bench.run.fault) == ("read", None)
-    assert bench.run.conservation()["wrong"] == []
-    assert not bench.run.done
-    assert bench.stop().run.done
-    assert bench.router.done
-    assert all(pe.done for pe in bench.pes)
-    return bench
-
-
 PLAIN = finished(Bench(evaluation(), pes=1).play())
 
 
@@ -389,7 +273,8 @@ def test_query_names_the_pe_that_does_not_answer():
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
     assert bench.run.phase == "running"
-    assert bench.run.missing == Answer(3, [silent.name])
+    assert bench.run.missing == {ROUTER: Answer(3, [silent.name])}
+    assert bench.run.missing_first() == (3, [silent.name])
 
 
 # --- conservation -----------------------------------------------------------------------------------------------------
@@ -426,7 +311,7 @@ def slots():
 def without(gone):
     """Return a change of configuration that takes these (population, destination) out of the routing table."""
 
-    def change(told):
+    def change(told, chip):
         routes = [
             [key, mask, [name for name in names if (n, name) not in gone]] for n, (key, mask, names) in enumerate(told.routes)
         ]
@@ -454,7 +339,7 @@ def test_a_destination_out_of_the_table_is_missed_and_named(slot):
 
 @pytest.mark.parametrize("population", range(len(NETWORK.populations)))
 def test_an_entry_out_of_the_table_is_missed_and_named(population):
-    def change(told):
+    def change(told, chip):
         return told._replace(routes=[route for n, route in enumerate(told.routes) if n != population])
 
     bench = Bench(evaluation(), pes=5, configure=change).play()
@@ -481,7 +366,7 @@ def test_a_pe_out_of_the_table_for_its_own_layer_is_noticed():
 def test_entries_that_swap_their_destinations_are_noticed(population):
     """As many destinations as before, but the wrong ones."""
 
-    def change(told):
+    def change(told, chip):
         routes = [list(route) for route in told.routes]
         other = (population + 2) % len(routes)
         routes[population][2], routes[other][2] = routes[other][2], routes[population][2]
@@ -509,7 +394,7 @@ def test_a_pe_that_counts_wrongly_is_noticed():
 def test_copies_for_nobody_are_noticed():
     """As many destinations as the network wants, one of them nobody's name."""
 
-    def change(told):
+    def change(told, chip):
         routes = [[key, mask, ["PE(7,6,3)@0" if name == PE else name for name in names]] for key, mask, names in told.routes]
         return told._replace(routes=routes)
 
