@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from machines import machines
+from linked import machines
 
 from noc.link import Wiring, deepest_first, wiring_of
 from noc.machine import BOARD_CHIPS, Machine, MachineError

@@ -3,18 +3,37 @@ end with a name.
 """
 
 import dataclasses
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linked import Starving, Watched
 from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 from host.place import place
 from host.shard import STRATEGIES
 from models import formats
-from noc.packet import HOST, LEDGER, VALID, Answer, Batch, Bundle, Fault, Hello, Letter, Loaded, Section, Stopped
+from noc.machine import Machine
+from noc.packet import (
+    HOST,
+    LEDGER,
+    VALID,
+    Answer,
+    Batch,
+    Bundle,
+    Fault,
+    Hello,
+    Letter,
+    Loaded,
+    Relay,
+    Section,
+    Stopped,
+    chip_of,
+    router_name,
+)
 from noc.wire import encode
 
 patient = settings(deadline=None, max_examples=15)
@@ -401,3 +420,197 @@ def test_copies_for_nobody_are_noticed():
     accounts = Bench(evaluation(), configure=change).play().run.conservation()
     assert not sum(accounts["dropped"].values())
     assert any("is not delivered" in line for line in accounts["wrong"])
+
+
+# --- several chips ----------------------------------------------------------------------------------------------------
+
+WITHOUT = dataclasses.replace(CHIP, down_chips=frozenset({0, 3}), down_links=frozenset({(1, 0), (6, 3)}))
+
+
+@pytest.mark.parametrize("mapping", STRATEGIES)
+@pytest.mark.parametrize("chips", [2, 3, 4, 8, 48])
+def test_no_number_of_chips_changes_the_answer(mapping, chips):
+    assert finished(Bench(evaluation(), 24, mapping, chips=chips).play()).answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("chips", [7, 8])
+def test_chips_and_links_that_are_down_change_no_answer(chips):
+    bench = finished(Bench(evaluation(), 24, chips=chips, chip=WITHOUT).play())
+    assert {placed.pe.chip for placed in bench.run.placement.pes} == set(range(chips)) - {0, 3}
+    assert bench.answer == PLAIN.answer
+
+
+@patient
+@given(st.integers(0, 1 << 30), st.integers(2, 8), st.integers(8, 27), st.sets(st.integers(0, 20)))
+def test_no_order_of_arrival_on_several_chips_changes_the_answer(seed, chips, pes, late):
+    bench = finished(Bench(evaluation(), pes, shuffle=seed, chips=chips, late=late.__contains__).play())
+    assert bench.answer == PLAIN.answer
+
+
+def pairs(chips):
+    """Every pair of endpoints that speak to each other, in one direction."""
+    bench = Bench(evaluation(), chips=chips)
+    links = [(str(link), (router_name(link.chip), router_name(link.to))) for link in bench.run.placement.machine.links]
+    ends = [
+        (f"{pe.name} {way}", pair)
+        for pe in bench.pes
+        for way, pair in (("in", (f"router@{chip_of(pe.name)}", pe.name)), ("out", (pe.name, f"router@{chip_of(pe.name)}")))
+    ]
+    return [pytest.param(pair, id=name) for name, pair in (*links, *ends)]
+
+
+@pytest.mark.parametrize("slow", pairs(4))
+def test_whoever_comes_last_changes_no_answer_and_overruns_no_window(slow):
+    """Everything of one link, or to or from one PE, comes when nothing else is left to come: the slowest that it can be."""
+    assert finished(Bench(evaluation(), network=Watched(Starving(slow)), chips=4).play()).answer == PLAIN.answer
+    assert finished(Bench(evaluation(), 27, network=Watched(Starving(slow)), chips=4).play()).answer == PLAIN.answer
+
+
+@patient
+@given(st.integers(2, 6), st.sampled_from(sorted(STRATEGIES)), st.data())
+def test_links_that_are_slower_than_all_else_change_no_answer(chips, mapping, data):
+    machine = Machine(chips)
+    slow = data.draw(st.lists(st.sampled_from(machine.links), min_size=1, max_size=4, unique=True))
+    order = Starving(*((router_name(link.chip), router_name(link.to)) for link in slow))
+    assert finished(Bench(evaluation(), 24, mapping, network=Watched(order), chips=chips).play()).answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("chips", [1, 2, 4, 8])
+def test_link_counters_follow_from_events_and_placement(chips):
+    """Each event crosses each link of its chip's multicast tree once, whoever listens beyond; the tap costs no packet."""
+    bench = finished(Bench(evaluation(), 27, chips=chips, network=Watched()).play())
+    placement = bench.run.placement
+    machine = placement.machine
+    expected = {str(link): 0 for link in machine.links}
+    for (name, population), events in bench.network.emitted.items():
+        to = {chip_in(machine, other) for other in placement.destinations(population)}
+        for link in machine.multicast(chip_in(machine, name), to):
+            expected[str(link)] += events
+    assert bench.run.conservation()["links"] == bench.run.links() == expected
+    assert any(expected.values()) == (chips > 1)
+
+
+def chip_in(machine, name):
+    return machine.host_chip if name == HOST else chip_of(name)
+
+
+@pytest.mark.parametrize("chips", [2, 8])
+def test_ledgers_of_several_chips_are_each_pes_own(chips):
+    """They come to the host chip by chip; each count must be that of the PE that the mapping says."""
+    bench = finished(Bench(evaluation(), 27, chips=chips, network=Watched()).play())
+    ledger, placement = bench.run.recorder.ledger(), bench.run.placement
+    for shard, number in enumerate(ledger.table["pe"]):
+        key = str(ledger.pes[number]), int(ledger.table["layer"][shard])
+        assert ledger.of("events")[:, shard].sum() == bench.network.emitted[key]
+    assert [str(pe) for pe in ledger.pes] == [placed.name for placed in placement.pes]
+
+
+@patient
+@given(st.integers(2, 6), st.integers(0, 1 << 30), st.data())
+def test_whatever_is_taken_out_of_any_chips_table_is_noticed_with_the_number(chips, seed, data):
+    """A link's name or an endpoint's, at the first chip, on the way or at the last: what is lost is what did not arrive."""
+    placement = place(NETWORK, CHIP, "uniform", "csr", 24, 1, chips)
+    entries = [
+        (chip, entry, name)
+        for chip, told in placement.configure(1).items()
+        for entry, (_, _, names) in enumerate(told.routes)
+        for name in names
+        if name not in told.senders.get(told.streams[entry][0], ()) or told.streams[entry][1] != chip  # its own are no packets
+    ]
+    cut = data.draw(st.sets(st.sampled_from(entries), min_size=1, max_size=4))
+
+    def change(told, chip):
+        routes = [
+            [key, mask, [name for name in names if (chip, entry, name) not in cut]]
+            for entry, (key, mask, names) in enumerate(told.routes)
+        ]
+        return told._replace(routes=routes)
+
+    bench = Bench(evaluation(), 24, shuffle=seed, configure=change, chips=chips).play()
+    assert (bench.run.phase, bench.run.fault) == ("read", None)
+    accounts = bench.run.conservation()
+    lost = sum(accounts["dropped"].values())
+    if any(name.startswith("router@") for _, _, name in cut):
+        assert not any("over link" in line for line in accounts["wrong"])  # what did not set out is missed by no neighbour
+    # The host hears its tap whatever the tables say, so what they lose of the output it gets all the same.
+    missed = accounts["delivered"][HOST] - bench.run.router_readings[ROUTER]["packets_out"].get(HOST, 0)
+    assert sum(accounts["sent"].values()) + missed == sum(accounts["delivered"].values()) + lost
+    assert f"{lost} packets were dropped for want of a routing entry" in accounts["wrong"] or not lost
+    assert lost or bench.answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("tick", [0, 1, 5])
+def test_a_packet_lost_on_a_link_is_noticed_with_the_link(tick):
+    class Lossy(Watched):
+        lost = 0
+
+        def post(self, sender, outgoing):
+            super().post(sender, [(to, self.damaged(sender, message)) for to, message in outgoing])
+
+        def damaged(self, sender, message):
+            """Leave out the first event of each stream on the way from chip 0 to chip 1."""
+            if type(message) is not Relay or sender != ROUTER or message.tick != tick:
+                return message
+            self.lost += sum(bool(part.keys) * goes for (_, goes), part in zip(message.heads, message.sections, strict=True))
+            sections = tuple(part._replace(keys=part.keys[4:], values=part.values[4:]) for part in message.sections)
+            return message._replace(sections=sections)
+
+    bench = Bench(evaluation(), 24, chips=2, network=Lossy()).play()
+    (line,) = [line for line in bench.run.conservation()["wrong"] if "over link" in line]
+    handed, taken = map(int, re.fullmatch(r"router@0 handed (\d+) packets over link 0>1, router@1 took in (\d+)", line).groups())
+    assert handed - taken == bench.network.lost > 0
+
+
+@pytest.mark.parametrize("chips", [2, 8])
+def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
+    bench = Bench(evaluation(), 24, chips=chips)
+    silent = bench.pes[-1]
+    handle, heard = silent.handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += 1
+        return [] if heard[Bundle] > 2 else handle(sender, message)
+
+    silent.handle = deaf
+    bench.play()
+    bench.post(bench.run.query())
+    bench.network.run(bench.settle)
+    assert set(bench.run.missing) == set(bench.routers)
+    assert bench.run.missing_first() == (3, [silent.name])
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_router_that_does_nothing_is_named_once_it_has_left_two_questions_open(number):
+    bench = Bench(evaluation(), 24, chips=4)
+    name = router_name(number)
+    handle, heard = bench.routers[name].handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += type(message) in (Batch, Relay)
+        return [] if sum(heard.values()) > 40 else handle(sender, message)
+
+    bench.routers[name].handle = deaf
+    bench.play()
+    assert bench.run.phase == "running"
+    assert bench.run.missing_first() is None
+    for _ in range(2):
+        bench.post(bench.run.query())
+        bench.network.run(bench.settle)
+    assert bench.run.missing_first()[1] == [name]
+
+
+def test_the_routers_leave_the_farthest_first_and_carry_the_others_last_words():
+    bench = Bench(evaluation(), 24, chips=8).play()
+    left = []
+    for name, router in bench.routers.items():
+        handle = router.handle
+
+        def watched(sender, message, name=name, router=router, handle=handle):
+            out = handle(sender, message)
+            left.extend([name] if router.done and name not in left else [])
+            return out
+
+        router.handle = watched
+    finished(bench)
+    assert left == bench.run.routers
+    assert left[-1] == ROUTER
