@@ -92,10 +92,22 @@ def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
         "energy_per_token_j": priced.energy_j / steps,
         "energy_parts_j": dict(priced.energy_parts_j),
         "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
+        "computation_per_token_s": priced.computation_s / steps,
+        "communication_per_token_s": priced.communication_s / steps,
+        "links": _links(priced),
         "work": dict(priced.work),
         "settings": dict(priced.settings),
         "assumed": list(priced.assumed),
     }
+
+
+def _links(priced: Priced) -> dict[str, Any] | None:
+    """Return the block on links between chips; None where none is crossed."""
+    if priced.links is None:
+        return None
+    seconds = sum(stages.get("links", 0.0) for stages in priced.stages_s.values())
+    staged = sum(sum(stages.values()) for stages in priced.stages_s.values())
+    return {**priced.links, "time_share": seconds / staged if staged else 0.0}
 
 
 def write_json(path: Path, content: Any) -> None:
