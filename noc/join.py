@@ -128,6 +128,8 @@ class Join:
             if population.slots and (population.number, chip) not in self.streams:
                 raise ValueError(f"population {population.number} has senders and no stream")
         self._chip, self._window = chip, message.window
+        # Each layer may run a tick ahead of the one behind it, wherever those are: the line's depth adds to the window.
+        self._most_open = message.window + 1 + max(self.populations, default=0)
         self.groups = self._grouped(message.waits)
         for population in self.populations.values():
             population.groups = [group for group in self.groups if population.number in group.waits]
@@ -212,8 +214,7 @@ class Join:
         self._next_tick[sender] = tick + 1
         state = self._open.get(tick)
         if state is None:
-            # A layer without input runs one tick ahead of its listeners, so the line's depth adds to the window.
-            if len(self._open) >= self._window + len(self.populations):
+            if len(self._open) >= self._most_open:
                 raise JoinError(
                     f"{what} of {sender} at tick {tick}: {len(self._open)} ticks are open, the window is {self._window}"
                 )

@@ -153,34 +153,38 @@ def test_senders_are_who_owns_units_and_destinations_who_listens(placement):
 
 @patient
 @given(placements)
-def test_copies_destinations_fanout_and_routes_agree(placement):
-    configure = placement.configure(7)
+def test_copies_destinations_streams_and_routes_agree(placement):
+    """On one chip a population is one stream, which begins there and goes nowhere else."""
+    told = placement.configure(7)
+    assert list(told) == [0]
+    configure = told[0]
     assert configure.window == 7
-    assert configure.waits == placement.waits()
+    assert configure.waits == placement.exchange.waits
     assert configure.waits[HOST] == list(NETWORK.layers)  # the host taps every layer
-    for population, _, _, senders in configure.senders:
+    assert configure.senders == {n: placement.senders(n) for n in range(len(NETWORK.populations))}
+    assert [stream[0] for stream in configure.streams] == list(configure.senders)
+    for population, source, _, _, arrives_from, here, beyond in configure.streams:
         destinations = placement.destinations(population)
-        assert senders == placement.senders(population)
-        assert configure.fanout[population] == len(destinations)
+        assert (source, arrives_from, here, beyond) == (0, "", len(destinations), {})
         assert all(population in configure.waits[name] for name in destinations)
         for placed in placement.pes:
-            if placed.name in senders:
+            if placed.name in configure.senders[population]:
                 assert placement.copies(placed)[population] == len(set(destinations) - {placed.name})
 
 
 @patient
 @given(placements, st.data())
 def test_each_event_of_a_population_is_routed_to_its_destinations(placement, data):
-    configure = placement.configure(1)
+    configure = placement.configure(1)[0]
     table = RoutingTable([RoutingEntry(key, mask, tuple(names)) for key, mask, names in configure.routes], CHIP.router_entries)
-    for population, base, _, _ in configure.senders:
+    for population, _, base, *_ in configure.streams:
         key = data.draw(st.integers(0, NETWORK.populations[population].units * placement.request.lanes - 1))
         assert table.destinations(base + key) == tuple(placement.destinations(population))
 
 
 def test_the_table_must_hold_an_entry_a_population():
     chip = dataclasses.replace(CHIP, router_entries=3)
-    assert "needs 4 routing entries, the chip has 3" in refused(NETWORK, chip, "uniform", "csr", 3)
+    assert "needs 4 entries, the chip has 3" in refused(NETWORK, chip, "uniform", "csr", 3)
     assert place(NETWORK, dataclasses.replace(CHIP, router_entries=4), "uniform", "csr", 3)
 
 
