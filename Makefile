@@ -39,6 +39,7 @@ bench: setup
 	$(BIN)/python -m bench.tick
 	$(BIN)/python -m bench.monitor
 	$(BIN)/python -m bench.noc
+	$(BIN)/python -m bench.chips
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

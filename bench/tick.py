@@ -33,7 +33,7 @@ def main() -> None:
     # The floors come first: they fork, and must do so before anything here holds a ZeroMQ context.
     placement = place(load(SHIPPED).network, load_chip(), "uniform", flags.format, flags.pes)
     sections = sections_of(placement, 40)
-    hears = placement.waits()
+    hears = placement.exchange.waits
     bundle_bytes = [len(encode(Bundle(1, tuple(sections[1][n] for n in hears[p.name])))) for p in placement.pes]
     batch_bytes = 60 + 8 * sum(len(sections[1][n].keys) // 4 for n in placement.network.layers) // flags.pes
     kernels_s(placement, sections[:5])  # compiles, or loads what was compiled

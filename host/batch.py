@@ -13,13 +13,13 @@ from host.cluster import Cluster, Outcome
 from host.cost_table import changed, load_table
 from host.costs import Priced, price
 from host.ledger import Ledger
-from host.options import TRACE_POSITIONS, LmOptions
+from host.options import TRACE_POSITIONS, RunOptions
 from host.report import write_json
 from host.repricing import chip_for
 
 
 def run_into(
-    folder: Path, options: LmOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None, pictures: bool = False
+    folder: Path, options: RunOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None, pictures: bool = False
 ) -> Outcome:
     """Run `options` on a cluster of its own and write the run folder, which must not exist; OSError where it cannot be.
 

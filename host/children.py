@@ -13,6 +13,7 @@ import time
 from typing import Any, Protocol
 
 from host.mortality import die_with, show_as
+from noc.link import Wiring
 from noc.packet import HOST
 from noc.process import post, serve
 from noc.transport_zmq import ZmqTransport
@@ -53,26 +54,36 @@ def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> N
 
     core = Pe(name, router)
     post(transport, core.boot())
-    serve(core, transport, (lambda: time.sleep(slow_s)) if slow_s else None)
+    serve(core, transport, (lambda _: time.sleep(slow_s)) if slow_s else None)
     transport.close()
 
 
-def run_router(name: str, address: str, queue: int, table_entries: int) -> None:
-    """Run one chip's router until it is stopped."""
+def run_router(
+    name: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...], slow: dict[str, float]
+) -> None:
+    """Run one chip's router until it is stopped. `addresses`: of every router; `slow`: seconds before each message of a
+    sender, "" for all.
+    """
     _settle_in(name)
     gc.disable()
-    transport = ZmqTransport(name, address, queue, listen=True)
+    links = Wiring(*wiring)
+    calls = {neighbour: addresses[neighbour] for neighbour in links.calls}
+    transport = ZmqTransport(name, addresses[name], queue, listen=True, calls=calls)
     from noc.router import ChipRouter
 
-    core = ChipRouter(name, table_entries)
-    serve(core, transport, undelivered=core.undelivered)
+    def dawdle(sender: str) -> None:
+        time.sleep(slow.get(sender, slow.get("", 0.0)))
+
+    core = ChipRouter(name, table_entries, links)
+    post(transport, core.boot())
+    serve(core, transport, dawdle if slow else None, core.undelivered)
     transport.close()
 
 
-def run_host(pipe: Pipe, address: str, options: dict[str, Any], folder: str | None) -> None:
+def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None) -> None:
     """Run the host until the run has ended or the launcher is gone."""
     _settle_in(HOST)
     from host.drive import drive
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
-        drive(pipe, address, options, folder)
+        drive(pipe, options, folder)

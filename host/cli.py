@@ -20,7 +20,20 @@ from host import importing
 from host.cluster import Cluster, Outcome
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
-from host.options import SPLITS, STATES, TRACE_POSITIONS, TRANSPORTS, LmOptions, new_folder, parse_fault
+from host.options import (
+    DEFAULT_SAMPLES,
+    DVS_SPLITS,
+    SPLITS,
+    STATES,
+    TRACE_POSITIONS,
+    TRANSPORTS,
+    DvsOptions,
+    Faults,
+    LmOptions,
+    RunOptions,
+    new_folder,
+    parse_fault,
+)
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from host.stream import TextStream
@@ -34,6 +47,8 @@ examples:
   python launch.py lm                      the paper's model on 150 PE processes
   python launch.py lm --text book.txt      score your own text
   python launch.py lm --prompt "the list"  let it go on writing
+  python launch.py dvs                     gestures before an event camera
+  python launch.py dvs --batch 6 --events DIR  your recordings, 6 at a time
   python launch.py fit --mapping balanced  what fits where; starts no process
   python launch.py info FILE               what a checkpoint holds and needs
   python launch.py verify --tokens 70      every event against a reference
@@ -78,6 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     lm = commands.add_parser("lm", help="run a language model on the emulated chip", allow_abbrev=False)
     verify = commands.add_parser("verify", help="run it and compare every event with a plain reference", allow_abbrev=False)
+    dvs = commands.add_parser("dvs", help="classify gestures of an event camera on the emulated chip", allow_abbrev=False)
     fit = commands.add_parser("fit", help="show the mapping and the SRAM table, start nothing", allow_abbrev=False)
     info = commands.add_parser("info", help="show what a checkpoint holds and what it needs, start nothing", allow_abbrev=False)
     for command in (lm, verify):
@@ -85,6 +101,9 @@ def _parser() -> argparse.ArgumentParser:
         _text_flags(command)
         _chip_flags(command)
         _run_flags(command)
+    _dvs_flags(dvs)
+    _chip_flags(dvs, "dense")
+    _run_flags(dvs)
     importing.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
     _model_flags(fit, positional=True)
     _chip_flags(fit)
@@ -155,14 +174,34 @@ def _text_flags(parser: argparse.ArgumentParser) -> None:
     text.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
 
 
-def _chip_flags(parser: argparse.ArgumentParser) -> None:
+def _dvs_flags(parser: argparse.ArgumentParser) -> None:
+    what = "a checkpoint file, 'plain' for the shipped model that hands on y, or 'seeded' for random weights"
+    parser.add_argument("--checkpoint", metavar="FILE", help=f"{what} (default: the shipped model that hands on traces)")
+    parser.add_argument("--verify", action="store_true", help="compare every event with a plain reference")
+    samples = parser.add_argument_group("recordings (default: a synthetic event camera)")
+    samples.add_argument(
+        "--events", metavar="DIR", help="a folder of DVS128 Gesture, as distributed or as tonic leaves it; or 'synthetic'"
+    )
+    samples.add_argument("--split", metavar="NAME", help=f"{' or '.join(DVS_SPLITS)} (default test)")
+    samples.add_argument(
+        "--samples", type=int, metavar="N", help=f"how many to classify (default {DEFAULT_SAMPLES}, or all if there are fewer)"
+    )
+    samples.add_argument("--batch", type=int, default=1, metavar="B", help="samples side by side (default 1)")
+
+
+def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr") -> None:
     chip = parser.add_argument_group("chip and mapping")
-    chip.add_argument("--pes", type=int, metavar="N", help="PEs to use (default: 50 a layer, or as few as fit for balanced)")
+    chip.add_argument(
+        "--pes",
+        type=int,
+        metavar="N",
+        help="PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
+    )
     chip.add_argument(
         "--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)"
     )
     chip.add_argument(
-        "--format", default="csr", metavar="NAME", help=f"weights as {', '.join(formats.names())} (default csr, the paper's)"
+        "--format", default=form, metavar="NAME", help=f"weights as {', '.join(formats.names())} (default {form}, the paper's)"
     )
     chip.add_argument("--chips", type=int, default=1, metavar="N", help="chips, linked as on a board (default 1)")
     chip.add_argument("--chip", default="spinnaker2", metavar="NAME", help="spinnaker2 or spinnaker2-300mhz (default spinnaker2)")
@@ -254,14 +293,12 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     pictures, traced = not flags.pop("no_pictures"), flags.pop("trace_positions")
     if traced < 0:
         raise HostError(f"--trace-positions {traced}: needs at least 0")
-    if flags["generate"] is None:
-        flags["generate"] = 40 if flags["prompt"] is not None else 0
-    options = LmOptions(**flags, verify=command == "verify", faults=parse_fault(fault))
+    options = _options(command, flags, parse_fault(fault))
     options.check()
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(out) if out else Path("runs") / name)
     try:
-        streamed = options.prompt is not None and not monitor
+        streamed = isinstance(options, LmOptions) and options.prompt is not None and not monitor
         outcome = _watched(options, None if streamed else monitor is not False, folder)
         if outcome.report is not None or outcome.mapping:
             _write(folder, options, outcome)
@@ -276,7 +313,15 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     return code
 
 
-def _watched(options: LmOptions, live: bool | None, folder: Path) -> Outcome:
+def _options(command: str, flags: dict[str, Any], faults: Faults) -> RunOptions:
+    if command == "dvs":
+        return DvsOptions(**flags, faults=faults)
+    if flags["generate"] is None:
+        flags["generate"] = 40 if flags["prompt"] is not None else 0
+    return LmOptions(**flags, verify=command == "verify", faults=faults)
+
+
+def _watched(options: RunOptions, live: bool | None, folder: Path) -> Outcome:
     """Run the cluster under the live view, plain lines, or (None) the text as it is generated."""
     monitors: list[Any] = []
     try:
@@ -291,7 +336,7 @@ def _watched(options: LmOptions, live: bool | None, folder: Path) -> Outcome:
             monitor.close()
 
 
-def _write(folder: Path, options: LmOptions, outcome: Outcome) -> None:
+def _write(folder: Path, options: RunOptions, outcome: Outcome) -> None:
     report = outcome.report or {"schema": SCHEMA, "partial": True, "problem": outcome.problem}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch

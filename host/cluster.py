@@ -14,12 +14,12 @@ import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import multiprocessing.util
 import os
+import selectors
 import signal
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from multiprocessing import connection
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,8 @@ import psutil
 from host.errors import Exit
 from host.forking import no_main_module, our_path, too_few_descriptors
 from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
-from host.options import LmOptions
-from noc.packet import HOST, router_name
+from host.options import RunOptions
+from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
@@ -38,7 +38,9 @@ _GRACE_S = 0.5  # after a complaint: is there a death behind it?
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
+_MEASURED_PES = 200  # whose memory is looked at: a look takes milliseconds
 _LEAVE_S = 3.0  # for stopped processes to be gone
+_PIPE = "pipe"  # among the names of processes, the host's word
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -67,7 +69,7 @@ class Cluster:
 
     def __init__(
         self,
-        options: LmOptions,
+        options: RunOptions,
         mapped: Callable[[dict[str, Any]], None],
         observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None,
@@ -78,7 +80,9 @@ class Cluster:
         self._context.set_forkserver_preload(["host.preload"])
         self._processes: dict[str, Any] = {}
         self._pipe: Any = None
-        self._address = ""
+        self._selector = selectors.DefaultSelector()
+        self._ended: set[str] = set()
+        self._addresses: dict[str, str] = {}  # of routers
         self._signal = 0
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
@@ -136,29 +140,36 @@ class Cluster:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         from host.children import run_host
-        from noc.transport_zmq import new_address
 
-        self._address = new_address()
         self._pipe, theirs = self._context.Pipe()
         folder = str(self._folder) if self._folder else None
-        self._start(HOST, run_host, theirs, self._address, self._options.resolved(), folder)
+        self._start(HOST, run_host, theirs, self._options.resolved(), folder)
         theirs.close()
+        self._selector.register(self._pipe, selectors.EVENT_READ, _PIPE)
 
     def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
         with no_main_module():
             process.start()
+        # Else each start asks every child there is whether it lives; `_look` and `_end` do that for all.
+        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         self._processes[name] = process
+        self._selector.register(process.sentinel, selectors.EVENT_READ, name)
         assert process.pid is not None
         self._started(name, process.pid)
 
     def _start_routers(self) -> None:
         from host.children import run_router
+        from noc.transport_zmq import new_address
 
         self._start_began = time.perf_counter()
-        queue = self._plan["queue"]
-        self._start(router_name(0), run_router, router_name(0), self._address, queue, self._plan["table_entries"])
-        self._tell("routers", queue=queue)
+        queue, routers = self._plan["queue"], self._plan["routers"]
+        self._addresses = {router["name"]: new_address() for router in routers}
+        for router in routers:
+            name, wiring = router["name"], tuple(router["wiring"])
+            slow = self._options.faults.of_router(name)
+            self._start(name, run_router, name, self._addresses, queue, self._plan["table_entries"], wiring, slow)
+        self._tell("routers", queue=queue, address=self._addresses[routers[0]["name"]])
 
     def _start_pes(self) -> None:
         from host.children import run_pe
@@ -167,8 +178,9 @@ class Cluster:
             if self._signal:
                 return
             name = pe["name"]
+            router = router_name(chip_of(name))
             slow_s = self._options.faults.slow.get(name, 0.0)
-            self._start(name, run_pe, name, router_name(0), self._address, self._plan["queue"], slow_s)
+            self._start(name, run_pe, name, router, self._addresses[router], self._plan["queue"], slow_s)
 
     # -- watch ------------------------------------------------------------------------------------------------------------------
 
@@ -199,8 +211,7 @@ class Cluster:
 
     def _records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Wait for the host's records, or until a process ends or `timeout_s` is over."""
-        sentinels = [process.sentinel for process in self._processes.values()]
-        if self._pipe not in connection.wait([self._pipe, *sentinels], timeout_s):
+        if not self._look(timeout_s):
             return []
         records = []
         self._heard_at = time.monotonic()
@@ -210,6 +221,20 @@ class Cluster:
         except (EOFError, OSError):
             time.sleep(_LOOK_S)  # the host is gone: its sentinel says so in a moment
         return records
+
+    def _look(self, timeout_s: float) -> bool:
+        """Note which processes have ended; return whether the host has said something.
+
+        With a thousand processes, asking each whether it lives would cost more than what they do.
+        """
+        said = False
+        for key, _ in self._selector.select(timeout_s):
+            if key.data == _PIPE:
+                said = True
+            else:
+                self._selector.unregister(key.fileobj)
+                self._ended.add(key.data)
+        return said
 
     def _tell(self, kind: str, **record: Any) -> None:
         with contextlib.suppress(OSError):  # a host that is gone is found by its sentinel
@@ -244,7 +269,8 @@ class Cluster:
         return None
 
     def _dead(self) -> list[str]:
-        return [name for name, process in self._processes.items() if not process.is_alive()]
+        self._look(0)
+        return [name for name in self._processes if name in self._ended] if self._ended else []
 
     # -- endings ----------------------------------------------------------------------------------------------------------------
 
@@ -307,7 +333,7 @@ class Cluster:
 
     def _obituary(self, dead: list[str], tick: int) -> str:
         """Return the line that names who died, how, in what state and at which tick."""
-        name = next((n for n in dead if n not in (HOST, router_name(0))), dead[0])
+        name = next((n for n in dead if n not in (HOST, *self._addresses)), dead[0])
         process = self._processes[name]
         process.join(_GRACE_S)
         code = process.exitcode
@@ -326,7 +352,8 @@ class Cluster:
         """Complete the report with what only the owner of the processes knows."""
         emulation = report["emulation"]
         tokens = report["lm"]["tokens"]
-        uss = [n for name, p in self._processes.items() if name not in (HOST, router_name(0)) and (n := _uss(p.pid))]
+        pes = [process for name, process in self._processes.items() if name not in (HOST, *self._addresses)]
+        uss = [n for process in pes[:: 1 + len(pes) // _MEASURED_PES] if (n := _uss(process.pid))]
         emulation |= {
             "processes": len(self._processes),
             "start_s": self._start_s,
@@ -347,6 +374,7 @@ class Cluster:
                 process.kill()  # also ends one that is stopped
         for process in self._processes.values():
             process.join(_LEAVE_S)
+        self._selector.close()
         if self._pipe is not None:
             self._pipe.close()
 

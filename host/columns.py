@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from host.costs import STAGES, Priced
+from host.costs import LINKS, STAGES, Priced
 from host.ledger import Ledger
 
 
@@ -34,12 +34,16 @@ class Column(NamedTuple):
 def _stage(name: str) -> Column:
     return Column(
         f"{name} on each layer's critical PE, ms a token",
-        lambda r: 1e3 * sum(stages[name] for stages in r.priced.stages_s.values()) / r.tokens,
+        lambda r: 1e3 * sum(stages.get(name, 0.0) for stages in r.priced.stages_s.values()) / r.tokens,
     )
 
 
 def _work(name: str, what: str) -> Column:
     return Column(what, lambda r: r.priced.work[name])
+
+
+def _link(name: str, what: str) -> Column:
+    return Column(f"{what}; 0 where none is crossed", lambda r: (r.priced.links or {}).get(name, 0))
 
 
 def _activity(r: Result) -> float:
@@ -59,7 +63,15 @@ COLUMNS: Mapping[str, Column] = {
     "token_mj": Column("energy a token, mJ", lambda r: 1e3 * (r.priced.energy_j / r.tokens)),
     "token_mj_low": Column("its band's low end", lambda r: 1e3 * r.priced.energy_band_j[0] / r.tokens),
     "token_mj_high": Column("its band's high end", lambda r: 1e3 * r.priced.energy_band_j[1] / r.tokens),
-    **{f"{stage}_ms": _stage(stage) for stage in STAGES},
+    **{f"{stage}_ms": _stage(stage) for stage in (*STAGES, LINKS)},
+    "computation_ms": Column(
+        "products and units on each layer's critical PE, ms a token", lambda r: 1e3 * r.priced.computation_s / r.tokens
+    ),
+    "communication_ms": Column("broadcast and links, ms a token", lambda r: 1e3 * r.priced.communication_s / r.tokens),
+    "busiest_link_packets": _link("busiest_packets", "packets on the busiest link between chips"),
+    "busiest_link_bytes": _link("busiest_bytes", "bytes of frames on it"),
+    "busiest_link_utilisation": _link("busiest_utilisation", "share of the run in which it is busy"),
+    "link_packets": _link("packets", "packets times links between chips"),
     "activity_percent": Column("units with an event, percent: what the run showed", _activity),
     "events": _work("events", "events of all layers"),
     "macs": _work("macs", "effective multiply-accumulates"),

@@ -35,10 +35,12 @@ NAMES = (
     "csr_test_silent_cycles", "dense_weight_cycles", "dense_row_cycles", "dense_weight_loads", "dense_event_weight_cycles",
     "dense_event_cycles", "packed_weight_cycles", "packed_event_cycles", "event_silent_cycles", "event_weight_loads",
     "unit_soft_cycles", "unit_soft_branches", "unit_hard_cycles", "exp_unit_cycles", "exp_unit_calls", "dma_wait_noc_cycles",
-    "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
+    "trace_element_cycles", "trace_element_loads", "trace_decay_cycles", "trace_decay_loads", "trace_event_cycles",
+    "trace_event_loads", "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
+    "link_event_frames", "link_router_cycles", "link_cable_s", "link_bit_pj", "link_cable_bit_pj", "link_cable_idle_w",
 )  # fmt: skip
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
-_OF_POWER = ("waiting_power_share", "powered_pes")
+_OF_POWER = ("waiting_power_share", "powered_pes", "link_bit_pj", "link_cable_bit_pj", "link_cable_idle_w")
 _LARGEST = 1e30  # as for numbers of the chip: no product overflows
 _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit integers
 
@@ -72,14 +74,22 @@ class CostTable:
         moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
         return CostTable(moved, self.settings)
 
-    def assumed(self, chip: ChipSpec) -> tuple[str, ...]:
-        """Return the names of the constants, chip numbers and modes in use that no source gives."""
+    def assumed(self, chip: ChipSpec, linked: bool = False) -> tuple[str, ...]:
+        """Return the names of the constants, chip numbers and modes in use that no source gives.
+
+        `linked`: whether anything crosses links between chips; then cores write packets in every mode.
+        """
         mode, waited = self.settings["messages"], self.settings["dram"] == "waited"
-        unused = "packet_" if mode == "dma" else "dma_"
+        unused = tuple(
+            prefix
+            for prefix, used in (("packet_", mode != "dma" or linked), ("dma_", mode == "dma"), ("link_", linked))
+            if not used
+        )
         ours = [name for name, one in self.constants.items() if one.assumed and not name.startswith(unused)]
         used = {"dma_setup_cycles": mode == "dma", "sram_wait_states": True, "dram_sustained_bytes_per_s": waited}
         facts = [f"chip.{name}" for name, is_used in used.items() if is_used and chip.facts[name].assumed]
-        return (*ours, *facts, *(["messages=multicast"] if mode == "multicast" else []))
+        modes = ["messages=multicast"] if mode == "multicast" else ["links=multicast"] if linked else []
+        return (*ours, *facts, *modes)
 
     def described(self, chip: ChipSpec) -> dict[str, Any]:
         """Return the settings, the clock, and every constant and number of the chip that a user changed."""

@@ -66,6 +66,13 @@ class Dram:
         region = self._regions[name] = DramRegion(name, start, size_bytes)
         return region
 
+    @property
+    def room_bytes(self) -> int:
+        """Bytes of the largest region that can be reserved now."""
+        start = self._behind_reserved(self._aligned(self._end))
+        next_start = self._behind_reserved((start // self._interface + 1) * self._interface)
+        return max(self._left(start), self._left(next_start))
+
     def _behind_reserved(self, start: int) -> int:
         return max(start, self._aligned(start // self._interface * self._interface + RESERVED_BYTES))
 

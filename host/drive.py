@@ -19,16 +19,18 @@ from host.children import Pipe
 from host.cost_table import load_table
 from host.costs import price
 from host.errors import Exit, HostError
+from host.gesture_report import per_sample
 from host.job import Job, prepare
 from host.neurobench import metrics
-from host.options import Faults, LmOptions
+from host.options import restored
 from host.report import build_report, modelled
 from host.run import Run
 from host.verify import Witness
 from models.network import ModelError
 from models.text.words import TextError
 from noc.chip import ChipError
-from noc.packet import HOST, LEDGER, Outgoing, router_name
+from noc.link import wiring_of
+from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
 from noc.process import post
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
@@ -45,24 +47,23 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, address: str, options: dict[str, Any], folder: str | None = None) -> None:
-    """Prepare and run what `options` (`LmOptions.resolved`) ask for; tell the launcher over `pipe`.
+def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None) -> None:
+    """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe.
     """
     began = time.perf_counter()
-    faults = options.pop("faults")
-    late = tuple((int(first), int(ticks)) for first, ticks in faults["late"])
     try:
-        job = prepare(LmOptions(**options, faults=Faults(faults["slow"], late, faults["shuffle"])))
+        job = prepare(restored(options))
     except HostError as error:
         return _tell(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     witness = Witness(job) if job.options.verify else None
-    run = Run(job.placement, job.workload, job.options.faults.is_late, witness.see if witness else None)
+    see = witness.see if witness else None
+    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at)
     _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
-    _Drive(pipe, address, job, run, witness, Path(folder) if folder else None).go()
+    _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
 
 
@@ -87,9 +88,12 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     return {
-        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note},
+        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note} | job.shown,
         "transport": job.options.transport,
         "queue": queue,
+        "routers": [
+            {"name": name, "wiring": list(wiring_of(job.placement.machine, chip_of(name)))} for name in reversed(run.routers)
+        ],
         "table_entries": job.placement.chip.router_entries,
         "mapping": job.placement.table(),
     }
@@ -98,9 +102,9 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
 class _Drive:
     """One run over one transport."""
 
-    def __init__(self, pipe: Pipe, address: str, job: Job, run: Run, witness: Witness | None, folder: Path | None) -> None:
+    def __init__(self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, folder: Path | None) -> None:
         self._folder = folder
-        self._pipe, self._address, self._job, self._run, self._witness = pipe, address, job, run, witness
+        self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
         self._next_status = 0.0
         self._started = time.perf_counter()
         self._running_since: float | None = None
@@ -126,11 +130,11 @@ class _Drive:
     # -- transports -------------------------------------------------------------------------------------------------------------
 
     def _over_zmq(self) -> None:
-        run, router = self._run, router_name(0)
+        run, router = self._run, self._run.routers[-1]
         command = self._command()
         if command is None or command["kind"] != "routers":
             return
-        transport = ZmqTransport(HOST, self._address, command["queue"], peer=router)
+        transport = ZmqTransport(HOST, command["address"], command["queue"], peer=router)
         post(transport, run.begin())
         told = False
         while not run.done:
@@ -145,12 +149,15 @@ class _Drive:
         transport.close()
 
     def _in_memory(self) -> None:
-        run, name = self._run, router_name(0)
+        run, placement = self._run, self._job.placement
         network = MemNetwork(self._job.options.faults.shuffle)
         network.attach(HOST, run)
-        network.attach(name, ChipRouter(name, self._job.placement.chip.router_entries))
-        pes = {placed.name: Pe(placed.name, name) for placed in self._job.placement.pes}
-        for endpoint, core in pes.items():
+        routers = {
+            name: ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip_of(name)))
+            for name in run.routers
+        }
+        pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
+        for endpoint, core in (routers | pes).items():
             network.attach(endpoint, core)
 
         def after_each() -> Outgoing:
@@ -158,6 +165,8 @@ class _Drive:
             self._look_around(lambda more: network.post(HOST, more))
             return out
 
+        for endpoint, router in routers.items():
+            network.post(endpoint, router.boot())
         network.post(HOST, run.begin())
         network.run(after_each)
         for endpoint, core in pes.items():
@@ -246,22 +255,25 @@ class _Drive:
 
     def _stalled_text(self) -> str:
         run = self._run
-        if run.phase == "running" and run.missing is not None:
-            who = ", ".join(run.missing.missing[:3])
-            more = f" and {len(run.missing.missing) - 3} more" if len(run.missing.missing) > 3 else ""
-            return f"{who}{more} did not send the batch of tick {run.missing.tick}"
+        late = run.missing_first() if run.phase == "running" else None
+        if late is not None:
+            more = f" and {len(late[1]) - 3} more" if len(late[1]) > 3 else ""
+            what = "pass on" if late[1][0] in run.routers else "send the batch of"
+            return f"{', '.join(late[1][:3])}{more} did not {what} tick {late[0]}"
         if run.phase == "running":
-            return f"{router_name(0)} did not complete tick {run.completed} nor say why"
+            return f"{run.routers[-1]} did not complete tick {run.completed} nor say why"
         if run.phase == "starting":
-            return f"{router_name(0)} did not answer"
+            silent = [name for name in reversed(run.routers) if name not in run.configured]
+            return f"{', '.join(silent[:3])} did not answer"
         order = list(State)  # as a life goes
         furthest = max(order.index(state) for state in run.states.values())
         behind = [name for name, state in run.states.items() if order.index(state) < furthest]
-        return f"{', '.join(behind[:3]) or router_name(0)} made no progress while {run.phase}"
+        behind += [name for name in run.routers if run.phase == "reading" and name not in run.router_readings]
+        return f"{', '.join(behind[:3]) or run.routers[-1]} made no progress while {run.phase}"
 
     def _stalled(self) -> list[str]:
-        run = self._run
-        return list(run.missing.missing) if run.missing is not None and time.monotonic() - self._last_progress > ASK_AFTER_S else []
+        late = self._run.missing_first()
+        return late[1] if late is not None and time.monotonic() - self._last_progress > ASK_AFTER_S else []
 
     # -- records ----------------------------------------------------------------------------------------------------------------
 
@@ -305,6 +317,8 @@ class _Drive:
         report = build_report(self._job, run, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
         report["modelled"], report["neurobench"] = self._measured()
+        for name, block in self._job.blocks().items():
+            report[name] = block | per_sample(block, report["modelled"])
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         kind = "failed" if problem else "report"
         _tell(
@@ -329,7 +343,7 @@ class _Drive:
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
         network, width = job.placement.network, job.placement.network.populations[0].units
-        table = (job.facts["vocabulary"], width) if "vocabulary" in job.facts else ()
+        table = (job.facts["vocabulary"], width) if job.facts.get("vocabulary") else ()
         return (
             modelled(price(ledger, job.placement.chip, load_table()), ledger),
             metrics(network, ledger, job.placement.deployed_bytes(), table),

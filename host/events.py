@@ -2,12 +2,14 @@
 
 Layers work on different positions at the same tick, so each (sequence, population) has a running digest fed in order of
 position, and the stream's hash is taken over those digests in order. It therefore depends on no schedule, and a
-sequence run alone has the same digest as within a batch.
+sequence has the same digest whether it is run alone, within a batch, or after other sequences. A workload that runs
+sequences one after another says with `SequenceAt` which one a lane is at.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,57 +17,82 @@ import numpy as np
 from models.network import Network
 from noc.packet import Section
 
+SequenceAt = Callable[[int, int], tuple[int, int] | None]
+"""(lane, position of the run) -> (sequence, position in it), or None where the lane has none: its events count nothing."""
+
+
+def side_by_side(lane: int, position: int) -> tuple[int, int]:
+    """Tell that each lane runs one sequence, from the first position of the run to the last."""
+    return lane, position
+
 
 class EventStream:
     """Takes each population's events position by position."""
 
-    def __init__(self, network: Network, lanes: int) -> None:
+    def __init__(self, network: Network, lanes: int, sequence_at: SequenceAt = side_by_side) -> None:
         self._network = network
         self._lanes = lanes
-        self._digests = {(lane, layer): hashlib.sha256() for lane in range(lanes) for layer in network.layers}
+        self._sequence_at = sequence_at
+        self._digests: dict[int, dict[int, Any]] = {}  # by sequence and layer
+        for lane in range(lanes):  # those that a run begins with are there, however early it ends
+            self._digest_of(sequence_at(lane, 0))
         self._events = dict.fromkeys(network.layers, 0)
-        self._steps = dict.fromkeys(network.layers, 0)
+        self._steps = dict.fromkeys(network.layers, 0)  # of all sequences
+        self._positions = dict.fromkeys(network.layers, 0)
 
     def add(self, section: Section) -> int:
-        """Take the events of one population at one position, lanes ascending; return how many there are."""
+        """Take the events of one population at one position, lanes ascending; return how many of them count."""
         keys, bits = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<u4")
         layer, width = section.population, self._network.populations[section.population].units
         assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
         edges = np.searchsorted(keys, np.arange(self._lanes + 1) * width)
+        count = 0
         for lane in range(self._lanes):
+            place = self._sequence_at(lane, section.position)
+            if place is None:
+                continue
             first, last = int(edges[lane]), int(edges[lane + 1])
             record = np.empty((last - first, 4), "<u4")
-            record[:, 0], record[:, 1] = section.position, layer
+            record[:, 0], record[:, 1] = place[1], layer
             record[:, 2], record[:, 3] = keys[first:last] - np.uint32(lane * width), bits[first:last]
-            self._digests[lane, layer].update(record.tobytes())
-        self._events[layer] += len(keys)
-        self._steps[layer] += 1
-        return len(keys)
+            self._digest_of(place)[layer].update(record.tobytes())
+            self._steps[layer] += 1
+            count += last - first
+        self._events[layer] += count
+        self._positions[layer] += 1
+        return count
 
-    def sequence_sha256(self, lane: int) -> str:
+    def _digest_of(self, place: tuple[int, int] | None) -> dict[int, Any]:
+        if place is None:
+            return {}
+        if place[0] not in self._digests:
+            self._digests[place[0]] = {layer: hashlib.sha256() for layer in self._network.layers}
+        return self._digests[place[0]]
+
+    def sequence_sha256(self, sequence: int) -> str:
         """Return the digest of one sequence: over its layers' digests in order."""
-        return hashlib.sha256(b"".join(self._digests[lane, layer].digest() for layer in self._network.layers)).hexdigest()
+        layers = self._digests[sequence]
+        return hashlib.sha256(b"".join(layers[layer].digest() for layer in self._network.layers)).hexdigest()
 
     def sha256(self) -> str:
         """Return the digest of the whole stream: over each sequence's number and digest in order."""
         total = hashlib.sha256()
-        for lane in range(self._lanes):
-            total.update(np.uint32(lane).tobytes() + bytes.fromhex(self.sequence_sha256(lane)))
+        for sequence in sorted(self._digests):
+            total.update(np.uint32(sequence).tobytes() + bytes.fromhex(self.sequence_sha256(sequence)))
         return total.hexdigest()
 
     def activity(self) -> list[float]:
         """Return for each layer the share of units that had an event."""
-        populations = self._network.populations
-        slots = {n: self._steps[n] * populations[n].units * self._lanes for n in self._network.layers}
+        slots = {n: self._steps[n] * self._network.populations[n].units for n in self._network.layers}
         return [self._events[n] / slots[n] if slots[n] else 0.0 for n in self._network.layers]
 
     def report(self) -> dict[str, Any]:
         """Return the report's `events` block."""
         return {
             "sha256": self.sha256(),
-            "sequences": [self.sequence_sha256(lane) for lane in range(self._lanes)],
+            "sequences": [self.sequence_sha256(sequence) for sequence in sorted(self._digests)],
             "count": sum(self._events.values()),
             "by_layer": list(self._events.values()),
             "sparsity_by_layer": [1.0 - share for share in self.activity()],
-            "positions": max(self._steps.values(), default=0),
+            "positions": max(self._positions.values(), default=0),
         }

@@ -1,4 +1,5 @@
-"""Experiment files: a base of settings, a grid of lists to cross, the columns of a table, and plots.
+"""Experiment files: a base of settings, a grid of lists to cross, lists that move together, the columns of a table, and
+plots.
 
 Everything a user can get wrong is found here, before the first run, in one line that names the key and the nearest one
 that exists. Two kinds of settings cross in one grid: those that need a run of their own (network, mapping, batch) and
@@ -98,18 +99,25 @@ class Plot:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A checked experiment file. `base` and each point of `grid` hold settings of both kinds by name."""
+    """A checked experiment file. `base` and `grid` hold settings of both kinds by name; `axes` are the names of the grid that
+    move together, mostly one each.
+    """
 
     name: str
     title: str
     base: Settings
     grid: Mapping[str, Sequence[Any]]
+    axes: tuple[tuple[str, ...], ...]
     columns: tuple[str, ...]
     plots: tuple[Plot, ...]
 
     def points(self) -> list[Settings]:
         """Return the settings of every point, the last axis moving fastest."""
-        return [{**self.base, **dict(zip(self.grid, values, strict=True))} for values in itertools.product(*self.grid.values())]
+        steps = [[dict(zip(axis, values, strict=True)) for values in self._along(axis)] for axis in self.axes]
+        return [{**self.base, **{k: v for step in point for k, v in step.items()}} for point in itertools.product(*steps)]
+
+    def _along(self, axis: tuple[str, ...]) -> Iterable[tuple[Any, ...]]:
+        return zip(*(self.grid[name] for name in axis), strict=True)
 
 
 def of_run(point: Settings) -> Settings:
@@ -146,24 +154,15 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
         raise HostError(f"{who}: cannot be read ({error.strerror})") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
-    _known(who, data, ("title", "base", "grid", "table", "plot"))
+    _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
     base = _settings(f"{who}: [base]", _table(who, data, "base"))
     for name, value in base.items():
         _check(f"{who}: [base] {name}", name, value)
-    grid = _settings(f"{who}: [grid]", _table(who, data, "grid"))
-    if not grid:
-        raise HostError(f"{who}: needs [grid] with at least one list, such as pes = [100, 150]")
-    for name, values in grid.items():
-        what = f"{who}: [grid] {name}"
-        if not isinstance(values, list) or not values:
-            raise HostError(f"{what}: needs a list of at least one value, has {values!r}")
-        for number, value in enumerate(values):
-            _check(what, name, value)
-            if value in values[:number]:
-                raise HostError(f"{what}: has {value!r} twice")
+    grid, axes = _axes(who, data)
     _fit_together(who, set(base) | set(grid))
-    counts = {name: len(values) for name, values in grid.items()}
-    points, runs = math.prod(counts.values()), math.prod(n for name, n in counts.items() if name in RUN_KEYS)
+    lengths = [len(grid[axis[0]]) for axis in axes]
+    points = math.prod(lengths)
+    runs = math.prod(n for axis, n in zip(axes, lengths, strict=True) if any(name in RUN_KEYS for name in axis))
     for have, most, what in ((points, MOST_POINTS, "points"), (runs, MOST_RUNS, "runs")):
         if have > most:
             raise HostError(f"{who}: the grid has {have:,} {what}, at most {most:,} are allowed")
@@ -181,7 +180,36 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
     folder = path.parent
     base = _with_paths(base, folder)
     crossed = {name: [str(folder / v) for v in values] if name in FILE_KEYS else values for name, values in grid.items()}
-    return Experiment(path.stem, title, base, crossed, chosen, drawn)
+    return Experiment(path.stem, title, base, crossed, axes, chosen, drawn)
+
+
+def _axes(who: str, data: Mapping[str, Any]) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
+    """Return every list of `[grid]` and of the `[[together]]` tables by name, and which of them move together."""
+    together = data.get("together", [])
+    if not isinstance(together, list) or not all(isinstance(table, dict) for table in together):
+        raise HostError(f"{who}: together: needs [[together]] tables")
+    crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"))
+    tables = [(f"{who}: [grid]", {name: values}) for name, values in crossed.items()]
+    tables += [(f"{who}: [[together]] {n}", _settings(f"{who}: [[together]] {n}", t)) for n, t in enumerate(together, start=1)]
+    grid: Settings = {}
+    for what, lists in tables:
+        for name, values in lists.items():
+            if not isinstance(values, list) or not values:
+                raise HostError(f"{what} {name}: needs a list of at least one value, has {values!r}")
+            if name in grid:
+                raise HostError(f"{what} {name}: varies already")
+            for number, value in enumerate(values):
+                _check(f"{what} {name}", name, value)
+                if value in values[:number] and len(lists) == 1:
+                    raise HostError(f"{what} {name}: has {value!r} twice")
+            grid[name] = values
+        first = next(iter(lists), None)
+        for name, values in lists.items():
+            if len(values) != len(lists[str(first)]):
+                raise HostError(f"{what} {name}: needs {len(lists[str(first)])} values as {first}, has {len(values)}")
+    if not grid:
+        raise HostError(f"{who}: needs [grid] with at least one list, such as pes = [100, 150]")
+    return grid, tuple(tuple(lists) for _, lists in tables if lists)
 
 
 def _with_paths(settings: Settings, folder: Path) -> Settings:

@@ -4,6 +4,7 @@ before a process starts.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ import numpy as np
 
 from host.dram import Dram
 from host.errors import HostError
+from host.events import SequenceAt, side_by_side
 from host.features import Features, load_features
 from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
-from host.options import DEFAULT_TOKENS, LmOptions
+from host.options import DEFAULT_TOKENS, DvsOptions, LmOptions, RunOptions
 from host.place import Placement, place
 from host.source import Source, source_of
 from models import shipped
@@ -23,32 +25,40 @@ from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.words import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
+from noc.packet import router_name
 
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
 SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
+MOST_CHIPS_OF_PROCESSES = 48
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
 
 @dataclass
 class Job:
-    """All that a run needs."""
+    """All that a run needs.
 
-    options: LmOptions
+    `facts` join the report's `lm` block, `blocks` makes what a workload adds beside it, `shown` joins the monitor's layout.
+    """
+
+    options: RunOptions
     placement: Placement
     workload: Workload
     dram: Dram
     title: str
     note: str
     facts: dict[str, Any] = field(default_factory=dict)
+    sequence_at: SequenceAt = side_by_side
+    blocks: Callable[[], dict[str, Any]] = dict
+    shown: dict[str, Any] = field(default_factory=dict)
 
 
-def chip_of(options: LmOptions) -> ChipSpec:
+def chip_of(options: RunOptions) -> ChipSpec:
     """Return the chip that the options name; ChipError for a preset or file that cannot be used."""
     return load_chip(options.chip, Path(options.chip_file) if options.chip_file else None)
 
 
-def model_of(options: LmOptions) -> tuple[Model | None, str]:
+def model_of(options: RunOptions) -> tuple[Model | None, str]:
     """Return the checkpoint's model and a title, or None where the seeded network is to be used."""
     if options.checkpoint == SEEDED:
         return None, "seeded network with the paper's sizes"
@@ -89,25 +99,42 @@ def _streams(words: Array, options: LmOptions, source: str) -> Array:
     return np.ascontiguousarray(words[: lanes * (len(words) // lanes)].reshape(lanes, -1)[:, :length])
 
 
-def prepare(options: LmOptions) -> Job:
+def prepare(options: RunOptions) -> Job:
     """Build the job; HostError, ModelError, TextError or ChipError, one line each, for what cannot be run."""
     options.check()
-    chip = chip_of(options)
+    if isinstance(options, DvsOptions):
+        from host.dvs_job import prepare_dvs  # which takes parts of this file
+
+        return prepare_dvs(options)
+    assert isinstance(options, LmOptions)
+    return _prepare_lm(options)
+
+
+def placed(options: RunOptions, network: Network) -> Placement:
+    """Place a network as the options say; HostError, one line, for what does not fit or cannot be run."""
+    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips)
+    if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
+        raise HostError(
+            f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
+        )
+    _check_slow(options, placement)
+    return placement
+
+
+def _prepare_lm(options: LmOptions) -> Job:
     found, title = model_of(options)
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch, options.chips)
+    placement = placed(options, network)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)
     model = found or _seeded(network, source)
     model = replace(model, state=options.state or model.state)
-    for name in options.faults.slow:
-        if name not in {placed.name for placed in placement.pes}:
-            raise HostError(f"--fault slow: {name} is not in use; have {placement.pes[0].name} to {placement.pes[-1].name}")
     assert model.embedding is not None
     assert model.decoder_bias is not None
+    chip = placement.chip
     dram = Dram(chip.dram_bytes, chip.dram_alignment_bytes)
     store = EmbeddingStore(dram, model.embedding)
     readout = Readout(np.ascontiguousarray(model.embedding.T), model.decoder_bias, model.projection)
@@ -138,6 +165,19 @@ def prepare(options: LmOptions) -> Job:
     }
     note = SEEDED_NOTE if found is None else ""
     return Job(options, placement, workload, dram, f"{title} on {source.name}", note, facts)
+
+
+def _check_slow(options: RunOptions, placement: Placement) -> None:
+    """Raise HostError for a slow PE, router or link that is not in use."""
+    machine = placement.machine
+    known = {pe.name for pe in placement.pes} | {router_name(chip) for chip in machine.live} | set(map(str, machine.links))
+    for name in options.faults.slow:
+        if name not in known:
+            links = f", {machine.links[0]} to {machine.links[-1]}" if machine.links else ""
+            have = (
+                f"{placement.pes[0].name} to {placement.pes[-1].name}, router@{machine.live[0]} to router@{machine.live[-1]}{links}"
+            )
+            raise HostError(f"--fault slow: {name} is not in use; have {have}")
 
 
 def _with_features(options: LmOptions, placement: Placement, title: str) -> Job:

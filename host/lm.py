@@ -36,9 +36,11 @@ class Feed(NamedTuple):
 
 
 class Workload(Protocol):
-    """What `Run` drives: a DVS workload will be another."""
+    """What `Run` drives."""
 
-    positions: int  # how many positions there are to run in all
+    @property
+    def positions(self) -> int:
+        """How many positions there are to run in all, as far as that is known."""
 
     def next(self) -> Feed | None:
         """Return the next position's input; None while it depends on answers that are not in yet."""

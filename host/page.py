@@ -13,6 +13,8 @@ from html import escape
 from typing import Any
 
 from host.cost_table import CostTable
+from host.gesture_report import beside
+from host.report import unit_of
 from noc.chip import ChipSpec, describe
 
 STYLE = """
@@ -109,6 +111,8 @@ def html(content: Content) -> str:
     if lm.get("text"):
         blocks += ["<h2>Text</h2>", f"<pre>{escape(lm['text'])}</pre>"]
     figures = content.figures
+    if report.get("dvs"):
+        blocks += ["<h2>Gestures</h2>", _gestures(report["dvs"], figures.get("gestures", ()))]
     if report.get("modelled"):
         blocks += ["<h2>Time on the modelled chip</h2>", _figures(figures.get("time", ())), _stages(report)]
     if figures.get("chip"):
@@ -159,16 +163,26 @@ def _cards(report: Mapping[str, Any]) -> str:
     lm, events, cost = report.get("lm") or {}, report.get("events"), report.get("modelled")
     if lm.get("perplexity") is not None:
         cards.append(("perplexity", f"{lm['perplexity']:.2f}", f"over {lm['tokens']:,} tokens"))
+    unit, dvs = unit_of(report), report.get("dvs") or {}
+    if dvs.get("accuracy") is not None:
+        right = sum(row[place] for place, row in enumerate(dvs["confusion"]))
+        cards.append(("accuracy", f"{100 * dvs['accuracy']:.1f} %", f"{right} of {dvs['samples']} samples"))
+        if dvs["baseline_accuracy"] is not None:
+            agree = f"{dvs['baseline_agreement']} of {dvs['samples']} samples get the same class"
+            cards.append(("same network in torch", f"{100 * dvs['baseline_accuracy']:.1f} %", agree))
+    if dvs.get("time_per_sample_s"):
+        joules = f"{1e3 * dvs['energy_per_sample_j']:.3g} mJ; {dvs['frames_per_sample']} frames"
+        cards.append(("modelled, a sample", f"{1e3 * dvs['time_per_sample_s']:.4g} ms", joules))
     if cost:
         share = cost["time_per_token_s"] / cost["time_s"] if cost["time_s"] else 0.0
         each = {key: [share * value for value in cost[key]] for key in ("time_band_s", "energy_band_j")}
         cards += [
-            ("modelled time", f"{1e3 * cost['time_per_token_s']:.3g} ms", "a token; " + _band(each["time_band_s"], 1e3, "ms")),
+            ("modelled time", f"{1e3 * cost['time_per_token_s']:.3g} ms", f"a {unit}; " + _band(each["time_band_s"], 1e3, "ms")),
             ("modelled power", f"{1e3 * cost['power_w']:.3g} mW", _band(cost["power_band_w"], 1e3, "mW")),
             (
                 "modelled energy",
                 f"{1e3 * cost['energy_per_token_j']:.3g} mJ",
-                "a token; " + _band(each["energy_band_j"], 1e3, "mJ"),
+                f"a {unit}; " + _band(each["energy_band_j"], 1e3, "mJ"),
             ),
         ]
     if events:
@@ -184,7 +198,7 @@ def _cards(report: Mapping[str, Any]) -> str:
         cards.append(("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
-        note = f"wall time a token over {emulation.get('transport', '?')}; says nothing about the chip"
+        note = f"wall time a {unit} over {emulation.get('transport', '?')}; says nothing about the chip"
         cards.append(("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
     made = [
         f'<div class="card">{escape(title)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
@@ -202,6 +216,25 @@ def _figures(figures: Iterable[Figure]) -> str:
         f"<figure><h3>{escape(one.title)}</h3><figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>" for one in figures
     ]
     return f'<div class="figures">{"".join(made)}</div>' if made else ""
+
+
+def _gestures(dvs: Mapping[str, Any], figures: Iterable[Figure]) -> str:
+    names = dvs["classes"]
+
+    def name(place: int | None) -> str | None:
+        return None if place is None else names[place]
+
+    rows = [
+        (one["name"], one["subject"], name(one["label"]), name(one["prediction"]), name(one["baseline"]))
+        for one in dvs["predictions"]
+    ]
+    damaged = "".join(f"<li>{escape(line)}</li>" for line in dvs["damages"])
+    table = _table(("sample", "subject", "class", "found", "by torch"), rows, source=0)
+    return (
+        f"<p>{escape(beside(dvs))}.</p>{_figures(figures)}"
+        + (f"<h3>Damaged</h3><ul>{damaged}</ul>" if damaged else "")
+        + f"<details><summary>All {len(rows)} samples</summary>{table}</details>"
+    )
 
 
 def _stages(report: Mapping[str, Any]) -> str:

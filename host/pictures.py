@@ -21,6 +21,7 @@ from host.errors import HostError
 from host.ledger import FILE as LEDGER_FILE
 from host.ledger import Ledger, load
 from host.page import Content, Figure, html
+from host.report import unit_of
 from noc.chip import ChipSpec, load_chip, parse_pe
 
 PAGE = "report.html"
@@ -54,7 +55,9 @@ def make_pictures(folder: Path, positions: int) -> str:
             if positions:
                 trace.write_trace(folder / trace.FILE, ledger, priced, chip, costs, positions, _wall(report))
                 written.append(trace.FILE)
-            figures = _figures(ledger, priced, chip, costs, mapping)
+            figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
+        if report.get("dvs"):
+            figures |= {"gestures": [_confusion(report["dvs"])]}
         there = {path.name for path in folder.iterdir()} | {PAGE}
         files = [(name, what) for name, what in _FILES.items() if name in there]
         page = html(Content(folder.resolve().name, report, config, files, figures, chip, costs))
@@ -70,22 +73,27 @@ def _wall(report: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _figures(
-    ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable, mapping: list[dict[str, Any]]
+    ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable, mapping: list[dict[str, Any]], unit: str = "token"
 ) -> dict[str, list[Figure]]:
     """Return the page's figures by section."""
     return {
-        "time": [_stage_profile(ledger, priced)],
+        "time": [_stage_profile(ledger, priced, unit)],
         "chip": _maps(ledger, priced, chip, mapping),
         "events": _events(ledger),
-        "energy": [_power_split(ledger, priced), _power_course(ledger, priced, chip, costs)],
+        "energy": [_power_split(ledger, priced, unit), _power_course(ledger, priced, chip, costs)],
     }
 
 
-def _stage_profile(ledger: Ledger, priced: Priced) -> Figure:
+def _confusion(dvs: Mapping[str, Any]) -> Figure:
+    caption = "Samples of each class by what they were taken for; right ones on the diagonal."
+    return Figure("Confusion", caption, plots.svg(plots.confusion(dvs["confusion"], dvs["classes"]), "confusion"))
+
+
+def _stage_profile(ledger: Ledger, priced: Priced, unit: str) -> Figure:
     steps = ledger.positions * ledger.lanes
     rows = {layer: {stage: 1e3 * s / steps for stage, s in stages.items()} for layer, stages in priced.stages_s.items()}
     caption = "On the slowest PE of each layer. egru_input: W\u00a0x; egru_internal: R\u00a0y; wait: for DRAM."
-    return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, "ms a token"), "stages"))
+    return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, f"ms a {unit}"), "stages"))
 
 
 def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str, Any]]) -> list[Figure]:
@@ -135,11 +143,11 @@ def _events(ledger: Ledger) -> list[Figure]:
     ]
 
 
-def _power_split(ledger: Ledger, priced: Priced) -> Figure:
+def _power_split(ledger: Ledger, priced: Priced, unit: str) -> Figure:
     steps = ledger.positions * ledger.lanes
     parts = {name: 1e3 * joules / steps for name, joules in priced.energy_parts_j.items()}
     caption = "floor: the chip with its PEs off; sleep: PEs powered; compute and wait: above sleep."
-    return Figure("Energy a token", caption, plots.svg(plots.bars(parts, "mJ a token"), "energy"))
+    return Figure(f"Energy a {unit}", caption, plots.svg(plots.bars(parts, f"mJ a {unit}"), "energy"))
 
 
 def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> Figure:

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.shard import STRATEGIES, Request, Share, check_room, layout, strategy, too_small
+from host.shard import STRATEGIES, Request, Share, check_room, holds, layout, strategy, too_small
+from host.streams import Exchange, Stream, configuration, streams_of
+from models import formats
 from models.network import Network
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of
 from noc.packet import HOST, INPUT_POPULATION, Configure
-from noc.routing import RoutingError, key_blocks
+from noc.routing import RoutingError
 from pe.sram import Region, SramOverflow, SramSize, footprint
 
 
@@ -46,42 +49,47 @@ class Placement:
     mapping: str
     pes: tuple[PlacedPe, ...]
 
+    @cached_property
+    def exchange(self) -> Exchange:
+        """Return who sends and who hears what; the host taps every layer."""
+        numbers = range(len(self.network.populations))
+        senders: dict[int, list[str]] = {n: [] for n in numbers}
+        wanted: dict[int, list[str]] = {n: [] for n in numbers}
+        waits: dict[str, list[int]] = {}
+        senders[INPUT_POPULATION].append(HOST)
+        for placed in self.pes:
+            name = placed.name
+            for population, _ in placed.share:
+                senders[population].append(name)
+            waits[name] = sorted({p.source for n, _ in placed.share for p in self.network.populations[n].projections})
+            for population in waits[name]:
+                wanted[population].append(name)
+        wanted[self.network.output].append(HOST)
+        waits[HOST] = list(self.network.layers)
+        keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
+        return Exchange(senders, wanted, waits, keys)
+
+    @cached_property
+    def streams(self) -> list[Stream]:
+        """Return every stream of a population's events from one chip; RoutingError where their keys do not fit."""
+        return streams_of(self.machine, self.exchange)
+
     def senders(self, population: int) -> list[str]:
         """Return the endpoints that send a population's events, in order."""
-        if population == INPUT_POPULATION:
-            return [HOST]
-        return [placed.name for placed in self.pes if any(part.population == population for part in placed.share)]
-
-    def waits(self) -> dict[str, list[int]]:
-        """Return for each endpoint the populations it waits for; the host taps every layer."""
-        hears = {
-            placed.name: sorted({p.source for part in placed.share for p in self.network.populations[part.population].projections})
-            for placed in self.pes
-        }
-        return {**hears, HOST: list(self.network.layers)}
+        return self.exchange.senders[population]
 
     def destinations(self, population: int) -> list[str]:
         """Return the endpoints that the network wants a population's events delivered to."""
-        hears = self.waits()
-        wanted = [placed.name for placed in self.pes if population in hears[placed.name]]
-        return [*wanted, HOST] if population == self.network.output else wanted
+        return self.exchange.wanted[population]
 
     def copies(self, placed: PlacedPe) -> dict[int, int]:
         """Return how many packets each event of each population on this PE makes: one for each other listener."""
-        populations = [part.population for part in placed.share]
-        return {n: sum(name != placed.name for name in self.destinations(n)) for n in populations}
+        hears = self.exchange.waits[placed.name]
+        return {n: len(self.destinations(n)) - (n in hears) for n, _ in placed.share}
 
-    def configure(self, window: int) -> Configure:
-        """Return what the router must know; RoutingError where keys or table do not fit."""
-        numbers = range(len(self.network.populations))
-        blocks = key_blocks(self.network.populations[n].units * self.request.lanes for n in numbers)
-        return Configure(
-            window,
-            [[n, *blocks[n], self.senders(n)] for n in numbers],
-            self.waits(),
-            [[*blocks[n], self.destinations(n)] for n in numbers],
-            {n: len(self.destinations(n)) for n in numbers},
-        )
+    def configure(self, window: int) -> dict[int, Configure]:
+        """Return what each chip's router must know; RoutingError where keys or a table do not fit."""
+        return configuration(self.machine, self.exchange, self.streams, window, self.chip.router_entries)
 
     def worst(self) -> dict[str, int]:
         """Return bytes by role of the PE with the fewest free data bytes."""
@@ -120,7 +128,8 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
-        HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number that does).
+        HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number of PEs
+            that does, and the largest batch that does).
         ModelError: unknown format.
 
     """
@@ -129,14 +138,27 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
     except HostError as error:
         if error.code is not Exit.DOES_NOT_FIT:
             raise
-        raise HostError(f"{error}{_what_fits(network, chip, lanes, chips)}", error.code) from error
+        fewer = largest_batch(network, _request(chip, machine_of(chip, chips), form, pes, lanes), mapping) if lanes > 1 else 0
+        batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""
+        raise HostError(f"{error}{batch}{_what_fits(network, chip, lanes, chips)}", error.code) from error
+
+
+def largest_batch(network: Network, request: Request, mapping: str) -> int:
+    """Return the most sequences side by side that fit as `request` asks otherwise; 0: not even one."""
+    low, high = 0, 1  # a batch that fits, and then one that does not
+    while holds(network, replace(request, lanes=high), mapping):
+        low, high = high, 2 * high
+    while high - low > 1:  # each sequence needs memory of its own on every PE
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(network, replace(request, lanes=middle), mapping) else (low, middle)
+    return low
 
 
 def _what_fits(network: Network, chip: ChipSpec, lanes: int, chips: int) -> str:
     """Return the settings under which the network does fit, for the line that says it does not."""
     fits = []
     for mapping in STRATEGIES:
-        for form in ("csr", "packed"):
+        for form in formats.names():
             with contextlib.suppress(HostError):
                 placed = _place(network, chip, mapping, form, None, lanes, chips)
                 fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
@@ -152,8 +174,7 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
         down = len(machine.live) * len(QPES) * PES_PER_QPE - room
         less = f", {down} of them down" if down else ""
         raise HostError(f"--pes {pes}: {have} {room + down} PEs{less}", Exit.DOES_NOT_FIT)
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request(form, lanes, size, room, pes, len(machine.live))
+    request = _request(chip, machine, form, pes, lanes)
     check_room(network, request)
     shares = strategy(mapping)(network, request)
     if len(shares) > room:
@@ -166,12 +187,16 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
             raise too_small(network, request, shares, number, error, mapping) from error
     placement = Placement(network, chip, machine, request, mapping, tuple(placed))
     try:
-        if len(network.populations) > chip.router_entries:
-            raise RoutingError(f"needs {len(network.populations)} routing entries, the chip has {chip.router_entries}")
         placement.configure(1)
     except RoutingError as error:
         raise HostError(str(error), Exit.DOES_NOT_FIT) from error
     return placement
+
+
+def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
+    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
+    available = sum(len(chip.usable_pes(number)) for number in machine.live)
+    return Request(form, lanes, size, available, pes, len(machine.live))
 
 
 def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:

@@ -169,6 +169,25 @@ def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: in
     return figure
 
 
+def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
+    """Draw how often each class (row) was taken for which (column), as shares of its row, with the numbers."""
+    table = np.array(counts, float).reshape(len(names), len(names))
+    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
+    with _styled():
+        figure, axes = _figure(3.0, (1.95, 0.1, 0.5, 0.1))
+        for row, column in np.argwhere(table > 0):
+            share, colour = shares[row, column], COLOURS[0 if row == column else 1]
+            axes.add_collection(PolyCollection([_box(column - 0.5, row - 0.5, 1)], facecolors=colour, alpha=0.25 + 0.75 * share))
+            axes.text(column, row, f"{table[row, column]:.0f}", ha="center", va="center", color="white" if share > 0.5 else INK)
+        axes.set(
+            xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal", xlabel="class found, in the same order"
+        )
+        axes.set_yticks(range(len(names)), [f"{_short(name, 28)}  {place}" for place, name in enumerate(names, 1)])
+        axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
+        axes.tick_params(length=0)
+    return figure
+
+
 def joined(values: Values, most: int) -> Values:
     """Return `values` (rows, columns) with at most `most` columns, each the mean of as many neighbours as it takes."""
     each = -(-values.shape[1] // most) if values.size else 1

@@ -5,9 +5,12 @@ docs/report.md.
 from __future__ import annotations
 
 import json
+import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from host.gesture_report import lines as gesture_lines
 from noc.packet import HOST, LEDGER
 
 if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
@@ -40,6 +43,7 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "packets_sent": None,
         "packets_delivered": None,
         "packets_dropped": None,
+        "link_packets": None,
     }
     if accounts is not None:
         counters |= _packets(accounts)
@@ -49,7 +53,8 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "events": run.events.report(),
         "lm": {**job.workload.report(), **job.facts, "note": job.note},
         "mapping": {
-            "chips": len({placed.pe.chip for placed in placement.pes}),
+            "chips": len(placement.machine.live),
+            "pes_by_chip": [sum(placed.pe.chip == chip for placed in placement.pes) for chip in placement.machine.live],
             "pes": len(placement.pes),
             "strategy": placement.mapping,
             "format": placement.request.format,
@@ -75,6 +80,7 @@ def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
         "packets_dropped": sum(accounts["dropped"].values()),
         "packets_input": sent[HOST],
         "packets_output": delivered[HOST],
+        "link_packets": sum(accounts["links"].values()),
     }
 
 
@@ -92,10 +98,27 @@ def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
         "energy_per_token_j": priced.energy_j / steps,
         "energy_parts_j": dict(priced.energy_parts_j),
         "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
+        "computation_per_token_s": priced.computation_s / steps,
+        "communication_per_token_s": priced.communication_s / steps,
+        "links": _links(priced),
         "work": dict(priced.work),
         "settings": dict(priced.settings),
         "assumed": list(priced.assumed),
     }
+
+
+def _published() -> dict[str, Any]:
+    """Return the paper's numbers (`paper_tables.PUBLISHED`, whose file would load the cost model)."""
+    return tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+
+
+def _links(priced: Priced) -> dict[str, Any] | None:
+    """Return the block on links between chips; None where none is crossed."""
+    if priced.links is None:
+        return None
+    seconds = sum(stages.get("links", 0.0) for stages in priced.stages_s.values())
+    staged = sum(sum(stages.values()) for stages in priced.stages_s.values())
+    return {**priced.links, "time_share": seconds / staged if staged else 0.0}
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -103,11 +126,17 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def unit_of(report: Mapping[str, Any]) -> str:
+    """Return what a position of a sequence is in this run: a token of a text, or a frame of a sample."""
+    return "frame" if report.get("dvs") else "token"
+
+
 def summary(report: dict[str, Any], text: bool = True) -> str:
     """Return what a run did, as a few lines; without `text` where the text has been shown already."""
+    unit = unit_of(report)
     lm, events, counters, emulation = report["lm"], report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
-    lines = []
+    lines = gesture_lines(report, _published()["table3"]) if report.get("dvs") else []
     if text and lm["text"] is not None:
         lines.append("text         " + lm["text"].strip().replace("\n", "\n" + 13 * " "))
     if lm["perplexity"] is not None:
@@ -121,9 +150,15 @@ def summary(report: dict[str, Any], text: bool = True) -> str:
     if counters["packets_sent"] is not None:
         p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
         lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
+    links = (report["conservation"] or {}).get("links")
+    if links:
+        most = max(links, key=lambda link: links[link])
+        total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
+        lines.append(f"links        {total}; most over {most}: {links[most]:,}")
     m = report["mapping"]
+    chips = f" on {m['chips']} chips" if m["chips"] > 1 else ""
     lines.append(
-        f"mapping      {m['pes']} PEs ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
+        f"mapping      {m['pes']} PEs{chips} ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
         f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
         f"{worst['free']:,} B free"
     )
@@ -131,17 +166,17 @@ def summary(report: dict[str, Any], text: bool = True) -> str:
     if cost:
         low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
         lines.append(
-            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a token on the chip ({low:.2f} to {high:.2f}), "
+            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a {unit} on the chip ({low:.2f} to {high:.2f}), "
             f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
-            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a token"
+            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
         )
     if "processes" in emulation:
         uss = emulation.get("pe_uss_bytes")
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
-        speed = f" ({1e3 / emulation['ms_per_token']:.0f} tokens/s)" if emulation["ms_per_token"] else ""
+        speed = f" ({1e3 / emulation['ms_per_token']:.0f} {unit}s/s)" if emulation["ms_per_token"] else ""
         compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
         lines.append(
             f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
-            f"{emulation['ms_per_token'] or 0:.2f} ms a token{speed}{memory}"
+            f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
         )
     return "\n".join(lines)

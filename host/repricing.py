@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from host.cost_table import CLOCK_FACTS, changed, load_table
-from host.costs import STAGES, Priced, price
+from host.costs import LINKS, Priced, price
 from host.errors import HostError
 from host.ledger import Ledger, load
 from host.report import SCHEMA, modelled
 from noc.chip import ChipSpec, load_chip
 
 _WIDTH = 78
-_COLUMNS = (12, 14, 11, 10, 7, 9)
+_COLUMNS = {"egru_input": 12, "egru_internal": 14, "pointwise": 11, "broadcast": 10, LINKS: 8, "wait": 7, "all": 9}
 
 
 def reprice(flags: Mapping[str, Any]) -> int:
@@ -77,9 +77,10 @@ def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapp
 
 def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
     partial = ", partial" if report.get("partial") else ""
+    several = f" of {ledger.chips} chips" if ledger.chips > 1 else ""
     lanes = f" of {ledger.lanes} sequences" if ledger.lanes > 1 else ""
     lines = [
-        f"run          {folder}: {ledger.positions} positions{lanes} on {len(ledger.pes)} PEs, {ledger.format}{partial}",
+        f"run          {folder}: {ledger.positions} positions{lanes} on {len(ledger.pes)} PEs{several}, {ledger.format}{partial}",
         *_wrapped("changed", _changes(before.settings, after.settings) or ["nothing"]),
         "",
         f"{'':<18}{'recorded':>26}{'priced':>26}",
@@ -95,7 +96,7 @@ def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Price
         if field != "power_w":
             each = [f"{getattr(one, field) * scale / steps:.4g}" for one in (before, after)]
             lines.append(f"{'  a token, ' + unit:<18}{each[0]:>26}{each[1]:>26}")
-    lines += ["", *_stages("recorded", before), "", *_stages("priced", after), ""]
+    lines += ["", *_stages("recorded", before), "", *_stages("priced", after), "", *_links(after)]
     lines += _wrapped("assumed", list(after.assumed) or ["nothing"])
     lines.append("bands: low and high ends of the uncertain constants (host/costs.toml)")
     return "\n".join(lines)
@@ -113,13 +114,24 @@ def _ratio(before: float, after: float) -> str:
 def _stages(title: str, priced: Priced) -> list[str]:
     """Return a table of milliseconds by layer and stage, on each layer's critical PE."""
     name = max(14, *(len(layer) + 2 for layer in priced.stages_s))
-    heads = "".join(f"{stage:>{width}}" for stage, width in zip((*STAGES, "all"), _COLUMNS, strict=True))
+    several = all(LINKS in stages for stages in priced.stages_s.values())
+    widths = {stage: width for stage, width in _COLUMNS.items() if several or stage != LINKS}
+    heads = "".join(f"{stage:>{width}}" for stage, width in widths.items())
     rows = [f"{title + ', ms':<{name}}{heads}"]
     for layer, stages in priced.stages_s.items():
-        cells = [1e3 * stages[stage] for stage in STAGES]
-        text = "".join(f"{cell:>{width}.3f}" for cell, width in zip((*cells, sum(cells)), _COLUMNS, strict=True))
+        cells = [1e3 * stages[stage] for stage in widths if stage in stages]
+        text = "".join(f"{cell:>{width}.3f}" for cell, width in zip((*cells, sum(cells)), widths.values(), strict=True))
         rows.append(f"{layer:<{name}}{text}")
     return rows
+
+
+def _links(priced: Priced) -> list[str]:
+    """Return a line on the busiest link between chips; nothing where none is crossed."""
+    if priced.links is None:
+        return []
+    busiest, packets, share = (priced.links[f"busiest{what}"] for what in ("", "_packets", "_utilisation"))
+    text = f"busiest {busiest} with {packets:,} packets, busy {100 * share:.2g} % of the time;"
+    return [f"links        {text} {priced.links['crossed']} links are crossed"]
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,9 @@
 """`Run`: the host's side of a run. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or
 randomness.
 
-Life of a run: configure the router, wait for every PE's hello, load each, start all, feed positions and read answers
-tick by tick, ask everybody for their counters, stop everybody. The PEs' states are judged by the table they use
+Life of a run: configure the routers, wait for every PE's hello, load each, start all, feed positions and read answers
+tick by tick, ask everybody for their counters, stop the PEs and then the routers, the farthest first: they carry the others'
+last words. All of it goes through the router of the host's own chip. The PEs' states are judged by the table they use
 themselves (`pe/lifecycle.py`).
 
 Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
@@ -13,16 +14,17 @@ tick is already under way while it is done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
 
-from host.events import EventStream
+from host.events import EventStream, SequenceAt, side_by_side
 from host.ledger import Recorder
 from host.lm import Workload
 from host.place import PlacedPe, Placement
 from host.shard import cut
+from noc.link import deepest_first
 from noc.packet import (
     HOST,
     INPUT_POPULATION,
@@ -46,6 +48,7 @@ from noc.packet import (
     Start,
     Stop,
     Stopped,
+    chip_of,
     router_name,
 )
 from noc.wire import WireError, decode, encode
@@ -62,6 +65,7 @@ class Run:
         workload: what to feed and what to do with the answers.
         late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
         witness: called with each valid section of a layer, in order of position per layer (`verify`).
+        sequence_at: which sequence a lane runs at a position (`host/events.py`).
 
     """
 
@@ -71,6 +75,7 @@ class Run:
         workload: Workload,
         late: Callable[[int], bool] = lambda _: False,
         witness: Callable[[Section], None] | None = None,
+        sequence_at: SequenceAt = side_by_side,
     ) -> None:
         self.placement = placement
         self.workload = workload
@@ -79,19 +84,20 @@ class Run:
         self.fault: str | None = None
         self.states = {placed.name: State.BOOT for placed in placement.pes}
         self.pids: dict[str, int] = {}
-        self.events = EventStream(placement.network, placement.request.lanes)
+        self.events = EventStream(placement.network, placement.request.lanes, sequence_at)
         # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
         self.completed = 0  # ticks whose bundle has been read
-        self.missing: Answer | None = None
+        self.missing: dict[str, Answer] = {}  # by router, of those that were asked and said
         self.malformed_here = 0
         self.interrupted = False
         self.readings: dict[str, dict[str, Any]] = {}
         self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
-        self._router = router_name(0)
-        self._to_router = (self._router,)
+        self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
+        self._to_router = (router_name(placement.machine.host_chip),)
+        self.configured: set[str] = set()
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
         self._witness = witness
@@ -102,13 +108,16 @@ class Run:
         self._arrived: deque[Section] = deque()
         self._input_events = 0
         self._output_events = 0
-        self._router_reading: dict[str, Any] = {}
+        self.router_readings: dict[str, dict[str, Any]] = {}
+        self._asked: set[str] = set()  # routers that owe an answer to the last question
+        self._mute: set[str] = set()  # those that had not answered the one before when it was asked again
 
     # -- messages ---------------------------------------------------------------------------------------------------------------
 
     def begin(self) -> Outgoing:
-        """Configure the router."""
-        return [(self._to_router, self.placement.configure(self.window))]
+        """Configure the routers, the nearest first: the way to the others leads through them."""
+        configurations = self.placement.configure(self.window)
+        return [self._letter_to(name, configurations[chip_of(name)]) for name in reversed(self.routers)]
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
         """Count bytes that were no message."""
@@ -124,23 +133,14 @@ class Run:
                 return self._letter(message.peer, decode(message.body))
             except WireError as error:
                 return self.malformed(message.peer, str(error))
-        if isinstance(message, Configured):
-            self.phase = "loading"
-            return []
-        if isinstance(message, Answer):
-            self.missing = message
-            return []
         return self.malformed(sender, "not for a host")
 
     def _letter(self, peer: str, message: Message) -> Outgoing:
         if isinstance(message, Fault):
             self._fail(message.text)
             return []
-        if peer == self._router:
-            if isinstance(message, Reading):
-                self._router_reading = message.counters
-            self.done = isinstance(message, Stopped)
-            return self._after_reading()
+        if peer in self.routers:
+            return self._from_router(peer, message)
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
         try:
@@ -160,13 +160,34 @@ class Run:
                 return self._after_reading()
             case Stopped():
                 if all(state is State.STOPPED for state in self.states.values()):
-                    return [(self._to_router, Stop())]  # it carried the others' last words
+                    return [self._letter_to(self.routers[0], Stop())]
         return []
+
+    def _from_router(self, peer: str, message: Message) -> Outgoing:
+        match message:
+            case Configured():
+                self.configured.add(peer)
+                if len(self.configured) == len(self.routers):
+                    self.phase = "loading"
+            case Answer():
+                self.missing[peer] = message
+                self._asked.discard(peer)
+            case Reading(counters):
+                self.router_readings[peer] = counters
+                return self._after_reading()
+            case Stopped():
+                later = self.routers[self.routers.index(peer) + 1 :]
+                self.done = not later
+                return [self._letter_to(later[0], Stop())] if later else []
+        return []
+
+    def _letter_to(self, peer: str, message: Message) -> tuple[tuple[str, ...], Message]:
+        return self._to_router, Letter(peer, encode(message))
 
     def _to(self, name: str, message: Message) -> Outgoing:
         """Send `message` to a PE, in the state its life allows."""
         self.states[name] = advance(name, self.states[name], message)
-        return [(self._to_router, Letter(name, encode(message)))]
+        return [self._letter_to(name, message)]
 
     def _to_all(self, message: Message) -> Outgoing:
         return [out for name in self.states for out in self._to(name, message)]
@@ -195,8 +216,16 @@ class Run:
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
+                # Layers behind the first run ahead of the input; with bubbles for those ticks every endpoint gets through them.
+                while self._issued < self.completed:
+                    out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 self.phase = "reading"
-                return out + self._to_all(Read()) + [(self._to_router, Read())]
+                # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
+                bubble = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
+                out.append((self._to_router, Batch(self._issued, (bubble,))))
+                self._issued += 1
+                read = Read(self._issued)
+                return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
             feed = None if exhausted or late else self.workload.next()
             if feed is None and not late and self._issued >= self._needed:
@@ -209,16 +238,20 @@ class Run:
                 self._input_events += len(feed.keys) // 4
                 self.recorder.fed(len(feed.keys) // 4)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
-            out.append((self._to_router, Batch(self._issued, (section,))))
-            self._issued += 1
+            out.append(self._batch(section))
         return out
+
+    def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
+        self._issued += 1
+        return self._to_router, Batch(self._issued - 1, (section,))
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if bundle.tick != self.completed:
             self._fail(f"host: bundle of tick {bundle.tick}; needs tick {self.completed}")
             return []
         self.completed += 1
-        self.missing = None
+        if self.missing:
+            self.missing, self._asked, self._mute = {}, set(), set()
         self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
@@ -248,7 +281,7 @@ class Run:
         return []
 
     def stop(self) -> Outgoing:
-        """Tell every PE to leave; the router follows when all have."""
+        """Tell every PE to leave; the routers follow when all have."""
         self.phase = "stopping"
         out: Outgoing = []
         for name, state in self.states.items():
@@ -257,36 +290,79 @@ class Run:
         return out
 
     def query(self) -> Outgoing:
-        """Ask the router whose batch is missing."""
-        return [(self._to_router, Query())]
+        """Ask every router whose batch is missing."""
+        self._mute, self._asked = self._asked, set(self.routers)
+        return [self._letter_to(name, Query()) for name in self.routers]
+
+    def missing_first(self) -> tuple[int, list[str]] | None:
+        """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.
+
+        A router that does not answer is named before all, the one nearest to the host, because others lie behind it. One that
+        lacks a relay only waits for somebody, so endpoints are named before neighbours.
+        """
+        if not self.missing and not self._mute:
+            return None
+        tick = min((answer.tick for answer in self.missing.values()), default=self.completed)
+        mute = next((name for name in reversed(self.routers) if name in self._mute), None)
+        if mute is not None:
+            return tick, [mute]
+        names = sorted({name for answer in self.missing.values() if answer.tick == tick for name in answer.missing})
+        return tick, [name for name in names if name not in self.routers] or names
 
     def malformed_counts(self) -> dict[str, int]:
         """Return how many messages that were none each endpoint got, by whom they came from."""
         counts = {name: reading["malformed"] for name, reading in self.readings.items() if reading["malformed"]}
-        taken = self._router_reading.get("malformed", {})
-        return counts | {f"{self._router} from {name}": number for name, number in taken.items()}
+        for router, reading in sorted(self.router_readings.items()):
+            counts |= {f"{router} from {name}": number for name, number in reading["malformed"].items()}
+        return counts
 
     @property
     def accounted(self) -> bool:
-        """Whether every PE and the router have handed over their counters."""
-        return bool(self._router_reading) and len(self.readings) == len(self.states)
+        """Whether every PE and every router have handed over their counters."""
+        return len(self.router_readings) == len(self.routers) and len(self.readings) == len(self.states)
+
+    def links(self) -> dict[str, int]:
+        """Return how many copies of events each link between chips carried, by `ChipLink`'s name, in order."""
+        return {
+            str(link): self.router_readings[router_name(link.chip)]["links_out"].get(router_name(link.to), 0)
+            for link in self.placement.machine.links
+        }
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
-        router, wrong = self._router_reading, []
+        readings, wrong = self.router_readings, []
+        taken, handed, dropped = (
+            _sums(reading[f"packets_{what}"] for reading in readings.values()) for what in ("in", "out", "dropped")
+        )
         sent = {name: reading["packets_sent"] for name, reading in self.readings.items()}
         delivered = {name: reading["packets_delivered"] for name, reading in self.readings.items()}
         sent[HOST] = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
         delivered[HOST] = self._output_events
         for name, have in sent.items():
-            if have != router["packets_in"].get(name, 0):
-                wrong.append(f"{name} sent {have} packets, {self._router} took in {router['packets_in'].get(name, 0)}")
+            if have != taken.get(name, 0):
+                wrong.append(f"{name} sent {have} packets, {self._router_of(name)} took in {taken.get(name, 0)}")
         for name, have in delivered.items():
-            if have != router["packets_out"].get(name, 0):
-                wrong.append(f"{self._router} handed {router['packets_out'].get(name, 0)} packets to {name}, which got {have}")
-        dropped = sum(router["packets_dropped"].values())
-        if sum(sent.values()) != sum(delivered.values()) + dropped:
-            wrong.append(f"sent {sum(sent.values())} is not delivered {sum(delivered.values())} + dropped {dropped}")
-        if dropped:
-            wrong.append(f"{dropped} packets were dropped for want of a routing entry")
-        return {"sent": sent, "delivered": delivered, "dropped": router["packets_dropped"], "wrong": wrong}
+            if have != handed.get(name, 0):
+                wrong.append(f"{self._router_of(name)} handed {handed.get(name, 0)} packets to {name}, which got {have}")
+        for link in self.placement.machine.links:
+            here, there = router_name(link.chip), router_name(link.to)
+            out, into = readings[here]["links_out"].get(there, 0), readings[there]["links_in"].get(here, 0)
+            if out != into:
+                wrong.append(f"{here} handed {out} packets over link {link}, {there} took in {into}")
+        lost = sum(dropped.values())
+        if sum(sent.values()) != sum(delivered.values()) + lost:
+            wrong.append(f"sent {sum(sent.values())} is not delivered {sum(delivered.values())} + dropped {lost}")
+        if lost:
+            wrong.append(f"{lost} packets were dropped for want of a routing entry")
+        return {"sent": sent, "delivered": delivered, "dropped": dropped, "links": self.links(), "wrong": wrong}
+
+    def _router_of(self, name: str) -> str:
+        return self._to_router[0] if name == HOST else router_name(chip_of(name))
+
+
+def _sums(accounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: dict[str, int] = {}
+    for account in accounts:
+        for name, number in account.items():
+            total[name] = total.get(name, 0) + number
+    return total

@@ -21,7 +21,7 @@ import numpy as np
 from host.errors import Exit, HostError
 from models import formats, kernels
 from models.network import U32, Array, Network, Shard, ShardPort
-from pe.layout import ShardSize, pe_fields
+from pe.layout import PortSize, ShardSize, pe_fields
 from pe.sram import Region, SramOverflow, SramSize, plan
 
 
@@ -55,11 +55,14 @@ Strategy = Callable[[Network, Request], list[Share]]
 def uniform(network: Network, request: Request) -> list[Share]:
     """Deal each layer over the same number of PEs, the same number of units to each: the paper's mapping.
 
-    Without a number of PEs it takes 50 a layer and chip as the paper does, or as many as the smallest layer has units.
+    Without a number of PEs each layer gets as many as there are for it, less those that would not spare the busiest PE of
+    the smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units.
     """
     layers = list(network.layers)
     smallest = min(network.populations[layer].units for layer in layers)
-    pes = request.pes or min(50 * request.chips, smallest) * len(layers)
+    each = min(request.available // len(layers), smallest)
+    spread = -(-smallest // -(-smallest // each)) * len(layers) if each else max(request.available, 1)
+    pes = request.pes or spread
     if pes < len(layers):
         return _whole_layers(layers, pes, network)
     _check_units(network, pes)
@@ -105,7 +108,8 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     for population, units in share:
         layer, lengths = network.populations[population], _row_lengths(network, population)
         ports = tuple(
-            (p.port, network.populations[p.source].units, int(lengths[i][units].sum())) for i, p in enumerate(layer.projections)
+            PortSize(p.port, network.populations[p.source].units, int(lengths[i][units].sum()), p.trace > 0)
+            for i, p in enumerate(layer.projections)
         )
         sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
     return sizes
@@ -162,7 +166,8 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
         for projection in layer.projections:
             weights = projection.weights.take(rows)
             source_units = network.populations[projection.source].units
-            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, form.encode(weights)))
+            encoded = form.encode(weights)
+            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, encoded, projection.trace))
         vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
         shards.append(
             Shard(population, layer.kernel, request.format, layer.units, request.lanes, units, tuple(ports), vectors, layer.params)
@@ -210,6 +215,15 @@ def _deal(network: Network, population: int, pes: int, even: bool) -> list[Share
     return [(Part(population, np.array(sorted(hand), np.uint32)),) for hand in hands]
 
 
+def holds(network: Network, request: Request, name: str) -> bool:
+    """Tell whether the PEs there are hold the network under the strategy called `name`."""
+    try:
+        shares = strategy(name)(network, request)
+    except HostError:
+        return False
+    return len(shares) <= request.available and all(_fits(network, request, share) for share in shares)
+
+
 def _fits(network: Network, request: Request, share: Share) -> bool:
     try:
         layout(network, request, share, "")
@@ -239,12 +253,11 @@ def _least(network: Network, request: Request, layer: int, *, even: bool) -> int
     def enough(pes: int) -> bool:
         sizes = [share_sizes(network, request, share)[0] for share in _deal(network, layer, pes, even)]
         # No layout grows where a share has less of something: a PE that holds the most of each holds any of them.
-        counts = zip(*((size.units, *(nonzeros for _, _, nonzeros in size.ports)) for size in sizes), strict=True)
+        counts = zip(*((size.units, *(port.nonzeros for port in size.ports)) for size in sizes), strict=True)
         units, *nonzeros = map(max, counts)
-        ports = tuple((*port[:2], most) for port, most in zip(sizes[0].ports, nonzeros, strict=True))
-        if _each_fits(request, [sizes[0]._replace(units=units, ports=ports)]):
-            return True
-        return _each_fits(request, sorted(sizes, key=lambda size: -sum(port[2] for port in size.ports)))
+        ports = tuple(port._replace(nonzeros=most) for port, most in zip(sizes[0].ports, nonzeros, strict=True))
+        heaviest_first = sorted(sizes, key=lambda size: -sum(port.nonzeros for port in size.ports))
+        return _each_fits(request, [sizes[0]._replace(units=units, ports=ports)]) or _each_fits(request, heaviest_first)
 
     nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
     low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this

@@ -1,6 +1,6 @@
 """When what happened on the modelled chip: the stages of every shard at every position, and each PE's profiling timer.
 
-A pure function of a ledger and its price. A shard waits for DRAM (layer 1), computes, and hands its messages over;
+A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
 whoever is not the last then waits until the layer's messages have arrived. A PE that runs several layers side by side
 (`pipelined`) takes them in ascending order. What it does not know: how anything is drawn or written (see the callers).
 """
@@ -26,12 +26,14 @@ class Timeline:
 
     Stage `ORDER[i]` of a shard runs from `edges_s[position, shard, i]` to `[..., i + 1]`, so `edges_s` is (positions,
     shards, 6). `began_s` and `arrived_s` (positions, layers): when a layer began a position, and when the last of its
-    messages arrived; from its last edge until then a PE waits for the others.
+    messages arrived, on whichever chip; from its last edge until then a PE waits for the others. `links_s` (positions,
+    layers) how much of that, at its end, is for links between chips.
     """
 
     edges_s: F64
     began_s: F64
     arrived_s: F64
+    links_s: F64
     first: int = 0
 
 
@@ -43,15 +45,15 @@ def timeline(ledger: Ledger, priced: Priced, first: int = 0, last: int | None = 
     span = slice(first, last)
     layer = ledger.table["layer"] - 1
     seconds = priced.shard_cycles[span] / priced.settings["clock_hz"]
-    began, wait, transit = (array[span] for array in (priced.began_s, priced.wait_s, priced.transit_s))
+    began, wait, transit, links = (array[span] for array in (priced.began_s, priced.wait_s, priced.transit_s, priced.links_s))
     edges = np.empty((*seconds.shape[:2], len(ORDER) + 1))
     edges[:, :, 0] = began[:, layer] + _behind(ledger, priced, span)
     edges[:, :, 1] = edges[:, :, 0] + wait[:, layer]
     edges[:, :, 2:] = edges[:, :, 1:2] + np.cumsum(seconds, axis=2)
     arrived = np.zeros_like(began)
     for n in range(len(ledger.layers)):
-        arrived[:, n] = edges[:, layer == n, -1].max(axis=1) + transit[:, n]
-    return Timeline(edges, began, arrived, span.indices(ledger.positions)[0])
+        arrived[:, n] = edges[:, layer == n, -1].max(axis=1) + transit[:, n] + links[:, n]
+    return Timeline(edges, began, arrived, links, span.indices(ledger.positions)[0])
 
 
 def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:

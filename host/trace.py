@@ -2,7 +2,8 @@
 
 Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
 of each layer it runs, named after the layer, from when it begins (with the wait for DRAM, in the first layer) until the
-layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs. Between two such slices
+layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs (and, on several chips, for
+`links`). Between two such slices
 other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the slowest PE of the next layer.
 Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on
 no axis; it is in the file's `otherData`.
@@ -25,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from host.cost_table import CostTable
-from host.costs import F64, Priced
+from host.costs import F64, LINKS, Priced
 from host.ledger import I64, Ledger
 from host.timeline import ORDER, Timeline, timeline, timer
 from models.network import U32
@@ -71,8 +72,9 @@ def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, li
     timers = timer(line, float(chip.facts["timer_hz"].value or 0))
     yield _names(ledger)
     for shard in range(edges.shape[1]):
-        yield _slices(ledger, shard, edges[:, shard], ends[:, shard], timers[:, shard])
-    yield _arrows(ledger, priced, edges)
+        over_links = _eighths(line.links_s[:, ledger.table["layer"][shard] - 1])
+        yield _slices(ledger, shard, edges[:, shard], ends[:, shard], over_links, timers[:, shard])
+    yield _arrows(ledger, edges)
     yield _counters(ledger, priced, chip, table, line)
 
 
@@ -115,9 +117,9 @@ def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
     return edges, ends
 
 
-def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, timers: U32) -> list[str]:
+def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, over_links: I64, timers: U32) -> list[str]:
     """Return a shard's slices: that of the position first, with what the paper's timer shows at the stages' edges
-    (positions, stages + 1), then what lies within it.
+    (positions, stages + 1), then what lies within it; the end of the wait, while messages cross links, has a slice of its own.
     """
     pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
     where = f'"pid":{pid},"tid":{tid}'
@@ -135,13 +137,14 @@ def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, timers: U32) -> l
         if dur
     ]
     stages = [(name, edges[:, i], edges[:, i + 1]) for i, name in enumerate(ORDER)]
-    for name, start, end in (*stages, ("wait", edges[:, -1], ends)):
+    left = np.maximum(edges[:, -1], ends - over_links)
+    for name, start, end in (*stages, ("wait", edges[:, -1], left), (LINKS, left, ends)):
         head = f'{{"ph":"X",{where},"name":"{name}","ts":'
         lines += [f'{head}{ts},"dur":{dur}}}' for ts, dur in zip(_us(start), _us(end - start), strict=True) if dur]
     return lines
 
 
-def _arrows(ledger: Ledger, priced: Priced, edges: I64) -> list[str]:
+def _arrows(ledger: Ledger, edges: I64) -> list[str]:
     """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, where one hears the other."""
     slowest, layers = [], range(1, len(ledger.layers) + 1)
     for n in layers:
@@ -151,7 +154,7 @@ def _arrows(ledger: Ledger, priced: Priced, edges: I64) -> list[str]:
     send, hear = ORDER.index("broadcast"), ORDER.index("egru_input")
     for n in layers[:-1]:
         for position, (source, sink) in enumerate(zip(slowest[n - 1].tolist(), slowest[n].tolist(), strict=True)):
-            if not priced.traffic.hears[source, ledger.table["pe"][sink]]:
+            if ledger.table["pe"][source] == ledger.table["pe"][sink]:
                 continue
             number = position * len(ledger.layers) + n
             for phase, shard, stage in (("s", source, send), ("f", sink, hear)):
@@ -188,7 +191,10 @@ def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, 
 
 
 def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) -> tuple[F64, F64]:
-    """Return when the layers' turns (or the ticks of a pipeline) begin, in s, and the chip's mean power during each, in W."""
+    """Return when the layers' turns (or the ticks of a pipeline) begin, in s, and the chips' mean power during each, in W.
+
+    What links draw is spread over the whole run.
+    """
     starts = np.unique(priced.began_s)
     busy = np.zeros(len(starts))
     seconds = priced.shard_cycles.sum(axis=2) / chip.pe_clock_hz
@@ -197,7 +203,9 @@ def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) ->
     lasts = np.diff(starts, append=priced.time_s)
     computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)
     above = computing + table["waiting_power_share"] * (len(ledger.pes) - computing)
-    return starts, chip.power_off_w + chip.pe_sleep_w * table["powered_pes"] + chip.pe_active_w * above
+    each = chip.power_off_w + chip.pe_sleep_w * table["powered_pes"]
+    links_w = priced.energy_parts_j.get(LINKS, 0.0) / priced.time_s if priced.time_s else 0.0
+    return starts, (ledger.chips - len(ledger.down_chips)) * each + chip.pe_active_w * above + links_w
 
 
 def _counter(pid: int, name: str, unit: str, at: I64, values: list[Any]) -> list[str]:

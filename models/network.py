@@ -123,13 +123,28 @@ def check_finite(who: str, values: Array) -> None:
         raise ModelError(f"{who}: {bad.size} of {values.size} values are not finite, first {values.flat[first]} at {first}")
 
 
+def check_trace(who: str, decay: float) -> None:
+    """Raise ModelError unless `decay` can be that of a low-pass trace, or 0: none."""
+    if not 0 <= decay < 1:  # also refuses NaN
+        raise ModelError(f"{who}: trace {decay!r} needs a number from 0 to below 1")
+
+
 @dataclass(frozen=True)
 class Projection:
-    """Events of population `source` into port `port` of a layer; `weights` has (gates * units, source units) rows."""
+    """Events of population `source` into port `port` of a layer; `weights` has (gates * units, source units) rows.
+
+    With a decay `trace` above 0 the port hears, instead of the events y, their low-pass trace
+
+        h = trace * h + (1 - trace) * y
+
+    in float32, 1 - trace too, rounded after each product and after the sum (`models/lowpass.py`). The receiving port keeps
+    it; what travels are the events. It begins at zero, and again wherever a segment begins.
+    """
 
     source: int
     port: str
     weights: SparseRows
+    trace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -174,13 +189,16 @@ class Network:
 
 @dataclass(frozen=True)
 class ShardPort:
-    """One projection's slice: the port's name, the population it hears and its width, nonzero weights, encoded arrays."""
+    """One projection's slice: the port's name, the population it hears and its width, nonzero weights, encoded arrays,
+    and the decay of the trace that it hears (0: the events).
+    """
 
     name: str
     source: int
     source_units: int
     nonzeros: int
     arrays: Mapping[str, Array]
+    trace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -203,7 +221,7 @@ class Shard:
 
     def to_parts(self) -> list[Any]:
         """Return the shard as nested lists, strings, numbers and bytes (little-endian arrays), ready for the wire."""
-        ports = [[p.name, p.source, p.source_units, p.nonzeros, _pack(p.arrays)] for p in self.ports]
+        ports = [[p.name, p.source, p.source_units, p.nonzeros, _pack(p.arrays), p.trace] for p in self.ports]
         head = [self.population, self.kernel, self.format, self.width, self.lanes]
         return [*head, _pack({"units": self.units}), ports, _pack(self.vectors), dict(self.params)]
 
@@ -219,7 +237,7 @@ class Shard:
                 width,
                 lanes,
                 _unpack(units)["units"],
-                tuple(ShardPort(p, s, u, n, _unpack(arrays)) for p, s, u, n, arrays in ports),
+                tuple(ShardPort(p, s, u, n, _unpack(arrays), float(trace)) for p, s, u, n, arrays, trace in ports),
                 _unpack(vectors),
                 {str(k): float(v) for k, v in params.items()},
             )

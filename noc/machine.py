@@ -94,8 +94,8 @@ class Machine:
         if cut_off:
             more = f" and {len(cut_off) - 1} more" if cut_off[1:] else ""
             raise MachineError(f"chip {cut_off[0]}{more}: no link leads there from chip {self.host_chip}; needs fewer links down")
-        # A chip's place in the order that routes go up and down in.
-        self._rank = np.lexsort((np.arange(chips), self._level)).argsort().astype(np.int32)
+        self.rank = np.lexsort((np.arange(chips), self._level)).argsort().astype(np.int32)
+        """(chips,) int32: a chip's place in the order that routes go up and down in."""
         self.tree = lru_cache(256)(self._tree)
         """`tree(source)` returns the `Tree` of a live chip."""
 
@@ -182,7 +182,7 @@ class Machine:
                 for turn in range(len(DIRECTIONS)):
                     way = (near + source + turn) % len(DIRECTIONS)
                     before = self.neighbours[near, way]
-                    rises = self._rank[before] > self._rank[near]
+                    rises = self.rank[before] > self.rank[near]
                     fits = (parent[near] < 0) & (before >= 0) & (depth[before] == hops) & (rises == up)
                     parent[near[fits]], direction[near[fits]] = before[fits], (way[fits] + 3) % len(DIRECTIONS)
                 found = near[parent[near] >= 0]

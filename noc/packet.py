@@ -6,7 +6,11 @@ frozen dataclass costs three times as much to make, and a tick makes hundreds). 
 
 How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router
 answers each endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are
-in. Events emitted at tick t are consumed at t + 1. Other messages between PE and host travel inside letters.
+in, and each neighbour with one `Relay`. Events emitted at tick t are consumed at t + 1. Other messages between the host
+and a PE or router travel inside letters, from router to router along the same links.
+
+A stream is what one chip's senders of a population emit: it travels from chip to chip as one, and is copied where its
+routes part.
 """
 
 from __future__ import annotations
@@ -55,31 +59,49 @@ class Bundle(NamedTuple):
     sections: tuple[Section, ...]
 
 
+class Relay(NamedTuple):
+    """Router to neighbour: everything that crosses their link at a tick, one section for each stream.
+
+    `heads`: for each section the chip it comes from, and 1 if its events travel as packets; with 0 they are for the host's
+    hash and monitor alone, which tap every population.
+    """
+
+    tick: int
+    heads: list[list[int]]
+    sections: tuple[Section, ...]
+
+
+class Linked(NamedTuple):
+    """Router to neighbour: the link between us is up."""
+
+
 class Letter(NamedTuple):
-    """Host to router: hand the packed message `body` to endpoint `peer`. Router to host: `peer` sent it."""
+    """Host to router: hand the packed message `body` to `peer`, an endpoint or a router. Router to host: `peer` sent it."""
 
     peer: str
     body: bytes
 
 
 class Configure(NamedTuple):
-    """Host to router: what to join and where to deliver.
+    """Host to router: what to join, where to deliver and what to hand on.
 
-    `senders`: for each population (number, base key, mask, endpoint names). `waits`: for each endpoint the
-    populations whose batches it waits for. `routes`: the routing table, (key, mask, endpoint names) as in a multicast
-    entry. `fanout`: for each population the number of endpoints that the network wants its events delivered to.
-    `window`: ticks in flight.
+    `window`: ticks in flight. `senders`: population -> this chip's endpoints that send it, in order. `waits`: endpoint of
+    this chip -> populations whose batches it waits for. `streams`: for each that begins or arrives here [population, chip
+    it comes from, base key, mask, from (the neighbour it arrives from, or "" for its own chip), here, beyond]: `here` is
+    the number of this chip's endpoints that the network wants its events delivered to, `beyond` the same for each
+    neighbour it is handed on to, as neighbour -> [endpoints, 1 if the host's tap lies that way]. `routes`: the routing
+    table, (key, mask, names of endpoints and neighbours) as in a multicast entry.
     """
 
     window: int
-    senders: list[Any]
+    senders: dict[int, list[str]]
     waits: dict[str, list[int]]
+    streams: list[Any]
     routes: list[Any]
-    fanout: dict[int, int]
 
 
 class Configured(NamedTuple):
-    """Router to host: ready for PEs."""
+    """Router to host: configured, all links up, ready for PEs."""
 
 
 class Hello(NamedTuple):
@@ -110,7 +132,12 @@ class Start(NamedTuple):
 
 
 class Read(NamedTuple):
-    """Host to PE or router: hand over your counters; a PE then waits."""
+    """Host to PE or router: hand over your counters once the first `ticks` ticks are through; a PE then waits.
+
+    What is asked may overtake what is counted: a letter and the last events of another chip come by different links.
+    """
+
+    ticks: int = 0
 
 
 class Reading(NamedTuple):
@@ -145,8 +172,8 @@ class Fault(NamedTuple):
 
 
 Message: TypeAlias = (
-    Batch | Bundle | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading | Query | Answer
-    | Stop | Stopped | Fault
+    Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
+    | Query | Answer | Stop | Stopped | Fault
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
@@ -155,3 +182,9 @@ Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
 def router_name(chip: int) -> str:
     """Return the endpoint name of a chip's router."""
     return f"router@{chip}"
+
+
+def chip_of(name: str) -> int:
+    """Return the chip that an endpoint's or router's name ends in; -1 for one without, such as the host."""
+    digits = name.rpartition("@")[2]
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 10 else -1

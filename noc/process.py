@@ -23,13 +23,13 @@ def post(transport: Transport, outgoing: Outgoing) -> None:
 def serve(
     core: Core,
     transport: Transport,
-    before_each: Callable[[], None] | None = None,
+    before_each: Callable[[str], None] | None = None,
     undelivered: Callable[[str], Outgoing] | None = None,
 ) -> None:
     """Hand messages to `core` and send what it returns until it is done.
 
-    `before_each` runs before each message (a slow PE). `undelivered` says what to send where a destination cannot be
-    reached; without it TransportError is raised.
+    `before_each` runs before each message, with its sender (a slow PE, router or link). `undelivered` says what to send
+    where a destination cannot be reached; without it TransportError is raised.
     """
     while not core.done:
         received = transport.receive(IDLE_S)
@@ -37,7 +37,7 @@ def serve(
             continue
         sender, raw = received
         if before_each is not None:
-            before_each()
+            before_each(sender)
         try:
             outgoing = core.handle(sender, decode(raw))
         except WireError as error:

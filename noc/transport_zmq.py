@@ -1,4 +1,5 @@
-"""ZeroMQ: one DEALER per PE and host, one ROUTER per chip. The only file that knows zmq.
+"""ZeroMQ: one DEALER per PE and host, one ROUTER per chip, which also calls its neighbours' ROUTERs. The only file that
+knows zmq.
 
 Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every
 queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no
@@ -9,6 +10,7 @@ between machines.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Mapping
 from typing import Any
 
 import zmq
@@ -17,6 +19,7 @@ from noc.transport import TransportError
 from noc.wire import MAX_MESSAGE_BYTES
 
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
+_CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
 
 
@@ -38,10 +41,13 @@ class ZmqTransport:
         queue: messages each queue may hold per peer.
         listen: True for the router.
         peer: for a DEALER, the name of what it talks to (the router).
+        calls: for a ROUTER, the neighbours that it connects to, name -> address.
 
     """
 
-    def __init__(self, name: str, address: str, queue: int, *, listen: bool = False, peer: str = "") -> None:
+    def __init__(
+        self, name: str, address: str, queue: int, *, listen: bool = False, peer: str = "", calls: Mapping[str, str] | None = None
+    ) -> None:
         self._context = zmq.Context(io_threads=1)
         self._context.setsockopt(zmq.MAX_SOCKETS, 4)
         self._listen = listen
@@ -57,11 +63,17 @@ class ZmqTransport:
         if listen:
             self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
             self._socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
+            self._socket.setsockopt(zmq.ROUTING_ID, name.encode())
+            self._socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
             try:
                 self._socket.bind(address)
             except zmq.ZMQError as error:
                 self._context.destroy(linger=0)
                 raise TransportError(f"{name} cannot listen on {address}: {error.strerror}") from error
+            for neighbour, theirs in (calls or {}).items():
+                # The name first, so that the neighbour can be written to before it has answered.
+                self._socket.setsockopt(zmq.CONNECT_ROUTING_ID, neighbour.encode())
+                self._socket.connect(theirs)
         else:
             self._socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
             self._socket.setsockopt(zmq.ROUTING_ID, name.encode())

@@ -22,12 +22,14 @@ from noc.packet import (
     Fault,
     Hello,
     Letter,
+    Linked,
     Load,
     Loaded,
     Message,
     Query,
     Read,
     Reading,
+    Relay,
     Section,
     Start,
     Stop,
@@ -38,21 +40,23 @@ MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB
 _MAX_TICK = 1 << 62
 _LEDGER_BYTES = 4 * len(LEDGER)
 _KINDS: tuple[Any, ...] = (
-    Batch, Bundle, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop, Stopped, Fault,
+    Batch, Bundle, Relay, Linked, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop,
+    Stopped, Fault,
 )  # fmt: skip
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes]
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _FIELD_TYPES: dict[Any, tuple[type, ...]] = {
+    Linked: (),
     Letter: (str, bytes),
-    Configure: (int, list, dict, list, dict),
+    Configure: (int, dict, dict, list, list),
     Configured: (),
     Hello: (int,),
     Load: (list, dict, dict),
     Loaded: (list,),
     Start: (),
-    Read: (),
+    Read: (int,),
     Reading: (dict,),
     Query: (),
     Answer: (int, list),
@@ -91,12 +95,24 @@ def decode(raw: bytes) -> Message:
             sections += (_section(kind, section),)
         message: Message = kind(parts[1], sections)
         return message
+    if kind is Relay:
+        return _relay(parts)
     types = _FIELD_TYPES[kind]
     if len(parts) != len(types) + 1 or any(type(part) is not t for part, t in zip(parts[1:], types, strict=True)):
         names = ", ".join(f"{name} {t.__name__}" for name, t in zip(kind._fields, types, strict=True))
         raise WireError(f"{kind.__name__}: needs fields ({names})")
     other: Message = kind(*parts[1:])
     return other
+
+
+def _relay(parts: list[Any]) -> Relay:
+    shapes = [*map(type, parts[1:])] == [int, list, list] and len(parts[2]) == len(parts[3])
+    if not shapes or not 0 <= parts[1] < _MAX_TICK:
+        raise WireError("Relay: needs a tick and as many heads as sections")
+    for head in parts[2]:
+        if type(head) is not list or [*map(type, head)] != [int, int] or not (0 <= head[0] < _MAX_TICK and head[1] in (0, 1)):
+            raise WireError("Relay: a head needs a chip and 0 or 1")
+    return Relay(parts[1], parts[2], tuple([_section(Relay, section) for section in parts[3]]))
 
 
 def _section(kind: Any, parts: Any) -> Section:

@@ -21,7 +21,7 @@ class State(Enum):
     LOADING = "LOADING"  # takes its shards into SRAM
     LOADED = "LOADED"  # everything fits; no tick yet
     RUNNING = "RUNNING"  # takes part in ticks
-    READ = "READ"  # has been asked for its counters
+    READ = "READ"  # has been asked for its counters, after the ticks that it still owes
     WAITING = "WAITING"  # waits for the host to have read its output
     STOPPING = "STOPPING"  # has been told to leave
     STOPPED = "STOPPED"  # has left
@@ -36,7 +36,7 @@ LIFECYCLE: dict[State, dict[Any, State]] = {
     State.LOADING: {Loaded: State.LOADED, **_ANYTIME},
     State.LOADED: {Start: State.RUNNING, **_ANYTIME},
     State.RUNNING: {Bundle: State.RUNNING, Read: State.READ, **_ANYTIME},
-    State.READ: {Reading: State.WAITING, **_ANYTIME},
+    State.READ: {Bundle: State.READ, Reading: State.WAITING, **_ANYTIME},
     # Layers behind the first run a tick ahead of the host, so a last bubble may still come while they wait.
     State.WAITING: {Bundle: State.WAITING, Read: State.READ, Start: State.RUNNING, **_ANYTIME},
     State.STOPPING: {Stopped: State.STOPPED, Bundle: State.STOPPING, **_ANYTIME},

@@ -45,6 +45,48 @@ def record(lanes, content, order=None):
     return stream
 
 
+# --- sequences one after another ---------------------------------------------------------------------------------------
+
+
+def in_rounds(length, sequences, lanes):
+    """Sequences of `length` positions, `lanes` side by side, round after round."""
+
+    def at(lane, position):
+        number = position // length * lanes + lane
+        return (number, position % length) if number < sequences else None
+
+    return at
+
+
+@patient
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.data())
+def test_sequences_have_the_same_hash_whether_they_run_side_by_side_or_one_after_another(length, sequences, lanes, data):
+    """Whatever lanes without a sequence do in the last round."""
+    events = {
+        (number, n, position): data.draw(st.dictionaries(st.integers(0, WIDTHS[n] - 1), st.integers(0, 2**32 - 1), max_size=3))
+        for number in range(sequences) for n in WIDTHS for position in range(length)
+    }  # fmt: skip
+
+    def stream(side_by_side):
+        at = in_rounds(length, sequences, side_by_side)
+        found = EventStream(NETWORK, side_by_side, at)
+        for position in range(-(-sequences // side_by_side) * length):
+            for n in WIDTHS:
+                row = []
+                for lane in range(side_by_side):
+                    place = at(lane, position)
+                    chosen = {0: 1, 3: 7} if place is None else events[place[0], n, place[1]]
+                    row += [(lane, unit, bits) for unit, bits in chosen.items()]
+                found.add(section(n, position, row))
+        return found.report()
+
+    alone, together = stream(1), stream(lanes)
+    for key in ("sha256", "sequences", "count", "by_layer", "sparsity_by_layer"):
+        assert together[key] == alone[key]
+    assert together["positions"] == -(-sequences // lanes) * length
+    assert len(alone["sequences"]) == sequences
+
+
 # --- the hash ---------------------------------------------------------------------------------------------------------
 
 

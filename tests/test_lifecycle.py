@@ -2,7 +2,7 @@
 
 import pytest
 
-from noc.packet import Batch, Bundle, Fault, Hello, Load, Loaded, Message, Query, Read, Reading, Start, Stop, Stopped
+from noc.packet import Batch, Bundle, Fault, Hello, Linked, Load, Loaded, Message, Query, Read, Reading, Relay, Start, Stop, Stopped
 from pe.lifecycle import LIFECYCLE, LifecycleError, State, advance
 
 KINDS = Message.__args__
@@ -63,6 +63,11 @@ def test_a_pe_that_waits_may_be_read_again_or_run_again():
     assert advance("PE", State.WAITING, Bundle) is State.WAITING
 
 
+def test_a_pe_that_is_read_takes_part_in_the_ticks_it_still_owes():
+    assert advance("PE", State.READ, Bundle) is State.READ
+    assert advance("PE", State.READ, Reading) is State.WAITING
+
+
 def test_a_fault_or_a_stop_may_come_at_any_time_of_a_life():
     alive = set(State) - {State.FAULT, State.STOPPED}
     assert {state for state in State if LIFECYCLE[state].get(Fault) is State.FAULT} == alive
@@ -72,7 +77,7 @@ def test_a_fault_or_a_stop_may_come_at_any_time_of_a_life():
 def test_what_is_not_for_a_pe_has_no_row_in_any_state():
     named = {kind for row in LIFECYCLE.values() for kind in row}
     assert named == {Hello, Load, Loaded, Start, Bundle, Read, Reading, Stop, Stopped, Fault}
-    assert not {Batch, Query} & named  # a batch is judged by its bundle: it has no row of its own
+    assert not {Batch, Query, Relay, Linked} & named  # a batch is judged by its bundle: it has no row of its own
 
 
 def test_a_message_is_judged_by_its_kind():

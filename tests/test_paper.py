@@ -6,6 +6,7 @@ One run of the whole command serves most tests; the prices it shows are modelled
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +14,10 @@ import pytest
 from host import paper as command
 from host.cli import main
 from host.costs import STAGES
-from host.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1
+from host.dvs_job import paper_sized
+from host.options import LmOptions
+from host.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
+from models.checkpoint import load, save
 from models.seeded import seeded_egru
 
 pytestmark = pytest.mark.timeout(300)
@@ -64,6 +68,36 @@ def test_table_3_the_gesture_network_at_the_same_prices(figures):
     assert alone.energy_j == pytest.approx(DVS["energy_j"][0], rel=0.10)
     assert six.energy_j / 6 == pytest.approx(DVS["energy_j"][1], rel=0.10)
     assert alone.settings == six.settings == figures.language.settings
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypatch, trained):
+    """And of a seeded one of the same sizes where it is not; time and energy depend on the sizes alone."""
+    runs, path = [], tmp_path / "gesture-plain.safetensors"
+    if trained:
+        model = paper_sized()
+        save(path, replace(model, gesture=replace(model.gesture, record={"accuracy": 0.9375})))
+    monkeypatch.setattr(command, "SHIPPED_PLAIN", path)
+    monkeypatch.setattr(command, "_run", lambda folder, options: runs.append((folder.name, options)))
+    accuracy = command._gestures(LmOptions(transport="mem"), tmp_path)
+    assert accuracy == (0.9375 if trained else None)
+    assert [(name, o.batch, o.pes, o.format, o.transport) for name, o in runs] == [
+        ("gesture-1", 1, 128, "dense", "mem"),
+        ("gesture-6", 6, 128, "dense", "mem"),
+    ]
+    assert [o.workload for _, o in runs] == ["dvs" if trained else "lm"] * 2
+    for _, options in runs:
+        options.check()
+        assert options.checkpoint == "plain" if trained else load(Path(options.checkpoint)).network.layers
+
+
+def test_the_accuracy_stands_in_table_3_as_one_on_other_data(figures):
+    trained, seeded = replace(figures, accuracy=0.9375), replace(figures, accuracy=None)
+    assert "| 93.75 |" in " ".join(table_3(trained).split())
+    assert "other data" in table_3(trained)
+    assert "not trained" in table_3(seeded)
+    assert "synthetic event camera" in document(trained)
+    assert "a seeded one of the right shapes" in document(seeded)
 
 
 def test_figure_2_adds_up_and_is_what_the_text_says_of_it(figures):
@@ -177,8 +211,6 @@ def test_an_output_folder_that_exists(tmp_path, capsys):
 
 
 def test_memory_names_what_does_not_fit():
-    from host.options import LmOptions
-
     memory = command.memory_of(seeded_egru(40, (120, 40), density=1.0), LmOptions(pes=20))
     assert memory.fewest_pes["dense"] is not None
     assert "PEs needed, dense" in table_1(memory)

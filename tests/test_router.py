@@ -21,9 +21,11 @@ from noc.packet import (
     Fault,
     Hello,
     Letter,
+    Linked,
     Query,
     Read,
     Reading,
+    Relay,
     Section,
     Stop,
     Stopped,
@@ -44,14 +46,21 @@ patient = settings(deadline=None, max_examples=40)
 
 
 def configuration(window=4, destinations=DESTINATIONS, **changes):
-    senders = [[n, *BLOCKS[n], names] for n, names in SENDERS.items()]
+    """What the router of a single chip is told: a population is one stream, which begins there and stays there."""
+    streams = [[n, 0, *BLOCKS[n], "", len(names), {}] for n, names in DESTINATIONS.items()]
     routes = [[*BLOCKS[n], names] for n, names in destinations.items()]
-    return Configure(window, senders, WAITS, routes, {n: len(names) for n, names in DESTINATIONS.items()})._replace(**changes)
+    return Configure(window, SENDERS, WAITS, streams, routes)._replace(**changes)
+
+
+def command(router, message, peer=ROUTER):
+    """What the router does when the host tells it something, which is always in a letter."""
+    return router.handle(HOST, Letter(peer, encode(message)))
 
 
 def new_router(window=4, **changes):
     router = ChipRouter(ROUTER, 16)
-    assert router.handle(HOST, configuration(window, **changes)) == [((HOST,), Configured())]
+    assert router.boot() == []
+    assert command(router, configuration(window, **changes)) == [((HOST,), Letter(ROUTER, encode(Configured())))]
     return router
 
 
@@ -80,12 +89,16 @@ def bundles(outgoing):
     return found
 
 
+def said_by(outgoing):
+    """Return the one message that the router says to the host."""
+    ((destinations, letter),) = outgoing
+    assert (destinations, letter.peer) == ((HOST,), ROUTER)
+    return decode(letter.body)
+
+
 def fault_of(outgoing):
     """Return the text of the one fault that is all the router says, and says to the host."""
-    ((destinations, letter),) = outgoing
-    assert destinations == (HOST,)
-    assert letter.peer == ROUTER
-    fault = decode(letter.body)
+    fault = said_by(outgoing)
     assert isinstance(fault, Fault)
     assert fault.text.startswith(ROUTER)
     assert len(fault.text.splitlines()) == 1
@@ -93,9 +106,7 @@ def fault_of(outgoing):
 
 
 def counters_of(router):
-    ((destinations, letter),) = router.handle(HOST, Read())
-    assert (destinations, letter.peer) == ((HOST,), ROUTER)
-    reading = decode(letter.body)
+    reading = said_by(command(router, Read()))
     assert isinstance(reading, Reading)
     return reading.counters
 
@@ -290,7 +301,7 @@ def test_an_entry_that_splits_a_population_is_refused():
     """The router delivers whole populations; an entry for a part of one would be read wrong, so it is not read at all."""
     (base, _), one_key = BLOCKS[0], 0xFFFFFFFF
     routes = [[base + 3, one_key, [A, B]], *configuration().routes[1:]]
-    assert "splits the population" in fault_of(ChipRouter(ROUTER, 16).handle(HOST, configuration(routes=routes)))
+    assert "splits the population" in refused(configuration(routes=routes))
 
 
 # --- letters ----------------------------------------------------------------------------------------------------------
@@ -304,7 +315,7 @@ def test_a_letter_is_handed_on_as_it_is():
     assert new_router().handle(HOST, Letter(B, b"anything")) == [((B,), b"anything")]
 
 
-@pytest.mark.parametrize("peer", ["PE(7,6,3)@0", "", ROUTER])
+@pytest.mark.parametrize("peer", ["PE(7,6,3)@0", "", "router@1", "PE(1,1,0)@1", "router@"])
 def test_a_letter_to_nobody_is_a_fault_with_the_name(peer):
     assert f"letter to {peer}," in fault_of(new_router().handle(HOST, Letter(peer, b"")))
 
@@ -312,8 +323,45 @@ def test_a_letter_to_nobody_is_a_fault_with_the_name(peer):
 def test_stop_is_answered_and_ends_the_router():
     router = new_router()
     assert not router.done
-    assert router.handle(HOST, Stop()) == [((HOST,), Letter(ROUTER, encode(Stopped())))]
+    assert command(router, Stop()) == [((HOST,), Letter(ROUTER, encode(Stopped())))]
     assert router.done
+
+
+@pytest.mark.parametrize("message", [configuration(), Query(), Read(), Stop()], ids=lambda message: type(message).__name__)
+def test_commands_come_in_letters_alone(message):
+    """What passes through the routers of other chips comes in letters; there is no other way for the nearest one."""
+    router = new_router()
+    assert router.handle(HOST, message) == []
+    assert not router.done
+    assert counters_of(router)["malformed"] == {HOST: 1}
+
+
+@pytest.mark.parametrize("body", [b"", b"no message", encode(Hello(1)), encode(Batch(0, (section(0),))), encode(Letter(A, b""))])
+def test_a_letter_to_the_router_that_is_no_command_is_counted(body):
+    router = new_router()
+    assert router.handle(HOST, Letter(ROUTER, body)) == []
+    assert counters_of(router)["malformed"] == {HOST: 1}
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+@patient
+@given(st.data())
+def test_a_router_asked_before_the_last_batches_answers_after_them(data):
+    """The question may come by another way than what is to be counted."""
+    sent = data.draw(batches())
+    order = data.draw(orders(sent))
+    early = data.draw(st.integers(0, len(order)))
+    router, after = new_router(), new_router()
+    play(after, order)
+    play(router, order[:early])
+    out = command(router, Read(2))
+    for sender, batch in order[early:]:
+        assert [message for _, message in out if isinstance(message, Letter)] == []
+        out = router.handle(sender, batch)
+    assert decode(out[-1][1].body).counters == counters_of(after)
+    assert not bundles(command(router, Read(2)))  # and it can be asked again
 
 
 def test_what_could_not_be_delivered_is_a_fault():
@@ -330,8 +378,7 @@ def test_query_names_exactly_who_is_missing(sent, tick):
     for before in range(tick):
         play(router, [(sender, bubble(sender, before)) for sender in OWNS])
     play(router, [(sender, bubble(sender, tick)) for sender in sent])
-    ((destinations, answer),) = router.handle(HOST, Query())
-    assert destinations == (HOST,)
+    answer = said_by(command(router, Query()))
     assert isinstance(answer, Answer)
     late = set(OWNS) - sent
     assert (answer.tick, set(answer.missing)) == ((tick, late) if late else (tick + 1, set(OWNS)))
@@ -343,7 +390,7 @@ def test_query_names_who_is_furthest_behind():
     for tick in range(3):
         play(router, [(HOST, bubble(HOST, tick))])
     play(router, [(name, bubble(name, 0)) for name in (A, B)])
-    assert router.handle(HOST, Query()) == [((HOST,), Answer(0, [C]))]
+    assert said_by(command(router, Query())) == Answer(0, [C])
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -419,7 +466,9 @@ def test_malformed_bytes_are_counted_by_name(sender, name):
 
 
 @pytest.mark.parametrize(
-    "message", [Batch(0, (section(0),)), Hello(1), Letter(A, b""), Stop(), Read(), Configure(1, [], {}, [], {})], ids=str
+    "message",
+    [Batch(0, (section(0),)), Relay(0, [], ()), Linked(), Hello(1), Letter(A, b""), Stop(), Read(), Configure(1, {}, {}, [], [])],
+    ids=str,
 )
 def test_a_stranger_is_counted_and_not_heard(message):
     router = new_router()
@@ -428,7 +477,7 @@ def test_a_stranger_is_counted_and_not_heard(message):
     assert not router.done
 
 
-@pytest.mark.parametrize("message", [Hello(1), Bundle(0, ()), Answer(0, [])], ids=str)
+@pytest.mark.parametrize("message", [Hello(1), Bundle(0, ()), Answer(0, []), Relay(0, [], ()), Linked()], ids=str)
 def test_what_is_not_for_a_router_is_counted(message):
     router = new_router()
     assert router.handle(HOST, message) == []
@@ -454,9 +503,20 @@ def test_what_is_no_message_changes_nothing_else(data):
 # --- configuration ----------------------------------------------------------------------------------------------------
 
 
+def refused(message, entries=16):
+    """The configuration is refused; return the fault."""
+    return fault_of(command(ChipRouter(ROUTER, entries), message))
+
+
 def test_a_table_that_is_too_small_is_a_fault():
-    text = fault_of(ChipRouter(ROUTER, 2).handle(HOST, configuration()))
-    assert "needs 3 entries, the chip has 2" in text
+    assert "needs 3 entries, the chip has 2" in refused(configuration(), 2)
+
+
+def streams(**changes):
+    """The streams of `configuration`, with these parts of the first one replaced."""
+    parts = ("population", "source", "key", "mask", "arrives_from", "here", "beyond")
+    first, *others = configuration().streams
+    return {"streams": [list((dict(zip(parts, first, strict=True)) | changes).values()), *others]}
 
 
 @pytest.mark.parametrize(
@@ -464,25 +524,73 @@ def test_a_table_that_is_too_small_is_a_fault():
     [
         {"routes": [[1, 2]]},
         {"routes": [[0, "mask", []]]},
-        {"senders": [[0, 0]]},
-        {"senders": [[0, 0, 0, [{}]]]},
-        {"fanout": {}},
+        {"routes": [[0, 0, 3]]},
+        {"senders": {0: 3}},
+        {"senders": {0: [[HOST]]}},
+        {"senders": {0: [{}]}},
+        {"senders": {}},
+        {"senders": {**SENDERS, 3: [A]}},
+        {"streams": []},
+        {"streams": [[1, 2]]},
+        {"streams": configuration().streams[1:]},
+        streams(key="key"),
+        streams(here="here"),
+        streams(beyond=3),
+        streams(beyond={"router@1": 3}),
+        streams(beyond={"router@1": ["many", 0]}),
+        streams(source=1),
+        streams(arrives_from="router@1"),
+        streams(population=9),
         {"waits": {A: 3}},
         {"waits": {A: [9]}},
+        {"waits": {A: ["0"]}},
         {"waits": {1: [0]}},
         {"waits": {HOST: [9]}},
     ],
     ids=str,
 )
 def test_a_malformed_configuration_is_a_fault(bad):
-    assert "malformed" in fault_of(ChipRouter(ROUTER, 16).handle(HOST, configuration(**bad)))
+    assert "malformed" in refused(configuration(**bad))
+
+
+@settings(patient, max_examples=100)
+@given(st.data())
+def test_any_configuration_is_taken_or_is_a_fault(data):
+    """Whatever the wire lets through: one answer, and never an exception."""
+    plain = st.none() | st.integers(-2, 3) | st.sampled_from([A, HOST, "router@1", ""]) | st.binary(max_size=2)
+    anything = st.recursive(
+        plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 3), inner, max_size=2)
+    )
+    message = configuration()
+    field = data.draw(st.sampled_from(["senders", "waits", "streams", "routes"]))
+    value = getattr(message, field)
+    if data.draw(st.booleans()):
+        at = data.draw(st.sampled_from(list(value) if isinstance(value, dict) else range(len(value))))
+        parts = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
+        changed = [(key, data.draw(anything) if key == at else part) for key, part in parts]
+        value = dict(changed) if isinstance(value, dict) else [part for _, part in changed]
+    else:
+        value = data.draw(
+            st.lists(anything, max_size=3) if isinstance(value, list) else st.dictionaries(plain, anything, max_size=3)
+        )
+    answer = said_by(command(ChipRouter(ROUTER, 16), message._replace(**{field: value})))
+    assert isinstance(answer, Configured | Fault)
 
 
 def test_before_it_is_configured_the_router_hears_the_host_alone():
     router = ChipRouter(ROUTER, 16)
     assert router.handle(A, Hello(1)) == []
     assert A in fault_of(router.handle(HOST, Letter(A, b"")))
-    assert counters_of(router)["malformed"] == {"stranger": 1}
+    for message in (Read(), Query()):
+        assert command(router, message) == []
+    command(router, configuration())
+    assert counters_of(router)["malformed"] == {"stranger": 1, HOST: 2}
+
+
+def test_a_router_without_a_configuration_can_be_stopped():
+    router = ChipRouter(ROUTER, 16)
+    assert said_by(command(router, Stop())) == Stopped()
+    assert router.done
 
 
 def test_a_batch_before_the_configuration_is_a_fault():

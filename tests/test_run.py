@@ -3,137 +3,40 @@ end with a name.
 """
 
 import dataclasses
+import re
 from collections import Counter
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from linked import Starving, Watched
+from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
-from host.dram import Dram
-from host.lm import EmbeddingStore, Evaluation, Generation, Readout
 from host.place import place
-from host.run import Run
 from host.shard import STRATEGIES
 from models import formats
-from models.seeded import seeded_egru, seeded_embedding
-from noc.chip import load_chip
-from noc.packet import HOST, LEDGER, VALID, Answer, Batch, Bundle, Fault, Hello, Letter, Loaded, Read, Section, Stopped
-from noc.router import ChipRouter
-from noc.transport_mem import MemNetwork
+from noc.machine import Machine
+from noc.packet import (
+    HOST,
+    LEDGER,
+    VALID,
+    Answer,
+    Batch,
+    Bundle,
+    Fault,
+    Hello,
+    Letter,
+    Loaded,
+    Relay,
+    Section,
+    Stopped,
+    chip_of,
+    router_name,
+)
 from noc.wire import encode
-from pe.core import Pe
 
-CHIP = load_chip()
-NETWORK = seeded_egru(12, (10, 9, 12), 0.4)
-WORDS = 20
-EMBEDDING = seeded_embedding(WORDS, 12)
-ROUTER, PE = "router@0", "PE(1,1,0)@0"
-SEGMENT = 4
-TEXT = np.random.default_rng(3).integers(0, WORDS, (3, 13), np.uint32)
 patient = settings(deadline=None, max_examples=15)
-
-
-def store():
-    return EmbeddingStore(Dram(1 << 16, 16), EMBEDDING)
-
-
-def readout():
-    return Readout(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
-
-
-def evaluation(streams=TEXT[:1]):
-    return Evaluation(store(), readout(), streams, SEGMENT)
-
-
-def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
-    choice = {"temperature": temperature, "top_k": 0, "seed": seed, "forbidden": forbidden}
-    return Generation(store(), readout(), np.array(prompt, np.uint32), words, choice, SEGMENT, lambda ids: " ".join(map(str, ids)))
-
-
-class Bench:
-    """A run with its router and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
-
-    `configure` changes what the router is told; `after` is called with the bench after each message the host got.
-    """
-
-    def __init__(self, workload, pes=5, mapping="uniform", form="csr", shuffle=None, configure=None, after=None, **run):
-        lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
-        self.workload = workload
-        self.run = Run(place(NETWORK, CHIP, mapping, form, pes, lanes), workload, **run)
-        self.network, self.after = MemNetwork(shuffle), after
-        self.network.attach(HOST, self)
-        self.router = ChipRouter(ROUTER, CHIP.router_entries)
-        self.network.attach(ROUTER, self.router)
-        self.pes = [Pe(placed.name, ROUTER) for placed in self.run.placement.pes]
-        for pe in self.pes:
-            self.network.attach(pe.name, pe)
-        self.fed = []  # the sections that the host sent
-        self.read = 0  # the bundles that it read
-        self.ahead = []  # how many ticks were in flight after each batch
-        self.in_flight_at_the_end = None  # and when the counters were asked for
-        ((to, told),) = self.run.begin()
-        self.post([(to, configure(told) if configure else told)])
-        self.network.run(self.settle)
-
-    def play(self):
-        for pe in self.pes:
-            self.network.post(pe.name, pe.boot())
-        self.network.run(self.settle)
-        return self
-
-    def stop(self):
-        self.post(self.run.stop())
-        self.network.run(self.settle)
-        return self
-
-    # The host's core, with an eye on what passes.
-
-    @property
-    def done(self):
-        return self.run.done
-
-    def handle(self, sender, message):
-        self.read += isinstance(message, Bundle)
-        return self.seen(self.run.handle(sender, message))
-
-    def malformed(self, sender, why):
-        return self.run.malformed(sender, why)
-
-    def settle(self):
-        out = self.seen(self.run.settle())
-        return out + self.seen(self.after(self) or []) if self.after else out
-
-    def post(self, outgoing):
-        self.network.post(HOST, self.seen(outgoing))
-
-    def seen(self, outgoing):
-        for _, message in outgoing:
-            if isinstance(message, Batch):
-                self.fed += message.sections
-                self.ahead.append(len(self.fed) - self.read)
-            elif isinstance(message, Read):
-                self.in_flight_at_the_end = len(self.fed) - self.read
-        return outgoing
-
-    @property
-    def answer(self):
-        """What no schedule, placement or fault may change."""
-        totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
-        return self.run.events.report(), totals, self.workload.report()
-
-
-def finished(bench):
-    """The run has read its counters, they balance, and then every PE leaves."""
-    assert (bench.run.phase, bench.run.fault) == ("read", None)
-    assert bench.run.conservation()["wrong"] == []
-    assert not bench.run.done
-    assert bench.stop().run.done
-    assert bench.router.done
-    assert all(pe.done for pe in bench.pes)
-    return bench
-
-
 PLAIN = finished(Bench(evaluation(), pes=1).play())
 
 
@@ -389,7 +292,8 @@ def test_query_names_the_pe_that_does_not_answer():
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
     assert bench.run.phase == "running"
-    assert bench.run.missing == Answer(3, [silent.name])
+    assert bench.run.missing == {ROUTER: Answer(3, [silent.name])}
+    assert bench.run.missing_first() == (3, [silent.name])
 
 
 # --- conservation -----------------------------------------------------------------------------------------------------
@@ -426,7 +330,7 @@ def slots():
 def without(gone):
     """Return a change of configuration that takes these (population, destination) out of the routing table."""
 
-    def change(told):
+    def change(told, chip):
         routes = [
             [key, mask, [name for name in names if (n, name) not in gone]] for n, (key, mask, names) in enumerate(told.routes)
         ]
@@ -454,7 +358,7 @@ def test_a_destination_out_of_the_table_is_missed_and_named(slot):
 
 @pytest.mark.parametrize("population", range(len(NETWORK.populations)))
 def test_an_entry_out_of_the_table_is_missed_and_named(population):
-    def change(told):
+    def change(told, chip):
         return told._replace(routes=[route for n, route in enumerate(told.routes) if n != population])
 
     bench = Bench(evaluation(), pes=5, configure=change).play()
@@ -481,7 +385,7 @@ def test_a_pe_out_of_the_table_for_its_own_layer_is_noticed():
 def test_entries_that_swap_their_destinations_are_noticed(population):
     """As many destinations as before, but the wrong ones."""
 
-    def change(told):
+    def change(told, chip):
         routes = [list(route) for route in told.routes]
         other = (population + 2) % len(routes)
         routes[population][2], routes[other][2] = routes[other][2], routes[population][2]
@@ -509,10 +413,214 @@ def test_a_pe_that_counts_wrongly_is_noticed():
 def test_copies_for_nobody_are_noticed():
     """As many destinations as the network wants, one of them nobody's name."""
 
-    def change(told):
+    def change(told, chip):
         routes = [[key, mask, ["PE(7,6,3)@0" if name == PE else name for name in names]] for key, mask, names in told.routes]
         return told._replace(routes=routes)
 
     accounts = Bench(evaluation(), configure=change).play().run.conservation()
     assert not sum(accounts["dropped"].values())
     assert any("is not delivered" in line for line in accounts["wrong"])
+
+
+# --- several chips ----------------------------------------------------------------------------------------------------
+
+ALONE = [PLAIN, *(finished(Bench(evaluation(TEXT[n : n + 1]), pes=1).play()) for n in (1, 2))]
+WITHOUT = dataclasses.replace(CHIP, down_chips=frozenset({0, 3}), down_links=frozenset({(1, 0), (6, 3)}))
+
+
+@pytest.mark.parametrize("mapping", STRATEGIES)
+@pytest.mark.parametrize("chips", [2, 3, 4, 8, 48])
+def test_no_number_of_chips_changes_the_answer(mapping, chips):
+    assert finished(Bench(evaluation(), 24, mapping, chips=chips).play()).answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("chips", [7, 8])
+def test_chips_and_links_that_are_down_change_no_answer(chips):
+    bench = finished(Bench(evaluation(), 24, chips=chips, chip=WITHOUT).play())
+    assert {placed.pe.chip for placed in bench.run.placement.pes} == set(range(chips)) - {0, 3}
+    assert bench.answer == PLAIN.answer
+
+
+@patient
+@given(st.integers(0, 1 << 30), st.integers(2, 8), st.integers(8, 27), st.sets(st.integers(0, 20)), st.integers(0, 2))
+def test_no_order_of_arrival_on_several_chips_changes_the_answer(seed, chips, pes, late, text):
+    words = TEXT[text : text + 1]
+    bench = finished(Bench(evaluation(words), pes, shuffle=seed, chips=chips, late=late.__contains__).play())
+    assert bench.answer == ALONE[text].answer
+
+
+def pairs(chips):
+    """Every pair of endpoints that speak to each other, in one direction."""
+    bench = Bench(evaluation(), chips=chips)
+    links = [(str(link), (router_name(link.chip), router_name(link.to))) for link in bench.run.placement.machine.links]
+    ends = [
+        (f"{pe.name} {way}", pair)
+        for pe in bench.pes
+        for way, pair in (("in", (f"router@{chip_of(pe.name)}", pe.name)), ("out", (pe.name, f"router@{chip_of(pe.name)}")))
+    ]
+    return [pytest.param(pair, id=name) for name, pair in (*links, *ends)]
+
+
+@pytest.mark.parametrize("slow", pairs(4))
+def test_whoever_comes_last_changes_no_answer_and_overruns_no_window(slow):
+    """Everything of one link, or to or from one PE, comes when nothing else is left to come: the slowest that it can be."""
+    assert finished(Bench(evaluation(), network=Watched(Starving(slow)), chips=4).play()).answer == PLAIN.answer
+    assert finished(Bench(evaluation(), 27, network=Watched(Starving(slow)), chips=4).play()).answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("link", Machine(8).links[::3], ids=str)
+def test_counters_asked_for_over_a_faster_way_than_the_last_events_are_those_of_the_end(link):
+    """The question comes by the host's tree, the events by their own; the last position of this text has events on every chip."""
+    order = Starving((router_name(link.chip), router_name(link.to)))
+    finished(Bench(evaluation(TEXT[1:2]), 24, network=Watched(order), chips=8).play())
+
+
+@patient
+@given(st.integers(2, 8), st.sampled_from(sorted(STRATEGIES)), st.data())
+def test_links_that_are_slower_than_all_else_change_no_answer(chips, mapping, data):
+    machine, text = Machine(chips), data.draw(st.integers(0, 2))
+    slow = data.draw(st.lists(st.sampled_from(machine.links), min_size=1, max_size=4, unique=True))
+    order = Starving(*((router_name(link.chip), router_name(link.to)) for link in slow))
+    bench = finished(Bench(evaluation(TEXT[text : text + 1]), 24, mapping, network=Watched(order), chips=chips).play())
+    assert bench.answer == ALONE[text].answer
+
+
+@pytest.mark.parametrize("chips", [1, 2, 4, 8])
+def test_link_counters_follow_from_events_and_placement(chips):
+    """Each event crosses each link of its chip's multicast tree once, whoever listens beyond; the tap costs no packet."""
+    bench = finished(Bench(evaluation(), 27, chips=chips, network=Watched()).play())
+    placement = bench.run.placement
+    machine = placement.machine
+    expected = {str(link): 0 for link in machine.links}
+    for (name, population), events in bench.network.emitted.items():
+        to = {chip_in(machine, other) for other in placement.destinations(population)}
+        for link in machine.multicast(chip_in(machine, name), to):
+            expected[str(link)] += events
+    assert bench.run.conservation()["links"] == bench.run.links() == expected
+    assert any(expected.values()) == (chips > 1)
+
+
+def chip_in(machine, name):
+    return machine.host_chip if name == HOST else chip_of(name)
+
+
+@pytest.mark.parametrize("chips", [2, 8])
+def test_ledgers_of_several_chips_are_each_pes_own(chips):
+    """They come to the host chip by chip; each count must be that of the PE that the mapping says."""
+    bench = finished(Bench(evaluation(), 27, chips=chips, network=Watched()).play())
+    ledger, placement = bench.run.recorder.ledger(), bench.run.placement
+    for shard, number in enumerate(ledger.table["pe"]):
+        key = str(ledger.pes[number]), int(ledger.table["layer"][shard])
+        assert ledger.of("events")[:, shard].sum() == bench.network.emitted[key]
+    assert [str(pe) for pe in ledger.pes] == [placed.name for placed in placement.pes]
+
+
+@patient
+@given(st.integers(2, 6), st.integers(0, 1 << 30), st.data())
+def test_whatever_is_taken_out_of_any_chips_table_is_noticed_with_the_number(chips, seed, data):
+    """A link's name or an endpoint's, at the first chip, on the way or at the last: what is lost is what did not arrive."""
+    placement = place(NETWORK, CHIP, "uniform", "csr", 24, 1, chips)
+    entries = [
+        (chip, entry, name)
+        for chip, told in placement.configure(1).items()
+        for entry, (_, _, names) in enumerate(told.routes)
+        for name in names
+        if name not in told.senders.get(told.streams[entry][0], ()) or told.streams[entry][1] != chip  # its own are no packets
+    ]
+    cut = data.draw(st.sets(st.sampled_from(entries), min_size=1, max_size=4))
+
+    def change(told, chip):
+        routes = [
+            [key, mask, [name for name in names if (chip, entry, name) not in cut]]
+            for entry, (key, mask, names) in enumerate(told.routes)
+        ]
+        return told._replace(routes=routes)
+
+    bench = Bench(evaluation(), 24, shuffle=seed, configure=change, chips=chips).play()
+    assert (bench.run.phase, bench.run.fault) == ("read", None)
+    accounts = bench.run.conservation()
+    lost = sum(accounts["dropped"].values())
+    if any(name.startswith("router@") for _, _, name in cut):
+        assert not any("over link" in line for line in accounts["wrong"])  # what did not set out is missed by no neighbour
+    # The host hears its tap whatever the tables say, so what they lose of the output it gets all the same.
+    missed = accounts["delivered"][HOST] - bench.run.router_readings[ROUTER]["packets_out"].get(HOST, 0)
+    assert sum(accounts["sent"].values()) + missed == sum(accounts["delivered"].values()) + lost
+    assert f"{lost} packets were dropped for want of a routing entry" in accounts["wrong"] or not lost
+    assert lost or bench.answer == PLAIN.answer
+
+
+@pytest.mark.parametrize("tick", [1, 5])
+def test_a_packet_lost_on_a_link_is_noticed_with_the_link(tick):
+    class Lossy(Watched):
+        lost = 0
+
+        def post(self, sender, outgoing):
+            super().post(sender, [(to, self.damaged(sender, message)) for to, message in outgoing])
+
+        def damaged(self, sender, message):
+            """Leave out the first event of each stream on the way from chip 0 to chip 1."""
+            if type(message) is not Relay or sender != ROUTER or message.tick != tick:
+                return message
+            self.lost += sum(bool(part.keys) * goes for (_, goes), part in zip(message.heads, message.sections, strict=True))
+            sections = tuple(part._replace(keys=part.keys[4:], values=part.values[4:]) for part in message.sections)
+            return message._replace(sections=sections)
+
+    bench = Bench(evaluation(), 24, chips=2, network=Lossy()).play()
+    (line,) = [line for line in bench.run.conservation()["wrong"] if "over link" in line]
+    handed, taken = map(int, re.fullmatch(r"router@0 handed (\d+) packets over link 0>1, router@1 took in (\d+)", line).groups())
+    assert handed - taken == bench.network.lost > 0
+
+
+@pytest.mark.parametrize("chips", [2, 8])
+def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
+    bench = Bench(evaluation(), 24, chips=chips)
+    silent = bench.pes[-1]
+    handle, heard = silent.handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += 1
+        return [] if heard[Bundle] > 2 else handle(sender, message)
+
+    silent.handle = deaf
+    bench.play()
+    bench.post(bench.run.query())
+    bench.network.run(bench.settle)
+    assert set(bench.run.missing) == set(bench.routers)
+    assert bench.run.missing_first() == (3, [silent.name])
+
+
+@pytest.mark.parametrize("number", range(4))
+def test_a_router_that_does_nothing_is_named_once_it_has_left_two_questions_open(number):
+    bench = Bench(evaluation(), 24, chips=4)
+    name = router_name(number)
+    handle, heard = bench.routers[name].handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += type(message) in (Batch, Relay)
+        return [] if sum(heard.values()) > 40 else handle(sender, message)
+
+    bench.routers[name].handle = deaf
+    bench.play()
+    assert bench.run.phase == "running"
+    assert bench.run.missing_first() is None
+    for _ in range(2):
+        bench.post(bench.run.query())
+        bench.network.run(bench.settle)
+    assert bench.run.missing_first()[1] == [name]
+
+
+def test_the_routers_leave_the_farthest_first_and_carry_the_others_last_words():
+    bench = Bench(evaluation(), 24, chips=8).play()
+    left = []
+    for name, router in bench.routers.items():
+        handle = router.handle
+
+        def watched(sender, message, name=name, router=router, handle=handle):
+            out = handle(sender, message)
+            left.extend([name] if router.done and name not in left else [])
+            return out
+
+        router.handle = watched
+    finished(bench)
+    assert left == bench.run.routers
+    assert left[-1] == ROUTER

@@ -99,6 +99,16 @@ def test_points_cross_every_list_and_settings_are_told_apart(tmp_path):
     assert experiment.plots[0].series == ("format", "schedule", "branch_refill_cycles")
 
 
+def test_lists_that_move_together_are_one_axis(tmp_path):
+    text = (
+        "[grid]\nformat = ['csr', 'packed']\n[[together]]\nchips = [1, 2, 4]\nhidden = [10, 14, 20]\n[[together]]\nseed = [1, 2]\n"
+    )
+    experiment = read(written(tmp_path, text), COLUMNS, DEFAULT)
+    points = [(p["format"], p["chips"], p["hidden"], p["seed"]) for p in experiment.points()]
+    expected = [(f, c, h, s) for f in ("csr", "packed") for c, h in ((1, 10), (2, 14), (4, 20)) for s in (1, 2)]
+    assert points == expected
+
+
 def test_a_chip_s_number_may_be_written_either_way(tmp_path):
     for text in ("chip.sram_wait_states = [0, 1]", '"chip.sram_wait_states" = [0, 1]', "[grid.chip]\nsram_wait_states = [0, 1]"):
         assert read(written(tmp_path, f"[grid]\n{text}\n"), COLUMNS, DEFAULT).grid == {"chip.sram_wait_states": [0, 1]}
@@ -258,6 +268,9 @@ WRONG = [
     ("[grid]\npes = []", "[grid] pes: needs a list of at least one value, has []"),
     ("[grid]\npes = 5", "[grid] pes: needs a list of at least one value, has 5"),
     ("[grid]\npes = [5, 'six']", "[grid] pes: needs a whole number from 1 to 1,000,000, has 'six'"),
+    ("[[together]]\npes = [5, 6]\nchips = [1]", "[[together]] 1 chips: needs 2 values as pes, has 1"),
+    ("[grid]\npes = [5]\n[[together]]\npes = [5]", "[[together]] 1 pes: varies already"),
+    ("together = 3", "together: needs [[together]] tables"),
     ("[grid]\npes = [5, 5]", "[grid] pes: has 5 twice"),
     ("[grid]\npes = [true]", "[grid] pes: needs a whole number"),
     ("[grid]\nactivity = [nan]", "[grid] activity: needs a number from 0 to 1, has nan"),

@@ -20,12 +20,14 @@ from noc.packet import (
     Fault,
     Hello,
     Letter,
+    Linked,
     Load,
     Loaded,
     Message,
     Query,
     Read,
     Reading,
+    Relay,
     Section,
     Start,
     Stop,
@@ -35,6 +37,7 @@ from noc.wire import WireError, decode, encode, pack_status, unpack_status
 
 LEDGER_BYTES = 4 * len(LEDGER)
 TICK_LIMIT = 1 << 62
+LOADED = b"\x92" + encode(Loaded([]))[1:2]  # how a message begins that takes a list of whatever shape
 patient = settings(deadline=None, max_examples=40)
 
 ticks = st.integers(0, TICK_LIMIT - 1)
@@ -55,18 +58,24 @@ def section(events, records):
     return st.builds(Section, ticks, flags, ticks, packed(4 * events), packed(4 * events), packed(LEDGER_BYTES * records))
 
 
+def relay(tick, streams):
+    return Relay(tick, [[chip, routed] for chip, routed, _ in streams], tuple(part for _, _, part in streams))
+
+
 sections = st.builds(section, st.integers(0, 5), st.integers(0, 2)).flatmap(lambda one: one)
 ANY = {
     Batch: st.builds(Batch, ticks, st.lists(sections, max_size=3).map(tuple)),
     Bundle: st.builds(Bundle, ticks, st.lists(sections, max_size=3).map(tuple)),
+    Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3)),
+    Linked: st.builds(Linked),
     Letter: st.builds(Letter, names, st.binary(max_size=100)),
-    Configure: st.builds(Configure, numbers, lists, dicts, lists, dicts),
+    Configure: st.builds(Configure, numbers, dicts, dicts, lists, lists),
     Configured: st.builds(Configured),
     Hello: st.builds(Hello, numbers),
     Load: st.builds(Load, lists, dicts, dicts),
     Loaded: st.builds(Loaded, lists),
     Start: st.builds(Start),
-    Read: st.builds(Read),
+    Read: st.builds(Read, numbers),
     Reading: st.builds(Reading, dicts),
     Query: st.builds(Query),
     Answer: st.builds(Answer, numbers, lists),
@@ -190,13 +199,13 @@ def test_flipped_bits_are_harmless(message, data):
 def test_nesting_is_harmless(opener, depth):
     is_harmless(opener * depth)
     is_harmless(opener * depth + b"\xc0")
-    is_harmless(b"\x92\x07" + opener * depth + b"\xc0")  # `Loaded` with a list of whatever shape
+    is_harmless(LOADED + opener * depth + b"\xc0")
 
 
 @pytest.mark.parametrize("opener", [b"\xdd", b"\xdf", b"\xdb", b"\xc6", b"\xc9"], ids=["array", "map", "str", "bin", "ext"])
 @pytest.mark.parametrize("declared", [1 << 16, 1 << 28, (1 << 32) - 1])
 def test_a_huge_declared_length_is_refused_without_allocating_it(opener, declared):
-    raw = b"\x92\x07" + opener + struct.pack(">I", declared) + b"\xc0" * 100
+    raw = LOADED + opener + struct.pack(">I", declared) + b"\xc0" * 100
     decode_twice = [raw, raw[2:]]
     tracemalloc.start()
     try:
@@ -213,7 +222,7 @@ def test_a_huge_declared_length_is_refused_without_allocating_it(opener, declare
 )
 def test_what_msgpack_trips_over_is_refused(bad):
     """Keys that cannot be keys, text that is no UTF-8, a time that never was, a byte that is never used."""
-    for raw in (bad, b"\x91" + bad, b"\x92\x07\x91" + bad, encode(Reading({}))[:-1] + bad):
+    for raw in (bad, b"\x91" + bad, LOADED + b"\x91" + bad, encode(Reading({}))[:-1] + bad):
         with pytest.raises(WireError):
             decode(raw)
 
@@ -243,6 +252,11 @@ def test_an_unknown_code_is_refused(code):
         (Hello(1), ["1"]),
         (Hello(1), []),
         (Hello(1), [1, 1]),
+        (Read(1), []),
+        (Read(1), [1.0]),
+        (Read(1), [True]),
+        (Linked(), [1]),
+        (Linked(), [[]]),
         (Letter("a", b"b"), ["a", "b"]),
         (Letter("a", b"b"), [b"a", b"b"]),
         (Fault("why"), [b"why"]),
@@ -261,7 +275,7 @@ def test_a_field_of_another_type_is_refused_by_kind(message, bad):
 GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES}
 
 
-@pytest.mark.parametrize("kind", [Batch, Bundle])
+@pytest.mark.parametrize("kind", [Batch, Bundle, Relay])
 @pytest.mark.parametrize(
     "bad",
     [
@@ -285,9 +299,11 @@ GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values":
     ids=str,
 )
 def test_a_section_that_does_not_match_is_refused(kind, bad):
-    code = msgpack.unpackb(encode(kind(0, ())))[0]
-    assert decode(msgpack.packb([code, 0, [list(GOOD.values())]])) == kind(0, (Section(**GOOD),))
-    refused([code, 0, [list((GOOD | bad).values())]], kind.__name__)
+    heads = [[[3, 1]]] if kind is Relay else []
+    good = kind(0, *heads, (Section(**GOOD),))
+    code = msgpack.unpackb(encode(good))[0]
+    assert decode(msgpack.packb([code, 0, *heads, [list(GOOD.values())]])) == good
+    refused([code, 0, *heads, [list((GOOD | bad).values())]], kind.__name__)
 
 
 @pytest.mark.parametrize("kind", [Batch, Bundle])
@@ -295,6 +311,36 @@ def test_a_section_that_does_not_match_is_refused(kind, bad):
 def test_a_batch_needs_a_tick_and_sections(kind, bad):
     code = msgpack.unpackb(encode(kind(0, ())))[0]
     refused([code, *bad], kind.__name__)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        [],
+        [0],
+        [0, [[3, 1]]],
+        [-1, [[3, 1]], [list(GOOD.values())]],
+        [1 << 62, [[3, 1]], [list(GOOD.values())]],
+        [True, [[3, 1]], [list(GOOD.values())]],
+        [0, [[3, 1]], []],
+        [0, [], [list(GOOD.values())]],
+        [0, [[3, 1], [4, 1]], [list(GOOD.values())]],
+        [0, {}, []],
+        [0, [], [], 0],
+    ],
+    ids=lambda bad: str(bad)[:30],
+)
+def test_a_relay_needs_a_tick_and_a_head_for_each_section(bad):
+    code = msgpack.unpackb(encode(Relay(0, [], ())))[0]
+    refused([code, *bad], "Relay", "tick", "head")
+
+
+@pytest.mark.parametrize(
+    "bad", [[], [3], [3, 1, 0], [-1, 1], [1 << 62, 1], [3, 2], [3, -1], [3, True], ["3", 1], [3.0, 1], 3, {}], ids=str
+)
+def test_a_head_is_a_chip_and_whether_packets_travel(bad):
+    code = msgpack.unpackb(encode(Relay(0, [], ())))[0]
+    refused([code, 0, [bad], [list(GOOD.values())]], "Relay", "head")
 
 
 @pytest.mark.parametrize("bad", [[], [[]], [1, 2, 3], list(GOOD.values())[:5], [*GOOD.values(), 0], {}], ids=str)

@@ -1,0 +1,143 @@
+"""A run's figures in words, and the monitor that prints them as plain lines.
+
+Takes plain dicts from another process, in which any key may be missing: what is not known is shown as unknown, never as
+zero. Not known here: terminals, colours, and where the figures come from.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Iterator, Sequence
+from time import monotonic
+from typing import Any, TextIO
+
+PLAIN_INTERVAL_S = 2.0
+FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
+
+
+def encoding(stream: TextIO) -> str:
+    """Return the encoding that a stream writes."""
+    return getattr(stream, "encoding", None) or "utf-8"
+
+
+def finite(value: Any) -> float | None:
+    """Return `value` where it is a finite number."""
+    return value if isinstance(value, int | float) and math.isfinite(value) else None
+
+
+def number(status: dict[str, Any], key: str) -> float | None:
+    """Return the finite number under `key`, or None."""
+    return finite(status.get(key))
+
+
+def at(values: Sequence[Any] | None, index: int) -> float | None:
+    """Return the finite number at `index`, or None."""
+    return finite(values[index]) if values and index < len(values) else None
+
+
+def figure(value: float | None) -> str:
+    """Return a number in at most nine characters."""
+    if value is None or abs(value) >= 1e8:  # as wide as a column is
+        return "?" if value is None else f"{value:.2e}"
+    return f"{value:,.{0 if abs(value) >= 100 or value % 1 == 0 else 1}f}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share from 0 to 1 in percent, small ones with a decimal."""
+    return "?" if share is None else f"{100 * share:.{1 if 0 < share < 0.0995 else 0}f} %"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as minutes and seconds, with hours where there are some."""
+    minutes, rest = divmod(int(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
+
+
+def clean(text: Any) -> str:
+    """Return `text` as one line without what would start an escape sequence."""
+    return "".join(char if char.isprintable() else " " for char in str(text or ""))
+
+
+def progress(status: dict[str, Any], layout: dict[str, Any]) -> tuple[float, str]:
+    """Return how far the phase is, from 0 to 1, and the same in words."""
+    if status.get("phase") in ("starting", "loading"):
+        done, total, unit = number(status, "ready"), finite(len(layout.get("pes") or ())), "PEs ready"
+    else:
+        done, total, unit = number(status, "tokens"), number(status, "tokens_total"), unit_of(layout)
+    words, rate = f"{figure(done)} of {figure(total)} {unit}", number(status, "tokens_per_s")
+    if status.get("phase") == "running" and rate and done is not None and total:
+        words += f", {clock((total - done) / rate)} left"
+    return min((done or 0.0) / total, 1.0) if total else 0.0, words
+
+
+def unit_of(layout: dict[str, Any]) -> str:
+    """Return what a run counts: tokens of a text, or what its layout says."""
+    return clean(layout.get("unit") or "tokens")
+
+
+def gesture_of(status: dict[str, Any]) -> dict[str, Any]:
+    """Return what is known of the sample that is being classified; nothing where none is."""
+    known = status.get("gesture")
+    return known if isinstance(known, dict) else {}
+
+
+def figures(status: dict[str, Any], layout: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the run's figures as (key, name, text), "?" for what is not known."""
+    rows = []
+    for key in FIGURES:
+        if key == "perplexity" and "classes" in layout:
+            rows.append(("accuracy", "accuracy", percent(number(gesture_of(status), "accuracy"))))
+        elif key != "tick" or "classes" not in layout:  # whose rows go to the frame
+            name = key.replace("tokens", unit_of(layout)).replace("_per_", "/")
+            rows.append((key, name, figure(number(status, key))))
+    return rows
+
+
+def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
+    """Yield ("2 dead", names) and the like, with as many names as fit into `room` together."""
+    kinds = {kind: [clean(name) for name in status[kind]] for kind in ("dead", "stalled") if status.get(kind)}
+    for kind, names in kinds.items():
+        spare = room // len(kinds) - len(f" {len(names)} {kind}    and {len(names)} more")
+        shown = next((n for n in range(len(names), 1, -1) if len(", ".join(names[:n])) <= spare), 1)
+        rest = f" and {len(names) - shown} more" if shown < len(names) else ""
+        yield f"{len(names)} {kind}", ", ".join(names[:shown]) + rest
+
+
+class PlainMonitor:
+    """A `Monitor` that prints a line every two seconds, when the phase changes, and at the end."""
+
+    def __init__(self, layout: dict[str, Any], stream: TextIO) -> None:
+        self._layout, self._stream = layout, stream
+        self._status: dict[str, Any] = {}
+        self._unshown, self._phase, self._due = False, None, 0.0
+        self.note("; ".join(str(layout[key]) for key in ("title", "chip", "note") if layout.get(key)))
+
+    def update(self, status: dict[str, Any]) -> None:
+        """Take the newest figures."""
+        self._status, self._unshown = status, True
+        if monotonic() >= self._due or status.get("phase") != self._phase:
+            self._show()
+
+    def note(self, line: str) -> None:
+        """Print `line`."""
+        text = clean(line).encode(encoding(self._stream), "replace").decode(encoding(self._stream))
+        try:
+            print(text, file=self._stream, flush=True)
+        except (OSError, ValueError):  # nobody reads any more, and the run goes on
+            self._stream = io.StringIO()
+
+    def close(self) -> None:
+        """Print the last figures, unless they have been."""
+        if self._unshown:
+            self._show()
+
+    def _show(self) -> None:
+        status, layers = self._status, self._layout.get("layers") or ()
+        self._unshown, self._phase, self._due = False, status.get("phase"), monotonic() + PLAIN_INTERVAL_S
+        parts = [progress(status, self._layout)[1]]
+        parts += [f"{name} {text}" for _, name, text in figures(status, self._layout) if text != "?"]
+        shares = [(clean(layer.get("name")), at(status.get("activity"), place)) for place, layer in enumerate(layers)]
+        parts += [f"{name} {percent(share)} active" for name, share in shares if share is not None]
+        parts += [f"{badge.upper()}: {names}" for badge, names in alarms(status, 60)]
+        self.note(f"{clock(number(status, 'elapsed_s') or 0)} {status.get('phase', 'running')}: {'; '.join(parts)}")

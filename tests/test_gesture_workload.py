@@ -1,0 +1,127 @@
+"""The gesture workload by itself: rounds, features in DRAM, classes, and what is shown."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from gestures import small
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from host.dram import Dram
+from host.errors import HostError
+from host.gesture import FeatureStore, Gestures, class_of, picture_of
+from models.dvs.frames import FrameSpec, frames_of
+from models.dvs.recording import DvsError
+from models.dvs.synthetic import open_synthetic
+from models.gesture import Scores, features_of
+from noc.packet import FRESH, RESET, VALID, Section
+
+GESTURE = small().gesture
+FRAMES = GESTURE.frames
+SAMPLES = list(itertools.islice(open_synthetic("test", GESTURE.slice_us).samples(), 7))
+SPEC = FrameSpec(GESTURE.bin_us, GESTURE.slice_us, GESTURE.size, GESTURE.polarity, GESTURE.scale)
+FEATURES = [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in SAMPLES]
+
+
+def workload(lanes, samples, most=7, capacity=1 << 22):
+    dram = Dram(capacity, 16)
+    return Gestures(GESTURE, iter(samples), FeatureStore(dram, GESTURE.features, FRAMES, lanes, most), lanes, most), dram
+
+
+def fed(feed, lanes):
+    """The vectors that a feed's events make, one a lane."""
+    vectors = np.zeros(lanes * GESTURE.features, np.float32)
+    vectors[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
+    return vectors.reshape(lanes, -1)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 9), st.integers(1, 9))
+def test_samples_run_in_rounds_and_each_round_begins_fresh(lanes, most):
+    work, dram = workload(lanes, SAMPLES, most)
+    count = min(most, len(SAMPLES))
+    for position in itertools.count():
+        feed = work.next()
+        if feed is None:
+            break
+        turn, frame = divmod(position, FRAMES)
+        assert feed.position == position
+        assert feed.flags == (VALID if frame else VALID | FRESH | RESET)
+        for lane, vector in enumerate(fed(feed, lanes)):
+            number = turn * lanes + lane
+            assert work.sequence_at(lane, position) == ((number, frame) if number < count else None)
+            assert (vector == (FEATURES[number][frame] if number < count else 0)).all()
+    assert position == -(-count // lanes) * FRAMES == work.positions
+    assert work.exhausted()
+    assert dram.read_bytes == dram.written_bytes == 4 * GESTURE.features * FRAMES * count
+
+
+def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
+    work, _ = workload(3, SAMPLES)
+    rng = np.random.default_rng(3)
+    events = rng.random((work.positions + 2 * FRAMES, 3 * GESTURE.units)).astype(np.float32)
+    while (feed := work.next()) is not None:
+        keys = np.flatnonzero(events[feed.position] > 0.7).astype("<u4")
+        section = Section(2, VALID, feed.position, keys.tobytes(), events[feed.position][keys].tobytes(), b"")
+        work.answer(section)
+    assert [answer.name for answer in work.answers] == [sample.name for sample in SAMPLES]
+    for number, answer in enumerate(work.answers):
+        alone = Scores(GESTURE, number % 3)
+        for position in range(number // 3 * FRAMES, (number // 3 + 1) * FRAMES):
+            keys = np.flatnonzero(events[position] > 0.7).astype("<u4")
+            alone.add(keys, events[position][keys])
+        assert (answer.scores == alone.scores()).all()
+        assert answer.prediction == class_of(answer.scores)
+    assert work.progress()["tokens"] == len(SAMPLES) * FRAMES
+
+
+def test_of_equal_scores_the_first_class_wins_and_no_number_loses():
+    assert class_of(np.array([1, 3, 3], np.float32)) == 1
+    assert class_of(np.array([np.nan, -5, np.nan], np.float32)) == 1
+    assert class_of(np.full(3, np.nan, np.float32)) == 0
+
+
+def test_a_set_that_is_larger_than_the_memory_is_streamed_through_it():
+    """Room for five samples: two rounds of two, and a set of seven."""
+    each = 4 * GESTURE.features * FRAMES
+    work, _ = workload(2, SAMPLES, capacity=2 * (0x400 + 5 * each))
+    while (feed := work.next()) is not None:
+        turn, frame = divmod(feed.position, FRAMES)
+        for lane, vector in enumerate(fed(feed, 2)):
+            number = 2 * turn + lane
+            assert (vector == (FEATURES[number][frame] if number < len(SAMPLES) else 0)).all()
+
+
+def test_where_two_rounds_do_not_fit_the_memory_it_is_refused_in_one_line():
+    each = 4 * GESTURE.features * FRAMES
+    with pytest.raises(HostError) as caught:
+        workload(3, SAMPLES, capacity=2 * (0x400 + 5 * each))
+    assert str(caught.value) == f"DRAM: features of 6 samples need {6 * each:,} B, has room for 5 in {2 * (0x400 + 5 * each):,} B"
+    assert caught.value.code == 3
+
+
+@pytest.mark.parametrize("error", [DvsError("folder: gone"), OSError("disk on\nfire")])
+def test_a_set_that_breaks_off_runs_as_far_as_it_was_read(error):
+    def samples():
+        yield from SAMPLES[:4]
+        raise error
+
+    work, _ = workload(3, samples())
+    while work.next() is not None:
+        pass
+    assert work.positions == 2 * FRAMES
+    assert work.ended == " ".join(str(error).split())
+    assert work.progress()["tokens_total"] == 4 * FRAMES
+
+
+def test_the_picture_of_a_frame_is_as_bright_as_the_sample_gets():
+    frames = np.zeros((2, 4, 4), np.float32)
+    assert picture_of(frames).max() == 0
+    frames[0, 1, 2], frames[1, 3, 3] = -2.0, 1.0
+    picture = picture_of(frames).reshape(2, 4, 4)
+    assert picture[0, 1, 2] == 255
+    assert picture[1, 3, 3] in range(126, 130)
+    assert np.count_nonzero(picture) == 2
