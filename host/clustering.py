@@ -15,13 +15,14 @@ Not known here: how shares were dealt, which PE of its chip a share runs on, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 import numpy.typing as npt
 
 from host.flows import F64, Seat, flows_of, loads_of
-from host.shard import Share
+from host.shard import Request, Share, holds, uniform
 from models.network import Network
 from noc.machine import Machine
 from noc.packet import INPUT_POPULATION
@@ -31,9 +32,9 @@ Kind = tuple[int, ...]  # the populations of a share
 
 SEARCHED_CHIPS = 144
 """On larger machines the search would take minutes: the best of the ways to fill chips is taken as it is."""
-_TRIALS = 60_000  # neighbours looked at in all, to the end of a search: seconds
+_TRIALS = 40_000  # neighbours looked at in all, to the end of a search: seconds
 _DRAWN = 12  # further starts, from a seed, where so many neighbours are not used up
-_SCALE = 1 << 20  # rates become whole numbers, whose sums do not depend on their order
+_SCALE = 1_000_000  # rates become whole numbers of millionths, whose sums do not depend on their order
 
 
 def in_order(shares: Sequence[Share], room: Mapping[int, int]) -> list[Seat]:
@@ -46,6 +47,27 @@ def in_order(shares: Sequence[Share], room: Mapping[int, int]) -> list[Seat]:
         even = -(-left // (len(room) - number))
         seats += [(chip, share) for share in shares[len(seats) :][: min(most, max(even, left - later))]]
     return seats
+
+
+def seated(
+    mapping: str,
+    network: Network,
+    request: Request,
+    machine: Machine,
+    room: Mapping[int, int],
+    shares: Sequence[Share],
+    rates: Mapping[int, float],
+) -> list[Seat]:
+    """Return the seats of `shares` under `mapping`: in order, but for `clustered`, which also tries shares dealt as `uniform` does
+    and takes those where fewer packets cross links.
+    """
+    if mapping != "clustered" or len(room) == 1:
+        return in_order(shares, room)
+    seats = clustered_seats(network, machine, shares, room, rates)
+    same_number = replace(request, pes=len(shares))
+    others = clustered_seats(network, machine, uniform(network, same_number), room, rates)
+    fewer = links_used(network, machine, others, rates) < links_used(network, machine, seats, rates)
+    return others if fewer and holds(network, same_number, "uniform") else seats
 
 
 def clustered_seats(
@@ -70,7 +92,7 @@ def clustered_seats(
 
 
 def links_used(network: Network, machine: Machine, seats: Sequence[Seat], rates: Mapping[int, float]) -> tuple[float, float]:
-    """Return the objective: events a position summed over all links, and on the busiest one, as exact multiples of 2**-20."""
+    """Return the objective: events a position summed over all links, and on the busiest one, rates rounded to millionths."""
     loads = loads_of(machine, flows_of(network, machine, seats), _whole(rates))
     return float(loads.sum()) / _SCALE, float(loads.max()) / _SCALE
 
@@ -126,13 +148,15 @@ class _Search:
         """Return seats for the shares, as many of each kind on each chip as `counts` says, those with most units where
         their events have the shortest way.
         """
-        ways = [self._links(population, counts) for population in range(len(self._sends))]
+        chips = len(self._chips)
+        searched = chips <= SEARCHED_CHIPS
+        ways = [self._links(n, counts) if searched else np.zeros(chips) for n in range(len(self._sends))]
         seats: list[Seat] = []
         for k, kind in enumerate(self._kinds):
-            way = sum((self._sends[population, k] * ways[population] for population in kind), np.zeros(len(self._chips)))
-            chips = [c for c in np.argsort(way, kind="stable") for _ in range(counts[k, c])]
+            way = sum((self._sends[population, k] * ways[population] for population in kind), np.zeros(chips))
+            on = [c for c in np.argsort(way, kind="stable") for _ in range(counts[k, c])]
             shares = sorted(self._shares[kind], key=lambda share: -sum(len(part.units) for part in share))
-            seats += [(self._chips[c], share) for c, share in zip(chips, shares, strict=True)]
+            seats += [(self._chips[c], share) for c, share in zip(on, shares, strict=True)]
         order = {id(share): n for n, share in enumerate(share for kind in self._kinds for share in self._shares[kind])}
         return sorted(seats, key=lambda seat: (seat[0], order[id(seat[1])]))
 
@@ -203,9 +227,8 @@ class _Search:
         """Return neighbours of `counts`, which may change on the way, and the kinds that are elsewhere in them."""
         chips, kinds = range(len(self._chips)), range(len(self._kinds))
         for a, b in combinations(chips, 2):
-            there = [(k, a, b, counts[k, a]) for k in kinds if counts[k, a]]
-            back = [(k, b, a, counts[k, b]) for k in kinds if counts[k, b]]
-            yield from self._allowed(counts, there + back)
+            moves = [(k, a, b, counts[k, a]) for k in kinds] + [(k, b, a, counts[k, b]) for k in kinds]
+            yield from self._allowed(counts, [move for move in moves if move[-1]])
         for k, a, b in product(kinds, chips, chips):
             if a != b and counts[k, a]:
                 yield from self._allowed(counts, [(k, a, b, min(counts[k, a], self._room[b] - counts[:, b].sum()))])
@@ -213,9 +236,9 @@ class _Search:
             if k != m and a != b and counts[k, a] and counts[m, b]:
                 one, other = int(counts[k, a]), int(counts[m, b])
                 free_a, free_b = (int(self._room[chip] - counts[:, chip].sum()) for chip in (a, b))
-                most_there, most_back = min(one, other + free_b), min(other, one + free_a)
-                even = min(one, other)
-                for x, y in dict.fromkeys([(most_there, max(0, most_there - free_b)), (max(0, most_back - free_a), most_back), (even, even)]):
+                there, back = min(one, other + free_b), min(other, one + free_a)
+                most = ((there, max(0, there - free_b)), (max(0, back - free_a), back), (min(one, other),) * 2)
+                for x, y in dict.fromkeys(most):
                     yield from self._allowed(counts, [(k, a, b, x), (m, b, a, y)])
 
     def _allowed(self, counts: I64, moves: list[tuple[int, int, int, int]]) -> Iterator[tuple[I64, set[int]]]:
@@ -230,7 +253,7 @@ class _Search:
     # ---- what it costs
 
     def _cost(self, population: int, counts: I64) -> float:
-        """Return a population's events a position on all links, times 2**20: sums of whole numbers below 2**53, so exact."""
+        """Return a population's events a position on all links, in millionths: sums of whole numbers below 2**53, so exact."""
         links = self._links(population, counts)
         if population == INPUT_POPULATION:
             return float(self._input * links[self._host])
@@ -244,7 +267,8 @@ class _Search:
         key = listens.tobytes()
         if key not in self._known:
             chips = len(self._chips)
-            self._known[key] = (self._on_route @ listens.astype(np.float32) > 0).reshape(chips, chips).sum(axis=1).astype(np.float64)
+            entered = self._on_route @ listens.astype(np.float32) > 0
+            self._known[key] = entered.reshape(chips, chips).sum(axis=1).astype(np.float64)
         return self._known[key]
 
     def _routes(self) -> npt.NDArray[np.float32]:

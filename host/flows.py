@@ -11,7 +11,7 @@ Not known here: how shares came to their chips, frames, time and energy, and wha
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +24,31 @@ from noc.packet import INPUT_POPULATION
 Seat = tuple[int, Share]
 """A share and the number of the chip it is on."""
 F64 = npt.NDArray[np.float64]
+
+
+INPUT_RATE = 1.0
+"""Assumed events of an input unit at a position: embeddings have no zeros."""
+LAYER_RATE = 0.2
+"""Assumed events of a layer's unit at a position: the shipped model's layers have 0.14 to 0.22, seeded ones 0.1 to 0.3."""
+
+
+def rates_of(network: Network, provenance: Mapping[str, Any]) -> tuple[dict[int, float], bool]:
+    """Return events a unit and position of each population, and whether they were measured.
+
+    `provenance` is a checkpoint's: the trainer writes the activity of each layer on the texts it was evaluated on. Anything
+    else there, or nothing, gives the assumed rates; the input's is assumed always.
+    """
+    assumed = {INPUT_POPULATION: INPUT_RATE} | dict.fromkeys(network.layers, LAYER_RATE)
+    for text in ("test_carried", "test_zeroed", "valid_carried", "valid_zeroed"):
+        figures = provenance.get(text)
+        activity = figures.get("activity") if isinstance(figures, dict) else None
+        if isinstance(activity, list) and len(activity) == len(network.layers) and all(map(_is_share, activity)):
+            return assumed | dict(zip(network.layers, map(float, activity), strict=True)), True
+    return assumed, False
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
 
 
 class Flow(NamedTuple):

@@ -12,7 +12,7 @@ import difflib
 import heapq
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -75,13 +75,13 @@ def balanced(network: Network, request: Request) -> list[Share]:
     if request.pes is None or request.pes < len(layers):
         for pes in range(1, len(layers)) if request.pes is None else (request.pes,):
             shares = _whole_layers(layers, pes, network)
-            if request.pes is not None or all(_fits(network, request, share) for share in shares):
+            if request.pes is not None or _all_fit(network, request, shares):
                 return shares
     counts = {layer: _least(network, request, layer, even=False) for layer in layers}
     if request.pes is not None and request.pes < sum(counts.values()):
         need = ", ".join(f"{n} for layer {layer}" for layer, n in counts.items())
         raise HostError(
-            f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
+            f"--pes {request.pes}: dealt by bytes, the layers need at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
         )
     _check_units(network, request.pes or 0)
     weights = {layer: _bytes_of(network, request, layer) for layer in layers}
@@ -91,7 +91,21 @@ def balanced(network: Network, request: Request) -> list[Share]:
     return [share for layer in layers for share in _deal(network, layer, counts[layer], False)]
 
 
-STRATEGIES: dict[str, Strategy] = {"uniform": uniform, "balanced": balanced}
+def clustered(network: Network, request: Request) -> list[Share]:
+    """Deal as `balanced` does, over as many PEs as `uniform` takes where no number is asked for, or as few more as fit.
+
+    On which chips the shares go is what this mapping is about: `host/clustering.py`.
+    """
+    if request.pes is None:
+        like_uniform = min(len(uniform(network, request)), request.available)
+        try:
+            return balanced(network, replace(request, pes=like_uniform))
+        except HostError:
+            pass  # it needs more, or more than there are
+    return balanced(network, request)
+
+
+STRATEGIES: dict[str, Strategy] = {"uniform": uniform, "balanced": balanced, "clustered": clustered}
 
 
 def strategy(name: str) -> Strategy:
@@ -221,21 +235,35 @@ def holds(network: Network, request: Request, name: str) -> bool:
         shares = strategy(name)(network, request)
     except HostError:
         return False
-    return len(shares) <= request.available and all(_fits(network, request, share) for share in shares)
+    return len(shares) <= request.available and _all_fit(network, request, shares)
 
 
-def _fits(network: Network, request: Request, share: Share) -> bool:
+def _all_fit(network: Network, request: Request, shares: Iterable[Share]) -> bool:
+    """Tell whether every share fits a PE.
+
+    No layout grows where a share has less of something, so a PE that holds the most of each count holds any; laying out each of
+    thousands of shares is left to where this says no.
+    """
+    kinds: dict[tuple[int, ...], list[list[ShardSize]]] = {}
+    for share in shares:
+        kinds.setdefault(tuple(part.population for part in share), []).append(share_sizes(network, request, share))
+    return all(
+        _each_fits(request, [[_most(column) for column in zip(*kind, strict=True)]]) or _each_fits(request, kind)
+        for kind in kinds.values()
+    )
+
+
+def _most(sizes: Sequence[ShardSize]) -> ShardSize:
+    """Return the size of a shard that has the most units and, at each port, the most weights of any."""
+    ports = (port._replace(nonzeros=max(size.ports[n].nonzeros for size in sizes)) for n, port in enumerate(sizes[0].ports))
+    return sizes[0]._replace(units=max(size.units for size in sizes), ports=tuple(ports))
+
+
+def _each_fits(request: Request, shares: Sequence[Sequence[ShardSize]]) -> bool:
+    heaviest_first = sorted(shares, key=lambda sizes: -sum(port.nonzeros for size in sizes for port in size.ports))
     try:
-        layout(network, request, share, "")
-    except SramOverflow:
-        return False
-    return True
-
-
-def _each_fits(request: Request, sizes: Iterable[ShardSize]) -> bool:
-    try:
-        for size in sizes:
-            plan("", pe_fields([size]), request.size)
+        for sizes in heaviest_first:
+            plan("", pe_fields(sizes), request.size)
     except SramOverflow:
         return False
     return True
@@ -251,13 +279,7 @@ def _least(network: Network, request: Request, layer: int, *, even: bool) -> int
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        sizes = [share_sizes(network, request, share)[0] for share in _deal(network, layer, pes, even)]
-        # No layout grows where a share has less of something: a PE that holds the most of each holds any of them.
-        counts = zip(*((size.units, *(port.nonzeros for port in size.ports)) for size in sizes), strict=True)
-        units, *nonzeros = map(max, counts)
-        ports = tuple(port._replace(nonzeros=most) for port, most in zip(sizes[0].ports, nonzeros, strict=True))
-        heaviest_first = sorted(sizes, key=lambda size: -sum(port.nonzeros for port in size.ports))
-        return _each_fits(request, [sizes[0]._replace(units=units, ports=ports)]) or _each_fits(request, heaviest_first)
+        return _all_fit(network, request, _deal(network, layer, pes, even))
 
     nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
     low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
@@ -294,7 +316,7 @@ def _split(network: Network, pes: int) -> dict[int, int]:
     each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
     counts = {layer: min(each, n) for layer, n in units.items()}
     growing = [layer for layer, n in units.items() if n > each]
-    counts |= {layer: each + 1 for layer in growing[: pes - sum(counts.values())]}
+    counts |= dict.fromkeys(growing[: pes - sum(counts.values())], each + 1)
     return counts
 
 
