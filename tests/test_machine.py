@@ -1,4 +1,4 @@
-"""What a machine promises: the board's footprint, links that lead back, routes that exist, are trees, and never wait in a circle."""
+"""What a machine promises: the board's footprint, links that lead back, routes that are trees and never wait in a circle."""
 
 import dataclasses
 import graphlib
@@ -248,9 +248,7 @@ def test_what_a_chip_file_lists_beyond_the_machine_does_not_matter():
     assert {link for link in machine(8).links if (link.chip, link.direction) == (1, 0)} <= set(machine(8).links) - set(of.links)
 
 
-@pytest.mark.parametrize(
-    ("chips", "use"), [(0, 1), (-3, 1), (49, 48), (100, 48), (145, 144), (300, 288), (10**9, MOST_CHIPS)]
-)
+@pytest.mark.parametrize(("chips", "use"), [(0, 1), (-3, 1), (49, 48), (100, 48), (145, 144), (300, 288), (10**9, MOST_CHIPS)])
 def test_a_number_of_chips_that_is_no_machine_is_answered_with_one_that_is(chips, use):
     with pytest.raises(MachineError, match=rf"^{chips} chips: needs .*; use {use}$"):
         Machine(chips)
