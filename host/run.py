@@ -216,14 +216,9 @@ class Run:
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
-                # Layers behind the first run ahead of the input; with bubbles for those ticks every endpoint gets through them.
-                while self._issued < self.completed:
-                    out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 self.phase = "reading"
                 # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
-                bubble = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
-                out.append((self._to_router, Batch(self._issued, (bubble,))))
-                self._issued += 1
+                out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 read = Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
