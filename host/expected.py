@@ -86,7 +86,7 @@ def expected(network: Uniform, chip: ChipSpec, machine: Machine, positions: int)
         "pe": np.arange(shards), "layer": layer, "units": np.full(shards, network.units),
         **{f"rows_{port}": np.full(shards, rows) for port in wanted}, **{f"weights_{port}": stored[port] for port in wanted},
         **{f"width_{port}": widths[port] for port in wanted},
-        "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units * network.lanes),
+        "trace_input": np.zeros(shards), "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units * network.lanes),
     }  # fmt: skip
     times = np.repeat([int((alike == kept).sum()) for kept, _ in kinds], network.pes)
     inputs = round(network.input_activity * network.input_units) * network.lanes
