@@ -59,7 +59,7 @@ def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
     ("name", "line"),
     [
         ("PE(1,1,2)@0", r"stalled: PE\(1,1,2\)@0 did not send the batch of tick \d+ for 2 s"),
-        ("router@0", r"stalled: router@0 did not complete tick \d+ nor say why for 2 s"),
+        ("router@0", r"stalled: router@0 did not pass on tick \d+ for 2 s"),
         ("host", r"stalled: host has said nothing for 2 s, at tick \d+"),
     ],
 )
