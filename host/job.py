@@ -4,7 +4,7 @@ before a process starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from host.dram import Dram
 from host.errors import HostError
 from host.events import SequenceAt, side_by_side
 from host.features import Features, load_features
+from host.flows import rates_of
 from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
 from host.options import DEFAULT_TOKENS, DvsOptions, LmOptions, RunOptions
 from host.place import Placement, place
@@ -109,9 +110,12 @@ def prepare(options: RunOptions) -> Job:
     return _prepare_lm(options)
 
 
-def placed(options: RunOptions, network: Network) -> Placement:
-    """Place a network as the options say; HostError, one line, for what does not fit or cannot be run."""
-    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips)
+def placed(options: RunOptions, network: Network, provenance: Mapping[str, Any] | None = None) -> Placement:
+    """Place a network, of a checkpoint with `provenance`, as the options say; HostError, one line, for what does not fit or
+    cannot be run.
+    """
+    rates, _ = rates_of(network, provenance or {})
+    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips, rates)
     _check_slow(options, placement)
     return placement
 
@@ -121,7 +125,7 @@ def _prepare_lm(options: LmOptions) -> Job:
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = placed(options, network)
+    placement = placed(options, network, found.provenance if found else None)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)
