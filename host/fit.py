@@ -9,7 +9,7 @@ from host.cost_table import CostTable, load_table
 from host.costs import price
 from host.errors import Exit, HostError
 from host.flows import rates_of
-from host.job import MOST_CHIPS_OF_PROCESSES, chip_of, model_of, prepare
+from host.job import chip_of, model_of, prepare
 from host.mappings import compared, links_told
 from host.options import LmOptions
 from host.place import PlacedPe, Placement, largest_batch, place
@@ -78,8 +78,7 @@ def _compared(options: LmOptions, model: Model | None, network: Network) -> str:
     )
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.
-        chips = min(options.chips, MOST_CHIPS_OF_PROCESSES)
-        job = prepare(replace(options, mapping="balanced", pes=None, chips=chips, tokens=_PRICED_POSITIONS))
+        job = prepare(replace(options, mapping="balanced", pes=None, tokens=_PRICED_POSITIONS))
         network = job.placement.network
         recording = record(network, job.workload, options.batch)
         events = [recording.input_events, *(recording.layers[n].events.sum(axis=1) for n in network.layers)]

@@ -31,7 +31,6 @@ from noc.packet import router_name
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
 SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
-MOST_CHIPS_OF_PROCESSES = 48
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
 
@@ -117,10 +116,6 @@ def placed(options: RunOptions, network: Network, provenance: Mapping[str, Any] 
     """
     rates, _ = rates_of(network, provenance or {})
     placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips, rates)
-    if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
-        raise HostError(
-            f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
-        )
     _check_slow(options, placement)
     return placement
 
