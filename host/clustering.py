@@ -24,13 +24,13 @@ import numpy.typing as npt
 from host.flows import F64, Seat, flows_of, loads_of
 from host.shard import Request, Share, holds, uniform
 from models.network import Network
-from noc.machine import Machine
+from noc.machine import BOARD_CHIPS, Machine
 from noc.packet import INPUT_POPULATION
 
 I64 = npt.NDArray[np.int64]
 Kind = tuple[int, ...]  # the populations of a share
 
-SEARCHED_CHIPS = 144
+SEARCHED_CHIPS = BOARD_CHIPS
 """On larger machines the search would take minutes: the best of the ways to fill chips is taken as it is."""
 _TRIALS = 40_000  # neighbours looked at in all, to the end of a search: seconds
 _DRAWN = 12  # further starts, from a seed, where so many neighbours are not used up

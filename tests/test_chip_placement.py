@@ -5,6 +5,7 @@ mapping puts fewer packets on links by filling chips in order, and that tiny cas
 import dataclasses
 from collections import Counter
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from host import clustering
+from host.cli import main
 from host.clustering import clustered_seats, in_order, links_used
 from host.errors import Exit, HostError
 from host.flows import INPUT_RATE, LAYER_RATE, flows_of, loads_of, rates_of
 from host.mappings import compared, link_loads, links_told
 from host.place import place
 from host.shard import STRATEGIES, Part
+from models import shipped
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, load_chip
@@ -25,6 +28,7 @@ from noc.machine import ChipLink, Machine
 
 CHIP = load_chip()
 patient = settings(deadline=None, max_examples=40)
+searching = settings(deadline=None, max_examples=15)
 
 
 def line_of(layers, inputs=10):
@@ -121,7 +125,7 @@ def test_in_order_fills_chips_one_after_another_about_evenly(case):
         assert max(used.values()) <= even
 
 
-@patient
+@searching
 @given(cases())
 def test_clustered_seats_every_share_where_there_is_room_and_is_never_worse(case):
     network, machine, shares, room, rates = case
@@ -130,28 +134,28 @@ def test_clustered_seats_every_share_where_there_is_room_and_is_never_worse(case
     assert links_used(network, machine, seats, rates) <= links_used(network, machine, in_order(shares, room), rates)
 
 
-@settings(deadline=None, max_examples=12)
+@searching
 @given(cases(4))
 def test_clustered_can_be_repeated(case):
     one, other = ([(chip, id(share)) for chip, share in clustered_seats(*case)] for _ in range(2))
     assert one == other
 
 
-TINY = [
+TINY_CASES = [
     ((3, 3), 3, (2, 2, 2)), ((2, 2, 2), 3, (2, 2, 2)), ((2, 3, 1), 3, (3, 2, 2)), ((4, 2), 4, (2, 2, 1, 2)),
     ((2, 2, 2), 4, (2, 2, 2, 2)), ((3, 2, 1), 4, (1, 2, 3, 1)), ((2, 1, 2), 4, (2, 1, 1, 2)), ((1, 4, 1), 4, (2, 2, 2, 2)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("rate", [0.05, 0.2, 1.0])
-@pytest.mark.parametrize(("counts", "chips", "room"), TINY)
+@pytest.mark.parametrize(("counts", "chips", "room"), TINY_CASES)
 def test_tiny_cases_cannot_be_done_better(counts, chips, room, rate):
     network, machine = line_of([4 * count for count in counts], 9), Machine(chips)
     case = network, machine, dealt(network, counts), dict(enumerate(room)), rates_for(network, rate)
     assert links_used(*case[:2], clustered_seats(*case), case[-1])[0] == pytest.approx(least_possible(*case))
 
 
-@settings(deadline=None, max_examples=25)
+@searching
 @given(cases(3, 3, 3))
 def test_small_cases_of_any_kind_cannot_be_done_much_better(case):
     """No proof of the least is promised; shares that differ by a unit are searched as if they were equal."""
@@ -375,3 +379,34 @@ def test_the_table_has_a_row_a_mapping_and_says_why_one_is_missing():
     assert row.split() == ["uniform", "2", "2", "0>1", "5", "60", "7", "2.000", "3.000"]
     assert missing.split(maxsplit=1) == ["other", "does not fit"]
     assert "ms" not in compared({"uniform": placement}, rates, 12.0)
+
+
+TINY = str(Path(shipped.__file__).with_name("tiny.safetensors"))
+
+
+def test_fit_shows_chips_and_links(capsys):
+    assert main(["fit", TINY, "--chips", "2", "--pes", "6"]) == 0
+    text = capsys.readouterr().out
+    assert "2 of 2 chips in use, PEs on each: 3\n" in text
+    assert "busiest 0>1" in text
+    assert main(["fit", TINY, "--pes", "6"]) == 0
+    assert "links crossed" not in capsys.readouterr().out
+
+
+def test_fit_compares_all_mappings_with_their_prices(capsys):
+    assert main(["fit", TINY, "--chips", "3", "--pes", "9", "--compare"]) == 0
+    rows = {row.split()[0]: row.split() for row in capsys.readouterr().out.splitlines() if row.split()[:1]}
+    for mapping in STRATEGIES:
+        assert rows[mapping][1] == "9"
+        assert float(rows[mapping][-1]) > 0
+        assert float(rows[mapping][-2]) > 0
+    total = {mapping: float(rows[mapping][6].replace(",", "")) for mapping in STRATEGIES}
+    assert total["clustered"] <= min(total.values())
+
+
+@pytest.mark.parametrize("mapping", STRATEGIES)
+def test_more_than_a_board_can_be_mapped(mapping):
+    """More chips than run as processes."""
+    placement = place(NETWORK, CHIP, mapping, "csr", 27, 1, 144)
+    assert len(placement.pes) == 27
+    assert len({placed.pe.chip for placed in placement.pes}) == (1 if mapping == "clustered" else 27)

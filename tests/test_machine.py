@@ -15,7 +15,7 @@ from noc.machine import BOARD_CHIPS, DIRECTIONS, MOST_CHIPS, TRIAD_CHIPS, ChipLi
 
 PRESETS = (1, 4, 8, BOARD_CHIPS)
 TRIADS = (TRIAD_CHIPS, 2 * TRIAD_CHIPS, 6 * TRIAD_CHIPS)
-patient = settings(deadline=None, max_examples=40)
+patient = settings(deadline=None, max_examples=20)
 machine = cache(Machine)
 
 
