@@ -118,7 +118,7 @@ def _formats_table(options: LmOptions, placement: Placement) -> str:
         dealt = "balanced" if options.mapping == "clustered" else options.mapping
         for mapping, pes in ((dealt, len(placement.pes)), ("balanced", None)):
             try:
-                other = place(placement.network, placement.chip, mapping, name, pes, options.batch, options.chips)
+                other = place(placement.network, placement.chip, mapping, name, pes, options.batch, options.chips, advise=False)
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))

@@ -36,7 +36,7 @@ def links_told(placement: Placement, rates: Mapping[int, float], measured: bool,
     network, machine = placement.network, placement.machine
     pes = Counter(placed.pe.chip for placed in placement.pes)
     least, most = min(pes.values()), max(pes.values())
-    lines = [f"{len(pes)} of {len(machine.live)} chips in use, {least if least == most else f'{least} to {most}'} PEs each"]
+    lines = [f"{len(pes)} of {len(machine.live)} chips in use, PEs on each: {least if least == most else f'{least} to {most}'}"]
     loads = link_loads(placement, rates)
     if not loads:
         return [*lines, "no event crosses a link between chips"]

@@ -125,6 +125,7 @@ def place(
     lanes: int = 1,
     chips: int = 1,
     rates: Mapping[int, float] | None = None,
+    advise: bool = True,
 ) -> Placement:
     """Map `network` onto `chips` chips.
 
@@ -137,6 +138,7 @@ def place(
         lanes: independent sequences side by side.
         chips: how many chips the machine has.
         rates: expected events a unit and position, of each population; None: as `host/flows.py` assumes.
+        advise: find out what would fit where this does not, and say so: it takes many times as long as placing.
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
@@ -148,7 +150,7 @@ def place(
     try:
         return _place(network, chip, mapping, form, pes, lanes, chips, rates or rates_of(network, {})[0])
     except HostError as error:
-        if error.code is not Exit.DOES_NOT_FIT:
+        if error.code is not Exit.DOES_NOT_FIT or not advise:
             raise
         fewer = largest_batch(network, _request(chip, machine_of(chip, chips), form, pes, lanes), mapping) if lanes > 1 else 0
         batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""

@@ -206,7 +206,7 @@ def _positions(chips: int) -> tuple[tuple[int, int], ...]:
         )
     wide, high = _sides(chips)
     return tuple(
-        ((x + bx) % _TRIAD_SIDE + _TRIAD_SIDE * column, (y + by) % _TRIAD_SIDE + _TRIAD_SIDE * row)
+        ((x + bx + _TRIAD_SIDE * column) % (_TRIAD_SIDE * wide), (y + by + _TRIAD_SIDE * row) % (_TRIAD_SIDE * high))
         for row in range(high)
         for column in range(wide)
         for bx, by in _BOARDS_OF_TRIAD
