@@ -1,14 +1,15 @@
-"""Checkpoints: a network with its embedding, decoder, vocabulary and text in one safetensors file, weights stored sparse.
+"""Checkpoints: a network with what makes it a language model or a gesture classifier in one safetensors file.
 
 Tensors, for layer l from 1:
 
 - `layer{l}.{input,recurrent}.{extents,columns,values}`: rows of gates z, r, g times units; int64, uint16 (uint32 beyond
-  65,536 columns), float32
+  65,536 columns), float32; or, where that is smaller, `layer{l}.{input,recurrent}.dense` (rows, columns), float32 or float16
 - `layer{l}.{threshold,bias,recurrent_bias}`: float32
 - `embedding` (words, input units) float32 or float16, `decoder_bias` (words,) float32: the decoder is the embedding again
 - `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
 - `vocabulary` uint8: the words in UTF-8, one a line
 - `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
+- `head{n}`, `features` and `readout`: the parts of a gesture classifier (`gesture_parts.py`)
 
 All but the layers may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
 with them before it reads a tensor, then checks the contents, and says in one line what is wrong. Saving checks the same.
@@ -25,10 +26,12 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save as save_tensors
 
+from models import gesture_parts
+from models.gesture import Gesture
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
 from models.metadata import FACTS, LayerFacts, Metadata, parse
 from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
-from models.tensorfile import Tensors, opened
+from models.tensorfile import Tensors, narrowed, opened
 from models.text.vocabulary import Vocabulary
 from models.text.words import TextError
 
@@ -51,7 +54,7 @@ class DecoderProjection:
 
 @dataclass(frozen=True)
 class Model:
-    """A network with what turns it into a language model, as far as that is at hand.
+    """A network with what turns it into a language model or a gesture classifier, as far as that is at hand.
 
     `embedding` (words, input units) and `decoder_bias` (words,) are float32; without them it is a bare stack of layers.
     The decoder is the embedding again, behind `projection` if there is one. `vocabulary` may be empty although there is
@@ -60,6 +63,8 @@ class Model:
 
     `state` says what becomes of the cell states where a segment of `segment` positions begins: "zeroed" or "carried".
     Outputs y are carried in either case.
+
+    With `gesture` it is a classifier of gestures instead: the head's features are the network's input.
     """
 
     network: Network
@@ -72,6 +77,7 @@ class Model:
     tokens: Mapping[str, U32] = field(default_factory=dict)
     text_licence: str = ""
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    gesture: Gesture | None = None
 
     @property
     def reset_every(self) -> int:
@@ -110,12 +116,13 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
         layer, ports = model.network.populations[number], _ports(number)
         if layer.kernel != FACTS["kernel"] or {p.port: p.source for p in layer.projections} != ports:
             raise ModelError(f"{who}: layer {number} needs kernel {FACTS['kernel']!r} and the ports {ports}")
-        layers.append(LayerFacts(layer.units, {**DEFAULTS, **layer.params}))
+        traces = {p.port: p.trace for p in layer.projections}
+        if traces[RECURRENT]:
+            raise ModelError(f"{who}: layer {number} hears the trace of its own events; needs the events themselves")
+        layers.append(LayerFacts(layer.units, {**DEFAULTS, **layer.params}, traces[INPUT]))
         tensors |= {f"layer{number}.{name}": np.asarray(vector, np.float32) for name, vector in layer.vectors.items()}
         for projection in layer.projections:
-            head, rows = f"layer{number}.{projection.port}", projection.weights
-            columns = _narrow(rows.columns, rows.shape[1])
-            tensors |= {f"{head}.extents": rows.extents, f"{head}.columns": columns, f"{head}.values": rows.values}
+            tensors |= _stored(who, f"layer{number}.{projection.port}", projection.weights)
     words = 0 if model.embedding is None else len(model.embedding)
     if model.embedding is not None:
         tensors["embedding"] = model.embedding
@@ -129,8 +136,24 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
         sha256 = _vocabulary(who, model.vocabulary).sha256
         tensors["vocabulary"] = np.frombuffer("\n".join(model.vocabulary).encode("utf-8", "surrogatepass"), np.uint8)
     activation = model.projection.activation if model.projection else None
+    gesture = None
+    if model.gesture is not None:
+        tensors |= gesture_parts.tensors_of(model.gesture)
+        gesture = gesture_parts.facts_of(model.gesture)
     sizes = model.network.populations[0].units, tuple(layers), model.segment, model.state, words
-    return tensors, Metadata(*sizes, sha256, activation, model.text_licence, dict(model.provenance))
+    return tensors, Metadata(*sizes, sha256, activation, gesture, model.text_licence, dict(model.provenance))
+
+
+def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
+    """Return the tensors of a matrix: sparse, or dense where that needs fewer bytes (4 or 2 each weight against 6 each
+    nonzero).
+    """
+    half = narrowed(rows.values)
+    if 3 * rows.nonzeros > rows.shape[0] * rows.shape[1] * (1 if half.dtype == np.float16 else 2):
+        rows.check(f"{who}: {name}")
+        return {f"{name}.dense": rows.to_dense().astype(half.dtype)}
+    columns = _narrow(rows.columns, rows.shape[1])
+    return {f"{name}.extents": rows.extents, f"{name}.columns": columns, f"{name}.values": rows.values}
 
 
 def _ports(number: int) -> dict[str, int]:
@@ -151,7 +174,10 @@ def _check_sizes(about: Metadata, tensors: Tensors) -> None:
         head = f"layer{number}"
         for name, length in VECTORS.items():
             tensors.need(f"{head}.{name}", (length * units,), "float32")
-        for port in _ports(number):
+        for port, source in _ports(number).items():
+            if tensors.has(f"{head}.{port}.dense"):
+                tensors.need(f"{head}.{port}.dense", (GATES * units, widths[source]), "float16", "float32")
+                continue
             tensors.need(f"{head}.{port}.extents", (GATES * units + 1,), "int64")
             nonzeros = tensors.need(f"{head}.{port}.columns", (None,), "uint16", "uint32")
             tensors.need(f"{head}.{port}.values", nonzeros, "float32")
@@ -170,6 +196,10 @@ def _check_sizes(about: Metadata, tensors: Tensors) -> None:
                 tensors.need(f"tokens.{split}", (None,), "uint16", "uint32")
     elif about.vocabulary_sha256 is not None or about.projection is not None:
         raise ModelError(f"{tensors.who}: a vocabulary or a projection needs an embedding, has none")
+    if about.gesture is not None:
+        if about.words:
+            raise ModelError(f"{tensors.who}: has an embedding and a gesture head; needs one of them")
+        gesture_parts.need(tensors, about.gesture, widths[0], widths[-1])
     tensors.need_no_more()
 
 
@@ -180,7 +210,12 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
     for number, layer in enumerate(about.layers, start=1):
         head = f"layer{number}"
         projections = tuple(
-            Projection(source, port, _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])))
+            Projection(
+                source,
+                port,
+                _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])),
+                layer.trace if port == INPUT else 0.0,
+            )
             for port, source in _ports(number).items()
         )
         vectors = {name: _finite(tensors, f"{head}.{name}") for name in VECTORS}
@@ -198,7 +233,8 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
         weight, offset = _finite(tensors, "projection.weight"), _finite(tensors, "projection.bias")
         projection = DecoderProjection(weight, offset, about.projection)
     tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
-    how = about.segment, about.state, projection, tokens, about.text_licence, about.provenance
+    gesture = None if about.gesture is None else gesture_parts.gesture_of(tensors, about.gesture)
+    how = about.segment, about.state, projection, tokens, about.text_licence, about.provenance, gesture
     return Model(network, embedding, bias, words, *how)
 
 
@@ -209,6 +245,8 @@ def _finite(tensors: Tensors, name: str) -> F32:
 
 
 def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
+    if tensors.has(f"{name}.dense"):
+        return SparseRows.from_dense(_finite(tensors, f"{name}.dense"))
     extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
     rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
     rows.check(f"{tensors.who}: {name}")

@@ -22,7 +22,7 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parent  # models/
-_COMPILED = ("compiled.py", "decoder.py", "exponentials.py")
+_COMPILED = ("compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py")
 _dispatchers: list[Any] = []
 
 

@@ -12,10 +12,12 @@ from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any, NoReturn
 
+from models import gesture_parts
 from models.kernels.egru import DEFAULTS
-from models.network import ModelError
+from models.network import ModelError, check_trace
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+OLDER_VERSIONS = (2,)  # without `gesture` and without traces
 FACTS = {
     "kernel": "egru",
     "gates": "z r g",
@@ -28,21 +30,24 @@ MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _MAX_UNITS = 1 << 24
 _KEYS = (
     *("version", *FACTS, "input_units", "layers", "segment", "state", "words", "vocabulary_sha256"),
-    *("decoder", "projection", "text_licence", "provenance"),
+    *("decoder", "projection", "gesture", "text_licence", "provenance"),
 )
 
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """Units and parameters of a layer; every parameter of the kernel is there."""
+    """Units and parameters of a layer; every parameter of the kernel is there. `trace`: of its input projection."""
 
     units: int
     params: Mapping[str, float]
+    trace: float = 0.0
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself. `words` is 0 and `vocabulary_sha256` and `projection` None where there is none."""
+    """What a checkpoint says of itself. `words` is 0 and `vocabulary_sha256`, `projection` and `gesture` None where there
+    is none.
+    """
 
     input_units: int
     layers: tuple[LayerFacts, ...]
@@ -51,6 +56,7 @@ class Metadata:
     words: int
     vocabulary_sha256: str | None
     projection: str | None  # its activation
+    gesture: gesture_parts.Facts | None
     text_licence: str
     provenance: Mapping[str, Any]
 
@@ -62,7 +68,7 @@ class Metadata:
     def to_text(self, who: str) -> str:
         """Return the JSON text; ModelError for a provenance that is no JSON or too long."""
         about = vars(self) | FACTS | {"version": FORMAT_VERSION, "decoder": "tied" if self.words else None}
-        about["layers"] = [{"units": layer.units, "params": dict(layer.params)} for layer in self.layers]
+        about["layers"] = [{**vars(layer), "params": dict(layer.params)} for layer in self.layers]
         try:
             return json.dumps({key: about[key] for key in _KEYS}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
@@ -79,8 +85,14 @@ def parse(who: str, text: str) -> Metadata:
 
     about = json.loads(text, parse_constant=no_number)
     version = about.get("version") if isinstance(about, dict) else "no metadata"
-    if type(version) is not int or version != FORMAT_VERSION:
-        raise ModelError(f"{who}: needs Gennaker format version {FORMAT_VERSION}, has {short(version)}")
+    if type(version) is not int or version not in (*OLDER_VERSIONS, FORMAT_VERSION):
+        versions = " or ".join(map(str, (*OLDER_VERSIONS, FORMAT_VERSION)))
+        raise ModelError(f"{who}: needs Gennaker format version {versions}, has {short(version)}")
+    older = version in OLDER_VERSIONS
+    if older:
+        about.setdefault("gesture", None)
+        if about["gesture"] is not None:
+            raise ModelError(f"{who}: metadata hold 'gesture', which format version {version} does not have")
     for kind, keys in (("lack", set(_KEYS) - about.keys()), ("hold, unknown here,", about.keys() - set(_KEYS))):
         if keys:
             raise ModelError(f"{who}: metadata {kind} {short(min(keys))}")
@@ -94,7 +106,7 @@ def parse(who: str, text: str) -> Metadata:
         if about[key] not in choice:
             need = " or ".join(map(repr, choice))
             raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {need}")
-    layers = _layers(who, about["layers"])
+    layers = _layers(who, about["layers"], older)
     widths = [about["input_units"], *(layer.units for layer in layers)]
     if len(widths) < 2 or not all(_is_count(n, 1) for n in widths):
         raise ModelError(f"{who}: sizes {short(widths)} in the metadata cannot be")
@@ -104,16 +116,18 @@ def parse(who: str, text: str) -> Metadata:
     for key, kinds in (("vocabulary_sha256", (str, type(None))), ("text_licence", (str,)), ("provenance", (dict,))):
         if not isinstance(about[key], kinds):
             raise ModelError(f"{who}: {key} needs {kinds[0].__name__}, has {short(about[key])}")
-    return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__ if key != "layers"}, layers=layers)
+    about = about | {"layers": layers, "gesture": gesture_parts.parse(who, about["gesture"])}
+    return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__})
 
 
 def _is_count(value: Any, least: int) -> bool:
     return type(value) is int and least <= value < _MAX_UNITS
 
 
-def _layers(who: str, layers: Any) -> tuple[LayerFacts, ...]:
-    if not isinstance(layers, list) or not all(isinstance(n, dict) and n.keys() == {"units", "params"} for n in layers):
-        raise ModelError(f"{who}: metadata list no layers with units and params: {short(layers)}")
+def _layers(who: str, layers: Any, older: bool) -> tuple[LayerFacts, ...]:
+    keys = {"units", "params"} if older else {"units", "params", "trace"}
+    if not isinstance(layers, list) or not all(isinstance(n, dict) and n.keys() == keys for n in layers):
+        raise ModelError(f"{who}: metadata list no layers with {', '.join(sorted(keys))}: {short(layers)}")
     facts = []
     for number, layer in enumerate(layers, start=1):
         given = layer["params"]
@@ -122,5 +136,9 @@ def _layers(who: str, layers: Any) -> tuple[LayerFacts, ...]:
         params = DEFAULTS | given
         if any(type(n) not in (int, float) or not 0 <= n <= 1 for n in params.values()):
             raise ModelError(f"{who}: layer {number}: params {short(params)}: zoneout and fire_at_threshold must lie in [0, 1]")
-        facts.append(LayerFacts(layer["units"], {key: float(value) for key, value in params.items()}))
+        trace = layer.get("trace", 0.0)
+        if type(trace) not in (int, float):
+            raise ModelError(f"{who}: layer {number}: trace needs a number, has {short(trace)}")
+        check_trace(f"{who}: layer {number}", trace)
+        facts.append(LayerFacts(layer["units"], {key: float(value) for key, value in params.items()}, float(trace)))
     return tuple(facts)

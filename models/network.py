@@ -122,13 +122,28 @@ def check_finite(who: str, values: Array) -> None:
         raise ModelError(f"{who}: {bad.size} of {values.size} values are not finite, first {values.flat[first]} at {first}")
 
 
+def check_trace(who: str, decay: float) -> None:
+    """Raise ModelError unless `decay` can be that of a low-pass trace, or 0: none."""
+    if not 0 <= decay < 1:  # also refuses NaN
+        raise ModelError(f"{who}: trace {decay!r} needs a number from 0 to below 1")
+
+
 @dataclass(frozen=True)
 class Projection:
-    """Events of population `source` into port `port` of a layer; `weights` has (gates * units, source units) rows."""
+    """Events of population `source` into port `port` of a layer; `weights` has (gates * units, source units) rows.
+
+    With a decay `trace` above 0 the port hears, instead of the events y, their low-pass trace
+
+        h = trace * h + (1 - trace) * y
+
+    in float32, 1 - trace too, rounded after each product and after the sum (`models/lowpass.py`). The receiving port keeps
+    it; what travels are the events. It begins at zero, and again wherever a segment begins.
+    """
 
     source: int
     port: str
     weights: SparseRows
+    trace: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -57,6 +57,13 @@ class Tensors:
             raise ModelError(f"{self.who}: has {len(more)} tensors that it should not have, first {more[0][:80]!r}")
 
 
+def narrowed(values: Array) -> Array:
+    """Return float32 `values` as float16 where that loses nothing."""
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and so is another number
+        half = values.astype(np.float16)
+    return half if np.array_equal(half.astype(np.float32), values) else values
+
+
 @contextmanager
 def opened(who: str, path: Path) -> Iterator[tuple[Mapping[str, str], Tensors]]:
     """Open the file at `path` and give its metadata and tensors; ModelError where it is missing or its header too large."""
