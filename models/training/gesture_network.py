@@ -72,10 +72,15 @@ class Convolution(nn.Module):
 
 
 class Answer(NamedTuple):
-    """Class scores (batch, classes), and each layer's mean share of units that fire."""
+    """Class scores (batch, classes), and of each layer o (steps, batch, units), 1 where a unit fired."""
 
     scores: Tensor
-    activity: list[Tensor]
+    fired: list[Tensor]
+
+    @property
+    def activity(self) -> list[Tensor]:
+        """Each layer's mean share of units that fire in a step."""
+        return [fired.mean() for fired in self.fired]
 
 
 class GestureModel(nn.Module):
@@ -121,23 +126,23 @@ class GestureModel(nn.Module):
         x = frames.flatten(0, 1).unsqueeze(1)
         for convolution in self.head:
             assert isinstance(convolution, Convolution)
-            convolution.weight /= _spread(convolution.convolve(x, False))
+            convolution.weight.div_(_spread(convolution.convolve(x, False)))
             if x.shape[-1] == 1:  # all but the middle of the kernel sees padding only, for ever
                 middle = convolution.plan.padding
                 kept = convolution.weight[:, :, middle, middle].clone()
                 convolution.weight.zero_()
                 convolution.weight[:, :, middle, middle] = kept
             x = convolution(x)
-        self.linear_weight /= _spread(x.flatten(1) @ self.linear_weight.t())
-        x = self.features(frames, False)
+        self.linear_weight.div_(_spread(x.flatten(1) @ self.linear_weight.t()))
+        x = self.features(frames)
         for layer in self.layers:
             assert isinstance(layer, Egru)
-            layer.kernel /= _spread(x @ layer.kernel.t())
+            layer.kernel.div_(_spread(x @ layer.kernel.t()))
             ys, _, _ = layer(x, layer.begin(x.shape[1]))
             x = trace_of(ys, self.settings.trace)
-        self.readout_weight /= _spread(x.mean(0) @ self.readout_weight.t())
+        self.readout_weight.div_(_spread(x.mean(0) @ self.readout_weight.t()))
 
-    def features(self, frames: Tensor, low: bool) -> Tensor:
+    def features(self, frames: Tensor, low: bool = False) -> Tensor:
         """Return the features (steps, batch, features) of frames (steps, batch, size, size)."""
         x = frames.flatten(0, 1).unsqueeze(1)
         for convolution in self.head:
@@ -148,13 +153,13 @@ class GestureModel(nn.Module):
         """Score frames (steps, batch, size, size), each sequence from a state of zeros."""
         s, low = self.settings, self.settings.precision == "bfloat16" and self.training
         x = self._drop(self.features(frames, low), s.drop_input)
-        activity = []
+        events = []
         for layer in self.layers:
             assert isinstance(layer, Egru)
             ys, fired, _ = layer(x, layer.begin(x.shape[1]), s.drop_connect, low)
-            activity.append(fired.mean())
+            events.append(fired)
             x = self._drop(trace_of(ys, s.trace), s.drop_output)
-        return Answer(functional.linear(x.mean(0), self.readout_weight, self.readout_bias), activity)
+        return Answer(functional.linear(x.mean(0), self.readout_weight, self.readout_bias), events)
 
     def _drop(self, x: Tensor, share: float) -> Tensor:
         """Drop units of x (steps, batch, units) with one mask over the steps or over the batch."""
