@@ -1,0 +1,93 @@
+"""Who is seen, and under which light: what stays the same over all of a subject's gestures.
+
+Every number here is assumed; the ranges are wide so that nobody in the test split looks or moves like somebody in the
+train split. Lengths are in pixels of the 128 x 128 sensor. It knows no gesture and paints nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.dvs.draws import Draws
+
+TRAIN_SUBJECTS = 24
+TEST_SUBJECTS = 8
+
+
+@dataclass(frozen=True)
+class Light:
+    """How a room is lit."""
+
+    name: str
+    intensity: float
+    """Of white; the camera's dark current is added to it, so less light means less contrast."""
+    noise_hz: float
+    """Random events a second and pixel: more of them in less light."""
+    slope: float
+    """How much brighter one side of the background is than the other."""
+
+
+LIGHTS = (
+    Light("fluorescent", 0.8, 0.15, 0.2),
+    Light("fluorescent_led", 1.0, 0.10, 0.1),
+    Light("lab", 0.6, 0.25, 0.3),
+    Light("led", 0.4, 0.45, 0.5),
+    Light("natural", 1.0, 0.15, 0.7),
+)
+"""Named as the lights of DVS128 Gesture are; what each is like is assumed."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One person: body, clothes and manner."""
+
+    name: str
+    scale: float
+    """Size in the image; at 1 the shoulders are 34 pixels apart."""
+    x: float
+    """Middle of the shoulders."""
+    y: float
+    upper_arm: float
+    """Length at scale 1."""
+    forearm: float
+    hand: float
+    """Radius at scale 1."""
+    arm: float
+    """Radius at scale 1."""
+    sleeves: float
+    """Reflectance, 0 to 1."""
+    torso: float
+    skin: float
+    background: float
+    speed: float
+    """Factor on the pace of every gesture."""
+    reach: float
+    """Factor on its size."""
+    left_handed: bool
+
+
+def subject_of(seed: int, number: int) -> Subject:
+    """Return subject `number` (from 1) of the world with this seed."""
+    draws = Draws(seed, 0x5B, number)
+    torso = draws.uniform(0.1, 0.8)
+    sleeves = min(max(torso * draws.pick((draws.uniform(0.55, 0.8), draws.uniform(1.25, 1.6))), 0.06), 0.9)
+    skin = draws.uniform(0.3, 0.75)
+    if abs(skin - torso) < 0.12:  # hands that cannot be told from the shirt would leave nothing to see
+        skin = torso - 0.15 if torso > 0.4 else torso + 0.15
+    return Subject(
+        name=f"user{number:02d}",
+        scale=draws.uniform(0.82, 1.18),
+        x=draws.uniform(56, 72),
+        y=draws.uniform(40, 52),
+        upper_arm=draws.uniform(20, 25),
+        forearm=draws.uniform(18, 23),
+        hand=draws.uniform(3.6, 5.2),
+        arm=draws.uniform(2.8, 4.0),
+        sleeves=sleeves,
+        torso=torso,
+        skin=skin,
+        background=draws.uniform(0.15, 0.9),
+        speed=draws.uniform(0.8, 1.25),
+        reach=draws.uniform(0.8, 1.2),
+        left_handed=draws.chance(0.2),
+    )

@@ -1,0 +1,116 @@
+"""Sets of synthetic gestures: subjects, lights and repetitions, rendered and recorded as they are asked for.
+
+Everything follows from one seed, so a sample is the same whichever others are rendered, in whichever order. It knows
+no file format: `written.py` writes the same recordings to files.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from models.dvs.camera import camera_of, record
+from models.dvs.draws import Draws
+from models.dvs.gestures import hands_of
+from models.dvs.recording import CLASSES, SLICE_US, Damage, DvsError, Events, GestureSet, Sample, check_split
+from models.dvs.scene import frames
+from models.dvs.subjects import LIGHTS, TEST_SUBJECTS, TRAIN_SUBJECTS, subject_of
+
+FRAME_US = 2_000
+"""Time between rendered frames: hands move less than a pixel in it."""
+REPETITIONS = {"train": 2, "test": 1}
+"""How often each subject performs each gesture under each light."""
+SUBJECTS = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
+MOST_SUBJECTS = 10_000
+_FIRST = {"train": 1, "test": MOST_SUBJECTS + 1}
+SOURCE = "synthetic event camera (Gennaker): no recordings of people"
+LONGEST_US = 60_000_000
+
+
+def rendered(seed: int, person: int, light: int, label: int, repetition: int, slice_us: int = SLICE_US) -> Events:
+    """Return the events of one performance; times from 0 to below `slice_us`.
+
+    Args:
+        seed: the world: its subjects and its camera.
+        person: number of the subject, from 1; of the test split from `MOST_SUBJECTS` + 1.
+        light: place in `LIGHTS`.
+        label: place in `CLASSES`.
+        repetition: from 0.
+        slice_us: length in microseconds.
+
+    """
+    draws = Draws(seed, 0x9E, person, light, label, repetition)
+    subject, lit = subject_of(seed, person), LIGHTS[light]
+    t_us = np.minimum(np.arange(0, slice_us + FRAME_US, FRAME_US, dtype=np.int64), slice_us)
+    hands = hands_of(label, draws, subject, t_us)
+    return record(camera_of(seed), frames(hands, subject, lit, draws, t_us), draws, lit.noise_hz)
+
+
+def open_synthetic(
+    split: str,
+    slice_us: int = SLICE_US,
+    seed: int = 1,
+    subjects: int | None = None,
+    lights: int = 4,
+    repetitions: int | None = None,
+) -> GestureSet:
+    """Return a set of synthetic gestures; nobody of the test split is in the train split.
+
+    Samples come in rounds of eleven, every class once in each, so that the first N cover the classes. Raises `DvsError`.
+
+    Args:
+        split: `train` or `test`.
+        slice_us: length of each sample in microseconds.
+        seed: another one gives other subjects and another camera.
+        subjects: how many (default 24 to train, 8 to test).
+        lights: under how many of the five lights.
+        repetitions: of each gesture by each subject under each light (default 2 to train, 1 to test).
+
+    """
+    check_split("open_synthetic", split, slice_us)
+    people = SUBJECTS[split] if subjects is None else subjects
+    times = REPETITIONS[split] if repetitions is None else repetitions
+    bounds = (
+        ("slice_us", slice_us, LONGEST_US),
+        ("subjects", people, MOST_SUBJECTS),
+        ("lights", lights, len(LIGHTS)),
+        ("repetitions", times, 1_000_000),
+    )
+    for what, have, most in bounds:
+        if not 1 <= have <= most:
+            raise DvsError(f"open_synthetic: need 1 to {most} as {what}, have {have}")
+    if not 0 <= seed < 2**32:
+        raise DvsError(f"open_synthetic: need a seed of 32 bits, have {seed}")
+
+    def read(_: list[Damage]) -> Iterator[Sample]:
+        for person, light, label, repetition in _order(split, seed, people, lights, times):
+            events = rendered(seed, person, light, label, repetition, slice_us)
+            name = f"{recording_name(seed, person, light)}[{repetition * len(CLASSES) + label}]#0"
+            yield Sample(events, label, subject_of(seed, person).name, name)
+
+    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, people * lights * times * len(CLASSES))
+
+
+def recording_name(seed: int, person: int, light: int) -> str:
+    """Return the file name of a recording, as DVS128 Gesture names its own."""
+    return f"{subject_of(seed, person).name}_{LIGHTS[light].name}.aedat"
+
+
+def people_of(split: str, subjects: int) -> range:
+    """Return the numbers of a split's subjects."""
+    return range(_FIRST[split], _FIRST[split] + subjects)
+
+
+def _order(split: str, seed: int, subjects: int, lights: int, repetitions: int) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (person, light, label, repetition): every one once, each class once in every eleven."""
+    draws = Draws(seed, 0x0D, _FIRST[split])
+    people = people_of(split, subjects)
+    rounds = [(person, light) for person in people for light in range(lights)]
+    for repetition in range(repetitions):
+        # Each class meets the performances in its own order, so that a round shows different people.
+        orders = [draws.shuffled(rounds) for _ in CLASSES]
+        for number in range(len(rounds)):
+            for label in draws.shuffled(range(len(CLASSES))):
+                person, light = orders[label][number]
+                yield person, light, label, repetition
