@@ -91,9 +91,8 @@ def compare(model: Model, frames: Frames, told: Callable[[int], object] = lambda
 def report(found: GestureConformance, say: Callable[[str], object]) -> None:
     """Say what came out."""
     beyond = sum(not size <= TOLERANCE for size in found.farthest)
-    say(
-        f"samples      {found.samples:,}, {found.right:,} of them right ({found.right / found.samples:.2%}) by the emulator's arithmetic"
-    )
+    share = found.right / found.samples
+    say(f"samples      {found.samples:,}, of which the emulator's arithmetic has {found.right:,} right ({share:.2%})")
     say(f"classes      {found.same:,} of {found.samples:,} the same as torch's")
     say(f"scores       largest difference {max(found.farthest):.1e}; {beyond:,} samples beyond {TOLERANCE:g}")
     say(f"events       {found.events:,} of {found.updates:,} updates; {found.differing:,} fire in one and not in the other")

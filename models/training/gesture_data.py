@@ -12,6 +12,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -61,10 +62,13 @@ class Frames:
         return torch.from_numpy(self.counts[numbers].astype(np.float32) * np.float32(WHOLE) / np.float32(scale))
 
 
-def frames_of_set(gestures: GestureSet, size: int, folder: Path, told: Callable[[int, str], object], marks: str = "") -> Frames:
-    """Return the frames of every sample, from `folder` if they are kept there, else made of the events and kept.
+def frames_of_set(
+    gestures: GestureSet, size: int, folder: Path | None, told: Callable[[], object], marks: str = "", samples: int | None = None
+) -> Frames:
+    """Return the frames of every sample (or the first `samples`), from `folder` if they are kept there, else made of the
+    events and, with a folder, kept.
 
-    `marks` says which files a set was read from, so that a changed one is read again. `told` hears (samples so far, name).
+    `marks` says which files a set was read from, so that a changed one is read again. `told` hears of each sample made.
     ModelError where the set has no samples; what is damaged is left to `gestures.damages`.
     """
     spec = FrameSpec(size=size, scale=WHOLE)
@@ -77,18 +81,18 @@ def frames_of_set(gestures: GestureSet, size: int, folder: Path, told: Callable[
         "size": size,
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
-    path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors"
-    kept = _kept(path, gestures.source)
+    path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors" if folder else None
+    kept = _kept(path, gestures.source) if path else None
     if kept is not None:
         return kept
     counts, labels, subjects, names = [], [], [], []
-    for number, sample in enumerate(gestures.samples(), start=1):
+    for sample in islice(gestures.samples(), samples):
         frames = frames_of(sample.events, spec)
         counts.append(frames.astype(next(kind for kind in _DTYPES if frames.max(initial=0) <= _largest(kind))))
         labels.append(sample.label)
         subjects.append(sample.subject)
         names.append(sample.name)
-        told(number, sample.name)
+        told()
     if not counts:
         raise ModelError(
             f"{gestures.name}: no samples in its {gestures.split} split; a sample needs {spec.slice_us / 1e6} s of events"
@@ -96,7 +100,9 @@ def frames_of_set(gestures: GestureSet, size: int, folder: Path, told: Callable[
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
     made = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
-    folder.mkdir(parents=True, exist_ok=True)
+    if path is None:
+        return made
+    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
     texts = {name: json.dumps(getattr(made, name)) for name in _TEXTS}
     save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": made.sha256})
