@@ -145,7 +145,7 @@ def _matrices(network: Network, blocks: Blocks) -> list[str]:
     for layer, parts in blocks.items():
         for number, projection in enumerate(network.populations[layer].projections):
             weights = projection.weights
-            counts = [part.ports[number][2] for part in parts]
+            counts = [part.ports[number].nonzeros for part in parts]
             possible = weights.shape[0] * weights.shape[1]
             shape = f"{weights.shape[0]:,} x {weights.shape[1]:,}"
             rows.append(

@@ -20,7 +20,7 @@ import numpy as np
 from host.errors import Exit, HostError
 from models import formats, kernels
 from models.network import U32, Array, Network, Shard, ShardPort
-from pe.layout import ShardSize, pe_fields
+from pe.layout import PortSize, ShardSize, pe_fields
 from pe.sram import Region, SramOverflow, SramSize, plan
 
 
@@ -101,7 +101,9 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     for population, units in share:
         layer = network.populations[population]
         ports = tuple(
-            (p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()))
+            PortSize(
+                p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()), p.trace > 0
+            )
             for i, p in enumerate(layer.projections)
         )
         sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
@@ -154,7 +156,8 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
         for projection in layer.projections:
             weights = projection.weights.take(rows)
             source_units = network.populations[projection.source].units
-            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, form.encode(weights)))
+            encoded = form.encode(weights)
+            ports.append(ShardPort(projection.port, projection.source, source_units, weights.nonzeros, encoded, projection.trace))
         vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
         shards.append(
             Shard(population, layer.kernel, request.format, layer.units, request.lanes, units, tuple(ports), vectors, layer.params)

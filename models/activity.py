@@ -9,11 +9,12 @@ so it is the same on every machine. What a run then shows is near the target, no
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from models.kernels.egru import RECURRENT
-from models.network import F32, Network, Population, Projection
+from models.network import F32, Network, Population
 from models.reference import Reference
 
 _ONLY_THRESHOLDS = 0.1  # up to this drive; thresholds spread by 0.05 around their mean, so all of them are 0 there
@@ -61,7 +62,7 @@ def _driven(layer: Population, drive: float, bias: float | None = None) -> Mappi
 
 def _outputs(layer: Population, changed: Mapping[str, F32], heard: list[F32]) -> list[F32]:
     """Return what a layer sends on what it hears, position by position."""
-    alone = tuple(Projection(int(p.port == RECURRENT), p.port, p.weights) for p in layer.projections)
+    alone = tuple(replace(p, source=int(p.port == RECURRENT)) for p in layer.projections)
     vectors = {**layer.vectors, **changed}
     source = Population("input", len(heard[0]))
     reference = Reference(Network((source, Population(layer.name, layer.units, layer.kernel, alone, vectors, layer.params))))

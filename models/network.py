@@ -188,13 +188,16 @@ class Network:
 
 @dataclass(frozen=True)
 class ShardPort:
-    """One projection's slice: the port's name, the population it hears and its width, nonzero weights, encoded arrays."""
+    """One projection's slice: the port's name, the population it hears and its width, nonzero weights, encoded arrays,
+    and the decay of the trace that it hears (0: the events).
+    """
 
     name: str
     source: int
     source_units: int
     nonzeros: int
     arrays: Mapping[str, Array]
+    trace: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -217,7 +220,7 @@ class Shard:
 
     def to_parts(self) -> list[Any]:
         """Return the shard as nested lists, strings, numbers and bytes (little-endian arrays), ready for the wire."""
-        ports = [[p.name, p.source, p.source_units, p.nonzeros, _pack(p.arrays)] for p in self.ports]
+        ports = [[p.name, p.source, p.source_units, p.nonzeros, _pack(p.arrays), p.trace] for p in self.ports]
         head = [self.population, self.kernel, self.format, self.width, self.lanes]
         return [*head, _pack({"units": self.units}), ports, _pack(self.vectors), dict(self.params)]
 
@@ -233,7 +236,7 @@ class Shard:
                 width,
                 lanes,
                 _unpack(units)["units"],
-                tuple(ShardPort(p, s, u, n, _unpack(arrays)) for p, s, u, n, arrays in ports),
+                tuple(ShardPort(p, s, u, n, _unpack(arrays), float(trace)) for p, s, u, n, arrays, trace in ports),
                 _unpack(vectors),
                 {str(k): float(v) for k, v in params.items()},
             )

@@ -28,26 +28,33 @@ class Reference:
 
     def __init__(self, network: Network) -> None:
         self._layers = []
+        self._traces: dict[int, F32] = {}  # by layer: what its input hears, where that is a trace
         self._widths = [network.populations[number].units for number in network.layers]
         for number in network.layers:
             layer = network.populations[number]
             matrices = {p.port: np.ascontiguousarray(p.weights.to_dense().T) for p in layer.projections}
-            self._layers.append((layer, matrices["input"], matrices["recurrent"]))
+            (decay,) = (np.float32(p.trace) for p in layer.projections if p.port == "input")
+            self._layers.append((layer, matrices["input"], matrices["recurrent"], decay))
         self._states: list[LayerState] = []
         self.fresh()
 
     def fresh(self) -> None:
-        """Begin a sequence: no cell state, no events heard."""
+        """Begin a sequence: no cell state, no events heard, no trace of any."""
+        self._traces = {}
         self._states = [LayerState(np.zeros(n, np.float32), np.zeros(n, np.float32)) for n in self._widths]
 
     def segment(self) -> None:
-        """Begin a segment: cell states are zeroed, outputs carried."""
+        """Begin a segment: cell states and traces are zeroed, outputs carried."""
+        self._traces = {}
         self._states = [LayerState(np.zeros_like(state.c), state.y) for state in self._states]
 
     def step(self, x: F32) -> list[F32]:
         """Step all layers on the input vector `x` (input units,) and return each layer's output vector y."""
         outputs = []
-        for number, (layer, kernel, recurrent) in enumerate(self._layers):
+        for number, (layer, kernel, recurrent, decay) in enumerate(self._layers):
+            if decay:
+                before = self._traces.get(number, np.zeros_like(x))
+                x = self._traces[number] = decay * before + (np.float32(1) - decay) * x
             state = self._states[number]
             vectors, params = layer.vectors, layer.params
             wx, rh = _product(kernel, x), _product(recurrent, state.y)

@@ -9,9 +9,12 @@ of its vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
+from models.checkpoint import Model
+from models.gesture import ConvLayer, Gesture
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import F32, Network, Population, Projection, SparseRows
 
@@ -82,6 +85,49 @@ def seeded_egru(
         }
         populations.append(Population(f"egru{number}", units, "egru", projections, vectors, {"zoneout": zoneout}))
     return Network(tuple(populations))
+
+
+def seeded_gesture(
+    size: int = 8,
+    features: int = 24,
+    layers: Sequence[int] = (16, 16),
+    classes: int = 5,
+    seed: int = 1,
+    trace: float = 0.9,
+    zoneout: float = 0.1,
+) -> Model:
+    """Return a small classifier of gestures: a head of two convolutions, dense layers, and a read-out.
+
+    Args:
+        size: pixels across a frame, at least 7.
+        features: units of the input.
+        layers: units of each layer.
+        classes: how many classes there are, named "class 0" and so on.
+        seed: any non-negative number.
+        trace: decay of the trace that each layer but the first, and the read-out, hears; 0: the events themselves.
+        zoneout: the authors' inference-time mix of old and new state.
+
+    """
+    network = seeded_egru(features, layers, 1.0, seed, 0.1, zoneout)
+    populations = [*network.populations[:2]]
+    for layer in network.populations[2:]:
+        projections = tuple(replace(p, trace=trace) if p.port == INPUT else p for p in layer.projections)
+        populations.append(replace(layer, projections=projections))
+    rng = np.random.default_rng([seed, size])
+
+    def weights(*shape: int) -> F32:
+        return _uniform(rng, int(np.prod(shape)), float(np.sqrt(6 / np.prod(shape[1:])))).reshape(shape)
+
+    head = (
+        ConvLayer(weights(4, 1, 3, 3), _uniform(rng, 4, 0.1), stride=2, padding=1, pool=True),
+        ConvLayer(weights(6, 4, 3, 3), _uniform(rng, 6, 0.1), padding=1),
+    )
+    width = head[1].width(head[0].width(size))
+    linear, readout = weights(features, 6 * width**2), weights(classes, layers[-1])
+    names = tuple(f"class {number}" for number in range(classes))
+    parts = head, linear, _uniform(rng, features, 0.1), readout, _uniform(rng, classes, 0.1), names
+    gesture = Gesture(*parts, 25_000, 200_000, size, "mean", 2.0, trace)
+    return Model(Network(tuple(populations)), segment=gesture.frames, gesture=gesture)
 
 
 def seeded_embedding(words: int, units: int, seed: int = 1) -> F32:

@@ -14,7 +14,7 @@ from typing import Any
 
 from models import formats, kernels
 from models.formats import Port, nothing
-from models.network import Array, ModelError, Shard
+from models.network import Array, ModelError, Shard, check_trace
 from noc.packet import (
     FRESH,
     RESET,
@@ -59,12 +59,15 @@ class _Resident:
             if have != need:
                 raise ModelError(f"shard of population {shard.population}: {what} {sorted(have)}; needs {sorted(need)}")
         for port in shard.ports:
+            check_trace(f"shard of population {shard.population}: port {port.name!r}", port.trace)
+            if port.trace and port.source == shard.population:
+                raise ModelError(f"shard of population {shard.population}: port {port.name!r} hears the trace of its own events")
             for name, array in port.arrays.items():
                 mem[f"{head}{port.name}.{name}"][...] = array
         for name, vector in (*shard.vectors.items(), ("units", shard.units)):
             mem[head + name][...] = vector
         self.population = shard.population
-        self.ports = {p.name: form.port(mem, head + p.name, shard.lanes, p.source_units) for p in shard.ports}
+        self.ports = {p.name: form.port(mem, head + p.name, shard.lanes, p.source_units, p.trace) for p in shard.ports}
         self.sources = {p.source: name for name, p in ((port.name, port) for port in shard.ports)}
         self.trigger = next(p.source for p in shard.ports if p.name == kernel.PORTS[0])
         self.products = [port.product for port in self.ports.values() if port.product is not nothing]
@@ -186,6 +189,9 @@ class Pe:
     def _hear(self, section: Section) -> None:
         """Let every port that listens to the section's population take its events, FIFO by FIFO."""
         ports = self._listeners[section.population]
+        if section.flags & RESET:
+            for port in ports:
+                port.restart()
         for port in ports:
             port.clear()
         keys, values = section.keys, section.values

@@ -17,20 +17,29 @@ from models.network import Field, Shard
 FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
 
 
+class PortSize(NamedTuple):
+    """What the layout needs to know of a shard's port; `trace`: whether it keeps one."""
+
+    name: str
+    source_units: int
+    nonzeros: int
+    trace: bool
+
+
 class ShardSize(NamedTuple):
-    """What the layout needs to know of a shard. `ports`: (name, source units, nonzero weights)."""
+    """What the layout needs to know of a shard."""
 
     population: int
     kernel: str
     format: str
     units: int
     lanes: int
-    ports: tuple[tuple[str, int, int], ...]
+    ports: tuple[PortSize, ...]
 
 
 def size_of(shard: Shard) -> ShardSize:
     """Return the size of a shard that has been cut."""
-    ports = tuple((port.name, port.source_units, port.nonzeros) for port in shard.ports)
+    ports = tuple(PortSize(port.name, port.source_units, port.nonzeros, port.trace > 0) for port in shard.ports)
     return ShardSize(shard.population, shard.kernel, shard.format, len(shard.units), shard.lanes, ports)
 
 
@@ -50,9 +59,9 @@ def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
 def _shard_fields(shard: ShardSize) -> list[Field]:
     kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
     fields: list[Field] = []
-    for port, source_units, nonzeros in shard.ports:
-        for item in form.fields(kernel.GATES * shard.units, source_units, nonzeros, shard.lanes):
-            fields.append(replace(item, name=f"{port}.{item.name}"))
+    for port in shard.ports:
+        for item in form.fields(kernel.GATES * shard.units, port.source_units, port.nonzeros, shard.lanes, port.trace):
+            fields.append(replace(item, name=f"{port.name}.{item.name}"))
     for name, length in kernel.VECTORS.items():
         fields.append(Field(name, (length * shard.units,), "<f4", "variables"))
     fields.append(Field("units", (shard.units,), "<u4", "variables", "checkpoint index"))

@@ -39,14 +39,15 @@ def cases(draw):
 class Bound:
     """A port of one format over arrays of its own, full of garbage where nothing has been written."""
 
-    def __init__(self, name, matrix, lanes):
+    def __init__(self, name, matrix, lanes, trace=0.0):
         form, sparse = formats.named(name), SparseRows.from_dense(matrix)
         rows, columns = matrix.shape
-        fields = form.fields(rows, columns, sparse.nonzeros, lanes)
+        fields = form.fields(rows, columns, sparse.nonzeros, lanes, trace > 0)
         self.mem = {f"p.{f.name}": np.full(f.shape, GARBAGE.get(f.dtype, 77), f.dtype) for f in fields}
         for array, values in form.encode(sparse).items():
             self.mem[f"p.{array}"][...] = values
-        self.port = form.port(self.mem, "p", lanes, columns)
+        self.port = form.port(self.mem, "p", lanes, columns, trace)
+        self.port.restart()
         self.port.clear()
 
     def hear(self, keys, values, chunk=256):
@@ -216,6 +217,111 @@ def test_a_stored_zero_is_refused_because_formats_would_count_it_differently():
         rows.check("a file")
 
 
+# ---- over a trace
+
+DECAYS = st.sampled_from([0.9, 0.5, 0.1, 2.0**-30, 1 - 2.0**-24]) | st.floats(0.001, 0.999)
+
+
+@st.composite
+def heard(draw):
+    """A matrix, lanes, a decay, and for each of some positions whether it begins a segment and the events (often none)."""
+    matrix, lanes, _, _ = draw(cases())
+    positions = []
+    for _ in range(draw(st.integers(1, 5))):
+        everybody = np.arange(lanes * matrix.shape[1], dtype=np.uint32)
+        keys = everybody[draw(hnp.arrays(bool, len(everybody)))] if draw(st.booleans()) else everybody[:0]
+        positions.append(
+            (draw(st.sampled_from([False, False, True])), keys, draw(hnp.arrays(np.float32, len(keys), elements=event_values)))
+        )
+    return matrix, lanes, draw(DECAYS), positions
+
+
+def fading(trace, decay, keys, values):
+    """The trace one position on, element by element: two products and a sum, each rounded to float32."""
+    keep = np.float32(decay)
+    y = dict(zip(keys.tolist(), values, strict=True))
+    return [
+        np.float32(np.float32(keep * h) + np.float32(np.float32(1) - keep) * y.get(i, np.float32(0))) for i, h in enumerate(trace)
+    ]
+
+
+def over_positions(name, case):
+    """Drive a port through the positions as a PE does; yield sums, counts and the trace of a plain loop at each."""
+    matrix, lanes, decay, positions = case
+    bound = Bound(name, matrix, lanes, decay)
+    trace = [np.float32(0)] * (lanes * matrix.shape[1])
+    for begins, keys, values in positions:
+        if begins:
+            bound.port.restart()
+            trace = [np.float32(0)] * len(trace)
+        bound.port.clear()
+        bound.hear(keys, values, 3)
+        trace = fading(trace, decay, keys, values)
+        yield bound, *bound.product(), np.array(trace, np.float32)
+
+
+@each
+@given(case=heard())
+@settings(deadline=None, max_examples=80)
+def test_a_product_over_a_trace_is_that_of_a_plain_loop(name, case):
+    """Bit for bit at every position, events or none; a zero element of the trace is no event and no work."""
+    matrix, lanes, _, _ = case
+    for bound, sums, counts, trace in over_positions(name, case):
+        assert bound.mem["p.trace"].tobytes() == trace.tobytes()
+        keys = np.flatnonzero(trace).astype(np.uint32)
+        want, macs = plain(matrix, lanes, keys, trace[keys])
+        assert same_bits(sums, want)
+        assert counts == [macs, visited(name, matrix, lanes, keys)]
+        assert bound.product()[0].tobytes() == sums.tobytes()  # may be asked for again
+
+
+@given(case=heard())
+@settings(deadline=None, max_examples=60)
+def test_all_formats_agree_over_a_trace_in_bits_and_effective_macs(case):
+    answers = [[(sums.tobytes(), counts[0]) for _, sums, counts, _ in over_positions(name, case)] for name in NAMES]
+    assert all(answer == answers[0] for answer in answers)
+
+
+@each
+@given(case=heard())
+@settings(deadline=None, max_examples=40)
+def test_a_lane_of_a_trace_is_that_of_its_sequence_alone(name, case):
+    matrix, lanes, decay, positions = case
+    together = [sums for _, sums, _, _ in over_positions(name, case)]
+    columns = matrix.shape[1]
+    for lane in range(lanes):
+        alone = []
+        for begins, keys, values in positions:
+            mine = keys // columns == lane
+            alone.append((begins, keys[mine] - np.uint32(lane * columns), values[mine]))
+        for whole, (_, sums, _, _) in zip(together, over_positions(name, (matrix, 1, decay, alone)), strict=True):
+            assert whole[lane].tobytes() == sums[0].tobytes()
+
+
+@each
+def test_a_trace_fades_without_events_and_begins_at_zero_where_it_restarts(name):
+    bound = Bound(name, np.eye(2, dtype=np.float32), 1, 0.5)
+    said = []
+    for begins, values in ((True, [8.0]), (False, []), (False, [4.0]), (True, []), (False, [2.0])):
+        if begins:
+            bound.port.restart()
+        bound.port.clear()
+        bound.hear(np.zeros(len(values), np.uint32), np.array(values, np.float32))
+        said.append(bound.product()[0][0, 0])
+    assert said == [4.0, 2.0, 3.0, 0.0, 1.0]
+
+
+@each
+def test_a_trace_is_a_variable_that_is_no_scratch_and_needs_no_second_vector(name):
+    """It must outlive a tick, so it cannot lie where only scratch may; `csr` looks its events up in it."""
+    form = formats.named(name)
+    plain_fields, fields = ({f.name: f for f in form.fields(6, 5, 4, 2, trace)} for trace in (False, True))
+    field = fields["trace"]
+    assert (field.shape, field.dtype, field.role, field.scratch) == ((2, 5), "<f4", "variables", False)
+    assert plain_fields.keys() - fields.keys() == ({"vector"} if name == "csr" else set())
+    assert fields.keys() - plain_fields.keys() == {"trace"}
+
+
 # ---- found by name, compiled before
 
 
@@ -239,25 +345,26 @@ from models.compiled import _dispatchers
 from models.network import Field, SparseRows
 from pe.sram import Arena, SramSize, plan
 
-def drive(name):
+def drive(name, trace):
     form = formats.named(name)
     for rows, columns in ((3, 2), (300, 2), (66_000, 1), (2, 40_000)):
         sparse = SparseRows.from_dense(np.ones((rows, columns), np.float32))
-        fields = [replace(f, name="p." + f.name) for f in form.fields(rows, columns, sparse.nonzeros, 2)]
+        fields = [replace(f, name="p." + f.name) for f in form.fields(rows, columns, sparse.nonzeros, 2, trace > 0)]
         fields += [Field("keys", (4,), "<u4", "variables"), Field("values", (4,), "<f4", "variables")]
         size = SramSize(1 << 23, 1 << 21, 0, 0)
         mem = Arena(plan("test", fields, size), size).views
         for array, values in form.encode(sparse).items():
             mem["p." + array][...] = values
-        port = form.port(mem, "p", 2, columns)
-        port.clear(), port.receive(mem["keys"], mem["values"], 1), port.product()
+        port = form.port(mem, "p", 2, columns, trace)
+        port.restart(), port.clear(), port.receive(mem["keys"], mem["values"], 1), port.product()
 
 def grown(warmed, driven):
     for name in warmed:
         formats.named(name).warm()
     before = {id(d): len(d.signatures) for d in _dispatchers}
     for name in driven:
-        drive(name)
+        drive(name, 0.0)
+        drive(name, 0.5)
     return sorted(d.py_func.__qualname__ for d in _dispatchers if len(d.signatures) > before.get(id(d), 0))
 
 for label, names in [("all", formats.names()), *((name, [name]) for name in formats.names())]:

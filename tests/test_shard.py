@@ -357,7 +357,7 @@ def test_a_cut_has_the_sizes_that_it_was_judged_by(name, network, lanes, form):
     for share in strategy(name)(network, asked):
         for shard, size in zip(cut(network, asked, share), share_sizes(network, asked, share), strict=True):
             assert (shard.population, len(shard.units), shard.lanes) == (size.population, size.units, size.lanes)
-            assert [(p.name, p.source_units, p.nonzeros) for p in shard.ports] == list(size.ports)
+            assert [(p.name, p.source_units, p.nonzeros, p.trace > 0) for p in shard.ports] == list(size.ports)
 
 
 @patient

@@ -3,16 +3,18 @@ them.
 
 Contract of a format file (the conformance suite `tests/test_formats.py` finds every member):
 
-- `fields(rows, source_units, nonzeros, lanes)`: every array that a port keeps in SRAM, as `Field`s without prefix; those with role
-  "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything is encoded.
+- `fields(rows, source_units, nonzeros, lanes, trace)`: every array that a port keeps in SRAM, as `Field`s without prefix;
+  those with role "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything
+  is encoded.
 - `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
-- `port(mem, name, lanes, source_units)`: a `Port` over the arena views `mem[name + "." + array]`.
+- `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
+  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`traced`).
 - `warm()`: compile every specialisation the format can need, on small arrays.
 
 Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
 buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
 with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
-agree to the bit.
+agree to the bit. An element of a trace that is exactly zero is no event, and so neither a MAC nor a visit.
 """
 
 from __future__ import annotations
@@ -21,9 +23,17 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import NamedTuple, Protocol, cast
 
+import numpy as np
+
+from models import lowpass
 from models.network import Array, Field, ModelError, SparseRows
+
+
+def nothing() -> None:
+    """Do nothing: the product of a port whose accumulators are the product already, the restart of one without a trace."""
 
 
 class Port(NamedTuple):
@@ -31,15 +41,24 @@ class Port(NamedTuple):
     the kernel).
     """
 
-    clear: Callable[[], object]  # forget everything received: as if no unit of the source had an event
+    clear: Callable[[], object]  # before each position: as if no unit of the source had an event; a trace fades instead
     receive: Callable[
         [Array, Array, int], object
     ]  # take the first n events of the FIFO (keys, values, n); keys ascend between two clears
-    product: Callable[[], object]  # leave weights times events in `sums`, and the work in `counts`
+    product: Callable[[], object]  # leave weights times events, or trace, in `sums`, and the work in `counts`
+    restart: Callable[[], object] = nothing  # where a segment begins: set a trace to zero
 
 
-def nothing() -> None:
-    """Do nothing: the product of a port whose accumulators are the product already."""
+def trace_field(lanes: int, source_units: int) -> Field:
+    """Return the array in which a port keeps a trace; it outlives ticks, so it is no scratch."""
+    return Field("trace", (lanes, source_units), "<f4", "variables", "low-pass of event values")
+
+
+def traced(trace: Array, decay: float, product: Callable[[], object]) -> Port:
+    """Return a port whose `product` runs over `trace` (lanes, source units), which it keeps with this decay."""
+    flat, keep = trace.reshape(trace.size), np.float32(decay)
+    fade, take = partial(lowpass.decay, flat, keep), partial(lowpass.add, flat, np.float32(1) - keep)
+    return Port(fade, take, product, partial(flat.fill, 0))
 
 
 class Format(Protocol):
@@ -48,10 +67,10 @@ class Format(Protocol):
     def encode(self, weights: SparseRows) -> dict[str, Array]:
         """Return the arrays of the weights as they lie in SRAM."""
 
-    def fields(self, rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Field]:
+    def fields(self, rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:
         """Return every array that a port keeps in SRAM."""
 
-    def port(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:
+    def port(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:
         """Bind a port to its arena views."""
 
     def warm(self) -> None:

@@ -11,8 +11,9 @@ from functools import partial
 
 import numpy as np
 
+from models import lowpass
 from models.compiled import compiled
-from models.formats import Port
+from models.formats import Port, trace_field, traced
 from models.network import Array, Field, SparseRows
 
 
@@ -21,23 +22,27 @@ def encode(weights: SparseRows) -> dict[str, Array]:
     return {"values": weights.values, "columns": weights.columns, "extents": weights.extents.astype(np.uint32)}
 
 
-def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Field]:
-    """Return the weights, accumulators and dense event vector of a port."""
+def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:
+    """Return the weights, accumulators and dense event vector of a port; a trace is such a vector itself."""
+    vector = Field("vector", (lanes, source_units), "<f4", "variables", "event value", scratch=True)
     return [
         Field("values", (nonzeros,), "<f4", "weights"),
         Field("columns", (nonzeros,), "<u4", "weights", "source unit"),
         Field("extents", (rows + 1,), "<u4", "weights"),
         Field("sums", (lanes, rows), "<f4", "variables", "pre-activation"),
         Field("counts", (2,), "<u4", "variables", "MACs, weights visited"),
-        Field("vector", (lanes, source_units), "<f4", "variables", "event value", scratch=True),
+        trace_field(lanes, source_units) if trace else vector,
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:
     """Bind a port to its arena views."""
-    flat = mem[f"{name}.vector"].reshape(lanes * source_units)
-    order = ("values", "columns", "extents", "vector", "sums", "counts")
+    heard = "trace" if trace else "vector"
+    order = ("values", "columns", "extents", heard, "sums", "counts")
     product = partial(_product, *(mem[f"{name}.{array}"] for array in order))
+    if trace:
+        return traced(mem[f"{name}.trace"], trace, product)
+    flat = mem[f"{name}.vector"].reshape(lanes * source_units)
     return Port(partial(flat.fill, 0), partial(_scatter, flat), product)
 
 
@@ -65,6 +70,7 @@ def _product(values: Array, columns: Array, extents: Array, vector: Array, sums:
 
 def warm() -> None:
     """Compile the kernels: this format has one specialisation."""
+    lowpass.warm()
     mem = {f"p.{f.name}": np.zeros(f.shape, f.dtype) for f in fields(2, 2, 2, 1)}
     bound = port(mem, "p", 1, 2)
     bound.receive(np.zeros(1, np.uint32), np.zeros(1, np.float32), 1)

@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 
+from models import lowpass
 from models.compiled import compiled
-from models.formats import Port, nothing
+from models.formats import Port, nothing, trace_field, traced
 from models.formats.packed import clear
 from models.network import Array, Field, SparseRows
 
@@ -24,18 +25,21 @@ def encode(weights: SparseRows) -> dict[str, Array]:
     return {"values": np.ascontiguousarray(weights.to_dense().T)}
 
 
-def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Field]:  # noqa: ARG001 - zeros are stored
+def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:  # noqa: ARG001 - zeros are stored
     """Return the weights and accumulators of a port."""
     return [
         Field("values", (source_units, rows), "<f4", "weights"),
         Field("sums", (lanes, rows), "<f4", "variables", "pre-activation"),
         Field("counts", (2,), "<u4", "variables", "MACs, weights visited"),
+        *([trace_field(lanes, source_units)] if trace else []),
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:  # noqa: ARG001 - the contract's arguments
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
     arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "sums", "counts"))
+    if trace:
+        return traced(mem[f"{name}.trace"], trace, partial(_product, mem[f"{name}.trace"], *arrays))
     return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
 
 
@@ -55,9 +59,29 @@ def _accumulate(source_units: int, values: Array, sums: Array, counts: Array, ke
     counts[1] += count * rows
 
 
+@compiled
+def _product(trace: Array, values: Array, sums: Array, counts: Array) -> None:
+    clear(sums, counts)
+    macs = visited = 0
+    rows = values.shape[1]
+    for lane in range(trace.shape[0]):
+        for unit in range(trace.shape[1]):
+            event = trace[lane, unit]
+            if event == np.float32(0):
+                continue
+            for row in range(rows):
+                sums[lane, row] += values[unit, row] * event
+                macs += values[unit, row] != np.float32(0)
+            visited += rows
+    counts[0] = macs
+    counts[1] = visited
+
+
 def warm() -> None:
     """Compile the kernels: this format has one specialisation."""
     one = np.zeros((1, 1), np.float32)
     sums, counts = one.copy(), np.zeros(2, np.uint32)
     _accumulate(1, one, sums, counts, np.zeros(1, np.uint32), one[0], 1)
+    _product(one, one.copy(), sums, counts)
+    lowpass.warm()
     clear(sums, counts)

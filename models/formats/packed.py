@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from models import lowpass
 from models.compiled import compiled
-from models.formats import Port, nothing
+from models.formats import Port, nothing, trace_field, traced
 from models.network import Array, Field, SparseRows
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
@@ -39,7 +40,7 @@ def encode(weights: SparseRows) -> dict[str, Array]:
     }
 
 
-def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Field]:
+def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:
     """Return the weights and accumulators of a port."""
     return [
         Field("values", (nonzeros,), "<f4", "weights"),
@@ -48,12 +49,15 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int) -> list[Fiel
         Field("extents", (source_units + 1,), _smallest(max(nonzeros, 256)), "weights"),
         Field("sums", (lanes, rows), "<f4", "variables", "pre-activation"),
         Field("counts", (2,), "<u4", "variables", "MACs, weights visited"),
+        *([trace_field(lanes, source_units)] if trace else []),
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int) -> Port:  # noqa: ARG001 - the contract's arguments
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
     arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
+    if trace:
+        return traced(mem[f"{name}.trace"], trace, partial(_product, mem[f"{name}.trace"], *arrays))
     return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
 
 
@@ -85,10 +89,29 @@ def _accumulate(
     counts[1] += macs
 
 
+@compiled
+def _product(trace: Array, values: Array, rows: Array, extents: Array, sums: Array, counts: Array) -> None:
+    clear(sums, counts)
+    macs = 0
+    for lane in range(trace.shape[0]):
+        for unit in range(trace.shape[1]):
+            event = trace[lane, unit]
+            if event == np.float32(0):
+                continue
+            first, last = int(extents[unit]), int(extents[unit + 1])
+            for k in range(first, last):
+                sums[lane, rows[k]] += values[k] * event
+            macs += last - first
+    counts[0] = macs
+    counts[1] = macs
+
+
 def warm() -> None:
     """Compile the kernels for each width of index and extent."""
     for index, extent in product(_UNSIGNED, _UNSIGNED[1:]):
         zeros = np.zeros(1, np.float32)
         sums, counts = np.zeros((1, 1), np.float32), np.zeros(2, np.uint32)
         _accumulate(1, zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts, np.zeros(1, np.uint32), zeros, 1)
+        _product(sums.copy(), zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts)
+    lowpass.warm()
     clear(sums, counts)
