@@ -29,8 +29,8 @@ first row, row after the last, first column, column after the last."""
 
 DARK = 0.02
 """Added to each intensity (white is 1): dark current, which bounds the contrast of dark things (assumed)."""
-THRESHOLD = 0.22
-"""Nominal change of the natural logarithm that fires a pixel (assumed; v2e's default is 0.2)."""
+THRESHOLD = 0.2
+"""Nominal change of the natural logarithm that fires a pixel (v2e's default)."""
 MISMATCH = 0.03
 """Standard deviation of the thresholds from pixel to pixel (v2e's default)."""
 LOWEST_THRESHOLD = 0.1

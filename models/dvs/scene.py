@@ -61,8 +61,8 @@ def _still(subject: Subject, light: Light, draws: Draws, x: float, y: float, sca
     still = (np.minimum(wall, 1.0) * light.intensity).astype(np.float32)
     body = np.array(
         [
-            [x, y + 18 * scale, x, y + 80 * scale, 14 * scale],
-            [x - 12 * scale, y + 4 * scale, x + 12 * scale, y + 4 * scale, 6 * scale],
+            [x, y + 20 * scale, x, y + 100 * scale, 17 * scale],
+            [x - 13 * scale, y + 4 * scale, x + 13 * scale, y + 4 * scale, 6 * scale],
             [x, y - 20 * scale, x, y - 14 * scale, 9 * scale],
         ],
         np.float32,

@@ -70,10 +70,9 @@ def subject_of(seed: int, number: int) -> Subject:
     """Return subject `number` (from 1) of the world with this seed."""
     draws = Draws(seed, 0x5B, number)
     torso = draws.uniform(0.1, 0.8)
-    sleeves = min(max(torso * draws.pick((draws.uniform(0.55, 0.8), draws.uniform(1.25, 1.6))), 0.06), 0.9)
-    skin = draws.uniform(0.3, 0.75)
-    if abs(skin - torso) < 0.12:  # hands that cannot be told from the shirt would leave nothing to see
-        skin = torso - 0.15 if torso > 0.4 else torso + 0.15
+    # Clothes and skin that cannot be told from each other would leave nothing to see.
+    sleeves = _unlike(torso, draws.uniform(1.35, 1.9), draws)
+    skin = _unlike(torso, draws.uniform(1.6, 2.4), draws)
     return Subject(
         name=f"user{number:02d}",
         scale=draws.uniform(0.82, 1.18),
@@ -81,8 +80,8 @@ def subject_of(seed: int, number: int) -> Subject:
         y=draws.uniform(40, 52),
         upper_arm=draws.uniform(20, 25),
         forearm=draws.uniform(18, 23),
-        hand=draws.uniform(3.6, 5.2),
-        arm=draws.uniform(2.8, 4.0),
+        hand=draws.uniform(4.6, 6.4),
+        arm=draws.uniform(3.4, 4.8),
         sleeves=sleeves,
         torso=torso,
         skin=skin,
@@ -91,3 +90,9 @@ def subject_of(seed: int, number: int) -> Subject:
         reach=draws.uniform(0.8, 1.2),
         left_handed=draws.chance(0.2),
     )
+
+
+def _unlike(shade: float, ratio: float, draws: Draws) -> float:
+    """Return a reflectance that is `ratio` times brighter or darker than `shade`."""
+    darker = shade / ratio > 0.06 and draws.chance(0.5)
+    return shade / ratio if darker or shade * ratio > 0.95 else shade * ratio
