@@ -21,6 +21,7 @@ from models.training.gesture_settings import GestureSettings
 from models.training.lowpass import trace_of
 
 POOL, POOL_STRIDE = 3, 2
+_SMALLEST = 1e-3  # what a layer hears is not taken for smaller than this
 _UNROLLED = 9  # pixels up to which a convolution is quicker as one product with its weights written out
 
 
@@ -49,10 +50,11 @@ class Convolution(nn.Module):
         self.plan = plan
         self.weight = nn.Parameter(torch.empty(plan.channels, channels, plan.k, plan.k))
         self.bias = nn.Parameter(torch.zeros(plan.channels))
+        self.norm: nn.BatchNorm2d | None = nn.BatchNorm2d(plan.channels, affine=False)
         nn.init.kaiming_normal_(self.weight, nonlinearity="relu")
 
     def convolve(self, x: Tensor, low: bool) -> Tensor:
-        """Return the convolution alone, with its bias, as float32."""
+        """Return the products alone, as float32."""
         plan, weight = self.plan, self.weight
         if x.shape[-1] ** 2 <= _UNROLLED:
             flat = x.flatten(1)
@@ -63,12 +65,21 @@ class Convolution(nn.Module):
             out = functional.conv2d(x.bfloat16(), weight.bfloat16(), stride=plan.stride, padding=plan.padding).to(x.dtype)
         else:
             out = functional.conv2d(x, weight, stride=plan.stride, padding=plan.padding)
-        return out + self.bias[:, None, None]
+        return out
 
     def forward(self, x: Tensor, low: bool = False) -> Tensor:
         """Return what the next layer sees; `low` computes products from bfloat16 factors."""
-        x = functional.relu(self.convolve(x, low))
-        return functional.max_pool2d(x, POOL, POOL_STRIDE) if self.plan.pool else x
+        x = self.convolve(x, low)
+        if self.plan.pool:  # before what keeps the order of values: they are the same, a fifth as many
+            x = functional.max_pool2d(x, POOL, POOL_STRIDE)
+        if self.norm is not None:
+            x = self.norm(x)
+        return functional.relu(x + self.bias[:, None, None])
+
+    def fold(self) -> None:
+        """Make the batch normalisation, as it is in evaluation, part of weight and bias."""
+        _fold(self.norm, self.weight, self.bias)
+        self.norm = None
 
 
 class Answer(NamedTuple):
@@ -95,6 +106,7 @@ class GestureModel(nn.Module):
         )
         self.linear_weight = nn.Parameter(torch.empty(settings.features, plans[-1].channels))
         self.linear_bias = nn.Parameter(torch.zeros(settings.features))
+        self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(settings.features, affine=False)
         self.layers = nn.ModuleList(
             Egru(inputs, units, settings.dampening, settings.support, settings.zoneout)
             for inputs, units in pairwise((settings.features, *sizes))
@@ -118,36 +130,34 @@ class GestureModel(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, frames: Tensor) -> None:
-        """Scale the initial weights so that what each layer is given has unit variance over these frames.
-
-        Frames (steps, batch, size, size) are mostly zeros, and how many events a camera sends differs by an order of
-        magnitude between sets; without this the features begin near zero and the first epochs only scale them up.
+        """Scale the initial weights of each layer behind the first to the size of what it hears of these frames (steps, batch,
+        size, size): events are sparse and a trace of them is small.
         """
-        x = frames.flatten(0, 1).unsqueeze(1)
-        for convolution in self.head:
-            assert isinstance(convolution, Convolution)
-            convolution.weight.div_(_spread(convolution.convolve(x, False)))
-            if x.shape[-1] == 1:  # all but the middle of the kernel sees padding only, for ever
-                middle = convolution.plan.padding
-                kept = convolution.weight[:, :, middle, middle].clone()
-                convolution.weight.zero_()
-                convolution.weight[:, :, middle, middle] = kept
-            x = convolution(x)
-        self.linear_weight.div_(_spread(x.flatten(1) @ self.linear_weight.t()))
+        self.train()
         x = self.features(frames)
         for layer in self.layers:
             assert isinstance(layer, Egru)
-            layer.kernel.div_(_spread(x @ layer.kernel.t()))
+            layer.kernel.div_(x.square().mean().sqrt().clamp(min=_SMALLEST))
             ys, _, _ = layer(x, layer.begin(x.shape[1]))
             x = trace_of(ys, self.settings.trace)
-        self.readout_weight.div_(_spread(x.mean(0) @ self.readout_weight.t()))
+
+    def fold(self) -> None:
+        """Make every batch normalisation, as it is in evaluation, part of the weights: what is left is the authors' head."""
+        for convolution in self.head:
+            assert isinstance(convolution, Convolution)
+            convolution.fold()
+        _fold(self.norm, self.linear_weight, self.linear_bias)
+        self.norm = None
 
     def features(self, frames: Tensor, low: bool = False) -> Tensor:
         """Return the features (steps, batch, features) of frames (steps, batch, size, size)."""
         x = frames.flatten(0, 1).unsqueeze(1)
         for convolution in self.head:
             x = convolution(x, low)
-        return (linear(x.flatten(1), self.linear_weight, low) + self.linear_bias).view(*frames.shape[:2], -1)
+        x = linear(x.flatten(1), self.linear_weight, low)
+        if self.norm is not None:
+            x = self.norm(x)
+        return (x + self.linear_bias).view(*frames.shape[:2], -1)
 
     def forward(self, frames: Tensor) -> Answer:
         """Score frames (steps, batch, size, size), each sequence from a state of zeros."""
@@ -177,6 +187,13 @@ class GestureModel(nn.Module):
                 parameter.copy_(parameter.half().to(parameter.dtype))
 
 
-def _spread(x: Tensor) -> Tensor:
-    """Standard deviation over all values, never so small that dividing by it says nothing."""
-    return x.std().clamp(min=1e-6)
+@torch.no_grad()
+def _fold(norm: nn.BatchNorm1d | nn.BatchNorm2d | None, weight: Tensor, bias: Tensor) -> None:
+    """Fold a normalisation (no scale or shift of its own) of the products of weight (out, ...) into it and its bias (out,)."""
+    if norm is None:
+        return
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    spread = (norm.running_var + norm.eps).sqrt()
+    weight.div_(spread.view(-1, *(1,) * (weight.dim() - 1)))
+    bias.sub_(norm.running_mean / spread)

@@ -143,7 +143,7 @@ class GestureTrainer:
             {"params": rest, "weight_decay": s.weight_decay, "factor": 1.0},
             {"params": [p for p in slow if p.requires_grad], "weight_decay": 0.0, "factor": s.threshold_lr},
         ]
-        return torch.optim.AdamW([g for g in groups if g["params"]], lr=s.lr, betas=(s.beta1, 0.999))
+        return torch.optim.AdamW([g for g in groups if g["params"]], lr=s.lr, betas=(s.beta1, 0.999), fused=True)
 
     @property
     def iterations(self) -> int:
