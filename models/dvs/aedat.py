@@ -72,7 +72,7 @@ def read_aedat(path: str | Path) -> Recording:
     packets: list[_Packet] = []
     damages: list[Damage] = []
     try:
-        with open(path, "rb", opener=_open_now) as file:  # noqa: PTH123 - Path.open takes no opener
+        with open(path, "rb", opener=_open_now) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise DvsError(f"read_aedat: {str(path)!r}: need a file, have something else")

@@ -21,7 +21,7 @@ from models.dvs.tonic_folder import FOLDERS, tonic_samples
 
 LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 CSV_HEADER = "class,startTime_usec,endTime_usec"
-LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), CC BY 4.0"
+LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
 _MOST_TEXT_BYTES = 1 << 24
 _LONGEST_NUMBER = 18
 """Digits: below 2**62, so that sums of two stay below 2**63."""
@@ -89,10 +89,7 @@ def _samples(folder: Path, list_name: str, slice_us: int, damages: list[Damage])
         for span in spans:
             # A recording may be quiet at its end; one that breaks off says nothing about what came then.
             end_us = span.end_us if recording.whole else min(span.end_us, last_us)
-            count = min((end_us - span.start_us) // slice_us, (last_us - span.start_us) // slice_us + 1)
-            for number in range(count):
-                start_us = span.start_us + number * slice_us
-                events = recording.events.between(start_us, start_us + slice_us)
+            for number, events in recording.events.slices(span.start_us, max(end_us, span.start_us), slice_us):
                 yield Sample(events, span.label, name.split("_")[0].removesuffix(".aedat"), f"{name}[{span.place}]#{number}")
 
 

@@ -54,6 +54,15 @@ class Events(NamedTuple):
         first, last = np.searchsorted(self.t_us, (start_us, end_us))
         return Events(self.t_us[first:last] - start_us, self.x[first:last], self.y[first:last], self.p[first:last])
 
+    def slices(self, start_us: int, end_us: int, slice_us: int) -> Iterator[tuple[int, Events]]:
+        """Yield number and events of each whole slice of [start_us, end_us) that holds an event.
+
+        A camera is never silent for a second, so a slice without events is a hole in a recording (or a label that lies).
+        """
+        span = self.between(start_us, start_us + (end_us - start_us) // slice_us * slice_us)
+        for number in np.unique(span.t_us // slice_us).tolist():
+            yield number, span.between(number * slice_us, (number + 1) * slice_us)
+
 
 def no_events() -> Events:
     """Return `Events` of length 0."""

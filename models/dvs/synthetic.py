@@ -7,6 +7,7 @@ no file format: `written.py` writes the same recordings to files.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,10 +23,39 @@ FRAME_US = 2_000
 REPETITIONS = {"train": 2, "test": 1}
 """How often each subject performs each gesture under each light."""
 SUBJECTS = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
-MOST_SUBJECTS = 10_000
+MOST_SUBJECTS = 500
+MOST_REPETITIONS = 1_000_000
 _FIRST = {"train": 1, "test": MOST_SUBJECTS + 1}
 SOURCE = "synthetic event camera (Gennaker): no recordings of people"
 LONGEST_US = 60_000_000
+
+
+class Plan(NamedTuple):
+    """How many of each: every subject performs every gesture, under every light, so often."""
+
+    subjects: int
+    lights: int
+    repetitions: int
+
+    @property
+    def samples(self) -> int:
+        """How many performances that makes."""
+        return self.subjects * self.lights * self.repetitions * len(CLASSES)
+
+
+def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: int, slice_us: int) -> Plan:
+    """Return the numbers as a plan; raise `DvsError` for `who` where one is out of its range."""
+    bounds = (
+        ("subjects", subjects, 1, MOST_SUBJECTS),
+        ("lights", lights, 1, len(LIGHTS)),
+        ("repetitions", repetitions, 1, MOST_REPETITIONS),
+        ("microseconds a slice", slice_us, 1, LONGEST_US),
+        ("seed", seed, 0, 2**32 - 1),
+    )
+    for what, have, least, most in bounds:
+        if not least <= have <= most:
+            raise DvsError(f"{who}: need {least} to {most} as {what}, have {have}")
+    return Plan(subjects, lights, repetitions)
 
 
 def rendered(seed: int, person: int, light: int, label: int, repetition: int, slice_us: int = SLICE_US) -> Events:
@@ -71,25 +101,15 @@ def open_synthetic(
     check_split("open_synthetic", split, slice_us)
     people = SUBJECTS[split] if subjects is None else subjects
     times = REPETITIONS[split] if repetitions is None else repetitions
-    bounds = (
-        ("slice_us", slice_us, LONGEST_US),
-        ("subjects", people, MOST_SUBJECTS),
-        ("lights", lights, len(LIGHTS)),
-        ("repetitions", times, 1_000_000),
-    )
-    for what, have, most in bounds:
-        if not 1 <= have <= most:
-            raise DvsError(f"open_synthetic: need 1 to {most} as {what}, have {have}")
-    if not 0 <= seed < 2**32:
-        raise DvsError(f"open_synthetic: need a seed of 32 bits, have {seed}")
+    plan = checked_plan("open_synthetic", seed, people, lights, times, slice_us)
 
     def read(_: list[Damage]) -> Iterator[Sample]:
-        for person, light, label, repetition in _order(split, seed, people, lights, times):
+        for person, light, label, repetition in _order(split, seed, plan):
             events = rendered(seed, person, light, label, repetition, slice_us)
             name = f"{recording_name(seed, person, light)}[{repetition * len(CLASSES) + label}]#0"
             yield Sample(events, label, subject_of(seed, person).name, name)
 
-    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, people * lights * times * len(CLASSES))
+    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, plan.samples)
 
 
 def recording_name(seed: int, person: int, light: int) -> str:
@@ -102,12 +122,11 @@ def people_of(split: str, subjects: int) -> range:
     return range(_FIRST[split], _FIRST[split] + subjects)
 
 
-def _order(split: str, seed: int, subjects: int, lights: int, repetitions: int) -> Iterator[tuple[int, int, int, int]]:
+def _order(split: str, seed: int, plan: Plan) -> Iterator[tuple[int, int, int, int]]:
     """Yield (person, light, label, repetition): every one once, each class once in every eleven."""
     draws = Draws(seed, 0x0D, _FIRST[split])
-    people = people_of(split, subjects)
-    rounds = [(person, light) for person in people for light in range(lights)]
-    for repetition in range(repetitions):
+    rounds = [(person, light) for person in people_of(split, plan.subjects) for light in range(plan.lights)]
+    for repetition in range(plan.repetitions):
         # Each class meets the performances in its own order, so that a round shows different people.
         orders = [draws.shuffled(rounds) for _ in CLASSES]
         for number in range(len(rounds)):

@@ -46,11 +46,9 @@ def tonic_samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterato
         events = _events(rows, str(path), start, damages)
         if not events.t_us.size:
             continue
-        first_us = int(events.t_us[0])
-        for number in range((int(events.t_us[-1]) - first_us) // slice_us):
-            start_us = first_us + number * slice_us
+        for number, slice_ in events.slices(int(events.t_us[0]), int(events.t_us[-1]), slice_us):
             name = f"{path.parent.name}/{path.name}#{number}"
-            yield Sample(events.between(start_us, start_us + slice_us), int(path.stem), path.parent.name.split("_")[0], name)
+            yield Sample(slice_, int(path.stem), path.parent.name.split("_")[0], name)
 
 
 def _rows(path: Path) -> tuple[NDArray[np.float64], int]:

@@ -76,7 +76,9 @@ def _fit(x: torch.Tensor, y: torch.Tensor, classes: int, penalty: float) -> torc
     ones = torch.ones(len(x), 1, dtype=x.dtype)
     x = torch.cat([x, ones], 1)
     weights = torch.zeros(x.shape[1], classes, dtype=x.dtype, requires_grad=True)
-    optimiser = torch.optim.LBFGS([weights], max_iter=_STEPS, history_size=10, line_search_fn="strong_wolfe")
+    optimiser = torch.optim.LBFGS(
+        [weights], max_iter=_STEPS, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"
+    )
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
