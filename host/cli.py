@@ -157,7 +157,12 @@ def _text_flags(parser: argparse.ArgumentParser) -> None:
 
 def _chip_flags(parser: argparse.ArgumentParser) -> None:
     chip = parser.add_argument_group("chip and mapping")
-    chip.add_argument("--pes", type=int, metavar="N", help="PEs to use (default: 50 a layer, or as few as fit for balanced)")
+    chip.add_argument(
+        "--pes",
+        type=int,
+        metavar="N",
+        help="PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
+    )
     chip.add_argument(
         "--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)"
     )

@@ -35,7 +35,8 @@ NAMES = (
     "csr_test_silent_cycles", "dense_weight_cycles", "dense_row_cycles", "dense_weight_loads", "dense_event_weight_cycles",
     "dense_event_cycles", "packed_weight_cycles", "packed_event_cycles", "event_silent_cycles", "event_weight_loads",
     "unit_soft_cycles", "unit_soft_branches", "unit_hard_cycles", "exp_unit_cycles", "exp_unit_calls", "dma_wait_noc_cycles",
-    "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
+    "trace_element_cycles", "trace_element_loads", "trace_decay_cycles", "trace_decay_loads", "trace_event_cycles",
+    "trace_event_loads", "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
 )  # fmt: skip
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
 _OF_POWER = ("waiting_power_share", "powered_pes")

@@ -5,10 +5,12 @@ cycles by instruction-level constants (`costs.toml`), cycles become time on the 
 the chip's measured states weighted by how long PEs compute and wait. Prediction bands come from the low and high values
 of the constants that are marked as uncertain. Nothing is fitted to the paper's Tables II and III.
 
-Stages have the paper's names: `egru_input` (W x), `egru_internal` (R y), `pointwise`, `broadcast` (messages and their
-transit) and `wait` (for DRAM). What it does not know: SRAM bank conflicts, DRAM latency and refresh, contention beyond
-the busiest link, the energy of a hop, of DRAM and of the host, which are inside or outside of the measured power states
-as published; and anything of the host's own work (embedding look-up, decoder, softmax), which the paper does not place.
+Stages have the paper's names: `egru_input` (W x, and the upkeep of the trace that x may be), `egru_internal` (R y),
+`pointwise`, `broadcast` (messages and their transit) and `wait` (for DRAM).
+
+What it does not know: SRAM bank conflicts, DRAM latency and refresh, contention beyond the busiest link, the energy of
+a hop, of DRAM and of the host, which are inside or outside of the measured power states as published; and anything of
+the host's own work (embedding look-up, decoder, softmax, the gesture head), which the paper does not place.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy.typing as npt
 from host.cost_table import CostTable
 from host.errors import HostError
 from host.ledger import I64, Ledger
-from host.traffic import Traffic, events_heard, traffic_of
+from host.traffic import Traffic, events_heard, sends_vectors, traffic_of
 from host.work import dram_bytes, work_of
 from noc.chip import PES_PER_QPE, QPES, ChipSpec
 
@@ -128,7 +130,7 @@ def _once(ledger: Ledger, chip: ChipSpec, table: CostTable, traffic: Traffic) ->
     shards, layers, pes = ledger.table, len(ledger.layers), len(ledger.pes)
     cycles = np.stack(
         [
-            _product_cycles(ledger, table, chip, "input"),
+            _product_cycles(ledger, table, chip, "input") + _trace_cycles(ledger, table, chip),
             _product_cycles(ledger, table, chip, "recurrent"),
             np.broadcast_to(_pointwise_cycles(ledger, table), traffic.flits.shape),
             _message_cycles(table, chip, traffic),
@@ -215,13 +217,30 @@ def _product_cycles(ledger: Ledger, table: CostTable, chip: ChipSpec, port: str)
         ] * rows
         return np.broadcast_to(once.astype(np.float64), visited.shape)
     kind = "dense_event" if ledger.format == "dense" else "packed"
-    heard = events_heard(ledger, port)
+    found, elements = events_heard(ledger, port).astype(np.float64), ledger.lanes * ledger.table[f"width_{port}"]
+    searched = np.full(visited.shape, sends_vectors(table))  # whoever is sent a vector has to look for the events in it
+    if port == "input" and ledger.table["trace_input"].any():
+        # Elements of a trace are looked through too. How many are not zero follows from the weights visited: exactly for
+        # `dense`, for `packed` as if all columns had as many.
+        traced = ledger.table["trace_input"] > 0
+        stored = ledger.table["weights_input"] if kind == "packed" else ledger.table["rows_input"] * ledger.table["width_input"]
+        found = np.where(traced, visited * ledger.table["width_input"] / np.maximum(stored, 1), found)
+        searched |= traced
     each = table[f"{kind}_weight_cycles"] + refill + stall * table["event_weight_loads"]
-    cycles = each * visited + table[EVENT_CYCLES[ledger.format]] * heard
-    if table.settings["payload"] == "vector" and table.settings["messages"] != "multicast":
-        # Whoever is sent a vector has to look for the events in it.
-        cycles = cycles + table["event_silent_cycles"] * (ledger.lanes * ledger.table[f"width_{port}"] - heard)
-    return np.asarray(cycles, np.float64)
+    cycles = each * visited + table[EVENT_CYCLES[ledger.format]] * found
+    return np.asarray(cycles + np.where(searched, table["event_silent_cycles"] * (elements - found), 0.0), np.float64)
+
+
+def _trace_cycles(ledger: Ledger, table: CostTable, chip: ChipSpec) -> F64:
+    """Return the cycles of the upkeep of the input's trace, (positions, shards): each PE keeps its own copy."""
+    refill, stall = table["branch_refill_cycles"], float(chip.sram_wait_states)
+    elements = ledger.table["trace_input"] * ledger.lanes * ledger.table["width_input"]
+    if sends_vectors(table):
+        each = table["trace_element_cycles"] + refill + stall * table["trace_element_loads"]
+        return np.asarray(np.broadcast_to(each * elements, ledger.of("events").shape), np.float64)
+    fading = table["trace_decay_cycles"] + refill + stall * table["trace_decay_loads"]
+    each = table["trace_event_cycles"] + refill + stall * table["trace_event_loads"]
+    return np.asarray(fading * elements + each * ledger.table["trace_input"] * events_heard(ledger, "input"), np.float64)
 
 
 def _pointwise_cycles(ledger: Ledger, table: CostTable) -> F64:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from host.job import chip_of, model_of
 from host.options import LmOptions
-from host.place import PlacedPe, Placement, place
+from host.place import PlacedPe, Placement, largest_batch, place
 from models import formats
 from models.seeded import seeded_egru
 from pe.sram import footprint
@@ -26,7 +27,9 @@ def fit(flags: dict[str, Any]) -> int:
     network = model.network if model else seeded_egru()
     placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch)
     print(f"{title}: {network.nonzeros:,} weights")
-    print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, batch {options.batch}\n")
+    most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
+    held = f"batch {options.batch} (the largest that fits here: {most})"
+    print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {held}\n")
     rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
     print(f"{'PE':<14} {'layer':<18} {'units':>6} " + " ".join(f"{role:>9}" for role in _ROLES) + "   bytes")
     for placed in rows:

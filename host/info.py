@@ -22,6 +22,7 @@ from host.options import LmOptions
 from host.shard import Request, balanced, share_sizes, uniform
 from models import formats
 from models.checkpoint import Model
+from models.gesture import Gesture
 from models.metadata import FACTS
 from models.network import Network
 from models.text.vocabulary import Vocabulary
@@ -75,19 +76,48 @@ def _facts(title: str, model: Model, width: int) -> list[str]:
         ("kernel", f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"),
         ("zoneout", " / ".join(f"{p['zoneout']:g}" for p in params)),
         ("segment", f"{model.segment} positions; where one begins, c is {model.state} and y carried"),
-        ("decoder", _decoder(model)),
     ]
+    traces = [projection.trace for n in network.layers for projection in network.populations[n].projections[:1]]
+    if any(traces):
+        rows.append(("hears", " / ".join(f"trace {trace:g}" if trace else "events" for trace in traces)))
     if any(p["fire_at_threshold"] for p in params):
         rows.append(("at threshold", " / ".join("fires" if p["fire_at_threshold"] else "silent" for p in params)))
+    rows += _language(model) if model.gesture is None else _gesture(model.gesture)
+    rows += _listed("provenance", model.provenance)
+    return [line for label, value in rows for line in _wrapped(label, value, width)]
+
+
+def _listed(label: str, entries: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return list(zip([label, *[""] * _MOST], _told(entries) or ["not stated"], strict=False))
+
+
+def _language(model: Model) -> list[tuple[str, str]]:
+    rows = [("decoder", _decoder(model))]
     if model.vocabulary:
         rows += [("vocabulary", f"{len(model.vocabulary):,} words"), ("sha256", Vocabulary(model.vocabulary).sha256)]
     else:
         rows.append(("vocabulary", "none" if model.embedding is None else "none: cannot be run until imported with its text"))
     rows.append(("text", ", ".join(f"{split} {len(numbers):,} words" for split, numbers in model.tokens.items()) or "none stored"))
     rows.append(("text licence", _plain(model.text_licence) or "not stated"))
-    rows += [("provenance", "not stated")] if not model.provenance else []
-    rows += zip(["provenance", *[""] * _MOST], _told(model.provenance), strict=False)
-    return [line for label, value in rows for line in _wrapped(label, value, width)]
+    return rows
+
+
+def _gesture(gesture: Gesture) -> list[tuple[str, str]]:
+    steps = [f"{gesture.size} x {gesture.size}"]
+    for layer, width in zip(gesture.head, gesture.widths[1:], strict=True):
+        out, _, kernel, _ = layer.weight.shape
+        pool = ", pool" if layer.pool else ""
+        steps.append(f"conv {kernel} x {kernel}, stride {layer.stride}, padding {layer.padding}{pool}: {out} of {width} x {width}")
+    heard = f"trace {gesture.trace:g} of its events" if gesture.trace else "events"
+    bins, length = f"{gesture.frames} of {gesture.bin_us / 1000:g} ms", f"slices of {gesture.slice_us / 1e6:g} s"
+    relu = ", ReLU" if gesture.feature_relu else ""
+    return [
+        ("frames", f"{bins} ({length}), polarity {gesture.polarity}, divided by {gesture.scale:g}"),
+        ("head", " > ".join([*steps, f"linear{relu}: {gesture.features:,} features"])),
+        ("read-out", f"{len(gesture.classes)} classes of {gesture.units:,} units; mean over time of the last layer's {heard}"),
+        ("classes", ", ".join(map(_plain, gesture.classes))),
+        *_listed("record", gesture.record),
+    ]
 
 
 def _decoder(model: Model) -> str:

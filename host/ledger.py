@@ -31,13 +31,14 @@ if TYPE_CHECKING:  # who only prices a ledger needs no mapping
 
 I64 = npt.NDArray[np.int64]
 COUNTS = LEDGER[:5]  # what depends on activity; units and exponentials are as many at every position
-SCHEMA = 2
+SCHEMA = 3
+_WITHOUT_TRACES = 2  # the schema before: nothing kept a trace
 FILE = "ledger.safetensors"
 _LARGEST = 1 << 31  # of any size: no product of two overflows
 _KEY = "gennaker-ledger"
 _TABLE = (
     "pe", "layer", "units", "rows_input", "rows_recurrent", "weights_input", "weights_recurrent", "width_input", "width_recurrent",
-    "exponentials",
+    "trace_input", "exponentials",
 )  # fmt: skip
 
 
@@ -47,8 +48,8 @@ class Ledger:
 
     `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
     each name of `_TABLE` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
-    weights by port, how many units it listens to, and exponentials a position. `layers` names the
-    layers. `chip` holds the preset and the numbers that were overridden.
+    weights by port, how many units it listens to, whether its input keeps a trace (1 or 0), and exponentials a position.
+    `layers` names the layers. `chip` holds the preset and the numbers that were overridden.
     """
 
     counts: U32
@@ -150,7 +151,8 @@ def _row(placement: Placement, pe: int, layer: int, units: U32) -> tuple[int, ..
         weights.append(int(lengths[:, units].sum()))
         widths.append(placement.network.populations[projection.source].units)
         rows.append(gates * len(units))
-    return (pe, layer, len(units), *rows, *weights, *widths)
+    traced = any(projection.trace for projection in population.projections)  # the recurrent one never has one (`pe/core.py`)
+    return (pe, layer, len(units), *rows, *weights, *widths, int(traced))
 
 
 def load(folder: Path) -> Ledger:
@@ -161,13 +163,15 @@ def load(folder: Path) -> Ledger:
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            if not isinstance(about, dict) or about.get("schema") != SCHEMA:
-                have = about.get("schema") if isinstance(about, dict) else "none"
-                raise HostError(f"run {folder}: ledger of schema {have!r}; needs {SCHEMA}")
-            tensors = {name: file.get_tensor(name) for name in ("counts", "input_events", *(f"table.{name}" for name in _TABLE))}
+            schema = about.get("schema") if isinstance(about, dict) else "none"
+            if schema not in (_WITHOUT_TRACES, SCHEMA):
+                raise HostError(f"run {folder}: ledger of schema {schema!r}; needs {_WITHOUT_TRACES} or {SCHEMA}")
+            names = [name for name in _TABLE if name != "trace_input" or schema == SCHEMA]
+            tensors = {name: file.get_tensor(name) for name in ("counts", "input_events", *(f"table.{name}" for name in names))}
             if about.pop("crc32") != _crc(tensors):
                 raise HostError(f"run {folder}: {FILE} is damaged (its checksum is another)")
-            table = {name: tensors[f"table.{name}"] for name in _TABLE}
+            table = {name: tensors[f"table.{name}"] for name in names}
+            table.setdefault("trace_input", np.zeros(len(table["pe"]), np.int64))
             ledger = Ledger(
                 tensors["counts"], tensors["input_events"], table, tuple(parse_pe(name) for name in about["pes"]),
                 tuple(map(str, about["layers"])), int(about["input_units"]), int(about["lanes"]), str(about["format"]),
@@ -198,6 +202,8 @@ def _check(ledger: Ledger, who: str) -> None:
     for column in table.values():
         if column.min() < 0 or column.max() > _LARGEST:
             raise HostError(f"{who}: has sizes outside of 0 to {_LARGEST}")
+    if table["trace_input"].max() > 1:
+        raise HostError(f"{who}: trace_input needs 0 or 1, has {int(table['trace_input'].max())}")
     if not 1 <= ledger.lanes <= _LARGEST or not 1 <= ledger.input_units <= _LARGEST:
         raise HostError(f"{who}: has {ledger.lanes} lanes and {ledger.input_units} input units; needs 1 to {_LARGEST}")
     for name, least, most in (("pe", 0, len(ledger.pes) - 1), ("layer", 1, len(ledger.layers))):

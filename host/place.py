@@ -7,11 +7,12 @@ plain function over the chip's usable PEs. Everything that does not fit is refus
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.shard import STRATEGIES, Request, Share, check_room, layout, strategy, too_small
+from host.shard import STRATEGIES, Request, Share, check_room, holds, layout, strategy, too_small
+from models import formats
 from models.network import Network
 from noc.chip import ChipSpec, PeId
 from noc.packet import HOST, INPUT_POPULATION, Configure
@@ -115,7 +116,8 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
         lanes: independent sequences side by side.
 
     Raises:
-        HostError: unknown strategy, more PEs than the chip has, or a shard that does not fit (with the smallest number that does).
+        HostError: unknown strategy, more PEs than the chip has, or a shard that does not fit (with the smallest number of PEs
+            that does, and the largest batch that does).
         ModelError: unknown format.
 
     """
@@ -124,14 +126,27 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
     except HostError as error:
         if error.code is not Exit.DOES_NOT_FIT:
             raise
-        raise HostError(f"{error}{_what_fits(network, chip, lanes)}", error.code) from error
+        fewer = largest_batch(network, _request(chip, form, pes, lanes), mapping) if lanes > 1 else 0
+        batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""
+        raise HostError(f"{error}{batch}{_what_fits(network, chip, lanes)}", error.code) from error
+
+
+def largest_batch(network: Network, request: Request, mapping: str) -> int:
+    """Return the most sequences side by side that fit as `request` asks otherwise; 0: not even one."""
+    low, high = 0, 1  # a batch that fits, and then one that does not
+    while holds(network, replace(request, lanes=high), mapping):
+        low, high = high, 2 * high
+    while high - low > 1:  # each sequence needs memory of its own on every PE
+        middle = (low + high) // 2
+        low, high = (middle, high) if holds(network, replace(request, lanes=middle), mapping) else (low, middle)
+    return low
 
 
 def _what_fits(network: Network, chip: ChipSpec, lanes: int) -> str:
     """Return the settings under which the network does fit, for the line that says it does not."""
     fits = []
     for mapping in STRATEGIES:
-        for form in ("csr", "packed"):
+        for form in formats.names():
             with contextlib.suppress(HostError):
                 placed = _place(network, chip, mapping, form, None, lanes)
                 fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
@@ -144,8 +159,7 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
         down = sum(core.chip == 0 for core in chip.down_cores)
         less = f", {down} of them down" if down else ""
         raise HostError(f"--pes {pes}: one chip has {len(usable) + down} PEs{less}", Exit.DOES_NOT_FIT)
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request(form, lanes, size, len(usable), pes)
+    request = _request(chip, form, pes, lanes)
     check_room(network, request)
     shares = strategy(mapping)(network, request)
     if len(shares) > len(usable):
@@ -165,3 +179,8 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
     except RoutingError as error:
         raise HostError(str(error), Exit.DOES_NOT_FIT) from error
     return placement
+
+
+def _request(chip: ChipSpec, form: str, pes: int | None, lanes: int) -> Request:
+    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
+    return Request(form, lanes, size, len(chip.usable_pes()), pes)

@@ -26,7 +26,7 @@ if LAUNCHER_VARIABLE in os.environ:
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 
-from models import decoder, formats, kernels  # noqa: E402 - the signal mask comes first
+from models import decoder, formats, gesture, kernels  # noqa: E402 - the signal mask comes first
 from models.compiled import compiled_now  # noqa: E402
 from models.exponentials import exp_of, sigmoid_of, tanh_of  # noqa: E402, F401 - the reference's, loaded here once
 
@@ -35,6 +35,7 @@ for _name in formats.names():
 for _name in kernels.names():
     kernels.named(_name).warm()
 decoder.warm()
+gesture.warm()
 
 COMPILED = compiled_now()  # kernels that no earlier run had left in the cache
 COMPILE_S = time.perf_counter() - _begin if COMPILED else 0.0

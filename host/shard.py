@@ -51,11 +51,14 @@ Strategy = Callable[[Network, Request], list[Share]]
 def uniform(network: Network, request: Request) -> list[Share]:
     """Deal each layer over the same number of PEs, the same number of units to each: the paper's mapping.
 
-    Without a number of PEs it takes 50 a layer as the paper does, or as many as the smallest layer has units.
+    Without a number of PEs each layer gets as many as there are for it, less those that would not spare the busiest PE of
+    the smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units.
     """
     layers = list(network.layers)
     smallest = min(network.populations[layer].units for layer in layers)
-    pes = request.pes or min(50, smallest) * len(layers)
+    each = min(request.available // len(layers), smallest)
+    spread = -(-smallest // -(-smallest // each)) * len(layers) if each else max(request.available, 1)
+    pes = request.pes or spread
     if pes < len(layers):
         return _whole_layers(layers, pes, network)
     _check_units(network, pes)
@@ -203,6 +206,15 @@ def _deal(network: Network, population: int, pes: int, even: bool) -> list[Share
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
     return [(Part(population, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def holds(network: Network, request: Request, name: str) -> bool:
+    """Tell whether the PEs there are hold the network under the strategy called `name`."""
+    try:
+        shares = strategy(name)(network, request)
+    except HostError:
+        return False
+    return len(shares) <= request.available and all(_fits(network, request, share) for share in shares)
 
 
 def _fits(network: Network, request: Request, share: Share) -> bool:

@@ -102,10 +102,15 @@ def traffic_of(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Traffic:
     )  # fmt: skip
 
 
+def sends_vectors(table: CostTable) -> bool:
+    """Tell whether a message holds the sender's whole slice of y, not events."""
+    return table.settings["payload"] == "vector" and table.settings["messages"] != "multicast"
+
+
 def message_bytes(ledger: Ledger, table: CostTable) -> I64:
     """Return the payload bytes of one message of each shard, (positions, shards), before it is cut into flits."""
     events = ledger.of("events").astype(np.int64)
-    if table.settings["messages"] == "multicast" or table.settings["payload"] == "events":
+    if not sends_vectors(table):
         return np.asarray(events * int(table["event_bytes"]), np.int64)
     vector = ledger.lanes * ledger.table["units"] * int(table["value_bytes"])
     return np.array(np.broadcast_to(vector, events.shape), np.int64)

@@ -10,6 +10,9 @@ by word, without the instruction fetch:
 | products, `dense` as `dot` | 8 a stored weight (value, event) | 4 a row |
 | products, `dense` as `event` | 8 a weight visited (value, sum); 8 an event | 4 a weight visited; 4 a row (cleared) |
 | products, `packed` | as before, with the row index and an event's two extents in their own widths | as before |
+| `egru_input`, a trace: its upkeep, `payload` of vectors | 8 an element (y, h) | 4 an element |
+| of events | 4 an element; 12 an event (key, y, h) | 4 an element; 4 an event |
+| the product over it, event-driven | 4 an element and, `packed`, its extent, instead of what an event takes | as before |
 | `pointwise` | 56 a unit (6 sums, 6 biases, threshold, cell state) | 8 a unit (cell state, y) |
 | `broadcast` | every payload that is sent, each time it is injected | every payload that arrives |
 | `wait` | | the input vector, from DRAM |
@@ -25,7 +28,7 @@ import numpy as np
 
 from host.cost_table import CostTable
 from host.ledger import I64, Ledger
-from host.traffic import Traffic, events_heard, message_bytes
+from host.traffic import Traffic, events_heard, message_bytes, sends_vectors
 from noc.chip import ChipSpec
 
 _WORD = 4
@@ -98,10 +101,24 @@ def _product_bytes(ledger: Ledger, table: CostTable) -> Mapping[str, tuple[I64, 
             if ledger.format == "packed":  # the widths of models/formats/packed.py, which would load its compiler
                 index = _width(ledger.table[f"rows_{port}"] - 1)
                 extents = _width(np.maximum(ledger.table[f"weights_{port}"], 256))
-            heard = events_heard(ledger, port).sum(axis=0)
-            read = (2 * _WORD + index) * visited + (_KEY_AND_VALUE + 2 * extents) * heard
-            found[stage] = (read, _WORD * (visited + rows))
+            looked = (_KEY_AND_VALUE + 2 * extents) * events_heard(ledger, port).sum(axis=0)
+            if port == "input":  # extents ascend, so that one more than there are elements are read
+                elements = products * ledger.table["width_input"]
+                over_trace = _WORD * elements + extents * (elements + products)
+                looked = np.where(ledger.table["trace_input"] > 0, over_trace, looked)
+            found[stage] = ((2 * _WORD + index) * visited + looked, _WORD * (visited + rows))
+    read, written = _trace_bytes(ledger, table)
+    found["egru_input"] = found["egru_input"][0] + read, found["egru_input"][1] + written
     return found
+
+
+def _trace_bytes(ledger: Ledger, table: CostTable) -> tuple[I64, I64]:
+    """Return bytes read and written by the upkeep of the input's trace, (shards,) each; zero where there is none."""
+    elements = ledger.table["trace_input"] * ledger.table["width_input"] * ledger.lanes * ledger.positions
+    if sends_vectors(table):
+        return 2 * _WORD * elements, _WORD * elements
+    heard = ledger.table["trace_input"] * events_heard(ledger, "input").sum(axis=0)
+    return _WORD * elements + (_KEY_AND_VALUE + _WORD) * heard, _WORD * (elements + heard)
 
 
 def _width(largest: I64) -> I64:

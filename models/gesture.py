@@ -53,7 +53,7 @@ class ConvLayer:
     @cached_property
     def columns(self) -> F32:
         """The weights as the loops read them: (in, k, k, out), contiguous."""
-        return np.ascontiguousarray(self.weight.transpose(1, 2, 3, 0), np.float32)
+        return np.array(self.weight.transpose(1, 2, 3, 0), np.float32, order="C")
 
     def convolved(self, size: int) -> int:
         """Return the width of what the convolution alone makes of frames of width `size`; below 1: too small for it."""
@@ -153,12 +153,12 @@ class Gesture:
     def linear_columns(self) -> F32:
         """The linear layer as a convolution that is as wide as what it hears: (channels, width, width, features)."""
         width = self.widths[-1]
-        return np.ascontiguousarray(self.linear_weight.T, np.float32).reshape(-1, width, width, self.features)
+        return np.array(self.linear_weight.T, np.float32, order="C").reshape(-1, width, width, self.features)
 
     @cached_property
     def readout_columns(self) -> F32:
         """The read-out's weights unit by unit: (units, classes), contiguous."""
-        return np.ascontiguousarray(self.readout_weight.T, np.float32)
+        return np.array(self.readout_weight.T, np.float32, order="C")
 
 
 def features_of(gesture: Gesture, frames: F32) -> F32:
@@ -170,7 +170,8 @@ def features_of(gesture: Gesture, frames: F32) -> F32:
         raise ModelError(f"frames: need shape (n, {gesture.size}, {gesture.size}), have {frames.shape}")
     found = np.empty((len(frames), gesture.features), np.float32)
     for first in range(0, len(frames), _BLOCK):
-        seen = np.array(frames[first : first + _BLOCK, :, :, None], np.float32, order="C")  # writeable: one specialisation
+        # A copy, as of weights and biases: a compiled loop would be built a second time for a read-only array.
+        seen = np.array(frames[first : first + _BLOCK, :, :, None], np.float32, order="C")
         for layer in gesture.head:
             seen = _convolved(seen, layer.columns, layer.bias, layer.stride, layer.padding, True)
             if layer.pool:

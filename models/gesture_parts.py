@@ -9,7 +9,8 @@ each float16 or float32. Not known here: the rest of the file (`checkpoint.py`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from reprlib import repr as short
 from typing import Any
 
@@ -92,8 +93,8 @@ def need(tensors: Tensors, facts: Facts, input_units: int, units: int) -> None:
         out, kernel = layer["out"], layer["kernel"]
         tensors.need(f"head{number}.weight", (out, channels, kernel, kernel), "float16", "float32")
         tensors.need(f"head{number}.bias", (out,), "float16", "float32")
-        # No array is made of it: the tensor that is asked for has no more elements than the file has bytes.
-        shape = ConvLayer(np.broadcast_to(np.float32(0), (1, 1, kernel, kernel)), np.zeros(1, np.float32), **_how(layer))
+        with _by(tensors.who):  # of the right shape, and nothing in it
+            shape = ConvLayer(np.broadcast_to(np.float32(0), (1, 1, kernel, kernel)), np.zeros(1, np.float32), **_how(layer))
         channels, width = out, shape.width(width)
         if width < 1:
             raise ModelError(f"{tensors.who}: gesture head: nothing is left of a frame behind convolution {number}")
@@ -105,7 +106,7 @@ def need(tensors: Tensors, facts: Facts, input_units: int, units: int) -> None:
 
 def gesture_of(tensors: Tensors, facts: Facts) -> Gesture:
     """Return the gesture classifier; ModelError for values that cannot be."""
-    try:
+    with _by(tensors.who):
         head = tuple(
             ConvLayer(_read(tensors, f"head{n}.weight"), _read(tensors, f"head{n}.bias"), **_how(layer))
             for n, layer in enumerate(facts["head"], start=1)
@@ -115,9 +116,16 @@ def gesture_of(tensors: Tensors, facts: Facts) -> Gesture:
         others = {name: facts[name] for name in _KEYS - {"head", "classes", "scale", "trace"}}
         scale, trace = float(facts["scale"]), float(facts["trace"])
         return Gesture(head, *linear, *readout, tuple(facts["classes"]), scale=scale, trace=trace, **others)
+
+
+@contextmanager
+def _by(who: str) -> Iterator[None]:
+    """Begin the line of a ModelError with `who`, whose file it is about."""
+    try:
+        yield
     except ModelError as error:
         text = str(error)
-        raise ModelError(text if text.startswith(tensors.who) else f"{tensors.who}: {text}") from error
+        raise ModelError(text if text.startswith(who) else f"{who}: {text}") from error
 
 
 def _how(layer: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,28 +9,39 @@ what is done with it (`models/formats`).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from models.compiled import compiled
+from models.formats import Port
 from models.network import Array
 
 
 @compiled
-def decay(trace: Array, keep: np.float32) -> None:
+def _fade(trace: Array, keep: np.float32) -> None:
     """Let every element fade, once a position: `trace` (lanes * source units,) float32."""
     for i in range(trace.size):
         trace[i] = keep * trace[i] + np.float32(0)  # +0 is what a silent unit adds: it makes a -0 the +0 of the equation
 
 
 @compiled
-def add(trace: Array, share: np.float32, keys: Array, values: Array, count: int) -> None:
-    """Add the first `count` events, behind `decay` and each at most once, `share` being 1 - trace."""
+def _add(trace: Array, share: np.float32, keys: Array, values: Array, count: int) -> None:
+    """Add the first `count` events, behind `_fade` and each at most once, `share` being 1 - trace."""
     for e in range(count):
         trace[keys[e]] += share * values[e]
+
+
+def traced(trace: Array, decay: float, product: Callable[[], object]) -> Port:
+    """Return a port whose `product` runs over `trace` (lanes, source units), which it keeps with this decay."""
+    flat, keep = trace.reshape(trace.size), np.float32(decay)
+    fade, take = partial(_fade, flat, keep), partial(_add, flat, np.float32(1) - keep)
+    return Port(fade, take, product, partial(flat.fill, 0))
 
 
 def warm() -> None:
     """Compile the trace."""
     trace = np.zeros(1, np.float32)
-    decay(trace, np.float32(0))
-    add(trace, np.float32(1), np.zeros(1, np.uint32), trace.copy(), 1)
+    _fade(trace, np.float32(0))
+    _add(trace, np.float32(1), np.zeros(1, np.uint32), trace.copy(), 1)

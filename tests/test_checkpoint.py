@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.checkpoint import DecoderProjection, Model, load, save
+from models.gesture import features_of, warm
 from models.network import ModelError, Network, Population, SparseRows
-from models.seeded import seeded_egru, seeded_embedding
+from models.seeded import seeded_egru, seeded_embedding, seeded_gesture
 
 UNITS = (6, 9, 6)  # input, then layers
 WORDS = ("<unk>", "<eos>", "naïve", "ship")
@@ -38,6 +39,8 @@ FULL = Model(
     {"settings": {"epochs": 3}, "perplexity": {"test": 81.4}},
 )
 BARE = Model(seeded_egru(WIDE[0], WIDE[1:], 0.4, seed=3))
+GESTURE = seeded_gesture(features=7, layers=(6, 5), classes=3)
+GESTURE = replace(GESTURE, gesture=replace(GESTURE.gesture, record={"accuracy": 0.9, "torch_predictions": [0, 2]}))
 
 
 @pytest.fixture(scope="module")
@@ -54,10 +57,12 @@ def saved(folder):
 
 @pytest.fixture(scope="module")
 def files(folder, saved):
-    """The bytes of three good files: a plain one, one with every optional part, and one without any."""
+    """The bytes of four good files: a plain one, one with every optional part, one without any, a gesture classifier."""
     save(folder / "full.safetensors", FULL)
     save(folder / "bare.safetensors", BARE)
-    return [saved, *((folder / f"{name}.safetensors").read_bytes() for name in ("full", "bare"))]
+    save(folder / "gesture.safetensors", GESTURE)
+    warm()  # so that no watch on memory sees the compiler at work
+    return [saved, *((folder / f"{name}.safetensors").read_bytes() for name in ("full", "bare", "gesture"))]
 
 
 def load_bytes(folder, raw):
@@ -79,6 +84,11 @@ def loads_or_one_line(folder, raw):
     for layer in model.network.populations:
         for projection in layer.projections:
             assert np.isfinite(projection.weights.to_dense()).all()
+            assert 0 <= projection.trace < 1
+    if model.gesture is not None:
+        frame = np.ones((1, model.gesture.size, model.gesture.size), np.float32)
+        assert features_of(model.gesture, frame).shape == (1, widths[0])
+        assert model.gesture.readout_weight.shape == (len(model.gesture.classes), widths[-1])
     if model.embedding is not None:
         assert model.embedding.shape == (len(model.decoder_bias), widths[0])
         assert len(model.vocabulary) in (0, len(model.embedding))
@@ -287,6 +297,219 @@ def test_params_that_a_file_does_not_name_have_their_defaults(folder, parts):
     assert load_bytes(folder, parts.file()).network.populations[1].params == {"zoneout": 0.0, "fire_at_threshold": 0.0}
 
 
+# ---- version 2, and matrices stored dense
+
+
+def test_a_file_of_version_2_loads_as_before(folder, files):
+    """It knows no traces and no gestures."""
+    for raw, want in zip(files[:3], (MODEL, FULL, BARE), strict=True):
+        parts = Parts(raw)
+        assert (parts.about.pop("version"), parts.about.pop("gesture")) == (3, None)
+        assert [layer.pop("trace") for layer in parts.about["layers"]] == [0.0, 0.0]
+        parts.about["version"] = 2
+        model = load_bytes(folder, parts.file())
+        assert model.gesture is None
+        assert {p.trace for layer in model.network.populations for p in layer.projections} == {0.0}
+        assert all(same(a, b) for a, b in zip(arrays_of(model.network), arrays_of(want.network), strict=True))
+        assert (model.segment, model.state, model.vocabulary) == (want.segment, want.state, want.vocabulary)
+
+
+def arrays_of(network):
+    return [
+        array
+        for layer in network.populations[1:]
+        for p in layer.projections
+        for array in (p.weights.extents, p.weights.columns, p.weights.values)
+    ]
+
+
+def with_density(density, half):
+    """A layer of 20 units on 30 inputs, and its weights."""
+    network = seeded_egru(30, (20,), density, seed=4)
+    layer = network.populations[1]
+    projections = []
+    for p in layer.projections:
+        values = p.weights.values.astype(np.float16).astype(np.float32) if half else p.weights.values
+        projections.append(replace(p, weights=replace(p.weights, values=values)))
+    return Network((network.populations[0], replace(layer, projections=tuple(projections))))
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.85, 1.0])
+def test_a_matrix_is_stored_dense_where_that_is_smaller_and_comes_back_bit_for_bit(folder, density, half):
+    """4 bytes a weight, or 2 where float16 loses nothing, against 6 a nonzero: from two thirds, or one third."""
+    network, path = with_density(density, half), folder / "x.safetensors"
+    save(path, Model(network))
+    tensors = Parts(path.read_bytes()).tensors
+    for name in ("layer1.input", "layer1.recurrent"):
+        if density > (1 / 3 if half else 2 / 3):
+            assert tensors[f"{name}.dense"].dtype == (np.float16 if half else np.float32)
+            assert f"{name}.values" not in tensors
+        else:
+            assert tensors[f"{name}.values"].dtype == np.float32
+    back = load(path).network
+    assert all(same(a, b) for a, b in zip(arrays_of(back), arrays_of(network), strict=True))
+
+
+@pytest.mark.parametrize(("place", "value", "words"), [((3, 2), np.nan, "not finite, first nan"), ((0, 0), np.inf, "not finite")])
+def test_a_dense_matrix_is_checked(folder, files, place, value, words):
+    parts = Parts(files[3])
+    parts.tensors["layer1.input.dense"][place] = value
+    refused(folder, parts.file(), "layer1.input.dense", words)
+    parts.tensors["layer1.input.dense"] = parts.tensors["layer1.input.dense"].T.copy()
+    refused(folder, parts.file(), "layer1.input.dense needs shape (18, 7) of float16 or float32, has (7, 18)")
+
+
+def test_a_matrix_stored_twice_is_refused(folder, files):
+    parts = Parts(files[3])
+    parts.tensors["layer1.input.values"] = np.ones(3, np.float32)
+    refused(folder, parts.file(), "1 tensors that it should not have, first 'layer1.input.values'")
+
+
+def test_a_zero_in_a_dense_matrix_is_no_weight(folder, files):
+    parts = Parts(files[3])
+    parts.tensors["layer1.input.dense"][:, 2] = 0
+    weights = load_bytes(folder, parts.file()).network.populations[1].projections[0].weights
+    assert weights.nonzeros == 18 * 6
+    weights.check("it")
+
+
+# ---- a gesture classifier
+
+
+def test_a_gesture_classifier_comes_back(folder, files):
+    model = load(folder / "gesture.safetensors")
+    have, want = model.gesture, GESTURE.gesture
+    assert [p.trace for layer in model.network.populations[1:] for p in layer.projections] == [0.0, 0.0, 0.9, 0.0]
+    for name in ("linear_weight", "linear_bias", "readout_weight", "readout_bias"):
+        assert same(getattr(have, name), getattr(want, name))
+    for a, b in zip(have.head, want.head, strict=True):
+        assert same(a.weight, b.weight)
+        assert same(a.bias, b.bias)
+        assert (a.stride, a.padding, a.pool) == (b.stride, b.padding, b.pool)
+    for name in ("classes", "bin_us", "slice_us", "size", "polarity", "scale", "trace", "record", "feature_relu"):
+        assert getattr(have, name) == getattr(want, name)
+    save(folder / "again.safetensors", model)
+    assert (folder / "again.safetensors").read_bytes() == files[3]
+
+
+def test_head_and_readout_are_float16_where_that_loses_nothing(folder):
+    gesture = GESTURE.gesture
+    half = gesture.linear_weight.astype(np.float16).astype(np.float32)
+    save(folder / "x.safetensors", replace(GESTURE, gesture=replace(gesture, linear_weight=half)))
+    tensors = Parts((folder / "x.safetensors").read_bytes()).tensors
+    assert {name: tensors[name].dtype for name in ("features.weight", "readout.weight")} == {
+        "features.weight": np.float16,
+        "readout.weight": np.float32,
+    }
+    assert same(load(folder / "x.safetensors").gesture.linear_weight, half)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"head": GESTURE.gesture.head[:1] * 2}, "for 1 channels, hears 4"),
+        (
+            {"linear_weight": np.ones((8, 6), np.float32), "linear_bias": np.ones(8, np.float32)},
+            "features.weight needs shape (7, 6)",
+        ),
+        ({"readout_weight": np.ones((3, 4), np.float32)}, "readout.weight needs shape (3, 5)"),
+        ({"record": {"loss": float("nan")}}, "cannot be written as JSON"),
+        ({"record": {"log": "x" * (1 << 20)}}, "shorten the provenance"),
+        ({"classes": ("a", "b", "\ud800")}, "needs classes with names"),
+    ],
+)
+def test_a_gesture_classifier_that_could_not_be_loaded_is_not_saved(folder, change, words):
+    path = folder / "never.safetensors"
+    with pytest.raises(ModelError) as caught:
+        save(path, replace(GESTURE, gesture=replace(GESTURE.gesture, **change)))
+    assert words in str(caught.value)
+    assert not path.exists()
+
+
+def test_an_embedding_and_a_gesture_head_exclude_each_other(folder):
+    embedding = {"embedding": np.ones((4, 7), np.float32), "decoder_bias": np.ones(4, np.float32)}
+    with pytest.raises(ModelError, match="an embedding and a gesture head"):
+        save(folder / "never.safetensors", replace(seeded_gesture(features=7, layers=(6, 7), classes=3), **embedding))
+
+
+def test_a_trace_of_a_layers_own_events_is_not_saved(folder):
+    layer = GESTURE.network.populations[1]
+    ports = (layer.projections[0], replace(layer.projections[1], trace=0.5))
+    network = Network((GESTURE.network.populations[0], replace(layer, projections=ports)))
+    with pytest.raises(ModelError, match="layer 1 hears the trace of its own events"):
+        save(folder / "never.safetensors", Model(network))
+
+
+def _of(**changes):
+    return lambda gesture: gesture.update(changes)
+
+
+def _first(**changes):
+    return lambda gesture: gesture["head"][0].update(changes)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (_of(head=None), "gesture head needs up to 64 layers"),
+        (_of(head=[{}]), "gesture head needs up to 64 layers"),
+        (_of(head=[]), "features.weight needs shape (7, 64)"),
+        (lambda gesture: gesture.update(head=gesture["head"] * 40), "gesture head needs up to 64 layers"),
+        (_first(out=3), "head1.weight needs shape (3, 1, 3, 3)"),
+        (_first(out=True), "gesture head needs"),
+        (_first(kernel=1 << 23), "head1.weight needs shape"),
+        (_first(kernel=2), "head1.weight needs shape (4, 1, 2, 2)"),
+        (_first(stride=0), "gesture head needs"),
+        (_first(stride=1), "features.weight needs shape (7, 54)"),
+        (_first(padding=3), "convolution: needs a stride from 1 and a padding from 0 below its width 3"),
+        (_first(pool=1), "gesture head needs"),
+        (_of(size=3), "nothing is left of a frame behind convolution 1"),
+        (_of(size=7.0), "gesture size 7.0 cannot be"),
+        (_of(size=1 << 39), "features.weight needs shape"),
+        (_of(bin_us=0), "gesture bin_us 0 cannot be"),
+        (_of(slice_us=None), "gesture slice_us None cannot be"),
+        (_of(slice_us=5), "needs bins from 1 us to a slice"),
+        (_of(classes=[]), "gesture classes need names"),
+        (_of(classes=["a", "b"]), "readout.weight needs shape (2, 5)"),
+        (_of(classes=["a", "b", "a"]), "no name twice"),
+        (_of(classes=["a", "b", 3]), "gesture classes need names"),
+        (_of(polarity="odd"), "polarity 'odd'"),
+        (_of(polarity=None), "gesture polarity needs str"),
+        (_of(scale=0), "scale 0.0"),
+        (_of(scale="1"), "gesture scale needs float"),
+        (_of(trace=2), "trace 2.0"),
+        (_of(trace=False), "gesture trace needs float"),
+        (_of(record=[]), "gesture record needs dict"),
+        (_of(feature_relu=0), "gesture feature_relu needs true or false"),
+        (_of(colour="red"), "gesture needs the keys"),
+        (lambda gesture: gesture.pop("size"), "gesture needs the keys"),
+    ],
+)
+def test_gesture_metadata_that_cannot_be_are_refused(folder, files, change, words):
+    parts = Parts(files[3])
+    change(parts.about["gesture"])
+    refused(folder, parts.file(), words)
+
+
+GESTURE_TENSORS = [f"{part}.{kind}" for part in ("head1", "head2", "features", "readout") for kind in ("weight", "bias")]
+
+
+@pytest.mark.parametrize("name", GESTURE_TENSORS)
+def test_tensors_of_a_gesture_classifier_that_cannot_be_are_named(folder, files, name):
+    for change, words in (
+        (lambda tensor: None, f"has no tensor '{name}'"),
+        (lambda tensor: tensor[None], f"{name} needs shape"),
+        (lambda tensor: tensor.astype(np.float64), f"{name} needs shape"),
+        (lambda tensor: np.full_like(tensor, np.nan), f"{name}: {Parts(files[3]).tensors[name].size} of"),
+    ):
+        parts = Parts(files[3])
+        changed = change(parts.tensors.pop(name))
+        if changed is not None:
+            parts.tensors[name] = changed
+        refused(folder, parts.file(), words)
+
+
 # ---- damage to the file
 
 
@@ -385,17 +608,18 @@ JSON = st.recursive(
 )
 
 
-PLACES = st.sampled_from(["top", "top", "layer", "params"])
+PLACES = st.sampled_from(["top", "top", "layer", "params", "gesture", "gesture", "convolution"])
 KEYS = st.integers(0, 20) | st.text(max_size=4)  # the n-th of those that are there, or another one
 EDITS = st.lists(st.tuples(PLACES, KEYS, st.one_of(JSON, JSON, JSON, st.just("gone"))), min_size=1, max_size=3)
 
 
-@given(st.integers(0, 2), EDITS)
-@settings(deadline=None, max_examples=300)
+@given(st.integers(0, 3), EDITS)
+@settings(deadline=None, max_examples=400)
 def test_metadata_of_any_json_load_or_are_refused(folder, files, which, edits):
     parts = Parts(files[which])
-    layer = parts.about["layers"][0]
-    places = {"top": parts.about, "layer": layer, "params": layer["params"]}
+    layer, gesture = parts.about["layers"][0], parts.about["gesture"] or {}
+    places = {"top": parts.about, "layer": layer, "params": layer["params"], "gesture": gesture}
+    places["convolution"] = gesture.get("head", [{}])[0]
     for where, key, new in edits:
         place = places[where]
         if isinstance(key, int):
@@ -568,9 +792,19 @@ def _layer(**changes):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (_set(version=1), ["version 2", "has 1"]),
-        (_set(version=None), ["version 2", "has None"]),
-        (_set(version=2.0), ["version 2", "has 2.0"]),
+        (_set(version=1), ["version 2 or 3", "has 1"]),
+        (_set(version=4), ["version 2 or 3", "has 4"]),
+        (_set(version=None), ["version 2 or 3", "has None"]),
+        (_set(version=3.0), ["version 2 or 3", "has 3.0"]),
+        (_set(version=2), ["metadata list no layers with params, units"]),
+        (_set(version=2, gesture={}), ["metadata hold 'gesture', which format version 2 does not have"]),
+        (_set(gesture={}), ["gesture needs the keys bin_us, classes,"]),
+        (_set(gesture=[]), ["gesture needs the keys"]),
+        (_layer(trace=None), ["layer 1: trace needs a number, has None"]),
+        (_layer(trace=True), ["layer 1: trace needs a number, has True"]),
+        (_layer(trace=1.0), ["layer 1: trace 1.0 needs a number from 0 to below 1"]),
+        (_layer(trace=-0.5), ["layer 1: trace -0.5"]),
+        (lambda about: about["layers"][0].pop("trace"), ["metadata list no layers with params, trace, units"]),
         (_set(version="2\n" * 10**5), ["version 2"]),
         (_set(kernel="lif"), ["kernel 'lif' is not known here, needs 'egru'"]),
         (_set(gates="r z n"), ["gates 'r z n' is not known here, needs 'z r g'"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +17,7 @@ from safetensors.numpy import save_file
 
 from host.cli import main
 from models.checkpoint import Model, load, save
+from models.seeded import seeded_gesture
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)
@@ -164,6 +166,21 @@ def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):
     for form in ("csr", "dense", "packed"):
         assert f"\n{form} " in done.stdout
     assert list(tmp_path.iterdir()) == []
+
+
+def test_fit_shows_a_gesture_classifiers_bytes_and_the_largest_batch(launch, tmp_path):
+    save(tmp_path / "gesture.safetensors", seeded_gesture(features=64, layers=(60, 60)))
+    done = launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", 6)
+    assert done.returncode == 0
+    most = int(re.search(r"40 PEs, mapping uniform, format dense, batch 6 \(the largest that fits here: (\d+)\)", done.stdout)[1])
+    # 3 units a PE: 9 rows of 64 + 60 weights; the trace of 60 units for each of 6 sequences beside what all layers keep.
+    (first, second) = (line.split() for line in done.stdout.splitlines() if line.startswith("PE("))
+    assert (first[5], second[5]) == (f"{4 * 9 * (64 + 60):,}", f"{4 * 9 * (60 + 60):,}")
+    assert int(second[6].replace(",", "")) - int(first[6].replace(",", "")) == 4 * 60 * 6
+    assert launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", most).returncode == 0
+    done = launch("fit", "gesture.safetensors", "--format", "dense", "--pes", 40, "--batch", most + 1)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (3, "", 1)
+    assert f"the largest batch that fits on these PEs is --batch {most}" in done.stderr
 
 
 def test_help_reads_well(launch):

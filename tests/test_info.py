@@ -16,7 +16,7 @@ from host.cli import main
 from host.place import place
 from models.checkpoint import DecoderProjection, load, save
 from models.network import Network, Projection, SparseRows
-from models.seeded import seeded_egru, seeded_embedding
+from models.seeded import seeded_egru, seeded_embedding, seeded_gesture
 from models.text.vocabulary import Vocabulary
 from noc.chip import load_chip
 from pe.sram import footprint
@@ -126,6 +126,40 @@ def test_a_projection_is_told(info, tiny):
     projection = DecoderProjection(seeded_embedding(20, 9), np.zeros(20, np.float32), "relu")
     text = info(network=seeded_egru(20, (24, 9), 0.3), projection=projection)
     assert value(text, "decoder").endswith("; behind a projection 9 > 20, relu")
+
+
+def test_a_gesture_classifier_is_told(capfd, monkeypatch, tmp_path):
+    """Frames, head, read-out, classes and record in place of a decoder and words; then what it needs, as of any network."""
+    monkeypatch.setenv("COLUMNS", "100")
+    model = seeded_gesture()
+    record = {"accuracy": 0.91, "torch_predictions": [1] * 40, "subjects": "24 to 29\x1b[2J"}
+    gesture = replace(model.gesture, record=record, classes=("wave", *"bcd", "e\u00e9"), feature_relu=True)
+    path = tmp_path / "gesture.safetensors"
+    save(path, replace(model, gesture=gesture))
+    assert main(["info", str(path), "--batch", "6"]) == 0
+    text = capfd.readouterr().out
+    assert value(text, "units") == "24 > 16 > 16, the first of them the input"
+    assert value(text, "hears") == "events / trace 0.9"
+    assert value(text, "frames") == "8 of 25 ms (slices of 0.2 s), polarity mean, divided by 2"
+    assert value(text, "head") == (
+        "8 x 8 > conv 3 x 3, stride 2, padding 1, pool: 4 of 1 x 1 > conv 3 x 3, stride 1, padding 1: 6 of 1 x 1 > "
+        "linear, ReLU: 24 features"
+    )
+    assert value(text, "read-out") == "5 classes of 16 units; mean over time of the last layer's trace 0.9 of its events"
+    assert value(text, "classes") == "wave, b, c, d, e\u00e9"
+    told = value(text, "record")
+    assert "accuracy: 0.91" in told
+    assert "torch_predictions: (40 values)" in told
+    assert "24 to 29\\x1b[2J" in told
+    assert not any(line.startswith(("decoder", "vocabulary", "text")) for line in text.splitlines())
+    rows = [row for row in section(text, "expected SRAM of the fullest PE in bytes") if "dense" in row]
+    used = [
+        footprint(pe.regions, placed.request.size)
+        for placed in [place(model.network, load_chip(), "uniform", "dense", 32, 6)]
+        for pe in (placed.pes[0], placed.pes[16])
+    ]
+    assert [number(row[row.index("dense") + 2]) for row in rows] == [one["variables"] for one in used]
+    assert used[1]["variables"] - used[0]["variables"] == 6 * 4 * 16  # the trace
 
 
 def test_parameters_of_the_layers_are_told(info, tiny):

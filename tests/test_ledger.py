@@ -194,8 +194,8 @@ def edited(saved, folder, change=lambda tensors: None, about=lambda about: None,
 @pytest.mark.parametrize(
     ("about", "line"),
     [
-        ({"schema": 1}, "ledger of schema 1; needs 2"),
-        ({"schema": 99}, "ledger of schema 99; needs 2"),
+        ({"schema": 1}, "ledger of schema 1; needs 2 or 3"),
+        ({"schema": 99}, "ledger of schema 99; needs 2 or 3"),
         ({"pes": ["PE(4,3,0)@0", "PE(1,1,1)@0", "PE(1,1,2)@0"]}, "traffic for PE(4,3,0)@0: not on the floor plan"),
         ({"pes": ["PE(9,9,9)@0", "PE(1,1,1)@0", "PE(1,1,2)@0"]}, "traffic for PE(9,9,9)@0: not on the floor plan"),
         ({"pes": ["PE(1,1,1)@0"] * 3}, "has a PE twice"),

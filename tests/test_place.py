@@ -1,6 +1,7 @@
 """What a placement promises: usable PEs in the chip's order, and accounts that router, PEs and host draw the same way."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -8,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import Exit, HostError
-from host.place import place
+from host.place import largest_batch, place
 from host.shard import STRATEGIES, cut
 from models import formats
 from models.network import ModelError
-from models.seeded import seeded_egru
+from models.seeded import seeded_egru, seeded_gesture
 from noc.chip import PeId, load_chip
 from noc.packet import HOST, INPUT_POPULATION, Load, Loaded
 from noc.routing import RoutingEntry, RoutingTable
@@ -77,9 +78,49 @@ def test_pes_that_are_down_are_not_offered():
 
 def test_a_mapping_that_chooses_more_pes_than_are_up_is_refused():
     chip = dataclasses.replace(CHIP, down_cores=frozenset(CHIP.usable_pes()[10:]))
-    text = refused(seeded_egru(60, (60, 60), 0.1), chip, "uniform", "csr", None)
-    assert "needs 100 PEs" in text
-    assert "has 10" in text
+    text = refused(seeded_egru(350, (350, 350), 0.1), chip, "balanced", "csr", None)
+    assert re.search(r"needs \d\d PEs, the chip has 10", text)
+
+
+def test_a_mapping_that_may_choose_makes_do_with_the_pes_that_are_up():
+    chip = dataclasses.replace(CHIP, down_cores=frozenset(CHIP.usable_pes()[10:]))
+    assert len(place(seeded_egru(60, (60, 60), 0.1), chip, "uniform", "csr", None).pes) == 10
+
+
+# --- as many sequences as fit -----------------------------------------------------------------------------------------
+
+SMALL = dataclasses.replace(CHIP, sram_bytes=8192, bank_bytes=2048, program_bytes=1024, debug_bytes=256)
+
+
+@pytest.mark.parametrize("form", formats.names())
+@pytest.mark.parametrize(("mapping", "pes"), [("uniform", None), ("uniform", 12), ("balanced", None), ("balanced", 9)])
+@pytest.mark.parametrize("trace", [0.0, 0.9])
+def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(form, mapping, pes, trace):
+    network = seeded_gesture(layers=(12, 12), trace=trace).network
+    text = refused(network, SMALL, mapping, form, pes, 10_000)
+    most = int(re.search(r"the largest batch that fits on these PEs is --batch (\d+)", text)[1])
+    assert most > 1
+    placement = place(network, SMALL, mapping, form, pes, most)
+    assert f"--batch {most};" in refused(network, SMALL, mapping, form, pes, most + 1) + ";"
+    assert largest_batch(network, placement.request, mapping) == most
+
+
+def test_no_batch_is_offered_where_not_even_one_sequence_fits():
+    network = seeded_gesture(features=200, layers=(40, 40)).network
+    assert "batch" not in refused(network, SMALL, "uniform", "dense", 4, 5)
+
+
+def test_the_papers_gesture_network_fits_64_to_128_pes_and_not_48():
+    """Dense: 4 units a PE in the paper; at 48 PEs the 11 units of the fullest need 101,376 B of weights alone."""
+    network = seeded_egru(512, (256, 256), 1.0)
+    placed = place(network, CHIP, "uniform", "dense", None, 6)
+    assert [len(pe.share[0].units) for pe in placed.pes] == [4] * 128
+    assert placed.worst()["weights"] == 4 * 12 * (512 + 256)
+    for pes in (64, 96, 128):
+        assert len(place(network, CHIP, "uniform", "dense", pes, 6).pes) == pes
+    fewest = int(re.search(r"for all layers --pes (\d+)", refused(network, CHIP, "uniform", "dense", 48))[1])
+    assert len(place(network, CHIP, "uniform", "dense", fewest).pes) == fewest > 48
+    refused(network, CHIP, "uniform", "dense", fewest - 1)
 
 
 def test_cores_that_are_down_elsewhere_are_not_this_chips():

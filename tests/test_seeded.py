@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
+from models.gesture import Scores, features_of
 from models.reference import Reference
-from models.seeded import EMBEDDING_RMS, THRESHOLD, seeded_egru, seeded_embedding
+from models.seeded import EMBEDDING_RMS, THRESHOLD, seeded_egru, seeded_embedding, seeded_gesture
 
 
 def arrays_of(network):
@@ -45,6 +46,28 @@ def test_an_embedding_has_the_same_bits_on_every_machine():
     assert table.all()  # a zero would be no event
     assert table.std() == pytest.approx(EMBEDDING_RMS, rel=0.05)
     assert not np.array_equal(table, seeded_embedding(50, 20, 2))
+
+
+def test_a_gesture_classifier_has_the_same_bits_on_every_machine_and_can_be_run():
+    model = seeded_gesture()
+    gesture = model.gesture
+    head = [array for layer in gesture.head for array in (layer.weight, layer.bias)]
+    parts = [*head, gesture.linear_weight, gesture.linear_bias, gesture.readout_weight, gesture.readout_bias]
+    # Of the square roots in its widths, too, IEEE 754 says every bit.
+    assert digest([*arrays_of(model.network), *parts])[:16] == "eb0b0a855c648e51"
+    assert digest([gesture.linear_weight]) != digest([seeded_gesture(seed=2).gesture.linear_weight])
+    frames = np.random.default_rng(1).poisson(1, (gesture.frames, gesture.size, gesture.size)).astype(np.float32)
+    reference, scores, active = Reference(model.network), Scores(gesture), np.zeros(2, np.int64)
+    for x in features_of(gesture, frames):
+        outputs = reference.step(x)
+        keys = np.flatnonzero(outputs[-1]).astype(np.uint32)
+        scores.add(keys, outputs[-1][keys])
+        active += [np.count_nonzero(y) for y in outputs]
+    assert active.min() > 0
+    assert scores.positions == gesture.frames == 8
+    assert len(set(scores.scores().tolist())) == 5
+    assert [p.trace for layer in model.network.populations[1:] for p in layer.projections] == [0.0, 0.0, 0.9, 0.0]
+    assert {p.trace for layer in seeded_gesture(trace=0.0).network.populations for p in layer.projections} == {0.0}
 
 
 @pytest.mark.parametrize("density", [0.05, 0.2, 1.0])

@@ -289,9 +289,19 @@ def test_uniform_evens_out_what_blocks_of_units_do_not():
     assert max(found) / np.mean(found) < 1.01
 
 
-def test_uniform_takes_50_pes_a_layer_or_as_many_as_there_are_units():
-    assert len(strategy("uniform")(seeded_egru(60, (60, 55), 0.1), request())) == 100
-    assert len(strategy("uniform")(seeded_egru(60, (60, 7), 0.1), request())) == 14
+@pytest.mark.parametrize(
+    ("layers", "pes"),
+    [
+        ((60, 55), 110),  # a unit of the smaller layer each
+        ((60, 7), 14),
+        ((256, 256), 128),  # 76 PEs a layer would leave the busiest its four units
+        ((150, 150, 100), 150),
+        ((135, 135, 75), 114),
+        ((5,) * 200, 152),  # fewer PEs than layers: whole layers side by side
+    ],
+)
+def test_uniform_takes_the_pes_there_are_but_none_that_spares_the_busiest_no_unit(layers, pes):
+    assert len(strategy("uniform")(seeded_egru(60, layers, 0.1), request())) == pes
 
 
 # --- balanced ---------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   is encoded.
 - `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
 - `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
-  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`traced`).
+  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/lowpass.py`).
 - `warm()`: compile every specialisation the format can need, on small arrays.
 
 Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
@@ -23,12 +23,8 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import NamedTuple, Protocol, cast
 
-import numpy as np
-
-from models import lowpass
 from models.network import Array, Field, ModelError, SparseRows
 
 
@@ -52,13 +48,6 @@ class Port(NamedTuple):
 def trace_field(lanes: int, source_units: int) -> Field:
     """Return the array in which a port keeps a trace; it outlives ticks, so it is no scratch."""
     return Field("trace", (lanes, source_units), "<f4", "variables", "low-pass of event values")
-
-
-def traced(trace: Array, decay: float, product: Callable[[], object]) -> Port:
-    """Return a port whose `product` runs over `trace` (lanes, source units), which it keeps with this decay."""
-    flat, keep = trace.reshape(trace.size), np.float32(decay)
-    fade, take = partial(lowpass.decay, flat, keep), partial(lowpass.add, flat, np.float32(1) - keep)
-    return Port(fade, take, product, partial(flat.fill, 0))
 
 
 class Format(Protocol):

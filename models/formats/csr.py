@@ -13,7 +13,8 @@ import numpy as np
 
 from models import lowpass
 from models.compiled import compiled
-from models.formats import Port, trace_field, traced
+from models.formats import Port, trace_field
+from models.lowpass import traced
 from models.network import Array, Field, SparseRows
 
 

@@ -15,8 +15,9 @@ import numpy as np
 
 from models import lowpass
 from models.compiled import compiled
-from models.formats import Port, nothing, trace_field, traced
+from models.formats import Port, nothing, trace_field
 from models.formats.packed import clear
+from models.lowpass import traced
 from models.network import Array, Field, SparseRows
 
 

@@ -16,7 +16,8 @@ import numpy as np
 
 from models import lowpass
 from models.compiled import compiled
-from models.formats import Port, nothing, trace_field, traced
+from models.formats import Port, nothing, trace_field
+from models.lowpass import traced
 from models.network import Array, Field, SparseRows
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
