@@ -49,6 +49,7 @@ def torch_model_of(model: Model) -> GestureModel:
     settings = GestureSettings.of(model.provenance.get("settings", {}))
     settings.check()
     trained = GestureModel(len(gesture.classes), settings)
+    trained.fold()
     values: dict[str, Any] = {"linear_weight": gesture.linear_weight, "linear_bias": gesture.linear_bias}
     values |= {"readout_weight": gesture.readout_weight, "readout_bias": gesture.readout_bias}
     for number, layer in enumerate(gesture.head):

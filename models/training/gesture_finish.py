@@ -33,9 +33,8 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
     model, folder, s = trainer.model, trainer.folder, trainer.settings
     if not (folder / BEST).exists():
         raise ModelError(f"{folder}: training diverged, no epoch had a finite loss; use a lower --lr")
-    with torch.no_grad():
-        for name, tensor in load_file(folder / BEST).items():
-            model.get_parameter(name).copy_(tensor)
+    model.load_state_dict(load_file(folder / BEST))
+    model.fold()
     model.round_weights()
     outcome = evaluate(model, test)
     figures: dict[str, Any] = {

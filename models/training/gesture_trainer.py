@@ -202,7 +202,7 @@ class GestureTrainer:
         at.epoch += 1
         if loss <= at.best and math.isfinite(row["train_loss"]):
             at.best, at.best_epoch = loss, at.epoch
-            write_best(self.folder, self.model.named_parameters())
+            write_best(self.folder, self.model.state_dict().items())
         row |= {"gradient_norm": sums.norms / sums.iterations, "seconds": round(at.seconds, 1)}
         append_row(self.folder, COLUMNS, row | {"activity": " ".join(f"{share:.4f}" for share in activity)})
         self._shown = {"train": f"{row['train_accuracy']:.3f}"}
@@ -249,9 +249,10 @@ class GestureTrainer:
     def _store(self) -> None:
         """Write the state whole or not at all."""
         tensors = random_state(self.device)
+        tensors |= {f"value:{name}": value.cpu().contiguous() for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            for part, tensor in {"value": parameter.detach(), **moments(self.optimiser, parameter)}.items():
-                tensors[f"{part}:{name}"] = tensor.cpu().contiguous()
+            kept = moments(self.optimiser, parameter)
+            tensors |= {f"{part}:{name}": tensor.cpu().contiguous() for part, tensor in kept.items()}
         texts = {"progress": json.dumps(asdict(self.progress)), "settings": json.dumps(asdict(self.settings))}
         write_state(self.folder, tensors, texts | {"data": self._data_digest()})
 
@@ -272,8 +273,8 @@ class GestureTrainer:
                 tensor: Tensor = file.get_tensor(name).to(self.device)
                 return tensor
 
+            self.model.load_state_dict({name: stored(f"value:{name}") for name in self.model.state_dict()})
             for name, parameter in self.model.named_parameters():
-                parameter.copy_(stored(f"value:{name}"))
                 if f"{MOMENTS[0]}:{name}" in names:
                     step = torch.tensor(float(self.progress.iteration))
                     self.optimiser.state[parameter] = {"step": step} | {part: stored(f"{part}:{name}") for part in MOMENTS}

@@ -7,7 +7,7 @@ and nothing here knows what is trained: a trainer says which tensors and which t
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -55,7 +55,7 @@ def write_state(folder: Path, tensors: Mapping[str, Tensor], about: Mapping[str,
     unfinished.replace(folder / STATE)
 
 
-def write_best(folder: Path, parameters: Iterator[tuple[str, Tensor]]) -> None:
+def write_best(folder: Path, parameters: Iterable[tuple[str, Tensor]]) -> None:
     """Keep these parameters as the run's best."""
     save_file({name: value.detach().cpu().contiguous() for name, value in parameters}, folder / BEST)
 
