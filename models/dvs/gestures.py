@@ -150,7 +150,7 @@ def _clapping(trial: Trial) -> Hands:
 def _roll(trial: Trial) -> Hands:
     """Return two forearms that turn around each other, seen from the front or a little from above."""
     phase = trial.phase(1.0, 2.6) * trial.draws.pick((1, -1))
-    size, flat = trial.size(6, 11), trial.draws.uniform(0.2, 0.5)
+    size, flat = trial.size(6, 11), trial.draws.uniform(0.35, 0.7)
     reach, height, shift = trial.draws.uniform(-5, 6), trial.draws.uniform(2, 26), trial.draws.uniform(-6, 6)
     up, out = size * sine(phase), flat * size * sine(phase + _QUARTER)
     return _both(_Path(reach + shift + out, height + up), _Path(reach - shift - out, height - up))
@@ -164,7 +164,7 @@ def _drums(trial: Trial) -> Hands:
     for side in (RIGHT, LEFT):
         swing = 0.5 + 0.5 * sine(phase + 0.5 * side + 0.04 * sine(phase + 0.5 * side))
         strike = swing * swing * (1.5 - 0.5 * swing)
-        where = trial.draws.uniform(2, 17) + (shift if side == RIGHT else -shift)
+        where = trial.draws.uniform(5, 18) + (shift if side == RIGHT else -shift)
         paths.append(_Path(where + trial.drift(1.5) + 0.15 * strike, height - 6 + trial.size(9, 16) * strike))
     return _both(paths[0], paths[1])
 
@@ -205,7 +205,8 @@ def _other(trial: Trial) -> Hands:
     if kind == 4:  # one hand up and down
         stroke = trial.size(9, 16) * sine(trial.phase(0.8, 2.0))
         upright = _tilted(_QUARTER + trial.draws.uniform(-0.06, 0.06), stroke, 0 * stroke, _front(trial))
-        return _one_hand(trial.draws.below(2), lambda _: upright)(trial)
+        hanging = trial.place((8, 20), (34, 44))  # held up, it would look like the neck of a guitar
+        return _both(upright, hanging) if trial.draws.chance(0.5) else _both(hanging, upright)
     # the hands pull apart and together one above the other, aslant
     pull, size = sine(trial.phase(0.8, 1.8)), trial.size(8, 14)
     height, apart = trial.draws.uniform(6, 18), trial.draws.uniform(9, 16)

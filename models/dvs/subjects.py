@@ -69,7 +69,7 @@ class Subject:
 def subject_of(seed: int, number: int) -> Subject:
     """Return subject `number` (from 1) of the world with this seed."""
     draws = Draws(seed, 0x5B, number)
-    torso = draws.uniform(0.1, 0.8)
+    torso = draws.uniform(0.15, 0.8)
     # Clothes and skin that cannot be told from each other would leave nothing to see.
     sleeves = _unlike(torso, draws.uniform(1.35, 1.9), draws)
     skin = _unlike(torso, draws.uniform(1.6, 2.4), draws)
@@ -94,5 +94,5 @@ def subject_of(seed: int, number: int) -> Subject:
 
 def _unlike(shade: float, ratio: float, draws: Draws) -> float:
     """Return a reflectance that is `ratio` times brighter or darker than `shade`."""
-    darker = shade / ratio > 0.06 and draws.chance(0.5)
+    darker = shade / ratio > 0.1 and draws.chance(0.5)
     return shade / ratio if darker or shade * ratio > 0.95 else shade * ratio
