@@ -135,12 +135,14 @@ class GestureTrainer:
 
     def _optimiser(self) -> torch.optim.AdamW:
         s = self.settings
-        slow = [p for name, p in self.model.named_parameters() if name.endswith("threshold")]
-        rest = [p for name, p in self.model.named_parameters() if not name.endswith("threshold")]
+        named = dict(self.model.named_parameters())
+        slow = [p for name, p in named.items() if name.endswith("threshold")]
+        rest = [p for name, p in named.items() if not name.endswith(("threshold", "readout_weight"))]
         for threshold in slow:
             threshold.requires_grad_(s.threshold_lr > 0)
         groups = [
             {"params": rest, "weight_decay": s.weight_decay, "factor": 1.0},
+            {"params": [named["readout_weight"]], "weight_decay": s.weight_decay, "factor": s.readout_lr},
             {"params": [p for p in slow if p.requires_grad], "weight_decay": 0.0, "factor": s.threshold_lr},
         ]
         return torch.optim.AdamW([g for g in groups if g["params"]], lr=s.lr, betas=(s.beta1, 0.999), fused=True)
