@@ -172,11 +172,11 @@ class GestureModel(nn.Module):
         return Answer(functional.linear(x.mean(0), self.readout_weight, self.readout_bias), events)
 
     def _drop(self, x: Tensor, share: float) -> Tensor:
-        """Drop units of x (steps, batch, units) with one mask over the steps or over the batch."""
+        """Drop values of x (steps, batch, units): each for itself, or units with one mask over the steps."""
         if not (self.training and share):
             return x
         steps, batch, units = x.shape
-        shape = (1, batch, units) if self.settings.mask_over == "sequence" else (steps, 1, units)
+        shape = (1 if self.settings.mask_over == "sequence" else steps, batch, units)
         return x * functional.dropout(x.new_ones(shape), share)
 
     @torch.no_grad()
