@@ -5,9 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="the trainer's extra is not installed")
+torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.training.mean_frame import mean_frame_accuracy
+from models.training.mean_frame import mean_frame_accuracy  # noqa: E402 - needs torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Small products on many threads do little but wait, above all on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def samples(rng, count, moving):
