@@ -186,6 +186,16 @@ def test_folded_normalisation_computes_what_it_did_before():
     torch.testing.assert_close(model(frames).scores, before[1], rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.parametrize("over", ["nothing", "sequence"])
+def test_dropout_is_drawn_for_every_frame_or_for_a_whole_sample(over):
+    model = network(mask_over=over)
+    dropped = model._drop(torch.ones(6, 5, 400), 0.4)
+    assert set(dropped.unique().tolist()) == {0.0, float(torch.tensor(1.0) / 0.6)}
+    assert (dropped == 0).float().mean().item() == pytest.approx(0.4, abs=0.05)
+    assert torch.equal(dropped, dropped[:1].expand_as(dropped)) == (over == "sequence")
+    assert torch.equal(model.eval()._drop(torch.ones(2, 2, 2), 0.4), torch.ones(2, 2, 2))
+
+
 # ---- frames
 
 
