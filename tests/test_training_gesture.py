@@ -23,7 +23,7 @@ from models.network import ModelError  # noqa: E402
 from models.training.gesture_conformance import TOLERANCE, compare, emulate  # noqa: E402
 from models.training.gesture_data import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402
 from models.training.gesture_export import model_of, torch_model_of  # noqa: E402
-from models.training.gesture_network import Convolution, GestureModel, Plan, layer_plan  # noqa: E402
+from models.training.gesture_network import Convolution, GestureModel, Plan, layer_plan, pixels_left  # noqa: E402
 from models.training.gesture_settings import GestureSettings  # noqa: E402
 from models.training.gesture_trainer import GestureTrainer, evaluate  # noqa: E402
 from models.training.lowpass import trace_of  # noqa: E402
@@ -152,10 +152,20 @@ def test_a_convolution_of_few_pixels_is_one_product(size, k, stride, padding):
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_the_authors_convolutions_leave_one_pixel(size):
     """egru.md section 4: 64, 192, 384, 256, 256 channels; a third and a fourth max-pool for larger frames."""
-    plans = layer_plan(size, 1.0)
+    plans = layer_plan("authors", size, 1.0)
     assert [plan.channels for plan in plans] == [64, 192, 384, 256, 256]
     assert [plan.pool for plan in plans] == [True, True, size >= 64, size >= 128, False]
-    model = GestureModel(11, replace(SMALL, size=size))
+    assert pixels_left(plans, size) == 1
+    model = GestureModel(11, replace(SMALL, head="authors", size=size))
+    assert model.features(torch.zeros(2, 3, size, size)).shape == (2, 3, SMALL.features)
+
+
+@pytest.mark.parametrize("size", [32, 64, 128])
+def test_the_strided_convolutions_keep_the_place_of_things(size):
+    plans = layer_plan("strided", size, 1.0)
+    assert [plan.channels for plan in plans] == [16, 32, 48]
+    assert 9 <= pixels_left(plans, size) <= 16
+    model = GestureModel(11, replace(SMALL, head="strided", size=size))
     assert model.features(torch.zeros(2, 3, size, size)).shape == (2, 3, SMALL.features)
 
 

@@ -1,6 +1,6 @@
 """The gesture classifier that is trained: convolutions over a frame, EGRU layers over the frames' features, a read-out.
 
-The layer plan is the authors' (EvNN benchmarks/dvs_gesture, egru.md section 4) with thinner convolutions; in evaluation it
+The layer plan is the authors' (EvNN benchmarks/dvs_gesture, egru.md section 4) or a smaller one of our own; in evaluation it
 computes what `models/gesture.py` and the emulator's kernels compute, to rounding. Dropout lies before the first layer and
 behind each; what a layer hands on is the trace of its events or the events themselves; scores are the mean over all steps.
 It knows no data and no checkpoint.
@@ -35,11 +35,26 @@ class Plan(NamedTuple):
     pool: bool
 
 
-def layer_plan(size: int, width: float) -> list[Plan]:
-    """Return the authors' convolutions for frames of `size` pixels (32, 64 or 128), channels times `width`."""
+def layer_plan(head: str, size: int, width: float) -> list[Plan]:
+    """Return the convolutions for frames of `size` pixels (32, 64 or 128), channels times `width`.
+
+    "authors": the authors' plan, which ends in one pixel, so that where something is must lie in its channels. "strided": three
+    strided convolutions that keep the place of things, and learn gestures from far fewer samples (docs/gesture.md).
+    """
+    if head == "strided":
+        strided = [Plan(16, 5, 2, 2, size >= 128), Plan(32, 3, 2, 1, size >= 64), Plan(48, 3, 2, 1, False)]
+        return [plan._replace(channels=max(1, round(plan.channels * width))) for plan in strided]
     channels = [max(1, round(count * width)) for count in (64, 192, 384, 256, 256)]
     shapes = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
     return [Plan(count, *shape) for count, shape in zip(channels, shapes, strict=True)]
+
+
+def pixels_left(plans: list[Plan], size: int) -> int:
+    """Return how many pixels are left of a frame behind the convolutions."""
+    for plan in plans:
+        size = (size + 2 * plan.padding - plan.k) // plan.stride + 1
+        size = (size - POOL) // POOL_STRIDE + 1 if plan.pool else size
+    return size * size
 
 
 class Convolution(nn.Module):
@@ -100,11 +115,11 @@ class GestureModel(nn.Module):
     def __init__(self, classes: int, settings: GestureSettings) -> None:
         super().__init__()
         self.settings = settings
-        plans, sizes = layer_plan(settings.size, settings.width), settings.layers
+        plans, sizes = layer_plan(settings.head, settings.size, settings.width), settings.layers
         self.head = nn.ModuleList(
             Convolution(channels, plan) for channels, plan in zip([1, *(p.channels for p in plans)], plans, strict=False)
         )
-        self.linear_weight = nn.Parameter(torch.empty(settings.features, plans[-1].channels))
+        self.linear_weight = nn.Parameter(torch.empty(settings.features, plans[-1].channels * pixels_left(plans, settings.size)))
         self.linear_bias = nn.Parameter(torch.zeros(settings.features))
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(settings.features, affine=False)
         self.layers = nn.ModuleList(

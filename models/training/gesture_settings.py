@@ -25,6 +25,7 @@ from models.training.flags import (
 
 MASKS_OVER = ("nothing", "sequence")
 VARIANTS = ("trace", "plain")
+HEADS = ("strided", "authors")
 SIZES = (32, 64, 128)  # the authors' layer plan ends in one pixel for these
 DECAY = 0.9  # of the trace, the authors'
 
@@ -36,12 +37,13 @@ class GestureSettings:
     variant: str = flag("trace", "what a layer hands on: the low-pass trace of its events (the authors') or the events (plain)")
     size: int = flag(32, "pixels along a side of a frame: 32, 64 or 128")
     scale: float = flag(19.0, "what event counts are divided by (the authors: 19 in training, 18.5 in the test)")
-    width: float = flag(0.5, "channels of the convolutions, as a factor on the authors' 64, 192, 384, 256, 256")
+    head: str = flag("strided", "convolutions: strided (16, 32 and 48 channels) or authors (64, 192, 384, 256, 256)")
+    width: float = flag(1.0, "channels of the convolutions, as a factor on those of the head")
     features: int = flag(512, "features that the convolutions make of a frame")
     hidden: str = flag("256,256", "units of each EGRU layer")
-    epochs: int = flag(30, "times through the training samples")
+    epochs: int = flag(26, "times through the training samples")
     batch: int = flag(32, "samples side by side")
-    lr: float = flag(4e-3, "learning rate of AdamW")
+    lr: float = flag(5e-3, "learning rate of AdamW")
     readout_lr: float = flag(5.0, "learning rate of the read-out's weights, as a factor: a mean over sparse events is small")
     beta1: float = flag(0.9, "AdamW's first beta")
     weight_decay: float = flag(0.01, "AdamW's, on all but thresholds")
@@ -49,20 +51,20 @@ class GestureSettings:
     warm_up: float = flag(0.03, "share of the run over which the learning rate rises")
     cosine_from: float = flag(0.03, "share of the run after which the learning rate falls to 0 as a cosine")
     smoothing: float = flag(0.05, "label smoothing")
-    drop_input: float = flag(0.2, "dropout on the features (the authors: 0.6321)")
-    drop_output: float = flag(0.2, "dropout behind each layer (the authors: 0.6321)")
-    drop_connect: float = flag(0.08134, "share of recurrent weights dropped for a batch")
+    drop_input: float = flag(0.05, "dropout on the features (the authors: 0.6321)")
+    drop_output: float = flag(0.05, "dropout behind each layer (the authors: 0.6321)")
+    drop_connect: float = flag(0.0, "share of recurrent weights dropped for a batch")
     mask_over: str = flag(
         "nothing", "a dropout mask is drawn for every frame (nothing, the authors') or for a whole sample (sequence)"
     )
-    zoneout: float = flag(0.2319, "share of units that keep their state in a step")
+    zoneout: float = flag(0.1, "share of units that keep their state in a step")
     dampening: float = flag(0.7, "lambda, the height of the surrogate derivative")
     support: float = flag(1.7, "k, one over its half-width")
     threshold_mean: float = flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
     threshold_lr: float = flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
     activity_floor: float = flag(0.05, "mean share of units that fire below which the regulariser acts, each layer")
-    activity_target: float = flag(0.18, "mean share of units that fire above which the regulariser acts, each layer")
-    activity_weight: float = flag(3.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    activity_target: float = flag(0.2, "mean share of units that fire above which the regulariser acts, each layer")
+    activity_weight: float = flag(1.0, "weight of the activity regulariser: squared distance from the range (0: off)")
     shift: float = flag(0.08, "augmentation: largest shift, as a share of the frame")
     zoom: float = flag(0.12, "augmentation: largest change of size, as a share")
     turn: float = flag(10.0, "augmentation: largest rotation in degrees; never a mirror image, left and right are classes")
@@ -88,6 +90,7 @@ class GestureSettings:
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
         need_one_of(self, "variant", VARIANTS)
+        need_one_of(self, "head", HEADS)
         need_one_of(self, "precision", PRECISIONS)
         need_one_of(self, "mask_over", MASKS_OVER)
         if self.size not in SIZES:
