@@ -22,7 +22,7 @@ from typing import Any
 
 from host.cost_table import CHOICES, CLOCKS, changed, load_table
 from host.errors import HostError
-from host.options import SPLITS, STATES, TRANSPORTS
+from host.options import EXPECTED, RECORDED, SPLITS, STATES, TRANSPORTS
 from host.shard import STRATEGIES
 from models import formats
 from noc.chip import load_chip
@@ -55,6 +55,8 @@ def _sizes(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(n) is int and 1 <= n <= _MOST_UNITS for n in value)
 
 
+EXPECTED_KEYS = ("depth", "pes_a_chip", "units_a_pe", "fan_in")
+"""Of the uniform networks whose ledger is only expected: layers, PEs of each chip, units of each PE, weights of a row."""
 NETWORK_KEYS = {
     "input": _whole(1),
     "layers": (_sizes, "a list of units, one number a layer"),
@@ -63,6 +65,7 @@ NETWORK_KEYS = {
     "threshold": _number(0, 1),
     "activity": _number(0, 1),
     "seed": _whole(0),
+    **{name: _whole(1) for name in EXPECTED_KEYS},
 }
 """Of a seeded network; `hidden` is the number of units of every layer but the last."""
 CHECKPOINT_KEYS = {"text": _text(), "wikitext": _text(), "split": _one_of(SPLITS), "state": _one_of(STATES)}
@@ -76,7 +79,7 @@ RUN_KEYS = {
     "chips": _whole(1),
     "mapping": _one_of(STRATEGIES),
     "format": _one_of(formats.names()),
-    "transport": _one_of(TRANSPORTS),
+    "transport": _one_of((*TRANSPORTS, RECORDED, EXPECTED)),
     "chip": _text(),
     "chip_file": _text(),
 }

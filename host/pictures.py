@@ -103,8 +103,12 @@ def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
     flits = priced.traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    links = dict(zip(priced.traffic.links, flits.tolist(), strict=True))
-    shared = "Seven columns and six rows of QPEs, four PEs each; grey: no QPE; hollow: not used."
+    shown = min(pe.chip for pe in pes)
+    percent, full, busy = ({pe: value for pe, value in one.items() if pe.chip == shown} for one in (percent, full, busy))
+    here = zip(priced.traffic.links, flits.tolist(), priced.traffic.link_chips.tolist(), strict=True)
+    links = {link: load for link, load, on_chip in here if on_chip == shown}
+    several = f" Chip {shown} of {ledger.chips}." if ledger.chips > 1 else ""
+    shared = f"Seven columns and six rows of QPEs, four PEs each; grey: no QPE; hollow: not used.{several}"
     drawn = [
         ("Activity", f"Units with an event, mean over the run. {shared}", plots.chip_map(percent, "% of units")),
         ("SRAM", "Fill of the three data banks.", plots.chip_map(full, "% of 96 KiB", high=100)),

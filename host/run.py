@@ -216,14 +216,9 @@ class Run:
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
-                # Layers behind the first run ahead of the input; with bubbles for those ticks every endpoint gets through them.
-                while self._issued < self.completed:
-                    out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 self.phase = "reading"
                 # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
-                bubble = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
-                out.append((self._to_router, Batch(self._issued, (bubble,))))
-                self._issued += 1
+                out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
                 read = Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
@@ -293,6 +288,10 @@ class Run:
         """Ask every router whose batch is missing."""
         self._mute, self._asked = self._asked, set(self.routers)
         return [self._letter_to(name, Query()) for name in self.routers]
+
+    def give_up(self) -> None:
+        """Take every router that still owes an answer for one that does not answer."""
+        self._mute |= self._asked
 
     def missing_first(self) -> tuple[int, list[str]] | None:
         """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.

@@ -79,7 +79,7 @@ def test_pes_that_are_down_are_not_offered():
 def test_a_mapping_that_chooses_more_pes_than_are_up_is_refused():
     chip = dataclasses.replace(CHIP, down_cores=frozenset(CHIP.usable_pes()[10:]))
     text = refused(seeded_egru(350, (350, 350), 0.1), chip, "balanced", "csr", None)
-    assert re.search(r"needs \d\d PEs, the chip has 10", text)
+    assert re.search(r"needs \d\d PEs, one chip has 10", text)
 
 
 def test_a_mapping_that_may_choose_makes_do_with_the_pes_that_are_up():

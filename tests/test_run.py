@@ -11,7 +11,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linked import Starving, Watched
-from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 from host.place import place
 from host.shard import STRATEGIES
@@ -35,6 +34,7 @@ from noc.packet import (
     router_name,
 )
 from noc.wire import encode
+from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 patient = settings(deadline=None, max_examples=15)
 PLAIN = finished(Bench(evaluation(), pes=1).play())
@@ -607,6 +607,23 @@ def test_a_router_that_does_nothing_is_named_once_it_has_left_two_questions_open
         bench.post(bench.run.query())
         bench.network.run(bench.settle)
     assert bench.run.missing_first()[1] == [name]
+
+
+def test_a_router_that_still_owes_its_first_answer_is_named_when_the_run_is_given_up():
+    bench = Bench(evaluation(), 24, chips=4)
+    last = bench.routers["router@3"]
+    handle, heard = last.handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += type(message) in (Batch, Relay)
+        return [] if sum(heard.values()) > 40 else handle(sender, message)
+
+    last.handle = deaf
+    bench.play()
+    bench.post(bench.run.query())
+    bench.network.run(bench.settle)
+    bench.run.give_up()
+    assert bench.run.missing_first()[1] == [last.name]
 
 
 def test_the_routers_leave_the_farthest_first_and_carry_the_others_last_words():
