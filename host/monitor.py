@@ -262,7 +262,7 @@ class _View:
             spark = "" if key == "tick" else _sparkline([second.get(key) for second in seconds])
             lines.append([Segment(f"{name:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(spark, _BLUE)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        shown = self._layers[: max(rows - 13, 1)]
+        shown = self._layers[: max(rows - (13 if above == 0 else 7), 1)]  # a text wants rows below them
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
         lines.append([Segment(f"{'layer':<14}", _BOLD), Segment(f"units PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
