@@ -31,7 +31,8 @@ def train(
     ModelError or DvsError, one line, for what cannot be; KeyboardInterrupt leaves a state to go on from.
     """
     settings.check()
-    splits = {split: read(events, split, settings.size, cache or out / CACHE, say) for split in ("train", "test")}
+    kept = cache or out / CACHE
+    splits = {split: read(events, split, settings.size, kept, say, people=settings.people) for split in ("train", "test")}
     shared = set(splits["train"].subjects) & set(splits["test"].subjects)
     if shared:
         raise ModelError(f"{events}: subject {min(shared)} is in both splits; needs people in the test that training never sees")
@@ -48,10 +49,16 @@ def train(
 
 
 def read(
-    events: str, split: str, size: int, folder: Path | None, say: Callable[[str], object], samples: int | None = None
+    events: str,
+    split: str,
+    size: int,
+    folder: Path | None,
+    say: Callable[[str], object],
+    samples: int | None = None,
+    people: int | None = None,
 ) -> Frames:
     """Return a split's frames, kept in `folder` if there is one, and say what they are and what of the files is damaged."""
-    gestures = open_events(events, split)
+    gestures = open_events(events, split, people)
     with tqdm(desc=f"frames, {split}", unit="sample", total=samples or gestures.count, leave=False, dynamic_ncols=True) as bar:
         frames = frames_of_set(gestures, size, folder, bar.update, marks_of(gestures, events), samples)
     say(f"{split:6} {len(frames):6,} samples of {len(set(frames.subjects))} subjects: {frames.source}")

@@ -78,6 +78,7 @@ def frames_of_set(
         "split": gestures.split,
         "source": gestures.source,
         "marks": marks,
+        "samples": gestures.count,
         "size": size,
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

@@ -13,10 +13,18 @@ from models.dvs.synthetic import open_synthetic
 SYNTHETIC = "synthetic"
 
 
-def open_events(events: str, split: str) -> GestureSet:
-    """Return the split of `synthetic` or of a folder in DVS128 Gesture's or tonic's layout; DvsError, one line, for another."""
+_SAMPLES_EACH = 48  # of every person and light in a training split, over the number of people: 2,112 in all
+
+
+def open_events(events: str, split: str, people: int | None = None) -> GestureSet:
+    """Return the split of `synthetic` or of a folder in DVS128 Gesture's or tonic's layout; DvsError, one line, for another.
+
+    `people`: how many the synthetic camera shows in training, the fewer the more often; None leaves that to it.
+    """
     if events == SYNTHETIC:
-        return open_synthetic(split)
+        if split != "train" or people is None:
+            return open_synthetic(split)
+        return open_synthetic(split, subjects=people, repetitions=max(1, _SAMPLES_EACH // people))
     from models.dvs.folder import open_folder
 
     return open_folder(Path(events), split)

@@ -35,6 +35,8 @@ class GestureSettings:
     """The hyperparameters of one run."""
 
     variant: str = flag("trace", "what a layer hands on: the low-pass trace of its events (the authors') or the events (plain)")
+    people: int = flag(24, "people that the synthetic camera shows in training; 2,112 samples in all")
+    begin_with: str = flag("", "run folder whose best parameters this run begins with (default: random ones)")
     size: int = flag(32, "pixels along a side of a frame: 32, 64 or 128")
     scale: float = flag(19.0, "what event counts are divided by (the authors: 19 in training, 18.5 in the test)")
     head: str = flag("strided", "convolutions: strided (16, 32 and 48 channels) or authors (64, 192, 384, 256, 256)")
@@ -97,7 +99,7 @@ class GestureSettings:
             raise ModelError(f"--size {self.size}: needs one of {', '.join(map(str, SIZES))}")
         if not self.layers or any(not 1 <= size <= WIDEST for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: needs layers of 1 to {WIDEST:,} units")
-        need_from(self, 1, "epochs", "batch", "features")
+        need_from(self, 1, "epochs", "batch", "features", "people")
         need_shares(self, *_SHARES)
         need_above_zero(self, "lr", "clip", "support", "scale", "width", "readout_lr")
         need_from(self, 0, *_FROM_ZERO)

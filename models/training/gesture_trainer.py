@@ -18,7 +18,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -29,6 +30,7 @@ from models.training.gesture_network import GestureModel
 from models.training.gesture_settings import GestureSettings
 from models.training.interrupts import interrupt_noted
 from models.training.runfolder import (
+    BEST,
     MOMENTS,
     STATE,
     append_row,
@@ -130,8 +132,17 @@ class GestureTrainer:
         self.model = GestureModel(len(CLASSES), self.settings)
         some = np.sort(batches(len(self.train), _CALIBRATED, self.settings.seed, 0)[0])
         self.model.calibrate(self.train.scaled(some, self.settings.scale).transpose(0, 1))
+        if self.settings.begin_with:
+            self._begin_with(Path(self.settings.begin_with))
         self.model.to(self.device)
         self.optimiser = self._optimiser()
+
+    def _begin_with(self, run: Path) -> None:
+        """Take the best parameters of another run; ModelError where it has none, or none of these sizes."""
+        try:
+            self.model.load_state_dict(load_file(run / BEST))
+        except (OSError, SafetensorError, RuntimeError) as error:
+            raise ModelError(f"--begin-with {run}: {' '.join(str(error).split())[:200]}") from error
 
     def _optimiser(self) -> torch.optim.AdamW:
         s = self.settings
