@@ -12,14 +12,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from host import preload
 from host.children import Pipe
 from host.cost_table import load_table
 from host.costs import price
 from host.errors import Exit, HostError
 from host.gesture_report import per_sample
+from host.glance import Glance
 from host.job import Job, prepare
 from host.neurobench import metrics
 from host.options import restored
@@ -30,6 +29,7 @@ from models.network import ModelError
 from models.text.words import TextError
 from noc.chip import ChipError
 from noc.link import wiring_of
+from noc.machine import Machine
 from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
 from noc.process import post
 from noc.router import ChipRouter
@@ -92,8 +92,9 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
+    layout = {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note}
     return {
-        "layout": {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note} | job.shown,
+        "layout": layout | _machine_layout(job.placement.machine) | job.shown,
         "transport": job.options.transport,
         "queue": queue,
         "routers": [
@@ -101,6 +102,17 @@ def _layout(job: Job, run: Run) -> dict[str, Any]:
         ],
         "table_entries": job.placement.chip.router_entries,
         "mapping": job.placement.table(),
+    }
+
+
+def _machine_layout(machine: Machine) -> dict[str, Any]:
+    """Return what the monitor needs to draw several chips and their links."""
+    return {
+        "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
+        "links": [
+            {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
+            for link in machine.links
+        ],
     }
 
 
@@ -120,6 +132,7 @@ class _Drive:
         self._has_stalled = False
         self._last_counts = (0, 0, 0, 0.0)
         placement = job.placement
+        self._glance = Glance(placement)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
             part.population: placement.copies(placed)[part.population] - (part.population == placement.network.output)
@@ -301,23 +314,14 @@ class _Drive:
             "activity": run.events.activity(),
             "events_per_tick": (int(events.sum()) - before[1]) / ticks,
             "packets_per_tick": (packets - before[2]) / ticks,
-            "pe_activity": self._pe_activity(),
+            "pe_activity": self._glance.activity(run.recent),
+            "links": self._glance.links(run.recent, run.recent_input),
             "sram_worst": self._sram_worst,
             "elapsed_s": time.perf_counter() - self._started,
             "stalled": self._stalled(),
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
             **progress,
         }
-
-    def _pe_activity(self) -> list[float]:
-        """Return each PE's share of units with an event at the latest position, in the order of the mapping."""
-        placement = self._job.placement
-        rows = {n: iter(np.frombuffer(s.ledger, "<u4").reshape(-1, len(LEDGER))[:, _EVENTS]) for n, s in self._run.recent.items()}
-        activity = []
-        for placed in placement.pes:
-            events = sum(int(next(rows[part.population])) if part.population in rows else 0 for part in placed.share)
-            activity.append(events / max(sum(len(part.units) for part in placed.share) * placement.request.lanes, 1))
-        return activity
 
     def _report(self, problem: str | None, code: Exit = Exit.OK) -> None:
         run = self._run

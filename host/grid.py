@@ -89,12 +89,12 @@ _PLOT_KEYS = ("x", "y", "series", "log", "title")
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture: `y` (a column) over `x` (a column or a setting of the grid), one line for each combination of the
-    settings in `series`: unless the file says otherwise, all that vary but x.
+    """One picture: `y` (columns) over `x` (a column or a setting of the grid), one line for each column and each combination
+    of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it.
     """
 
     x: str
-    y: str
+    y: tuple[str, ...]
     series: tuple[str, ...]
     log: tuple[str, ...]
     title: str
@@ -179,7 +179,7 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
     plots = data.get("plot", [])
     if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
         raise HostError(f"{who}: plot: needs [[plot]] tables")
-    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, chosen, known) for n, plot in enumerate(plots, start=1))
+    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
     folder = path.parent
     base = _with_paths(base, folder)
     crossed = {name: [str(folder / v) for v in values] if name in FILE_KEYS else values for name, values in grid.items()}
@@ -281,13 +281,19 @@ def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _plot(what: str, plot: dict[str, Any], grid: Settings, chosen: Sequence[str], known: Sequence[str]) -> Plot:
+def _plot(
+    what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
+) -> Plot:
     _known(what, plot, _PLOT_KEYS)
-    for key, names in (("x", known), ("y", chosen)):
-        if not isinstance(plot.get(key), str):
-            raise HostError(f"{what}: needs {key}, the name of a column")
-        _known(f"{what} {key}", [plot[key]], names)
-    series = plot.get("series", [name for name, values in grid.items() if name != plot["x"] and len(values) > 1])
+    if not isinstance(plot.get("x"), str):
+        raise HostError(f"{what}: needs x, the name of a column")
+    ys = [plot["y"]] if isinstance(plot.get("y"), str) else plot.get("y")
+    if not isinstance(ys, list) or not ys:
+        raise HostError(f"{what}: needs y, the name of a column, or a list of them")
+    _known(f"{what} x", [plot["x"]], known)
+    ys = _names(f"{what} y", ys, chosen)
+    with_x = next((axis for axis in axes if plot["x"] in axis), ())  # what moves together with x tells no lines apart
+    series = plot.get("series", [name for name, values in grid.items() if name not in (plot["x"], *with_x) and len(values) > 1])
     series = [series] if isinstance(series, str) else series
     if series:
         series = list(_names(f"{what} series", series, grid))
@@ -295,7 +301,7 @@ def _plot(what: str, plot: dict[str, Any], grid: Settings, chosen: Sequence[str]
     log = [log] if isinstance(log, str) else log
     if log:
         log = list(_names(f"{what} log", log, ("x", "y")))
-    title = plot.get("title", f"{plot['y']} over {plot['x']}")
+    title = plot.get("title", f"{', '.join(ys)} over {plot['x']}")
     if not isinstance(title, str):
         raise HostError(f"{what} title: needs a text, has {title!r}")
-    return Plot(plot["x"], plot["y"], tuple(series), tuple(log), title)
+    return Plot(plot["x"], ys, tuple(series), tuple(log), title)

@@ -1,4 +1,5 @@
-"""The run as a person sees it: the chip's floor plan and the run's figures, drawn live, or as plain progress lines.
+"""The run as a person sees it: the floor plan of the chip, or of all chips, and the run's figures, drawn live, or as plain
+progress lines.
 
 Both take plain dicts from another process, in which any key may be missing: what is not known is shown as unknown, never
 as zero. The live view stays on the screen when it closes; notes scroll past above it.
@@ -14,6 +15,7 @@ import textwrap
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from heapq import nlargest
 from itertools import zip_longest
 from time import monotonic, thread_time
 from typing import Any, NamedTuple, Protocol, TextIO
@@ -26,23 +28,26 @@ from rich.style import Style
 from rich.text import Text
 
 from host.event_frame import LEVELS, SHORTEST, bars, cells
+from host.mesh_plan import EVENT_ROUTER, LARGE, MARKS, RISE, STEPS, MeshPlan, Piece, pe_named
 from host.plain_monitor import (
     FIGURES,
     PLAIN_INTERVAL_S,
     PlainMonitor,
     alarms,
     at,
+    busy_links,
     clean,
     clock,
     encoding,
     figure,
     figures,
     gesture_of,
+    hardware,
     number,
     percent,
     progress,
 )
-from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, parse_pe
+from noc.chip import PES_PER_QPE, QPES, PeId
 
 FRAME_INTERVAL_S = 0.25
 CORE_SHARE = 0.03
@@ -50,12 +55,11 @@ CORE_SHARE = 0.03
 
 _Line = list[Segment]
 _Wrong = dict[PeId | None, str]
-_EVENT_ROUTER = ((4, 3), (4, 4))  # of the four holes only these two; the other two lie at the die's edge
-_STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}  # fine at the low end: activity is sparse
-_BOUNDS = tuple(_STEPS.values())[1:]
+_BOUNDS = tuple(STEPS.values())[1:]
 # (block, text on it) per step: seen on dark and on light, distinct in 16 colours too, none near red: that means wrong.
 _HUES = ((244, 231), (98, 231), (38, 16), (34, 16), (112, 16), (214, 16))
 _HEAT = tuple(Style(color=f"color({hue})") for hue, _ in _HUES)
+_ON_HEAT = [[Style(color=f"color({ink})", bgcolor=f"color({ground})") for ground, _ in _HUES] for ink, _ in _HUES]
 _TILE = tuple(Style(color=f"color({ink})", bgcolor=f"color({hue})") for hue, ink in _HUES)
 _DIM, _BOLD, _BLUE, _NOTE = _HEAT[0], Style(bold=True), _HEAT[2], Style(color="color(172)")
 _PHASE = Style(reverse=True, bold=True)
@@ -63,8 +67,9 @@ _PLAIN, _TRUE, _ASTRAY = Style(), Style(color="color(34)", bold=True), _HEAT[5] 
 _LIGHT = [[Style(color=f"color({ink})", bgcolor=f"color({ground})") for ground in LEVELS] for ink in LEVELS]
 _FRAME, _BARS, _FIGURE_ROWS = 32, 22, 10  # columns of an event frame and of the classes beside it; rows of figures below
 _RED, _FAULT = Style(color="red", bold=True), Style(color="color(231)", bgcolor="red", bold=True)
-_MARKS = {"stalled": "!", "dead": "×"}  # noqa: RUF001 - a cross
-_RISE, _REACH = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█"
+_REACH = " ▏▎▍▌▋▊▉█"
+_BUSY = Style(color="color(172)", bold=True)
+_LOOKS = {"plain": _PLAIN, "dim": _DIM, "bold": _BOLD, "fault": _FAULT, "link": _BLUE, "busy": _BUSY}
 
 
 class Monitor(Protocol):
@@ -84,24 +89,20 @@ def open_monitor(layout: dict[str, Any], live: bool, stream: TextIO | None = Non
     """Return the live view if `live` is asked for and `stream` (default stdout) can show one, otherwise plain lines.
 
     `layout`: title, chip, note; `pes`, the PEs in use, each with name, layer ("a+b" if it has two) and sram (0..1);
-    `layers`, each with name, units and pes; unit, what is counted instead of tokens, and classes, where there are some.
+    `layers`, each with name, units and pes; `chips`, each with number and position (x, y on the mesh), and `links` between
+    them, each with name, ends (two chips' numbers) and cable (whether it leaves its board); unit, what is counted instead of
+    tokens, and classes, where there are some.
     `status`, for `Monitor.update`: phase, ready, tick, tokens, tokens_total, tokens_per_s, perplexity, text, activity (0..1
-    per layer), pe_activity (0..1 per PE, in the order of `pes`), events_per_tick, packets_per_tick, sram_worst, elapsed_s,
-    the names of the PEs that are stalled and dead, and gesture, the sample before an event camera: sample (its number),
-    samples, name, label, frame (size * size bytes), scores, top (the score of a full bar) and accuracy.
+    per layer), pe_activity (0..1 per PE, in the order of `pes`), links (events now, in the order of `links`),
+    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead, and
+    gesture, the sample before an event camera: sample (its number), samples, name, label, frame (size * size bytes), scores,
+    top (the score of a full bar) and accuracy.
     """
     stream = stream or sys.stdout
     terminal = stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
     if live and terminal and encoding(stream).lower().startswith("utf"):  # no other encoding has the blocks
         return _LiveMonitor(layout, stream)
     return PlainMonitor(layout, stream)
-
-
-def _pe_id(name: Any) -> PeId | None:
-    try:
-        return parse_pe(str(name))
-    except ChipError:
-        return None
 
 
 # ---- the frame
@@ -142,14 +143,14 @@ def _block(words: Sequence[str], active: float, sram: float, wide: int) -> list[
     heat, rows = bisect_right(_BOUNDS, active), []
     for above, word in zip(reversed(range(len(words))), words, strict=True):
         part = min(max(sram * len(words) - above, 0.0), 1.0)
-        text = f"{word[:wide]:^{wide}}" if word else _RISE[round(8 * part)] * wide
+        text = f"{word[:wide]:^{wide}}" if word else RISE[round(8 * part)] * wide
         rows.append(Segment(text, _TILE[heat] if word and part == 1 else _HEAT[heat]))
     return rows
 
 
 def _sparkline(values: Sequence[float | None]) -> str:
     top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else _RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
 
 
 def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
@@ -161,12 +162,27 @@ def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
     return [[Segment(line)] for line in lines[-rows:]]
 
 
-def _legend(width: int) -> _Line:
-    steps = [part for name, heat in zip(_STEPS, _HEAT, strict=True) for part in ((" ▇", heat), (name, _DIM))]
-    marks = ("!", _FAULT), (" stall  ", _DIM), (_MARKS["dead"], _FAULT), (" dead", _DIM)
+def _legend(width: int, several: bool, blocks: bool) -> _Line:
+    """Return what the plan's marks mean; `several` chips are drawn with their links, and `blocks` show a PE's SRAM."""
+    steps = [part for name, heat in zip(STEPS, _HEAT, strict=True) for part in ((" ▇", heat), (name, _DIM))]
+    marks = ("!", _FAULT), (" stall  ", _DIM), (MARKS["dead"], _FAULT), (" dead", _DIM)
+    sram = "  ▁█ SRAM" if blocks else ""
     more = "    height of a block: SRAM in use; PEs 0 1 over 2 3 in QPE x,y; number: % active; L: layer" * (width >= 170)
-    parts = ("activity%", _DIM), *steps, ("  ▁█ SRAM  ░ unknown  · unused  ", _DIM), *marks, (more, _DIM)
+    ends = [(more, _DIM)]
+    if several and width >= 120:
+        ends = [("  ─", _BLUE), (" link  ", _DIM), ("─", _BUSY), (" the busiest", _DIM)]
+    parts = ("activity%", _DIM), *steps, (f"{sram}  ░ unknown  · unused  ", _DIM), *marks, *ends
     return [Segment(text, style) for text, style in parts]
+
+
+def _styled(piece: Piece) -> Segment:
+    """Return a piece of a plan in its colours."""
+    text, look, ink, ground = piece
+    if look == "heat":
+        return Segment(text, _HEAT[ink] if ground < 0 else _ON_HEAT[ink][ground])
+    if look == "tile":
+        return Segment(text, _TILE[ground] if ground >= 0 else _DIM)
+    return Segment(text, _LOOKS[look])
 
 
 class _View:
@@ -179,27 +195,38 @@ class _View:
         self._used: dict[PeId, tuple[int, float, str]] = {}  # PE: (its place, its SRAM, its layers)
         for index, pe in enumerate(self._pes):
             tag = "+".join(tags.get(name, clean(name)) for name in str(pe.get("layer") or "").split("+"))
-            if site := _pe_id(pe.get("name")):
+            if site := pe_named(pe.get("name")):
                 self._used[site] = index, 1.0 if pe.get("sram") is None else pe["sram"], tag
-        self._chip = min((site.chip for site in self._used), default=0)  # one plan shows one chip
+        self._chip = min((site.chip for site in self._used), default=0)  # where there is but one
+        self._mesh = MeshPlan(layout)
+        self._several = len(self._mesh.chips) > 1
         self._seconds: dict[int, dict[str, float | None]] = {}  # what the sparklines show
 
     def lines(self, status: dict[str, Any], width: int, height: int) -> list[_Line]:
         """Return at most `height` lines, each `width` wide."""
         self._seconds[int(number(status, "elapsed_s") or 0)] = {key: number(status, key) for key in FIGURES}
         rows = height - 5
-        scale = next((s for s in _SCALES if s.plan[0] + _PANEL <= width and s.plan[1] <= rows), None)
-        plan, left = (self._plan(scale, status), scale.plan[0]) if scale else ([], 0)
+        plan, left, blocks = self._drawn(status, width - _PANEL, rows)
         panel = self._panel(status, width - left, rows)[: max(rows, 0)]
         pairs = zip_longest(plan, panel, fillvalue=list[Segment]())
         body = [Segment.adjust_line_length(line, left) + beside for line, beside in pairs]
-        foot = [_legend(width) if scale else [], [Segment(clean(self._layout.get("note")), _NOTE)]]
+        foot = [_legend(width, self._several, blocks) if plan else [], [Segment(clean(self._layout.get("note")), _NOTE)]]
         lines = [*self._head(status, width), *body, *foot]
         return [Segment.adjust_line_length(line, width) for line in lines][: max(height, 0)]
 
+    def _drawn(self, status: dict[str, Any], width: int, rows: int) -> tuple[list[_Line], int, bool]:
+        """Return the floor plan of the chip or of all chips, how wide it is, and whether it shows SRAM; nothing without room."""
+        if self._several:
+            plan = self._mesh.draw(status, width, rows)
+            if plan is None:
+                return [], 0, False
+            return [[_styled(piece) for piece in line] for line in plan.lines], plan.wide + 2, plan.scale is LARGE
+        scale = next((s for s in _SCALES if s.plan[0] <= width and s.plan[1] <= rows), None)
+        return (self._plan(scale, status), scale.plan[0], True) if scale else ([], 0, False)
+
     def _head(self, status: dict[str, Any], width: int) -> list[_Line]:
-        title, chip = clean(self._layout.get("title")), clean(self._layout.get("chip"))
-        right = f"  {len(self._pes)} PEs · {chip} · {clock(number(status, 'elapsed_s') or 0)}"
+        title = clean(self._layout.get("title"))
+        right = f"  {len(self._pes):,} PEs · {hardware(self._layout)} · {clock(number(status, 'elapsed_s') or 0)}"
         room = max(width - cell_len(right), 0)
         title = title if cell_len(title) <= room else set_cell_size(title, max(room - 1, 0)) + "…"
         done, words = progress(status, self._layout)
@@ -209,16 +236,16 @@ class _View:
         wrong: _Line = []
         for badge, names in alarms(status, width):
             wrong += [Segment(f" {badge} ", _FAULT), Segment(f" {names}  ", _RED)]
-        calm = " or ".join(kind for kind in _MARKS if kind in status)
+        calm = " or ".join(kind for kind in MARKS if kind in status)
         return [
             [Segment(set_cell_size(title, room), _BOLD), Segment(right, _DIM)],
             [Segment(phase, _PHASE), Segment(" "), *bar, Segment(f" {words}")],
-            wrong or [Segment(f"no PE is {calm}" if calm else "", _DIM)],
+            wrong or [Segment(f"no PE{' or router' * self._several} is {calm}" if calm else "", _DIM)],
         ]
 
     def _plan(self, scale: _Scale, status: dict[str, Any]) -> list[_Line]:
         """Return the floor plan with row y = 1 on top."""
-        wrong = {_pe_id(name): word for word in ("stalled", "dead") for name in status.get(word) or ()}
+        wrong = {pe_named(name): word for word in ("stalled", "dead") for name in status.get(word) or ()}
         lines: list[_Line] = [[Segment("  " + "".join(f"{x:^{scale.qpe[0]}} " for x in range(1, 8)), _DIM)]]
         for y in range(1, 7):
             qpes = [self._qpe(x, y, scale, status.get("pe_activity"), wrong) for x in range(1, 8)]
@@ -231,7 +258,7 @@ class _View:
     def _qpe(self, x: int, y: int, scale: _Scale, activity: Sequence[float] | None, wrong: _Wrong) -> list[_Line]:
         wide, high = scale.qpe
         if (x, y) not in QPES:
-            word = ("event router" if wide > 14 else "ER") if (x, y) in _EVENT_ROUTER else ""
+            word = ("event router" if wide > 14 else "ER") if (x, y) in EVENT_ROUTER else ""
             fill = "╱" if word else " "  # noqa: RUF001 - a hatch
             return [[Segment(f"{word if row == high // 2 else '':{fill}^{wide}}", _DIM)] for row in range(high)]
         pes = [self._pe(PeId(self._chip, x, y, p), scale, activity, wrong) for p in range(PES_PER_QPE)]
@@ -247,7 +274,7 @@ class _View:
         index, sram, tag = self._used.get(pe, (-1, 0.0, ""))
         active = at(activity, index) if pe in self._used else None
         if pe in wrong:
-            mark, fill, style = wrong[pe].upper()[:5] if wide > 4 else "", _MARKS[wrong[pe]], _FAULT
+            mark, fill, style = wrong[pe].upper()[:5] if wide > 4 else "", MARKS[wrong[pe]], _FAULT
         elif active is not None:
             return _block(("", percent(active)[:-2], tag)[:high], active, sram, wide)
         else:
@@ -261,18 +288,30 @@ class _View:
         for key, name, text in figures(status, self._layout):
             spark = "" if key == "tick" else _sparkline([second.get(key) for second in seconds])
             lines.append([Segment(f"{name:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(spark, _BLUE)])
+        busy = busy_links(status, self._layout) if self._several else []
+        if self._several:
+            first = busy[0] if busy else None
+            load, name = (figure(first.load), first.name) if first else ("?", "")
+            lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        shown = self._layers[: max(rows - 13, 1)]
+        shown = self._layers[: max(rows - (13 if above == 0 else 7) - self._several, 1)]  # a text wants rows below them
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
-        lines.append([Segment(f"{'layer':<14}", _BOLD), Segment(f"units PEs  active{rest}", _DIM)])
+        lines.append([Segment(f"{'layer':<13}", _BOLD), Segment(f"units  PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
             name = set_cell_size(f"L{place + 1:<2} {clean(layer.get('name'))}", 13)
-            label = f"{name}{layer.get('units', '?'):>6}{layer.get('pes', '?'):>4}"
+            label = f"{name}{layer.get('units', '?'):>5} {layer.get('pes', '?'):>4}"
             lines.append(_share(label, at(status.get("activity"), place), width))
+        if busy and rows > 24:
+            lines += [[], [Segment("links       events now", _BOLD), Segment("  cable: leaves the board", _DIM)]]
+            for link in busy[: 8 if rows > 40 else 4]:
+                part = link.load / busy[0].load if busy[0].load else 0.0
+                length = round(part * max(min(width - 33, 50), 1))
+                label = f"{link.name:<9}{figure(link.load):>13}{'  cable' if link.cable else '':<9}"
+                lines.append([Segment(label), Segment("█" * length, _BUSY if link is busy[0] else _BLUE)])
         if rows > 40 and (shares := status.get("pe_activity")):
             lines += [[], [Segment("busiest PEs", _BOLD)]]
-            busy = [(at(shares, place) or 0.0, pe) for place, pe in enumerate(self._pes)]
-            for share, pe in sorted(busy, key=lambda pair: -pair[0])[:8]:
+            active = [(at(shares, place) or 0.0, pe) for place, pe in enumerate(self._pes)]
+            for share, pe in nlargest(8, active, key=lambda pair: pair[0]):
                 lines.append(_share(f"{clean(pe.get('name')):<13}{clean(pe.get('layer'))}", share, width))
         room = rows + above - len(lines) - 2
         if status.get("text") and room > 0:

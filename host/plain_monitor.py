@@ -10,7 +10,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from time import monotonic
-from typing import Any, TextIO
+from typing import Any, NamedTuple, TextIO
 
 PLAIN_INTERVAL_S = 2.0
 FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
@@ -94,6 +94,30 @@ def figures(status: dict[str, Any], layout: dict[str, Any]) -> list[tuple[str, s
     return rows
 
 
+def hardware(layout: dict[str, Any]) -> str:
+    """Return what a run is on: a chip's name, and how many where there are several."""
+    chips, name = len(layout.get("chips") or ()), clean(layout.get("chip"))
+    return f"{chips} chips of {name}" if chips > 1 else name
+
+
+class LoadedLink(NamedTuple):
+    """A link between chips: its name, the events that it carries at the latest position, and whether it leaves its board."""
+
+    name: str
+    load: float
+    cable: bool
+
+
+def busy_links(status: dict[str, Any], layout: dict[str, Any]) -> list[LoadedLink]:
+    """Return the links whose load is known, the busiest first."""
+    found = [
+        LoadedLink(clean(link.get("name")), load, bool(link.get("cable")))
+        for place, link in enumerate(layout.get("links") or ())
+        if (load := at(status.get("links"), place)) is not None
+    ]
+    return sorted(found, key=lambda link: -link.load)
+
+
 def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
     """Yield ("2 dead", names) and the like, with as many names as fit into `room` together."""
     kinds = {kind: [clean(name) for name in status[kind]] for kind in ("dead", "stalled") if status.get(kind)}
@@ -111,7 +135,7 @@ class PlainMonitor:
         self._layout, self._stream = layout, stream
         self._status: dict[str, Any] = {}
         self._unshown, self._phase, self._due = False, None, 0.0
-        self.note("; ".join(str(layout[key]) for key in ("title", "chip", "note") if layout.get(key)))
+        self.note("; ".join(str(part) for part in (layout.get("title"), hardware(layout), layout.get("note")) if part))
 
     def update(self, status: dict[str, Any]) -> None:
         """Take the newest figures."""
@@ -139,5 +163,6 @@ class PlainMonitor:
         parts += [f"{name} {text}" for _, name, text in figures(status, self._layout) if text != "?"]
         shares = [(clean(layer.get("name")), at(status.get("activity"), place)) for place, layer in enumerate(layers)]
         parts += [f"{name} {percent(share)} active" for name, share in shares if share is not None]
+        parts += [f"busiest link {link.name} {figure(link.load)} events" for link in busy_links(status, self._layout)[:1]]
         parts += [f"{badge.upper()}: {names}" for badge, names in alarms(status, 60)]
         self.note(f"{clock(number(status, 'elapsed_s') or 0)} {status.get('phase', 'running')}: {'; '.join(parts)}")

@@ -95,6 +95,7 @@ class Run:
         self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
+        self.recent_input = 0  # events of the input fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
         self.configured: set[str] = set()
@@ -230,8 +231,9 @@ class Run:
             else:
                 self._positions_fed += 1
                 self._needed = self._issued + len(self.placement.network.layers)
-                self._input_events += len(feed.keys) // 4
-                self.recorder.fed(len(feed.keys) // 4)
+                self.recent_input = len(feed.keys) // 4
+                self._input_events += self.recent_input
+                self.recorder.fed(self.recent_input)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
             out.append(self._batch(section))
         return out

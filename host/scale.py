@@ -263,7 +263,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     for number, plot in enumerate(experiment.plots, start=1):
         series = series_of(plot, rows)
         if series:
-            what = COLUMNS[plot.y].what
+            what = COLUMNS[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
             x = COLUMNS[plot.x].what if plot.x in COLUMNS else plot.x
             files += charts.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
@@ -280,10 +280,11 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[t
     """Return a plot's lines: name -> [(x, y)]; points without a value are left out."""
     gathered: dict[str, list[tuple[Any, float]]] = {}
     for row in rows:
-        x, y = row[plot.x], row[plot.y]
-        if row["problem"] is None and x is not None and isinstance(y, int | float):
-            name = ", ".join(shown(row[key]) for key in plot.series) or plot.y
-            gathered.setdefault(name, []).append((x if isinstance(x, int | float) else shown(x), float(y)))
+        for column in plot.y:
+            x, y = row[plot.x], row[column]
+            if row["problem"] is None and x is not None and isinstance(y, int | float):
+                told = [*(shown(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
+                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else shown(x), float(y)))
     return gathered
 
 

@@ -18,7 +18,7 @@ from host.errors import HostError
 from host.expected import Uniform, expected
 from host.features import Features, seeded_features
 from host.ledger import load
-from host.links import link_packets
+from host.links import link_packets, link_traffic
 from host.lm import EmbeddingStore
 from host.place import place
 from host.recording import record
@@ -193,3 +193,15 @@ def test_three_units_are_not_a_uniform_network():
     recorded = record(network, Features(EmbeddingStore(Dram(4096, 16), np.ones((3, 2), np.float32)), 1, 3), 1)
     ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
     assert compressed(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
+
+
+def test_a_sample_of_the_sources_stands_for_all_on_very_large_machines():
+    """576 chips, one source of eleven of each layer: packets in all within 1 %, on the busiest link within 10 %."""
+    machine = Machine(576)
+    ledger = expected(replace(SMALL, pes=150), CHIP, machine, 1)
+    exact, some = link_traffic(ledger, machine), link_traffic(ledger, machine, 28)
+    assert exact.sampled == 1.0
+    assert some.sampled == pytest.approx(1 / 11, abs=0.01)
+    assert int(some.packets.sum()) == pytest.approx(int(exact.packets.sum()), rel=0.01)
+    busiest = [int(one.packets.sum(axis=(0, 1)).max()) for one in (some, exact)]
+    assert busiest[0] == pytest.approx(busiest[1], rel=0.10)
