@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from host.cost_table import CostTable
 from host.gesture_report import beside
@@ -90,6 +90,15 @@ class Figure:
     svg: str
 
 
+class LinkRow(NamedTuple):
+    """A link between chips: its name, whether it leaves its board, its packets, and the share of the run that it is busy."""
+
+    name: str
+    cable: bool
+    packets: int
+    busy: float
+
+
 @dataclass
 class Content:
     """What a page shows. Whatever a run lacks (one that failed has no report, an unpriced one no figures) stays empty."""
@@ -101,6 +110,7 @@ class Content:
     figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
     chip: ChipSpec | None = None
     costs: CostTable | None = None
+    links: Sequence[LinkRow] = ()
 
 
 def html(content: Content) -> str:
@@ -116,7 +126,10 @@ def html(content: Content) -> str:
     if report.get("modelled"):
         blocks += ["<h2>Time on the modelled chip</h2>", _figures(figures.get("time", ())), _stages(report)]
     if figures.get("chip"):
-        blocks += ["<h2>The chip</h2>", _figures(figures["chip"])]
+        chips = (report.get("mapping") or {}).get("chips", 1)
+        blocks += ["<h2>The chip</h2>" if chips == 1 else f"<h2>The {chips} chips</h2>", _figures(figures["chip"])]
+    if content.links:
+        blocks += ["<h2>Links between chips</h2>", _figures(figures.get("links", ()), _links(content.links))]
     if figures.get("events"):
         blocks += ["<h2>Events</h2>", _figures(figures["events"])]
     if report.get("modelled"):
@@ -211,11 +224,12 @@ def _band(ends: Sequence[float], scale: float, unit: str) -> str:
     return f"band {scale * ends[0]:.3g} to {scale * ends[1]:.3g} {unit}"
 
 
-def _figures(figures: Iterable[Figure]) -> str:
+def _figures(figures: Iterable[Figure], beside: str = "") -> str:
     made = [
         f"<figure><h3>{escape(one.title)}</h3><figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>" for one in figures
     ]
-    return f'<div class="figures">{"".join(made)}</div>' if made else ""
+    beside = f"<div>{beside}</div>" if beside else ""
+    return f'<div class="figures">{"".join(made)}{beside}</div>' if made or beside else ""
 
 
 def _gestures(dvs: Mapping[str, Any], figures: Iterable[Figure]) -> str:
@@ -246,6 +260,19 @@ def _stages(report: Mapping[str, Any]) -> str:
     rows.append(["all layers", *(f"{100 * value / total:.1f} %" for value in sums)])
     rows.append(["seconds of the run", *(f"{value:.4g}" for value in sums)])
     return _table(("layer", *names), rows, numeric=range(1, len(names) + 1))
+
+
+def _links(links: Sequence[LinkRow]) -> str:
+    """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
+    rows = [(one.name, "cable" if one.cable else "board", one.packets, f"{100 * one.busy:.3g} %") for one in links]
+    head, first = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= 12 else 8
+    cables = sum(one.cable for one in links)
+    note = (
+        f"{sum(one.packets for one in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
+        f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
+    )
+    more = f"<details><summary>All {len(rows)} links</summary>{_table(head, rows, numeric=(2, 3))}</details>"
+    return f"<p>{escape(note)}</p>{_table(head, rows[:first], numeric=(2, 3))}{more if rows[first:] else ''}"
 
 
 def _energy(cost: Mapping[str, Any]) -> str:

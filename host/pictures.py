@@ -16,13 +16,17 @@ import numpy as np
 
 from host import plots, trace
 from host.cost_table import CostTable, load_table
-from host.costs import F64, Priced, price
+from host.costs import F64, LINKS, Priced, price
 from host.errors import HostError
 from host.ledger import FILE as LEDGER_FILE
 from host.ledger import Ledger, load
-from host.page import Content, Figure, html
+from host.link_costs import link_cost
+from host.links import machine_for
+from host.page import Content, Figure, LinkRow, html
 from host.report import unit_of
-from noc.chip import ChipSpec, load_chip, parse_pe
+from noc.chip import ChipSpec, PeId, load_chip, parse_pe
+from noc.machine import BOARD_CHIPS, Machine
+from noc.mesh import Link
 
 PAGE = "report.html"
 _FILES = {
@@ -47,7 +51,7 @@ def make_pictures(folder: Path, positions: int) -> str:
         report, config, mapping = (
             json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
         )
-        chip, costs, figures, written = None, None, {}, [PAGE]
+        chip, costs, figures, links, written = None, None, {}, [], [PAGE]
         if report.get("modelled"):
             ledger, costs = load(folder), load_table()
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
@@ -56,11 +60,12 @@ def make_pictures(folder: Path, positions: int) -> str:
                 trace.write_trace(folder / trace.FILE, ledger, priced, chip, costs, positions, _wall(report))
                 written.append(trace.FILE)
             figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
+            links = _link_rows(priced, chip, costs)
         if report.get("dvs"):
             figures |= {"gestures": [_confusion(report["dvs"])]}
         there = {path.name for path in folder.iterdir()} | {PAGE}
         files = [(name, what) for name, what in _FILES.items() if name in there]
-        page = html(Content(folder.resolve().name, report, config, files, figures, chip, costs))
+        page = html(Content(folder.resolve().name, report, config, files, figures, chip, costs, links))
         (folder / PAGE).write_text(page, "utf-8")
     except OSError as error:
         raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
@@ -79,6 +84,7 @@ def _figures(
     return {
         "time": [_stage_profile(ledger, priced, unit)],
         "chip": _maps(ledger, priced, chip, mapping),
+        "links": _links(ledger, priced, chip),
         "events": _events(ledger),
         "energy": [_power_split(ledger, priced, unit), _power_course(ledger, priced, chip, costs)],
     }
@@ -93,6 +99,8 @@ def _stage_profile(ledger: Ledger, priced: Priced, unit: str) -> Figure:
     steps = ledger.positions * ledger.lanes
     rows = {layer: {stage: 1e3 * s / steps for stage, s in stages.items()} for layer, stages in priced.stages_s.items()}
     caption = "On the slowest PE of each layer. egru_input: W\u00a0x; egru_internal: R\u00a0y; wait: for DRAM."
+    if any(LINKS in stages for stages in rows.values()):
+        caption = caption.replace("DRAM.", "DRAM and the input's way; links: until the last chip has heard.")
     return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, f"ms a {unit}"), "stages"))
 
 
@@ -102,24 +110,64 @@ def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str
     percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
-    flits = priced.traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    shown = min(pe.chip for pe in pes)
-    percent, full, busy = ({pe: value for pe, value in one.items() if pe.chip == shown} for one in (percent, full, busy))
-    here = zip(priced.traffic.links, flits.tolist(), priced.traffic.link_chips.tolist(), strict=True)
-    links = {link: load for link, load, on_chip in here if on_chip == shown}
-    several = f" Chip {shown} of {ledger.chips}." if ledger.chips > 1 else ""
-    shared = f"Seven columns and six rows of QPEs, four PEs each; grey: no QPE; hollow: not used.{several}"
-    drawn = [
-        ("Activity", f"Units with an event, mean over the run. {shared}", plots.chip_map(percent, "% of units")),
-        ("SRAM", "Fill of the three data banks.", plots.chip_map(full, "% of 96 KiB", high=100)),
-        ("Busy time", "Share of the run in which a PE computes; the rest it waits.", plots.chip_map(busy, "% of time")),
-        (
-            "Link load",
-            "Flits on each link between QPEs, a position; each direction keeps to its side.",
-            plots.link_map(links, "flits"),
-        ),
+    machine = machine_for(ledger, chip)
+    several = 1 < len(machine.live) <= BOARD_CHIPS  # more are too many to see
+    how = "Seven columns and six rows of QPEs, four PEs each; grey: no QPE; hollow: not used."
+    if several:
+        how = "Chips by number, as they lie on the mesh; a pixel is a PE, four a QPE; faint: not used."
+    maps: list[tuple[str, str, dict[PeId, float], str, float | None]] = [
+        ("Activity", f"Units with an event, mean over the run. {how}", percent, "% of units", None),
+        ("SRAM", "Fill of the three data banks.", full, "% of 96 KiB", 100),
+        ("Busy time", "Share of the run in which a PE computes; the rest it waits.", busy, "% of time", None),
     ]
-    return [Figure(title, caption, plots.svg(figure, f"map{n}")) for n, (title, caption, figure) in enumerate(drawn)]
+    made = []
+    for n, (title, caption, values, unit, high) in enumerate(maps):
+        positions = _positions(machine)
+        drawn = plots.chip_maps(values, positions, unit, high=high) if several else plots.chip_map(values, unit, high=high)
+        made.append(Figure(title, caption, plots.svg(drawn, f"map{n}")))
+    at, flits = _busiest_mesh(ledger, priced)
+    where = f" of chip {at}, which has the busiest of all" if len(machine.live) > 1 else ""
+    caption = f"Flits on each link between QPEs{where}, a position; each direction keeps to its side."
+    return [*made, Figure("Link load", caption, plots.svg(plots.link_map(flits, "flits"), f"map{len(made)}"))]
+
+
+def _busiest_mesh(ledger: Ledger, priced: Priced) -> tuple[int, dict[Link, float]]:
+    """Return the chip with the busiest link between QPEs, and the flits on each of its links, a position."""
+    traffic = priced.traffic
+    flits = traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
+    at = int(traffic.link_chips[np.argmax(flits)]) if len(flits) else 0
+    of_chip = zip(traffic.links, flits.tolist(), traffic.link_chips.tolist(), strict=True)
+    return at, {link: load for link, load, chip in of_chip if chip == at}
+
+
+def _links(ledger: Ledger, priced: Priced, chip: ChipSpec) -> list[Figure]:
+    """Return the map of the links between chips; none where there are none, or too many to see."""
+    machine, traffic = machine_for(ledger, chip), priced.link_traffic
+    if traffic is None or not traffic.links or len(machine.live) > BOARD_CHIPS:
+        return []
+    packets = traffic.packets.sum(axis=(0, 1)) / max(ledger.positions, 1)
+    loads = dict.fromkeys(machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
+    caption = "Packets on each link, a position; each direction keeps to its side; those around the torus end where they leave."
+    drawn = plots.mesh_links(loads, _positions(machine), "packets")
+    return [Figure("Links between chips", caption, plots.svg(drawn, "links"))]
+
+
+def _link_rows(priced: Priced, chip: ChipSpec, costs: CostTable) -> list[LinkRow]:
+    """Return what each link between chips carried, the one that is busy longest first."""
+    traffic = priced.link_traffic
+    if traffic is None or not traffic.links:
+        return []
+    busy = link_cost(traffic, chip, costs).busy_s / priced.time_s
+    packets = traffic.packets.sum(axis=(0, 1))
+    rows = [
+        LinkRow(str(link), bool(cable), int(count), float(share))
+        for link, cable, count, share in zip(traffic.links, traffic.cables, packets, busy, strict=True)
+    ]
+    return sorted(rows, key=lambda row: -row.busy)
+
+
+def _positions(machine: Machine) -> dict[int, tuple[int, int]]:
+    return {chip: machine.positions[chip] for chip in machine.live}
 
 
 def _by_pe(ledger: Ledger, values: Any) -> F64:
@@ -163,8 +211,9 @@ def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTab
         bounds = np.append(starts, priced.time_s)[: turns + 1]
         course[name] = (1e3 * np.repeat(bounds, 2)[1:-1], 1e3 * np.repeat(power[:turns], 2))
     figure = plots.lines(course, "modelled time in ms", "mW", low=0)
+    whose = "The chip's" if ledger.chips == 1 else "All chips'"
     caption = (
-        f"The chip's mean power in each layer's turn, first {min(_TURNS, ledger.positions)} positions. What a waiting PE draws is "
+        f"{whose} mean power in each layer's turn, first {min(_TURNS, ledger.positions)} positions. What a waiting PE draws is "
         "published nowhere: from asleep to as much as a busy one."
     )
     return Figure("Power over time", caption, plots.svg(figure, "power"))

@@ -21,9 +21,11 @@ import numpy.typing as npt
 from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from noc.chip import HOLES, QPES, PeId
+from noc.machine import DIRECTIONS, ChipLink
 from noc.mesh import Link
 
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
@@ -242,6 +244,93 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
     return figure
 
 
+# ---- several chips
+
+_PITCH = 16  # columns from chip to chip, in PEs: 14 and a gap
+
+
+def chip_maps(
+    values: Mapping[PeId, float], positions: Mapping[int, tuple[int, int]], unit: str, *, high: float | None = None
+) -> Figure:
+    """Draw the floor plans of several chips as they lie on the mesh, on one scale; a pixel is a PE, faint where it has no value.
+
+    `positions`: chip -> (x, y) on the mesh. `high` ends the scale.
+    """
+    left, top = min(2 * x - y for x, y in positions.values()), max(y for _, y in positions.values())
+    corners = {chip: ((2 * x - y - left) * _PITCH // 2, top - y) for chip, (x, y) in positions.items()}
+    columns = max(column for column, _ in corners.values()) + 14
+    points = min((WIDTH_IN - 0.95) * 72 / columns, 7)  # a PE's size
+    title = 10 / points  # rows, for the chip's number
+    down = int(np.ceil(12 + title))
+    rows = down * (max(row for _, row in corners.values()) + 1)
+    pixels = np.full((rows, columns), np.nan)
+    places = {}
+    for chip, (column, row) in corners.items():
+        places[chip] = column, row * down + down - 12
+        for x, y in QPES:
+            at = places[chip][1] + 2 * (y - 1), column + 2 * (x - 1)
+            pixels[at[0] : at[0] + 2, at[1] : at[1] + 2] = -1  # no value
+    for pe, value in values.items():
+        column, row = places[pe.chip]
+        pixels[row + 2 * (pe.y - 1) + pe.p // 2, column + 2 * (pe.x - 1) + pe.p % 2] = value
+    colours = mpl.colormaps[MAP].with_extremes(bad=(0, 0, 0, 0), under=(*to_rgb(FAINT), 0.35))
+    most = high if high is not None else (max(values.values(), default=0) or 1)
+    wide_in, high_in = points * columns / 72, points * rows / 72
+    with _styled():
+        figure, axes = _figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+        image = axes.imshow(pixels, interpolation="none", cmap=colours, aspect="auto", extent=(0, columns, rows, 0))
+        image.set_clim(0, most)
+        for chip, (column, row) in places.items():
+            axes.text(column, row - 0.15 * title, str(chip), fontsize=8, va="bottom")
+        axes.set_axis_off()
+        _bar(figure, image, unit, 0.12)
+    return figure
+
+
+def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[int, int]], unit: str) -> Figure:
+    """Draw the links between chips, coloured and widened by their load; the two directions keep left, and a link around the
+    torus ends where it leaves.
+
+    `positions`: chip -> (x, y) on the mesh.
+    """
+    places = {chip: _on_mesh(*position) for chip, position in positions.items()}
+    across, up = (np.array([place[axis] for place in places.values()]) for axis in (0, 1))
+    inches = min((WIDTH_IN - 1.0) / (np.ptp(across) + 1), 1.1)
+    wide_in, high_in = inches * (np.ptp(across) + 1), inches * (np.ptp(up) + 1)
+    with _styled():
+        figure, axes = _figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+        axes.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(up.min() - 0.5, up.max() + 0.5))
+        ordered = sorted(loads.items(), key=lambda item: item[1])  # the busiest on top
+        segments = []
+        for link, _ in ordered:
+            start, way = np.array(places[link.chip]), np.array(_on_mesh(*DIRECTIONS[link.direction]))
+            aside = 0.075 * np.array([-way[1], way[0]])
+            reaches = np.allclose(start + way, places[link.to])
+            segments.append([start + 0.26 * way + aside, start + (0.74 if reaches else 0.5) * way + aside])
+        weights = np.array([load for _, load in ordered], float)
+        most = float(weights.max(initial=0)) or 1.0
+        thick = 4.5 * min(inches / 0.6, 1)
+        drawn = LineCollection(segments, cmap=MAP, linewidths=0.8 + thick * weights / most, capstyle="butt")
+        drawn.set_array(weights)
+        drawn.set_clim(0, most)
+        axes.add_collection(drawn)
+        chips = [_box(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
+        axes.add_collection(PolyCollection(chips, facecolors=FAINT, edgecolors="none", alpha=0.25))
+        for chip, (x, y) in places.items():
+            axes.text(x, y, str(chip), fontsize=8, ha="center", va="center")
+        axes.set_axis_off()
+        _bar(figure, drawn, unit, 0.12)
+    return figure
+
+
+def _on_mesh(x: float, y: float) -> tuple[float, float]:
+    """Return where a chip of the triangular mesh is drawn: its six neighbours lie around it, each as far."""
+    return x - y / 2, y * 3**0.5 / 2
+
+
+# ---- parts of plans
+
+
 def _plan() -> tuple[Figure, Axes]:
     figure, axes = _figure(3.05, (0.3, 0.78, 0.3, 0.08))
     axes.set_xlim(0.45, 7.55)
@@ -264,10 +353,11 @@ def _square(pe: PeId) -> list[tuple[float, float]]:
     return _box(pe.x - 0.44 + 0.45 * (pe.p % 2), pe.y - 0.44 + 0.45 * (pe.p // 2), 0.43)
 
 
-def _bar(figure: Figure, drawn: Any, unit: str) -> None:
-    """Put the scale of `drawn` at the figure's right edge."""
+def _bar(figure: Figure, drawn: Any, unit: str, bottom: float = 0.45) -> None:
+    """Put the scale of `drawn` at the figure's right edge, from `bottom` inches on, at most 2.5 high."""
     height = figure.get_figheight()
-    place = figure.add_axes((1 - 0.66 / WIDTH_IN, 0.45 / height, 0.11 / WIDTH_IN, 1 - 0.6 / height))
+    long = min(height - bottom - 0.15, 2.5)
+    place = figure.add_axes((1 - 0.66 / WIDTH_IN, 1 - (0.15 + long) / height, 0.11 / WIDTH_IN, long / height))
     bar = figure.colorbar(drawn, cax=place)
     bar.outline.set_visible(False)
     bar.set_label(unit, fontsize=8, labelpad=2)
