@@ -111,6 +111,7 @@ def _parser() -> argparse.ArgumentParser:
     for command in (fit, info):
         command.add_argument("--batch", type=int, default=1, metavar="B", help="independent sequences side by side (default 1)")
     _figure_commands(commands)
+    fit.add_argument("--compare", action="store_true", help="all mappings side by side: packets on links, time, energy")
     fit.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
     price = commands.add_parser("price", help="price a recorded run again, without running it", allow_abbrev=False)
     _price_flags(price)
@@ -198,7 +199,7 @@ def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr") -> None:
         help="PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
     )
     chip.add_argument(
-        "--mapping", default="uniform", metavar="NAME", help=f"{' or '.join(STRATEGIES)} (default uniform, the paper's)"
+        "--mapping", default="uniform", metavar="NAME", help=f"{', '.join(STRATEGIES)} (default uniform, the paper's)"
     )
     chip.add_argument(
         "--format", default=form, metavar="NAME", help=f"weights as {', '.join(formats.names())} (default {form}, the paper's)"

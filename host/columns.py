@@ -83,6 +83,8 @@ COLUMNS: Mapping[str, Column] = {
     "pes_used": Column("PEs in use", lambda r: r.report["mapping"]["pes"]),
     "weights_bytes": Column("bytes of weights on the fullest PE", lambda r: r.report["mapping"]["sram"]["worst"]["weights"]),
     "free_bytes": Column("bytes free on the fullest PE", lambda r: r.report["mapping"]["sram"]["worst"]["free"]),
+    "emulation_ms": Column("time a token of the emulation itself, ms", lambda r: r.report["emulation"].get("ms_per_token")),
+    "ready_s": Column("time until all processes are ready, s", lambda r: r.report["emulation"].get("start_s")),
     "perplexity": Column("perplexity (checkpoints with a text)", lambda r: r.report["lm"]["perplexity"]),
     "sha256": Column("hash of the event stream", lambda r: r.report["events"]["sha256"]),
 }

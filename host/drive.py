@@ -41,7 +41,9 @@ from pe.lifecycle import State
 from pe.sram import footprint
 
 STATUS_EVERY_S = 0.1
+MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
 ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stalled
+ANSWER_WITHIN_S = 0.5  # for a router to say what it lacks, before a run that stands still is ended
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
@@ -55,6 +57,9 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None) -> Non
     began = time.perf_counter()
     try:
         job = prepare(restored(options))
+        chips = len(job.placement.machine.live)
+        if chips > MOST_CHIPS:
+            raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
     except HostError as error:
         return _tell(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
@@ -264,6 +269,8 @@ class _Drive:
             send(run.query())
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
             self._has_stalled = True
+            if now - self._asked_at > ANSWER_WITHIN_S:
+                run.give_up()
             run.fault, run.phase = f"stalled: {self._stalled_text()} for {waited:.0f} s", "failed"
 
     def _stalled_text(self) -> str:

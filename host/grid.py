@@ -22,7 +22,7 @@ from typing import Any
 
 from host.cost_table import CHOICES, CLOCKS, changed, load_table
 from host.errors import HostError
-from host.options import SPLITS, STATES, TRANSPORTS
+from host.options import EXPECTED, RECORDED, SPLITS, STATES, TRANSPORTS
 from host.shard import STRATEGIES
 from models import formats
 from noc.chip import load_chip
@@ -55,6 +55,8 @@ def _sizes(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(type(n) is int and 1 <= n <= _MOST_UNITS for n in value)
 
 
+EXPECTED_KEYS = ("depth", "pes_a_chip", "units_a_pe", "fan_in")
+"""Of the uniform networks whose ledger is only expected: layers, PEs of each chip, units of each PE, weights of a row."""
 NETWORK_KEYS = {
     "input": _whole(1),
     "layers": (_sizes, "a list of units, one number a layer"),
@@ -63,6 +65,7 @@ NETWORK_KEYS = {
     "threshold": _number(0, 1),
     "activity": _number(0, 1),
     "seed": _whole(0),
+    **{name: _whole(1) for name in EXPECTED_KEYS},
 }
 """Of a seeded network; `hidden` is the number of units of every layer but the last."""
 CHECKPOINT_KEYS = {"text": _text(), "wikitext": _text(), "split": _one_of(SPLITS), "state": _one_of(STATES)}
@@ -76,7 +79,7 @@ RUN_KEYS = {
     "chips": _whole(1),
     "mapping": _one_of(STRATEGIES),
     "format": _one_of(formats.names()),
-    "transport": _one_of(TRANSPORTS),
+    "transport": _one_of((*TRANSPORTS, RECORDED, EXPECTED)),
     "chip": _text(),
     "chip_file": _text(),
 }
@@ -86,12 +89,12 @@ _PLOT_KEYS = ("x", "y", "series", "log", "title")
 
 @dataclass(frozen=True)
 class Plot:
-    """One picture: `y` (a column) over `x` (a column or a setting of the grid), one line for each combination of the
-    settings in `series`: unless the file says otherwise, all that vary but x.
+    """One picture: `y` (columns) over `x` (a column or a setting of the grid), one line for each column and each combination
+    of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it.
     """
 
     x: str
-    y: str
+    y: tuple[str, ...]
     series: tuple[str, ...]
     log: tuple[str, ...]
     title: str
@@ -176,7 +179,7 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
     plots = data.get("plot", [])
     if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
         raise HostError(f"{who}: plot: needs [[plot]] tables")
-    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, chosen, known) for n, plot in enumerate(plots, start=1))
+    drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
     folder = path.parent
     base = _with_paths(base, folder)
     crossed = {name: [str(folder / v) for v in values] if name in FILE_KEYS else values for name, values in grid.items()}
@@ -278,13 +281,19 @@ def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _plot(what: str, plot: dict[str, Any], grid: Settings, chosen: Sequence[str], known: Sequence[str]) -> Plot:
+def _plot(
+    what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
+) -> Plot:
     _known(what, plot, _PLOT_KEYS)
-    for key, names in (("x", known), ("y", chosen)):
-        if not isinstance(plot.get(key), str):
-            raise HostError(f"{what}: needs {key}, the name of a column")
-        _known(f"{what} {key}", [plot[key]], names)
-    series = plot.get("series", [name for name, values in grid.items() if name != plot["x"] and len(values) > 1])
+    if not isinstance(plot.get("x"), str):
+        raise HostError(f"{what}: needs x, the name of a column")
+    ys = [plot["y"]] if isinstance(plot.get("y"), str) else plot.get("y")
+    if not isinstance(ys, list) or not ys:
+        raise HostError(f"{what}: needs y, the name of a column, or a list of them")
+    _known(f"{what} x", [plot["x"]], known)
+    ys = _names(f"{what} y", ys, chosen)
+    with_x = next((axis for axis in axes if plot["x"] in axis), ())  # what moves together with x tells no lines apart
+    series = plot.get("series", [name for name, values in grid.items() if name not in (plot["x"], *with_x) and len(values) > 1])
     series = [series] if isinstance(series, str) else series
     if series:
         series = list(_names(f"{what} series", series, grid))
@@ -292,7 +301,7 @@ def _plot(what: str, plot: dict[str, Any], grid: Settings, chosen: Sequence[str]
     log = [log] if isinstance(log, str) else log
     if log:
         log = list(_names(f"{what} log", log, ("x", "y")))
-    title = plot.get("title", f"{plot['y']} over {plot['x']}")
+    title = plot.get("title", f"{', '.join(ys)} over {plot['x']}")
     if not isinstance(title, str):
         raise HostError(f"{what} title: needs a text, has {title!r}")
-    return Plot(plot["x"], plot["y"], tuple(series), tuple(log), title)
+    return Plot(plot["x"], ys, tuple(series), tuple(log), title)

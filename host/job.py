@@ -4,7 +4,7 @@ before a process starts.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from host.dram import Dram
 from host.errors import HostError
 from host.events import SequenceAt, side_by_side
 from host.features import Features, load_features
+from host.flows import rates_of
 from host.lm import EmbeddingStore, Evaluation, Generation, Readout, Workload
 from host.options import DEFAULT_TOKENS, DvsOptions, LmOptions, RunOptions
 from host.place import Placement, place
@@ -30,7 +31,6 @@ from noc.packet import router_name
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
 SHIPPED = Path(shipped.__file__).with_name("lm.safetensors")
 SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
-MOST_CHIPS_OF_PROCESSES = 48
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 
 
@@ -110,13 +110,12 @@ def prepare(options: RunOptions) -> Job:
     return _prepare_lm(options)
 
 
-def placed(options: RunOptions, network: Network) -> Placement:
-    """Place a network as the options say; HostError, one line, for what does not fit or cannot be run."""
-    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips)
-    if len(placement.machine.live) > MOST_CHIPS_OF_PROCESSES:
-        raise HostError(
-            f"--chips {options.chips}: at most {MOST_CHIPS_OF_PROCESSES} run as processes; price more with `fit` and `scale`"
-        )
+def placed(options: RunOptions, network: Network, provenance: Mapping[str, Any] | None = None) -> Placement:
+    """Place a network, of a checkpoint with `provenance`, as the options say; HostError, one line, for what does not fit or
+    cannot be run.
+    """
+    rates, _ = rates_of(network, provenance or {})
+    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips, rates)
     _check_slow(options, placement)
     return placement
 
@@ -126,7 +125,7 @@ def _prepare_lm(options: LmOptions) -> Job:
     if found is not None and options.features is None:
         found = _runnable(options, found)
     network = found.network if found else seeded_egru()
-    placement = placed(options, network)
+    placement = placed(options, network, found.provenance if found else None)
     if options.features is not None:
         return _with_features(options, placement, title)
     source = source_of(options, found)

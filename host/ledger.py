@@ -283,7 +283,8 @@ def _check_machine(ledger: Ledger, who: str) -> None:
         return
     own = sorted({pe.chip for pe in ledger.pes})
     wrong = alike.shape != (chips,) or alike.dtype != np.int64 or not set(alike.tolist()) <= {-1, *own}
-    if wrong or (alike[own] != own).any() or (alike[list(ledger.down_chips)] >= 0).any():
+    host = next((chip for chip in range(chips) if chip not in ledger.down_chips), 0)
+    if wrong or (alike[own] != own).any() or (alike[list(ledger.down_chips)] >= 0).any() or (alike == host).sum() > 1:
         raise HostError(f"{who}: chips are like others that are not there")
 
 

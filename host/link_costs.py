@@ -97,4 +97,5 @@ def told(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable,
         "busiest_bytes": float(packets[busiest] * frame_bytes),
         "busiest_utilisation": float(cost.busy_s[busiest] / time_s) if time_s else 0.0,
         "longest_route_links": int(traffic.deepest.max()),
+        "sources_walked": traffic.sampled,
     }

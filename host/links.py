@@ -4,13 +4,16 @@ At a position, the senders of a layer on one chip make one stream: its events, a
 "done", because listeners wait for it (as in `multicast` on a chip; one a chip, not one a sender, is assumed). A stream goes
 along the source chip's tree (`noc/machine.py`) to every chip where the layer is heard, and crosses each link once.
 
-Everything here is an exact integer. What it does not know: time and energy (`host/link_costs.py`), and the chips' meshes.
+Everything here is an exact integer, but on machines of more than `EXACT_CHIPS` chips: there the trees of a sample of the source
+chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share. What it does not know: time and energy
+(`host/link_costs.py`), and the chips' meshes.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from math import gcd
 
 import numpy as np
 
@@ -22,6 +25,9 @@ from noc.machine import DIRECTIONS, ChipLink, Machine
 
 _WAYS = len(DIRECTIONS)
 _FEW_CHIPS = 144  # up to here a compiler takes longer to load than it saves
+EXACT_CHIPS = 5_760
+"""Chips up to which every source's tree is walked: the work grows with their square, and 34,560 chips take minutes."""
+_SOURCES = 1_000  # of a layer, beyond that
 
 
 @dataclass(frozen=True)
@@ -30,7 +36,8 @@ class LinkTraffic:
 
     `events` (positions, layers + 1, links) packets that hold an event; `dones` (layers + 1, links) packets that say "done",
     at every position; `cables` (links,) whether a link leaves its board; `deepest` (layers + 1,) links of the longest route
-    and `deepest_cables` (layers + 1,) the most cables of any route; 0 where nothing leaves its chip.
+    and `deepest_cables` (layers + 1,) the most cables of any route; 0 where nothing leaves its chip. `sampled`: the share of
+    source chips that the rest was reckoned from, 1 where all is exact.
     """
 
     links: tuple[ChipLink, ...]
@@ -39,6 +46,7 @@ class LinkTraffic:
     cables: Array
     deepest: I64
     deepest_cables: I64
+    sampled: float = 1.0
 
     @property
     def packets(self) -> I64:
@@ -69,24 +77,42 @@ def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...]
     return tuple(found.links[link] for link in used.tolist()), found.events[:, :, used]
 
 
-def link_traffic(ledger: Ledger, machine: Machine) -> LinkTraffic:
-    """Return what the run in `ledger` puts on the links of `machine`."""
+def link_traffic(ledger: Ledger, machine: Machine, most: int | None = None) -> LinkTraffic:
+    """Return what the run in `ledger` puts on the links of `machine`.
+
+    `most`: about how many source chips of a layer to walk the trees of; None: all, or a sample on very large machines.
+    """
     between = streams_of(ledger, machine)
     positions, layers, chips = between.emitted.shape
     loads = np.zeros((layers, chips * _WAYS, positions + 1), np.int64)
     deepest, deepest_cables = np.zeros(layers, np.int64), np.zeros(layers, np.int64)
+    most = most or (chips if chips <= EXACT_CHIPS else _SOURCES)
+    walked = there = 0
     if machine.chips > 1:
         cables = _cables(machine)
         for n in range(layers):
             # The last number of each row is the stream itself, which carries one "done".
             amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
             sources = np.flatnonzero(between.leaves[n])
-            loads[n], deepest[n], deepest_cables[n] = _over_trees(machine, cables, sources, between.wanted[n], amounts)
+            some = sources[:: _stride(len(sources), most)]
+            loads[n], deepest[n], deepest_cables[n] = _over_trees(machine, cables, some, between.wanted[n], amounts)
+            if len(some) < len(sources):
+                more = amounts[sources].sum(axis=0) / np.maximum(amounts[some].sum(axis=0), 1)
+                loads[n] = np.rint(loads[n] * more)
+            walked, there = walked + len(some), there + len(sources)
     used = np.flatnonzero(loads[:, :, -1].any(axis=0))
     links = tuple(ChipLink(link // _WAYS, link % _WAYS, int(machine.neighbours.flat[link])) for link in used.tolist())
     leaving = np.array([machine.is_cable(link.chip, link.direction) for link in links], bool)
     events = np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0))
-    return LinkTraffic(links, events, loads[:, used, -1], leaving, deepest, deepest_cables)
+    return LinkTraffic(links, events, loads[:, used, -1], leaving, deepest, deepest_cables, walked / there if there else 1.0)
+
+
+def _stride(sources: int, most: int) -> int:
+    """Return every how many sources to take one. A tree's choice among routes of one length turns with the chip's number modulo
+    6, so a stride that shares a factor with 6 would favour some.
+    """
+    stride = max(1, sources // most)
+    return stride + next(more for more in range(6) if gcd(stride + more, _WAYS) == 1)
 
 
 @lru_cache(8)

@@ -294,7 +294,7 @@ class _View:
             load, name = (figure(first.load), first.name) if first else ("?", "")
             lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        shown = self._layers[: max(rows - 13 - self._several, 1)]
+        shown = self._layers[: max(rows - (13 if above == 0 else 7) - self._several, 1)]  # a text wants rows below them
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
         lines.append([Segment(f"{'layer':<13}", _BOLD), Segment(f"units  PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):

@@ -16,6 +16,7 @@ from models import formats
 
 TRACE_POSITIONS = 200  # of a run that its trace.json.gz shows, from the first
 TRANSPORTS = ("zmq", "mem")
+RECORDED, EXPECTED = "recorded", "expected"  # in the place of a transport, for points of an experiment that run nothing
 # As models/metadata.py and models/checkpoint.py have them, which are too heavy for the launcher.
 STATES = ("zeroed", "carried")
 SPLITS = ("valid", "test")

@@ -7,13 +7,15 @@ plain function over the chip's usable PEs. Everything that does not fit is refus
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from host.clustering import seated
 from host.errors import Exit, HostError
-from host.shard import STRATEGIES, Request, Share, check_room, holds, layout, strategy, too_small
+from host.flows import rates_of
+from host.shard import Request, Share, check_room, holds, layout, strategy, too_small
 from host.streams import Exchange, Stream, configuration, streams_of
 from models import formats
 from models.network import Network
@@ -114,7 +116,17 @@ class Placement:
         ]
 
 
-def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int = 1, chips: int = 1) -> Placement:
+def place(
+    network: Network,
+    chip: ChipSpec,
+    mapping: str,
+    form: str,
+    pes: int | None,
+    lanes: int = 1,
+    chips: int = 1,
+    rates: Mapping[int, float] | None = None,
+    advise: bool = True,
+) -> Placement:
     """Map `network` onto `chips` chips.
 
     Args:
@@ -125,6 +137,8 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
         pes: how many PEs to use, or None to let the strategy choose.
         lanes: independent sequences side by side.
         chips: how many chips the machine has.
+        rates: expected events a unit and position, of each population; None: as `host/flows.py` assumes.
+        advise: find out what would fit where this does not, and say so: it takes many times as long as placing.
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
@@ -134,9 +148,9 @@ def place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | 
 
     """
     try:
-        return _place(network, chip, mapping, form, pes, lanes, chips)
+        return _place(network, chip, mapping, form, pes, lanes, chips, rates or rates_of(network, {})[0])
     except HostError as error:
-        if error.code is not Exit.DOES_NOT_FIT:
+        if error.code is not Exit.DOES_NOT_FIT or not advise:
             raise
         fewer = largest_batch(network, _request(chip, machine_of(chip, chips), form, pes, lanes), mapping) if lanes > 1 else 0
         batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""
@@ -157,18 +171,20 @@ def largest_batch(network: Network, request: Request, mapping: str) -> int:
 def _what_fits(network: Network, chip: ChipSpec, lanes: int, chips: int) -> str:
     """Return the settings under which the network does fit, for the line that says it does not."""
     fits = []
-    for mapping in STRATEGIES:
+    for mapping in ("uniform", "balanced"):  # the others deal as one of these
         for form in formats.names():
             with contextlib.suppress(HostError):
-                placed = _place(network, chip, mapping, form, None, lanes, chips)
+                placed = _place(network, chip, mapping, form, None, lanes, chips, rates_of(network, {})[0])
                 fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
     return f"; what fits: {', '.join(fits)}" if fits else ""
 
 
-def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int, chips: int) -> Placement:
+def _place(
+    network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int, chips: int, rates: Mapping[int, float]
+) -> Placement:
     machine = machine_of(chip, chips)
-    usable = [chip.usable_pes(number) for number in machine.live]
-    room = sum(map(len, usable))
+    usable = {number: chip.usable_pes(number) for number in machine.live}
+    room = sum(map(len, usable.values()))
     have = "one chip has" if len(machine.live) == 1 else f"{len(machine.live)} chips have"
     if pes is not None and pes > room:
         down = len(machine.live) * len(QPES) * PES_PER_QPE - room
@@ -179,12 +195,15 @@ def _place(network: Network, chip: ChipSpec, mapping: str, form: str, pes: int |
     shares = strategy(mapping)(network, request)
     if len(shares) > room:
         raise HostError(f"mapping {mapping!r} needs {len(shares)} PEs, {have} {room}", Exit.DOES_NOT_FIT)
+    seats = seated(mapping, network, request, machine, {on: len(pes) for on, pes in usable.items()}, shares, rates)
+    free = {on: iter(pes) for on, pes in usable.items()}
     placed = []
-    for number, (pe, share) in enumerate(zip(_in_order(usable, len(shares)), shares, strict=True)):
+    for number, (on, share) in enumerate(seats):
+        pe = next(free[on])
         try:
             placed.append(PlacedPe(pe, share, tuple(layout(network, request, share, str(pe)))))
         except SramOverflow as error:
-            raise too_small(network, request, shares, number, error, mapping) from error
+            raise too_small(network, request, [share for _, share in seats], number, error, mapping) from error
     placement = Placement(network, chip, machine, request, mapping, tuple(placed))
     try:
         placement.configure(1)
@@ -197,14 +216,3 @@ def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes
     size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
     available = sum(len(chip.usable_pes(number)) for number in machine.live)
     return Request(form, lanes, size, available, pes, len(machine.live))
-
-
-def _in_order(usable: Sequence[tuple[PeId, ...]], shares: int) -> list[PeId]:
-    """Return a PE for each share, in order: chips are filled one after another, each with about as many shares."""
-    chosen: list[PeId] = []
-    for number, pes in enumerate(usable):
-        left = shares - len(chosen)
-        later = sum(map(len, usable[number + 1 :]))
-        even = -(-left // (len(usable) - number))
-        chosen += pes[: max(even, left - later)]
-    return chosen

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
     from host.costs import Priced
     from host.job import Job
     from host.ledger import Ledger
+    from host.place import Placement
     from host.run import Run
 
 _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
@@ -52,20 +54,26 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "partial": partial,
         "events": run.events.report(),
         "lm": {**job.workload.report(), **job.facts, "note": job.note},
-        "mapping": {
-            "chips": len(placement.machine.live),
-            "pes_by_chip": [sum(placed.pe.chip == chip for placed in placement.pes) for chip in placement.machine.live],
-            "pes": len(placement.pes),
-            "strategy": placement.mapping,
-            "format": placement.request.format,
-            "lanes": placement.request.lanes,
-            "layers": [len(placement.senders(n)) for n in network.layers],
-            "sram": {"worst": placement.worst()},
-        },
+        "mapping": mapping_block(placement),
         "counters": counters,
         "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed},
+    }
+
+
+def mapping_block(placement: Placement) -> dict[str, Any]:
+    """Return the report's block on a mapping."""
+    by_chip = Counter(placed.pe.chip for placed in placement.pes)
+    return {
+        "chips": len(placement.machine.live),
+        "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
+        "pes": len(placement.pes),
+        "strategy": placement.mapping,
+        "format": placement.request.format,
+        "lanes": placement.request.lanes,
+        "layers": [len(placement.senders(n)) for n in placement.network.layers],
+        "sram": {"worst": placement.worst()},
     }
 
 

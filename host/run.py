@@ -291,6 +291,10 @@ class Run:
         self._mute, self._asked = self._asked, set(self.routers)
         return [self._letter_to(name, Query()) for name in self.routers]
 
+    def give_up(self) -> None:
+        """Take every router that still owes an answer for one that does not answer."""
+        self._mute |= self._asked
+
     def missing_first(self) -> tuple[int, list[str]] | None:
         """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.
 

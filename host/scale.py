@@ -25,9 +25,10 @@ from host.errors import Exit, HostError
 from host.features import save_features, seeded_features
 from host.grid import Experiment, Plot, Settings
 from host.ledger import Ledger, load
-from host.options import DEFAULT_TOKENS, LmOptions, new_folder
+from host.options import DEFAULT_TOKENS, EXPECTED, RECORDED, LmOptions, new_folder
 from host.paper_tables import aligned
 from host.report import SCHEMA
+from host.unstarted import expect_into, record_into
 from models.activity import at_activity
 from models.checkpoint import Model, save
 from models.network import ModelError
@@ -131,8 +132,15 @@ def _run(folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]
     if where.exists():
         shutil.rmtree(where)  # what an interrupted or failed attempt left
     try:
+        how = settings.get("transport")
         options = _options(folder, settings)
         options.check()
+        if how == EXPECTED:
+            expect_into(where, settings, options)
+            return Exit.OK, Ended(None, round(time.monotonic() - began, 3)), "expected, not run"
+        if how == RECORDED:
+            record_into(where, options, folder / "recordings")
+            return Exit.OK, Ended(None, round(time.monotonic() - began, 3)), "placed on recorded events"
         outcome = run_into(where, options)
     except (HostError, ModelError, TextError, ChipError, OSError) as error:
         return Exit.USAGE, Ended(" ".join(str(error).split()), time.monotonic() - began), ""
@@ -145,6 +153,10 @@ def _run(folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]
 def _options(folder: Path, settings: Settings) -> LmOptions:
     """Return the options of a run; a seeded network is written to a file first, beside what it is fed with."""
     chosen = {name: value for name, value in settings.items() if name not in grid.NETWORK_KEYS}
+    if chosen.get("transport") in (RECORDED, EXPECTED):
+        chosen["transport"] = "mem"
+    if settings.get("transport") == EXPECTED:
+        return LmOptions(**chosen)
     if "checkpoint" in settings:
         return LmOptions(**chosen)
     shape = {name: value for name, value in settings.items() if name in grid.NETWORK_KEYS}
@@ -251,7 +263,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     for number, plot in enumerate(experiment.plots, start=1):
         series = series_of(plot, rows)
         if series:
-            what = COLUMNS[plot.y].what
+            what = COLUMNS[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
             x = COLUMNS[plot.x].what if plot.x in COLUMNS else plot.x
             files += charts.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
@@ -268,10 +280,11 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[t
     """Return a plot's lines: name -> [(x, y)]; points without a value are left out."""
     gathered: dict[str, list[tuple[Any, float]]] = {}
     for row in rows:
-        x, y = row[plot.x], row[plot.y]
-        if row["problem"] is None and x is not None and isinstance(y, int | float):
-            name = ", ".join(shown(row[key]) for key in plot.series) or plot.y
-            gathered.setdefault(name, []).append((x if isinstance(x, int | float) else shown(x), float(y)))
+        for column in plot.y:
+            x, y = row[plot.x], row[column]
+            if row["problem"] is None and x is not None and isinstance(y, int | float):
+                told = [*(shown(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
+                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else shown(x), float(y)))
     return gathered
 
 

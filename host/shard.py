@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import difflib
 import heapq
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -74,13 +75,13 @@ def balanced(network: Network, request: Request) -> list[Share]:
     if request.pes is None or request.pes < len(layers):
         for pes in range(1, len(layers)) if request.pes is None else (request.pes,):
             shares = _whole_layers(layers, pes, network)
-            if request.pes is not None or all(_fits(network, request, share) for share in shares):
+            if request.pes is not None or _all_fit(network, request, shares):
                 return shares
     counts = {layer: _least(network, request, layer, even=False) for layer in layers}
     if request.pes is not None and request.pes < sum(counts.values()):
         need = ", ".join(f"{n} for layer {layer}" for layer, n in counts.items())
         raise HostError(
-            f"--pes {request.pes}: mapping 'balanced' needs at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
+            f"--pes {request.pes}: dealt by bytes, the layers need at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
         )
     _check_units(network, request.pes or 0)
     weights = {layer: _bytes_of(network, request, layer) for layer in layers}
@@ -90,7 +91,21 @@ def balanced(network: Network, request: Request) -> list[Share]:
     return [share for layer in layers for share in _deal(network, layer, counts[layer], False)]
 
 
-STRATEGIES: dict[str, Strategy] = {"uniform": uniform, "balanced": balanced}
+def clustered(network: Network, request: Request) -> list[Share]:
+    """Deal as `balanced` does, over as many PEs as `uniform` takes where no number is asked for, or as few more as fit.
+
+    On which chips the shares go is what this mapping is about: `host/clustering.py`.
+    """
+    if request.pes is None:
+        like_uniform = min(len(uniform(network, request)), request.available)
+        try:
+            return balanced(network, replace(request, pes=like_uniform))
+        except HostError:
+            pass  # it needs more, or more than there are
+    return balanced(network, request)
+
+
+STRATEGIES: dict[str, Strategy] = {"uniform": uniform, "balanced": balanced, "clustered": clustered}
 
 
 def strategy(name: str) -> Strategy:
@@ -105,11 +120,9 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     """Return what the SRAM layout needs to know of a share."""
     sizes = []
     for population, units in share:
-        layer = network.populations[population]
+        layer, lengths = network.populations[population], _row_lengths(network, population)
         ports = tuple(
-            PortSize(
-                p.port, network.populations[p.source].units, int(_row_lengths(network, population)[i][units].sum()), p.trace > 0
-            )
+            PortSize(p.port, network.populations[p.source].units, int(lengths[i][units].sum()), p.trace > 0)
             for i, p in enumerate(layer.projections)
         )
         sizes.append(ShardSize(population, layer.kernel, request.format, len(units), request.lanes, ports))
@@ -141,8 +154,13 @@ def too_small(network: Network, request: Request, shares: Sequence[Share], which
     even = name == "uniform"
     need = {n: _least(network, request, n, even=even) for n in network.layers}
     total = sum(need.values())
-    while even and any(count < need[n] for n, count in _split(network, total).items()):
-        total += 1
+    if even:  # every layer gets as many as the others, whatever it needs; the more in all, the more for each
+
+        def enough(pes: int) -> bool:
+            return all(count >= need[n] for n, count in _split(network, pes).items())
+
+        most = sum(network.populations[n].units for n in network.layers)
+        total = range(total, most + 1)[bisect_left(range(total, most), True, key=enough)]
     layers = "+".join(network.populations[part.population].name for part in shares[which])
     needs = f"use at least {need[layer]} PEs for layer {layer}, for all layers --pes {total}"
     if total > request.available:
@@ -217,12 +235,35 @@ def holds(network: Network, request: Request, name: str) -> bool:
         shares = strategy(name)(network, request)
     except HostError:
         return False
-    return len(shares) <= request.available and all(_fits(network, request, share) for share in shares)
+    return len(shares) <= request.available and _all_fit(network, request, shares)
 
 
-def _fits(network: Network, request: Request, share: Share) -> bool:
+def _all_fit(network: Network, request: Request, shares: Iterable[Share]) -> bool:
+    """Tell whether every share fits a PE.
+
+    No layout grows where a share has less of something, so a PE that holds the most of each count holds any; laying out each of
+    thousands of shares is left to where this says no.
+    """
+    kinds: dict[tuple[int, ...], list[list[ShardSize]]] = {}
+    for share in shares:
+        kinds.setdefault(tuple(part.population for part in share), []).append(share_sizes(network, request, share))
+    return all(
+        _each_fits(request, [[_most(column) for column in zip(*kind, strict=True)]]) or _each_fits(request, kind)
+        for kind in kinds.values()
+    )
+
+
+def _most(sizes: Sequence[ShardSize]) -> ShardSize:
+    """Return the size of a shard that has the most units and, at each port, the most weights of any."""
+    ports = (port._replace(nonzeros=max(size.ports[n].nonzeros for size in sizes)) for n, port in enumerate(sizes[0].ports))
+    return sizes[0]._replace(units=max(size.units for size in sizes), ports=tuple(ports))
+
+
+def _each_fits(request: Request, shares: Sequence[Sequence[ShardSize]]) -> bool:
+    heaviest_first = sorted(shares, key=lambda sizes: -sum(port.nonzeros for size in sizes for port in size.ports))
     try:
-        layout(network, request, share, "")
+        for sizes in heaviest_first:
+            plan("", pe_fields(sizes), request.size)
     except SramOverflow:
         return False
     return True
@@ -238,7 +279,7 @@ def _least(network: Network, request: Request, layer: int, *, even: bool) -> int
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        return all(_fits(network, request, share) for share in _deal(network, layer, pes, even))
+        return _all_fit(network, request, _deal(network, layer, pes, even))
 
     nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
     low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
@@ -272,9 +313,10 @@ def _check_units(network: Network, pes: int) -> None:
 def _split(network: Network, pes: int) -> dict[int, int]:
     """Return PEs for each layer, as even as units allow: a layer with few units leaves what it cannot use to the others."""
     units = {layer: network.populations[layer].units for layer in network.layers}
-    counts = dict.fromkeys(units, 0)
-    for _ in range(min(pes, sum(units.values()))):
-        counts[min((n for n in units if counts[n] < units[n]), key=lambda n: (counts[n], n))] += 1
+    each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
+    counts = {layer: min(each, n) for layer, n in units.items()}
+    growing = [layer for layer, n in units.items() if n > each]
+    counts |= dict.fromkeys(growing[: pes - sum(counts.values())], each + 1)
     return counts
 
 

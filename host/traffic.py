@@ -117,65 +117,86 @@ def together(loads: I64, with_input: bool) -> I64:
 
 def traffic_of(ledger: Ledger, chip: ChipSpec, table: CostTable, machine: Machine) -> Traffic:
     """Return what `ledger`'s messages put on the meshes of the chips of `machine`, in the message mode of `table`."""
-    shards, layers, mode = ledger.table, len(ledger.layers), table.settings["messages"]
-    events, flits = ledger.of("events").astype(np.int64), message_flits(ledger, chip, table)
-    hears, between = heard_by(runs_of(ledger)), streams_of(ledger, machine)
-    sends, copies = np.zeros(len(shards["pe"]), np.int64), hears.T @ ledger.times
-    outgoing, leaves = np.zeros_like(flits), np.zeros(len(sends), bool)
-    own_chips = sorted(set(ledger.chip_of.tolist()))
-    loads = np.zeros((ledger.positions, layers + 1, len(own_chips) * len(LINKS)), np.int64)
-    ports, farthest = np.zeros((ledger.positions, layers + 1), np.int64), np.zeros(layers + 1, np.int64)
-    back, away = np.zeros_like(farthest), np.zeros_like(farthest)
-    arrived_packets, arrived_events = np.zeros(len(ledger.pes), np.int64), np.zeros(len(ledger.pes), np.int64)
-    site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
-    shard_chip = ledger.chip_of[shards["pe"]]
+    shards, hears = ledger.table, heard_by(runs_of(ledger))
+    shard_chip, own_chips = ledger.chip_of[shards["pe"]], sorted(set(ledger.chip_of.tolist()))
+    meshes = _Meshes(ledger, message_flits(ledger, chip, table), table.settings["messages"], len(own_chips))
+    between = streams_of(ledger, machine)
     for number, on_chip in enumerate(own_chips):
         here = np.flatnonzero(ledger.chip_of == on_chip)
-        at = slice(number * len(LINKS), (number + 1) * len(LINKS))
-        for n in range(layers + 1):
+        for n in range(len(ledger.layers) + 1):
             mine = np.flatnonzero((shard_chip == on_chip) & (shards["layer"] == n))
             listen = here[hears[here, n]]
-            into = np.zeros((ledger.positions, len(listen)), np.int64)
+            arriving = between.arriving[n, on_chip]
             if len(mine):
-                to = np.bincount(site[listen], minlength=len(SITE))
-                froms = site[shards["pe"][mine]]
-                uses, sends[mine] = crossed(froms, to, mode)
-                loads[:, n, at] += _products(flits[:, mine], uses)
-                farthest[n] = max(farthest[n], hops_between(froms, to))
-                into += _heard(flits[:, mine], shards["pe"][mine], listen)
-                if between.leaves[n, on_chip]:
-                    leaves[mine] = True
-                    branch = way_out(froms)
-                    if mode == "multicast":  # the same packets go both ways; "done" for this chip's own PEs does not
-                        loads[:, n, at] += _products(events[:, mine], branch & (uses == 0))
-                    else:
-                        outgoing[:, mine] += events[:, mine]
-                        loads[:, n, at] += _products(events[:, mine], branch)
-                    outgoing[:, mine[0]] += 1
-                    loads[:, n, at] += branch[0]
-                    away[n] = max(away[n], branch.sum(axis=1).max())
-                out = flits[:, mine] * sends[mine] + outgoing[:, mine]
-                ports[:, n] = np.maximum(ports[:, n], out.max(axis=1, initial=0))
-            if len(listen) and between.arriving[n, on_chip]:
-                came = between.arriving_events[:, n, on_chip] + between.arriving[n, on_chip]
-                ways = way_in(site[listen])
-                loads[:, n, at] += came[:, None] * ways.any(axis=0)
-                back[n] = max(back[n], ways.sum(axis=1).max())
-                into += came[:, None]
-                arrived_packets[listen] += came.sum()
-                arrived_events[listen] += between.arriving_events[:, n, on_chip].sum()
-            ports[:, n] = np.maximum(ports[:, n], into.max(axis=1, initial=0))
-    used = np.flatnonzero(loads.any(axis=(0, 1)))
+                meshes.send(n, number, mine, listen, bool(between.leaves[n, on_chip]))
+            if len(listen) and (len(mine) or arriving):
+                meshes.deliver(n, number, mine, listen, between.arriving_events[:, n, on_chip], int(arriving))
+    used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
     return Traffic(
-        flits, copies[shards["layer"]] - 1, sends, outgoing, leaves, shards["layer"],
-        tuple(LINKS[link % len(LINKS)] for link in used.tolist()), np.array(own_chips)[used // len(LINKS)], loads[:, :, used],
-        ports, np.maximum(farthest, away + back), arrived_packets, arrived_events,
+        meshes.flits, (hears.T @ ledger.times)[shards["layer"]] - 1, meshes.sends, meshes.outgoing, meshes.leaves, shards["layer"],
+        tuple(LINKS[link % len(LINKS)] for link in used.tolist()), np.array(own_chips)[used // len(LINKS)],
+        meshes.loads[:, :, used], meshes.ports, np.maximum(meshes.farthest, meshes.away + meshes.back),
+        meshes.arrived_packets, meshes.arrived_events,
     )  # fmt: skip
 
 
 def sends_vectors(table: CostTable) -> bool:
     """Tell whether a message holds the sender's whole slice of y, not events."""
     return table.settings["payload"] == "vector" and table.settings["messages"] != "multicast"
+
+
+class _Meshes:
+    """The sums of `Traffic`, as they grow chip by chip and layer by layer; `away` and `back` are hops to and from routers."""
+
+    def __init__(self, ledger: Ledger, flits: I64, mode: str, chips: int) -> None:
+        positions, shards, layers = ledger.positions, len(ledger.table["pe"]), len(ledger.layers) + 1
+        self._pe, self._mode = ledger.table["pe"], mode
+        self._site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
+        self._events = ledger.of("events").astype(np.int64)
+        self.flits, self.outgoing = flits, np.zeros_like(flits)
+        self.sends, self.leaves = np.zeros(shards, np.int64), np.zeros(shards, bool)
+        self.loads, self.ports = (
+            np.zeros((positions, layers, chips * len(LINKS)), np.int64),
+            np.zeros((positions, layers), np.int64),
+        )
+        self.farthest, self.away, self.back = (np.zeros(layers, np.int64) for _ in range(3))
+        self.arrived_packets, self.arrived_events = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
+
+    def send(self, n: int, number: int, mine: I64, listen: I64, leaves: bool) -> None:
+        """Add what the shards `mine` of layer `n` on a chip send to its PEs `listen`, and if it `leaves`, to its event router."""
+        on_chip = self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)]
+        froms, to = self._site[self._pe[mine]], np.bincount(self._site[listen], minlength=len(SITE))
+        uses, self.sends[mine] = crossed(froms, to, self._mode)
+        on_chip += _products(self.flits[:, mine], uses)
+        self.farthest[n] = max(self.farthest[n], hops_between(froms, to))
+        if leaves:
+            self.leaves[mine] = True
+            branch = way_out(froms)
+            if self._mode == "multicast":  # the same packets go both ways; "done" for this chip's own PEs does not
+                on_chip += _products(self._events[:, mine], branch & (uses == 0))
+            else:
+                self.outgoing[:, mine] = self._events[:, mine]
+                on_chip += _products(self._events[:, mine], branch)
+            self.outgoing[:, mine[0]] += 1
+            on_chip += branch[0]
+            self.away[n] = max(self.away[n], branch.sum(axis=1).max())
+        out = self.flits[:, mine] * self.sends[mine] + self.outgoing[:, mine]
+        self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
+
+    def deliver(self, n: int, number: int, mine: I64, listen: I64, events: I64, streams: int) -> None:
+        """Add what the PEs `listen` of a chip get of layer `n`: from the shards `mine` on their own chip, and from others
+        `events` (positions,) and a "done" of each of their `streams`, over the chip's event router.
+        """
+        into = np.repeat(self.flits[:, mine].sum(axis=1)[:, None], len(listen), axis=1)
+        into[:, np.searchsorted(listen, self._pe[mine])] -= self.flits[:, mine]  # what a PE sends itself does not travel
+        if streams:
+            came, ways = events + streams, way_in(self._site[listen])
+            self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)] += came[:, None] * ways.any(axis=0)
+            self.back[n] = max(self.back[n], ways.sum(axis=1).max())
+            into += came[:, None]
+            self.arrived_packets[listen] += came.sum()
+            self.arrived_events[listen] += events.sum()
+        self.ports[:, n] = np.maximum(self.ports[:, n], into.max(axis=1))
 
 
 def message_bytes(ledger: Ledger, table: CostTable) -> I64:
@@ -206,16 +227,6 @@ def events_heard(ledger: Ledger, port: str) -> I64:
         return np.asarray(sums[:, layer - 1], np.int64)
     before = np.concatenate([np.zeros((min(1, len(sums)), sums.shape[1]), np.int64), sums[:-1]])
     return np.asarray(before[:, layer], np.int64)
-
-
-def _heard(flits: I64, pes: Array, listeners: Array) -> I64:
-    """Return the flits that each listener gets of shards on its own chip, (positions, listeners): all but its own PE's.
-
-    `flits` (positions, shards); `pes` (shards,) and `listeners` (listeners,) are PEs, each shard on another one.
-    """
-    own = np.zeros((len(flits), len(listeners)), np.int64)
-    own[:, np.searchsorted(listeners, pes)] = flits
-    return np.asarray(flits.sum(axis=1, keepdims=True) - own, np.int64)
 
 
 def _products(a: Array, b: Array) -> I64:

@@ -9,6 +9,7 @@ This file knows no PE, no chip and no weight format's layout (see `models/format
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -44,7 +45,7 @@ class Field:
     @property
     def size_bytes(self) -> int:
         """Bytes of the array itself, without padding."""
-        return int(np.prod(self.shape, dtype=np.int64)) * np.dtype(self.dtype).itemsize
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
 @dataclass(frozen=True)

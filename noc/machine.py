@@ -206,7 +206,7 @@ def _positions(chips: int) -> tuple[tuple[int, int], ...]:
         )
     wide, high = _sides(chips)
     return tuple(
-        ((x + bx) % _TRIAD_SIDE + _TRIAD_SIDE * column, (y + by) % _TRIAD_SIDE + _TRIAD_SIDE * row)
+        ((x + bx + _TRIAD_SIDE * column) % (_TRIAD_SIDE * wide), (y + by + _TRIAD_SIDE * row) % (_TRIAD_SIDE * high))
         for row in range(high)
         for column in range(wide)
         for bx, by in _BOARDS_OF_TRIAD
@@ -233,4 +233,9 @@ def _wraps(chips: int) -> list[tuple[int, int]]:
 
 def machine_of(spec: ChipSpec, chips: int) -> Machine:
     """Return the machine of `chips` chips like `spec`, without what it lists as down."""
-    return Machine(chips, spec.down_chips, spec.down_links)
+    return _shared(chips, spec.down_chips, spec.down_links)
+
+
+@lru_cache(8)  # a mapping is tried several times, and trees are kept with their machine
+def _shared(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
+    return Machine(chips, down_chips, down_links)

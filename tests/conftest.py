@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from processes import answer
 
 from host.cluster import Cluster, Outcome
 from host.options import LmOptions
@@ -74,3 +75,12 @@ def run(folder: Path) -> Callable[..., Outcome]:
         return Cluster(lm, lambda layout: None, observe, started).run()
 
     return go
+
+
+@pytest.fixture(scope="session")
+def reference(folder: Path) -> Any:
+    """The answer of one PE that holds everything, in one process, to the text and tokens that `run` takes by itself."""
+    options = LmOptions(
+        checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=24, pes=1, transport="mem"
+    )
+    return answer(Cluster(options, lambda layout: None, lambda status: None).run())

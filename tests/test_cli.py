@@ -197,6 +197,13 @@ WRONG = [
     (("--pes", "200"), 3, "--pes 200: one chip has 152 PEs"),
     (("--pes", "0"), 2, "--pes 0: needs at least 1"),
     (("--pes", "150"), 3, "--pes 150: layer 1 has 24 units, layer 2 has 24 units, layer 3 has 20 units; use at most --pes 68"),
+    (("--chips", "0"), 2, "--chips 0: needs at least 1"),
+    (("--chips", "-3"), 2, "--chips -3: needs at least 1"),
+    (("--chips", "49"), 2, "49 chips: needs 1 to 48, or triads of boards (144, 288, ... 34,560); use 48"),
+    (("--chips", "10000"), 2, "10000 chips: needs 1 to 48, or triads of boards (144, 288, ... 34,560); use 9936"),
+    (("--chips", "144"), 2, "--chips 144: at most 48 run as processes; price more with `fit` and `scale`"),
+    (("--chips", "two"), 2, "argument --chips: invalid int value: 'two'"),
+    (("--chips", "2", "--pes", "400"), 3, "--pes 400: 2 chips have 304 PEs"),
     (("--mapping", "unifrom"), 2, "unknown mapping 'unifrom': have uniform, balanced; did you mean 'uniform'?"),
     (("--format", "cst"), 2, "unknown weight format 'cst': have csr, dense, packed; did you mean 'csr'?"),
     (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
@@ -220,6 +227,23 @@ WRONG = [
 def test_a_wrong_flag_gets_one_line(tiny, tmp_path, arguments, code, line):
     done = tiny(*arguments)
     assert done.returncode == code
+    assert line in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("chips", "down", "line"),
+    [
+        (2, "down_links = [[0, 1]]", "chip 1: no link leads there from chip 0"),
+        (4, "down_links = [[0, 0], [0, 1], [0, 2]]", "chip 1 and 2 more: no link leads there from chip 0"),
+        (2, "down_chips = [0, 1]", "machine of 2 chips: all of them are down"),
+    ],
+)
+def test_chips_that_cannot_be_reached_get_one_line(tiny, tmp_path, chips, down, line):
+    (tmp_path / "chip.toml").write_text(down)
+    done = tiny("--chips", chips, "--chip-file", tmp_path / "chip.toml")
+    assert done.returncode == 2
     assert line in done.stderr
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "out").exists()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import copy
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,6 +27,7 @@ from models.formats import packed
 from noc.chip import PeId, load_chip
 
 CHIP, TABLE = load_chip(), load_table()
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def priced(ledger, *sets):
@@ -494,6 +498,28 @@ def test_pipelined_is_never_slower_than_its_slowest_layer_nor_slower_than_sequen
     for ledger in tiny.values():
         one, side = priced(ledger, "dram=prefetched"), priced(ledger, "schedule=pipelined", "dram=prefetched")
         assert one.layer_s.sum(axis=0).max() <= side.time_s <= one.time_s + (side.transit_s - one.transit_s).sum()
+
+
+# ---- many PEs
+
+
+def test_a_thousand_positions_on_1200_pes_take_a_few_seconds_and_little_memory():
+    """On 8 chips, in a process of its own: of processor time, start of Python included."""
+    code = (
+        "import sys, resource; sys.path.insert(0, 'tests')\n"
+        "from ledgers import cut, invented; from models.seeded import seeded_egru; from host.place import place\n"
+        "from host.costs import price; from host.cost_table import load_table; from noc.chip import load_chip\n"
+        "ledger = invented(place(seeded_egru(), load_chip(), 'uniform', 'csr', 1200, 1, 8), 2)\n"
+        "ledger = cut(ledger, [position % 2 for position in range(1000)])\n"
+        "def used(): now = resource.getrusage(resource.RUSAGE_SELF); return now.ru_utime + now.ru_stime, now.ru_maxrss\n"
+        "before = used()[0]; priced = price(ledger, load_chip(), load_table())\n"
+        "print(used()[0] - before, used()[1] / 1024, len(priced.traffic.sends), priced.links['crossed'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    seconds, megabytes, shards, crossed = map(float, done.stdout.split())
+    assert (shards, crossed > 8) == (1200, True)
+    assert seconds < 15  # 3 to 4 on the machine of docs/performance.md
+    assert megabytes < 1000
 
 
 # ---- what cannot be priced

@@ -17,6 +17,8 @@ from host.cost_table import load_table
 from host.costs import price
 from host.errors import HostError
 from host.ledger import COUNTS, FILE, Ledger, load
+from host.links import machine_for
+from host.place import place
 from noc.chip import load_chip
 
 EVENTS_IN = [(0,), (0, 1), ()]  # of the three-unit network's two inputs, at three positions
@@ -140,6 +142,27 @@ def test_a_ledger_comes_back_as_it_was(tmp_path):
         assert getattr(again, name) == getattr(ledger, name)
 
 
+def test_a_ledger_knows_its_machine(tmp_path):
+    file = tmp_path / "chip.toml"
+    file.write_text("down_chips = [2, 9]\ndown_links = [[0, 1], [30, 2]]")  # the machine has neither a chip 9 nor a chip 30
+    placement = place(tiny_network(), load_chip("spinnaker2", file), "uniform", "csr", 60, 1, 4)
+    ledger = invented(placement, 2)
+    assert (ledger.chips, ledger.down_chips, ledger.down_links) == (4, (2,), ((0, 1),))
+    ledger.save(tmp_path)
+    again = load(tmp_path)
+    assert (again.chips, again.down_chips, again.down_links, again.pes) == (4, (2,), ((0, 1),), ledger.pes)
+    assert {pe.chip for pe in again.pes} == {0, 1, 3}
+    assert np.array_equal(machine_for(again, load_chip()).neighbours, placement.machine.neighbours)
+    assert again.like.tolist() == [0, 1, -1, 3]
+    assert again.times.tolist() == [1] * 60
+
+
+def test_an_older_ledger_is_of_one_chip(saved, tmp_path):
+    edited(saved, tmp_path, about=lambda metadata: metadata.pop("machine"))
+    again = load(tmp_path)
+    assert (again.chips, again.down_chips, again.down_links, again.alike) == (1, (), (), None)
+
+
 def test_twenty_thousand_tokens_stay_under_200_mb(tmp_path):
     """Bytes a position at the paper's 150 PEs, from what two files of different lengths weigh."""
     ledger = invented(placed(three_units(), 3), 4)
@@ -206,6 +229,10 @@ def edited(saved, folder, change=lambda tensors: None, about=lambda about: None,
         ({"lanes": "many"}, "damaged"),
         ({"input_units": -1}, "-1 input units"),
         ({"chip": None}, "damaged"),
+        ({"machine": {"chips": 0, "down_chips": [], "down_links": []}}, "has 0 chips; needs 1 to 34560"),
+        ({"machine": {"chips": 2, "down_chips": [0], "down_links": []}}, "PE(1,1,0)@0: not on the 2 chips of its machine"),
+        ({"machine": {"chips": 2}}, "damaged"),
+        ({"pes": ["PE(1,1,0)@0", "PE(1,1,1)@0", "PE(1,1,2)@1"]}, "PE(1,1,2)@1: not on the 1 chips of its machine"),
         ({"crc32": 5}, "its checksum is another"),
     ],
 )

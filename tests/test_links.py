@@ -206,7 +206,7 @@ def test_three_units_on_two_chips_by_hand():
     busy = (5 * FRAME_S) / p.time_s
     assert p.links == {
         "crossed": 2, "cables": 0, "packets": 7, "busiest": "0>1", "busiest_is_cable": False, "busiest_packets": 5,
-        "busiest_bytes": 60.0, "busiest_utilisation": pytest.approx(busy), "longest_route_links": 1,
+        "busiest_bytes": 60.0, "busiest_utilisation": pytest.approx(busy), "longest_route_links": 1, "sources_walked": 1.0,
     }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ import signal
 import threading
 
 import pytest
+from processes import answer
 
 from host.errors import Exit
 from host.options import Faults
@@ -19,27 +20,6 @@ from models import formats
 pytestmark = pytest.mark.timeout(60)
 
 GOLDEN = "cd81f2b3ef29bd931ca024def42ff85e984bc8d5013179b186925f7d41385201"
-MODEL_COUNTERS = ("events", "macs", "units", "exponentials", "macs_by_layer")
-
-
-def answer(outcome):
-    """What must be the same everywhere."""
-    assert outcome.code is Exit.OK, outcome.problem
-    report = outcome.report
-    assert report["conservation"]["wrong"] == []
-    return report["events"]["sha256"], [report["counters"][name] for name in MODEL_COUNTERS], report["lm"]["perplexity"]
-
-
-@pytest.fixture(scope="module")
-def reference(request, folder):
-    """The answer of one PE that holds everything, in one process."""
-    from host.cluster import Cluster
-    from host.options import LmOptions
-
-    options = LmOptions(
-        checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=24, pes=1, transport="mem"
-    )
-    return answer(Cluster(options, lambda layout: None, lambda status: None).run())
 
 
 def test_the_hash_is_the_same_on_any_machine(reference):

@@ -18,6 +18,7 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from processes import SLOW, children, gone, hit, sockets
 
 from host.cluster import Cluster
 from host.errors import Exit
@@ -26,52 +27,6 @@ from host.options import Faults, LmOptions
 pytestmark = pytest.mark.timeout(60)
 
 ROOT = Path(__file__).resolve().parents[1]
-SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
-
-
-def children() -> list[psutil.Process]:
-    """Every descendant of this process that belongs to a run."""
-    return [
-        p
-        for p in psutil.Process().children(recursive=True)
-        if re.match(r"PE\(|router@|host$", p.name()) and p.status() != psutil.STATUS_ZOMBIE
-    ]
-
-
-def sockets() -> list[str]:
-    """The names of our abstract sockets that are open."""
-    return [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "gennaker-" in line]
-
-
-def gone(what, within_s: float = 2.0) -> bool:
-    """Wait until `what()` is empty."""
-    deadline = time.monotonic() + within_s
-    while what() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    return not what()
-
-
-def hit(run, name: str, number: int, phase: str = "running", **options):
-    """Run, send a signal to process `name` when it starts or when ticks run, and return (outcome, seconds from signal to end)."""
-    pids: dict[str, int] = {}
-    struck: list[float] = []
-
-    def strike() -> None:
-        if not struck:
-            os.kill(pids[name], number)
-            struck.append(time.monotonic())
-
-    def started(process: str, pid: int) -> None:
-        pids[process] = pid
-        if phase == "starting" and process == name:
-            strike()
-
-    def observe(status) -> None:
-        if status["phase"] == "running" and status["tick"] > 3:
-            strike()
-
-    outcome = run(started=started, observe=observe, pes=25, tokens=150, faults=SLOW, **options)
-    return outcome, time.monotonic() - struck[0]
 
 
 @pytest.mark.parametrize("phase", ["starting", "running"])
@@ -104,7 +59,7 @@ def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
     ("name", "line"),
     [
         ("PE(1,1,2)@0", r"stalled: PE\(1,1,2\)@0 did not send the batch of tick \d+ for 2 s"),
-        ("router@0", r"stalled: router@0 did not complete tick \d+ nor say why for 2 s"),
+        ("router@0", r"stalled: router@0 did not pass on tick \d+ for 2 s"),
         ("host", r"stalled: host has said nothing for 2 s, at tick \d+"),
     ],
 )

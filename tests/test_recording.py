@@ -18,6 +18,7 @@ from host.recording import kept, load, network_sha256, record
 from models.network import Network
 from models.reference import Reference
 from noc.chip import load_chip
+from noc.packet import FRESH, RESET, VALID
 
 CHIP = load_chip()
 NETWORK = tiny_network()
@@ -162,3 +163,23 @@ def test_a_file_of_another_network_gets_one_line(tmp_path, recordings):
     with pytest.raises(HostError, match=r"layer 1 needs .* counts, has"):
         populations = [replace(p, units=p.units + 1) for p in NETWORK.populations]
         load(path, Network(tuple(populations)))
+
+
+class Segments(Fixed):
+    """The three-unit network's inputs, with a new segment at position 2 and a new sequence at position 4."""
+
+    def next(self):
+        feed = super().next()
+        return feed._replace(flags={2: VALID | RESET, 4: VALID | RESET | FRESH}.get(feed.position, feed.flags))
+
+
+@pytest.mark.parametrize("form", ["csr", "packed", "dense"])
+def test_segments_and_sequences_begin_as_in_a_run(form):
+    """At the start of a sequence nothing has been heard of the own layer."""
+    network, events = tiny_network(), [tuple(range(0, UNITS, 1 + position % 3)) for position in range(7)]
+    placement = placed(network, 6, form)
+    run, recording = ran(placement, Segments(events)), record(network, Segments(events), 1)
+    same(recording.ledger(placement), run.recorder.ledger())
+    assert recording.sha256 == run.events.sha256()
+    assert recording.layers[2].heard["recurrent"][[0, 4]].tolist() == [0, 0]
+    assert recording.layers[2].heard["recurrent"][[2, 5]].all()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import resource
@@ -16,8 +17,12 @@ import numpy as np
 import pytest
 from ledgers import cut, paper_lm
 
+from host.batch import priced_at
 from host.cli import main
 from host.cost_table import CHOICES, NAMES, load_table
+from host.ledger import load
+from host.pictures import make_pictures
+from host.report import modelled
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(120)
@@ -180,6 +185,50 @@ def test_a_chip_without_a_pe_of_the_run(recorded, launch, tmp_path):
     code, _, err = launch(recorded, "--chip", tmp_path / "chip.toml")
     assert (code, err.count("\n")) == (2, 1)
     assert "traffic for PE(1,1,0)@0: chip spinnaker2 lacks it" in err
+
+
+def test_a_run_on_several_chips(recorded, launch, tmp_path):
+    """Two of five PEs on a second chip: links have a stage, a part of the energy and prices of their own."""
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    ledger = load(run)
+    moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
+    replace(ledger, pes=moved, chips=2).save(run)
+    code, out, _ = launch(
+        run, "--set", "link_bit_pj=50", "--set", "link_router_cycles=400", "--set", "chip.link_onboard_frame_s=1e-6"
+    )
+    assert code == 0
+    assert "5 PEs of 2 chips" in out
+    assert max(map(len, out.splitlines())) <= max(80, len(f"run          {run}: 12 positions on 5 PEs of 2 chips, csr"))
+    heads = next(line for line in out.splitlines() if line.startswith("priced, ms"))
+    assert heads.split()[2:] == ["egru_input", "egru_internal", "pointwise", "broadcast", "links", "wait", "all"]
+    assert "links        busiest 0>1 with" in out
+    code, out, _ = launch(run, "--set", "link_bit_pj=50", "--set", "link_router_cycles=400", "--json")
+    before, after = json.loads(out)["recorded"], json.loads(out)["priced"]
+    assert after["energy_parts_j"]["links"] == pytest.approx(10 * before["energy_parts_j"]["links"])
+    assert after["links"]["time_share"] > before["links"]["time_share"] > 0
+    assert after["links"]["busiest_packets"] == before["links"]["busiest_packets"]
+    assert after["computation_per_token_s"] == before["computation_per_token_s"]
+    assert after["communication_per_token_s"] > before["communication_per_token_s"]
+    assert {"link_bit_pj", "link_event_frames"} <= set(before["assumed"])
+    assert "link_bit_pj" not in after["assumed"]
+
+
+def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    ledger = load(run)
+    moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
+    replace(ledger, pes=moved, chips=2).save(run)
+    report = json.loads((run / "report.json").read_text())
+    report["modelled"] = modelled(priced_at(load(run)), ledger)
+    (run / "report.json").write_text(json.dumps(report))
+    make_pictures(run, 4)
+    events = json.loads(gzip.decompress((run / "trace.json.gz").read_bytes()))["traceEvents"]
+    assert {event["pid"] for event in events} == {1, 2}
+    assert [event for event in events if event["name"] == "links" and event["ph"] == "X"]
+    page = (run / "report.html").read_text()
+    assert "<th>links</th>" in page or ">links<" in page
 
 
 def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp_path):

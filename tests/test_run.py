@@ -609,6 +609,23 @@ def test_a_router_that_does_nothing_is_named_once_it_has_left_two_questions_open
     assert bench.run.missing_first()[1] == [name]
 
 
+def test_a_router_that_still_owes_its_first_answer_is_named_when_the_run_is_given_up():
+    bench = Bench(evaluation(), 24, chips=4)
+    last = bench.routers["router@3"]
+    handle, heard = last.handle, Counter()
+
+    def deaf(sender, message):
+        heard[type(message)] += type(message) in (Batch, Relay)
+        return [] if sum(heard.values()) > 40 else handle(sender, message)
+
+    last.handle = deaf
+    bench.play()
+    bench.post(bench.run.query())
+    bench.network.run(bench.settle)
+    bench.run.give_up()
+    assert bench.run.missing_first()[1] == [last.name]
+
+
 def test_the_routers_leave_the_farthest_first_and_carry_the_others_last_words():
     bench = Bench(evaluation(), 24, chips=8).play()
     left = []

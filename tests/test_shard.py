@@ -93,8 +93,8 @@ def check_complete(network, shares):
 
 
 def total_in(text):
-    """Return the smallest number of PEs that a refusal names: '... (--pes 11)' or '... needs at least 11 PEs (...)'."""
-    return int(re.search(r"all layers --pes (\d+)|needs at least (\d+) PEs", text).expand(r"\1\2"))
+    """Return the smallest number of PEs that a refusal names: '... (--pes 11)' or '... need at least 11 PEs (...)'."""
+    return int(re.search(r"all layers --pes (\d+)|need at least (\d+) PEs", text).expand(r"\1\2"))
 
 
 def does_not_fit(call, *arguments):

@@ -9,47 +9,12 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.training import egru  # noqa: E402 - needs torch
+from egru_plainly import plainly  # noqa: E402 - needs torch
+
+from models.training import egru  # noqa: E402
 from models.training.egru import Egru, State  # noqa: E402
 
 pytestmark = pytest.mark.timeout(60)
-
-
-class Heaviside(torch.autograd.Function):
-    """1 where v > 0; derivative lambda * max(0, 1 - k |v|)."""
-
-    @staticmethod
-    def forward(ctx, v, dampening, support):
-        ctx.save_for_backward(v)
-        ctx.constants = dampening, support
-        return (v > 0).to(v.dtype)
-
-    @staticmethod
-    def backward(ctx, gradient):
-        (v,) = ctx.saved_tensors
-        dampening, support = ctx.constants
-        return gradient * dampening * torch.clamp(1 - support * v.abs(), min=0), None, None
-
-
-def plainly(x, kernel, recurrent_kernel, bias, recurrent_bias, thr, y, c, keep=None, constants=(3.6, 3.6)):
-    """The authors' statement, row vectors: kernel (inputs, 3 units), gates z r g; returns all y, all o and the last c."""
-    units = thr.shape[0]
-    ys, fired = [], []
-    for t in range(len(x)):
-        wx, rh = x[t] @ kernel, y @ recurrent_kernel
-        (wx_z, wx_r, wx_g), (rh_z, rh_r, rh_g) = wx.split(units, 1), rh.split(units, 1)
-        (bx_z, bx_r, bx_g), (br_z, br_r, br_g) = bias.split(units), recurrent_bias.split(units)
-        z = torch.sigmoid(wx_z + rh_z + bx_z + br_z)
-        r = torch.sigmoid(wx_r + rh_r + bx_r + br_r)
-        g = torch.tanh(wx_g + bx_g + r * (rh_g + br_g))
-        p = z * c + (1 - z) * g
-        if keep is not None:
-            p = keep[t] * p + (1 - keep[t]) * c
-        o = Heaviside.apply(p - thr, *constants)
-        y, c = o * p, p - o * thr
-        ys.append(y)
-        fired.append(o)
-    return torch.stack(ys), torch.stack(fired), c
 
 
 def layer_of(inputs, units, seed, dtype=torch.float64, **about):

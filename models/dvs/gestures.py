@@ -109,8 +109,8 @@ def _front(trial: Trial) -> _Path:
 
 def _wave(trial: Trial) -> _Path:
     """Return a hand that goes to and fro along a slightly bent line that lies any way but upright."""
-    swing = sine(trial.phase(0.9, 2.4))
-    size, bend = trial.size(8, 15), trial.draws.uniform(-0.2, 0.2)
+    swing = sine(trial.phase(1.2, 2.6))
+    size, bend = trial.size(10, 16), trial.draws.uniform(-0.15, 0.15)
     return _tilted(trial.draws.uniform(-0.12, 0.12), size * swing, size * bend * (swing * swing - 0.5), _front(trial))
 
 
@@ -118,8 +118,8 @@ def _circle(sense: int) -> Callable[[Trial], _Path]:
     """Return a hand on an ellipse of any tilt; sense 1 is from u towards v."""
 
     def path(trial: Trial) -> _Path:
-        phase = trial.phase(0.9, 2.4) * sense
-        size, ratio = trial.size(8, 15), trial.draws.uniform(0.6, 1.0)
+        phase = trial.phase(1.2, 2.6) * sense
+        size, ratio = trial.size(10, 16), trial.draws.uniform(0.75, 1.0)
         return _tilted(trial.draws.uniform(0, 1), size * sine(phase + _QUARTER), size * ratio * sine(phase), _front(trial))
 
     return path
@@ -139,8 +139,8 @@ def _both(right: _Path, left: _Path) -> Hands:
 
 def _clapping(trial: Trial) -> Hands:
     """Return two hands that meet in the middle and part, on a line that may slant."""
-    gap = 0.5 + 0.5 * sine(trial.phase(1.4, 3.2))
-    size, height, slant = trial.size(8, 16), trial.draws.uniform(2, 26), trial.draws.uniform(-0.35, 0.35)
+    gap = 0.5 + 0.5 * sine(trial.phase(1.6, 3.2))
+    size, height, slant = trial.size(10, 17), trial.draws.uniform(2, 26), trial.draws.uniform(-0.25, 0.25)
     shift, wander = trial.draws.uniform(-6, 6), trial.drift(1.5)
     u = 2.0 + size * gap
     right = _Path(u + shift, height + wander - slant * size * gap)
@@ -149,8 +149,8 @@ def _clapping(trial: Trial) -> Hands:
 
 def _roll(trial: Trial) -> Hands:
     """Return two forearms that turn around each other, seen from the front or a little from above."""
-    phase = trial.phase(1.0, 2.6) * trial.draws.pick((1, -1))
-    size, flat = trial.size(6, 11), trial.draws.uniform(0.35, 0.7)
+    phase = trial.phase(1.3, 2.8) * trial.draws.pick((1, -1))
+    size, flat = trial.size(8, 12), trial.draws.uniform(0.45, 0.8)
     reach, height, shift = trial.draws.uniform(-5, 6), trial.draws.uniform(2, 26), trial.draws.uniform(-6, 6)
     up, out = size * sine(phase), flat * size * sine(phase + _QUARTER)
     return _both(_Path(reach + shift + out, height + up), _Path(reach - shift - out, height - up))
@@ -158,22 +158,22 @@ def _roll(trial: Trial) -> Hands:
 
 def _drums(trial: Trial) -> Hands:
     """Return two hands that strike down in turn: fast down, slower up, a rest at the top."""
-    phase = trial.phase(1.4, 3.0)
+    phase = trial.phase(1.6, 3.0)
     height, shift = trial.draws.uniform(2, 26), trial.draws.uniform(-6, 6)
     paths = []
     for side in (RIGHT, LEFT):
         swing = 0.5 + 0.5 * sine(phase + 0.5 * side + 0.04 * sine(phase + 0.5 * side))
         strike = swing * swing * (1.5 - 0.5 * swing)
         where = trial.draws.uniform(5, 18) + (shift if side == RIGHT else -shift)
-        paths.append(_Path(where + trial.drift(1.5) + 0.15 * strike, height - 6 + trial.size(9, 16) * strike))
+        paths.append(_Path(where + trial.drift(1.5) + 0.15 * strike, height - 6 + trial.size(11, 17) * strike))
     return _both(paths[0], paths[1])
 
 
 def _guitar(trial: Trial) -> Hands:
     """Return one hand that strums before the belly and one that slides along the neck."""
-    strum = sine(trial.phase(1.6, 3.4))
+    strum = sine(trial.phase(2.0, 3.6))
     middle = trial.place((-6, 14), (10, 30))
-    strumming = _tilted(_QUARTER + trial.draws.uniform(-0.12, 0.12), trial.size(5, 11) * strum, 0 * strum, middle)
+    strumming = _tilted(_QUARTER + trial.draws.uniform(-0.12, 0.12), trial.size(7, 12) * strum, 0 * strum, middle)
     slide = trial.size(0, 4) * sine(trial.phase(0.3, 0.9))
     neck = trial.place((8, 26), (0, 20))
     fretting = _Path(neck.u + slide, neck.v - 0.4 * slide)
@@ -183,32 +183,23 @@ def _guitar(trial: Trial) -> Hands:
 
 def _other(trial: Trial) -> Hands:
     """Return one of the motions that are none of the ten."""
-    kind = trial.draws.below(6)
+    kind = trial.draws.below(4)
     if kind == 0:  # both hands swing together, like wipers
-        swing, size = sine(trial.phase(0.9, 2.2)), trial.size(7, 13)
-        height, apart = trial.draws.uniform(-2, 20), trial.draws.uniform(8, 16)
+        swing, size = sine(trial.phase(1.1, 2.2)), trial.size(10, 16)
+        height, apart = trial.draws.uniform(-2, 20), trial.draws.uniform(10, 18)
         return _both(_Path(apart - size * swing, height + trial.drift(1.5)), _Path(apart + size * swing, height + trial.drift(1.5)))
     if kind == 1:  # both hands circle at once, mirrored or not
-        phase, size = trial.phase(0.9, 2.0), trial.size(6, 11)
+        phase, size = trial.phase(1.1, 2.2), trial.size(9, 13)
         other = phase * trial.draws.pick((1, -1)) + trial.draws.pick((0.0, 0.5))
-        middle, second = trial.place((10, 22), (0, 22)), trial.place((10, 22), (0, 22))
+        middle, second = trial.place((12, 24), (0, 22)), trial.place((12, 24), (0, 22))
         right = _tilted(0.0, size * sine(phase + _QUARTER), size * sine(phase), middle)
         return _both(right, _tilted(0.0, size * sine(other + _QUARTER), size * sine(other), second))
     if kind == 2:  # both hands lift and sink together
-        lift, size = sine(trial.phase(0.8, 2.0)), trial.size(8, 15)
-        paths = [_Path(at.u, at.v + size * lift) for at in (trial.place((4, 18), (4, 24)) for _ in range(2))]
+        lift, size = sine(trial.phase(1.0, 2.0)), trial.size(11, 17)
+        paths = [_Path(at.u, at.v + size * lift) for at in (trial.place((6, 20), (4, 24)) for _ in range(2))]
         return _both(paths[0], paths[1])
-    if kind == 3:  # a lying eight
-        phase, size = trial.phase(0.6, 1.2), trial.size(10, 16)
-        eight = _tilted(trial.draws.uniform(-0.1, 0.1), size * sine(phase), 0.6 * size * sine(2 * phase), _front(trial))
-        return _one_hand(trial.draws.below(2), lambda _: eight)(trial)
-    if kind == 4:  # one hand up and down
-        stroke = trial.size(9, 16) * sine(trial.phase(0.8, 2.0))
-        upright = _tilted(_QUARTER + trial.draws.uniform(-0.06, 0.06), stroke, 0 * stroke, _front(trial))
-        hanging = trial.place((8, 20), (34, 44))  # held up, it would look like the neck of a guitar
-        return _both(upright, hanging) if trial.draws.chance(0.5) else _both(hanging, upright)
     # the hands pull apart and together one above the other, aslant
-    pull, size = sine(trial.phase(0.8, 1.8)), trial.size(8, 14)
+    pull, size = sine(trial.phase(1.0, 2.0)), trial.size(10, 15)
     height, apart = trial.draws.uniform(6, 18), trial.draws.uniform(9, 16)
     return _both(_Path(apart + 0.7 * size * pull, height - size * pull), _Path(apart + 0.7 * size * pull, height + size * pull))
 

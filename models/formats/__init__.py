@@ -23,6 +23,7 @@ import difflib
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple, Protocol, cast
 
 from models.network import Array, Field, ModelError, SparseRows
@@ -78,6 +79,7 @@ def require(name: str) -> None:
         raise ModelError(f"unknown weight format {name!r}: have {', '.join(names())}; did you mean {near!r}?")
 
 
+@cache  # a mapping asks for it once a shard
 def named(name: str) -> Format:
     """Return the format called `name`; ModelError with the nearest name where there is none."""
     require(name)

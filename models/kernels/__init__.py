@@ -11,6 +11,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import NamedTuple, Protocol, cast
 
 from models.network import Array, Field, ModelError
@@ -47,6 +48,7 @@ def names() -> list[str]:
     return sorted(module.name for module in pkgutil.iter_modules(__path__))
 
 
+@cache  # a mapping asks for it once a shard
 def named(name: str) -> Kernel:
     """Return the neuron model called `name`; ModelError where there is none."""
     if name not in names():

@@ -1,4 +1,4 @@
-"""The trainer's command line: `python -m models.training lm ...`, `... floors`, `... plot`, `... conform`.
+"""The trainer's command line: `python -m models.training lm ...`, `... gesture ...`, and what measures and draws them.
 
 What a user gets wrong ends in one line on stderr and exit code 2; only a bug shows a traceback.
 """
@@ -12,8 +12,10 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from models.dvs.recording import DvsError
 from models.network import ModelError
 from models.text.words import TextError
+from models.training.gesture_settings import GestureSettings
 from models.training.settings import AUTHORS, STATES, Settings
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class _Parser(argparse.ArgumentParser):
 
 _MOST_THREADS = 1024
 EXTRA = ("torch", "tqdm", "matplotlib")
+_EVENTS = "synthetic, or a folder with DVS128 Gesture as distributed or as tonic leaves it (default synthetic)"
 _METAVARS: dict[type, str] = {int: "N", float: "X", str: "TEXT"}
 
 
@@ -45,19 +48,10 @@ def _parser() -> argparse.ArgumentParser:
     lm.add_argument(
         "--recipe", choices=("demo", "authors"), help="defaults of the flags below (default: authors for a folder, else demo)"
     )
-    lm.add_argument("--out", required=True, metavar="DIR", help="run folder; one that holds a state is gone on with")
-    lm.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default cpu)")
-    lm.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's choice)")
+    _running(lm)
     lm.add_argument("--licence", default=None, metavar="TEXT", help="licence of the text, kept in the checkpoint")
     group = lm.add_argument_group("hyperparameters (defaults: the demo recipe)")
-    for entry in fields(Settings):
-        flag, default = f"--{entry.name.replace('_', '-')}", entry.default
-        text = f"{entry.metadata['help']} (default {default})"
-        if isinstance(default, bool):
-            group.add_argument(flag, action=argparse.BooleanOptionalAction, default=None, help=text)
-        else:
-            kind = type(default)
-            group.add_argument(flag, type=kind, default=None, metavar=_METAVARS[kind], help=text.replace("%", "%%"))
+    _flags_of(group, Settings)
     floors = commands.add_parser("floors", help="perplexities of n-gram models on a text", allow_abbrev=False)
     floors.add_argument("--data", default="stdlib", metavar="WHAT", help="as of lm")
     floors.add_argument("--min-count", type=int, default=3, metavar="N", help="as of lm")
@@ -69,7 +63,42 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("--split", choices=("valid", "test"), default="test", help="which of its tokens (default test)")
     conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
     conform.add_argument("--state", choices=STATES, default=None, help="only this treatment of c (default: both)")
+    _gesture_commands(commands)
     return parser
+
+
+def _flags_of(group: argparse._ArgumentGroup, settings: type[Settings] | type[GestureSettings]) -> None:
+    """Make a flag of every field; one that is not given is None."""
+    for entry in fields(settings):
+        name, default = f"--{entry.name.replace('_', '-')}", entry.default
+        text = f"{entry.metadata['help']} (default {default})"
+        if isinstance(default, bool):
+            group.add_argument(name, action=argparse.BooleanOptionalAction, default=None, help=text)
+        else:
+            kind = type(default)
+            group.add_argument(name, type=kind, default=None, metavar=_METAVARS[kind], help=text.replace("%", "%%"))
+
+
+def _running(command: argparse.ArgumentParser) -> None:
+    """Add what every training command is told about where it runs."""
+    command.add_argument("--out", required=True, metavar="DIR", help="run folder; one that holds a state is gone on with")
+    command.add_argument("--device", default="cpu", metavar="NAME", help="cpu, cuda or cuda:N (default cpu)")
+    command.add_argument("--threads", type=int, default=0, metavar="N", help="CPU threads (default: torch's choice)")
+
+
+def _gesture_commands(commands: Any) -> None:
+    gesture = commands.add_parser("gesture", help="train a gesture classifier on events, write a checkpoint", allow_abbrev=False)
+    gesture.add_argument("--events", default="synthetic", metavar="WHAT", help=_EVENTS)
+    _running(gesture)
+    gesture.add_argument("--cache", metavar="DIR", help="where frames are kept for other runs (default: in the run folder)")
+    _flags_of(gesture.add_argument_group("hyperparameters"), GestureSettings)
+    conform = commands.add_parser(
+        "gesture-conform", help="hold the emulator against torch on every test sample of a gesture checkpoint", allow_abbrev=False
+    )
+    conform.add_argument("file", metavar="CHECKPOINT", help="a checkpoint with a gesture classifier")
+    conform.add_argument("--events", default="synthetic", metavar="WHAT", help=_EVENTS)
+    conform.add_argument("--samples", type=int, metavar="N", help="only the first N (default: all)")
+    conform.add_argument("--cache", metavar="DIR", help="where frames are kept between runs (default: nowhere)")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,8 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     flags = vars(_parser().parse_args(arguments))
     command = flags.pop("command")
     try:
-        return {"lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform}[command](flags)
-    except (ModelError, TextError, OSError) as error:
+        return _COMMANDS[command](flags)
+    except (ModelError, TextError, DvsError, OSError) as error:
         print(f"training: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -92,8 +121,6 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _lm(flags: dict[str, Any]) -> int:
-    import torch
-
     from models.training.streams import read_text
     from models.training.trainer import Trainer
 
@@ -103,12 +130,7 @@ def _lm(flags: dict[str, Any]) -> int:
     chosen = {name: value for name, value in flags.items() if value is not None}
     settings = Settings(**((AUTHORS if recipe == "authors" else {}) | chosen))
     settings.check()
-    if not 0 <= threads <= _MOST_THREADS:
-        raise ModelError(f"--threads {threads}: needs 0 (torch's choice) to {_MOST_THREADS}")
-    if threads:
-        torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
-    place = _device(device)
+    place = _prepared(device, threads)
     text = read_text(data, settings.min_count)
     trainer = Trainer(text, settings, out, place)
     trainer.prepare()
@@ -124,6 +146,36 @@ def _lm(flags: dict[str, Any]) -> int:
 
     finish(trainer, licence or LICENCES.get(text.name, "unknown"), print)
     return 0
+
+
+def _gesture(flags: dict[str, Any]) -> int:
+    from models.training.gesture import train
+
+    events, out, cache = flags.pop("events"), Path(flags.pop("out")), flags.pop("cache")
+    device, threads = flags.pop("device"), flags.pop("threads")
+    settings = GestureSettings(**{name: value for name, value in flags.items() if value is not None})
+    settings.check()
+    train(events, settings, out, Path(cache) if cache else None, _prepared(device, threads), print)
+    return 0
+
+
+def _gesture_conform(flags: dict[str, Any]) -> int:
+    from models.training.gesture import conform
+
+    cache = Path(flags["cache"]) if flags["cache"] else None
+    return 0 if conform(Path(flags["file"]), flags["events"], flags["samples"], cache, print) else 6
+
+
+def _prepared(device: str, threads: int) -> torch.device:
+    """Set torch up and return the device to train on; ModelError for one that is not there."""
+    import torch
+
+    if not 0 <= threads <= _MOST_THREADS:
+        raise ModelError(f"--threads {threads}: needs 0 (torch's choice) to {_MOST_THREADS}")
+    if threads:
+        torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
+    return _device(device)
 
 
 def _device(name: str) -> torch.device:
@@ -166,6 +218,11 @@ def _conform(flags: dict[str, Any]) -> int:
     modes = (flags["state"],) if flags["state"] else STATES
     agreed = [conform(model, flags["split"], flags["tokens"], mode, print) for mode in modes]
     return 0 if all(agreed) else 6
+
+
+_COMMANDS = {
+    "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
+}  # fmt: skip
 
 
 if __name__ == "__main__":

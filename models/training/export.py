@@ -29,22 +29,27 @@ def round_embedding(model: LanguageModel) -> None:
     model.embedding.copy_(model.embedding.half().float())
 
 
+def layer_of(number: int, layer: Egru, trace: float = 0.0) -> Population:
+    """Return a trained layer as population `number`, which hears the one before it, its events or (decay above 0) their trace."""
+    projections = (
+        Projection(number - 1, "input", SparseRows.from_dense(array(layer.kernel)), trace),
+        Projection(number, "recurrent", SparseRows.from_dense(array(layer.recurrent))),
+    )
+    vectors = {
+        "threshold": np.clip(array(layer.threshold), np.float32(0), np.float32(1)),
+        "bias": array(layer.bias),
+        "recurrent_bias": array(layer.recurrent_bias),
+    }
+    return Population(f"egru{number}", layer.units, "egru", projections, vectors, {"zoneout": layer.zoneout})
+
+
 def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[str, Any]) -> Model:
     """Return the checkpoint's model; `figures` (perplexities and the like) go into its provenance."""
     settings = trained.settings
     populations = [Population("input", settings.embedding)]
     for number, layer in enumerate(trained.layers, start=1):
         assert isinstance(layer, Egru)
-        projections = (
-            Projection(number - 1, "input", SparseRows.from_dense(array(layer.kernel))),
-            Projection(number, "recurrent", SparseRows.from_dense(array(layer.recurrent))),
-        )
-        vectors = {
-            "threshold": np.clip(array(layer.threshold), np.float32(0), np.float32(1)),
-            "bias": array(layer.bias),
-            "recurrent_bias": array(layer.recurrent_bias),
-        }
-        populations.append(Population(f"egru{number}", layer.units, "egru", projections, vectors, {"zoneout": layer.zoneout}))
+        populations.append(layer_of(number, layer))
     provenance = {
         "text": text.source,
         "trained": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -8,103 +8,94 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
 from models.network import ModelError
+from models.training.flags import (
+    MASKS_OVER,
+    PRECISIONS,
+    WIDEST,
+    flag,
+    need_above_zero,
+    need_from,
+    need_one_of,
+    need_shares,
+    sizes_of,
+)
 
-_WIDEST = 65_536  # units of a layer: far beyond what any chip holds
 MODELS = ("egru", "lstm", "gru")
 STATES = ("carried", "zeroed")
-PRECISIONS = ("float32", "bfloat16")
-
-
-def _flag(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
 
 
 @dataclass(frozen=True)
 class Settings:
     """The hyperparameters of one run."""
 
-    model: str = _flag("egru", "egru, lstm or gru")
-    embedding: int = _flag(750, "width of the embedding, and of the last layer: the decoder is tied to it")
-    hidden: str = _flag("1350,1350", "units of the layers before the last one")
-    epochs: int = _flag(14, "times through the training text")
-    batch: int = _flag(32, "sequences side by side")
-    length: int = _flag(35, "steps of back-propagation through time")
-    vary_length: bool = _flag(
+    model: str = flag("egru", "egru, lstm or gru")
+    embedding: int = flag(750, "width of the embedding, and of the last layer: the decoder is tied to it")
+    hidden: str = flag("1350,1350", "units of the layers before the last one")
+    epochs: int = flag(14, "times through the training text")
+    batch: int = flag(32, "sequences side by side")
+    length: int = flag(35, "steps of back-propagation through time")
+    vary_length: bool = flag(
         False,
         "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion",
     )
-    state: str = _flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
-    lr: float = _flag(3e-3, "learning rate of AdamW")
-    beta1: float = _flag(0.9, "AdamW's first beta (the authors: 0)")
-    weight_decay: float = _flag(0.05, "AdamW's, on all but thresholds")
-    clip: float = _flag(0.5, "largest norm of the gradient")
-    warm_up: float = _flag(0.02, "share of the run over which the learning rate rises")
-    cosine_from: float = _flag(0.02, "share of the run after which the learning rate falls to 0 as a cosine")
-    drop_word: float = _flag(0.05, "share of words whose embedding is dropped")
-    drop_input: float = _flag(0.1, "dropout on the embedded text")
-    drop_between: float = _flag(0.15, "dropout between layers")
-    drop_output: float = _flag(0.25, "dropout before the decoder (the authors: 0.5)")
-    drop_connect: float = _flag(0.0, "share of recurrent weights dropped for a segment (egru and lstm)")
-    mask_over: str = _flag(
+    state: str = flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
+    lr: float = flag(3e-3, "learning rate of AdamW")
+    beta1: float = flag(0.9, "AdamW's first beta (the authors: 0)")
+    weight_decay: float = flag(0.05, "AdamW's, on all but thresholds")
+    clip: float = flag(0.5, "largest norm of the gradient")
+    warm_up: float = flag(0.02, "share of the run over which the learning rate rises")
+    cosine_from: float = flag(0.02, "share of the run after which the learning rate falls to 0 as a cosine")
+    drop_word: float = flag(0.05, "share of words whose embedding is dropped")
+    drop_input: float = flag(0.1, "dropout on the embedded text")
+    drop_between: float = flag(0.15, "dropout between layers")
+    drop_output: float = flag(0.25, "dropout before the decoder (the authors: 0.5)")
+    drop_connect: float = flag(0.0, "share of recurrent weights dropped for a segment (egru and lstm)")
+    mask_over: str = flag(
         "sequence", "a dropout mask is the same over a sequence's steps (sequence) or over the batch (batch, the authors')"
     )
-    threshold_mean: float = _flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
-    threshold_lr: float = _flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
-    dampening: float = _flag(3.6, "lambda, the height of the surrogate derivative")
-    support: float = _flag(3.6, "k, one over its half-width")
-    zoneout: float = _flag(0.0, "share of units that keep their state in a step")
-    init: str = _flag("scaled", "scaled: unit variance through the layers, orthogonal recurrent gates; xavier: the authors'")
-    keep_bias: float = _flag(0.0, "initial bias of the keep gate z (scaled only)")
-    activity_floor: float = _flag(0.12, "mean share of units that fire below which the regulariser acts, each layer")
-    activity_target: float = _flag(0.25, "mean share of units that fire above which the regulariser acts, each layer")
-    activity_weight: float = _flag(30.0, "weight of the activity regulariser: squared distance from the range (0: off)")
-    sparsity: float = _flag(0.95, "share of each weight matrix that is pruned in the end (0: dense)")
-    prune_from: float = _flag(0.1, "share of the run at which pruning begins")
-    prune_until: float = _flag(0.55, "share of the run at which the target is reached")
-    prune_every: int = _flag(25, "iterations between two prunings")
-    score: str = _flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
-    min_count: int = _flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
-    precision: str = _flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
-    seed: int = _flag(1, "of the initial weights and every mask")
+    threshold_mean: float = flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
+    threshold_lr: float = flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
+    dampening: float = flag(3.6, "lambda, the height of the surrogate derivative")
+    support: float = flag(3.6, "k, one over its half-width")
+    zoneout: float = flag(0.0, "share of units that keep their state in a step")
+    init: str = flag("scaled", "scaled: unit variance through the layers, orthogonal recurrent gates; xavier: the authors'")
+    keep_bias: float = flag(0.0, "initial bias of the keep gate z (scaled only)")
+    activity_floor: float = flag(0.12, "mean share of units that fire below which the regulariser acts, each layer")
+    activity_target: float = flag(0.25, "mean share of units that fire above which the regulariser acts, each layer")
+    activity_weight: float = flag(30.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    sparsity: float = flag(0.95, "share of each weight matrix that is pruned in the end (0: dense)")
+    prune_from: float = flag(0.1, "share of the run at which pruning begins")
+    prune_until: float = flag(0.55, "share of the run at which the target is reached")
+    prune_every: int = flag(25, "iterations between two prunings")
+    score: str = flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
+    min_count: int = flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
+    precision: str = flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
+    seed: int = flag(1, "of the initial weights and every mask")
 
     @property
     def layers(self) -> tuple[int, ...]:
         """Units of each layer; ModelError where `hidden` is no list of sizes."""
-        try:
-            sizes = tuple(int(size) for size in self.hidden.split(",") if size.strip())
-        except ValueError:
-            raise ModelError(f"--hidden {self.hidden!r}: needs sizes such as 1350,1350") from None
-        return (*sizes, self.embedding)
+        return (*sizes_of(self.hidden, "1350,1350"), self.embedding)
 
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
-        for name, have, allowed in (
-            ("model", self.model, MODELS), ("state", self.state, STATES), ("precision", self.precision, PRECISIONS),
-            ("mask-over", self.mask_over, ("sequence", "batch")), ("init", self.init, ("scaled", "xavier")),
-            ("score", self.score, ("magnitude", "movement")),
+        for name, allowed in (
+            ("model", MODELS), ("state", STATES), ("precision", PRECISIONS), ("mask_over", MASKS_OVER),
+            ("init", ("scaled", "xavier")), ("score", ("magnitude", "movement")),
         ):  # fmt: skip
-            if have not in allowed:
-                raise ModelError(f"--{name} {have!r}: needs one of {', '.join(allowed)}")
+            need_one_of(self, name, allowed)
         if any(size < 1 for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
-        for name in ("epochs", "batch", "length", "prune_every", "min_count"):
-            if getattr(self, name) < 1:
-                raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs at least 1")
-        for name in _SHARES:
-            if not 0 <= getattr(self, name) < 1:
-                raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a share from 0 to below 1")
-        for name in ("lr", "clip", "support"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ModelError(f"--{name} {getattr(self, name)}: needs a number above 0")
-        for name in ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ModelError(f"--{name.replace('_', '-')} {getattr(self, name)}: needs a number from 0")
-        if max(self.layers) > _WIDEST:
-            raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {_WIDEST:,} units a layer")
+        need_from(self, 1, "epochs", "batch", "length", "prune_every", "min_count")
+        need_shares(self, *_SHARES)
+        need_above_zero(self, "lr", "clip", "support")
+        need_from(self, 0, *_FROM_ZERO)
+        if max(self.layers) > WIDEST:
+            raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {WIDEST:,} units a layer")
         if self.activity_floor > self.activity_target:
             raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if not math.isfinite(self.keep_bias):
@@ -127,6 +118,7 @@ _SHARES = (
     "beta1", "warm_up", "cosine_from", "drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "zoneout",
     "sparsity", "prune_from",
 )  # fmt: skip
+_FROM_ZERO = ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight")
 
 AUTHORS: dict[str, Any] = {
     "epochs": 800, "batch": 128, "length": 70, "vary_length": True, "state": "zeroed", "lr": 1e-3, "beta1": 0.0,

@@ -9,7 +9,6 @@ unpickles.
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import json
 import math
@@ -21,8 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import safe_open
 from torch import Tensor
 from torch.nn import functional
 
@@ -32,6 +30,19 @@ from models.training.interrupts import interrupt_noted
 from models.training.language import LanguageModel
 from models.training.plot import COLUMNS
 from models.training.pruning import Pruner, sparsity_at
+from models.training.runfolder import (
+    STATE,
+    append_row,
+    damage_named,
+    forget_rows_behind,
+    moments,
+    need_same_settings,
+    random_state,
+    set_random_state,
+    write_best,
+    write_state,
+)
+from models.training.schedule import activity_penalty, rate_at
 from models.training.settings import Settings
 from models.training.streams import Text, streams
 
@@ -136,30 +147,18 @@ class Trainer:
 
     def rate(self, iteration: int) -> float:
         """Return the learning rate at an iteration: a linear rise, a plateau, a cosine to 0."""
-        s, share = self.settings, iteration / max(1, self.iterations)
-        if s.warm_up and share < s.warm_up:
-            return s.lr * (iteration + 1) / (s.warm_up * self.iterations + 1)
-        if share < s.cosine_from:
-            return s.lr
-        return s.lr * 0.5 * (1 + math.cos(math.pi * (share - s.cosine_from) / (1 - s.cosine_from)))
+        s = self.settings
+        return rate_at(iteration, self.iterations, s.lr, s.warm_up, s.cosine_from)
 
     def prepare(self) -> None:
         """Take up the folder's state, if it has one; ModelError where that belongs to another run."""
         if self.progress.iteration:
             return
-        path = self.folder / "state.safetensors"
-        try:
-            if path.exists():
+        with damage_named(self.folder):
+            if (self.folder / STATE).exists():
                 self._resume()
             else:
-                self._forget_rows_behind()  # of a run that died before its first state
-        except ModelError:
-            raise
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            why = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise ModelError(
-                f"{self.folder}: state.safetensors or log.csv is damaged ({why}); remove it or use another --out"
-            ) from error
+                forget_rows_behind(self.folder, COLUMNS, 0)  # of a run that died before its first state
 
     def run(self) -> Progress:
         """Train to the end, or on from where the folder's state stands.
@@ -200,9 +199,7 @@ class Trainer:
         reached = s.sparsity == 0 or self.pruner.reached(s.sparsity)
         if reached and result.perplexity < at.best:
             at.best = result.perplexity
-            save_file(
-                {n: p.detach().cpu().contiguous() for n, p in self.model.named_parameters()}, self.folder / "best.safetensors"
-            )
+            write_best(self.folder, self.model.named_parameters())
         self._report(result)
         self._store()
         self._leave_if(noted)
@@ -239,11 +236,7 @@ class Trainer:
         answer = self.model(words, self.model.next_segment(self.states))
         self.states = answer.states
         loss = functional.cross_entropy(answer.logits.flatten(0, 1), targets.flatten())
-        objective = loss
-        if answer.activity and s.activity_weight:
-            shares = torch.stack(answer.activity)
-            outside = torch.clamp(shares - s.activity_target, min=0) + torch.clamp(s.activity_floor - shares, min=0)
-            objective = loss + s.activity_weight * (outside**2).sum()
+        objective = loss + activity_penalty(answer.activity, s.activity_floor, s.activity_target, s.activity_weight)
         self.optimiser.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         self.pruner.observe()
@@ -261,7 +254,7 @@ class Trainer:
 
     def _log(self, row: dict[str, Any], activity: list[float]) -> dict[str, Any]:
         """Append a row to the log and return it whole."""
-        at, path = self.progress, self.folder / "log.csv"
+        at = self.progress
         zeros = self.pruner.sparsity()
         row |= {
             "iteration": at.iteration,
@@ -271,61 +264,45 @@ class Trainer:
             "seconds": round(at.seconds, 1),
             "activity": " ".join(f"{share:.4f}" for share in activity),
         }
-        fresh = not path.exists()
-        with path.open("a", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
-            if fresh:
-                table.writeheader()
-            table.writerow({name: f"{value:.6g}" if isinstance(value, float) else value for name, value in row.items()})
+        append_row(self.folder, COLUMNS, row)
         return row
 
     def _store(self) -> None:
         """Write the state whole or not at all."""
-        tensors: dict[str, Tensor] = {"random": torch.get_rng_state()}
-        if self.device.type == "cuda":
-            tensors["random:cuda"] = torch.cuda.get_rng_state(self.device)
+        tensors = random_state(self.device)
         tensors |= {f"moved:{name}": moved.cpu().contiguous() for name, moved in self.pruner.moved.items()}
         for name, parameter in self.model.named_parameters():
             mask = self.pruner.masks.get(name)
-            parts = {"value": parameter.detach(), **self._moments(parameter)}
+            parts = {"value": parameter.detach(), **moments(self.optimiser, parameter)}
             for part, tensor in parts.items():
                 tensors[f"{part}:{name}"] = (tensor if mask is None else tensor[mask]).cpu().contiguous()
             if mask is not None:
                 tensors[f"mask:{name}"] = torch.from_numpy(np.packbits(mask.cpu().numpy()))
         for number, (y, c) in enumerate(self.states):
             tensors[f"y:{number}"], tensors[f"c:{number}"] = y.detach().cpu().contiguous(), c.detach().cpu().contiguous()
-        unfinished = self.folder / "state.unfinished"
         about = {
             "progress": json.dumps(asdict(self.progress)),
             "settings": json.dumps(asdict(self.settings)),
             "text": self._text_digest(),
         }
-        save_file(tensors, unfinished, about)
-        unfinished.replace(self.folder / "state.safetensors")
+        write_state(self.folder, tensors, about)
 
     def _text_digest(self) -> str:
         return hashlib.sha256(self.text.vocabulary.sha256.encode() + self.text.splits["train"].tobytes()).hexdigest()
 
-    def _moments(self, parameter: Tensor) -> dict[str, Tensor]:
-        known = self.optimiser.state.get(parameter, {})
-        return {part: known[part] for part in ("exp_avg", "exp_avg_sq") if part in known}
-
     @torch.no_grad()
     def _resume(self) -> None:
         """Take up the folder's state; ModelError where it belongs to other settings or another text."""
-        path = self.folder / "state.safetensors"
+        path = self.folder / STATE
         with safe_open(path, "pt") as file:
             about = file.metadata()
-            stored = Settings.of(json.loads(about["settings"]))
-            if stored != self.settings:
-                other = [name for name, value in asdict(stored).items() if value != getattr(self.settings, name)]
-                raise ModelError(f"{path}: belongs to a run with another {', '.join(other)}; use another --out")
+            need_same_settings(path, Settings.of(json.loads(about["settings"])), self.settings)
             if about.get("text", self._text_digest()) != self._text_digest():
                 raise ModelError(f"{path}: belongs to a run on another text; use another --out")
             names = set(file.keys())
             progress = json.loads(about["progress"])
             self.progress = Progress(**progress | {"sums": Sums(**progress.get("sums", {}))})
-            self._forget_rows_behind()
+            forget_rows_behind(self.folder, COLUMNS, self.progress.iteration)
             for name, parameter in self.model.named_parameters():
                 mask = None
                 if f"mask:{name}" in names:
@@ -351,18 +328,4 @@ class Trainer:
             self.states = [(file.get_tensor(f"y:{n}").to(self.device), file.get_tensor(f"c:{n}").to(self.device)) for n in pairs]
             for name in [name for name in names if name.startswith("moved:")]:
                 self.pruner.moved[name.removeprefix("moved:")] = file.get_tensor(name).to(self.device)
-            torch.set_rng_state(file.get_tensor("random"))
-            if "random:cuda" in names and self.device.type == "cuda":
-                torch.cuda.set_rng_state(file.get_tensor("random:cuda"), self.device)
-
-    def _forget_rows_behind(self) -> None:
-        """Take rows out of the log that a run wrote after its last state, before it died: they are made again."""
-        path = self.folder / "log.csv"
-        if not path.exists():
-            return
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [row for row in csv.DictReader(file) if int(row["iteration"]) <= self.progress.iteration]
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
-            table.writeheader()
-            table.writerows(rows)
+            set_random_state({name: file.get_tensor(name) for name in names if name.startswith("random")}, self.device)
