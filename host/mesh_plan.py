@@ -104,7 +104,7 @@ class MeshPlan:
                 sram = finite(pe.get("sram"))
                 self._pes[site.chip].append(_Pe(place, str(site), *_SITES[site.x, site.y, site.p], 1.0 if sram is None else sram))
                 self._layers[site.chip] |= {layers[name] for name in str(pe.get("layer") or "").split("+") if name in layers}
-        self._links = [tuple(link.get("ends") or ()) for link in layout.get("links") or ()]
+        self._links = [tuple(link.get("ends") or ()) if isinstance(link, dict) else () for link in layout.get("links") or ()]
 
     def draw(self, status: Mapping[str, Any], wide: int, high: int) -> Plan | None:
         """Return the chips as large as they fit into `wide` columns and `high` rows; None where they do not."""

@@ -113,7 +113,7 @@ def busy_links(status: dict[str, Any], layout: dict[str, Any]) -> list[LoadedLin
     found = [
         LoadedLink(clean(link.get("name")), load, bool(link.get("cable")))
         for place, link in enumerate(layout.get("links") or ())
-        if (load := at(status.get("links"), place)) is not None
+        if isinstance(link, dict) and (load := at(status.get("links"), place)) is not None
     ]
     return sorted(found, key=lambda link: -link.load)
 

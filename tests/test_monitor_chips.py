@@ -1,0 +1,326 @@
+"""What a person sees of a run on several chips: each of them, what its links carry, and at once which of them is in trouble."""
+
+from __future__ import annotations
+
+import io
+import re
+from time import thread_time
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_monitor import LAYOUT, STATUS, fits, plain, seen, terminal  # noqa: F401 - fixtures
+
+from host.mesh_plan import LARGE, SCALES, MeshPlan
+from host.monitor import open_monitor
+from noc.chip import load_chip
+from noc.machine import Machine
+
+SIZES = [(80, 24), (120, 40), (200, 60)]
+EACH = 140  # PEs in use of a chip
+DEAD, STALLED = "×", "!"  # noqa: RUF001 - a cross
+
+
+def machine(chips, each=EACH, down=()):
+    """Return the layout of a run on this machine, and a status in which everything is known and well."""
+    made, sites = Machine(chips, down), load_chip()
+    pes = [str(pe) for chip in made.live for pe in sites.usable_pes(chip)[:each]]
+    layout = LAYOUT | {
+        "pes": [{"name": name, "layer": f"egru{1 + 3 * n // len(pes)}", "sram": 0.5} for n, name in enumerate(pes)],
+        "chips": [{"number": chip, "position": list(made.positions[chip])} for chip in made.live],
+        "links": [
+            {"name": str(link), "ends": [link.chip, link.to], "cable": made.is_cable(link.chip, link.direction)}
+            for link in made.links
+        ],
+    }
+    loads = [100 + n for n in range(len(made.links))]
+    return layout, STATUS | {"pe_activity": [0.07] * len(pes), "links": loads}
+
+
+def drawn(chips, width, height, **changes):
+    """Return the plan as the view of this size has it."""
+    layout, status = machine(chips)
+    return MeshPlan(layout).draw(status | changes, width - 42, height - 6)
+
+
+def labels(plan):
+    """Return {chip: (row, column, look)} of what names a chip."""
+    found = {}
+    for row, line in enumerate(plan.lines):
+        column = 0
+        for piece in line:
+            words = re.search(rf"(?:chip |[{DEAD}{STALLED}]|^ *)(\d+)", piece.text)
+            if words and (piece.look in ("bold", "tile") or piece.look == "fault"):
+                number = int(words[1])
+                assert number not in found
+                found[number] = row, column + piece.text.index(words[1]), piece.look
+            column += len(piece.text)
+    return found
+
+
+def text(plan):
+    return "\n".join("".join(piece.text for piece in line) for line in plan.lines)
+
+
+def looking(plan, look):
+    return [piece.text for line in plan.lines for piece in line if piece.look == look]
+
+
+# ---- every chip
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("chips", [2, 3, 4, 8, 17, 48])
+def test_every_chip_is_shown_with_its_number(seen, chips, width, height):  # noqa: F811
+    plan = drawn(chips, width, height)
+    assert set(labels(plan)) == set(range(chips))
+    assert plan.wide <= width - 42
+    assert len(plan.lines) <= height - 6
+    layout, status = machine(chips)
+    lines = seen(status, width, height, layout)[1]
+    assert fits(lines, width, height - 1)
+    assert f"{chips * EACH:,} PEs · {chips} chips of spinnaker2 · 1:01" in lines[0]
+    assert "no PE or router is stalled or dead" in lines[2]
+    for line in text(plan).split("\n"):
+        assert line.rstrip() in "\n".join(lines)
+
+
+@pytest.mark.parametrize(("width", "height", "chips", "wide"), [
+    (200, 60, 2, 28), (200, 60, 8, 28), (120, 40, 4, 28), (120, 40, 8, 14), (80, 24, 2, 14), (80, 24, 4, 14), (80, 24, 8, 7),
+    (120, 40, 48, 7), (200, 60, 48, 7), (80, 24, 48, 3),
+])  # fmt: skip
+def test_chips_are_as_large_as_all_of_them_fit(width, height, chips, wide):
+    assert drawn(chips, width, height).scale.wide == wide
+
+
+@pytest.mark.parametrize("chips", [2, 4, 8, 48])
+@pytest.mark.parametrize("scale", range(len(SCALES)))
+def test_a_chip_s_neighbours_lie_around_it_as_on_the_mesh(scale, chips):
+    layout, _ = machine(chips)
+    scales = SCALES[scale]
+    places = MeshPlan(layout)._on_mesh(scales)
+    for link in layout["links"]:
+        if link["cable"]:
+            continue
+        (row, column), (to_row, to_column) = (places[chip] for chip in link["ends"])
+        aside, up = to_column - column, row - to_row
+        assert (abs(aside), abs(up)) in ((scales.across, 0), (scales.across // 2, scales.down))
+    assert min(row for row, _ in places.values()) == min(column for _, column in places.values()) == 0
+    assert len(set(places.values())) == chips
+
+
+def test_without_positions_or_room_for_the_mesh_chips_stand_in_rows():
+    layout, status = machine(48)
+    narrow = MeshPlan(layout).draw(status, 24, 11)
+    assert set(labels(narrow)) == set(range(48))
+    places = [labels(narrow)[chip][:2] for chip in range(48)]
+    assert places == sorted(places)
+    unplaced = layout | {"chips": [{"number": chip} for chip in range(48)]}
+    assert set(labels(MeshPlan(unplaced).draw(status, 100, 40))) == set(range(48))
+    assert MeshPlan(layout).draw(status, 10, 11) is None
+
+
+def test_a_chip_that_is_down_is_a_gap():
+    layout, status = machine(8, down=[2])
+    assert set(labels(MeshPlan(layout).draw(status, 150, 54))) == {0, 1, 3, 4, 5, 6, 7}
+
+
+def test_one_chip_is_drawn_as_large_as_ever(seen):  # noqa: F811
+    layout, status = machine(1)
+    plain_layout = {key: value for key, value in layout.items() if key not in ("chips", "links")}
+    for width, height in SIZES:
+        assert seen(status, width, height, layout) == seen(status, width, height, plain_layout)
+
+
+# ---- every PE
+
+
+def test_every_pe_has_its_place_and_holes_are_gaps():
+    layout, _ = machine(2)
+    plan = MeshPlan(layout).draw({}, 150, 54)
+    assert plan.scale is LARGE
+    assert text(plan).count("░") == 2 * 2 * EACH
+    assert text(plan).count("·") == 2 * (152 - EACH)
+    medium = MeshPlan(layout).draw({}, 38, 18)
+    assert medium.scale.wide == 14
+    assert text(medium).count("░") + text(medium).count("·") == 2 * 152 / 2
+
+
+@pytest.mark.parametrize("scale", range(3))
+def test_a_pe_is_coloured_by_its_activity(scale):
+    layout, status = machine(2)
+    hot = [0.5 if pe["name"] in ("PE(1,1,0)@1", "PE(1,1,1)@1", "PE(1,1,2)@1", "PE(1,1,3)@1") else 0.0 for pe in layout["pes"]]
+    room = [(150, 54), (38, 18), (20, 10)][scale]
+    plan = MeshPlan(layout).draw(status | {"pe_activity": hot}, *room)
+    assert plan.scale == SCALES[scale]
+    lit = [(row, piece) for row, line in enumerate(plan.lines) for piece in line if piece.look == "heat" and 5 in piece[2:]]
+    assert [row for row, _ in lit] == [1, 2][: 1 + (scale == 0)]  # chip 1 is the upper one, QPE 1,1 at its top
+    assert [piece.text for _, piece in lit] == [["▄▄▄▄", "▄▄▄▄"], ["██"], ["▀"]][scale]
+    assert all(piece.ground == 0 for _, piece in lit) == (scale == 2)  # the QPE below is cold
+
+
+def test_a_tile_is_coloured_by_its_chip_s_mean_activity():
+    layout, status = machine(48)
+    shares = [0.5 if pe["name"].endswith("@17") else 0.02 for pe in layout["pes"]]
+    plan = MeshPlan(layout).draw(status | {"pe_activity": shares}, 38, 18)
+    tiles = {int(piece.text): piece.ground for line in plan.lines for piece in line if piece.look == "tile"}
+    assert tiles == {chip: 5 if chip == 17 else 1 for chip in range(48)}
+
+
+def test_a_chip_s_name_says_which_layers_it_runs_and_how_active_it_is():
+    plan = drawn(3, 200, 60)
+    assert [one.strip() for one in looking(plan, "bold")] == ["chip 1 L2 7.0%", "chip 0 L1 7.0%", "chip 2 L3 7.0%"]
+
+
+# ---- what is wrong
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("chips", [2, 4, 8, 48])
+@pytest.mark.parametrize("kind", ["dead", "stalled"])
+def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, width, height):  # noqa: F811
+    plan = drawn(chips, width, height, **{kind: ["router@1"]})
+    found = labels(plan)
+    assert set(found) == set(range(chips))
+    assert {chip for chip, (_, _, look) in found.items() if look == "fault"} == {1}
+    mark = DEAD if kind == "dead" else STALLED
+    assert any(mark in piece for piece in looking(plan, "fault"))
+    if not plan.scale.tile:  # it is in the middle of its chip too
+        marks = sum(piece.count(mark) for piece in looking(plan, "fault")) - 1
+        assert marks == {28: 16, 14: 4, 7: 1}[plan.scale.wide]
+    layout, status = machine(chips)
+    coded, lines = seen(status | {kind: ["router@1"]}, width, height, layout)
+    assert f" 1 {kind}  router@1" in lines[2]
+    assert re.search(r"\x1b\[[\d;]*41m[^\x1b]*1[^\x1b]*\x1b", "\n".join(coded.split("\n")[3:]))
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("chips", [2, 8, 48])
+def test_a_pe_in_trouble_is_named_and_marked_where_it_is(seen, chips, width, height):  # noqa: F811
+    wrong = {"dead": ["PE(1,1,0)@1"], "stalled": ["PE(7,5,3)@0", "PE(1,1,1)@0"]}
+    plan = drawn(chips, width, height, **wrong)
+    assert {chip for chip, (_, _, look) in labels(plan).items() if look == "fault"} == {0, 1}
+    faults = looking(plan, "fault")
+    assert sum(DEAD in piece for piece in faults) == 1 + (not plan.scale.tile)
+    assert sum(STALLED in piece for piece in faults) == 1 + 2 * (not plan.scale.tile)
+    layout, status = machine(chips)
+    assert " 1 dead  PE(1,1,0)@1" in seen(status | wrong, width, height, layout)[1][2]
+
+
+def test_nothing_is_marked_while_nothing_is_wrong():
+    for chips in (2, 8, 48):
+        for width, height in SIZES:
+            assert looking(drawn(chips, width, height), "fault") == []
+
+
+def test_where_there_is_no_room_for_chips_who_is_dead_is_named_still(seen):  # noqa: F811
+    layout, status = machine(8)
+    lines = seen(status | {"dead": ["router@3"]}, 44, 12, layout)[1]
+    assert "router@3" in lines[2]
+    assert fits(lines, 44, 11)
+
+
+# ---- links
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_the_busiest_link_is_named_with_its_events(seen, width, height):  # noqa: F811
+    layout, status = machine(8)
+    loads = [0] * len(layout["links"])
+    place = next(n for n, link in enumerate(layout["links"]) if link["name"] == "1>5")
+    loads[place] = 1234
+    view = "\n".join(seen(status | {"links": loads}, width, height, layout)[1])
+    assert re.search(r"busiest link +1,234  1>5", view)
+    if height > 30:
+        assert re.search(r"1>5 +1,234 +█", view)
+    plan = MeshPlan(layout).draw(status | {"links": loads}, width - 42, height - 6)
+    assert [piece.strip() for piece in looking(plan, "busy")] == ["━" * len(looking(plan, "busy")[0])]  # 5 lies right of 1
+    assert looking(plan, "link") == []
+
+
+def test_a_link_between_boards_or_around_the_torus_is_called_a_cable(seen):  # noqa: F811
+    layout, status = machine(48)
+    loads = [1000 * link["cable"] + n for n, link in enumerate(layout["links"])]
+    view = "\n".join(seen(status | {"links": loads}, 200, 60, layout)[1])
+    assert len(re.findall(r"\d+>\d+ +1,\d+  cable", view)) == 8
+
+
+@pytest.mark.parametrize(("chips", "drawn_links"), [(2, 1), (4, 5), (8, 14)])
+def test_every_link_between_neighbours_is_drawn_once(chips, drawn_links):
+    for width, height in SIZES:
+        plan = drawn(chips, width, height)
+        marks = len(re.findall("[╱╲]|[─━]+", text(plan)))  # noqa: RUF001 - lines
+        assert marks == drawn_links == len(machine(chips)[0]["links"]) / 2
+
+
+# ---- what is unknown
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+@pytest.mark.parametrize("chips", [2, 8, 48])
+def test_what_is_unknown_is_shown_as_unknown(seen, chips, width, height):  # noqa: F811
+    layout, _ = machine(chips)
+    lines = seen({"phase": "running"}, width, height, layout)[1]
+    assert any(re.search(r"busiest link +\?", line) for line in lines)
+    plan = MeshPlan(layout).draw({"phase": "running"}, width - 42, height - 6)
+    assert looking(plan, "heat") == []
+    assert all(piece.ground < 0 for line in plan.lines for piece in line if piece.look == "tile")
+    assert looking(plan, "busy") == looking(plan, "link") == []
+
+
+@pytest.mark.parametrize("value", [..., None, float("nan"), "text", -3, [None], [{}], [{"number": 1, "position": "x"}], {"a": 1}])
+@pytest.mark.parametrize("key", ["chips", "links", "pes", "pe_activity"])
+def test_any_part_may_be_missing_or_odd(seen, key, value):  # noqa: F811
+    if isinstance(value, int | float | str | dict) or (key == "pes" and value == [None]):
+        value = [value] if key == "pe_activity" else ...
+    layout, status = machine(4)
+    for whole in (layout, status):
+        if key in whole:
+            whole.pop(key) if value is ... else whole.update({key: value})
+    for width, height in SIZES:
+        assert fits(seen(status, width, height, layout)[1], width, height - 1)
+    assert plain(status, layout).endswith("\n")
+
+
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.integers(2, 48), st.integers(1, 220), st.integers(1, 70), st.lists(st.integers(0, 47), max_size=3))
+def test_no_machine_at_any_size_breaks_the_frame(seen, chips, width, height, dead):  # noqa: F811
+    layout, status = machine(chips, each=4)
+    lines = seen(status | {"dead": [f"router@{chip}" for chip in dead]}, width, height, layout)[1]
+    assert fits(lines, width, height)
+
+
+# ---- plain lines, and what it costs
+
+
+def test_plain_lines_say_how_many_chips_and_which_link_is_the_busiest():
+    layout, status = machine(4)
+    first, second = plain(status, layout).splitlines()
+    assert first == "three layers on a text; 4 chips of spinnaker2; seeded network: its perplexity says nothing"
+    assert second.endswith("egru3 0.4 % active; busiest link 3>0 109 events")
+    assert "busiest" not in plain({key: value for key, value in status.items() if key != "links"}, layout)
+
+
+@pytest.mark.parametrize(("chips", "most_s"), [(8, 0.025), (48, 0.06)])
+def test_a_frame_of_many_chips_stays_cheap(terminal, chips, most_s):  # noqa: F811
+    layout, status = machine(chips, each=150)
+    view = open_monitor(layout, live=True, stream=terminal(200, 60))
+    noise = [(n * 37 % 101) / 200 for n in range(len(layout["pes"]))]
+    view.update(status | {"pe_activity": noise})
+    costs = []
+    for _ in range(5):
+        start = thread_time()
+        view._draw()
+        costs.append(thread_time() - start)
+    view.close()
+    assert min(costs) < most_s
+
+
+def test_a_stream_that_is_no_terminal_gets_no_codes():
+    layout, status = machine(48)
+    stream = io.StringIO()
+    view = open_monitor(layout, True, stream)
+    view.update(status | {"dead": ["router@47"]})
+    view.close()
+    assert "1 DEAD: router@47" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
