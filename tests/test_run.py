@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from linked import Starving, Watched
+from run_bench import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 from host.place import place
 from host.shard import STRATEGIES
@@ -34,7 +35,6 @@ from noc.packet import (
     router_name,
 )
 from noc.wire import encode
-from runs import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 patient = settings(deadline=None, max_examples=15)
 PLAIN = finished(Bench(evaluation(), pes=1).play())
