@@ -12,13 +12,12 @@ from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from host.plain_monitor import at, finite, percent
+from host.plain_monitor import at, percent
 from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, parse_pe
 
 STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}
 """Where colours of activity begin, by what a legend says of them; fine at the low end, because activity is sparse."""
 MARKS = {"stalled": "!", "dead": "×"}  # noqa: RUF001 - a cross
-RISE = " ▁▂▃▄▅▆▇█"
 EVENT_ROUTER = ((4, 3), (4, 4))
 """Of the four holes of a chip's floor plan only these two; the other two lie at the die's edge."""
 
@@ -78,13 +77,12 @@ _Pixel = float | _Unlit | None  # None: there is nothing
 
 
 class _Pe(NamedTuple):
-    """A PE in use: its place in the layout, its name, where it is on its chip, and how full its SRAM is, from 0 to 1."""
+    """A PE in use: its place in the layout, its name, and where it is on its chip."""
 
     place: int
     name: str
     row: int
     column: int
-    sram: float
 
 
 class MeshPlan:
@@ -101,8 +99,7 @@ class MeshPlan:
         for place, pe in enumerate(layout.get("pes") or ()):
             site = pe_named(pe.get("name"))
             if site is not None and site.chip in self._pes and site[1:] in _SITES:
-                sram = finite(pe.get("sram"))
-                self._pes[site.chip].append(_Pe(place, str(site), *_SITES[site.x, site.y, site.p], 1.0 if sram is None else sram))
+                self._pes[site.chip].append(_Pe(place, str(site), *_SITES[site.x, site.y, site.p]))
                 self._layers[site.chip] |= {layers[name] for name in str(pe.get("layer") or "").split("+") if name in layers}
         self._links = [tuple(link.get("ends") or ()) if isinstance(link, dict) else () for link in layout.get("links") or ()]
 
@@ -142,8 +139,8 @@ class MeshPlan:
         for chip, (row, column) in places.items():
             canvas.put(row, column, self._name(chip, scale, shares, wrong))
             if not scale.tile:
-                pixels, srams = self._pixels(chip, shares, wrong)
-                drawn = _large(pixels, srams) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
+                pixels = self._pixels(chip, shares, wrong)
+                drawn = _large(pixels) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
                 for down, line in enumerate(drawn, 1):
                     canvas.put(row + down, column, line)
 
@@ -169,23 +166,19 @@ class MeshPlan:
         texts = (f"chip {chip} {layers} {said}", f"chip {chip} {said}", f"{chip} {said}", f"{chip}")
         return [Piece(" " * margin, "plain"), Piece(f"{_fitting(texts, room):^{room}}", "bold")]
 
-    def _pixels(
-        self, chip: int, shares: Sequence[Any] | None, wrong: Mapping[str, str]
-    ) -> tuple[list[list[_Pixel]], list[list[float]]]:
-        """Return what each PE shows, and its SRAM, both as 12 rows of 14."""
+    def _pixels(self, chip: int, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> list[list[_Pixel]]:
+        """Return what each PE shows, as 12 rows of 14."""
         pixels: list[list[_Pixel]] = [[None] * _COLUMNS for _ in range(_HALF_ROWS)]
-        srams = [[1.0] * _COLUMNS for _ in range(_HALF_ROWS)]
         for row, column in _SITES.values():
             pixels[row][column] = _UNUSED
-        for place, name, row, column, sram in self._pes[chip]:
+        for place, name, row, column in self._pes[chip]:
             share = at(shares, place)
             pixels[row][column] = _WRONG[wrong[name]] if name in wrong else _UNKNOWN if share is None else share
-            srams[row][column] = sram
         if kind := wrong.get(f"router@{chip}"):
             for x, y in EVENT_ROUTER:
                 for row in (2 * y - 2, 2 * y - 1):
                     pixels[row][2 * x - 2 : 2 * x] = [_WRONG[kind]] * 2
-        return pixels, srams
+        return pixels
 
     # ---- links
 
@@ -237,20 +230,17 @@ def _fitting(texts: Iterable[str], room: int) -> str:
     return next((text for text in texts if len(text) <= room), texts[-1][:room])
 
 
-def _large(pixels: Sequence[Sequence[_Pixel]], srams: Sequence[Sequence[float]]) -> list[list[Piece]]:
-    """Return two characters a PE, as high as its SRAM is full."""
-    lines = []
-    for row, fills in zip(pixels, srams, strict=True):
-        line = []
-        for pixel, sram in zip(row, fills, strict=True):
-            if pixel is None:
-                line.append(Piece("  ", "plain"))
-            elif isinstance(pixel, _Unlit):
-                line.append(Piece(f"{pixel.fill:{' ' if pixel is _UNUSED else pixel.fill}<2}", pixel.look))
-            else:
-                line.append(Piece(2 * RISE[round(8 * min(max(sram, 0.0), 1.0))], "heat", _step(pixel)))
-        lines.append(line)
-    return lines
+def _large(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:
+    """Return two characters a PE."""
+    return [[_wide(pixel) for pixel in row] for row in pixels]
+
+
+def _wide(pixel: _Pixel) -> Piece:
+    if pixel is None:
+        return Piece("  ", "plain")
+    if isinstance(pixel, _Unlit):
+        return Piece(f"{pixel.fill} " if pixel is _UNUSED else 2 * pixel.fill, pixel.look)
+    return Piece("▇▇", "heat", _step(pixel))  # not quite full, so that rows stay apart
 
 
 def _halves(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:

@@ -28,7 +28,7 @@ from rich.style import Style
 from rich.text import Text
 
 from host.event_frame import LEVELS, SHORTEST, bars, cells
-from host.mesh_plan import EVENT_ROUTER, LARGE, MARKS, RISE, STEPS, MeshPlan, Piece, pe_named
+from host.mesh_plan import EVENT_ROUTER, MARKS, STEPS, MeshPlan, Piece, pe_named
 from host.plain_monitor import (
     FIGURES,
     PLAIN_INTERVAL_S,
@@ -67,7 +67,7 @@ _PLAIN, _TRUE, _ASTRAY = Style(), Style(color="color(34)", bold=True), _HEAT[5] 
 _LIGHT = [[Style(color=f"color({ink})", bgcolor=f"color({ground})") for ground in LEVELS] for ink in LEVELS]
 _FRAME, _BARS, _FIGURE_ROWS = 32, 22, 10  # columns of an event frame and of the classes beside it; rows of figures below
 _RED, _FAULT = Style(color="red", bold=True), Style(color="color(231)", bgcolor="red", bold=True)
-_REACH = " ▏▎▍▌▋▊▉█"
+_RISE, _REACH = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█"
 _BUSY = Style(color="color(172)", bold=True)
 _LOOKS = {"plain": _PLAIN, "dim": _DIM, "bold": _BOLD, "fault": _FAULT, "link": _BLUE, "busy": _BUSY}
 
@@ -143,14 +143,14 @@ def _block(words: Sequence[str], active: float, sram: float, wide: int) -> list[
     heat, rows = bisect_right(_BOUNDS, active), []
     for above, word in zip(reversed(range(len(words))), words, strict=True):
         part = min(max(sram * len(words) - above, 0.0), 1.0)
-        text = f"{word[:wide]:^{wide}}" if word else RISE[round(8 * part)] * wide
+        text = f"{word[:wide]:^{wide}}" if word else _RISE[round(8 * part)] * wide
         rows.append(Segment(text, _TILE[heat] if word and part == 1 else _HEAT[heat]))
     return rows
 
 
 def _sparkline(values: Sequence[float | None]) -> str:
     top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+    return "".join(" " if value is None or top <= 0 else _RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
 
 
 def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
@@ -162,11 +162,11 @@ def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
     return [[Segment(line)] for line in lines[-rows:]]
 
 
-def _legend(width: int, several: bool, blocks: bool) -> _Line:
-    """Return what the plan's marks mean; `several` chips are drawn with their links, and `blocks` show a PE's SRAM."""
+def _legend(width: int, several: bool) -> _Line:
+    """Return what the plan's marks mean; `several` chips are drawn with their links, and without their PEs' SRAM."""
     steps = [part for name, heat in zip(STEPS, _HEAT, strict=True) for part in ((" ▇", heat), (name, _DIM))]
     marks = ("!", _FAULT), (" stall  ", _DIM), (MARKS["dead"], _FAULT), (" dead", _DIM)
-    sram = "  ▁█ SRAM" if blocks else ""
+    sram = "" if several else "  ▁█ SRAM"
     more = "    height of a block: SRAM in use; PEs 0 1 over 2 3 in QPE x,y; number: % active; L: layer" * (width >= 170)
     ends = [(more, _DIM)]
     if several and width >= 120:
@@ -206,23 +206,23 @@ class _View:
         """Return at most `height` lines, each `width` wide."""
         self._seconds[int(number(status, "elapsed_s") or 0)] = {key: number(status, key) for key in FIGURES}
         rows = height - 5
-        plan, left, blocks = self._drawn(status, width - _PANEL, rows)
+        plan, left = self._drawn(status, width - _PANEL, rows)
         panel = self._panel(status, width - left, rows)[: max(rows, 0)]
         pairs = zip_longest(plan, panel, fillvalue=list[Segment]())
         body = [Segment.adjust_line_length(line, left) + beside for line, beside in pairs]
-        foot = [_legend(width, self._several, blocks) if plan else [], [Segment(clean(self._layout.get("note")), _NOTE)]]
+        foot = [_legend(width, self._several) if plan else [], [Segment(clean(self._layout.get("note")), _NOTE)]]
         lines = [*self._head(status, width), *body, *foot]
         return [Segment.adjust_line_length(line, width) for line in lines][: max(height, 0)]
 
-    def _drawn(self, status: dict[str, Any], width: int, rows: int) -> tuple[list[_Line], int, bool]:
-        """Return the floor plan of the chip or of all chips, how wide it is, and whether it shows SRAM; nothing without room."""
+    def _drawn(self, status: dict[str, Any], width: int, rows: int) -> tuple[list[_Line], int]:
+        """Return the floor plan of the chip or of all chips and how wide it is; nothing without room."""
         if self._several:
             plan = self._mesh.draw(status, width, rows)
             if plan is None:
-                return [], 0, False
-            return [[_styled(piece) for piece in line] for line in plan.lines], plan.wide + 2, plan.scale is LARGE
+                return [], 0
+            return [[_styled(piece) for piece in line] for line in plan.lines], plan.wide + 2
         scale = next((s for s in _SCALES if s.plan[0] <= width and s.plan[1] <= rows), None)
-        return (self._plan(scale, status), scale.plan[0], True) if scale else ([], 0, False)
+        return (self._plan(scale, status), scale.plan[0]) if scale else ([], 0)
 
     def _head(self, status: dict[str, Any], width: int) -> list[_Line]:
         title = clean(self._layout.get("title"))

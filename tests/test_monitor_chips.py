@@ -155,7 +155,7 @@ def test_a_pe_is_coloured_by_its_activity(scale):
     assert plan.scale == SCALES[scale]
     lit = [(row, piece) for row, line in enumerate(plan.lines) for piece in line if piece.look == "heat" and 5 in piece[2:]]
     assert [row for row, _ in lit] == [1, 2][: 1 + (scale == 0)]  # chip 1 is the upper one, QPE 1,1 at its top
-    assert [piece.text for _, piece in lit] == [["▄▄▄▄", "▄▄▄▄"], ["██"], ["▀"]][scale]
+    assert [piece.text for _, piece in lit] == [["▇▇▇▇", "▇▇▇▇"], ["██"], ["▀"]][scale]
     assert all(piece.ground == 0 for _, piece in lit) == (scale == 2)  # the QPE below is cold
 
 

@@ -11,6 +11,7 @@ import subprocess
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
+from time import process_time
 
 import numpy as np
 import pytest
@@ -22,10 +23,12 @@ from host.cli import main
 from host.cost_table import load_table
 from host.costs import price
 from host.page import Content, Figure, html
-from host.pictures import _figures, make_pictures
+from host.pictures import _figures, _link_rows, make_pictures
+from host.place import place
 from host.plots import COLOURS
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
+from noc.machine import Machine
 from noc.mesh import Link
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;</title></style>$x$"
@@ -176,7 +179,101 @@ def test_the_same_run_gives_the_same_page(run_folder):
     assert (run_folder / "report.html").read_bytes() == page
 
 
+# -- several chips --
+
+
+def pages_of(chips, pes, positions=6):
+    """Return the page of a run on several chips, its figures, and what it cost."""
+    placement = place(seeded_egru(20, (80, 80, 60), density=0.3, seed=7), load_chip(), "uniform", "csr", pes, 1, chips)
+    ledger, table = invented(placement, positions), load_table()
+    priced = price(ledger, load_chip(), table)
+    figures = _figures(ledger, priced, load_chip(), table, placement.table())
+    rows = _link_rows(priced, load_chip(), table)
+    return html(Content("run", {"mapping": None}, {}, [], figures, load_chip(), table, rows)), figures, rows, priced
+
+
+@pytest.mark.parametrize(("chips", "pes"), [(2, 8), (8, 60), (48, 150)])
+def test_a_run_on_several_chips_shows_all_of_them_on_one_scale(chips, pes):
+    page, figures, _, _ = pages_of(chips, pes)
+    for figure in figures["chip"][:3]:  # activity, SRAM, busy time
+        shown = re.findall(r"<text[^>]*>(\d+)</text>", figure.svg)
+        assert {str(chip) for chip in range(chips)} <= set(shown), figure.title
+        assert figure.svg.count("<image") <= 2  # all chips, and the scale
+    assert re.search(r"of chip \d+, which has the busiest of all", figures["chip"][3].caption)
+    assert len(page) < 1_500_000
+    ids = re.findall(r'\bid="([^"]+)"', page)
+    assert len(ids) == len(set(ids))
+
+
+def test_links_between_chips_are_listed_by_how_long_they_are_busy_and_cables_are_called_so():
+    page, figures, rows, priced = pages_of(48, 150)
+    assert {row.name: row.packets for row in rows} == {
+        str(link): n
+        for link, n in zip(priced.link_traffic.links, priced.link_traffic.packets.sum(axis=(0, 1)).tolist(), strict=True)
+    }
+    assert [row.busy for row in rows] == sorted((row.busy for row in rows), reverse=True)
+    assert rows[0].name == priced.links["busiest"]
+    assert rows[0].busy == pytest.approx(priced.links["busiest_utilisation"])
+    text = Reader(page).text
+    assert f"The busiest is {rows[0].name}: busy for {100 * rows[0].busy:.3g} % of the run" in text
+    assert f"All {len(rows)} links" in text
+    assert any(row.cable for row in rows)
+    for row in rows:
+        kind = "cable" if row.cable else "board"
+        assert f'<td>{row.name.replace(">", "&gt;")}</td><td>{kind}</td><td class="n">{row.packets:,}</td>' in page
+    assert [figure.title for figure in figures["links"]] == ["Links between chips"]
+
+
+def test_the_time_on_links_is_a_stage_of_the_profile():
+    _, figures, _, priced = pages_of(4, 20)
+    assert all("links" in stages for stages in priced.stages_s.values())
+    assert ">links</text>" in figures["time"][0].svg
+    assert "links: until the last chip has heard" in figures["time"][0].caption
+
+
+def test_one_chip_has_no_links_and_its_own_map():
+    page, figures, rows, _ = pages_of(1, 20)
+    assert rows == figures["links"] == []
+    assert "Links between chips" not in Reader(page).text
+    assert "The chip " in Reader(page).text
+    assert "hollow: not used" in figures["chip"][0].caption
+
+
+def test_pages_of_many_chips_cost_little_more_than_that_of_one():
+    def cost_s(chips, pes):
+        start = process_time()
+        pages_of(chips, pes)
+        return process_time() - start
+
+    cost_s(1, 20)
+    assert cost_s(8, 200) < cost_s(1, 100) + 1
+
+
 # -- plots --
+
+
+def test_maps_of_several_chips_have_a_pixel_for_every_pe_where_the_chip_lies():
+    values = {PeId(chip, x, y, p): 10.0 * x + y for chip in (0, 1) for x, y in QPES for p in range(4)}
+    del values[PeId(0, 7, 6, 3)]
+    drawn = plots.chip_maps(values, {0: (0, 0), 1: (1, 1)}, "unit")
+    pixels = drawn.axes[0].images[0].get_array()
+    known = pixels[~np.isnan(np.asarray(pixels))]
+    assert (known >= 0).sum() == 2 * 152 - 1
+    assert (known == -1).sum() == 1
+    down = pixels.shape[0] // 2
+    upper, lower = np.asarray(pixels[:down]), np.asarray(pixels[down:])
+    assert np.nonzero(upper > 0)[1].min() == np.nonzero(lower > 0)[1].min() + 8  # chip 1 lies above, half a chip to the right
+    assert upper[upper > 0].sum() == sum(value for pe, value in values.items() if pe.chip == 1)
+
+
+def test_links_between_chips_lead_from_one_to_the_other_or_off_the_torus():
+    machine = Machine(48)
+    positions = dict(enumerate(machine.positions))
+    lines = plots.mesh_links(dict.fromkeys(machine.links, 1.0), positions, "packets").axes[0].collections[0]
+    lengths = [float(np.hypot(*np.subtract(*segment))) for segment in lines.get_segments()]
+    cables = sum(machine.is_cable(link.chip, link.direction) for link in machine.links)
+    assert sum(length == pytest.approx(0.24) for length in lengths) == cables
+    assert sum(length == pytest.approx(0.48) for length in lengths) == len(machine.links) - cables
 
 
 def test_a_chip_map_has_a_square_for_every_pe_and_nothing_in_the_holes():

@@ -14,6 +14,7 @@ from ledgers import invented, placed
 
 from host.cost_table import load_table
 from host.costs import price
+from host.place import place
 from host.timeline import ORDER
 from host.trace import POSITIONS, power_w, write_trace
 from models.seeded import seeded_egru
@@ -208,3 +209,20 @@ def test_layers_with_strange_names_do_no_harm(tmp_path):
     names = ('a"}],"x":[{', "</script>\\", "ü\n")
     trace, *_ = traced(tmp_path / "t.gz", 9, layers=names)
     assert {spans[0][2]["name"] for spans in slices(trace).values()} == set(names)
+
+
+def test_pes_are_grouped_by_their_chip(tmp_path):
+    placement = place(seeded_egru(20, LAYERS, density=0.3, seed=7), CHIP, "uniform", "csr", 12, 1, 4)
+    ledger, table = invented(placement, 5), load_table()
+    write_trace(tmp_path / "trace.json.gz", ledger, price(ledger, CHIP, table), CHIP, table, 5, {})
+    trace = json.loads(gzip.decompress((tmp_path / "trace.json.gz").read_bytes()))
+    named = [event for event in trace["traceEvents"] if event["name"] in ("process_name", "thread_name")]
+    chips = {event["pid"]: event["args"]["name"] for event in named if event["name"] == "process_name"}
+    assert chips == {chip + 1: f"chip {chip} (modelled time)" for chip in range(4)}
+    for event in named:
+        if event["name"] == "thread_name":
+            assert event["args"]["name"].split()[0].endswith(f"@{event['pid'] - 1}")
+    assert {pid for pid, _ in slices(trace)} == set(chips)
+    for spans in slices(trace).values():
+        nested(spans)
+    assert any(event["name"] == "links" for event in trace["traceEvents"])
