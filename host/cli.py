@@ -233,7 +233,8 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--fault", action="append", default=[], metavar="F",
-        help="a recoverable fault that must change no bit: slow=PE(x,y,p)@0:SECONDS, late=TICK:TICKS, shuffle=SEED",
+        help="a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, "
+        "shuffle=SEED",
     )  # fmt: skip
 
 
