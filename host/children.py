@@ -17,6 +17,7 @@ from noc.link import Wiring
 from noc.packet import HOST
 from noc.process import post, serve
 from noc.transport_zmq import ZmqTransport
+from noc.transport_zmtp import ZmtpTransport
 
 
 class Pipe(Protocol):
@@ -44,17 +45,21 @@ def _settle_in(name: str) -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
-def run_pe(name: str, router: str, address: str, queue: int, slow_s: float) -> None:
+def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     """Run one processing element until it is stopped."""
     _settle_in(name)
     # A tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server.
     gc.disable()
-    transport = ZmqTransport(name, address, queue, peer=router)
+    transport = ZmtpTransport(name, address, router)
     from pe.core import Pe
+    from pe.exchange import Exchange
 
     core = Pe(name, router)
     post(transport, core.boot())
-    serve(core, transport, (lambda _: time.sleep(slow_s)) if slow_s else None)
+    if slow_s:
+        serve(core, transport, lambda _: time.sleep(slow_s))
+    else:
+        serve(core, transport, exchange=Exchange(core, transport))
     transport.close()
 
 

@@ -180,7 +180,7 @@ class Cluster:
             name = pe["name"]
             router = router_name(chip_of(name))
             slow_s = self._options.faults.slow.get(name, 0.0)
-            self._start(name, run_pe, name, router, self._addresses[router], self._plan["queue"], slow_s)
+            self._start(name, run_pe, name, router, self._addresses[router], slow_s)
 
     # -- watch ------------------------------------------------------------------------------------------------------------------
 

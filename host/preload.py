@@ -26,14 +26,15 @@ if LAUNCHER_VARIABLE in os.environ:
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 
-from models import decoder, formats, gesture, kernels  # noqa: E402 - the signal mask comes first
+import pe.exchange  # noqa: E402, F401 - the signal mask comes first; compiles a PE's tick
+from models import decoder, formats, gesture, kernels  # noqa: E402
 from models.compiled import compiled_now  # noqa: E402
 from models.exponentials import exp_of, sigmoid_of, tanh_of  # noqa: E402, F401 - the reference's, loaded here once
 
 for _name in formats.names():
-    formats.named(_name).warm()
+    formats.named(_name)
 for _name in kernels.names():
-    kernels.named(_name).warm()
+    kernels.named(_name)
 decoder.warm()
 gesture.warm()
 

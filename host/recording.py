@@ -215,7 +215,8 @@ class _Layer:
 
     def step(self, heard: Section) -> Section:
         """Step on the events of the layer before; return this layer's."""
-        batch = self._say(Bundle(self._pe.tick, (heard, self._own)))
+        assert self._pe.tick is not None  # it was loaded above
+        batch = self._say(Bundle(self._pe.tick.number, (heard, self._own)))
         assert isinstance(batch, Batch)
         self._own = batch.sections[0]
         units = self._population.units

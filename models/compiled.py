@@ -22,14 +22,17 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parent  # models/
-_COMPILED = ("compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py")
+_COMPILED = ("calls.py", "compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py")
 _dispatchers: list[Any] = []
+_at_once: list[Any] = []
 
 
 def _cache_folder() -> Path:
     """The folder for compiled code: under the user's cache, or the temporary folder where that cannot be written."""
     digest = hashlib.sha256()
-    for source in sorted((*_SOURCES.glob("kernels/*.py"), *_SOURCES.glob("formats/*.py"), *map(_SOURCES.joinpath, _COMPILED))):
+    folders = ("kernels", "formats", "../pe")  # a PE's tick inlines functions of several files, too
+    found = (source for folder in folders for source in (_SOURCES / folder).resolve().glob("*.py"))
+    for source in sorted((*found, *map(_SOURCES.joinpath, _COMPILED))):
         digest.update(source.read_bytes())
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored
@@ -65,6 +68,13 @@ def inlined(function: F) -> F:
     return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never")(function))
 
 
+def remember(function: Any) -> Any:
+    """Count what was compiled at once, for `compiled_now`; return it."""
+    _at_once.append(function)
+    return function
+
+
 def compiled_now() -> int:
     """How many kernel specialisations this process had to compile because the cache on disk did not hold them."""
-    return sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)
+    at_once = sum(not function.cache_hits for function in _at_once)
+    return at_once + sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)

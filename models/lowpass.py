@@ -9,39 +9,33 @@ what is done with it (`models/formats`).
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import numpy as np
 
-from models.compiled import compiled
+from models.calls import Call, call, carray, floats, floats_at, words_at, zero
 from models.formats import Port
 from models.network import Array
 
 
-@compiled
-def _fade(trace: Array, keep: np.float32) -> None:
-    """Let every element fade, once a position: `trace` (lanes * source units,) float32."""
+@call
+def _fade(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    """Let every element fade, once a position; parts: trace (lanes * source units,) float32, decay."""
+    trace, keep = floats(block, 0), floats(block, 1)[0]
     for i in range(trace.size):
         trace[i] = keep * trace[i] + np.float32(0)  # +0 is what a silent unit adds: it makes a -0 the +0 of the equation
+    return 0
 
 
-@compiled
-def _add(trace: Array, share: np.float32, keys: Array, values: Array, count: int) -> None:
-    """Add the first `count` events, behind `_fade` and each at most once, `share` being 1 - trace."""
+@call
+def _add(block: int, keys: int, values: int, count: int) -> int:
+    """Add the events, behind `_fade` and each at most once; parts: trace, 1 - decay."""
+    trace, share = floats(block, 0), floats(block, 1)[0]
+    units, events = carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
     for e in range(count):
-        trace[keys[e]] += share * values[e]
+        trace[units[e]] += share * events[e]
+    return 0
 
 
-def traced(trace: Array, decay: float, product: Callable[[], object]) -> Port:
+def traced(trace: Array, decay: float, product: Call) -> Port:
     """Return a port whose `product` runs over `trace` (lanes, source units), which it keeps with this decay."""
-    flat, keep = trace.reshape(trace.size), np.float32(decay)
-    fade, take = partial(_fade, flat, keep), partial(_add, flat, np.float32(1) - keep)
-    return Port(fade, take, product, partial(flat.fill, 0))
-
-
-def warm() -> None:
-    """Compile the trace."""
-    trace = np.zeros(1, np.float32)
-    _fade(trace, np.float32(0))
-    _add(trace, np.float32(1), np.zeros(1, np.uint32), trace.copy(), 1)
+    flat, keep = trace.reshape(trace.size), np.array([decay], np.float32)
+    return Port(Call(_fade, flat, keep), Call(_add, flat, np.float32(1) - keep), product, Call(zero, flat))

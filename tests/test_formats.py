@@ -334,7 +334,7 @@ def test_formats_are_found_by_name_and_a_wrong_name_gets_the_nearest():
         formats.require("zzzzzz")
 
 
-# In a process of its own, because this one has compiled for other arrays already. A fork each, warmed as named, binds
+# In a process of its own, because this one has compiled for other arrays already. A fork each, its formats loaded, binds
 # ports of every width of index over a real arena and reports which dispatchers got a specialisation more.
 _WARM = """
 import json, os, sys
@@ -360,7 +360,7 @@ def drive(name, trace):
 
 def grown(warmed, driven):
     for name in warmed:
-        formats.named(name).warm()
+        formats.named(name)
     before = {id(d): len(d.signatures) for d in _dispatchers}
     for name in driven:
         drive(name, 0.0)
@@ -379,17 +379,17 @@ for label, names in [("all", formats.names()), *((name, [name]) for name in form
 
 @pytest.fixture(scope="module")
 def compiled_late():
-    """For each format warmed alone, and for all: the kernels that were compiled (or fetched) only in use."""
+    """For each format loaded alone, and for all: the kernels that were compiled (or fetched) only in use."""
     done = subprocess.run([sys.executable, "-c", _WARM], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
     assert done.returncode == 0, done.stderr
     return dict(map(json.loads, done.stdout.splitlines()))
 
 
-def test_after_all_formats_are_warm_nothing_is_compiled_in_use(compiled_late):
+def test_after_all_formats_are_loaded_nothing_is_compiled_in_use(compiled_late):
     """What the fork server relies on: a process forked from it never compiles."""
     assert compiled_late["all"] == []
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_warm_compiles_every_specialisation_that_its_format_needs(compiled_late, name):
+def test_loading_a_format_compiles_everything_that_it_needs(compiled_late, name):
     assert compiled_late[name] == []

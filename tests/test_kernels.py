@@ -30,7 +30,6 @@ def test_a_kernel_has_the_attributes_of_the_contract(name):
     assert all(type(length) is int and length > 0 for length in kernel.VECTORS.values())
     assert all(type(value) is float for value in kernel.DEFAULTS.values())
     assert kernel.LEDGER == LEDGER  # what a section carries and the host reads
-    kernel.warm()
 
 
 @each

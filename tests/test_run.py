@@ -397,15 +397,20 @@ def test_entries_that_swap_their_destinations_are_noticed(population):
 def test_a_packet_lost_at_a_pe_is_noticed():
     bench = Bench(evaluation())
     lossy = bench.pes[-1]
-    hear = lossy._hear
-    lossy._hear = lambda section: hear(section._replace(keys=section.keys[4:], values=section.values[4:]))
+    hear = lossy._bundle
+
+    def without_the_first(bundle):
+        return hear(bundle._replace(sections=tuple(s._replace(keys=s.keys[4:], values=s.values[4:]) for s in bundle.sections)))
+
+    lossy._bundle = without_the_first
     bench.play()
     assert any(lossy.name in line for line in bench.run.conservation()["wrong"])
 
 
 def test_a_pe_that_counts_wrongly_is_noticed():
     bench = Bench(evaluation())
-    bench.pes[0]._sent += 1
+    count = bench.pes[0]._counters
+    bench.pes[0]._counters = lambda: {**count(), "packets_sent": count()["packets_sent"] + 1}
     bench.play()
     assert any(line.startswith(f"{bench.pes[0].name} sent") for line in bench.run.conservation()["wrong"])
 

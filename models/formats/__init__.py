@@ -9,8 +9,6 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
 - `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
   above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/lowpass.py`).
-- `warm()`: compile every specialisation the format can need, on small arrays.
-
 Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
 buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
 with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
@@ -22,28 +20,38 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple, Protocol, cast
 
+import numpy as np
+
+from models.calls import Call, call, float_rows, nothing, words
+from models.compiled import inlined
 from models.network import Array, Field, ModelError, SparseRows
 
 
-def nothing() -> None:
-    """Do nothing: the product of a port whose accumulators are the product already, the restart of one without a trace."""
-
-
 class Port(NamedTuple):
-    """What a shard's port does with events, as calls bound to its arena views (a method between would cost as much as
-    the kernel).
-    """
+    """What a shard's port does with events, as compiled calls bound to its arena views."""
 
-    clear: Callable[[], object]  # before each position: as if no unit of the source had an event; a trace fades instead
-    receive: Callable[
-        [Array, Array, int], object
-    ]  # take the first n events of the FIFO (keys, values, n); keys ascend between two clears
-    product: Callable[[], object]  # leave weights times events, or trace, in `sums`, and the work in `counts`
-    restart: Callable[[], object] = nothing  # where a segment begins: set a trace to zero
+    clear: Call  # before each position: as if no unit of the source had an event; a trace fades instead
+    receive: Call  # take the first n events of the FIFO (keys, values, n); keys ascend between two clears
+    product: Call  # leave weights times events, or trace, in `sums`, and the work in `counts`
+    restart: Call = nothing  # where a segment begins: set a trace to zero
+
+
+@inlined
+def forget(sums: Array, counts: Array) -> None:
+    """Zero the accumulators (lanes, rows) of an event-driven port, and the work that it counted."""
+    sums[:] = np.float32(0)
+    counts[0] = counts[1] = 0
+
+
+@call
+def clear(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    """Forget every event and the work it made, of an event-driven port; parts: sums, counts."""
+    forget(float_rows(block, 0), words(block, 1))
+    return 0
 
 
 def trace_field(lanes: int, source_units: int) -> Field:
@@ -62,9 +70,6 @@ class Format(Protocol):
 
     def port(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:
         """Bind a port to its arena views."""
-
-    def warm(self) -> None:
-        """Compile every specialisation."""
 
 
 def names() -> list[str]:

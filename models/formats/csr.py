@@ -7,12 +7,11 @@ does not shorten the loop. The vectors do not fit beside the paper's weights in 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 
 import numpy as np
 
-from models import lowpass
-from models.compiled import compiled
+from models.calls import Call, call, carray, float_rows, floats, floats_at, words, words_at, zero
+from models.compiled import inlined
 from models.formats import Port, trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
@@ -40,20 +39,14 @@ def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, tra
     """Bind a port to its arena views."""
     heard = "trace" if trace else "vector"
     order = ("values", "columns", "extents", heard, "sums", "counts")
-    product = partial(_product, *(mem[f"{name}.{array}"] for array in order))
+    product = Call(_product_at, *(mem[f"{name}.{array}"] for array in order))
     if trace:
         return traced(mem[f"{name}.trace"], trace, product)
     flat = mem[f"{name}.vector"].reshape(lanes * source_units)
-    return Port(partial(flat.fill, 0), partial(_scatter, flat), product)
+    return Port(Call(zero, flat), Call(_scatter_at, flat), product)
 
 
-@compiled
-def _scatter(vector: Array, keys: Array, values: Array, count: int) -> None:
-    for e in range(count):
-        vector[keys[e]] = values[e]
-
-
-@compiled
+@inlined
 def _product(values: Array, columns: Array, extents: Array, vector: Array, sums: Array, counts: Array) -> None:
     macs = 0
     for lane in range(sums.shape[0]):
@@ -69,10 +62,15 @@ def _product(values: Array, columns: Array, extents: Array, vector: Array, sums:
     counts[1] = sums.shape[0] * extents[sums.shape[1]]
 
 
-def warm() -> None:
-    """Compile the kernels: this format has one specialisation."""
-    lowpass.warm()
-    mem = {f"p.{f.name}": np.zeros(f.shape, f.dtype) for f in fields(2, 2, 2, 1)}
-    bound = port(mem, "p", 1, 2)
-    bound.receive(np.zeros(1, np.uint32), np.zeros(1, np.float32), 1)
-    bound.product()
+@call
+def _scatter_at(block: int, keys: int, values: int, count: int) -> int:
+    vector, units, events = floats(block, 0), carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
+    for e in range(count):
+        vector[units[e]] = events[e]
+    return 0
+
+
+@call
+def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    _product(floats(block, 0), words(block, 1), words(block, 2), float_rows(block, 3), float_rows(block, 4), words(block, 5))
+    return 0

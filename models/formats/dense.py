@@ -8,15 +8,12 @@ MACs count weights that are not zero, as in every format, so that the model coun
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from models import lowpass
-from models.compiled import compiled
-from models.formats import Port, nothing, trace_field
-from models.formats.packed import clear
+from models.calls import Call, call, carray, float_rows, floats_at, nothing, number, words, words_at
+from models.compiled import inlined
+from models.formats import Port, clear, forget, trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
 
@@ -38,17 +35,17 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool 
 
 def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
-    arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "sums", "counts"))
+    values, sums, counts = (mem[f"{name}.{array}"] for array in ("values", "sums", "counts"))
     if trace:
-        return traced(mem[f"{name}.trace"], trace, partial(_product, mem[f"{name}.trace"], *arrays))
-    return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
+        return traced(mem[f"{name}.trace"], trace, Call(_product_at, values, sums, counts, mem[f"{name}.trace"]))
+    return Port(Call(clear, sums, counts), Call(_accumulate_at, values, sums, counts, source_units), nothing)
 
 
-@compiled
-def _accumulate(source_units: int, values: Array, sums: Array, counts: Array, keys: Array, events: Array, count: int) -> None:
+@inlined
+def _accumulate(values: Array, sums: Array, counts: Array, source_units: int, keys: Array, events: Array) -> None:
     macs = 0
     rows = values.shape[1]
-    for e in range(count):
+    for e in range(keys.size):
         key = np.int64(keys[e])
         lane = key // source_units
         unit = key - lane * source_units
@@ -57,12 +54,11 @@ def _accumulate(source_units: int, values: Array, sums: Array, counts: Array, ke
             sums[lane, row] += values[unit, row] * event
             macs += values[unit, row] != np.float32(0)
     counts[0] += macs
-    counts[1] += count * rows
+    counts[1] += keys.size * rows
 
 
-@compiled
-def _product(trace: Array, values: Array, sums: Array, counts: Array) -> None:
-    clear(sums, counts)
+@inlined
+def _product(values: Array, sums: Array, counts: Array, trace: Array) -> None:
     macs = visited = 0
     rows = values.shape[1]
     for lane in range(trace.shape[0]):
@@ -78,11 +74,15 @@ def _product(trace: Array, values: Array, sums: Array, counts: Array) -> None:
     counts[1] = visited
 
 
-def warm() -> None:
-    """Compile the kernels: this format has one specialisation."""
-    one = np.zeros((1, 1), np.float32)
-    sums, counts = one.copy(), np.zeros(2, np.uint32)
-    _accumulate(1, one, sums, counts, np.zeros(1, np.uint32), one[0], 1)
-    _product(one, one.copy(), sums, counts)
-    lowpass.warm()
-    clear(sums, counts)
+@call
+def _accumulate_at(block: int, keys: int, values: int, count: int) -> int:
+    units, events = carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
+    _accumulate(float_rows(block, 0), float_rows(block, 1), words(block, 2), number(block, 3), units, events)
+    return 0
+
+
+@call
+def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    forget(float_rows(block, 1), words(block, 2))
+    _product(float_rows(block, 0), float_rows(block, 1), words(block, 2), float_rows(block, 3))
+    return 0

@@ -8,15 +8,12 @@ vector is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from itertools import product
-from typing import Any
 
 import numpy as np
 
-from models import lowpass
-from models.compiled import compiled
-from models.formats import Port, nothing, trace_field
+from models.calls import Call, bytes_at, call, carray, float_rows, floats_at, nothing, number, shorts_at, words, words_at
+from models.compiled import inlined
+from models.formats import Port, clear, forget, trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
 
@@ -46,7 +43,7 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool 
     return [
         Field("values", (nonzeros,), "<f4", "weights"),
         Field("rows", (nonzeros,), _smallest(max(rows - 1, 0)), "weights"),
-        # One-byte extents would save next to nothing and cost further specialisations.
+        # One-byte extents would save next to nothing.
         Field("extents", (source_units + 1,), _smallest(max(nonzeros, 256)), "weights"),
         Field("sums", (lanes, rows), "<f4", "variables", "pre-activation"),
         Field("counts", (2,), "<u4", "variables", "MACs, weights visited"),
@@ -56,63 +53,69 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool 
 
 def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
-    arrays: tuple[Any, ...] = tuple(mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
+    values, rows, extents, sums, counts = (mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
+    matrix = (values, rows, rows.itemsize, extents, extents.itemsize, sums, counts)
     if trace:
-        return traced(mem[f"{name}.trace"], trace, partial(_product, mem[f"{name}.trace"], *arrays))
-    return Port(partial(clear, *arrays[-2:]), partial(_accumulate, source_units, *arrays), nothing)
+        return traced(mem[f"{name}.trace"], trace, Call(_product_at, *matrix, mem[f"{name}.trace"]))
+    return Port(Call(clear, sums, counts), Call(_accumulate_at, *matrix, source_units), nothing)
 
 
-@compiled
-def clear(sums: Array, counts: Array) -> None:
-    """Forget every event and the work it made: zero the accumulators of an event-driven port."""
-    for lane in range(sums.shape[0]):
-        for row in range(sums.shape[1]):
-            sums[lane, row] = np.float32(0)
-    counts[0] = counts[1] = 0
+@inlined
+def _extent(address: int, itemsize: int, at: int) -> int:
+    if itemsize == 2:
+        return int(carray(shorts_at(address), (at + 1,))[at])
+    return int(carray(words_at(address), (at + 1,))[at])
 
 
-@compiled
-def _accumulate(
-    source_units: int, values: Array, rows: Array, extents: Array, sums: Array, counts: Array,
-    keys: Array, events: Array, count: int,
-) -> None:  # fmt: skip
+@inlined
+def _column(block: int, unit: int, event: np.float32, sums: Array) -> int:
+    """Add an event's column of weights to the accumulators of its lane, `sums`; return its length.
+
+    Parts of `block`: values, rows, bytes of a row index, extents, bytes of an extent.
+    """
+    address, width = number(block, 3), number(block, 4)
+    first, last = _extent(address, width, unit), _extent(address, width, unit + 1)
+    values, rows, width = carray(floats_at(number(block, 0)), (last,)), number(block, 1), number(block, 2)
+    # One loop for each width of index, so that none asks for it weight by weight.
+    if width == 1:
+        narrow = carray(bytes_at(rows), (last,))
+        for k in range(first, last):
+            sums[narrow[k]] += values[k] * event
+    elif width == 2:
+        middle = carray(shorts_at(rows), (last,))
+        for k in range(first, last):
+            sums[middle[k]] += values[k] * event
+    else:
+        wide = carray(words_at(rows), (last,))
+        for k in range(first, last):
+            sums[wide[k]] += values[k] * event
+    return last - first
+
+
+@call
+def _accumulate_at(block: int, keys: int, values: int, count: int) -> int:
+    units, events = carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
+    sums, counts, source_units = float_rows(block, 5), words(block, 6), number(block, 7)
     macs = 0
     for e in range(count):
-        key = np.int64(keys[e])
+        key = int(units[e])
         lane = key // source_units
-        unit = key - lane * source_units
-        event = events[e]
-        first, last = int(extents[unit]), int(extents[unit + 1])
-        for k in range(first, last):
-            sums[lane, rows[k]] += values[k] * event
-        macs += last - first
+        macs += _column(block, key - lane * source_units, events[e], sums[lane])
     counts[0] += macs
     counts[1] += macs
+    return 0
 
 
-@compiled
-def _product(trace: Array, values: Array, rows: Array, extents: Array, sums: Array, counts: Array) -> None:
-    clear(sums, counts)
+@call
+def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    sums, counts, trace = float_rows(block, 5), words(block, 6), float_rows(block, 7)
+    forget(sums, counts)
     macs = 0
     for lane in range(trace.shape[0]):
         for unit in range(trace.shape[1]):
             event = trace[lane, unit]
-            if event == np.float32(0):
-                continue
-            first, last = int(extents[unit]), int(extents[unit + 1])
-            for k in range(first, last):
-                sums[lane, rows[k]] += values[k] * event
-            macs += last - first
+            if event != np.float32(0):
+                macs += _column(block, unit, event, sums[lane])
     counts[0] = macs
     counts[1] = macs
-
-
-def warm() -> None:
-    """Compile the kernels for each width of index and extent."""
-    for index, extent in product(_UNSIGNED, _UNSIGNED[1:]):
-        zeros = np.zeros(1, np.float32)
-        sums, counts = np.zeros((1, 1), np.float32), np.zeros(2, np.uint32)
-        _accumulate(1, zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts, np.zeros(1, np.uint32), zeros, 1)
-        _product(sums.copy(), zeros, np.zeros(1, index), np.zeros(2, extent), sums, counts)
-    lowpass.warm()
-    clear(sums, counts)
+    return 0

@@ -2,26 +2,27 @@
 
 Contract of a kernel file: `GATES` (rows per unit of each weight matrix), `PORTS` (the first one's valid events make the
 population step), `VECTORS` (per-unit arrays and their length in units), `DEFAULTS` (parameters), `LEDGER` (what a step
-counts, in order), `fields(units, lanes)` (what a shard keeps in SRAM), `stepper(mem, prefix, width, params)`, and
-`warm()`, which compiles. A kernel sees arena views and numbers; no PE, packet, chip, socket or clock.
+counts, in order), `fields(units, lanes)` (what a shard keeps in SRAM) and `stepper(mem, prefix, width, params)`. A kernel
+sees arena views and numbers; no PE, packet, chip, socket or clock.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple, Protocol, cast
 
+from models.calls import Call
 from models.network import Array, Field, ModelError
 
 
 class Stepper(NamedTuple):
     """A kernel bound to one shard's arena views."""
 
-    reset: Callable[[], object]  # put back to its start what a segment boundary clears
-    step: Callable[[], int]  # step every unit, fill the ledger, return the number of events in the send buffer
+    reset: Call  # put back to its start what a segment boundary clears
+    step: Call  # step every unit, fill the ledger, return the number of events in the send buffer
 
 
 class Kernel(Protocol):
@@ -38,9 +39,6 @@ class Kernel(Protocol):
 
     def stepper(self, mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
         """Bind the step to a shard's arena views, whose names begin with `prefix`."""
-
-    def warm(self) -> None:
-        """Compile every specialisation."""
 
 
 def names() -> list[str]:

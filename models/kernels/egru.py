@@ -17,12 +17,11 @@ would take a second exchange of events a step and is missing here.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
-from typing import Any
 
 import numpy as np
 
-from models.compiled import compiled
+from models.calls import Call, call, float_rows, floats, number, words, zero
+from models.compiled import inlined
 from models.exponentials import sigmoid32, tanh32
 from models.kernels import Stepper
 from models.network import Array, Field
@@ -54,12 +53,12 @@ def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[s
         "input.sums", "recurrent.sums", "input.counts", "recurrent.counts", "bias", "recurrent_bias", "threshold", "units", "cell",
         "ledger", "send_keys", "send_values",
     )  # fmt: skip
-    scalars = (width, np.float32(params["zoneout"]), bool(params["fire_at_threshold"]))
-    arguments: tuple[Any, ...] = (*(mem[prefix + name] for name in order), *scalars)
-    return Stepper(partial(mem[prefix + "cell"].fill, 0), partial(_step, *arguments))
+    scalars = width, np.array([params["zoneout"]], np.float32), int(params["fire_at_threshold"])
+    cell = mem[prefix + "cell"]
+    return Stepper(Call(zero, cell.reshape(cell.size)), Call(_step_at, *(mem[prefix + name] for name in order), *scalars))
 
 
-@compiled
+@inlined
 def _step(
     wx: Array, rh: Array, counts_x: Array, counts_h: Array, bx: Array, br: Array, thr: Array, units: Array, cell: Array,
     ledger: Array, keys: Array, values: Array,
@@ -95,10 +94,10 @@ def _step(
     return events
 
 
-def warm() -> None:
-    """Compile the step."""
-    sums, three, one = np.zeros((1, 3), np.float32), np.zeros(3, np.float32), np.zeros(1, np.float32)
-    unit, key = np.zeros(1, np.uint32), np.zeros(1, np.uint32)
-    counts, ledger, cell = np.zeros(2, np.uint32), np.zeros(len(LEDGER), np.uint32), np.zeros((1, 1), np.float32)
-    scalars = (1, np.float32(0), False)
-    _step(sums, sums.copy(), counts, counts.copy(), three, three.copy(), one, unit, cell, ledger, key, one.copy(), *scalars)
+@call
+def _step_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+    return _step(
+        float_rows(block, 0), float_rows(block, 1), words(block, 2), words(block, 3), floats(block, 4), floats(block, 5),
+        floats(block, 6), words(block, 7), float_rows(block, 8), words(block, 9), words(block, 10), floats(block, 11),
+        number(block, 12), floats(block, 13)[0], number(block, 14) != 0,
+    )  # fmt: skip

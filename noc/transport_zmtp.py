@@ -1,0 +1,211 @@
+"""A PE's end of a ZeroMQ connection, without ZeroMQ: ZMTP 3.1 over a Unix socket, as the DEALER that its router expects.
+
+libzmq gives every process a context, an I/O thread and three wake-ups a message, which for hundreds of processes that each
+speak to one peer is most of a tick. The wire protocol itself is small (ZMTP 3.1: greeting, NULL handshake, length-prefixed
+frames; rfc.zeromq.org/spec/37), and the router keeps its ROUTER socket, which cannot tell the difference. The socket
+blocks, so a peer that does not read stops this process and loses nothing.
+
+It knows no message. It does not know `tcp://`, security mechanisms, or messages of several frames: each frame counts as a message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+
+import numpy as np
+
+from noc.transport import TransportError
+from noc.wire import MAX_MESSAGE_BYTES
+
+SCHEME = "ipc://"
+LONG, COMMAND = 2, 4  # flags of a frame; 1 would be "more frames follow"
+HEAD_BYTES, LONG_HEAD_BYTES = 2, 9
+SHORTEST_LONG = 256  # bytes of a frame that needs the long head
+_GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)  # version 3.1, as no server
+_CONNECT_WITHIN_S = 30.0
+_CALL_AGAIN_S = 0.01
+_SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
+_INBOX_BYTES = 1 << 14
+_READY = b"\x05READY"
+_PING, _PONG, _PING_TTL_BYTES = b"\x04PING", b"\x04PONG", 2
+
+
+class ZmtpTransport:
+    """A connection to one router.
+
+    Args:
+        name: the endpoint's own name, by which the router tells it from others.
+        address: where the router listens, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`.
+        peer: the router's name.
+
+    Raises TransportError where nobody answers there in ZMTP within half a minute.
+
+    """
+
+    def __init__(self, name: str, address: str, peer: str) -> None:
+        self._peer, self._timeout_s = peer, -1.0
+        self._open = True
+        self.inbox = np.zeros(_INBOX_BYTES, np.uint8)
+        self.span = np.zeros(2, np.int64)
+        """Where in the inbox unread bytes begin and end."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            self._connect(_path(address))
+            self._shake_hands(name)
+        except (OSError, EOFError) as error:
+            self._socket.close()
+            raise TransportError(f"{name} cannot reach {peer} on {address}: {error}") from error
+        self._limit(socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)
+
+    @property
+    def descriptor(self) -> int:
+        """The socket's file descriptor."""
+        return self._socket.fileno()
+
+    def _connect(self, path: str) -> None:
+        self._socket.settimeout(_CONNECT_WITHIN_S)
+        late = time.monotonic() + _CONNECT_WITHIN_S
+        while True:
+            try:
+                self._socket.connect(path)
+                break
+            except (ConnectionRefusedError, FileNotFoundError, BlockingIOError):
+                if time.monotonic() > late:
+                    raise
+                time.sleep(_CALL_AGAIN_S)
+
+    def _shake_hands(self, name: str) -> None:
+        self._socket.sendall(_GREETING)
+        theirs = self._exactly(len(_GREETING))
+        if theirs[0] != _GREETING[0] or theirs[9] != _GREETING[9] or theirs[10] < _GREETING[10]:  # between them is padding
+            raise EOFError("it is no ZMTP 3 peer")
+        ready = _READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", name.encode())
+        self._socket.sendall(frame_head(len(ready), COMMAND) + ready)
+        flags, size = self._exactly(HEAD_BYTES)
+        if flags != COMMAND or not self._exactly(size).startswith(_READY):
+            raise EOFError("the handshake was refused")
+        self._socket.settimeout(None)
+
+    def _exactly(self, size: int) -> bytes:
+        got = b""
+        while len(got) < size:
+            more = self._socket.recv(size - len(got))
+            if not more:
+                raise EOFError("the connection was closed in the handshake")
+            got += more
+        return got
+
+    def _limit(self, option: int, seconds: float) -> None:
+        """Set a time limit in the kernel, which holds for compiled code as well; Python's own would poll before each call."""
+        whole = int(seconds)
+        self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, int((seconds - whole) * 1e6)))
+
+    def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+        """Return the next (sender, bytes), or None after `timeout_s` seconds, also when the router is gone."""
+        if timeout_s != self._timeout_s:
+            self._limit(socket.SO_RCVTIMEO, max(timeout_s, 1e-6))
+            self._timeout_s = timeout_s
+        late = time.monotonic() + timeout_s
+        while True:
+            frame = self._frame()
+            if frame is not None:
+                flags, body = frame
+                if not flags & COMMAND:
+                    return self._peer, body
+                self._obey(body)
+                continue
+            if not self._fill():
+                # Whoever connects again by himself would wait, too: the launcher knows why the router is gone, and says so.
+                time.sleep(max(late - time.monotonic(), 0) if not self._open else 0)
+                return None
+            if time.monotonic() > late:
+                return None
+
+    def _frame(self) -> tuple[int, bytes] | None:
+        """Cut the next whole frame off the inbox, if there is one."""
+        begin, end = map(int, self.span)
+        have = end - begin
+        if have < HEAD_BYTES:
+            return None
+        flags, size, head = int(self.inbox[begin]), int(self.inbox[begin + 1]), HEAD_BYTES
+        if flags & LONG:
+            if have < LONG_HEAD_BYTES:
+                return None
+            size, head = int.from_bytes(self.inbox[begin + 1 : begin + LONG_HEAD_BYTES].tobytes(), "big"), LONG_HEAD_BYTES
+        if size > MAX_MESSAGE_BYTES:
+            raise TransportError(f"{self._peer} sends a message of {size} B; the most is {MAX_MESSAGE_BYTES} B")
+        if have < head + size:
+            self._make_room(head + size)
+            return None
+        body = self.inbox[begin + head : begin + head + size].tobytes()
+        self.span[0] = begin + head + size
+        return flags, body
+
+    def _make_room(self, need: int) -> None:
+        begin, end = map(int, self.span)
+        unread = self.inbox[begin:end].copy()
+        if need > self.inbox.size:
+            self.inbox = np.zeros(max(need, 2 * self.inbox.size), np.uint8)
+        self.inbox[: unread.size] = unread
+        self.span[:] = 0, unread.size
+
+    def _fill(self) -> bool:
+        """Wait for bytes and take them in; False where none came."""
+        if not self._open:
+            return False
+        if self.span[1] == self.inbox.size or self.span[0] == self.span[1]:
+            self._make_room(int(self.span[1] - self.span[0]) + 1)
+        try:
+            got = self._socket.recv_into(memoryview(self.inbox)[int(self.span[1]) :])  # type: ignore[arg-type]  # a buffer
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            got = 0
+        self._open = got > 0
+        self.span[1] += got
+        return self._open
+
+    def _obey(self, command: bytes) -> None:
+        if command.startswith(_PING):
+            pong = _PONG + command[len(_PING) + _PING_TTL_BYTES :]
+            self._socket.sendall(frame_head(len(pong), COMMAND) + pong)
+
+    def send(self, destination: str, raw: bytes | memoryview) -> None:
+        """Hand over one message; TransportError where the router takes nothing."""
+        self.send_framed(destination, frame_head(len(raw)) + raw)
+
+    def send_framed(self, destination: str, framed: bytes | memoryview) -> None:
+        """Hand over bytes that have their frame's head, or the rest of such."""
+        if not self._open:
+            return  # nobody is there to take it; see `receive`
+        try:
+            self._socket.sendall(framed)
+        except (BrokenPipeError, ConnectionResetError):
+            self._open = False
+        except OSError as error:
+            raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the connection; what was sent still arrives."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+        self._socket.close()
+
+
+def frame_head(size: int, flags: int = 0) -> bytes:
+    """Return what stands before a frame of `size` bytes."""
+    return bytes((flags, size)) if size < SHORTEST_LONG else bytes((flags | LONG,)) + size.to_bytes(8, "big")
+
+
+def _path(address: str) -> str:
+    if not address.startswith(SCHEME):
+        raise TransportError(f"address {address!r}: needs {SCHEME}...")
+    path = address.removeprefix(SCHEME)
+    return "\0" + path[1:] if path.startswith("@") else path
+
+
+def _property(name: bytes, value: bytes) -> bytes:
+    return bytes((len(name),)) + name + struct.pack(">I", len(value)) + value
