@@ -144,6 +144,13 @@ class ZmtpTransport:
         self.span[0] = begin + head + size
         return flags, body
 
+    def give_room_back(self) -> None:
+        """Shrink the inbox to what is unread, after a message of a size that does not come again."""
+        unread = self.inbox[self.span[0] : self.span[1]]
+        self.inbox = np.zeros(max(unread.size, _INBOX_BYTES), np.uint8)
+        self.inbox[: unread.size] = unread
+        self.span[:] = 0, unread.size
+
     def _make_room(self, need: int) -> None:
         begin, end = map(int, self.span)
         unread = self.inbox[begin:end].copy()

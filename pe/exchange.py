@@ -36,6 +36,8 @@ class Exchange:
         tick, transport = self._pe.tick, self._transport
         if tick is None:
             return
+        if self._bound is None:
+            transport.give_room_back()  # the shards have come, and nothing as large will
         if self._bound is None or self._bound.parts[0] is not transport.inbox:
             outbox, unsent = np.zeros(LONG_HEAD_BYTES + tick.reply.size, np.uint8), np.zeros(2, np.int64)
             place = transport.inbox, transport.span, outbox, unsent
