@@ -355,6 +355,18 @@ def test_a_damaged_state_is_one_line(tmp_path):
         run(tmp_path / "run", replace(SMALL, epochs=1))
 
 
+def test_a_run_begins_with_the_last_parameters_of_another_one(tmp_path):
+    """With a learning rate that changes nothing it also ends with them."""
+    first = run(tmp_path / "first")
+    second = run(tmp_path / "second", replace(SMALL, begin_with=str(tmp_path / "first"), epochs=1, lr=1e-30))
+    for one, other in zip(first.model.parameters(), second.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+    with pytest.raises(ModelError, match=f"--begin-with {tmp_path / 'none'}: "):
+        run(tmp_path / "third", replace(SMALL, begin_with=str(tmp_path / "none")))
+    with pytest.raises(ModelError, match="--begin-with .*state_dict"):
+        run(tmp_path / "fourth", replace(SMALL, begin_with=str(tmp_path / "first"), hidden="7"))
+
+
 def test_training_learns_what_can_be_learnt(tmp_path):
     """Twelve epochs on blobs: far beyond chance, which is one in eleven, on a person it was not trained on."""
     about = replace(

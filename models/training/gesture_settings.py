@@ -36,7 +36,7 @@ class GestureSettings:
 
     variant: str = flag("trace", "what a layer hands on: the low-pass trace of its events (the authors') or the events (plain)")
     people: int = flag(24, "people that the synthetic camera shows in training; 2,112 samples in all")
-    begin_with: str = flag("", "run folder whose best parameters this run begins with (default: random ones)")
+    begin_with: str = flag("", "run folder whose last parameters this run begins with (default: random ones)")
     size: int = flag(32, "pixels along a side of a frame: 32, 64 or 128")
     scale: float = flag(19.0, "what event counts are divided by (the authors: 19 in training, 18.5 in the test)")
     head: str = flag("strided", "convolutions: strided (16, 32 and 48 channels) or authors (64, 192, 384, 256, 256)")

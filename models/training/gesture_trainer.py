@@ -19,7 +19,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional
 
@@ -30,7 +29,6 @@ from models.training.gesture_network import GestureModel
 from models.training.gesture_settings import GestureSettings
 from models.training.interrupts import interrupt_noted
 from models.training.runfolder import (
-    BEST,
     MOMENTS,
     STATE,
     append_row,
@@ -49,6 +47,7 @@ COLUMNS = (
     "iteration", "epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "gradient_norm", "seconds",
     "activity",
 )  # fmt: skip
+_VALUE = "value:"  # of a parameter or buffer in the state
 _CALIBRATED = 64  # samples that initial weights are scaled by
 _SCORED = 64  # samples side by side in an evaluation
 
@@ -138,9 +137,14 @@ class GestureTrainer:
         self.optimiser = self._optimiser()
 
     def _begin_with(self, run: Path) -> None:
-        """Take the best parameters of another run; ModelError where it has none, or none of these sizes."""
+        """Take the last parameters of another run; ModelError where it has none, or none of these sizes.
+
+        Not the best ones: a learning rate that fell to 0 leaves the last ones best but for the luck of the held-out people.
+        """
         try:
-            self.model.load_state_dict(load_file(run / BEST))
+            with safe_open(run / STATE, "pt") as file:
+                values = {name: file.get_tensor(name) for name in file.keys() if name.startswith(_VALUE)}  # noqa: SIM118 - no dict
+            self.model.load_state_dict({name.removeprefix(_VALUE): value for name, value in values.items()})
         except (OSError, SafetensorError, RuntimeError) as error:
             raise ModelError(f"--begin-with {run}: {' '.join(str(error).split())[:200]}") from error
 
@@ -262,7 +266,7 @@ class GestureTrainer:
     def _store(self) -> None:
         """Write the state whole or not at all."""
         tensors = random_state(self.device)
-        tensors |= {f"value:{name}": value.cpu().contiguous() for name, value in self.model.state_dict().items()}
+        tensors |= {f"{_VALUE}{name}": value.cpu().contiguous() for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             kept = moments(self.optimiser, parameter)
             tensors |= {f"{part}:{name}": tensor.cpu().contiguous() for part, tensor in kept.items()}
@@ -286,7 +290,7 @@ class GestureTrainer:
                 tensor: Tensor = file.get_tensor(name).to(self.device)
                 return tensor
 
-            self.model.load_state_dict({name: stored(f"value:{name}") for name in self.model.state_dict()})
+            self.model.load_state_dict({name: stored(f"{_VALUE}{name}") for name in self.model.state_dict()})
             for name, parameter in self.model.named_parameters():
                 if f"{MOMENTS[0]}:{name}" in names:
                     step = torch.tensor(float(self.progress.iteration))
