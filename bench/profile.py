@@ -172,13 +172,12 @@ def _print_counts(found: Mapping[str, Any], cores: int) -> None:
         split = row["user_s"] + row["system_s"]
         user = f"{100 * row['user_s'] / split:.0f} %" if split > 0.5 * row["on_cpu_s"] else "-"
         each = row["processes"]
-        ours = f"{name:<24}{1e3 * row['on_cpu_s']:5.2f} ms{100 * row['on_cpu_s'] / total:5.0f} %{user:>7}{1e3 * row['ready_s']:6.1f} ms"
+        spent_ms, share, ready_ms = 1e3 * row["on_cpu_s"], 100 * row["on_cpu_s"] / total, 1e3 * row["ready_s"]
+        ours = f"{name:<24}{spent_ms:5.2f} ms{share:5.0f} %{user:>7}{ready_ms:6.1f} ms"
         print(f"{ours} |{row['voluntary'] / each:8.2f}{row['involuntary'] / each:11.2f}{row['calls'] / each:12.2f}")
     busy = 100e3 * total / cores / token_ms
     print(f"{'all':<24}{1e3 * total:5.2f} ms; a token takes {token_ms:.2f} ms: {busy:.0f} % of what {cores} cores have")
-    print(
-        "waits: ended by a wake-up; ready: could have run and had no core; user: of CPU time, where clock ticks tell; read/write: calls"
-    )
+    print("waits: ended by a wake-up; ready: could have run and had no core; user: of CPU time, where clock ticks tell")
 
 
 def _print_messages(found: Mapping[str, Any]) -> None:
