@@ -6,6 +6,7 @@ rights); then they say so in one line, and what they would have shown is left ou
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
@@ -13,7 +14,10 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from pathlib import Path
+
+from host.mortality import die_with
 
 PERF_HZ = 997  # of each core; a prime, so that it does not beat with the kernel's own clock
 PYTHON_HZ, PE_HZ = 250, 1000  # of each process looked into; a PE runs a hundredth of the time
@@ -53,6 +57,12 @@ LIBRARIES = {
 }
 
 
+def beside(command: list[str]) -> subprocess.Popen[str]:
+    """Start a program that dies with this process, its output kept."""
+    dying = partial(die_with, os.getpid())
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=dying)  # noqa: PLW1509 - it calls prctl and no more
+
+
 def part_of(symbol: str, library: str) -> str:
     """Return what a sample was in: a part of the operating system, a library, or compiled kernels."""
     if "[kernel" in library or library == "[guest.kernel.kallsyms]":
@@ -79,7 +89,7 @@ class Perf:
         """Start sampling; sets `problem` where that is not possible."""
         if self._program:
             command = [self._program, "record", "-q", "-a", "-e", "cpu-clock", "-F", str(PERF_HZ), "-o", str(self._file)]
-            self._running = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self._running = beside(command)
 
     def end(self) -> None:
         """Stop sampling."""
@@ -122,8 +132,8 @@ class PySpy:
     """
 
     def __init__(self) -> None:
-        beside = Path(sys.executable).with_name("py-spy")
-        self._program = str(beside) if beside.exists() else shutil.which("py-spy")
+        ours = Path(sys.executable).with_name("py-spy")
+        self._program = str(ours) if ours.exists() else shutil.which("py-spy")
         self._folder = tempfile.TemporaryDirectory(prefix="gennaker-profile-")
         self._running: dict[str, subprocess.Popen[str]] = {}
         self.problem = "" if self._program else "py-spy is not installed (pip install '.[profile]')"
@@ -136,7 +146,7 @@ class PySpy:
             rate = PE_HZ if name.startswith("PE(") else PYTHON_HZ
             asked = ["-d", "600", "-r", str(rate), "-f", "raw", "-o", str(file), "--gil", "--nonblocking"]
             command = [str(self._program), "record", "-p", str(pid), *asked]
-            self._running[name] = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            self._running[name] = beside(command)
 
     def end(self) -> None:
         """Stop sampling."""

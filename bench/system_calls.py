@@ -7,6 +7,8 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
+from bench.samplers import beside
+
 _ALL = "raw_syscalls:sys_enter"
 _NAMED = (
     "recvfrom", "recvmsg", "sendto", "sendmsg", "read", "write", "writev", "poll", "ppoll", "select", "epoll_wait",
@@ -28,7 +30,7 @@ class SystemCalls:
         events = ",".join((_ALL, *(f"syscalls:sys_enter_{name}" for name in _NAMED)))
         for name, pid in pids.items() if self._program else ():
             command = [str(self._program), "stat", "-x", ";", "-e", events, "-p", str(pid)]
-            self._running[name] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+            self._running[name] = beside(command)
 
     def end(self) -> None:
         """Stop counting."""
