@@ -53,7 +53,7 @@ def _watched(options: LmOptions, window: Window) -> dict[str, Any]:
             options, lambda layout: monitors.append(open_monitor(layout, True, stream)), observe, window.started
         ).run()
         monitors[0].close()
-    assert outcome.report is not None, outcome.problem
+    assert outcome.report is not None and outcome.problem is None, outcome.problem
     assert outcome.report["lm"]["tokens"] == options.tokens
     assert outcome.report["conservation"]["wrong"] == []
     emulation: dict[str, Any] = outcome.report["emulation"] | {"sha256": outcome.report["events"]["sha256"]}

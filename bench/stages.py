@@ -7,6 +7,7 @@ kind together.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable
 from typing import Any
@@ -39,10 +40,14 @@ class _Clock:
 def stages_s(recorded: Recorded) -> dict[str, dict[str, float]]:
     """Return seconds a tick by kind of endpoint and stage. AssertionError where a core does other work than in the recorded run."""
     per_tick: dict[str, dict[str, float]] = {}
-    for kind, timed in (("PE", _pes), ("router", _routers), ("host", _host)):
-        clock = _Clock()
-        timed(recorded, clock)
-        per_tick[kind] = {stage: seconds / recorded.ticks for stage, seconds in clock.spent_s.items()}
+    gc.disable()  # as in the processes
+    try:
+        for kind, timed in (("PE", _pes), ("router", _routers), ("host", _host)):
+            clock = _Clock()
+            timed(recorded, clock)
+            per_tick[kind] = {stage: seconds / recorded.ticks for stage, seconds in clock.spent_s.items()}
+    finally:
+        gc.enable()
     shards, positions = bind(recorded.job.placement), recorded.positions()
     kernels_s(shards, positions[:5])
     kernel = kernels_s(shards, positions, time.thread_time, alone=True)

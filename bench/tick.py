@@ -30,7 +30,7 @@ BATCH, GENERATED = 16, 40
 def emulation_of(options: LmOptions) -> dict[str, Any]:
     """Run; return the report's block on the emulation, with `sha256` and `tokens`. AssertionError where it did less."""
     outcome = Cluster(options, lambda _: None, lambda _: None).run()
-    assert outcome.report is not None, outcome.problem
+    assert outcome.report is not None and outcome.problem is None, outcome.problem
     report = outcome.report
     if options.prompt is not None:
         assert len(report["lm"]["generated"]) == options.generate
