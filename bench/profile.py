@@ -52,7 +52,8 @@ def _watched(options: LmOptions, window: Window) -> dict[str, Any]:
         outcome = Cluster(
             options, lambda layout: monitors.append(open_monitor(layout, True, stream)), observe, window.started
         ).run()
-        monitors[0].close()
+        for monitor in monitors:
+            monitor.close()
     assert outcome.report is not None and outcome.problem is None, outcome.problem
     assert outcome.report["lm"]["tokens"] == options.tokens
     assert outcome.report["conservation"]["wrong"] == []

@@ -46,7 +46,8 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
 
         cluster = Cluster(options, lambda layout: monitors.append(open_monitor(layout, True, stream)), observe, folder=folder)
         outcome = cluster.run()
-        monitors[0].close()
+        for monitor in monitors:
+            monitor.close()
     report = outcome.report
     assert report is not None, outcome.problem
     assert report["lm"]["tokens"] == options.tokens
