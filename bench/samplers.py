@@ -105,7 +105,8 @@ class Perf:
         found: dict[tuple[str, bool], Counter[tuple[str, str]]] = {}
         if not self._program or not self._file.exists():
             return found
-        command = [self._program, "script", "-i", str(self._file), "-F", "pid,tid,ip,sym,dso"]
+        ours = ",".join(map(str, names))  # of others, symbols would be looked up too, for minutes
+        command = [self._program, "script", "-i", str(self._file), "-F", "pid,tid,ip,sym,dso", "--pid", ours]
         told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         for line in told.splitlines():
             ids, _, rest = line.strip().partition(" ")
