@@ -36,10 +36,8 @@ types: $(VENV)/.ready-dev
 check: lint types test
 
 bench: setup
-	$(BIN)/python -m bench.tick
-	$(BIN)/python -m bench.monitor
 	$(BIN)/python -m bench.noc
-	$(BIN)/python -m bench.chips
+	$(BIN)/python -m bench
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -8,46 +8,54 @@ from __future__ import annotations
 
 import argparse
 import statistics
+from collections.abc import Sequence
 from typing import Any
 
-from host.cluster import Cluster
+from bench.targets import Figures, held
+from bench.tick import emulation_of
 from host.options import LmOptions
 
 PES_PER_CHIP = 150
 
 
+def measure(tokens: int = 100, runs: int = 3, chips: Sequence[int] = (1, 2, 4, 8)) -> Figures:
+    """Measure, print, and return the figures that have a target, where 1 and 8 chips are among `chips`."""
+    done: dict[int, list[dict[str, Any]]] = {number: [] for number in chips}
+    for _ in range(runs):
+        for number, emulations in done.items():
+            emulation = emulation_of(LmOptions(tokens=tokens, chips=number, pes=PES_PER_CHIP * number))
+            assert emulation["processes"] == PES_PER_CHIP * number + number + 1
+            emulations.append(emulation)
+    assert len({emulation["sha256"] for emulations in done.values() for emulation in emulations}) == 1
+
+    def median(number: int, key: str) -> float:
+        return statistics.median(emulation[key] for emulation in done[number])
+
+    print(f"the paper's model, {tokens} tokens, {runs} runs of each; medians; the same events at every size")
+    print("chips    PEs  ready s  ms a token  us a PE and tick  of the first  MB unshared a PE")
+    each_us = {number: 1e3 * median(number, "ms_per_token") / (PES_PER_CHIP * number) for number in done}
+    first_us = next(iter(each_us.values()))
+    for number, one_us in each_us.items():
+        ready, memory = median(number, "start_s"), median(number, "pe_uss_bytes") / 1e6
+        row = f"{number:5} {PES_PER_CHIP * number:6} {ready:8.2f} {median(number, 'ms_per_token'):11.2f}"
+        print(f"{row} {one_us:17.1f} {one_us / first_us:13.2f} {memory:17.2f}")
+    figures = {}
+    if 8 in done:
+        figures["ready_8"] = median(8, "start_s")
+        if 1 in done:
+            figures["growth"] = each_us[8] / each_us[1]
+    print(held(figures), flush=True)
+    return figures
+
+
 def main() -> None:
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m bench.chips", description=__doc__.split("\n\n")[0])
     parser.add_argument("--tokens", type=int, default=100)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--chips", type=int, nargs="+", default=[1, 2, 4, 8])
     flags = parser.parse_args()
-
-    reports: dict[int, list[dict[str, Any]]] = {chips: [] for chips in flags.chips}
-    for _ in range(flags.runs):
-        for chips, done in reports.items():
-            options = LmOptions(tokens=flags.tokens, chips=chips, pes=PES_PER_CHIP * chips)
-            outcome = Cluster(options, lambda _: None, lambda _: None).run()
-            assert outcome.report is not None, outcome.problem
-            assert outcome.report["lm"]["tokens"] == flags.tokens
-            assert outcome.report["conservation"]["wrong"] == []
-            assert outcome.report["emulation"]["processes"] == PES_PER_CHIP * chips + chips + 1
-            done.append(outcome.report)
-    assert len({report["events"]["sha256"] for done in reports.values() for report in done}) == 1
-
-    def median(done: list[dict[str, Any]], key: str) -> float:
-        return statistics.median(report["emulation"][key] for report in done)
-
-    print(f"the paper's model, {flags.tokens} tokens, {flags.runs} runs of each; medians; the same events at every size")
-    print("chips    PEs  ready s  ms a token  us a PE and tick  of the first  MB unshared a PE")
-    first = None
-    for chips, done in reports.items():
-        pes, token_ms = PES_PER_CHIP * chips, median(done, "ms_per_token")
-        each_us = 1e3 * token_ms / pes
-        first = first or each_us
-        ready, memory = median(done, "start_s"), median(done, "pe_uss_bytes") / 1e6
-        print(f"{chips:5} {pes:6} {ready:8.2f} {token_ms:11.2f} {each_us:17.1f} {each_us / first:13.2f} {memory:17.2f}")
+    measure(flags.tokens, flags.runs, flags.chips)
 
 
 if __name__ == "__main__":

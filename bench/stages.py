@@ -1,0 +1,133 @@
+"""What each stage of a tick costs warm: the sans-I/O cores of a recorded run, driven again stage by stage in one process.
+
+Each core gets its messages in one go, so its code and data stay in the caches: beside the CPU time that the processes take this
+shows the share of cold caches, sockets and switches. Seconds are CPU time of the one thread, a tick, for all endpoints of a
+kind together.
+"""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable
+from typing import Any
+
+from bench.kernels import bind, entering_s, kernels_s
+from bench.recorded import Recorded
+from host.events import EventStream
+from host.job import prepare
+from host.run import Run
+from noc.link import wiring_of
+from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, chip_of, router_name
+from noc.router import ChipRouter
+from noc.wire import decode, encode
+from pe.core import Pe
+
+
+class _Clock:
+    """Adds up the CPU seconds of what it runs, by stage."""
+
+    def __init__(self) -> None:
+        self.spent_s: dict[str, float] = {}
+
+    def run(self, stage: str, what: Callable[[], Any]) -> Any:
+        began = time.thread_time()
+        answer = what()
+        self.spent_s[stage] = self.spent_s.get(stage, 0.0) + time.thread_time() - began
+        return answer
+
+
+def stages_s(recorded: Recorded) -> dict[str, dict[str, float]]:
+    """Return seconds a tick by kind of endpoint and stage. AssertionError where a core does other work than in the recorded run."""
+    per_tick: dict[str, dict[str, float]] = {}
+    gc.disable()  # as in the processes
+    try:
+        for kind, timed in (("PE", _pes), ("router", _routers), ("host", _host)):
+            clock = _Clock()
+            timed(recorded, clock)
+            per_tick[kind] = {stage: seconds / recorded.ticks for stage, seconds in clock.spent_s.items()}
+    finally:
+        gc.enable()
+    shards, positions = bind(recorded.job.placement), recorded.positions()
+    kernels_s(shards, positions[:5])
+    kernel = kernels_s(shards, positions, time.thread_time, alone=True)
+    entering = min(entering_s(shards, positions, time.thread_time), kernel)
+    pe = per_tick["PE"]
+    pe["hear, step: kernels"] = kernel - entering
+    pe["hear, step: entering compiled code"] = entering
+    pe["hear, step: scheduling"] = max(pe.pop("hear and step") - kernel, 0.0)
+    return per_tick
+
+
+def _split(recorded: Recorded, endpoint: str, kind: type[Message]) -> tuple[list[tuple[str, bytes]], list[tuple[str, bytes]]]:
+    """Return what an endpoint was sent before the first message of `kind`, and of the rest those of `kind`."""
+    heard = recorded.heard[endpoint]
+    kinds = [type(decode(raw)) for _, raw in heard]
+    first = kinds.index(kind)
+    return heard[:first], [item for item, found in zip(heard[first:], kinds[first:], strict=True) if found is kind]
+
+
+def _pes(recorded: Recorded, clock: _Clock) -> None:
+    for placed in recorded.job.placement.pes:
+        router = router_name(placed.pe.chip)
+        pe = Pe(placed.name, router)
+        before, ticks = _split(recorded, placed.name, Bundle)
+        pe.boot()
+        for sender, raw in before:
+            pe.handle(sender, decode(raw))
+        messages = clock.run("decode", lambda ticks=ticks: [decode(raw) for _, raw in ticks])
+        outs: list[Outgoing] = clock.run(
+            "hear and step", lambda pe=pe, router=router, messages=messages: [pe.handle(router, message) for message in messages]
+        )
+        packed = clock.run("encode", lambda outs=outs: [encode(message) for out in outs for _, message in out])
+        assert sum(map(len, packed)) == recorded.batch_bytes(placed.name) - _first_batch(recorded, placed.name)
+
+
+def _first_batch(recorded: Recorded, name: str) -> int:
+    """Return the bytes of an endpoint's first batch, which answers a letter, not a bundle."""
+    return next(
+        len(raw) for sender, raw in recorded.heard[router_name(chip_of(name))] if sender == name and type(decode(raw)) is Batch
+    )
+
+
+def _routers(recorded: Recorded, clock: _Clock) -> None:
+    placement = recorded.job.placement
+    for chip in placement.machine.live:
+        name = router_name(chip)
+        router = ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip))
+        heard = recorded.heard[name]
+        first = next(i for i, (_, raw) in enumerate(heard) if type(decode(raw)) is Batch)
+        for sender, raw in heard[:first]:
+            router.handle(sender, decode(raw))
+        messages = clock.run("decode", lambda heard=heard, first=first: [(sender, decode(raw)) for sender, raw in heard[first:]])
+        outs: list[Outgoing] = clock.run(
+            "join", lambda router=router, messages=messages: [router.handle(*item) for item in messages]
+        )
+        clock.run("encode", lambda outs=outs: [encode(m) for out in outs for _, m in out if not isinstance(m, bytes)])
+        assert sum(isinstance(m, Bundle) for out in outs for _, m in out) >= recorded.ticks
+
+
+def _host(recorded: Recorded, clock: _Clock) -> None:
+    job = prepare(recorded.job.options)
+    run = Run(job.placement, job.workload, sequence_at=job.sequence_at)
+    before, ticks = _split(recorded, HOST, Bundle)
+    run.begin()
+    for sender, raw in before:
+        run.handle(sender, decode(raw))
+        run.settle()
+    messages = clock.run("decode", lambda: [decode(raw) for _, raw in ticks])
+    outs: list[Outgoing] = []
+    for message in messages:
+        outs.append(clock.run("feed", lambda message=message: run.handle(router_name(0), message)))
+        outs.append(clock.run("settle", run.settle))
+    clock.run("encode", lambda: [encode(message) for out in outs for _, message in out])
+    assert run.events.report()["sha256"] == recorded.sha256
+    # The parts of settling, each alone on the same sections.
+    sections = [section for message in messages for section in message.sections if section.flags & VALID]
+    stream = EventStream(job.placement.network, job.placement.request.lanes, job.sequence_at)
+    clock.run("hash", lambda: [stream.add(section) for section in sections])
+    workload = prepare(recorded.job.options).workload
+    output = [section for section in sections if section.population == job.placement.network.output]
+    clock.run("decoder", lambda: [workload.answer(section) for section in output])
+    spent = clock.spent_s
+    spent["ledger"] = max(spent.pop("settle") - spent["hash"] - spent["decoder"], 0.0)

@@ -1,0 +1,48 @@
+"""What the emulation is meant to reach on two cores that are otherwise idle, and how a measured figure is held against it.
+
+The chip: 170.25 ms a sequence of 70 tokens, Nazeer et al., arXiv:2312.09084, Table II.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CHIP_SEQUENCE_MS, CHIP_TOKENS = 170.25, 70
+CHIP_TOKEN_MS = CHIP_SEQUENCE_MS / CHIP_TOKENS
+
+
+class Target(NamedTuple):
+    """A figure's name, the most it may be, and its unit ("times" for a ratio)."""
+
+    name: str
+    most: float
+    unit: str
+
+
+TARGETS = {
+    "zmq_floor": Target("a token against the ZeroMQ floor", 1.3, "times"),
+    "system_floor": Target("a token against the system floor", 3.0, "times"),
+    "token": Target("a token", 7.5, "ms"),
+    "batch": Target("a token and sequence, --batch 16 packed", 2.5, "ms"),
+    "generation": Target("a generated token", 30.0, "ms"),
+    "ready": Target("150 PEs ready", 1.5, "s"),
+    "ready_8": Target("1,200 PEs on 8 chips ready", 12.0, "s"),
+    "uss": Target("unshared memory of a PE", 5.0, "MB"),
+    "growth": Target("a PE and tick at 1,200 PEs against 150", 1.5, "times"),
+    "monitor": Target("the live monitor, of the run's CPU time", 3.0, "%"),
+    "trace": Target("a trace of every position, of the run's time", 15.0, "%"),
+    "report": Target("the report", 1.0, "s"),
+}
+Figures = dict[str, float]
+"""Measured figures, by the key of `TARGETS`, in its unit."""
+
+
+def held(figures: Figures) -> str:
+    """Return one line for each figure: what it is, what it may be, their ratio, and whether that is met."""
+    lines = []
+    for key, target in TARGETS.items():
+        if key in figures:
+            have, verdict = figures[key], "met" if figures[key] <= target.most else "missed"
+            line = f"  {target.name:<46}{have:9.2f} {target.unit:<6}at most {target.most:5g}{have / target.most:8.2f}   {verdict}"
+            lines.append(line)
+    return "\n".join(lines)
