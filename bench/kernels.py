@@ -1,24 +1,22 @@
 """The kernels of every shard alone, one after another in one process: no PE, no message, no wait. The floors' work.
 
 Bound to arrays of their own by the contract of `models/formats` and `models/kernels`; events arrive cut into FIFO-sized
-chunks before the clock starts. So what is measured is what the kernels cost with all their calls, caches as one
-process that visits every shard in turn has them.
+chunks before the clock starts. What entering compiled code from Python costs is measured with calls that do nothing, and taken
+off: a PE enters it once for many ticks. So what is left is what the kernels cost, caches as one process that visits every
+shard in turn has them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from functools import partial
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from host.place import Placement
 from host.shard import cut
 from models import formats, kernels
-from models.compiled import compiled
-from models.formats import nothing
+from models.calls import nothing
 from models.network import Array, Shard
 from noc.packet import FRESH, RESET, Section
 from pe.layout import FIFO_EVENTS, pe_fields, prefix, size_of
@@ -68,17 +66,14 @@ def bind(placement: Placement) -> list[Bound]:
     return [Bound(shard) for placed in placement.pes for shard in cut(placement.network, placement.request, placed.share)]
 
 
-def kernels_s(
-    shards: list[Bound], positions: list[dict[int, Section]], clock: Callable[[], float] = time.perf_counter, alone: bool = False
-) -> float:
-    """Return seconds a position of kernel time of all `shards`, on the events of a recorded run.
+def kernels_s(shards: list[Bound], positions: list[dict[int, Section]], alone: bool = False) -> float:
+    """Return CPU seconds a position of kernel time of all `shards`, on the events of a recorded run.
 
     AssertionError where the layers emit another number of events than in that run: then it was other work.
 
     Args:
         shards: every shard of the run (`bind`).
         positions: for each position the valid section of each population (`Recorded.positions`).
-        clock: what tells the seconds.
         alone: True runs all positions of a shard before the next shard's, so that its weights stay in the caches.
 
     """
@@ -86,7 +81,7 @@ def kernels_s(
     need = sum(len(section.keys) // 4 for sections in positions for number, section in sections.items() if number)
     befores: list[dict[int, tuple[int, _Chunks]]] = [{}, *heard[:-1]]
     events = 0
-    began = clock()
+    began = time.thread_time()
     if alone:
         for shard in shards:
             for now, before in zip(heard, befores, strict=True):
@@ -95,49 +90,29 @@ def kernels_s(
         for now, before in zip(heard, befores, strict=True):
             for shard in shards:
                 events += shard.tick(now, before)
-    elapsed = clock() - began
+    elapsed = time.thread_time() - began
     assert events == need, f"the shards emitted {events} events; the recorded run {need}"
-    return elapsed / len(positions)
+    return elapsed / len(positions) - _entering_s(shards, positions)
 
 
-def entering_s(shards: list[Bound], positions: list[dict[int, Section]], clock: Callable[[], float] = time.perf_counter) -> float:
-    """Return how many of those seconds a position go into entering compiled code: the same calls with the same arguments to a
-    kernel that does nothing.
-    """
-    calls: list[list[Any]] = []
+def _entering_s(shards: list[Bound], positions: list[dict[int, Section]]) -> float:
+    """Return what the same number of calls into compiled code costs a position if they do nothing."""
     fifo = np.zeros(FIFO_EVENTS, np.uint32), np.zeros(FIFO_EVENTS, np.float32)
+    without = with_events = 0
     for shard in shards:
-        own = []
         for source, port, _ in shard.ports:
-            chunks = round(np.mean([len(_chunks(sections[source])) for sections in positions]))
-            own += [_emptied(port.clear, ())] + [_emptied(port.receive, (*fifo, 1))] * chunks
-            own += [_emptied(port.product, ())] * (port.product is not nothing)
-        own.append(_emptied(shard.stepper.step, ()))
-        calls.append([call for call in own if call is not None])
-        for call in calls[-1]:
-            call()  # compiles each signature once
-    began = clock()
-    for own in calls:
-        for _ in positions:
-            for call in own:
-                call()
-    return (clock() - began) / len(positions)
-
-
-def _emptied(call: Any, more: tuple[Any, ...]) -> Any:
-    """Return the call to `_nothing` with the arguments of a bound kernel; None where it is no compiled one."""
-    if not isinstance(call, partial) or not hasattr(call.func, "signatures"):
-        return None
-    return partial(_nothing, *call.args, *more)
-
-
-@compiled
-def _nothing(*_: Any) -> None:
-    return
+            with_events += sum(len(_chunks(sections[source])) for sections in positions)
+            without += (1 + (port.product is not nothing)) * len(positions)
+        without += len(positions)
+    began = time.thread_time()
+    for _ in range(without):
+        nothing()
+    for _ in range(with_events):
+        nothing(*fifo, 1)
+    return (time.thread_time() - began) / len(positions)
 
 
 def _chunks(section: Section) -> _Chunks:
-    # Copies, as in a PE's FIFO: a kernel called with the wire's read-only arrays would be another specialisation.
-    keys, values = np.frombuffer(section.keys, "<u4").copy(), np.frombuffer(section.values, "<f4").copy()
+    keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
     starts = range(0, len(keys), FIFO_EVENTS)
     return [(keys[i : i + FIFO_EVENTS], values[i : i + FIFO_EVENTS], len(keys[i : i + FIFO_EVENTS])) for i in starts]

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bench.kernels import bind, entering_s, kernels_s
+from bench.kernels import bind, kernels_s
 from bench.recorded import Recorded
 from host.events import EventStream
 from host.job import prepare
@@ -50,12 +50,10 @@ def stages_s(recorded: Recorded) -> dict[str, dict[str, float]]:
         gc.enable()
     shards, positions = bind(recorded.job.placement), recorded.positions()
     kernels_s(shards, positions[:5])
-    kernel = kernels_s(shards, positions, time.thread_time, alone=True)
-    entering = min(entering_s(shards, positions, time.thread_time), kernel)
+    kernel = kernels_s(shards, positions, alone=True)
     pe = per_tick["PE"]
-    pe["hear, step: kernels"] = kernel - entering
-    pe["hear, step: entering compiled code"] = entering
-    pe["hear, step: scheduling"] = max(pe.pop("hear and step") - kernel, 0.0)
+    pe["kernels"] = kernel
+    pe["read, write, schedule"] = max(pe.pop("compiled tick") - kernel, 0.0)
     return per_tick
 
 
@@ -75,12 +73,10 @@ def _pes(recorded: Recorded, clock: _Clock) -> None:
         pe.boot()
         for sender, raw in before:
             pe.handle(sender, decode(raw))
-        messages = clock.run("decode", lambda ticks=ticks: [decode(raw) for _, raw in ticks])
-        outs: list[Outgoing] = clock.run(
-            "hear and step", lambda pe=pe, router=router, messages=messages: [pe.handle(router, message) for message in messages]
-        )
-        packed = clock.run("encode", lambda outs=outs: [encode(message) for out in outs for _, message in out])
-        assert sum(map(len, packed)) == recorded.batch_bytes(placed.name) - _first_batch(recorded, placed.name)
+        assert pe.tick is not None
+        tick = pe.tick
+        replies = clock.run("compiled tick", lambda tick=tick, ticks=ticks: [tick(raw) for _, raw in ticks])
+        assert sum(map(len, replies)) == recorded.batch_bytes(placed.name) - _first_batch(recorded, placed.name)
 
 
 def _first_batch(recorded: Recorded, name: str) -> int:

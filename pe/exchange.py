@@ -19,8 +19,12 @@ from noc.transport_zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG,
 from pe.core import Pe
 
 _LOST_PEER_IS_NO_SIGNAL = 0x4000  # Linux's MSG_NOSIGNAL
+_DO_NOT_WAIT = 0x40  # MSG_DONTWAIT
+_TO_READ = 1  # POLLIN
+_WAIT_MS = 1000  # then Python looks whether there is something else to do
 _longs_at = pointer(types.int64)
 _recv: Any = types.ExternalFunction("recv", types.intp(types.intc, types.intp, types.uintp, types.intc))
+_poll: Any = types.ExternalFunction("poll", types.intc(types.intp, types.uintp, types.intc))
 _send: Any = types.ExternalFunction("send", types.intp(types.intc, types.intp, types.uintp, types.intc))
 
 
@@ -40,7 +44,8 @@ class Exchange:
             transport.give_room_back()  # the shards have come, and nothing as large will
         if self._bound is None or self._bound.parts[0] is not transport.inbox:
             outbox, unsent = np.zeros(LONG_HEAD_BYTES + tick.reply.size, np.uint8), np.zeros(2, np.int64)
-            place = transport.inbox, transport.span, outbox, unsent
+            asked = np.array([transport.descriptor | _TO_READ << 32], np.int64)  # a pollfd
+            place = transport.inbox, transport.span, outbox, unsent, asked
             self._bound = Call(_exchange, *place, transport.descriptor, tick.address, tick.block)
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
@@ -63,12 +68,14 @@ def _framed(outbox: Array, size: int) -> int:
 
 @call
 def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    """Parts: inbox, its span, outbox, its unsent span, descriptor, the tick's address and block. Return how many were answered."""
+    """Parts: inbox, its span, outbox, its unsent span, a pollfd, descriptor, the tick's address and block. Return how many were
+    answered.
+    """
     inbox_at, room = number(block, 0), carray(_longs_at(block), (2,))[1]
     inbox, span = carray(bytes_at(inbox_at), (room,)), carray(_longs_at(number(block, 1)), (2,))
     outbox_at = number(block, 2)
     outbox, unsent = carray(bytes_at(outbox_at), (LONG_HEAD_BYTES,)), carray(_longs_at(number(block, 3)), (2,))
-    descriptor, tick, state = np.int32(number(block, 4)), number(block, 5), number(block, 6)
+    asked, descriptor, tick, state = number(block, 4), np.int32(number(block, 5)), number(block, 6), number(block, 7)
     answered = 0
     while True:
         begin, end = span[0], span[1]
@@ -105,7 +112,10 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
             span[0] = span[1] = end = 0
         if end == room:
             return answered
-        got = _recv(descriptor, inbox_at + end, room - end, 0)
+        # Who waits in `recv` is also woken when the router has read the last batch; who waits in `poll` is not.
+        if _poll(asked, 1, _WAIT_MS) <= 0:
+            return answered
+        got = _recv(descriptor, inbox_at + end, room - end, _DO_NOT_WAIT)
         if got <= 0:
             return answered
         span[1] = end + got

@@ -363,7 +363,7 @@ def test_a_run_begins_with_the_last_parameters_of_another_one(tmp_path):
         assert torch.equal(one, other)
     with pytest.raises(ModelError, match=f"--begin-with {tmp_path / 'none'}: "):
         run(tmp_path / "third", replace(SMALL, begin_with=str(tmp_path / "none")))
-    with pytest.raises(ModelError, match="--begin-with .*state_dict"):
+    with pytest.raises(ModelError, match=r"--begin-with .*state_dict"):
         run(tmp_path / "fourth", replace(SMALL, begin_with=str(tmp_path / "first"), hidden="7"))
 
 
