@@ -54,7 +54,7 @@ def play(size: Size, scratch: Path) -> list[Report]:
             dashboard_address=None,
             local_directory=str(scratch),
         ) as cluster,
-        Client(cluster) as client,
+        Client(cluster, direct_to_workers=True) as client,
     ):
         client.wait_for_workers(size.processes)
         workers = list(client.scheduler_info(n_workers=-1)["workers"])

@@ -1,7 +1,8 @@
-"""pynng: the survey pattern, in which one asks all and each answers once, which is just what a tick is.
+"""pynng: batches come in through a pipeline (push, pull), and the joined events go out to all subscribers (publish, subscribe).
 
-The parent is the surveyor: it asks with the population's events, and each respondent answers with its next batch. Surveys are
-documented as best effort, so the buffers hold an answer of every process. The first survey starts the ticks.
+The two patterns that its documentation has for many to one and one to many. Publishing is best effort, but nothing is lost with
+one message a tick on its way. The survey pattern, one ask and P answers, would fit in one socket; its surveyor keeps 128
+answers at most and drops the others, too few for 150 processes.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from bench.peers.engines import installed
 from bench.peers.exchange import Part, Report, Size
 from bench.peers.forked import Forked
 
-NAME = "NNG survey"
-_LONGEST_MS = 60_000
-_LARGEST_BUFFER = 8192  # messages: the library's limit
+NAME = "NNG"
+_RANK = struct.Struct("<I")
+_LOOK_AGAIN_S = 0.005
 
 
 def version() -> str:
@@ -24,32 +25,30 @@ def version() -> str:
     return installed("pynng")
 
 
-def _respondent(part: Part, address: str) -> None:
+def _child(part: Part, to_parent: str, from_parent: str) -> None:
     import pynng
 
-    with pynng.Respondent0(dial=address, block_on_dial=False) as socket:
-        socket.recv()
+    with pynng.Sub0(dial=from_parent, topics=[b""], block_on_dial=False) as hears, pynng.Push0(dial=to_parent, block_on_dial=False) as sends:
+        hears.recv()
         for tick in range(part.size.all_ticks):
-            socket.send(struct.pack("<I", part.rank) + part.batch(tick))
-            part.hear(socket.recv())
+            sends.send(_RANK.pack(part.rank) + part.batch(tick))
+            part.hear(hears.recv())
 
 
 def play(size: Size, scratch: Path) -> list[Report]:
     """Run one trial."""
     import pynng  # before the fork, which its threads would not survive: they start with the first socket
 
-    address = f"ipc://{scratch}/nng"
-    forked = Forked(size, _respondent, [(address,)] * size.processes)
-    with pynng.Surveyor0(listen=address, survey_time=_LONGEST_MS, recv_buffer_size=min(2 * size.processes, _LARGEST_BUFFER)) as socket:
-        while len(socket.pipes) < size.processes:
-            time.sleep(0.005)
-        run = b"go"  # the library fails at a message without bytes
+    addresses = (f"ipc://{scratch}/in", f"ipc://{scratch}/out")
+    forked = Forked(size, _child, [addresses] * size.processes)
+    with pynng.Pull0(listen=addresses[0]) as hears, pynng.Pub0(listen=addresses[1]) as publishes:
+        while len(publishes.pipes) < size.processes:
+            time.sleep(_LOOK_AGAIN_S)
+        publishes.send(b"go")
         for _ in range(size.all_ticks):
-            socket.send(run)
             batches = {}
             while len(batches) < size.processes:
-                answer = socket.recv()
-                batches[struct.unpack_from("<I", answer)[0]] = answer[4:]
-            run = b"".join([batches[rank] for rank in range(size.processes)])
-        socket.send(run)
+                batch = hears.recv()
+                batches[_RANK.unpack_from(batch)[0]] = batch[_RANK.size :]
+            publishes.send(b"".join([batches[rank] for rank in range(size.processes)]))
         return forked.reports()
