@@ -22,10 +22,17 @@ from host.forking import too_few_descriptors
 
 _OURS = "gennaker"
 _WIDTH = 12
+_SWEEP = [8, 32, 75]
+
+
+def _positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f"needs 1 or more; has {text}")
+    return int(text)
 
 
 def _counts(text: str) -> list[int]:
-    return sorted({int(part) for part in text.split(",") if part})
+    return [_positive(part) for part in text.split(",") if part]
 
 
 def _engines(text: str) -> list[str]:
@@ -59,6 +66,7 @@ def _table(found: dict[str, Figures], versions: dict[str, str]) -> None:
 
 
 def _sweep(found: dict[str, dict[int, Figures]], counts: list[int]) -> None:
+    found = {name: by_count for name, by_count in found.items() if by_count}
     print(f"\n{'ms a tick at':<{_WIDTH}}" + "".join(f"{count:>13}" for count in counts) + "   us a tick for each process added")
     for name, by_count in sorted(found.items(), key=lambda item: max(item[1].items())[1].tick_s):
         cells = [f"{1e3 * by_count[count].tick_s:.2f}" if count in by_count else "-" for count in counts]
@@ -68,54 +76,76 @@ def _sweep(found: dict[str, dict[int, Figures]], counts: list[int]) -> None:
         print(f"{named(name).NAME:<{_WIDTH}}" + "".join(f"{cell:>13}" for cell in cells) + f"   {slope}")
 
 
+def _say(what: str) -> None:
+    """Show what is going on, where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{what}", end="", file=sys.stderr, flush=True)
+
+
+def _measure(
+    name: str,
+    counts: list[int],
+    ticks: int,
+    limit_s: float,
+    versions: dict[str, str],
+    failed: dict[str, list[str]],
+    found: dict[str, dict[int, Figures]],
+) -> None:
+    """Run one engine at each size; put down its version and figures, or why there are none."""
+    try:
+        versions[name] = named(name).version()
+    except NotInstalledError as error:
+        failed[name] = [str(error)]
+        return
+    for count in counts:
+        _say(f"{named(name).NAME}, {count} processes ...")
+        try:
+            found.setdefault(name, {})[count] = run(name, sized(name, count, ticks), limit_s)
+        except TrialError as error:
+            failed.setdefault(name, []).append(f"at {count} processes: {error}")
+
+
 def main() -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m bench.peers", description=__doc__)
-    parser.add_argument("--processes", type=int, default=150)
-    parser.add_argument("--ticks", type=int, default=200, help="ticks to time; engines that take long take fewer")
+    parser.add_argument("--processes", type=_positive, default=150)
+    parser.add_argument("--ticks", type=_positive, default=200, help="ticks to time; engines that take long take fewer")
     parser.add_argument("--engines", type=_engines, default=names(), help=f"some of {','.join(names())}")
-    parser.add_argument("--sweep", type=_counts, default=[8, 32, 75], help="further process counts, as 8,32,75; '' for none")
+    parser.add_argument(
+        "--sweep", type=_counts, nargs="?", const=_SWEEP, default=[], help="further process counts; without any: 8,32,75"
+    )
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one engine at one size")
     flags = parser.parse_args()
-    if problem := too_few_descriptors(flags.processes):
+    counts = sorted({*flags.sweep, flags.processes})
+    if problem := too_few_descriptors(counts[-1]):
         parser.error(problem)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
-    counts = sorted({*flags.sweep, flags.processes})
     versions: dict[str, str] = {}
-    missing: dict[str, str] = {}
+    failed: dict[str, list[str]] = {}
     found: dict[str, dict[int, Figures]] = {}
-    began_s = time.monotonic()
-    for name in sorted(flags.engines, key=lambda name: name != _OURS):
-        try:
-            versions[name] = named(name).version()
-        except NotInstalledError as error:
-            missing[name] = str(error)
-            continue
-        for count in counts:
-            print(f"\r\x1b[K{named(name).NAME}, {count} processes ...", end="", file=sys.stderr, flush=True)
-            try:
-                found.setdefault(name, {})[count] = run(name, sized(name, count, flags.ticks), flags.limit)
-            except TrialError as error:
-                missing[name] = f"{missing[name]}; " if name in missing else ""
-                missing[name] += f"at {count} processes: {error}"
-    print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    began_s, interrupted = time.monotonic(), False
+    try:
+        for name in sorted(flags.engines, key=lambda name: name != _OURS):
+            _measure(name, counts, flags.ticks, flags.limit, versions, failed, found)
+    except KeyboardInterrupt:
+        interrupted = True  # the trial has been ended; what was measured before is worth its line
+    _say("")
 
     print(
-        f"{flags.processes} processes, each sends one batch of {FEWEST} to {MOST} events of 8 B a tick and hears all; median of {LAPS} laps "
-        f"after {WARM_UP} ticks;\n{len(os.sched_getaffinity(0))} cores, Linux {platform.release()}, Python {platform.python_version()}; "
-        f"all took {time.monotonic() - began_s:.0f} s; x: beside {_OURS}\n"
+        f"{flags.processes} processes: each sends one batch of {FEWEST} to {MOST} events of 8 B a tick and hears those of all\n"
+        f"median of {LAPS} laps after {WARM_UP} ticks; x: beside {_OURS}; all took {time.monotonic() - began_s:.0f} s\n"
+        f"{len(os.sched_getaffinity(0))} cores, Linux {platform.release()}, Python {platform.python_version()}\n"
     )
     _table({name: by_count[flags.processes] for name, by_count in found.items() if flags.processes in by_count}, versions)
     if len(counts) > 1:
-        _sweep({name: by_count for name, by_count in found.items() if by_count}, counts)
-    for name, why in missing.items():
-        print(f"\n{named(name).NAME}: {why}")
-    return 0
+        _sweep(found, counts)
+    for name, reasons in failed.items():
+        print(f"\n{named(name).NAME}: {'; '.join(reasons)}")
+    if interrupted:
+        print("\ninterrupted", file=sys.stderr)
+    return 128 + signal.SIGINT if interrupted else 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except KeyboardInterrupt:
-        sys.exit(130)
+    sys.exit(main())

@@ -1,4 +1,4 @@
-"""`python -m bench.peers.keeper ENGINE PROCESSES TICKS WARM_UP LIMIT_S PARENT_PID`: keeps one trial, so that nothing of it outlives it.
+"""`python -m bench.peers.keeper ENGINE PROCESSES TICKS WARM_UP LIMIT_S PARENT_PID`: keeps one trial; nothing outlives it.
 
 Engines start daemons, change process groups and leave sockets and shared memory behind when they are killed. The keeper adopts
 every orphan among its descendants (a subreaper, in Linux's words), and at the end, at the time limit, at SIGTERM or at the end of
@@ -62,8 +62,9 @@ def _last_words(log: Path) -> str:
 
 def keep(engine: str, numbers: list[str], limit_s: float) -> dict[str, Any]:
     """Run one trial in a child and return what is printed."""
-    scratch = Path(tempfile.mkdtemp(prefix="peers-", dir="/tmp"))  # short: the names of sockets have a limit
-    shm = Path(tempfile.mkdtemp(prefix="peers-", dir="/dev/shm"))
+    prefix = f"peers-{os.getpid()}-"
+    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp"))  # short: the names of sockets have a limit
+    shm = Path(tempfile.mkdtemp(prefix=prefix, dir="/dev/shm"))
     given = {name: value.format(shm=shm) for name, value in getattr(named(engine), "ENVIRONMENT", {}).items()}
     path = os.pathsep.join(filter(None, (str(_ROOT), os.environ.get("PYTHONPATH"))))
     environment = {**os.environ, "TMPDIR": str(scratch), "PYTHONPATH": path, **given}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import statistics
@@ -44,7 +45,7 @@ def figures(size: Size, began_s: float, reports: list[Report]) -> Figures:
     A lap lasts from when the last process began it until the last process ended it.
     """
     ends = [max(report.laps_s[lap] for report in reports) for lap in range(len(reports[0].laps_s))]
-    laps = [(end - begin) / lap_ticks(size) for begin, end in zip(ends[:-1], ends[1:], strict=True)]
+    laps = [(end - begin) / lap_ticks(size) for begin, end in itertools.pairwise(ends)]
     ready_s = max(report.first_s for report in reports) - began_s
     uss = statistics.median(report.uss_bytes for report in reports)
     return Figures(size, statistics.median(laps), ready_s, uss, sum(report.events for report in reports))

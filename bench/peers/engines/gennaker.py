@@ -1,4 +1,4 @@
-"""This project: its own router process, wire and transport, and PEs that do nothing but answer each bundle with a batch.
+"""Our own: the project's router process, wire and transport, and PEs that do nothing but answer each bundle with a batch.
 
 The processes run `noc/process.py`'s loop over `noc/transport_zmq.py`, as in a run; the parent plays the host until all
 have said hello, and has no part in the ticks.

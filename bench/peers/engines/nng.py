@@ -28,7 +28,10 @@ def version() -> str:
 def _child(part: Part, to_parent: str, from_parent: str) -> None:
     import pynng
 
-    with pynng.Sub0(dial=from_parent, topics=[b""], block_on_dial=False) as hears, pynng.Push0(dial=to_parent, block_on_dial=False) as sends:
+    with (
+        pynng.Sub0(dial=from_parent, topics=[b""], block_on_dial=False) as hears,
+        pynng.Push0(dial=to_parent, block_on_dial=False) as sends,
+    ):
         hears.recv()
         for tick in range(part.size.all_ticks):
             sends.send(_RANK.pack(part.rank) + part.batch(tick))
