@@ -31,9 +31,14 @@ _ENDING_S = 20.0
 _ROOT = Path(__file__).resolve().parents[2]
 
 
+def _leave(*_: object) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the clearing away
+    sys.exit(128 + signal.SIGTERM)
+
+
 def _adopt(parent_pid: int) -> None:
     """Become the parent of orphaned descendants, and be told when one's own parent dies."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    signal.signal(signal.SIGTERM, _leave)
     library = ctypes.CDLL(None)
     library.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     library.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
@@ -84,6 +89,7 @@ def keep(engine: str, numbers: list[str], limit_s: float) -> dict[str, Any]:
         running = len(psutil.Process().children(recursive=True))
         return {"failed": f"not through after {limit_s:g} s; {running} processes ended"}
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         _end_descendants()
         shutil.rmtree(scratch, ignore_errors=True)
         shutil.rmtree(shm, ignore_errors=True)
