@@ -96,7 +96,7 @@ def test_figures_are_of_the_median_lap_and_the_last_process():
 
 
 HANGING = """
-import os, subprocess, sys, time
+import multiprocessing, os, subprocess, sys, time
 NAME = "hanging"
 def version(): return "1"
 def play(size, scratch):
@@ -104,6 +104,8 @@ def play(size, scratch):
     leave = "import os, time; os.fork() and os._exit(0); os.setsid(); time.sleep(600)"
     subprocess.Popen([sys.executable, "-c", leave])
     (scratch / "socket").write_text("")
+    semaphore = multiprocessing.get_context("spawn").Semaphore()  # has a name in shared memory, unlike a fork's
+    open(SEMAPHORE, "w").write(semaphore._semlock.name)
     time.sleep(600)
 """
 
@@ -111,7 +113,8 @@ def play(size, scratch):
 @pytest.fixture
 def hanging(tmp_path, monkeypatch):
     """Put an engine that hangs beside the others, for this process and those it starts."""
-    (tmp_path / "hanging.py").write_text(HANGING)
+    semaphore = tmp_path / "semaphore"
+    (tmp_path / "hanging.py").write_text(HANGING.replace("SEMAPHORE", repr(str(semaphore))))
     (tmp_path / "sitecustomize.py").write_text(
         f"import bench.peers.engines\nbench.peers.engines.__path__.append({str(tmp_path)!r})\n"
     )
@@ -119,6 +122,7 @@ def hanging(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{ROOT}")
     yield "hanging"
     sys.modules.pop("bench.peers.engines.hanging", None)
+    assert not Path("/dev/shm", f"sem.{semaphore.read_text().lstrip('/')}").exists()
 
 
 @pytest.mark.timeout(30)
@@ -129,10 +133,10 @@ def test_an_engine_that_hangs_is_ended_with_all_it_started(hanging):
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
-def test_nothing_is_left_when_the_bench_is_stopped(hanging, how, mark):
+def test_nothing_is_left_when_the_bench_is_stopped(hanging, how, mark, tmp_path):
     command = [sys.executable, "-m", "bench.peers", "--engines", hanging, "--processes", "3", "--limit", "60"]
     bench = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    while not any("time.sleep(600)" in line for line in processes_of(mark)):
+    while not (tmp_path / "semaphore").exists():
         assert bench.poll() is None
         time.sleep(0.05)
     bench.send_signal(how)

@@ -27,7 +27,8 @@ from bench.peers.drive import REPORTS
 from bench.peers.engines import named
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
-_ENDING_S = 20.0
+_ENDING_S, _TRACKING_S = 20.0, 10.0
+_TRACKER = "multiprocessing.resource_tracker"
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -47,12 +48,16 @@ def _adopt(parent_pid: int) -> None:
 
 
 def _end_descendants() -> None:
-    """Kill and reap everything that descends from this process, and what that starts meanwhile."""
-    deadline = time.monotonic() + _ENDING_S
-    while (left := psutil.Process().children(recursive=True)) and time.monotonic() < deadline:
+    """Kill and reap everything that descends from this process, and what that starts meanwhile.
+
+    Python's resource trackers come last: they unlink the semaphores of the others, and leave, when those are gone.
+    """
+    began_s = time.monotonic()
+    while (left := psutil.Process().children(recursive=True)) and (waited_s := time.monotonic() - began_s) < _ENDING_S:
         for process in left:
             with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
+                if waited_s > _TRACKING_S or not any(_TRACKER in word for word in process.cmdline()):
+                    process.kill()
         with contextlib.suppress(ChildProcessError):
             while os.waitpid(-1, os.WNOHANG)[0]:
                 pass
