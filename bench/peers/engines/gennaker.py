@@ -1,0 +1,144 @@
+"""Our own: the project's router process, wire and transport, and PEs that do nothing but answer each bundle with a batch.
+
+The router is that of a run, in a process of its own; PEs have a run's transport and Python's loop (`noc/process.py`) where a
+run's PEs answer in compiled code, because here every engine's processes compare what they hear in Python. The parent plays the
+host until all have said hello, and has no part in the ticks.
+"""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+
+from bench.peers.engines import installed
+from bench.peers.exchange import EVENT, Part, Report, Size
+from bench.peers.forked import Forked
+from host.mortality import die_with
+from noc.packet import (
+    HOST,
+    LEDGER,
+    VALID,
+    Batch,
+    Bundle,
+    Configure,
+    Configured,
+    Hello,
+    Letter,
+    Message,
+    Outgoing,
+    Section,
+    Start,
+    Stop,
+    router_name,
+)
+from noc.process import post, serve
+from noc.router import ChipRouter
+from noc.transport_zmq import ZmqTransport, new_address
+from noc.transport_zmtp import ZmtpTransport
+from noc.wire import decode, encode
+
+NAME = "gennaker"
+_CHIP, _POPULATION, _WINDOW = 0, 0, 2
+_ROUTER = router_name(_CHIP)
+_PATIENCE_S = 600.0  # a trial has a shorter limit of its own
+
+
+def version() -> str:
+    """Return the versions of what carries the packets."""
+    return installed("pyzmq", "msgpack")
+
+
+class _Emitter:
+    """A PE without kernels: a core for `serve`."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self.done = False
+        columns = [(_columns(part.batch(tick)), _columns(part.run(tick))) for tick in range(part.size.all_ticks)]
+        self._columns = columns
+        self._ledger = bytes(4 * len(LEDGER))
+
+    def handle(self, sender: str, message: Message) -> Outgoing:  # noqa: ARG002 - there is one router
+        match message:
+            case Start():
+                return self._emit(0)
+            case Bundle(tick, (section,)):
+                self._part.heard((section.keys, section.values), self._columns[tick][1])
+                self.done = self._part.done
+                return [] if self.done else self._emit(tick + 1)
+        raise AssertionError(f"a PE got {type(message).__name__}")
+
+    def malformed(self, sender: str, why: str) -> Outgoing:
+        raise AssertionError(f"{sender}: {why}")
+
+    def _emit(self, tick: int) -> Outgoing:
+        keys, values = self._columns[tick][0]
+        section = Section(_POPULATION, VALID, tick, keys, values, self._ledger)
+        return [((_ROUTER,), Batch(tick, (section,)))]
+
+
+def _columns(events: bytes) -> tuple[bytes, bytes]:
+    records = np.frombuffer(events, EVENT)
+    return records["key"].tobytes(), records["value"].tobytes()
+
+
+def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
+    os.close(open_gate)
+    gc.disable()
+    core = _Emitter(part)
+    os.read(gate, 1)  # until the router has been configured
+    transport = ZmtpTransport(name, address, _ROUTER)
+    post(transport, [((_ROUTER,), Hello(os.getpid()))])
+    serve(core, transport)
+    transport.close()
+
+
+def _router(parent_pid: int, address: str, queue: int, open_gate: int) -> None:
+    die_with(parent_pid)
+    os.close(open_gate)
+    gc.disable()
+    transport = ZmqTransport(_ROUTER, address, queue, listen=True)
+    core = ChipRouter(_ROUTER, 1)
+    serve(core, transport, undelivered=core.undelivered)
+    transport.close()
+
+
+def _letter(transport: ZmqTransport) -> tuple[str, Message]:
+    received = transport.receive(_PATIENCE_S)
+    assert received is not None, f"{_ROUTER} is silent"
+    letter = decode(received[1])
+    assert isinstance(letter, Letter), letter
+    return letter.peer, decode(letter.body)
+
+
+def play(size: Size, scratch: Path) -> list[Report]:  # noqa: ARG001 - the address is no file
+    """Run one trial."""
+    pes = [f"PE({rank},1,0)@{_CHIP}" for rank in range(size.processes)]
+    address, queue = new_address(), 4 * size.processes + 100
+    gate, open_gate = os.pipe()
+    router = multiprocessing.get_context("fork").Process(target=_router, args=(os.getpid(), address, queue, open_gate), daemon=True)
+    router.start()
+    forked = Forked(size, _pe, [(name, address, open_gate, gate) for name in pes])
+    transport = ZmqTransport(HOST, address, queue, peer=_ROUTER)
+
+    def say(peer: str, message: Message) -> None:
+        transport.send(_ROUTER, encode(Letter(peer, encode(message))))
+
+    stream = [_POPULATION, _CHIP, 0, 0, "", size.processes, {}]
+    say(_ROUTER, Configure(_WINDOW, {_POPULATION: pes}, {pe: [_POPULATION] for pe in pes}, [stream], [(0, 0, pes)]))
+    assert _letter(transport) == (_ROUTER, Configured())
+    os.close(open_gate)
+    greeted = {_letter(transport)[0] for _ in pes}
+    assert greeted == set(pes), greeted
+    for pe in pes:
+        say(pe, Start())
+    reports = forked.reports()
+    say(_ROUTER, Stop())
+    _letter(transport)
+    transport.close()
+    router.join()
+    return reports
