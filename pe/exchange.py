@@ -1,7 +1,7 @@
 """A PE process's loop while it runs: wait for a bundle, make the tick, send the batch, without Python in between.
 
 One compiled function stands between the socket (`noc/transport_zmtp.py`) and the tick (`pe/tick.py`). It comes back for
-everything that is not a bundle that is due: another message, a command, half a second without a message. The system's `recv`
+everything that is not a bundle that is due: another message, a command, a wait that has lasted long enough. The system's `recv`
 and `send` are called as they are. It knows no life cycle and no message.
 """
 
@@ -43,7 +43,7 @@ class Exchange:
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
         if unsent[0] < unsent[1]:
-            transport.send_framed("its router", outbox[unsent[0] : unsent[1]].tobytes())
+            transport.send_framed(transport.peer, outbox[unsent[0] : unsent[1]].tobytes())
             unsent[:] = 0
 
 
