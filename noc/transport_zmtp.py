@@ -48,7 +48,7 @@ class ZmtpTransport:
 
     def __init__(self, name: str, address: str, peer: str) -> None:
         self.peer = peer
-        self._open = True
+        self._readable = self._writable = True  # what the router said before it went can still be read
         path = _path(address)
         self.inbox = np.zeros(_INBOX_BYTES, np.uint8)
         self.span = np.zeros(2, np.int64)
@@ -125,7 +125,7 @@ class ZmtpTransport:
                 continue
             if not self._fill():
                 # Whoever connects again by himself would wait, too: the launcher knows why the router is gone, and says so.
-                time.sleep(max(late - time.monotonic(), 0) if not self._open else 0)
+                time.sleep(max(late - time.monotonic(), 0) if not self._readable else 0)
                 return None
             if time.monotonic() > late:
                 return None
@@ -154,13 +154,13 @@ class ZmtpTransport:
         begin, end = map(int, self.span)
         unread = self.inbox[begin:end].copy()
         if need > self.inbox.size:
-            self.inbox = np.zeros(max(need, 2 * self.inbox.size), np.uint8)
+            self.inbox = np.zeros(2 * need, np.uint8)  # for one such message, and the beginning of the next
         self.inbox[: unread.size] = unread
         self.span[:] = 0, unread.size
 
     def _fill(self) -> bool:
         """Wait for bytes and take them in; False where none came."""
-        if not self._open:
+        if not self._readable:
             return False
         if self.span[1] == self.inbox.size or self.span[0] == self.span[1]:
             self._make_room(int(self.span[1] - self.span[0]) + 1)
@@ -170,9 +170,9 @@ class ZmtpTransport:
             return False
         except ConnectionResetError:
             got = 0
-        self._open = got > 0
+        self._readable = got > 0
         self.span[1] += got
-        return self._open
+        return self._readable
 
     def _obey(self, command: bytes) -> None:
         if command.startswith(_PING):
@@ -185,14 +185,14 @@ class ZmtpTransport:
 
     def send_framed(self, destination: str, framed: bytes | memoryview) -> None:
         """Hand over bytes that have their frame's head, or the rest of such."""
-        if not self._open:
+        if not self._writable:
             return  # nobody is there to take it; see `receive`
         try:
             self._socket.sendall(framed)
         except (BrokenPipeError, ConnectionResetError):
-            self._open = False
+            self._writable = False
         except OSError as error:
-            self._open = False  # part of a frame may be out, and what followed would be taken for its rest
+            self._writable = False  # part of a frame may be out, and what followed would be taken for its rest
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 
     def close(self) -> None:

