@@ -154,7 +154,7 @@ class ZmtpTransport:
         begin, end = map(int, self.span)
         unread = self.inbox[begin:end].copy()
         if need > self.inbox.size:
-            self.inbox = np.zeros(2 * need, np.uint8)  # for one such message, and the beginning of the next
+            self.inbox = np.zeros(2 * need, np.uint8)  # for one more such message, or part of it
         self.inbox[: unread.size] = unread
         self.span[:] = 0, unread.size
 

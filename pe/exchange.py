@@ -71,9 +71,9 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
     while True:
         begin, end = span[0], span[1]
         have = end - begin
-        head = HEAD_BYTES
+        need = head = HEAD_BYTES
         if have >= HEAD_BYTES and inbox[begin]:
-            head = LONG_HEAD_BYTES
+            need = head = LONG_HEAD_BYTES
             if inbox[begin] != LONG:
                 return answered
         if have >= head:
@@ -84,11 +84,12 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
                     size = size << 8 | int(inbox[begin + 1 + i])
                 if not 0 <= size <= room:
                     return answered
-            if have >= head + size:
+            need = head + size
+            if have >= need:
                 reply = call_at(tick, state, inbox_at + begin + head, outbox_at + LONG_HEAD_BYTES, size)
                 if reply < 0:
                     return answered
-                span[0] = begin + head + size
+                span[0] = begin + need
                 unsent[0], unsent[1] = _framed(outbox, reply), LONG_HEAD_BYTES + reply
                 while unsent[0] < unsent[1]:
                     sent = _send(descriptor, outbox_at + unsent[0], unsent[1] - unsent[0], _LOST_PEER_IS_NO_SIGNAL)
@@ -97,12 +98,13 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
                     unsent[0] += sent
                 answered += 1
                 continue
-            if begin + head + size > room:
+        if begin == end or begin + need > room:
+            if need > room:
                 return answered  # the transport makes room
-        if begin == end:
-            span[0] = span[1] = end = 0
-        if end == room:
-            return answered
+            for i in range(have):
+                inbox[i] = inbox[begin + i]
+            begin, end = 0, have
+            span[0], span[1] = begin, end
         got = _recv(descriptor, inbox_at + end, room - end, 0)
         if got <= 0:
             return answered

@@ -232,11 +232,11 @@ def test_a_bundle_in_any_state_is_taken_as_the_pe_takes_it(state):
 
 
 def test_a_bundle_larger_than_the_inbox_makes_room_once(monkeypatch):
-    """The first such bundle goes by way of Python, the others do not."""
+    """Python makes room for the first of its size; most of the others do not need it."""
     monkeypatch.setattr(transport_zmtp, "_INBOX_BYTES", 256)
     chip = Chip(SMALL, pes=2, lanes=200)
     stream, bundles = [encode(load_of(chip.placement, chip.placement.pes[0])), encode(Start())], []
-    for feed in feeds_of(8, 4, lanes=200, active=1.0):
+    for feed in feeds_of(8, 12, lanes=200, active=1.0):
         bundles.append(encode(chip.bundles(feed)[0]))
         chip.step(feed)
     assert min(map(len, bundles)) > 4 * len(stream[0])
@@ -246,7 +246,7 @@ def test_a_bundle_larger_than_the_inbox_makes_room_once(monkeypatch):
         for begin in range(0, len(raw), 7001):
             wire.say(raw[begin : begin + 7001])
         assert [body for _, body in wire.heard()] == said(stream)
-    assert 1 <= wire.through_python.count(Bundle) < len(bundles)
+    assert 1 <= wire.through_python.count(Bundle) < len(bundles) / 2
 
 
 def test_a_router_that_reads_late_loses_nothing():

@@ -200,7 +200,7 @@ def test_all_units_at_once_pass_through_a_fifo_of_fewer_events(form):
 
 def test_a_network_of_many_layers_fits_one_pe():
     """A bundle of 18 sections, which no longer has the shortest form."""
-    network = seeded_egru(8, (6,) * 17, 0.6, seed=5, threshold=0.1)
+    network = seeded_egru(8, (6,) * 17, 0.6, seed=5, threshold=0.0)
     feeds = feeds_of(8, 3)
     said = bare(Chip(network, pes=1).run(feeds))
     assert said == said_by_reference(network, feeds)
