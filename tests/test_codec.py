@@ -23,7 +23,7 @@ LEDGER_BYTES = 4 * len(LEDGER)
 LIMIT = 1 << 62
 MOST_SECTIONS = 20  # that these tests' reader has room for
 WRITTEN = 8  # columns of a section that is written: population, flags, position, keys, values, events, ledger, its bytes
-patient = settings(deadline=None, max_examples=150)
+patient = settings(deadline=None, max_examples=60)
 
 
 @compiled
@@ -98,9 +98,9 @@ events = st.integers(0, 5) | st.sampled_from([63, 64, 65, 16_383, 16_384])
 def sections(draw):
     size = 4 * draw(events)
     seed = draw(st.binary(min_size=1, max_size=8))
-    keys, values = ((seed * (size // len(seed) + 1))[i : i + size] for i in (0, 0))
+    keys = (seed * (size // len(seed) + 1))[:size]
     ledger = draw(st.sampled_from([0, 1, 2, 9])) * LEDGER_BYTES
-    return Section(draw(numbers), draw(st.integers(0, FLAGS)), draw(numbers), keys, values[::-1], bytes(range(ledger % 256)) or b"")
+    return Section(draw(numbers), draw(st.integers(0, FLAGS)), draw(numbers), keys, keys[::-1], bytes(range(ledger)))
 
 
 def messages(kind, most=3):
@@ -167,7 +167,7 @@ def damaged(draw):
     return raw
 
 
-@settings(patient, max_examples=300)
+@settings(patient, max_examples=200)
 @given(damaged() | st.binary(max_size=40).map(lambda tail: b"\x93\1" + tail))
 def test_what_is_read_is_what_the_wire_reads(raw):
     agrees(raw)
