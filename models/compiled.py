@@ -23,6 +23,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parent  # models/
 _COMPILED = ("calls.py", "compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py")
+_CONSTANTS = ("../noc/packet.py",)  # flags of a section, which compiled code has in itself
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []
 
@@ -32,7 +33,7 @@ def _cache_folder() -> Path:
     digest = hashlib.sha256()
     folders = ("kernels", "formats", "../pe")  # a PE's tick inlines functions of several files, too
     found = (source for folder in folders for source in (_SOURCES / folder).resolve().glob("*.py"))
-    for source in sorted((*found, *map(_SOURCES.joinpath, _COMPILED))):
+    for source in sorted((*found, *((_SOURCES / name).resolve() for name in _COMPILED + _CONSTANTS))):
         digest.update(source.read_bytes())
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored

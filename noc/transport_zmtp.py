@@ -27,6 +27,7 @@ SHORTEST_LONG = 256  # bytes of a frame that needs the long head
 _GREETING = b"\xff" + bytes(8) + b"\x7f" + b"\x03\x01" + b"NULL".ljust(20, b"\0") + bytes(32)  # version 3.1, as no server
 _CONNECT_WITHIN_S = 30.0
 _CALL_AGAIN_S = 0.01
+_FIRST_WAIT_S = 1.0  # until `receive` says otherwise
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _INBOX_BYTES = 1 << 14
 _READY = b"\x05READY"
@@ -41,24 +42,28 @@ class ZmtpTransport:
         address: where the router listens, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`.
         peer: the router's name.
 
-    Raises TransportError where nobody answers there in ZMTP within half a minute.
+    Raises TransportError where nobody listens there within half a minute, or does not answer in ZMTP within another.
 
     """
 
     def __init__(self, name: str, address: str, peer: str) -> None:
-        self._peer, self._timeout_s = peer, -1.0
-        self._open = True
+        self.peer = peer
+        self._readable = self._writable = True  # what the router said before it went can still be read
+        path = _path(address)
         self.inbox = np.zeros(_INBOX_BYTES, np.uint8)
         self.span = np.zeros(2, np.int64)
         """Where in the inbox unread bytes begin and end."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
-            self._connect(_path(address))
+            self._connect(path)
             self._shake_hands(name)
         except (OSError, EOFError) as error:
             self._socket.close()
             raise TransportError(f"{name} cannot reach {peer} on {address}: {error}") from error
+        self._socket.settimeout(None)
         self._limit(socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)
+        self._timeout_s = _FIRST_WAIT_S
+        self._limit(socket.SO_RCVTIMEO, _FIRST_WAIT_S)
 
     @property
     def descriptor(self) -> int:
@@ -78,20 +83,21 @@ class ZmtpTransport:
                 time.sleep(_CALL_AGAIN_S)
 
     def _shake_hands(self, name: str) -> None:
+        late = time.monotonic() + _CONNECT_WITHIN_S
         self._socket.sendall(_GREETING)
-        theirs = self._exactly(len(_GREETING))
+        theirs = self._exactly(len(_GREETING), late)
         if theirs[0] != _GREETING[0] or theirs[9] != _GREETING[9] or theirs[10] < _GREETING[10]:  # between them is padding
             raise EOFError("it is no ZMTP 3 peer")
         ready = _READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", name.encode())
         self._socket.sendall(frame_head(len(ready), COMMAND) + ready)
-        flags, size = self._exactly(HEAD_BYTES)
-        if flags != COMMAND or not self._exactly(size).startswith(_READY):
+        flags, size = self._exactly(HEAD_BYTES, late)
+        if flags != COMMAND or not self._exactly(size, late).startswith(_READY):
             raise EOFError("the handshake was refused")
-        self._socket.settimeout(None)
 
-    def _exactly(self, size: int) -> bytes:
+    def _exactly(self, size: int, late: float) -> bytes:
         got = b""
         while len(got) < size:
+            self._socket.settimeout(max(late - time.monotonic(), _CALL_AGAIN_S))  # a peer may let its bytes drip
             more = self._socket.recv(size - len(got))
             if not more:
                 raise EOFError("the connection was closed in the handshake")
@@ -114,12 +120,12 @@ class ZmtpTransport:
             if frame is not None:
                 flags, body = frame
                 if not flags & COMMAND:
-                    return self._peer, body
+                    return self.peer, body
                 self._obey(body)
                 continue
             if not self._fill():
                 # Whoever connects again by himself would wait, too: the launcher knows why the router is gone, and says so.
-                time.sleep(max(late - time.monotonic(), 0) if not self._open else 0)
+                time.sleep(max(late - time.monotonic(), 0) if not self._readable else 0)
                 return None
             if time.monotonic() > late:
                 return None
@@ -136,7 +142,7 @@ class ZmtpTransport:
                 return None
             size, head = int.from_bytes(self.inbox[begin + 1 : begin + LONG_HEAD_BYTES].tobytes(), "big"), LONG_HEAD_BYTES
         if size > MAX_MESSAGE_BYTES:
-            raise TransportError(f"{self._peer} sends a message of {size} B; the most is {MAX_MESSAGE_BYTES} B")
+            raise TransportError(f"{self.peer} sends a message of {size} B; the most is {MAX_MESSAGE_BYTES} B")
         if have < head + size:
             self._make_room(head + size)
             return None
@@ -155,13 +161,13 @@ class ZmtpTransport:
         begin, end = map(int, self.span)
         unread = self.inbox[begin:end].copy()
         if need > self.inbox.size:
-            self.inbox = np.zeros(max(need, 2 * self.inbox.size), np.uint8)
+            self.inbox = np.zeros(2 * need, np.uint8)  # for one more such message, or part of it
         self.inbox[: unread.size] = unread
         self.span[:] = 0, unread.size
 
     def _fill(self) -> bool:
         """Wait for bytes and take them in; False where none came."""
-        if not self._open:
+        if not self._readable:
             return False
         if self.span[1] == self.inbox.size or self.span[0] == self.span[1]:
             self._make_room(int(self.span[1] - self.span[0]) + 1)
@@ -171,14 +177,14 @@ class ZmtpTransport:
             return False
         except ConnectionResetError:
             got = 0
-        self._open = got > 0
+        self._readable = got > 0
         self.span[1] += got
-        return self._open
+        return self._readable
 
     def _obey(self, command: bytes) -> None:
         if command.startswith(_PING):
             pong = _PONG + command[len(_PING) + _PING_TTL_BYTES :]
-            self._socket.sendall(frame_head(len(pong), COMMAND) + pong)
+            self.send_framed(self.peer, frame_head(len(pong), COMMAND) + pong)
 
     def send(self, destination: str, raw: bytes | memoryview) -> None:
         """Hand over one message; TransportError where the router takes nothing."""
@@ -186,13 +192,14 @@ class ZmtpTransport:
 
     def send_framed(self, destination: str, framed: bytes | memoryview) -> None:
         """Hand over bytes that have their frame's head, or the rest of such."""
-        if not self._open:
+        if not self._writable:
             return  # nobody is there to take it; see `receive`
         try:
             self._socket.sendall(framed)
         except (BrokenPipeError, ConnectionResetError):
-            self._open = False
+            self._writable = False
         except OSError as error:
+            self._writable = False  # part of a frame may be out, and what followed would be taken for its rest
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 
     def close(self) -> None:

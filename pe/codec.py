@@ -11,6 +11,8 @@ from __future__ import annotations
 from models.calls import bytes_at, carray
 from models.compiled import inlined
 from models.network import Array
+from noc.packet import FLAGS as MOST_FLAGS
+from noc.packet import LEDGER
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
 POPULATION, FLAGS, POSITION, KEYS, VALUES, EVENTS = range(
@@ -20,8 +22,7 @@ COLUMNS = 6
 MOST_NUMBER_BYTES = 9
 MOST_HEAD_BYTES = 3 + MOST_NUMBER_BYTES + 3  # of a batch: array and code, tick, array of sections
 MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 3 * 5  # without keys, values and ledger
-_MOST_FLAGS = 7
-_LEDGER_BYTES = 28
+_LEDGER_BYTES = 4 * len(LEDGER)
 _LARGEST = 1 << 62  # of populations, positions and ticks
 _UNREADABLE = -1
 
@@ -84,7 +85,7 @@ def _section(raw: Array, at: int, section: Array) -> int:
         return _UNREADABLE
     ledger, end = _bin(raw, values_end)
     size = keys_end - keys
-    if ledger < 0 or size != values_end - values or size % 4 or (end - ledger) % _LEDGER_BYTES or section[FLAGS] > _MOST_FLAGS:
+    if ledger < 0 or size != values_end - values or size % 4 or (end - ledger) % _LEDGER_BYTES or section[FLAGS] > MOST_FLAGS:
         return _UNREADABLE
     section[KEYS], section[VALUES], section[EVENTS] = keys, values, size // 4
     return end
@@ -98,10 +99,14 @@ def read_bundle(raw: Array, sections: Array) -> tuple[int, int]:
     if raw.size < 4 or raw[0] != 0x93 or raw[1] != BUNDLE:
         return _UNREADABLE, 0
     tick, at = _number(raw, 2)
-    if at < 0 or at >= raw.size or not 0x90 <= raw[at] <= 0x9F:
+    if at < 0 or at >= raw.size:
         return _UNREADABLE, 0
-    count = int(raw[at] & 0x0F)
-    at += 1
+    if 0x90 <= raw[at] <= 0x9F:
+        count, at = int(raw[at]) - 0x90, at + 1
+    elif raw[at] == 0xDC and at + 3 <= raw.size:  # 16 sections or more
+        count, at = _big_endian(raw, at + 1, 2), at + 3
+    else:
+        return _UNREADABLE, 0
     if count > sections.shape[0]:
         return _UNREADABLE, 0
     for i in range(count):

@@ -1,7 +1,7 @@
 """A PE process's loop while it runs: wait for a bundle, make the tick, send the batch, without Python in between.
 
 One compiled function stands between the socket (`noc/transport_zmtp.py`) and the tick (`pe/tick.py`). It comes back for
-everything that is not a bundle that is due: another message, a command, half a second without a message. The system's `recv`
+everything that is not a bundle that is due: another message, a command, a wait that has lasted long enough. The system's `recv`
 and `send` are called as they are. It knows no life cycle and no message.
 """
 
@@ -50,7 +50,7 @@ class Exchange:
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
         if unsent[0] < unsent[1]:
-            transport.send_framed("its router", outbox[unsent[0] : unsent[1]].tobytes())
+            transport.send_framed(transport.peer, outbox[unsent[0] : unsent[1]].tobytes())
             unsent[:] = 0
 
 
@@ -80,9 +80,9 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
     while True:
         begin, end = span[0], span[1]
         have = end - begin
-        head = HEAD_BYTES
+        need = head = HEAD_BYTES
         if have >= HEAD_BYTES and inbox[begin]:
-            head = LONG_HEAD_BYTES
+            need = head = LONG_HEAD_BYTES
             if inbox[begin] != LONG:
                 return answered
         if have >= head:
@@ -93,11 +93,12 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
                     size = size << 8 | int(inbox[begin + 1 + i])
                 if not 0 <= size <= room:
                     return answered
-            if have >= head + size:
+            need = head + size
+            if have >= need:
                 reply = call_at(tick, state, inbox_at + begin + head, outbox_at + LONG_HEAD_BYTES, size)
                 if reply < 0:
                     return answered
-                span[0] = begin + head + size
+                span[0] = begin + need
                 unsent[0], unsent[1] = _framed(outbox, reply), LONG_HEAD_BYTES + reply
                 while unsent[0] < unsent[1]:
                     sent = _send(descriptor, outbox_at + unsent[0], unsent[1] - unsent[0], _LOST_PEER_IS_NO_SIGNAL)
@@ -106,12 +107,13 @@ def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: A
                     unsent[0] += sent
                 answered += 1
                 continue
-            if begin + head + size > room:
+        if begin == end or begin + need > room:
+            if need > room:
                 return answered  # the transport makes room
-        if begin == end:
-            span[0] = span[1] = end = 0
-        if end == room:
-            return answered
+            for i in range(have):
+                inbox[i] = inbox[begin + i]
+            begin, end = 0, have
+            span[0], span[1] = begin, end
         # Who waits in `recv` is also woken when the router has read the last batch; who waits in `poll` is not.
         if _poll(asked, 1, _WAIT_MS) <= 0:
             return answered

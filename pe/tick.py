@@ -22,6 +22,7 @@ from pe import codec
 
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
 BEYOND = -2  # an event's key lies beyond its population: the network and what sent it do not belong together
+_MOST_KEYS = 1 << 32
 
 _CALL = np.dtype([("address", "i8"), ("block", "i8")])
 _LISTENER = np.dtype([("population", "i8"), ("keys", "i8"), ("restart", _CALL), ("clear", _CALL), ("receive", _CALL)])
@@ -165,10 +166,10 @@ def _heard(listeners: Any, population: int) -> bool:
 def _hear(state: Any, listeners: Any, residents: Any, raw: Array, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
     population, events = section[codec.POPULATION], section[codec.EVENTS]
-    keys_beyond = 0
+    keys_beyond = _MOST_KEYS
     for port in range(listeners.size):
         if listeners[port].population == population:
-            keys_beyond = listeners[port].keys
+            keys_beyond = min(keys_beyond, listeners[port].keys)  # every port must have room for them
             if section[codec.FLAGS] & RESET:
                 _make(listeners[port].restart)
             _make(listeners[port].clear)

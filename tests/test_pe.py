@@ -198,6 +198,15 @@ def test_all_units_at_once_pass_through_a_fifo_of_fewer_events(form):
     assert bare(Chip(network, form, 1).run([feed])) == said_by_reference(network, [feed])
 
 
+def test_a_network_of_many_layers_fits_one_pe():
+    """A bundle of 18 sections, which no longer has the shortest form."""
+    network = seeded_egru(8, (6,) * 17, 0.6, seed=5, threshold=0.0)
+    feeds = feeds_of(8, 3)
+    said = bare(Chip(network, pes=1).run(feeds))
+    assert said == said_by_reference(network, feeds)
+    assert sum(len(keys) for _, keys, _ in said[17]) > 0
+
+
 def test_a_batch_carries_position_flags_and_a_ledger_and_a_bubble_nothing():
     chip = Chip(SMALL, pes=2)
     assert chip.batches == [Batch(0, (bubble(1),)), Batch(0, (bubble(2),))]
@@ -515,6 +524,35 @@ def test_a_bundle_of_another_tick_is_a_fault_that_names_both(tick):
     chip = Chip(SMALL, pes=2)
     fault = only(chip.pes[0].handle(ROUTER, Bundle(tick, ())))
     assert fault == Fault(f"{chip.pes[0].name}: bundle of tick {tick}; needs tick 0")
+
+
+@each
+@pytest.mark.parametrize(("population", "keys"), [(0, [0, 8]), (0, [2**32 - 1]), (1, [7])])
+def test_an_event_of_no_unit_is_a_fault_that_names_pe_and_tick(form, population, keys):
+    """Population 0 has units 0 to 7, population 1 units 0 to 6; it touches no memory that is not its port's."""
+    chip = Chip(SMALL, form, pes=2)
+    for feed in feeds_of(8, 2):
+        chip.step(feed)
+    good = chip.bundles(bubble(0))[0]
+    wrong = Section(population, VALID, 2, *events(keys, [1.0] * len(keys)), b"")
+    bundle = good._replace(sections=tuple(wrong if s.population == population else s for s in good.sections))
+    before = {name: view.copy() for name, view in chip.pes[0].arena.views.items()}
+    fault = only(chip.pes[0].handle(ROUTER, bundle))
+    assert fault == Fault(f"{chip.pes[0].name}: bundle of tick 2 has an event of no unit; populations heard: 0, 1")
+    assert chip.pes[0].state is State.FAULT
+    assert chip.pes[0].handle(ROUTER, good) == []
+    port = "1.input" if population == 0 else "1.recurrent"
+    changed = {name for name, view in chip.pes[0].arena.views.items() if view.tobytes() != before[name].tobytes()}
+    assert changed <= {f"{port}.{array}" for array in ("sums", "counts", "vector")} | {"fifo.keys", "fifo.values"}
+
+
+@pytest.mark.parametrize("populations", [[2], [0, 1, 2], [0, 0, 1]])
+def test_a_bundle_of_a_population_that_nobody_hears_is_a_fault_that_names_pe_tick_and_populations(populations):
+    chip = Chip(SMALL, pes=2)
+    sections = tuple(Section(n, NEW, 0, b"", b"", b"") for n in populations)
+    fault = only(chip.pes[0].handle(ROUTER, Bundle(0, sections)))
+    have = ", ".join(map(str, populations))
+    assert fault == Fault(f"{chip.pes[0].name}: bundle of tick 0 with populations {have}; needs each once, of 0, 1")
 
 
 def test_a_pe_that_was_read_waits_and_goes_on_at_the_tick_where_it_waited():

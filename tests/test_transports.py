@@ -1,7 +1,8 @@
 """What a transport promises: order and bytes between two endpoints, a name for whatever cannot be handed over, bounded
 waits, nothing left behind, and no harm from whoever else connects.
 
-The first part holds for every member of the family; what has no meaning without sockets is asked of ZeroMQ alone.
+The first part holds for every member of the family; what has no meaning without sockets is asked of ZeroMQ, and of our own
+end of a ZMTP connection, alone.
 """
 
 import contextlib
@@ -15,12 +16,13 @@ from pathlib import Path
 import pytest
 import zmq
 
-from noc import transport_zmq
+from noc import transport_zmq, transport_zmtp
 from noc.packet import Fault, Hello, Letter
 from noc.process import serve
 from noc.transport import TransportError
 from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport, new_address
+from noc.transport_zmtp import COMMAND, LONG, ZmtpTransport, frame_head
 from noc.wire import WireError, decode, encode
 
 ROUTER, ENDPOINTS = "router@0", ("PE(1,1,0)@0", "PE(1,1,1)@0", "host")
@@ -72,9 +74,12 @@ class Zmq:
         address = new_address()
         self.all = {ROUTER: ZmqTransport(ROUTER, address, queue, listen=True)}
         for name in ENDPOINTS:
-            self.all[name] = ZmqTransport(name, address, queue, peer=ROUTER)
+            self.all[name] = self.endpoint(name, address, queue)
             self.all[name].send(ROUTER, encode(Hello(0)))  # a router knows whom it has heard
         assert {self.all[ROUTER].receive(WAIT_S)[0] for _ in ENDPOINTS} == set(ENDPOINTS)
+
+    def endpoint(self, name, address, queue):
+        return ZmqTransport(name, address, queue, peer=ROUTER)
 
     def send(self, sender, destination, raw):
         self.all[sender].send(destination, raw)
@@ -98,11 +103,18 @@ class Zmq:
             transport.close()
 
 
+class Zmtp(Zmq):
+    """The endpoints speak ZMTP themselves; the router is ZeroMQ's."""
+
+    def endpoint(self, name, address, queue):
+        return ZmtpTransport(name, address, ROUTER)
+
+
 def address_of(star):
     return star.all[ROUTER]._socket.last_endpoint.decode()
 
 
-FAMILY = {"zmq": Zmq, "mem": lambda: Mem(None), "mem shuffled": lambda: Mem(3)}
+FAMILY = {"zmq": Zmq, "zmtp": Zmtp, "mem": lambda: Mem(None), "mem shuffled": lambda: Mem(3)}
 
 
 @pytest.fixture(params=FAMILY)
@@ -240,6 +252,11 @@ def resources():
     return found
 
 
+def descriptors():
+    """Return `resources` without threads: one that a test has joined may be seen a moment longer."""
+    return {kind: count for kind, count in resources().items() if kind != "thread"}
+
+
 def test_close_gives_everything_back():
     before = resources()
     for _ in range(3):
@@ -374,7 +391,7 @@ def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone(monke
 
 
 GREETING = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48)  # a client that knows how ZMTP 3.0 begins
-READY = b"\4\x19\5READY\x0bSocket-Type\0\0\0\6DEALER"
+READY = b"\4\x1c\5READY\x0bSocket-Type\0\0\0\6DEALER"
 
 
 @pytest.mark.parametrize("opening", [b"", GREETING[:10], GREETING, GREETING + READY], ids=["nothing", "half", "greeting", "ready"])
@@ -388,6 +405,228 @@ def test_random_bytes_on_the_bare_socket_do_no_harm(star, opening):
             with contextlib.suppress(OSError):  # it may hang up on us
                 client.sendall(opening + noise.randbytes(size))
     others_are_served_but_for(star)
+
+
+# --- zmtp: a peer that the test plays, byte by byte -------------------------------------------------------------------
+
+
+def framed(body, flags=0):
+    return frame_head(len(body), flags) + body
+
+
+SHORT, LENGTHY = b"short", bytes(range(256)) * 40
+PING, PONG = b"\4PING\0\x10context", b"\4PONGcontext"
+
+
+@contextlib.contextmanager
+def peer(play, connect=True):
+    """Listen where an endpoint connects; `play(connection)` runs in a thread of its own. Yields (endpoint or address, thread)."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        address = new_address()
+        listener.bind("\0" + address.removeprefix("ipc://@"))
+        listener.listen()
+        listener.settimeout(WAIT_S)
+
+        def accept():
+            with listener.accept()[0] as connection:
+                connection.settimeout(WAIT_S)
+                with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+                    play(connection)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        endpoint = ZmtpTransport("host", address, ROUTER) if connect else None
+        try:
+            yield endpoint or address, thread
+        finally:
+            if endpoint:
+                endpoint.close()
+            thread.join()
+
+
+def after_handshake(play=lambda connection: None, until_closed=True):
+    """Play a router that knows ZMTP, and then `play`."""
+
+    def opened(connection):
+        connection.sendall(GREETING + READY)
+        ours = connection.recv(64, socket.MSG_WAITALL)
+        assert (ours[:1], ours[9:12]) == (b"\xff", b"\x7f\3\1")
+        flags, size = connection.recv(2, socket.MSG_WAITALL)
+        ready = connection.recv(size, socket.MSG_WAITALL)
+        assert (flags, ready[:6]) == (COMMAND, b"\5READY")
+        assert b"\x0bSocket-Type\0\0\0\6DEALER" in ready
+        assert b"\x08Identity\0\0\0\4host" in ready
+        play(connection)
+        while until_closed and connection.recv(1 << 16):
+            pass
+
+    return opened
+
+
+def drip(raw, every_s=0.0):
+    def play(connection):
+        for byte in raw:
+            connection.sendall(bytes([byte]))
+            time.sleep(every_s)
+
+    return play
+
+
+def test_a_peer_that_speaks_byte_by_byte_is_understood():
+    stream = framed(SHORT) + framed(PING, COMMAND) + framed(b"") + bytes([LONG]) + bytes(7) + b"\5" + SHORT + framed(LENGTHY[:300])
+    handshake = threading.Event()
+
+    def play(connection):
+        drip(GREETING + READY)(connection)
+        handshake.set()
+        drip(stream)(connection)
+        connection.recv(1 << 16)
+
+    with peer(play) as (endpoint, _):
+        assert handshake.wait(WAIT_S)
+        assert [endpoint.receive(WAIT_S) for _ in range(4)] == [(ROUTER, body) for body in (SHORT, b"", SHORT, LENGTHY[:300])]
+        assert endpoint.receive(0) is None
+
+
+def test_many_frames_in_one_piece_and_one_in_many_are_told_apart():
+    bodies = [SHORT, LENGTHY, bytes(MEGABYTE), b"", *[b"x" * n for n in range(250, 260)]] * 2
+    with peer(after_handshake(lambda connection: connection.sendall(b"".join(map(framed, bodies))))) as (endpoint, _):
+        assert [endpoint.receive(WAIT_S) for _ in bodies] == [(ROUTER, body) for body in bodies]
+
+
+def test_a_ping_is_answered():
+    heard = []
+
+    def play(connection):
+        connection.sendall(framed(PING, COMMAND) + framed(SHORT))
+        heard.append(connection.recv(len(framed(PONG, COMMAND)), socket.MSG_WAITALL))
+
+    with peer(after_handshake(play)) as (endpoint, _):
+        assert endpoint.receive(WAIT_S) == (ROUTER, SHORT)
+    assert heard == [framed(PONG, COMMAND)]
+
+
+def test_a_ping_of_one_who_has_gone_does_no_harm():
+    with peer(after_handshake(lambda c: c.sendall(framed(PING, COMMAND) + framed(SHORT)), until_closed=False)) as (
+        endpoint,
+        thread,
+    ):
+        thread.join()
+        assert endpoint.receive(WAIT_S) == (ROUTER, SHORT)
+
+
+@pytest.mark.parametrize(
+    "address", ["ipc://@gennaker-nobody", "ipc:///tmp/gennaker-nobody", "tcp://127.0.0.1:1", f"ipc://{'x' * 200}"]
+)
+def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, address):
+    monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", SOON_S)
+    before, began = descriptors(), time.monotonic()
+    with pytest.raises(TransportError) as caught:
+        ZmtpTransport("host", address, ROUTER)
+    assert time.monotonic() - began < 2.0
+    assert address in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize(
+    "play",
+    [
+        lambda connection: None,
+        lambda connection: connection.sendall(b"HTTP/1.1 400 Bad Request\r\n" + bytes(64)),
+        lambda connection: connection.sendall(GREETING[:10] + b"\1" + GREETING[11:]),
+        lambda connection: connection.sendall(GREETING[:30]),
+        lambda connection: connection.recv(1 << 16, socket.MSG_WAITALL),
+        lambda connection: connection.sendall(GREETING + framed(b"\5ERROR\7refused", COMMAND)),
+        lambda connection: connection.sendall(GREETING + framed(b"a message", 0)),
+        drip(GREETING + READY, 0.03),
+    ],
+    ids=["hangs up", "HTTP", "ZMTP 2", "half a greeting", "silence", "ERROR", "a message", "drips"],
+)
+def test_a_peer_that_is_no_zmtp_is_refused_in_time_in_one_line(monkeypatch, play):
+    monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", 4 * SOON_S)
+    before = descriptors()
+    with peer(play, connect=False) as (address, _):
+        began = time.monotonic()
+        with pytest.raises(TransportError, match=f"host cannot reach {ROUTER} on ipc://@.*: ") as caught:
+            ZmtpTransport("host", address, ROUTER)
+        assert time.monotonic() - began < 2.0
+        assert len(str(caught.value).splitlines()) == 1
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("timeout_s", [0, 1e-9, 0.05, 0.2])
+def test_a_zmtp_endpoint_gives_up_in_time(timeout_s):
+    with peer(after_handshake()) as (endpoint, _):
+        for _ in range(2):
+            began = time.monotonic()
+            assert endpoint.receive(timeout_s) is None
+            assert timeout_s - 0.01 <= time.monotonic() - began < timeout_s + 2.0
+
+
+def test_a_peer_that_keeps_dripping_does_not_hold_a_receiver():
+    with peer(after_handshake(drip(framed(bytes(200)), 0.005))) as (endpoint, _):
+        began = time.monotonic()
+        assert endpoint.receive(SOON_S) is None
+        assert time.monotonic() - began < 0.8
+        assert endpoint.receive(WAIT_S) == (ROUTER, bytes(200))  # nothing of it is lost
+
+
+def test_what_a_router_said_before_it_went_arrives_and_then_nothing_in_time():
+    play = after_handshake(
+        lambda connection: connection.sendall(framed(SHORT) + framed(LENGTHY) + framed(SHORT)[:4]), until_closed=False
+    )
+    with peer(play) as (endpoint, thread):
+        thread.join()
+        endpoint.send(ROUTER, SHORT)  # says nothing: the launcher knows why nobody is there
+        assert [endpoint.receive(WAIT_S) for _ in range(2)] == [(ROUTER, SHORT), (ROUTER, LENGTHY)]
+        for _ in range(2):
+            began = time.monotonic()
+            assert endpoint.receive(SOON_S) is None
+            assert SOON_S - 0.01 <= time.monotonic() - began < 2.0
+        endpoint.send(ROUTER, SHORT)
+
+
+def test_a_router_that_takes_nothing_is_named_in_time(monkeypatch):
+    monkeypatch.setattr(transport_zmtp, "_SEND_TIMEOUT_S", SOON_S)
+    full = threading.Event()
+    with peer(after_handshake(lambda connection: full.wait(WAIT_S), until_closed=False)) as (endpoint, _):
+        try:
+            with pytest.raises(TransportError, match=f"cannot reach {ROUTER}: ") as caught:
+                for _ in range(100):
+                    began = time.monotonic()
+                    endpoint.send(ROUTER, bytes(1 << 16))
+            assert time.monotonic() - began < 2.0
+            assert len(str(caught.value).splitlines()) == 1
+            began = time.monotonic()
+            endpoint.send(ROUTER, SHORT)  # behind half a frame it would be taken for the other half
+            assert time.monotonic() - began < SOON_S
+        finally:
+            full.set()
+
+
+@pytest.mark.parametrize("size", [1001, 1 << 40, (1 << 64) - 1])
+def test_a_frame_that_is_too_large_is_refused_before_it_is_taken(monkeypatch, size):
+    monkeypatch.setattr(transport_zmtp, "MAX_MESSAGE_BYTES", 1000)
+    start = framed(bytes(1000)) + bytes([LONG]) + size.to_bytes(8, "big")
+    with peer(after_handshake(lambda connection: connection.sendall(start))) as (endpoint, _):
+        assert endpoint.receive(WAIT_S) == (ROUTER, bytes(1000))
+        with pytest.raises(TransportError, match=f"{ROUTER} sends a message of {size} B; the most is 1000 B"):
+            endpoint.receive(WAIT_S)
+        assert endpoint.inbox.size < 1 << 16
+
+
+def test_closing_a_zmtp_endpoint_gives_everything_back_and_what_was_sent_arrives():
+    before = resources()
+    star = Zmtp()
+    for name in ENDPOINTS:
+        star.send(ROUTER, name, encode(Hello(1)))  # never read
+        star.send(name, ROUTER, encode(Letter(name, bytes(MEGABYTE))))
+        star.all.pop(name).close()
+    log = star.delivered(len(ENDPOINTS))
+    assert {(sender, message.peer) for sender, _, message in log} == {(name, name) for name in ENDPOINTS}
+    star.close()
+    assert not resources() - before
 
 
 # --- serve: the loop between a core and a transport -------------------------------------------------------------------
