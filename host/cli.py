@@ -214,6 +214,13 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
     run.add_argument(
         "--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)"
     )
+    run.add_argument(
+        "--cluster", metavar="WHERE",
+        help="run chips on Dask workers: tcp://SCHEDULER:8786, local:N (workers on this machine), or a TOML file (docs/cluster.md)",
+    )  # fmt: skip
+    run.add_argument(
+        "--restart", action="store_true", help="with --cluster: where a worker is lost, go on from the last segment boundary"
+    )
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
     run.add_argument(
         "--monitor", action=argparse.BooleanOptionalAction, default=None,

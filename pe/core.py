@@ -29,6 +29,7 @@ from noc.packet import (
     Outgoing,
     Read,
     Reading,
+    Recall,
     Section,
     Start,
     Stop,
@@ -132,6 +133,8 @@ class Pe:
                 return self._bundle(message) + self._reading()
             case Load():
                 return self._load(message)
+            case Recall():
+                self._recall(message)
             case Start():
                 return self._start()
             case Read():
@@ -173,6 +176,16 @@ class Pe:
             for source, name in resident.sources.items():
                 self._listeners.setdefault(source, []).append(resident.ports[name])
         return self._say(Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
+
+    def _recall(self, message: Recall) -> None:
+        """Let the ports that hear their own population take what it emitted before this process began."""
+        fifo_keys, fifo_values, key_bytes, value_bytes = self._fifo
+        for port in (p for resident in self._residents if resident.population == message.population for p in resident.recurrent):
+            port.clear()
+            for first in range(0, len(message.keys), _FIFO_BYTES):
+                keys, values = (part[first : first + _FIFO_BYTES] for part in (message.keys, message.values))
+                key_bytes[: len(keys)], value_bytes[: len(values)] = keys, values
+                port.receive(fifo_keys, fifo_values, len(keys) // 4)
 
     def _start(self) -> Outgoing:
         if self.tick:
