@@ -77,6 +77,7 @@ class Cluster:
         self._cut_since: float | None = None
         self._cut = ""
         self._gone: list[str] = []
+        self._for_good = False  # nobody is left to go on with
         self._restarts: list[dict[str, Any]] = []
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
@@ -201,6 +202,7 @@ class Cluster:
                 self._how[record["name"]] = record["how"]
             elif kind == "gone":
                 self._gone.append(record["problem"])
+                self._for_good |= record["for_good"]
             elif kind == "cut":
                 self._on_cut(record)
             elif kind == "failed":
@@ -220,7 +222,8 @@ class Cluster:
         problem, code = (self._gone[0], Exit.DIED) if self._gone else (self._cut, Exit.STALLED)
         more = f"; {len(self._gone) - 1} more are lost" if self._gone[1:] else ""
         tick = self._status.get("tick", 0)
-        if not self._options.restart or len(self._restarts) >= _MOST_RESTARTS or self._signal or not self._plan:
+        spent = self._for_good or len(self._restarts) >= _MOST_RESTARTS
+        if not self._options.restart or spent or self._signal or not self._plan:
             report = self._last_words(f"{problem}{more}, at tick {tick}")
             if self._signal:
                 return self._interrupted(report)

@@ -241,7 +241,10 @@ class Engine:
         with self._lock:
             if record["machine"] not in self._hearing_since:
                 return
+            first = record["machine"] not in self._heard
             self._heard[record["machine"]] = time.monotonic()
+        if first:
+            self._note({"kind": "attended", "machine": record["machine"]})
         if record["kind"] != "beat":
             self._note(record)
 

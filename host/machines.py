@@ -24,7 +24,7 @@ from host.where import parse_where
 from noc.packet import HOST, chip_of, router_name
 from noc.transport_tcp import REFUSALS, new_keys
 
-_START_S = 8.0  # for an agent to say anything, once it has been sent what it needs
+_START_S = 15.0  # for a worker to begin, once it has been sent what it needs
 _ROUTERS_S = 120.0  # for all routers to listen; kernels may have to be compiled first
 _SEND_BYTES_S = 5e6  # a slow network, for the time that content may take
 _LEAVE_S = 4.0
@@ -51,6 +51,7 @@ class Machine:
     heard: float = 0.0
     usage_at: float = 0.0
     state: str = "starting"
+    attended: bool = False
     left: bool = False
     traffic: dict[str, dict[str, Any]] = field(default_factory=dict)  # by router: what it says of its links
 
@@ -253,10 +254,10 @@ class Machines:
             if machine is not None:
                 machine.heard = now
                 self._hear(machine, record, now)
-            elif record["kind"] == "gone" and not self._told("gone"):
+            elif record["kind"] == "gone" and not self._told("gone"):  # the scheduler, and all workers with it
                 self._news.append({"kind": "gone", "problem": record["why"], "for_good": True})
         if self._due is not None and now > self._due[0]:
-            late = next(machine for machine in self._machines.values() if machine.ports is None)
+            late = next(m for m in self._machines.values() if not m.attended or m.ports is None)
             self._news.append({"kind": "failed", "problem": f"{self._called(late)} {self._due[1]}"})
             self._due = None
         news, self._news = self._news, []
@@ -267,13 +268,15 @@ class Machines:
 
     def _hear(self, machine: Machine, record: dict[str, Any], now: float) -> None:
         match record["kind"]:
+            case "attended":
+                machine.attended = True
+                if self._due is not None and all(m.attended for m in self._machines.values()):
+                    self._due = (now + _ROUTERS_S, f"has not started its routers within {_ROUTERS_S:.0f} s")
             case "started":
                 self._processes += len(record["pids"])
                 machine.processes += len(record["pids"])
                 for name, pid in record["pids"].items():
                     self._started(name, pid)
-                if self._due is not None and all(m.processes for m in self._machines.values()):
-                    self._due = (now + _ROUTERS_S, f"has not started its routers within {_ROUTERS_S:.0f} s")
             case "listening":
                 machine.ports = record["ports"]
                 self._all_listening()
