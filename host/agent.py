@@ -1,9 +1,9 @@
 """The agent: owns the routers and PEs of one machine, as the launcher does on its own. A process of its own under a worker.
 
 It takes records on stdin and gives records on stdout (`host/records.py`). Commands: `chips`, what to start here; `calls`,
-addresses of routers on other machines; `pes`, start them; `end`. What it says: `listening`, `started`, `died`, `usage`, and
-what its routers say of their links. It ends when it is told to, when stdin ends, or with its worker; and with it all that
-it has started. Not known here: the engine that runs workers.
+addresses of routers on other machines; `pes`, start them; `here`, the launcher lives; `end`. What it says: `listening`, `started`, `died`, `usage`, and
+what its routers say of their links. It ends when it is told to, when nothing is said to it for `LEASE_S`, when stdin ends, or
+with its worker; and with it all that it has started. Not known here: the engine that runs workers.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from host.mortality import die_with, show_as
 from host.records import Records, framed
 from noc.wire import pack_status, unpack_status
 
+LEASE_S = 10.0  # without a word from the launcher
 _LOOK_S = 0.1
 _USAGE_EVERY_S = 1.0
 _LEAVE_S = 1.5
@@ -47,6 +48,7 @@ class Agent:
         self._records = Records()
         self._ends = False
         self._next_usage = 0.0
+        self._heard_at = time.monotonic()
 
     def run(self) -> None:
         """Work until the end."""
@@ -57,6 +59,7 @@ class Agent:
                     self._hear(name)
                 self._tell_dead()
                 self._tell_usage()
+                self._ends |= time.monotonic() - self._heard_at > LEASE_S
             self._see_off()
         except BrokenPipeError:
             pass  # the worker is gone
@@ -75,6 +78,7 @@ class Agent:
     def _hear(self, name: str) -> None:
         if name == _STDIN:
             piece = os.read(sys.stdin.fileno(), _PIECE_BYTES)
+            self._heard_at = time.monotonic()
             if not piece:
                 self._ends = True
                 self._family.deafen(sys.stdin.fileno())
@@ -128,6 +132,7 @@ class Agent:
                 theirs.close()
         self._tell_starts()
         self._tell_listening()
+        self._heard_at = time.monotonic()  # loading what children need may have taken long
         return None
 
     def _start_pes(self) -> None:

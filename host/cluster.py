@@ -27,7 +27,7 @@ from noc.wire import pack_status, unpack_status
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _GRACE_S = 0.5  # after a complaint: is there a death behind it?
-_BEHIND_S = 2.0  # after a link between machines is cut: is a machine lost?
+_BEHIND_S = 1.5  # after a link between machines is cut: is a machine lost?
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile

@@ -28,7 +28,7 @@ from noc.wire import pack_status, unpack_status
 CONNECT_S = 6.0
 ASK_S = 8.0
 HERE_EVERY_S = 2.0  # how often agents hear that the launcher is there
-GONE_S = 6.0  # a worker that says nothing for this long is lost
+GONE_S = 5.0  # a worker that says nothing for this long is lost
 _RELEASE_S = 4.0
 _WORKER_TTL = "20 s"  # of a cluster that we start
 
@@ -66,8 +66,9 @@ class Engine:
             import distributed
         except ModuleNotFoundError as error:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
-        for name in ("distributed", "tornado"):  # what goes wrong is said here, in one line
-            logging.getLogger(name).setLevel(logging.CRITICAL)
+        for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # what goes wrong is said here, in one line
+            if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
+                logging.getLogger(name).setLevel(logging.CRITICAL)
         began = time.monotonic()
         try:
             with no_main_module():
@@ -274,7 +275,7 @@ class Engine:
                 return self._note({"kind": "gone", "machine": "", "why": f"the scheduler at {self.address} is gone"})
             for worker, heard in watched.items():
                 if there is not None and worker not in there:
-                    self._lose(worker, "the scheduler has lost it")
+                    self._lose(worker, "the scheduler has it no more")
                 elif heard is not None and now - heard > GONE_S:
                     self._lose(worker, f"it has said nothing for {now - heard:.0f} s")
             if now >= next_here and self._here is not None:

@@ -24,6 +24,7 @@ from typing import Any
 from distributed import get_worker, secede
 from distributed.worker import Worker
 
+from host.agent import LEASE_S
 from host.family import interface_addresses
 from host.records import Records, framed
 from host.room import available, lacking, needed
@@ -31,7 +32,6 @@ from host.store import Store
 from host.version import ROOT, content_sha256
 from noc.wire import pack_status, unpack_status
 
-LEASE_S = 10.0
 BEAT_S = 0.5
 _LEAVE_S = 3.0
 _PIECE_BYTES = 1 << 16
@@ -151,9 +151,8 @@ def _write(to: queue.SimpleQueue[dict[str, Any] | None], stdin: Any, heard: list
     with contextlib.suppress(OSError), stdin:
         while (record := to.get()) is not None:
             heard[0] = time.monotonic()
-            if record["kind"] != "here":
-                stdin.write(framed(record))
-                stdin.flush()
+            stdin.write(framed(record))
+            stdin.flush()
 
 
 def _folder(worker: Worker) -> Path:

@@ -23,8 +23,8 @@ from noc.transport_zmq import ZmqTransport
 from noc.wire import MAX_MESSAGE_BYTES
 
 HEARTBEAT_S = 1.0
-SILENCE_S = 3.0  # without a heartbeat a connection counts as broken
-PATIENCE_S = 3.0  # for a connection to be made, or made again
+SILENCE_S = 2.5  # without a heartbeat a connection counts as broken
+PATIENCE_S = 2.5  # for a connection to be made, or made again
 _TELL_EVERY_S = 1.0
 _CALL_AGAIN_MS, _CALL_AGAIN_MOST_MS = 50, 500
 _LINGER_MS = 500
