@@ -1,9 +1,10 @@
 """The agent: owns the routers and PEs of one machine, as the launcher does on its own. A process of its own under a worker.
 
 It takes records on stdin and gives records on stdout (`host/records.py`). Commands: `chips`, what to start here; `calls`,
-addresses of routers on other machines; `pes`, start them; `here`, the launcher lives; `end`. What it says: `listening`, `started`, `died`, `usage`, and
-what its routers say of their links. It ends when it is told to, when nothing is said to it for `LEASE_S`, when stdin ends, or
-with its worker; and with it all that it has started. Not known here: the engine that runs workers.
+addresses of routers on other machines; `pes`, start them; `here`, the launcher lives; `end`. What it says: `listening`,
+`started`, `died`, `usage`, and what its routers say of their links. It ends when it is told to, when nothing is said to it
+for `LEASE_S`, when stdin ends, or with its worker; and with it all that it has started. Not known here: the engine that
+runs workers.
 """
 
 from __future__ import annotations

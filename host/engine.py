@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import logging
 import os
+import signal
 import threading
 import time
 from collections import deque
@@ -30,7 +31,7 @@ ASK_S = 8.0
 HERE_EVERY_S = 2.0  # how often agents hear that the launcher is there
 GONE_S = 5.0  # a worker that says nothing for this long is lost
 _RELEASE_S = 4.0
-_WORKER_TTL = "20 s"  # of a cluster that we start
+_GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
 class Engine:
@@ -70,6 +71,8 @@ class Engine:
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         began = time.monotonic()
+        # Workers of our own inherit the mask, so that a terminal's Ctrl-C is left to the launcher.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
         try:
             with no_main_module():
                 self._cluster = self._started(distributed)
@@ -86,6 +89,8 @@ class Engine:
                     f"no scheduler answers at {self._where.address} ({time.monotonic() - began:.0f} s; {why})", Exit.DIED
                 ) from error
             raise HostError(f"--cluster: the {self._where.kind} cluster does not start ({why})", Exit.DIED) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
         self._client.subscribe_topic(f"gennaker-{self._run}", self._on_event)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
@@ -255,8 +260,8 @@ class Engine:
             self._note({"kind": "gone", "machine": worker, "why": f"content cannot be sent there ({type(error).__name__})"})
 
     def _on_done(self, worker: str, future: Any) -> None:
-        if future.status == "error" and self._futures.get(worker) is future:
-            error = future.exception(timeout=1)
+        error = future.exception(timeout=1) if future.status == "error" else None
+        if error is not None and self._futures.get(worker) is future:
             self._note({"kind": "gone", "machine": worker, "why": f"{type(error).__name__}: {error}"})
 
     def _watch(self) -> None:

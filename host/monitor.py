@@ -43,6 +43,7 @@ from host.plain_monitor import (
     figures,
     gesture_of,
     hardware,
+    machine_rows,
     number,
     percent,
     progress,
@@ -94,7 +95,8 @@ def open_monitor(layout: dict[str, Any], live: bool, stream: TextIO | None = Non
     tokens, and classes, where there are some.
     `status`, for `Monitor.update`: phase, ready, tick, tokens, tokens_total, tokens_per_s, perplexity, text, activity (0..1
     per layer), pe_activity (0..1 per PE, in the order of `pes`), links (events now, in the order of `links`),
-    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead, and
+    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead,
+    machines, where a run is on several (name, chips, pes, load in cores, sent_bytes, refused, heard_s, state), and
     gesture, the sample before an event camera: sample (its number), samples, name, label, frame (size * size bytes), scores,
     top (the score of a full bar) and accuracy.
     """
@@ -126,6 +128,7 @@ class _Scale(NamedTuple):
 
 
 _SCALES = (_Scale(6, 3, 1, 1), _Scale(4, 2, 0, 0), _Scale(2, 1, 0, 0))
+_MACHINES = 8  # shown at a time
 _PANEL = 42
 """The columns that the figures beside the floor plan need at least."""
 
@@ -294,14 +297,18 @@ class _View:
             load, name = (figure(first.load), first.name) if first else ("?", "")
             lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        shown = self._layers[: max(rows - (13 if above == 0 else 7) - self._several, 1)]  # a text wants rows below them
+        machines = self._machines(status)
+        shown = self._layers[
+            : max(rows - (13 if above == 0 else 7) - self._several - len(machines), 1)
+        ]  # a text wants rows below them
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
         lines.append([Segment(f"{'layer':<13}", _BOLD), Segment(f"units  PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
             name = set_cell_size(f"L{place + 1:<2} {clean(layer.get('name'))}", 13)
             label = f"{name}{layer.get('units', '?'):>5} {layer.get('pes', '?'):>4}"
             lines.append(_share(label, at(status.get("activity"), place), width))
-        if busy and rows > 24:
+        lines += machines
+        if busy and rows > 24 + len(machines):
             lines += [[], [Segment("links       events now", _BOLD), Segment("  cable: leaves the board", _DIM)]]
             for link in busy[: 8 if rows > 40 else 4]:
                 part = link.load / busy[0].load if busy[0].load else 0.0
@@ -316,6 +323,20 @@ class _View:
         room = rows + above - len(lines) - 2
         if status.get("text") and room > 0:
             lines += [[], [Segment("text so far", _BOLD)], *_wrapped(str(status["text"]), width, room)]
+        return lines
+
+    def _machines(self, status: dict[str, Any]) -> list[_Line]:
+        """Return a line above and a row for each machine, as many as there is room for at a glance."""
+        rows = machine_rows(status)
+        if not rows:
+            return []
+        rest = f"   {len(rows) - _MACHINES} more" if len(rows) > _MACHINES else ""
+        lines: list[_Line] = [[], [Segment(f"{'machine':<13}", _BOLD), Segment(f"chips  PEs  cores  MB sent{rest}", _DIM)]]
+        # Those with something wrong first: where there are many, the others are alike.
+        for row in sorted(rows, key=lambda row: not row.wrong)[:_MACHINES]:
+            sent = None if row.sent_bytes is None else row.sent_bytes / 1e6
+            said = Segment(f" {row.wrong}", _RED) if row.wrong else Segment(f"{figure(row.cores):>6} {figure(sent):>8}")
+            lines.append([Segment(f"{set_cell_size(row.name, 12)} {row.chips:>5} {row.pes:>4} "), said])
         return lines
 
     def _gesture(self, status: dict[str, Any], width: int, rows: int) -> list[_Line]:

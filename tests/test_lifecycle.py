@@ -2,7 +2,24 @@
 
 import pytest
 
-from noc.packet import Batch, Bundle, Fault, Hello, Linked, Load, Loaded, Message, Query, Read, Reading, Recall, Relay, Start, Stop, Stopped
+from noc.packet import (
+    Batch,
+    Bundle,
+    Fault,
+    Hello,
+    Linked,
+    Load,
+    Loaded,
+    Message,
+    Query,
+    Read,
+    Reading,
+    Recall,
+    Relay,
+    Start,
+    Stop,
+    Stopped,
+)
 from pe.lifecycle import LIFECYCLE, LifecycleError, State, advance
 
 KINDS = Message.__args__

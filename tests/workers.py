@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -34,9 +35,11 @@ class Workers:
         while not self._file.exists() and time.monotonic() < deadline:
             assert self.scheduler.poll() is None, "the scheduler does not start"
             time.sleep(0.05)
-        self.address = __import__("json").loads(self._file.read_text())["address"]
+        self.address = json.loads(self._file.read_text())["address"]
 
-    def add(self, name: str, chips: int, *more: str, host: str = "127.0.0.1", inside: tuple[str, ...] = (), **variables: str) -> None:
+    def add(
+        self, name: str, chips: int, *more: str, host: str = "127.0.0.1", inside: tuple[str, ...] = (), **variables: str
+    ) -> None:
         """Start a worker; it is there a second or two later."""
         resources = ("--resources", f"chips={chips}") if chips else ()
         self._start(name, inside, "dask_worker", self.address, "--no-nanny", "--nthreads", "1", "--name", name, "--host", host,
@@ -51,6 +54,16 @@ class Workers:
         )
         log.close()
         return self._processes[name]
+
+    def wait(self, number: int, within_s: float = 60) -> None:
+        """Wait until the scheduler has this many workers."""
+        from distributed import Client
+
+        with Client(self.address, set_as_default=False) as client:
+            deadline = time.monotonic() + within_s
+            while len(client.nthreads()) != number:
+                assert time.monotonic() < deadline, client.nthreads()
+                time.sleep(0.05)
 
     def pid(self, name: str) -> int:
         """The process id of a worker."""
