@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from host import importing
-from host.cluster import Cluster, Outcome
+from host.cluster import Cluster
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
 from host.options import (
@@ -34,6 +34,7 @@ from host.options import (
     new_folder,
     parse_fault,
 )
+from host.outcome import Outcome
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from host.stream import TextStream

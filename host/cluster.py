@@ -13,38 +13,27 @@ import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from host.crew import Crew, Here
 from host.errors import Exit, HostError
 from host.family import SIGNALS, Family
+from host.losses import Losses
 from host.options import RunOptions
+from host.outcome import Outcome
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _GRACE_S = 0.5  # after a complaint: is there a death behind it?
-_BEHIND_S = 1.5  # after a link between machines is cut: is a machine lost?
+_BEHIND_S = 1.5  # the same on several machines
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_MOST_RESTARTS = 3
 _PIPE, _CREW = "pipe", "crew"  # the host's word, and the engine's
-
-
-@dataclass
-class Outcome:
-    """How a run ended: exit code, the report (complete or partial), one line on what went wrong, and the mapping table."""
-
-    code: Exit
-    report: dict[str, Any] | None = None
-    problem: str | None = None
-    mapping: list[dict[str, Any]] = field(default_factory=list)
-    mismatch: dict[str, Any] | None = None
 
 
 class Cluster:
@@ -73,12 +62,7 @@ class Cluster:
         self._crew: Crew = Here(self._family, options)
         self._pipe: Any = None
         self._signal = 0
-        self._how: dict[str, str] = {}  # who died elsewhere, and how
-        self._cut_since: float | None = None
-        self._cut = ""
-        self._gone: list[str] = []
-        self._for_good = False  # nobody is left to go on with
-        self._restarts: list[dict[str, Any]] = []
+        self._losses = Losses()
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._start_began = 0.0
@@ -92,7 +76,7 @@ class Cluster:
         outcome = self._run()
         machines = self._crew.report()
         if outcome.report is not None and machines is not None:  # now that the routers have said their last
-            outcome.report["machines"] = {**machines, "restarts": self._restarts}
+            outcome.report["machines"] = {**machines, "restarts": self._losses.restarts}
         return outcome
 
     def _run(self) -> Outcome:
@@ -199,10 +183,9 @@ class Cluster:
             if kind == "routers":
                 self._tell("routers", **record)
             elif kind == "died":
-                self._how[record["name"]] = record["how"]
+                self._losses.died[record["name"]] = record["how"]
             elif kind == "gone":
-                self._gone.append(record["problem"])
-                self._for_good |= record["for_good"]
+                self._losses.gone(record["problem"], record["for_good"])
             elif kind == "cut":
                 self._on_cut(record)
             elif kind == "failed":
@@ -211,26 +194,21 @@ class Cluster:
         return None
 
     def _on_cut(self, record: dict[str, Any]) -> None:
-        if self._cut_since is None:
-            self._cut_since, self._cut = time.monotonic(), self._crew.cut(record["name"], record["peer"], record["for_s"])
+        self._losses.cut(self._crew.cut(record["name"], record["peer"], record["for_s"]))
 
     def _lost(self) -> Outcome | None:
         """Where a machine is lost or cut off: go on without it if that is wanted and possible, else return how the run ends."""
-        cut = self._cut_since is not None and time.monotonic() - self._cut_since > _BEHIND_S
-        if not (self._gone or cut):
+        verdict = self._losses.verdict()
+        if verdict is None:
             return None
-        problem, code = (self._gone[0], Exit.DIED) if self._gone else (self._cut, Exit.STALLED)
-        more = f"; {len(self._gone) - 1} more are lost" if self._gone[1:] else ""
-        tick = self._status.get("tick", 0)
-        spent = self._for_good or len(self._restarts) >= _MOST_RESTARTS
-        if not self._options.restart or spent or self._signal or not self._plan:
-            report = self._last_words(f"{problem}{more}, at tick {tick}")
+        (problem, code), tick = verdict, self._status.get("tick", 0)
+        if not self._options.restart or self._losses.spent or self._signal or not self._plan:
+            report = self._last_words(f"{problem}, at tick {tick}")
             if self._signal:
                 return self._interrupted(report)
-            return Outcome(code, report, f"{problem}{more}, at tick {tick}", self._plan.get("mapping", []))
-        self._restarts.append({"problem": problem + more, "tick": tick})
+            return Outcome(code, report, f"{problem}, at tick {tick}", self._plan.get("mapping", []))
+        self._losses.restart(problem, tick)
         self._observe({**self._status, "phase": "restarting", "machines": self._crew.rows()})
-        self._gone, self._cut_since, self._how = [], None, {}
         self._crew.again()
         self._tell("again")
         return None
@@ -266,7 +244,7 @@ class Cluster:
             if record["states"]:
                 self._status["states"] = record["states"]
             rows = self._crew.rows()
-            self._observe({**record, "machines": rows, "restarts": len(self._restarts)} if rows else record)
+            self._observe({**record, "machines": rows, "restarts": len(self._losses.restarts)} if rows else record)
         elif kind == "running":
             self._start_s = time.perf_counter() - self._start_began if self._start_began else 0.0
         elif kind == "refused":
@@ -280,10 +258,12 @@ class Cluster:
         elif kind == "routed":
             self._crew.start_pes(lambda: bool(self._signal))
         elif kind == "again":
-            self._restarts[-1]["position"] = record["position"]
+            self._losses.restarts[-1]["position"] = record["position"]
             self._start_routers()
         elif kind == "cut":
             self._on_cut(record)
+        elif kind == "traffic":
+            self._crew.hear_host(record)
         elif kind == "report":
             return self._finish(record)
         elif kind == "failed":
@@ -291,7 +271,7 @@ class Cluster:
         return None
 
     def _dead(self) -> list[str]:
-        return [*self._family.dead(), *self._how]
+        return [*self._family.dead(), *self._losses.died]
 
     # -- endings ----------------------------------------------------------------------------------------------------------------
 
@@ -315,19 +295,19 @@ class Cluster:
     def _failed(self, record: dict[str, Any]) -> Outcome | None:
         """The host gave up; a process or a machine that has just been lost is the better reason, and may be made up for."""
         deadline = time.monotonic() + (_BEHIND_S if self._crew.remote else _GRACE_S)
-        while time.monotonic() < deadline and not (self._dead() or self._signal or self._gone):
+        while time.monotonic() < deadline and not (self._dead() or self._signal or self._losses.machine):
             self._news()
             time.sleep(_LOOK_S / 10)
-        if self._gone and not self._signal and self._options.restart:
+        if self._losses.machine and not self._signal and self._options.restart:
             return self._lost()
         report = self._with_emulation(record["report"])
         if self._signal:
             return self._interrupted(report)
         dead = self._dead()
-        problem = self._obituary(dead, record["tick"]) if dead else record["problem"]
-        if self._gone or self._cut:
-            problem = f"{self._gone[0] if self._gone else self._cut}, at tick {record['tick']}"
-        code = Exit.DIED if dead or self._gone else Exit(record["code"])
+        problem, code = (self._obituary(dead, record["tick"]), Exit.DIED) if dead else (record["problem"], Exit(record["code"]))
+        verdict = self._losses.verdict(at_once=True)
+        if verdict is not None:
+            problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
         report["problem"] = problem
         return Outcome(code, report, problem, self._plan.get("mapping", []))
 
@@ -358,7 +338,8 @@ class Cluster:
     def _obituary(self, dead: list[str], tick: int) -> str:
         """Return the line that names who died, how, in what state and at which tick."""
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
-        how = self._how[name] if name in self._how else self._family.how(name, _GRACE_S)
+        died = self._losses.died
+        how = died[name] if name in died else self._family.how(name, _GRACE_S)
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""

@@ -51,6 +51,9 @@ class Crew(Protocol):
     def again(self) -> None:
         """End all routers and PEs, so that `start_routers` can start others."""
 
+    def hear_host(self, traffic: dict[str, Any]) -> None:
+        """Take in what the host says of its own link to another machine."""
+
     def rows(self) -> list[dict[str, Any]]:
         """Return what the monitor shows of each machine; nothing where there is only this one."""
 
@@ -127,6 +130,9 @@ class Here:
     def again(self) -> None:
         """Never: this machine is lost only with its launcher."""
         raise AssertionError("only machines are lost")
+
+    def hear_host(self, traffic: dict[str, Any]) -> None:
+        """Never: the host has no such link."""
 
     def rows(self) -> list[dict[str, Any]]:
         """Return nothing: there is one machine."""

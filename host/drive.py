@@ -20,6 +20,7 @@ from host.errors import Exit, HostError
 from host.gesture_report import per_sample
 from host.glance import Glance
 from host.job import Job, prepare
+from host.layout import layout_of
 from host.neurobench import metrics
 from host.options import restored
 from host.report import build_report, modelled
@@ -30,7 +31,6 @@ from models.network import ModelError
 from models.text.words import TextError
 from noc.chip import ChipError
 from noc.link import wiring_of
-from noc.machine import Machine
 from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
 from noc.process import post
 from noc.router import ChipRouter
@@ -40,7 +40,6 @@ from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
 from pe.core import Pe
 from pe.lifecycle import State
-from pe.sram import footprint
 
 STATUS_EVERY_S = 0.1
 MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
@@ -73,54 +72,13 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
     if stock is not None:
         store = Store(Path(stock))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
+    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **layout_of(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
 
 
 def _tell(pipe: Pipe, kind: str, **record: Any) -> None:
     pipe.send_bytes(pack_status({"kind": kind, **record}))
-
-
-def _layout(job: Job, run: Run) -> dict[str, Any]:
-    """Return what the launcher and its monitor need of the mapping."""
-    network, size = job.placement.network, job.placement.request.size
-    names = {n: network.populations[n].name for n in network.layers}
-    pes = [
-        {
-            "name": placed.name,
-            "layer": "+".join(names[part.population] for part in placed.share),
-            "sram": 1.0 - footprint(placed.regions, size)["free"] / size.data_bytes,
-        }
-        for placed in job.placement.pes
-    ]
-    layers = [
-        {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
-    ]
-    queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
-    layout = {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note}
-    return {
-        "layout": layout | _machine_layout(job.placement.machine) | job.shown,
-        "transport": job.options.transport,
-        "queue": queue,
-        "routers": [
-            {"name": name, "wiring": list(wiring_of(job.placement.machine, chip_of(name)))} for name in reversed(run.routers)
-        ],
-        "table_entries": job.placement.chip.router_entries,
-        "stored": run.stored,
-        "mapping": job.placement.table(),
-    }
-
-
-def _machine_layout(machine: Machine) -> dict[str, Any]:
-    """Return what the monitor needs to draw several chips and their links."""
-    return {
-        "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
-        "links": [
-            {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
-            for link in machine.links
-        ],
-    }
 
 
 class _Drive:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from host.crew import Plan
 from host.engine import Engine
 from host.errors import Exit, HostError
+from host.machine import Machine, block, deal, refusals, total_bytes
 from host.options import RunOptions
 from host.store import Store
 from host.version import content_sha256
@@ -29,50 +29,6 @@ _ROUTERS_S = 120.0  # for all routers to listen; kernels may have to be compiled
 _SEND_BYTES_S = 5e6  # a slow network, for the time that content may take
 _LEAVE_S = 4.0
 _NEWCOMERS_S = 10.0  # after a loss, for another worker to come
-
-
-@dataclass
-class Machine:
-    """A worker and what runs there."""
-
-    worker: str
-    name: str
-    host: str
-    capacity: int
-    chips: list[int] = field(default_factory=list)
-    pes: int = 0
-    interface: str = ""
-    ports: dict[str, int] | None = None
-    processes: int = 0
-    pe_uss_bytes: int | None = None
-    cpu_s: float = 0.0
-    load: float = 0.0  # cores in use
-    stored_bytes: int = 0
-    heard: float = 0.0
-    usage_at: float = 0.0
-    state: str = "starting"
-    attended: bool = False
-    left: bool = False
-    traffic: dict[str, dict[str, Any]] = field(default_factory=dict)  # by router: what it says of its links
-
-
-def deal(chips: Sequence[int], capacities: Sequence[int]) -> list[list[int]]:
-    """Return each worker's chips: contiguous blocks, as even as capacities allow, in the order of workers.
-
-    Raises ValueError where there are more chips than room.
-    """
-    if sum(capacities) < len(chips):
-        raise ValueError(f"{len(chips)} chips, room for {sum(capacities)}")
-    shares, left = [0] * len(capacities), len(chips)
-    by_room = sorted(range(len(capacities)), key=lambda place: capacities[place])
-    for turn, place in enumerate(by_room):  # the smallest first: what they cannot take falls to the larger ones
-        shares[place] = min(capacities[place], -(-left // (len(capacities) - turn)))
-        left -= shares[place]
-    blocks, first = [], 0
-    for share in shares:
-        blocks.append(list(chips[first : first + share]))
-        first += share
-    return blocks
 
 
 class Machines:
@@ -104,6 +60,7 @@ class Machines:
         self._news: list[dict[str, Any]] = []
         self._due: tuple[float, str] | None = None  # until when what must have happened
         self._processes = 0
+        self._host_traffic: dict[str, list[int]] = {}
         self._told_routers = False
 
     def open(self) -> None:
@@ -340,14 +297,18 @@ class Machines:
 
     # -- figures ----------------------------------------------------------------------------------------------------------------
 
+    def hear_host(self, traffic: dict[str, Any]) -> None:
+        """Take in what the host says of its link to its router."""
+        self._host_traffic = traffic["bytes"]
+
     def rows(self) -> list[dict[str, Any]]:
         """Return what the monitor shows of each machine."""
         now = time.monotonic()
         return [
             {
                 "name": m.name, "host": m.host, "chips": list(m.chips), "pes": m.pes, "processes": m.processes, "state": m.state,
-                "load": m.load, "pe_uss_bytes": m.pe_uss_bytes, "sent_bytes": _sum(m, 0), "received_bytes": _sum(m, 1),
-                "refused": sum(_refused(m).values()), "heard_s": now - m.heard if m.heard else None,
+                "load": m.load, "sent_bytes": total_bytes(m, 0), "received_bytes": total_bytes(m, 1),
+                "refused": sum(refusals(m).values()), "heard_s": now - m.heard if m.heard else None,
             }
             for m in self._machines.values()
         ]  # fmt: skip
@@ -362,25 +323,25 @@ class Machines:
 
     def report(self) -> dict[str, Any]:
         """Return the report's block on machines."""
-        machines = self._before + [_block(machine) for machine in self._machines.values()]
-        pairs: dict[str, list[int]] = {}
+        machines = self._before + [block(machine) for machine in self._machines.values()]
         at = {chip: m.name for m in self._machines.values() for chip in m.chips}
-        for m in self._machines.values():
-            for router, traffic in m.traffic.items():
-                for peer, (sent, _) in traffic["bytes"].items():
-                    pair = f"{at[chip_of(router)]}>{at.get(chip_of(peer), HOST)}"
-                    pairs.setdefault(pair, [0])[0] += sent
+        said = [(m.name, traffic["bytes"]) for m in self._machines.values() for traffic in m.traffic.values()]
+        pairs: dict[str, int] = {}
+        for sender, counts in [*said, (HOST, self._host_traffic)]:
+            for peer, (sent, _) in counts.items():
+                pair = f"{sender}>{HOST if peer == HOST else at.get(chip_of(peer), '?')}"
+                pairs[pair] = pairs.get(pair, 0) + sent
         refused = {kind: sum(m["refused"][kind] for m in machines) for kind in REFUSALS}
         return {
             "engine": self._where.kind, "scheduler": self._engine.address, "version": content_sha256(), "machines": machines,
-            "links_bytes": {pair: sent for pair, (sent,) in sorted(pairs.items())}, "refused": refused,
+            "links_bytes": dict(sorted(pairs.items())), "refused": refused,
         }  # fmt: skip
 
     # -- the end ----------------------------------------------------------------------------------------------------------------
 
     def again(self) -> None:
         """End all routers and PEs, and wait for workers that can take over."""
-        self._before += [_block(machine) for machine in self._machines.values()]
+        self._before += [block(machine) for machine in self._machines.values()]
         self._end_agents(0.0)
         self._machines, self._keys, self._due = {}, new_keys(), None
         self._engine.records()
@@ -408,21 +369,3 @@ class Machines:
                 self._end_agents(patience_s)
         finally:
             self._engine.close()
-
-
-def _sum(machine: Machine, way: int) -> int:
-    return sum(counts[way] for traffic in machine.traffic.values() for counts in traffic["bytes"].values())
-
-
-def _refused(machine: Machine) -> dict[str, int]:
-    return {kind: sum(traffic["refused"][kind] for traffic in machine.traffic.values()) for kind in REFUSALS}
-
-
-def _block(machine: Machine) -> dict[str, Any]:
-    return {
-        "name": machine.name, "host": machine.host, "worker": machine.worker, "chips": machine.chips, "pes": machine.pes,
-        "state": machine.state, "interface": machine.interface, "ports": sorted((machine.ports or {}).values()),
-        "processes": machine.processes, "pe_uss_bytes": machine.pe_uss_bytes, "cpu_s": machine.cpu_s,
-        "stored_bytes": machine.stored_bytes, "sent_bytes": _sum(machine, 0), "received_bytes": _sum(machine, 1),
-        "refused": _refused(machine),
-    }  # fmt: skip

@@ -32,6 +32,7 @@ from host.mesh_plan import EVENT_ROUTER, MARKS, STEPS, MeshPlan, Piece, pe_named
 from host.plain_monitor import (
     FIGURES,
     PLAIN_INTERVAL_S,
+    RISE,
     PlainMonitor,
     alarms,
     at,
@@ -43,10 +44,11 @@ from host.plain_monitor import (
     figures,
     gesture_of,
     hardware,
-    machine_rows,
+    machine_lines,
     number,
     percent,
     progress,
+    sparkline,
 )
 from noc.chip import PES_PER_QPE, QPES, PeId
 
@@ -68,7 +70,7 @@ _PLAIN, _TRUE, _ASTRAY = Style(), Style(color="color(34)", bold=True), _HEAT[5] 
 _LIGHT = [[Style(color=f"color({ink})", bgcolor=f"color({ground})") for ground in LEVELS] for ink in LEVELS]
 _FRAME, _BARS, _FIGURE_ROWS = 32, 22, 10  # columns of an event frame and of the classes beside it; rows of figures below
 _RED, _FAULT = Style(color="red", bold=True), Style(color="color(231)", bgcolor="red", bold=True)
-_RISE, _REACH = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█"
+_REACH = " ▏▎▍▌▋▊▉█"
 _BUSY = Style(color="color(172)", bold=True)
 _LOOKS = {"plain": _PLAIN, "dim": _DIM, "bold": _BOLD, "fault": _FAULT, "link": _BLUE, "busy": _BUSY}
 
@@ -128,7 +130,6 @@ class _Scale(NamedTuple):
 
 
 _SCALES = (_Scale(6, 3, 1, 1), _Scale(4, 2, 0, 0), _Scale(2, 1, 0, 0))
-_MACHINES = 8  # shown at a time
 _PANEL = 42
 """The columns that the figures beside the floor plan need at least."""
 
@@ -146,14 +147,9 @@ def _block(words: Sequence[str], active: float, sram: float, wide: int) -> list[
     heat, rows = bisect_right(_BOUNDS, active), []
     for above, word in zip(reversed(range(len(words))), words, strict=True):
         part = min(max(sram * len(words) - above, 0.0), 1.0)
-        text = f"{word[:wide]:^{wide}}" if word else _RISE[round(8 * part)] * wide
+        text = f"{word[:wide]:^{wide}}" if word else RISE[round(8 * part)] * wide
         rows.append(Segment(text, _TILE[heat] if word and part == 1 else _HEAT[heat]))
     return rows
-
-
-def _sparkline(values: Sequence[float | None]) -> str:
-    top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else _RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
 
 
 def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
@@ -289,7 +285,7 @@ class _View:
         rows, above = rows - len(lines), len(lines)
         seconds = list(self._seconds.values())[-max(width - 24, 1) :]
         for key, name, text in figures(status, self._layout):
-            spark = "" if key == "tick" else _sparkline([second.get(key) for second in seconds])
+            spark = "" if key == "tick" else sparkline([second.get(key) for second in seconds])
             lines.append([Segment(f"{name:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(spark, _BLUE)])
         busy = busy_links(status, self._layout) if self._several else []
         if self._several:
@@ -297,7 +293,9 @@ class _View:
             load, name = (figure(first.load), first.name) if first else ("?", "")
             lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        machines = self._machines(status)
+        machines = [
+            [Segment(line.text, _LOOKS[line.look]), Segment(line.more, _LOOKS[line.more_look])] for line in machine_lines(status)
+        ]
         shown = self._layers[
             : max(rows - (13 if above == 0 else 7) - self._several - len(machines), 1)
         ]  # a text wants rows below them
@@ -323,20 +321,6 @@ class _View:
         room = rows + above - len(lines) - 2
         if status.get("text") and room > 0:
             lines += [[], [Segment("text so far", _BOLD)], *_wrapped(str(status["text"]), width, room)]
-        return lines
-
-    def _machines(self, status: dict[str, Any]) -> list[_Line]:
-        """Return a line above and a row for each machine, as many as there is room for at a glance."""
-        rows = machine_rows(status)
-        if not rows:
-            return []
-        rest = f"   {len(rows) - _MACHINES} more" if len(rows) > _MACHINES else ""
-        lines: list[_Line] = [[], [Segment(f"{'machine':<13}", _BOLD), Segment(f"chips  PEs  cores  MB sent{rest}", _DIM)]]
-        # Those with something wrong first: where there are many, the others are alike.
-        for row in sorted(rows, key=lambda row: not row.wrong)[:_MACHINES]:
-            sent = None if row.sent_bytes is None else row.sent_bytes / 1e6
-            said = Segment(f" {row.wrong}", _RED) if row.wrong else Segment(f"{figure(row.cores):>6} {figure(sent):>8}")
-            lines.append([Segment(f"{set_cell_size(row.name, 12)} {row.chips:>5} {row.pes:>4} "), said])
         return lines
 
     def _gesture(self, status: dict[str, Any], width: int, rows: int) -> list[_Line]:

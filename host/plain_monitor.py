@@ -13,6 +13,8 @@ from time import monotonic
 from typing import Any, NamedTuple, TextIO
 
 PLAIN_INTERVAL_S = 2.0
+RISE = " ▁▂▃▄▅▆▇█"
+_MACHINES, _NAME = 8, 12  # machines shown at a time, and characters of a name
 SILENT_S = 2.5  # after which a machine that says nothing is marked
 FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
 
@@ -119,6 +121,12 @@ def busy_links(status: dict[str, Any], layout: dict[str, Any]) -> list[LoadedLin
     return sorted(found, key=lambda link: -link.load)
 
 
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return a character a value, as high as it is beside the highest."""
+    top = max((value for value in values if value is not None), default=0.0)
+    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+
+
 class MachineRow(NamedTuple):
     """A machine of a run on several: its name, chips in words, PEs, cores in use, bytes sent, and what is wrong, or ""."""
 
@@ -145,6 +153,32 @@ def machine_rows(status: dict[str, Any]) -> list[MachineRow]:
         cores, sent = finite(machine.get("load")), finite(machine.get("sent_bytes"))
         rows.append(MachineRow(clean(machine.get("name")), words, figure(finite(machine.get("pes"))), cores, sent, wrong))
     return rows
+
+
+class MachineLine(NamedTuple):
+    """A line of the table of machines, in two parts, each with its look: plain, dim, bold or fault."""
+
+    text: str
+    more: str
+    look: str = "plain"
+    more_look: str = "plain"
+
+
+def machine_lines(status: dict[str, Any]) -> list[MachineLine]:
+    """Return the table's head and a line a machine, as many as can be read at a glance, those first that have something wrong."""
+    rows = machine_rows(status)
+    if not rows:
+        return []
+    rest = f"   {len(rows) - _MACHINES} more" if len(rows) > _MACHINES else ""
+    lines = [MachineLine("", ""), MachineLine(f"{'machine':<13}", f"chips  PEs  cores  MB sent{rest}", "bold", "dim")]
+    for row in sorted(rows, key=lambda row: not row.wrong)[:_MACHINES]:
+        name = row.name if len(row.name) <= _NAME else row.name[: _NAME - 1] + "…"
+        sent = None if row.sent_bytes is None else row.sent_bytes / 1e6
+        figures = f" {row.wrong}" if row.wrong else f"{figure(row.cores):>6} {figure(sent):>8}"
+        lines.append(
+            MachineLine(f"{name:<{_NAME}} {row.chips:>5} {row.pes:>4} ", figures, "plain", "fault" if row.wrong else "plain")
+        )
+    return lines
 
 
 def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
