@@ -289,16 +289,12 @@ class _View:
             lines.append([Segment(f"{name:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(spark, _BLUE)])
         busy = busy_links(status, self._layout) if self._several else []
         if self._several:
-            first = busy[0] if busy else None
-            load, name = (figure(first.load), first.name) if first else ("?", "")
+            load, name = (figure(busy[0].load), busy[0].name) if busy else ("?", "")
             lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        machines = [
-            [Segment(line.text, _LOOKS[line.look]), Segment(line.more, _LOOKS[line.more_look])] for line in machine_lines(status)
-        ]
-        shown = self._layers[
-            : max(rows - (13 if above == 0 else 7) - self._several - len(machines), 1)
-        ]  # a text wants rows below them
+        machines = [[Segment(a, _LOOKS[b]), Segment(c, _LOOKS[d])] for a, c, b, d in machine_lines(status)]
+        below = (13 if above == 0 else 7) + self._several + len(machines)  # a text wants rows there too
+        shown = self._layers[: max(rows - below, 1)]
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
         lines.append([Segment(f"{'layer':<13}", _BOLD), Segment(f"units  PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
