@@ -143,6 +143,7 @@ def _price_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
+    parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
 
 

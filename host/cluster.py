@@ -371,6 +371,10 @@ class Cluster:
                 with contextlib.suppress(KeyError, ValueError):  # it had not been opened
                     self._family.deafen(self._crew)
             self._crew.end(patience_s)
+            if self._crew.remote and self._pipe is not None:
+                for record in self._records(0.0):  # the host's last words are on its link
+                    if record["kind"] == "traffic":
+                        self._crew.hear_host(record)
         finally:
             self._family.end(patience_s)
             if self._stock is not None:
