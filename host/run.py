@@ -99,8 +99,6 @@ class Run:
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
         self._witness = witness
-        self._positions_fed = 0
-        self._positions_answered = 0
         self._replay = Replay(placement.network.layers) if repeatable else None
         self._reset()
 
@@ -118,6 +116,8 @@ class Run:
         self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
         self._needed = 0  # ticks that must be issued for the position fed last to come out
+        self._positions_fed = 0
+        self._positions_answered = 0
         self._arrived: deque[Section] = deque()
         self._input_events = 0
         self._output_events = 0
@@ -272,6 +272,7 @@ class Run:
                 self._needed = self._issued + len(self.placement.network.layers)
                 self.recent_input = len(feed.keys) // 4
                 self._input_events += self.recent_input
+                self._positions_fed += 1
                 if not again:
                     self._fed(feed)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
@@ -279,7 +280,6 @@ class Run:
         return out
 
     def _fed(self, feed: Feed) -> None:
-        self._positions_fed += 1
         self.recorder.fed(len(feed.keys) // 4)
         if self._replay is not None:
             self._replay.fed(feed)
@@ -305,6 +305,7 @@ class Run:
             section = self._arrived.popleft()
             if section.population == self.placement.network.output:
                 self._output_events += len(section.keys) // 4
+                self._positions_answered += 1
             if self._replay is not None and not self._replay.heard(section):
                 continue
             self.events.add(section)
@@ -315,7 +316,6 @@ class Run:
             if self._witness is not None:
                 self._witness(section)
             if section.population == self.placement.network.output:
-                self._positions_answered += 1
                 self.workload.answer(section)
         return self.pump()
 

@@ -17,7 +17,7 @@ from workers import ROOT, workers
 from host.errors import Exit
 from noc.transport_tcp import new_keys
 
-pytestmark = pytest.mark.timeout(150)
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
     where = tmp_path / "cluster.toml"
     where.write_text(f'address = "{cluster.address}"\n[transport]\ninterface = "127.0.0.0/8"\nports = [41500, 41599]\n')
     quiet: list[zmq.Context] = []
-    stale = new_keys()
+    stale, peers = new_keys(), []
 
     def strike():
         router = next(process for process in cluster.family("b") if process.name() == "router@1")
@@ -76,6 +76,7 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
             if server_key:
                 peer.curve_publickey, peer.curve_secretkey = stale.public.encode(), stale.secret.encode()
                 peer.curve_serverkey = server_key.encode()
+            peers.append(peer)  # one that is collected would be closed
             peer.connect(f"tcp://127.0.0.1:{port}")
             peer.send(b"let me in")
         with socket.create_connection(("127.0.0.1", port)) as raw:
@@ -97,14 +98,14 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
 
 
 def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, cluster, reference):
-    """The same sentence with `zoneout` and text of several segments is `tests/test_replay.py`'s."""
+    """Other networks, mappings and moments: `tests/test_replay.py`."""
     cluster.add("spare", 1)
     cluster.wait(4)
     outcome, _ = struck(run, lambda: cluster.remove("c"), cluster=cluster.address, tokens=24, restart=True)
     assert answer(outcome) == reference
     (restart,) = outcome.report["machines"]["restarts"]
     assert "worker c" in restart["problem"]
-    assert restart["position"] == 7  # a segment has seven positions
+    assert restart["position"] in (7, 14, 21)  # a segment has seven positions
     assert [m["name"] for m in outcome.report["machines"]["machines"]] == ["a", "b", "c", "a", "b", "spare"]
     assert gone(cluster.families)
 

@@ -14,7 +14,7 @@ from processes import gone
 from workers import ROOT, Workers
 
 WHY_NOT = refusal()
-pytestmark = [pytest.mark.timeout(150), pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
+pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +33,7 @@ def cluster(hosts, tmp_path_factory):
     try:
         for name in ("m1", "m2", "m3"):
             started.add(name, 1, host=hosts.address(name), inside=hosts.inside(name))
+        started.wait(3, inside=hosts.inside("hub"))
         yield started
     finally:
         started.close()

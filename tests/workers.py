@@ -55,15 +55,11 @@ class Workers:
         log.close()
         return self._processes[name]
 
-    def wait(self, number: int, within_s: float = 60) -> None:
-        """Wait until the scheduler has this many workers."""
-        from distributed import Client
-
-        with Client(self.address, set_as_default=False) as client:
-            deadline = time.monotonic() + within_s
-            while len(client.nthreads()) != number:
-                assert time.monotonic() < deadline, client.nthreads()
-                time.sleep(0.05)
+    def wait(self, number: int, within_s: float = 90, inside: tuple[str, ...] = ()) -> None:
+        """Wait until the scheduler has this many workers; `inside`: from where it can be reached."""
+        look = f"from distributed import Client; c = Client({self.address!r}); n = lambda: len(c.nthreads())\n"
+        look += f"import time; t = time.time()\nwhile n() != {number}: assert time.time() < t + {within_s}; time.sleep(0.05)\n"
+        subprocess.run([*inside, sys.executable, "-c", look], check=True, env={**os.environ, **QUIET}, capture_output=True)
 
     def pid(self, name: str) -> int:
         """The process id of a worker."""
