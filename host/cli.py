@@ -57,6 +57,7 @@ examples:
   python launch.py paper                   the paper's tables, ours beside them
   python launch.py scale FILE.toml         a grid of settings: table, plots
   python launch.py price RUN --set NAME=X  what it would cost then
+  python launch.py lm --chips 4 --cluster local:2  chips on Dask workers
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one
   stalled, 6 verify found a difference, 7 packets lost, 130 interrupted,

@@ -117,6 +117,7 @@ class Cluster:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
+        self._family.ready()  # before there are threads, and a resource tracker for workers of our own to find
         if self._options.cluster is not None:
             from host.machines import Machines  # not above: the engine is heavy, and an extra
 
@@ -124,7 +125,6 @@ class Cluster:
             self._crew = Machines(self._options, Path(self._stock.name), self._started)
             self._crew.open()
             self._family.hear(self._crew, _CREW)
-        self._family.ready()
         from host.children import run_host
 
         self._pipe, theirs = self._family.pipe(_PIPE)

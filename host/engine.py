@@ -100,7 +100,7 @@ class Engine:
         where, resources = self._where, {"chips": self._chips}
         if where.kind == "local":
             return distributed.LocalCluster(
-                n_workers=where.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address=None,
+                n_workers=where.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 resources=resources, memory_limit=0, silence_logs=logging.CRITICAL,
                 **where.options,
             )  # fmt: skip
