@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from host.cluster import Cluster, Outcome
+from host.cluster import Cluster
 from host.cost_table import changed, load_table
 from host.costs import Priced, price
 from host.ledger import Ledger
 from host.options import TRACE_POSITIONS, RunOptions
+from host.outcome import Outcome
 from host.report import write_json
 from host.repricing import chip_for
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from host import importing
-from host.cluster import Cluster, Outcome
+from host.cluster import Cluster
 from host.errors import Exit, HostError
 from host.monitor import open_monitor
 from host.options import (
@@ -34,6 +34,7 @@ from host.options import (
     new_folder,
     parse_fault,
 )
+from host.outcome import Outcome
 from host.report import SCHEMA, summary, write_json
 from host.shard import STRATEGIES
 from host.stream import TextStream
@@ -56,6 +57,7 @@ examples:
   python launch.py paper                   the paper's tables, ours beside them
   python launch.py scale FILE.toml         a grid of settings: table, plots
   python launch.py price RUN --set NAME=X  what it would cost then
+  python launch.py lm --chips 4 --cluster local:2  chips on Dask workers
 
 exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one
   stalled, 6 verify found a difference, 7 packets lost, 130 interrupted,
@@ -142,6 +144,7 @@ def _price_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
+    parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
 
 
@@ -213,6 +216,13 @@ def _run_flags(parser: argparse.ArgumentParser) -> None:
     run = parser.add_argument_group("run")
     run.add_argument(
         "--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)}: processes, or all in one (default zmq)"
+    )
+    run.add_argument(
+        "--cluster", metavar="WHERE",
+        help="run chips on Dask workers: tcp://SCHEDULER:8786, local:N (workers on this machine), or a TOML file (docs/cluster.md)",
+    )  # fmt: skip
+    run.add_argument(
+        "--restart", action="store_true", help="with --cluster: where a worker is lost, go on from the last segment boundary"
     )
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
     run.add_argument(

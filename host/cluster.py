@@ -1,7 +1,7 @@
-"""`Cluster`: starts, watches and stops the processes of a run. The only file that knows multiprocessing (and psutil).
+"""`Cluster`: starts, watches and ends a run: the host process here, and the crew of routers and PEs wherever it is.
 
-The launcher owns the processes; the host decides what happens in them. All children are forked by one fork server,
-which dies with the launcher, and each child dies with the fork server, so nothing outlives a launcher that is killed.
+The launcher owns the processes; the host decides what happens in them. Those of this machine are its own family
+(`host/family.py`); where a run is on several machines, agents own the others' (`host/machines.py`).
 Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the end whoever is left is
 killed.
 """
@@ -9,50 +9,31 @@ killed.
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
-import multiprocessing.forkserver
-import multiprocessing.resource_tracker
-import multiprocessing.util
-import os
-import selectors
 import signal
-import statistics
+import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
-
-from host.errors import Exit
-from host.forking import no_main_module, our_path, too_few_descriptors
-from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
+from host.crew import Crew, Here
+from host.errors import Exit, HostError
+from host.family import SIGNALS, Family
+from host.losses import Losses
 from host.options import RunOptions
+from host.outcome import Outcome
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _GRACE_S = 0.5  # after a complaint: is there a death behind it?
+_BEHIND_S = 1.5  # the same on several machines
 _POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
-_MEASURED_PES = 200  # whose memory is looked at: a look takes milliseconds
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_PIPE = "pipe"  # among the names of processes, the host's word
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@dataclass
-class Outcome:
-    """How a run ended: exit code, the report (complete or partial), one line on what went wrong, and the mapping table."""
-
-    code: Exit
-    report: dict[str, Any] | None = None
-    problem: str | None = None
-    mapping: list[dict[str, Any]] = field(default_factory=list)
-    mismatch: dict[str, Any] | None = None
+_PIPE, _CREW = "pipe", "crew"  # the host's word, and the engine's
 
 
 class Cluster:
@@ -76,27 +57,35 @@ class Cluster:
         folder: Path | None = None,
     ) -> None:
         self._options, self._mapped, self._observe, self._started, self._folder = options, mapped, observe, started, folder
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["host.preload"])
-        self._processes: dict[str, Any] = {}
+        self._family = Family(started)
+        self._stock: tempfile.TemporaryDirectory[str] | None = None  # what PEs on other machines load
+        self._crew: Crew = Here(self._family, options)
         self._pipe: Any = None
-        self._selector = selectors.DefaultSelector()
-        self._ended: set[str] = set()
-        self._addresses: dict[str, str] = {}  # of routers
         self._signal = 0
+        self._losses = Losses()
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._start_began = 0.0
         self._start_s = 0.0
         self._expected_to_leave = False
         self._heard_at = time.monotonic()
+        self._died_at: float | None = None
 
     def run(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
+        outcome = self._run()
+        machines = self._crew.report()
+        if outcome.report is not None and machines is not None:  # now that the routers have said their last
+            outcome.report["machines"] = {**machines, "restarts": self._losses.restarts}
+        return outcome
+
+    def _run(self) -> Outcome:
         with self._signals():
             try:
-                self._start_host()
+                self._start()
                 return self._watch()
+            except HostError as error:
+                return Outcome(error.code, self._last_words(str(error)), str(error), self._plan.get("mapping", []))
             except KeyboardInterrupt:  # a second Ctrl-C
                 return self._interrupted(None)
             except (EOFError, ConnectionError, FileNotFoundError) as error:
@@ -105,7 +94,7 @@ class Cluster:
                 problem = f"the fork server died while processes were started ({type(error).__name__})"
                 return Outcome(Exit.DIED, None, problem, self._plan.get("mapping", []))
             finally:
-                for number in _SIGNALS:
+                for number in SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
                 self._end()
 
@@ -120,67 +109,29 @@ class Cluster:
                 raise KeyboardInterrupt
             self._signal = number
 
-        before = {number: signal.signal(number, wish) for number in _SIGNALS}
+        before = {number: signal.signal(number, wish) for number in SIGNALS}
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def _start_host(self) -> None:
-        os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
-        os.environ[FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
-        # First, because it unblocks the signals again.
-        multiprocessing.resource_tracker.ensure_running()
-        # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
-        try:
-            with our_path():
-                multiprocessing.forkserver.ensure_running()
-        finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    def _start(self) -> None:
+        self._family.ready()  # before there are threads, and a resource tracker for workers of our own to find
+        if self._options.cluster is not None:
+            from host.machines import Machines  # not above: the engine is heavy, and an extra
+
+            self._stock = tempfile.TemporaryDirectory(prefix="gennaker-")
+            self._crew = Machines(self._options, Path(self._stock.name), self._started)
+            self._crew.open()
+            self._family.hear(self._crew, _CREW)
         from host.children import run_host
 
-        self._pipe, theirs = self._context.Pipe()
+        self._pipe, theirs = self._family.pipe(_PIPE)
         folder = str(self._folder) if self._folder else None
-        self._start(HOST, run_host, theirs, self._options.resolved(), folder)
+        stock = self._stock.name if self._stock else None
+        self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
         theirs.close()
-        self._selector.register(self._pipe, selectors.EVENT_READ, _PIPE)
-
-    def _start(self, name: str, target: Callable[..., None], *args: Any) -> None:
-        process = self._context.Process(target=target, args=args, name=name, daemon=True)
-        with no_main_module():
-            process.start()
-        # Else each start asks every child there is whether it lives; `_look` and `_end` do that for all.
-        multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
-        self._processes[name] = process
-        self._selector.register(process.sentinel, selectors.EVENT_READ, name)
-        assert process.pid is not None
-        self._started(name, process.pid)
-
-    def _start_routers(self) -> None:
-        from host.children import run_router
-        from noc.transport_zmq import new_address
-
-        self._start_began = time.perf_counter()
-        queue, routers = self._plan["queue"], self._plan["routers"]
-        self._addresses = {router["name"]: new_address() for router in routers}
-        for router in routers:
-            name, wiring = router["name"], tuple(router["wiring"])
-            slow = self._options.faults.of_router(name)
-            self._start(name, run_router, name, self._addresses, queue, self._plan["table_entries"], wiring, slow)
-        self._tell("routers", queue=queue, address=self._addresses[routers[0]["name"]])
-
-    def _start_pes(self) -> None:
-        from host.children import run_pe
-
-        for pe in self._plan["layout"]["pes"]:
-            if self._signal:
-                return
-            name = pe["name"]
-            router = router_name(chip_of(name))
-            slow_s = self._options.faults.slow.get(name, 0.0)
-            self._start(name, run_pe, name, router, self._addresses[router], slow_s)
 
     # -- watch ------------------------------------------------------------------------------------------------------------------
 
@@ -191,8 +142,11 @@ class Cluster:
                 outcome = self._on_record(record)
                 if outcome is not None:
                     return outcome
+            outcome = self._news() or self._lost()
+            if outcome is not None:
+                return outcome
             dead = self._dead()
-            if dead:
+            if dead and not self._behind(dead):
                 return self._autopsy(dead)
             if self._signal and not interrupted_at:
                 if not self._plan:
@@ -200,7 +154,7 @@ class Cluster:
                 interrupted_at = time.monotonic()
                 self._tell("interrupt")
             now = time.monotonic()
-            if now - looked_at > _ASLEEP_S:
+            if now - looked_at > _ASLEEP_S or self._crew.starting:
                 self._heard_at = now  # this process itself stood still (Ctrl-Z): that is nobody's silence
             looked_at = now
             quiet_s = now - self._heard_at
@@ -210,8 +164,8 @@ class Cluster:
                 return self._interrupted(None)
 
     def _records(self, timeout_s: float) -> list[dict[str, Any]]:
-        """Wait for the host's records, or until a process ends or `timeout_s` is over."""
-        if not self._look(timeout_s):
+        """Wait for the host's records, or until a process ends, the crew has news, or `timeout_s` is over."""
+        if _PIPE not in self._family.look(timeout_s):
             return []
         records = []
         self._heard_at = time.monotonic()
@@ -222,23 +176,66 @@ class Cluster:
             time.sleep(_LOOK_S)  # the host is gone: its sentinel says so in a moment
         return records
 
-    def _look(self, timeout_s: float) -> bool:
-        """Note which processes have ended; return whether the host has said something.
+    def _news(self) -> Outcome | None:
+        """Take what the crew has to say; an outcome where the run cannot go on."""
+        for record in self._crew.news():
+            kind = record.pop("kind")
+            if kind == "routers":
+                self._tell("routers", **record)
+            elif kind == "died":
+                self._losses.died[record["name"]] = record["how"]
+            elif kind == "gone":
+                self._losses.gone(record["problem"], record["for_good"])
+            elif kind == "cut":
+                self._on_cut(record)
+            elif kind == "failed":
+                problem, code = record["problem"], Exit(record.get("code", Exit.USAGE))
+                return Outcome(code, self._last_words(problem), problem, self._plan.get("mapping", []))
+        return None
 
-        With a thousand processes, asking each whether it lives would cost more than what they do.
-        """
-        said = False
-        for key, _ in self._selector.select(timeout_s):
-            if key.data == _PIPE:
-                said = True
-            else:
-                self._selector.unregister(key.fileobj)
-                self._ended.add(key.data)
-        return said
+    def _on_cut(self, record: dict[str, Any]) -> None:
+        self._losses.cut(self._crew.cut(record["name"], record["peer"], record["for_s"]))
+
+    def _lost(self) -> Outcome | None:
+        """Where a machine is lost or cut off: go on without it if that is wanted and possible, else return how the run ends."""
+        verdict = self._losses.verdict()
+        if verdict is None:
+            return None
+        (problem, code), tick = verdict, self._status.get("tick", 0)
+        if not self._options.restart or self._losses.spent or self._signal or not self._plan:
+            report = self._last_words(f"{problem}, at tick {tick}")
+            if self._signal:
+                return self._interrupted(report)
+            return Outcome(code, report, f"{problem}, at tick {tick}", self._plan.get("mapping", []))
+        self._losses.restart(problem, tick)
+        self._observe({**self._status, "phase": "restarting", "machines": self._crew.rows()})
+        self._crew.again()
+        self._tell("again")
+        return None
+
+    def _last_words(self, problem: str) -> dict[str, Any] | None:
+        """Return the host's report of a run that ends here; None where there is none."""
+        if not self._plan or HOST in self._family.dead():
+            return None
+        self._tell("postmortem", text=problem)
+        report, deadline = None, time.monotonic() + _POSTMORTEM_S
+        while report is None and time.monotonic() < deadline and self._family.alive(HOST):
+            for record in self._records(_LOOK_S / 2):
+                if record["kind"] in ("failed", "report"):
+                    report = self._with_emulation(record["report"])
+                    self._status["tick"] = record["tick"]
+                    report["problem"] = problem
+                elif record["kind"] == "status":
+                    self._status.update(record)
+        return report
 
     def _tell(self, kind: str, **record: Any) -> None:
         with contextlib.suppress(OSError):  # a host that is gone is found by its sentinel
             self._pipe.send_bytes(pack_status({"kind": kind, **record}))
+
+    def _start_routers(self) -> None:
+        self._start_began = time.perf_counter()
+        self._crew.start_routers(self._plan)
 
     def _on_record(self, record: dict[str, Any]) -> Outcome | None:
         kind = record.pop("kind")
@@ -246,7 +243,8 @@ class Cluster:
             self._status.update({key: value for key, value in record.items() if key != "states"})
             if record["states"]:
                 self._status["states"] = record["states"]
-            self._observe(record)
+            rows = self._crew.rows()
+            self._observe({**record, "machines": rows, "restarts": len(self._losses.restarts)} if rows else record)
         elif kind == "running":
             self._start_s = time.perf_counter() - self._start_began if self._start_began else 0.0
         elif kind == "refused":
@@ -254,14 +252,18 @@ class Cluster:
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
             self._plan = record
-            short = too_few_descriptors(len(record["layout"]["pes"]))
-            if short:
-                return Outcome(Exit.USAGE, problem=short)
             self._mapped(record["layout"])
             if record["transport"] == "zmq":
                 self._start_routers()
         elif kind == "routed":
-            self._start_pes()
+            self._crew.start_pes(lambda: bool(self._signal))
+        elif kind == "again":
+            self._losses.restarts[-1]["position"] = record["position"]
+            self._start_routers()
+        elif kind == "cut":
+            self._on_cut(record)
+        elif kind == "traffic":
+            self._crew.hear_host(record)
         elif kind == "report":
             return self._finish(record)
         elif kind == "failed":
@@ -269,8 +271,7 @@ class Cluster:
         return None
 
     def _dead(self) -> list[str]:
-        self._look(0)
-        return [name for name in self._processes if name in self._ended] if self._ended else []
+        return [*self._family.dead(), *self._losses.died]
 
     # -- endings ----------------------------------------------------------------------------------------------------------------
 
@@ -291,35 +292,38 @@ class Cluster:
             outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
         return outcome
 
-    def _failed(self, record: dict[str, Any]) -> Outcome:
-        """The host gave up; a process that has just died is the better reason."""
-        deadline = time.monotonic() + _GRACE_S
-        while time.monotonic() < deadline and not self._dead() and not self._signal:
+    def _failed(self, record: dict[str, Any]) -> Outcome | None:
+        """The host gave up; a process or a machine that has just been lost is the better reason, and may be made up for."""
+        deadline = time.monotonic() + (_BEHIND_S if self._crew.remote else _GRACE_S)
+        while time.monotonic() < deadline and not (self._dead() or self._signal or self._losses.machine):
+            self._news()
             time.sleep(_LOOK_S / 10)
+        if self._losses.machine and not self._signal and self._options.restart:
+            return self._lost()
         report = self._with_emulation(record["report"])
         if self._signal:
             return self._interrupted(report)
         dead = self._dead()
-        problem = self._obituary(dead, record["tick"]) if dead else record["problem"]
-        code = Exit.DIED if dead else Exit(record["code"])
+        problem, code = (self._obituary(dead, record["tick"]), Exit.DIED) if dead else (record["problem"], Exit(record["code"]))
+        verdict = self._losses.verdict(at_once=True)
+        if verdict is not None:
+            problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
         report["problem"] = problem
         return Outcome(code, report, problem, self._plan.get("mapping", []))
 
+    def _behind(self, dead: list[str]) -> bool:
+        """Whether to wait a moment, because a machine may be lost with those that died on it."""
+        if HOST in self._family.dead() or not self._crew.remote:
+            return False
+        if self._died_at is None:
+            self._died_at = time.monotonic()
+        return time.monotonic() - self._died_at < _GRACE_S and len(dead) > 0
+
     def _autopsy(self, dead: list[str]) -> Outcome:
         """A process has ended that should not have: let the host, if it lives, say how far the run was."""
-        report = None
         if self._plan:
             self._observe({"phase": "starting", **self._status, "dead": dead})
-        if HOST not in dead and self._plan:
-            self._tell("postmortem", text="a process died")
-            deadline = time.monotonic() + _POSTMORTEM_S
-            while report is None and time.monotonic() < deadline and self._processes[HOST].is_alive():
-                for record in self._records(_LOOK_S / 2):
-                    if record["kind"] in ("failed", "report"):
-                        report = self._with_emulation(record["report"])
-                        self._status["tick"] = record["tick"]
-                    elif record["kind"] == "status":
-                        self._status.update(record)
+        report = self._last_words("a process died")
         if self._signal:  # what was dying was on its way out
             return self._interrupted(report)
         problem = self._obituary(dead, self._status.get("tick", 0))
@@ -333,16 +337,13 @@ class Cluster:
 
     def _obituary(self, dead: list[str], tick: int) -> str:
         """Return the line that names who died, how, in what state and at which tick."""
-        name = next((n for n in dead if n not in (HOST, *self._addresses)), dead[0])
-        process = self._processes[name]
-        process.join(_GRACE_S)
-        code = process.exitcode
-        how = signal.Signals(-code).name if code is not None and code < 0 else f"exit code {code}"
-        hint = ": it ran past its memory" if how in ("SIGSEGV", "SIGBUS") else ""
+        name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
+        died = self._losses.died
+        how = died[name] if name in died else self._family.how(name, _GRACE_S)
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
-        return f"{name} died ({how}{hint}) while {state}, at tick {tick}{more}"
+        return f"{name} died ({how}) while {state}, at tick {tick}{more}"
 
     def _interrupted(self, report: dict[str, Any] | None) -> Outcome:
         code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
@@ -352,36 +353,29 @@ class Cluster:
         """Complete the report with what only the owner of the processes knows."""
         emulation = report["emulation"]
         tokens = report["lm"]["tokens"]
-        pes = [process for name, process in self._processes.items() if name not in (HOST, *self._addresses)]
-        uss = [n for process in pes[:: 1 + len(pes) // _MEASURED_PES] if (n := _uss(process.pid))]
         emulation |= {
-            "processes": len(self._processes),
+            "processes": self._crew.processes() + int(self._crew.remote),
             "start_s": self._start_s,
             "prepare_s": self._plan.get("prepare_s", 0.0),
             "first_compile_s": self._plan.get("compile_s", 0.0),
             "ms_per_token": 1e3 * emulation["run_s"] / tokens if tokens else None,
-            "pe_uss_bytes": int(statistics.median(uss)) if uss else None,
+            "pe_uss_bytes": self._crew.uss_bytes(),
         }
         return report
 
     def _end(self) -> None:
-        """Leave no process behind, and wait until that is so."""
-        deadline = time.monotonic() + (_LEAVE_S if self._expected_to_leave and not self._signal else 0.0)
-        for process in self._processes.values():
-            process.join(max(deadline - time.monotonic(), 0.0))
-        for process in self._processes.values():
-            if process.is_alive():
-                process.kill()  # also ends one that is stopped
-        for process in self._processes.values():
-            process.join(_LEAVE_S)
-        self._selector.close()
-        if self._pipe is not None:
-            self._pipe.close()
-
-
-def _uss(pid: int) -> int:
-    """Return a process's unique set size in bytes: what would be freed if it ended; 0 where it is gone."""
-    try:
-        return int(psutil.Process(pid).memory_full_info().uss)
-    except psutil.Error:
-        return 0
+        """Leave nothing behind, on any machine, and wait until that is so."""
+        patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
+        try:
+            if self._crew.remote:
+                with contextlib.suppress(KeyError, ValueError):  # it had not been opened
+                    self._family.deafen(self._crew)
+            self._crew.end(patience_s)
+            if self._crew.remote and self._pipe is not None:
+                for record in self._records(0.0):  # the host's last words are on its link
+                    if record["kind"] == "traffic":
+                        self._crew.hear_host(record)
+        finally:
+            self._family.end(patience_s)
+            if self._stock is not None:
+                self._stock.cleanup()

@@ -20,25 +20,26 @@ from host.errors import Exit, HostError
 from host.gesture_report import per_sample
 from host.glance import Glance
 from host.job import Job, prepare
+from host.layout import layout_of
 from host.neurobench import metrics
 from host.options import restored
 from host.report import build_report, modelled
 from host.run import Run
+from host.store import Store
 from host.verify import Witness
 from models.network import ModelError
 from models.text.words import TextError
 from noc.chip import ChipError
 from noc.link import wiring_of
-from noc.machine import Machine
 from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
 from noc.process import post
 from noc.router import ChipRouter
+from noc.transport import Transport
 from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
 from pe.core import Pe
 from pe.lifecycle import State
-from pe.sram import footprint
 
 STATUS_EVERY_S = 0.1
 MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
@@ -49,10 +50,11 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None) -> None:
+def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None) -> None:
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
-    The ledger goes straight into `folder`, where there is one: it is too large for the pipe.
+    The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
+    `stock`, where PEs are on other machines.
     """
     began = time.perf_counter()
     try:
@@ -66,54 +68,17 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None) -> Non
         return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     witness = Witness(job) if job.options.verify else None
     see = witness.see if witness else None
-    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at)
-    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **_layout(job, run))
+    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at, job.options.restart)
+    if stock is not None:
+        store = Store(Path(stock))
+        run.stored = {name: store.add(load) for name, load in run.loads()}
+    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=preload.COMPILE_S, **layout_of(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
 
 
 def _tell(pipe: Pipe, kind: str, **record: Any) -> None:
     pipe.send_bytes(pack_status({"kind": kind, **record}))
-
-
-def _layout(job: Job, run: Run) -> dict[str, Any]:
-    """Return what the launcher and its monitor need of the mapping."""
-    network, size = job.placement.network, job.placement.request.size
-    names = {n: network.populations[n].name for n in network.layers}
-    pes = [
-        {
-            "name": placed.name,
-            "layer": "+".join(names[part.population] for part in placed.share),
-            "sram": 1.0 - footprint(placed.regions, size)["free"] / size.data_bytes,
-        }
-        for placed in job.placement.pes
-    ]
-    layers = [
-        {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
-    ]
-    queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
-    layout = {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note}
-    return {
-        "layout": layout | _machine_layout(job.placement.machine) | job.shown,
-        "transport": job.options.transport,
-        "queue": queue,
-        "routers": [
-            {"name": name, "wiring": list(wiring_of(job.placement.machine, chip_of(name)))} for name in reversed(run.routers)
-        ],
-        "table_entries": job.placement.chip.router_entries,
-        "mapping": job.placement.table(),
-    }
-
-
-def _machine_layout(machine: Machine) -> dict[str, Any]:
-    """Return what the monitor needs to draw several chips and their links."""
-    return {
-        "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
-        "links": [
-            {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
-            for link in machine.links
-        ],
-    }
 
 
 class _Drive:
@@ -123,6 +88,7 @@ class _Drive:
         self._folder = folder
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
         self._next_status = 0.0
+        self._again = False  # with other routers and PEs
         self._started = time.perf_counter()
         self._running_since: float | None = None
         self._run_s = 0.0
@@ -148,11 +114,35 @@ class _Drive:
     # -- transports -------------------------------------------------------------------------------------------------------------
 
     def _over_zmq(self) -> None:
-        run, router = self._run, self._run.routers[-1]
         command = self._command()
-        if command is None or command["kind"] != "routers":
-            return
-        transport = ZmqTransport(HOST, command["address"], command["queue"], peer=router)
+        while command is not None and command["kind"] in ("routers", "again"):
+            if command["kind"] == "routers":
+                self._live(self._transport(command))
+            if command["kind"] == "again" or self._again:
+                self._again = False
+                _tell(self._pipe, "again", position=self._run.again())
+                self._run_s = 0.0
+            else:
+                return
+            command = self._command()
+
+    def _transport(self, command: dict[str, Any]) -> Transport:
+        """Return the way to the host's router: on this machine, or encrypted on another."""
+        router = self._run.routers[-1]
+        if "keys" not in command:
+            return ZmqTransport(HOST, command["address"], command["queue"], peer=router)
+        from noc.transport_tcp import Keys, MachineLinks
+
+        links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, self._pass_on)
+        links.call({router: command["address"]})
+        return links
+
+    def _pass_on(self, record: dict[str, Any]) -> None:
+        _tell(self._pipe, **record)
+
+    def _live(self, transport: Transport) -> None:
+        """Work with one set of routers and PEs until the run is over or they are."""
+        run = self._run
         post(transport, run.begin())
         told = False
         while not run.done:
@@ -219,7 +209,8 @@ class _Drive:
             return self._obey(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
             self._report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
-            self._command()  # the launcher ends every process; its pipe's end ends this one
+            command = self._command()  # the launcher ends every process; its pipe's end ends this one
+            self._again = command is not None and command["kind"] == "again"
             return False
         if now < self._next_status or run.phase == "stopping":
             return True
@@ -245,6 +236,9 @@ class _Drive:
             self._report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())
+        elif command["kind"] == "again":
+            self._again = True
+            return False
         return True
 
     def _command(self) -> dict[str, Any] | None:

@@ -11,9 +11,9 @@ class Exit(IntEnum):
     OK = 0
     BUG = 1  # a traceback: please report it
     USAGE = 2  # wrong arguments, files or configuration
-    DOES_NOT_FIT = 3  # the network does not fit the PEs, or the PEs the chip
-    DIED = 4  # a PE, router or host process died
-    STALLED = 5  # a PE, router or host process does not answer
+    DOES_NOT_FIT = 3  # the network does not fit the PEs, the PEs the chip, or the chips the cluster
+    DIED = 4  # a PE, router or host process died, a machine was lost, or no scheduler answers
+    STALLED = 5  # a PE, router or host process does not answer, or the network between two machines is cut
     MISMATCH = 6  # verify found a difference
     LOST = 7  # packets were lost: sent is not delivered, or some were dropped
     FAULT = 8  # a PE or the router found something that must not be, and said so

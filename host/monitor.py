@@ -32,6 +32,7 @@ from host.mesh_plan import EVENT_ROUTER, MARKS, STEPS, MeshPlan, Piece, pe_named
 from host.plain_monitor import (
     FIGURES,
     PLAIN_INTERVAL_S,
+    RISE,
     PlainMonitor,
     alarms,
     at,
@@ -43,9 +44,11 @@ from host.plain_monitor import (
     figures,
     gesture_of,
     hardware,
+    machine_lines,
     number,
     percent,
     progress,
+    sparkline,
 )
 from noc.chip import PES_PER_QPE, QPES, PeId
 
@@ -67,7 +70,7 @@ _PLAIN, _TRUE, _ASTRAY = Style(), Style(color="color(34)", bold=True), _HEAT[5] 
 _LIGHT = [[Style(color=f"color({ink})", bgcolor=f"color({ground})") for ground in LEVELS] for ink in LEVELS]
 _FRAME, _BARS, _FIGURE_ROWS = 32, 22, 10  # columns of an event frame and of the classes beside it; rows of figures below
 _RED, _FAULT = Style(color="red", bold=True), Style(color="color(231)", bgcolor="red", bold=True)
-_RISE, _REACH = " ▁▂▃▄▅▆▇█", " ▏▎▍▌▋▊▉█"
+_REACH = " ▏▎▍▌▋▊▉█"
 _BUSY = Style(color="color(172)", bold=True)
 _LOOKS = {"plain": _PLAIN, "dim": _DIM, "bold": _BOLD, "fault": _FAULT, "link": _BLUE, "busy": _BUSY}
 
@@ -94,7 +97,8 @@ def open_monitor(layout: dict[str, Any], live: bool, stream: TextIO | None = Non
     tokens, and classes, where there are some.
     `status`, for `Monitor.update`: phase, ready, tick, tokens, tokens_total, tokens_per_s, perplexity, text, activity (0..1
     per layer), pe_activity (0..1 per PE, in the order of `pes`), links (events now, in the order of `links`),
-    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead, and
+    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead,
+    machines, where a run is on several (name, chips, pes, load in cores, sent_bytes, refused, heard_s, state), and
     gesture, the sample before an event camera: sample (its number), samples, name, label, frame (size * size bytes), scores,
     top (the score of a full bar) and accuracy.
     """
@@ -143,14 +147,9 @@ def _block(words: Sequence[str], active: float, sram: float, wide: int) -> list[
     heat, rows = bisect_right(_BOUNDS, active), []
     for above, word in zip(reversed(range(len(words))), words, strict=True):
         part = min(max(sram * len(words) - above, 0.0), 1.0)
-        text = f"{word[:wide]:^{wide}}" if word else _RISE[round(8 * part)] * wide
+        text = f"{word[:wide]:^{wide}}" if word else RISE[round(8 * part)] * wide
         rows.append(Segment(text, _TILE[heat] if word and part == 1 else _HEAT[heat]))
     return rows
-
-
-def _sparkline(values: Sequence[float | None]) -> str:
-    top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else _RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
 
 
 def _wrapped(text: str, width: int, rows: int) -> list[_Line]:
@@ -286,22 +285,24 @@ class _View:
         rows, above = rows - len(lines), len(lines)
         seconds = list(self._seconds.values())[-max(width - 24, 1) :]
         for key, name, text in figures(status, self._layout):
-            spark = "" if key == "tick" else _sparkline([second.get(key) for second in seconds])
+            spark = "" if key == "tick" else sparkline([second.get(key) for second in seconds])
             lines.append([Segment(f"{name:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(spark, _BLUE)])
         busy = busy_links(status, self._layout) if self._several else []
         if self._several:
-            first = busy[0] if busy else None
-            load, name = (figure(first.load), first.name) if first else ("?", "")
+            load, name = (figure(busy[0].load), busy[0].name) if busy else ("?", "")
             lines.append([Segment(f"{'busiest link':<13}"), Segment(f"{load:>9}  ", _BOLD), Segment(name, _BUSY)])
         lines += [_share("fullest SRAM", number(status, "sram_worst"), width, _BLUE), []]
-        shown = self._layers[: max(rows - (13 if above == 0 else 7) - self._several, 1)]  # a text wants rows below them
+        machines = [[Segment(a, _LOOKS[b]), Segment(c, _LOOKS[d])] for a, c, b, d in machine_lines(status)]
+        below = (13 if above == 0 else 7) + self._several + len(machines)  # a text wants rows there too
+        shown = self._layers[: max(rows - below, 1)]
         rest = f"   {len(self._layers) - len(shown)} more" if len(shown) < len(self._layers) else ""
         lines.append([Segment(f"{'layer':<13}", _BOLD), Segment(f"units  PEs  active{rest}", _DIM)])
         for place, layer in enumerate(shown):
             name = set_cell_size(f"L{place + 1:<2} {clean(layer.get('name'))}", 13)
             label = f"{name}{layer.get('units', '?'):>5} {layer.get('pes', '?'):>4}"
             lines.append(_share(label, at(status.get("activity"), place), width))
-        if busy and rows > 24:
+        lines += machines
+        if busy and rows > 24 + len(machines):
             lines += [[], [Segment("links       events now", _BOLD), Segment("  cable: leaves the board", _DIM)]]
             for link in busy[: 8 if rows > 40 else 4]:
                 part = link.load / busy[0].load if busy[0].load else 0.0

@@ -66,6 +66,8 @@ class RunOptions:
     transport: str = "zmq"
     chip: str = "spinnaker2"
     chip_file: str | None = None
+    cluster: str | None = None  # an engine's workers instead of this machine (`host/where.py`)
+    restart: bool = False
     stall_s: float = 30.0
     verify: bool = False
     faults: Faults = Faults({})
@@ -80,6 +82,10 @@ class RunOptions:
         _at_least(1, chips=self.chips, pes=self.pes, batch=self.batch)
         if not (math.isfinite(self.stall_s) and self.stall_s > 0):
             raise HostError(f"--stall {self.stall_s}: needs a finite number of seconds above 0")
+        if self.cluster is not None and self.transport != "zmq":
+            raise HostError("--cluster: goes with --transport zmq; in one process nothing is on another machine")
+        if self.restart and self.cluster is None:
+            raise HostError("--restart: goes with --cluster; without workers there is none to lose")
         if self.faults.shuffle is not None and self.transport != "mem":
             raise HostError("--fault shuffle: goes with --transport mem; between processes the order is the operating system's")
         if self.faults.slow and self.transport != "zmq":

@@ -13,13 +13,13 @@ from typing import Any
 
 from host import charts
 from host.batch import priced_at, run_into
-from host.cluster import Outcome
 from host.dvs_job import PLAIN, SHIPPED_PLAIN
 from host.errors import Exit, HostError
 from host.features import save_features, seeded_features
 from host.job import chip_of, model_of
 from host.ledger import load
 from host.options import DvsOptions, LmOptions, RunOptions, new_folder
+from host.outcome import Outcome
 from host.paper_tables import (
     PUBLISHED,
     Figures,

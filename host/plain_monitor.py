@@ -13,6 +13,9 @@ from time import monotonic
 from typing import Any, NamedTuple, TextIO
 
 PLAIN_INTERVAL_S = 2.0
+RISE = " ▁▂▃▄▅▆▇█"
+_MACHINES, _NAME = 8, 12  # machines shown at a time, and characters of a name
+SILENT_S = 2.5  # after which a machine that says nothing is marked
 FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
 
 
@@ -118,6 +121,66 @@ def busy_links(status: dict[str, Any], layout: dict[str, Any]) -> list[LoadedLin
     return sorted(found, key=lambda link: -link.load)
 
 
+def sparkline(values: Sequence[float | None]) -> str:
+    """Return a character a value, as high as it is beside the highest."""
+    top = max((value for value in values if value is not None), default=0.0)
+    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+
+
+class MachineRow(NamedTuple):
+    """A machine of a run on several: its name, chips in words, PEs, cores in use, bytes sent, and what is wrong, or ""."""
+
+    name: str
+    chips: str
+    pes: str
+    cores: float | None
+    sent_bytes: float | None
+    wrong: str
+
+
+def machine_rows(status: dict[str, Any]) -> list[MachineRow]:
+    """Return a row for each machine; none where a run is on this one."""
+    rows = []
+    for machine in status.get("machines") or ():
+        if not isinstance(machine, dict):
+            continue
+        chips = [chip for chip in machine.get("chips") or () if isinstance(chip, int)]
+        words = (f"{chips[0]}-{chips[-1]}" if chips[1:] else str(chips[0])) if chips else ""
+        state = clean(machine.get("state"))
+        heard, refused = finite(machine.get("heard_s")), finite(machine.get("refused"))
+        wrong = "" if state == "up" else state
+        wrong = wrong or (f"silent {heard:.0f} s" if heard and heard > SILENT_S else f"{refused:.0f} refused" if refused else "")
+        cores, sent = finite(machine.get("load")), finite(machine.get("sent_bytes"))
+        rows.append(MachineRow(clean(machine.get("name")), words, figure(finite(machine.get("pes"))), cores, sent, wrong))
+    return rows
+
+
+class MachineLine(NamedTuple):
+    """A line of the table of machines, in two parts, each with its look: plain, dim, bold or fault."""
+
+    text: str
+    more: str
+    look: str = "plain"
+    more_look: str = "plain"
+
+
+def machine_lines(status: dict[str, Any]) -> list[MachineLine]:
+    """Return the table's head and a line a machine, as many as can be read at a glance, those first that have something wrong."""
+    rows = machine_rows(status)
+    if not rows:
+        return []
+    rest = f"   {len(rows) - _MACHINES} more" if len(rows) > _MACHINES else ""
+    lines = [MachineLine("", ""), MachineLine(f"{'machine':<13}", f"chips  PEs  cores  MB sent{rest}", "bold", "dim")]
+    for row in sorted(rows, key=lambda row: not row.wrong)[:_MACHINES]:
+        name = row.name if len(row.name) <= _NAME else row.name[: _NAME - 1] + "…"
+        sent = None if row.sent_bytes is None else row.sent_bytes / 1e6
+        figures = f" {row.wrong}" if row.wrong else f"{figure(row.cores):>6} {figure(sent):>8}"
+        lines.append(
+            MachineLine(f"{name:<{_NAME}} {row.chips:>5} {row.pes:>4} ", figures, "plain", "fault" if row.wrong else "plain")
+        )
+    return lines
+
+
 def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
     """Yield ("2 dead", names) and the like, with as many names as fit into `room` together."""
     kinds = {kind: [clean(name) for name in status[kind]] for kind in ("dead", "stalled") if status.get(kind)}
@@ -164,5 +227,8 @@ class PlainMonitor:
         shares = [(clean(layer.get("name")), at(status.get("activity"), place)) for place, layer in enumerate(layers)]
         parts += [f"{name} {percent(share)} active" for name, share in shares if share is not None]
         parts += [f"busiest link {link.name} {figure(link.load)} events" for link in busy_links(status, self._layout)[:1]]
+        machines = machine_rows(status)
+        parts += [f"{len(machines)} machines"] if machines else []
+        parts += [f"{machine.name}: {machine.wrong}" for machine in machines if machine.wrong]
         parts += [f"{badge.upper()}: {names}" for badge, names in alarms(status, 60)]
         self.note(f"{clock(number(status, 'elapsed_s') or 0)} {status.get('phase', 'running')}: {'; '.join(parts)}")

@@ -134,6 +134,18 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
 
 
+def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
+    """Return what a run on several machines sent between them, and whom it refused or lost."""
+    names = dict.fromkeys(machine["name"] for machine in machines["machines"])
+    sent = machines["links_bytes"]
+    most = max(sent, key=lambda pair: sent[pair], default="")
+    a_position = f"{sum(sent.values()) / max(positions, 1) / 1e3:.1f} KB a position between them"
+    refused, restarts = sum(machines["refused"].values()), len(machines["restarts"])
+    more = [f"{refused} strangers refused"] * bool(refused) + [f"began again {restarts} times"] * bool(restarts)
+    most_sent = f", most over {most}: {sent[most] / 1e6:.2f} MB" if most else ""
+    return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
+
+
 def unit_of(report: Mapping[str, Any]) -> str:
     """Return what a position of a sequence is in this run: a token of a text, or a frame of a sample."""
     return "frame" if report.get("dvs") else "token"
@@ -178,6 +190,8 @@ def summary(report: dict[str, Any], text: bool = True) -> str:
             f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
             f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
         )
+    if report.get("machines"):
+        lines.append(_machines_line(report["machines"], report["events"]["positions"]))
     if "processes" in emulation:
         uss = emulation.get("pe_uss_bytes")
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""

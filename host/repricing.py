@@ -13,8 +13,10 @@ from typing import Any
 
 from host.cost_table import CLOCK_FACTS, changed, load_table
 from host.costs import LINKS, Priced, price
+from host.crossing import Crossing, crossing, told
 from host.errors import HostError
 from host.ledger import Ledger, load
+from host.links import machine_for
 from host.report import SCHEMA, modelled
 from noc.chip import ChipSpec, load_chip
 
@@ -31,12 +33,24 @@ def reprice(flags: Mapping[str, Any]) -> int:
     chip = chip_for(ledger, flags["chip"], preset, numbers)
     before = price(ledger, load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run"), load_table())
     after = price(ledger, chip, table)
+    crossed = _crossed(ledger, chip, flags["machines"]) if flags["machines"] else None
     if flags["json"]:
         both = {"run": str(folder), "recorded": modelled(before, ledger), "priced": modelled(after, ledger)}
+        if crossed is not None:
+            both["machines"] = {**vars(crossed), "token_bytes": crossed.token_bytes}
         print(json.dumps(both, indent=1, allow_nan=False))
     else:
         print(_told(folder, report, ledger, before, after))
+        if crossed is not None:
+            print(told(crossed))
     return 0
+
+
+def _crossed(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
+    """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
+    if not 1 <= machines <= ledger.chips:
+        raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
+    return crossing(ledger, machine_for(ledger, chip), machines)
 
 
 def _report(folder: Path) -> dict[str, Any]:

@@ -14,15 +14,17 @@ tick is already under way while it is done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from host.accounts import balance, links_carried
 from host.events import EventStream, SequenceAt, side_by_side
 from host.ledger import Recorder
-from host.lm import Workload
+from host.lm import Feed, Workload
 from host.place import PlacedPe, Placement
+from host.replay import Replay
 from host.shard import cut
 from noc.link import deepest_first
 from noc.packet import (
@@ -35,6 +37,7 @@ from noc.packet import (
     Bundle,
     Configured,
     Fault,
+    Hand,
     Hello,
     Letter,
     Load,
@@ -66,6 +69,7 @@ class Run:
         late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
         witness: called with each valid section of a layer, in order of position per layer (`verify`).
         sequence_at: which sequence a lane runs at a position (`host/events.py`).
+        repeatable: keep what `again` needs.
 
     """
 
@@ -76,32 +80,40 @@ class Run:
         late: Callable[[int], bool] = lambda _: False,
         witness: Callable[[Section], None] | None = None,
         sequence_at: SequenceAt = side_by_side,
+        repeatable: bool = False,
     ) -> None:
         self.placement = placement
         self.workload = workload
-        self.phase = "starting"
-        self.done = False
-        self.fault: str | None = None
-        self.states = {placed.name: State.BOOT for placed in placement.pes}
-        self.pids: dict[str, int] = {}
+        self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         self.events = EventStream(placement.network, placement.request.lanes, sequence_at)
         # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
-        self.completed = 0  # ticks whose bundle has been read
-        self.missing: dict[str, Answer] = {}  # by router, of those that were asked and said
         self.malformed_here = 0
         self.interrupted = False
-        self.readings: dict[str, dict[str, Any]] = {}
         self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self.recent_input = 0  # events of the input fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
-        self.configured: set[str] = set()
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
         self._witness = witness
+        self._replay = Replay(placement.network.layers) if repeatable else None
+        self._reset()
+
+    def _reset(self) -> None:
+        """Set what belongs to one set of routers and PEs."""
+        self.phase = "starting"
+        self.done = False
+        self.fault: str | None = None
+        self.states = {placed.name: State.BOOT for placed in self.placement.pes}
+        self.pids: dict[str, int] = {}
+        self.configured: set[str] = set()
+        self.completed = 0  # ticks whose bundle has been read
+        self.missing: dict[str, Answer] = {}  # by router, of those that were asked and said
+        self.readings: dict[str, dict[str, Any]] = {}
+        self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
         self._needed = 0  # ticks that must be issued for the position fed last to come out
         self._positions_fed = 0
@@ -109,9 +121,24 @@ class Run:
         self._arrived: deque[Section] = deque()
         self._input_events = 0
         self._output_events = 0
-        self.router_readings: dict[str, dict[str, Any]] = {}
         self._asked: set[str] = set()  # routers that owe an answer to the last question
         self._mute: set[str] = set()  # those that had not answered the one before when it was asked again
+        self._redo = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
+        self._recalls = self._replay.recalls() if self._replay else {}
+
+    def again(self) -> int:
+        """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, the last segment
+        boundary. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
+        """
+        assert self._replay is not None
+        self.settle()
+        self._reset()
+        return self._replay.position
+
+    def loads(self) -> Iterator[tuple[str, bytes]]:
+        """Yield each PE's name and packed `Load`."""
+        for placed in self.placement.pes:
+            yield placed.name, encode(self._load(placed))
 
     # -- messages ---------------------------------------------------------------------------------------------------------------
 
@@ -152,7 +179,7 @@ class Run:
         match message:
             case Hello(pid):
                 self.pids[peer] = pid
-                return self._to(peer, self._load(self._placed[peer]))
+                return self._hand(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
             case Loaded():
                 if all(state is State.LOADED for state in self.states.values()):
                     return self._start()
@@ -193,6 +220,11 @@ class Run:
     def _to_all(self, message: Message) -> Outgoing:
         return [out for name in self.states for out in self._to(name, message)]
 
+    def _hand(self, name: str) -> Outgoing:
+        """Have a PE given its load by its own router, which finds it on its machine."""
+        self.states[name] = advance(name, self.states[name], Load)
+        return [self._letter_to(self._router_of(name), Hand(name, self.stored[name]))]
+
     def _load(self, placed: PlacedPe) -> Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
@@ -207,13 +239,20 @@ class Run:
 
     def _start(self) -> Outgoing:
         self.phase = "running"
-        return self._to_all(Start()) + self.pump()
+        recalled = [
+            out
+            for name, placed in self._placed.items()
+            for layer, recall in self._recalls.items()
+            if any(part.population == layer for part in placed.share)
+            for out in self._to(name, recall)
+        ]
+        return recalled + self._to_all(Start()) + self.pump()
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
-            exhausted = self.workload.exhausted() or self.interrupted
+            exhausted = (self.workload.exhausted() and not self._redo) or self.interrupted
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
@@ -223,20 +262,27 @@ class Run:
                 read = Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
-            feed = None if exhausted or late else self.workload.next()
+            again = bool(self._redo)
+            feed = None if exhausted or late else self._redo.popleft() if again else self.workload.next()
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
             if feed is None:
                 section = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
             else:
-                self._positions_fed += 1
                 self._needed = self._issued + len(self.placement.network.layers)
                 self.recent_input = len(feed.keys) // 4
                 self._input_events += self.recent_input
-                self.recorder.fed(self.recent_input)
+                self._positions_fed += 1
+                if not again:
+                    self._fed(feed)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
             out.append(self._batch(section))
         return out
+
+    def _fed(self, feed: Feed) -> None:
+        self.recorder.fed(len(feed.keys) // 4)
+        if self._replay is not None:
+            self._replay.fed(feed)
 
     def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
         self._issued += 1
@@ -257,6 +303,11 @@ class Run:
         """Hash and decode what has arrived; return the batches that the answers allow."""
         while self._arrived:
             section = self._arrived.popleft()
+            if section.population == self.placement.network.output:
+                self._output_events += len(section.keys) // 4
+                self._positions_answered += 1
+            if self._replay is not None and not self._replay.heard(section):
+                continue
             self.events.add(section)
             self.recent[section.population] = section
             self.recorder.add(section)
@@ -265,8 +316,6 @@ class Run:
             if self._witness is not None:
                 self._witness(section)
             if section.population == self.placement.network.output:
-                self._positions_answered += 1
-                self._output_events += len(section.keys) // 4
                 self.workload.answer(section)
         return self.pump()
 
@@ -324,46 +373,12 @@ class Run:
 
     def links(self) -> dict[str, int]:
         """Return how many copies of events each link between chips carried, by `ChipLink`'s name, in order."""
-        return {
-            str(link): self.router_readings[router_name(link.chip)]["links_out"].get(router_name(link.to), 0)
-            for link in self.placement.machine.links
-        }
+        return links_carried(self.placement.machine, self.router_readings)
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
-        readings, wrong = self.router_readings, []
-        taken, handed, dropped = (
-            _sums(reading[f"packets_{what}"] for reading in readings.values()) for what in ("in", "out", "dropped")
-        )
-        sent = {name: reading["packets_sent"] for name, reading in self.readings.items()}
-        delivered = {name: reading["packets_delivered"] for name, reading in self.readings.items()}
-        sent[HOST] = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
-        delivered[HOST] = self._output_events
-        for name, have in sent.items():
-            if have != taken.get(name, 0):
-                wrong.append(f"{name} sent {have} packets, {self._router_of(name)} took in {taken.get(name, 0)}")
-        for name, have in delivered.items():
-            if have != handed.get(name, 0):
-                wrong.append(f"{self._router_of(name)} handed {handed.get(name, 0)} packets to {name}, which got {have}")
-        for link in self.placement.machine.links:
-            here, there = router_name(link.chip), router_name(link.to)
-            out, into = readings[here]["links_out"].get(there, 0), readings[there]["links_in"].get(here, 0)
-            if out != into:
-                wrong.append(f"{here} handed {out} packets over link {link}, {there} took in {into}")
-        lost = sum(dropped.values())
-        if sum(sent.values()) != sum(delivered.values()) + lost:
-            wrong.append(f"sent {sum(sent.values())} is not delivered {sum(delivered.values())} + dropped {lost}")
-        if lost:
-            wrong.append(f"{lost} packets were dropped for want of a routing entry")
-        return {"sent": sent, "delivered": delivered, "dropped": dropped, "links": self.links(), "wrong": wrong}
+        sent = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
+        return balance(self.placement.machine, self.readings, self.router_readings, sent, self._output_events)
 
     def _router_of(self, name: str) -> str:
         return self._to_router[0] if name == HOST else router_name(chip_of(name))
-
-
-def _sums(accounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
-    for account in accounts:
-        for name, number in account.items():
-            total[name] = total.get(name, 0) + number
-    return total

@@ -121,6 +121,25 @@ class Load(NamedTuple):
     spec: dict[str, int]
 
 
+class Hand(NamedTuple):
+    """Host to router: hand `peer`, an endpoint of your chip, the packed `Load` that your machine's store holds under `sha256`
+    (hex). On several machines shards reach each by way of the engine that runs them, not in packets.
+    """
+
+    peer: str
+    sha256: str
+
+
+class Recall(NamedTuple):
+    """Host to a loaded PE: what `population` emitted at the position before the one that the run goes on at, for the ports
+    that hear their own population. `keys` uint32, ascending, `values` float32, raw little-endian.
+    """
+
+    population: int
+    keys: bytes
+    values: bytes
+
+
 class Loaded(NamedTuple):
     """PE to host: everything fits; the regions as [name, offset, bytes, role]."""
 
@@ -173,7 +192,7 @@ class Fault(NamedTuple):
 
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
-    | Query | Answer | Stop | Stopped | Fault
+    | Query | Answer | Stop | Stopped | Fault | Hand | Recall
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]

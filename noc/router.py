@@ -7,6 +7,9 @@ pass between the host and every other endpoint, and what is done with messages t
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Mapping
+
 from noc.join import Join, JoinError
 from noc.link import Wiring
 from noc.packet import (
@@ -16,6 +19,7 @@ from noc.packet import (
     Configure,
     Configured,
     Fault,
+    Hand,
     Letter,
     Linked,
     Message,
@@ -39,14 +43,22 @@ class ChipRouter:
         name: the router's endpoint name, which ends in its chip's number.
         table_entries: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine).
         wiring: its neighbours; none for a chip alone.
+        store: packed messages by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
 
     """
 
-    def __init__(self, name: str, table_entries: int, wiring: Wiring = Wiring()) -> None:  # noqa: B008 - immutable
+    def __init__(
+        self,
+        name: str,
+        table_entries: int,
+        wiring: Wiring = Wiring(),  # noqa: B008 - immutable
+        store: Mapping[str, bytes] | None = None,
+    ) -> None:
         self.name = name
         self.done = False
         self._table_entries = table_entries
         self._wiring = wiring
+        self._store = store or {}
         self._neighbours = frozenset((*wiring.calls, *wiring.called_by))
         self._not_linked = set(wiring.called_by)
         self._held: Outgoing = []  # letters for links that are not up yet
@@ -149,6 +161,8 @@ class ChipRouter:
         match message:
             case Configure():
                 return self._configure(message)
+            case Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
+                return self._hand(peer, sha256)
             case Query() if self._join is not None:
                 return self._say(Answer(*self._join.missing()))
             case Read(ticks) if self._join is not None:
@@ -158,6 +172,14 @@ class ChipRouter:
                 self.done = True
                 return self._say(Stopped())
         return self.malformed(HOST, f"{type(message).__name__} is not for a router")
+
+    def _hand(self, peer: str, sha256: str) -> Outgoing:
+        body = self._store.get(sha256)
+        if body is None:
+            return self._fault(f"the store holds nothing under {sha256[:12]}..., which {peer} is to be given")
+        if hashlib.sha256(body).hexdigest() != sha256:
+            return self._fault(f"what the store holds under {sha256[:12]}... is something else; {peer} is given nothing")
+        return [((peer,), body)]
 
     def _reading(self, join: Join) -> Outgoing:
         """Hand the counters over, if they have been asked for and all is counted that they are asked for."""

@@ -1,10 +1,9 @@
-"""ZeroMQ: one DEALER per PE and host, one ROUTER per chip, which also calls its neighbours' ROUTERs. The only file that
-knows zmq.
+"""ZeroMQ within a machine: one DEALER per PE and host, one ROUTER per chip, which also calls its neighbours' ROUTERs.
 
 Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every
 queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no
-packet is ever lost in silence; the host's window keeps the queues far from full. This file does not know `tcp://`
-between machines.
+packet is ever lost in silence; the host's window keeps the queues far from full. Between machines:
+`noc/transport_tcp.py`; nothing else knows zmq.
 """
 
 from __future__ import annotations
@@ -79,6 +78,11 @@ class ZmqTransport:
             self._socket.setsockopt(zmq.ROUTING_ID, name.encode())
             self._socket.connect(address)
         self._receive: Any = self._socket.recv
+
+    @property
+    def socket(self) -> zmq.Socket[bytes]:
+        """The socket, for who waits on several."""
+        return self._socket
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""

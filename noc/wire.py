@@ -20,6 +20,7 @@ from noc.packet import (
     Configure,
     Configured,
     Fault,
+    Hand,
     Hello,
     Letter,
     Linked,
@@ -29,6 +30,7 @@ from noc.packet import (
     Query,
     Read,
     Reading,
+    Recall,
     Relay,
     Section,
     Start,
@@ -41,7 +43,7 @@ _MAX_TICK = 1 << 62
 _LEDGER_BYTES = 4 * len(LEDGER)
 _KINDS: tuple[Any, ...] = (
     Batch, Bundle, Relay, Linked, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop,
-    Stopped, Fault,
+    Stopped, Fault, Hand, Recall,
 )  # fmt: skip
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes]
 _CODES = {kind: code for code, kind in enumerate(_KINDS)}
@@ -63,6 +65,8 @@ _FIELD_TYPES: dict[Any, tuple[type, ...]] = {
     Stop: (),
     Stopped: (),
     Fault: (str,),
+    Hand: (str, str),
+    Recall: (int, bytes, bytes),
 }
 
 

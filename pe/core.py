@@ -12,6 +12,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from models import formats, kernels
 from models.calls import nothing
 from models.network import Array, ModelError, Shard, check_trace
@@ -26,6 +28,7 @@ from noc.packet import (
     Outgoing,
     Read,
     Reading,
+    Recall,
     Section,
     Start,
     Stop,
@@ -94,6 +97,7 @@ class Pe:
         self._to_router = (router,)
         self._populations: list[int] = []  # that its shards belong to
         self._heard: set[int] = set()  # that its ports listen to
+        self._recurrent: dict[int, list[Listener]] = {}  # ports that hear their own population, by it
         self._malformed = 0
         self._read_after = 0
 
@@ -130,6 +134,8 @@ class Pe:
                 return self._bundle(message) + self._reading()
             case Load():
                 return self._load(message)
+            case Recall():
+                return self._recall(message)
             case Start():
                 return self._start()
             case Read():
@@ -168,7 +174,24 @@ class Pe:
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
         self._populations = [resident.population for resident in residents]
         self._heard = {port.population for port in listeners}
+        for resident, ports in loaded:
+            self._recurrent[resident.population] = [port for port in ports if port.population == resident.population]
         return self._say(Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
+
+    def _recall(self, message: Recall) -> Outgoing:
+        """Let the ports that hear their own population take what it emitted before this process began."""
+        assert self.arena is not None  # by the table, it is loaded
+        fifo_keys, fifo_values = self.arena.views["fifo.keys"], self.arena.views["fifo.values"]
+        keys, values = np.frombuffer(message.keys, "<u4"), np.frombuffer(message.values, "<f4")
+        for port in self._recurrent.get(message.population, ()):
+            if keys.size != values.size or keys.max(initial=0) >= port.keys:
+                return self._fault(f"{self.name}: events to recall, of population {message.population}, are not of its units")
+            port.clear()
+            for first in range(0, keys.size, fifo_keys.size):
+                count = min(fifo_keys.size, keys.size - first)
+                fifo_keys[:count], fifo_values[:count] = keys[first : first + count], values[first : first + count]
+                port.receive(fifo_keys, fifo_values, count)
+        return []
 
     def _start(self) -> Outgoing:
         if self.tick is not None and self.tick.number:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import Any
 
-from noc.packet import Bundle, Fault, Hello, Load, Loaded, Read, Reading, Start, Stop, Stopped
+from noc.packet import Bundle, Fault, Hello, Load, Loaded, Read, Reading, Recall, Start, Stop, Stopped
 
 
 class State(Enum):
@@ -34,7 +34,7 @@ LIFECYCLE: dict[State, dict[Any, State]] = {
     State.BOOT: {Hello: State.IDLE, **_ANYTIME},
     State.IDLE: {Load: State.LOADING, **_ANYTIME},
     State.LOADING: {Loaded: State.LOADED, **_ANYTIME},
-    State.LOADED: {Start: State.RUNNING, **_ANYTIME},
+    State.LOADED: {Recall: State.LOADED, Start: State.RUNNING, **_ANYTIME},
     State.RUNNING: {Bundle: State.RUNNING, Read: State.READ, **_ANYTIME},
     State.READ: {Bundle: State.READ, Reading: State.WAITING, **_ANYTIME},
     # Layers behind the first run a tick ahead of the host, so a last bubble may still come while they wait.

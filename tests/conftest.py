@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from processes import answer
 
-from host.cluster import Cluster, Outcome
+from host.cluster import Cluster
 from host.options import LmOptions
+from host.outcome import Outcome
 from models.checkpoint import Model, save
 from models.network import Network, Population
 from models.seeded import seeded_egru, seeded_embedding

@@ -6,9 +6,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host.cluster import Cluster, Outcome
+from host.cluster import Cluster
 from host.dvs_job import paper_sized
 from host.options import DvsOptions
+from host.outcome import Outcome
 from models.checkpoint import Model, save
 from models.dvs.recording import CLASSES
 from models.seeded import seeded_gesture

@@ -14,14 +14,20 @@ ONE_FILE_EACH = {
     "zmq": "noc/transport_zmq.py",
     "msgpack": "noc/wire.py",
     "rich": "host/monitor.py",
-    "multiprocessing": "host/cluster.py",
-    "psutil": "host/cluster.py",
+    "multiprocessing": "host/family.py",
+    "psutil": "host/family.py",
+    "distributed": "host/engine.py",
+    "dask_jobqueue": "host/engine.py",
     "yaml": "models/importers/config.py",
     "pickletools": "models/importers/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
     "matplotlib": "host/plots.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.
-ELSEWHERE = {"matplotlib": {"host/charts.py", "models/training/plot.py"}}
+ELSEWHERE = {
+    "matplotlib": {"host/charts.py", "models/training/plot.py"},
+    "zmq": {"noc/transport_tcp.py"},  # between machines
+    "distributed": {"host/worker.py"},  # what runs in the engine's workers
+}
 LONGEST = 310  # lines of code
 BLANK = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -77,7 +83,7 @@ def test_no_array_is_loaded_from_pickle():
 
 
 @pytest.mark.parametrize("clock", ["time", "socket", "threading", "subprocess", "asyncio", "random", "secrets"])
-@pytest.mark.parametrize("core", ["pe/core.py", "noc/router.py", "host/run.py"])
+@pytest.mark.parametrize("core", ["pe/core.py", "noc/router.py", "noc/resume.py", "host/run.py", "host/replay.py"])
 def test_a_core_owns_no_clock_socket_process_or_randomness(core, clock):
     assert clock not in IMPORTS[core]
 

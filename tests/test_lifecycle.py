@@ -2,12 +2,29 @@
 
 import pytest
 
-from noc.packet import Batch, Bundle, Fault, Hello, Linked, Load, Loaded, Message, Query, Read, Reading, Relay, Start, Stop, Stopped
+from noc.packet import (
+    Batch,
+    Bundle,
+    Fault,
+    Hello,
+    Linked,
+    Load,
+    Loaded,
+    Message,
+    Query,
+    Read,
+    Reading,
+    Recall,
+    Relay,
+    Start,
+    Stop,
+    Stopped,
+)
 from pe.lifecycle import LIFECYCLE, LifecycleError, State, advance
 
 KINDS = Message.__args__
 PAIRS = [(state, kind) for state in State for kind in KINDS]
-LIFE = [Hello, Load, Loaded, Start, Bundle, Bundle, Read, Reading, Stop, Stopped]
+LIFE = [Hello, Load, Loaded, Recall, Start, Bundle, Bundle, Read, Reading, Stop, Stopped]
 
 
 def reachable(start):
@@ -76,7 +93,7 @@ def test_a_fault_or_a_stop_may_come_at_any_time_of_a_life():
 
 def test_what_is_not_for_a_pe_has_no_row_in_any_state():
     named = {kind for row in LIFECYCLE.values() for kind in row}
-    assert named == {Hello, Load, Loaded, Start, Bundle, Read, Reading, Stop, Stopped, Fault}
+    assert named == {Hello, Load, Loaded, Recall, Start, Bundle, Read, Reading, Stop, Stopped, Fault}
     assert not {Batch, Query, Relay, Linked} & named  # a batch is judged by its bundle: it has no row of its own
 
 

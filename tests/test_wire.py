@@ -18,6 +18,7 @@ from noc.packet import (
     Configure,
     Configured,
     Fault,
+    Hand,
     Hello,
     Letter,
     Linked,
@@ -27,6 +28,7 @@ from noc.packet import (
     Query,
     Read,
     Reading,
+    Recall,
     Relay,
     Section,
     Start,
@@ -82,6 +84,8 @@ ANY = {
     Stop: st.builds(Stop),
     Stopped: st.builds(Stopped),
     Fault: st.builds(Fault, names),
+    Hand: st.builds(Hand, names, names),
+    Recall: st.builds(Recall, numbers, st.binary(max_size=40), st.binary(max_size=40)),
 }
 messages = st.one_of(*ANY.values())
 

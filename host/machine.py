@@ -1,0 +1,76 @@
+"""A machine of a run, as the launcher knows it: a worker of the engine, its chips, and what its agent has told. And how chips
+are dealt to machines. Not known here: the engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from noc.transport_tcp import REFUSALS
+
+
+@dataclass
+class Machine:
+    """A worker and what runs there."""
+
+    worker: str
+    name: str
+    host: str
+    capacity: int
+    chips: list[int] = field(default_factory=list)
+    pes: int = 0
+    interface: str = ""
+    ports: dict[str, int] | None = None
+    processes: int = 0
+    pe_uss_bytes: int | None = None
+    cpu_s: float = 0.0
+    load: float = 0.0  # cores in use
+    stored_bytes: int = 0
+    heard: float = 0.0
+    usage_at: float = 0.0
+    state: str = "starting"
+    attended: bool = False
+    left: bool = False
+    traffic: dict[str, dict[str, Any]] = field(default_factory=dict)  # by router: what it says of its links
+
+
+def deal(chips: Sequence[int], capacities: Sequence[int]) -> list[list[int]]:
+    """Return each worker's chips: contiguous blocks, as even as capacities allow, in the order of workers.
+
+    Raises ValueError where there are more chips than room.
+    """
+    if sum(capacities) < len(chips):
+        raise ValueError(f"{len(chips)} chips, room for {sum(capacities)}")
+    shares, left = [0] * len(capacities), len(chips)
+    by_room = sorted(range(len(capacities)), key=lambda place: capacities[place])
+    for turn, place in enumerate(by_room):  # the smallest first: what they cannot take falls to the larger ones
+        shares[place] = min(capacities[place], -(-left // (len(capacities) - turn)))
+        left -= shares[place]
+    blocks, first = [], 0
+    for share in shares:
+        blocks.append(list(chips[first : first + share]))
+        first += share
+    return blocks
+
+
+def total_bytes(machine: Machine, way: int) -> int:
+    """Return the bytes that a machine's links have sent (0) or received (1)."""
+    return sum(counts[way] for traffic in machine.traffic.values() for counts in traffic["bytes"].values())
+
+
+def refusals(machine: Machine) -> dict[str, int]:
+    """Return how many peers a machine's routers have refused, by kind."""
+    return {kind: sum(traffic["refused"][kind] for traffic in machine.traffic.values()) for kind in REFUSALS}
+
+
+def block(machine: Machine) -> dict[str, Any]:
+    """Return the report's entry of a machine."""
+    return {
+        "name": machine.name, "host": machine.host, "worker": machine.worker, "chips": machine.chips, "pes": machine.pes,
+        "state": machine.state, "interface": machine.interface, "ports": sorted((machine.ports or {}).values()),
+        "processes": machine.processes, "pe_uss_bytes": machine.pe_uss_bytes, "cpu_s": machine.cpu_s,
+        "stored_bytes": machine.stored_bytes, "sent_bytes": total_bytes(machine, 0), "received_bytes": total_bytes(machine, 1),
+        "refused": refusals(machine),
+    }  # fmt: skip

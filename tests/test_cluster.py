@@ -1,0 +1,85 @@
+"""Runs on the workers of an engine, which stand for machines: one answer, and nothing left behind on any of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from processes import answer, children, gone
+from workers import ROOT, workers
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Four machines with two chips each."""
+    with workers(tmp_path_factory.mktemp("dask"), a=2, b=2, c=2, d=2) as started:
+        started.wait(4)
+        yield started
+
+
+@pytest.mark.parametrize(("chips", "machines"), [(2, 2), (4, 4)])
+def test_the_answer_is_that_of_one_machine(run, reference, cluster, chips, machines):
+    outcome = run(pes=8, chips=chips, cluster=cluster.address)
+    assert answer(outcome) == reference
+    block = outcome.report["machines"]
+    assert [machine["chips"] for machine in block["machines"]] == [[chip] for chip in range(chips)]
+    assert len(block["machines"]) == machines
+    assert all(machine["stored_bytes"] > 0 for machine in block["machines"])
+    assert set(block["refused"].values()) == {0}
+    assert block["restarts"] == []
+    assert gone(children)
+    assert gone(cluster.families)
+
+
+def test_what_a_worker_has_is_not_sent_again(run, cluster):
+    """The test before has run the same on two machines."""
+    machines = run(pes=8, chips=2, cluster=cluster.address).report["machines"]["machines"]
+    assert [machine["stored_bytes"] for machine in machines] == [0, 0]
+
+
+@pytest.mark.slow
+def test_twenty_runs_leave_nothing(run, cluster):
+    shared, descriptors = set(Path("/dev/shm").iterdir()), None
+    hashes = set()
+    for _ in range(20):
+        hashes.add(run(pes=4, chips=2, tokens=5, cluster=cluster.address).report["events"]["sha256"])
+        assert gone(children)
+        assert gone(cluster.families)
+        descriptors = descriptors or psutil.Process().num_fds()  # after the first: the fork server's own are kept
+    assert len(hashes) == 1
+    assert set(Path("/dev/shm").iterdir()) == shared
+    assert psutil.Process().num_fds() <= descriptors
+    assert not list(Path(tempfile.gettempdir()).glob("gennaker-????????"))  # where the launcher keeps what PEs load
+
+
+def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
+    """`local:2` on the command line; the terminal's Ctrl-C reaches every process of the group, and the launcher ends in order."""
+    command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
+    command += ["--text", str(folder / "text.txt"), "--tokens", "390", "--pes", "4", "--chips", "2", "--cluster", "local:2"]
+    command += ["--fault", "slow=PE(1,1,1)@0:0.05", "--out", str(tmp_path / "run"), "--no-pictures"]
+    said = tmp_path / "said"
+    with said.open("w") as out, (tmp_path / "err").open("w") as err:
+        launcher = subprocess.Popen(command, cwd=tmp_path, stdout=out, stderr=err, start_new_session=True)
+    deadline = time.monotonic() + 120
+    while "running: " not in said.read_text():
+        assert launcher.poll() is None and time.monotonic() < deadline, (tmp_path / "err").read_text()
+        time.sleep(0.05)
+    family = psutil.Process(launcher.pid).children(recursive=True)
+    assert len(family) > 10
+    os.killpg(launcher.pid, signal.SIGINT)
+    assert launcher.wait(60) == 130
+    assert (tmp_path / "err").read_text() == "gennaker: interrupted\n"
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert report["partial"] is True
+    assert report["conservation"]["wrong"] == []
+    assert psutil.wait_procs(family, timeout=5)[1] == []
