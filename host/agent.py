@@ -26,7 +26,6 @@ from noc.wire import pack_status, unpack_status
 LEASE_S = 10.0  # without a word from the launcher
 _LOOK_S = 0.1
 _USAGE_EVERY_S = 1.0
-_LEAVE_S = 1.5
 _MEASURED_PES = 8
 _STDIN = "stdin"
 _PIECE_BYTES = 1 << 16
@@ -49,6 +48,7 @@ class Agent:
         self._records = Records()
         self._ends = False
         self._next_usage = 0.0
+        self._patience_s = 0.0
         self._heard_at = time.monotonic()
 
     def run(self) -> None:
@@ -69,7 +69,7 @@ class Agent:
 
     def _see_off(self) -> None:
         """Give those that are leaving a moment, and routers the word on their links that they leave with."""
-        deadline = time.monotonic() + _LEAVE_S
+        deadline = time.monotonic() + self._patience_s
         while time.monotonic() < deadline and len(self._family.dead()) < len(self._family):
             for name in self._family.look(_LOOK_S / 10):
                 self._hear(name)
@@ -105,7 +105,7 @@ class Agent:
         elif kind == "pes":
             self._start_pes()
         elif kind == "end":
-            self._ends = True
+            self._ends, self._patience_s = True, float(record.get("patience_s", 0.0))
 
     # -- start ------------------------------------------------------------------------------------------------------------------
 

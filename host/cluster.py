@@ -69,7 +69,7 @@ class Cluster:
         self._start_s = 0.0
         self._expected_to_leave = False
         self._heard_at = time.monotonic()
-        self._died_at: float | None = None
+        self._died_at = 0.0
 
     def run(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -128,8 +128,7 @@ class Cluster:
         from host.children import run_host
 
         self._pipe, theirs = self._family.pipe(_PIPE)
-        folder = str(self._folder) if self._folder else None
-        stock = self._stock.name if self._stock else None
+        folder, stock = str(self._folder) if self._folder else None, self._stock.name if self._stock else None
         self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
         theirs.close()
 
@@ -146,7 +145,7 @@ class Cluster:
             if outcome is not None:
                 return outcome
             dead = self._dead()
-            if dead and not self._behind(dead):
+            if dead and not self._behind():
                 return self._autopsy(dead)
             if self._signal and not interrupted_at:
                 if not self._plan:
@@ -311,13 +310,12 @@ class Cluster:
         report["problem"] = problem
         return Outcome(code, report, problem, self._plan.get("mapping", []))
 
-    def _behind(self, dead: list[str]) -> bool:
+    def _behind(self) -> bool:
         """Whether to wait a moment, because a machine may be lost with those that died on it."""
         if HOST in self._family.dead() or not self._crew.remote:
             return False
-        if self._died_at is None:
-            self._died_at = time.monotonic()
-        return time.monotonic() - self._died_at < _GRACE_S and len(dead) > 0
+        self._died_at = self._died_at or time.monotonic()
+        return time.monotonic() - self._died_at < _GRACE_S
 
     def _autopsy(self, dead: list[str]) -> Outcome:
         """A process has ended that should not have: let the host, if it lives, say how far the run was."""

@@ -355,7 +355,7 @@ class Machines:
         for machine in self._machines.values():
             if machine.state != "lost":
                 machine.state = "ended"
-        self._tell_all({"kind": "end"})
+        self._tell_all({"kind": "end", "patience_s": patience_s})
         deadline += _LEAVE_S
         while time.monotonic() < deadline and not all(m.left for m in self._machines.values()):
             self.news()

@@ -48,6 +48,7 @@ def test_what_a_worker_has_is_not_sent_again(run, cluster):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_twenty_runs_leave_nothing(run, cluster):
     shared, descriptors = set(Path("/dev/shm").iterdir()), None
     hashes = set()

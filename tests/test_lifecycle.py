@@ -24,7 +24,7 @@ from pe.lifecycle import LIFECYCLE, LifecycleError, State, advance
 
 KINDS = Message.__args__
 PAIRS = [(state, kind) for state in State for kind in KINDS]
-LIFE = [Hello, Load, Loaded, Recall, Start, Bundle, Bundle, Read, Reading, Stop, Stopped]
+LIFE = [Hello, Load, Loaded, Start, Bundle, Bundle, Read, Reading, Stop, Stopped]
 
 
 def reachable(start):

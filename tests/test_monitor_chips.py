@@ -13,6 +13,7 @@ from test_monitor import LAYOUT, STATUS, fits, plain, seen, terminal  # noqa: F4
 
 from host.mesh_plan import LARGE, SCALES, MeshPlan
 from host.monitor import open_monitor
+from host.plain_monitor import machine_lines
 from noc.chip import load_chip
 from noc.machine import Machine
 
@@ -314,6 +315,33 @@ def test_a_frame_of_many_chips_stays_cheap(terminal, chips, most_s):  # noqa: F8
         costs.append(thread_time() - start)
     view.close()
     assert min(costs) < most_s
+
+
+MACHINES = [
+    {"name": "n1", "chips": [0, 1], "pes": 300, "load": 7.5, "sent_bytes": 3.1e6, "refused": 0, "heard_s": 0.1, "state": "up"},
+    {"name": "a-name-beyond-all-columns", "chips": [2], "pes": 150, "load": None, "heard_s": 4.2, "state": "up"},
+    {"name": "n3", "chips": [3], "pes": 150, "load": 1.0, "refused": 2, "heard_s": 0.1, "state": "up"},
+    {"name": "n4", "chips": [4], "state": "lost"},
+]
+
+
+def test_each_machine_has_a_row_and_those_in_trouble_come_first():
+    head, *rows = [(line.text + line.more).rstrip() for line in machine_lines({"machines": MACHINES})][1:]
+    assert head == "machine      chips  PEs  cores  MB sent"
+    assert rows == [
+        "a-name-beyo…     2  150  silent 4 s", "n3               3  150  2 refused", "n4               4    ?  lost",
+        "n1             0-1  300    7.5      3.1",
+    ]  # fmt: skip
+    assert machine_lines({}) == machine_lines({"machines": []}) == []
+    assert len(machine_lines({"machines": 20 * MACHINES})) == 2 + 8
+
+
+def test_machines_are_shown_live_and_named_in_plain_lines(seen):  # noqa: F811
+    lines = seen({**STATUS, "machines": MACHINES}, 120, 40)[1]
+    assert any(re.search(r"n1 +0-1 +300 +7\.5 +3\.1", line) for line in lines)
+    stream = io.StringIO()
+    open_monitor(LAYOUT, False, stream).update({**STATUS, "machines": MACHINES})
+    assert "4 machines; a-name-beyond-all-columns: silent 4 s; n3: 2 refused; n4: lost" in stream.getvalue()
 
 
 def test_a_stream_that_is_no_terminal_gets_no_codes():

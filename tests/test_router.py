@@ -2,6 +2,7 @@
 by the routing table alone, every copy accounted for; and a name for whoever breaks the rules.
 """
 
+import hashlib
 import struct
 
 import pytest
@@ -19,6 +20,7 @@ from noc.packet import (
     Configure,
     Configured,
     Fault,
+    Hand,
     Hello,
     Letter,
     Linked,
@@ -305,6 +307,18 @@ def test_an_entry_that_splits_a_population_is_refused():
 
 
 # --- letters ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_pe_is_handed_what_the_store_holds_for_it_and_nothing_else():
+    """On several machines a PE's load comes by another way than the packets; the router looks at its hash."""
+    load, right, wrong = b"packed", hashlib.sha256(b"packed").hexdigest(), "0" * 64
+    router = ChipRouter(ROUTER, 16, store={right: load, wrong: b"something else"})
+    command(router, configuration())
+    assert command(router, Hand(A, right)) == [((A,), load)]
+    assert f"something else; {A} is given nothing" in fault_of(command(router, Hand(A, wrong)))
+    assert f"nothing under {'f' * 12}..., which {B} is to be given" in fault_of(command(router, Hand(B, "f" * 64)))
+    assert command(router, Hand("PE(9,9,9)@0", right)) == []
+    assert counters_of(router)["malformed"] == {HOST: 1}
 
 
 def test_what_a_pe_says_reaches_the_host_with_its_name():

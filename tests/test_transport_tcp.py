@@ -1,0 +1,211 @@
+"""Links between machines over real TCP: who is let in, what survives a broken connection, and what is told when it stays broken."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+import time
+
+import pytest
+import zmq
+
+from noc.transport import TransportError
+from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
+from noc.transport_zmq import ZmqTransport, new_address
+
+pytestmark = pytest.mark.timeout(60)
+HERE = Listening("127.0.0.1")
+
+
+@contextlib.contextmanager
+def links(keys, name, listening=None):
+    """Yield links and what they tell."""
+    told: list[dict] = []
+    made = MachineLinks(name, keys, 1000, listening, told.append)
+    try:
+        yield made, told
+    finally:
+        made.close()
+
+
+def until(what, *others, within_s=20.0):
+    """Wait until `what()` holds, while `others` are looked after."""
+    deadline = time.monotonic() + within_s
+    while not (result := what()):
+        assert time.monotonic() < deadline
+        for other in others:
+            other.take()
+        time.sleep(0.005)
+    return result
+
+
+class Proxy:
+    """Stands between a caller and a port; its connections can be cut, and new ones refused."""
+
+    def __init__(self, to: int) -> None:
+        self._to, self._open = to, True
+        self._pairs: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                if not self._open:
+                    near.close()
+                    continue
+                far = socket.create_connection(("127.0.0.1", self._to))
+                self._pairs += [near, far]
+                for one, other in ((near, far), (far, near)):
+                    threading.Thread(target=self._pump, args=(one, other), daemon=True).start()
+
+    @staticmethod
+    def _pump(one: socket.socket, other: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while piece := one.recv(1 << 16):
+                other.sendall(piece)
+        for end in (one, other):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def cut(self, stay_open: bool = False) -> None:
+        """Break every connection, losing what is under way; refuse new ones unless told otherwise."""
+        self._open = stay_open
+        for end in self._pairs:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def mend(self) -> None:
+        """Let new connections through again."""
+        self._open = True
+
+    def close(self) -> None:
+        """Close everything."""
+        self.cut()
+        for end in (*self._pairs, self._listener):
+            end.close()
+
+
+@pytest.fixture
+def proxied():
+    """Yield (a router that listens, one that called it through a proxy, what that one tells, the proxy)."""
+    keys = new_keys()
+    with links(keys, "router@0", HERE) as (here, _), links(keys, "router@1") as (there, told):
+        proxy = Proxy(here.port)
+        there.call({"router@0": f"tcp://127.0.0.1:{proxy.port}"})
+        try:
+            yield here, there, told, proxy
+        finally:
+            proxy.close()
+
+
+def test_messages_go_both_ways_also_before_anybody_has_answered(proxied):
+    here, there, _, _ = proxied
+    here.send("router@1", b"waits until it calls")
+    there.send("router@0", b"hello")
+    assert until(here.take, there) == ("router@1", b"hello")
+    assert until(there.take, here) == ("router@0", b"waits until it calls")
+
+
+def test_nothing_is_lost_twice_or_out_of_order_where_connections_break(proxied):
+    here, there, told, proxy = proxied
+    heard: tuple[list[bytes], list[bytes]] = [], []
+    for number in range(600):
+        if number % 150 == 75:
+            proxy.cut(stay_open=True)  # with whatever is under way
+        for one, other, name, to in ((here, there, "router@1", 0), (there, here, "router@0", 1)):
+            one.send(name, b"%d" % number * 50)
+            while (got := other.take()) is not None:
+                heard[to].append(got[1])
+        if number % 10 == 0:
+            time.sleep(0.005)
+
+    def all_is_there():
+        for end, to in ((there, 0), (here, 1)):
+            while (got := end.take()) is not None:
+                heard[to].append(got[1])
+        return min(map(len, heard)) == 600
+
+    until(all_is_there)
+    assert heard[0] == heard[1] == [b"%d" % number * 50 for number in range(600)]
+    assert not [record for record in told if record["kind"] == "cut"]
+
+
+def test_a_link_that_stays_broken_is_told_once_and_in_time(proxied):
+    here, there, told, proxy = proxied
+    there.send("router@0", b"hello")
+    until(here.take, there)
+    proxy.cut()
+    began = time.monotonic()
+    record = until(lambda: next((r for r in told if r["kind"] == "cut"), None), here, there)
+    assert (record["name"], record["peer"]) == ("router@1", "router@0")
+    assert PATIENCE_S - 0.5 < time.monotonic() - began < PATIENCE_S + SILENCE_S
+    proxy.mend()
+    there.send("router@0", b"again")
+    assert until(here.take, there) == ("router@1", b"again")
+    assert len([r for r in told if r["kind"] == "cut"]) == 1
+
+
+def test_strangers_stale_keys_and_plain_text_are_refused_and_counted():
+    keys, others = new_keys(), new_keys()
+    with links(keys, "router@0", HERE) as (here, told), zmq.Context() as context:
+        peers = []
+        for ours, server in ((None, None), (others, others), (others, keys)):
+            peer = context.socket(zmq.DEALER)
+            peer.setsockopt(zmq.LINGER, 0)
+            peer.setsockopt(zmq.ROUTING_ID, b"router@1")
+            if ours and server:
+                peer.curve_publickey, peer.curve_secretkey = ours.public.encode(), ours.secret.encode()
+                peer.curve_serverkey = server.public.encode()
+            peer.connect(f"tcp://127.0.0.1:{here.port}")
+            peer.send(b"let me in")
+            peers.append(peer)
+        with socket.create_connection(("127.0.0.1", here.port)) as raw:
+            raw.sendall(b"GET / HTTP/1.1\r\n\r\n" + bytes(100))
+            refused = until(
+                lambda: told and all(told[-1]["refused"][kind] for kind in ("plain_text", "stale_key", "stranger")), here
+            )
+        assert refused
+        assert here.take() is None  # nobody heard them
+        for peer in peers:
+            peer.close()
+
+
+def test_a_port_is_taken_from_the_range_and_one_that_is_taken_is_said():
+    keys = new_keys()
+    two = Listening("127.0.0.1", 42310, 42311)
+    with links(keys, "router@0", two) as (first, _), links(keys, "router@1", two) as (second, _):
+        assert (first.port, second.port) == (42310, 42311)
+        with pytest.raises(TransportError, match=r"router@2 cannot listen on 127.0.0.1, port 42310 to 42311: Address already"):
+            MachineLinks("router@2", keys, 10, two, lambda _: None)
+
+
+def test_a_router_hears_each_peer_only_where_it_belongs():
+    """`Bridge`: PEs within the machine, neighbours over the links; a PE's name over the network is a stranger's."""
+    keys, address = new_keys(), new_address()
+    local = ZmqTransport("router@0", address, 10, listen=True)
+    pe = ZmqTransport("PE(1,1,0)@0", address, 10, peer="router@0")
+    listening = MachineLinks("router@0", keys, 10, HERE, lambda _: None)
+    bridge = Bridge(local, listening, frozenset({"router@1"}))
+    with links(keys, "router@1") as (neighbour, _), links(keys, "PE(1,1,0)@0") as (liar, _):
+        for end in (neighbour, liar):
+            end.call({"router@0": f"tcp://127.0.0.1:{listening.port}"})
+            end.send("router@0", b"from afar")
+        pe.send("router@0", b"from here")
+        heard = set()
+        deadline = time.monotonic() + 20
+        while len(heard) < 3 and time.monotonic() < deadline:
+            for end in (neighbour, liar):
+                end.take()
+            got = bridge.receive(0.01)
+            heard |= {got} if got else set()
+        assert heard == {("router@1", b"from afar"), ("stranger", b""), ("PE(1,1,0)@0", b"from here")}
+        bridge.send("router@1", b"back")
+        assert until(neighbour.take) == ("router@0", b"back")
+        bridge.send("PE(1,1,0)@0", b"back")
+        assert pe.receive(5) == ("router@0", b"back")
+    pe.close()
+    bridge.close()
