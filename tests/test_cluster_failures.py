@@ -84,13 +84,13 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
             time.sleep(0.3)
 
     try:
-        outcome, _ = struck(run, strike, cluster=str(where), tokens=40)
+        outcome, _ = struck(run, strike, cluster=str(where))
     finally:
         for context in quiet:
             context.destroy(linger=0)
     assert outcome.code is Exit.OK, outcome.problem
     refused = outcome.report["machines"]["refused"]
-    assert refused["plain_text"] >= 1
+    assert refused["plain_text"] + refused["broken_off"] >= 1  # who speaks plain text may be the first to hang up
     assert refused["stale_key"] >= 1
     assert outcome.report["conservation"]["wrong"] == []
     assert outcome.report["counters"]["malformed"] == {"host": 0}  # nobody heard them
