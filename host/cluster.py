@@ -201,13 +201,16 @@ class Cluster:
         if verdict is None:
             return None
         (problem, code), tick = verdict, self._status.get("tick", 0)
-        if not self._options.restart or self._losses.spent or self._signal or not self._plan:
+        ends = not self._options.restart or self._losses.spent or self._signal or not self._plan
+        if self._plan:  # said at once: ending what is left on other machines takes its time
+            phase = "ending" if ends else "restarting"
+            self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._crew.rows()})
+        if ends:
             report = self._last_words(f"{problem}, at tick {tick}")
             if self._signal:
                 return self._interrupted(report)
             return Outcome(code, report, f"{problem}, at tick {tick}", self._plan.get("mapping", []))
         self._losses.restart(problem, tick)
-        self._observe({**self._status, "phase": "restarting", "machines": self._crew.rows()})
         self._crew.again()
         self._tell("again")
         return None
@@ -365,14 +368,10 @@ class Cluster:
         """Leave nothing behind, on any machine, and wait until that is so."""
         patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
         try:
-            if self._crew.remote:
-                with contextlib.suppress(KeyError, ValueError):  # it had not been opened
-                    self._family.deafen(self._crew)
             self._crew.end(patience_s)
-            if self._crew.remote and self._pipe is not None:
-                for record in self._records(0.0):  # the host's last words are on its link
-                    if record["kind"] == "traffic":
-                        self._crew.hear_host(record)
+            for record in self._records(0.0) if self._crew.remote and self._pipe is not None else ():
+                if record["kind"] == "traffic":  # the host's last words, on its link
+                    self._crew.hear_host(record)
         finally:
             self._family.end(patience_s)
             if self._stock is not None:
