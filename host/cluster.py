@@ -9,8 +9,9 @@ killed.
 from __future__ import annotations
 
 import contextlib
+import secrets
+import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ class Cluster:
     ) -> None:
         self._options, self._mapped, self._observe, self._started, self._folder = options, mapped, observe, started, folder
         self._family = Family(started)
-        self._stock: tempfile.TemporaryDirectory[str] | None = None  # what PEs on other machines load
+        self._stock: Path | None = None  # what PEs on other machines load
         self._crew: Crew = Here(self._family, options)
         self._pipe: Any = None
         self._signal = 0
@@ -121,14 +122,14 @@ class Cluster:
         if self._options.cluster is not None:
             from host.machines import Machines  # not above: the engine is heavy, and an extra
 
-            self._stock = tempfile.TemporaryDirectory(prefix="gennaker-")
-            self._crew = Machines(self._options, Path(self._stock.name), self._started)
+            self._stock = self._family.folder(f"stock-{secrets.token_hex(4)}")
+            self._crew = Machines(self._options, self._stock, self._started)
             self._crew.open()
             self._family.hear(self._crew, _CREW)
         from host.children import run_host
 
         self._pipe, theirs = self._family.pipe(_PIPE)
-        folder, stock = str(self._folder) if self._folder else None, self._stock.name if self._stock else None
+        folder, stock = str(self._folder) if self._folder else None, str(self._stock) if self._stock else None
         self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
         theirs.close()
 
@@ -375,4 +376,4 @@ class Cluster:
         finally:
             self._family.end(patience_s)
             if self._stock is not None:
-                self._stock.cleanup()
+                shutil.rmtree(self._stock, ignore_errors=True)
