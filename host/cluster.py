@@ -9,8 +9,9 @@ killed.
 from __future__ import annotations
 
 import contextlib
+import secrets
+import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -58,7 +59,7 @@ class Cluster:
     ) -> None:
         self._options, self._mapped, self._observe, self._started, self._folder = options, mapped, observe, started, folder
         self._family = Family(started)
-        self._stock: tempfile.TemporaryDirectory[str] | None = None  # what PEs on other machines load
+        self._stock: Path | None = None  # what PEs on other machines load
         self._crew: Crew = Here(self._family, options)
         self._pipe: Any = None
         self._signal = 0
@@ -121,14 +122,14 @@ class Cluster:
         if self._options.cluster is not None:
             from host.machines import Machines  # not above: the engine is heavy, and an extra
 
-            self._stock = tempfile.TemporaryDirectory(prefix="gennaker-")
-            self._crew = Machines(self._options, Path(self._stock.name), self._started)
+            self._stock = self._family.folder(f"stock-{secrets.token_hex(4)}")
+            self._crew = Machines(self._options, self._stock, self._started)
             self._crew.open()
             self._family.hear(self._crew, _CREW)
         from host.children import run_host
 
         self._pipe, theirs = self._family.pipe(_PIPE)
-        folder, stock = str(self._folder) if self._folder else None, self._stock.name if self._stock else None
+        folder, stock = str(self._folder) if self._folder else None, str(self._stock) if self._stock else None
         self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
         theirs.close()
 
@@ -201,13 +202,16 @@ class Cluster:
         if verdict is None:
             return None
         (problem, code), tick = verdict, self._status.get("tick", 0)
-        if not self._options.restart or self._losses.spent or self._signal or not self._plan:
+        ends = not self._options.restart or self._losses.spent or self._signal or not self._plan
+        if self._plan:  # said at once: ending what is left on other machines takes its time
+            phase = "ending" if ends else "restarting"
+            self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._crew.rows()})
+        if ends:
             report = self._last_words(f"{problem}, at tick {tick}")
             if self._signal:
                 return self._interrupted(report)
             return Outcome(code, report, f"{problem}, at tick {tick}", self._plan.get("mapping", []))
         self._losses.restart(problem, tick)
-        self._observe({**self._status, "phase": "restarting", "machines": self._crew.rows()})
         self._crew.again()
         self._tell("again")
         return None
@@ -365,15 +369,11 @@ class Cluster:
         """Leave nothing behind, on any machine, and wait until that is so."""
         patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
         try:
-            if self._crew.remote:
-                with contextlib.suppress(KeyError, ValueError):  # it had not been opened
-                    self._family.deafen(self._crew)
             self._crew.end(patience_s)
-            if self._crew.remote and self._pipe is not None:
-                for record in self._records(0.0):  # the host's last words are on its link
-                    if record["kind"] == "traffic":
-                        self._crew.hear_host(record)
+            for record in self._records(0.0) if self._crew.remote and self._pipe is not None else ():
+                if record["kind"] == "traffic":  # the host's last words, on its link
+                    self._crew.hear_host(record)
         finally:
             self._family.end(patience_s)
             if self._stock is not None:
-                self._stock.cleanup()
+                shutil.rmtree(self._stock, ignore_errors=True)

@@ -17,6 +17,7 @@ import socket
 import statistics
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -59,6 +60,12 @@ class Family:
                 multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+    def folder(self, name: str) -> Path:
+        """Make a private folder, which is removed also where this process is killed: the fork server does it."""
+        path = Path(multiprocessing.util.get_temp_dir()) / name
+        path.mkdir(mode=0o700)
+        return path
 
     def pipe(self, name: str) -> tuple[Any, Any]:
         """Return both ends of a new pipe; `look` says by `name` when ours has something."""

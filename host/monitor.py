@@ -97,7 +97,7 @@ def open_monitor(layout: dict[str, Any], live: bool, stream: TextIO | None = Non
     tokens, and classes, where there are some.
     `status`, for `Monitor.update`: phase, ready, tick, tokens, tokens_total, tokens_per_s, perplexity, text, activity (0..1
     per layer), pe_activity (0..1 per PE, in the order of `pes`), links (events now, in the order of `links`),
-    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead,
+    events_per_tick, packets_per_tick, sram_worst, elapsed_s, the names of the PEs and routers that are stalled and dead, problem,
     machines, where a run is on several (name, chips, pes, load in cores, sent_bytes, refused, heard_s, state), and
     gesture, the sample before an event camera: sample (its number), samples, name, label, frame (size * size bytes), scores,
     top (the score of a full bar) and accuracy.

@@ -182,7 +182,10 @@ def machine_lines(status: dict[str, Any]) -> list[MachineLine]:
 
 
 def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
-    """Yield ("2 dead", names) and the like, with as many names as fit into `room` together."""
+    """Yield ("2 dead", names) and the like, with as many names as fit into `room` together; or what was lost and ends the run."""
+    if status.get("problem"):  # what ends the run says more than who stands still because of it
+        yield "lost", clean(status["problem"])[: max(room, 200)]
+        return
     kinds = {kind: [clean(name) for name in status[kind]] for kind in ("dead", "stalled") if status.get(kind)}
     for kind, names in kinds.items():
         spare = room // len(kinds) - len(f" {len(names)} {kind}    and {len(names)} more")

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import multiprocessing.util
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -60,7 +60,7 @@ def test_twenty_runs_leave_nothing(run, cluster):
     assert len(hashes) == 1
     assert set(Path("/dev/shm").iterdir()) == shared
     assert psutil.Process().num_fds() <= descriptors
-    assert not list(Path(tempfile.gettempdir()).glob("gennaker-????????"))  # where the launcher keeps what PEs load
+    assert not list(Path(multiprocessing.util.get_temp_dir()).glob("stock-*"))  # what PEs load
 
 
 def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
@@ -84,3 +84,27 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     assert report["partial"] is True
     assert report["conservation"]["wrong"] == []
     assert psutil.wait_procs(family, timeout=5)[1] == []
+
+
+def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, cluster):
+    """Nobody is left to tell the agents: they end by themselves."""
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
+    command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
+    command += ["--text", str(folder / "text.txt"), "--tokens", "390", "--pes", "4", "--chips", "2", "--cluster", cluster.address]
+    command += ["--fault", "slow=PE(1,1,1)@0:0.05", "--out", str(tmp_path / "run"), "--no-pictures"]
+    said = tmp_path / "said"
+    with said.open("w") as out:
+        launcher = subprocess.Popen(
+            command, cwd=tmp_path, stdout=out, stderr=subprocess.PIPE, env={**os.environ, "TMPDIR": str(temporary)}
+        )
+    deadline = time.monotonic() + 120
+    while "running: " not in said.read_text():
+        assert launcher.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert cluster.families()
+    launcher.kill()
+    assert launcher.communicate(timeout=20)[1] == b""
+    assert gone(cluster.families, within_s=20)
+    assert gone(lambda: list(temporary.rglob("*")))
