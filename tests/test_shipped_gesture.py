@@ -46,12 +46,12 @@ def test_its_sizes_are_the_papers_and_the_file_is_small(shipped_model):
 
 def test_it_beats_what_sees_no_motion_on_people_it_never_saw(shipped_model):
     record = shipped_model[1].gesture.record
-    assert record["accuracy"] >= 0.85  # the aim is 0.9, which training has not reached yet (docs/gesture.md)
+    assert record["accuracy"] >= 0.9
     assert record["mean_frame_accuracy"] < 0.6
     assert record["accuracy"] - record["mean_frame_accuracy"] >= 0.25
     people = {split: set(subjects) for split, subjects in record["subjects"].items()}
     assert len(people["test"]) == 8
-    assert not people["test"] & (people["train"] | people["valid"])
+    assert not people["test"] & (people["train"] | people.get("valid", set()))
     right = [a == b for a, b in zip(record["torch_predictions"], record["labels"], strict=True)]
     assert record["accuracy"] == pytest.approx(np.mean(right))
     assert [int(np.argmax(scores)) for scores in record["torch_scores"]] == record["torch_predictions"]
