@@ -8,6 +8,7 @@ down.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import gc
 import signal
 import time
@@ -25,6 +26,7 @@ from noc.transport_zmq import ZmqTransport
 from noc.transport_zmtp import ZmtpTransport
 from noc.wire import pack_status, unpack_status
 
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _TOLD_S = 2.0  # for a complaint to be read before a death is
 
 
@@ -58,6 +60,8 @@ def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     _settle_in(name)
     # A tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server.
     gc.disable()
+    # Its shards come in messages that are used once: what is as large goes back to the system when it is freed.
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     transport = ZmtpTransport(name, address, router)
     from pe.core import Pe
     from pe.exchange import Exchange
