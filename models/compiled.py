@@ -22,7 +22,7 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parent  # models/
-_COMPILED = ("calls.py", "compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py")
+_COMPILED = ("calls.py", "compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py", "ports.py")
 _CONSTANTS = ("../noc/packet.py",)  # flags of a section, which compiled code has in itself
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []

@@ -12,8 +12,8 @@ from __future__ import annotations
 import numpy as np
 
 from models.calls import Call, call, carray, floats, floats_at, words_at, zero
-from models.formats import Port
 from models.network import Array
+from models.ports import Port
 
 
 @call

@@ -12,9 +12,10 @@ import numpy as np
 
 from models.calls import Call, call, carray, float_rows, floats, floats_at, words, words_at, zero
 from models.compiled import inlined
-from models.formats import Port, trace_field
+from models.formats import trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
+from models.ports import Port
 
 
 def encode(weights: SparseRows) -> dict[str, Array]:

@@ -13,9 +13,10 @@ import numpy as np
 
 from models.calls import Call, call, carray, float_rows, floats_at, nothing, number, words, words_at
 from models.compiled import inlined
-from models.formats import Port, clear, forget, trace_field
+from models.formats import trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
+from models.ports import Port, clear, forget
 
 
 def encode(weights: SparseRows) -> dict[str, Array]:

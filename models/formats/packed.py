@@ -13,9 +13,10 @@ import numpy as np
 
 from models.calls import Call, bytes_at, call, carray, float_rows, floats_at, nothing, number, shorts_at, words, words_at
 from models.compiled import inlined
-from models.formats import Port, clear, forget, trace_field
+from models.formats import trace_field
 from models.lowpass import traced
 from models.network import Array, Field, SparseRows
+from models.ports import Port, clear, forget
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
 

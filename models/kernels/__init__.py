@@ -12,10 +12,12 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from models.calls import Call
 from models.network import Array, Field, ModelError
+
+if TYPE_CHECKING:  # whoever only asks for names needs no compiler
+    from models.calls import Call
 
 
 class Stepper(NamedTuple):
