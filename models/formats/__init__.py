@@ -9,6 +9,7 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
 - `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
   above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/lowpass.py`).
+
 Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
 buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
 with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
