@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,7 +71,8 @@ def no_events() -> Events:
 
 def equal_events(one: Events, other: Events) -> bool:
     """Return whether two recordings hold the same events, bit for bit."""
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    ours, theirs = cast("tuple[NDArray[Any], ...]", one), cast("tuple[NDArray[Any], ...]", other)  # their dtypes differ
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
 
 
 @dataclass(frozen=True, eq=False)
