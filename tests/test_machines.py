@@ -134,3 +134,15 @@ def test_the_version_is_that_of_the_content(tmp_path):
     versions.append(content_sha256(tmp_path))
     assert versions[0] == versions[1] != versions[2]
     assert len(content_sha256(ROOT)) == 64
+
+
+def test_nothing_listens_on_a_public_address_unless_asked(monkeypatch):
+    from host import worker
+
+    monkeypatch.setattr(worker, "interface_addresses", lambda: {"lo": ["127.0.0.1"], "lan": ["10.0.0.5"], "wan": ["8.8.8.8"]})
+    for asked, found in (("", "10.0.0.5"), ("lan", "10.0.0.5"), ("127.0.0.0/8", "127.0.0.1")):
+        assert worker._interface("tcp://10.0.0.5:4000", {"interface": asked, "public": False}) == found
+    for at, asked in (("tcp://8.8.8.8:4000", ""), ("tcp://10.0.0.5:4000", "wan")):
+        with pytest.raises(ValueError, match=r"8\.8\.8\.8 is a public address"):
+            worker._interface(at, {"interface": asked, "public": False})
+        assert worker._interface(at, {"interface": asked, "public": True}) == "8.8.8.8"
