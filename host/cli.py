@@ -12,7 +12,7 @@ import os
 import secrets
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -311,7 +311,7 @@ def _run(command: str, flags: dict[str, Any]) -> int:
     folder = new_folder(Path(out) if out else Path("runs") / name)
     try:
         streamed = isinstance(options, LmOptions) and options.prompt is not None and not monitor
-        outcome = _watched(options, None if streamed else monitor is not False, folder)
+        outcome = _watched(options, None if streamed else monitor is not False, folder, load_drawing if pictures else lambda: None)
         if outcome.report is not None or outcome.mapping:
             _write(folder, options, outcome)
     finally:
@@ -319,7 +319,7 @@ def _run(command: str, flags: dict[str, Any]) -> int:
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _tell(outcome, folder, streamed)
     if pictures and (folder / "report.json").exists():
-        from host.pictures import make_pictures  # not above: the launcher stays light while it starts processes
+        from host.pictures import make_pictures  # not above: `load_drawing` says when
 
         print(f"pictures     {make_pictures(folder, traced)}")
     return code
@@ -333,7 +333,13 @@ def _options(command: str, flags: dict[str, Any], faults: Faults) -> RunOptions:
     return LmOptions(**flags, verify=command == "verify", faults=faults)
 
 
-def _watched(options: RunOptions, live: bool | None, folder: Path) -> Outcome:
+def load_drawing() -> None:
+    """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
+    with contextlib.suppress(ImportError):
+        import host.pictures  # noqa: F401
+
+
+def _watched(options: RunOptions, live: bool | None, folder: Path, meanwhile: Callable[[], None]) -> Outcome:
     """Run the cluster under the live view, plain lines, or (None) the text as it is generated."""
     monitors: list[Any] = []
     try:
@@ -342,6 +348,7 @@ def _watched(options: RunOptions, live: bool | None, folder: Path) -> Outcome:
             lambda layout: monitors.append(TextStream(layout, sys.stdout) if live is None else open_monitor(layout, live)),
             lambda status: monitors[0].update(status),  # noqa: PLW0108 - the monitor comes later
             folder=folder,
+            meanwhile=meanwhile,
         ).run()
     finally:
         for monitor in monitors:

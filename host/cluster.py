@@ -46,6 +46,7 @@ class Cluster:
         observe: called with each status record of the host (about ten a second).
         started: called with each process name and pid, as they start (tests kill them by it).
         folder: where the host writes the run's ledger, or None.
+        meanwhile: called once, when this process has nothing else to do: while the fork server loads what its children need.
 
     """
 
@@ -56,8 +57,10 @@ class Cluster:
         observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None,
         folder: Path | None = None,
+        meanwhile: Callable[[], None] = lambda: None,
     ) -> None:
-        self._options, self._mapped, self._observe, self._started, self._folder = options, mapped, observe, started, folder
+        self._options, self._folder, self._meanwhile = options, folder, meanwhile
+        self._mapped, self._observe, self._started = mapped, observe, started
         self._family = Family(started)
         self._stock: Path | None = None  # what PEs on other machines load
         self._crew: Crew = Here(self._family, options)
@@ -119,6 +122,7 @@ class Cluster:
 
     def _start(self) -> None:
         self._family.ready()  # before there are threads, and a resource tracker for workers of our own to find
+        self._meanwhile()
         if self._options.cluster is not None:
             from host.machines import Machines  # not above: the engine is heavy, and an extra
 
@@ -287,10 +291,8 @@ class Cluster:
         if record["interrupted"]:
             return self._interrupted(report)
         if wrong:
-            outcome.code, outcome.problem = (
-                Exit.LOST,
-                f"conservation: {wrong[0]}" + (f" (and {len(wrong) - 1} more)" if wrong[1:] else ""),
-            )
+            more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+            outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
         if record["mismatch"] and record["mismatch"]["difference"]:
             outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
         return outcome
@@ -353,8 +355,7 @@ class Cluster:
 
     def _with_emulation(self, report: dict[str, Any]) -> dict[str, Any]:
         """Complete the report with what only the owner of the processes knows."""
-        emulation = report["emulation"]
-        tokens = report["lm"]["tokens"]
+        emulation, tokens = report["emulation"], report["lm"]["tokens"]
         emulation |= {
             "processes": self._crew.processes() + int(self._crew.remote),
             "start_s": self._start_s,

@@ -22,11 +22,11 @@ from typing import Any
 
 import psutil
 
-from host.forking import no_main_module, our_path
+from host.forking import environment, no_main_module
 from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_MEASURED_PES = 200  # whose memory is looked at: a look takes milliseconds
+_MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millisecond
 _LEAVE_S = 3.0  # for stopped processes to be gone
 
 
@@ -56,7 +56,7 @@ class Family:
         # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            with our_path():
+            with environment():
                 multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)

@@ -1,4 +1,6 @@
-"""What the fork server and its children are given of this process: where to import from, no main module, enough descriptors."""
+"""What the fork server and its children are given of this process: where to import from, no main module, enough descriptors;
+and no threads for linear algebra.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,16 @@ def no_main_module() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def our_path() -> Iterator[None]:
-    """Let the fork server import from where this process does: it ignores `sys_path`, and would look into the current folder."""
-    ours = {"PYTHONSAFEPATH": "1", "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)}
+def environment() -> Iterator[None]:
+    """Let the fork server import from where this process does: it ignores `sys_path`, and would look into the current folder.
+
+    It keeps OpenBLAS from starting threads: numpy brings them, no PE has use for them, and each fork would end and restart them.
+    """
+    ours = {
+        "PYTHONSAFEPATH": "1",
+        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
     before = {name: os.environ.get(name) for name in ours}
     os.environ.update(ours)
     try:

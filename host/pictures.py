@@ -6,9 +6,11 @@ can be made again without running anything. What is drawn how is in `host/plots.
 
 from __future__ import annotations
 
+import gc
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,19 @@ _SEEN = 240  # points across a figure: as many as a phone shows
 _TURNS = 6  # positions whose power is drawn
 
 
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Leave garbage collection for later: drawing makes hundreds of thousands of objects, nearly all in use until its end."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+@_uncollected()
 def make_pictures(folder: Path, positions: int) -> str:
     """Write the timeline of the first `positions` positions (0: none) and the page; return what was written and how long it took.
 
