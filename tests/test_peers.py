@@ -10,12 +10,17 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
 
 from bench.peers import engines, trial
-from bench.peers.exchange import Part, Report, Size, WrongEventsError, events_due
+from bench.peers.exchange import EVENT, UNITS, Part, Report, Size, WrongEventsError, events_due
 from bench.peers.padded import Padding
+from bench.peers.parrot import Parrot
+from noc.packet import VALID, Bundle, Section
+from noc.wire import decode, encode
+from pe.tick import NOT_MINE
 
 ROOT = Path(__file__).resolve().parent.parent
 SIZE = Size(3, 5, 2)
@@ -69,6 +74,55 @@ def test_a_process_that_hears_something_else_says_so():
         part.hear(part.run(0))  # the same tick again
     with pytest.raises(WrongEventsError):
         part.hear(part.run(1)[:-8])  # one event lacks
+
+
+def said_to_parrots(ticks):
+    """Let a parrot hear the ticks' events, each as a bundle; return it, its part and what it answered."""
+    part = Part(1, SIZE)
+    parrot = Parrot(part, 0, UNITS * SIZE.processes)
+    parrot.tick.run(True)
+    answers = []
+    for tick, events in enumerate(ticks):
+        records = np.frombuffer(events, EVENT)
+        section = Section(0, VALID, tick, records["key"].tobytes(), records["value"].tobytes(), b"")
+        answers.append(parrot.tick(encode(Bundle(tick, (section,)))))
+    return parrot, part, answers
+
+
+def test_our_own_compiled_process_says_what_is_due_and_hears_all():
+    part = Part(1, SIZE)
+    due = [part.run(tick) for tick in range(SIZE.all_ticks)]
+    before_s = time.monotonic()
+    parrot, part, answers = said_to_parrots([*due, due[0]])
+    parrot.tell()
+    for tick, answer in enumerate(answers[:-1], 1):
+        (section,) = decode(answer).sections
+        records = np.frombuffer(part.batch(tick), EVENT)
+        assert (section.keys, section.values) == (records["key"].tobytes(), records["value"].tobytes())
+    assert answers[-1] == NOT_MINE  # all has been heard: the next one goes to Python
+    report = part.report()
+    assert report.events == sum(len(run) for run in due) // EVENT.itemsize
+    assert before_s <= report.first_s <= report.laps_s[0] <= report.laps_s[-1] <= time.monotonic()
+    assert len(report.laps_s) == SIZE.ticks + 1  # laps of one tick each
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda run: run[:-8],  # one lost
+        lambda run: run + run[-8:],  # one twice
+        lambda run: run[8:16] + run[:8] + run[16:],  # two swapped
+        lambda run: run[:4] + b"\0\0\0\0" + run[8:],  # another value
+        lambda run: Part(1, SIZE).run(0),  # the tick before
+        lambda run: b"",
+    ],
+)
+def test_our_own_compiled_process_finds_what_is_wrong(spoil):
+    part = Part(1, SIZE)
+    parrot, _, answers = said_to_parrots([part.run(0), spoil(part.run(1)), part.run(2)])
+    assert answers[2] == NOT_MINE
+    with pytest.raises(WrongEventsError, match="process 1 at tick 1: heard"):
+        parrot.tell()
 
 
 def test_batches_in_order_of_rank_are_the_population():

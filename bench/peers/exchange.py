@@ -17,7 +17,7 @@ FEWEST, MOST = 5, 20  # events in a batch
 UNITS = 27  # of one process, as of a PE of the paper's language model
 LAPS = 5  # a trial's ticks are timed in laps, and the median lap counts: machines are shared
 EVENT = np.dtype([("key", "<u4"), ("value", "<f4")])
-_PATTERNS = 4  # ticks repeat after so many, so that what is heard can be compared with what was prepared
+PATTERNS = 4  # ticks repeat after so many, so that what is heard can be compared with what was prepared
 
 
 class Size(NamedTuple):
@@ -65,7 +65,7 @@ class Part:
         self.rank, self.size = rank, size
         self._batches, self._runs = [], []
         draws = np.random.default_rng(0)  # the same in every process
-        for _ in range(_PATTERNS):
+        for _ in range(PATTERNS):
             counts = draws.integers(FEWEST, MOST + 1, size.processes)
             chosen = draws.random((size.processes, UNITS)).argsort(axis=1) < counts[:, None]
             run = np.empty(int(counts.sum()), EVENT)
@@ -85,11 +85,11 @@ class Part:
 
     def batch(self, tick: int) -> bytes:
         """Return the events that this process sends at `tick`: `EVENT` records, ascending."""
-        return self._batches[tick % _PATTERNS]
+        return self._batches[tick % PATTERNS]
 
     def run(self, tick: int) -> bytes:
         """Return the events that the whole population sends at `tick`: `EVENT` records, ascending."""
-        return self._runs[tick % _PATTERNS]
+        return self._runs[tick % PATTERNS]
 
     def hear(self, run: bytes) -> None:
         """Take the population's events of the next tick; WrongEventsError where they are not what was sent."""
@@ -107,6 +107,11 @@ class Part:
             self._first_s = time.monotonic()
         if timed >= 0 and timed % lap_ticks(self.size) == 0:
             self._laps_s.append(time.monotonic())
+
+    def followed(self, ticks: int, first_s: float, laps_s: list[float]) -> None:
+        """Take note of `ticks` ticks that were heard and compared in compiled code, with the times of a `Report`."""
+        self._ticks, self._first_s, self._laps_s = ticks, first_s, laps_s
+        self._events = sum(len(self.run(tick)) for tick in range(ticks)) // EVENT.itemsize
 
     def report(self) -> Report:
         """Return this process's account, once it has heard all ticks and while all others still run."""

@@ -1,8 +1,7 @@
-"""Our own: the project's router process, wire and transport, and PEs that do nothing but answer each bundle with a batch.
+"""Our own: the project's router process, wire and transport, and PEs whose compiled tick holds no neuron (`bench/peers/parrot.py`).
 
-The router is that of a run, in a process of its own; PEs have a run's transport and Python's loop (`noc/process.py`) where a
-run's PEs answer in compiled code, because here every engine's processes compare what they hear in Python. The parent plays the
-host until all have said hello, and has no part in the ticks.
+Router and PEs are those of a run, in processes of their own. The parent plays the host until all have said hello, and has no
+part in the ticks.
 """
 
 from __future__ import annotations
@@ -15,8 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from bench.peers.engines import installed
-from bench.peers.exchange import EVENT, Part, Report, Size
+from bench.peers.exchange import EVENT, UNITS, Part, Report, Size
 from bench.peers.forked import Forked
+from bench.peers.parrot import Parrot
 from host.mortality import die_with
 from noc.packet import (
     HOST,
@@ -40,6 +40,7 @@ from noc.router import ChipRouter
 from noc.transport_zmq import ZmqTransport, new_address
 from noc.transport_zmtp import ZmtpTransport
 from noc.wire import decode, encode
+from pe.exchange import Exchange
 
 NAME = "gennaker"
 _CHIP, _POPULATION, _WINDOW = 0, 0, 2
@@ -53,37 +54,28 @@ def version() -> str:
 
 
 class _Emitter:
-    """A PE without kernels: a core for `serve`."""
+    """A PE that is born loaded: a core for `serve`, beside the exchange that makes its ticks."""
 
     def __init__(self, part: Part) -> None:
-        self._part = part
+        self._part, self._parrot = part, Parrot(part, _POPULATION, UNITS * part.size.processes)
+        self.tick = self._parrot.tick
         self.done = False
-        columns = [(_columns(part.batch(tick)), _columns(part.run(tick))) for tick in range(part.size.all_ticks)]
-        self._columns = columns
-        self._ledger = bytes(4 * len(LEDGER))
 
     def handle(self, sender: str, message: Message) -> Outgoing:  # noqa: ARG002 - there is one router
         match message:
             case Start():
-                return self._emit(0)
-            case Bundle(tick, (section,)):
-                self._part.heard((section.keys, section.values), self._columns[tick][1])
-                self.done = self._part.done
-                return [] if self.done else self._emit(tick + 1)
+                self.tick.run(True)
+                events = np.frombuffer(self._part.batch(0), EVENT)
+                keys, values = events["key"].tobytes(), events["value"].tobytes()
+                return [((_ROUTER,), Batch(0, (Section(_POPULATION, VALID, 0, keys, values, bytes(4 * len(LEDGER))),)))]
+            case Bundle():  # the first that the tick does not answer: all have been heard, or one was wrong
+                self._parrot.tell()
+                self.done = True
+                return []
         raise AssertionError(f"a PE got {type(message).__name__}")
 
     def malformed(self, sender: str, why: str) -> Outgoing:
         raise AssertionError(f"{sender}: {why}")
-
-    def _emit(self, tick: int) -> Outgoing:
-        keys, values = self._columns[tick][0]
-        section = Section(_POPULATION, VALID, tick, keys, values, self._ledger)
-        return [((_ROUTER,), Batch(tick, (section,)))]
-
-
-def _columns(events: bytes) -> tuple[bytes, bytes]:
-    records = np.frombuffer(events, EVENT)
-    return records["key"].tobytes(), records["value"].tobytes()
 
 
 def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
@@ -93,7 +85,7 @@ def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
     os.read(gate, 1)  # until the router has been configured
     transport = ZmtpTransport(name, address, _ROUTER)
     post(transport, [((_ROUTER,), Hello(os.getpid()))])
-    serve(core, transport)
+    serve(core, transport, exchange=Exchange(core, transport))
     transport.close()
 
 
