@@ -54,6 +54,7 @@ class ZmqTransport:
         self._ids: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}  # routing ids of peers that have been written to
         self._peer = peer
+        self._raw, self._frame = b"", zmq.Frame()  # what was sent last, and as libzmq has it
         self._socket = self._context.socket(zmq.ROUTER if listen else zmq.DEALER)
         self._socket.setsockopt(zmq.SNDHWM, queue)
         self._socket.setsockopt(zmq.RCVHWM, queue)
@@ -109,7 +110,9 @@ class ZmqTransport:
         try:
             if self._listen:
                 self._socket.send(self._routing_id(destination), _MORE)
-                self._socket.send(raw, _LAST)
+                if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
+                    self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
+                self._socket.send(self._frame, _LAST, copy=False)
             else:
                 self._socket.send(raw)
         except zmq.ZMQError as error:
