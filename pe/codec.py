@@ -8,7 +8,7 @@ A test holds the two equal.
 
 from __future__ import annotations
 
-from models.calls import bytes_at, carray
+from models.calls import copy_bytes
 from models.compiled import inlined
 from models.network import Array
 from noc.packet import FLAGS as MOST_FLAGS
@@ -138,9 +138,7 @@ def _put_bin(out: Array, at: int, address: int, count: int) -> int:
     size = 0 if count < 1 << 8 else 1 if count < 1 << 16 else 2
     out[at] = 0xC4 + size
     at = _put_big_endian(out, at + 1, count, 1 << size)
-    source = carray(bytes_at(address), (count,))
-    for i in range(count):  # a loop, because a slice takes the compiler seconds
-        out[at + i] = source[i]
+    copy_bytes(out.ctypes.data + at, address, count)
     return at + count
 
 

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from models.calls import Call, bytes_at, call, call_at, called, carray, pointer, words_at
+from models.calls import Call, bytes_at, call, call_at, called, carray, copy_bytes, pointer, words_at
 from models.compiled import inlined
 from models.network import Array
 from noc.packet import FRESH, RESET, VALID
@@ -163,7 +163,7 @@ def _heard(listeners: Any, population: int) -> bool:
 
 
 @inlined
-def _hear(state: Any, listeners: Any, residents: Any, raw: Array, section: Array) -> bool:
+def _hear(state: Any, listeners: Any, residents: Any, message: int, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
     population, events = section[codec.POPULATION], section[codec.EVENTS]
     keys_beyond = _MOST_KEYS
@@ -180,14 +180,11 @@ def _hear(state: Any, listeners: Any, residents: Any, raw: Array, section: Array
         if residents[shard].population == population:
             own = residents[shard].events
     most, fifo_keys = state.fifo_events, carray(words_at(state.fifo_keys), (state.fifo_events,))
-    to_keys, to_values = carray(bytes_at(state.fifo_keys), (4 * most,)), carray(bytes_at(state.fifo_values), (4 * most,))
     for first in range(0, events, most):
         count = min(most, events - first)
         keys, values = section[codec.KEYS] + 4 * first, section[codec.VALUES] + 4 * first
-        for i in range(4 * count):  # loops, because slices take the compiler seconds
-            to_keys[i] = raw[keys + i]
-        for i in range(4 * count):
-            to_values[i] = raw[values + i]
+        copy_bytes(state.fifo_keys, message + keys, 4 * count)
+        copy_bytes(state.fifo_values, message + values, 4 * count)
         for e in range(count):
             if fifo_keys[e] >= keys_beyond:
                 return False
@@ -231,7 +228,7 @@ def _tick_at(block: int, message: int, reply: int, size: int) -> int:
         if sections[i, codec.FLAGS] & VALID and not _heard(listeners, sections[i, codec.POPULATION]):
             return NOT_MINE
     for i in range(count):
-        if sections[i, codec.FLAGS] & VALID and not _hear(state, listeners, residents, raw, sections[i]):
+        if sections[i, codec.FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
     state.tick += 1
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
