@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE, die_and_remove
+from host.mortality import FOLDER_VARIABLE, LAUNCHER_VARIABLE, die_and_remove, die_with
 
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -26,20 +26,39 @@ if LAUNCHER_VARIABLE in os.environ:
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 
-import pe.exchange  # noqa: E402, F401 - the signal mask comes first; compiles a PE's tick
-from models import decoder, formats, gesture, kernels  # noqa: E402
-from models.compiled import compiled_now  # noqa: E402
-from models.exponentials import exp_of, sigmoid_of, tanh_of  # noqa: E402, F401 - the reference's, loaded here once
+from models.compiled import compiled_now, left_for_others, whole  # noqa: E402 - the signal mask comes first
 
-for _name in formats.names():
-    formats.named(_name)
-for _name in kernels.names():
-    kernels.named(_name)
-decoder.warm()
-gesture.warm()
 
-COMPILED = compiled_now()  # kernels that no earlier run had left in the cache
-COMPILE_S = time.perf_counter() - _begin if COMPILED else 0.0
+def _load() -> None:
+    import pe.exchange  # noqa: F401 - compiles a PE's tick
+    from models import decoder, exponentials, formats, gesture, kernels  # noqa: F401 - `exponentials`: the reference's
+
+    for name in formats.names():
+        formats.named(name)
+    for name in kernels.names():
+        kernels.named(name)
+    decoder.warm()
+    gesture.warm()
+
+
+def _compile_apart() -> None:
+    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
+    pid = os.fork()
+    if not pid:
+        die_with(SERVER_PID)
+        try:
+            _load()
+            left_for_others()
+        finally:  # an error shows again, with its cause, when this process does it itself
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+_apart = not whole()
+if _apart:
+    _compile_apart()
+_load()
+COMPILE_S = time.perf_counter() - _begin if _apart or compiled_now() else 0.0
 
 import host.children  # noqa: E402 - what the children run
 import host.drive  # noqa: E402, F401

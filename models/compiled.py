@@ -10,6 +10,7 @@ This file does not know any kernel.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -73,6 +74,21 @@ def remember(function: Any) -> Any:
     """Count what was compiled at once, for `compiled_now`; return it."""
     _at_once.append(function)
     return function
+
+
+def whole() -> bool:
+    """Tell whether an earlier process has left everything that it compiled in the cache."""
+    return _mark().exists()
+
+
+def left_for_others() -> None:
+    """Say so, once everything has been compiled; where it cannot be said, each start finds out anew."""
+    with contextlib.suppress(OSError):
+        _mark().touch()
+
+
+def _mark() -> Path:
+    return Path(numba.config.CACHE_DIR) / "whole"  # type: ignore[attr-defined]  # set at import, by name
 
 
 def compiled_now() -> int:

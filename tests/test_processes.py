@@ -5,6 +5,7 @@ Real processes, killed with real signals. "Nothing" means no process, no socket 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -178,3 +179,21 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
     assert outcome.code is code
     assert (outcome.problem is None) == (code is Exit.OK)
     assert all(part in outcome.problem for part in wrong)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(180)
+def test_what_the_first_run_compiles_is_not_in_the_memory_of_its_pes(folder, tmp_path):
+    environment = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")  # as on a fresh machine
+    tiny = ["lm", "--checkpoint", folder / "tiny.safetensors", "--text", folder / "text.txt", "--tokens", "24", "--pes", "5"]
+    reports = []
+    for out in (tmp_path / "first", tmp_path / "second"):
+        command = [sys.executable, "launch.py", *map(str, tiny), "--no-pictures", "--out", str(out)]
+        subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+        reports.append(json.loads((out / "report.json").read_text()))
+    first, second = (report["emulation"] for report in reports)
+    assert first["first_compile_s"] > 1
+    assert second["first_compile_s"] == 0
+    assert first["pe_uss_bytes"] < 1.1 * second["pe_uss_bytes"]
+    assert reports[0]["events"] == reports[1]["events"]
