@@ -8,6 +8,7 @@ touching them would give every process its own copy of the pages.
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import os
 import signal
@@ -65,6 +66,11 @@ import host.drive  # noqa: E402, F401
 
 gc.collect()
 # What a child allocates goes first into gaps that are left all over the memory it shares with this process, and each gap
-# costs it a page of its own; so the gaps are filled here.
+# costs it a page of its own; so the gaps are filled here: those of Python's objects, and those of malloc, the large ones first.
 FILLING = [bytes(size) for size in range(1, 480, 16) for _ in range(1000)]
+_malloc = ctypes.CDLL(None).malloc
+_malloc.restype = ctypes.c_void_p
+for _size in (1 << 15, 1 << 14, 1 << 13, 1 << 12, *range(2040, 0, -16)):
+    for _ in range(16):
+        _malloc(ctypes.c_size_t(_size))
 gc.freeze()
