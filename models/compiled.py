@@ -25,6 +25,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 _SOURCES = Path(__file__).resolve().parent  # models/
 _COMPILED = ("calls.py", "compiled.py", "decoder.py", "exponentials.py", "gesture.py", "lowpass.py", "ports.py")
 _CONSTANTS = ("../noc/packet.py",)  # flags of a section, which compiled code has in itself
+_WHOLE = "whole"  # a file in the cache's folder, when it has everything
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []
 
@@ -53,8 +54,9 @@ def _cache_folder() -> Path:
         return fallback
 
 
-if "NUMBA_CACHE_DIR" not in os.environ:  # a user's own choice goes first
-    numba.config.CACHE_DIR = str(_cache_folder())  # type: ignore[attr-defined]  # set at import, by name
+_folder = None if "NUMBA_CACHE_DIR" in os.environ else _cache_folder()  # a user's own choice goes first
+if _folder is not None:
+    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # set at import, by name
 
 
 def compiled(function: F) -> F:
@@ -77,18 +79,15 @@ def remember(function: Any) -> Any:
 
 
 def whole() -> bool:
-    """Tell whether an earlier process has left everything that it compiled in the cache."""
-    return _mark().exists()
+    """Tell whether an earlier process has left everything that it compiled in the cache; a user's own folder is not asked."""
+    return _folder is None or (_folder / _WHOLE).exists()
 
 
 def left_for_others() -> None:
     """Say so, once everything has been compiled; where it cannot be said, each start finds out anew."""
-    with contextlib.suppress(OSError):
-        _mark().touch()
-
-
-def _mark() -> Path:
-    return Path(numba.config.CACHE_DIR) / "whole"  # type: ignore[attr-defined]  # set at import, by name
+    if _folder is not None:
+        with contextlib.suppress(OSError):
+            (_folder / _WHOLE).touch()
 
 
 def compiled_now() -> int:

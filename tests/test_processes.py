@@ -181,6 +181,17 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
     assert all(part in outcome.problem for part in wrong)
 
 
+def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_is_left_alone(tmp_path):
+    asked = "from models.compiled import left_for_others, whole; print(whole()); left_for_others(); print(whole())"
+    for name, answers in (("XDG_CACHE_HOME", "False True"), ("NUMBA_CACHE_DIR", "True True")):
+        folder = tmp_path / name
+        folder.mkdir()
+        environment = {key: value for key, value in os.environ.items() if key != "NUMBA_CACHE_DIR"} | {name: str(folder)}
+        told = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, env=environment, check=True, capture_output=True, text=True)
+        assert told.stdout.split() == answers.split()
+        assert bool([*folder.iterdir()]) == (name == "XDG_CACHE_HOME")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 def test_what_the_first_run_compiles_is_not_in_the_memory_of_its_pes(folder, tmp_path):
