@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from bench import chips, telling, tick
+from bench import chips, reporting_cost, tick
 from bench.targets import TARGETS, held
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     print(f"load average before: {os.getloadavg()[0]:.1f}\n", flush=True)
     figures = tick.measure()
     print(flush=True)
-    figures |= telling.measure()
+    figures |= reporting_cost.measure()
     print(flush=True)
     figures |= chips.measure()
     missed = [key for key, target in TARGETS.items() if figures[key] > target.most]

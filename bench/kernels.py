@@ -13,10 +13,10 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from host.place import Placement
-from host.shard import cut
+from host.mapping.placement import Placement
+from host.mapping.sharding import cut
 from models import formats, kernels
-from models.calls import nothing
+from models.compute.bound_calls import nothing
 from models.network import Array, Shard
 from noc.packet import FRESH, RESET, Section
 from pe.layout import FIFO_EVENTS, pe_fields, prefix, size_of

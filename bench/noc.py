@@ -1,4 +1,4 @@
-"""How far the fast model of the network on chip (`host/costs.py`) is from a flit-level simulation of the same mesh.
+"""How far the fast model of the network on chip (`host/cost/price.py`) is from a flit-level simulation of the same mesh.
 
 `python -m bench.noc [RUN]`: replays the messages of one position, layer by layer and all layers side by side, of a
 recorded run or of the paper's model with 20 % activity, in every message mode; all at once, and paced as a core writes
@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from host.cost_table import changed, load_table
-from host.costs import price
-from host.ledger import Ledger, load
+from host.cost.cost_table import changed, load_table
+from host.cost.ledger import Ledger, load
+from host.cost.price import price
 from noc.chip import load_chip
-from tests.flit_simulation import message_sends, simulate
-from tests.ledgers import cut, destinations, paper_lm
+from tests.tools.flit_simulation import message_sends, simulate
+from tests.tools.ledgers import cut, destinations, paper_lm
 
 CASES = (
     ("dma, whole slices", ["messages=dma", "payload=vector"]),

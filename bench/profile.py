@@ -22,15 +22,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from bench.recorded import Recorded, record
-from bench.samplers import PERF_HZ, Perf, PySpy, stage_of
+from bench.in_memory_run import Recorded, record
+from bench.proc_counters import Window, kind_of
+from bench.profilers import PERF_HZ, Perf, PySpy, stage_of
+from bench.pseudo_terminal import terminal
 from bench.stages import stages_s
 from bench.system_calls import SystemCalls
-from bench.tasks import Window, kind_of
-from bench.terminal import terminal
-from host.cluster import Cluster
-from host.monitor import open_monitor
+from host.launch.launcher import Cluster
 from host.options import LmOptions
+from host.show.monitor import open_monitor
 from noc.packet import HOST, chip_of, router_name
 
 _KINDS = ("PE", "router", "host", "launcher")

@@ -12,15 +12,15 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.in_memory_run import Recorded
 from bench.kernels import bind, kernels_s
-from bench.recorded import Recorded
-from host.events import EventStream
-from host.job import prepare
-from host.run import Run
-from noc.link import wiring_of
+from host.run.event_hash import EventStream
+from host.run.run import Run
+from host.workloads.job import prepare
 from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
 from noc.wire import decode, encode
+from noc.wiring import wiring_of
 from pe.core import Pe
 
 

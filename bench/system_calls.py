@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from bench.samplers import beside
+from bench.profilers import beside
 
 _ALL = "raw_syscalls:sys_enter"
 _NAMED = (

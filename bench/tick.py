@@ -15,12 +15,12 @@ from dataclasses import replace
 from typing import Any
 
 from bench.floors import pipe_s, zmq_s
+from bench.in_memory_run import record
 from bench.kernels import bind, kernels_s
-from bench.recorded import record
 from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, held
-from host.cluster import Cluster
+from host.launch.launcher import Cluster
+from host.mapping.placement import largest_batch
 from host.options import LmOptions
-from host.place import largest_batch
 
 _RECORDED_TOKENS = 40
 _FLOOR_TICKS = 100

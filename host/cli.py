@@ -16,10 +16,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from host import importing
-from host.cluster import Cluster
+from host.commands import import_checkpoint
 from host.errors import Exit, HostError
-from host.monitor import open_monitor
+from host.launch.launcher import Cluster
+from host.launch.outcome import Outcome
+from host.mapping.sharding import STRATEGIES
 from host.options import (
     DEFAULT_SAMPLES,
     DVS_SPLITS,
@@ -34,13 +35,12 @@ from host.options import (
     new_folder,
     parse_fault,
 )
-from host.outcome import Outcome
-from host.report import SCHEMA, summary, write_json
-from host.shard import STRATEGIES
-from host.stream import TextStream
+from host.run.report import SCHEMA, summary, write_json
+from host.show.monitor import open_monitor
+from host.show.text_stream import TextStream
 from models import formats
 from models.network import ModelError
-from models.text.words import TextError
+from models.text.tokeniser import TextError
 from noc.chip import ChipError
 
 EPILOG = """\
@@ -71,7 +71,7 @@ PRICE_EPILOG = """\
   payload=vector|events            a shard sends its whole slice, or its events
   exponential=soft|unit            newlib, or the chip's exponential unit
   dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
-  CONSTANT=NUMBER                  any constant of host/costs.toml
+  CONSTANT=NUMBER                  any constant of host/cost/costs.toml
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 
 examples:
@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
     _dvs_flags(dvs)
     _chip_flags(dvs, "dense")
     _run_flags(dvs)
-    importing.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
+    import_checkpoint.add_flags(commands.add_parser("import", help="read a checkpoint of EvNN or torch.nn.GRU", allow_abbrev=False))
     _model_flags(fit, positional=True)
     _chip_flags(fit)
     info.add_argument("file", metavar="FILE", help="a checkpoint file")
@@ -142,7 +142,7 @@ def _price_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
     )
-    parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/costs.toml")
+    parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
@@ -256,25 +256,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         flags = vars(_parser().parse_args(arguments))
         command = flags.pop("command")
         if command == "fit":
-            from host.fit import fit
+            from host.commands.fit import fit
 
             return fit(flags)
         if command == "paper":
-            from host.paper import paper
+            from host.commands.paper import paper
 
             return paper(flags)
         if command == "scale":
-            from host.scale import scale
+            from host.experiments.sweep import scale
 
             return scale(flags)
         if command == "info":
-            from host.info import info
+            from host.commands.info import info
 
             return info(flags)
         if command == "import":
-            return importing.run(flags)
+            return import_checkpoint.run(flags)
         if command == "price":
-            from host.repricing import reprice
+            from host.commands.price import reprice
 
             return reprice(flags)
         return _run(command, flags)
@@ -319,7 +319,7 @@ def _run(command: str, flags: dict[str, Any]) -> int:
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _tell(outcome, folder, streamed)
     if pictures and (folder / "report.json").exists():
-        from host.pictures import make_pictures  # not above: `load_drawing` says when
+        from host.show.figures import make_pictures  # not above: `load_drawing` says when
 
         print(f"pictures     {make_pictures(folder, traced)}")
     return code
@@ -336,7 +336,7 @@ def _options(command: str, flags: dict[str, Any], faults: Faults) -> RunOptions:
 def load_drawing() -> None:
     """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
     with contextlib.suppress(ImportError):
-        import host.pictures  # noqa: F401
+        import host.show.figures  # noqa: F401
 
 
 def _watched(options: RunOptions, live: bool | None, folder: Path, meanwhile: Callable[[], None]) -> Outcome:

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from host.shard import strategy
+from host.mapping.sharding import strategy
 from models import formats
 
 TRACE_POSITIONS = 200  # of a run that its trace.json.gz shows, from the first
 TRANSPORTS = ("zmq", "mem")
 RECORDED, EXPECTED = "recorded", "expected"  # in the place of a transport, for points of an experiment that run nothing
-# As models/metadata.py and models/checkpoint.py have them, which are too heavy for the launcher.
+# As models/checkpoint/metadata.py and models/checkpoint/file.py have them, which are too heavy for the launcher.
 STATES = ("zeroed", "carried")
 SPLITS = ("valid", "test")
 DVS_SPLITS = ("train", "test")
@@ -66,7 +66,7 @@ class RunOptions:
     transport: str = "zmq"
     chip: str = "spinnaker2"
     chip_file: str | None = None
-    cluster: str | None = None  # an engine's workers instead of this machine (`host/where.py`)
+    cluster: str | None = None  # an engine's workers instead of this machine (`host/cluster/cluster_config.py`)
     restart: bool = False
     stall_s: float = 30.0
     verify: bool = False
@@ -102,7 +102,7 @@ class LmOptions(RunOptions):
 
     text: str | None = None
     wikitext: str | None = None
-    features: str | None = None  # a file of feature vectors to feed instead of words (`host/features.py`)
+    features: str | None = None  # a file of feature vectors to feed instead of words (`host/workloads/features/workload.py`)
     split: str | None = None
     tokens: int | None = None
     prompt: str | None = None

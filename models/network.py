@@ -137,7 +137,7 @@ class Projection:
 
         h = trace * h + (1 - trace) * y
 
-    in float32, 1 - trace too, rounded after each product and after the sum (`models/lowpass.py`). The receiving port keeps
+    in float32, 1 - trace too, rounded after each product and after the sum (`models/compute/lowpass.py`). The receiving port keeps
     it; what travels are the events. It begins at zero, and again wherever a segment begins.
     """
 

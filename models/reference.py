@@ -1,7 +1,7 @@
 """The network computed plainly in one process: dense loops in numpy, written apart from the kernels.
 
 What `launch.py verify` holds a run against, bit for bit. It shares only the exponential family with the kernels
-(`models/exponentials.py`): no format, no shard, no arena. Each source unit's whole column is multiplied and added in
+(`models/compute/exponentials.py`): no format, no shard, no arena. Each source unit's whole column is multiplied and added in
 ascending order, zeros included, so every row is summed with one float32 accumulator in the order that the one-answer
 rule demands.
 """
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.exponentials import sigmoid_of, tanh_of
+from models.compute.exponentials import sigmoid_of, tanh_of
 from models.network import F32, Network
 
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from models.checkpoint import Model
-from models.gesture import ConvLayer, Gesture
+from models.heads.gesture import ConvLayer, Gesture
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import F32, Network, Population, Projection, SparseRows
 

@@ -1,7 +1,7 @@
 """`ChipRouter`: joins each tick's batches into one bundle for each endpoint, and hands on what is for other chips. Sans-I/O:
 takes a message, returns messages.
 
-What a tick does is in `noc/join.py`; here are the router's life (linked, configured, read, stopped), the letters that
+What a tick does is in `noc/tick_join.py`; here are the router's life (linked, configured, read, stopped), the letters that
 pass between the host and every other endpoint, and what is done with messages that are none.
 """
 
@@ -10,8 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from noc.join import Join, JoinError
-from noc.link import Wiring
 from noc.packet import (
     HOST,
     Answer,
@@ -32,8 +30,10 @@ from noc.packet import (
     Stopped,
     chip_of,
 )
-from noc.routing import RoutingError
+from noc.routing_table import RoutingError
+from noc.tick_join import Join, JoinError
 from noc.wire import WireError, decode, encode
+from noc.wiring import Wiring
 
 
 class ChipRouter:

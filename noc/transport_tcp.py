@@ -3,7 +3,7 @@
 One ROUTER socket an endpoint, which listens, calls, or does both. All endpoints of a run hold one key pair that was made for
 it: whoever lacks the public half cannot speak to us, whoever lacks the secret half is refused, and so is who speaks in
 plain text or holds the key of another run; each is counted. A connection that breaks is called again for `PATIENCE_S`, and
-nothing is lost by it (`noc/resume.py`). `Bridge` joins such links to the sockets within a machine. Not known here: which
+nothing is lost by it (`noc/resumable_line.py`). `Bridge` joins such links to the sockets within a machine. Not known here: which
 machines there are, and who hands out keys and addresses.
 """
 
@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 import zmq
 from zmq.utils import z85
 
-from noc.resume import Line, LineError
+from noc.resumable_line import Line, LineError
 from noc.transport import TransportError
 from noc.transport_zmq import ZmqTransport
 from noc.wire import MAX_MESSAGE_BYTES

@@ -2,7 +2,7 @@
 randomness.
 
 Everything a network keeps between and during ticks lies in its arena. A tick itself is compiled (`pe/tick.py`), and a
-process runs it from message to message without this file (`pe/exchange.py`); here are a PE's life, and what is said where
+process runs it from message to message without this file (`pe/socket_loop.py`); here are a PE's life, and what is said where
 a message is not the bundle that was due.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from models import formats, kernels
-from models.calls import nothing
+from models.compute.bound_calls import nothing
 from models.network import Array, ModelError, Shard, check_trace
 from noc.packet import (
     Batch,

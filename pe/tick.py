@@ -3,7 +3,7 @@
 Hear each section (own population and the one before), then step each shard whose input section is valid, then write one
 batch, with or without events. An arriving bundle is wire: its events are copied into the event FIFO in chunks, and
 kernels see only the arena. Python between the parts of a tick would cost several times the tick. It knows no process,
-socket or life cycle (`pe/core.py`, `pe/exchange.py`).
+socket or life cycle (`pe/core.py`, `pe/socket_loop.py`).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-from models.calls import Call, bytes_at, call, call_at, called, carray, copy_bytes, pointer, words_at
-from models.compiled import inlined
+from models.compute.bound_calls import Call, bytes_at, call, call_at, called, carray, copy_bytes, pointer, words_at
+from models.compute.compiling import inlined
 from models.network import Array
 from noc.packet import FRESH, RESET, VALID
-from pe import codec
+from pe import msgpack_codec
 
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
 BEYOND = -2  # an event's key lies beyond its population: the network and what sent it do not belong together
@@ -99,7 +99,7 @@ class Tick:
                 row[name] = self._address(getattr(shard, name))
             row["ledger_bytes"] = shard.ledger.nbytes
         heard = len({port.population for port in listeners})
-        sections = np.zeros((heard, codec.COLUMNS), np.int64)
+        sections = np.zeros((heard, msgpack_codec.COLUMNS), np.int64)
         state = self._state[0]
         state["fifo_keys"], state["fifo_values"] = fifo_keys.ctypes.data, fifo_values.ctypes.data
         state["fifo_events"] = fifo_keys.size
@@ -107,7 +107,9 @@ class Tick:
         state["resident"], state["residents"] = self._address(self._residents), len(self._residents)
         state["section"], state["sections"] = self._address(sections), heard
         loads = (shard.send_keys.nbytes + shard.send_values.nbytes + shard.ledger.nbytes for shard in residents)
-        self.reply = np.zeros(codec.MOST_HEAD_BYTES + sum(codec.MOST_SECTION_BYTES + load for load in loads), np.uint8)
+        self.reply = np.zeros(
+            msgpack_codec.MOST_HEAD_BYTES + sum(msgpack_codec.MOST_SECTION_BYTES + load for load in loads), np.uint8
+        )
         self.address: int = _tick_at.address
         self.block: int = self._state.ctypes.data
 
@@ -165,12 +167,12 @@ def _heard(listeners: Any, population: int) -> bool:
 @inlined
 def _hear(state: Any, listeners: Any, residents: Any, message: int, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
-    population, events = section[codec.POPULATION], section[codec.EVENTS]
+    population, events = section[msgpack_codec.POPULATION], section[msgpack_codec.EVENTS]
     keys_beyond = _MOST_KEYS
     for port in range(listeners.size):
         if listeners[port].population == population:
             keys_beyond = min(keys_beyond, listeners[port].keys)  # every port must have room for them
-            if section[codec.FLAGS] & RESET:
+            if section[msgpack_codec.FLAGS] & RESET:
                 _make(listeners[port].restart)
             _make(listeners[port].clear)
     if not events:
@@ -182,7 +184,7 @@ def _hear(state: Any, listeners: Any, residents: Any, message: int, section: Arr
     most, fifo_keys = state.fifo_events, carray(words_at(state.fifo_keys), (state.fifo_events,))
     for first in range(0, events, most):
         count = min(most, events - first)
-        keys, values = section[codec.KEYS] + 4 * first, section[codec.VALUES] + 4 * first
+        keys, values = section[msgpack_codec.KEYS] + 4 * first, section[msgpack_codec.VALUES] + 4 * first
         copy_bytes(state.fifo_keys, message + keys, 4 * count)
         copy_bytes(state.fifo_values, message + values, 4 * count)
         for e in range(count):
@@ -199,9 +201,9 @@ def _hear(state: Any, listeners: Any, residents: Any, message: int, section: Arr
 @inlined
 def _step(resident: Any, trigger: Array) -> int:
     """Step a shard on the section of its input; return the number of its events."""
-    if trigger[codec.FLAGS] & RESET:
+    if trigger[msgpack_codec.FLAGS] & RESET:
         _make(resident.reset)
-    if trigger[codec.FLAGS] & FRESH:
+    if trigger[msgpack_codec.FLAGS] & FRESH:
         forget = carray(_call_record_at(resident.forget), (resident.forgets,))
         for i in range(forget.size):
             _make(forget[i])
@@ -216,39 +218,39 @@ def _tick_at(block: int, message: int, reply: int, size: int) -> int:
     """Answer the `size` bytes at `message` by bytes at `reply`; return how many, or why none."""
     state = carray(_state_at(block), (1,))[0]
     raw = carray(bytes_at(message), (size,))
-    sections = carray(_long_at(state.section), (state.sections, codec.COLUMNS))
+    sections = carray(_long_at(state.section), (state.sections, msgpack_codec.COLUMNS))
     listeners = carray(_listener_at(state.listener), (state.listeners,))
     residents = carray(_resident_at(state.resident), (state.residents,))
     if not state.running:
         return NOT_MINE
-    tick, count = codec.read_bundle(raw, sections)
+    tick, count = msgpack_codec.read_bundle(raw, sections)
     if tick != state.tick:
         return NOT_MINE
     for i in range(count):
-        if sections[i, codec.FLAGS] & VALID and not _heard(listeners, sections[i, codec.POPULATION]):
+        if sections[i, msgpack_codec.FLAGS] & VALID and not _heard(listeners, sections[i, msgpack_codec.POPULATION]):
             return NOT_MINE
     for i in range(count):
-        if sections[i, codec.FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
+        if sections[i, msgpack_codec.FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
     state.tick += 1
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
-    at = codec.put_head(out, state.tick, residents.size)
+    at = msgpack_codec.put_head(out, state.tick, residents.size)
     for shard in range(residents.size):
         resident = residents[shard]
         trigger = -1
         for i in range(count):
-            if sections[i, codec.FLAGS] & VALID and sections[i, codec.POPULATION] == resident.trigger:
+            if sections[i, msgpack_codec.FLAGS] & VALID and sections[i, msgpack_codec.POPULATION] == resident.trigger:
                 trigger = i
         if trigger < 0:
             resident.events = 0
-            at = codec.put_section(out, at, resident.population, 0, 0, 0, 0, 0, 0, 0)
+            at = msgpack_codec.put_section(out, at, resident.population, 0, 0, 0, 0, 0, 0, 0)
             continue
         section = sections[trigger]
         events = _step(resident, section)
         resident.events = events
         state.sent += events * resident.copies
-        at = codec.put_section(
-            out, at, resident.population, section[codec.FLAGS], section[codec.POSITION],
+        at = msgpack_codec.put_section(
+            out, at, resident.population, section[msgpack_codec.FLAGS], section[msgpack_codec.POSITION],
             resident.send_keys, resident.send_values, events, resident.ledger, resident.ledger_bytes,
         )  # fmt: skip
     return at

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.checkpoint import DecoderProjection, Model, load, save
-from models.gesture import features_of, warm
+from models.heads.gesture import features_of, warm
 from models.network import ModelError, Network, Population, SparseRows
 from models.seeded import seeded_egru, seeded_embedding, seeded_gesture
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from host import clustering
 from host.cli import main
-from host.clustering import clustered_seats, in_order, links_used
 from host.errors import Exit, HostError
-from host.flows import INPUT_RATE, LAYER_RATE, flows_of, loads_of, rates_of
-from host.mappings import compared, link_loads, links_told
-from host.place import place
-from host.shard import STRATEGIES, Part
+from host.mapping import chip_assignment
+from host.mapping.chip_assignment import clustered_seats, in_order, links_used
+from host.mapping.comparison import compared, link_loads, links_told
+from host.mapping.expected_traffic import INPUT_RATE, LAYER_RATE, flows_of, loads_of, rates_of
+from host.mapping.placement import place
+from host.mapping.sharding import STRATEGIES, Part
 from models import shipped
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
@@ -174,7 +174,7 @@ def test_a_layer_a_chip_is_found_whatever_the_numbers_of_the_chips():
 
 
 def test_a_large_machine_is_filled_without_a_search(monkeypatch):
-    monkeypatch.setattr(clustering, "SEARCHED_CHIPS", 4)
+    monkeypatch.setattr(chip_assignment, "SEARCHED_CHIPS", 4)
     network, machine = line_of([12] * 8, 12), Machine(8)
     shares, room, rates = dealt(network, [5] * 8), dict.fromkeys(range(8), 6), rates_for(network)
     seats = clustered_seats(network, machine, shares, room, rates)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from processes import answer, children, gone
-from workers import ROOT, workers
+
+from tests.tools.processes import answer, children, gone
+from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -11,11 +11,11 @@ import time
 
 import psutil
 import pytest
-from processes import SLOW, answer, children, gone
-from workers import ROOT, workers
 
 from host.errors import Exit
 from noc.transport_tcp import new_keys
+from tests.tools.processes import SLOW, answer, children, gone
+from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -98,7 +98,7 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
 
 
 def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, cluster, reference):
-    """Other networks, mappings and moments: `tests/test_replay.py`."""
+    """Other networks, mappings and moments: `tests/test_recovery.py`."""
     cluster.add("spare", 1)
     cluster.wait(4)
     outcome, _ = struck(run, lambda: cluster.remove("c"), cluster=cluster.address, tokens=24, restart=True)

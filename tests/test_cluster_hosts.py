@@ -9,9 +9,10 @@ import sys
 import time
 
 import pytest
-from namespaces import Hosts, refusal
-from processes import gone
-from workers import ROOT, Workers
+
+from tests.tools.namespaces import Hosts, refusal
+from tests.tools.processes import gone
+from tests.tools.workers import ROOT, Workers
 
 WHY_NOT = refusal()
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))]

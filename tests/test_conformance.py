@@ -10,17 +10,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from conftest import UNITS, WORDS, tiny_network  # noqa: E402 - needs torch
-
 from models import formats  # noqa: E402
 from models.checkpoint import DecoderProjection, Model, load, save  # noqa: E402
 from models.network import ModelError, Network  # noqa: E402
 from models.reference import Reference  # noqa: E402
 from models.seeded import seeded_egru, seeded_embedding  # noqa: E402
-from models.training import conformance  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
-from models.training.conformance import TOLERANCE, Kernels, compare, layers_of, teacher_forced  # noqa: E402
-from models.training.egru import Egru, State  # noqa: E402
+from models.training.common.egru import Egru, State  # noqa: E402
+from models.training.language import conformance  # noqa: E402
+from models.training.language.conformance import TOLERANCE, Kernels, compare, layers_of, teacher_forced  # noqa: E402
+from tests.tools.tiny import UNITS, WORDS, tiny_network  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host import cost_table
-from host.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, NAMES, changed, load_table
+from host.cost import cost_table
+from host.cost.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, NAMES, changed, load_table
 from host.errors import HostError
 from noc.chip import DATA_FILE as CHIP_FILE
 

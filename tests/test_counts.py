@@ -11,16 +11,16 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, Evaluation, finished, readout, store
 
-from bench.tasks import Counts, Window, kind_of, threads_of
+from bench.proc_counters import Counts, Window, kind_of, threads_of
 from host.options import Faults
-from host.run import Run
+from host.run.run import Run
 from noc.packet import HOST, Batch, Bundle, Letter
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
+from tests.tools.run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, Evaluation, finished, readout, store
 
 PES, LAYERS = 5, 3
 SECTION_BYTES = 40  # of a section beside its events and ledger: three numbers and five lengths, none of them near this

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from host.lm import Readout
+from host.workloads.lm.workload import Readout
 from models.checkpoint import DecoderProjection
-from models.decoder import BLOCK, log_likelihood, logits_of, project, sample
+from models.heads.language import BLOCK, log_likelihood, logits_of, project, sample
 from noc.packet import VALID, Section
 
 JUST_BELOW_ONE = float(np.nextafter(1.0, 0.0))

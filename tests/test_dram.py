@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.dram import INTERFACES, RESERVED_BYTES, Dram
 from host.errors import Exit, HostError
-from host.lm import EmbeddingStore
+from host.workloads.lm.workload import EmbeddingStore
 from noc.chip import load_chip
+from noc.dram import INTERFACES, RESERVED_BYTES, Dram
 
 CAPACITY, ALIGNMENT = 1 << 16, 16
 INTERFACE = CAPACITY // INTERFACES

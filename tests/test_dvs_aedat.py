@@ -9,12 +9,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from dvs_bytes import FRAME, HEADER, IMU6, SPECIAL, aedat, event, packet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dvs.aedat import MOST_EVENTS, read_aedat, write_aedat
-from models.dvs.recording import DvsError, Events, equal_events, no_events
+from models.dvs.samples import DvsError, Events, equal_events, no_events
+from tests.tools.dvs_bytes import FRAME, HEADER, IMU6, SPECIAL, aedat, event, packet
 
 START = len(HEADER)
 PACKET = 28

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from gestures import answer, run, save_paper_sized, save_small
 
 from host.options import Faults
+from tests.tools.gestures import answer, run, save_paper_sized, save_small
 
 pytestmark = pytest.mark.timeout(120)  # 128 processes take seconds, on a machine that is busy a minute
 SAMPLES = 7  # one more than the paper's batch: its last round is not full

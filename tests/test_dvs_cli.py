@@ -9,15 +9,15 @@ import signal
 from pathlib import Path
 
 import pytest
-from gestures import SLICE_US, run, save_paper_sized, save_small
 from test_cli import KEYS, Done
 
 from host.cli import main
 from models.checkpoint import Model, load, save
-from models.dvs.recording import CLASSES
+from models.dvs.samples import CLASSES
 from models.dvs.synthetic import open_synthetic
-from models.dvs.written import write_synthetic
+from models.dvs.write_dataset import write_synthetic
 from models.seeded import seeded_gesture
+from tests.tools.gestures import SLICE_US, run, save_paper_sized, save_small
 
 ROOT = Path(__file__).resolve().parents[1]
 pytestmark = pytest.mark.timeout(60)

@@ -7,12 +7,12 @@ import struct
 
 import numpy as np
 import pytest
-from dvs_bytes import HEADER, aedat, event, packet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dvs.folder import CSV_HEADER, open_folder
-from models.dvs.recording import DvsError, Events
+from models.dvs.samples import DvsError, Events
+from tests.tools.dvs_bytes import HEADER, aedat, event, packet
 
 LIST = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 

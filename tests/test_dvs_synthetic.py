@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 
 from models.dvs import __main__ as command_line
 from models.dvs.camera import DARK, LEAK_HZ, MISMATCH, REFRACTORY_US, THRESHOLD, Camera, camera_of, record
-from models.dvs.draws import Draws
 from models.dvs.folder import open_folder
 from models.dvs.gestures import hands_of, sine
-from models.dvs.recording import CLASSES, SENSOR, DvsError, equal_events
-from models.dvs.scene import frames
+from models.dvs.person_renderer import frames
+from models.dvs.portable_random import Draws
+from models.dvs.samples import CLASSES, SENSOR, DvsError, equal_events
 from models.dvs.subjects import LIGHTS, subject_of
 from models.dvs.synthetic import open_synthetic, rendered
-from models.dvs.written import write_synthetic
+from models.dvs.write_dataset import write_synthetic
 
 WHOLE = np.array([0, SENSOR, 0, SENSOR])
 SHORT_US = 60_000

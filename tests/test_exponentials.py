@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from models import exponentials
-from models.exponentials import exp_of, sigmoid_of, tanh_of
+from models.compute import exponentials
+from models.compute.exponentials import exp_of, sigmoid_of, tanh_of
 
 SMALLEST_NORMAL = 2.0**-126
 LARGEST = float(np.finfo(np.float32).max)
@@ -141,5 +141,5 @@ def test_nothing_of_the_c_library_is_called():
     assert imported <= {
         "from __future__ import annotations",
         "import numpy as np",
-        "from models.compiled import compiled, inlined",
+        "from models.compute.compiling import compiled, inlined",
     }

@@ -6,14 +6,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from conftest import UNITS, tiny_network
 
-from host.cluster import Cluster
 from host.errors import HostError
-from host.features import Features, load_features, save_features, seeded_features
+from host.launch.launcher import Cluster
 from host.options import LmOptions
+from host.workloads.features.workload import Features, load_features, save_features, seeded_features
 from models.checkpoint import Model, save
 from noc.packet import FRESH, RESET, VALID
+from tests.tools.tiny import UNITS, tiny_network
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -341,7 +341,7 @@ import json, os, sys
 from dataclasses import replace
 import numpy as np
 from models import formats
-from models.compiled import _dispatchers
+from models.compute.compiling import _dispatchers
 from models.network import Field, SparseRows
 from pe.sram import Arena, SramSize, plan
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import gesture as module
-from models.compiled import _dispatchers
-from models.gesture import ConvLayer, Gesture, Scores, features_of
+from models.compute.compiling import _dispatchers
+from models.heads import gesture as module
+from models.heads.gesture import ConvLayer, Gesture, Scores, features_of
 from models.network import ModelError
 
 ZERO = np.float32(0)

@@ -6,18 +6,18 @@ import itertools
 
 import numpy as np
 import pytest
-from gestures import small
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.dram import Dram
 from host.errors import HostError
-from host.gesture import FeatureStore, Gestures, class_of, picture_of
+from host.workloads.dvs.workload import FeatureStore, Gestures, class_of, picture_of
 from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.recording import DvsError
+from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic
-from models.gesture import Scores, features_of
+from models.heads.gesture import Scores, features_of
+from noc.dram import Dram
 from noc.packet import FRESH, RESET, VALID, Section
+from tests.tools.gestures import small
 
 GESTURE = small().gesture
 FRAMES = GESTURE.frames

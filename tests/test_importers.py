@@ -16,15 +16,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from torch_bytes import bfloat16, torch_file
 
 from host.cli import main
 from models.checkpoint import load
-from models.importers.read import import_model
-from models.importers.wishes import Wishes
+from models.importers.import_model import import_model
+from models.importers.request import Wishes
 from models.network import ModelError
 from models.reference import Reference
-from models.text.words import TextError
+from models.text.tokeniser import TextError
+from tests.tools.torch_bytes import bfloat16, torch_file
 
 # ---- what the authors' code computes
 

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host.cli import main
-from host.place import place
+from host.mapping.placement import place
 from models.checkpoint import DecoderProjection, load, save
 from models.network import Network, Projection, SparseRows
 from models.seeded import seeded_egru, seeded_embedding, seeded_gesture

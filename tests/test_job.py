@@ -7,16 +7,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import LAYERS, UNITS, WORDS
 
 from host.errors import HostError
-from host.job import prepare
 from host.options import SPLITS, STATES, LmOptions
-from host.source import PYTHON_LICENCE, source_of
-from models import checkpoint, metadata
-from models.checkpoint import DecoderProjection, load, save
+from host.workloads.job import prepare
+from host.workloads.lm.text import PYTHON_LICENCE, source_of
+from models import checkpoint
+from models.checkpoint import DecoderProjection, load, metadata, save
 from models.reference import Reference
 from models.seeded import seeded_egru, seeded_embedding
+from tests.tools.tiny import LAYERS, UNITS, WORDS
 
 pytestmark = pytest.mark.timeout(60)
 TOKENS = {split: np.random.default_rng(n).integers(0, WORDS, 90, np.uint32) for n, split in enumerate(SPLITS)}

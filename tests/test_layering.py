@@ -13,20 +13,20 @@ MAY_IMPORT = {"models": set(), "noc": set(), "pe": {"models", "noc"}, "host": {"
 ONE_FILE_EACH = {
     "zmq": "noc/transport_zmq.py",
     "msgpack": "noc/wire.py",
-    "rich": "host/monitor.py",
-    "multiprocessing": "host/family.py",
-    "psutil": "host/family.py",
-    "distributed": "host/engine.py",
-    "dask_jobqueue": "host/engine.py",
+    "rich": "host/show/monitor.py",
+    "multiprocessing": "host/processes/process_group.py",
+    "psutil": "host/processes/process_group.py",
+    "distributed": "host/cluster/dask_client.py",
+    "dask_jobqueue": "host/cluster/dask_client.py",
     "yaml": "models/importers/config.py",
     "pickletools": "models/importers/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
-    "matplotlib": "host/plots.py",
+    "matplotlib": "host/show/plots.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.
 ELSEWHERE = {
-    "matplotlib": {"host/charts.py", "models/training/plot.py"},
+    "matplotlib": {"host/show/sweep_plots.py", "models/training/common/log_plot.py"},
     "zmq": {"noc/transport_tcp.py"},  # between machines
-    "distributed": {"host/worker.py"},  # what runs in the engine's workers
+    "distributed": {"host/cluster/dask_worker.py"},  # what runs in the engine's workers
 }
 LONGEST = 310  # lines of code
 BLANK = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
@@ -83,7 +83,9 @@ def test_no_array_is_loaded_from_pickle():
 
 
 @pytest.mark.parametrize("clock", ["time", "socket", "threading", "subprocess", "asyncio", "random", "secrets"])
-@pytest.mark.parametrize("core", ["pe/core.py", "noc/router.py", "noc/resume.py", "host/run.py", "host/replay.py"])
+@pytest.mark.parametrize(
+    "core", ["pe/core.py", "noc/router.py", "noc/resumable_line.py", "host/run/run.py", "host/run/recovery.py"]
+)
 def test_a_core_owns_no_clock_socket_process_or_randomness(core, clock):
     assert clock not in IMPORTS[core]
 

@@ -7,23 +7,23 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import tiny_network
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import Fixed, changed, cut, invented, placed, ran, recorder_weights, three_units
 from safetensors.numpy import load_file, save_file
 
-from host.cost_table import load_table
-from host.costs import price
+from host.cost.cost_table import load_table
+from host.cost.ledger import COUNTS, FILE, Ledger, load
+from host.cost.link_traffic import machine_for
+from host.cost.price import price
 from host.errors import HostError
-from host.ledger import COUNTS, FILE, Ledger, load
-from host.links import machine_for
-from host.place import place
+from host.mapping.placement import place
 from noc.chip import load_chip
+from tests.tools.ledgers import Fixed, changed, cut, invented, placed, ran, recorder_weights, three_units
+from tests.tools.tiny import tiny_network
 
 EVENTS_IN = [(0,), (0, 1), ()]  # of the three-unit network's two inputs, at three positions
 
-# By hand from the rows W and R in tests/ledgers.py. Input 0 has weights in 4 rows, input 1 in 4; unit 0 in 2 rows, unit 2 in
+# By hand from the rows W and R in tests/tools/ledgers.py. Input 0 has weights in 4 rows, input 1 in 4; unit 0 in 2 rows, unit 2 in
 # 3; units 0 and 2 have an event at each position, and what they emit at one position is heard at the next.
 BY_HAND = {
     "events": [2, 2, 2],
@@ -207,7 +207,7 @@ def edited(saved, folder, change=lambda tensors: None, about=lambda about: None,
     metadata = json.loads(head["__metadata__"]["gennaker-ledger"])
     change(tensors)
     if checked:
-        from host.ledger import _crc
+        from host.cost.ledger import _crc
 
         metadata["crc32"] = _crc(tensors)
     about(metadata)

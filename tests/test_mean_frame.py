@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.training.mean_frame import mean_frame_accuracy  # noqa: E402 - needs torch
+from models.training.gesture.mean_frame import mean_frame_accuracy  # noqa: E402 - needs torch
 
 
 @pytest.fixture(autouse=True)

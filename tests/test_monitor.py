@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from host import monitor, plain_monitor
-from host.monitor import open_monitor
+from host.show import monitor, plain_monitor
+from host.show.monitor import open_monitor
 from noc.chip import load_chip
 
 PES = [str(pe) for pe in load_chip().usable_pes()[:150]]
@@ -460,6 +460,6 @@ def test_a_plain_line_every_two_seconds_and_one_when_the_phase_changes_and_one_a
 
 
 def test_nothing_but_the_monitor_knows_rich():
-    root = Path(monitor.__file__).parents[1]
+    root = Path(monitor.__file__).parents[2]
     parts = [path for folder in ("pe", "noc", "host", "models") for path in (root / folder).rglob("*.py")]
     assert [path.name for path in parts if re.search(r"^\s*(from|import) rich\b", path.read_text(), re.M)] == ["monitor.py"]

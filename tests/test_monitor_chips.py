@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_monitor import LAYOUT, STATUS, fits, plain, seen, terminal  # noqa: F401 - fixtures
 
-from host.mesh_plan import LARGE, SCALES, MeshPlan
-from host.monitor import open_monitor
-from host.plain_monitor import machine_lines
+from host.show.mesh_view import LARGE, SCALES, MeshPlan
+from host.show.monitor import open_monitor
+from host.show.plain_monitor import machine_lines
 from noc.chip import load_chip
 from noc.machine import Machine
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_monitor import CODE, LAYOUT, STATUS, fits, seen, terminal  # noqa: F401 - fixtures
 
-from host.event_frame import LEVELS, bars, cells, short
-from host.monitor import open_monitor
-from models.dvs.recording import CLASSES
+from host.show.monitor import open_monitor
+from host.workloads.dvs.frame_glyphs import LEVELS, bars, cells, short
+from models.dvs.samples import CLASSES
 
 DVS = LAYOUT | {"title": "gestures", "unit": "frames", "classes": list(CLASSES), "layers": LAYOUT["layers"][:2]}
 EDGE = bytes(255 if x == 5 else 90 if y == 9 else 0 for y in range(32) for x in range(32))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from ledgers import invented, placed, section
 
-from host.ledger import Recorder
-from host.neurobench import metrics
+from host.cost.ledger import Recorder
+from host.cost.neurobench import metrics
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
+from tests.tools.ledgers import invented, placed, section
 
 
 def two_units():

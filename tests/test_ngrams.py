@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.text.ngrams import DISCOUNT, KneserNey
-from models.text.words import TextError
+from models.text.tokeniser import TextError
 
 
 def ids(*numbers):

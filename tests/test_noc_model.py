@@ -7,15 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from conftest import tiny_network
-from flit_simulation import message_sends, simulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from ledgers import Fixed, cut, destinations, invented, paper_lm, placed, ran
 
-from host.cost_table import changed, load_table
-from host.costs import price
+from host.cost.cost_table import changed, load_table
+from host.cost.price import price
 from noc.chip import QPES, PeId, load_chip
+from tests.tools.flit_simulation import message_sends, simulate
+from tests.tools.ledgers import Fixed, cut, destinations, invented, paper_lm, placed, ran
+from tests.tools.tiny import tiny_network
 
 CHIP = load_chip()
 HOP = CHIP.hop_cycles

@@ -11,11 +11,11 @@ import signal
 import threading
 
 import pytest
-from processes import answer
 
 from host.errors import Exit
 from host.options import Faults
 from models import formats
+from tests.tools.processes import answer
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -97,7 +97,7 @@ def test_at_no_activity_and_at_full_activity(run, folder, form, name, share):
 
 def test_a_sequence_of_a_batch_answers_as_it_does_alone(run, folder, tmp_path):
     batch = run(batch=3, tokens=20, pes=6).report
-    from models.text.words import tokenise
+    from models.text.tokeniser import tokenise
 
     tokens = tokenise((folder / "text.txt").read_text())
     length = len(tokens) // 3

@@ -15,21 +15,21 @@ from time import process_time
 
 import numpy as np
 import pytest
-from ledgers import invented, placed
 from matplotlib.image import imread
 
-from host import plots
 from host.cli import main
-from host.cost_table import load_table
-from host.costs import price
-from host.page import Content, Figure, html
-from host.pictures import _figures, _link_rows, make_pictures
-from host.place import place
-from host.plots import COLOURS
+from host.cost.cost_table import load_table
+from host.cost.price import price
+from host.mapping.placement import place
+from host.show import plots
+from host.show.figures import _figures, _link_rows, make_pictures
+from host.show.page import Content, Figure, html
+from host.show.plots import COLOURS
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
-from noc.mesh import Link
+from noc.xy_routes import Link
+from tests.tools.ledgers import invented, placed
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;</title></style>$x$"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

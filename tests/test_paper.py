@@ -11,12 +11,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from host import paper as command
 from host.cli import main
-from host.costs import STAGES
-from host.dvs_job import paper_sized
+from host.commands import paper as command
+from host.commands.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
+from host.cost.price import STAGES
 from host.options import LmOptions
-from host.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
+from host.workloads.dvs.prepare import paper_sized
 from models.checkpoint import load, save
 from models.seeded import seeded_egru
 

@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.place import place
-from host.shard import cut
+from host.mapping.placement import place
+from host.mapping.sharding import cut
 from models import formats
 from models.reference import Reference
 from models.seeded import seeded_egru
@@ -36,7 +36,7 @@ each = pytest.mark.parametrize("form", NAMES)
 
 
 def load_of(placement, placed):
-    """What the host sends a PE (`host.run.Run._load`)."""
+    """What the host sends a PE (`host.run.run.Run._load`)."""
     shards = [shard.to_parts() for shard in cut(placement.network, placement.request, placed.share)]
     return Load(shards, placement.copies(placed), dict(vars(placement.request.size)))
 
@@ -622,8 +622,9 @@ def test_bytes_that_were_no_message_are_counted_and_nothing_else():
 _FORKED = """
 import sys
 sys.path.insert(0, "tests")
-from models import decoder, formats, kernels
-from models.compiled import _dispatchers
+from models import formats, kernels
+    from models.heads import language
+from models.compute.compiling import _dispatchers
 for name in formats.names():
     formats.named(name)
 for name in kernels.names():

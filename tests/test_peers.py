@@ -17,7 +17,7 @@ import pytest
 from bench.peers import engines, trial
 from bench.peers.exchange import EVENT, UNITS, Part, Report, Size, WrongEventsError, events_due
 from bench.peers.padded import Padding
-from bench.peers.parrot import Parrot
+from bench.peers.stub_shard import Parrot
 from noc.packet import VALID, Bundle, Section
 from noc.wire import decode, encode
 from pe.tick import NOT_MINE

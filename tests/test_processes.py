@@ -19,11 +19,11 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
-from processes import SLOW, children, gone, hit, sockets
 
-from host.cluster import Cluster
 from host.errors import Exit
+from host.launch.launcher import Cluster
 from host.options import Faults, LmOptions
+from tests.tools.processes import SLOW, children, gone, hit, sockets
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -182,7 +182,7 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
 
 
 def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_is_left_alone(tmp_path):
-    asked = "from models.compiled import left_for_others, whole; print(whole()); left_for_others(); print(whole())"
+    asked = "from models.compute.compiling import left_for_others, whole; print(whole()); left_for_others(); print(whole())"
     for name, answers in (("XDG_CACHE_HOME", "False True"), ("NUMBA_CACHE_DIR", "True True")):
         folder = tmp_path / name
         folder.mkdir()

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from noc.resume import ACKNOWLEDGE_EVERY, HEAD_BYTES, Line, LineError
+from noc.resumable_line import ACKNOWLEDGE_EVERY, HEAD_BYTES, Line, LineError
 
 
 class Pair:

@@ -33,7 +33,7 @@ from noc.packet import (
     Stopped,
 )
 from noc.router import ChipRouter
-from noc.routing import key_blocks
+from noc.routing_table import key_blocks
 from noc.wire import decode, encode
 
 # Two layers behind the input, as a chip runs them: A and B share layer 1, B and C share layer 2, the output.

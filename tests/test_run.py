@@ -10,11 +10,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from linked import Starving, Watched
-from run_bench import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
-from host.place import place
-from host.shard import STRATEGIES
+from host.mapping.placement import place
+from host.mapping.sharding import STRATEGIES
 from models import formats
 from noc.machine import Machine
 from noc.packet import (
@@ -35,6 +33,8 @@ from noc.packet import (
     router_name,
 )
 from noc.wire import encode
+from tests.tools.linked import Starving, Watched
+from tests.tools.run_bench import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
 patient = settings(deadline=None, max_examples=15)
 PLAIN = finished(Bench(evaluation(), pes=1).play())

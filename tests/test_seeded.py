@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from models.gesture import Scores, features_of
+from models.heads.gesture import Scores, features_of
 from models.reference import Reference
 from models.seeded import EMBEDDING_RMS, THRESHOLD, seeded_egru, seeded_embedding, seeded_gesture
 

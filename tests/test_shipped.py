@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from host.job import SHIPPED
-from host.place import place
+from host.mapping.placement import place
+from host.workloads.job import SHIPPED
 from models.checkpoint import load
-from models.training.settings import Settings
+from models.training.language.settings import Settings
 from noc.chip import load_chip
 
 TINY = SHIPPED.with_name("tiny.safetensors")

@@ -11,9 +11,9 @@ import pytest
 from models import shipped
 from models.checkpoint import load
 from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.recording import CLASSES
+from models.dvs.samples import CLASSES
 from models.dvs.synthetic import open_synthetic
-from models.gesture import Scores, features_of
+from models.heads.gesture import Scores, features_of
 from models.reference import Reference
 
 pytestmark = pytest.mark.timeout(60)

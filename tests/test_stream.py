@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.stream import TextStream
-from models.text.words import detokenise
+from host.show.text_stream import TextStream
+from models.text.tokeniser import detokenise
 
 LAYOUT = {"title": "a model on a prompt", "chip": "spinnaker2", "note": ""}
 SAMPLE = ["the", "ship", "sail", "'", '"', "(", ")", ".", ",", "-", "`", "'s", "@-@", "N", "<eos>", "<unk>"]

@@ -16,11 +16,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
-from torch_bytes import Pickle, archive, bfloat16, state_dict_members, torch_file
 
-from models.importers.state import opened_state
+from models.importers.state_dict import opened_state
 from models.importers.unpickle import MAX_PICKLE_BYTES
 from models.network import ModelError
+from tests.tools.torch_bytes import Pickle, archive, bfloat16, state_dict_members, torch_file
 
 RNG = np.random.default_rng(3)
 WEIGHT = RNG.normal(size=(5, 3)).astype(np.float32)

@@ -21,15 +21,15 @@ from safetensors.torch import load_file  # noqa: E402 - needs torch
 from models.network import ModelError  # noqa: E402
 from models.text.ngrams import KneserNey  # noqa: E402
 from models.text.vocabulary import Vocabulary  # noqa: E402
-from models.training import trainer as trainer_module  # noqa: E402
-from models.training.evaluate import score  # noqa: E402
-from models.training.export import model_of  # noqa: E402
-from models.training.language import LanguageModel  # noqa: E402
-from models.training.plot import COLUMNS, read_log  # noqa: E402
-from models.training.pruning import Pruner, sparsity_at  # noqa: E402
-from models.training.settings import AUTHORS, Settings  # noqa: E402
-from models.training.streams import Text, segments, streams  # noqa: E402
-from models.training.trainer import Trainer  # noqa: E402
+from models.training.common.log_plot import COLUMNS, read_log  # noqa: E402
+from models.training.common.pruning import Pruner, sparsity_at  # noqa: E402
+from models.training.language import trainer as trainer_module  # noqa: E402
+from models.training.language.evaluate import score  # noqa: E402
+from models.training.language.export import model_of  # noqa: E402
+from models.training.language.network import LanguageModel  # noqa: E402
+from models.training.language.settings import AUTHORS, Settings  # noqa: E402
+from models.training.language.text_streams import Text, segments, streams  # noqa: E402
+from models.training.language.trainer import Trainer  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 

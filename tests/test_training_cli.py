@@ -18,8 +18,8 @@ from host.cli import main as launch  # noqa: E402 - needs torch
 from models.checkpoint import load  # noqa: E402
 from models.text.ngrams import KneserNey  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
-from models.training.plot import plot, read_log  # noqa: E402
-from models.training.settings import AUTHORS, Settings  # noqa: E402
+from models.training.common.log_plot import plot, read_log  # noqa: E402
+from models.training.language.settings import AUTHORS, Settings  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 TINY = ("--embedding", 16, "--hidden", "24,24", "--epochs", 2, "--batch", 4)
@@ -178,7 +178,7 @@ def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
 
 
 def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, monkeypatch):
-    from models.training.trainer import Trainer
+    from models.training.language.trainer import Trainer
 
     real = Trainer._store
 
@@ -294,7 +294,7 @@ def test_without_the_extra_one_line_says_what_to_install(train, monkeypatch, pro
     import sys
 
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "models.training.streams")
+    monkeypatch.delitem(sys.modules, "models.training.language.text_streams")
     done = train("lm", "--data", prose, "--out", "out")
     assert done.returncode == 2
     assert done.stderr == "training: this Python lacks torch; install the extra: pip install '.[train]'\n"

@@ -9,10 +9,9 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from egru_plainly import plainly  # noqa: E402 - needs torch
-
-from models.training import egru  # noqa: E402
-from models.training.egru import Egru, State  # noqa: E402
+from models.training.common import egru  # noqa: E402
+from models.training.common.egru import Egru, State  # noqa: E402
+from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.timeout(60)
 

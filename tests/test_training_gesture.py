@@ -13,20 +13,19 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 pytest.importorskip("tqdm", reason="the trainer's extra is not installed")
 
-from egru_plainly import plainly  # noqa: E402 - needs torch
-
 from models.checkpoint import load, save  # noqa: E402
 from models.dvs.frames import FrameSpec, frames_of  # noqa: E402
-from models.dvs.recording import CLASSES, Events, GestureSet, Sample  # noqa: E402
-from models.gesture import features_of  # noqa: E402
+from models.dvs.samples import CLASSES, Events, GestureSet, Sample  # noqa: E402
+from models.heads.gesture import features_of  # noqa: E402
 from models.network import ModelError  # noqa: E402
-from models.training.gesture_conformance import TOLERANCE, compare, emulate  # noqa: E402
-from models.training.gesture_data import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402
-from models.training.gesture_export import model_of, torch_model_of  # noqa: E402
-from models.training.gesture_network import Convolution, GestureModel, Plan, layer_plan, pixels_left  # noqa: E402
-from models.training.gesture_settings import GestureSettings  # noqa: E402
-from models.training.gesture_trainer import GestureTrainer, evaluate  # noqa: E402
-from models.training.lowpass import trace_of  # noqa: E402
+from models.training.common.lowpass import trace_of  # noqa: E402
+from models.training.gesture.conformance import TOLERANCE, compare, emulate  # noqa: E402
+from models.training.gesture.export import model_of, torch_model_of  # noqa: E402
+from models.training.gesture.frames import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402
+from models.training.gesture.network import Convolution, GestureModel, Plan, layer_plan, pixels_left  # noqa: E402
+from models.training.gesture.settings import GestureSettings  # noqa: E402
+from models.training.gesture.trainer import GestureTrainer, evaluate  # noqa: E402
+from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.timeout(60)
 

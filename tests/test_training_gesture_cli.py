@@ -14,10 +14,10 @@ pytest.importorskip("tqdm", reason="the trainer's extra is not installed")
 from models.checkpoint import load  # noqa: E402 - needs torch
 from models.dvs.folder import open_folder  # noqa: E402
 from models.dvs.frames import FrameSpec, frames_of  # noqa: E402
-from models.dvs.recording import CLASSES  # noqa: E402
-from models.dvs.written import write_synthetic  # noqa: E402
+from models.dvs.samples import CLASSES  # noqa: E402
+from models.dvs.write_dataset import write_synthetic  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
-from models.training.gesture_conformance import emulate  # noqa: E402
+from models.training.gesture.conformance import emulate  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 TINY = ("--width", 0.05, "--features", 8, "--hidden", "8,6", "--epochs", 1, "--batch", 8, "--threads", 1)

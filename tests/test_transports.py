@@ -18,7 +18,7 @@ import zmq
 
 from noc import transport_zmq, transport_zmtp
 from noc.packet import Fault, Hello, Letter
-from noc.process import serve
+from noc.serve import serve
 from noc.transport import TransportError
 from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport, new_address

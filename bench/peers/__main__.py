@@ -18,7 +18,7 @@ import numpy as np
 from bench.peers.engines import NotInstalledError, named, names
 from bench.peers.exchange import FEWEST, LAPS, MOST
 from bench.peers.trial import WARM_UP, Figures, TrialError, run, sized
-from host.forking import too_few_descriptors
+from host.processes.fork_environment import too_few_descriptors
 
 _OURS = "gennaker"
 _WIDTH = 12

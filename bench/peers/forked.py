@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from bench.peers.exchange import Part, Report, Size
-from host.mortality import die_with
+from host.processes.parent_death import die_with
 
 
 class Forked:

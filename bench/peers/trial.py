@@ -58,7 +58,7 @@ def run(engine: str, size: Size, limit_s: float) -> Figures:
     """
     arguments = [engine, *map(str, size), f"{limit_s:g}", str(os.getpid())]
     keeper = subprocess.Popen(
-        [sys.executable, "-m", "bench.peers.keeper", *arguments],
+        [sys.executable, "-m", "bench.peers.trial_supervisor", *arguments],
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).resolve().parents[2],

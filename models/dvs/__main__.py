@@ -11,7 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import NoReturn
 
-from models.dvs.recording import CLASSES, SPLITS, Damage, DvsError, Events, GestureSet
+from models.dvs.samples import CLASSES, SPLITS, Damage, DvsError, Events, GestureSet
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,7 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> None:
-    from models.dvs.written import write_synthetic  # compiles kernels
+    from models.dvs.write_dataset import write_synthetic  # compiles kernels
 
     count = write_synthetic(
         options.folder, options.seed, options.train, options.test, options.lights, options.repetitions

@@ -28,7 +28,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dvs.recording import SENSOR, Damage, DvsError, Events
+from models.dvs.samples import SENSOR, Damage, DvsError, Events
 
 VERSION = b"#!AER-DAT3.1"
 END_HEADER = b"#!END-HEADER"

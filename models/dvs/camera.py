@@ -19,9 +19,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from models.compiled import compiled, inlined
-from models.dvs.draws import Draws
-from models.dvs.recording import SENSOR, Events
+from models.compute.compiling import compiled, inlined
+from models.dvs.portable_random import Draws
+from models.dvs.samples import SENSOR, Events
 
 F32 = NDArray[np.float32]
 Frame = tuple[int, F32, NDArray[np.int64]]

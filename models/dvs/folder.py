@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from models.dvs.aedat import read_aedat
-from models.dvs.recording import CLASSES, SLICE_US, Damage, DvsError, GestureSet, Sample, check_split
+from models.dvs.samples import CLASSES, SLICE_US, Damage, DvsError, GestureSet, Sample, check_split
 from models.dvs.tonic_folder import FOLDERS, tonic_samples
 
 LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dvs.recording import SENSOR, SLICE_US, DvsError, Events
+from models.dvs.samples import SENSOR, SLICE_US, DvsError, Events
 
 AUTHORS_SCALE = 19.0
 POLARITIES = ("mean", "diff", "both")

@@ -17,8 +17,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from models.dvs.draws import Draws
-from models.dvs.recording import CLASSES
+from models.dvs.portable_random import Draws
+from models.dvs.samples import CLASSES
 from models.dvs.subjects import Subject
 
 F64 = NDArray[np.float64]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from models.dvs.draws import Draws
+from models.dvs.portable_random import Draws
 
 TRAIN_SUBJECTS = 24
 TEST_SUBJECTS = 8

@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from models.dvs.camera import camera_of, record
-from models.dvs.draws import Draws
 from models.dvs.gestures import hands_of
-from models.dvs.recording import CLASSES, SLICE_US, Damage, DvsError, Events, GestureSet, Sample, check_split
-from models.dvs.scene import frames
+from models.dvs.person_renderer import frames
+from models.dvs.portable_random import Draws
+from models.dvs.samples import CLASSES, SLICE_US, Damage, DvsError, Events, GestureSet, Sample, check_split
 from models.dvs.subjects import LIGHTS, TEST_SUBJECTS, TRAIN_SUBJECTS, subject_of
 
 FRAME_US = 2_000

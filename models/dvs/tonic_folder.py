@@ -20,7 +20,7 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from models.dvs.recording import CLASSES, SENSOR, Damage, Events, Sample
+from models.dvs.samples import CLASSES, SENSOR, Damage, Events, Sample
 
 FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 _NAME = re.compile(r"\d{1,4}\.npy", re.ASCII)

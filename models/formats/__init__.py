@@ -8,7 +8,7 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   is encoded.
 - `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
 - `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
-  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/lowpass.py`).
+  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/compute/lowpass.py`).
 
 Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
 buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 from models.network import Array, Field, ModelError, SparseRows
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
-    from models.ports import Port
+    from models.compute.port import Port
 
 
 def trace_field(lanes: int, source_units: int) -> Field:

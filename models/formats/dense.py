@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.calls import Call, call, carray, float_rows, floats_at, nothing, number, words, words_at
-from models.compiled import inlined
+from models.compute.bound_calls import Call, call, carray, float_rows, floats_at, nothing, number, words, words_at
+from models.compute.compiling import inlined
+from models.compute.lowpass import traced
+from models.compute.port import Port, clear, forget
 from models.formats import trace_field
-from models.lowpass import traced
 from models.network import Array, Field, SparseRows
-from models.ports import Port, clear, forget
 
 
 def encode(weights: SparseRows) -> dict[str, Array]:

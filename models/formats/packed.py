@@ -11,12 +11,24 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.calls import Call, bytes_at, call, carray, float_rows, floats_at, nothing, number, shorts_at, words, words_at
-from models.compiled import inlined
+from models.compute.bound_calls import (
+    Call,
+    bytes_at,
+    call,
+    carray,
+    float_rows,
+    floats_at,
+    nothing,
+    number,
+    shorts_at,
+    words,
+    words_at,
+)
+from models.compute.compiling import inlined
+from models.compute.lowpass import traced
+from models.compute.port import Port, clear, forget
 from models.formats import trace_field
-from models.lowpass import traced
 from models.network import Array, Field, SparseRows
-from models.ports import Port, clear, forget
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
 

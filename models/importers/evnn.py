@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from models.checkpoint import DecoderProjection, Model
-from models.exponentials import sigmoid_of
+from models.compute.exponentials import sigmoid_of
 from models.importers.config import Config, beside
-from models.importers.state import State, listed
-from models.importers.wishes import SEGMENT, Findings, Wishes
+from models.importers.request import SEGMENT, Findings, Wishes
+from models.importers.state_dict import State, listed
 from models.kernels.egru import GATES, INPUT, RECURRENT
 from models.network import F32, ModelError, Network, Population, Projection, SparseRows
 

@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from models.checkpoint import Model
-from models.importers.state import State, listed
-from models.importers.wishes import SEGMENT, Findings, Wishes
+from models.importers.request import SEGMENT, Findings, Wishes
+from models.importers.state_dict import State, listed
 from models.network import F32, ModelError, Network, Population, Projection, SparseRows
 
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")

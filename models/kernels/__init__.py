@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 from models.network import Array, Field, ModelError
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
-    from models.calls import Call
+    from models.compute.bound_calls import Call
 
 
 class Stepper(NamedTuple):

@@ -20,9 +20,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.calls import Call, call, float_rows, floats, number, words, zero
-from models.compiled import inlined
-from models.exponentials import sigmoid32, tanh32
+from models.compute.bound_calls import Call, call, float_rows, floats, number, words, zero
+from models.compute.compiling import inlined
+from models.compute.exponentials import sigmoid32, tanh32
 from models.kernels import Stepper
 from models.network import Array, Field
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from models.text import cache
-from models.text.words import EOS, TextError, tokenise, tokenised_paragraphs
+from models.text.tokeniser import EOS, TextError, tokenise, tokenised_paragraphs
 
 SPLITS = ("train", "valid", "test")
 SPLIT_BINS = 20

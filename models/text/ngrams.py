@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from models.network import U32
-from models.text.words import TextError
+from models.text.tokeniser import TextError
 
 DISCOUNT = 0.75
 _I64 = npt.NDArray[np.int64]

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from models.text.words import TextError
+from models.text.tokeniser import TextError
 
 TOPICS = "pydoc_data.topics"
 

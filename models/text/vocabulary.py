@@ -15,7 +15,7 @@ from operator import index
 import numpy as np
 import numpy.typing as npt
 
-from models.text.words import EOS, UNK, TextError
+from models.text.tokeniser import EOS, UNK, TextError
 
 
 @dataclass(frozen=True, init=False)

@@ -12,11 +12,11 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from models.dvs.recording import DvsError
+from models.dvs.samples import DvsError
 from models.network import ModelError
-from models.text.words import TextError
-from models.training.gesture_settings import GestureSettings
-from models.training.settings import AUTHORS, STATES, Settings
+from models.text.tokeniser import TextError
+from models.training.gesture.settings import GestureSettings
+from models.training.language.settings import AUTHORS, STATES, Settings
 
 if TYPE_CHECKING:
     import torch
@@ -121,8 +121,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _lm(flags: dict[str, Any]) -> int:
-    from models.training.streams import read_text
-    from models.training.trainer import Trainer
+    from models.training.language.text_streams import read_text
+    from models.training.language.trainer import Trainer
 
     data, recipe, out = flags.pop("data"), flags.pop("recipe"), Path(flags.pop("out"))
     device, threads, licence = flags.pop("device"), flags.pop("threads"), flags.pop("licence")
@@ -138,18 +138,18 @@ def _lm(flags: dict[str, Any]) -> int:
     (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in text.splits.items())
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
-    from models.training.bar import progress_bar
+    from models.training.common.progress_bar import progress_bar
 
     with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
         trainer.run()
-    from models.training.finish import finish
+    from models.training.language.finish import finish
 
     finish(trainer, licence or LICENCES.get(text.name, "unknown"), print)
     return 0
 
 
 def _gesture(flags: dict[str, Any]) -> int:
-    from models.training.gesture import train
+    from models.training.gesture.commands import train
 
     events, out, cache = flags.pop("events"), Path(flags.pop("out")), flags.pop("cache")
     device, threads = flags.pop("device"), flags.pop("threads")
@@ -160,7 +160,7 @@ def _gesture(flags: dict[str, Any]) -> int:
 
 
 def _gesture_conform(flags: dict[str, Any]) -> int:
-    from models.training.gesture import conform
+    from models.training.gesture.commands import conform
 
     cache = Path(flags["cache"]) if flags["cache"] else None
     return 0 if conform(Path(flags["file"]), flags["events"], flags["samples"], cache, print) else 6
@@ -191,7 +191,7 @@ def _device(name: str) -> torch.device:
 
 def _floors(flags: dict[str, Any]) -> int:
     from models.text.ngrams import KneserNey
-    from models.training.streams import read_text
+    from models.training.language.text_streams import read_text
 
     text = read_text(flags["data"], flags["min_count"])
     print(f"{text.source}, {len(text.vocabulary):,} words; interpolated Kneser-Ney")
@@ -203,7 +203,7 @@ def _floors(flags: dict[str, Any]) -> int:
 
 
 def _plot(flags: dict[str, Any]) -> int:
-    from models.training.plot import plot
+    from models.training.common.log_plot import plot
 
     named = [run.rpartition("=") for run in flags["runs"]]
     plot({name or Path(folder).name: Path(folder) / "log.csv" for name, _, folder in named}, Path(flags["out"]))
@@ -212,7 +212,7 @@ def _plot(flags: dict[str, Any]) -> int:
 
 def _conform(flags: dict[str, Any]) -> int:
     from models.checkpoint import load
-    from models.training.conformance import conform
+    from models.training.language.conformance import conform
 
     model = load(Path(flags["file"]))
     modes = (flags["state"],) if flags["state"] else STATES

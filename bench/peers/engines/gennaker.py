@@ -1,4 +1,4 @@
-"""Our own: the project's router process, wire and transport, and PEs whose compiled tick holds no neuron (`bench/peers/parrot.py`).
+"""Our own: the project's router process, wire and transport, and PEs without a neuron (`bench/peers/stub_shard.py`).
 
 Router and PEs are those of a run, in processes of their own. The parent plays the host until all have said hello, and has no
 part in the ticks.
@@ -16,8 +16,8 @@ import numpy as np
 from bench.peers.engines import installed
 from bench.peers.exchange import EVENT, UNITS, Part, Report, Size
 from bench.peers.forked import Forked
-from bench.peers.parrot import Parrot
-from host.mortality import die_with
+from bench.peers.stub_shard import Parrot
+from host.processes.parent_death import die_with
 from noc.packet import (
     HOST,
     LEDGER,
@@ -35,12 +35,12 @@ from noc.packet import (
     Stop,
     router_name,
 )
-from noc.process import post, serve
 from noc.router import ChipRouter
+from noc.serve import post, serve
 from noc.transport_zmq import ZmqTransport, new_address
 from noc.transport_zmtp import ZmtpTransport
 from noc.wire import decode, encode
-from pe.exchange import Exchange
+from pe.socket_loop import Exchange
 
 NAME = "gennaker"
 _CHIP, _POPULATION, _WINDOW = 0, 0, 2

@@ -1,0 +1,1 @@
+"""Chips on Dask workers: the same run, spread over several machines."""

@@ -1,0 +1,80 @@
+"""`launch.py import`: somebody else's checkpoint becomes one of ours, with a summary of what was found and done."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+from models.importers.request import GRUS, PROJECTIONS, STATES, Wishes
+
+DESCRIPTION = """\
+Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
+of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save
+(a state_dict, or a dict with one; CUDA tensors too) or of safetensors. It is
+read without torch and without running anything that it holds."""
+EPILOG = """\
+examples:
+  python launch.py import checkpoints/EGRU_best_model.cpt DST --text wikitext-2/
+  python launch.py import best_model.pth gestures.safetensors --prefix layers
+  python launch.py import decoder.pth DST --prefix egru.1 --zoneout 0.2
+
+A config.yaml beside SRC, or above its folder checkpoints, is held against the
+tensors and gives bptt and zoneout. What becomes of each key: docs/import.md."""
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.description, parser.epilog = DESCRIPTION, EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("source", metavar="SRC", help="the checkpoint to read")
+    parser.add_argument("target", metavar="DST", help="the checkpoint to write; must not exist")
+    parser.add_argument(
+        "--text", metavar="DIR", help="WikiText or PTB folder it was trained on: gives the words, valid and test text"
+    )
+    parser.add_argument("--licence", default="", metavar="TEXT", help="licence of that text, kept in DST")
+    parser.add_argument("--prefix", default="", metavar="KEY", help="take only the layers whose keys begin so")
+    parser.add_argument("--projection", metavar="NAME", help=f"{' or '.join(PROJECTIONS)} decoder projection (default: by version)")
+    parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
+    parser.add_argument("--segment", type=int, metavar="N", help="positions of a segment (default: bptt of config.yaml, else 70)")
+    state = f"{' or '.join(STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
+    parser.add_argument("--state", metavar="NAME", help=state)
+    parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
+
+
+def run(flags: dict[str, Any]) -> int:
+    """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
+    from models.checkpoint import save
+    from models.importers.import_model import import_model
+
+    source, target = Path(flags.pop("source")), Path(flags.pop("target"))
+    text = flags.pop("text")
+    if os.path.lexists(target):
+        raise HostError(f"import: {target}: exists already; nothing is overwritten")
+    if not target.parent.is_dir():
+        raise HostError(f"import: {target}: its folder does not exist")
+    imported = import_model(source, Wishes(text=Path(text) if text is not None else None, **flags))
+    partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
+    try:
+        save(partial, imported.model)
+        # A link comes to be at once and never replaces anything, whoever else writes meanwhile.
+        os.link(partial, target)
+        size = target.stat().st_size
+    except FileExistsError:
+        raise HostError(f"import: {target}: exists already; nothing is overwritten") from None
+    except OSError as error:
+        raise HostError(
+            f"import: {target}: cannot be written ({error.strerror or errno.errorcode.get(error.errno or 0)})"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    for name, value in (("source", str(source)), *imported.found):
+        print(f"{name:<14} {value}")
+    for note in imported.notes:
+        print(f"{'note':<14} {note}")
+    print(f"{'written':<14} {target} ({size:,} bytes)")
+    return 0

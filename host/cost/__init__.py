@@ -1,0 +1,1 @@
+"""From counts to seconds and joules: pure functions over a run's ledger."""

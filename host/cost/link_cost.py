@@ -1,0 +1,101 @@
+"""What links between chips cost: from packets to seconds and joules.
+
+A packet of an event (40 bits with its key, 32 of value) takes `link_event_frames` frames of 96 bits. A link is busy for as
+long as its frames last, and the first packet takes a router and a frame for each link of the longest route; a layer's
+streams take both, one after the other. The modes of a link, on a board and between boards, are published; the latency of a
+router, how payloads are framed and every joule are not: those are assumed, with a band (`costs.toml`).
+
+What it does not know: resent frames, and queues in routers beyond those of the busiest link.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from host.cost.cost_table import CostTable
+from host.cost.link_traffic import LinkTraffic, cables_of
+from host.cost.noc_traffic import together
+from noc.chip import ChipSpec
+from noc.machine import Machine
+
+F64 = npt.NDArray[np.float64]
+_CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
+
+
+@dataclass(frozen=True)
+class LinkCost:
+    """`input_s` (positions,) how long the input takes to the chips that hear it, `after_s` (positions, layers) how long a
+    layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each link is busy.
+    """
+
+    input_s: F64
+    after_s: F64
+    energy_j: float
+    busy_s: F64
+
+
+def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCost:
+    """Return what `traffic` costs; what links draw without packets is `idle_w`."""
+    positions, _, _ = traffic.events.shape
+    layers = len(traffic.deepest) - 1
+    if not traffic.links:
+        return LinkCost(np.zeros(positions), np.zeros((positions, layers)), 0.0, np.zeros(0))
+    frames = table["link_event_frames"]
+    on_board_s, cable_s = (frames * frame_s(chip, mode) for mode in ("onboard", "offboard"))
+    packet_s = np.where(traffic.cables, cable_s, on_board_s)
+    router_s = table["link_router_cycles"] / float(chip.facts["router_clock_hz"].value or 0)
+    cables, deepest = traffic.deepest_cables, traffic.deepest
+    fill = (deepest + 1) * router_s + (deepest - cables) * on_board_s + cables * (cable_s + table["link_cable_s"])
+    fill = np.where(deepest > 0, fill, 0.0)
+    packets = traffic.packets
+    alone = (packets * packet_s).max(axis=2) + fill
+    after = alone[:, 1:]
+    if table.settings["schedule"] == "pipelined" and positions:
+        with_input = table.settings["dram"] != "waited"  # else it has come before
+        of_tick = (together(packets, with_input) * packet_s).max(axis=1)
+        after = np.stack([of_tick[n : n + positions] for n in range(layers)], axis=1) + fill[1:]
+        after = np.where(deepest[1:] > 0, after, 0.0)
+    on_links = packets.sum(axis=(0, 1))
+    bits = frames * float(chip.facts["link_frame_bits"].value or 0) * on_links
+    picojoules = np.where(traffic.cables, _CODED * table["link_cable_bit_pj"], table["link_bit_pj"])
+    return LinkCost(alone[:, 0], after, float((bits * picojoules).sum()) * 1e-12, on_links * packet_s)
+
+
+def frame_s(chip: ChipSpec, mode: str) -> float:
+    """Return the seconds of a frame on a link of a board ("onboard") or between boards ("offboard")."""
+    return float(chip.facts[f"link_{mode}_frame_s"].value or 0.0)
+
+
+def idle_w(machine: Machine, table: CostTable) -> float:
+    """Return what a machine's links draw without packets: those between boards stay active, those on a board are grounded."""
+    return table["link_cable_idle_w"] * cables_of(machine) if machine.chips > 1 else 0.0
+
+
+def told(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
+    """Return what a report says of the links; None where nothing crosses any.
+
+    Of the link that is busy longest: its name, packets and bytes (whole frames) over the run, and the share of the run in
+    which it is busy.
+    """
+    if not traffic.links:
+        return None
+    busiest = int(np.argmax(cost.busy_s))
+    packets = traffic.packets.sum(axis=(0, 1))
+    frame_bytes = table["link_event_frames"] * float(chip.facts["link_frame_bits"].value or 0) / 8
+    return {
+        "crossed": len(traffic.links),
+        "cables": int(traffic.cables.sum()),
+        "packets": int(packets.sum()),
+        "busiest": str(traffic.links[busiest]),
+        "busiest_is_cable": bool(traffic.cables[busiest]),
+        "busiest_packets": int(packets[busiest]),
+        "busiest_bytes": float(packets[busiest] * frame_bytes),
+        "busiest_utilisation": float(cost.busy_s[busiest] / time_s) if time_s else 0.0,
+        "longest_route_links": int(traffic.deepest.max()),
+        "sources_walked": traffic.sampled,
+    }

@@ -1,0 +1,94 @@
+"""What the network between machines must carry of a run, by its ledger: bytes a token between each pair of machines.
+
+Chips are dealt to machines as a run on several deals them (`host/cluster/worker_state.py`, all with the same room), and every
+stream goes
+along its source chip's tree (`noc/machine.py`). A stream crosses a link once a position, with its events to whoever hears
+them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. Counted are bytes of
+messages as routers hand them over, before encryption; loading, counters and what TCP adds are not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.cluster.worker_state import deal
+from host.cost.chip_streams import streams_of
+from host.cost.ledger import Ledger
+from noc.machine import Machine
+from noc.packet import HOST, LEDGER
+from noc.resumable_line import HEAD_BYTES
+
+_EVENT_BYTES = 8  # key and value
+_LEDGER_BYTES = 4 * len(LEDGER)  # of a PE's shard at a position
+_STREAM_BYTES = 20  # head and section of a stream in a relay: numbers and lengths, as msgpack packs them
+_RELAY_BYTES = 8 + HEAD_BYTES
+
+
+@dataclass(frozen=True)
+class Crossing:
+    """`by_pair`: "from>to" -> mean bytes a position of all lanes, machines by number; `busiest_position`: the most that any pair
+    carries at one position. `lanes` sequences have a token at each position.
+    """
+
+    machines: int
+    by_pair: dict[str, float]
+    busiest_position: int
+    lanes: int
+
+    @property
+    def token_bytes(self) -> float:
+        """Bytes a token between all machines and the host."""
+        return sum(self.by_pair.values()) / self.lanes
+
+
+def crossing(ledger: Ledger, machine: Machine, machines: int) -> Crossing:
+    """Return what `machines` machines, and the host on one more, send each other of the run in `ledger`."""
+    chips = list(machine.live)
+    blocks = deal(chips, [-(-len(chips) // machines)] * machines)
+    at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
+    between, positions = streams_of(ledger, machine), ledger.positions
+    loads: dict[str, np.ndarray] = {}
+    relays: set[tuple[int, int]] = set()
+
+    def load(pair: str, amount: object) -> None:
+        loads.setdefault(pair, np.zeros(positions, np.int64))
+        loads[pair] += np.asarray(amount, np.int64)
+
+    host = at[machine.host_chip]
+    for layer in range(len(ledger.layers) + 1):
+        shards = np.bincount(ledger.chip_of[ledger.table["pe"][ledger.table["layer"] == layer]], minlength=ledger.chips)
+        for source in np.flatnonzero(between.sources[layer]).tolist():
+            events = between.emitted[:, layer, source]
+            carried = _EVENT_BYTES * events + _STREAM_BYTES
+            to_host = {link[:3:2] for link in machine.route(source, machine.host_chip)} if layer else set()
+            goals = np.flatnonzero(between.wanted[layer]).tolist() + ([machine.host_chip] if layer else [])
+            for link in machine.multicast(source, goals):
+                if at[link.chip] != at[link.to]:
+                    ledgers = _LEDGER_BYTES * int(shards[source]) if (link.chip, link.to) in to_host else 0
+                    load(f"{at[link.chip]}>{at[link.to]}", carried + ledgers)
+                    relays.add((link.chip, link.to))
+            if layer:
+                load(f"{host}>{HOST}", carried + _LEDGER_BYTES * int(shards[source]))
+            else:
+                load(f"{HOST}>{host}", carried)
+    for chip, to in relays:
+        load(f"{at[chip]}>{at[to]}", _RELAY_BYTES)
+    busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
+    means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
+    return Crossing(machines, means, busiest, ledger.lanes)
+
+
+def told(found: Crossing) -> str:
+    """Return it in a few lines."""
+    pairs = sorted(found.by_pair.items(), key=lambda item: -item[1])
+    lines = [f"machines     {found.machines}, and the host on one more: {found.token_bytes:,.0f} B a token between them"]
+    lines += [f"  {pair:<10} {per / found.lanes:>12,.0f} B a token" for pair, per in pairs[:_SHOWN]]
+    if pairs[_SHOWN:]:
+        lines.append(f"  and {len(pairs) - _SHOWN} pairs with less")
+    lines.append(f"  at most {found.busiest_position:,} B between two machines at one position of all {found.lanes} sequences")
+    return "\n".join(lines)
+
+
+_SHOWN = 12

@@ -1,0 +1,83 @@
+"""When what happened on the modelled chip: the stages of every shard at every position, and each PE's profiling timer.
+
+A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
+whoever is not the last then waits until the layer's messages have arrived. A PE that runs several layers side by side
+(`pipelined`) takes them in ascending order. What it does not know: how anything is drawn or written (see the callers).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.cost.ledger import Ledger
+from host.cost.price import F64, Priced
+from models.network import U32
+
+ORDER = ("wait", "egru_input", "egru_internal", "pointwise", "broadcast")
+"""Stages in the order in which a PE goes through them."""
+_TIMER_MASK = (1 << 32) - 1
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """Seconds of modelled time since the run began, for the positions from `first`.
+
+    Stage `ORDER[i]` of a shard runs from `edges_s[position, shard, i]` to `[..., i + 1]`, so `edges_s` is (positions,
+    shards, 6). `began_s` and `arrived_s` (positions, layers): when a layer began a position, and when the last of its
+    messages arrived, on whichever chip; from its last edge until then a PE waits for the others. `links_s` (positions,
+    layers) how much of that, at its end, is for links between chips.
+    """
+
+    edges_s: F64
+    began_s: F64
+    arrived_s: F64
+    links_s: F64
+    first: int = 0
+
+
+def timeline(ledger: Ledger, priced: Priced, first: int = 0, last: int | None = None) -> Timeline:
+    """Return when each stage of each shard began and ended, for the positions `first` to `last` (exclusive, None: all).
+
+    48 bytes a shard and position: ask for a part of a long run.
+    """
+    span = slice(first, last)
+    layer = ledger.table["layer"] - 1
+    seconds = priced.shard_cycles[span] / priced.settings["clock_hz"]
+    began, wait, transit, links = (array[span] for array in (priced.began_s, priced.wait_s, priced.transit_s, priced.links_s))
+    edges = np.empty((*seconds.shape[:2], len(ORDER) + 1))
+    edges[:, :, 0] = began[:, layer] + _behind(ledger, priced, span)
+    edges[:, :, 1] = edges[:, :, 0] + wait[:, layer]
+    edges[:, :, 2:] = edges[:, :, 1:2] + np.cumsum(seconds, axis=2)
+    arrived = np.zeros_like(began)
+    for n in range(len(ledger.layers)):
+        arrived[:, n] = edges[:, layer == n, -1].max(axis=1) + transit[:, n] + links[:, n]
+    return Timeline(edges, began, arrived, links, span.indices(ledger.positions)[0])
+
+
+def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:
+    """Return how long each shard waits for its PE's other shards in the same tick, (positions, shards) seconds."""
+    table, first = ledger.table, span.indices(ledger.positions)[0]
+    late = np.zeros(priced.shard_cycles[span].shape[:2])
+    if priced.settings["schedule"] == "sequential":
+        return late
+    busy = priced.shard_cycles.sum(axis=2) / priced.settings["clock_hz"]
+    for shard, (pe, layer) in enumerate(zip(table["pe"], table["layer"], strict=True)):
+        for other in np.flatnonzero((table["pe"] == pe) & (table["layer"] < layer)):
+            # In layer l's tick of position p, a lower layer k of the same PE works on position p + l - k.
+            ahead = int(layer - table["layer"][other])
+            there = np.arange(first, first + len(late)) + ahead
+            inside = there < ledger.positions
+            late[inside, shard] += busy[there[inside], other] + priced.wait_s[there[inside], table["layer"][other] - 1]
+    return late
+
+
+def timer(line: Timeline, timer_hz: float) -> U32:
+    """Return what each PE's decrementing 32-bit profiling timer shows at its stage boundaries, shaped as `edges_s`.
+
+    The paper profiles with a 1 MHz timer (section IV-D; chip number `timer_hz`). It starts at 2**32 - 1 when the run
+    begins and wraps around after 71 minutes.
+    """
+    ticks = np.floor(line.edges_s * timer_hz).astype(np.int64)
+    return ((_TIMER_MASK - ticks) & _TIMER_MASK).astype(np.uint32)

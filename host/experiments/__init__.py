@@ -1,0 +1,1 @@
+"""Sweeps over settings: the experiment file, its points, their table and plots."""

@@ -1,0 +1,87 @@
+"""Points of an experiment that start no process: a recording's ledger of a placement, or the expected ledger of a uniform
+network on a machine too large to run.
+
+Both leave a run folder that is read like any other. It lacks what only a run has: packets that were carried, their accounts,
+speed, and a perplexity. Not known here: prices, and how a recording or an expectation is made (`host/run/offline.py`,
+`host/cost/expected_ledger.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from host.cost.expected_ledger import Uniform, expected
+from host.cost.ledger import Ledger
+from host.errors import HostError
+from host.options import EXPECTED, RECORDED, LmOptions
+from host.run.offline import kept
+from host.run.report import SCHEMA, mapping_block, write_json
+from host.workloads.job import chip_of, prepare
+from models.seeded import PAPER_INPUT_UNITS
+from noc.machine import machine_of
+
+
+def record_into(folder: Path, options: LmOptions, recordings: Path) -> None:
+    """Write what a run of `options` would have recorded into `folder`, which must not exist; errors as of a run.
+
+    Events are computed once for all placements of a network on the same input, and kept in `recordings`.
+    """
+    job = prepare(options)
+    inputs = {name: value for name, value in options.resolved().items() if name in _INPUTS}
+    for name in ("features", "text"):
+        if inputs[name] is not None:
+            inputs[name] = hashlib.sha256(Path(inputs[name]).read_bytes()).hexdigest()
+    what = json.dumps(inputs | {"segment": job.facts["segment"]}, sort_keys=True)
+    recording = kept(recordings, job.placement.network, options.batch, what, lambda: job.workload)
+    folder.mkdir(parents=True)
+    recording.ledger(job.placement).save(folder)
+    mapping = mapping_block(job.placement)
+    _write(folder, {"sha256": recording.sha256}, mapping, RECORDED, options.resolved())
+
+
+_INPUTS = ("features", "text", "wikitext", "split", "tokens", "state")
+
+
+def expect_into(folder: Path, settings: Mapping[str, Any], options: LmOptions) -> None:
+    """Write the expected ledger of a uniform network into `folder`, which must not exist; HostError where there is none."""
+    need = ("pes_a_chip", "units_a_pe", "fan_in")
+    missing = [name for name in need if name not in settings]
+    if missing:
+        raise HostError(f"transport {EXPECTED!r}: needs {missing[0]}; of a uniform network: {', '.join(need)}")
+    chip, network = chip_of(options), _uniform(settings)
+    ledger = expected(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
+    folder.mkdir(parents=True)
+    ledger.save(folder)
+    mapping = {"chips": options.chips, "pes": _pes(ledger), "sram": {"worst": {"weights": None, "free": None}}}
+    _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))
+
+
+def _uniform(settings: Mapping[str, Any]) -> Uniform:
+    return Uniform(
+        settings.get("depth", 3), settings["pes_a_chip"], settings["units_a_pe"], settings["fan_in"], settings["fan_in"],
+        settings.get("activity", 0.2), settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])), 1.0,
+        settings.get("format", "csr"), settings.get("batch", 1),
+    )  # fmt: skip
+
+
+def _pes(ledger: Ledger) -> int:
+    """Return how many PEs a ledger is of, those included for which another stands."""
+    if ledger.alike is None:
+        return len(ledger.pes)
+    by_chip: dict[int, int] = {}
+    for pe in ledger.pes:
+        by_chip[pe.chip] = by_chip.get(pe.chip, 0) + 1
+    return sum(by_chip[chip] for chip in ledger.alike.tolist() if chip >= 0)
+
+
+def _write(folder: Path, events: dict[str, Any], mapping: dict[str, Any], transport: str, settings: dict[str, Any]) -> None:
+    write_json(folder / "config.json", settings)
+    report = {
+        "schema": SCHEMA, "partial": False, "events": events, "lm": {"perplexity": None}, "mapping": mapping,
+        "counters": {}, "conservation": None, "emulation": {"transport": transport},
+    }  # fmt: skip
+    write_json(folder / "report.json", report)

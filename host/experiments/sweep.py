@@ -1,0 +1,297 @@
+"""`launch.py scale`: runs an experiment's grid, point by point, and makes one table and its plots.
+
+Each run keeps its own folder; a line of `points.jsonl` says how it ended, so an interrupted sweep goes on where it stopped
+and a failed point stands in the table with its cause. The table is made of the run folders alone, at the end, so it
+does not matter in how many goes they were made.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.commands.paper_tables import aligned
+from host.cost.ledger import Ledger, load
+from host.errors import Exit, HostError
+from host.experiments import experiment_file
+from host.experiments.columns import COLUMNS, DEFAULT, Result, shown
+from host.experiments.experiment_file import Experiment, Plot, Settings
+from host.experiments.headless import priced_at, run_into
+from host.experiments.offline_points import expect_into, record_into
+from host.options import DEFAULT_TOKENS, EXPECTED, RECORDED, LmOptions, new_folder
+from host.run.report import SCHEMA
+from host.show import sweep_plots
+from host.workloads.features.workload import save_features, seeded_features
+from models.checkpoint import Model, save
+from models.network import ModelError
+from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESHOLD, seeded_egru
+from models.text.tokeniser import TextError
+from models.tuned_activity import at_activity
+from noc.chip import ChipError
+
+STATE = "points.jsonl"
+_STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED, Exit.HUNG_UP)
+_MEASURED_POSITIONS = 12  # with which thresholds are set for an activity
+_SHOWN_ROWS = 40
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: `problem` is None where it came through."""
+
+    problem: str | None
+    seconds: float
+
+
+def scale(flags: Mapping[str, Any]) -> int:
+    """Run what is missing of the sweep, then write its table and plots; return the exit code.
+
+    A sweep with failed points ends well: they are in the table. HostError, one line, for a file or folder that cannot be
+    used.
+    """
+    file = Path(flags["file"])
+    experiment = experiment_file.read(file, COLUMNS, DEFAULT)
+    if experiment.plots:
+        sweep_plots.require()
+    folder = Path(flags["out"]) if flags["out"] else Path("runs") / f"scale-{experiment.name}"
+    if not flags["resume"]:
+        if folder.exists():
+            raise HostError(f"--out {folder}: exists already; go on there with --resume, or use another folder")
+        new_folder(folder)
+    elif not folder.is_dir():
+        raise HostError(f"--resume: {folder} is no folder; without --resume a sweep begins there")
+    kept = folder / "experiment.toml"
+    if not (kept.exists() and kept.samefile(file)):
+        shutil.copyfile(file, kept)
+    names, points = _named(experiment)
+    code = _run_all(experiment, folder, points)
+    if code is not Exit.OK:
+        print(f"interrupted; go on with: launch.py scale {file} --out {folder} --resume", flush=True)
+        return int(code)
+    rows = table(experiment, folder, names)
+    _write(experiment, folder, rows)
+    return int(Exit.OK)
+
+
+def _named(experiment: Experiment) -> tuple[list[tuple[Settings, str]], dict[str, Settings]]:
+    """Return every point with its run's name, and every run's settings by name, in order."""
+    axes = [name for name in experiment.grid if name in experiment_file.RUN_KEYS]
+    marks: dict[str, str] = {}
+    names, runs = [], {}
+    for point in experiment.points():
+        run = experiment_file.of_run(point)
+        path = run.get("checkpoint")
+        if path is not None and path not in marks:
+            marks[path] = _hash(Path(path))
+        name = experiment_file.slug(run, axes, marks.get(str(path), ""))
+        names.append((point, name))
+        runs[name] = run
+    return names, runs
+
+
+def _hash(path: Path) -> str:
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise HostError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
+
+
+# ---- running
+
+
+def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings]) -> Exit:
+    """Run what has not come through yet, one after another; stop where the user wants it."""
+    done = {name for name, ended in ended_runs(folder).items() if ended.problem is None and _complete(folder / "runs" / name)}
+    missing = [name for name in runs if name not in done]
+    points = len(experiment.points())
+    _say(f"{experiment.title}: {points:,} points from {len(runs):,} runs, {len(runs) - len(missing):,} of them there already")
+    began = time.monotonic()
+    for number, name in enumerate(missing, start=1):
+        _say(f"[{number:>{len(str(len(missing)))}}/{len(missing)}] {name} ... ", end="")
+        code, ended, told = _run(folder, name, runs[name])
+        if code in _STOPPED:
+            _say("interrupted")
+            return code
+        entry = {"run": name, "settings": runs[name], "problem": ended.problem, "seconds": ended.seconds}
+        _append(folder / STATE, json.dumps(entry))
+        left = (time.monotonic() - began) / number * (len(missing) - number)
+        _say(f"{told if ended.problem is None else 'failed: ' + ended.problem}; {ended.seconds:.1f} s, {_clock(left)} left")
+    return Exit.OK
+
+
+def _run(folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]:
+    """Run one point's network; a failure of any kind that a user can cause becomes its one line."""
+    began, where = time.monotonic(), folder / "runs" / name
+    if where.exists():
+        shutil.rmtree(where)  # what an interrupted or failed attempt left
+    try:
+        how = settings.get("transport")
+        options = _options(folder, settings)
+        options.check()
+        if how == EXPECTED:
+            expect_into(where, settings, options)
+            return Exit.OK, Ended(None, round(time.monotonic() - began, 3)), "expected, not run"
+        if how == RECORDED:
+            record_into(where, options, folder / "recordings")
+            return Exit.OK, Ended(None, round(time.monotonic() - began, 3)), "placed on recorded events"
+        outcome = run_into(where, options)
+    except (HostError, ModelError, TextError, ChipError, OSError) as error:
+        return Exit.USAGE, Ended(" ".join(str(error).split()), time.monotonic() - began), ""
+    told = ""
+    if outcome.problem is None and outcome.report is not None:
+        told = f"{1e3 * outcome.report['modelled']['time_per_token_s']:.3f} ms a token on the chip"
+    return outcome.code, Ended(outcome.problem, round(time.monotonic() - began, 3)), told
+
+
+def _options(folder: Path, settings: Settings) -> LmOptions:
+    """Return the options of a run; a seeded network is written to a file first, beside what it is fed with."""
+    chosen = {name: value for name, value in settings.items() if name not in experiment_file.NETWORK_KEYS}
+    if chosen.get("transport") in (RECORDED, EXPECTED):
+        chosen["transport"] = "mem"
+    if settings.get("transport") == EXPECTED:
+        return LmOptions(**chosen)
+    if "checkpoint" in settings:
+        return LmOptions(**chosen)
+    shape = {name: value for name, value in settings.items() if name in experiment_file.NETWORK_KEYS}
+    width, seed = shape.get("input", PAPER_INPUT_UNITS), shape.get("seed", 1)
+    tokens, batch = chosen.get("tokens", DEFAULT_TOKENS), chosen.get("batch", 1)
+    files = folder / "networks"
+    files.mkdir(exist_ok=True)
+    network = files / f"{experiment_file.slug(shape, shape)}.safetensors"
+    features = files / f"features-{width}x{tokens}x{batch}-{seed}.safetensors"
+    if not network.exists():
+        _whole(network, lambda path: save(path, _seeded(shape)))
+    if not features.exists():
+        _whole(features, lambda path: save_features(path, seeded_features(batch, tokens, width, seed)))
+    return LmOptions(**chosen, checkpoint=str(network), features=str(features))
+
+
+def _seeded(shape: Settings) -> Model:
+    layers = list(shape.get("layers", PAPER_LAYERS))
+    if "hidden" in shape:
+        layers[:-1] = [shape["hidden"]] * (len(layers) - 1)
+    width, seed = shape.get("input", PAPER_INPUT_UNITS), shape.get("seed", 1)
+    network = seeded_egru(width, layers, shape.get("density", PAPER_DENSITY), seed, shape.get("threshold", THRESHOLD))
+    if "activity" in shape:
+        network = at_activity(network, shape["activity"], seeded_features(1, _MEASURED_POSITIONS, width, seed)[0])
+    return Model(network)
+
+
+def _whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Write a file that is there wholly or not at all."""
+    part = path.with_name(path.name + ".part")
+    write(part)
+    part.replace(path)
+
+
+def ended_runs(folder: Path) -> dict[str, Ended]:
+    """Return how each run ended last; a line that a killed sweep left torn counts for nothing."""
+    ended: dict[str, Ended] = {}
+    path = folder / STATE
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else ():
+        try:
+            entry = json.loads(line)
+            problem = entry["problem"]
+            ended[entry["run"]] = Ended(None if problem is None else str(problem), float(entry["seconds"]))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return ended
+
+
+def _append(path: Path, line: str) -> None:
+    """Add a line to a file, behind whatever a killed sweep left there without its end."""
+    torn = path.is_file() and not path.read_bytes().endswith(b"\n")
+    with path.open("a", encoding="utf-8") as file:
+        file.write(("\n" if torn else "") + line + "\n")
+
+
+def _complete(run: Path) -> bool:
+    """Tell whether a run's folder holds what the table needs; one that another version wrote may not."""
+    try:
+        _recorded(run)
+    except (OSError, ValueError):  # also HostError
+        return False
+    return True
+
+
+def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
+    """Return a run's report and ledger; HostError for one of another version."""
+    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
+    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
+        raise HostError(f"run {run}: report.json of another schema; needs {SCHEMA}")
+    return report, load(run)
+
+
+# ---- the table
+
+
+def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, str]]) -> list[dict[str, Any]]:
+    """Return one row a point: the grid's settings, the columns, and `problem`, which says why a point has no columns."""
+    ended, runs, rows = ended_runs(folder), {}, []
+    for point, name in names:
+        row: dict[str, Any] = {axis: point[axis] for axis in experiment.grid}
+        row |= dict.fromkeys(experiment.columns)
+        row["problem"] = None
+        problem = ended[name].problem
+        try:
+            if problem is None:
+                if name not in runs:
+                    runs[name] = _recorded(folder / "runs" / name)
+                report, ledger = runs[name]
+                result = Result(report, ledger, priced_at(ledger, experiment_file.of_price(point)))
+                row |= {column: COLUMNS[column].value(result) for column in experiment.columns}
+        except (HostError, ChipError) as error:
+            problem = " ".join(str(error).split())
+        rows.append({**row, "problem": problem})
+    return rows
+
+
+def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(rows[0])
+    writer.writerows([shown(value) for value in row.values()] for row in rows)
+    (folder / "table.csv").write_text(text.getvalue(), encoding="utf-8")
+    files = [folder / "table.csv"]
+    for number, plot in enumerate(experiment.plots, start=1):
+        series = series_of(plot, rows)
+        if series:
+            what = COLUMNS[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
+            x = COLUMNS[plot.x].what if plot.x in COLUMNS else plot.x
+            files += sweep_plots.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
+    failed = sum(row["problem"] is not None for row in rows)
+    head = [name for name in rows[0] if name != "problem" or failed]
+    lines = aligned(head, [[shown(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
+    if len(rows) > _SHOWN_ROWS:
+        lines.append(f"and {len(rows) - _SHOWN_ROWS:,} more rows in table.csv")
+    summary = "\n".join([experiment.title, "", *lines, "", f"{len(rows):,} points, {failed:,} failed"])
+    (folder / "summary.md").write_text(summary + "\n", encoding="utf-8")
+    _say(f"\n{summary}\nwritten      {', '.join(map(str, files))}")
+
+
+def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[Any, float]]]:
+    """Return a plot's lines: name -> [(x, y)]; points without a value are left out."""
+    gathered: dict[str, list[tuple[Any, float]]] = {}
+    for row in rows:
+        for column in plot.y:
+            x, y = row[plot.x], row[column]
+            if row["problem"] is None and x is not None and isinstance(y, int | float):
+                told = [*(shown(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
+                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else shown(x), float(y)))
+    return gathered
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _say(text: str, end: str = "\n") -> None:
+    print(text, end=end, flush=True)

@@ -1,0 +1,92 @@
+"""Flows between chips: which events of which population start on a chip, where they must go, and what that puts on the
+links.
+
+An event is one packet, and goes once over each link of the tree from its chip to the chips that listen (`noc/machine.py`).
+The input starts on the host's chip, and the output's events must also go there. The host's tap of the other layers
+belongs to the emulator, not to the chips, and is no flow.
+
+Not known here: how shares came to their chips, frames, time and energy, and what happens inside a chip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from host.mapping.sharding import Share
+from models.network import Network
+from noc.machine import Machine
+from noc.packet import INPUT_POPULATION
+
+Seat = tuple[int, Share]
+"""A share and the number of the chip it is on."""
+F64 = npt.NDArray[np.float64]
+
+
+INPUT_RATE = 1.0
+"""Assumed events of an input unit at a position: embeddings have no zeros."""
+LAYER_RATE = 0.2
+"""Assumed events of a layer's unit at a position: the shipped model's layers have 0.14 to 0.22, seeded ones 0.1 to 0.3."""
+
+
+def rates_of(network: Network, provenance: Mapping[str, Any]) -> tuple[dict[int, float], bool]:
+    """Return events a unit and position of each population, and whether they were measured.
+
+    `provenance` is a checkpoint's: the trainer writes the activity of each layer on the texts it was evaluated on. Anything
+    else there, or nothing, gives the assumed rates; the input's is assumed always.
+    """
+    assumed = {INPUT_POPULATION: INPUT_RATE} | dict.fromkeys(network.layers, LAYER_RATE)
+    for text in ("test_carried", "test_zeroed", "valid_carried", "valid_zeroed"):
+        figures = provenance.get(text)
+        activity = figures.get("activity") if isinstance(figures, dict) else None
+        if isinstance(activity, list) and len(activity) == len(network.layers) and all(map(_is_share, activity)):
+            return assumed | dict(zip(network.layers, map(float, activity), strict=True)), True
+    return assumed, False
+
+
+def _is_share(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1
+
+
+class Flow(NamedTuple):
+    """Events of the `units` units of a population that are on `chip`, to the chips `to` (ascending, `chip` may be among them)."""
+
+    population: int
+    chip: int
+    units: int
+    to: tuple[int, ...]
+
+
+def flows_of(network: Network, machine: Machine, seats: Sequence[Seat]) -> list[Flow]:
+    """Return the flows of a network whose shares have seats, by population and chip."""
+    units: dict[int, dict[int, int]] = {number: {} for number in network.layers}
+    for chip, share in seats:
+        for part in share:
+            units[part.population][chip] = units[part.population].get(chip, 0) + len(part.units)
+    sources = {INPUT_POPULATION: {machine.host_chip: network.populations[INPUT_POPULATION].units}} | units
+    found = []
+    for population, of_chips in sources.items():
+        to = {chip for layer in network.listeners(population) for chip in units[layer]}
+        to |= {machine.host_chip} if population == network.output else set()
+        found += [Flow(population, chip, count, tuple(sorted(to))) for chip, count in sorted(of_chips.items())]
+    return found
+
+
+def loads_of(machine: Machine, flows: Iterable[Flow], rates: Mapping[int, float]) -> F64:
+    """Return the events a position on each link, (chips, 6) by chip and direction, of one lane.
+
+    `rates`: events a unit and position, of each population.
+    """
+    loads = np.zeros((machine.chips, machine.neighbours.shape[1]))
+    for flow in flows:
+        tree = machine.tree(flow.chip)
+        entered = np.zeros(machine.chips, bool)
+        entered[list(flow.to)] = True
+        for hops in range(int(tree.depth[list(flow.to)].max(initial=0)), 0, -1):
+            entered[tree.parent[entered & (tree.depth == hops)]] = True
+        entered[flow.chip] = False
+        loads[tree.parent[entered], tree.direction[entered]] += rates[flow.population] * flow.units
+    return loads

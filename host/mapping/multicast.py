@@ -1,0 +1,117 @@
+"""Streams: which population's events go from which chip to which others, over which links, and what each router is told.
+
+A population's events of one chip travel as one multicast stream along that chip's tree to every chip with a listener,
+and are copied where routes part. The host's tap follows the same trees: each stream of a layer goes on to the host's chip,
+for hashing and the monitor, whether or not packets do. A stream has a key block of its own, so that one routing entry a
+stream serves. Not known here: where shares lie and why (`host/mapping/placement.py`), and what is done with a stream
+(`noc/tick_join.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from noc.machine import Machine
+from noc.packet import HOST, Configure, chip_of, router_name
+from noc.routing_table import KEY_BITS, RoutingEntry, RoutingError, RoutingTable, key_blocks
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Who sends and who hears what: `senders` population -> endpoints in order; `wanted` population -> endpoints that the
+    network wants its events delivered to; `waits` endpoint -> populations it waits for; `keys` population -> how many keys.
+    """
+
+    senders: Mapping[int, list[str]]
+    wanted: Mapping[int, list[str]]
+    waits: Mapping[str, list[int]]
+    keys: Mapping[int, int]
+
+
+@dataclass
+class Stream:
+    """A population's events from one chip. `here`: chip -> endpoints that want them there; `tapped`: chips on the way to
+    the host's; `to`: chip -> the neighbours it hands the stream on to; `came_from`: chip -> the neighbour before it.
+    """
+
+    population: int
+    source: int
+    key: int
+    mask: int
+    here: dict[int, list[str]]
+    to: dict[int, list[int]] = field(default_factory=dict)
+    came_from: dict[int, int] = field(default_factory=dict)
+    copies: dict[int, int] = field(default_factory=dict)  # chip -> deliveries there and beyond
+    tapped: set[int] = field(default_factory=set)
+
+
+def streams_of(machine: Machine, exchange: Exchange) -> list[Stream]:
+    """Return every stream, by population and chip; RoutingError where their keys do not fit."""
+    begin = [
+        (population, chip)
+        for population, names in exchange.senders.items()
+        for chip in sorted({_chip(machine, name) for name in names})
+    ]
+    blocks = key_blocks(exchange.keys[population] for population, _ in begin)
+    heard = {population for populations in exchange.waits.values() for population in populations}
+    tapped = set(exchange.waits.get(HOST, ()))
+    wanted = {population: _by_chip(machine, names) for population, names in exchange.wanted.items()}
+    found = []
+    for (population, source), (key, mask) in zip(begin, blocks, strict=True):
+        stream = Stream(population, source, key, mask, wanted.get(population, {}) if population in heard else {})
+        goals = {*stream.here, *([machine.host_chip] if population in tapped else [])}
+        links = machine.multicast(source, goals)
+        for link in links:
+            stream.to.setdefault(link.chip, []).append(link.to)
+            stream.came_from[link.to] = link.chip
+        reached = [source, *(link.to for link in links)]
+        for chip in reversed(reached):  # the far ones first, so that what lies beyond is known
+            beyond = sum(stream.copies[other] for other in stream.to.get(chip, ()))
+            stream.copies[chip] = len(stream.here.get(chip, ())) + beyond
+        at = machine.host_chip
+        while population in tapped and at != source:
+            stream.tapped.add(at)
+            at = stream.came_from[at]
+        found.append(stream)
+    return found
+
+
+def configuration(
+    machine: Machine, exchange: Exchange, streams: Iterable[Stream], window: int, table_entries: int
+) -> dict[int, Configure]:
+    """Return what the router of each live chip must know; RoutingError where a table does not hold its entries."""
+    senders: dict[int, dict[int, list[str]]] = {chip: {} for chip in machine.live}
+    for population, names in exchange.senders.items():
+        for chip, local in _by_chip(machine, names).items():
+            senders[chip][population] = local
+    waits: dict[int, dict[str, list[int]]] = {chip: {} for chip in machine.live}
+    for name, populations in exchange.waits.items():
+        waits[_chip(machine, name)][name] = populations
+    passing: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
+    routes: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
+    for stream in streams:
+        for chip in (stream.source, *stream.came_from):
+            here = stream.here.get(chip, [])
+            beyond = {router_name(to): [stream.copies[to], int(to in stream.tapped)] for to in stream.to.get(chip, ())}
+            before = router_name(stream.came_from[chip]) if chip in stream.came_from else ""
+            passing[chip].append([stream.population, stream.source, stream.key, stream.mask, before, len(here), beyond])
+            onwards = [router_name(to) for to in stream.to.get(chip, ()) if stream.copies[to]]
+            routes[chip].append([stream.key, stream.mask, [*here, *onwards]])
+    for chip, entries in routes.items():
+        try:
+            RoutingTable((RoutingEntry(0, (1 << KEY_BITS) - 1, ()) for _ in entries), table_entries)
+        except RoutingError as error:
+            raise RoutingError(f"chip {chip}: {error}") from error
+    return {chip: Configure(window, senders[chip], waits[chip], passing[chip], routes[chip]) for chip in machine.live}
+
+
+def _chip(machine: Machine, name: str) -> int:
+    return machine.host_chip if name == HOST else chip_of(name)
+
+
+def _by_chip(machine: Machine, names: Iterable[str]) -> dict[int, list[str]]:
+    by_chip: dict[int, list[str]] = {}
+    for name in names:
+        by_chip.setdefault(_chip(machine, name), []).append(name)
+    return by_chip

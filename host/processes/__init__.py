@@ -1,0 +1,1 @@
+"""The fork server, the children it makes, and how they end."""

@@ -1,0 +1,147 @@
+"""What runs inside the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
+
+The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
+`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `again`, `interrupt`, `postmortem` and `stop` come
+down.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import gc
+import signal
+import time
+from pathlib import Path
+from typing import Any, Protocol
+
+from host.errors import Exit
+from host.processes.parent_death import die_with, show_as
+from host.run.content_store import Store
+from noc.packet import HOST
+from noc.serve import post, serve
+from noc.transport import Transport, TransportError
+from noc.transport_zmq import ZmqTransport
+from noc.transport_zmtp import ZmtpTransport
+from noc.wire import pack_status, unpack_status
+from noc.wiring import Wiring
+
+_M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
+_TOLD_S = 2.0  # for a complaint to be read before a death is
+
+
+class Pipe(Protocol):
+    """The host's end of the pipe to the launcher (`multiprocessing` lives in `host/processes/process_group.py` alone)."""
+
+    def send_bytes(self, buf: bytes, /) -> None:
+        """Send one record."""
+
+    def recv_bytes(self) -> bytes:
+        """Return the next record, waiting for it; EOFError where the launcher is gone."""
+
+    def poll(self) -> bool:
+        """Tell whether a record waits."""
+
+
+def _settle_in(name: str) -> None:
+    """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
+    from host.processes.fork_server import SERVER_PID  # not above: the launcher reads this file too, and must stay light
+
+    die_with(SERVER_PID)
+    show_as(name)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
+    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
+def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
+    """Run one processing element until it is stopped."""
+    _settle_in(name)
+    # A tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server.
+    gc.disable()
+    # Its shards come in messages that are used once: what is as large goes back to the system when it is freed.
+    ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+    transport = ZmtpTransport(name, address, router)
+    from pe.core import Pe
+    from pe.socket_loop import Exchange
+
+    core = Pe(name, router)
+    post(transport, core.boot())
+    if slow_s:
+        serve(core, transport, lambda _: time.sleep(slow_s))
+    else:
+        serve(core, transport, exchange=Exchange(core, transport))
+    transport.close()
+
+
+Abroad = tuple[Pipe, tuple[str, str], tuple[str, int, int], list[str]]
+"""What a router needs for peers on other machines: a pipe to the agent, keys, where to listen, and the peers' names."""
+
+
+def run_router(
+    name: str,
+    addresses: dict[str, str],
+    queue: int,
+    table_entries: int,
+    wiring: tuple[Any, ...],
+    slow: dict[str, float],
+    abroad: Abroad | None = None,
+    store: str | None = None,
+) -> None:
+    """Run one chip's router until it is stopped. `addresses`: of every router of this machine; `slow`: seconds before each
+    message of a sender, "" for all; `store`: folder of what reached this machine beside the packets.
+    """
+    _settle_in(name)
+    gc.disable()
+    links = Wiring(*wiring)
+    calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
+    local = ZmqTransport(name, addresses[name], queue, listen=True, calls=calls)
+    transport = _bridged(name, local, queue, links, abroad) if abroad else local
+    if transport is None:
+        return
+    from noc.router import ChipRouter
+
+    def dawdle(sender: str) -> None:
+        time.sleep(slow.get(sender, slow.get("", 0.0)))
+
+    core = ChipRouter(name, table_entries, links, Store(Path(store)) if store else None)
+    post(transport, core.boot())
+    serve(core, transport, dawdle if slow else None, core.undelivered)
+    transport.close()
+
+
+def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, abroad: Abroad) -> Transport | None:
+    """Return the router's transport with its links to other machines, when the agent has said where those are; None where it
+    cannot listen, or is not wanted any more.
+    """
+    from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
+
+    pipe, keys, listening, beyond = abroad
+
+    def tell(record: dict[str, Any]) -> None:
+        with contextlib.suppress(OSError):  # the agent is gone, and this process with it in a moment
+            pipe.send_bytes(pack_status(record))
+
+    try:
+        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), tell)
+    except TransportError as error:
+        tell({"kind": "refused", "text": str(error), "code": int(Exit.USAGE)})
+        time.sleep(_TOLD_S)
+        return None
+    tell({"kind": "listening", "port": links.port})
+    try:
+        addresses = unpack_status(pipe.recv_bytes())["addresses"]
+    except (EOFError, OSError):
+        return None
+    links.call({neighbour: addresses[neighbour] for neighbour in wiring.calls if neighbour in beyond})
+    return Bridge(local, links, frozenset(beyond))
+
+
+def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, stock: str | None = None) -> None:
+    """Run the host until the run has ended or the launcher is gone. `stock`: where to leave what PEs on other machines load."""
+    _settle_in(HOST)
+    from host.run.host_process import drive
+
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
+        drive(pipe, options, folder, stock)

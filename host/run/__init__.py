@@ -1,0 +1,1 @@
+"""The host process of one run: it drives the PEs, hashes and verifies events, records counts, reports."""

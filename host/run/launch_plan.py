@@ -1,0 +1,53 @@
+"""What the launcher and its monitor must know of a mapping, as plain values that travel between processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from host.run.run import Run
+from host.workloads.job import Job
+from noc.machine import Machine
+from noc.packet import chip_of
+from noc.wiring import wiring_of
+from pe.sram import footprint
+
+
+def layout_of(job: Job, run: Run) -> dict[str, Any]:
+    """Return what the launcher and its monitor need of the mapping."""
+    network, size = job.placement.network, job.placement.request.size
+    names = {n: network.populations[n].name for n in network.layers}
+    pes = [
+        {
+            "name": placed.name,
+            "layer": "+".join(names[part.population] for part in placed.share),
+            "sram": 1.0 - footprint(placed.regions, size)["free"] / size.data_bytes,
+        }
+        for placed in job.placement.pes
+    ]
+    layers = [
+        {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
+    ]
+    queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
+    layout = {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note}
+    return {
+        "layout": layout | _machine_layout(job.placement.machine) | job.shown,
+        "transport": job.options.transport,
+        "queue": queue,
+        "routers": [
+            {"name": name, "wiring": list(wiring_of(job.placement.machine, chip_of(name)))} for name in reversed(run.routers)
+        ],
+        "table_entries": job.placement.chip.router_entries,
+        "stored": run.stored,
+        "mapping": job.placement.table(),
+    }
+
+
+def _machine_layout(machine: Machine) -> dict[str, Any]:
+    """Return what the monitor needs to draw several chips and their links."""
+    return {
+        "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
+        "links": [
+            {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
+            for link in machine.links
+        ],
+    }

@@ -1,0 +1,384 @@
+"""`Run`: the host's side of a run. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or
+randomness.
+
+Life of a run: configure the routers, wait for every PE's hello, load each, start all, feed positions and read answers
+tick by tick, ask everybody for their counters, stop the PEs and then the routers, the farthest first: they carry the others'
+last words. All of it goes through the router of the host's own chip. The PEs' states are judged by the table they use
+themselves (`pe/lifecycle.py`).
+
+Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
+chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` does the host's own work (hashing, decoding), so that the next
+tick is already under way while it is done.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from host.cost.ledger import Recorder
+from host.mapping.placement import PlacedPe, Placement
+from host.mapping.sharding import cut
+from host.run.conservation import balance, links_carried
+from host.run.event_hash import EventStream, SequenceAt, side_by_side
+from host.run.recovery import Replay
+from host.workloads.lm.workload import Feed, Workload
+from noc.packet import (
+    HOST,
+    INPUT_POPULATION,
+    LEDGER,
+    VALID,
+    Answer,
+    Batch,
+    Bundle,
+    Configured,
+    Fault,
+    Hand,
+    Hello,
+    Letter,
+    Load,
+    Loaded,
+    Message,
+    Outgoing,
+    Query,
+    Read,
+    Reading,
+    Section,
+    Start,
+    Stop,
+    Stopped,
+    chip_of,
+    router_name,
+)
+from noc.wire import WireError, decode, encode
+from noc.wiring import deepest_first
+from pe.lifecycle import LifecycleError, State, advance
+
+MIN_WINDOW = 4
+
+
+class Run:
+    """Drives a placed network through a workload.
+
+    Args:
+        placement: the network on the chip.
+        workload: what to feed and what to do with the answers.
+        late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
+        witness: called with each valid section of a layer, in order of position per layer (`verify`).
+        sequence_at: which sequence a lane runs at a position (`host/run/event_hash.py`).
+        repeatable: keep what `again` needs.
+
+    """
+
+    def __init__(
+        self,
+        placement: Placement,
+        workload: Workload,
+        late: Callable[[int], bool] = lambda _: False,
+        witness: Callable[[Section], None] | None = None,
+        sequence_at: SequenceAt = side_by_side,
+        repeatable: bool = False,
+    ) -> None:
+        self.placement = placement
+        self.workload = workload
+        self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
+        self.events = EventStream(placement.network, placement.request.lanes, sequence_at)
+        # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
+        self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
+        self.malformed_here = 0
+        self.interrupted = False
+        self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
+        self.recorder = Recorder(placement)
+        self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
+        self.recent_input = 0  # events of the input fed last, likewise
+        self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
+        self._to_router = (router_name(placement.machine.host_chip),)
+        self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
+        self._late = late
+        self._witness = witness
+        self._replay = Replay(placement.network.layers) if repeatable else None
+        self._reset()
+
+    def _reset(self) -> None:
+        """Set what belongs to one set of routers and PEs."""
+        self.phase = "starting"
+        self.done = False
+        self.fault: str | None = None
+        self.states = {placed.name: State.BOOT for placed in self.placement.pes}
+        self.pids: dict[str, int] = {}
+        self.configured: set[str] = set()
+        self.completed = 0  # ticks whose bundle has been read
+        self.missing: dict[str, Answer] = {}  # by router, of those that were asked and said
+        self.readings: dict[str, dict[str, Any]] = {}
+        self.router_readings: dict[str, dict[str, Any]] = {}
+        self._issued = 0
+        self._needed = 0  # ticks that must be issued for the position fed last to come out
+        self._positions_fed = 0
+        self._positions_answered = 0
+        self._arrived: deque[Section] = deque()
+        self._input_events = 0
+        self._output_events = 0
+        self._asked: set[str] = set()  # routers that owe an answer to the last question
+        self._mute: set[str] = set()  # those that had not answered the one before when it was asked again
+        self._redo = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
+        self._recalls = self._replay.recalls() if self._replay else {}
+
+    def again(self) -> int:
+        """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, the last segment
+        boundary. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
+        """
+        assert self._replay is not None
+        self.settle()
+        self._reset()
+        return self._replay.position
+
+    def loads(self) -> Iterator[tuple[str, bytes]]:
+        """Yield each PE's name and packed `Load`."""
+        for placed in self.placement.pes:
+            yield placed.name, encode(self._load(placed))
+
+    # -- messages ---------------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> Outgoing:
+        """Configure the routers, the nearest first: the way to the others leads through them."""
+        configurations = self.placement.configure(self.window)
+        return [self._letter_to(name, configurations[chip_of(name)]) for name in reversed(self.routers)]
+
+    def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
+        """Count bytes that were no message."""
+        self.malformed_here += 1
+        return []
+
+    def handle(self, sender: str, message: Message) -> Outgoing:
+        """Take one message; return what goes out because of it."""
+        if isinstance(message, Bundle):
+            return self._bundle(message)
+        if isinstance(message, Letter):
+            try:
+                return self._letter(message.peer, decode(message.body))
+            except WireError as error:
+                return self.malformed(message.peer, str(error))
+        return self.malformed(sender, "not for a host")
+
+    def _letter(self, peer: str, message: Message) -> Outgoing:
+        if isinstance(message, Fault):
+            self._fail(message.text)
+            return []
+        if peer in self.routers:
+            return self._from_router(peer, message)
+        if peer not in self.states:
+            return self.malformed(peer, "not a PE of this run")
+        try:
+            self.states[peer] = advance(peer, self.states[peer], message)
+        except LifecycleError as error:
+            self._fail(str(error))
+            return []
+        match message:
+            case Hello(pid):
+                self.pids[peer] = pid
+                return self._hand(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
+            case Loaded():
+                if all(state is State.LOADED for state in self.states.values()):
+                    return self._start()
+            case Reading(counters):
+                self.readings[peer] = counters
+                return self._after_reading()
+            case Stopped():
+                if all(state is State.STOPPED for state in self.states.values()):
+                    return [self._letter_to(self.routers[0], Stop())]
+        return []
+
+    def _from_router(self, peer: str, message: Message) -> Outgoing:
+        match message:
+            case Configured():
+                self.configured.add(peer)
+                if len(self.configured) == len(self.routers):
+                    self.phase = "loading"
+            case Answer():
+                self.missing[peer] = message
+                self._asked.discard(peer)
+            case Reading(counters):
+                self.router_readings[peer] = counters
+                return self._after_reading()
+            case Stopped():
+                later = self.routers[self.routers.index(peer) + 1 :]
+                self.done = not later
+                return [self._letter_to(later[0], Stop())] if later else []
+        return []
+
+    def _letter_to(self, peer: str, message: Message) -> tuple[tuple[str, ...], Message]:
+        return self._to_router, Letter(peer, encode(message))
+
+    def _to(self, name: str, message: Message) -> Outgoing:
+        """Send `message` to a PE, in the state its life allows."""
+        self.states[name] = advance(name, self.states[name], message)
+        return [self._letter_to(name, message)]
+
+    def _to_all(self, message: Message) -> Outgoing:
+        return [out for name in self.states for out in self._to(name, message)]
+
+    def _hand(self, name: str) -> Outgoing:
+        """Have a PE given its load by its own router, which finds it on its machine."""
+        self.states[name] = advance(name, self.states[name], Load)
+        return [self._letter_to(self._router_of(name), Hand(name, self.stored[name]))]
+
+    def _load(self, placed: PlacedPe) -> Load:
+        size = self.placement.request.size
+        shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
+        return Load(shards, self.placement.copies(placed), dict(vars(size)))
+
+    def _fail(self, text: str) -> None:
+        if self.fault is None:
+            self.fault = text
+            self.phase = "failed"
+
+    # -- ticks ------------------------------------------------------------------------------------------------------------------
+
+    def _start(self) -> Outgoing:
+        self.phase = "running"
+        recalled = [
+            out
+            for name, placed in self._placed.items()
+            for layer, recall in self._recalls.items()
+            if any(part.population == layer for part in placed.share)
+            for out in self._to(name, recall)
+        ]
+        return recalled + self._to_all(Start()) + self.pump()
+
+    def pump(self) -> Outgoing:
+        """Return the batches that the window and the workload allow now, or the questions that end the run."""
+        out: Outgoing = []
+        while self.phase == "running" and self._issued - self.completed < self.window:
+            exhausted = (self.workload.exhausted() and not self._redo) or self.interrupted
+            if exhausted and self._positions_answered == self._positions_fed:
+                if self.completed < self._issued:
+                    return out  # the ticks in flight carry the last events to their listeners
+                self.phase = "reading"
+                # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
+                out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
+                read = Read(self._issued)
+                return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
+            late = self._late(self._issued)
+            again = bool(self._redo)
+            feed = None if exhausted or late else self._redo.popleft() if again else self.workload.next()
+            if feed is None and not late and self._issued >= self._needed:
+                return out  # the way of what was fed is free; more bubbles would only stand before the next input
+            if feed is None:
+                section = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
+            else:
+                self._needed = self._issued + len(self.placement.network.layers)
+                self.recent_input = len(feed.keys) // 4
+                self._input_events += self.recent_input
+                self._positions_fed += 1
+                if not again:
+                    self._fed(feed)
+                section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
+            out.append(self._batch(section))
+        return out
+
+    def _fed(self, feed: Feed) -> None:
+        self.recorder.fed(len(feed.keys) // 4)
+        if self._replay is not None:
+            self._replay.fed(feed)
+
+    def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
+        self._issued += 1
+        return self._to_router, Batch(self._issued - 1, (section,))
+
+    def _bundle(self, bundle: Bundle) -> Outgoing:
+        if bundle.tick != self.completed:
+            self._fail(f"host: bundle of tick {bundle.tick}; needs tick {self.completed}")
+            return []
+        self.completed += 1
+        if self.missing:
+            self.missing, self._asked, self._mute = {}, set(), set()
+        self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
+        # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
+        return self.pump()
+
+    def settle(self) -> Outgoing:
+        """Hash and decode what has arrived; return the batches that the answers allow."""
+        while self._arrived:
+            section = self._arrived.popleft()
+            if section.population == self.placement.network.output:
+                self._output_events += len(section.keys) // 4
+                self._positions_answered += 1
+            if self._replay is not None and not self._replay.heard(section):
+                continue
+            self.events.add(section)
+            self.recent[section.population] = section
+            self.recorder.add(section)
+            ledger = np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))
+            self.totals[section.population] += ledger.sum(axis=0, dtype=np.int64)
+            if self._witness is not None:
+                self._witness(section)
+            if section.population == self.placement.network.output:
+                self.workload.answer(section)
+        return self.pump()
+
+    # -- the end ----------------------------------------------------------------------------------------------------------------
+
+    def _after_reading(self) -> Outgoing:
+        if self.phase == "reading" and self.accounted:
+            self.phase = "read"
+        return []
+
+    def stop(self) -> Outgoing:
+        """Tell every PE to leave; the routers follow when all have."""
+        self.phase = "stopping"
+        out: Outgoing = []
+        for name, state in self.states.items():
+            if state not in (State.BOOT, State.STOPPING, State.STOPPED):
+                out += self._to(name, Stop())
+        return out
+
+    def query(self) -> Outgoing:
+        """Ask every router whose batch is missing."""
+        self._mute, self._asked = self._asked, set(self.routers)
+        return [self._letter_to(name, Query()) for name in self.routers]
+
+    def give_up(self) -> None:
+        """Take every router that still owes an answer for one that does not answer."""
+        self._mute |= self._asked
+
+    def missing_first(self) -> tuple[int, list[str]] | None:
+        """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.
+
+        A router that does not answer is named before all, the one nearest to the host, because others lie behind it. One that
+        lacks a relay only waits for somebody, so endpoints are named before neighbours.
+        """
+        if not self.missing and not self._mute:
+            return None
+        tick = min((answer.tick for answer in self.missing.values()), default=self.completed)
+        mute = next((name for name in reversed(self.routers) if name in self._mute), None)
+        if mute is not None:
+            return tick, [mute]
+        names = sorted({name for answer in self.missing.values() if answer.tick == tick for name in answer.missing})
+        return tick, [name for name in names if name not in self.routers] or names
+
+    def malformed_counts(self) -> dict[str, int]:
+        """Return how many messages that were none each endpoint got, by whom they came from."""
+        counts = {name: reading["malformed"] for name, reading in self.readings.items() if reading["malformed"]}
+        for router, reading in sorted(self.router_readings.items()):
+            counts |= {f"{router} from {name}": number for name, number in reading["malformed"].items()}
+        return counts
+
+    @property
+    def accounted(self) -> bool:
+        """Whether every PE and every router have handed over their counters."""
+        return len(self.router_readings) == len(self.routers) and len(self.readings) == len(self.states)
+
+    def links(self) -> dict[str, int]:
+        """Return how many copies of events each link between chips carried, by `ChipLink`'s name, in order."""
+        return links_carried(self.placement.machine, self.router_readings)
+
+    def conservation(self) -> dict[str, Any]:
+        """Return the accounts of copies after fan-out, and every line of them that does not balance."""
+        sent = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
+        return balance(self.placement.machine, self.readings, self.router_readings, sent, self._output_events)
+
+    def _router_of(self, name: str) -> str:
+        return self._to_router[0] if name == HOST else router_name(chip_of(name))

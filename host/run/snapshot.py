@@ -1,0 +1,74 @@
+"""What a run does just now, for the monitor: each PE's activity, and the events that each link between chips carries.
+
+Both follow from the newest section of each layer, which the host has anyway, and from the placement: no message is sent
+for them. A link's events are those of the streams that cross it, each at the latest position of its layer; what routers
+count, at the end of a run, is the same summed over positions. Not known here: terminals, and how often anybody looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+
+from host.mapping.placement import Placement
+from noc.packet import INPUT_POPULATION, LEDGER, Section
+
+_EVENTS = LEDGER.index("events")
+I64 = npt.NDArray[np.int64]
+
+
+class Glance:
+    """Looks at a run of `placement`."""
+
+    def __init__(self, placement: Placement) -> None:
+        shards = [(part.population, place, len(part.units)) for place, placed in enumerate(placement.pes) for part in placed.share]
+        self._pes = {  # population -> the places of its PEs, in the order of the rows of a section's ledger
+            n: np.array([place for population, place, _ in shards if population == n], np.intp) for n in placement.network.layers
+        }
+        units = np.bincount([place for _, place, _ in shards], [size for _, _, size in shards], len(placement.pes))
+        self._units = np.maximum(units * placement.request.lanes, 1)
+        self._chip_of = np.array([placed.pe.chip for placed in placement.pes], np.intp)
+        self._host_chip, self._chips = placement.machine.host_chip, placement.machine.chips
+        links = {(link.chip, link.to): place for place, link in enumerate(placement.machine.links)}
+        self._links = len(links)
+        self._crossed = {  # (population, chip) -> the places of the links that its stream crosses, but for the tap to the host
+            (stream.population, stream.source): np.array(
+                [links[chip, to] for chip, tos in stream.to.items() for to in tos if stream.copies[to]], np.intp
+            )
+            for stream in placement.streams
+        }
+
+    def activity(self, recent: Mapping[int, Section]) -> list[float]:
+        """Return each PE's share of units with an event at the latest position, in the order of the mapping.
+
+        `recent`: each layer's latest section.
+        """
+        events = np.zeros(len(self._units))
+        for population, counts in self._counts(recent).items():
+            np.add.at(events, self._pes[population], counts)
+        return [float(share) for share in events / self._units]
+
+    def links(self, recent: Mapping[int, Section], input_events: int) -> list[int]:
+        """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first.
+
+        `input_events`: those of the input at its latest position.
+        """
+        loads = np.zeros(self._links, np.int64)
+        if not recent:
+            return []
+        for population, counts in self._counts(recent).items():
+            of_chip = np.bincount(self._chip_of[self._pes[population]], counts, self._chips)
+            for chip in np.flatnonzero(of_chip):
+                loads[self._crossed[population, int(chip)]] += int(of_chip[chip])
+        loads[self._crossed[INPUT_POPULATION, self._host_chip]] += input_events
+        return [int(load) for load in loads]
+
+    @staticmethod
+    def _counts(recent: Mapping[int, Section]) -> dict[int, I64]:
+        """Return each layer's events, a number a shard."""
+        return {
+            n: np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))[:, _EVENTS].astype(np.int64)
+            for n, section in recent.items()
+        }

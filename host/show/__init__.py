@@ -1,0 +1,1 @@
+"""Page, figures, monitor and timeline: plain data in, pictures out."""

@@ -1,0 +1,312 @@
+"""The floor plans of several chips as they lie on the mesh, as characters and looks: what the live view draws of a machine.
+
+A chip is drawn as large as all of them fit: a PE as two characters or as half of one, a QPE as half of one, or the whole chip
+as one tile with its number. Rows of the mesh are shifted by half a chip each, so that the six neighbours of a chip lie around
+it and the links between them can be drawn; where not even tiles fit so, they stand in rows without links. Pure data: no
+terminal, no library that draws. Whatever a status lacks is drawn as unknown.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from host.show.plain_monitor import at, percent
+from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, parse_pe
+
+STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}
+"""Where colours of activity begin, by what a legend says of them; fine at the low end, because activity is sparse."""
+MARKS = {"stalled": "!", "dead": "×"}  # noqa: RUF001 - a cross
+EVENT_ROUTER = ((4, 3), (4, 4))
+"""Of the four holes of a chip's floor plan only these two; the other two lie at the die's edge."""
+
+_BOUNDS = tuple(STEPS.values())[1:]
+_SITES = {(x, y, p): (2 * (y - 1) + p // 2, 2 * (x - 1) + p % 2) for x, y in QPES for p in range(PES_PER_QPE)}
+_HALF_ROWS, _COLUMNS = 12, 14  # of a chip's PEs
+_UP = {(1, 0): "E", (1, 1): "NE", (0, 1): "N"}  # the links that are drawn from their lower or left end
+
+
+class Piece(NamedTuple):
+    """Characters and how they look: "heat" (coloured by the step `ink`, on the step `ground`), "tile" (on the step `ground`), or
+    a name.
+    """
+
+    text: str
+    look: str
+    ink: int = -1
+    ground: int = -1
+
+
+class Scale(NamedTuple):
+    """How large a chip is drawn, in characters, without the line above it that names it; `tile`: it is only that line.
+
+    `across` and `down` lead from chip to chip; `marks` is where, in the line with the name, the links to the row above are.
+    """
+
+    wide: int
+    high: int
+    across: int
+    down: int
+    marks: tuple[int, int]
+    tile: bool = False
+
+
+LARGE = Scale(28, 12, 30, 13, (4, 23))
+SCALES = (LARGE, Scale(14, 6, 16, 7, (2, 11)), Scale(7, 3, 8, 4, (1, 5)), Scale(3, 0, 4, 2, (0, 2), tile=True))
+
+
+class Plan(NamedTuple):
+    """A drawing: its lines, how wide it is, and at which scale it was made."""
+
+    lines: list[list[Piece]]
+    wide: int
+    scale: Scale
+
+
+class _Unlit(NamedTuple):
+    """What a PE or QPE shows that has no activity: `fill` to see it by, and how."""
+
+    fill: str
+    look: str
+
+
+_UNUSED, _UNKNOWN = _Unlit("·", "dim"), _Unlit("░", "dim")
+_WRONG = {kind: _Unlit(mark, "fault") for kind, mark in MARKS.items()}
+_Pixel = float | _Unlit | None  # None: there is nothing
+
+
+class _Pe(NamedTuple):
+    """A PE in use: its place in the layout, its name, and where it is on its chip."""
+
+    place: int
+    name: str
+    row: int
+    column: int
+
+
+class MeshPlan:
+    """Draws the chips of `layout` (`host.show.monitor.open_monitor` says what is in it)."""
+
+    def __init__(self, layout: Mapping[str, Any]) -> None:
+        found = [chip for chip in layout.get("chips") or () if isinstance(chip, dict) and isinstance(chip.get("number"), int)]
+        self.chips = [int(chip["number"]) for chip in found]
+        places = {int(chip["number"]): chip.get("position") for chip in found}
+        self._mesh = {n: (int(p[0]), int(p[1])) for n, p in places.items() if isinstance(p, list | tuple) and len(p) == 2}
+        self._pes: dict[int, list[_Pe]] = {chip: [] for chip in self.chips}
+        layers = {str(layer.get("name")): place for place, layer in enumerate(layout.get("layers") or (), 1)}
+        self._layers: dict[int, set[int]] = {chip: set() for chip in self.chips}
+        for place, pe in enumerate(layout.get("pes") or ()):
+            site = pe_named(pe.get("name"))
+            if site is not None and site.chip in self._pes and site[1:] in _SITES:
+                self._pes[site.chip].append(_Pe(place, str(site), *_SITES[site.x, site.y, site.p]))
+                self._layers[site.chip] |= {layers[name] for name in str(pe.get("layer") or "").split("+") if name in layers}
+        self._links = [tuple(link.get("ends") or ()) if isinstance(link, dict) else () for link in layout.get("links") or ()]
+
+    def draw(self, status: Mapping[str, Any], wide: int, high: int) -> Plan | None:
+        """Return the chips as large as they fit into `wide` columns and `high` rows; None where they do not."""
+        for on_mesh in (True, False):
+            for scale in SCALES:
+                places = self._on_mesh(scale) if on_mesh else self._in_rows(scale, wide)
+                right = max((column + scale.wide for _, column in places.values()), default=wide + 1)
+                bottom = max((row + 1 + scale.high for row, _ in places.values()), default=high + 1)
+                if right <= wide and bottom <= high:
+                    canvas = _Canvas(bottom)
+                    self._draw(canvas, scale, places, status)
+                    if on_mesh:
+                        self._draw_links(canvas, scale, places, status.get("links"))
+                    return Plan(canvas.lines(), right, scale)
+        return None
+
+    def _on_mesh(self, scale: Scale) -> dict[int, tuple[int, int]]:
+        """Return where each chip goes, (row, column); nothing where it is not known for all of them. The mesh's y grows upwards."""
+        if not self.chips or len(self._mesh) < len(self.chips):
+            return {}
+        top = max(y for _, y in self._mesh.values())
+        left = min(2 * x - y for x, y in self._mesh.values())
+        return {n: ((top - y) * scale.down, (2 * x - y - left) * scale.across // 2) for n, (x, y) in self._mesh.items()}
+
+    def _in_rows(self, scale: Scale, wide: int) -> dict[int, tuple[int, int]]:
+        each = max((wide + scale.across - scale.wide) // scale.across, 1)
+        down = max(scale.down - 1, scale.high + 1)  # tiles need no line between them
+        return {n: (place // each * down, place % each * scale.across) for place, n in enumerate(self.chips)}
+
+    # ---- chips
+
+    def _draw(self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], status: Mapping[str, Any]) -> None:
+        wrong = {str(name): kind for kind in MARKS for name in status.get(kind) or ()}
+        shares = status.get("pe_activity")
+        for chip, (row, column) in places.items():
+            canvas.put(row, column, self._name(chip, scale, shares, wrong))
+            if not scale.tile:
+                pixels = self._pixels(chip, shares, wrong)
+                drawn = _large(pixels) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
+                for down, line in enumerate(drawn, 1):
+                    canvas.put(row + down, column, line)
+
+    def _name(self, chip: int, scale: Scale, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> list[Piece]:
+        """Return the line that names a chip: its number, its layers and its mean activity, or what is wrong on it."""
+        kinds = [wrong[pe.name] for pe in self._pes[chip] if pe.name in wrong]
+        router = wrong.get(f"router@{chip}")
+        room = scale.wide if scale.tile else scale.marks[1] - scale.marks[0] - 1
+        margin = (scale.wide - room) // 2
+        if router or kinds:
+            mark = MARKS["dead" if "dead" in (router, *kinds) else "stalled"]
+            what = ("router", "ER") if router else (f"{len(kinds)} PEs" if len(kinds) > 1 else "1 PE", str(len(kinds)))
+            texts = (f"chip {chip} {mark} {what[0]}", f"chip {chip} {mark}{what[1]}", f"{chip} {mark}{what[1]}", f"{mark}{chip}")
+            return [Piece(" " * margin, "plain"), Piece(f"{_fitting(texts, room):^{room}}", "fault")]
+        known = [share for pe in self._pes[chip] if (share := at(shares, pe.place)) is not None]
+        mean = sum(known) / len(known) if known else None
+        said = percent(mean).replace(" ", "") if self._pes[chip] else "·"
+        if scale.tile:
+            step = _step(mean) if mean is not None else -1
+            return [Piece(f"{chip:^{room}}" if mean is not None else f"{chip}{said}"[:room].center(room), "tile", -1, step)]
+        run = sorted(self._layers[chip])
+        layers = f"L{run[0]}" + (f"-{run[-1]}" if run[1:] else "") if run else ""
+        texts = (f"chip {chip} {layers} {said}", f"chip {chip} {said}", f"{chip} {said}", f"{chip}")
+        return [Piece(" " * margin, "plain"), Piece(f"{_fitting(texts, room):^{room}}", "bold")]
+
+    def _pixels(self, chip: int, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> list[list[_Pixel]]:
+        """Return what each PE shows, as 12 rows of 14."""
+        pixels: list[list[_Pixel]] = [[None] * _COLUMNS for _ in range(_HALF_ROWS)]
+        for row, column in _SITES.values():
+            pixels[row][column] = _UNUSED
+        for place, name, row, column in self._pes[chip]:
+            share = at(shares, place)
+            pixels[row][column] = _WRONG[wrong[name]] if name in wrong else _UNKNOWN if share is None else share
+        if kind := wrong.get(f"router@{chip}"):
+            for x, y in EVENT_ROUTER:
+                for row in (2 * y - 2, 2 * y - 1):
+                    pixels[row][2 * x - 2 : 2 * x] = [_WRONG[kind]] * 2
+        return pixels
+
+    # ---- links
+
+    def _draw_links(
+        self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], loads: Sequence[Any] | None
+    ) -> None:
+        """Mark each link between neighbours on the drawing, both directions as one; those around the torus have no room."""
+        busiest = max((load for place in range(len(self._links)) if (load := at(loads, place))), default=0.0)
+        carried: dict[tuple[int, int], float] = {}
+        for place, ends in enumerate(self._links):
+            if len(ends) == 2 and all(end in self._mesh for end in ends):
+                pair = (min(ends), max(ends))
+                carried[pair] = max(carried.get(pair, 0.0), at(loads, place) or 0.0)
+        for (a, b), load in carried.items():
+            for one, other in ((a, b), (b, a)):
+                (x, y), (to_x, to_y) = self._mesh[one], self._mesh[other]
+                way = _UP.get((to_x - x, to_y - y))
+                if way is None:
+                    continue
+                look = "busy" if load and load == busiest else "link" if load else "dim"
+                row, column = places[one]
+                if way == "E":
+                    gap = scale.across - scale.wide
+                    line = "━" if load and load >= busiest / 2 else "─"
+                    canvas.put(row + (scale.high + 1) // 2, column + scale.wide, [Piece(line * gap, look)])
+                else:
+                    above = row - 1 if scale.tile else row
+                    mark = ("╲", "╱")[way == "NE"]  # noqa: RUF001 - a line
+                    canvas.put(above, column + scale.marks[way == "NE"], [Piece(mark, look)])
+
+
+# ---- parts
+
+
+def pe_named(name: Any) -> PeId | None:
+    """Return the PE of this name; None where it names none."""
+    try:
+        return parse_pe(str(name))
+    except ChipError:
+        return None
+
+
+def _step(share: float) -> int:
+    return bisect_right(_BOUNDS, share)
+
+
+def _fitting(texts: Iterable[str], room: int) -> str:
+    texts = [" ".join(text.split()) for text in texts]
+    return next((text for text in texts if len(text) <= room), texts[-1][:room])
+
+
+def _large(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:
+    """Return two characters a PE."""
+    return [[_wide(pixel) for pixel in row] for row in pixels]
+
+
+def _wide(pixel: _Pixel) -> Piece:
+    if pixel is None:
+        return Piece("  ", "plain")
+    if isinstance(pixel, _Unlit):
+        return Piece(f"{pixel.fill} " if pixel is _UNUSED else 2 * pixel.fill, pixel.look)
+    return Piece("▇▇", "heat", _step(pixel))  # not quite full, so that rows stay apart
+
+
+def _halves(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:
+    """Return one character for two pixels, one above the other."""
+    return [list(map(_half, above, below)) for above, below in zip(pixels[::2], pixels[1::2], strict=True)]
+
+
+def _half(above: _Pixel, below: _Pixel) -> Piece:
+    unlit = [pixel for pixel in (above, below) if isinstance(pixel, _Unlit)]
+    for pixel in (*_WRONG.values(), _UNKNOWN):
+        if any(one is pixel for one in unlit) and (pixel is not _UNKNOWN or len(unlit) == 2):
+            return Piece(pixel.fill, pixel.look)
+    ink = _step(above) if isinstance(above, float | int) else -1
+    ground = _step(below) if isinstance(below, float | int) else -1
+    if ink >= 0:
+        return Piece("█", "heat", ink) if ink == ground else Piece("▀", "heat", ink, ground)
+    if ground >= 0:
+        return Piece("▄", "heat", ground)
+    return Piece(unlit[0].fill, unlit[0].look) if unlit else Piece(" ", "plain")
+
+
+def _by_qpe(pixels: Sequence[Sequence[_Pixel]]) -> list[list[_Pixel]]:
+    """Return what each QPE shows: what is wrong with a PE of it, else the mean of what is known."""
+    return [
+        [_joined([pixels[y][x], pixels[y][x + 1], pixels[y + 1][x], pixels[y + 1][x + 1]]) for x in range(0, _COLUMNS, 2)]
+        for y in range(0, _HALF_ROWS, 2)
+    ]
+
+
+def _joined(four: Sequence[_Pixel]) -> _Pixel:
+    for pixel in (_WRONG["dead"], _WRONG["stalled"]):
+        if any(one is pixel for one in four):
+            return pixel
+    known = [one for one in four if isinstance(one, float | int)]
+    if known:
+        return sum(known) / len(known)
+    return next((one for one in four if one is _UNKNOWN), four[0])
+
+
+class _Canvas:
+    """Rows of pieces that are put anywhere, without overlapping but by their outer blanks."""
+
+    def __init__(self, rows: int) -> None:
+        self._rows: list[list[tuple[int, Piece]]] = [[] for _ in range(rows)]
+
+    def put(self, row: int, column: int, pieces: Iterable[Piece]) -> None:
+        """Put pieces side by side; blanks are left out."""
+        for piece in pieces:
+            if piece.look != "plain" and 0 <= row < len(self._rows):
+                self._rows[row].append((column, piece))
+            column += len(piece.text)
+
+    def lines(self) -> list[list[Piece]]:
+        """Return the rows from left to right, neighbours of one look joined."""
+        return [_row(sorted(row)) for row in self._rows]
+
+
+def _row(placed: Sequence[tuple[int, Piece]]) -> list[Piece]:
+    line: list[Piece] = []
+    end = 0
+    for column, piece in placed:
+        if column > end:
+            line.append(Piece(" " * (column - end), "plain"))
+        if line and column <= end and line[-1][1:] == piece[1:]:
+            line[-1] = piece._replace(text=line[-1].text + piece.text)
+        else:
+            line.append(piece)
+        end = column + len(piece.text)
+    return line

@@ -1,0 +1,242 @@
+"""A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, Chrome's trace event format.
+
+Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
+of each layer it runs, named after the layer, from when it begins (with the wait for DRAM, in the first layer) until the
+layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs (and, on several chips, for
+`links`). Between two such slices
+other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the slowest PE of the next layer.
+Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on
+no axis; it is in the file's `otherData`.
+
+Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
+rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread
+numbers begin at 1: trace viewers keep 0 for themselves. The text depends on the arguments alone.
+
+What it does not know: units and single packets, which no ledger holds.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+from isal import igzip
+
+from host.cost.cost_table import CostTable
+from host.cost.ledger import I64, Ledger
+from host.cost.price import F64, LINKS, Priced
+from host.cost.timeline import ORDER, Timeline, timeline, timer
+from models.network import U32
+from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
+
+FILE = "trace.json.gz"
+POSITIONS = 200  # of a run that are traced unless asked otherwise
+_PARTS = 8  # of a microsecond
+_BETWEEN = b",\n"  # entries
+_SITES = {site: number for number, site in enumerate(QPES)}
+
+
+def write_trace(
+    path: Path, ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
+) -> None:
+    """Write the first `positions` positions of a priced run; `wall` is what to say of the emulator's own time."""
+    positions = min(positions, ledger.positions)
+    line = timeline(ledger, priced, 0, positions)
+    about = {
+        "generator": "gennaker",
+        "time": "modelled, in microseconds since the run began",
+        "positions": f"{positions} of {ledger.positions}",
+        "settings": dict(priced.settings),
+        "wall_time": dict(wall),
+    }
+    with path.open("wb") as raw, igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as file:
+        file.write(f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'.encode())
+        between = b""
+        for entries in _events(ledger, priced, chip, table, line):
+            if entries:
+                file.write(between + entries)
+                between = _BETWEEN
+        file.write(b"\n]}\n")
+
+
+def numbers(pe: PeId) -> tuple[int, int]:
+    """Return the process and thread number of a PE."""
+    return pe.chip + 1, 1 + PES_PER_QPE * _SITES[pe.x, pe.y] + pe.p
+
+
+def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
+    edges, ends = _laid(ledger, line)
+    timers = timer(line, float(chip.facts["timer_hz"].value or 0))
+    yield _joined(_names(ledger))
+    for shard in range(edges.shape[1]):
+        over_links = _eighths(line.links_s[:, ledger.table["layer"][shard] - 1])
+        yield from _slices(ledger, shard, edges[:, shard], ends[:, shard], over_links, timers[:, shard])
+    yield _joined(_arrows(ledger, edges))
+    yield from _counters(ledger, priced, chip, table, line)
+
+
+def _names(ledger: Ledger) -> list[str]:
+    lines = []
+    for chip in sorted({pe.chip for pe in ledger.pes}):
+        lines.append(_meta("process_name", chip + 1, 0, name=f"chip {chip} (modelled time)"))
+        lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
+    for number, pe in enumerate(ledger.pes):
+        pid, tid = numbers(pe)
+        runs = "+".join(
+            ledger.layers[layer - 1] for layer in sorted(set(ledger.table["layer"][ledger.table["pe"] == number].tolist()))
+        )
+        lines.append(_meta("thread_name", pid, tid, name=f"{pe} {runs}"))
+        lines.append(_meta("thread_sort_index", pid, tid, sort_index=tid))
+    return lines
+
+
+def _meta(kind: str, pid: int, tid: int, **content: Any) -> str:
+    return _json({"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": content})
+
+
+def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
+    """Return the stages' edges, (positions, shards, 6), and the ends of the positions' slices, (positions, shards), in eighths.
+
+    A slice ends with the layer's messages, or where the PE's next shard begins. Sums that are equal on paper differ in
+    their last bit and may round apart, so an edge behind that next beginning is moved to it.
+    """
+    edges = _eighths(line.edges_s)
+    ends = np.maximum(_eighths(line.arrived_s)[:, ledger.table["layer"] - 1], edges[:, :, -1])
+    for pe in range(len(ledger.pes)):
+        mine = np.flatnonzero(ledger.table["pe"] == pe)
+        began = edges[:, mine, 0].ravel()
+        order = np.argsort(began, kind="stable")
+        following = np.full(len(order), np.iinfo(np.int64).max)
+        following[order[:-1]] = began[order[1:]]
+        limits = following.reshape(len(edges), len(mine))
+        ends[:, mine] = np.minimum(ends[:, mine], limits)
+        edges[:, mine] = np.minimum(edges[:, mine], limits[:, :, None])
+    return edges, ends
+
+
+def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, over_links: I64, timers: U32) -> Iterator[bytes]:
+    """Yield a shard's slices: those of the positions first, with what the paper's timer shows at the stages' edges
+    (positions, stages + 1), then what lies within them; the end of the wait, while messages cross links, has a slice of its own.
+    """
+    pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+    macs = ledger.of("macs_input")[: len(edges), shard] + ledger.of("macs_recurrent")[: len(edges), shard].astype(np.int64)
+
+    def named(name: str, start: I64, end: I64, **more: npt.NDArray[Any]) -> bytes:
+        there = end > start
+        columns = {"ts": start[there] / _PARTS, "dur": (end - start)[there] / _PARTS}
+        inner = {key: column[there] for key, column in more.items()}
+        return _rows(f'"ph":"X","pid":{pid},"tid":{tid},"name":{_json(name)},', columns, inner)
+
+    positions = np.arange(len(edges))
+    events = ledger.of("events")[: len(edges), shard]
+    layer = ledger.layers[ledger.table["layer"][shard] - 1]
+    yield named(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
+    for i, stage in enumerate(ORDER):
+        yield named(stage, edges[:, i], edges[:, i + 1])
+    left = np.maximum(edges[:, -1], ends - over_links)
+    yield named("wait", edges[:, -1], left)
+    yield named(LINKS, left, ends)
+
+
+def _arrows(ledger: Ledger, edges: I64) -> list[str]:
+    """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, where one hears the other."""
+    slowest, layers = [], range(1, len(ledger.layers) + 1)
+    for n in layers:
+        mine = np.flatnonzero(ledger.table["layer"] == n)
+        slowest.append(mine[np.argmax(edges[:, mine, -1], axis=1)])
+    lines = []
+    send, hear = ORDER.index("broadcast"), ORDER.index("egru_input")
+    for n in layers[:-1]:
+        for position, (source, sink) in enumerate(zip(slowest[n - 1].tolist(), slowest[n].tolist(), strict=True)):
+            if ledger.table["pe"][source] == ledger.table["pe"][sink]:
+                continue
+            number = position * len(ledger.layers) + n
+            for phase, shard, stage in (("s", source, send), ("f", sink, hear)):
+                pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+                start, end = edges[position, shard, stage : stage + 2].tolist()
+                # Just inside: at its very start a reader may still see the slice before.
+                ts = min(start + 1, max(start, end - 1)) / _PARTS
+                bind = ',"bp":"e"' if phase == "f" else ""
+                lines.append(
+                    f'{{"ph":"{phase}"{bind},"pid":{pid},"tid":{tid},"name":"messages","cat":"messages","id":{number},"ts":{ts}}}'
+                )
+    return lines
+
+
+def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
+    positions = len(line.edges_s)
+    pid = ledger.pes[0].chip + 1
+    for n, layer in enumerate(ledger.layers):
+        events = ledger.of("events")[:positions, ledger.table["layer"] == n + 1].sum(axis=1, dtype=np.int64)
+        yield _counter(pid, f"events {layer}", "events", _eighths(line.arrived_s[:, n]), events)
+    starts, power = power_w(ledger, priced, chip, table)
+    flits = np.zeros(len(starts), np.int64)
+    np.maximum.at(
+        flits,
+        np.searchsorted(starts, priced.began_s.ravel()),
+        priced.traffic.busiest(priced.settings["schedule"] != "sequential").ravel(),
+    )
+    seen = starts <= line.began_s.max(initial=0.0)
+    at = _eighths(starts[seen])
+    yield _counter(pid, "busiest link or port", "flits", at, flits[seen])
+    yield _counter(pid, "power", "mW", at, np.round(1e3 * power[seen], 3))
+
+
+def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) -> tuple[F64, F64]:
+    """Return when the layers' turns (or the ticks of a pipeline) begin, in s, and the chips' mean power during each, in W.
+
+    What links draw is spread over the whole run.
+    """
+    starts = np.unique(priced.began_s)
+    busy = np.zeros(len(starts))
+    seconds = priced.shard_cycles.sum(axis=2) / chip.pe_clock_hz
+    at = np.searchsorted(starts, priced.began_s[:, ledger.table["layer"] - 1])
+    np.add.at(busy, at.ravel(), seconds.ravel())
+    lasts = np.diff(starts, append=priced.time_s)
+    computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)
+    above = computing + table["waiting_power_share"] * (len(ledger.pes) - computing)
+    each = chip.power_off_w + chip.pe_sleep_w * table["powered_pes"]
+    links_w = priced.energy_parts_j.get(LINKS, 0.0) / priced.time_s if priced.time_s else 0.0
+    return starts, (ledger.chips - len(ledger.down_chips)) * each + chip.pe_active_w * above + links_w
+
+
+def _counter(pid: int, name: str, unit: str, at: I64, values: npt.NDArray[Any]) -> bytes:
+    return _rows(f'"ph":"C","pid":{pid},"name":{_json(name)},', {"ts": at / _PARTS}, {unit: values})
+
+
+def _eighths(seconds: F64) -> I64:
+    return np.rint(seconds * (1e6 * _PARTS)).astype(np.int64)
+
+
+def _rows(head: str, columns: Mapping[str, npt.NDArray[Any]], args: Mapping[str, npt.NDArray[Any]]) -> bytes:
+    """Return one entry for each element of the columns: a trace has a thousand a position, too many for a loop over them."""
+    parts: list[Iterable[bytes]] = []
+    before = "{" + head
+    for place, (key, column) in enumerate((*columns.items(), *args.items())):
+        before += '"args":{' if place == len(columns) else ""
+        parts += [repeat(f'{before}"{key}":'.encode()), _texts(column)]
+        before = ","
+    close = b"}}" if args else b"}"
+    return b"".join(chain.from_iterable(zip(*parts, repeat(close + _BETWEEN), strict=False)))[: -len(_BETWEEN)]
+
+
+def _texts(numbers: npt.NDArray[Any]) -> list[bytes]:
+    """Return each number, or each row of numbers, as the shortest text that reads back as it."""
+    text = orjson.dumps(np.ascontiguousarray(numbers), option=orjson.OPT_SERIALIZE_NUMPY)[1:-1]
+    if not text:
+        return []
+    return text.replace(b"],[", b"]\n[").split(b"\n") if numbers.ndim > 1 else text.split(b",")
+
+
+def _joined(lines: list[str]) -> bytes:
+    return ",\n".join(lines).encode()
+
+
+def _json(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"))

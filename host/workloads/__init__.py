@@ -1,0 +1,1 @@
+"""What can run on the chip: one folder a workload, found by its name."""

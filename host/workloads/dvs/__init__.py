@@ -1,0 +1,1 @@
+"""Gestures before an event camera."""

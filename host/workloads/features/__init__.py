@@ -1,0 +1,1 @@
+"""Vectors of numbers, one a frame, into any network."""

@@ -1,0 +1,1 @@
+"""Language models: a text scored, or a prompt continued."""

@@ -1,0 +1,80 @@
+"""Which text to run on, in which words: the checkpoint's own, Python's documentation, or what the user brings.
+
+A text is word numbers from here on. Not known here: how much of it is run (`job.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from host.errors import HostError
+from host.options import LmOptions
+from models.checkpoint import Model
+from models.network import U32, Array
+from models.text.corpus import standard_library, text_file, wikitext
+from models.text.tokeniser import UNK, tokenise
+from models.text.vocabulary import Vocabulary
+
+PYTHON_LICENCE = "PSF-2.0"  # of Python's documentation and docstrings
+
+
+@dataclass(frozen=True)
+class Source:
+    """A text: what to call it, its licence (None: not known), the vocabulary, and its word numbers (words,) uint32.
+
+    `unknown` (words,) bool marks the words that became `<unk>`; of a text stored as numbers, every `<unk>`.
+    """
+
+    name: str
+    licence: str | None
+    vocabulary: Vocabulary
+    numbers: U32
+    unknown: Array
+
+
+def source_of(options: LmOptions, model: Model | None) -> Source:
+    """Return the text that the options name; a model brings its vocabulary, a seeded network takes one from the text's
+    own training split.
+
+    Raises HostError or TextError for a text that is not there or has no words.
+    """
+    trained = Vocabulary(model.vocabulary) if model else None
+    if options.wikitext is not None:
+        corpus = wikitext(options.wikitext)
+        splits = (options.split,) if options.split else ("test", "valid", "train")
+        name = next((split for split in splits if getattr(corpus, split)), None)
+        if name is None:
+            raise HostError(f"--split {options.split}: --wikitext {options.wikitext} has no such split")
+        built = trained or Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
+        return _read(f"{corpus.name}, {name} split", None, built, getattr(corpus, name))
+    if options.text is not None:
+        words = text_file(options.text)
+        return _read(Path(options.text).name, None, trained or Vocabulary.build(standard_library().train), words)
+    if options.prompt is not None:
+        words = tokenise(options.prompt)[:-1]  # a prompt is continued, so its end of paragraph goes
+        if not words:
+            raise HostError("--prompt: has no words")
+        return _read("prompt", None, trained or Vocabulary.build(standard_library().train), words)
+    if model and trained and model.tokens:
+        return _stored(options, model, trained)
+    library, name = standard_library(), options.split or "test"
+    words = getattr(library, name)
+    return _read(f"{library.name}, {name} split", PYTHON_LICENCE, trained or Vocabulary.build(library.train), words)
+
+
+def _read(name: str, licence: str | None, vocabulary: Vocabulary, words: Sequence[str]) -> Source:
+    unknown = np.fromiter((word not in vocabulary for word in words), bool, len(words))
+    return Source(name, licence, vocabulary, vocabulary.encode(words)[0], unknown)
+
+
+def _stored(options: LmOptions, model: Model, vocabulary: Vocabulary) -> Source:
+    split = options.split or ("test" if "test" in model.tokens else next(iter(model.tokens)))
+    if split not in model.tokens:
+        raise HostError(f"--split {split}: checkpoint {options.checkpoint} holds only {', '.join(model.tokens)}")
+    numbers = model.tokens[split]
+    unknown = numbers == vocabulary.encode([UNK])[0][0]
+    return Source(f"{split} split stored in the checkpoint", model.text_licence or None, vocabulary, numbers, unknown)

@@ -1,0 +1,281 @@
+"""Checkpoints: a network with what makes it a language model or a gesture classifier in one safetensors file.
+
+Tensors, for layer l from 1:
+
+- `layer{l}.{input,recurrent}.{extents,columns,values}`: rows of gates z, r, g times units; int64, uint16 (uint32 beyond
+  65,536 columns), float32; or, where that is smaller, `layer{l}.{input,recurrent}.dense` (rows, columns), float32 or float16
+- `layer{l}.{threshold,bias,recurrent_bias}`: float32
+- `embedding` (words, input units) float32 or float16, `decoder_bias` (words,) float32: the decoder is the embedding again
+- `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
+- `vocabulary` uint8: the words in UTF-8, one a line
+- `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
+- `head{n}`, `features` and `readout`: the parts of a gesture classifier (`gesture_parts.py`)
+
+All but the layers may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
+with them before it reads a tensor, then checks the contents, and says in one line what is wrong. Saving checks the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from reprlib import repr as short
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import save as save_tensors
+
+from models.checkpoint import gesture as gesture_parts
+from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
+from models.checkpoint.tensorfile import Tensors, narrowed, opened
+from models.heads.gesture import Gesture
+from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
+from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
+from models.text.tokeniser import TextError
+from models.text.vocabulary import Vocabulary
+
+SPLITS = ("valid", "test")  # texts whose word numbers a file may hold
+_KEY = "gennaker"
+
+
+@dataclass(frozen=True)
+class DecoderProjection:
+    """What lies between the last layer and the tied decoder: h = weight y + bias, then the activation.
+
+    `weight` (embedding units, last layer's units) and `bias` (embedding units,) are float32; `activation` is "linear"
+    (EvNN 0.2.0) or "relu" (EvNN 0.1.0: its files look the same).
+    """
+
+    weight: F32
+    bias: F32
+    activation: str
+
+
+@dataclass(frozen=True)
+class Model:
+    """A network with what turns it into a language model or a gesture classifier, as far as that is at hand.
+
+    `embedding` (words, input units) and `decoder_bias` (words,) are float32; without them it is a bare stack of layers.
+    The decoder is the embedding again, behind `projection` if there is one. `vocabulary` may be empty although there is
+    an embedding: imported weights whose text is not at hand. `tokens` holds the word numbers of "valid" and "test", so
+    that a perplexity can be reproduced anywhere; `text_licence` is the licence of the text they come from.
+
+    `state` says what becomes of the cell states where a segment of `segment` positions begins: "zeroed" or "carried".
+    Outputs y are carried in either case.
+
+    With `gesture` it is a classifier of gestures instead: the head's features are the network's input.
+    """
+
+    network: Network
+    embedding: F32 | None = None
+    decoder_bias: F32 | None = None
+    vocabulary: tuple[str, ...] = ()
+    segment: int = 70
+    state: str = "zeroed"
+    projection: DecoderProjection | None = None
+    tokens: Mapping[str, U32] = field(default_factory=dict)
+    text_licence: str = ""
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    gesture: Gesture | None = None
+
+    @property
+    def reset_every(self) -> int:
+        """Positions after which cell states are zeroed; 0: never."""
+        return self.segment if self.state == "zeroed" else 0
+
+
+def save(path: Path, model: Model) -> None:
+    """Write `model` to `path`; ModelError for what `load` would refuse, OSError where the file cannot be written."""
+    who = f"checkpoint {path}"
+    tensors, about = _parts(who, model)
+    text = about.to_text(who)
+    _model(parse(who, text), Tensors.of(who, tensors))
+    path.write_bytes(save_tensors({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, {_KEY: text}))
+
+
+def load(path: Path) -> Model:
+    """Read a checkpoint; ModelError, in one line, for a missing, damaged or inconsistent file."""
+    who = f"checkpoint {path}"
+    try:
+        with opened(who, path) as (metadata, tensors):
+            return _model(parse(who, metadata.get(_KEY, "null")), tensors)
+    except ModelError:
+        raise
+    except Exception as error:
+        # A hostile file reaches deep into two libraries, which answer with exceptions of a dozen kinds.
+        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
+        raise ModelError(f"{who}: damaged or no safetensors file ({why})") from error
+
+
+def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
+    """Return the tensors and the metadata of a model."""
+    tensors: dict[str, Array] = {}
+    layers = []
+    for number in model.network.layers:
+        layer, ports = model.network.populations[number], _ports(number)
+        if layer.kernel != FACTS["kernel"] or {p.port: p.source for p in layer.projections} != ports:
+            raise ModelError(f"{who}: layer {number} needs kernel {FACTS['kernel']!r} and the ports {ports}")
+        traces = {p.port: p.trace for p in layer.projections}
+        if traces[RECURRENT]:
+            raise ModelError(f"{who}: layer {number} hears the trace of its own events; needs the events themselves")
+        layers.append(LayerFacts(layer.units, {**DEFAULTS, **layer.params}, traces[INPUT]))
+        tensors |= {f"layer{number}.{name}": np.asarray(vector, np.float32) for name, vector in layer.vectors.items()}
+        for projection in layer.projections:
+            tensors |= _stored(who, f"layer{number}.{projection.port}", projection.weights)
+    words = 0 if model.embedding is None else len(model.embedding)
+    if model.embedding is not None:
+        tensors["embedding"] = model.embedding
+    if model.decoder_bias is not None:
+        tensors["decoder_bias"] = model.decoder_bias
+    if model.projection is not None:
+        tensors |= {"projection.weight": model.projection.weight, "projection.bias": model.projection.bias}
+    tensors |= {f"tokens.{split}": _narrow(numbers, words) for split, numbers in model.tokens.items()}
+    sha256 = None
+    if model.vocabulary:
+        sha256 = _vocabulary(who, model.vocabulary).sha256
+        tensors["vocabulary"] = np.frombuffer("\n".join(model.vocabulary).encode("utf-8", "surrogatepass"), np.uint8)
+    activation = model.projection.activation if model.projection else None
+    gesture = None
+    if model.gesture is not None:
+        tensors |= gesture_parts.tensors_of(model.gesture)
+        gesture = gesture_parts.facts_of(model.gesture)
+    sizes = model.network.populations[0].units, tuple(layers), model.segment, model.state, words
+    return tensors, Metadata(*sizes, sha256, activation, gesture, model.text_licence, dict(model.provenance))
+
+
+def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
+    """Return the tensors of a matrix: sparse, or dense where that needs fewer bytes (4 or 2 each weight against 6 each
+    nonzero).
+    """
+    half = narrowed(rows.values)
+    if 3 * rows.nonzeros > rows.shape[0] * rows.shape[1] * (1 if half.dtype == np.float16 else 2):
+        rows.check(f"{who}: {name}")
+        return {f"{name}.dense": rows.to_dense().astype(half.dtype)}
+    columns = _narrow(rows.columns, rows.shape[1])
+    return {f"{name}.extents": rows.extents, f"{name}.columns": columns, f"{name}.values": rows.values}
+
+
+def _ports(number: int) -> dict[str, int]:
+    """Return the population that each port of a layer hears."""
+    return {INPUT: number - 1, RECURRENT: number}
+
+
+def _narrow(numbers: Array, below: int) -> Array:
+    """Return numbers as uint16 where all that may be are below 65,536, else as uint32; wrong ones stay wrong."""
+    small = below <= 1 << 16 and not np.any(numbers >= 1 << 16)
+    return numbers.astype(np.uint16 if small else np.uint32)
+
+
+def _check_sizes(about: Metadata, tensors: Tensors) -> None:
+    """Raise ModelError unless the tensors are those that the metadata name, in shape and type."""
+    widths = about.widths
+    for number, units in enumerate(widths[1:], start=1):
+        head = f"layer{number}"
+        for name, length in VECTORS.items():
+            tensors.need(f"{head}.{name}", (length * units,), "float32")
+        for port, source in _ports(number).items():
+            if tensors.has(f"{head}.{port}.dense"):
+                tensors.need(f"{head}.{port}.dense", (GATES * units, widths[source]), "float16", "float32")
+                continue
+            tensors.need(f"{head}.{port}.extents", (GATES * units + 1,), "int64")
+            nonzeros = tensors.need(f"{head}.{port}.columns", (None,), "uint16", "uint32")
+            tensors.need(f"{head}.{port}.values", nonzeros, "float32")
+    if about.words:
+        if about.projection is not None:
+            tensors.need("projection.weight", (about.input_units, widths[-1]), "float32")
+            tensors.need("projection.bias", (about.input_units,), "float32")
+        elif widths[-1] != widths[0]:
+            raise ModelError(f"{tensors.who}: the tied decoder needs a last layer of {widths[0]} units, has {widths[-1]}")
+        tensors.need("embedding", (about.words, about.input_units), "float16", "float32")
+        tensors.need("decoder_bias", (about.words,), "float32")
+        if about.vocabulary_sha256 is not None:
+            tensors.need("vocabulary", (None,), "uint8")
+        for split in SPLITS:
+            if tensors.has(f"tokens.{split}"):
+                tensors.need(f"tokens.{split}", (None,), "uint16", "uint32")
+    elif about.vocabulary_sha256 is not None or about.projection is not None:
+        raise ModelError(f"{tensors.who}: a vocabulary or a projection needs an embedding, has none")
+    if about.gesture is not None:
+        if about.words:
+            raise ModelError(f"{tensors.who}: has an embedding and a gesture head; needs one of them")
+        gesture_parts.need(tensors, about.gesture, widths[0], widths[-1])
+    tensors.need_no_more()
+
+
+def _model(about: Metadata, tensors: Tensors) -> Model:
+    _check_sizes(about, tensors)
+    who = tensors.who
+    widths, populations = about.widths, [Population("input", about.input_units)]
+    for number, layer in enumerate(about.layers, start=1):
+        head = f"layer{number}"
+        projections = tuple(
+            Projection(
+                source,
+                port,
+                _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])),
+                layer.trace if port == INPUT else 0.0,
+            )
+            for port, source in _ports(number).items()
+        )
+        vectors = {name: _finite(tensors, f"{head}.{name}") for name in VECTORS}
+        # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
+        vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
+        populations.append(Population(f"egru{number}", layer.units, FACTS["kernel"], projections, vectors, layer.params))
+    network = Network(tuple(populations))
+    embedding = bias = projection = None
+    words: tuple[str, ...] = ()
+    if about.words:
+        embedding, bias = _finite(tensors, "embedding"), _finite(tensors, "decoder_bias")
+        if about.vocabulary_sha256 is not None:
+            words = _words(who, tensors.read("vocabulary").tobytes(), about)
+    if about.projection is not None:
+        weight, offset = _finite(tensors, "projection.weight"), _finite(tensors, "projection.bias")
+        projection = DecoderProjection(weight, offset, about.projection)
+    tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
+    gesture = None if about.gesture is None else gesture_parts.gesture_of(tensors, about.gesture)
+    how = about.segment, about.state, projection, tokens, about.text_licence, about.provenance, gesture
+    return Model(network, embedding, bias, words, *how)
+
+
+def _finite(tensors: Tensors, name: str) -> F32:
+    tensor = tensors.read(name)
+    check_finite(f"{tensors.who}: {name}", tensor)
+    return np.ascontiguousarray(tensor, np.float32)
+
+
+def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
+    if tensors.has(f"{name}.dense"):
+        return SparseRows.from_dense(_finite(tensors, f"{name}.dense"))
+    extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
+    rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
+    rows.check(f"{tensors.who}: {name}")
+    return rows
+
+
+def _words(who: str, lines: bytes, about: Metadata) -> tuple[str, ...]:
+    count = lines.count(b"\n") + 1
+    if count != about.words:  # compared before anything is cut: a word is dear in memory, a line end is not
+        raise ModelError(f"{who}: vocabulary needs {about.words} words as the embedding has, has {count}")
+    try:
+        vocabulary = _vocabulary(who, lines.decode().split("\n"))
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{who}: the vocabulary is not UTF-8") from error
+    if vocabulary.sha256 != about.vocabulary_sha256:
+        raise ModelError(f"{who}: the vocabulary has SHA-256 {vocabulary.sha256}, metadata say {short(about.vocabulary_sha256)}")
+    return vocabulary.words
+
+
+def _vocabulary(who: str, words: Iterable[str]) -> Vocabulary:
+    try:
+        return Vocabulary(words)
+    except TextError as error:
+        raise ModelError(f"{who}: {str(error)[:160]}") from error
+
+
+def _tokens(tensors: Tensors, split: str, words: int) -> U32:
+    numbers = tensors.read(f"tokens.{split}").astype(np.uint32)
+    if numbers.size == 0 or int(numbers.max()) >= words:
+        have = f"a word {int(numbers.max())}" if numbers.size else "no words"
+        raise ModelError(f"{tensors.who}: tokens.{split} needs word numbers below {words}, has {have}")
+    return numbers

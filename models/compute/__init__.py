@@ -1,0 +1,1 @@
+"""Compiled code and the arithmetic that all kernels share."""

@@ -1,0 +1,99 @@
+"""How a kernel is compiled, and where the machine code is kept between runs.
+
+Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
+order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose
+name is a hash of all kernel sources, because numba's own check looks at one source file at a time and would miss a
+change in a function that another file inlines.
+
+This file does not know any kernel.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_SOURCES = Path(__file__).resolve().parents[1]  # models/
+_COMPILED = (
+    *(f"compute/{name}.py" for name in ("bound_calls", "compiling", "exponentials", "lowpass", "port")),
+    *("heads/language.py", "heads/gesture.py"),
+)
+_CONSTANTS = ("../noc/packet.py",)  # flags of a section, which compiled code has in itself
+_WHOLE = "whole"  # a file in the cache's folder, when it has everything
+_dispatchers: list[Any] = []
+_at_once: list[Any] = []
+
+
+def _cache_folder() -> Path:
+    """The folder for compiled code: under the user's cache, or the temporary folder where that cannot be written."""
+    digest = hashlib.sha256()
+    folders = ("kernels", "formats", "../pe")  # a PE's tick inlines functions of several files, too
+    found = (source for folder in folders for source in (_SOURCES / folder).resolve().glob("*.py"))
+    for source in sorted((*found, *((_SOURCES / name).resolve() for name in _COMPILED + _CONSTANTS))):
+        digest.update(source.read_bytes())
+    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored
+    folder = base / f"kernels-{digest.hexdigest()[:16]}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except OSError:
+        # A per-user name, so that nobody else's machine code is ever loaded from a shared folder.
+        fallback = Path(tempfile.gettempdir()) / f"gennaker-{os.getuid()}-{digest.hexdigest()[:16]}"
+        fallback.mkdir(mode=0o700, exist_ok=True)
+        if fallback.stat().st_uid != os.getuid():
+            msg = f"cache folder {fallback} belongs to user {fallback.stat().st_uid}, not to {os.getuid()}; set XDG_CACHE_HOME"
+            raise PermissionError(msg) from None
+        return fallback
+
+
+_folder = None if "NUMBA_CACHE_DIR" in os.environ else _cache_folder()  # a user's own choice goes first
+if _folder is not None:
+    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # set at import, by name
+
+
+def compiled(function: F) -> F:
+    """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
+    # error_model "numpy": a division does not test for zero, which no kernel here can reach.
+    dispatcher = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    _dispatchers.append(dispatcher)
+    return cast(F, dispatcher)
+
+
+def inlined(function: F) -> F:
+    """Compile `function` for use inside other kernels only: it is never cached by itself."""
+    return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never")(function))
+
+
+def remember(function: Any) -> Any:
+    """Count what was compiled at once, for `compiled_now`; return it."""
+    _at_once.append(function)
+    return function
+
+
+def whole() -> bool:
+    """Tell whether an earlier process has left everything that it compiled in the cache; a user's own folder is not asked."""
+    return _folder is None or (_folder / _WHOLE).exists()
+
+
+def left_for_others() -> None:
+    """Say so, once everything has been compiled; where it cannot be said, each start finds out anew."""
+    if _folder is not None:
+        with contextlib.suppress(OSError):
+            (_folder / _WHOLE).touch()
+
+
+def compiled_now() -> int:
+    """How many kernel specialisations this process had to compile because the cache on disk did not hold them."""
+    at_once = sum(not function.cache_hits for function in _at_once)
+    return at_once + sum(sum(dispatcher.stats.cache_misses.values()) for dispatcher in _dispatchers)

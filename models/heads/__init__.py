@@ -1,0 +1,1 @@
+"""What turns the last population's events into an answer."""

@@ -1,0 +1,119 @@
+"""The way in: a file of somebody else's becomes a `Model`, with a record of what was found and done.
+
+It knows which importer a state_dict belongs to, and what all of them share: text, segment, state, provenance.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.checkpoint import Model
+from models.importers import evnn, gru
+from models.importers.request import Wishes
+from models.importers.state_dict import State, listed, opened_state
+from models.network import U32, ModelError
+from models.text.corpus import SPLITS, wikitext
+from models.text.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model, what it was found to be (pairs of a name and a text), and notes, each a line for the user."""
+
+    model: Model
+    found: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+
+
+def import_model(path: Path, wishes: Wishes) -> Imported:
+    """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
+    wishes.check()
+    with opened_state(path) as state:
+        scope = state.under(wishes.prefix) if wishes.prefix else state
+        findings = _importer(scope)(path, scope, wishes)
+        left = state.left()
+        notes = [*findings.notes, *state.log.lines()]
+    if left:
+        notes.append(f"{len(left)} keys left out: {listed(left)}")
+    model = _with_text(findings.model, wishes, notes)
+    provenance = {
+        "imported_from": path.name,
+        "sha256": _sha256(path),
+        **findings.provenance,
+        "notes": notes,
+        **({"text": wishes.text.name} if wishes.text else {}),
+    }
+    model = replace(model, provenance=provenance, text_licence=wishes.licence)
+    return Imported(model, (*findings.found, *_described(model)), tuple(notes))
+
+
+def _importer(state: State) -> Any:
+    """Return the importer whose keys are there; ModelError, naming what else it is, where there is none."""
+    if evnn.heads(state):
+        return evnn.read
+    for key in state.tensors:
+        if ".module." in f".{key}" and key.split(".")[-1].startswith(("weight_ih_l", "weight_hh_l")):
+            raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
+    if gru.stems(state):
+        return gru.read
+    where = f"under {state.prefix!a}" if state.prefix else "in it"
+    raise ModelError(
+        f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {where}; has {listed(state.tensors)}"
+    )
+
+
+def _with_text(model: Model, wishes: Wishes, notes: list[str]) -> Model:
+    """Return the model with the words of --text and with its valid and test splits as word numbers."""
+    if model.embedding is None:
+        if wishes.text or wishes.licence:
+            raise ModelError("--text and --licence: a bare stack of layers has no words")
+        return model
+    if wishes.text is None:
+        if wishes.licence:
+            raise ModelError("--licence: names the licence of --text, which is missing")
+        notes.append("no --text: which word has which number is unknown, so the model takes and gives word numbers alone")
+        return model
+    corpus = wikitext(wishes.text)
+    vocabulary = Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
+    if len(vocabulary) != len(model.embedding):
+        empty = [split for split in SPLITS if not getattr(corpus, split)]
+        why = f"; without {', '.join(empty)}" if empty else ""
+        raise ModelError(f"--text {wishes.text}: has {len(vocabulary)} words{why}, the embedding needs {len(model.embedding)}")
+    tokens: dict[str, U32] = {}
+    for split in ("valid", "test"):
+        words = getattr(corpus, split)
+        if words:
+            tokens[split] = vocabulary.encode(words)[0].astype(np.uint32)
+    return replace(model, vocabulary=vocabulary.words, tokens=tokens)
+
+
+def _described(model: Model) -> list[tuple[str, str]]:
+    layers = [model.network.populations[number] for number in model.network.layers]
+    places = sum(row.weights.shape[0] * row.weights.shape[1] for layer in layers for row in layer.projections)
+    lines = [
+        ("layers", " -> ".join(str(population.units) for population in model.network.populations)),
+        ("weights", f"{model.network.nonzeros:,} of {places:,} ({1 - model.network.nonzeros / places:.1%} absent)"),
+    ]
+    if model.embedding is not None:
+        lines.append(("embedding", f"{model.embedding.shape[0]:,} words of {model.embedding.shape[1]}, tied decoder with bias"))
+        lines.append(("vocabulary", f"{len(model.vocabulary):,} words" if model.vocabulary else "none"))
+        lines += [(f"{split} text", f"{len(ids):,} words") for split, ids in model.tokens.items()]
+    if model.projection is not None:
+        out, into = model.projection.weight.shape
+        lines.append(("projection", f"{into} -> {out}, {model.projection.activation}"))
+    zoneouts: Mapping[float, None] = dict.fromkeys(layer.params.get("zoneout", 0.0) for layer in layers)
+    lines.append(("zoneout", ", ".join(f"{zoneout:g}" for zoneout in zoneouts)))
+    every = f"every {model.segment} positions" if model.state == "zeroed" else "over all positions"
+    lines.append(("cell state", f"{model.state} {every}; outputs carried"))
+    return lines
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,1 @@
+"""What both trainers share: the loop, the layers, schedules, logs."""

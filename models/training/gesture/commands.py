@@ -1,0 +1,87 @@
+"""The commands `gesture` and `gesture-conform` of the trainer: from events to a checkpoint, and a checkpoint against torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from models.checkpoint import load
+from models.network import ModelError
+from models.training.common.progress_bar import progress_bar
+from models.training.gesture.conformance import compare, report
+from models.training.gesture.events import marks_of, open_events
+from models.training.gesture.finish import finish
+from models.training.gesture.frames import Frames, frames_of_set, hold_out
+from models.training.gesture.settings import GestureSettings
+from models.training.gesture.trainer import GestureTrainer
+
+CACHE = "frames"  # in the run folder
+
+
+def train(
+    events: str, settings: GestureSettings, out: Path, cache: Path | None, device: torch.device, say: Callable[[str], object]
+) -> None:
+    """Train on the events to the end, or on from where the run folder stands, and write the checkpoint.
+
+    ModelError or DvsError, one line, for what cannot be; KeyboardInterrupt leaves a state to go on from.
+    """
+    settings.check()
+    kept = cache or out / CACHE
+    splits = {split: read(events, split, settings.size, kept, say, people=settings.people) for split in ("train", "test")}
+    shared = set(splits["train"].subjects) & set(splits["test"].subjects)
+    if shared:
+        raise ModelError(f"{events}: subject {min(shared)} is in both splits; needs people in the test that training never sees")
+    trained, valid = hold_out(splits["train"], settings.valid_subjects)
+    if settings.valid_subjects and valid is None:
+        say("no subjects held out: too few; the last epoch is kept")
+    trainer = GestureTrainer(trained, valid, settings, out, device)
+    trainer.prepare()
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "settings.json").write_text(json.dumps({"events": events} | asdict(settings), indent=1), encoding="utf-8")
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
+        trainer.run()
+    finish(trainer, splits["test"], say)
+
+
+def read(
+    events: str,
+    split: str,
+    size: int,
+    folder: Path | None,
+    say: Callable[[str], object],
+    samples: int | None = None,
+    people: int | None = None,
+) -> Frames:
+    """Return a split's frames, kept in `folder` if there is one, and say what they are and what of the files is damaged."""
+    gestures = open_events(events, split, people)
+    with tqdm(desc=f"frames, {split}", unit="sample", total=samples or gestures.count, leave=False, dynamic_ncols=True) as bar:
+        frames = frames_of_set(gestures, size, folder, bar.update, marks_of(gestures, events), samples)
+    say(f"{split:6} {len(frames):6,} samples of {len(set(frames.subjects))} subjects: {frames.source}")
+    for damage in frames.damages:
+        say(f"  damaged: {damage}")
+    return frames
+
+
+def conform(file: Path, events: str, samples: int | None, cache: Path | None, say: Callable[[str], object]) -> bool:
+    """Hold the emulator's arithmetic against torch on the test split of the events; return whether they agree.
+
+    `events` is `synthetic` or a folder; only the first `samples` are compared where that is given.
+    """
+    model = load(file)
+    if model.gesture is None:
+        raise ModelError(f"checkpoint {file}: needs a gesture classifier, this one has none")
+    if samples is not None and samples < 1:
+        raise ModelError(f"--samples {samples}: needs at least 1")
+    frames = read(events, "test", model.gesture.size, cache, say, samples)
+    recorded = model.gesture.record.get("test_frames_sha256")
+    if samples is None and recorded != frames.sha256:
+        say("these are not the frames that the checkpoint was tested on")
+    with tqdm(unit="sample", total=len(frames), leave=False, dynamic_ncols=True) as bar:
+        found = compare(model, frames, lambda _: bar.update())
+    report(found, say)
+    return found.holds

@@ -1,0 +1,1 @@
+"""The trainer of language models."""

@@ -1,0 +1,295 @@
+"""The emulator's kernels against the torch layer, on the same checkpoint and text.
+
+The emulator's side is what a PE runs: the shard code of `models/kernels` on a weight format of `models/formats`, bound to
+plain arrays instead of an arena, one shard a layer (any cut into shards gives the same bits: `launch.py verify` and the
+one-answer tests hold that). The torch side is `egru.py` in evaluation mode, in float32.
+
+Two runs that compute a sum in another order differ in its last bits, and a unit within that of its threshold fires in one
+and not in the other, which all later steps hear. So the layers are compared teacher-forced: each step of each layer gets
+the emulator's own x, y and c. How far free runs drift apart is reported beside it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from models import formats, kernels
+from models.checkpoint import Model
+from models.heads.language import log_likelihood, logits_of, project
+from models.network import F32, U32, Array, ModelError, Network, Population
+from models.training.common.egru import Egru, State
+
+TOLERANCE = 1e-6
+"""States should agree within this (those that do not are counted), and a unit whose event differs lies no further from
+its threshold."""
+LARGEST = 4e-6
+"""No state may differ by more. A row is summed with one float32 accumulator, in order (the one-answer rule), whose rounding
+grows with the sum's terms: of the shipped model's states 7 in a million are 1.0e-6 to 1.6e-6 away from float64, where
+torch's blocked sums stay within 0.9e-6 (docs/model.md)."""
+PERPLEXITY_TOLERANCE = 5e-5  # relative: four digits
+DEFAULT_TOKENS = 210  # three of the authors' segments
+FREE_POSITIONS = 70  # over which the drift of free runs is shown
+_BLOCK = 10  # positions a line
+
+
+class LayerStep(NamedTuple):
+    """A layer's step: input x (inputs,), what it began with and what it ended with, y and c (units,), float32."""
+
+    x: F32
+    y_before: F32
+    c_before: F32
+    y: F32
+    c: F32
+
+
+class Kernels:
+    """A network on the emulator's kernels, position by position, one sequence."""
+
+    def __init__(self, network: Network, weights: str = "csr") -> None:
+        self._layers = [_Shard(network.populations[number], network, weights) for number in network.layers]
+
+    def reset(self) -> None:
+        """Begin a segment: cell states are zeroed, outputs carried."""
+        for layer in self._layers:
+            layer.reset()
+
+    def step(self, x: F32) -> list[LayerStep]:
+        """Step all layers on the input vector (input units,)."""
+        steps = []
+        for layer in self._layers:
+            steps.append(layer.step(x))
+            x = steps[-1].y
+        return steps
+
+
+class _Shard:
+    """All units of a layer as one shard."""
+
+    def __init__(self, layer: Population, network: Network, weights: str) -> None:
+        kernel, form, units = kernels.named(layer.kernel), formats.named(weights), layer.units
+        mem: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in kernel.fields(units, 1)}
+        mem |= {name: np.array(vector, np.float32) for name, vector in layer.vectors.items()}
+        mem["units"] = np.arange(units, dtype=np.uint32)
+        self._ports = {}
+        for projection in layer.projections:
+            rows, head = projection.weights, projection.port
+            source = network.populations[projection.source].units
+            fields = form.fields(rows.shape[0], source, rows.nonzeros, 1)
+            mem |= {f"{head}.{field.name}": np.zeros(field.shape, field.dtype) for field in fields}
+            for name, array in form.encode(rows).items():
+                mem[f"{head}.{name}"][...] = array
+            self._ports[head] = form.port(mem, head, 1, source)
+        self._stepper = kernel.stepper(mem, "", units, {**kernel.DEFAULTS, **layer.params})
+        self.reset = self._stepper.reset
+        self._mem, self._y = mem, np.zeros(units, np.float32)
+
+    def step(self, x: F32) -> LayerStep:
+        y_before, c_before = self._y, self._mem["cell"][0].copy()
+        for head, heard in (("input", x), ("recurrent", y_before)):
+            keys = np.flatnonzero(heard).astype(np.uint32)
+            port = self._ports[head]
+            port.clear()
+            port.receive(keys, heard[keys], len(keys))
+            port.product()
+        events = self._stepper.step()
+        self._y = np.zeros_like(y_before)
+        self._y[self._mem["send_keys"][:events]] = self._mem["send_values"][:events]
+        return LayerStep(x, y_before, c_before, self._y, self._mem["cell"][0].copy())
+
+
+@torch.no_grad()
+def layers_of(network: Network) -> list[Egru]:
+    """Return a network's layers in torch, in evaluation mode; ModelError for what the torch layer does not know."""
+    layers = []
+    for number in network.layers:
+        population = network.populations[number]
+        if population.params.get("fire_at_threshold"):
+            raise ModelError(f"{population.name}: the torch layer has no fire_at_threshold; a unit fires above its threshold")
+        matrices = {p.port: torch.from_numpy(p.weights.to_dense()) for p in population.projections}
+        layer = Egru(matrices["input"].shape[1], population.units, zoneout=population.params.get("zoneout", 0.0))
+        layer.kernel.copy_(matrices["input"])
+        layer.recurrent.copy_(matrices["recurrent"])
+        for name, vector in population.vectors.items():
+            layer.get_parameter(name).copy_(torch.from_numpy(np.array(vector, np.float32)))
+        layers.append(layer.eval())
+    return layers
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What a layer's teacher-forced steps gave: largest differences of p, and of y and c where both fired or neither."""
+
+    p: float
+    y: float
+    c: float
+    events: int  # of the emulator
+    updates: int  # units times steps
+    differing: int  # events in one and not in the other
+    distance: float  # of such a unit from its threshold, the largest; 0 where there is none
+    beyond: int = 0  # states p that differ by more than `TOLERANCE`
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether every event agrees but at its threshold, and no state is further away than `LARGEST`."""
+        return all(size <= LARGEST for size in (self.p, self.y, self.c)) and self.distance <= TOLERANCE  # false for a NaN
+
+
+@torch.no_grad()
+def teacher_forced(layer: Egru, steps: list[LayerStep]) -> Agreement:
+    """Give each step's x, y and c to the torch layer and compare what it makes of them."""
+    x, y_before, c_before, y, c = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*steps, strict=True))
+    own_y, fired, after = layer(x[None], State(y_before, c_before))
+    own_y, own, have = own_y[0], fired[0] > 0, y != 0
+    own_p, p = torch.where(own, own_y, after.c), torch.where(have, y, c)
+    same, other = own == have, own != have
+    thresholds = layer.threshold.expand_as(p)
+    distances = torch.maximum((p - thresholds).abs(), (own_p - thresholds).abs())[other]
+    return Agreement(
+        _largest(own_p - p),
+        _largest((own_y - y)[same]),
+        _largest((after.c - c)[same]),
+        int(have.sum()),
+        have.numel(),
+        int(other.sum()),
+        _largest(distances),
+        int(((own_p - p).abs() > TOLERANCE).sum()),
+    )
+
+
+def _largest(differences: Tensor) -> float:
+    return float(differences.abs().max()) if differences.numel() else 0.0
+
+
+class Drift(NamedTuple):
+    """How far two free runs are apart at each position: events that differ, and the largest difference of c."""
+
+    events: list[int]
+    cell: list[float]
+
+
+@dataclass(frozen=True)
+class Conformance:
+    """What `conform` found: a layer's agreement each, the drift of free runs, and both perplexities."""
+
+    layers: list[Agreement]
+    drift: Drift
+    units: int  # of all layers
+    perplexity: float  # of the emulator's kernels
+    torch_perplexity: float
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether the layers agree and both perplexities are equal to four digits."""
+        near = abs(self.torch_perplexity - self.perplexity) <= PERPLEXITY_TOLERANCE * self.perplexity
+        return near and all(layer.holds for layer in self.layers)
+
+
+def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conformance:
+    """Run `ids` (at least 2 word numbers, the last only predicted) on both sides, cell states as `model.state` says.
+
+    `layers` stand in for the checkpoint's own in torch. ModelError where the model is no language model.
+    """
+    if model.embedding is None or model.decoder_bias is None:
+        raise ModelError("conform: needs a checkpoint with an embedding, this one holds layers only")
+    layers = layers or layers_of(model.network)
+    table, bias = model.embedding, torch.from_numpy(model.decoder_bias)
+    emulated = Kernels(model.network)
+    states = [layer.begin(1) for layer in layers]
+    taken: list[list[LayerStep]] = [[] for _ in layers]
+    drift, nats, torch_nats = Drift([], []), 0.0, 0.0
+    score = _scorer(model)
+    for position, (word, target) in enumerate(pairwise(ids)):
+        if model.reset_every and position and position % model.reset_every == 0:
+            emulated.reset()
+            states = [State(y, torch.zeros_like(c)) for y, c in states]
+        steps = emulated.step(table[word])
+        nats -= score(steps[-1].y, int(target))
+        x = torch.from_numpy(table[word])[None, None]
+        with torch.no_grad():
+            for number, layer in enumerate(layers):
+                x, _, states[number] = layer(x, states[number])
+            logits = functional.linear(_projected(model, x[0, 0]), torch.from_numpy(table), bias)
+            torch_nats -= float(torch.log_softmax(logits.double(), 0)[int(target)])
+        for number, step in enumerate(steps):
+            taken[number].append(step)
+        pairs = list(zip(steps, states, strict=True))
+        drift.events.append(sum(int(((state.y[0].numpy() != 0) != (step.y != 0)).sum()) for step, state in pairs))
+        drift.cell.append(max(_largest(state.c[0] - torch.from_numpy(step.c)) for step, state in pairs))
+    return Conformance(
+        [teacher_forced(layer, steps) for layer, steps in zip(layers, taken, strict=True)],
+        drift,
+        sum(layer.units for layer in layers),
+        math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
+        math.exp(torch_nats / len(ids)),
+    )
+
+
+def _scorer(model: Model) -> Callable[[F32, int], float]:
+    """Return (last layer's y, word) -> log likelihood, by the emulator's own decoder."""
+    embedding, bias, between = model.embedding, model.decoder_bias, model.projection
+    assert embedding is not None
+    assert bias is not None
+    columns = np.ascontiguousarray(embedding.T)
+    logits, hidden = np.zeros(len(embedding), np.float32), np.zeros(embedding.shape[1], np.float32)
+    to_hidden = np.ascontiguousarray(between.weight.T) if between else columns
+
+    def score(y: F32, target: int) -> float:
+        keys = np.flatnonzero(y).astype(np.uint32)
+        values = y[keys]
+        if between is not None:
+            project(keys, values, 0, to_hidden, between.bias, between.activation, hidden)
+            keys, values = np.arange(len(hidden), dtype=np.uint32), hidden
+        logits_of(keys, values, 0, columns, bias, logits)
+        return float(log_likelihood(logits, target))
+
+    return score
+
+
+def _projected(model: Model, y: Tensor) -> Tensor:
+    if model.projection is None:
+        return y
+    between = model.projection
+    h = functional.linear(y, torch.from_numpy(between.weight), torch.from_numpy(between.bias))
+    return functional.relu(h) if between.activation == "relu" else h
+
+
+def conform(model: Model, split: str, tokens: int | None, state: str, say: Callable[[str], object]) -> bool:
+    """Compare both sides on `tokens` tokens of a stored split (None: three segments, or what there is) and say what came
+    out; return whether all agrees.
+    """
+    if split not in model.tokens:
+        have = ", ".join(model.tokens) or "none"
+        raise ModelError(f"--split {split}: the checkpoint holds the text of: {have}")
+    ids = model.tokens[split]
+    tokens = min(DEFAULT_TOKENS, len(ids) - 1) if tokens is None else tokens
+    if not 1 <= tokens < len(ids):
+        raise ModelError(f"--tokens {tokens}: the {split} split has {len(ids)} words; use --tokens 1 to {len(ids) - 1}")
+    found = compare(replace(model, state=state), ids[: tokens + 1])
+    say(f"c {state}, {tokens:,} tokens of the {split} split")
+    say("  teacher-forced   |p|      |y|      |c|      events  differ    share  farthest from threshold")
+    for number, layer in enumerate(found.layers, start=1):
+        share = layer.differing / layer.updates
+        head = f"  layer {number:<6}  {layer.p:8.1e} {layer.y:8.1e} {layer.c:8.1e}  {layer.events:9,} {layer.differing:7,}"
+        say(f"{head} {share:8.1e}  {layer.distance:.1e}")
+    say("  free-running   events that differ   share    |c|")
+    shown = min(tokens, FREE_POSITIONS)
+    for first in range(0, shown, _BLOCK):
+        last = min(first + _BLOCK, shown)
+        count = sum(found.drift.events[first:last])
+        share = count / ((last - first) * found.units)
+        say(f"  {first + 1:>3} to {last:<5}  {count:18,}  {share:8.1e} {max(found.drift.cell[first:last]):8.1e}")
+    say(f"  perplexity     {found.perplexity:.4f} kernels, {found.torch_perplexity:.4f} torch")
+    beyond, updates = sum(layer.beyond for layer in found.layers), sum(layer.updates for layer in found.layers)
+    states = f"{beyond:,} of {updates:,} states beyond {TOLERANCE:g}"
+    verdict = "DOES NOT AGREE" if not found.holds else "agrees but for some states" if beyond else "agrees"
+    say(f"  {verdict}: events, perplexity to four digits; {states}")
+    return found.holds

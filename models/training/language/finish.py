@@ -1,0 +1,65 @@
+"""What ends a run: the best model scored as it will be shipped, its checkpoint, its log as a picture, its figures."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+
+from models.checkpoint import save
+from models.network import ModelError
+from models.training.common.log_plot import plot
+from models.training.language.evaluate import Score, score
+from models.training.language.export import model_of, round_embedding
+from models.training.language.settings import STATES
+from models.training.language.trainer import Trainer
+
+TEST_SEQUENCES = 1  # the authors' test batch
+FIRST_TOKENS = 70  # one segment: what `launch.py paper` runs, as the paper most plausibly did
+
+
+def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
+    """Score the run's best model on valid and test in both state modes, and write `figures.json`, `log.png` and, for an
+    EGRU, `model.safetensors` into its folder.
+
+    Returns the figures: perplexities and activities by split and state mode, and the sparsity of each matrix. ModelError
+    where no epoch gave a model: its perplexity was never a number.
+    """
+    model, folder = trainer.model, trainer.folder
+    if not (folder / "best.safetensors").exists():
+        raise ModelError(f"{folder}: training diverged, no epoch had a finite perplexity; use a lower --lr")
+    with torch.no_grad():
+        for name, tensor in load_file(folder / "best.safetensors").items():
+            model.get_parameter(name).copy_(tensor)
+    round_embedding(model)
+    egru = trainer.settings.model == "egru"
+    modes = STATES if egru else ("carried",)
+    figures: dict[str, Any] = {"sparsity": trainer.pruner.sparsity(), "seconds": round(trainer.progress.seconds)}
+    for split in ("valid", "test"):
+        for mode in modes:
+            result = score(model, trainer.text.splits[split], TEST_SEQUENCES, mode)
+            figures[f"{split}_{mode}"] = {"perplexity": result.perplexity, "activity": result.activity}
+            say(_line(split, mode if egru else "", result))
+    if egru:
+        test = trainer.text.splits["test"]
+        tokens = min(FIRST_TOKENS, len(test) - 1)
+        figures["first_tokens"] = [
+            {"split": "test", "tokens": tokens, "state": mode, "perplexity": score(model, test, 1, mode, tokens).perplexity}
+            for mode in modes
+        ]
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    if egru:
+        save(folder / "model.safetensors", model_of(model, trainer.text, licence, figures))
+        say(f"checkpoint   {folder / 'model.safetensors'}")
+    plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
+    return figures
+
+
+def _line(split: str, mode: str, result: Score) -> str:
+    activity = " ".join(f"{share:.3f}" for share in result.activity)
+    return f"{split:6} {'c ' + mode if mode else '':9}  perplexity {result.perplexity:8.2f}" + (
+        f"   activity {activity}" if activity else ""
+    )

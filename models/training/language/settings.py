@@ -1,0 +1,129 @@
+"""What a training run can be told: one record, whose fields are the command line's flags and travel with the checkpoint.
+
+The defaults are the demonstration recipe for the standard library's documentation; `AUTHORS` is what differs in the EGRU
+authors' recipe for WikiText-2 (reference: EvNN 0.2.0 benchmarks/lm/README, in egru.md section 5). It trains nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from models.network import ModelError
+from models.training.common.settings_flags import (
+    MASKS_OVER,
+    PRECISIONS,
+    WIDEST,
+    flag,
+    need_above_zero,
+    need_from,
+    need_one_of,
+    need_shares,
+    sizes_of,
+)
+
+MODELS = ("egru", "lstm", "gru")
+STATES = ("carried", "zeroed")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The hyperparameters of one run."""
+
+    model: str = flag("egru", "egru, lstm or gru")
+    embedding: int = flag(750, "width of the embedding, and of the last layer: the decoder is tied to it")
+    hidden: str = flag("1350,1350", "units of the layers before the last one")
+    epochs: int = flag(14, "times through the training text")
+    batch: int = flag(32, "sequences side by side")
+    length: int = flag(35, "steps of back-propagation through time")
+    vary_length: bool = flag(
+        False,
+        "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion",
+    )
+    state: str = flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
+    lr: float = flag(3e-3, "learning rate of AdamW")
+    beta1: float = flag(0.9, "AdamW's first beta (the authors: 0)")
+    weight_decay: float = flag(0.05, "AdamW's, on all but thresholds")
+    clip: float = flag(0.5, "largest norm of the gradient")
+    warm_up: float = flag(0.02, "share of the run over which the learning rate rises")
+    cosine_from: float = flag(0.02, "share of the run after which the learning rate falls to 0 as a cosine")
+    drop_word: float = flag(0.05, "share of words whose embedding is dropped")
+    drop_input: float = flag(0.1, "dropout on the embedded text")
+    drop_between: float = flag(0.15, "dropout between layers")
+    drop_output: float = flag(0.25, "dropout before the decoder (the authors: 0.5)")
+    drop_connect: float = flag(0.0, "share of recurrent weights dropped for a segment (egru and lstm)")
+    mask_over: str = flag(
+        "sequence", "a dropout mask is the same over a sequence's steps (sequence) or over the batch (batch, the authors')"
+    )
+    threshold_mean: float = flag(0.01, "mean of the Beta(a, 3) that thresholds are drawn from")
+    threshold_lr: float = flag(0.0, "learning rate of the thresholds, as a factor (0: frozen)")
+    dampening: float = flag(3.6, "lambda, the height of the surrogate derivative")
+    support: float = flag(3.6, "k, one over its half-width")
+    zoneout: float = flag(0.0, "share of units that keep their state in a step")
+    init: str = flag("scaled", "scaled: unit variance through the layers, orthogonal recurrent gates; xavier: the authors'")
+    keep_bias: float = flag(0.0, "initial bias of the keep gate z (scaled only)")
+    activity_floor: float = flag(0.12, "mean share of units that fire below which the regulariser acts, each layer")
+    activity_target: float = flag(0.25, "mean share of units that fire above which the regulariser acts, each layer")
+    activity_weight: float = flag(30.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    sparsity: float = flag(0.95, "share of each weight matrix that is pruned in the end (0: dense)")
+    prune_from: float = flag(0.1, "share of the run at which pruning begins")
+    prune_until: float = flag(0.55, "share of the run at which the target is reached")
+    prune_every: int = flag(25, "iterations between two prunings")
+    score: str = flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
+    min_count: int = flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
+    precision: str = flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
+    seed: int = flag(1, "of the initial weights and every mask")
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Units of each layer; ModelError where `hidden` is no list of sizes."""
+        return (*sizes_of(self.hidden, "1350,1350"), self.embedding)
+
+    def check(self) -> None:
+        """Raise ModelError, one line, for what cannot be trained."""
+        for name, allowed in (
+            ("model", MODELS), ("state", STATES), ("precision", PRECISIONS), ("mask_over", MASKS_OVER),
+            ("init", ("scaled", "xavier")), ("score", ("magnitude", "movement")),
+        ):  # fmt: skip
+            need_one_of(self, name, allowed)
+        if any(size < 1 for size in self.layers):
+            raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
+        need_from(self, 1, "epochs", "batch", "length", "prune_every", "min_count")
+        need_shares(self, *_SHARES)
+        need_above_zero(self, "lr", "clip", "support")
+        need_from(self, 0, *_FROM_ZERO)
+        if max(self.layers) > WIDEST:
+            raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {WIDEST:,} units a layer")
+        if self.activity_floor > self.activity_target:
+            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
+        if not math.isfinite(self.keep_bias):
+            raise ModelError(f"--keep-bias {self.keep_bias}: needs a finite number")
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
+        if not 0 < self.threshold_mean < 1:
+            raise ModelError(f"--threshold-mean {self.threshold_mean}: needs a number between 0 and 1")
+        if self.sparsity and not self.prune_from <= self.prune_until <= 1:
+            raise ModelError(f"--prune-until {self.prune_until}: needs to lie between --prune-from {self.prune_from} and 1")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Settings:
+        """Rebuild a record from what was stored; names that are not known here are left out."""
+        known = {f.name for f in fields(cls)}
+        return cls(**{name: value for name, value in values.items() if name in known})
+
+
+_SHARES = (
+    "beta1", "warm_up", "cosine_from", "drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "zoneout",
+    "sparsity", "prune_from",
+)  # fmt: skip
+_FROM_ZERO = ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight")
+
+AUTHORS: dict[str, Any] = {
+    "epochs": 800, "batch": 128, "length": 70, "vary_length": True, "state": "zeroed", "lr": 1e-3, "beta1": 0.0,
+    "weight_decay": 0.12, "clip": 0.1, "warm_up": 0.0, "cosine_from": 0.5, "drop_word": 0.1, "drop_input": 0.7,
+    "drop_between": 0.25, "drop_output": 0.5, "drop_connect": 0.7, "mask_over": "batch", "init": "xavier",
+    "activity_weight": 0.0, "precision": "float32",
+}  # fmt: skip
+"""The authors' recipe for WikiText-2; the paper does not say how or when it pruned, so those settings stay ours."""

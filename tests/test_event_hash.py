@@ -1,0 +1,209 @@
+"""What the event stream's fingerprint promises: it follows from the events alone, each bit of them, and from no schedule."""
+
+import hashlib
+import struct
+
+import numpy as np
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from host.run.event_hash import EventStream
+from models.seeded import seeded_egru
+from noc.packet import VALID, Section
+
+NETWORK = seeded_egru(5, (6, 4), density=0.5)
+WIDTHS = {n: NETWORK.populations[n].units for n in NETWORK.layers}
+patient = settings(deadline=None, max_examples=60)
+
+
+def section(population, position, events):
+    """Return a section with events [(lane, unit, float32 bits)]."""
+    keys = [(lane * WIDTHS[population] + unit, bits) for lane, unit, bits in sorted(events)]
+    raw = [struct.pack(f"<{len(keys)}I", *column) for column in (zip(*keys, strict=True) if keys else ((), ()))]
+    return Section(population, VALID, position, *raw, b"")
+
+
+@st.composite
+def streams(draw, lanes=None, positions=None):
+    """Draw (lanes, {(population, position): events})."""
+    lanes = draw(st.integers(1, 3)) if lanes is None else lanes
+    positions = draw(st.integers(1, 4)) if positions is None else positions
+    content = {}
+    for population, width in WIDTHS.items():
+        for position in range(positions):
+            slots = st.tuples(st.integers(0, lanes - 1), st.integers(0, width - 1))
+            chosen = draw(st.sets(slots, max_size=8))
+            content[population, position] = [(lane, unit, draw(st.integers(0, 2**32 - 1))) for lane, unit in sorted(chosen)]
+    return lanes, content
+
+
+def record(lanes, content, order=None):
+    stream = EventStream(NETWORK, lanes)
+    for population, position in order or sorted(content, key=lambda slot: (slot[1], slot[0])):
+        stream.add(section(population, position, content[population, position]))
+    return stream
+
+
+# --- sequences one after another ---------------------------------------------------------------------------------------
+
+
+def in_rounds(length, sequences, lanes):
+    """Sequences of `length` positions, `lanes` side by side, round after round."""
+
+    def at(lane, position):
+        number = position // length * lanes + lane
+        return (number, position % length) if number < sequences else None
+
+    return at
+
+
+@patient
+@given(st.integers(1, 3), st.integers(1, 5), st.integers(1, 6), st.data())
+def test_sequences_have_the_same_hash_whether_they_run_side_by_side_or_one_after_another(length, sequences, lanes, data):
+    """Whatever lanes without a sequence do in the last round."""
+    events = {
+        (number, n, position): data.draw(st.dictionaries(st.integers(0, WIDTHS[n] - 1), st.integers(0, 2**32 - 1), max_size=3))
+        for number in range(sequences) for n in WIDTHS for position in range(length)
+    }  # fmt: skip
+
+    def stream(side_by_side):
+        at = in_rounds(length, sequences, side_by_side)
+        found = EventStream(NETWORK, side_by_side, at)
+        for position in range(-(-sequences // side_by_side) * length):
+            for n in WIDTHS:
+                row = []
+                for lane in range(side_by_side):
+                    place = at(lane, position)
+                    chosen = {0: 1, 3: 7} if place is None else events[place[0], n, place[1]]
+                    row += [(lane, unit, bits) for unit, bits in chosen.items()]
+                found.add(section(n, position, row))
+        return found.report()
+
+    alone, together = stream(1), stream(lanes)
+    for key in ("sha256", "sequences", "count", "by_layer", "sparsity_by_layer"):
+        assert together[key] == alone[key]
+    assert together["positions"] == -(-sequences // lanes) * length
+    assert len(alone["sequences"]) == sequences
+
+
+# --- the hash ---------------------------------------------------------------------------------------------------------
+
+
+@patient
+@given(streams(), st.data())
+def test_the_hash_does_not_depend_on_the_order_of_layers(stream, data):
+    """Each layer comes in order of position; how the layers interleave is the schedule's business."""
+    lanes, content = stream
+    queues = {n: iter(sorted(slot for slot in content if slot[0] == n)) for n in WIDTHS}
+    order = [next(queues[n]) for n in data.draw(st.permutations([population for population, _ in content]))]
+    assert record(lanes, content, order).report() == record(lanes, content).report()
+
+
+@patient
+@given(streams(), st.data())
+def test_any_changed_bit_changes_the_hash(stream, data):
+    lanes, content = stream
+    slots = [slot for slot, events in content.items() if events]
+    assume(slots)
+    slot = data.draw(st.sampled_from(slots))
+    index = data.draw(st.integers(0, len(content[slot]) - 1))
+    lane, unit, bits = content[slot][index]
+    changed = list(content[slot])
+    changed[index] = (lane, unit, bits ^ 1 << data.draw(st.integers(0, 31)))
+    assert record(lanes, content).sha256() != record(lanes, {**content, slot: changed}).sha256()
+
+
+@patient
+@given(streams(), st.data())
+def test_an_event_more_or_elsewhere_changes_the_hash(stream, data):
+    """Any other unit, sequence, position or layer."""
+    lanes, content = stream
+    population, position = data.draw(st.sampled_from(sorted(content)))
+    lane, unit = data.draw(st.integers(0, lanes - 1)), data.draw(st.integers(0, WIDTHS[population] - 1))
+    events = content[population, position]
+    assume((lane, unit) not in {(other, one) for other, one, _ in events})
+    more = {**content, (population, position): sorted([*events, (lane, unit, 0)])}
+    assert record(lanes, more).sha256() != record(lanes, content).sha256()
+
+
+@pytest.mark.parametrize("other", [(1, 0, 0, 3, 7), (2, 1, 0, 3, 7), (2, 0, 1, 3, 7), (2, 0, 0, 2, 7), (2, 0, 0, 3, 8)])
+def test_one_event_elsewhere_is_another_stream(other):
+    """(population, position, sequence, unit, bits): each of the five counts."""
+
+    def of(population, position, lane, unit, bits):
+        return record(2, {(n, p): [(lane, unit, bits)] if (n, p) == (population, position) else [] for n in (1, 2) for p in (0, 1)})
+
+    assert of(*other).sha256() != of(2, 0, 0, 3, 7).sha256()
+
+
+def test_the_digest_is_what_the_documentation_says():
+    """Of each layer in order, SHA-256 over (position, population, unit, bits), four little-endian words an event."""
+    content = {(1, 0): [(0, 2, 9), (1, 0, 8)], (2, 0): [], (1, 1): [(1, 5, 0xFFFFFFFF)], (2, 1): [(1, 3, 1)]}
+    stream = record(2, content)
+    layers = [hashlib.sha256(struct.pack("<8I", 0, 1, 0, 8, 1, 1, 5, 0xFFFFFFFF)), hashlib.sha256(struct.pack("<4I", 1, 2, 3, 1))]
+    second = hashlib.sha256(b"".join(layer.digest() for layer in layers))
+    assert stream.sequence_sha256(1) == second.hexdigest()
+    total = hashlib.sha256()
+    for lane in (0, 1):
+        total.update(struct.pack("<I", lane) + bytes.fromhex(stream.sequence_sha256(lane)))
+    assert stream.sha256() == total.hexdigest()
+
+
+def test_values_are_hashed_as_bits():
+    """0.0 and -0.0 are equal numbers and different events; a NaN is equal to itself."""
+    plus, minus, nan = 0, 1 << 31, 0x7FC00001
+    assert record(1, {(1, 0): [(0, 0, plus)]}).sha256() != record(1, {(1, 0): [(0, 0, minus)]}).sha256()
+    assert record(1, {(1, 0): [(0, 0, nan)]}).sha256() == record(1, {(1, 0): [(0, 0, nan)]}).sha256()
+
+
+# --- sequences of a batch ---------------------------------------------------------------------------------------------
+
+
+@patient
+@given(streams())
+def test_a_sequence_of_a_batch_has_the_digest_it_has_alone(stream):
+    lanes, content = stream
+    together = record(lanes, content)
+    for lane in range(lanes):
+        alone = {slot: [(0, unit, bits) for where, unit, bits in events if where == lane] for slot, events in content.items()}
+        assert together.sequence_sha256(lane) == record(1, alone).sequence_sha256(0)
+    assert together.report()["sequences"] == [together.sequence_sha256(lane) for lane in range(lanes)]
+
+
+@patient
+@given(streams(lanes=2), st.data())
+def test_sequences_do_not_mix(stream, data):
+    _, content = stream
+    without = {slot: [event for event in events if event[0] == 0] for slot, events in content.items()}
+    assert record(2, content).sequence_sha256(0) == record(2, without).sequence_sha256(0)
+
+
+# --- counts -----------------------------------------------------------------------------------------------------------
+
+
+@patient
+@given(streams())
+def test_events_are_counted_by_layer(stream):
+    lanes, content = stream
+    recorded = record(lanes, content)
+    report = recorded.report()
+    by_layer = [sum(len(events) for (n, _), events in content.items() if n == layer) for layer in WIDTHS]
+    positions = len(content) // len(WIDTHS)
+    assert report["by_layer"] == by_layer
+    assert report["count"] == sum(by_layer)
+    assert report["positions"] == positions
+    slots = [positions * width * lanes for width in WIDTHS.values()]
+    assert recorded.activity() == [events / units for events, units in zip(by_layer, slots, strict=True)]
+    assert np.allclose(report["sparsity_by_layer"], 1 - np.array(by_layer) / slots)
+
+
+def test_add_returns_the_number_of_events():
+    stream = EventStream(NETWORK, 2)
+    assert stream.add(section(1, 0, [(0, 1, 5), (1, 1, 5), (1, 4, 6)])) == 3
+    assert stream.add(section(1, 1, [])) == 0
+
+
+def test_before_any_position_nothing_is_active():
+    report = EventStream(NETWORK, 1).report()
+    assert (report["count"], report["positions"], report["sparsity_by_layer"]) == (0, 0, [1.0, 1.0])

@@ -1,0 +1,248 @@
+"""`launch.py price` as a user meets it: a recorded run under other prices, nothing written, one line for what is wrong."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host.cli import main
+from host.cost.cost_table import CHOICES, NAMES, load_table
+from host.cost.ledger import load
+from host.experiments.headless import priced_at
+from host.run.report import modelled
+from host.show.figures import make_pictures
+from tests.tools.ledgers import cut, paper_lm
+
+ROOT = Path(__file__).resolve().parents[1]
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module")
+def recorded(folder, tmp_path_factory):
+    """A run of the tiny model, once."""
+    out = tmp_path_factory.mktemp("runs") / "run"
+    model, text = str(folder / "tiny.safetensors"), str(folder / "text.txt")
+    arguments = ["lm", "--checkpoint", model, "--text", text, "--tokens", "12", "--pes", "5", "--transport", "mem"]
+    assert main([*arguments, "--out", str(out), "--no-monitor"]) == 0
+    return out
+
+
+@pytest.fixture
+def launch(capsys):
+    def go(*arguments):
+        try:
+            code = main(["price", *map(str, arguments)])
+        except SystemExit as end:
+            code = int(end.code or 0)
+        return code, *capsys.readouterr()
+
+    return go
+
+
+def digest(folder: Path) -> dict[str, str]:
+    return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.iterdir())}
+
+
+def test_changing_any_price_changes_no_output(recorded, launch):
+    """Every setting and every constant, one after another: the run folder keeps every byte, its hash of events included."""
+    before, default = digest(recorded), json.loads((recorded / "report.json").read_text())["modelled"]
+    sets = [f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices]
+    for name in NAMES:
+        value = load_table()[name]
+        sets.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name == 'waiting_power_share' else 2 * value}")
+    for one in [*sets, "clock=300MHz", "chip.hop_cycles=50"]:
+        code, out, err = launch(recorded, "--set", one, "--json")
+        assert (code, err) == (0, ""), one
+        told = json.loads(out)
+        assert told["recorded"] == default  # what the run itself reported
+        events = ("events", "event_copies", "macs", "weights_visited", "units", "rows", "exponentials")
+        assert all(told["priced"]["work"][name] == default["work"][name] for name in events)
+    assert digest(recorded) == before
+
+
+def test_traffic_is_the_closed_form_of_events_and_placement(recorded):
+    """The copies that were priced are those that the emulated PEs counted as they sent and received them."""
+    report = json.loads((recorded / "report.json").read_text())
+    counters, work = report["counters"], report["modelled"]["work"]
+    assert work["event_copies"] == counters["packets_sent"] == counters["packets_delivered"]
+    for name in ("events", "macs", "weights_visited", "units", "exponentials"):
+        assert work[name] == counters[name]
+
+
+def test_the_table_fits_80_columns(recorded, launch):
+    code, out, err = launch(recorded, "--set", "clock=300MHz", "--set", "schedule=pipelined", "--set", "csr_row_cycles=20")
+    assert (code, err) == (0, "")
+    lines = out.splitlines()
+    assert all(len(line) <= 80 for line in lines[1:])  # the first holds the folder's name
+    assert lines[0].endswith("12 positions on 5 PEs, csr")
+    assert any(line.startswith("changed      schedule sequential -> pipelined") for line in lines)
+    assert "csr_row_cycles 20" in out
+    assert sum(line.startswith(("egru1", "egru2", "egru3")) for line in lines) == 6
+    assert "assumed      branch_refill_cycles" in out
+
+
+def test_help(launch):
+    code, out, _ = launch("--help")
+    assert code == 0
+    assert all(len(line) <= 80 for line in out.splitlines())
+    for name in CHOICES:
+        assert f"{name}=" in out
+
+
+def test_another_chip(recorded, launch, tmp_path):
+    file = tmp_path / "chip.toml"
+    file.write_text("facts.hop_cycles = 500\nfacts.pe_clock_hz = 75_000_000")
+    slow = json.loads(launch(recorded, "--chip", file, "--json")[1])["priced"]
+    assert (slow["settings"]["clock_hz"], slow["settings"]["chip.hop_cycles"]) == (75_000_000, 500)
+    assert slow["time_s"] > json.loads((recorded / "report.json").read_text())["modelled"]["time_s"]
+    other = json.loads(launch(recorded, "--chip", "spinnaker2-300mhz", "--json")[1])["priced"]
+    assert other == json.loads(launch(recorded, "--set", "clock=300MHz", "--json")[1])["priced"]
+    mine = tmp_path / "costs.toml"
+    mine.write_text("[settings]\nschedule = 'pipelined'")
+    one = json.loads(launch(recorded, "--costs", mine, "--json")[1])["priced"]
+    assert one == json.loads(launch(recorded, "--set", "schedule=pipelined", "--json")[1])["priced"]
+
+
+def test_what_a_run_overrode_holds_until_something_replaces_it(recorded, launch, tmp_path):
+    from host.cost.ledger import load
+
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    replace(load(run), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 50.0, "pe_clock_hz": 75e6}}).save(run)
+
+    def chip_of(*flags):
+        told = json.loads(launch(run, *flags, "--json")[1])["priced"]["settings"]
+        return told["clock_hz"], told.get("chip.hop_cycles")
+
+    assert chip_of() == (75e6, 50)
+    assert chip_of("--set", "clock=300MHz") == (300e6, 50)
+    assert chip_of("--set", "chip.hop_cycles=7") == (75e6, 7)
+    assert chip_of("--chip", "spinnaker2") == (150e6, None)
+
+
+def spoiled(recorded, tmp_path, change):
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    change(run)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("change", "line"),
+    [
+        (lambda run: (run / "report.json").unlink(), "is incomplete: has no report.json"),
+        (lambda run: (run / "ledger.safetensors").unlink(), "has no ledger.safetensors"),
+        (lambda run: (run / "report.json").write_text("{"), "report.json cannot be read"),
+        (lambda run: (run / "report.json").write_text('{"schema": 99}'), "report.json of schema 99; needs 1"),
+        (lambda run: (run / "report.json").write_text("[]"), "report.json of schema None; needs 1"),
+        (lambda run: (run / "ledger.safetensors").write_bytes(b"x" * 100), "ledger.safetensors is damaged"),
+        (lambda run: shutil.rmtree(run), "is no folder"),
+    ],
+)
+def test_a_run_folder_that_cannot_be_priced_gets_one_line(recorded, launch, tmp_path, change, line):
+    run = spoiled(recorded, tmp_path, change)
+    before = digest(run) if run.exists() else None
+    code, out, err = launch(run)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+    assert (digest(run) if run.exists() else None) == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        (("--set", "shedule=pipelined"), "unknown name; the nearest is 'schedule'"),
+        (("--set", "csr_row_cycles=-1"), "needs a finite number from 0"),
+        (("--set", "chip.hop_cycels=4"), "hop_cycles"),
+        (("--set", "chip.noc_clock_hz=0"), "need a whole number of Hz, above 0"),
+        (("--set", "powered_pes=3"), "powered_pes 3: needs 5"),
+        (("--costs", "none.toml"), "cost table none.toml: cannot be read"),
+        (("--chip", "none.toml"), "none.toml"),
+        (("--chip", "spinnaker3"), "the nearest name is 'spinnaker2'"),
+        (("--chip", "spinnaker2", "--set", "clock=300MHz"), "choose one"),
+        (("--sets", "a=b"), "unrecognized arguments"),
+    ],
+)
+def test_a_wrong_flag_gets_one_line(recorded, launch, flags, line):
+    code, out, err = launch(recorded, *flags)
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert line in err
+
+
+def test_a_chip_without_a_pe_of_the_run(recorded, launch, tmp_path):
+    (tmp_path / "chip.toml").write_text('down_cores = ["PE(1,1,0)@0"]')
+    code, _, err = launch(recorded, "--chip", tmp_path / "chip.toml")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "traffic for PE(1,1,0)@0: chip spinnaker2 lacks it" in err
+
+
+def test_a_run_on_several_chips(recorded, launch, tmp_path):
+    """Two of five PEs on a second chip: links have a stage, a part of the energy and prices of their own."""
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    ledger = load(run)
+    moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
+    replace(ledger, pes=moved, chips=2).save(run)
+    code, out, _ = launch(
+        run, "--set", "link_bit_pj=50", "--set", "link_router_cycles=400", "--set", "chip.link_onboard_frame_s=1e-6"
+    )
+    assert code == 0
+    assert "5 PEs of 2 chips" in out
+    assert max(map(len, out.splitlines())) <= max(80, len(f"run          {run}: 12 positions on 5 PEs of 2 chips, csr"))
+    heads = next(line for line in out.splitlines() if line.startswith("priced, ms"))
+    assert heads.split()[2:] == ["egru_input", "egru_internal", "pointwise", "broadcast", "links", "wait", "all"]
+    assert "links        busiest 0>1 with" in out
+    code, out, _ = launch(run, "--set", "link_bit_pj=50", "--set", "link_router_cycles=400", "--json")
+    before, after = json.loads(out)["recorded"], json.loads(out)["priced"]
+    assert after["energy_parts_j"]["links"] == pytest.approx(10 * before["energy_parts_j"]["links"])
+    assert after["links"]["time_share"] > before["links"]["time_share"] > 0
+    assert after["links"]["busiest_packets"] == before["links"]["busiest_packets"]
+    assert after["computation_per_token_s"] == before["computation_per_token_s"]
+    assert after["communication_per_token_s"] > before["communication_per_token_s"]
+    assert {"link_bit_pj", "link_event_frames"} <= set(before["assumed"])
+    assert "link_bit_pj" not in after["assumed"]
+
+
+def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    ledger = load(run)
+    moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
+    replace(ledger, pes=moved, chips=2).save(run)
+    report = json.loads((run / "report.json").read_text())
+    report["modelled"] = modelled(priced_at(load(run)), ledger)
+    (run / "report.json").write_text(json.dumps(report))
+    make_pictures(run, 4)
+    events = json.loads(gzip.decompress((run / "trace.json.gz").read_bytes()))["traceEvents"]
+    assert {event["pid"] for event in events} == {1, 2}
+    assert [event for event in events if event["name"] == "links" and event["ph"] == "X"]
+    page = (run / "report.html").read_text()
+    assert "<th>links</th>" in page or ">links<" in page
+
+
+def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp_path):
+    """Of processor time, start of Python included: other programs' load does not count. No compiler is loaded."""
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    cut(paper_lm(2), list(np.arange(1000) % 2)).save(run)
+    code = "import sys; from host.cli import main; main(sys.argv[1:]); assert 'numba' not in sys.modules"
+    before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", code, "price", str(run), "--set", "clock=300MHz", "--set", "schedule=pipelined"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    wall, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 0, done.stderr
+    seconds = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    assert seconds < 2, f"{seconds:.2f} s of processor time in {wall:.2f} s"

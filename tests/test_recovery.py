@@ -1,0 +1,120 @@
+"""A run that loses its routers and PEs goes on from its last segment boundary in others, and nobody could tell by its answer."""
+
+from __future__ import annotations
+
+import pytest
+
+from host.options import LmOptions
+from host.run.recovery import Replay
+from host.run.run import Run
+from host.workloads.job import prepare
+from host.workloads.lm.workload import Feed
+from noc.packet import FRESH, RESET, VALID, Section, chip_of, router_name
+from noc.router import ChipRouter
+from noc.transport_mem import MemNetwork
+from noc.wiring import wiring_of
+from pe.core import Pe
+
+SEGMENT = 7  # positions, in the models of these tests
+
+
+class Lost(Exception):
+    """Every router and PE is gone."""
+
+
+def answer(folder, losses=(), **options):
+    """Run in one process, losing all routers and PEs after each number of messages in `losses`; return (what must be the same
+    everywhere, the positions that the run went on from).
+    """
+    chosen = {"checkpoint": str(folder / "tiny.safetensors"), "tokens": 30, "pes": 5, "transport": "mem"}
+    if "prompt" not in options:
+        chosen["text"] = str(folder / "text.txt")
+    else:
+        chosen["tokens"] = None
+    job = prepare(LmOptions(**(chosen | options)))
+    run = Run(job.placement, job.workload, sequence_at=job.sequence_at, repeatable=True)
+    went_on = []
+    for loss in [*losses, None]:
+        try:
+            live(job, run, loss)
+            break
+        except Lost:
+            went_on.append(run.again())
+    assert run.phase == "read", run.fault
+    assert run.conservation()["wrong"] == []
+    return (run.events.report(), run.totals.tolist(), job.workload.report(), run.recorder.ledger().counts.tobytes()), went_on
+
+
+def live(job, run, messages):
+    """Work with one set of routers and PEs, for so many messages to the host or to the end."""
+    placement, network = job.placement, MemNetwork(3)
+    network.attach("host", run)
+    left = [messages]
+
+    def after_each():
+        if left[0] is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Lost
+        return run.settle()
+
+    routers = {name: ChipRouter(name, 16_384, wiring_of(placement.machine, chip_of(name))) for name in run.routers}
+    for name, router in routers.items():
+        network.attach(name, router)
+    for name, router in routers.items():
+        network.post(name, router.boot())
+    pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
+    for name, pe in pes.items():
+        network.attach(name, pe)
+    network.post("host", run.begin())
+    network.run(after_each)
+    for name, pe in pes.items():
+        network.post(name, pe.boot())
+    network.run(after_each)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {}, {"chips": 4, "pes": 8}, {"pes": 1}, {"pes": 2, "format": "packed"}, {"format": "dense"}, {"batch": 3, "tokens": 20},
+        {"state": "carried"}, {"prompt": "w3 w4", "generate": 25, "temperature": 0.8},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_answer_is_the_same_wherever_it_was_lost(folder, options):
+    whole, _ = answer(folder, **options)
+    for first in (13, 30, 45, 52):
+        again, went_on = answer(folder, (first, 40), **options)
+        assert again == whole
+        if options.get("state") != "carried":
+            assert all(position % SEGMENT == 0 for position in went_on)
+
+
+@pytest.mark.parametrize("name", ["zoneout", "all", "none"])
+def test_other_networks(folder, name):
+    checkpoint = str(folder / f"{name}.safetensors")
+    assert answer(folder, (48,), checkpoint=checkpoint)[0] == answer(folder, checkpoint=checkpoint)[0]
+
+
+def test_a_run_goes_on_from_the_last_boundary_that_all_layers_came_to(folder):
+    *_, went_on = answer(folder, (25, 40, 45))
+    assert went_on == sorted(went_on)
+    assert went_on[-1] >= SEGMENT
+
+
+def test_where_states_are_carried_a_run_begins_again_with_its_sequence(folder):
+    assert set(answer(folder, (40, 45), state="carried")[1]) == {0}
+
+
+def test_what_is_kept_is_a_segment_and_what_came_before_it():
+    replay = Replay([1, 2])
+    for position in range(20):
+        flags = VALID | (RESET if position % 5 == 0 else 0) | (FRESH if position == 0 else 0)
+        replay.fed(Feed(position, flags, b"", b""))
+        for layer in (1, 2):
+            section = Section(layer, flags, position, bytes(4), bytes(4), b"")
+            assert replay.heard(section) is True
+            assert replay.heard(section) is False  # the same again, after a restart
+    assert replay.position == 15
+    assert [feed.position for feed in replay.feeds()] == [15, 16, 17, 18, 19]
+    assert {layer: recall.population for layer, recall in replay.recalls().items()} == {1: 1, 2: 2}

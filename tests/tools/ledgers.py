@@ -1,0 +1,168 @@
+"""Ledgers for the tests of prices: made from a placement and closed forms, or by networks that run in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from host.cost.ledger import Ledger, Recorder
+from host.mapping.placement import Placement, place
+from host.run.run import Run
+from host.workloads.lm.workload import Feed, Workload
+from models.network import Network, Population, Projection, SparseRows
+from models.seeded import seeded_egru
+from noc.chip import PeId, load_chip
+from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section, router_name
+from noc.router import ChipRouter
+from noc.transport_mem import MemNetwork
+from pe.core import Pe
+
+DVS = (512, (256, 256))  # features from the CNN, units of the two layers: the paper's gesture model
+
+
+def placed(network: Network, pes: int | None = None, form: str = "csr", lanes: int = 1, mapping: str = "uniform") -> Placement:
+    return place(network, load_chip(), mapping, form, pes, lanes)
+
+
+def invented(placement: Placement, positions: int, activity: float = 0.2, seed: int = 1) -> Ledger:
+    """Return what a run would have recorded in which `activity` of the units had an event, drawn at random."""
+    rng = np.random.default_rng(seed)
+    recorder = Recorder(placement)
+    lanes = placement.request.lanes
+    sizes = {
+        n: [part.units for placed_pe in placement.pes for part in placed_pe.share if part.population == n]
+        for n in placement.network.layers
+    }
+    stored = recorder_weights(placement)
+    for position in range(positions):
+        recorder.fed(placement.network.populations[0].units * lanes)
+        for n in placement.network.layers:
+            rows = []
+            for units, weights in zip(sizes[n], stored[n], strict=True):
+                events = int(rng.binomial(len(units) * lanes, activity))
+                visited = [w * lanes for w in weights]
+                macs = [int(rng.binomial(w, activity)) for w in visited]
+                if placement.request.format != "csr":
+                    visited = macs
+                rows.append([events, *macs, *visited, len(units) * lanes, 3 * len(units) * lanes])
+            raw = np.array(rows, "<u4")
+            assert raw.shape[1] == len(LEDGER)
+            recorder.add(section(n, position, raw.tobytes()))
+    return recorder.ledger()
+
+
+def section(population: int, position: int, ledger: bytes) -> Section:
+    return Section(population, VALID, position, b"", b"", ledger)
+
+
+def recorder_weights(placement: Placement) -> dict[int, list[list[int]]]:
+    """Return the stored weights of each shard, [input, recurrent], by layer, counted row by row."""
+    found: dict[int, list[list[int]]] = {n: [] for n in placement.network.layers}
+    for placed_pe in placement.pes:
+        for part in placed_pe.share:
+            layer = placement.network.populations[part.population]
+            counts = []
+            for projection in layer.projections:
+                gates = projection.weights.shape[0] // layer.units
+                rows = [gate * layer.units + int(unit) for gate in range(gates) for unit in part.units]
+                counts.append(int(projection.weights.row_nonzeros[rows].sum()))
+            found[part.population].append(counts)
+    return found
+
+
+def paper_lm(positions: int = 70, activity: float = 0.2) -> Ledger:
+    return invented(placed(seeded_egru(), 150), positions, activity)
+
+
+def paper_dvs(positions: int = 68, lanes: int = 1) -> Ledger:
+    return invented(placed(seeded_egru(DVS[0], DVS[1], density=1.0), 128, "dense", lanes), positions)
+
+
+def changed(ledger: Ledger, **columns: object) -> Ledger:
+    """Return the ledger with other columns of its table."""
+    return replace(ledger, table={**ledger.table, **columns})
+
+
+def cut(ledger: Ledger, positions: list[int]) -> Ledger:
+    """Return the ledger of a few of its positions, in the order given."""
+    return replace(ledger, counts=ledger.counts[positions], input_events=ledger.input_events[positions])
+
+
+def destinations(ledger: Ledger, shard: int) -> tuple[PeId, ...]:
+    """Return who hears a shard: the other PEs of its layer and those of the next one, walked one by one."""
+    layer, own = int(ledger.table["layer"][shard]), int(ledger.table["pe"][shard])
+    found = []
+    for pe, at in zip(ledger.table["pe"].tolist(), ledger.table["layer"].tolist(), strict=True):
+        if at in (layer, layer + 1) and pe != own and ledger.pes[pe] not in found:
+            found.append(ledger.pes[pe])
+    return tuple(found)
+
+
+# ---- networks that really run, in this process
+
+
+class Fixed:
+    """A workload that feeds the events it was given, one set a position, and answers nothing."""
+
+    def __init__(self, events: Sequence[Sequence[int]]) -> None:
+        self._events, self._next, self.positions = list(events), 0, len(events)
+
+    def next(self) -> Feed | None:
+        if self.exhausted():
+            return None
+        keys = np.array(self._events[self._next], "<u4")
+        flags = VALID | RESET | FRESH if self._next == 0 else VALID
+        self._next += 1
+        return Feed(self._next - 1, flags, keys.tobytes(), np.ones(len(keys), "<f4").tobytes())
+
+    def exhausted(self) -> bool:
+        return self._next >= self.positions
+
+    def answer(self, section: Section) -> None:
+        pass
+
+    def progress(self) -> dict:
+        return {}
+
+    def report(self) -> dict:
+        return {}
+
+
+def ran(placement: Placement, workload: Workload, shuffle: int | None = None, late: Callable[[int], bool] = lambda _: False) -> Run:
+    """Run a placed network to its end over the in-memory transport; return the finished `Run`."""
+    run, router = Run(placement, workload, late, None), router_name(0)
+    network = MemNetwork(shuffle)
+    network.attach(HOST, run)
+    network.attach(router, ChipRouter(router, placement.chip.router_entries))
+    pes = {placed_pe.name: Pe(placed_pe.name, router) for placed_pe in placement.pes}
+    for name, core in pes.items():
+        network.attach(name, core)
+    network.post(HOST, run.begin())
+    network.run(run.settle)
+    for name, core in pes.items():
+        network.post(name, core.boot())
+    network.run(run.settle)
+    assert run.phase == "read", (run.phase, run.fault)
+    network.post(HOST, run.stop())
+    network.run(run.settle)
+    assert run.done
+    return run
+
+
+W = ((0,), (0, 1), (), (1,), (), (0,), (0, 1), (1,), ())
+R = ((1,), (2,), (0, 1, 2), (), (0,), (), (2,), (), (1,))
+"""Which inputs, and which units, each of the nine rows (z, r, g of units 0, 1, 2) of the three-unit network has weights for."""
+
+
+def three_units() -> Network:
+    """Two inputs and a layer of three units, of which 0 and 2 have an event at every position and 1 never."""
+    projections = tuple(
+        Projection(source, port, SparseRows.from_dense([[float(column in row) for column in range(width)] for row in rows]))
+        for source, port, rows, width in ((0, "input", W, 2), (1, "recurrent", R, 3))
+    )
+    bias = np.array([0, 0, 0, 0, 0, 0, 50, 50, 50], np.float32)
+    vectors = {"threshold": np.array([0, 1, 0], np.float32), "bias": bias, "recurrent_bias": np.zeros(9, np.float32)}
+    layer = Population("units", 3, "egru", projections, vectors, {"zoneout": 0.0, "fire_at_threshold": 0.0})
+    return Network((Population("input", 2), layer))

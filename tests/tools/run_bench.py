@@ -1,0 +1,143 @@
+"""A run with its routers and PEs in one process, message by message, for the tests of what a run promises."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.mapping.placement import place
+from host.run.run import Run
+from host.workloads.lm.workload import EmbeddingStore, Evaluation, Generation, Readout
+from models.seeded import seeded_egru, seeded_embedding
+from noc.chip import load_chip
+from noc.dram import Dram
+from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of, router_name
+from noc.router import ChipRouter
+from noc.transport_mem import MemNetwork
+from noc.wire import decode, encode
+from noc.wiring import wiring_of
+from pe.core import Pe
+
+CHIP = load_chip()
+NETWORK = seeded_egru(12, (10, 9, 12), 0.4)
+WORDS = 20
+EMBEDDING = seeded_embedding(WORDS, 12)
+ROUTER, PE = "router@0", "PE(1,1,0)@0"
+SEGMENT = 4
+TEXT = np.random.default_rng(3).integers(0, WORDS, (3, 13), np.uint32)
+
+
+def store():
+    return EmbeddingStore(Dram(1 << 16, 16), EMBEDDING)
+
+
+def readout():
+    return Readout(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
+
+
+def evaluation(streams=TEXT[:1]):
+    return Evaluation(store(), readout(), streams, SEGMENT)
+
+
+def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
+    choice = {"temperature": temperature, "top_k": 0, "seed": seed, "forbidden": forbidden}
+    return Generation(store(), readout(), np.array(prompt, np.uint32), words, choice, SEGMENT, lambda ids: " ".join(map(str, ids)))
+
+
+class Bench:
+    """A run with its routers and PEs in one process. `play` takes it to its end, or to where nothing moves any more.
+
+    `configure` changes what the router of each chip is told (what it is told, the chip); `after` is called with the bench
+    after each message the host got; `network` carries the messages.
+    """
+
+    def __init__(
+        self,
+        workload,
+        pes=5,
+        mapping="uniform",
+        form="csr",
+        shuffle=None,
+        configure=None,
+        after=None,
+        chips=1,
+        chip=CHIP,
+        network=None,
+        **run,
+    ):
+        lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
+        self.workload = workload
+        self.run = Run(place(NETWORK, chip, mapping, form, pes, lanes, chips), workload, **run)
+        self.network, self.after = network or MemNetwork(shuffle), after
+        self.network.attach(HOST, self)
+        machine = self.run.placement.machine
+        self.routers = {name: ChipRouter(name, chip.router_entries, wiring_of(machine, chip_of(name))) for name in self.run.routers}
+        self.pes = [Pe(placed.name, router_name(placed.pe.chip)) for placed in self.run.placement.pes]
+        for core in (*self.routers.values(), *self.pes):
+            self.network.attach(core.name, core)
+        self.fed = []  # the sections that the host sent
+        self.read = 0  # the bundles that it read
+        self.ahead = []  # how many ticks were in flight after each batch
+        self.in_flight_at_the_end = None  # and when the counters were asked for
+        for name, router in self.routers.items():
+            self.network.post(name, router.boot())
+        for to, (peer, told) in self.run.begin():
+            changed = encode(configure(decode(told), chip_of(peer))) if configure else told
+            self.post([(to, Letter(peer, changed))])
+        self.network.run(self.settle)
+
+    def play(self):
+        for pe in self.pes:
+            self.network.post(pe.name, pe.boot())
+        self.network.run(self.settle)
+        return self
+
+    def stop(self):
+        self.post(self.run.stop())
+        self.network.run(self.settle)
+        return self
+
+    # The host's core, with an eye on what passes.
+
+    @property
+    def done(self):
+        return self.run.done
+
+    def handle(self, sender, message):
+        self.read += isinstance(message, Bundle)
+        return self.seen(self.run.handle(sender, message))
+
+    def malformed(self, sender, why):
+        return self.run.malformed(sender, why)
+
+    def settle(self):
+        out = self.seen(self.run.settle())
+        return out + self.seen(self.after(self) or []) if self.after else out
+
+    def post(self, outgoing):
+        self.network.post(HOST, self.seen(outgoing))
+
+    def seen(self, outgoing):
+        for _, message in outgoing:
+            if isinstance(message, Batch):
+                self.fed += message.sections
+                self.ahead.append(len(self.fed) - self.read)
+            elif isinstance(message, Letter) and isinstance(decode(message.body), Read):
+                self.in_flight_at_the_end = len(self.fed) - self.read
+        return outgoing
+
+    @property
+    def answer(self):
+        """What no schedule, placement or fault may change."""
+        totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
+        return self.run.events.report(), totals, self.workload.report()
+
+
+def finished(bench):
+    """The run has read its counters, they balance, and then every PE leaves."""
+    assert (bench.run.phase, bench.run.fault) == ("read", None)
+    assert bench.run.conservation()["wrong"] == []
+    assert not bench.run.done
+    assert bench.stop().run.done
+    assert all(router.done for router in bench.routers.values())
+    assert all(pe.done for pe in bench.pes)
+    return bench
