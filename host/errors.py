@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import IntEnum
 
 
@@ -28,3 +29,9 @@ class HostError(ValueError):
     def __init__(self, text: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(text)
         self.code = code
+
+
+def complain(text: str, code: Exit) -> int:
+    """Print one line for the user on stderr; return the exit code."""
+    print(f"gennaker: {text}", file=sys.stderr)
+    return int(code)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from host.workloads.lm.workload import Readout
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from host.workloads.lm.workload import Readout
 from models.checkpoint import DecoderProjection
 from models.heads.language import BLOCK, log_likelihood, logits_of, project, sample
 from noc.packet import VALID, Section

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host.workloads.lm.workload import EmbeddingStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import Exit, HostError
-from host.workloads.lm.workload import EmbeddingStore
 from noc.chip import load_chip
 from noc.dram import INTERFACES, RESERVED_BYTES, Dram
 

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from host.workloads.features.workload import Features, load_features, save_features, seeded_features
 
 from host.errors import HostError
 from host.launch.launcher import Cluster
 from host.options import LmOptions
-from host.workloads.features.workload import Features, load_features, save_features, seeded_features
 from models.checkpoint import Model, save
 from noc.packet import FRESH, RESET, VALID
 from tests.tools.tiny import UNITS, tiny_network

@@ -6,11 +6,11 @@ import itertools
 
 import numpy as np
 import pytest
+from host.workloads.dvs.workload import FeatureStore, Gestures, class_of, picture_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import HostError
-from host.workloads.dvs.workload import FeatureStore, Gestures, class_of, picture_of
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic

@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from host.workloads.job import prepare
 
 from host.errors import HostError
 from host.options import SPLITS, STATES, LmOptions
-from host.workloads.job import prepare
 from host.workloads.lm.text import PYTHON_LICENCE, source_of
 from models import checkpoint
 from models.checkpoint import DecoderProjection, load, metadata, save

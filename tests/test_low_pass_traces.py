@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from host.workloads.features.workload import save_features, seeded_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
@@ -22,7 +23,6 @@ from host.errors import Exit
 from host.launch.launcher import Cluster
 from host.mapping.placement import place
 from host.options import Faults, LmOptions
-from host.workloads.features.workload import save_features, seeded_features
 from models import formats
 from models.checkpoint import save
 from models.network import Network

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from host.workloads.job import SHIPPED
 
 from host.mapping.placement import place
-from host.workloads.job import SHIPPED
 from models.checkpoint import load
 from models.training.language.settings import Settings
 from noc.chip import load_chip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from host.workloads.features.workload import seeded_features
 
 from host.cli import main
 from host.cost.cost_table import changed, load_table
@@ -20,7 +21,6 @@ from host.experiments.columns import COLUMNS, DEFAULT, shown
 from host.experiments.experiment_file import MOST_POINTS, of_price, of_run, read, slug
 from host.run.report import modelled
 from host.show import sweep_plots
-from host.workloads.features.workload import seeded_features
 from models.reference import Reference
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity

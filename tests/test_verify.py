@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
+from host.workloads.job import prepare
+from host.workloads.lm.workload import Feed
 
 from host.options import LmOptions
 from host.run.verify import Witness
-from host.workloads.job import prepare
-from host.workloads.lm.workload import Feed
 from noc.packet import FRESH, RESET, VALID, Section
 
 

@@ -16,11 +16,11 @@ from typing import Any
 
 from host.cluster.cluster_config import parse_where
 from host.cluster.dask_client import Engine
-from host.cluster.source_hash import content_sha256
 from host.cluster.worker_state import Machine, block, deal, refusals, total_bytes
 from host.errors import Exit, HostError
 from host.options import RunOptions
 from host.processes.backend import Plan
+from host.provenance import content_sha256
 from host.run.content_store import Store
 from noc.packet import HOST, chip_of, router_name
 from noc.transport_tcp import REFUSALS, new_keys

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from typing import Any
 
 from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
 from host.errors import Exit, HostError
+from host.flags import add_flags as add_option_flags
 from host.mapping.comparison import compared, links_told
 from host.mapping.expected_traffic import rates_of
 from host.mapping.placement import PlacedPe, Placement, largest_batch, place
 from host.mapping.sharding import STRATEGIES
-from host.options import LmOptions
+from host.options import RunOptions
 from host.run.offline import record
-from host.workloads.job import chip_of, model_of, prepare
+from host.workloads.registry import default_workload, prepare
+from host.workloads.site import load_run_chip, open_model
 from models import formats
 from models.checkpoint import Model
 from models.network import Network
@@ -22,25 +25,38 @@ from models.seeded import seeded_egru
 from noc.chip import ChipSpec
 from pe.sram import footprint
 
-_PRICED_POSITIONS = 32  # of --compare
+_OPTIONS = ("checkpoint", "batch", "pes", "mapping", "format", "chips", "chip", "chip_file")
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
 # Table I of the paper, in the KB it prints; where they mean KiB is not stated.
 _PAPER_KB = {"program": 17.9, "debug": 5.0, "weights": 88.3, "variables": 2.6}
 
 
-def fit(flags: dict[str, Any]) -> int:
+HELP = "show the mapping and the SRAM table, start nothing"
+EXAMPLES = (("fit --mapping balanced", "what fits where; starts no process"),)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.add_argument("file", metavar="CHECKPOINT", nargs="?", help="as --checkpoint, without the flag")
+    add_option_flags(parser, RunOptions, only=_OPTIONS)
+    parser.add_argument("--compare", action="store_true", help="all mappings side by side: packets on links, time, energy")
+    parser.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
+
+
+def run(flags: dict[str, Any]) -> int:
     """Print the table; HostError and the like for what does not fit."""
     every, file, compare = flags.pop("all"), flags.pop("file"), flags.pop("compare")
-    flags["checkpoint"] = flags["checkpoint"] or file
-    options = LmOptions(**flags)
+    if file is not None:
+        flags.setdefault("checkpoint", file)
+    options = default_workload().options(**flags)
     options.check()
-    model, title = model_of(options)
+    model, title = open_model(options.checkpoint, default_workload().about.SHIPPED)
     network = model.network if model else seeded_egru()
     if compare:
         print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
         print(_compared(options, model, network))
         return 0
-    chip = chip_of(options)
+    chip = load_run_chip(options)
     rates, measured = rates_of(network, model.provenance if model else {})
     placement = place(network, chip, options.mapping, options.format, options.pes, options.batch, options.chips, rates)
     print(f"{title}: {network.nonzeros:,} weights")
@@ -67,9 +83,9 @@ def fit(flags: dict[str, Any]) -> int:
     return 0
 
 
-def _compared(options: LmOptions, model: Model | None, network: Network) -> str:
+def _compared(options: RunOptions, model: Model | None, network: Network) -> str:
     """Return a table of all mappings, priced on the first words of the text that a run would take, where there is one."""
-    chip, table = chip_of(options), load_table()
+    chip, table = load_run_chip(options), load_table()
     planned, _ = rates_of(network, model.provenance if model else {})
     rates, cost, said = (
         planned,
@@ -78,16 +94,17 @@ def _compared(options: LmOptions, model: Model | None, network: Network) -> str:
     )
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.
-        job = prepare(replace(options, mapping="balanced", pes=None, tokens=_PRICED_POSITIONS))
+        job = prepare(replace(options, mapping="balanced", pes=None, **default_workload().about.BRIEF))
         network = job.placement.network
-        recording = record(network, job.workload, options.batch)
+        recording = record(network, job.source, job.readout, options.batch)
+        positions = len(recording.input_events)
         events = [recording.input_events, *(recording.layers[n].events.sum(axis=1) for n in network.layers)]
         rates = {n: float(some.mean()) / network.populations[n].units / options.batch for n, some in enumerate(events)}
-        said = f"events and prices of {_PRICED_POSITIONS} positions of {job.facts['source']}"
+        said = f"events and prices of {positions} positions of {job.facts['source']}"
 
         def cost(placement: Placement) -> tuple[float, float]:
             priced = price(recording.ledger(placement), chip, table)
-            return priced.time_s / _PRICED_POSITIONS, priced.energy_j / _PRICED_POSITIONS
+            return priced.time_s / positions, priced.energy_j / positions
 
     placements: dict[str, Placement | str] = {}
     for mapping in STRATEGIES:
@@ -109,7 +126,7 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
     return min(mine, key=lambda placed: footprint(placed.regions, placement.request.size)["free"])
 
 
-def _formats_table(options: LmOptions, placement: Placement) -> str:
+def _formats_table(options: RunOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
     lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'PEs if balanced':>16}"]
     for name in formats.names():

@@ -1,11 +1,12 @@
 """`launch.py info`: what a checkpoint holds and what its layers would need on the chip, as plain tables; nothing is placed.
 
-What the file itself says goes through `_plain` before it is printed: it may come from anywhere, and a terminal obeys
+What the file itself says goes through `plain_text` before it is printed: it may come from anywhere, and a terminal obeys
 control codes.
 """
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import textwrap
@@ -17,34 +18,40 @@ from typing import Any
 import numpy as np
 
 from host.errors import HostError
+from host.flags import add_flags as add_option_flags
 from host.mapping.sharding import Request, balanced, share_sizes, uniform
-from host.options import LmOptions
-from host.workloads.job import chip_of, model_of
+from host.options import RunOptions
+from host.show.entries import list_entries, plain_text
+from host.workloads.registry import workloads
+from host.workloads.site import load_run_chip
 from models import formats
-from models.checkpoint import Model
+from models.checkpoint import Model, load
 from models.checkpoint.metadata import FACTS
-from models.heads.gesture import Gesture
 from models.network import Network
-from models.text.vocabulary import Vocabulary
 from pe.layout import ShardSize, pe_fields
 from pe.sram import SramSize, footprint, plan
 
 _LABEL = 13  # columns at the left that hold the labels
-_LONGEST_TEXT = 400  # characters of one value; a provenance may be a megabyte
-_LONGEST_LIST = 12
-_MOST = 60  # entries of a provenance, or of a group of settings in it
 _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what it needs can be told
 
 Blocks = dict[int, list[ShardSize]]  # by layer, one for each PE
 
 
-def info(flags: dict[str, Any]) -> int:
+HELP = "show what a checkpoint holds and what it needs, start nothing"
+EXAMPLES = (("info FILE", "what a checkpoint holds and needs"),)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.add_argument("file", metavar="FILE", help="a checkpoint file")
+    add_option_flags(parser, RunOptions, only=("batch",))
+
+
+def run(flags: Mapping[str, Any]) -> int:
     """Print the tables; ModelError for a file that is no checkpoint, HostError for a batch that cannot be."""
-    options = LmOptions(checkpoint=flags["file"], batch=flags["batch"])
+    path, options = Path(flags["file"]), RunOptions(batch=flags.get("batch", 1))
     options.check()
-    model, title = model_of(options)
-    assert model is not None
-    chip = chip_of(options)
+    model, title, chip = load(path), path.name, load_run_chip(options)
     size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
     request = Request("csr", options.batch, size, len(chip.usable_pes()))
     blocks: Blocks = {layer: [] for layer in model.network.layers}
@@ -52,7 +59,7 @@ def info(flags: dict[str, Any]) -> int:
         blocks[share[0].population] += share_sizes(model.network, request, share)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = [
-        *_facts(f"{title}, {Path(flags['file']).stat().st_size:,} B", model, width),
+        *_facts(f"{title}, {path.stat().st_size:,} B", model, width),
         *_matrices(model.network, blocks),
         *_thresholds(model.network),
         *_memory(model.network, blocks, request),
@@ -70,7 +77,7 @@ def _facts(title: str, model: Model, width: int) -> list[str]:
     network, params = model.network, [model.network.populations[n].params for n in model.network.layers]
     possible = sum(p.weights.shape[0] * p.weights.shape[1] for n in network.layers for p in network.populations[n].projections)
     rows = [
-        ("checkpoint", _plain(title)),
+        ("checkpoint", plain_text(title)),
         ("units", " > ".join(f"{population.units:,}" for population in network.populations) + ", the first of them the input"),
         ("weights", f"{network.nonzeros:,} of {possible:,} ({_percent(network.nonzeros, possible)})"),
         ("kernel", f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"),
@@ -82,89 +89,10 @@ def _facts(title: str, model: Model, width: int) -> list[str]:
         rows.append(("hears", " / ".join(f"trace {trace:g}" if trace else "events" for trace in traces)))
     if any(p["fire_at_threshold"] for p in params):
         rows.append(("at threshold", " / ".join("fires" if p["fire_at_threshold"] else "silent" for p in params)))
-    rows += _language(model) if model.gesture is None else _gesture(model.gesture)
-    rows += _listed("provenance", model.provenance)
+    for workload in workloads().values():
+        rows += workload.part("info", "describe", lambda _: [])(model)
+    rows += list_entries("provenance", model.provenance)
     return [line for label, value in rows for line in _wrapped(label, value, width)]
-
-
-def _listed(label: str, entries: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return list(zip([label, *[""] * _MOST], _told(entries) or ["not stated"], strict=False))
-
-
-def _language(model: Model) -> list[tuple[str, str]]:
-    rows = [("decoder", _decoder(model))]
-    if model.vocabulary:
-        rows += [("vocabulary", f"{len(model.vocabulary):,} words"), ("sha256", Vocabulary(model.vocabulary).sha256)]
-    else:
-        rows.append(("vocabulary", "none" if model.embedding is None else "none: cannot be run until imported with its text"))
-    rows.append(("text", ", ".join(f"{split} {len(numbers):,} words" for split, numbers in model.tokens.items()) or "none stored"))
-    rows.append(("text licence", _plain(model.text_licence) or "not stated"))
-    return rows
-
-
-def _gesture(gesture: Gesture) -> list[tuple[str, str]]:
-    steps = [f"{gesture.size} x {gesture.size}"]
-    for layer, width in zip(gesture.head, gesture.widths[1:], strict=True):
-        out, _, kernel, _ = layer.weight.shape
-        pool = ", pool" if layer.pool else ""
-        steps.append(f"conv {kernel} x {kernel}, stride {layer.stride}, padding {layer.padding}{pool}: {out} of {width} x {width}")
-    heard = f"trace {gesture.trace:g} of its events" if gesture.trace else "events"
-    bins, length = f"{gesture.frames} of {gesture.bin_us / 1000:g} ms", f"slices of {gesture.slice_us / 1e6:g} s"
-    relu = ", ReLU" if gesture.feature_relu else ""
-    return [
-        ("frames", f"{bins} ({length}), polarity {gesture.polarity}, divided by {gesture.scale:g}"),
-        ("head", " > ".join([*steps, f"linear{relu}: {gesture.features:,} features"])),
-        ("read-out", f"{len(gesture.classes)} classes of {gesture.units:,} units; mean over time of the last layer's {heard}"),
-        ("classes", ", ".join(map(_plain, gesture.classes))),
-        *_listed("record", gesture.record),
-    ]
-
-
-def _decoder(model: Model) -> str:
-    if model.embedding is None:
-        return "none: a bare stack of layers"
-    words, units = model.embedding.shape
-    text = f"tied to the embedding, {words:,} words x {units:,}"
-    if model.projection is not None:
-        rows, columns = model.projection.weight.shape
-        text += f"; behind a projection {columns:,} > {rows:,}, {model.projection.activation}"
-    return text
-
-
-def _told(provenance: Mapping[str, Any]) -> list[str]:
-    """Return a line for each entry; what is nested once is listed behind its name, what lies deeper is only counted."""
-    told = []
-    for name, value in list(provenance.items())[:_MOST]:
-        if isinstance(value, dict):
-            inner = [f"{_plain(key)} {_condensed(deeper)}" for key, deeper in list(value.items())[:_MOST]]
-            told.append(f"{_plain(name)}: {', '.join(inner)}{_more(value)}")
-        else:
-            told.append(f"{_plain(name)}: {_condensed(value)}")
-    if more := _more(provenance):
-        told[-1] += more
-    return told
-
-
-def _more(entries: Mapping[str, Any]) -> str:
-    return f" and {len(entries) - _MOST:,} more" if len(entries) > _MOST else ""
-
-
-def _condensed(value: Any) -> str:
-    if isinstance(value, float):
-        return f"{value:.5g}"
-    if isinstance(value, dict):
-        return f"({len(value)} entries)"
-    if isinstance(value, list):
-        if len(value) > _LONGEST_LIST or any(isinstance(item, list | dict) for item in value):
-            return f"({len(value)} values)"
-        return " / ".join(map(_condensed, value))
-    return {None: "none", True: "yes", False: "no"}[value] if value is None or isinstance(value, bool) else _plain(str(value))
-
-
-def _plain(text: str) -> str:
-    """Return `text` on one line, without anything that a terminal would obey."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text[:_LONGEST_TEXT].split()))
-    return line + ("..." if len(text) > _LONGEST_TEXT else "")
 
 
 # ---- what the layers are made of

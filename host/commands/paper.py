@@ -6,6 +6,7 @@ keeps its folder. What the tables look like and say is in `paper_tables.py`.
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import time
 from pathlib import Path
@@ -25,14 +26,19 @@ from host.commands.paper_tables import (
 )
 from host.cost.ledger import load
 from host.errors import Exit, HostError
-from host.experiments.headless import priced_at, run_into
+from host.experiments.headless import priced_at, run_headless
 from host.launch.outcome import Outcome
 from host.mapping.placement import Placement, place
-from host.options import DvsOptions, LmOptions, RunOptions, new_folder
+from host.options import TRANSPORTS, RunOptions
+from host.run_folder import new_folder
 from host.show import sweep_plots
+from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.dvs.prepare import PLAIN, SHIPPED_PLAIN
-from host.workloads.features.workload import save_features, seeded_features
-from host.workloads.job import chip_of, model_of
+from host.workloads.features.options import Options as FeaturesOptions
+from host.workloads.features.vectors import save_features, seeded_features
+from host.workloads.lm import SHIPPED
+from host.workloads.lm.options import Options as LmOptions
+from host.workloads.site import load_run_chip, open_model, shipped_path
 from models import formats
 from models.checkpoint import Model, save
 from models.checkpoint import load as read_model
@@ -54,7 +60,21 @@ OTHERS = {
 """Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
 
 
-def paper(flags: dict[str, Any]) -> int:
+HELP = "make the paper's tables and Figure 2, ours beside them"
+EXAMPLES = (("paper", "the paper's tables, ours beside them"),)
+
+
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    text = "a checkpoint file, or 'seeded' (default: the trained model that is shipped)"
+    parser.add_argument("--checkpoint", metavar="FILE", help=text)
+    text = "folder for tables, figure and runs; must not exist (default runs/paper-TIME)"
+    parser.add_argument("--out", metavar="DIR", help=text)
+    parser.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
+    parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
+
+
+def run(flags: dict[str, Any]) -> int:
     """Run, price, print and write; HostError, one line, for what cannot be run or written."""
     sweep_plots.require()
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
@@ -92,7 +112,7 @@ def measure(options: LmOptions, folder: Path) -> Figures:
 
     HostError with the run's exit code and cause where one does not come through.
     """
-    model, title = model_of(options)
+    model, title = open_model(options.checkpoint, SHIPPED)
     network = seeded_egru() if model is None else model.network
     memory = memory_of(network, options)
     report = _run(folder / "lm", options)
@@ -111,10 +131,10 @@ def _gestures(options: LmOptions, folder: Path) -> float | None:
     """
     usual = {"pes": PUBLISHED["table3"]["pes"], "format": "dense", "transport": options.transport, "chip": options.chip}
     batches = PUBLISHED["table3"]["batches"]
-    if SHIPPED_PLAIN.is_file():
+    if shipped_path(SHIPPED_PLAIN).is_file():
         for batch in batches:
             _run(folder / f"gesture-{batch}", DvsOptions(checkpoint=PLAIN, batch=batch, samples=batch, **usual))
-        gesture = read_model(SHIPPED_PLAIN).gesture
+        gesture = read_model(shipped_path(SHIPPED_PLAIN)).gesture
         accuracy = gesture.record.get("accuracy") if gesture is not None else None
         return float(accuracy) if isinstance(accuracy, int | float) else None
     sizes = PUBLISHED["gesture"]
@@ -122,7 +142,7 @@ def _gestures(options: LmOptions, folder: Path) -> float | None:
     save(bare, Model(seeded_egru(sizes["input_units"], sizes["layers"], density=1.0)))
     save_features(vectors, seeded_features(max(batches), PUBLISHED["assumed"]["frames"], sizes["input_units"]))
     for batch in batches:
-        _run(folder / f"gesture-{batch}", LmOptions(checkpoint=str(bare), features=str(vectors), batch=batch, **usual))
+        _run(folder / f"gesture-{batch}", FeaturesOptions(checkpoint=str(bare), features=str(vectors), batch=batch, **usual))
     return None
 
 
@@ -130,7 +150,7 @@ def _run(folder: Path, options: RunOptions) -> dict[str, Any]:
     """Run into `folder` and return the report."""
     began = time.perf_counter()
     _say(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="")
-    outcome: Outcome = run_into(folder, options, pictures=True)
+    outcome: Outcome = run_headless(folder, options, pictures=True)
     _say(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed")
     if outcome.problem is not None or outcome.report is None:
         raise HostError(f"{folder.name}: {outcome.problem or 'no report'}", outcome.code)
@@ -139,7 +159,7 @@ def _run(folder: Path, options: RunOptions) -> dict[str, Any]:
 
 def memory_of(network: Network, options: LmOptions) -> Memory:
     """Return what the network needs on the busiest PE, and in the other formats."""
-    chip = chip_of(options)
+    chip = load_run_chip(options)
 
     def placed(form: str, mapping: str, pes: int | None) -> Placement | None:
         try:
@@ -165,7 +185,7 @@ def perplexity_of(model: Model | None, report: dict[str, Any]) -> Perplexity:
     """
     if model is None:
         return Perplexity()
-    lm = report["lm"]
+    lm = report["result"]
     entries = model.provenance.get("first_tokens", [])
     for entry in entries if isinstance(entries, list) else []:
         if isinstance(entry, dict) and (entry.get("split"), entry.get("tokens"), entry.get("state")) == (

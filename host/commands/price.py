@@ -6,6 +6,7 @@ Reads a run folder's ledger and writes nothing. A chip file replaces the run's c
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,18 +17,49 @@ from host.cost.ledger import Ledger, load
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import Crossing, crossing, told
 from host.cost.price import LINKS, Priced, price
+from host.cost.price_report import modelled
 from host.errors import HostError
-from host.run.report import SCHEMA, modelled
+from host.run_folder import PRICED_SCHEMAS, read_report
 from noc.chip import ChipSpec, load_chip
 
+HELP = "price a recorded run again, without running it"
+EXAMPLES = (("price RUN --set NAME=X", "what it would cost then"),)
+EPILOG = """\
+--set NAME=VALUE, as often as needed:
+  clock=150MHz|300MHz              with its supply and power states
+  schedule=sequential|pipelined    layers one after another, or side by side
+  messages=dma|packets|qpe|multicast
+  payload=vector|events            a shard sends its whole slice, or its events
+  exponential=soft|unit            newlib, or the chip's exponential unit
+  dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
+  CONSTANT=NUMBER                  any constant of host/cost/costs.toml
+  chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
+
+examples:
+  python launch.py price RUN --set clock=300MHz --set schedule=pipelined
+  python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 _WIDTH = 78
 _COLUMNS = {"egru_input": 12, "egru_internal": 14, "pointwise": 11, "broadcast": 10, LINKS: 8, "wait": 7, "all": 9}
 
 
-def reprice(flags: Mapping[str, Any]) -> int:
+def add_flags(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments to its parser."""
+    parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
+    parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
+    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
+    )
+    parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
+    parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
+    parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
+    parser.add_argument("--json", action="store_true", help="print the prices as JSON")
+
+
+def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     folder = Path(flags["run"])
-    report, ledger = _report(folder), load(folder)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), load(folder)
     table = load_table(Path(flags["costs"]) if flags["costs"] else None)
     table, preset, numbers = changed(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
@@ -51,22 +83,6 @@ def _crossed(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
     return crossing(ledger, machine_for(ledger, chip), machines)
-
-
-def _report(folder: Path) -> dict[str, Any]:
-    """Return the report of a run; HostError where there is none, or one of another schema."""
-    if not folder.is_dir():
-        raise HostError(f"run {folder}: is no folder")
-    try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise HostError(f"run {folder}: is incomplete: has no report.json") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise HostError(f"run {folder}: report.json cannot be read ({' '.join(str(error).split())[:120]})") from error
-    have = report.get("schema") if isinstance(report, dict) else None
-    if have != SCHEMA:
-        raise HostError(f"run {folder}: report.json of schema {have!r}; needs {SCHEMA}")
-    return dict(report)
 
 
 def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapping[str, float]) -> ChipSpec:

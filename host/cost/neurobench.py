@@ -17,13 +17,15 @@ How each rule reads for an EGRU:
   graded, not binary, so none counts as an accumulate (`Effective_ACs` is 0). `Dense` counts every weight. Biases do not
   count. The harness adds three products of gates a unit for a GRUCell; they are apart, in `GateMACs`.
 
-Missing: `MembraneUpdates` (defined on potentials before and after firing that snnTorch's neurons expose),
-`ClassificationAccuracy` and the other measures of a task, and the model execution rate, which is a property of a sensor.
+* `Task`: the measures of the task, such as accuracy or perplexity, as the workload's own metrics give them.
+
+Missing: `MembraneUpdates` (defined on potentials before and after firing that snnTorch's neurons expose), and the model
+execution rate, which is a property of a sensor.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -35,14 +37,21 @@ FLOAT_BYTES = 4
 GATE_PRODUCTS = 3  # z c, (1 - z) g and r (R y): as many as the harness counts for a GRUCell
 
 
-def metrics(network: Network, ledger: Ledger, deployed_bytes: int, table: Sequence[int] = ()) -> dict[str, Any]:
+def neurobench_metrics(
+    network: Network,
+    ledger: Ledger,
+    deployed_bytes: int,
+    table: Sequence[int] | None = None,
+    task: Mapping[str, float | None] | None = None,
+) -> dict[str, Any]:
     """Return the metrics of a run.
 
     Args:
         network: what ran.
         ledger: what it did, at least one position.
         deployed_bytes: bytes of weights and variables in the SRAM of all PEs.
-        table: (words, width) of the host's embedding, which is its decoder too (with a bias); empty where it has none.
+        table: (words, width) of the host's embedding, which is its decoder too (with a bias); None where it has none.
+        task: the workload's own measures by name.
 
     """
     layers = [network.populations[n] for n in network.layers]
@@ -71,6 +80,7 @@ def metrics(network: Network, ledger: Ledger, deployed_bytes: int, table: Sequen
         "SynapticOperations": {"Effective_MACs": macs / runs, "Effective_ACs": 0.0, "Dense": dense},
         "GateMACs": GATE_PRODUCTS * units,
         "Executions": runs,
+        "Task": dict(task or {}),
         "Host": None,
     }
     if table:

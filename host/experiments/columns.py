@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 from host.cost.ledger import Ledger
 from host.cost.price import LINKS, STAGES, Priced
+from host.workloads.contract import Metric
+from host.workloads.registry import Workload
 
 
 @dataclass(frozen=True)
@@ -85,9 +87,22 @@ COLUMNS: Mapping[str, Column] = {
     "free_bytes": Column("bytes free on the fullest PE", lambda r: r.report["mapping"]["sram"]["worst"]["free"]),
     "emulation_ms": Column("time a token of the emulation itself, ms", lambda r: r.report["emulation"].get("ms_per_token")),
     "ready_s": Column("time until all processes are ready, s", lambda r: r.report["emulation"].get("start_s")),
-    "perplexity": Column("perplexity (checkpoints with a text)", lambda r: r.report["lm"]["perplexity"]),
     "sha256": Column("hash of the event stream", lambda r: r.report["events"]["sha256"]),
 }
+
+
+def columns_of(workload: Workload) -> dict[str, Column]:
+    """Return every column that a table of this workload's runs may have: those of all runs, and its metrics."""
+    return {**COLUMNS, **{name: _metric(metric) for name, metric in workload.metrics.items()}}
+
+
+def _metric(metric: Metric) -> Column:
+    def value(r: Result) -> Any:
+        return next((one["value"] for one in r.report["metrics"] if one["name"] == metric.name), None)
+
+    return Column(f"{metric.label}{f', {metric.unit}' if metric.unit else ''}", value)
+
+
 DEFAULT = ("activity_percent", "token_ms", "power_mw", "token_mj")
 
 

@@ -22,68 +22,34 @@ from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, changed, load_table
 from host.errors import HostError
-from host.mapping.sharding import STRATEGIES
-from host.options import EXPECTED, RECORDED, SPLITS, STATES, TRANSPORTS
-from models import formats
+from host.flags import Bounds, OneOf, Whole, option_fields
+from host.options import TRANSPORTS, RunOptions
+from host.workloads.registry import Workload, claimed_workload, workloads
+from models.network import ModelError
 from noc.chip import load_chip
 
 MOST_POINTS = 10_000
 MOST_RUNS = 1_000
-_MOST_UNITS = 1_000_000
 
 Settings = dict[str, Any]
 
 
-def _whole(least: int, most: int = _MOST_UNITS) -> tuple[Callable[[Any], bool], str]:
-    return lambda v: type(v) is int and least <= v <= most, f"a whole number from {least} to {most:,}"
-
-
-def _number(least: float, most: float) -> tuple[Callable[[Any], bool], str]:
-    return lambda v: type(v) in (int, float) and least <= v <= most, f"a number from {least:g} to {most:g}"
-
-
-def _one_of(names: Iterable[str]) -> tuple[Callable[[Any], bool], str]:
-    known = tuple(names)
-    return lambda v: v in known, f"one of {', '.join(known)}"
-
-
-def _text() -> tuple[Callable[[Any], bool], str]:
-    return lambda v: isinstance(v, str) and bool(v) and "\0" not in v, "a text"
-
-
-def _sizes(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(type(n) is int and 1 <= n <= _MOST_UNITS for n in value)
-
-
-EXPECTED_KEYS = ("depth", "pes_a_chip", "units_a_pe", "fan_in")
+RECORDED, EXPECTED = "recorded", "expected"  # in the place of a transport: points that start no process
+EXPECTED_KEYS = {name: Whole(1, 1_000_000) for name in ("depth", "pes_a_chip", "units_a_pe", "fan_in")}
 """Of the uniform networks whose ledger is only expected: layers, PEs of each chip, units of each PE, weights of a row."""
-NETWORK_KEYS = {
-    "input": _whole(1),
-    "layers": (_sizes, "a list of units, one number a layer"),
-    "hidden": _whole(1),
-    "density": (lambda v: type(v) in (int, float) and 0 < v <= 1, "a number above 0 and up to 1"),
-    "threshold": _number(0, 1),
-    "activity": _number(0, 1),
-    "seed": _whole(0),
-    **{name: _whole(1) for name in EXPECTED_KEYS},
-}
-"""Of a seeded network; `hidden` is the number of units of every layer but the last."""
-CHECKPOINT_KEYS = {"text": _text(), "wikitext": _text(), "split": _one_of(SPLITS), "state": _one_of(STATES)}
-RUN_KEYS = {
-    **NETWORK_KEYS,
-    "checkpoint": _text(),
-    **CHECKPOINT_KEYS,
-    "tokens": _whole(1),
-    "batch": _whole(1),
-    "pes": _whole(1),
-    "chips": _whole(1),
-    "mapping": _one_of(STRATEGIES),
-    "format": _one_of(formats.names()),
-    "transport": _one_of((*TRANSPORTS, RECORDED, EXPECTED)),
-    "chip": _text(),
-    "chip_file": _text(),
-}
-FILE_KEYS = ("checkpoint", "text", "wikitext", "chip_file")  # paths, from the experiment file's own folder
+
+
+def run_keys(workload: Workload) -> dict[str, Bounds]:
+    """Return the settings that need a run of their own: what of a workload's options may vary, and how a point is run."""
+    swept = {entry.name: entry.metadata["bounds"] for entry in option_fields(workload.options) if entry.metadata["sweep"]}
+    transports = OneOf(lambda: (*TRANSPORTS, RECORDED, EXPECTED))
+    return {**swept, **EXPECTED_KEYS, "workload": OneOf(lambda: tuple(workloads())), "transport": transports}
+
+
+def _file_keys(workload: Workload) -> set[str]:
+    return {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
+
+
 _PLOT_KEYS = ("x", "y", "series", "log", "title")
 
 
@@ -103,11 +69,13 @@ class Plot:
 @dataclass(frozen=True)
 class Experiment:
     """A checked experiment file. `base` and `grid` hold settings of both kinds by name; `axes` are the names of the grid that
-    move together, mostly one each.
+    move together, mostly one each; `run_keys` are the settings that need a run of their own.
     """
 
     name: str
     title: str
+    workload: Workload
+    run_keys: Mapping[str, Bounds]
     base: Settings
     grid: Mapping[str, Sequence[Any]]
     axes: tuple[tuple[str, ...], ...]
@@ -119,18 +87,24 @@ class Experiment:
         steps = [[dict(zip(axis, values, strict=True)) for values in self._along(axis)] for axis in self.axes]
         return [{**self.base, **{k: v for step in point for k, v in step.items()}} for point in itertools.product(*steps)]
 
+    def of_run(self, point: Settings) -> Settings:
+        """Return the settings that need a run of their own."""
+        return {name: value for name, value in point.items() if name in self.run_keys}
+
+    def of_price(self, point: Settings) -> list[str]:
+        """Return the settings of the price as `name=value` texts."""
+        return [f"{name}={value}" for name, value in point.items() if name not in self.run_keys]
+
+    def options(self, run: Settings) -> RunOptions:
+        """Return the options of a run's settings; what only says how a point is run or expected is left out."""
+        chosen: dict[str, Any] = {name: value for name, value in run.items() if name not in (*EXPECTED_KEYS, "workload")}
+        if chosen.get("transport") in (RECORDED, EXPECTED):
+            chosen["transport"] = "mem"
+        values = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+        return self.workload.options(**values)
+
     def _along(self, axis: tuple[str, ...]) -> Iterable[tuple[Any, ...]]:
         return zip(*(self.grid[name] for name in axis), strict=True)
-
-
-def of_run(point: Settings) -> Settings:
-    """Return the settings that need a run of their own."""
-    return {name: value for name, value in point.items() if name in RUN_KEYS}
-
-
-def of_price(point: Settings) -> list[str]:
-    """Return the settings of the price as `name=value` texts."""
-    return [f"{name}={value}" for name, value in point.items() if name not in RUN_KEYS]
 
 
 def slug(run: Settings, axes: Iterable[str], more: str = "") -> str:
@@ -145,8 +119,8 @@ def _plain(value: Any) -> str:
     return re.sub(r"[^A-Za-z0-9.]+", "-", Path(text).stem if "/" in text else text)
 
 
-def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> Experiment:
-    """Return the experiment in a file; `columns` are the names a table may have beside those of its grid.
+def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_columns: Sequence[str]) -> Experiment:
+    """Return the experiment in a file; `columns` names those that a workload's table may have beside those of its grid.
 
     Raises HostError, one line, for whatever cannot be used.
     """
@@ -158,20 +132,25 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
     _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
-    base = _settings(f"{who}: [base]", _table(who, data, "base"))
+    workload = _workload(who, data)
+    keys = run_keys(workload)
+    base = _settings(f"{who}: [base]", _table(who, data, "base"), keys)
     for name, value in base.items():
-        _check(f"{who}: [base] {name}", name, value)
-    grid, axes = _axes(who, data)
-    _fit_together(who, set(base) | set(grid))
+        _check(f"{who}: [base] {name}", name, value, keys)
+    grid, axes = _axes(who, data, keys)
+    if "workload" in grid:
+        raise HostError(f"{who}: workload: goes into [base]; an experiment has one")
+    if {"clock", "chip"} <= {*base, *grid}:
+        raise HostError(f"{who}: clock and chip: choose one")
     lengths = [len(grid[axis[0]]) for axis in axes]
     points = math.prod(lengths)
-    runs = math.prod(n for axis, n in zip(axes, lengths, strict=True) if any(name in RUN_KEYS for name in axis))
+    runs = math.prod(n for axis, n in zip(axes, lengths, strict=True) if any(name in keys for name in axis))
     for have, most, what in ((points, MOST_POINTS, "points"), (runs, MOST_RUNS, "runs")):
         if have > most:
             raise HostError(f"{who}: the grid has {have:,} {what}, at most {most:,} are allowed")
     table = _table(who, data, "table")
     _known(f"{who}: [table]", table, ("columns",))
-    chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns)
+    chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns(workload))
     known = [*grid, *chosen]
     title = data.get("title", path.stem)
     if not isinstance(title, str):
@@ -180,20 +159,52 @@ def read(path: Path, columns: Iterable[str], default_columns: Sequence[str]) -> 
     if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
         raise HostError(f"{who}: plot: needs [[plot]] tables")
     drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
-    folder = path.parent
-    base = _with_paths(base, folder)
-    crossed = {name: [str(folder / v) for v in values] if name in FILE_KEYS else values for name, values in grid.items()}
-    return Experiment(path.stem, title, base, crossed, axes, chosen, drawn)
+    folder, files = path.parent, _file_keys(workload)
+    experiment = Experiment(
+        name=path.stem,
+        title=title,
+        workload=workload,
+        run_keys=keys,
+        base={name: str(folder / value) if name in files else value for name, value in base.items()},
+        grid={name: [str(folder / v) for v in values] if name in files else values for name, values in grid.items()},
+        axes=axes,
+        columns=chosen,
+        plots=drawn,
+    )
+    _check_runs(who, experiment)
+    return experiment
 
 
-def _axes(who: str, data: Mapping[str, Any]) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
+def _workload(who: str, data: Mapping[str, Any]) -> Workload:
+    """Return the workload that an experiment means."""
+    tables = [data.get("base"), data.get("grid"), *(data["together"] if isinstance(data.get("together"), list) else [])]
+    settings = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
+    try:
+        return claimed_workload(settings)
+    except HostError as error:
+        raise HostError(f"{who}: {error}") from error
+
+
+def _check_runs(who: str, experiment: Experiment) -> None:
+    """Raise HostError for the first run whose options contradict each other, before anything has run."""
+    runs = {json.dumps(run, sort_keys=True): run for run in map(experiment.of_run, experiment.points())}
+    for run in runs.values():
+        try:
+            experiment.options(run).check()
+        except (HostError, ModelError) as error:
+            raise HostError(f"{who}: {error}") from error
+
+
+def _axes(who: str, data: Mapping[str, Any], keys: Mapping[str, Bounds]) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
     """Return every list of `[grid]` and of the `[[together]]` tables by name, and which of them move together."""
     together = data.get("together", [])
     if not isinstance(together, list) or not all(isinstance(table, dict) for table in together):
         raise HostError(f"{who}: together: needs [[together]] tables")
-    crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"))
+    crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"), keys)
     tables = [(f"{who}: [grid]", {name: values}) for name, values in crossed.items()]
-    tables += [(f"{who}: [[together]] {n}", _settings(f"{who}: [[together]] {n}", t)) for n, t in enumerate(together, start=1)]
+    tables += [
+        (f"{who}: [[together]] {n}", _settings(f"{who}: [[together]] {n}", t, keys)) for n, t in enumerate(together, start=1)
+    ]
     grid: Settings = {}
     for what, lists in tables:
         for name, values in lists.items():
@@ -202,7 +213,7 @@ def _axes(who: str, data: Mapping[str, Any]) -> tuple[Settings, tuple[tuple[str,
             if name in grid:
                 raise HostError(f"{what} {name}: varies already")
             for number, value in enumerate(values):
-                _check(f"{what} {name}", name, value)
+                _check(f"{what} {name}", name, value, keys)
                 if value in values[:number] and len(lists) == 1:
                     raise HostError(f"{what} {name}: has {value!r} twice")
             grid[name] = values
@@ -215,10 +226,6 @@ def _axes(who: str, data: Mapping[str, Any]) -> tuple[Settings, tuple[tuple[str,
     return grid, tuple(tuple(lists) for _, lists in tables if lists)
 
 
-def _with_paths(settings: Settings, folder: Path) -> Settings:
-    return {name: str(folder / value) if name in FILE_KEYS else value for name, value in settings.items()}
-
-
 def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     table = data.get(key, {})
     if not isinstance(table, dict):
@@ -226,7 +233,7 @@ def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     return table
 
 
-def _settings(what: str, table: Mapping[str, Any]) -> Settings:
+def _settings(what: str, table: Mapping[str, Any], keys: Iterable[str]) -> Settings:
     """Return a table's settings, `chip.NAME` written flat, each with a name that exists."""
     flat: Settings = {}
     for name, value in table.items():
@@ -235,7 +242,7 @@ def _settings(what: str, table: Mapping[str, Any]) -> Settings:
         else:
             flat[name] = value
     facts = load_chip().facts
-    known = [*RUN_KEYS, "clock", *CHOICES, *load_table().constants, *(f"chip.{name}" for name in facts)]
+    known = [*keys, "clock", *CHOICES, *load_table().constants, *(f"chip.{name}" for name in facts)]
     _known(what, flat, known)
     return flat
 
@@ -248,11 +255,10 @@ def _known(what: str, table: Iterable[str], known: Iterable[str]) -> None:
             raise HostError(f"{what}: unknown key {key!r}; the nearest is {near!r}")
 
 
-def _check(what: str, name: str, value: Any) -> None:
-    if name in RUN_KEYS:
-        fits, need = RUN_KEYS[name]
-        if not fits(value):
-            raise HostError(f"{what}: needs {need}, has {value!r}")
+def _check(what: str, name: str, value: Any, keys: Mapping[str, Bounds]) -> None:
+    if name in keys:
+        if not keys[name].fits(value):
+            raise HostError(f"{what}: needs {keys[name].need}, has {value!r}")
         return
     choices = tuple(CLOCKS) if name == "clock" else CHOICES.get(name)
     if choices is None and (type(value) not in (int, float) or not 0 <= value < math.inf):
@@ -260,18 +266,6 @@ def _check(what: str, name: str, value: Any) -> None:
     if choices is not None and value not in choices:
         raise HostError(f"{what}: needs one of {', '.join(choices)}, has {value!r}")
     changed(load_table(), [f"{name}={value}"])  # what the price itself would refuse
-
-
-def _fit_together(who: str, names: set[str]) -> None:
-    sizes = sorted(names & set(NETWORK_KEYS))
-    if "checkpoint" in names and sizes:
-        raise HostError(f"{who}: checkpoint and {sizes[0]}: choose one, {sizes[0]} is of a seeded network")
-    texts = sorted(names & set(CHECKPOINT_KEYS))
-    if texts and "checkpoint" not in names:
-        raise HostError(f"{who}: {texts[0]}: needs a checkpoint; a seeded network is fed with numbers from its seed")
-    for pair in (("threshold", "activity"), ("text", "wikitext"), ("clock", "chip")):
-        if names >= set(pair):
-            raise HostError(f"{who}: {' and '.join(pair)}: choose one")
 
 
 def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:

@@ -1,7 +1,4 @@
-"""Runs without a live monitor, one after another: what `paper` and `scale` have in common.
-
-A run keeps its folder as `lm` does; what it costs can be asked again at other prices without running.
-"""
+"""Runs without a monitor, one after another: what `paper` and sweeps have in common."""
 
 from __future__ import annotations
 
@@ -13,29 +10,25 @@ from host.commands.price import chip_for
 from host.cost.cost_table import changed, load_table
 from host.cost.ledger import Ledger
 from host.cost.price import Priced, price
-from host.launch.launcher import Cluster
 from host.launch.outcome import Outcome
+from host.launch.recorded_run import run_into
 from host.options import TRACE_POSITIONS, RunOptions
-from host.run.report import write_json
+from host.workloads.registry import workload_of
 
 
-def run_into(
+def run_headless(
     folder: Path, options: RunOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None, pictures: bool = False
 ) -> Outcome:
-    """Run `options` on a cluster of its own and write the run folder, which must not exist; OSError where it cannot be.
+    """Run `options` and write the run folder, which must not exist; OSError where it cannot be.
 
     With `pictures` also report.html and the trace, which take a second.
     """
     folder.mkdir(parents=True)
-    outcome = Cluster(options, lambda _: None, observe, folder=folder).run()
-    if outcome.report is not None:
-        write_json(folder / "config.json", options.resolved() | {"pes": len(outcome.mapping)})
-        write_json(folder / "mapping.json", outcome.mapping)
-        write_json(folder / "report.json", outcome.report)
-        if pictures:
-            from host.show.figures import make_pictures  # a sweep that wants none need not import what draws
+    outcome = run_into(folder, options, observe=observe)
+    if outcome.report is not None and pictures:
+        from host.show.figures import make_pictures  # a sweep that wants none need not import what draws
 
-            make_pictures(folder, TRACE_POSITIONS)
+        make_pictures(folder, TRACE_POSITIONS, workload_of(options).part("page", "sections", lambda _: []))
     return outcome
 
 

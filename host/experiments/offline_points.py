@@ -8,7 +8,6 @@ speed, and a perplexity. Not known here: prices, and how a recording or an expec
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,42 +16,42 @@ from typing import Any
 from host.cost.expected_ledger import Uniform, expected
 from host.cost.ledger import Ledger
 from host.errors import HostError
-from host.options import EXPECTED, RECORDED, LmOptions
+from host.experiments.experiment_file import EXPECTED, RECORDED
+from host.flags import option_fields
+from host.options import RunOptions
+from host.provenance import input_record
 from host.run.offline import kept
-from host.run.report import SCHEMA, mapping_block, write_json
-from host.workloads.job import chip_of, prepare
+from host.run.report import mapping_block
+from host.run_folder import SCHEMA, write_run
+from host.workloads.registry import prepare
+from host.workloads.site import load_run_chip
 from models.seeded import PAPER_INPUT_UNITS
 from noc.machine import machine_of
 
 
-def record_into(folder: Path, options: LmOptions, recordings: Path) -> None:
+def record_into(folder: Path, options: RunOptions, recordings: Path) -> None:
     """Write what a run of `options` would have recorded into `folder`, which must not exist; errors as of a run.
 
     Events are computed once for all placements of a network on the same input, and kept in `recordings`.
     """
     job = prepare(options)
-    inputs = {name: value for name, value in options.resolved().items() if name in _INPUTS}
-    for name in ("features", "text"):
-        if inputs[name] is not None:
-            inputs[name] = hashlib.sha256(Path(inputs[name]).read_bytes()).hexdigest()
-    what = json.dumps(inputs | {"segment": job.facts["segment"]}, sort_keys=True)
-    recording = kept(recordings, job.placement.network, options.batch, what, lambda: job.workload)
+    own = {entry.name for entry in option_fields(type(options))} - {entry.name for entry in option_fields(RunOptions)}
+    inputs = {name: value for name, value in options.resolved().items() if name in own}
+    what = json.dumps([options.workload, inputs, input_record(job.inputs)], sort_keys=True)
+    recording = kept(recordings, job.placement.network, options.batch, what, job)
     folder.mkdir(parents=True)
     recording.ledger(job.placement).save(folder)
     mapping = mapping_block(job.placement)
     _write(folder, {"sha256": recording.sha256}, mapping, RECORDED, options.resolved())
 
 
-_INPUTS = ("features", "text", "wikitext", "split", "tokens", "state")
-
-
-def expect_into(folder: Path, settings: Mapping[str, Any], options: LmOptions) -> None:
+def expect_into(folder: Path, settings: Mapping[str, Any], options: RunOptions) -> None:
     """Write the expected ledger of a uniform network into `folder`, which must not exist; HostError where there is none."""
     need = ("pes_a_chip", "units_a_pe", "fan_in")
     missing = [name for name in need if name not in settings]
     if missing:
         raise HostError(f"transport {EXPECTED!r}: needs {missing[0]}; of a uniform network: {', '.join(need)}")
-    chip, network = chip_of(options), _uniform(settings)
+    chip, network = load_run_chip(options), _uniform(settings)
     ledger = expected(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
     folder.mkdir(parents=True)
     ledger.save(folder)
@@ -79,9 +78,16 @@ def _pes(ledger: Ledger) -> int:
 
 
 def _write(folder: Path, events: dict[str, Any], mapping: dict[str, Any], transport: str, settings: dict[str, Any]) -> None:
-    write_json(folder / "config.json", settings)
     report = {
-        "schema": SCHEMA, "partial": False, "events": events, "lm": {"perplexity": None}, "mapping": mapping,
-        "counters": {}, "conservation": None, "emulation": {"transport": transport},
-    }  # fmt: skip
-    write_json(folder / "report.json", report)
+        "schema": SCHEMA,
+        "workload": settings["workload"],
+        "partial": False,
+        "events": events,
+        "result": {},
+        "metrics": [],
+        "mapping": mapping,
+        "counters": {},
+        "conservation": None,
+        "emulation": {"transport": transport},
+    }
+    write_run(folder, settings, report)

@@ -13,8 +13,8 @@ import io
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +22,19 @@ from host.commands.paper_tables import aligned
 from host.cost.ledger import Ledger, load
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
-from host.experiments.columns import COLUMNS, DEFAULT, Result, shown
-from host.experiments.experiment_file import Experiment, Plot, Settings
-from host.experiments.headless import priced_at, run_into
+from host.experiments.columns import DEFAULT, Result, columns_of, shown
+from host.experiments.experiment_file import EXPECTED, RECORDED, Experiment, Plot, Settings
+from host.experiments.headless import priced_at, run_headless
 from host.experiments.offline_points import expect_into, record_into
-from host.options import DEFAULT_TOKENS, EXPECTED, RECORDED, LmOptions, new_folder
-from host.run.report import SCHEMA
+from host.options import RunOptions
+from host.run_folder import new_folder, read_report
 from host.show import sweep_plots
-from host.workloads.features.workload import save_features, seeded_features
-from models.checkpoint import Model, save
 from models.network import ModelError
-from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESHOLD, seeded_egru
 from models.text.tokeniser import TextError
-from models.tuned_activity import at_activity
 from noc.chip import ChipError
 
 STATE = "points.jsonl"
 _STOPPED = (Exit.INTERRUPTED, Exit.TERMINATED, Exit.HUNG_UP)
-_MEASURED_POSITIONS = 12  # with which thresholds are set for an activity
 _SHOWN_ROWS = 40
 
 
@@ -58,7 +53,7 @@ def scale(flags: Mapping[str, Any]) -> int:
     used.
     """
     file = Path(flags["file"])
-    experiment = experiment_file.read(file, COLUMNS, DEFAULT)
+    experiment = experiment_file.read(file, columns_of, DEFAULT)
     if experiment.plots:
         sweep_plots.require()
     folder = Path(flags["out"]) if flags["out"] else Path("runs") / f"scale-{experiment.name}"
@@ -83,11 +78,11 @@ def scale(flags: Mapping[str, Any]) -> int:
 
 def _named(experiment: Experiment) -> tuple[list[tuple[Settings, str]], dict[str, Settings]]:
     """Return every point with its run's name, and every run's settings by name, in order."""
-    axes = [name for name in experiment.grid if name in experiment_file.RUN_KEYS]
+    axes = [name for name in experiment.grid if name in experiment.run_keys]
     marks: dict[str, str] = {}
     names, runs = [], {}
     for point in experiment.points():
-        run = experiment_file.of_run(point)
+        run = experiment.of_run(point)
         path = run.get("checkpoint")
         if path is not None and path not in marks:
             marks[path] = _hash(Path(path))
@@ -116,7 +111,7 @@ def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings])
     began = time.monotonic()
     for number, name in enumerate(missing, start=1):
         _say(f"[{number:>{len(str(len(missing)))}}/{len(missing)}] {name} ... ", end="")
-        code, ended, told = _run(folder, name, runs[name])
+        code, ended, told = _run(experiment, folder, name, runs[name])
         if code in _STOPPED:
             _say("interrupted")
             return code
@@ -127,14 +122,14 @@ def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings])
     return Exit.OK
 
 
-def _run(folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]:
+def _run(experiment: Experiment, folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]:
     """Run one point's network; a failure of any kind that a user can cause becomes its one line."""
     began, where = time.monotonic(), folder / "runs" / name
     if where.exists():
         shutil.rmtree(where)  # what an interrupted or failed attempt left
     try:
         how = settings.get("transport")
-        options = _options(folder, settings)
+        options = _with_shared_files(experiment, experiment.options(settings), folder, how)
         options.check()
         if how == EXPECTED:
             expect_into(where, settings, options)
@@ -142,54 +137,20 @@ def _run(folder: Path, name: str, settings: Settings) -> tuple[Exit, Ended, str]
         if how == RECORDED:
             record_into(where, options, folder / "recordings")
             return Exit.OK, Ended(None, round(time.monotonic() - began, 3)), "placed on recorded events"
-        outcome = run_into(where, options)
+        outcome = run_headless(where, options)
     except (HostError, ModelError, TextError, ChipError, OSError) as error:
         return Exit.USAGE, Ended(" ".join(str(error).split()), time.monotonic() - began), ""
     told = ""
     if outcome.problem is None and outcome.report is not None:
-        told = f"{1e3 * outcome.report['modelled']['time_per_token_s']:.3f} ms a token on the chip"
+        report = outcome.report
+        told = f"{1e3 * report['modelled']['time_per_token_s']:.3f} ms a {report['unit']} on the chip"
     return outcome.code, Ended(outcome.problem, round(time.monotonic() - began, 3)), told
 
 
-def _options(folder: Path, settings: Settings) -> LmOptions:
-    """Return the options of a run; a seeded network is written to a file first, beside what it is fed with."""
-    chosen = {name: value for name, value in settings.items() if name not in experiment_file.NETWORK_KEYS}
-    if chosen.get("transport") in (RECORDED, EXPECTED):
-        chosen["transport"] = "mem"
-    if settings.get("transport") == EXPECTED:
-        return LmOptions(**chosen)
-    if "checkpoint" in settings:
-        return LmOptions(**chosen)
-    shape = {name: value for name, value in settings.items() if name in experiment_file.NETWORK_KEYS}
-    width, seed = shape.get("input", PAPER_INPUT_UNITS), shape.get("seed", 1)
-    tokens, batch = chosen.get("tokens", DEFAULT_TOKENS), chosen.get("batch", 1)
-    files = folder / "networks"
-    files.mkdir(exist_ok=True)
-    network = files / f"{experiment_file.slug(shape, shape)}.safetensors"
-    features = files / f"features-{width}x{tokens}x{batch}-{seed}.safetensors"
-    if not network.exists():
-        _whole(network, lambda path: save(path, _seeded(shape)))
-    if not features.exists():
-        _whole(features, lambda path: save_features(path, seeded_features(batch, tokens, width, seed)))
-    return LmOptions(**chosen, checkpoint=str(network), features=str(features))
-
-
-def _seeded(shape: Settings) -> Model:
-    layers = list(shape.get("layers", PAPER_LAYERS))
-    if "hidden" in shape:
-        layers[:-1] = [shape["hidden"]] * (len(layers) - 1)
-    width, seed = shape.get("input", PAPER_INPUT_UNITS), shape.get("seed", 1)
-    network = seeded_egru(width, layers, shape.get("density", PAPER_DENSITY), seed, shape.get("threshold", THRESHOLD))
-    if "activity" in shape:
-        network = at_activity(network, shape["activity"], seeded_features(1, _MEASURED_POSITIONS, width, seed)[0])
-    return Model(network)
-
-
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Write a file that is there wholly or not at all."""
-    part = path.with_name(path.name + ".part")
-    write(part)
-    part.replace(path)
+def _with_shared_files(experiment: Experiment, options: RunOptions, folder: Path, how: str | None) -> RunOptions:
+    """Return the options with the files that points of a sweep have in common, which are written once."""
+    share_files = experiment.workload.part("prepare", "share_files")
+    return options if share_files is None or how == EXPECTED else replace(options, **share_files(options, folder / "networks"))
 
 
 def ended_runs(folder: Path) -> dict[str, Ended]:
@@ -224,10 +185,7 @@ def _complete(run: Path) -> bool:
 
 def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
     """Return a run's report and ledger; HostError for one of another version."""
-    report = json.loads((run / "report.json").read_text(encoding="utf-8"))
-    if not isinstance(report, dict) or report.get("schema") != SCHEMA:
-        raise HostError(f"run {run}: report.json of another schema; needs {SCHEMA}")
-    return report, load(run)
+    return read_report(run), load(run)
 
 
 # ---- the table
@@ -235,7 +193,7 @@ def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
 
 def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, str]]) -> list[dict[str, Any]]:
     """Return one row a point: the grid's settings, the columns, and `problem`, which says why a point has no columns."""
-    ended, runs, rows = ended_runs(folder), {}, []
+    ended, runs, rows, columns = ended_runs(folder), {}, [], columns_of(experiment.workload)
     for point, name in names:
         row: dict[str, Any] = {axis: point[axis] for axis in experiment.grid}
         row |= dict.fromkeys(experiment.columns)
@@ -246,8 +204,8 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
                 if name not in runs:
                     runs[name] = _recorded(folder / "runs" / name)
                 report, ledger = runs[name]
-                result = Result(report, ledger, priced_at(ledger, experiment_file.of_price(point)))
-                row |= {column: COLUMNS[column].value(result) for column in experiment.columns}
+                result = Result(report, ledger, priced_at(ledger, experiment.of_price(point)))
+                row |= {column: columns[column].value(result) for column in experiment.columns}
         except (HostError, ChipError) as error:
             problem = " ".join(str(error).split())
         rows.append({**row, "problem": problem})
@@ -260,12 +218,12 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     writer.writerow(rows[0])
     writer.writerows([shown(value) for value in row.values()] for row in rows)
     (folder / "table.csv").write_text(text.getvalue(), encoding="utf-8")
-    files = [folder / "table.csv"]
+    files, columns = [folder / "table.csv"], columns_of(experiment.workload)
     for number, plot in enumerate(experiment.plots, start=1):
         series = series_of(plot, rows)
         if series:
-            what = COLUMNS[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
-            x = COLUMNS[plot.x].what if plot.x in COLUMNS else plot.x
+            what = columns[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
+            x = columns[plot.x].what if plot.x in columns else plot.x
             files += sweep_plots.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
     head = [name for name in rows[0] if name != "problem" or failed]

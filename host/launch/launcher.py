@@ -355,13 +355,14 @@ class Cluster:
 
     def _with_emulation(self, report: dict[str, Any]) -> dict[str, Any]:
         """Complete the report with what only the owner of the processes knows."""
-        emulation, tokens = report["emulation"], report["lm"]["tokens"]
+        emulation = report["emulation"]
+        units = emulation.pop("units")
         emulation |= {
             "processes": self._crew.processes() + int(self._crew.remote),
             "start_s": self._start_s,
             "prepare_s": self._plan.get("prepare_s", 0.0),
             "first_compile_s": self._plan.get("compile_s", 0.0),
-            "ms_per_token": 1e3 * emulation["run_s"] / tokens if tokens else None,
+            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None,
             "pe_uss_bytes": self._crew.uss_bytes(),
         }
         return report

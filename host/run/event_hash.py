@@ -14,16 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from host.workloads.contract import side_by_side
 from models.network import Network
 from noc.packet import Section
 
 SequenceAt = Callable[[int, int], tuple[int, int] | None]
 """(lane, position of the run) -> (sequence, position in it), or None where the lane has none: its events count nothing."""
-
-
-def side_by_side(lane: int, position: int) -> tuple[int, int]:
-    """Tell that each lane runs one sequence, from the first position of the run to the last."""
-    return lane, position
 
 
 class EventStream:

@@ -12,21 +12,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import load_table
-from host.cost.neurobench import metrics
-from host.cost.price import price
+from host.cost.ledger import Ledger
 from host.errors import Exit, HostError
-from host.options import restored
 from host.processes import fork_server
 from host.processes.child_main import Pipe
 from host.run.content_store import Store
 from host.run.launch_plan import layout_of
-from host.run.report import build_report, modelled
+from host.run.report import build_report
 from host.run.run import Run
 from host.run.snapshot import Glance
 from host.run.verify import Witness
-from host.workloads.dvs.results import per_sample
-from host.workloads.job import Job, prepare
+from host.workloads.contract import Job
+from host.workloads.registry import prepare, restore_options
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
@@ -58,7 +55,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
     """
     began = time.perf_counter()
     try:
-        job = prepare(restored(options))
+        job = prepare(restore_options(options))
         chips = len(job.placement.machine.live)
         if chips > MOST_CHIPS:
             raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
@@ -66,9 +63,10 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
         return _tell(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
-    witness = Witness(job) if job.options.verify else None
-    see = witness.see if witness else None
-    run = Run(job.placement, job.workload, job.options.faults.is_late, see, job.sequence_at, job.options.restart)
+    placement = job.placement
+    witness = Witness(placement.network, placement.request.lanes) if job.options.verify else None
+    late, repeatable = job.options.faults.is_late, job.options.restart
+    run = Run(placement, job.source, job.readout, late=late, witness=witness, repeatable=repeatable)
     if stock is not None:
         store = Store(Path(stock))
         run.stored = {name: store.add(load) for name, load in run.loads()}
@@ -293,7 +291,7 @@ class _Drive:
 
     def _status(self) -> dict[str, Any]:
         run, placement = self._run, self._job.placement
-        progress = self._job.workload.progress()
+        progress = self._job.readout.progress()
         running_s = time.perf_counter() - self._running_since if self._running_since else 0.0
         events = run.totals[:, _EVENTS]
         packets = int(sum(events[n] * self._packets.get(n, 0) for n in placement.network.layers))
@@ -304,7 +302,11 @@ class _Drive:
             "phase": run.phase,
             "ready": sum(state.value not in ("BOOT", "IDLE", "LOADING") for state in run.states.values()),
             "tick": run.completed,
-            "tokens_per_s": progress["tokens"] / running_s if running_s else 0.0,
+            "done": progress.done,
+            "total": progress.total,
+            "per_s": progress.done / running_s if running_s else 0.0,
+            "metrics": [metric._asdict() for metric in progress.metrics],
+            "shown": dict(progress.shown),
             "activity": run.events.activity(),
             "events_per_tick": (int(events.sum()) - before[1]) / ticks,
             "packets_per_tick": (packets - before[2]) / ticks,
@@ -314,21 +316,16 @@ class _Drive:
             "elapsed_s": time.perf_counter() - self._started,
             "stalled": self._stalled(),
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
-            **progress,
         }
 
     def _report(self, problem: str | None, code: Exit = Exit.OK) -> None:
-        run = self._run
-        report = build_report(self._job, run, partial=run.interrupted or problem is not None)
+        run, ledger = self._run, self._save_ledger()
+        report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
         report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
-        report["modelled"], report["neurobench"] = self._measured()
-        for name, block in self._job.blocks().items():
-            report[name] = block | per_sample(block, report["modelled"])
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
-        kind = "failed" if problem else "report"
         _tell(
             self._pipe,
-            kind,
+            "failed" if problem else "report",
             report=report,
             problem=problem,
             code=int(code),
@@ -337,19 +334,12 @@ class _Drive:
             interrupted=run.interrupted,
         )
 
-    def _measured(self) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
-        """Keep the ledger; return what the run cost on the modelled chip, and NeuroBench's metrics; None without a position."""
-        ledger, job = self._run.recorder.ledger(), self._job
-        if not ledger.positions:
-            return None, None
-        if self._folder is not None:
+    def _save_ledger(self) -> Ledger:
+        """Return the ledger; it also goes into the run folder, where there is one and it has a position."""
+        ledger = self._run.recorder.ledger()
+        if self._folder is not None and ledger.positions:
             try:
                 ledger.save(self._folder)
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
-        network, width = job.placement.network, job.placement.network.populations[0].units
-        table = (job.facts["vocabulary"], width) if job.facts.get("vocabulary") else ()
-        return (
-            modelled(price(ledger, job.placement.chip, load_table()), ledger),
-            metrics(network, ledger, job.placement.deployed_bytes(), table),
-        )
+        return ledger

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from host.run.run import Run
-from host.workloads.job import Job
+from host.workloads.contract import Job
+from host.workloads.registry import workload_of
 from noc.machine import Machine
 from noc.packet import chip_of
 from noc.wiring import wiring_of
@@ -28,9 +29,17 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
-    layout = {"title": job.title, "chip": job.placement.chip.name, "pes": pes, "layers": layers, "note": job.note}
+    layout = {
+        "title": job.title,
+        "note": job.note,
+        "unit": workload_of(job.options).about.UNIT,
+        "chip": job.placement.chip.name,
+        "pes": pes,
+        "layers": layers,
+        "shown": dict(job.shown),
+    }
     return {
-        "layout": layout | _machine_layout(job.placement.machine) | job.shown,
+        "layout": layout | _machine_layout(job.placement.machine),
         "transport": job.options.transport,
         "queue": queue,
         "routers": [

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import Part, Request, cut, share_sizes
 from host.run.event_hash import EventStream
-from host.workloads.lm.workload import Workload
+from host.workloads.contract import Job, Readout, Source
 from models.network import U32, Array, Network
 from noc.packet import INPUT_POPULATION, LEDGER, Batch, Bundle, Fault, Load, Message, Section, Start
 from pe.core import Pe
@@ -120,7 +120,7 @@ def load(path: Path, network: Network) -> Recording:
     return found
 
 
-def kept(folder: Path, network: Network, lanes: int, inputs: str, workload: Callable[[], Workload]) -> Recording:
+def kept(folder: Path, network: Network, lanes: int, inputs: str, job: Job) -> Recording:
     """Return the recording of `network` on what `inputs` names, from `folder` where it is kept, else made and kept there.
 
     Args:
@@ -128,14 +128,14 @@ def kept(folder: Path, network: Network, lanes: int, inputs: str, workload: Call
         network: what to run; another weight makes another recording.
         lanes: sequences side by side.
         inputs: a name for the inputs that no other inputs of this network have.
-        workload: makes the inputs.
+        job: makes the inputs.
 
     """
     key = hashlib.sha256(json.dumps([network_sha256(network), lanes, inputs]).encode()).hexdigest()[:24]
     path = folder / f"recording-{key}.safetensors"
     if path.is_file():
         return load(path, network)
-    made = record(network, workload(), lanes)
+    made = record(network, job.source, job.readout, lanes)
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     made.save(part)
@@ -159,19 +159,19 @@ def network_sha256(network: Network) -> str:
     return digest.hexdigest()
 
 
-def record(network: Network, workload: Workload, lanes: int) -> Recording:
-    """Run `network` on every position of `workload`, in this process, and return what it did."""
+def record(network: Network, source: Source, readout: Readout, lanes: int) -> Recording:
+    """Run `network` on every position of `source`, in this process, and return what it did."""
     layers = {n: _Layer(network, n, lanes) for n in network.layers}
-    stream, inputs = EventStream(network, lanes), []
-    while not workload.exhausted():
-        feed = workload.next()
+    stream, inputs = EventStream(network, lanes, source.sequence_at), []
+    while not source.exhausted():
+        feed = source.next()
         assert feed is not None, "every answer is in"
         inputs.append(len(feed.keys) // 4)
         section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
         for layer in layers.values():
             section = layer.step(section)
             stream.add(section)
-        workload.answer(section)
+        readout.answer(section)
     return Recording(
         network, lanes, np.array(inputs, np.uint32), {n: layer.recording() for n, layer in layers.items()}, stream.sha256()
     )

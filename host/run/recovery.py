@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from host.workloads.lm.workload import Feed
+from host.workloads.contract import Feed
 from noc.packet import FRESH, RESET, Recall, Section
 
 

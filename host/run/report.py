@@ -1,37 +1,44 @@
-"""The run folder: `report.json`, `config.json` and `mapping.json`, and the summary that is printed. The schema is
-docs/report.md.
-"""
+"""What a run did, as `report.json` holds it. docs/report.md lists the keys."""
 
 from __future__ import annotations
 
-import json
-import tomllib
 from collections import Counter
-from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-from host.workloads.dvs.results import lines as gesture_lines
+from host.cost.cost_table import load_table
+from host.cost.ledger import Ledger
+from host.cost.neurobench import neurobench_metrics
+from host.cost.price import price
+from host.cost.price_report import modelled
+from host.mapping.placement import Placement
+from host.provenance import input_record
+from host.run.run import Run
+from host.run_folder import SCHEMA
+from host.workloads.contract import Job, Metric
+from host.workloads.registry import workload_of
 from noc.packet import HOST, LEDGER
-
-if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
-    from host.cost.ledger import Ledger
-    from host.cost.price import Priced
-    from host.mapping.placement import Placement
-    from host.run.run import Run
-    from host.workloads.job import Job
 
 _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
 
-SCHEMA = 1
 
+def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
+    """Return everything the host knows of a run.
 
-def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
-    """Return everything the host knows of a run; `emulation` is completed by the launcher."""
+    The launcher completes `emulation`, and whoever writes the run folder adds where the run comes from.
+
+    Args:
+        job: what ran.
+        run: how far it came.
+        partial: whether it did not reach its end.
+        ledger: what it did; one without a position is not priced.
+
+    """
     network, placement = job.placement.network, job.placement
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
+    cost = modelled(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
         "events": totals["events"],
         "macs": totals["macs_input"] + totals["macs_recurrent"],
@@ -47,19 +54,37 @@ def build_report(job: Job, run: Run, partial: bool) -> dict[str, Any]:
         "packets_dropped": None,
         "link_packets": None,
     }
+    metrics = job.readout.metrics(cost)
     if accounts is not None:
         counters |= _packets(accounts)
     return {
         "schema": SCHEMA,
+        "workload": job.options.workload,
+        "title": job.title,
+        "unit": workload_of(job.options).about.UNIT,
         "partial": partial,
+        "inputs": input_record(job.inputs),
         "events": run.events.report(),
-        "lm": {**job.workload.report(), **job.facts, "note": job.note},
+        "result": {**job.readout.result(), **job.facts, "note": job.note},
+        "metrics": [metric._asdict() for metric in metrics],
         "mapping": mapping_block(placement),
         "counters": counters,
         "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
-        "emulation": {"transport": job.options.transport, "ticks": run.completed},
+        "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
+        "modelled": cost,
+        "neurobench": _neurobench(job, ledger, metrics) if ledger.positions else None,
     }
+
+
+def _neurobench(job: Job, ledger: Ledger, metrics: Sequence[Metric]) -> dict[str, Any]:
+    return neurobench_metrics(
+        job.placement.network,
+        ledger,
+        job.placement.deployed_bytes(),
+        table=job.host_table,
+        task={metric.name: metric.value for metric in metrics},
+    )
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:
@@ -90,115 +115,3 @@ def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
         "packets_output": delivered[HOST],
         "link_packets": sum(accounts["links"].values()),
     }
-
-
-def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
-    """Return the block of the report on what a run costs on the modelled chip."""
-    steps = max(1, ledger.positions * ledger.lanes)
-    return {
-        "time_s": priced.time_s,
-        "time_band_s": list(priced.time_band_s),
-        "time_per_token_s": priced.time_s / steps,
-        "power_w": priced.power_w,
-        "power_band_w": list(priced.power_band_w),
-        "energy_j": priced.energy_j,
-        "energy_band_j": list(priced.energy_band_j),
-        "energy_per_token_j": priced.energy_j / steps,
-        "energy_parts_j": dict(priced.energy_parts_j),
-        "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
-        "computation_per_token_s": priced.computation_s / steps,
-        "communication_per_token_s": priced.communication_s / steps,
-        "links": _links(priced),
-        "work": dict(priced.work),
-        "settings": dict(priced.settings),
-        "assumed": list(priced.assumed),
-    }
-
-
-def _published() -> dict[str, Any]:
-    """Return the paper's numbers (`paper_tables.PUBLISHED`, whose file would load the cost model)."""
-    return tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))
-
-
-def _links(priced: Priced) -> dict[str, Any] | None:
-    """Return the block on links between chips; None where none is crossed."""
-    if priced.links is None:
-        return None
-    seconds = sum(stages.get("links", 0.0) for stages in priced.stages_s.values())
-    staged = sum(sum(stages.values()) for stages in priced.stages_s.values())
-    return {**priced.links, "time_share": seconds / staged if staged else 0.0}
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write one JSON file of a run folder."""
-    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
-
-
-def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
-    """Return what a run on several machines sent between them, and whom it refused or lost."""
-    names = dict.fromkeys(machine["name"] for machine in machines["machines"])
-    sent = machines["links_bytes"]
-    most = max(sent, key=lambda pair: sent[pair], default="")
-    a_position = f"{sum(sent.values()) / max(positions, 1) / 1e3:.1f} KB a position between them"
-    refused, restarts = sum(machines["refused"].values()), len(machines["restarts"])
-    more = [f"{refused} strangers refused"] * bool(refused) + [f"began again {restarts} times"] * bool(restarts)
-    most_sent = f", most over {most}: {sent[most] / 1e6:.2f} MB" if most else ""
-    return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
-
-
-def unit_of(report: Mapping[str, Any]) -> str:
-    """Return what a position of a sequence is in this run: a token of a text, or a frame of a sample."""
-    return "frame" if report.get("dvs") else "token"
-
-
-def summary(report: dict[str, Any], text: bool = True) -> str:
-    """Return what a run did, as a few lines; without `text` where the text has been shown already."""
-    unit = unit_of(report)
-    lm, events, counters, emulation = report["lm"], report["events"], report["counters"], report["emulation"]
-    worst = report["mapping"]["sram"]["worst"]
-    lines = gesture_lines(report, _published()["table3"]) if report.get("dvs") else []
-    if text and lm["text"] is not None:
-        lines.append("text         " + lm["text"].strip().replace("\n", "\n" + 13 * " "))
-    if lm["perplexity"] is not None:
-        note = f"   ({lm['note']})" if lm["note"] else ""
-        lines.append(f"perplexity   {lm['perplexity']:.2f} over {lm['tokens']} tokens of {lm['source']}{note}")
-    if lm["unknown_words"]:
-        lines.append(f"unknown      {lm['unknown_words']:,} of {lm['words_run']:,} words became <unk>")
-    activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
-    lines.append(f"events       {events['count']:,}; active units by layer {activity}; {counters['macs']:,} effective MACs")
-    lines.append(f"sha256       {events['sha256']}")
-    if counters["packets_sent"] is not None:
-        p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
-        lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
-    links = (report["conservation"] or {}).get("links")
-    if links:
-        most = max(links, key=lambda link: links[link])
-        total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
-        lines.append(f"links        {total}; most over {most}: {links[most]:,}")
-    m = report["mapping"]
-    chips = f" on {m['chips']} chips" if m["chips"] > 1 else ""
-    lines.append(
-        f"mapping      {m['pes']} PEs{chips} ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
-        f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
-        f"{worst['free']:,} B free"
-    )
-    cost = report.get("modelled")
-    if cost:
-        low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
-        lines.append(
-            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a {unit} on the chip ({low:.2f} to {high:.2f}), "
-            f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
-            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
-        )
-    if report.get("machines"):
-        lines.append(_machines_line(report["machines"], report["events"]["positions"]))
-    if "processes" in emulation:
-        uss = emulation.get("pe_uss_bytes")
-        memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
-        speed = f" ({1e3 / emulation['ms_per_token']:.0f} {unit}s/s)" if emulation["ms_per_token"] else ""
-        compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
-        lines.append(
-            f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
-            f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
-        )
-    return "\n".join(lines)

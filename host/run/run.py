@@ -23,9 +23,10 @@ from host.cost.ledger import Recorder
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance, links_carried
-from host.run.event_hash import EventStream, SequenceAt, side_by_side
+from host.run.event_hash import EventStream
 from host.run.recovery import Replay
-from host.workloads.lm.workload import Feed, Workload
+from host.run.verify import Witness
+from host.workloads.contract import Feed, Readout, Source
 from noc.packet import (
     HOST,
     INPUT_POPULATION,
@@ -61,14 +62,14 @@ MIN_WINDOW = 4
 
 
 class Run:
-    """Drives a placed network through a workload.
+    """Drives a placed network: positions from a source, answers to a readout.
 
     Args:
         placement: the network on the chip.
-        workload: what to feed and what to do with the answers.
+        source: what to feed.
+        readout: what to do with the answers.
         late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
-        witness: called with each valid section of a layer, in order of position per layer (`verify`).
-        sequence_at: which sequence a lane runs at a position (`host/run/event_hash.py`).
+        witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
         repeatable: keep what `again` needs.
 
     """
@@ -76,16 +77,17 @@ class Run:
     def __init__(
         self,
         placement: Placement,
-        workload: Workload,
+        source: Source,
+        readout: Readout,
+        *,
         late: Callable[[int], bool] = lambda _: False,
-        witness: Callable[[Section], None] | None = None,
-        sequence_at: SequenceAt = side_by_side,
+        witness: Witness | None = None,
         repeatable: bool = False,
     ) -> None:
         self.placement = placement
-        self.workload = workload
+        self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
-        self.events = EventStream(placement.network, placement.request.lanes, sequence_at)
+        self.events = EventStream(placement.network, placement.request.lanes, source.sequence_at)
         # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
         self.malformed_here = 0
@@ -252,7 +254,7 @@ class Run:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
-            exhausted = (self.workload.exhausted() and not self._redo) or self.interrupted
+            exhausted = (self.source.exhausted() and not self._redo) or self.interrupted
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
@@ -263,7 +265,7 @@ class Run:
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
             again = bool(self._redo)
-            feed = None if exhausted or late else self._redo.popleft() if again else self.workload.next()
+            feed = None if exhausted or late else self._redo.popleft() if again else self.source.next()
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
             if feed is None:
@@ -281,6 +283,8 @@ class Run:
 
     def _fed(self, feed: Feed) -> None:
         self.recorder.fed(len(feed.keys) // 4)
+        if self._witness is not None:
+            self._witness.see_input(feed)
         if self._replay is not None:
             self._replay.fed(feed)
 
@@ -314,9 +318,9 @@ class Run:
             ledger = np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))
             self.totals[section.population] += ledger.sum(axis=0, dtype=np.int64)
             if self._witness is not None:
-                self._witness(section)
+                self._witness.see_events(section)
             if section.population == self.placement.network.output:
-                self.workload.answer(section)
+                self.readout.answer(section)
         return self.pump()
 
     # -- the end ----------------------------------------------------------------------------------------------------------------

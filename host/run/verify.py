@@ -8,52 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from host.workloads.job import Job
-from host.workloads.lm.workload import Feed, Workload
-from models.network import F32
+from host.workloads.contract import Feed
+from models.network import F32, Network
 from models.reference import Reference
 from noc.packet import FRESH, RESET, Section
-
-
-class _Tap:
-    """A workload that shows every position's input to the witness before it is fed."""
-
-    def __init__(self, inner: Workload, see_input: Any) -> None:
-        self._inner, self._see_input = inner, see_input
-        self.positions = inner.positions
-
-    def next(self) -> Feed | None:
-        """Return the next position's input."""
-        feed = self._inner.next()
-        if feed is not None:
-            self._see_input(feed)
-        return feed
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._inner, name)
 
 
 class Witness:
     """Steps the reference beside the run: the same inputs, position by position, one reference a lane."""
 
-    def __init__(self, job: Job) -> None:
-        self._network = job.placement.network
-        self._lanes = job.placement.request.lanes
+    def __init__(self, network: Network, lanes: int) -> None:
+        self._network, self._lanes = network, lanes
         self._references = [Reference(self._network) for _ in range(self._lanes)]
         self._feeds: dict[int, Feed] = {}
         self._expected: dict[int, list[list[F32]]] = {}  # position -> lane -> layer -> y
         self._next_position = 0
         self.compared = 0
         # (position, layer, unit, sequence, run, reference): layers report in the order of ticks, so the first is the smallest.
-        self._found: list[tuple[int, int, int, int, float, float]] = []
-        job.workload = _Tap(job.workload, self._see_input)
+        self._differences: list[tuple[int, int, int, int, float, float]] = []
 
-    def _see_input(self, feed: Feed) -> None:
+    def see_input(self, feed: Feed) -> None:
+        """Take one position's input, before it is fed."""
         self._feeds[feed.position] = feed
 
-    def see(self, section: Section) -> None:
+    def see_events(self, section: Section) -> None:
         """Compare one layer's events at one position."""
-        if self._found and section.position > min(self._found)[0]:
+        if self._differences and section.position > min(self._differences)[0]:
             return
         while self._next_position <= section.position:
             self._step(self._feeds.pop(self._next_position))
@@ -66,7 +46,9 @@ class Witness:
         self.compared += have.size
         if len(bad):
             lane, unit = (int(n) for n in bad[0])
-            self._found.append((section.position, section.population, unit, lane, float(have[lane, unit]), float(want[lane, unit])))
+            self._differences.append(
+                (section.position, section.population, unit, lane, float(have[lane, unit]), float(want[lane, unit]))
+            )
         if section.population == self._network.output:
             del self._expected[section.position]
 
@@ -84,8 +66,8 @@ class Witness:
     def finish(self) -> dict[str, Any]:
         """Return what was compared and the first difference, if any."""
         difference = None
-        if self._found:
-            position, layer, unit, lane, have, want = min(self._found)
+        if self._differences:
+            position, layer, unit, lane, have, want = min(self._differences)
             where = f"position {position}, layer {layer}, unit {unit}" + (f", sequence {lane}" if self._lanes > 1 else "")
             difference = f"first difference at {where}: run {have!r}, reference {want!r}"
         return {"compared": self.compared, "difference": difference}

@@ -262,6 +262,15 @@ class Scores:
         self.positions = 0
         self._heard, self._sum = np.zeros((2, self._gesture.units), np.float32)
 
+    def sums(self) -> tuple[F32, F32]:
+        """Return what the read-out hears now and its sum, (units,) float32 each: with `positions`, the whole state."""
+        return self._heard, self._sum
+
+    def resume(self, positions: int, heard: F32, total: F32) -> None:
+        """Go on from a state."""
+        self.positions = positions
+        self._heard[:], self._sum[:] = heard, total
+
     def add(self, keys: Array, values: Array) -> None:
         """Take one position's events of the last layer: ascending keys uint32 and values float32, of all lanes."""
         first_key = self._lane * self._gesture.units

@@ -6,11 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
+from host.workloads.lm.workload import Feed, Workload
 
 from host.cost.ledger import Ledger, Recorder
 from host.mapping.placement import Placement, place
 from host.run.run import Run
-from host.workloads.lm.workload import Feed, Workload
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip

@@ -1,47 +1,77 @@
-"""From the options of `dvs` to a job: which checkpoint on which recordings. Everything a user can get wrong is found here,
-before a process starts.
+"""From the options of `dvs` to a job: which checkpoint on which recordings. Whatever a user can get wrong is refused here, before
+a process starts.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from host.errors import HostError
-from host.options import DEFAULT_SAMPLES, DvsOptions
-from host.workloads.dvs.results import Setting, block
-from host.workloads.dvs.workload import FeatureStore, Gestures
-from host.workloads.job import SEEDED, Job, placed
-from models import shipped
+from host.workloads.contract import Job
+from host.workloads.dvs import SHIPPED
+from host.workloads.dvs.options import DEFAULT_SAMPLES, Options
+from host.workloads.dvs.readout import ClassReadout
+from host.workloads.dvs.results import Setting
+from host.workloads.dvs.source import SampleSource, SampleStore
+from host.workloads.site import SEEDED, new_dram, paths_of, place_for_run, shipped_path
 from models.checkpoint import Model, load
 from models.dvs.folder import open_folder
 from models.dvs.samples import CLASSES, SLICE_US, DvsError, GestureSet
 from models.dvs.synthetic import open_synthetic
 from models.heads.gesture import Gesture
 from models.seeded import seeded_gesture
-from noc.dram import Dram
 
-SHIPPED = Path(shipped.__file__).with_name("gesture.safetensors")
 PLAIN = "plain"  # as a checkpoint's name: the paper's variant, whose layers hand on y
-SHIPPED_PLAIN = SHIPPED.with_name("gesture-plain.safetensors")
+SHIPPED_PLAIN = "gesture-plain.safetensors"
 SYNTHETIC = "synthetic"  # as a folder's name
 _SEEDED_NOTE = "seeded network: it has learnt nothing, its classes only show that the path works"
 
 
-def gesture_model(name: str | None) -> tuple[Model, str, str]:
-    """Return the checkpoint of that name with a title and a note; HostError where it is none of gestures."""
-    if name == SEEDED:
-        return paper_sized(), "seeded gesture network with the paper's sizes", _SEEDED_NOTE
-    if name is None:
-        return load(SHIPPED), "the trained gesture model (traces handed on)", ""
-    if name == PLAIN:
-        return load(SHIPPED_PLAIN), "the trained gesture model (y handed on)", ""
-    path = Path(name)
-    model = load(path)
-    if model.gesture is None:
-        raise HostError(f"checkpoint {name}: has no head and read-out for gestures; `dvs` needs one that was trained on them")
-    return model, path.name, ""
+def prepare(options: Options) -> Job:
+    """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
+    path = _checkpoint_path(options.checkpoint)
+    model, title = _open_model(path, options.checkpoint)
+    gesture = model.gesture
+    assert gesture is not None
+    if gesture.classes != CLASSES:
+        raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
+    placement = place_for_run(options, model.network)
+    recordings = _open_recordings(options, gesture)
+    dram, limit = new_dram(placement.chip), options.samples or DEFAULT_SAMPLES
+    limit = limit if recordings.count is None else min(limit, recordings.count)
+    store = SampleStore(dram, units=gesture.features, frames=gesture.frames, lanes=options.batch, samples=max(limit, 1))
+    source = SampleSource(gesture, recordings.samples(), store, lanes=options.batch, limit=limit)
+
+    def damages() -> list[str]:
+        return [str(damage) for damage in recordings.damages] + ([source.ended] if source.ended else [])
+
+    if not source.positions:
+        why = f": {damages()[0]}" if damages() else ""
+        raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
+    setting = Setting(
+        classes=gesture.classes,
+        source=recordings.name,
+        terms=recordings.source,
+        split=recordings.split,
+        asked=options.samples,
+        frames=gesture.frames,
+        bin_us=gesture.bin_us,
+        slice_us=gesture.slice_us,
+        record=gesture.record,
+    )
+    return Job(
+        options=options,
+        placement=placement,
+        source=source,
+        readout=ClassReadout(gesture, source, setting, damages),
+        dram=dram,
+        title=f"{title} on {recordings.name}",
+        note=_SEEDED_NOTE if path is None else "",
+        inputs=paths_of(checkpoint=path, recordings=None if options.events in (None, SYNTHETIC) else options.events),
+        facts={"seeded": path is None},
+        shown={"classes": list(gesture.classes)},
+    )
 
 
 def paper_sized(slice_us: int = SLICE_US) -> Model:
@@ -52,49 +82,30 @@ def paper_sized(slice_us: int = SLICE_US) -> Model:
     return replace(model, gesture=gesture, segment=gesture.frames)
 
 
-def prepare_dvs(options: DvsOptions) -> Job:
-    """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
-    model, title, note = gesture_model(options.checkpoint)
-    gesture = model.gesture
-    assert gesture is not None
-    if gesture.classes != CLASSES:
-        raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
-    placement = placed(options, model.network)
-    recordings = _open(options, gesture)
-    chip = placement.chip
-    dram, most = Dram(chip.dram_bytes, chip.dram_alignment_bytes), options.samples or DEFAULT_SAMPLES
-    most = min(most, most if recordings.count is None else recordings.count)
-    store = FeatureStore(dram, gesture.features, gesture.frames, options.batch, max(most, 1))
-    workload = Gestures(gesture, recordings.samples(), store, options.batch, most)
-
-    def damages() -> list[str]:
-        return [str(damage) for damage in recordings.damages] + ([workload.ended] if workload.ended else [])
-
-    if not workload.positions:
-        why = f": {damages()[0]}" if damages() else ""
-        raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
-    setting = Setting(
-        gesture.classes, recordings.name, recordings.source, recordings.split, options.samples, gesture.frames,
-        gesture.bin_us, gesture.slice_us, gesture.record
-    )  # fmt: skip
-
-    def blocks() -> dict[str, Any]:
-        return {"dvs": block(setting, workload.answers, damages(), workload.answered_frames, workload.host_s)}
-
-    # Keys that a report has whatever is run; there are no words here.
-    facts = dict.fromkeys(("text_licence", "vocabulary", "vocabulary_sha256", "unknown_words", "words_run", "state"))
-    facts |= {"source": recordings.name, "segment": 0, "seeded": options.checkpoint == SEEDED}
-    return Job(
-        options, placement, workload, dram, f"{title} on {recordings.name}", note, facts, workload.sequence_at, blocks,
-        {"unit": "frames", "classes": list(gesture.classes)},
-    )  # fmt: skip
+def _checkpoint_path(name: str | None) -> Path | None:
+    """Return the file of a checkpoint's name; None for the seeded network."""
+    if name == SEEDED:
+        return None
+    return shipped_path(SHIPPED if name is None else SHIPPED_PLAIN) if name in (None, PLAIN) else Path(str(name))
 
 
-def _open(options: DvsOptions, gesture: Gesture) -> GestureSet:
+def _open_model(path: Path | None, name: str | None) -> tuple[Model, str]:
+    """Return the model with a title; HostError where it is none of gestures."""
+    if path is None:
+        return paper_sized(), "seeded gesture network with the paper's sizes"
+    model = load(path)
+    if name in (None, PLAIN):
+        return model, f"the trained gesture model ({'y' if name else 'traces'} handed on)"
+    if model.gesture is None:
+        raise HostError(f"checkpoint {name}: has no head and read-out for gestures; `dvs` needs one that was trained on them")
+    return model, path.name
+
+
+def _open_recordings(options: Options, gesture: Gesture) -> GestureSet:
     split = options.split or "test"
     try:
         if options.events in (None, SYNTHETIC):
             return open_synthetic(split, slice_us=gesture.slice_us)
-        return open_folder(Path(options.events), split, slice_us=gesture.slice_us)
+        return open_folder(Path(str(options.events)), split, slice_us=gesture.slice_us)
     except DvsError as error:
         raise HostError(f"--events {options.events or SYNTHETIC}: {error}") from error

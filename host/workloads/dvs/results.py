@@ -1,38 +1,31 @@
-"""What a run on recordings has to tell: the `dvs` block of the report, and its lines in the summary.
+"""The result of a run on recordings: classes, confusion and predictions, beside what torch made of the same samples.
 
 `dvs` classifies with the emulated chip; what torch made of the same samples comes from the checkpoint's record, where the
-trainer has left it, so that no torch is needed here. Not known here: frames, scores and how they come about.
+trainer has left it, so that no torch is needed here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 
-class Answered(Protocol):
-    """A sample and what came out for it (`host.workloads.dvs.workload.Answer`)."""
+class Answer(NamedTuple):
+    """What came out for a sample: its name, who is seen, its true class, the class it got, and the scores of all classes."""
 
-    @property
-    def name(self) -> str:
-        """Recording, span and slice."""
+    name: str
+    subject: str
+    label: int
+    prediction: int
+    scores: Sequence[float]
 
-    @property
-    def subject(self) -> str:
-        """Who is seen."""
 
-    @property
-    def label(self) -> int:
-        """The true class."""
+class SampleCost(NamedTuple):
+    """Modelled time and energy of a sample."""
 
-    @property
-    def prediction(self) -> int:
-        """The class that was found."""
-
-    @property
-    def scores(self) -> Any:
-        """(classes,) float32."""
+    time_s: float
+    energy_j: float
 
 
 class Setting(NamedTuple):
@@ -49,8 +42,10 @@ class Setting(NamedTuple):
     record: Mapping[str, Any]
 
 
-def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str], frames: int, host_s: float) -> dict[str, Any]:
-    """Return the `dvs` block; `frames` is how many frames of samples came through in all, partial samples included."""
+def compose_result(
+    setting: Setting, answers: Sequence[Answer], damages: Sequence[str], *, frames: int, host_s: float
+) -> dict[str, Any]:
+    """Return the `result` block of the report; `frames` counts those of all samples, of a sample that broke off, too."""
     count = len(setting.classes)
     confusion = [[0] * count for _ in range(count)]
     for answer in answers:
@@ -78,7 +73,7 @@ def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str],
                 "label": answer.label,
                 "prediction": answer.prediction,
                 "baseline": other.prediction if other else None,
-                "scores": [_number(float(score)) for score in answer.scores],
+                "scores": [_number(score) for score in answer.scores],
             }
             for other, answer in pairs
         ],
@@ -94,63 +89,34 @@ def block(setting: Setting, answers: Sequence[Answered], damages: Sequence[str],
     }
 
 
-def per_sample(dvs: Mapping[str, Any], cost: Mapping[str, Any] | None) -> dict[str, float | None]:
-    """Return modelled time and energy of a sample: those of the run over the samples that went through, by their frames."""
-    if not cost or not dvs["frames"]:
-        return {"time_per_sample_s": None, "energy_per_sample_j": None}
-    samples = dvs["frames"] / dvs["frames_per_sample"]
-    return {"time_per_sample_s": cost["time_s"] / samples, "energy_per_sample_j": cost["energy_j"] / samples}
+def sample_cost(result: Mapping[str, Any], cost: Mapping[str, Any] | None) -> SampleCost | None:
+    """Return what a sample costs: the run over the samples that went through, by their frames; None where nothing is known."""
+    if not cost or not result["frames"]:
+        return None
+    samples = result["frames"] / result["frames_per_sample"]
+    return SampleCost(cost["time_s"] / samples, cost["energy_j"] / samples)
 
 
-def lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
-    """Return the summary's lines; `published` is Table III (`published.toml`)."""
-    dvs, made = report["dvs"], []
-    where = f"{dvs['source']}, {dvs['split']} split"
-    short = f" of {dvs['samples_asked']} asked for" if dvs["samples"] < (dvs["samples_asked"] or 0) else ""
-    if dvs["accuracy"] is not None:
-        right = sum(row[i] for i, row in enumerate(dvs["confusion"]))
-        made.append(f"accuracy     {100 * dvs['accuracy']:.1f} %: {right} of {dvs['samples']} samples{short}; {where}")
-        made.append(f"beside it    {beside(dvs)}")
-        pairs = "; ".join(f"{n} x {was} as {seen}" for n, was, seen in confused(dvs))
-        made.append(f"confused     {pairs or 'no pair of classes'}")
-    else:
-        made.append(f"accuracy     none: no sample came through; {where}")
-    made += [f"damaged      {line}" for line in dvs["damages"][:10]]
-    if len(dvs["damages"]) > 10:
-        made.append(f"damaged      and {len(dvs['damages']) - 10} more, in report.json")
-    if dvs.get("time_per_sample_s"):
-        chip, lanes = published["spinnaker2"], report["mapping"]["lanes"]
-        paper = [
-            f"{time:.2f} ms and {1e3 * energy:.0f} mJ at batch {batch}"
-            for batch, time, energy in zip(published["batches"], chip["time_ms"], chip["energy_j"], strict=True)
-        ]
-        made.append(
-            f"a sample     {1e3 * dvs['time_per_sample_s']:.2f} ms, {1e3 * dvs['energy_per_sample_j']:.1f} mJ on the chip at batch "
-            f"{lanes} ({dvs['frames_per_sample']} frames; the paper's Table III: {', '.join(paper)})"
-        )
-    return made
-
-
-def beside(dvs: Mapping[str, Any]) -> str:
+def compare_in_words(result: Mapping[str, Any]) -> str:
     """Return in words what torch and a classifier of the mean frame make of it."""
-    if dvs["baseline_accuracy"] is None:
-        torch = f"the same network in torch: {dvs['baseline_note']}"
+    if result["baseline_accuracy"] is None:
+        torch = f"the same network in torch: {result['baseline_note']}"
     else:
-        agree, count = dvs["baseline_agreement"], dvs["samples"]
+        agree, count = result["baseline_agreement"], result["samples"]
         same = "the same class for every sample" if agree == count else f"ANOTHER class for {count - agree} of {count} samples"
-        apart = dvs["baseline_score_difference"]
+        apart = result["baseline_score_difference"]
         near = f", scores within {apart:.1g}" if apart is not None else ""
-        torch = f"the same network in torch {100 * dvs['baseline_accuracy']:.1f} %, {same}{near}"
-    mean = dvs["mean_frame_accuracy"]
+        torch = f"the same network in torch {100 * result['baseline_accuracy']:.1f} %, {same}{near}"
+    mean = result["mean_frame_accuracy"]
     return torch + (f"; a logistic regression on the mean frame {100 * mean:.1f} % (whole test set)" if mean is not None else "")
 
 
-def confused(dvs: Mapping[str, Any], most: int = 3) -> list[tuple[int, str, str]]:
+def confused_pairs(result: Mapping[str, Any], most: int = 3) -> list[tuple[int, str, str]]:
     """Return the pairs that were taken for each other most: (how often, true class, class found)."""
-    names, found = dvs["classes"], []
-    for was, row in enumerate(dvs["confusion"]):
-        found += [(count, names[was], names[seen]) for seen, count in enumerate(row) if count and seen != was]
-    return sorted(found, key=lambda pair: -pair[0])[:most]
+    names, pairs = result["classes"], []
+    for was, row in enumerate(result["confusion"]):
+        pairs += [(count, names[was], names[seen]) for seen, count in enumerate(row) if count and seen != was]
+    return sorted(pairs, key=lambda pair: -pair[0])[:most]
 
 
 class _Torch(NamedTuple):
@@ -160,7 +126,7 @@ class _Torch(NamedTuple):
     scores: Sequence[float] | None
 
 
-def _torch(setting: Setting, answers: Sequence[Answered]) -> tuple[list[_Torch] | None, str]:
+def _torch(setting: Setting, answers: Sequence[Answer]) -> tuple[list[_Torch] | None, str]:
     """Return what the checkpoint's record says of these samples, which has the test set in its order; or None, and why."""
     record = setting.record
     predictions, labels, scores = (record.get(key) for key in ("torch_predictions", "labels", "torch_scores"))
@@ -177,13 +143,13 @@ def _torch(setting: Setting, answers: Sequence[Answered]) -> tuple[list[_Torch] 
     return [_Torch(*pair) for pair in zip(predictions[:count], known[:count], strict=True)], ""
 
 
-def _farthest(theirs: Sequence[_Torch], answers: Sequence[Answered]) -> float | None:
+def _farthest(theirs: Sequence[_Torch], answers: Sequence[Answer]) -> float | None:
     """Return the largest difference between a score here and torch's; None where those are not on record."""
     farthest = 0.0
     for other, answer in zip(theirs, answers, strict=True):
         if other.scores is None or len(other.scores) != len(answer.scores):
             return None
-        farthest = max(farthest, *(abs(float(a) - float(b)) for a, b in zip(other.scores, answer.scores, strict=True)))
+        farthest = max(farthest, *(abs(a - float(b)) for a, b in zip(other.scores, answer.scores, strict=True)))
     return farthest if math.isfinite(farthest) else None
 
 

@@ -1,1 +1,20 @@
-"""Language models: a text scored, or a prompt continued."""
+"""Language models: a text is scored, or a prompt is continued."""
+
+from host.workloads.contract import Command, Metric
+
+DEFAULT = True
+UNIT = "token"
+SHIPPED = "lm.safetensors"
+COMMANDS = {
+    "lm": Command("run a language model on the emulated chip"),
+    "verify": Command("run it and compare every event with a plain reference", {"verify": True}),
+}
+EXAMPLES = (
+    ("lm", "the paper's model on 150 PE processes"),
+    ("lm --text book.txt", "score your own text"),
+    ('lm --prompt "the list"', "let it go on writing"),
+    ("verify --tokens 70", "every event against a reference"),
+    ("lm --chips 4 --cluster local:2", "chips on Dask workers"),
+)
+BRIEF = {"tokens": 32}  # options of a run that is long enough to compare mappings
+METRICS = {"perplexity": Metric("perplexity", "perplexity", "", 2, "low")}

@@ -1,6 +1,6 @@
 """Which text to run on, in which words: the checkpoint's own, Python's documentation, or what the user brings.
 
-A text is word numbers from here on. Not known here: how much of it is run (`job.py`).
+A text is word numbers from here on; how much of it is run is decided in `prepare.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from host.errors import HostError
-from host.options import LmOptions
+from host.workloads.lm.options import Options
 from models.checkpoint import Model
 from models.network import U32, Array
 from models.text.corpus import standard_library, text_file, wikitext
@@ -23,7 +23,7 @@ PYTHON_LICENCE = "PSF-2.0"  # of Python's documentation and docstrings
 
 
 @dataclass(frozen=True)
-class Source:
+class TokenisedText:
     """A text: what to call it, its licence (None: not known), the vocabulary, and its word numbers (words,) uint32.
 
     `unknown` (words,) bool marks the words that became `<unk>`; of a text stored as numbers, every `<unk>`.
@@ -36,7 +36,7 @@ class Source:
     unknown: Array
 
 
-def source_of(options: LmOptions, model: Model | None) -> Source:
+def read_text(options: Options, model: Model | None) -> TokenisedText:
     """Return the text that the options name; a model brings its vocabulary, a seeded network takes one from the text's
     own training split.
 
@@ -66,15 +66,15 @@ def source_of(options: LmOptions, model: Model | None) -> Source:
     return _read(f"{library.name}, {name} split", PYTHON_LICENCE, trained or Vocabulary.build(library.train), words)
 
 
-def _read(name: str, licence: str | None, vocabulary: Vocabulary, words: Sequence[str]) -> Source:
+def _read(name: str, licence: str | None, vocabulary: Vocabulary, words: Sequence[str]) -> TokenisedText:
     unknown = np.fromiter((word not in vocabulary for word in words), bool, len(words))
-    return Source(name, licence, vocabulary, vocabulary.encode(words)[0], unknown)
+    return TokenisedText(name, licence, vocabulary, vocabulary.encode(words)[0], unknown)
 
 
-def _stored(options: LmOptions, model: Model, vocabulary: Vocabulary) -> Source:
+def _stored(options: Options, model: Model, vocabulary: Vocabulary) -> TokenisedText:
     split = options.split or ("test" if "test" in model.tokens else next(iter(model.tokens)))
     if split not in model.tokens:
         raise HostError(f"--split {split}: checkpoint {options.checkpoint} holds only {', '.join(model.tokens)}")
     numbers = model.tokens[split]
     unknown = numbers == vocabulary.encode([UNK])[0][0]
-    return Source(f"{split} split stored in the checkpoint", model.text_licence or None, vocabulary, numbers, unknown)
+    return TokenisedText(f"{split} split stored in the checkpoint", model.text_licence or None, vocabulary, numbers, unknown)

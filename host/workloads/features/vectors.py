@@ -1,11 +1,13 @@
-"""The feature workload: one vector of numbers a frame goes in, and what the last layer sends is counted.
+"""Vectors of numbers: from a file or a seed, and fed to the network one a position.
 
-The gesture network is fed this way: a CNN makes the vectors beforehand and they lie in DRAM (paper, section IV-C2). Not
-known here: where they come from, and the read-out that makes a class of the last layer's events.
+The gesture network's feature vectors may come this way: a CNN makes them beforehand and they lie in DRAM (paper, section
+IV-C2).
 """
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError
-from host.workloads.lm.workload import EmbeddingStore, Feed
+from host.workloads.contract import Feed, Metric, Progress, side_by_side
+from host.workloads.rows_in_dram import RowsInDram
 from models.network import F32, U32
 from models.seeded import seeded_embedding
 from noc.packet import FRESH, RESET, VALID, Section
@@ -58,8 +61,8 @@ def load_features(path: Path, units: int, sequences: int, frames: int | None) ->
     return np.ascontiguousarray(chosen)
 
 
-class Features:
-    """Feeds sequences of feature vectors, one a lane, from DRAM.
+class VectorSource:
+    """Feeds sequences of vectors, one a lane, from DRAM.
 
     Args:
         store: the vectors in DRAM, sequence after sequence.
@@ -68,15 +71,15 @@ class Features:
 
     """
 
-    def __init__(self, store: EmbeddingStore, sequences: int, frames: int) -> None:
-        self._store, self._frames = store, frames
+    def __init__(self, store: RowsInDram, sequences: int, frames: int) -> None:
+        self._store = store
         self._first: U32 = np.arange(sequences, dtype=np.uint32) * np.uint32(frames)
         self.positions = frames
+        self.sequence_at = side_by_side
         self._next = 0
-        self._answered = 0
 
     def next(self) -> Feed | None:
-        """Return the next frame of every sequence."""
+        """Return the next vector of every sequence."""
         if self.exhausted():
             return None
         position = self._next
@@ -85,19 +88,44 @@ class Features:
         return Feed(position, flags, *self._store.feed(self._first + np.uint32(position)))
 
     def exhausted(self) -> bool:
-        """Tell whether every frame has been handed out."""
+        """Tell whether every vector has been handed out."""
         return self._next >= self.positions
 
-    def answer(self, section: Section) -> None:  # noqa: ARG002 - no read-out yet
-        """Count a frame."""
-        self._answered += 1
+    def snapshot(self) -> bytes:
+        """Return the next position."""
+        return json.dumps(self._next).encode()
 
-    def progress(self) -> dict[str, Any]:
-        """Return frames so far, as tokens."""
-        lanes = len(self._first)
-        return {"tokens": self._answered * lanes, "tokens_total": self.positions * lanes, "perplexity": None, "text": ""}
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self._next = json.loads(snapshot)
 
-    def report(self) -> dict[str, Any]:
-        """Return how many frames came through; nothing is scored."""
-        nothing = dict.fromkeys(("cross_entropy_nats", "perplexity", "perplexity_per_prediction", "text", "generated"))
-        return {"tokens": self._answered * len(self._first), **nothing}
+
+class VectorCount:
+    """Counts the vectors of `sequences` sequences of `frames` each that came through; nothing is scored."""
+
+    def __init__(self, sequences: int, frames: int) -> None:
+        self._sequences, self._total, self._done = sequences, sequences * frames, 0
+
+    def answer(self, section: Section) -> None:  # noqa: ARG002 - that it is there is all that counts
+        """Count a vector of each sequence."""
+        self._done += self._sequences
+
+    def progress(self) -> Progress:
+        """Return how many vectors came through."""
+        return Progress(self._done, self._total)
+
+    def result(self) -> dict[str, Any]:
+        """Return how many vectors came through."""
+        return {"vectors": self._done}
+
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - nothing is scored
+        """Return nothing."""
+        return []
+
+    def snapshot(self) -> bytes:
+        """Return the count."""
+        return json.dumps(self._done).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self._done = json.loads(snapshot)

@@ -12,6 +12,8 @@ from typing import Any
 from host.errors import HostError
 from models.importers.request import GRUS, PROJECTIONS, STATES, Wishes
 
+HELP = "read a checkpoint of EvNN or torch.nn.GRU"
+EXAMPLES = (("import SRC DST", "read an EvNN or torch.nn.GRU file"),)
 DESCRIPTION = """\
 Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
 of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save

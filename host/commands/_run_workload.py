@@ -1,0 +1,149 @@
+"""The commands that run a workload: `launch.py lm` and whatever other folders of `host/workloads` name."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import secrets
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError, complain
+from host.faults import parse_fault
+from host.flags import add_flags as add_option_flags
+from host.launch.outcome import Outcome
+from host.launch.recorded_run import run_into
+from host.options import RUN, TRACE_POSITIONS, RunOptions
+from host.run_folder import new_folder
+from host.show.monitor import Monitor, open_monitor
+from host.show.summary import published, summary
+from host.workloads.registry import Workload, restore_options
+
+
+def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
+    """Add the flags of a workload's options, and those of every run."""
+    groups = add_option_flags(parser, workload.options)
+    run = groups[RUN]
+    run.add_argument("--config", metavar="FILE", help="options of an earlier run (its config.json); flags given beside it go first")
+    run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
+    run.add_argument(
+        "--monitor",
+        action=argparse.BooleanOptionalAction,
+        default=None,
+        help="the live view (default, but where a text is streamed), or plain progress lines",
+    )
+    run.add_argument("--no-pictures", action="store_true", help="leave out report.html and trace.json.gz")
+    text = "positions in trace.json.gz (default %(default)s)"
+    run.add_argument("--trace-positions", type=int, default=TRACE_POSITIONS, metavar="N", help=text)
+    run.add_argument(
+        "--fault",
+        action="append",
+        default=[],
+        metavar="F",
+        help="a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, "
+        "shuffle=SEED",
+    )
+
+
+def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
+    """Run, write the run folder, print what came of it; return the exit code."""
+    if flags["trace_positions"] < 0:
+        raise HostError(f"--trace-positions {flags['trace_positions']}: needs at least 0")
+    options = read_flags(workload, command, flags)
+    options.check()
+    name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+    folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
+    streams = options.streams_text and not flags["monitor"]
+    try:
+        with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
+            outcome = run_into(
+                folder,
+                options,
+                mapped=mapped,
+                observe=observe,
+                meanwhile=(lambda: None) if flags["no_pictures"] else load_drawing,
+                command=sys.argv,
+            )
+    finally:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # where nothing was written: refused, or ended before anything ran
+    code = _print_outcome(workload, outcome, folder, streams)
+    if not flags["no_pictures"] and (folder / "report.json").exists():
+        from host.show.figures import make_pictures  # not above: `load_drawing` says when
+
+        sections = workload.part("page", "sections", lambda _: [])
+        print(f"pictures     {make_pictures(folder, flags['trace_positions'], sections)}")
+    return code
+
+
+def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> RunOptions:
+    """Return the options: the command's presets, over them those of `--config`, over them the flags that were given."""
+    names = {entry.name for entry in fields(workload.options)}
+    given = {name: value for name, value in flags.items() if name in names}
+    record = dict(workload.commands[command].presets)
+    if flags["config"]:
+        record = _read_config(Path(flags["config"]), workload, command) | record
+    options = restore_options({"workload": workload.name} | record | given, f"--config {flags['config']}")
+    return replace(options, faults=parse_fault(flags["fault"])) if flags["fault"] else options
+
+
+def _read_config(path: Path, workload: Workload, command: str) -> dict[str, Any]:
+    """Return the options in a config file; HostError where it cannot be read or is another workload's."""
+    who = f"--config {path}"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise HostError(f"{who}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
+    if not isinstance(record, dict) or record.get("workload") != workload.name:
+        have = record.get("workload") if isinstance(record, dict) else type(record).__name__
+        raise HostError(f"{who}: needs the options of {workload.name!r}, as `{command}` runs it, has {have!r}")
+    return record
+
+
+def load_drawing() -> None:
+    """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
+    with contextlib.suppress(ImportError):
+        import host.show.figures  # noqa: F401
+
+
+@contextlib.contextmanager
+def _monitor(
+    workload: Workload, streams: bool, live: bool
+) -> Iterator[tuple[Callable[[dict[str, Any]], None], Callable[[dict[str, Any]], None]]]:
+    """Yield what opens the view of a run and what updates it: the live view, plain lines, or the text as it is generated."""
+    monitors: list[Monitor] = []
+
+    def mapped(layout: dict[str, Any]) -> None:
+        if streams:
+            monitors.append(workload.part("text_stream", "TextStream")(layout, sys.stdout))
+        else:
+            monitors.append(open_monitor(layout, live, panel=workload.part("panel", "PANEL")))
+
+    def observe(status: dict[str, Any]) -> None:
+        monitors[0].update(status)
+
+    try:
+        yield mapped, observe
+    finally:
+        for monitor in monitors:
+            monitor.close()
+
+
+def _print_outcome(workload: Workload, outcome: Outcome, folder: Path, streamed: bool) -> int:
+    """Print the summary and where the report lies; return the exit code."""
+    if outcome.report is not None:
+        lines: Sequence[str] = workload.part("summary", "summary_lines", lambda *_: [])(outcome.report, published())
+        print(summary(outcome.report, [line for line in lines if not (streamed and line.startswith("text "))]))
+    if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
+        print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")
+    if folder.exists():
+        partial = " (partial)" if outcome.report is None or outcome.report["partial"] else ""
+        print(f"report       {folder / 'report.json'}{partial}")
+    return complain(outcome.problem, outcome.code) if outcome.problem else int(outcome.code)

@@ -1,0 +1,54 @@
+"""A run and its folder: starts the processes, sees the run through, and writes down what it was and did."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+from host.launch.launcher import Cluster
+from host.launch.outcome import Outcome
+from host.options import RunOptions
+from host.provenance import code_record
+from host.run_folder import SCHEMA, write_run
+
+
+def run_into(
+    folder: Path,
+    options: RunOptions,
+    *,
+    mapped: Callable[[dict[str, Any]], None] = lambda _: None,
+    observe: Callable[[dict[str, Any]], None] = lambda _: None,
+    meanwhile: Callable[[], None] = lambda: None,
+    command: Sequence[str] = (),
+) -> Outcome:
+    """Run `options` and write the run folder, which must exist; where nothing came of the run, it stays empty.
+
+    Args:
+        folder: the run folder.
+        options: what to run.
+        mapped: called once with the layout, when the network is on the chip.
+        observe: called with each status record.
+        meanwhile: called once, while the fork server loads what its children need.
+        command: the command line that asked for the run.
+
+    Raises HostError where the folder cannot be written.
+
+    """
+    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    outcome = Cluster(options, mapped, observe, folder=folder, meanwhile=meanwhile).run()
+    if outcome.report is None and not outcome.mapping:
+        return outcome
+    report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True, "problem": outcome.problem}
+    report["provenance"] = {"date": began, "command": list(command), "inputs": report.pop("inputs", []), **code_record()}
+    if outcome.mismatch is not None:
+        report["verify"] = outcome.mismatch
+    # What was left to the mapping is written as it came out, so that the file alone repeats the run.
+    used = {"pes": len(outcome.mapping)} if outcome.mapping else {}
+    try:
+        write_run(folder, options.resolved() | used, report, outcome.mapping)
+    except OSError as error:
+        raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
+    return outcome

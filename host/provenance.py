@@ -1,0 +1,66 @@
+"""Where a result comes from: the version of the code, the libraries, and the files that were read, each by a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import platform
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+_PACKAGES = ("host", "models", "noc", "pe")
+_SOURCES = (".py", ".toml")
+_LIBRARIES = ("numpy", "numba", "pyzmq", "msgpack", "safetensors")
+_WHOLE_FOLDER_BYTES = 1 << 28  # recordings of gigabytes: reading them again would take longer than the run
+
+
+def content_sha256(root: Path = ROOT) -> str:
+    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`.
+
+    What runs on several machines must be the same on each.
+    """
+    return _of_files(root, (path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _SOURCES))
+
+
+def code_record() -> dict[str, Any]:
+    """Return version and content hash of the project, and the versions of Python and the libraries that compute."""
+    versions = {"python": platform.python_version()}
+    for name in _LIBRARIES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:  # vendored under another name
+            versions[name] = "unknown"
+    try:
+        version = importlib.metadata.version("gennaker")
+    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
+        version = "not installed"
+    return {"version": version, "code_sha256": content_sha256(), "libraries": versions}
+
+
+def input_record(paths: Mapping[str, Path]) -> list[dict[str, str]]:
+    """Return part, name and SHA-256 of each file or folder that a run read, and what the hash covers."""
+    return [{"part": part, "name": path.name, **_fingerprint(path)} for part, path in paths.items()]
+
+
+def _fingerprint(path: Path) -> dict[str, str]:
+    try:
+        if not path.is_dir():
+            with path.open("rb") as stream:
+                return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "covers": "content"}
+        files = [file for file in path.rglob("*") if file.is_file()]
+        if sum(file.stat().st_size for file in files) <= _WHOLE_FOLDER_BYTES:
+            return {"sha256": _of_files(path, files), "covers": "names and content"}
+        sizes = "".join(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\n" for file in sorted(files))
+        return {"sha256": hashlib.sha256(sizes.encode()).hexdigest(), "covers": "names and sizes"}
+    except OSError as error:  # it was there when the run began
+        return {"sha256": "", "covers": f"nothing: {error.strerror}"}
+
+
+def _of_files(root: Path, files: Iterable[Path]) -> str:
+    total = hashlib.sha256()
+    for path in sorted(files):
+        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        total.update(hashlib.sha256(path.read_bytes()).digest())
+    return total.hexdigest()

@@ -1,0 +1,72 @@
+"""What a run did, in the few lines that are printed at its end."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+
+@cache
+def published() -> dict[str, Any]:
+    """Return the paper's numbers (`published.toml`)."""
+    return tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+
+
+def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
+    """Return what a run on several machines sent between them, and whom it refused or lost."""
+    names = dict.fromkeys(machine["name"] for machine in machines["machines"])
+    sent = machines["links_bytes"]
+    most = max(sent, key=lambda pair: sent[pair], default="")
+    a_position = f"{sum(sent.values()) / max(positions, 1) / 1e3:.1f} KB a position between them"
+    refused, restarts = sum(machines["refused"].values()), len(machines["restarts"])
+    more = [f"{refused} strangers refused"] * bool(refused) + [f"began again {restarts} times"] * bool(restarts)
+    most_sent = f", most over {most}: {sent[most] / 1e6:.2f} MB" if most else ""
+    return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
+
+
+def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
+    """Return what a run did, as a few lines; `first` are those of its workload."""
+    unit, lines = report["unit"], list(first)
+    events, counters, emulation = report["events"], report["counters"], report["emulation"]
+    worst = report["mapping"]["sram"]["worst"]
+    activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
+    lines.append(f"events       {events['count']:,}; active units by layer {activity}; {counters['macs']:,} effective MACs")
+    lines.append(f"sha256       {events['sha256']}")
+    if counters["packets_sent"] is not None:
+        p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
+        lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
+    links = (report["conservation"] or {}).get("links")
+    if links:
+        most = max(links, key=lambda link: links[link])
+        total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
+        lines.append(f"links        {total}; most over {most}: {links[most]:,}")
+    m = report["mapping"]
+    chips = f" on {m['chips']} chips" if m["chips"] > 1 else ""
+    lines.append(
+        f"mapping      {m['pes']} PEs{chips} ({m['strategy']}, {m['format']}); fullest: {worst['weights']:,} B weights, "
+        f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
+        f"{worst['free']:,} B free"
+    )
+    cost = report.get("modelled")
+    if cost:
+        low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
+        lines.append(
+            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a {unit} on the chip ({low:.2f} to {high:.2f}), "
+            f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
+            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
+        )
+    if report.get("machines"):
+        lines.append(_machines_line(report["machines"], report["events"]["positions"]))
+    if "processes" in emulation:
+        uss = emulation.get("pe_uss_bytes")
+        memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
+        speed = f" ({1e3 / emulation['ms_per_token']:.0f} {unit}s/s)" if emulation["ms_per_token"] else ""
+        compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
+        lines.append(
+            f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
+            f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
+        )
+    return "\n".join(lines)

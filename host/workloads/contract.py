@@ -1,0 +1,131 @@
+"""What a workload is: a source that feeds the network, a readout that takes its answers, and the metrics that come of them.
+
+A workload is a folder beside this file (`host/workloads/registry.py` finds it by its name). A *position* is the network's
+clock: one input event vector of every lane; a *lane* is one of the sequences that run side by side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
+    from host.mapping.placement import Placement
+    from host.options import RunOptions
+    from noc.dram import Dram
+    from noc.packet import Section
+
+
+class Feed(NamedTuple):
+    """One position's input events for all lanes: flags of the section, keys and values as they go into packets."""
+
+    position: int
+    flags: int
+    keys: bytes
+    values: bytes
+
+
+class Command(NamedTuple):
+    """A command of `launch.py` that runs a workload: its line in the help, and the options that it sets."""
+
+    text: str
+    presets: Mapping[str, Any] = {}
+
+
+class Metric(NamedTuple):
+    """One figure of merit: what the summary, the page, the monitor, sweeps and NeuroBench's block show of a run.
+
+    `better` is "low", "high" or "" (neither). A share has the unit "%" and a value in percent. `value` is None while it is unknown.
+    `note` is a short text to stand beside it.
+    """
+
+    name: str
+    label: str
+    unit: str
+    digits: int
+    better: str
+    value: float | None = None
+    note: str = ""
+
+
+class Progress(NamedTuple):
+    """How far a run is, in positions of sequences (`done` of `total`), its metrics so far, and what the workload's panel draws."""
+
+    done: int
+    total: int
+    metrics: Sequence[Metric] = ()
+    shown: Mapping[str, Any] = {}
+
+
+class Source(Protocol):
+    """Makes the input of each position."""
+
+    @property
+    def positions(self) -> int:
+        """How many positions there are to run in all, as far as that is known."""
+
+    def next(self) -> Feed | None:
+        """Return the next position's input; None while it depends on answers that are not in yet."""
+
+    def exhausted(self) -> bool:
+        """Tell whether every position has been handed out."""
+
+    def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
+        """Return (sequence, position in it) that a lane runs at a position; None where it runs none: its events count nothing."""
+
+    def snapshot(self) -> bytes:
+        """Return all that is needed to go on from here in another process."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of a source that was made from the same options."""
+
+
+class Readout(Protocol):
+    """Takes the last population's events and makes an answer of them."""
+
+    def answer(self, section: Section) -> None:
+        """Take the last population's events at one position."""
+
+    def progress(self) -> Progress:
+        """Return how far the run is."""
+
+    def result(self) -> dict[str, Any]:
+        """Return the workload's own block of the report, which its folder documents."""
+
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
+        """Return the figures of merit; `cost` is the report's `modelled` block, None where the run was not priced."""
+
+    def snapshot(self) -> bytes:
+        """Return all that is needed to go on from here in another process."""
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot of a readout that was made from the same options."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """All that a run needs.
+
+    `inputs` are the files and folders that were read, by their part (checkpoint, text ...); `facts` join the report's `result`;
+    `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
+    monitor, for the workload's panel.
+    """
+
+    options: RunOptions
+    placement: Placement
+    source: Source
+    readout: Readout
+    dram: Dram
+    title: str
+    note: str = ""
+    inputs: Mapping[str, Path] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    host_table: tuple[int, int] | None = None
+    shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+def side_by_side(lane: int, position: int) -> tuple[int, int]:
+    """Tell that each lane runs one sequence, from the first position of the run to the last."""
+    return lane, position

@@ -1,0 +1,154 @@
+"""Recordings of an event camera as input: samples become feature vectors in DRAM, and stream from there.
+
+Samples go through in rounds: as many side by side as there are lanes, round after round, each beginning fresh. The host
+makes a sample's feature vectors (frames, CNN head), writes them into the emulated DRAM, and streams them from there, as
+the paper has them pre-computed. The next round's samples are read while this one runs, a few at a time, so that neither
+a large set nor a slow disk holds up anything; a sample's place in DRAM is used again once its round is over.
+
+A last round with fewer samples than lanes leaves the others without input; what they do has no part in events, hash and
+accuracy.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+
+from host.errors import Exit, HostError
+from host.workloads.contract import Feed
+from host.workloads.rows_in_dram import RowsInDram
+from models.dvs.frames import FrameSpec, frames_of
+from models.dvs.samples import DvsError, Sample
+from models.heads.gesture import Gesture, features_of
+from models.network import F32, Array
+from noc.dram import Dram
+from noc.packet import FRESH, RESET, VALID
+
+_BRIGHTEST = 99  # percentile of a sample's lit pixels that is shown at full brightness
+
+
+class LoadedSample(NamedTuple):
+    """A sample whose features lie in DRAM, or lay there."""
+
+    name: str
+    subject: str
+    label: int
+
+
+class SampleStore:
+    """Room in DRAM for the features of some samples, `frames` vectors of `units` float32 each.
+
+    HostError where two rounds of `lanes` samples (or all `samples` there can be) do not fit: one is streamed while the
+    next is written.
+    """
+
+    def __init__(self, dram: Dram, *, units: int, frames: int, lanes: int, samples: int) -> None:
+        self._frames = frames
+        each_bytes, need = dram.row_stride(4 * units) * frames, min(2 * lanes, samples)
+        self._slots = min(samples, dram.room_bytes // each_bytes)
+        if self._slots < need:
+            have = f"room for {self._slots} in {dram.capacity_bytes:,} B"
+            raise HostError(f"DRAM: features of {need} samples need {need * each_bytes:,} B, has {have}", Exit.DOES_NOT_FIT)
+        self._rows = RowsInDram(dram, "features", self._slots * frames, units)
+
+    def write(self, number: int, features: F32) -> None:
+        """Write a sample's features (frames, units) float32 where that of an earlier round may have been."""
+        for frame, row in enumerate(features):
+            self._rows.write(number % self._slots * self._frames + frame, row)
+
+    def feed(self, numbers: Sequence[int], frame: int) -> tuple[bytes, bytes]:
+        """Return keys and values of one frame of these samples, one a lane; a zero is no event."""
+        return self._rows.feed(number % self._slots * self._frames + frame for number in numbers)
+
+
+class SampleSource:
+    """Feeds samples in rounds.
+
+    Args:
+        gesture: frames and head.
+        samples: what to classify, read as it is needed.
+        store: room for two rounds in DRAM.
+        lanes: how many samples run side by side.
+        limit: how many samples to take.
+
+    """
+
+    def __init__(self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int) -> None:
+        self._gesture, self._store = gesture, store
+        self._unread = islice(samples, limit)
+        self._spec = FrameSpec(gesture.bin_us, gesture.slice_us, gesture.size, gesture.polarity, gesture.scale)
+        self.lanes, self.limit, self.frames = lanes, limit, gesture.frames
+        self.ended = ""  # why reading stopped before its end
+        self.host_s = 0.0  # for reading, frames and features
+        self.loaded: list[LoadedSample] = []
+        self.pictures: dict[int, Array] = {}  # (frames, pixels) uint8 of the samples of the first lane that are yet to be shown
+        self._next = 0
+        self._load(lanes)
+
+    @property
+    def positions(self) -> int:
+        """Positions of the samples that are known so far."""
+        return -(-len(self.loaded) // self.lanes) * self.frames
+
+    def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
+        """Return the sample that a lane runs at a position and which of its frames, or None."""
+        turn, frame = divmod(position, self.frames)
+        number = turn * self.lanes + lane
+        return (number, frame) if number < len(self.loaded) else None
+
+    def next(self) -> Feed | None:
+        """Return the next frame of every sample of this round; load what falls due of the next round."""
+        if self.exhausted():
+            return None
+        position = self._next
+        self._next += 1
+        turn, frame = divmod(position, self.frames)
+        numbers = range(turn * self.lanes, min((turn + 1) * self.lanes, len(self.loaded)))
+        feed = Feed(position, VALID if frame else VALID | FRESH | RESET, *self._store.feed(numbers, frame))
+        due = (turn + 1) * self.lanes + (frame + 1) * self.lanes // self.frames
+        self._load(due - len(self.loaded))
+        return feed
+
+    def exhausted(self) -> bool:
+        """Tell whether every frame of every sample has been handed out."""
+        return self._next >= self.positions
+
+    def snapshot(self) -> bytes:
+        """Return the next position, and how many samples are loaded."""
+        return json.dumps([self._next, len(self.loaded)]).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot; the samples are read again."""
+        self._next, count = json.loads(snapshot)
+        self._load(count - len(self.loaded))
+
+    def _load(self, count: int) -> None:
+        """Read up to `count` samples more and put their features into DRAM."""
+        began, wanted = time.perf_counter(), len(self.loaded) + count
+        try:
+            for sample in islice(self._unread, max(count, 0)):
+                self._put(sample)
+        except (DvsError, OSError) as error:  # what was read before still runs
+            self.ended, self._unread = " ".join(str(error).split()), islice((), 0)
+        if len(self.loaded) < wanted:
+            self.limit = len(self.loaded)
+        self.host_s += time.perf_counter() - began
+
+    def _put(self, sample: Sample) -> None:
+        number, frames = len(self.loaded), frames_of(sample.events, self._spec)
+        self._store.write(number, features_of(self._gesture, frames))
+        if number % self.lanes == 0:
+            self.pictures[number] = picture_of(frames)
+        self.loaded.append(LoadedSample(sample.name, sample.subject, sample.label))
+
+
+def picture_of(frames: F32) -> Array:
+    """Return frames (n, size, size) as brightness, (n, pixels) uint8: the sample's brightest pixels at 255."""
+    lit = np.abs(frames[frames != 0])
+    top = float(np.percentile(lit, _BRIGHTEST)) if len(lit) else 1.0
+    return np.clip(np.abs(frames) * (255 / top), 0, 255).astype(np.uint8).reshape(len(frames), -1)

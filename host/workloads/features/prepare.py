@@ -1,0 +1,82 @@
+"""From the options of `features` to a job: which vectors into which network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+from host.workloads.contract import Job
+from host.workloads.features.options import NETWORK, Options
+from host.workloads.features.vectors import VectorCount, VectorSource, load_features, seeded_features
+from host.workloads.rows_in_dram import RowsInDram
+from host.workloads.site import SEEDED, new_dram, paths_of, place_for_run
+from models.checkpoint import Model, load, save
+from models.network import Network
+from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESHOLD, seeded_egru
+from models.tuned_activity import at_activity
+
+DEFAULT_VECTORS = 700
+_TUNING_VECTORS = 12  # with which thresholds are set for an activity
+
+
+def prepare(options: Options) -> Job:
+    """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
+    if options.checkpoint in (None, SEEDED):
+        model, title = Model(seeded_network(options)), "seeded network"
+    else:
+        path = Path(str(options.checkpoint))
+        model, title = load(path), path.name
+    placement = place_for_run(options, model.network, model.provenance)
+    units = model.network.populations[0].units
+    if options.features is None:
+        features, name = seeded_features(options.batch, options.tokens or DEFAULT_VECTORS, units, options.seed), "seeded numbers"
+    else:
+        path = Path(options.features)
+        features, name = load_features(path, units, options.batch, options.tokens), path.name
+    sequences, frames, _ = features.shape
+    dram = new_dram(placement.chip)
+    return Job(
+        options=options,
+        placement=placement,
+        source=VectorSource(RowsInDram.of(dram, "features", features.reshape(-1, units)), sequences, frames),
+        readout=VectorCount(sequences, frames),
+        dram=dram,
+        title=f"{title} on {name}",
+        inputs=paths_of(checkpoint=None if options.checkpoint == SEEDED else options.checkpoint, features=options.features),
+        facts={"source": name},
+    )
+
+
+def seeded_network(options: Options) -> Network:
+    """Return the network of random weights that the options describe."""
+    layers = list(options.layers or PAPER_LAYERS)
+    if options.hidden is not None:
+        layers[:-1] = [options.hidden] * (len(layers) - 1)
+    width = options.input or PAPER_INPUT_UNITS
+    threshold = THRESHOLD if options.threshold is None else options.threshold
+    network = seeded_egru(width, layers, options.density or PAPER_DENSITY, options.seed, threshold)
+    if options.activity is not None:
+        network = at_activity(network, options.activity, seeded_features(1, _TUNING_VECTORS, width, options.seed)[0])
+    return network
+
+
+def share_files(options: Options, folder: Path) -> dict[str, Any]:
+    """Write the seeded network into a sweep's folder, once for all points that have it; return the options that name it.
+
+    Setting thresholds for an activity takes seconds; the points of a sweep mostly share their network.
+    """
+    if options.checkpoint is not None:
+        return {}
+    shape = {name: getattr(options, name) for name in NETWORK if getattr(options, name) is not None}
+    name = "_".join(f"{key}-{'x'.join(map(str, v)) if isinstance(v, list | tuple) else v}" for key, v in shape.items())
+    path = folder / f"{name}.safetensors"
+    if not path.exists():
+        folder.mkdir(exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            save(part, Model(seeded_network(options)))
+        except OSError as error:
+            raise HostError(f"network {path}: cannot be written ({error.strerror})") from error
+        part.replace(path)  # whoever looks sees all of it or nothing
+    return dict.fromkeys(NETWORK[:-1]) | {"checkpoint": str(path)}

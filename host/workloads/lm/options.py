@@ -1,0 +1,104 @@
+"""The options of `launch.py lm`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from host.errors import HostError
+from host.flags import Number, OneOf, Text, Whole, option
+from host.options import RunOptions
+
+# As models/checkpoint has them, which is too heavy for the launcher.
+STATES = ("zeroed", "carried")
+SPLITS = ("valid", "test")
+DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
+DEFAULT_WORDS = 40
+_HIGHEST_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
+_MOST_WORDS = 1_000_000
+_TEXT = "text (default: what the checkpoint holds, else the standard library's documentation)"
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """A language model on a text, or from a prompt."""
+
+    state: str | None = option(
+        None,
+        f"cell states at a segment's beginning: {' or '.join(STATES)} (default: as the checkpoint says)",
+        bounds=OneOf(lambda: STATES),
+        metavar="NAME",
+    )
+    split: str | None = option(
+        None,
+        f"{' or '.join(SPLITS)}, where the text has splits (default test)",
+        bounds=OneOf(lambda: SPLITS),
+        metavar="NAME",
+        group=_TEXT,
+    )
+    text: str | None = option(None, "any UTF-8 text file", bounds=Text(), metavar="FILE", group=_TEXT, file=True)
+    wikitext: str | None = option(
+        None, "a folder with wiki.test.tokens (WikiText's layout)", bounds=Text(), metavar="DIR", group=_TEXT, file=True
+    )
+    tokens: int | None = option(
+        None, f"how many tokens to score, of each sequence (default {DEFAULT_TOKENS})", bounds=Whole(1), metavar="N", group=_TEXT
+    )
+    prompt: str | None = option(
+        None,
+        "continue this text instead of scoring one",
+        bounds=Text(empty=True),
+        metavar="TEXT",
+        group=_TEXT,
+        sweep=False,
+    )
+    generate: int | None = option(
+        None,
+        f"words to generate after --prompt (default {DEFAULT_WORDS})",
+        bounds=Whole(0),
+        metavar="N",
+        group=_TEXT,
+        sweep=False,
+    )
+    temperature: float = option(
+        1.0,
+        "with --prompt; 0 takes the likeliest word",
+        bounds=Number(0.0, _HIGHEST_TEMPERATURE),
+        metavar="T",
+        group=_TEXT,
+        sweep=False,
+    )
+    top_k: int = option(
+        0, "with --prompt; draw among the K likeliest words, 0: among all", bounds=Whole(0), metavar="K", group=_TEXT, sweep=False
+    )
+    seed: int = option(1, "with --prompt; of the words drawn", bounds=Whole(0), metavar="N", group=_TEXT, sweep=False)
+
+    @property
+    def words(self) -> int:
+        """How many words a prompt is continued by; 0 without a prompt."""
+        if self.prompt is None:
+            return 0
+        return DEFAULT_WORDS if self.generate is None else self.generate
+
+    @property
+    def streams_text(self) -> bool:
+        """Whether the run makes a text that a person wants to see grow."""
+        return self.prompt is not None
+
+    def check(self) -> None:
+        """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
+        super().check()
+        texts = {"--text": self.text, "--wikitext": self.wikitext, "--prompt": self.prompt}
+        given = [flag for flag, value in texts.items() if value is not None]
+        if len(given) > 1:
+            raise HostError(f"{' and '.join(given)}: choose one")
+        if self.split is not None and (self.text is not None or self.prompt is not None):
+            raise HostError(f"--split {self.split}: goes with a text that has splits, not with {given[0]}")
+        if self.prompt is None:
+            if self.generate:
+                raise HostError("--generate needs --prompt")
+            return
+        if not 1 <= self.words <= _MOST_WORDS:
+            raise HostError(f"--generate {self.words}: needs 1 to {_MOST_WORDS:,} words")
+        if self.tokens is not None:
+            raise HostError("--tokens goes with a text; a prompt goes with --generate")
+        if self.batch != 1:
+            raise HostError(f"--batch {self.batch}: a prompt is continued one sequence at a time; use --batch 1")

@@ -1,0 +1,112 @@
+"""Scores a text: each token predicts the next one.
+
+Perplexity as the authors define it: the exponential of the summed cross entropy divided by the number of tokens of the
+stream, its first token included although nothing predicts it (`data.numel()` in their code; the difference fades with
+length).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from host.workloads.contract import Feed, Metric, Progress, side_by_side
+from host.workloads.lm import METRICS
+from host.workloads.lm.decoder import Decoder, section_flags
+from host.workloads.rows_in_dram import RowsInDram
+from models.heads.language import log_likelihood
+from models.network import U32
+from noc.packet import Section
+
+_HIGHEST_MEAN_NATS = 700.0  # beyond, a float64 cannot hold the perplexity
+
+
+def perplexity_of(cross_entropy_nats: float, tokens: int) -> float | None:
+    """Return exp(cross entropy / tokens); None where a model's logits overflow float32."""
+    mean = cross_entropy_nats / tokens
+    return math.exp(mean) if mean < _HIGHEST_MEAN_NATS else None  # also None for NaN
+
+
+class TextSource:
+    """Feeds texts, one a lane, token by token.
+
+    Args:
+        embedding: the embeddings in DRAM, a row a word.
+        streams: (lanes, tokens) word numbers; the last column is only predicted.
+        segment: positions after which cell states are zeroed, or 0 to carry them.
+
+    """
+
+    def __init__(self, embedding: RowsInDram, streams: U32, segment: int) -> None:
+        self._embedding, self._streams, self._segment = embedding, streams, segment
+        self.positions = streams.shape[1] - 1
+        self.sequence_at = side_by_side
+        self._next = 0
+
+    def next(self) -> Feed | None:
+        """Return the next position's input."""
+        if self.exhausted():
+            return None
+        position = self._next
+        self._next += 1
+        return Feed(position, section_flags(position, self._segment), *self._embedding.feed(self._streams[:, position]))
+
+    def exhausted(self) -> bool:
+        """Tell whether every position has been handed out."""
+        return bool(self._next >= self.positions)
+
+    def snapshot(self) -> bytes:
+        """Return the next position."""
+        return json.dumps(self._next).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self._next = json.loads(snapshot)
+
+
+class TextScore:
+    """Sums the cross entropy of the predictions of texts, (lanes, tokens) word numbers in `streams`."""
+
+    def __init__(self, decoder: Decoder, streams: U32) -> None:
+        self._decoder, self._streams = decoder, streams
+        self._scored = 0
+        self._cross_entropy_nats = 0.0
+
+    def answer(self, section: Section) -> None:
+        """Score the prediction of each lane at one position."""
+        for lane, target in enumerate(self._streams[:, section.position + 1]):
+            self._cross_entropy_nats -= log_likelihood(self._decoder.logits_of(section, lane), int(target))
+            self._scored += 1
+
+    def perplexity(self) -> float | None:
+        """Return the authors' perplexity so far."""
+        return perplexity_of(self._cross_entropy_nats, self._scored + len(self._streams)) if self._scored else None
+
+    def progress(self) -> Progress:
+        """Return how many tokens are scored, and the perplexity so far."""
+        return Progress(self._scored, (self._streams.shape[1] - 1) * len(self._streams), self.metrics(None))
+
+    def result(self) -> dict[str, Any]:
+        """Return tokens, cross entropy and perplexity."""
+        each = perplexity_of(self._cross_entropy_nats, self._scored) if self._scored else None
+        return {
+            "tokens": self._scored,
+            "cross_entropy_nats": self._cross_entropy_nats if math.isfinite(self._cross_entropy_nats) else None,
+            "perplexity": self.perplexity(),
+            "perplexity_per_prediction": each,
+        }
+
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - perplexity costs nothing
+        """Return the perplexity."""
+        return [METRICS["perplexity"]._replace(value=self.perplexity(), note=f"over {self._scored:,} tokens")]
+
+    def snapshot(self) -> bytes:
+        """Return both sums."""
+        return json.dumps([self._scored, self._cross_entropy_nats.hex()]).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self._scored, nats = json.loads(snapshot)
+        self._cross_entropy_nats = float.fromhex(nats)

@@ -1,0 +1,123 @@
+"""Finds workloads by the names of their folders, and reads a folder's parts when they are needed.
+
+A folder `host/workloads/NAME/` has
+
+- `__init__.py`, light to import: `COMMANDS` (command of `launch.py` -> its help and the options that it sets), `EXAMPLES`
+  (arguments and what they do, for the help), `UNIT` (what one position of one sequence is called), `METRICS` (name ->
+  `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or ""); and where it
+  is so, `DEFAULT = True` (it runs where no workload is named) and `claims(settings)` (an experiment that names no workload
+  means this one);
+- `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
+- `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
+- and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)`), `panel.py`
+  (`PANEL`), `info.py` (`describe(model)`), `paper.py` (what `launch.py paper` runs and shows of it).
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+from typing import Any, cast
+
+import host.workloads
+from host.errors import HostError
+from host.faults import Faults
+from host.flags import read_options
+from host.options import RunOptions
+from host.workloads.contract import Command, Job, Metric
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One workload: its folder's name, and what its files say."""
+
+    name: str
+
+    @property
+    def about(self) -> Any:
+        """The folder's `__init__.py`."""
+        return importlib.import_module(f"{host.workloads.__name__}.{self.name}")
+
+    @property
+    def commands(self) -> Mapping[str, Command]:
+        """Its commands of `launch.py`."""
+        return cast("Mapping[str, Command]", self.about.COMMANDS)
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Its metrics by name, without values."""
+        return cast("Mapping[str, Metric]", self.about.METRICS)
+
+    @property
+    def options(self) -> type[RunOptions]:
+        """Its options."""
+        return cast("type[RunOptions]", self.part("options", "Options"))
+
+    def prepare(self, options: RunOptions) -> Job:
+        """Return the job of these options; HostError and the like, one line each, for what cannot be run."""
+        options.check()
+        return cast("Job", self.part("prepare", "prepare")(options))
+
+    def part(self, file: str, name: str, default: Any = None) -> Any:
+        """Return what one of the folder's files calls `name`; the default where there is no such file, or no such name in it."""
+        path = f"{host.workloads.__name__}.{self.name}.{file}"
+        module: ModuleType | None = importlib.import_module(path) if importlib.util.find_spec(path) else None
+        return getattr(module, name, default)
+
+
+@cache
+def workloads() -> Mapping[str, Workload]:
+    """Return every workload by its name, ascending."""
+    folders = sorted(module.name for module in pkgutil.iter_modules(host.workloads.__path__) if module.ispkg)
+    return {name: Workload(name) for name in folders}
+
+
+def workload_of(options: RunOptions) -> Workload:
+    """Return the workload whose options these are."""
+    return workloads()[options.workload]
+
+
+def default_workload() -> Workload:
+    """Return the workload that runs where none is named; HostError where none is made for that."""
+    for workload in workloads().values():
+        if getattr(workload.about, "DEFAULT", False):
+            return workload
+    raise HostError(f"which workload? have {', '.join(workloads()) or 'none'}")
+
+
+def claimed_workload(settings: Mapping[str, Any]) -> Workload:
+    """Return the workload that an experiment's settings mean: the one they name, else the first that claims them, else the default.
+
+    Raises HostError for a name that is none.
+    """
+    name = settings.get("workload")
+    if name is None:
+        claiming = (w for w in workloads().values() if (claims := getattr(w.about, "claims", None)) and claims(settings))
+        return next(claiming, None) or default_workload()
+    if name not in workloads():
+        raise HostError(f"workload {name!r}: have {', '.join(workloads())}")
+    return workloads()[name]
+
+
+def prepare(options: RunOptions) -> Job:
+    """Return the job of these options; HostError, ModelError, TextError or ChipError, one line each, for what cannot run."""
+    return workload_of(options).prepare(options)
+
+
+def restore_options(record: Mapping[str, Any], who: str = "options") -> RunOptions:
+    """Return the options that `RunOptions.resolved` made a record of; HostError, one line, for a record that is none."""
+    if not isinstance(record, Mapping) or record.get("workload") not in workloads():
+        have = record.get("workload") if isinstance(record, Mapping) else type(record).__name__
+        raise HostError(f"{who}: needs the options of a workload ({', '.join(workloads())}), has {have!r}")
+    options = workloads()[record["workload"]].options
+    rest = {name: value for name, value in record.items() if name not in ("workload", "faults")}
+    try:
+        faults = Faults.from_record(record["faults"]) if "faults" in record else Faults()
+    except (KeyError, TypeError, ValueError) as error:
+        raise HostError(f"{who}: faults cannot be read ({type(error).__name__}: {error})") from error
+    return options(**read_options(options, rest, who), faults=faults)

@@ -1,0 +1,81 @@
+"""The place of a run: which checkpoint, which chip, and the network placed on it. What all workloads need to prepare a job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+from host.mapping.expected_traffic import rates_of
+from host.mapping.placement import Placement, place
+from host.options import RunOptions
+from models import shipped
+from models.checkpoint import Model, load
+from models.network import Network
+from noc.chip import ChipSpec, load_chip
+from noc.dram import Dram
+from noc.packet import router_name
+
+SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
+_SHIPPED = Path(shipped.__file__).parent
+
+
+def load_run_chip(options: RunOptions) -> ChipSpec:
+    """Return the chip that the options name; ChipError for a preset or file that cannot be used."""
+    return load_chip(options.chip, Path(options.chip_file) if options.chip_file else None)
+
+
+def shipped_path(name: str) -> Path:
+    """Return the path of a checkpoint that is shipped."""
+    return _SHIPPED / name
+
+
+def open_model(checkpoint: str | None, shipped_name: str) -> tuple[Model | None, str]:
+    """Return the model of a checkpoint and a title; no model where the seeded network is meant.
+
+    Without a name it is the shipped one; HostError where there is none either, ModelError for a file that cannot be used.
+    """
+    if checkpoint == SEEDED:
+        return None, "seeded network with the paper's sizes"
+    if checkpoint is None and not shipped_name:
+        raise HostError("--checkpoint: needs a file; no model is shipped for this command")
+    if checkpoint is None:
+        return load(shipped_path(shipped_name)), "the trained model of the paper's sizes"
+    return load(Path(checkpoint)), Path(checkpoint).name
+
+
+def place_for_run(options: RunOptions, network: Network, provenance: Mapping[str, Any] | None = None) -> Placement:
+    """Place a network, of a checkpoint with `provenance`, as the options say.
+
+    Raises HostError, one line, for what does not fit or a fault on a PE, router or link that is not in use.
+    """
+    rates, _ = rates_of(network, provenance or {})
+    placement = place(
+        network, load_run_chip(options), options.mapping, options.format, options.pes, options.batch, options.chips, rates
+    )
+    _check_slow(options, placement)
+    return placement
+
+
+def new_dram(chip: ChipSpec) -> Dram:
+    """Return the chip's DRAM, empty."""
+    return Dram(chip.dram_bytes, chip.dram_alignment_bytes)
+
+
+def paths_of(**paths: Path | str | None) -> dict[str, Path]:
+    """Return those of the paths that are given, by their part."""
+    return {part: Path(path) for part, path in paths.items() if path is not None}
+
+
+def _check_slow(options: RunOptions, placement: Placement) -> None:
+    """Raise HostError for a slow PE, router or link that is not in use."""
+    machine = placement.machine
+    known = {pe.name for pe in placement.pes} | {router_name(chip) for chip in machine.live} | set(map(str, machine.links))
+    for name in options.faults.slow:
+        if name not in known:
+            links = f", {machine.links[0]} to {machine.links[-1]}" if machine.links else ""
+            have = (
+                f"{placement.pes[0].name} to {placement.pes[-1].name}, router@{machine.live[0]} to router@{machine.live[-1]}{links}"
+            )
+            raise HostError(f"--fault slow: {name} is not in use; have {have}")
