@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.targets import Figures, held
 from bench.tick import emulation_of
-from host.options import LmOptions
+from host.workloads.lm.options import Options as LmOptions
 
 PES_PER_CHIP = 150
 

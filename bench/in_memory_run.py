@@ -10,10 +10,10 @@ import statistics
 from collections import defaultdict
 from dataclasses import dataclass
 
-from host.workloads.job import Job, prepare
-
-from host.options import LmOptions
 from host.run.run import Run
+from host.workloads.contract import Job
+from host.workloads.lm.options import Options as LmOptions
+from host.workloads.registry import prepare
 from noc.packet import HOST, VALID, Batch, Bundle, Outgoing, Section, chip_of, router_name
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork

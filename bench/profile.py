@@ -29,8 +29,8 @@ from bench.pseudo_terminal import terminal
 from bench.stages import stages_s
 from bench.system_calls import SystemCalls
 from host.launch.launcher import Cluster
-from host.options import LmOptions
 from host.show.monitor import open_monitor
+from host.workloads.lm.options import Options as LmOptions
 from noc.packet import HOST, chip_of, router_name
 
 _KINDS = ("PE", "router", "host", "launcher")
@@ -55,7 +55,7 @@ def _watched(options: LmOptions, window: Window) -> dict[str, Any]:
         for monitor in monitors:
             monitor.close()
     assert outcome.report is not None and outcome.problem is None, outcome.problem
-    assert outcome.report["lm"]["tokens"] == options.tokens
+    assert outcome.report["result"]["tokens"] == options.tokens
     assert outcome.report["conservation"]["wrong"] == []
     emulation: dict[str, Any] = outcome.report["emulation"] | {"sha256": outcome.report["events"]["sha256"]}
     return emulation

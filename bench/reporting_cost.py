@@ -23,11 +23,11 @@ from typing import Any
 
 from bench.pseudo_terminal import COLUMNS, ROWS, terminal
 from bench.targets import Figures, held
-from host.cli import load_drawing
+from host.commands._run_workload import load_drawing
 from host.launch.launcher import Cluster
-from host.options import LmOptions
-from host.run.report import write_json
+from host.run_folder import write_json
 from host.show.monitor import open_monitor
+from host.workloads.lm.options import Options as LmOptions
 
 
 def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, int, float]:
@@ -59,7 +59,7 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
             monitor.close()
     report = outcome.report
     assert report is not None, outcome.problem
-    assert report["lm"]["tokens"] == options.tokens
+    assert report["result"]["tokens"] == options.tokens
     for name, content in (("report", report), ("config", options.resolved()), ("mapping", outcome.mapping)):
         write_json(folder / f"{name}.json", content)
     return report, spent_s, updates, time.perf_counter() - ticks_began - report["emulation"]["run_s"]

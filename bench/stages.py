@@ -12,12 +12,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from host.workloads.job import prepare
-
 from bench.in_memory_run import Recorded
 from bench.kernels import bind, kernels_s
 from host.run.event_hash import EventStream
 from host.run.run import Run
+from host.workloads.registry import prepare
 from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
 from noc.wire import decode, encode

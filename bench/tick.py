@@ -20,7 +20,7 @@ from bench.kernels import bind, kernels_s
 from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, held
 from host.launch.launcher import Cluster
 from host.mapping.placement import largest_batch
-from host.options import LmOptions
+from host.workloads.lm.options import Options as LmOptions
 
 _RECORDED_TOKENS = 40
 _FLOOR_TICKS = 100
@@ -33,12 +33,12 @@ def emulation_of(options: LmOptions) -> dict[str, Any]:
     assert outcome.report is not None and outcome.problem is None, outcome.problem
     report = outcome.report
     if options.prompt is not None:
-        assert len(report["lm"]["generated"]) == options.generate
+        assert len(report["result"]["generated"]) == options.generate
     else:
-        assert report["lm"]["tokens"] == (options.tokens or 0) * options.batch
+        assert report["result"]["tokens"] == (options.tokens or 0) * options.batch
     assert report["conservation"]["wrong"] == []
     assert report["counters"]["packets_dropped"] == 0
-    return report["emulation"] | {"sha256": report["events"]["sha256"], "tokens": report["lm"]["tokens"]}
+    return report["emulation"] | {"sha256": report["events"]["sha256"], "tokens": report["result"]["tokens"]}
 
 
 def measure(tokens: int = 300, runs: int = 5, pes: int = 150, form: str = "csr") -> Figures:

@@ -11,7 +11,7 @@ import pytest
 
 from host.launch.launcher import Cluster
 from host.launch.outcome import Outcome
-from host.options import LmOptions
+from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import answer
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
 

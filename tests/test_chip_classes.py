@@ -6,8 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from host.workloads.features.workload import Features, seeded_features
-from host.workloads.lm.workload import EmbeddingStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -20,6 +18,7 @@ from host.cost.price import price
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
+from host.workloads.features.vectors import Features, seeded_features
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity
 from noc.chip import PeId, load_chip

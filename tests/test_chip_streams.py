@@ -11,8 +11,8 @@ import signal
 import pytest
 
 from host.errors import Exit
+from host.faults import Faults
 from host.mapping.sharding import STRATEGIES
-from host.options import Faults
 from noc.machine import Machine
 from noc.packet import chip_of
 from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
@@ -85,7 +85,7 @@ def test_a_late_dram_on_several_chips(run, reference):
 
 
 def test_generated_text_is_the_same_on_several_chips(run):
-    texts = [run(prompt="w3 w4", generate=12, pes=pes, chips=chips).report["lm"]["text"] for pes, chips in ((1, 1), (8, 4))]
+    texts = [run(prompt="w3 w4", generate=12, pes=pes, chips=chips).report["result"]["text"] for pes, chips in ((1, 1), (8, 4))]
     assert texts[0] == texts[1]
 
 
@@ -144,7 +144,7 @@ def test_ctrl_c_on_several_chips_ends_the_run_in_order_with_a_partial_report(run
     assert outcome.code is Exit.INTERRUPTED
     assert outcome.problem == "interrupted"
     assert outcome.report["partial"] is True
-    assert 0 < outcome.report["lm"]["tokens"] < 150
+    assert 0 < outcome.report["result"]["tokens"] < 150
     assert outcome.report["conservation"]["wrong"] == []  # even then no packet is lost, on any link
     assert gone(children)
     assert gone(sockets)

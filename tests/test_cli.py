@@ -89,7 +89,7 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
         value = report
         for part in key.split("."):
             value = value[part]
-    assert report["lm"]["tokens"] == 20
+    assert report["result"]["tokens"] == 20
     assert report["partial"] is False
     assert report["emulation"]["processes"] == 8
     assert 1e6 < report["emulation"]["pe_uss_bytes"] < 16e6
@@ -155,8 +155,8 @@ def test_wikitext_layout(launch, tmp_path, folder):
     done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures")
     assert done.returncode == 0, done.stderr
     report = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert report["lm"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
-    assert report["lm"]["unknown_words"] == 2  # the two "="
+    assert report["result"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
+    assert report["result"]["unknown_words"] == 2  # the two "="
 
 
 def test_fit_shows_the_mapping_and_starts_nothing(launch, folder, tmp_path):

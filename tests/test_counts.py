@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.proc_counters import Counts, Window, kind_of, threads_of
-from host.options import Faults
+from host.faults import Faults
 from host.run.run import Run
 from noc.packet import HOST, Batch, Bundle, Letter
 from noc.router import ChipRouter
@@ -220,7 +220,7 @@ def test_wake_ups_and_system_calls_a_tick(run, tmp_path):
     window = Window(30, 300)
     # A millisecond a tick in one PE, so that any machine has time to look twice; it costs this PE one more wait.
     outcome = run(text=str(path), tokens=tokens, pes=PES, started=window.started, observe=window.observe, faults=SLOW)
-    assert outcome.report["lm"]["tokens"] == tokens
+    assert outcome.report["result"]["tokens"] == tokens
     spent = {key: counts.over(window.ticks) for key, counts in window.by_kind().items()}
     others = {kind: spent.get((kind, False), Counts()) for kind in ("PE", "router", "host")}
     assert spent["PE", True].voluntary <= 1.5 * PES + 1  # one wait a tick

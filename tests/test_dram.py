@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host.workloads.lm.workload import EmbeddingStore
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

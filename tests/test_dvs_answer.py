@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from host.options import Faults
+from host.faults import Faults
 from tests.tools.gestures import answer, run, save_paper_sized, save_small
 
 pytestmark = pytest.mark.timeout(120)  # 128 processes take seconds, on a machine that is busy a minute
@@ -35,7 +35,7 @@ def paper_answer(paper_file):
     done = run(paper_file, samples=SAMPLES, pes=128, verify=True)
     assert done.mismatch["difference"] is None
     assert done.report["events"]["count"] > 1000
-    assert len(done.report["dvs"]["predictions"]) == SAMPLES
+    assert len(done.report["result"]["predictions"]) == SAMPLES
     return answer(done)
 
 
@@ -57,7 +57,7 @@ def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch)
     done = run(small_file, samples=SAMPLES, pes=4, batch=batch, verify=True)
     assert done.mismatch["difference"] is None
     assert answer(done) == small_answer
-    assert done.report["lm"]["tokens"] == SAMPLES * 8
+    assert done.report["result"]["tokens"] == SAMPLES * 8
 
 
 def test_fewer_samples_are_the_first_ones(small_file, small_answer):

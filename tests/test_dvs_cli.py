@@ -68,7 +68,7 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(dvs, tmp_path):
         value = report
         for part in key.split("."):
             value = value[part]
-    found = report["dvs"]
+    found = report["result"]
     assert found["samples"] == len(found["predictions"]) == 11
     assert found["classes"] == list(CLASSES)
     right = sum(one["prediction"] == one["label"] for one in found["predictions"])
@@ -106,16 +106,16 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
 
 def test_the_default_is_as_many_as_there_are_up_to_four_of_each_gesture(dvs, folder):
     assert dvs("--events", folder / "set", "--pes", 2, "--batch", 8).returncode == 0
-    found = dvs.report()["dvs"]
+    found = dvs.report()["result"]
     assert (found["samples"], found["samples_asked"]) == (22, None)
 
 
 def test_recordings_in_files_are_the_synthetic_ones(dvs, folder, tmp_path):
     assert dvs("--events", folder / "set", "--pes", 3).returncode == 0
-    from_files = {one["name"]: one["scores"] for one in dvs.report()["dvs"]["predictions"]}
+    from_files = {one["name"]: one["scores"] for one in dvs.report()["result"]["predictions"]}
     shutil.rmtree(tmp_path / "out")
     assert dvs("--events", "synthetic", "--samples", 88, "--batch", 11, "--pes", 3).returncode == 0
-    rendered = {one["name"]: one["scores"] for one in dvs.report()["dvs"]["predictions"]}
+    rendered = {one["name"]: one["scores"] for one in dvs.report()["result"]["predictions"]}
     both = from_files.keys() & rendered.keys()
     assert len(both) >= 5
     assert {name: from_files[name] for name in both} == {name: rendered[name] for name in both}
@@ -127,7 +127,7 @@ def test_a_damaged_recording_is_named_with_its_byte_and_the_rest_still_runs(dvs,
     first.write_bytes(first.read_bytes()[: first.stat().st_size // 2])
     done = dvs("--events", "set", "--samples", 22, "--pes", 2, "--batch", 4)
     assert (done.returncode, done.stderr) == (0, "")
-    found = dvs.report()["dvs"]
+    found = dvs.report()["result"]
     assert 11 <= found["samples"] < 22
     assert found["samples_asked"] == 22
     (line,) = found["damages"]
@@ -157,7 +157,7 @@ def test_an_interrupted_run_keeps_what_was_known(folder, transport):
 
     done = run(folder / "small.safetensors", observe, samples=300, pes=3, transport=transport)
     assert (done.code, done.problem) == (130, "interrupted")
-    found = done.report["dvs"]
+    found = done.report["result"]
     assert done.report["partial"] is True
     assert 1 <= found["samples"] == len(found["predictions"]) < 300
     assert found["time_per_sample_s"] > 0
@@ -187,7 +187,7 @@ def record(samples=22, **changed):
 def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_on_record(dvs, tmp_path):
     save_small(tmp_path / "told.safetensors", record=record())
     done = dvs("--samples", 11, "--pes", 2, model=tmp_path / "told.safetensors")
-    found = dvs.report()["dvs"]
+    found = dvs.report()["result"]
     assert (found["baseline_accuracy"], found["mean_frame_accuracy"], found["baseline_note"]) == (1.0, 0.5, None)
     assert [one["baseline"] for one in found["predictions"]] == [one["label"] for one in found["predictions"]]
     agree = sum(one["prediction"] == one["label"] for one in found["predictions"])
@@ -213,7 +213,7 @@ def test_the_same_network_in_torch_stands_beside_it_where_the_checkpoint_has_it_
 def test_torch_is_null_with_a_reason_where_the_record_does_not_cover_the_samples(dvs, tmp_path, known, flags, why):
     save_small(tmp_path / "told.safetensors", record=known)
     assert dvs("--samples", 5, "--pes", 2, *flags, model=tmp_path / "told.safetensors").returncode == 0
-    found = dvs.report()["dvs"]
+    found = dvs.report()["result"]
     assert (found["baseline_accuracy"], found["baseline_agreement"], found["baseline_score_difference"]) == (None, None, None)
     assert why in found["baseline_note"]
 

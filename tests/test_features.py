@@ -6,11 +6,11 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from host.workloads.features.workload import Features, load_features, save_features, seeded_features
 
 from host.errors import HostError
 from host.launch.launcher import Cluster
-from host.options import LmOptions
+from host.workloads.features.vectors import Features, load_features, save_features, seeded_features
+from host.workloads.lm.options import Options as LmOptions
 from models.checkpoint import Model, save
 from noc.packet import FRESH, RESET, VALID
 from tests.tools.tiny import UNITS, tiny_network
@@ -40,7 +40,7 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
     assert done.problem is None
     assert done.mismatch["difference"] is None
     assert done.mismatch["compared"] == 3 * 9 * 68
-    assert (done.report["lm"]["tokens"], done.report["lm"]["perplexity"]) == (27, None)
+    assert (done.report["result"]["tokens"], done.report["result"]["perplexity"]) == (27, None)
     assert done.report["events"]["positions"] == 9
     for number, wanted in enumerate(done.report["events"]["sequences"]):
         one = files / f"one-{number}.safetensors"
@@ -59,7 +59,7 @@ def test_a_sequence_begins_fresh_and_has_no_segments():
 
 
 def test_fewer_frames_are_the_first_ones(files):
-    assert run(files, tokens=4).report["lm"]["tokens"] == 4
+    assert run(files, tokens=4).report["result"]["tokens"] == 4
     path = files / "features.safetensors"
     assert (load_features(path, UNITS, 2, 4) == load_features(path, UNITS, 3, None)[:2, :4]).all()
 

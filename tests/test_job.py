@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from host.workloads.job import prepare
 
 from host.errors import HostError
-from host.options import SPLITS, STATES, LmOptions
+from host.workloads.lm.options import SPLITS, STATES
+from host.workloads.lm.options import Options as LmOptions
 from host.workloads.lm.text import PYTHON_LICENCE, source_of
+from host.workloads.registry import prepare
 from models import checkpoint
 from models.checkpoint import DecoderProjection, load, metadata, save
 from models.reference import Reference
@@ -152,7 +153,7 @@ def test_the_state_makes_a_difference_and_both_runs_agree_with_the_reference(run
     for state in STATES:
         outcome = run(transport="mem", state=state, verify=True)
         assert (outcome.code, outcome.mismatch["difference"]) == (0, None)
-        assert outcome.report["lm"]["state"] == state
+        assert outcome.report["result"]["state"] == state
         hashes.add(outcome.report["events"]["sha256"])
     assert len(hashes) == 2
 
@@ -177,7 +178,7 @@ def test_a_run_with_a_projection(run, tmp_path, tiny, activation):
     outcome = run(checkpoint=str(path), transport="mem", text=None, tokens=30, verify=True)
     assert (outcome.code, outcome.problem) == (0, None)
     assert outcome.mismatch["difference"] is None
-    assert outcome.report["lm"]["source"] == "test split stored in the checkpoint"
+    assert outcome.report["result"]["source"] == "test split stored in the checkpoint"
 
     reference, total = Reference(network), 0.0
     words = TOKENS["test"]
@@ -188,5 +189,5 @@ def test_a_run_with_a_projection(run, tmp_path, tiny, activation):
         hidden = weight.astype(np.float64) @ y + projection.bias
         logits = tiny.embedding.astype(np.float64) @ (np.maximum(hidden, 0) if activation == "relu" else hidden) + tiny.decoder_bias
         total -= logits[words[position + 1]] - np.log(np.exp(logits).sum())
-    assert outcome.report["lm"]["cross_entropy_nats"] == pytest.approx(total, rel=1e-5)
+    assert outcome.report["result"]["cross_entropy_nats"] == pytest.approx(total, rel=1e-5)
     assert json.dumps(outcome.report)

@@ -10,7 +10,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from host.workloads.features.workload import save_features, seeded_features
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
@@ -20,9 +19,11 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import COUNTS, load
 from host.cost.price import price
 from host.errors import Exit
+from host.faults import Faults
 from host.launch.launcher import Cluster
 from host.mapping.placement import place
-from host.options import Faults, LmOptions
+from host.workloads.features.vectors import save_features, seeded_features
+from host.workloads.lm.options import Options as LmOptions
 from models import formats
 from models.checkpoint import save
 from models.network import Network

@@ -6,12 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from host.workloads.features.workload import Features, seeded_features
-from host.workloads.lm.workload import EmbeddingStore
 
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import kept, load, network_sha256, record
+from host.workloads.features.vectors import Features, seeded_features
 from models.network import Network
 from models.reference import Reference
 from noc.chip import load_chip

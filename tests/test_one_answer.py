@@ -13,7 +13,7 @@ import threading
 import pytest
 
 from host.errors import Exit
-from host.options import Faults
+from host.faults import Faults
 from models import formats
 from tests.tools.processes import answer
 
@@ -122,7 +122,7 @@ def test_agreement_with_the_independent_reference(run, folder, name):
 
 def test_generated_text_is_the_same_for_a_seed(run):
     texts = [
-        run(prompt="w3 w4", generate=12, seed=seed, temperature=0.8, top_k=10, pes=pes, transport=transport).report["lm"]["text"]
+        run(prompt="w3 w4", generate=12, seed=seed, temperature=0.8, top_k=10, pes=pes, transport=transport).report["result"]["text"]
         for seed, pes, transport in ((1, 1, "mem"), (1, 6, "zmq"), (2, 1, "mem"))
     ]
     assert texts[0] == texts[1] != texts[2]

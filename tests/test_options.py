@@ -8,7 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.errors import Exit, HostError
-from host.options import DvsOptions, Faults, LmOptions, new_folder, parse_fault, restored
+from host.faults import Faults, parse_fault
+from host.run_folder import new_folder
+from host.workloads.dvs.options import Options as DvsOptions
+from host.workloads.lm.options import Options as LmOptions
 from models.network import ModelError
 
 

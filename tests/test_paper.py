@@ -15,8 +15,8 @@ from host.cli import main
 from host.commands import paper as command
 from host.commands.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
 from host.cost.price import STAGES
-from host.options import LmOptions
 from host.workloads.dvs.prepare import paper_sized
+from host.workloads.lm.options import Options as LmOptions
 from models.checkpoint import load, save
 from models.seeded import seeded_egru
 

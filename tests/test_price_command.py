@@ -19,8 +19,8 @@ import pytest
 from host.cli import main
 from host.cost.cost_table import CHOICES, NAMES, load_table
 from host.cost.ledger import load
+from host.cost.price_report import modelled
 from host.experiments.headless import priced_at
-from host.run.report import modelled
 from host.show.figures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
 

@@ -21,8 +21,9 @@ import psutil
 import pytest
 
 from host.errors import Exit
+from host.faults import Faults
 from host.launch.launcher import Cluster
-from host.options import Faults, LmOptions
+from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import SLOW, children, gone, hit, sockets
 
 pytestmark = pytest.mark.timeout(60)
@@ -53,7 +54,7 @@ def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
     outcome, _ = hit(run, "PE(1,1,2)@0", signal.SIGKILL)
     assert outcome.report["partial"] is True
     assert outcome.report["problem"] == outcome.problem
-    assert 0 < outcome.report["lm"]["tokens"] < 150
+    assert 0 < outcome.report["result"]["tokens"] < 150
 
 
 @pytest.mark.parametrize(

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from host.workloads.job import prepare
-from host.workloads.lm.workload import Feed
 
-from host.options import LmOptions
 from host.run.recovery import Replay
 from host.run.run import Run
+from host.workloads.contract import Feed
+from host.workloads.lm.options import Options as LmOptions
+from host.workloads.registry import prepare
 from noc.packet import FRESH, RESET, VALID, Section, chip_of, router_name
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork

@@ -9,18 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from host.workloads.features.workload import seeded_features
 
 from host.cli import main
 from host.cost.cost_table import changed, load_table
 from host.cost.ledger import load
 from host.cost.price import price
+from host.cost.price_report import modelled
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, shown
 from host.experiments.experiment_file import MOST_POINTS, of_price, of_run, read, slug
-from host.run.report import modelled
 from host.show import sweep_plots
+from host.workloads.features.vectors import seeded_features
 from models.reference import Reference
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from host.workloads.job import prepare
-from host.workloads.lm.workload import Feed
 
-from host.options import LmOptions
 from host.run.verify import Witness
+from host.workloads.contract import Feed
+from host.workloads.lm.options import Options as LmOptions
+from host.workloads.registry import prepare
 from noc.packet import FRESH, RESET, VALID, Section
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from host.launch.launcher import Cluster
 from host.launch.outcome import Outcome
-from host.options import DvsOptions
+from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.dvs.prepare import paper_sized
 from models.checkpoint import Model, save
 from models.dvs.samples import CLASSES
@@ -47,6 +47,6 @@ def run(checkpoint: Path, observe: Any = lambda _: None, **options: Any) -> Outc
 def answer(outcome: Outcome) -> tuple[Any, ...]:
     """Return what must not depend on how a run was mapped, batched or carried."""
     assert outcome.problem is None
-    report, dvs = outcome.report, outcome.report["dvs"]
+    report, dvs = outcome.report, outcome.report["result"]
     predictions = [(one["name"], one["prediction"], one["scores"]) for one in dvs["predictions"]]
     return report["events"]["sha256"], report["events"]["sequences"], report["events"]["count"], predictions

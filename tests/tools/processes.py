@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 
 from host.errors import Exit
-from host.options import Faults
+from host.faults import Faults
 
 SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
 
@@ -68,4 +68,4 @@ def answer(outcome):
     assert outcome.code is Exit.OK, outcome.problem
     report = outcome.report
     assert report["conservation"]["wrong"] == []
-    return report["events"]["sha256"], [report["counters"][name] for name in MODEL_COUNTERS], report["lm"]["perplexity"]
+    return report["events"]["sha256"], [report["counters"][name] for name in MODEL_COUNTERS], report["result"]["perplexity"]

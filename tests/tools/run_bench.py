@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from host.workloads.lm.workload import EmbeddingStore, Evaluation, Generation, Readout
 
 from host.mapping.placement import place
 from host.run.run import Run
+from host.workloads.rows_in_dram import Evaluation, Generation, Readout
 from models.seeded import seeded_egru, seeded_embedding
 from noc.chip import load_chip
 from noc.dram import Dram
