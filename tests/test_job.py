@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.errors import HostError
+from host.errors import Exit, HostError
 from host.options import SPLITS, STATES, LmOptions
 from host.workloads.job import prepare
 from host.workloads.lm.text import PYTHON_LICENCE, source_of
@@ -65,6 +65,18 @@ def test_a_bare_stack_of_layers_is_not_run_on_text(options, command):
 
 def test_words_without_a_vocabulary_are_not_run(options):
     refused(lambda: prepare(options({"vocabulary": (), "tokens": TOKENS})), "has no vocabulary", "imported together with the text")
+
+
+@pytest.mark.parametrize(("dram_bytes", "line", "code"), [
+    (2048, "DRAM: 2048 B; needs more than 2048 B", Exit.USAGE),
+    (2112, "DRAM: region 'embedding' needs", Exit.DOES_NOT_FIT),
+])  # fmt: skip
+def test_an_embedding_that_the_dram_cannot_hold_is_refused(options, tmp_path, dram_bytes, line, code):
+    chip_file = tmp_path / "chip.toml"
+    chip_file.write_text(f"[facts]\ndram_bytes = {dram_bytes}\n")
+    with pytest.raises(HostError, match=line) as caught:
+        prepare(options(chip_file=str(chip_file), tokens=5))
+    assert caught.value.code is code
 
 
 # ---- which text

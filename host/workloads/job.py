@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from host.errors import HostError
+from host.errors import Exit, HostError
 from host.mapping.expected_traffic import rates_of
 from host.mapping.placement import Placement, place
 from host.options import DEFAULT_TOKENS, DvsOptions, LmOptions, RunOptions
@@ -25,7 +25,7 @@ from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.tokeniser import UNK, detokenise
 from noc.chip import ChipSpec, load_chip
-from noc.dram import Dram
+from noc.dram import Dram, DramError, DramOverflow
 from noc.packet import router_name
 
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
@@ -102,12 +102,15 @@ def _streams(words: Array, options: LmOptions, source: str) -> Array:
 def prepare(options: RunOptions) -> Job:
     """Build the job; HostError, ModelError, TextError or ChipError, one line each, for what cannot be run."""
     options.check()
-    if isinstance(options, DvsOptions):
-        from host.workloads.dvs.prepare import prepare_dvs  # which takes parts of this file
+    try:
+        if isinstance(options, DvsOptions):
+            from host.workloads.dvs.prepare import prepare_dvs  # which takes parts of this file
 
-        return prepare_dvs(options)
-    assert isinstance(options, LmOptions)
-    return _prepare_lm(options)
+            return prepare_dvs(options)
+        assert isinstance(options, LmOptions)
+        return _prepare_lm(options)
+    except DramError as error:
+        raise HostError(str(error), Exit.DOES_NOT_FIT if isinstance(error, DramOverflow) else Exit.USAGE) from error
 
 
 def placed(options: RunOptions, network: Network, provenance: Mapping[str, Any] | None = None) -> Placement:
