@@ -17,10 +17,9 @@ from host.cost.neurobench import metrics
 from host.cost.price import price
 from host.errors import Exit, HostError
 from host.options import restored
-from host.processes import fork_server
-from host.processes.child_main import Pipe
 from host.run.content_store import Store
 from host.run.launch_plan import layout_of
+from host.run.pipe import Pipe
 from host.run.report import build_report, modelled
 from host.run.run import Run
 from host.run.snapshot import Glance
@@ -50,11 +49,11 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None) -> None:
+def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None, compile_s: float = 0.0) -> None:
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
-    `stock`, where PEs are on other machines.
+    `stock`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
     """
     began = time.perf_counter()
     try:
@@ -72,7 +71,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
     if stock is not None:
         store = Store(Path(stock))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=fork_server.COMPILE_S, **layout_of(job, run))
+    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
 
