@@ -1,4 +1,4 @@
-"""The command line: reads flags, runs a `Cluster` under a monitor, writes the run folder, prints the outcome.
+"""The command line: reads flags, runs a `Launcher` under a monitor, writes the run folder, prints the outcome.
 
 What a user gets wrong ends in one line on stderr and an exit code (`host/errors.py`); only a bug shows a traceback.
 """
@@ -16,9 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from host.cluster import remote_backend
 from host.commands import import_checkpoint
 from host.errors import Exit, HostError
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.mapping.sharding import STRATEGIES
 from host.options import (
@@ -343,12 +344,13 @@ def _watched(options: RunOptions, live: bool | None, folder: Path, meanwhile: Ca
     """Run the cluster under the live view, plain lines, or (None) the text as it is generated."""
     monitors: list[Any] = []
     try:
-        return Cluster(
+        return Launcher(
             options,
             lambda layout: monitors.append(TextStream(layout, sys.stdout) if live is None else open_monitor(layout, live)),
             lambda status: monitors[0].update(status),  # noqa: PLW0108 - the monitor comes later
             folder=folder,
             meanwhile=meanwhile,
+            remote=remote_backend(options),
         ).run()
     finally:
         for monitor in monitors:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from host.errors import HostError
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.options import LmOptions
 from host.workloads.features.workload import Features, load_features, save_features, seeded_features
 from models.checkpoint import Model, save
@@ -32,7 +32,7 @@ def run(files, **options):
     chosen |= {"pes": 4, "transport": "mem"}
     lm = LmOptions(**chosen | options)
     lm.check()
-    return Cluster(lm, lambda _: None, lambda _: None).run()
+    return Launcher(lm, lambda _: None, lambda _: None).run()
 
 
 def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):

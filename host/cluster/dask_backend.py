@@ -46,7 +46,8 @@ class Machines:
 
     def __init__(self, options: RunOptions, stock: Path, started: Callable[[str, int], None]) -> None:
         assert options.cluster is not None
-        self._options, self._stock, self._started = options, Store(stock), started
+        self.stock, self._store = stock, Store(stock)
+        self._options, self._started = options, started
         self._run = secrets.token_hex(8)
         self._where = parse_where(options.cluster)
         workers = self._where.workers or max(len(self._where.hosts) - 1, 1)
@@ -157,7 +158,7 @@ class Machines:
             lacks = self._engine.ask(self._worker.missing, sorted(wanted), workers=[worker])[worker]
             if isinstance(lacks, Exception):
                 raise HostError(f"{self._called(machine)} does not answer ({lacks})", Exit.DIED)
-            contents[worker] = {sha256: self._stock[sha256] for sha256 in lacks}
+            contents[worker] = {sha256: self._store[sha256] for sha256 in lacks}
         return contents
 
     def _check(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:

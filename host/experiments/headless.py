@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from host.cluster import remote_backend
 from host.commands.price import chip_for
 from host.cost.cost_table import changed, load_table
 from host.cost.ledger import Ledger
 from host.cost.price import Priced, price
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.options import TRACE_POSITIONS, RunOptions
 from host.run.report import write_json
@@ -27,7 +28,7 @@ def run_into(
     With `pictures` also report.html and the trace, which take a second.
     """
     folder.mkdir(parents=True)
-    outcome = Cluster(options, lambda _: None, observe, folder=folder).run()
+    outcome = Launcher(options, lambda _: None, observe, folder=folder, remote=remote_backend(options)).run()
     if outcome.report is not None:
         write_json(folder / "config.json", options.resolved() | {"pes": len(outcome.mapping)})
         write_json(folder / "mapping.json", outcome.mapping)
