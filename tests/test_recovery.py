@@ -9,10 +9,9 @@ from host.run.recovery import Replay
 from host.run.run import Run
 from host.workloads.job import prepare
 from host.workloads.lm.workload import Feed
-from noc.packet import FRESH, RESET, VALID, Section, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import FRESH, RESET, VALID, Section
 from noc.transport_mem import MemNetwork
-from noc.wiring import wiring_of
 from pe.core import Pe
 
 SEGMENT = 7  # positions, in the models of these tests
@@ -47,9 +46,11 @@ def answer(folder, losses=(), **options):
 
 def live(job, run, messages):
     """Work with one set of routers and PEs, for so many messages to the host or to the end."""
-    placement, network = job.placement, MemNetwork(3)
-    network.attach("host", run)
-    left = [messages]
+    placement, left = job.placement, [messages]
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=MemNetwork(3),
+    )  # fmt: skip
 
     def after_each():
         if left[0] is not None:
@@ -58,19 +59,8 @@ def live(job, run, messages):
                 raise Lost
         return run.settle()
 
-    routers = {name: ChipRouter(name, 16_384, wiring_of(placement.machine, chip_of(name))) for name in run.routers}
-    for name, router in routers.items():
-        network.attach(name, router)
-    for name, router in routers.items():
-        network.post(name, router.boot())
-    pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
-    for name, pe in pes.items():
-        network.attach(name, pe)
-    network.post("host", run.begin())
-    network.run(after_each)
-    for name, pe in pes.items():
-        network.post(name, pe.boot())
-    network.run(after_each)
+    chip.boot_routers(run.begin(), after_each)
+    chip.boot_pes(after_each)
 
 
 @pytest.mark.parametrize(

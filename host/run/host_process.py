@@ -29,14 +29,13 @@ from host.workloads.job import Job, prepare
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
-from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import HOST, LEDGER, Outgoing
 from noc.serve import post
 from noc.transport import Transport
 from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
-from noc.wiring import wiring_of
 from pe.core import Pe
 from pe.lifecycle import State
 
@@ -158,27 +157,18 @@ class _Drive:
     def _in_memory(self) -> None:
         run, placement = self._run, self._job.placement
         network = MemNetwork(self._job.options.faults.shuffle)
-        network.attach(HOST, run)
-        routers = {
-            name: ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip_of(name)))
-            for name in run.routers
-        }
-        pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
-        for endpoint, core in (routers | pes).items():
-            network.attach(endpoint, core)
+        chip = MemoryChip(
+            host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+        )  # fmt: skip
 
         def after_each() -> Outgoing:
             out = run.settle()
             self._look_around(lambda more: network.post(HOST, more))
             return out
 
-        for endpoint, router in routers.items():
-            network.post(endpoint, router.boot())
-        network.post(HOST, run.begin())
-        network.run(after_each)
-        for endpoint, core in pes.items():
-            network.post(endpoint, core.boot())
-        network.run(after_each)
+        chip.boot_routers(run.begin(), after_each)
+        chip.boot_pes(after_each)
         while not run.done and self._look_around(lambda more: network.post(HOST, more)):
             network.run(after_each)
             time.sleep(_POLL_S / 10)

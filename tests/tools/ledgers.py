@@ -14,8 +14,8 @@ from host.workloads.lm.workload import Feed, Workload
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
-from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section
 from noc.transport_mem import MemNetwork
 from pe.core import Pe
 
@@ -132,21 +132,16 @@ class Fixed:
 
 def ran(placement: Placement, workload: Workload, shuffle: int | None = None, late: Callable[[int], bool] = lambda _: False) -> Run:
     """Run a placed network to its end over the in-memory transport; return the finished `Run`."""
-    run, router = Run(placement, workload, late, None), router_name(0)
-    network = MemNetwork(shuffle)
-    network.attach(HOST, run)
-    network.attach(router, ChipRouter(router, placement.chip.router_entries))
-    pes = {placed_pe.name: Pe(placed_pe.name, router) for placed_pe in placement.pes}
-    for name, core in pes.items():
-        network.attach(name, core)
-    network.post(HOST, run.begin())
-    network.run(run.settle)
-    for name, core in pes.items():
-        network.post(name, core.boot())
-    network.run(run.settle)
+    run = Run(placement, workload, late, None)
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[placed_pe.name for placed_pe in placement.pes], make_pe=Pe, network=MemNetwork(shuffle),
+    )  # fmt: skip
+    chip.boot_routers(run.begin(), run.settle)
+    chip.boot_pes(run.settle)
     assert run.phase == "read", (run.phase, run.fault)
-    network.post(HOST, run.stop())
-    network.run(run.settle)
+    chip.network.post(HOST, run.stop())
+    chip.network.run(run.settle)
     assert run.done
     return run
 

@@ -10,11 +10,10 @@ from host.workloads.lm.workload import EmbeddingStore, Evaluation, Generation, R
 from models.seeded import seeded_egru, seeded_embedding
 from noc.chip import load_chip
 from noc.dram import Dram
-from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
-from noc.wiring import wiring_of
 from pe.core import Pe
 
 CHIP = load_chip()
@@ -67,28 +66,24 @@ class Bench:
         lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
         self.workload = workload
         self.run = Run(place(NETWORK, chip, mapping, form, pes, lanes, chips), workload, **run)
-        self.network, self.after = network or MemNetwork(shuffle), after
-        self.network.attach(HOST, self)
-        machine = self.run.placement.machine
-        self.routers = {name: ChipRouter(name, chip.router_entries, wiring_of(machine, chip_of(name))) for name in self.run.routers}
-        self.pes = [Pe(placed.name, router_name(placed.pe.chip)) for placed in self.run.placement.pes]
-        for core in (*self.routers.values(), *self.pes):
-            self.network.attach(core.name, core)
+        self.network, self.after, placement = network or MemNetwork(shuffle), after, self.run.placement
+        self.memory = MemoryChip(
+            host=self, machine=placement.machine, table_entries=chip.router_entries,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self.network,
+        )  # fmt: skip
+        self.routers, self.pes = self.memory.routers, [*self.memory.pes.values()]
         self.fed = []  # the sections that the host sent
         self.read = 0  # the bundles that it read
         self.ahead = []  # how many ticks were in flight after each batch
         self.in_flight_at_the_end = None  # and when the counters were asked for
-        for name, router in self.routers.items():
-            self.network.post(name, router.boot())
-        for to, (peer, told) in self.run.begin():
-            changed = encode(configure(decode(told), chip_of(peer))) if configure else told
-            self.post([(to, Letter(peer, changed))])
-        self.network.run(self.settle)
+        begin = [
+            (to, Letter(peer, encode(configure(decode(told), chip_of(peer))) if configure else told))
+            for to, (peer, told) in self.run.begin()
+        ]
+        self.memory.boot_routers(begin, self.settle)
 
     def play(self):
-        for pe in self.pes:
-            self.network.post(pe.name, pe.boot())
-        self.network.run(self.settle)
+        self.memory.boot_pes(self.settle)
         return self
 
     def stop(self):
