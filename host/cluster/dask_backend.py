@@ -17,8 +17,9 @@ from typing import Any
 from host.cluster.cluster_config import parse_where
 from host.cluster.dask_client import Engine
 from host.cluster.source_hash import content_sha256
-from host.cluster.worker_state import Machine, block, deal, refusals, total_bytes
+from host.cluster.worker_state import Machine, block, refusals, total_bytes
 from host.errors import Exit, HostError
+from host.mapping.chip_blocks import deal
 from host.options import RunOptions
 from host.processes.backend import Plan
 from host.run.content_store import Store
