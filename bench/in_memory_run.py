@@ -14,11 +14,10 @@ from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
+from noc.memory_chip import MemoryChip
 from noc.packet import HOST, VALID, Batch, Bundle, Outgoing, Section, chip_of, router_name
-from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
-from noc.wiring import wiring_of
 from pe.core import Pe
 
 
@@ -83,21 +82,13 @@ def record(options: LmOptions) -> Recorded:
     """Run `options` to the end on one chip or several, all in this process. AssertionError where the run does not end well."""
     job = prepare(options)
     run, placement, network = Run(job.placement, job.workload, sequence_at=job.sequence_at), job.placement, _Keeping()
-    network.attach(HOST, run)
-    routers = {
-        name: ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip_of(name))) for name in run.routers
-    }
-    pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
-    for name, core in (routers | pes).items():
-        network.attach(name, core)
-    for name, router in routers.items():
-        network.post(name, router.boot())
-    network.post(HOST, run.begin())
-    network.run(run.settle)
-    for name, pe in pes.items():
-        network.post(name, pe.boot())
-    network.run(run.settle)
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+    )  # fmt: skip
+    chip.boot_routers(run.begin(), run.settle)
+    chip.boot_pes(run.settle)
     assert run.phase == "read", run.fault
     assert run.conservation()["wrong"] == []
-    assert job.workload.exhausted()
+    assert job.source.exhausted()
     return Recorded(job, run.completed, run.events.report()["sha256"], network.heard)

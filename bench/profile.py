@@ -28,7 +28,7 @@ from bench.profilers import PERF_HZ, Perf, PySpy, stage_of
 from bench.pseudo_terminal import terminal
 from bench.stages import stages_s
 from bench.system_calls import SystemCalls
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.show.monitor import open_monitor
 from host.workloads.lm.options import Options as LmOptions
 from noc.packet import HOST, chip_of, router_name
@@ -49,7 +49,7 @@ def _watched(options: LmOptions, window: Window) -> dict[str, Any]:
             monitors[0].update(status)
             window.observe(status)
 
-        outcome = Cluster(
+        outcome = Launcher(
             options, lambda layout: monitors.append(open_monitor(layout, True, stream)), observe, window.started
         ).run()
         for monitor in monitors:

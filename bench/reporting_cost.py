@@ -24,7 +24,7 @@ from typing import Any
 from bench.pseudo_terminal import COLUMNS, ROWS, terminal
 from bench.targets import Figures, held
 from host.commands._run_workload import load_drawing
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.run_folder import write_json
 from host.show.monitor import open_monitor
 from host.workloads.lm.options import Options as LmOptions
@@ -47,7 +47,7 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
             spent_s += time.thread_time() - began
             updates += 1
 
-        cluster = Cluster(
+        cluster = Launcher(
             options,
             lambda layout: monitors.append(open_monitor(layout, True, stream)),
             observe,

@@ -105,7 +105,7 @@ def _routers(recorded: Recorded, clock: _Clock) -> None:
 
 def _host(recorded: Recorded, clock: _Clock) -> None:
     job = prepare(recorded.job.options)
-    run = Run(job.placement, job.workload, sequence_at=job.sequence_at)
+    run = Run(job.placement, job.source, job.readout)
     before, ticks = _split(recorded, HOST, Bundle)
     run.begin()
     for sender, raw in before:
@@ -120,10 +120,10 @@ def _host(recorded: Recorded, clock: _Clock) -> None:
     assert run.events.report()["sha256"] == recorded.sha256
     # The parts of settling, each alone on the same sections.
     sections = [section for message in messages for section in message.sections if section.flags & VALID]
-    stream = EventStream(job.placement.network, job.placement.request.lanes, job.sequence_at)
+    stream = EventStream(job.placement.network, job.placement.request.lanes, job.source.sequence_at)
     clock.run("hash", lambda: [stream.add(section) for section in sections])
-    workload = prepare(recorded.job.options).workload
+    readout = prepare(recorded.job.options).readout
     output = [section for section in sections if section.population == job.placement.network.output]
-    clock.run("decoder", lambda: [workload.answer(section) for section in output])
+    clock.run("decoder", lambda: [readout.answer(section) for section in output])
     spent = clock.spent_s
     spent["ledger"] = max(spent.pop("settle") - spent["hash"] - spent["decoder"], 0.0)

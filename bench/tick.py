@@ -18,7 +18,7 @@ from bench.floors import pipe_s, zmq_s
 from bench.in_memory_run import record
 from bench.kernels import bind, kernels_s
 from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, held
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.mapping.placement import largest_batch
 from host.workloads.lm.options import Options as LmOptions
 
@@ -29,7 +29,7 @@ BATCH, GENERATED = 16, 40
 
 def emulation_of(options: LmOptions) -> dict[str, Any]:
     """Run; return the report's block on the emulation, with `sha256` and `tokens`. AssertionError where it did less."""
-    outcome = Cluster(options, lambda _: None, lambda _: None).run()
+    outcome = Launcher(options, lambda _: None, lambda _: None).run()
     assert outcome.report is not None and outcome.problem is None, outcome.problem
     report = outcome.report
     if options.prompt is not None:

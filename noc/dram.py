@@ -11,14 +11,21 @@ from __future__ import annotations
 import mmap
 import tempfile
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-from host.errors import Exit, HostError
-from models.network import Array
+import numpy.typing as npt
 
 INTERFACES = 2
 RESERVED_BYTES = 0x400  # at the start of each interface
+
+
+class DramError(ValueError):
+    """A store that cannot be made, in one line."""
+
+
+class DramOverflow(DramError):
+    """A region that fits no interface; one line that names it, what it needs and what is free."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +38,7 @@ class DramRegion:
 
 
 class Dram:
-    """A store of `capacity_bytes`, with starts aligned to `alignment_bytes`."""
+    """A store of `capacity_bytes`, with starts aligned to `alignment_bytes`; DramError where it cannot be made."""
 
     def __init__(self, capacity_bytes: int, alignment_bytes: int) -> None:
         self.capacity_bytes = capacity_bytes
@@ -42,18 +49,18 @@ class Dram:
         self._end = RESERVED_BYTES
         self._regions: dict[str, DramRegion] = {}
         if self._interface <= RESERVED_BYTES:
-            raise HostError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
+            raise DramError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
         try:
             with tempfile.TemporaryFile() as file:
                 file.truncate(capacity_bytes)
                 self._memory = mmap.mmap(file.fileno(), capacity_bytes)
         except (OSError, OverflowError) as error:
-            raise HostError(f"DRAM: a store of {capacity_bytes} B cannot be made here ({error})") from error
+            raise DramError(f"DRAM: a store of {capacity_bytes} B cannot be made here ({error})") from error
 
     def allocate(self, name: str, size_bytes: int) -> DramRegion:
-        """Reserve a region; HostError, naming it, what it needs and what is free, where it does not fit one interface."""
+        """Reserve a region; DramOverflow where it does not fit one interface."""
         if name in self._regions:
-            raise HostError(f"DRAM: region {name!r} exists already", Exit.BUG)
+            raise ValueError(f"DRAM: region {name!r} exists already")
         start = self._behind_reserved(self._aligned(self._end))
         if self._left(start) < size_bytes:
             free = self._left(start)
@@ -61,7 +68,7 @@ class Dram:
             if self._left(start) < size_bytes:
                 room = self._interface - RESERVED_BYTES
                 have = f"{max(free, self._left(start))} B free of {self.capacity_bytes} B, {room} B an interface"
-                raise HostError(f"DRAM: region {name!r} needs {size_bytes} B, {have}", Exit.DOES_NOT_FIT)
+                raise DramOverflow(f"DRAM: region {name!r} needs {size_bytes} B, {have}")
         self._end = start + size_bytes
         region = self._regions[name] = DramRegion(name, start, size_bytes)
         return region
@@ -93,7 +100,7 @@ class Dram:
         self._memory[region.offset + offset : region.offset + offset + len(data)] = data
         self.written_bytes += len(data)
 
-    def write_rows(self, region: DramRegion, rows: Array) -> None:
+    def write_rows(self, region: DramRegion, rows: npt.NDArray[Any]) -> None:
         """Write a 2-D array row by row, each row aligned."""
         row_bytes = rows.shape[1] * rows.itemsize
         stride = self.row_stride(row_bytes)
@@ -111,6 +118,6 @@ class Dram:
     def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
         if offset < 0 or offset + size_bytes > region.size_bytes:
             end = offset + size_bytes
-            raise HostError(f"DRAM: {what} of bytes {offset} to {end} in region {region.name!r} of {region.size_bytes} B", Exit.BUG)
+            raise ValueError(f"DRAM: {what} of bytes {offset} to {end} in region {region.name!r} of {region.size_bytes} B")
         if offset % self._alignment:
-            raise HostError(f"DRAM: {what} at {offset} of region {region.name!r} is not aligned to {self._alignment} B", Exit.BUG)
+            raise ValueError(f"DRAM: {what} at {offset} of region {region.name!r} is not aligned to {self._alignment} B")

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from host.launch.launcher import Cluster
+from host.cluster import remote_backend
+from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import answer
@@ -45,7 +46,7 @@ def run(folder: Path) -> Callable[..., Outcome]:
         chosen |= options
         lm = LmOptions(**chosen)
         lm.check()
-        return Cluster(lm, lambda layout: None, observe, started).run()
+        return Launcher(lm, lambda layout: None, observe, started, remote=remote_backend(lm)).run()
 
     return go
 
@@ -56,4 +57,4 @@ def reference(folder: Path) -> Any:
     options = LmOptions(
         checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=24, pes=1, transport="mem"
     )
-    return answer(Cluster(options, lambda layout: None, lambda status: None).run())
+    return answer(Launcher(options, lambda layout: None, lambda status: None).run())

@@ -18,7 +18,8 @@ from host.cost.price import price
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
-from host.workloads.features.vectors import Features, seeded_features
+from host.workloads.features.vectors import VectorCount, VectorSource, seeded_features
+from host.workloads.rows_in_dram import RowsInDram
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity
 from noc.chip import PeId, load_chip
@@ -145,7 +146,9 @@ def run():
     """A seeded network of two layers of 240 units, and what it does at 40 positions, a fifth of the units at a time."""
     features = seeded_features(1, 40, 240)
     network = at_activity(seeded_egru(240, (240, 240), density=0.3, seed=3), 0.2, features[0])
-    return record(network, Features(EmbeddingStore(Dram(1 << 20, 16), features.reshape(-1, 240)), 1, 40), 1)
+    return record(
+        network, VectorSource(RowsInDram.of(Dram(1 << 20, 16), "features", features.reshape(-1, 240)), 1, 40), VectorCount(1, 40), 1
+    )
 
 
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
@@ -189,7 +192,9 @@ def test_a_large_machine_is_priced_chip_by_chip():
 def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
-    recorded = record(network, Features(EmbeddingStore(Dram(4096, 16), np.ones((3, 2), np.float32)), 1, 3), 1)
+    recorded = record(
+        network, VectorSource(RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32)), 1, 3), VectorCount(1, 3), 1
+    )
     ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
     assert compressed(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 

@@ -30,7 +30,7 @@ def test_names_are_the_files_and_each_is_used():
     assert sorted(SHIPPED["constants"]) == sorted(NAMES)
     assert list(SHIPPED["settings"]) == list(CHOICES)
     words = set()
-    for file in ("costs.py", "traffic.py", "work.py", "link_costs.py"):
+    for file in ("price.py", "noc_traffic.py", "operations.py", "link_cost.py"):
         for node in ast.walk(ast.parse((HOST / file).read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words.add(node.value)

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from host.cluster.capacity import available, lacking, needed
 from host.cluster.cluster_config import Transport, parse_where
-from host.cluster.worker_state import deal
 from host.errors import HostError
+from host.mapping.chip_blocks import deal
 from host.provenance import ROOT, content_sha256
 from host.run.content_store import Store
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from host.workloads.lm.workload import Readout
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from host.workloads.lm.decoder import Decoder
 from models.checkpoint import DecoderProjection
 from models.heads.language import BLOCK, log_likelihood, logits_of, project, sample
 from noc.packet import VALID, Section
@@ -164,7 +164,7 @@ def test_a_projection_is_summed_like_the_logits_bit_for_bit(activation, first_ke
 @pytest.mark.parametrize("activation", ["linear", "relu"])
 @pytest.mark.parametrize("lane", [0, 1])
 def test_logits_behind_a_projection_are_those_of_its_output(activation, lane):
-    """Through `Readout`, for either sequence of a batch, against plain loops."""
+    """Through `Decoder`, for either sequence of a batch, against plain loops."""
     rng = np.random.default_rng(5)
     units, width, words = 7, 4, 11
     weight, embedding = rng.normal(0, 1, (width, units)).astype(np.float32), rng.normal(0, 1, (words, width)).astype(np.float32)
@@ -172,9 +172,9 @@ def test_logits_behind_a_projection_are_those_of_its_output(activation, lane):
     y = np.where(rng.random((2, units)) < 0.5, rng.normal(0, 1, (2, units)), 0).astype(np.float32)
     keys = np.flatnonzero(y).astype("<u4")
     section = Section(1, VALID, 0, keys.tobytes(), y.reshape(-1)[keys].tobytes(), b"")
-    readout = Readout(np.ascontiguousarray(embedding.T), bias, DecoderProjection(weight, offset, activation))
-    readout.of(section, 1 - lane)  # leaves nothing behind
-    logits = readout.of(section, lane)
+    decoder = Decoder(np.ascontiguousarray(embedding.T), bias, DecoderProjection(weight, offset, activation))
+    decoder.logits_of(section, 1 - lane)  # leaves nothing behind
+    logits = decoder.logits_of(section, lane)
 
     def affine(matrix, x, b):
         total = np.zeros(len(matrix), np.float32)

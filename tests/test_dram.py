@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.errors import Exit, HostError
+from host.workloads.rows_in_dram import RowsInDram
 from noc.chip import load_chip
-from noc.dram import INTERFACES, RESERVED_BYTES, Dram
+from noc.dram import INTERFACES, RESERVED_BYTES, Dram, DramError, DramOverflow
 
 CAPACITY, ALIGNMENT = 1 << 16, 16
 INTERFACE = CAPACITY // INTERFACES
@@ -24,11 +24,11 @@ def dram():
     return Dram(CAPACITY, ALIGNMENT)
 
 
-def refused(code, call, *arguments):
-    """The call is refused in one line with this exit code; return the line."""
-    with pytest.raises(HostError) as caught:
+def refused(kind, call, *arguments):
+    """The call is refused in one line with exactly this kind of error; return the line."""
+    with pytest.raises(ValueError, match="DRAM") as caught:
         call(*arguments)
-    assert caught.value.code is code
+    assert type(caught.value) is kind
     assert len(str(caught.value).splitlines()) == 1
     return str(caught.value)
 
@@ -49,7 +49,7 @@ def test_regions_are_aligned_disjoint_and_within_one_interface(sizes):
     for number, size in enumerate(sizes):
         try:
             regions.append(dram.allocate(str(number), size))
-        except HostError:
+        except DramOverflow:
             break
     for region in regions:
         assert region.size_bytes == sizes[int(region.name)]
@@ -77,11 +77,11 @@ def test_a_region_does_not_cross_from_one_interface_to_the_other(dram):
 
 def test_an_interface_can_be_filled_to_its_end(dram):
     assert dram.allocate("whole", ROOM).offset + ROOM == INTERFACE
-    assert "needs" in refused(Exit.DOES_NOT_FIT, dram.allocate, "more", ROOM + 1)
+    assert "needs" in refused(DramOverflow, dram.allocate, "more", ROOM + 1)
 
 
 def test_what_does_not_fit_is_refused_with_its_name_its_need_and_what_is_free(dram):
-    text = refused(Exit.DOES_NOT_FIT, dram.allocate, "embedding", ROOM + 1)
+    text = refused(DramOverflow, dram.allocate, "embedding", ROOM + 1)
     for word in ("'embedding'", f"needs {ROOM + 1} B", f"B free of {CAPACITY} B", f"{ROOM} B an interface"):
         assert word in text
 
@@ -89,18 +89,18 @@ def test_what_does_not_fit_is_refused_with_its_name_its_need_and_what_is_free(dr
 def test_what_is_free_is_told_of_a_store_that_is_nearly_full(dram):
     for name in ("first", "second"):
         dram.allocate(name, ROOM - 1600)
-    assert " 1600 B free" in refused(Exit.DOES_NOT_FIT, dram.allocate, "third", 1601)
+    assert " 1600 B free" in refused(DramOverflow, dram.allocate, "third", 1601)
     dram.allocate("the rest", 1600)
 
 
 def test_what_was_refused_takes_nothing(dram):
-    refused(Exit.DOES_NOT_FIT, dram.allocate, "too large", CAPACITY)
+    refused(DramOverflow, dram.allocate, "too large", CAPACITY)
     assert dram.allocate("too large", 16).offset == RESERVED_BYTES
 
 
 def test_a_name_is_given_once(dram):
     dram.allocate("embedding", 16)
-    assert "'embedding'" in refused(Exit.BUG, dram.allocate, "embedding", 16)
+    assert "'embedding'" in refused(ValueError, dram.allocate, "embedding", 16)
 
 
 @patient
@@ -109,6 +109,11 @@ def test_a_row_stride_is_the_next_aligned_size(row_bytes, alignment):
     stride = Dram(1 << 12, alignment).row_stride(row_bytes)
     assert stride % alignment == 0
     assert row_bytes <= stride < row_bytes + alignment
+
+
+def test_a_store_that_cannot_be_made_is_refused():
+    assert "needs more than 2048 B" in refused(DramError, Dram, 2048, 16)
+    assert "cannot be made here" in refused(DramError, Dram, 1 << 70, 16)
 
 
 def test_the_chips_own_store_has_2_gb():
@@ -140,7 +145,7 @@ def test_a_region_is_not_left(dram, offset, size):
     region = dram.allocate("weights", 64)
     dram.allocate("behind", 64)
     for call, what in ((dram.read, size), (dram.write, bytes(size))):
-        assert "'weights'" in refused(Exit.BUG, call, region, offset, what)
+        assert "'weights'" in refused(ValueError, call, region, offset, what)
     assert (dram.written_bytes, dram.read_bytes) == (0, 0)
 
 
@@ -148,7 +153,7 @@ def test_a_region_is_not_left(dram, offset, size):
 def test_an_access_begins_aligned(dram, offset):
     region = dram.allocate("weights", 64)
     for call, what in ((dram.read, 4), (dram.write, bytes(4))):
-        text = refused(Exit.BUG, call, region, offset, what)
+        text = refused(ValueError, call, region, offset, what)
         assert f"not aligned to {ALIGNMENT} B" in text
         assert "'weights'" in text
 
@@ -169,7 +174,7 @@ def test_rows_lie_a_stride_apart(rows, columns):
 
 def test_rows_that_do_not_fit_their_region_are_refused(dram):
     region = dram.allocate("embedding", 64)
-    assert "'embedding'" in refused(Exit.BUG, dram.write_rows, region, np.ones((5, 3), np.float32))
+    assert "'embedding'" in refused(ValueError, dram.write_rows, region, np.ones((5, 3), np.float32))
 
 
 def test_rows_of_a_view_are_written_as_the_view_shows_them(dram):
@@ -188,7 +193,7 @@ def test_a_position_reads_one_row_a_lane(words):
     table[2, 3] = 0.0
     table[4] = 0.0
     dram = Dram(CAPACITY, ALIGNMENT)
-    keys, values = EmbeddingStore(dram, table).feed(np.array(words, np.uint32))
+    keys, values = RowsInDram.of(dram, "table", table).feed(words)
     assert dram.read_bytes == len(words) * 7 * 4
     expected = [(lane * 7 + unit, x) for lane, word in enumerate(words) for unit, x in enumerate(table[word]) if x]
     assert np.frombuffer(keys, "<u4").tolist() == [key for key, _ in expected]  # a zero is no event

@@ -57,7 +57,7 @@ def test_any_batch_gives_the_samples_one_by_one(small_file, small_answer, batch)
     done = run(small_file, samples=SAMPLES, pes=4, batch=batch, verify=True)
     assert done.mismatch["difference"] is None
     assert answer(done) == small_answer
-    assert done.report["result"]["tokens"] == SAMPLES * 8
+    assert done.report["result"]["frames"] == SAMPLES * 8
 
 
 def test_fewer_samples_are_the_first_ones(small_file, small_answer):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from host.errors import HostError
-from host.launch.launcher import Cluster
-from host.workloads.features.vectors import Features, load_features, save_features, seeded_features
-from host.workloads.lm.options import Options as LmOptions
+from host.launch.launcher import Launcher
+from host.workloads.features.options import Options
+from host.workloads.features.vectors import VectorSource, load_features, save_features, seeded_features
 from models.checkpoint import Model, save
 from noc.packet import FRESH, RESET, VALID
 from tests.tools.tiny import UNITS, tiny_network
@@ -30,9 +31,9 @@ def files(tmp_path_factory):
 def run(files, **options):
     chosen = {"checkpoint": str(files / "bare.safetensors"), "features": str(files / "features.safetensors")}
     chosen |= {"pes": 4, "transport": "mem"}
-    lm = LmOptions(**chosen | options)
-    lm.check()
-    return Cluster(lm, lambda _: None, lambda _: None).run()
+    chosen = Options(**chosen | options)
+    chosen.check()
+    return Launcher(chosen, lambda _: None, lambda _: None).run()
 
 
 def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
@@ -40,7 +41,7 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
     assert done.problem is None
     assert done.mismatch["difference"] is None
     assert done.mismatch["compared"] == 3 * 9 * 68
-    assert (done.report["result"]["tokens"], done.report["result"]["perplexity"]) == (27, None)
+    assert done.report["result"] == {"vectors": 27, "source": "features.safetensors", "note": ""}
     assert done.report["events"]["positions"] == 9
     for number, wanted in enumerate(done.report["events"]["sequences"]):
         one = files / f"one-{number}.safetensors"
@@ -51,7 +52,7 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
 
 
 def test_a_sequence_begins_fresh_and_has_no_segments():
-    feeds = Features(SimpleNamespace(feed=lambda rows: (rows.tolist(), b"")), 2, 3)
+    feeds = VectorSource(SimpleNamespace(feed=lambda rows: (rows.tolist(), b"")), 2, 3)
     assert [feeds.next() for _ in range(4)] == [
         (0, VALID | FRESH | RESET, [0, 3], b""), (1, VALID, [1, 4], b""), (2, VALID, [2, 5], b""), None,
     ]  # fmt: skip
@@ -59,7 +60,7 @@ def test_a_sequence_begins_fresh_and_has_no_segments():
 
 
 def test_fewer_frames_are_the_first_ones(files):
-    assert run(files, tokens=4).report["result"]["tokens"] == 4
+    assert run(files, tokens=4).report["result"]["vectors"] == 4
     path = files / "features.safetensors"
     assert (load_features(path, UNITS, 2, 4) == load_features(path, UNITS, 3, None)[:2, :4]).all()
 
@@ -96,7 +97,24 @@ def test_a_file_that_cannot_be_used_gets_one_line(tmp_path, array, line):
     assert str(path) in str(caught.value)
 
 
-def test_features_go_alone_and_with_a_checkpoint(files):
-    for wrong in ({"text": "some.txt"}, {"checkpoint": None}):
-        with pytest.raises(HostError):
-            run(files, **wrong)
+@pytest.mark.parametrize(
+    ("wrong", "line"),
+    [
+        ({"layers": (8, 8)}, "checkpoint and layers: choose one, layers is of a seeded network"),
+        ({"checkpoint": None, "threshold": 0.1, "activity": 0.2}, "threshold and activity: choose one"),
+        ({"checkpoint": None, "input": 8, "layers": (8, 8)}, "needs (sequences, frames, 8) of float32"),
+    ],
+)
+def test_options_that_contradict_each_other_get_one_line(files, wrong, line):
+    if "layers" in wrong and "checkpoint" in wrong:
+        outcome = run(files, **wrong)
+        assert (outcome.code, line in outcome.problem) == (2, True)
+        return
+    with pytest.raises(HostError, match=re.escape(line)):
+        run(files, **wrong)
+
+
+def test_a_seeded_network_on_seeded_numbers_needs_no_file(files):
+    done = run(files, checkpoint=None, features=None, input=8, layers=(8, 8), tokens=3, verify=True)
+    assert done.mismatch["difference"] is None
+    assert done.report["result"]["vectors"] == 3

@@ -6,11 +6,13 @@ import itertools
 
 import numpy as np
 import pytest
-from host.workloads.dvs.workload import FeatureStore, Gestures, class_of, picture_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import HostError
+from host.workloads.dvs.readout import ClassReadout, class_of
+from host.workloads.dvs.results import Setting
+from host.workloads.dvs.source import SampleSource, SampleStore, picture_of
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic
@@ -28,7 +30,13 @@ FEATURES = [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in S
 
 def workload(lanes, samples, most=7, capacity=1 << 22):
     dram = Dram(capacity, 16)
-    return Gestures(GESTURE, iter(samples), FeatureStore(dram, GESTURE.features, FRAMES, lanes, most), lanes, most), dram
+    store = SampleStore(dram, units=GESTURE.features, frames=FRAMES, lanes=lanes, samples=most)
+    return SampleSource(GESTURE, iter(samples), store, lanes=lanes, limit=most), dram
+
+
+def readout_of(source):
+    setting = Setting(GESTURE.classes, "here", "", "test", None, FRAMES, GESTURE.bin_us, GESTURE.slice_us, {})
+    return ClassReadout(GESTURE, source, setting, list)
 
 
 def fed(feed, lanes):
@@ -61,21 +69,22 @@ def test_samples_run_in_rounds_and_each_round_begins_fresh(lanes, most):
 
 def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
     work, _ = workload(3, SAMPLES)
+    readout = readout_of(work)
     rng = np.random.default_rng(3)
     events = rng.random((work.positions + 2 * FRAMES, 3 * GESTURE.units)).astype(np.float32)
     while (feed := work.next()) is not None:
         keys = np.flatnonzero(events[feed.position] > 0.7).astype("<u4")
         section = Section(2, VALID, feed.position, keys.tobytes(), events[feed.position][keys].tobytes(), b"")
-        work.answer(section)
-    assert [answer.name for answer in work.answers] == [sample.name for sample in SAMPLES]
-    for number, answer in enumerate(work.answers):
+        readout.answer(section)
+    assert [answer.name for answer in readout.answers] == [sample.name for sample in SAMPLES]
+    for number, answer in enumerate(readout.answers):
         alone = Scores(GESTURE, number % 3)
         for position in range(number // 3 * FRAMES, (number // 3 + 1) * FRAMES):
             keys = np.flatnonzero(events[position] > 0.7).astype("<u4")
             alone.add(keys, events[position][keys])
-        assert (answer.scores == alone.scores()).all()
-        assert answer.prediction == class_of(answer.scores)
-    assert work.progress()["tokens"] == len(SAMPLES) * FRAMES
+        assert answer.scores == alone.scores().tolist()
+        assert answer.prediction == class_of(np.array(answer.scores, np.float32))
+    assert readout.progress().done == len(SAMPLES) * FRAMES
 
 
 def test_of_equal_scores_the_first_class_wins_and_no_number_loses():
@@ -114,7 +123,7 @@ def test_a_set_that_breaks_off_runs_as_far_as_it_was_read(error):
         pass
     assert work.positions == 2 * FRAMES
     assert work.ended == " ".join(str(error).split())
-    assert work.progress()["tokens_total"] == 4 * FRAMES
+    assert readout_of(work).progress().total == 4 * FRAMES
 
 
 def test_the_picture_of_a_frame_is_as_bright_as_the_sample_gets():

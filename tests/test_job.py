@@ -8,10 +8,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from host.errors import HostError
+from host.errors import Exit, HostError
 from host.workloads.lm.options import SPLITS, STATES
 from host.workloads.lm.options import Options as LmOptions
-from host.workloads.lm.text import PYTHON_LICENCE, source_of
+from host.workloads.lm.text import PYTHON_LICENCE, read_text
 from host.workloads.registry import prepare
 from models import checkpoint
 from models.checkpoint import DecoderProjection, load, metadata, save
@@ -68,13 +68,25 @@ def test_words_without_a_vocabulary_are_not_run(options):
     refused(lambda: prepare(options({"vocabulary": (), "tokens": TOKENS})), "has no vocabulary", "imported together with the text")
 
 
+@pytest.mark.parametrize(("dram_bytes", "line", "code"), [
+    (2048, "DRAM: 2048 B; needs more than 2048 B", Exit.USAGE),
+    (2112, "DRAM: region 'embedding' needs", Exit.DOES_NOT_FIT),
+])  # fmt: skip
+def test_an_embedding_that_the_dram_cannot_hold_is_refused(options, tmp_path, dram_bytes, line, code):
+    chip_file = tmp_path / "chip.toml"
+    chip_file.write_text(f"[facts]\ndram_bytes = {dram_bytes}\n")
+    with pytest.raises(HostError, match=line) as caught:
+        prepare(options(chip_file=str(chip_file), tokens=5))
+    assert caught.value.code is code
+
+
 # ---- which text
 
 
 @pytest.mark.parametrize(("split", "used"), [(None, "test"), ("test", "test"), ("valid", "valid")])
 def test_a_checkpoint_brings_its_own_text(options, tiny, split, used):
     chosen = options({"tokens": TOKENS, "text_licence": "CC0-1.0"}, split=split)
-    source = source_of(chosen, load(tiny_path(chosen)))
+    source = read_text(chosen, load(tiny_path(chosen)))
     assert source.numbers.tobytes() == TOKENS[used].tobytes()
     assert (source.name, source.licence) == (f"{used} split stored in the checkpoint", "CC0-1.0")
     assert source.unknown.tolist() == (TOKENS[used] == 0).tolist()
@@ -144,7 +156,7 @@ def test_the_state_is_as_stored_or_as_asked_for(options, folder, tiny, stored, a
     state = asked or stored
     assert job.facts["state"] == state
     assert job.facts["segment"] == (tiny.segment if state == "zeroed" else 0)
-    resets = [feed.position for feed in iter(job.workload.next, None) if feed.flags & 2]
+    resets = [feed.position for feed in iter(job.source.next, None) if feed.flags & 2]
     assert resets == ([0, 7, 14] if state == "zeroed" else [0])
 
 
@@ -159,7 +171,7 @@ def test_the_state_makes_a_difference_and_both_runs_agree_with_the_reference(run
 
 
 def test_a_seeded_network_runs_as_the_paper_has_it():
-    facts = prepare(LmOptions("seeded", tokens=2)).facts
+    facts = prepare(LmOptions(checkpoint="seeded", tokens=2)).facts
     assert (facts["segment"], facts["state"], facts["seeded"]) == (70, "zeroed", True)
 
 

@@ -20,7 +20,7 @@ from host.cost.ledger import COUNTS, load
 from host.cost.price import price
 from host.errors import Exit
 from host.faults import Faults
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.mapping.placement import place
 from host.workloads.features.vectors import save_features, seeded_features
 from host.workloads.lm.options import Options as LmOptions
@@ -167,7 +167,7 @@ def run(files, **options):
     chosen = {"checkpoint": str(files / "gesture.safetensors"), "features": str(files / "features.safetensors")}
     lm = LmOptions(**chosen | {"pes": 4, "format": "dense", "transport": "mem"} | options)
     lm.check()
-    done = Cluster(lm, lambda _: None, lambda _: None).run()
+    done = Launcher(lm, lambda _: None, lambda _: None).run()
     assert done.code is Exit.OK, done.problem
     return done
 

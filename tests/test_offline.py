@@ -10,13 +10,14 @@ import pytest
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import kept, load, network_sha256, record
-from host.workloads.features.vectors import Features, seeded_features
+from host.workloads.features.vectors import VectorSource, seeded_features
+from host.workloads.rows_in_dram import RowsInDram
 from models.network import Network
 from models.reference import Reference
 from noc.chip import load_chip
 from noc.dram import Dram
 from noc.packet import FRESH, RESET, VALID
-from tests.tools.ledgers import Fixed, placed, ran, three_units
+from tests.tools.ledgers import Fixed, Ignored, placed, ran, three_units
 from tests.tools.tiny import tiny_network
 
 CHIP = load_chip()
@@ -29,12 +30,12 @@ def features(lanes=1, positions=POSITIONS, seed=1):
     vectors = seeded_features(lanes, positions, UNITS, seed)
     vectors[:, :, ::3] = 0
     vectors[:, 4] = 0  # a position without any event
-    return Features(EmbeddingStore(Dram(1 << 20, 16), vectors.reshape(-1, UNITS)), lanes, positions)
+    return VectorSource(RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS)), lanes, positions)
 
 
 @pytest.fixture(scope="module")
 def recordings():
-    return {lanes: record(NETWORK, features(lanes), lanes) for lanes in (1, 3)}
+    return {lanes: record(NETWORK, features(lanes), Ignored(), lanes) for lanes in (1, 3)}
 
 
 def same(one, other):
@@ -62,7 +63,7 @@ def test_the_ledger_is_that_of_a_run(recordings, lanes, form, pes, mapping):
 def test_also_of_networks_where_nothing_or_everything_fires(activity):
     network = tiny_network(activity)
     placement = placed(network, 6, "packed")
-    same(record(network, features(), 1).ledger(placement), ran(placement, features()).recorder.ledger())
+    same(record(network, features(), Ignored(), 1).ledger(placement), ran(placement, features()).recorder.ledger())
 
 
 def test_the_events_are_those_of_the_plain_reference(recordings):
@@ -77,7 +78,7 @@ def test_the_events_are_those_of_the_plain_reference(recordings):
 
 def test_three_units_by_hand():
     """As in tests/test_ledger.py: what unit 0, with most weights, hears of inputs 0 and 1, and of units 0 and 2."""
-    recording = record(three_units(), Fixed([(0,), (0, 1), ()]), 1)
+    recording = record(three_units(), Fixed([(0,), (0, 1), ()]), Ignored(), 1)
     layer = recording.layers[1]
     assert layer.events.tolist() == [[1, 0, 1]] * 3
     assert layer.macs["input"][:, 0].tolist() == [1 + 0 + 1, 1 + 1 + 2, 0]  # rows z0, r0 and g0
@@ -110,7 +111,7 @@ def test_a_recording_is_made_once_and_comes_back(tmp_path, recordings):
 
     def make():
         calls.append(1)
-        return features()
+        return features(), Ignored()
 
     first = kept(tmp_path / "here", NETWORK, 1, "seeded 1", make)
     again = kept(tmp_path / "here", NETWORK, 1, "seeded 1", make)
@@ -177,7 +178,7 @@ def test_segments_and_sequences_begin_as_in_a_run(form):
     """At the start of a sequence nothing has been heard of the own layer."""
     network, events = tiny_network(), [tuple(range(0, UNITS, 1 + position % 3)) for position in range(7)]
     placement = placed(network, 6, form)
-    run, recording = ran(placement, Segments(events)), record(network, Segments(events), 1)
+    run, recording = ran(placement, Segments(events)), record(network, Segments(events), Ignored(), 1)
     same(recording.ledger(placement), run.recorder.ledger())
     assert recording.sha256 == run.events.sha256()
     assert recording.layers[2].heard["recurrent"][[0, 4]].tolist() == [0, 0]

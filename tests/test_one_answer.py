@@ -122,8 +122,8 @@ def test_agreement_with_the_independent_reference(run, folder, name):
 
 def test_generated_text_is_the_same_for_a_seed(run):
     texts = [
-        run(prompt="w3 w4", generate=12, seed=seed, temperature=0.8, top_k=10, pes=pes, transport=transport).report["result"]["text"]
-        for seed, pes, transport in ((1, 1, "mem"), (1, 6, "zmq"), (2, 1, "mem"))
+        run(prompt="w3 w4", generate=12, temperature=0.8, top_k=10, seed=seed, pes=pes, transport=how).report["result"]["text"]
+        for seed, pes, how in ((1, 1, "mem"), (1, 6, "zmq"), (2, 1, "mem"))
     ]
     assert texts[0] == texts[1] != texts[2]
 

@@ -12,6 +12,7 @@ from host.faults import Faults, parse_fault
 from host.run_folder import new_folder
 from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.lm.options import Options as LmOptions
+from host.workloads.registry import restore_options
 from models.network import ModelError
 
 
@@ -117,7 +118,7 @@ def test_options_do_not_change_once_made():
 
 def test_the_record_names_every_flag():
     resolved = LmOptions(faults=Faults({"PE(1,1,0)@0": 0.5}, ((3, 2),), 7)).resolved()
-    assert set(resolved) == {field.name for field in dataclasses.fields(LmOptions)}
+    assert set(resolved) == {field.name for field in dataclasses.fields(LmOptions)} | {"workload"}
     assert resolved["faults"] == {"slow": {"PE(1,1,0)@0": 0.5}, "late": ((3, 2),), "shuffle": 7}
 
 
@@ -125,7 +126,7 @@ def test_the_record_names_every_flag():
 def test_the_record_is_the_options_again_in_another_process(kind):
     options = kind(checkpoint="a.safetensors", batch=3, faults=Faults({"PE(1,1,0)@0": 0.5}, ((3, 2),), 7))
     record = json.loads(json.dumps(options.resolved()))
-    assert restored(record) == options
+    assert restore_options(record) == options
     assert record["workload"] == {LmOptions: "lm", DvsOptions: "dvs"}[kind]
 
 

@@ -22,7 +22,7 @@ import pytest
 
 from host.errors import Exit
 from host.faults import Faults
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import SLOW, children, gone, hit, sockets
 
@@ -134,8 +134,8 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
 
     pids: dict[str, int] = {}
     options = LmOptions(checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=60, pes=5, faults=SLOW)
-    quiet = Cluster(options, lambda layout: None, lambda status: None).run()
-    cluster = Cluster(options, lambda layout: None, lambda status: None, pids.__setitem__)
+    quiet = Launcher(options, lambda layout: None, lambda status: None).run()
+    cluster = Launcher(options, lambda layout: None, lambda status: None, pids.__setitem__)
 
     def babble() -> None:
         while "PE(2,1,0)@0" not in pids:
@@ -173,7 +173,7 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
 )
 def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference, code):
     """What the launcher makes of the host's last record; `Run` and `Witness` have their own tests of what they find."""
-    cluster = Cluster(LmOptions("seeded"), lambda layout: None, lambda status: None)
+    cluster = Launcher(LmOptions("seeded"), lambda layout: None, lambda status: None)
     cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
     report = {"lm": {"tokens": 1}, "emulation": {"run_s": 1.0}, "conservation": {"wrong": wrong}}
     outcome = cluster._finish({"report": report, "mismatch": {"compared": 1, "difference": difference}, "interrupted": False})

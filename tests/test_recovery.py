@@ -9,10 +9,9 @@ from host.run.run import Run
 from host.workloads.contract import Feed
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
-from noc.packet import FRESH, RESET, VALID, Section, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import FRESH, RESET, VALID, Section
 from noc.transport_mem import MemNetwork
-from noc.wiring import wiring_of
 from pe.core import Pe
 
 SEGMENT = 7  # positions, in the models of these tests
@@ -32,7 +31,7 @@ def answer(folder, losses=(), **options):
     else:
         chosen["tokens"] = None
     job = prepare(LmOptions(**(chosen | options)))
-    run = Run(job.placement, job.workload, sequence_at=job.sequence_at, repeatable=True)
+    run = Run(job.placement, job.source, job.readout, repeatable=True)
     went_on = []
     for loss in [*losses, None]:
         try:
@@ -42,14 +41,16 @@ def answer(folder, losses=(), **options):
             went_on.append(run.again())
     assert run.phase == "read", run.fault
     assert run.conservation()["wrong"] == []
-    return (run.events.report(), run.totals.tolist(), job.workload.report(), run.recorder.ledger().counts.tobytes()), went_on
+    return (run.events.report(), run.totals.tolist(), job.readout.result(), run.recorder.ledger().counts.tobytes()), went_on
 
 
 def live(job, run, messages):
     """Work with one set of routers and PEs, for so many messages to the host or to the end."""
-    placement, network = job.placement, MemNetwork(3)
-    network.attach("host", run)
-    left = [messages]
+    placement, left = job.placement, [messages]
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=MemNetwork(3),
+    )  # fmt: skip
 
     def after_each():
         if left[0] is not None:
@@ -58,19 +59,8 @@ def live(job, run, messages):
                 raise Lost
         return run.settle()
 
-    routers = {name: ChipRouter(name, 16_384, wiring_of(placement.machine, chip_of(name))) for name in run.routers}
-    for name, router in routers.items():
-        network.attach(name, router)
-    for name, router in routers.items():
-        network.post(name, router.boot())
-    pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
-    for name, pe in pes.items():
-        network.attach(name, pe)
-    network.post("host", run.begin())
-    network.run(after_each)
-    for name, pe in pes.items():
-        network.post(name, pe.boot())
-    network.run(after_each)
+    chip.boot_routers(run.begin(), after_each)
+    chip.boot_pes(after_each)
 
 
 @pytest.mark.parametrize(

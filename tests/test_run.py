@@ -47,7 +47,7 @@ def test_every_position_is_fed_answered_and_scored():
     positions = TEXT.shape[1] - 1
     fed = [section for section in PLAIN.fed if section.flags & VALID]
     assert [section.position for section in fed] == list(range(positions))
-    assert PLAIN.workload.report()["tokens"] == positions
+    assert PLAIN.readout.result()["tokens"] == positions
     assert PLAIN.run.events.report()["positions"] == positions
     assert all(PLAIN.run.events.report()["by_layer"])
 
@@ -121,18 +121,18 @@ def test_no_tick_is_in_flight_when_the_counters_are_asked_for():
 
 
 def test_a_seed_gives_a_text_and_another_seed_another():
-    texts = {seed: finished(Bench(generation(seed)).play()).workload.report()["text"] for seed in range(4)}
-    assert finished(Bench(generation(2), pes=2, shuffle=5).play()).workload.report()["text"] == texts[2]
+    texts = {seed: finished(Bench(generation(seed)).play()).readout.result()["text"] for seed in range(4)}
+    assert finished(Bench(generation(2), pes=2, shuffle=5).play()).readout.result()["text"] == texts[2]
     assert len(set(texts.values())) == 4
 
 
 def test_the_likeliest_word_needs_no_seed():
-    texts = {finished(Bench(generation(seed, temperature=0.0)).play()).workload.report()["text"] for seed in range(3)}
+    texts = {finished(Bench(generation(seed, temperature=0.0)).play()).readout.result()["text"] for seed in range(3)}
     assert len(texts) == 1
 
 
 def test_a_prompt_is_continued_word_by_word():
-    report = finished(Bench(generation(words=8)).play()).workload.report()
+    report = finished(Bench(generation(words=8)).play()).readout.result()
     assert len(report["generated"]) == 8
     assert report["text"].split()[:3] == ["3", "1", "4"]
     assert [int(word) for word in report["text"].split()[3:]] == report["generated"]
@@ -140,14 +140,14 @@ def test_a_prompt_is_continued_word_by_word():
 
 
 def test_the_forbidden_word_is_never_chosen():
-    likeliest = finished(Bench(generation(temperature=0.0)).play()).workload.report()["generated"][0]
-    assert likeliest not in finished(Bench(generation(temperature=0.0, forbidden=likeliest)).play()).workload.report()["generated"]
+    likeliest = finished(Bench(generation(temperature=0.0)).play()).readout.result()["generated"][0]
+    assert likeliest not in finished(Bench(generation(temperature=0.0, forbidden=likeliest)).play()).readout.result()["generated"]
 
 
 def test_generated_words_are_fed_as_if_they_were_a_text():
     """The event stream of a generated text is that of the same text scored."""
     bench = finished(Bench(generation()).play())
-    words = np.array([[3, 1, 4, *bench.workload.report()["generated"]]], np.uint32)
+    words = np.array([[3, 1, 4, *bench.readout.result()["generated"]]], np.uint32)
     assert finished(Bench(evaluation(words)).play()).run.events.report() == bench.run.events.report()
 
 
@@ -161,10 +161,10 @@ def test_an_interrupted_run_stops_early_and_balances(answered, shuffle):
     text = np.tile(TEXT[:1], 4)
 
     def interrupt(bench):
-        bench.run.interrupted = bench.workload.report()["tokens"] >= answered
+        bench.run.interrupted = bench.readout.result()["tokens"] >= answered
 
     bench = finished(Bench(evaluation(text), shuffle=shuffle, after=interrupt).play())
-    tokens = bench.workload.report()["tokens"]
+    tokens = bench.readout.result()["tokens"]
     assert answered <= tokens <= answered + bench.run.window + len(NETWORK.layers)
     if tokens:
         assert bench.answer == finished(Bench(evaluation(text[:, : tokens + 1])).play()).answer
@@ -172,9 +172,9 @@ def test_an_interrupted_run_stops_early_and_balances(answered, shuffle):
 
 def test_a_generation_can_be_interrupted():
     def interrupt(bench):
-        bench.run.interrupted = bench.workload.report()["tokens"] >= 5
+        bench.run.interrupted = bench.readout.result()["tokens"] >= 5
 
-    assert 5 <= finished(Bench(generation(words=50), after=interrupt).play()).workload.report()["tokens"] < 10
+    assert 5 <= finished(Bench(generation(words=50), after=interrupt).play()).readout.result()["tokens"] < 10
 
 
 def failed(bench, *words):
@@ -204,7 +204,7 @@ def test_a_fault_of_a_pe_ends_the_run_with_its_text(shuffle):
     """A bundle of a wrong tick is such a fault: the PE says so and does nothing more."""
     wrong = at_tick(4, ROUTER, [((PE,), Bundle(99, ()))])
     bench = failed(Bench(evaluation(), shuffle=shuffle, after=wrong).play(), PE, "bundle of tick 99")
-    assert bench.workload.report()["tokens"] < TEXT.shape[1] - 1
+    assert bench.readout.result()["tokens"] < TEXT.shape[1] - 1
     assert bench.stop().run.done  # all leave, the one at fault too
 
 

@@ -2,13 +2,15 @@
 
 import numpy as np
 import pytest
-from host.workloads.job import SHIPPED
 
 from host.mapping.placement import place
+from host.workloads.lm import SHIPPED as SHIPPED_NAME
+from host.workloads.site import shipped_path
 from models.checkpoint import load
 from models.training.language.settings import Settings
 from noc.chip import load_chip
 
+SHIPPED = shipped_path(SHIPPED_NAME)
 TINY = SHIPPED.with_name("tiny.safetensors")
 # Of the tiny model's first 70 test positions: the same on every machine, as the one-answer rule has it.
 TINY_GOLDEN = "33d5ccd55bcb95a23724499b1f8dd808a24d56b9119b10edcc4b186209ce73ca"

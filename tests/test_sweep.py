@@ -18,7 +18,7 @@ from host.cost.price_report import modelled
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, shown
-from host.experiments.experiment_file import MOST_POINTS, of_price, of_run, read, slug
+from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
 from host.workloads.features.vectors import seeded_features
 from models.reference import Reference
@@ -153,7 +153,7 @@ def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
 
 
 def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatch, capsys):
-    out, real, goes = tmp_path / "out", sweep.run_into, []
+    out, real, goes = tmp_path / "out", sweep_module.run_headless, []
 
     def stopped(folder, options, *more):
         goes.append(folder)
@@ -163,7 +163,7 @@ def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatc
             outcome.code, outcome.problem = Exit.INTERRUPTED, "interrupted"
         return outcome
 
-    monkeypatch.setattr(sweep_module, "run_into", stopped)
+    monkeypatch.setattr(sweep_module, "run_headless", stopped)
     path = written(tmp_path, SWEEP)
     assert run(path, out) == Exit.INTERRUPTED
     assert "--resume" in capsys.readouterr().out
@@ -179,7 +179,7 @@ def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatc
 
 
 def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_path, monkeypatch):
-    monkeypatch.setattr(sweep_module, "run_into", lambda *_: pytest.fail("ran again"))
+    monkeypatch.setattr(sweep_module, "run_headless", lambda *_: pytest.fail("ran again"))
     text = SWEEP.replace('["token_ms", "power_mw", "events", "sha256", "activity_percent"]', '["token_ms", "power_mw", "macs"]')
     text = text.replace("[1, 2.5]", "[1, 2, 3]")
     copied = tmp_path / "out"
@@ -189,13 +189,13 @@ def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_pa
 
 
 def test_a_resumed_sweep_tries_again_what_failed_or_is_damaged(sweep, tmp_path, monkeypatch):
-    copied, goes, real = tmp_path / "out", [], sweep.run_into
+    copied, goes, real = tmp_path / "out", [], sweep_module.run_headless
     shutil.copytree(sweep, copied)
     first, second, *_ = (json.loads(line) for line in (copied / "points.jsonl").read_text().splitlines())
     with (copied / "points.jsonl").open("a") as state:
         state.write(json.dumps(first | {"problem": "it died"}) + "\n")
     (copied / "runs" / second["run"] / "ledger.safetensors").write_bytes(b"damaged")
-    monkeypatch.setattr(sweep_module, "run_into", lambda folder, *more: goes.append(folder.name) or real(folder, *more))
+    monkeypatch.setattr(sweep_module, "run_headless", lambda folder, *more: goes.append(folder.name) or real(folder, *more))
     assert run(written(tmp_path, SWEEP), copied, "--resume") == 0
     assert goes == [first["run"], second["run"]]
     assert (copied / "table.csv").read_bytes() == (sweep / "table.csv").read_bytes()
@@ -304,7 +304,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("text", "line"), WRONG, ids=[line for _, line in WRONG])
 def test_a_wrong_file_gets_one_line_before_anything_runs(tmp_path, capsys, monkeypatch, text, line):
-    monkeypatch.setattr(sweep_module, "run_into", lambda *_: pytest.fail("ran"))
+    monkeypatch.setattr(sweep_module, "run_headless", lambda *_: pytest.fail("ran"))
     assert run(written(tmp_path, text), tmp_path / "out") == 2
     error = capsys.readouterr().err
     assert line in error

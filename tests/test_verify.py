@@ -15,25 +15,27 @@ def test_one_bit_too_many_is_named(folder):
     job = prepare(
         LmOptions(checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=5, pes=3, transport="mem")
     )
-    witness = Witness(job)
-    feed = job.workload.next()
+    network, lanes = job.placement.network, job.placement.request.lanes
+    witness = Witness(network, lanes)
+    feed = job.source.next()
     assert isinstance(feed, Feed)
     assert feed.flags == VALID | RESET | FRESH
     # What the first layer really does at position 0, computed by a witness that has seen nothing wrong.
-    twin = Witness(prepare(job.options))
-    twin._see_input(feed)
+    twin = Witness(network, lanes)
+    twin.see_input(feed)
     twin._step(twin._feeds.pop(0))
     y = twin._expected[0][0][0]
     keys = np.flatnonzero(y).astype("<u4")
     values = y[keys].astype("<f4")
-    witness.see(Section(1, VALID, 0, keys.tobytes(), values.tobytes(), b""))
+    witness.see_input(feed)
+    witness.see_events(Section(1, VALID, 0, keys.tobytes(), values.tobytes(), b""))
     assert witness.finish() == {"compared": 24, "difference": None}
 
     wrong = values.copy()
     wrong.view("<u4")[1] ^= 1  # the last bit of the second event
-    other = Witness(prepare(job.options))
-    other._see_input(feed)
-    other.see(Section(1, VALID, 0, keys.tobytes(), wrong.tobytes(), b""))
+    other = Witness(network, lanes)
+    other.see_input(feed)
+    other.see_events(Section(1, VALID, 0, keys.tobytes(), wrong.tobytes(), b""))
     difference = other.finish()["difference"]
     assert difference.startswith(f"first difference at position 0, layer 1, unit {keys[1]}: run ")
     assert ", reference " in difference

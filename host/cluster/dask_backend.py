@@ -16,8 +16,9 @@ from typing import Any
 
 from host.cluster.cluster_config import parse_where
 from host.cluster.dask_client import Engine
-from host.cluster.worker_state import Machine, block, deal, refusals, total_bytes
+from host.cluster.worker_state import Machine, block, refusals, total_bytes
 from host.errors import Exit, HostError
+from host.mapping.chip_blocks import deal
 from host.options import RunOptions
 from host.processes.backend import Plan
 from host.provenance import content_sha256
@@ -46,7 +47,8 @@ class Machines:
 
     def __init__(self, options: RunOptions, stock: Path, started: Callable[[str, int], None]) -> None:
         assert options.cluster is not None
-        self._options, self._stock, self._started = options, Store(stock), started
+        self.stock, self._store = stock, Store(stock)
+        self._options, self._started = options, started
         self._run = secrets.token_hex(8)
         self._where = parse_where(options.cluster)
         workers = self._where.workers or max(len(self._where.hosts) - 1, 1)
@@ -157,7 +159,7 @@ class Machines:
             lacks = self._engine.ask(self._worker.missing, sorted(wanted), workers=[worker])[worker]
             if isinstance(lacks, Exception):
                 raise HostError(f"{self._called(machine)} does not answer ({lacks})", Exit.DIED)
-            contents[worker] = {sha256: self._stock[sha256] for sha256 in lacks}
+            contents[worker] = {sha256: self._store[sha256] for sha256 in lacks}
         return contents
 
     def _check(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:

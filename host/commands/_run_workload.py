@@ -13,6 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from host.cluster import remote_backend
 from host.errors import HostError, complain
 from host.faults import parse_fault
 from host.flags import add_flags as add_option_flags
@@ -68,6 +69,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
                 observe=observe,
                 meanwhile=(lambda: None) if flags["no_pictures"] else load_drawing,
                 command=sys.argv,
+                remote=remote_backend(options),
             )
     finally:
         with contextlib.suppress(OSError):

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.cluster.worker_state import deal
 from host.cost.chip_streams import streams_of
 from host.cost.ledger import Ledger
+from host.mapping.chip_blocks import deal
 from noc.machine import Machine
 from noc.packet import HOST, LEDGER
 from noc.resumable_line import HEAD_BYTES

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from host.cluster import remote_backend
 from host.commands.price import chip_for
 from host.cost.cost_table import changed, load_table
 from host.cost.ledger import Ledger
@@ -24,7 +25,7 @@ def run_headless(
     With `pictures` also report.html and the trace, which take a second.
     """
     folder.mkdir(parents=True)
-    outcome = run_into(folder, options, observe=observe)
+    outcome = run_into(folder, options, observe=observe, remote=remote_backend(options))
     if outcome.report is not None and pictures:
         from host.show.figures import make_pictures  # a sweep that wants none need not import what draws
 

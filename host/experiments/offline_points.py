@@ -38,7 +38,7 @@ def record_into(folder: Path, options: RunOptions, recordings: Path) -> None:
     own = {entry.name for entry in option_fields(type(options))} - {entry.name for entry in option_fields(RunOptions)}
     inputs = {name: value for name, value in options.resolved().items() if name in own}
     what = json.dumps([options.workload, inputs, input_record(job.inputs)], sort_keys=True)
-    recording = kept(recordings, job.placement.network, options.batch, what, job)
+    recording = kept(recordings, job.placement.network, options.batch, what, lambda: (job.source, job.readout))
     folder.mkdir(parents=True)
     recording.ledger(job.placement).save(folder)
     mapping = mapping_block(job.placement)

@@ -1,7 +1,7 @@
-"""`Cluster`: starts, watches and ends a run: the host process here, and the crew of routers and PEs wherever it is.
+"""`Launcher`: starts, watches and ends a run: the host process here, and the crew of routers and PEs wherever it is.
 
 The launcher owns the processes; the host decides what happens in them. Those of this machine are its own family
-(`host/processes/process_group.py`); where a run is on several machines, agents own the others' (`host/cluster/dask_backend.py`).
+(`host/processes/process_group.py`); where a run is on several machines, the backend that it is handed owns the others.
 Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the end whoever is left is
 killed.
 """
@@ -9,7 +9,6 @@ killed.
 from __future__ import annotations
 
 import contextlib
-import secrets
 import shutil
 import signal
 import time
@@ -21,7 +20,7 @@ from host.errors import Exit, HostError
 from host.launch.failures import Losses
 from host.launch.outcome import Outcome
 from host.options import RunOptions
-from host.processes.backend import Crew, Here
+from host.processes.backend import ConnectBackend, Crew, Here
 from host.processes.process_group import SIGNALS, Family
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
@@ -37,7 +36,7 @@ _LEAVE_S = 3.0  # for stopped processes to be gone
 _PIPE, _CREW = "pipe", "crew"  # the host's word, and the engine's
 
 
-class Cluster:
+class Launcher:
     """The processes of one run.
 
     Args:
@@ -47,6 +46,7 @@ class Cluster:
         started: called with each process name and pid, as they start (tests kill them by it).
         folder: where the host writes the run's ledger, or None.
         meanwhile: called once, when this process has nothing else to do: while the fork server loads what its children need.
+        remote: makes the backend of routers and PEs on other machines; None where they run on this one.
 
     """
 
@@ -58,11 +58,11 @@ class Cluster:
         started: Callable[[str, int], None] = lambda *_: None,
         folder: Path | None = None,
         meanwhile: Callable[[], None] = lambda: None,
+        remote: ConnectBackend | None = None,
     ) -> None:
-        self._options, self._folder, self._meanwhile = options, folder, meanwhile
+        self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
         self._mapped, self._observe, self._started = mapped, observe, started
         self._family = Family(started)
-        self._stock: Path | None = None  # what PEs on other machines load
         self._crew: Crew = Here(self._family, options)
         self._pipe: Any = None
         self._signal = 0
@@ -123,17 +123,14 @@ class Cluster:
     def _start(self) -> None:
         self._family.ready()  # before there are threads, and a resource tracker for workers of our own to find
         self._meanwhile()
-        if self._options.cluster is not None:
-            from host.cluster.dask_backend import Machines  # not above: the engine is heavy, and an extra
-
-            self._stock = self._family.folder(f"stock-{secrets.token_hex(4)}")
-            self._crew = Machines(self._options, self._stock, self._started)
+        if self._remote is not None:
+            self._crew = self._remote(self._family, self._started)
             self._crew.open()
             self._family.hear(self._crew, _CREW)
         from host.processes.child_main import run_host
 
         self._pipe, theirs = self._family.pipe(_PIPE)
-        folder, stock = str(self._folder) if self._folder else None, str(self._stock) if self._stock else None
+        folder, stock = (str(path) if path else None for path in (self._folder, self._crew.stock))
         self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
         theirs.close()
 
@@ -377,5 +374,5 @@ class Cluster:
                     self._crew.hear_host(record)
         finally:
             self._family.end(patience_s)
-            if self._stock is not None:
-                shutil.rmtree(self._stock, ignore_errors=True)
+            if self._crew.stock is not None:
+                shutil.rmtree(self._crew.stock, ignore_errors=True)

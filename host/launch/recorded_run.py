@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.options import RunOptions
+from host.processes.backend import ConnectBackend
 from host.provenance import code_record
 from host.run_folder import SCHEMA, write_run
 
@@ -23,6 +24,7 @@ def run_into(
     observe: Callable[[dict[str, Any]], None] = lambda _: None,
     meanwhile: Callable[[], None] = lambda: None,
     command: Sequence[str] = (),
+    remote: ConnectBackend | None = None,
 ) -> Outcome:
     """Run `options` and write the run folder, which must exist; where nothing came of the run, it stays empty.
 
@@ -33,12 +35,13 @@ def run_into(
         observe: called with each status record.
         meanwhile: called once, while the fork server loads what its children need.
         command: the command line that asked for the run.
+        remote: makes the backend of routers and PEs on other machines; None where they run on this one.
 
     Raises HostError where the folder cannot be written.
 
     """
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-    outcome = Cluster(options, mapped, observe, folder=folder, meanwhile=meanwhile).run()
+    outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     if outcome.report is None and not outcome.mapping:
         return outcome
     report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True, "problem": outcome.problem}

@@ -9,6 +9,7 @@ be reached) and `failed` (it cannot start, with an exit code).
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 from host.options import RunOptions
@@ -25,7 +26,11 @@ class Crew(Protocol):
 
     @property
     def remote(self) -> bool:
-        """Whether they are on other machines, so that what they load must reach them beside the packets."""
+        """Whether they are on other machines."""
+
+    @property
+    def stock(self) -> Path | None:
+        """The folder in which the host leaves what PEs on other machines load; None where it reaches them in packets."""
 
     def fileno(self) -> int:
         """Return what becomes readable when there is news."""
@@ -71,10 +76,15 @@ class Crew(Protocol):
         """Leave nothing behind, after `patience_s` for processes that are leaving."""
 
 
+ConnectBackend = Callable[[Family, Callable[[str, int], None]], Crew]
+"""Makes a crew on other machines for the launcher, from its processes here and what to call with each name and pid that starts."""
+
+
 class Here:
     """Routers and PEs on this machine. Their deaths are told by the family's own watch."""
 
     remote = False
+    stock = None
     starting = False
 
     def __init__(self, family: Family, options: RunOptions) -> None:

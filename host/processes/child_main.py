@@ -13,11 +13,12 @@ import gc
 import signal
 import time
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from host.errors import Exit
-from host.processes.parent_death import die_with, show_as
+from host.processes.parent_death import die_with_fork_server, show_as
 from host.run.content_store import Store
+from host.run.pipe import Pipe
 from noc.packet import HOST
 from noc.serve import post, serve
 from noc.transport import Transport, TransportError
@@ -30,24 +31,23 @@ _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _TOLD_S = 2.0  # for a complaint to be read before a death is
 
 
-class Pipe(Protocol):
-    """The host's end of the pipe to the launcher (`multiprocessing` lives in `host/processes/process_group.py` alone)."""
+_compile_s = 0.0  # what the fork server took to compile kernels
 
-    def send_bytes(self, buf: bytes, /) -> None:
-        """Send one record."""
 
-    def recv_bytes(self) -> bytes:
-        """Return the next record, waiting for it; EOFError where the launcher is gone."""
+def load(compile_s: float) -> None:
+    """Import in the fork server what its children run, and note for them how long it compiled kernels.
 
-    def poll(self) -> bool:
-        """Tell whether a record waits."""
+    Not at the top of this file: the launcher reads it too, and must stay light.
+    """
+    global _compile_s  # noqa: PLW0603 - set once, before the first fork
+    import host.run.host_process  # noqa: F401
+
+    _compile_s = compile_s
 
 
 def _settle_in(name: str) -> None:
     """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
-    from host.processes.fork_server import SERVER_PID  # not above: the launcher reads this file too, and must stay light
-
-    die_with(SERVER_PID)
+    die_with_fork_server()
     show_as(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -144,4 +144,4 @@ def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, stock: str
     from host.run.host_process import drive
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
-        drive(pipe, options, folder, stock)
+        drive(pipe, options, folder, stock, _compile_s)

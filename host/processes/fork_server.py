@@ -1,9 +1,7 @@
-"""What the fork server loads once, so that every process forked from it starts with it: the modules, and the compiled
-kernels.
+"""The fork server: loads modules and compiled kernels once, so that every process forked from it starts with them.
 
-Imported only inside the fork server. It ignores the signals that a terminal or a service manager sends to a whole group:
-the launcher alone takes them, and ends the run in order. Objects made here are frozen out of garbage collection:
-touching them would give every process its own copy of the pages.
+`multiprocessing` imports this file in the fork server and nowhere else (`set_forkserver_preload`), so the import does the
+work: `main` runs at its end.
 """
 
 from __future__ import annotations
@@ -14,23 +12,64 @@ import os
 import signal
 import time
 
-from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE, die_and_remove, die_with
+from host.processes import parent_death
 
-signal.signal(signal.SIGINT, signal.SIG_IGN)
-signal.signal(signal.SIGHUP, signal.SIG_IGN)
-signal.signal(signal.SIGTERM, signal.SIG_IGN)
-signal.pthread_sigmask(
-    signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
-)  # the launcher held them back until this point
-if LAUNCHER_VARIABLE in os.environ:
-    die_and_remove(int(os.environ[LAUNCHER_VARIABLE]), os.environ[FOLDER_VARIABLE])
-SERVER_PID = os.getpid()
-_begin = time.perf_counter()
-
-from models.compute.compiling import compiled_now, left_for_others, whole  # noqa: E402 - the signal mask comes first
+_SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
+_filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
 
 
-def _load() -> None:
+def main() -> None:
+    """Get ready to fork: leave signals to the launcher, load and compile kernels, and settle the memory that children share."""
+    _leave_signals_to_the_launcher()  # 1. before anything takes long
+    parent_death.note_fork_server()  # 2. children die with this process
+    compile_s = _load_kernels()  # 3. the slow part
+    from host.processes import child_main
+
+    child_main.load(compile_s)  # 4. what children run, beside kernels
+    gc.collect()  # 5. last: nothing that is allocated later is shared cheaply
+    _fill_heap_gaps()
+    gc.freeze()  # a collection in a child would touch, and so copy, every page of what was made here
+
+
+def _leave_signals_to_the_launcher() -> None:
+    """Ignore what a terminal or a service manager sends to the whole group: the launcher takes it and ends the run in order."""
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)  # the launcher held them back until this point
+    if parent_death.LAUNCHER_VARIABLE in os.environ:
+        launcher_pid, folder = (os.environ[name] for name in (parent_death.LAUNCHER_VARIABLE, parent_death.FOLDER_VARIABLE))
+        parent_death.die_and_remove(int(launcher_pid), folder)
+
+
+def _load_kernels() -> float:
+    """Load everything that is compiled; return the seconds that it took to compile, 0 where the cache had it all."""
+    begin = time.perf_counter()
+    from models.compute.compiling import compiled_now, whole
+
+    is_cached = whole()
+    if not is_cached:
+        _compile_in_another_process()
+    _warm()
+    return 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
+
+
+def _compile_in_another_process() -> None:
+    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
+    from models.compute.compiling import left_for_others
+
+    pid = os.fork()
+    if not pid:
+        parent_death.die_with_fork_server()
+        try:
+            _warm()
+            left_for_others()
+        finally:  # an error shows again, with its cause, when this process does it itself
+            os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _warm() -> None:
+    """Compile, or load from the cache, each kernel and format, a PE's tick, and the heads."""
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models import formats, kernels
     from models.compute import exponentials  # noqa: F401 - the reference's
@@ -44,35 +83,17 @@ def _load() -> None:
     gesture.warm()
 
 
-def _compile_apart() -> None:
-    """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
-    pid = os.fork()
-    if not pid:
-        die_with(SERVER_PID)
-        try:
-            _load()
-            left_for_others()
-        finally:  # an error shows again, with its cause, when this process does it itself
-            os._exit(0)
-    os.waitpid(pid, 0)
+def _fill_heap_gaps() -> None:
+    """Fill the free gaps of this process's heap: a child that allocates in a gap would copy the whole shared page around it.
+
+    Those of Python's objects are filled by objects that stay, those of malloc by blocks that nobody frees, the large ones first.
+    """
+    _filling.extend(bytes(size) for size in range(1, 480, 16) for _ in range(1000))
+    malloc = ctypes.CDLL(None).malloc
+    malloc.restype = ctypes.c_void_p
+    for size in (1 << 15, 1 << 14, 1 << 13, 1 << 12, *range(2040, 0, -16)):
+        for _ in range(16):
+            malloc(ctypes.c_size_t(size))
 
 
-_apart = not whole()
-if _apart:
-    _compile_apart()
-_load()
-COMPILE_S = time.perf_counter() - _begin if _apart or compiled_now() else 0.0
-
-import host.processes.child_main  # noqa: E402 - what the children run
-import host.run.host_process  # noqa: E402, F401
-
-gc.collect()
-# What a child allocates goes first into gaps that are left all over the memory it shares with this process, and each gap
-# costs it a page of its own; so the gaps are filled here: those of Python's objects, and those of malloc, the large ones first.
-FILLING = [bytes(size) for size in range(1, 480, 16) for _ in range(1000)]
-_malloc = ctypes.CDLL(None).malloc
-_malloc.restype = ctypes.c_void_p
-for _size in (1 << 15, 1 << 14, 1 << 13, 1 << 12, *range(2040, 0, -16)):
-    for _ in range(16):
-        _malloc(ctypes.c_size_t(_size))
-gc.freeze()
+main()

@@ -15,6 +15,7 @@ LAUNCHER_VARIABLE = "GENNAKER_LAUNCHER_PID"  # tells the fork server whose child
 FOLDER_VARIABLE = "GENNAKER_LAUNCHER_FOLDER"  # and where multiprocessing keeps its listening socket
 _PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 _NAME_BYTES = 15
+_fork_server_pid = 0  # in the fork server and its children
 
 
 def die_with(parent_pid: int) -> None:
@@ -22,6 +23,17 @@ def die_with(parent_pid: int) -> None:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:
         os._exit(0)
+
+
+def note_fork_server() -> None:
+    """Note this process as the fork server, with which the processes forked from it die."""
+    global _fork_server_pid  # noqa: PLW0603 - set once, before the first fork
+    _fork_server_pid = os.getpid()
+
+
+def die_with_fork_server() -> None:
+    """As `die_with`, in a process that the fork server has forked."""
+    die_with(_fork_server_pid)
 
 
 def die_and_remove(parent_pid: int, folder: str) -> None:

@@ -14,10 +14,9 @@ from typing import Any
 
 from host.cost.ledger import Ledger
 from host.errors import Exit, HostError
-from host.processes import fork_server
-from host.processes.child_main import Pipe
 from host.run.content_store import Store
 from host.run.launch_plan import layout_of
+from host.run.pipe import Pipe
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.snapshot import Glance
@@ -27,14 +26,13 @@ from host.workloads.registry import prepare, restore_options
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
-from noc.packet import HOST, LEDGER, Outgoing, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import HOST, LEDGER, Outgoing
 from noc.serve import post
 from noc.transport import Transport
 from noc.transport_mem import MemNetwork
 from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
-from noc.wiring import wiring_of
 from pe.core import Pe
 from pe.lifecycle import State
 
@@ -47,11 +45,11 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None) -> None:
+def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None, compile_s: float = 0.0) -> None:
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
-    `stock`, where PEs are on other machines.
+    `stock`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
     """
     began = time.perf_counter()
     try:
@@ -70,7 +68,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
     if stock is not None:
         store = Store(Path(stock))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=fork_server.COMPILE_S, **layout_of(job, run))
+    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
     return None
 
@@ -157,27 +155,18 @@ class _Drive:
     def _in_memory(self) -> None:
         run, placement = self._run, self._job.placement
         network = MemNetwork(self._job.options.faults.shuffle)
-        network.attach(HOST, run)
-        routers = {
-            name: ChipRouter(name, placement.chip.router_entries, wiring_of(placement.machine, chip_of(name)))
-            for name in run.routers
-        }
-        pes = {placed.name: Pe(placed.name, router_name(placed.pe.chip)) for placed in placement.pes}
-        for endpoint, core in (routers | pes).items():
-            network.attach(endpoint, core)
+        chip = MemoryChip(
+            host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+        )  # fmt: skip
 
         def after_each() -> Outgoing:
             out = run.settle()
             self._look_around(lambda more: network.post(HOST, more))
             return out
 
-        for endpoint, router in routers.items():
-            network.post(endpoint, router.boot())
-        network.post(HOST, run.begin())
-        network.run(after_each)
-        for endpoint, core in pes.items():
-            network.post(endpoint, core.boot())
-        network.run(after_each)
+        chip.boot_routers(run.begin(), after_each)
+        chip.boot_pes(after_each)
         while not run.done and self._look_around(lambda more: network.post(HOST, more)):
             network.run(after_each)
             time.sleep(_POLL_S / 10)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import Part, Request, cut, share_sizes
 from host.run.event_hash import EventStream
-from host.workloads.contract import Job, Readout, Source
+from host.workloads.contract import Readout, Source
 from models.network import U32, Array, Network
 from noc.packet import INPUT_POPULATION, LEDGER, Batch, Bundle, Fault, Load, Message, Section, Start
 from pe.core import Pe
@@ -120,7 +120,7 @@ def load(path: Path, network: Network) -> Recording:
     return found
 
 
-def kept(folder: Path, network: Network, lanes: int, inputs: str, job: Job) -> Recording:
+def kept(folder: Path, network: Network, lanes: int, inputs: str, feeding: Callable[[], tuple[Source, Readout]]) -> Recording:
     """Return the recording of `network` on what `inputs` names, from `folder` where it is kept, else made and kept there.
 
     Args:
@@ -128,14 +128,14 @@ def kept(folder: Path, network: Network, lanes: int, inputs: str, job: Job) -> R
         network: what to run; another weight makes another recording.
         lanes: sequences side by side.
         inputs: a name for the inputs that no other inputs of this network have.
-        job: makes the inputs.
+        feeding: makes the source and its readout, where they are needed.
 
     """
     key = hashlib.sha256(json.dumps([network_sha256(network), lanes, inputs]).encode()).hexdigest()[:24]
     path = folder / f"recording-{key}.safetensors"
     if path.is_file():
         return load(path, network)
-    made = record(network, job.source, job.readout, lanes)
+    made = record(network, *feeding(), lanes)
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     made.save(part)

@@ -25,7 +25,7 @@ from types import ModuleType
 from typing import Any, cast
 
 import host.workloads
-from host.errors import HostError
+from host.errors import Exit, HostError
 from host.faults import Faults
 from host.flags import read_options
 from host.options import RunOptions
@@ -60,8 +60,13 @@ class Workload:
 
     def prepare(self, options: RunOptions) -> Job:
         """Return the job of these options; HostError and the like, one line each, for what cannot be run."""
+        from noc.dram import DramError, DramOverflow
+
         options.check()
-        return cast("Job", self.part("prepare", "prepare")(options))
+        try:
+            return cast("Job", self.part("prepare", "prepare")(options))
+        except DramError as error:
+            raise HostError(str(error), Exit.DOES_NOT_FIT if isinstance(error, DramOverflow) else Exit.USAGE) from error
 
     def part(self, file: str, name: str, default: Any = None) -> Any:
         """Return what one of the folder's files calls `name`; the default where there is no such file, or no such name in it."""

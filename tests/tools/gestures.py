@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host.launch.launcher import Cluster
+from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.dvs.prepare import paper_sized
@@ -41,7 +41,7 @@ def run(checkpoint: Path, observe: Any = lambda _: None, **options: Any) -> Outc
     """Run `dvs` with these options, in one process unless they say otherwise."""
     chosen = DvsOptions(**{"checkpoint": str(checkpoint), "transport": "mem", "samples": 5} | options)
     chosen.check()
-    return Cluster(chosen, lambda _: None, observe).run()
+    return Launcher(chosen, lambda _: None, observe).run()
 
 
 def answer(outcome: Outcome) -> tuple[Any, ...]:

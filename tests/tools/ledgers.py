@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
-from host.workloads.lm.workload import Feed, Workload
 
 from host.cost.ledger import Ledger, Recorder
 from host.mapping.placement import Placement, place
 from host.run.run import Run
+from host.workloads.contract import Feed, Progress, Source, side_by_side
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
-from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section
 from noc.transport_mem import MemNetwork
 from pe.core import Pe
 
@@ -104,10 +104,11 @@ def destinations(ledger: Ledger, shard: int) -> tuple[PeId, ...]:
 
 
 class Fixed:
-    """A workload that feeds the events it was given, one set a position, and answers nothing."""
+    """A source that feeds the events it was given, one set a position."""
 
     def __init__(self, events: Sequence[Sequence[int]]) -> None:
         self._events, self._next, self.positions = list(events), 0, len(events)
+        self.sequence_at = side_by_side
 
     def next(self) -> Feed | None:
         if self.exhausted():
@@ -120,33 +121,29 @@ class Fixed:
     def exhausted(self) -> bool:
         return self._next >= self.positions
 
+
+class Ignored:
+    """A readout that ignores every answer."""
+
     def answer(self, section: Section) -> None:
         pass
 
-    def progress(self) -> dict:
-        return {}
-
-    def report(self) -> dict:
-        return {}
+    def progress(self) -> Progress:
+        return Progress(0, 0)
 
 
-def ran(placement: Placement, workload: Workload, shuffle: int | None = None, late: Callable[[int], bool] = lambda _: False) -> Run:
+def ran(placement: Placement, source: Source, shuffle: int | None = None, late: Callable[[int], bool] = lambda _: False) -> Run:
     """Run a placed network to its end over the in-memory transport; return the finished `Run`."""
-    run, router = Run(placement, workload, late, None), router_name(0)
-    network = MemNetwork(shuffle)
-    network.attach(HOST, run)
-    network.attach(router, ChipRouter(router, placement.chip.router_entries))
-    pes = {placed_pe.name: Pe(placed_pe.name, router) for placed_pe in placement.pes}
-    for name, core in pes.items():
-        network.attach(name, core)
-    network.post(HOST, run.begin())
-    network.run(run.settle)
-    for name, core in pes.items():
-        network.post(name, core.boot())
-    network.run(run.settle)
+    run = Run(placement, source, Ignored(), late=late)
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[placed_pe.name for placed_pe in placement.pes], make_pe=Pe, network=MemNetwork(shuffle),
+    )  # fmt: skip
+    chip.boot_routers(run.begin(), run.settle)
+    chip.boot_pes(run.settle)
     assert run.phase == "read", (run.phase, run.fault)
-    network.post(HOST, run.stop())
-    network.run(run.settle)
+    chip.network.post(HOST, run.stop())
+    chip.network.run(run.settle)
     assert run.done
     return run
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from host.mapping.multicast import Exchange, configuration, streams_of
 from noc.chip import PeId
 from noc.machine import ChipLink, Machine, MachineError
+from noc.memory_chip import MemoryChip
 from noc.packet import (
     HOST,
     LEDGER,
@@ -34,10 +35,9 @@ from noc.packet import (
     chip_of,
     router_name,
 )
-from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
-from noc.wiring import deepest_first, wiring_of
+from noc.wiring import deepest_first
 
 UNITS = 8
 TICKS = 2
@@ -200,7 +200,7 @@ class Listener:
 
     done = False
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = HOST, router: str = "") -> None:
         self.heard: list = []
 
     def handle(self, sender, message):
@@ -221,25 +221,25 @@ class Chips:
         change: Callable[[Configure, int], Configure] = lambda told, chip: told,
         window: int = WINDOW,
     ) -> None:
-        self.world, self.network = world, Watched(order)
-        machine = world.machine
-        self.routers = {chip: ChipRouter(router_name(chip), 1000, wiring_of(machine, chip)) for chip in machine.live}
-        self.endpoints = {name: Listener() for name in world.exchange.waits}
-        for name, listener in self.endpoints.items():
-            self.network.attach(name, listener)
-        for router in self.routers.values():
-            self.network.attach(router.name, router)
-        for router in self.routers.values():
-            self.network.post(router.name, router.boot())
+        self.world, self.network, host = world, Watched(order), Listener()
+        chips = MemoryChip(
+            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.exchange.waits if name != HOST],
+            make_pe=Listener, network=self.network,
+        )  # fmt: skip
+        self.routers = {chip_of(name): router for name, router in chips.routers.items()}
+        self.endpoints = {HOST: host, **chips.pes}
         told = world.configuration(window)
-        for chip in reversed(deepest_first(machine)):
-            self.tell(router_name(chip), change(told[chip], chip))
-        self.network.run(list)
-        assert sorted(self.letters(Configured)) == sorted(router.name for router in self.routers.values())
+        begin = [self.letter(router_name(chip), change(told[chip], chip)) for chip in reversed(deepest_first(world.machine))]
+        chips.boot_routers(begin, list)
+        assert sorted(self.letters(Configured)) == sorted(chips.routers)
+
+    def letter(self, peer, message):
+        """Return what the host posts to write to a router or endpoint."""
+        return (router_name(self.world.machine.host_chip),), Letter(peer, encode(message))
 
     def tell(self, peer, message):
         """Post a letter of the host's."""
-        self.network.post(HOST, [((router_name(self.world.machine.host_chip),), Letter(peer, encode(message)))])
+        self.network.post(HOST, [self.letter(peer, message)])
 
     def letters(self, kind) -> dict:
         """Return the letters of a kind that the host has got, by who wrote them: one each."""

@@ -6,15 +6,17 @@ import numpy as np
 
 from host.mapping.placement import place
 from host.run.run import Run
-from host.workloads.rows_in_dram import Evaluation, Generation, Readout
+from host.workloads.lm.decoder import Decoder
+from host.workloads.lm.generation import Choice, Generation
+from host.workloads.lm.scoring import TextScore, TextSource
+from host.workloads.rows_in_dram import RowsInDram
 from models.seeded import seeded_egru, seeded_embedding
 from noc.chip import load_chip
 from noc.dram import Dram
-from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of, router_name
-from noc.router import ChipRouter
+from noc.memory_chip import MemoryChip
+from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
-from noc.wiring import wiring_of
 from pe.core import Pe
 
 CHIP = load_chip()
@@ -27,20 +29,30 @@ TEXT = np.random.default_rng(3).integers(0, WORDS, (3, 13), np.uint32)
 
 
 def store():
-    return EmbeddingStore(Dram(1 << 16, 16), EMBEDDING)
+    return RowsInDram.of(Dram(1 << 16, 16), "embedding", EMBEDDING)
 
 
-def readout():
-    return Readout(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
+def decoder():
+    return Decoder(np.ascontiguousarray(EMBEDDING.T), np.zeros(WORDS, np.float32))
 
 
 def evaluation(streams=TEXT[:1]):
-    return Evaluation(store(), readout(), streams, SEGMENT)
+    """Return the source and the readout of a text, and how many sequences it has."""
+    return TextSource(store(), streams, SEGMENT), TextScore(decoder(), streams), len(streams)
 
 
 def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
-    choice = {"temperature": temperature, "top_k": 0, "seed": seed, "forbidden": forbidden}
-    return Generation(store(), readout(), np.array(prompt, np.uint32), words, choice, SEGMENT, lambda ids: " ".join(map(str, ids)))
+    """Return a source that is its readout, too, and that it is one sequence."""
+    both = Generation(
+        store(),
+        decoder(),
+        prompt=np.array(prompt, np.uint32),
+        words=words,
+        choice=Choice(temperature=temperature, top_k=0, seed=seed, forbidden=forbidden),
+        segment=SEGMENT,
+        detokenise=lambda ids: " ".join(map(str, ids)),
+    )
+    return both, both, 1
 
 
 class Bench:
@@ -64,31 +76,26 @@ class Bench:
         network=None,
         **run,
     ):
-        lanes = len(workload._streams) if isinstance(workload, Evaluation) else 1
-        self.workload = workload
-        self.run = Run(place(NETWORK, chip, mapping, form, pes, lanes, chips), workload, **run)
-        self.network, self.after = network or MemNetwork(shuffle), after
-        self.network.attach(HOST, self)
-        machine = self.run.placement.machine
-        self.routers = {name: ChipRouter(name, chip.router_entries, wiring_of(machine, chip_of(name))) for name in self.run.routers}
-        self.pes = [Pe(placed.name, router_name(placed.pe.chip)) for placed in self.run.placement.pes]
-        for core in (*self.routers.values(), *self.pes):
-            self.network.attach(core.name, core)
+        source, self.readout, lanes = workload
+        self.run = Run(place(NETWORK, chip, mapping, form, pes, lanes, chips), source, self.readout, **run)
+        self.network, self.after, placement = network or MemNetwork(shuffle), after, self.run.placement
+        self.memory = MemoryChip(
+            host=self, machine=placement.machine, table_entries=chip.router_entries,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=self.network,
+        )  # fmt: skip
+        self.routers, self.pes = self.memory.routers, [*self.memory.pes.values()]
         self.fed = []  # the sections that the host sent
         self.read = 0  # the bundles that it read
         self.ahead = []  # how many ticks were in flight after each batch
         self.in_flight_at_the_end = None  # and when the counters were asked for
-        for name, router in self.routers.items():
-            self.network.post(name, router.boot())
-        for to, (peer, told) in self.run.begin():
-            changed = encode(configure(decode(told), chip_of(peer))) if configure else told
-            self.post([(to, Letter(peer, changed))])
-        self.network.run(self.settle)
+        begin = [
+            (to, Letter(peer, encode(configure(decode(told), chip_of(peer))) if configure else told))
+            for to, (peer, told) in self.run.begin()
+        ]
+        self.memory.boot_routers(begin, self.settle)
 
     def play(self):
-        for pe in self.pes:
-            self.network.post(pe.name, pe.boot())
-        self.network.run(self.settle)
+        self.memory.boot_pes(self.settle)
         return self
 
     def stop(self):
@@ -129,7 +136,7 @@ class Bench:
     def answer(self):
         """What no schedule, placement or fault may change."""
         totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
-        return self.run.events.report(), totals, self.workload.report()
+        return self.run.events.report(), totals, self.readout.result()
 
 
 def finished(bench):

@@ -1,0 +1,75 @@
+"""A chip, or several linked ones, in one process: routers and PEs around a host's core, over `noc/transport_mem.py`.
+
+For `--transport mem`, benchmarks and tests. The cores and the bytes between them are those of real processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
+
+from noc.machine import Machine
+from noc.packet import HOST, Outgoing, chip_of, router_name
+from noc.router import ChipRouter
+from noc.transport import Core
+from noc.transport_mem import MemNetwork
+from noc.wiring import deepest_first, wiring_of
+
+
+class PeCore(Core, Protocol):
+    """A PE's core: says hello when it boots."""
+
+    def boot(self) -> Outgoing:
+        """Return what the PE says when it is up."""
+
+
+P = TypeVar("P", bound=PeCore)
+
+
+class MemoryChip:
+    """The routers and PEs of `machine`, attached to a network with the host; nothing has been sent yet.
+
+    Args:
+        host: the host's core.
+        machine: the chips and their links.
+        table_entries: what each router's table holds.
+        pes: names of the PEs.
+        make_pe: makes a PE's core of its name and its router's, as `pe.core.Pe` does.
+        network: carries the messages; in the order of sending, where none is given.
+
+    """
+
+    def __init__(
+        self,
+        host: Core,
+        machine: Machine,
+        table_entries: int,
+        pes: Iterable[str],
+        make_pe: Callable[[str, str], P],
+        network: MemNetwork | None = None,
+    ) -> None:
+        self.network = network or MemNetwork()
+        self.routers: dict[str, ChipRouter] = {}
+        for chip in deepest_first(machine):
+            name = router_name(chip)
+            self.routers[name] = ChipRouter(name, table_entries, wiring_of(machine, chip))
+        self.pes: dict[str, P] = {name: make_pe(name, router_name(chip_of(name))) for name in pes}
+        cores: dict[str, Core] = {HOST: host, **self.routers, **self.pes}
+        for name, core in cores.items():
+            self.network.attach(name, core)
+
+    def boot_routers(self, begin: Outgoing, settle: Callable[[], Outgoing]) -> None:
+        """Boot the routers, post what the host begins with, and deliver until nothing is under way: they are configured.
+
+        `settle`: the host's own work after each message it got.
+        """
+        for name, router in self.routers.items():
+            self.network.post(name, router.boot())
+        self.network.post(HOST, begin)
+        self.network.run(settle)
+
+    def boot_pes(self, settle: Callable[[], Outgoing]) -> None:
+        """Boot the PEs, and deliver until nothing is under way: a run has ended, or waits for its host."""
+        for name, pe in self.pes.items():
+            self.network.post(name, pe.boot())
+        self.network.run(settle)
