@@ -507,7 +507,8 @@ def test_a_thousand_positions_on_1200_pes_take_a_few_seconds_and_little_memory()
     """On 8 chips, in a process of its own: of processor time, start of Python included."""
     code = (
         "import sys, resource\n"
-        "from tests.tools.ledgers import cut, invented; from models.seeded import seeded_egru; from host.mapping.placement import place\n"
+        "from tests.tools.ledgers import cut, invented\n"
+        "from models.seeded import seeded_egru; from host.mapping.placement import place\n"
         "from host.cost.price import price; from host.cost.cost_table import load_table; from noc.chip import load_chip\n"
         "ledger = invented(place(seeded_egru(), load_chip(), 'uniform', 'csr', 1200, 1, 8), 2)\n"
         "ledger = cut(ledger, [position % 2 for position in range(1000)])\n"

@@ -5,6 +5,7 @@ end with a name.
 import dataclasses
 import re
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -94,7 +95,7 @@ def test_each_sequence_of_a_batch_is_as_if_alone(lanes, pes):
 
 def test_the_witness_sees_every_section_in_order():
     seen = []
-    finished(Bench(evaluation(), witness=seen.append).play())
+    finished(Bench(evaluation(), witness=SimpleNamespace(see_input=lambda _: None, see_events=seen.append)).play())
     for layer in NETWORK.layers:
         mine = [section.position for section in seen if section.population == layer]
         assert mine == list(range(TEXT.shape[1] - 1))

@@ -17,7 +17,7 @@ from host.cost.price import price
 from host.cost.price_report import modelled
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
-from host.experiments.columns import COLUMNS, DEFAULT, shown
+from host.experiments.columns import COLUMNS, DEFAULT, columns_of, shown
 from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
 from host.workloads.features.vectors import seeded_features
@@ -88,15 +88,15 @@ def sweep(tmp_path_factory):
 
 
 def test_points_cross_every_list_and_settings_are_told_apart(tmp_path):
-    experiment = read(written(tmp_path, SWEEP), COLUMNS, DEFAULT)
+    experiment = read(written(tmp_path, SWEEP), columns_of, DEFAULT)
     points = experiment.points()
     assert len(points) == 16
     assert [(p["pes"], p["format"], p["schedule"], p["branch_refill_cycles"]) for p in points[:3]] == [
         (3, "csr", "sequential", 1), (3, "csr", "sequential", 2.5), (3, "csr", "pipelined", 1),
     ]  # fmt: skip
-    assert of_price(points[1]) == ["schedule=sequential", "branch_refill_cycles=2.5"]
-    assert set(of_run(points[0])) == {"input", "layers", "density", "tokens", "transport", "pes", "format"}
-    assert len({slug(of_run(point), experiment.grid) for point in points}) == 4
+    assert experiment.of_price(points[1]) == ["schedule=sequential", "branch_refill_cycles=2.5"]
+    assert set(experiment.of_run(points[0])) == {"input", "layers", "density", "tokens", "transport", "pes", "format"}
+    assert len({slug(experiment.of_run(point), experiment.grid) for point in points}) == 4
     assert experiment.plots[0].series == ("format", "schedule", "branch_refill_cycles")
 
 
@@ -104,7 +104,7 @@ def test_lists_that_move_together_are_one_axis(tmp_path):
     text = (
         "[grid]\nformat = ['csr', 'packed']\n[[together]]\nchips = [1, 2, 4]\nhidden = [10, 14, 20]\n[[together]]\nseed = [1, 2]\n"
     )
-    experiment = read(written(tmp_path, text), COLUMNS, DEFAULT)
+    experiment = read(written(tmp_path, text), columns_of, DEFAULT)
     points = [(p["format"], p["chips"], p["hidden"], p["seed"]) for p in experiment.points()]
     expected = [(f, c, h, s) for f in ("csr", "packed") for c, h in ((1, 10), (2, 14), (4, 20)) for s in (1, 2)]
     assert points == expected
@@ -112,7 +112,7 @@ def test_lists_that_move_together_are_one_axis(tmp_path):
 
 def test_a_chip_s_number_may_be_written_either_way(tmp_path):
     for text in ("chip.sram_wait_states = [0, 1]", '"chip.sram_wait_states" = [0, 1]', "[grid.chip]\nsram_wait_states = [0, 1]"):
-        assert read(written(tmp_path, f"[grid]\n{text}\n"), COLUMNS, DEFAULT).grid == {"chip.sram_wait_states": [0, 1]}
+        assert read(written(tmp_path, f"[grid]\n{text}\n"), columns_of, DEFAULT).grid == {"chip.sram_wait_states": [0, 1]}
 
 
 def test_names_of_runs_are_plain_and_told_apart_by_every_setting():
@@ -332,7 +332,7 @@ def test_folders_that_are_there_or_not(tmp_path, capsys):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)
 def test_the_experiments_that_are_shipped_can_be_read(path):
-    experiment = read(path, COLUMNS, DEFAULT)
+    experiment = read(path, columns_of, DEFAULT)
     assert 1 < len(experiment.points()) < MOST_POINTS
     assert experiment.plots
 
