@@ -37,7 +37,7 @@ from host.options import (
 )
 from host.run.report import SCHEMA, summary, write_json
 from host.show.monitor import open_monitor
-from host.show.text_stream import TextStream
+from host.workloads.lm.text_stream import TextStream
 from models import formats
 from models.network import ModelError
 from models.text.tokeniser import TextError
