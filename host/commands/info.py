@@ -19,6 +19,7 @@ import numpy as np
 from host.errors import HostError
 from host.mapping.sharding import Request, balanced, share_sizes, uniform
 from host.options import LmOptions
+from host.show.text_table import format_table
 from host.workloads.job import chip_of, model_of
 from models import formats
 from models.checkpoint import Model
@@ -260,10 +261,5 @@ def _wrapped(label: str, value: str, width: int) -> list[str]:
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], left: set[str]) -> list[str]:
     """Return an empty line, the title, and the table; columns in `left` are flush left, the others right."""
-    rows = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [c.ljust(w) if head in left else c.rjust(w) for c, w, head in zip(row, widths, heads, strict=True)]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return ["", title, *lines]
+    columns = [column for column, head in enumerate(heads) if head in left]
+    return ["", title, *(f"  {line}".rstrip() for line in format_table([heads, *rows], left=columns))]
