@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from host.show import monitor, plain_monitor
 from host.show.monitor import open_monitor
+from host.workloads.lm.panel import PANEL
 from noc.chip import load_chip
 
 PES = [str(pe) for pe in load_chip().usable_pes()[:150]]
@@ -23,16 +24,17 @@ LAYOUT = {
     "pes": [{"name": name, "layer": f"egru{1 + n // 50}", "sram": 0.95 - n / 300} for n, name in enumerate(PES)],
     "layers": [{"name": f"egru{n}", "units": 1350, "pes": 50} for n in (1, 2, 3)],
     "note": "seeded network: its perplexity says nothing",
+    "unit": "token",
 }
 STATUS = {
     "phase": "running",
     "ready": 150,
     "tick": 706,
-    "tokens": 700,
-    "tokens_total": 1400,
-    "tokens_per_s": 14.0,
-    "perplexity": 87.6,
-    "text": "once upon a time there was a chip " * 40 + "<end>",
+    "done": 700,
+    "total": 1400,
+    "per_s": 14.0,
+    "metrics": [{"name": "perplexity", "label": "perplexity", "value": 87.62, "unit": "", "digits": 2, "better": "low"}],
+    "shown": {"text": "once upon a time there was a chip " * 40 + "<end>"},
     "activity": [0.31, 0.083, 0.004],
     "events_per_tick": 1234.0,
     "packets_per_tick": 8123.0,
@@ -92,9 +94,9 @@ def terminal(monkeypatch):
 def seen(terminal):
     """Return what stands on a terminal of this size at the end: with its codes, and as lines of text."""
 
-    def show(status, width=80, height=24, layout=LAYOUT):
+    def show(status, width=80, height=24, layout=LAYOUT, panel=PANEL):
         stream = terminal(width, height)
-        view = open_monitor(layout, live=True, stream=stream)
+        view = open_monitor(layout, live=True, stream=stream, panel=panel)
         view.update(status)
         view.close()
         coded = stream.getvalue().split("\x1b[2K")[-1]  # after the frame before has been erased
@@ -146,7 +148,7 @@ def test_it_shows_the_figures_of_the_run(seen, width, height):
         assert words in view
     for name, value in (
         ("tokens/s", "14"),
-        ("perplexity", "87.6"),
+        ("perplexity", "87.62"),
         ("events/tick", "1,234"),
         ("packets/tick", "8,123"),
         ("tick", "706"),
@@ -238,7 +240,7 @@ def test_any_key_may_be_missing_or_without_a_number(seen, layout, value):
 
 
 def test_what_is_unknown_is_shown_as_unknown(seen):
-    lines = seen({"phase": "running"})[1]
+    lines = seen({"phase": "running", "metrics": [{"label": "perplexity", "value": None}]})[1]
     assert "? of ? tokens" in lines[1]
     assert sum(bool(re.search(r" (tokens/s|perplexity|tick|L2  egru2 .*) +\?", line)) for line in lines) == 4
     assert lines[2].strip() == ""
@@ -251,10 +253,10 @@ def test_while_the_processes_start_it_counts_those_that_are_ready(seen):
 @pytest.mark.parametrize("text", ["\x1b[31mred\x07\x9b2J", "a\rb\tc\x00", "\u202eright to left"])
 def test_text_and_names_cannot_steer_the_terminal(seen, text):
     layout = LAYOUT | {"title": text, "note": text}
-    coded, lines = seen(STATUS | {"text": text, "dead": [text]}, layout=layout)
+    coded, lines = seen(STATUS | {"shown": {"shown": {"text": text}}, "dead": [text]}, layout=layout)
     assert not re.search("[\x00-\x08\x0b\x0c\x0e-\x1a\x7f-\x9f\u202e]", coded.replace("\r\x1b", "\x1b"))
     assert fits(lines, 80, 23)
-    assert "\x1b" not in plain(STATUS | {"text": text, "dead": [text]}, layout)
+    assert "\x1b" not in plain(STATUS | {"shown": {"shown": {"text": text}}, "dead": [text]}, layout)
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -265,13 +267,13 @@ def test_text_and_names_cannot_steer_the_terminal(seen, text):
     st.dictionaries(st.sampled_from(sorted(STATUS)), st.none(), max_size=4),
 )
 def test_no_text_at_any_size_breaks_the_frame(seen, text, width, height, missing):
-    lines = seen(STATUS | {"text": text} | missing | {"phase": "running"}, width, height)[1]
+    lines = seen(STATUS | {"shown": {"text": text}} | missing | {"phase": "running"}, width, height)[1]
     assert len(lines) <= height
     assert all(cells(line) <= width for line in lines)
 
 
 def test_wide_characters_stay_inside(seen):
-    lines = seen(STATUS | {"text": "日本語の文章" * 50 + " 終"})[1]
+    lines = seen(STATUS | {"shown": {"text": "日本語の文章" * 50 + " 終"}})[1]
     assert fits(lines, 80, 23)
     assert "終" in "".join(lines)
 
@@ -279,7 +281,8 @@ def test_wide_characters_stay_inside(seen):
 @pytest.mark.parametrize("count", [100, 101, 102, 103, 104])
 def test_lines_stay_as_they_are_while_the_text_grows(seen, count):
     texts = (" ".join(f"word{n}" for n in range(words)) for words in (count, count + 1))
-    before, after = ([line[38:].strip() for line in seen(STATUS | {"text": text})[1] if "word" in line] for text in texts)
+    views = (seen(STATUS | {"shown": {"text": text}})[1] for text in texts)
+    before, after = ([line[38:].strip() for line in view if "word" in line] for view in views)
     if len(before[-1]) < 34:
         before[-1] += f" word{count}"
         assert after == before
@@ -334,7 +337,7 @@ def test_closing_shows_the_newest_figures_and_gives_the_cursor_back_once(termina
     before = sys.stdout
     view = open_monitor(LAYOUT, live=True, stream=stream)
     view.update(STATUS)
-    view.update(STATUS | {"tokens": 1399})
+    view.update(STATUS | {"done": 1399})
     assert "1,399 of 1,400" not in stream.getvalue()
     view.close()
     first = stream.getvalue()
@@ -421,7 +424,7 @@ def test_plain_lines_where_there_is_no_terminal_or_it_is_told_so_or_the_terminal
         lines = stream.read().split("\n")
         assert lines[0] == "three layers on a text; spinnaker2; seeded network: its perplexity says nothing"
         assert lines[1] == (
-            "1:01 running: 700 of 1,400 tokens, 0:50 left; tokens/s 14; perplexity 87.6; events/tick 1,234; packets/tick 8,123; "
+            "1:01 running: 700 of 1,400 tokens, 0:50 left; tokens/s 14; perplexity 87.62; events/tick 1,234; packets/tick 8,123; "
             "tick 706; egru1 31 % active; egru2 8.3 % active; egru3 0.4 % active"
         )
         assert lines[2:] == ["a note", ""]
@@ -447,7 +450,7 @@ def test_a_plain_line_every_two_seconds_and_one_when_the_phase_changes_and_one_a
     assert lines() == pytest.approx(5, abs=1)
     before = lines()
     view.update(STATUS | {"phase": "stopping"})
-    view.update(STATUS | {"phase": "stopping", "tokens": 1400})
+    view.update(STATUS | {"phase": "stopping", "done": 1400})
     assert lines() == before + 1
     view.close()
     assert "1,400 of 1,400" in stream.getvalue()

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_monitor import LAYOUT, STATUS, fits, plain, seen, terminal  # noqa: F401 - fixtures
 
-from host.show.mesh_view import LARGE, SCALES, MeshPlan
+from host.show.mesh_view import LARGE, SCALES, MeshView
 from host.show.monitor import open_monitor
 from host.show.plain_monitor import machine_lines
 from noc.chip import load_chip
@@ -41,7 +41,7 @@ def machine(chips, each=EACH, down=()):
 def drawn(chips, width, height, **changes):
     """Return the plan as the view of this size has it."""
     layout, status = machine(chips)
-    return MeshPlan(layout).draw(status | changes, width - 42, height - 6)
+    return MeshView(layout).draw(status | changes, width - 42, height - 6)
 
 
 def labels(plan):
@@ -49,22 +49,22 @@ def labels(plan):
     found = {}
     for row, line in enumerate(plan.lines):
         column = 0
-        for piece in line:
-            words = re.search(rf"(?:chip |[{DEAD}{STALLED}]|^ *)(\d+)", piece.text)
-            if words and (piece.look in ("bold", "tile") or piece.look == "fault"):
+        for span in line:
+            words = re.search(rf"(?:chip |[{DEAD}{STALLED}]|^ *)(\d+)", span.text)
+            if words and (span.look in ("bold", "tile") or span.look == "fault"):
                 number = int(words[1])
                 assert number not in found
-                found[number] = row, column + piece.text.index(words[1]), piece.look
-            column += len(piece.text)
+                found[number] = row, column + span.text.index(words[1]), span.look
+            column += len(span.text)
     return found
 
 
 def text(plan):
-    return "\n".join("".join(piece.text for piece in line) for line in plan.lines)
+    return "\n".join("".join(span.text for span in line) for line in plan.lines)
 
 
 def looking(plan, look):
-    return [piece.text for line in plan.lines for piece in line if piece.look == look]
+    return [span.text for line in plan.lines for span in line if span.look == look]
 
 
 # ---- every chip
@@ -99,7 +99,7 @@ def test_chips_are_as_large_as_all_of_them_fit(width, height, chips, wide):
 def test_a_chip_s_neighbours_lie_around_it_as_on_the_mesh(scale, chips):
     layout, _ = machine(chips)
     scales = SCALES[scale]
-    places = MeshPlan(layout)._on_mesh(scales)
+    places = MeshView(layout)._on_mesh(scales)
     for link in layout["links"]:
         if link["cable"]:
             continue
@@ -112,18 +112,18 @@ def test_a_chip_s_neighbours_lie_around_it_as_on_the_mesh(scale, chips):
 
 def test_without_positions_or_room_for_the_mesh_chips_stand_in_rows():
     layout, status = machine(48)
-    narrow = MeshPlan(layout).draw(status, 24, 11)
+    narrow = MeshView(layout).draw(status, 24, 11)
     assert set(labels(narrow)) == set(range(48))
     places = [labels(narrow)[chip][:2] for chip in range(48)]
     assert places == sorted(places)
     unplaced = layout | {"chips": [{"number": chip} for chip in range(48)]}
-    assert set(labels(MeshPlan(unplaced).draw(status, 100, 40))) == set(range(48))
-    assert MeshPlan(layout).draw(status, 10, 11) is None
+    assert set(labels(MeshView(unplaced).draw(status, 100, 40))) == set(range(48))
+    assert MeshView(layout).draw(status, 10, 11) is None
 
 
 def test_a_chip_that_is_down_is_a_gap():
     layout, status = machine(8, down=[2])
-    assert set(labels(MeshPlan(layout).draw(status, 150, 54))) == {0, 1, 3, 4, 5, 6, 7}
+    assert set(labels(MeshView(layout).draw(status, 150, 54))) == {0, 1, 3, 4, 5, 6, 7}
 
 
 def test_one_chip_is_drawn_as_large_as_ever(seen):  # noqa: F811
@@ -138,11 +138,11 @@ def test_one_chip_is_drawn_as_large_as_ever(seen):  # noqa: F811
 
 def test_every_pe_has_its_place_and_holes_are_gaps():
     layout, _ = machine(2)
-    plan = MeshPlan(layout).draw({}, 150, 54)
+    plan = MeshView(layout).draw({}, 150, 54)
     assert plan.scale is LARGE
     assert text(plan).count("░") == 2 * 2 * EACH
     assert text(plan).count("·") == 2 * (152 - EACH)
-    medium = MeshPlan(layout).draw({}, 38, 18)
+    medium = MeshView(layout).draw({}, 38, 18)
     assert medium.scale.wide == 14
     assert text(medium).count("░") + text(medium).count("·") == 2 * 152 / 2
 
@@ -152,19 +152,19 @@ def test_a_pe_is_coloured_by_its_activity(scale):
     layout, status = machine(2)
     hot = [0.5 if pe["name"] in ("PE(1,1,0)@1", "PE(1,1,1)@1", "PE(1,1,2)@1", "PE(1,1,3)@1") else 0.0 for pe in layout["pes"]]
     room = [(150, 54), (38, 18), (20, 10)][scale]
-    plan = MeshPlan(layout).draw(status | {"pe_activity": hot}, *room)
+    plan = MeshView(layout).draw(status | {"pe_activity": hot}, *room)
     assert plan.scale == SCALES[scale]
-    lit = [(row, piece) for row, line in enumerate(plan.lines) for piece in line if piece.look == "heat" and 5 in piece[2:]]
+    lit = [(row, span) for row, line in enumerate(plan.lines) for span in line if span.look == "heat" and 5 in span[2:]]
     assert [row for row, _ in lit] == [1, 2][: 1 + (scale == 0)]  # chip 1 is the upper one, QPE 1,1 at its top
-    assert [piece.text for _, piece in lit] == [["▇▇▇▇", "▇▇▇▇"], ["██"], ["▀"]][scale]
-    assert all(piece.ground == 0 for _, piece in lit) == (scale == 2)  # the QPE below is cold
+    assert [span.text for _, span in lit] == [["▇▇▇▇", "▇▇▇▇"], ["██"], ["▀"]][scale]
+    assert all(span.ground == 0 for _, span in lit) == (scale == 2)  # the QPE below is cold
 
 
 def test_a_tile_is_coloured_by_its_chip_s_mean_activity():
     layout, status = machine(48)
     shares = [0.5 if pe["name"].endswith("@17") else 0.02 for pe in layout["pes"]]
-    plan = MeshPlan(layout).draw(status | {"pe_activity": shares}, 38, 18)
-    tiles = {int(piece.text): piece.ground for line in plan.lines for piece in line if piece.look == "tile"}
+    plan = MeshView(layout).draw(status | {"pe_activity": shares}, 38, 18)
+    tiles = {int(span.text): span.ground for line in plan.lines for span in line if span.look == "tile"}
     assert tiles == {chip: 5 if chip == 17 else 1 for chip in range(48)}
 
 
@@ -185,9 +185,9 @@ def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, 
     assert set(found) == set(range(chips))
     assert {chip for chip, (_, _, look) in found.items() if look == "fault"} == {1}
     mark = DEAD if kind == "dead" else STALLED
-    assert any(mark in piece for piece in looking(plan, "fault"))
+    assert any(mark in span for span in looking(plan, "fault"))
     if not plan.scale.tile:  # it is in the middle of its chip too
-        marks = sum(piece.count(mark) for piece in looking(plan, "fault")) - 1
+        marks = sum(span.count(mark) for span in looking(plan, "fault")) - 1
         assert marks == {28: 16, 14: 4, 7: 1}[plan.scale.wide]
     layout, status = machine(chips)
     coded, lines = seen(status | {kind: ["router@1"]}, width, height, layout)
@@ -202,8 +202,8 @@ def test_a_pe_in_trouble_is_named_and_marked_where_it_is(seen, chips, width, hei
     plan = drawn(chips, width, height, **wrong)
     assert {chip for chip, (_, _, look) in labels(plan).items() if look == "fault"} == {0, 1}
     faults = looking(plan, "fault")
-    assert sum(DEAD in piece for piece in faults) == 1 + (not plan.scale.tile)
-    assert sum(STALLED in piece for piece in faults) == 1 + 2 * (not plan.scale.tile)
+    assert sum(DEAD in span for span in faults) == 1 + (not plan.scale.tile)
+    assert sum(STALLED in span for span in faults) == 1 + 2 * (not plan.scale.tile)
     layout, status = machine(chips)
     assert " 1 dead  PE(1,1,0)@1" in seen(status | wrong, width, height, layout)[1][2]
 
@@ -234,9 +234,9 @@ def test_the_busiest_link_is_named_with_its_events(seen, width, height):  # noqa
     assert re.search(r"busiest link +1,234  1>5", view)
     if height > 30:
         assert re.search(r"1>5 +1,234 +█", view)
-    plan = MeshPlan(layout).draw(status | {"links": loads}, width - 42, height - 6)
-    assert [piece.strip() for piece in looking(plan, "busy")] == ["━" * len(looking(plan, "busy")[0])]  # 5 lies right of 1
-    assert looking(plan, "link") == []
+    plan = MeshView(layout).draw(status | {"links": loads}, width - 42, height - 6)
+    assert [span.strip() for span in looking(plan, "busy")] == ["━" * len(looking(plan, "busy")[0])]  # 5 lies right of 1
+    assert looking(plan, "accent") == []
 
 
 def test_a_link_between_boards_or_around_the_torus_is_called_a_cable(seen):  # noqa: F811
@@ -263,10 +263,10 @@ def test_what_is_unknown_is_shown_as_unknown(seen, chips, width, height):  # noq
     layout, _ = machine(chips)
     lines = seen({"phase": "running"}, width, height, layout)[1]
     assert any(re.search(r"busiest link +\?", line) for line in lines)
-    plan = MeshPlan(layout).draw({"phase": "running"}, width - 42, height - 6)
+    plan = MeshView(layout).draw({"phase": "running"}, width - 42, height - 6)
     assert looking(plan, "heat") == []
-    assert all(piece.ground < 0 for line in plan.lines for piece in line if piece.look == "tile")
-    assert looking(plan, "busy") == looking(plan, "link") == []
+    assert all(span.ground < 0 for line in plan.lines for span in line if span.look == "tile")
+    assert looking(plan, "busy") == looking(plan, "accent") == []
 
 
 @pytest.mark.parametrize("value", [..., None, float("nan"), "text", -3, [None], [{}], [{"number": 1, "position": "x"}], {"a": 1}])
@@ -326,7 +326,7 @@ MACHINES = [
 
 
 def test_each_machine_has_a_row_and_those_in_trouble_come_first():
-    head, *rows = [(line.text + line.more).rstrip() for line in machine_lines({"machines": MACHINES})][1:]
+    head, *rows = ["".join(span.text for span in line).rstrip() for line in machine_lines({"machines": MACHINES})][1:]
     assert head == "machine      chips  PEs  cores  MB sent"
     assert rows == [
         "a-name-beyo…     2  150  silent 4 s", "n3               3  150  2 refused", "n4               4    ?  lost",

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from test_monitor import CODE, LAYOUT, STATUS, fits, seen, terminal  # noqa: F401 - fixtures
 
 from host.show.monitor import open_monitor
-from host.workloads.dvs.frame_glyphs import LEVELS, bars, cells, short
+from host.show.terminal_style import BRIGHTNESS
+from host.workloads.dvs.frame_glyphs import bars, cells, short
+from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES
 
-DVS = LAYOUT | {"title": "gestures", "unit": "frames", "classes": list(CLASSES), "layers": LAYOUT["layers"][:2]}
+DVS = LAYOUT | {"title": "gestures", "unit": "frame", "shown": {"classes": list(CLASSES)}, "layers": LAYOUT["layers"][:2]}
 EDGE = bytes(255 if x == 5 else 90 if y == 9 else 0 for y in range(32) for x in range(32))
 GESTURE = {
     "sample": 7,
@@ -26,9 +28,9 @@ GESTURE = {
     "scores": [0.5, -1.0, 0.0, 0.25, 2.0, 1.0, 0.0, 0.0, 0.1, 0.2, float("-inf")],
     "top": 4.0,
     "samples": 44,
-    "accuracy": 5 / 6,
 }
-RUNNING = STATUS | {"gesture": GESTURE, "text": "", "perplexity": None}
+ACCURACY = {"name": "accuracy", "label": "accuracy", "value": 100 * 5 / 6, "unit": "%", "digits": 1, "better": "high"}
+RUNNING = STATUS | {"shown": GESTURE, "metrics": [ACCURACY]}
 WIDE = [(120, 40), (200, 60), (300, 100)]
 NARROW = [(80, 24), (80, 40)]
 
@@ -41,7 +43,7 @@ def test_two_pixels_make_a_character_whose_colours_are_theirs(frame):
     rows = cells(frame, 8, 8)
     assert [len(row) for row in rows] == [8] * 4
     for y, row in enumerate(rows):
-        for x, (glyph, ink, ground) in enumerate(row):
+        for x, (glyph, _, ink, ground) in enumerate(row):
             above, below = (frame[8 * (2 * y + half) + x] for half in (0, 1))
             drawn = {"▀": (ink, ground), "▄": (ground, ink), "█": (ink, ink), " ": (ground, ground)}[glyph]
             assert drawn == tuple(-(-value * 8 // 255) for value in (above, below))
@@ -66,7 +68,7 @@ def test_what_is_no_frame_is_not_drawn(frame, size):
 
 def test_without_colours_the_brighter_half_is_seen():
     row = cells(bytes([255, 0, 255, 0, 0, 255, 255, 0]) * 2, 4, 4)[0]
-    assert "".join(cell.glyph for cell in row) == "▀▄█ "
+    assert "".join(cell.text for cell in row) == "▀▄█ "
 
 
 # ---- the scores as bars
@@ -93,32 +95,32 @@ def test_every_gesture_s_name_is_told_apart_in_little_room(room):
 
 @pytest.mark.parametrize(("width", "height"), [*WIDE, *NARROW, (60, 20), (30, 8), (1, 1)])
 def test_the_view_fits_the_terminal(seen, width, height):  # noqa: F811
-    assert fits(seen(RUNNING, width, height, DVS)[1], width, height - 1)
+    assert fits(seen(RUNNING, width, height, DVS, PANEL)[1], width, height - 1)
 
 
 @pytest.mark.parametrize(("width", "height"), [*WIDE, *NARROW])
 def test_it_shows_frame_plan_scores_and_accuracy_side_by_side(seen, width, height):  # noqa: F811
-    coded, lines = seen(RUNNING, width, height, DVS)
+    coded, lines = seen(RUNNING, width, height, DVS, PANEL)
     view = "\n".join(lines)
     for words in (
         "sample 7 of 44",
         "700 of 1,400 frames",
         "▸R",
         "frames/s",
-        "83 %",
+        "83.3 %",
         "guitar",
         "event router" if width > 199 else "ER",
     ):
         assert words in view
     assert "perplexity" not in "\n".join(lines[:-1])
-    bright = re.findall(rf"38;5;{LEVELS[-1]};48;5;\d+m([█▀▄]+)\x1b", coded)
+    bright = re.findall(rf"38;5;{BRIGHTNESS[-1]};48;5;\d+m([█▀▄]+)\x1b", coded)
     # A column of 32 lit pixels, two a character, or of 16 where every second one is shown.
     assert sum(map(len, bright)) == (8 if width == 80 else 16)
 
 
 def test_the_leading_class_is_green_where_it_is_the_true_one_and_orange_where_it_is_not(seen):  # noqa: F811
     def hue(label):
-        coded = seen(RUNNING | {"gesture": GESTURE | {"label": label}}, 200, 60, DVS)[0]
+        coded = seen(RUNNING | {"shown": GESTURE | {"label": label}}, 200, 60, DVS, PANEL)[0]
         line = next(line for line in coded.split("\n") if "R hand ↺" in line)
         return re.findall(r"\x1b\[([\d;]+)m█", line[line.index("R hand ↺") :])[0]
 
@@ -130,8 +132,8 @@ def test_the_leading_class_is_green_where_it_is_the_true_one_and_orange_where_it
 def test_brightness_has_steps_even_with_16_colours_and_none_is_red(terminal, term):  # noqa: F811
     stream = terminal(200, 60, term)
     ramp = bytes(8 * (x // 1) for _ in range(32) for x in range(32))
-    view = open_monitor(DVS, True, stream)
-    view.update(RUNNING | {"gesture": GESTURE | {"frame": ramp}})
+    view = open_monitor(DVS, True, stream, PANEL)
+    view.update(RUNNING | {"shown": GESTURE | {"frame": ramp}})
     view.close()
     line = next(line for line in stream.getvalue().split("\x1b[2K")[-1].split("\n") if "L hand wave" in line)
     hues = set(re.findall(r"\x1b\[([\d;]+)m[█▀▄]+", line[: line.index("L hand")]))
@@ -146,7 +148,7 @@ def test_any_part_of_what_is_known_may_be_missing_or_odd(seen, key, value):  # n
     if key != "everything":
         gesture.pop(key) if value is ... else gesture.update({key: value})
     for known in (gesture, value):
-        assert fits(seen(RUNNING | {"gesture": known}, 200, 60, DVS)[1], 200, 59)
+        assert fits(seen(RUNNING | {"shown": known}, 200, 60, DVS, PANEL)[1], 200, 59)
 
 
 def test_plain_lines_count_frames_and_say_how_many_were_right():
@@ -154,13 +156,13 @@ def test_plain_lines_count_frames_and_say_how_many_were_right():
     view = open_monitor(DVS, False, stream)
     view.update(RUNNING)
     view.close()
-    assert "running: 700 of 1,400 frames, 0:50 left; frames/s 14; accuracy 83 %; events/tick 1,234; " in stream.getvalue()
+    assert "running: 700 of 1,400 frames, 0:50 left; frames/s 14; accuracy 83.3 %; events/tick 1,234; " in stream.getvalue()
 
 
 def test_a_frame_with_noise_everywhere_costs_less_than_15_ms(terminal):  # noqa: F811
     noise = bytes((37 * place) % 251 for place in range(1024))
-    view = open_monitor(DVS, True, terminal(200, 60))
-    view.update(RUNNING | {"gesture": GESTURE | {"frame": noise}})
+    view = open_monitor(DVS, True, terminal(200, 60), PANEL)
+    view.update(RUNNING | {"shown": GESTURE | {"frame": noise}})
     costs = []
     for _ in range(8):
         start = process_time()

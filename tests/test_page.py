@@ -22,9 +22,11 @@ from host.cost.cost_table import load_table
 from host.cost.price import price
 from host.mapping.placement import place
 from host.show import plots
+from host.show.blocks import Figure
 from host.show.figures import _figures, _link_rows, make_pictures
-from host.show.page import Content, Figure, html
-from host.show.plots import COLOURS
+from host.show.page import Content, html
+from host.show.plot_style import COLOURS
+from host.workloads.lm.page import sections
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
@@ -78,7 +80,7 @@ def run_folder(folder, tmp_path_factory):
 
 
 def page_of(**report):
-    return html(Content("run", report, {}, []))
+    return html(Content(name="run", report=report, config={}, files=[]))
 
 
 def test_the_page_says_what_the_report_says(run_folder):
@@ -154,16 +156,19 @@ def test_hostile_names_of_layers_reach_no_markup():
     placement = placed(seeded_egru(20, (24, 24, 20), density=0.3, seed=7), 9)
     ledger = replace(invented(placement, 10), layers=(HOSTILE, "$\\frac{1$", "$"))
     chip, table = load_chip(), load_table()
-    figures = _figures(ledger, price(ledger, chip, table), chip, table, placement.table())
+    figures = _figures(ledger, price(ledger, chip, table), chip, table, placement.table(), "token")
     everything = {"chip": [one for section in figures.values() for one in section]}
-    report = {"lm": {"source": HOSTILE, "text": HOSTILE, "note": HOSTILE}, "partial": True, "problem": HOSTILE}
-    page = html(Content(HOSTILE, report, {HOSTILE: HOSTILE}, [], everything))
+    report = {"result": {"source": HOSTILE, "text": HOSTILE, "note": HOSTILE}, "partial": True, "problem": HOSTILE}
+    report["metrics"] = [{"label": HOSTILE, "value": 1.0, "unit": HOSTILE, "digits": 1, "note": HOSTILE}]
+    content = Content(name=HOSTILE, report=report, config={HOSTILE: HOSTILE}, files=[], figures=everything)
+    content.sections = sections(report)
+    page = html(content)
     assert "<script" not in page
-    assert Reader(page).text.count(HOSTILE) >= 6
+    assert Reader(page).text.count(HOSTILE) >= 9
     assert page.count("<svg") == 9
 
 
-@pytest.mark.parametrize("report", [{}, {"schema": 1, "partial": True, "problem": "PE(1,1,0)@0 died"}])
+@pytest.mark.parametrize("report", [{}, {"schema": 2, "partial": True, "problem": "PE(1,1,0)@0 died"}])
 def test_a_run_that_failed_has_a_page_too(tmp_path, report):
     for name, content in (("report", report), ("config", {"pes": 3}), ("mapping", [])):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -187,9 +192,11 @@ def pages_of(chips, pes, positions=6):
     placement = place(seeded_egru(20, (80, 80, 60), density=0.3, seed=7), load_chip(), "uniform", "csr", pes, 1, chips)
     ledger, table = invented(placement, positions), load_table()
     priced = price(ledger, load_chip(), table)
-    figures = _figures(ledger, priced, load_chip(), table, placement.table())
+    figures = _figures(ledger, priced, load_chip(), table, placement.table(), "token")
     rows = _link_rows(priced, load_chip(), table)
-    return html(Content("run", {"mapping": None}, {}, [], figures, load_chip(), table, rows)), figures, rows, priced
+    content = Content(name="run", report={"mapping": None}, config={}, files=[], figures=figures, links=rows)
+    content.chip, content.costs = load_chip(), table
+    return html(content), figures, rows, priced
 
 
 @pytest.mark.parametrize(("chips", "pes"), [(2, 8), (8, 60), (48, 150)])
@@ -297,11 +304,11 @@ def test_links_are_drawn_between_their_ends_each_direction_on_its_side():
     assert forth[0][1] != back[0][1]
 
 
-def test_columns_are_joined_by_their_mean():
+def test_more_columns_than_can_be_seen_are_averaged():
     values = np.arange(14.0).reshape(2, 7)
-    assert plots.joined(values, 3).tolist() == [[1, 4, 6], [8, 11, 13]]
-    assert plots.joined(values, 7).tolist() == values.tolist()
-    assert plots.joined(np.zeros((3, 0)), 5).shape == (3, 0)
+    assert plots.downsample(values, 3).tolist() == [[1, 4, 6], [8, 11, 13]]
+    assert plots.downsample(values, 7).tolist() == values.tolist()
+    assert plots.downsample(np.zeros((3, 0)), 5).shape == (3, 0)
 
 
 # -- a real browser --
@@ -359,6 +366,8 @@ def test_the_page_in_a_browser(run_folder, tmp_path, width):
 
 
 def test_a_figure_is_escaped_but_for_its_drawing():
-    page = page_of() + html(Content("x", {}, {}, [], {"chip": [Figure("<b>", "<i>", "<svg></svg>")]}))
+    figure = Figure("<b>", "<i>", "<svg></svg>")
+    content = Content(name="x", report={}, config={}, files=[], figures={"chip": [figure]})
+    page = page_of() + html(content)
     assert "&lt;b&gt;" in page
     assert "<svg></svg>" in page

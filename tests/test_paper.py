@@ -13,8 +13,9 @@ import pytest
 
 from host.cli import main
 from host.commands import paper as command
-from host.commands.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
+from host.commands.paper_tables import PUBLISHED, Perplexity, document, error, table_1, table_3
 from host.cost.price import STAGES
+from host.show.text_table import format_markdown
 from host.workloads.dvs.prepare import paper_sized
 from host.workloads.lm.options import Options as LmOptions
 from models.checkpoint import load, save
@@ -217,6 +218,6 @@ def test_memory_names_what_does_not_fit():
 
 
 def test_a_table_lines_up():
-    lines = aligned(("a", "bb"), [("long", "1"), ("x", "22222")]).splitlines()
+    lines = format_markdown(("a", "bb"), [("long", "1"), ("x", "22222")]).splitlines()
     assert len({len(line) for line in lines}) == 1
     assert lines[1] == "|------|------:|"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.show.text_stream import TextStream
+from host.workloads.lm.text_stream import TextStream
 from models.text.tokeniser import detokenise
 
 LAYOUT = {"title": "a model on a prompt", "chip": "spinnaker2", "note": ""}
@@ -25,7 +25,7 @@ def told(words, stream, columns=None, monkeypatch=None):
     """Stream the prefixes of `words` and return what was written after the title."""
     view = TextStream(LAYOUT, stream)
     for count in range(len(words) + 1):
-        view.update({"text": detokenise(words[:count])})
+        view.update({"shown": {"text": detokenise(words[:count])}})
     view.close()
     view.close()
     return stream.getvalue().split("\n", 1)[1]
@@ -49,17 +49,17 @@ def test_a_terminal_gets_the_same_words_in_lines_that_fit(words, columns):
 def test_a_word_is_held_back_until_the_next_one_settles_it():
     stream = io.StringIO()
     view = TextStream(LAYOUT, stream)
-    view.update({"text": "the sail"})
-    view.update({"text": "the sail is"})
+    view.update({"shown": {"text": "the sail"}})
+    view.update({"shown": {"text": "the sail is"}})
     assert stream.getvalue().endswith("\nthe ")
-    view.update({"text": "the sail is full"})
+    view.update({"shown": {"text": "the sail is full"}})
     assert stream.getvalue().endswith("\nthe sail ")
 
 
 def test_escape_sequences_do_not_reach_the_terminal():
     stream = io.StringIO()
     view = TextStream({"title": "a\x1b[2Jb", "chip": "", "note": ""}, stream)
-    view.update({"text": "one\x1b[31mtwo three"})
+    view.update({"shown": {"text": "one\x1b[31mtwo three"}})
     view.close()
     assert "\x1b" not in stream.getvalue()
 
@@ -70,14 +70,14 @@ def test_a_reader_who_leaves_does_not_end_the_run():
             raise BrokenPipeError
 
     view = TextStream(LAYOUT, Gone())
-    view.update({"text": "the sail is full"})
+    view.update({"shown": {"text": "the sail is full"}})
     view.close()
 
 
 def test_a_note_stands_on_its_own_line():
     stream = io.StringIO()
     view = TextStream(LAYOUT, stream)
-    view.update({"text": "the sail is full"})
-    view.update({"text": "the sail is full ."})
+    view.update({"shown": {"text": "the sail is full"}})
+    view.update({"shown": {"text": "the sail is full ."}})
     view.note("PE(1,1,0)@0 is late")
     assert "\nPE(1,1,0)@0 is late\n" in stream.getvalue()

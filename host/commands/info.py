@@ -24,6 +24,7 @@ from host.options import RunOptions
 from host.show.entries import list_entries, plain_text
 from host.workloads.registry import workloads
 from host.workloads.site import load_run_chip
+from host.show.text_table import format_table
 from models import formats
 from models.checkpoint import Model, load
 from models.checkpoint.metadata import FACTS
@@ -188,10 +189,5 @@ def _wrapped(label: str, value: str, width: int) -> list[str]:
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], left: set[str]) -> list[str]:
     """Return an empty line, the title, and the table; columns in `left` are flush left, the others right."""
-    rows = [heads, *rows]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for row in rows:
-        cells = [c.ljust(w) if head in left else c.rjust(w) for c, w, head in zip(row, widths, heads, strict=True)]
-        lines.append(("  " + "  ".join(cells)).rstrip())
-    return ["", title, *lines]
+    columns = [column for column, head in enumerate(heads) if head in left]
+    return ["", title, *(f"  {line}".rstrip() for line in format_table([heads, *rows], left=columns))]

@@ -13,12 +13,11 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.price import STAGES, Priced
+from host.show.text_table import format_markdown
 
 PUBLISHED: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))
 TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
 KIB = 1024
-
-Row = Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -62,21 +61,6 @@ def error(ours: float, theirs: float) -> str:
     return f"{100 * (ours / theirs - 1):+.1f} %"
 
 
-def aligned(head: Row, rows: Sequence[Row]) -> str:
-    """Return a Markdown table whose columns line up in a terminal; all columns but the first are right-aligned."""
-    widths = [max(len(row[i]) for row in (head, *rows)) for i in range(len(head))]
-
-    def line(row: Row) -> str:
-        return (
-            "| "
-            + " | ".join(cell.rjust(w) if i else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True)))
-            + " |"
-        )
-
-    rule = "|" + "|".join("-" * (w + 1) + (":" if i else "-") for i, w in enumerate(widths)) + "|"
-    return "\n".join([line(head), rule, *map(line, rows)])
-
-
 def table_1(memory: Memory) -> str:
     """Return Table I: the busiest PE's memory, in bytes, with what the other formats need of weights."""
     paper, worst = PUBLISHED["table1"], memory.worst
@@ -96,7 +80,7 @@ def table_1(memory: Memory) -> str:
             rows.append((f"Weights as {name}", "", cell, deviation))
     for name, pes in memory.fewest_pes.items():
         rows.append((f"PEs needed, {name}", "", "does not fit" if pes is None else str(pes), "mapping balanced"))
-    return aligned(("Memory", "paper, KB", "here, bytes", "error"), rows)
+    return format_markdown(("Memory", "paper, KB", "here, bytes", "error"), rows)
 
 
 def _readings(size: int, kb: float) -> str:
@@ -121,7 +105,7 @@ def table_2(figures: Figures) -> str:
             "other text",
         ),
     ]
-    return aligned(("Measurement", "A100", "SpiNNaker2", "here", "band", "error"), rows)
+    return format_markdown(("Measurement", "A100", "SpiNNaker2", "here", "band", "error"), rows)
 
 
 def table_3(figures: Figures) -> str:
@@ -139,7 +123,7 @@ def table_3(figures: Figures) -> str:
             _quantity("Energy (J)", *energy, ".3f", ".4f"),
             ("Accuracy (%)", f"{gpu['accuracy_percent'][i]}", f"{chip['accuracy_percent'][i]}", *_accuracy(figures.accuracy)),
         ]
-    return aligned(("Measurement", "A100", "SpiNNaker2", "here", "band", "error"), rows)
+    return format_markdown(("Measurement", "A100", "SpiNNaker2", "here", "band", "error"), rows)
 
 
 def _accuracy(ours: float | None) -> tuple[str, str, str]:
@@ -165,7 +149,7 @@ def stages_table(figures: Figures) -> str:
     for stage in STAGES:
         cells = [1e3 * stages[stage] for stages in layers.values()]
         rows.append((stage, *(f"{ms:.2f}" for ms in cells), f"{sum(cells):.2f}", f"{sum(cells) / total / 10:.1f} %"))
-    return aligned(("Stage, ms", *layers, "all", "share"), rows)
+    return format_markdown(("Stage, ms", *layers, "all", "share"), rows)
 
 
 def others_table(figures: Figures) -> str:
@@ -177,7 +161,7 @@ def others_table(figures: Figures) -> str:
         ms = [1e3 * priced.time_s / batch for priced, batch in zip(prices, batches, strict=True)]
         cells = [f"{value:.1f} ({error(value, theirs)})" for value, theirs in zip(ms, times, strict=True)]
         rows.append((name, *cells, f"{prices[0].power_w:.3f}"))
-    return aligned(("Changed", "language, ms", "gesture, ms", "gesture, batch 6", "power, W"), rows)
+    return format_markdown(("Changed", "language, ms", "gesture, ms", "gesture, batch 6", "power, W"), rows)
 
 
 def document(figures: Figures) -> str:

@@ -20,6 +20,7 @@ from host.cost.price import LINKS, Priced, price
 from host.cost.price_report import modelled
 from host.errors import HostError
 from host.run_folder import PRICED_SCHEMAS, read_report
+from host.show.text_table import format_table
 from noc.chip import ChipSpec, load_chip
 
 HELP = "price a recorded run again, without running it"
@@ -113,8 +114,8 @@ def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Price
         f"run          {folder}: {ledger.positions} positions{lanes} on {len(ledger.pes)} PEs{several}, {ledger.format}{partial}",
         *_wrapped("changed", _changes(before.settings, after.settings) or ["nothing"]),
         "",
-        f"{'':<18}{'recorded':>26}{'priced':>26}",
     ]
+    rows = [("", "recorded", "priced", "")]
     steps = ledger.positions * ledger.lanes
     for name, unit, scale, field, band in (
         ("time", "ms", 1e3, "time_s", "time_band_s"),
@@ -122,10 +123,11 @@ def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Price
         ("energy", "mJ", 1e3, "energy_j", "energy_band_j"),
     ):
         cells = [_banded(getattr(one, field) * scale, [value * scale for value in getattr(one, band)]) for one in (before, after)]
-        lines.append(f"{name + ', ' + unit:<18}{cells[0]:>26}{cells[1]:>26}{_ratio(getattr(before, field), getattr(after, field))}")
+        rows.append((f"{name}, {unit}", *cells, _ratio(getattr(before, field), getattr(after, field))))
         if field != "power_w":
             each = [f"{getattr(one, field) * scale / steps:.4g}" for one in (before, after)]
-            lines.append(f"{'  a token, ' + unit:<18}{each[0]:>26}{each[1]:>26}")
+            rows.append((f"  a token, {unit}", *each, ""))
+    lines += [line.rstrip() for line in format_table(rows, left=(0, 3), least=(18, 26, 26), separator="")]
     lines += ["", *_stages("recorded", before), "", *_stages("priced", after), "", *_links(after)]
     lines += _wrapped("assumed", list(after.assumed) or ["nothing"])
     lines.append("bands: low and high ends of the uncertain constants (host/cost/costs.toml)")
@@ -143,16 +145,13 @@ def _ratio(before: float, after: float) -> str:
 
 def _stages(title: str, priced: Priced) -> list[str]:
     """Return a table of milliseconds by layer and stage, on each layer's critical PE."""
-    name = max(14, *(len(layer) + 2 for layer in priced.stages_s))
     several = all(LINKS in stages for stages in priced.stages_s.values())
     widths = {stage: width for stage, width in _COLUMNS.items() if several or stage != LINKS}
-    heads = "".join(f"{stage:>{width}}" for stage, width in widths.items())
-    rows = [f"{title + ', ms':<{name}}{heads}"]
+    rows = [(f"{title}, ms", *widths)]
     for layer, stages in priced.stages_s.items():
         cells = [1e3 * stages[stage] for stage in widths if stage in stages]
-        text = "".join(f"{cell:>{width}.3f}" for cell, width in zip((*cells, sum(cells)), widths.values(), strict=True))
-        rows.append(f"{layer:<{name}}{text}")
-    return rows
+        rows.append((f"{layer}  ", *(f"{cell:.3f}" for cell in (*cells, sum(cells)))))
+    return format_table(rows, least=(14, *widths.values()), separator="")
 
 
 def _links(priced: Priced) -> list[str]:

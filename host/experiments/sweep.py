@@ -18,7 +18,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.commands.paper_tables import aligned
 from host.cost.ledger import Ledger, load
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
@@ -29,6 +28,7 @@ from host.experiments.offline_points import expect_into, record_into
 from host.options import RunOptions
 from host.run_folder import new_folder, read_report
 from host.show import sweep_plots
+from host.show.text_table import format_markdown
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
@@ -227,7 +227,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
             files += sweep_plots.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
     head = [name for name in rows[0] if name != "problem" or failed]
-    lines = aligned(head, [[shown(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
+    lines = format_markdown(head, [[shown(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
     if len(rows) > _SHOWN_ROWS:
         lines.append(f"and {len(rows) - _SHOWN_ROWS:,} more rows in table.csv")
     summary = "\n".join([experiment.title, "", *lines, "", f"{len(rows):,} points, {failed:,} failed"])

@@ -1,8 +1,8 @@
-"""The pictures of a run folder: `perfetto.json.gz` and `report.html`, made from the files that lie in it.
+"""The pictures of a run folder: `trace.json.gz` and `report.html`, made from the files that lie in it.
 
 Runs after the run, in the launcher, off the hot path: everything comes from the ledger and the reports, so that pictures
-can be made again without running anything. What is drawn how is in `host/show/plots.py`, `host/show/page.py` and
-`host/show/perfetto.py`.
+can be made again without running anything. Here figures get their numbers; `host/show/plots.py` draws them,
+`host/show/page.py` puts them on the page.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,10 @@ from host.cost.link_cost import link_cost
 from host.cost.link_traffic import machine_for
 from host.cost.price import F64, LINKS, Priced, price
 from host.errors import HostError
-from host.run.report import unit_of
 from host.show import perfetto, plots
-from host.show.page import Content, Figure, LinkRow, html
+from host.show.blocks import Figure, Section
+from host.show.page import Content, LinkRow, html
+from host.show.status import unit_of
 from noc.chip import ChipSpec, PeId, load_chip, parse_pe
 from noc.machine import BOARD_CHIPS, Machine
 from noc.xy_routes import Link
@@ -40,8 +41,11 @@ _FILES = {
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
     perfetto.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
-_SEEN = 240  # points across a figure: as many as a phone shows
-_TURNS = 6  # positions whose power is drawn
+_MOST_POINTS = 240  # across a figure: as many as a phone shows
+_POWER_POSITIONS = 6  # whose power is drawn
+
+Sections = Callable[[Mapping[str, Any]], Sequence[Section]]
+"""Returns what a workload adds to the page of a run with this report, of which any key may be missing."""
 
 
 @contextmanager
@@ -56,45 +60,53 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-@_uncollected()
-def make_pictures(folder: Path, positions: int) -> str:
-    """Write the timeline of the first `positions` positions (0: none) and the page; return what was written and how long it took.
+def no_sections(report: Mapping[str, Any]) -> Sequence[Section]:  # noqa: ARG001 - a workload would need it
+    """Return nothing for the page."""
+    return ()
 
-    HostError, one line, where a file of the folder cannot be read or written.
+
+@_uncollected()
+def make_pictures(folder: Path, positions: int, sections: Sections = no_sections) -> str:
+    """Write the timeline of the first `positions` positions (0: none) and the page, with the `sections` of the run's workload.
+
+    Return what was written and how long it took. HostError, one line, where a file of the folder cannot be read or written.
     """
     began = time.perf_counter()
     try:
         report, config, mapping = (
             json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
         )
-        chip, costs, figures, links, written = None, None, {}, [], [PAGE]
+        content = Content(name=folder.resolve().name, report=report, config=config, files=(), sections=sections(report))
+        written = [PAGE]
         if report.get("modelled"):
             ledger, costs = load(folder), load_table()
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
             priced = price(ledger, chip, costs)
             if positions:
-                perfetto.write_trace(folder / perfetto.FILE, ledger, priced, chip, costs, positions, _wall(report))
+                perfetto.write_trace(folder / perfetto.FILE, ledger, priced, chip, costs, positions, _wall_times(report))
                 written.append(perfetto.FILE)
-            figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
-            links = _link_rows(priced, chip, costs)
-        if report.get("dvs"):
-            figures |= {"gestures": [_confusion(report["dvs"])]}
-        there = {path.name for path in folder.iterdir()} | {PAGE}
-        files = [(name, what) for name, what in _FILES.items() if name in there]
-        page = html(Content(folder.resolve().name, report, config, files, figures, chip, costs, links))
-        (folder / PAGE).write_text(page, "utf-8")
+            content.figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
+            content.chip, content.costs, content.links = chip, costs, _link_rows(priced, chip, costs)
+        content.files = _files(folder)
+        (folder / PAGE).write_text(html(content), "utf-8")
     except OSError as error:
         raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
     return f"{folder / PAGE}{''.join(f', {name}' for name in written[1:])} ({time.perf_counter() - began:.1f} s)"
 
 
-def _wall(report: Mapping[str, Any]) -> dict[str, Any]:
+def _files(folder: Path) -> list[tuple[str, str]]:
+    """Return the files of a run that the page lists, with what they hold."""
+    names = {path.name for path in folder.iterdir()} | {PAGE}
+    return [(name, content) for name, content in _FILES.items() if name in names]
+
+
+def _wall_times(report: Mapping[str, Any]) -> dict[str, Any]:
     emulation = report.get("emulation") or {}
     return {name: emulation.get(name) for name in ("prepare_s", "start_s", "run_s", "ms_per_token")}
 
 
 def _figures(
-    ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable, mapping: list[dict[str, Any]], unit: str = "token"
+    ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable, mapping: list[dict[str, Any]], unit: str
 ) -> dict[str, list[Figure]]:
     """Return the page's figures by section."""
     return {
@@ -104,11 +116,6 @@ def _figures(
         "events": _events(ledger),
         "energy": [_power_split(ledger, priced, unit), _power_course(ledger, priced, chip, costs)],
     }
-
-
-def _confusion(dvs: Mapping[str, Any]) -> Figure:
-    caption = "Samples of each class by what they were taken for; right ones on the diagonal."
-    return Figure("Confusion", caption, plots.svg(plots.confusion(dvs["confusion"], dvs["classes"]), "confusion"))
 
 
 def _stage_profile(ledger: Ledger, priced: Priced, unit: str) -> Figure:
@@ -136,15 +143,15 @@ def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str
         ("SRAM", "Fill of the three data banks.", full, "% of 96 KiB", 100),
         ("Busy time", "Share of the run in which a PE computes; the rest it waits.", busy, "% of time", None),
     ]
-    made = []
+    figures = []
     for n, (title, caption, values, unit, high) in enumerate(maps):
         positions = _positions(machine)
         drawn = plots.chip_maps(values, positions, unit, high=high) if several else plots.chip_map(values, unit, high=high)
-        made.append(Figure(title, caption, plots.svg(drawn, f"map{n}")))
+        figures.append(Figure(title, caption, plots.svg(drawn, f"map{n}")))
     at, flits = _busiest_mesh(ledger, priced)
     where = f" of chip {at}, which has the busiest of all" if len(machine.live) > 1 else ""
     caption = f"Flits on each link between QPEs{where}, a position; each direction keeps to its side."
-    return [*made, Figure("Link load", caption, plots.svg(plots.link_map(flits, "flits"), f"map{len(made)}"))]
+    return [*figures, Figure("Link load", caption, plots.svg(plots.link_map(flits, "flits"), f"map{len(figures)}"))]
 
 
 def _busiest_mesh(ledger: Ledger, priced: Priced) -> tuple[int, dict[Link, float]]:
@@ -195,12 +202,12 @@ def _events(ledger: Ledger) -> list[Figure]:
     share = 100 * ledger.of("events").T / (ledger.table["units"] * ledger.lanes)[:, None]
     starts = [int(np.argmax(layer == n + 1)) for n in range(len(ledger.layers))]
     raster = plots.raster(share, ledger.layers, starts, 0, ledger.positions, "% of units", "position")
-    at = plots.joined(np.arange(ledger.positions)[None, :], _SEEN)[0]
+    at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
     courses = {}
     for n, name in enumerate(ledger.layers):
         units = int(ledger.table["units"][layer == n + 1].sum()) * ledger.lanes
         course = 100 * ledger.of("events")[:, layer == n + 1].sum(axis=1, dtype=np.int64) / units
-        courses[name if name not in courses else f"{name} ({n + 1})"] = (at, plots.joined(course[None, :], _SEEN)[0])
+        courses[name if name not in courses else f"{name} ({n + 1})"] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
     return [
         Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),
         Figure(
@@ -220,7 +227,7 @@ def _power_split(ledger: Ledger, priced: Priced, unit: str) -> Figure:
 
 def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> Figure:
     course = {}
-    last = priced.began_s[:_TURNS].max() if ledger.positions > _TURNS else priced.time_s
+    last = priced.began_s[:_POWER_POSITIONS].max() if ledger.positions > _POWER_POSITIONS else priced.time_s
     for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
         starts, power = perfetto.power_w(ledger, priced, chip, costs.at(end, end))
         turns = int(np.searchsorted(starts, last, side="left"))
@@ -229,7 +236,7 @@ def _power_course(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTab
     figure = plots.lines(course, "modelled time in ms", "mW", low=0)
     whose = "The chip's" if ledger.chips == 1 else "All chips'"
     caption = (
-        f"{whose} mean power in each layer's turn, first {min(_TURNS, ledger.positions)} positions. What a waiting PE draws is "
-        "published nowhere: from asleep to as much as a busy one."
+        f"{whose} mean power in each layer's turn, first {min(_POWER_POSITIONS, ledger.positions)} positions. What a waiting PE "
+        "draws is published nowhere: from asleep to as much as a busy one."
     )
     return Figure("Power over time", caption, plots.svg(figure, "power"))

@@ -1,41 +1,27 @@
-"""The floor plans of several chips as they lie on the mesh, as characters and looks: what the live view draws of a machine.
+"""The floor plans of several chips as they lie on the mesh, drawn in characters for the live view.
 
 A chip is drawn as large as all of them fit: a PE as two characters or as half of one, a QPE as half of one, or the whole chip
 as one tile with its number. Rows of the mesh are shifted by half a chip each, so that the six neighbours of a chip lie around
-it and the links between them can be drawn; where not even tiles fit so, they stand in rows without links. Pure data: no
-terminal, no library that draws. Whatever a status lacks is drawn as unknown.
+it and the links between them can be drawn; where not even tiles fit so, they stand in rows without links. What a status
+lacks is drawn as unknown.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from host.show.plain_monitor import at, percent
+from host.show.status import Fields, at
+from host.show.terminal_style import Line, Span, heat_step, percent
 from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, parse_pe
 
-STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}
-"""Where colours of activity begin, by what a legend says of them; fine at the low end, because activity is sparse."""
 MARKS = {"stalled": "!", "dead": "×"}  # noqa: RUF001 - a cross
 EVENT_ROUTER = ((4, 3), (4, 4))
 """Of the four holes of a chip's floor plan only these two; the other two lie at the die's edge."""
 
-_BOUNDS = tuple(STEPS.values())[1:]
 _SITES = {(x, y, p): (2 * (y - 1) + p // 2, 2 * (x - 1) + p % 2) for x, y in QPES for p in range(PES_PER_QPE)}
 _HALF_ROWS, _COLUMNS = 12, 14  # of a chip's PEs
 _UP = {(1, 0): "E", (1, 1): "NE", (0, 1): "N"}  # the links that are drawn from their lower or left end
-
-
-class Piece(NamedTuple):
-    """Characters and how they look: "heat" (coloured by the step `ink`, on the step `ground`), "tile" (on the step `ground`), or
-    a name.
-    """
-
-    text: str
-    look: str
-    ink: int = -1
-    ground: int = -1
 
 
 class Scale(NamedTuple):
@@ -56,10 +42,10 @@ LARGE = Scale(28, 12, 30, 13, (4, 23))
 SCALES = (LARGE, Scale(14, 6, 16, 7, (2, 11)), Scale(7, 3, 8, 4, (1, 5)), Scale(3, 0, 4, 2, (0, 2), tile=True))
 
 
-class Plan(NamedTuple):
+class Drawing(NamedTuple):
     """A drawing: its lines, how wide it is, and at which scale it was made."""
 
-    lines: list[list[Piece]]
+    lines: list[Line]
     wide: int
     scale: Scale
 
@@ -85,13 +71,13 @@ class _Pe(NamedTuple):
     column: int
 
 
-class MeshPlan:
-    """Draws the chips of `layout` (`host.show.monitor.open_monitor` says what is in it)."""
+class MeshView:
+    """Draws the chips of a layout (`host.show.status.Layout`)."""
 
-    def __init__(self, layout: Mapping[str, Any]) -> None:
-        found = [chip for chip in layout.get("chips") or () if isinstance(chip, dict) and isinstance(chip.get("number"), int)]
-        self.chips = [int(chip["number"]) for chip in found]
-        places = {int(chip["number"]): chip.get("position") for chip in found}
+    def __init__(self, layout: Fields) -> None:
+        listed = [chip for chip in layout.get("chips") or () if isinstance(chip, dict) and isinstance(chip.get("number"), int)]
+        self.chips = [int(chip["number"]) for chip in listed]
+        places = {int(chip["number"]): chip.get("position") for chip in listed}
         self._mesh = {n: (int(p[0]), int(p[1])) for n, p in places.items() if isinstance(p, list | tuple) and len(p) == 2}
         self._pes: dict[int, list[_Pe]] = {chip: [] for chip in self.chips}
         layers = {str(layer.get("name")): place for place, layer in enumerate(layout.get("layers") or (), 1)}
@@ -103,7 +89,7 @@ class MeshPlan:
                 self._layers[site.chip] |= {layers[name] for name in str(pe.get("layer") or "").split("+") if name in layers}
         self._links = [tuple(link.get("ends") or ()) if isinstance(link, dict) else () for link in layout.get("links") or ()]
 
-    def draw(self, status: Mapping[str, Any], wide: int, high: int) -> Plan | None:
+    def draw(self, status: Fields, wide: int, high: int) -> Drawing | None:
         """Return the chips as large as they fit into `wide` columns and `high` rows; None where they do not."""
         for on_mesh in (True, False):
             for scale in SCALES:
@@ -115,7 +101,7 @@ class MeshPlan:
                     self._draw(canvas, scale, places, status)
                     if on_mesh:
                         self._draw_links(canvas, scale, places, status.get("links"))
-                    return Plan(canvas.lines(), right, scale)
+                    return Drawing(canvas.lines(), right, scale)
         return None
 
     def _on_mesh(self, scale: Scale) -> dict[int, tuple[int, int]]:
@@ -133,7 +119,7 @@ class MeshPlan:
 
     # ---- chips
 
-    def _draw(self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], status: Mapping[str, Any]) -> None:
+    def _draw(self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], status: Fields) -> None:
         wrong = {str(name): kind for kind in MARKS for name in status.get(kind) or ()}
         shares = status.get("pe_activity")
         for chip, (row, column) in places.items():
@@ -144,7 +130,7 @@ class MeshPlan:
                 for down, line in enumerate(drawn, 1):
                     canvas.put(row + down, column, line)
 
-    def _name(self, chip: int, scale: Scale, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> list[Piece]:
+    def _name(self, chip: int, scale: Scale, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> Line:
         """Return the line that names a chip: its number, its layers and its mean activity, or what is wrong on it."""
         kinds = [wrong[pe.name] for pe in self._pes[chip] if pe.name in wrong]
         router = wrong.get(f"router@{chip}")
@@ -154,17 +140,17 @@ class MeshPlan:
             mark = MARKS["dead" if "dead" in (router, *kinds) else "stalled"]
             what = ("router", "ER") if router else (f"{len(kinds)} PEs" if len(kinds) > 1 else "1 PE", str(len(kinds)))
             texts = (f"chip {chip} {mark} {what[0]}", f"chip {chip} {mark}{what[1]}", f"{chip} {mark}{what[1]}", f"{mark}{chip}")
-            return [Piece(" " * margin, "plain"), Piece(f"{_fitting(texts, room):^{room}}", "fault")]
+            return [Span(" " * margin), Span(f"{_fitting(texts, room):^{room}}", "fault")]
         known = [share for pe in self._pes[chip] if (share := at(shares, pe.place)) is not None]
         mean = sum(known) / len(known) if known else None
-        said = percent(mean).replace(" ", "") if self._pes[chip] else "·"
+        activity = percent(mean).replace(" ", "") if self._pes[chip] else "·"
         if scale.tile:
-            step = _step(mean) if mean is not None else -1
-            return [Piece(f"{chip:^{room}}" if mean is not None else f"{chip}{said}"[:room].center(room), "tile", -1, step)]
+            step = heat_step(mean) if mean is not None else -1
+            return [Span(f"{chip:^{room}}" if mean is not None else f"{chip}{activity}"[:room].center(room), "tile", -1, step)]
         run = sorted(self._layers[chip])
         layers = f"L{run[0]}" + (f"-{run[-1]}" if run[1:] else "") if run else ""
-        texts = (f"chip {chip} {layers} {said}", f"chip {chip} {said}", f"{chip} {said}", f"{chip}")
-        return [Piece(" " * margin, "plain"), Piece(f"{_fitting(texts, room):^{room}}", "bold")]
+        texts = (f"chip {chip} {layers} {activity}", f"chip {chip} {activity}", f"{chip} {activity}", f"{chip}")
+        return [Span(" " * margin), Span(f"{_fitting(texts, room):^{room}}", "bold")]
 
     def _pixels(self, chip: int, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> list[list[_Pixel]]:
         """Return what each PE shows, as 12 rows of 14."""
@@ -198,16 +184,16 @@ class MeshPlan:
                 way = _UP.get((to_x - x, to_y - y))
                 if way is None:
                     continue
-                look = "busy" if load and load == busiest else "link" if load else "dim"
+                look = "busy" if load and load == busiest else "accent" if load else "dim"
                 row, column = places[one]
                 if way == "E":
                     gap = scale.across - scale.wide
                     line = "━" if load and load >= busiest / 2 else "─"
-                    canvas.put(row + (scale.high + 1) // 2, column + scale.wide, [Piece(line * gap, look)])
+                    canvas.put(row + (scale.high + 1) // 2, column + scale.wide, [Span(line * gap, look)])
                 else:
                     above = row - 1 if scale.tile else row
                     mark = ("╲", "╱")[way == "NE"]  # noqa: RUF001 - a line
-                    canvas.put(above, column + scale.marks[way == "NE"], [Piece(mark, look)])
+                    canvas.put(above, column + scale.marks[way == "NE"], [Span(mark, look)])
 
 
 # ---- parts
@@ -221,56 +207,52 @@ def pe_named(name: Any) -> PeId | None:
         return None
 
 
-def _step(share: float) -> int:
-    return bisect_right(_BOUNDS, share)
-
-
 def _fitting(texts: Iterable[str], room: int) -> str:
     texts = [" ".join(text.split()) for text in texts]
     return next((text for text in texts if len(text) <= room), texts[-1][:room])
 
 
-def _large(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:
+def _large(pixels: Sequence[Sequence[_Pixel]]) -> list[Line]:
     """Return two characters a PE."""
     return [[_wide(pixel) for pixel in row] for row in pixels]
 
 
-def _wide(pixel: _Pixel) -> Piece:
+def _wide(pixel: _Pixel) -> Span:
     if pixel is None:
-        return Piece("  ", "plain")
+        return Span("  ")
     if isinstance(pixel, _Unlit):
-        return Piece(f"{pixel.fill} " if pixel is _UNUSED else 2 * pixel.fill, pixel.look)
-    return Piece("▇▇", "heat", _step(pixel))  # not quite full, so that rows stay apart
+        return Span(f"{pixel.fill} " if pixel is _UNUSED else 2 * pixel.fill, pixel.look)
+    return Span("▇▇", "heat", heat_step(pixel))  # not quite full, so that rows stay apart
 
 
-def _halves(pixels: Sequence[Sequence[_Pixel]]) -> list[list[Piece]]:
+def _halves(pixels: Sequence[Sequence[_Pixel]]) -> list[Line]:
     """Return one character for two pixels, one above the other."""
     return [list(map(_half, above, below)) for above, below in zip(pixels[::2], pixels[1::2], strict=True)]
 
 
-def _half(above: _Pixel, below: _Pixel) -> Piece:
+def _half(above: _Pixel, below: _Pixel) -> Span:
     unlit = [pixel for pixel in (above, below) if isinstance(pixel, _Unlit)]
     for pixel in (*_WRONG.values(), _UNKNOWN):
         if any(one is pixel for one in unlit) and (pixel is not _UNKNOWN or len(unlit) == 2):
-            return Piece(pixel.fill, pixel.look)
-    ink = _step(above) if isinstance(above, float | int) else -1
-    ground = _step(below) if isinstance(below, float | int) else -1
+            return Span(pixel.fill, pixel.look)
+    ink = heat_step(above) if isinstance(above, float | int) else -1
+    ground = heat_step(below) if isinstance(below, float | int) else -1
     if ink >= 0:
-        return Piece("█", "heat", ink) if ink == ground else Piece("▀", "heat", ink, ground)
+        return Span("█", "heat", ink) if ink == ground else Span("▀", "heat", ink, ground)
     if ground >= 0:
-        return Piece("▄", "heat", ground)
-    return Piece(unlit[0].fill, unlit[0].look) if unlit else Piece(" ", "plain")
+        return Span("▄", "heat", ground)
+    return Span(unlit[0].fill, unlit[0].look) if unlit else Span(" ")
 
 
 def _by_qpe(pixels: Sequence[Sequence[_Pixel]]) -> list[list[_Pixel]]:
     """Return what each QPE shows: what is wrong with a PE of it, else the mean of what is known."""
     return [
-        [_joined([pixels[y][x], pixels[y][x + 1], pixels[y + 1][x], pixels[y + 1][x + 1]]) for x in range(0, _COLUMNS, 2)]
+        [_of_qpe([pixels[y][x], pixels[y][x + 1], pixels[y + 1][x], pixels[y + 1][x + 1]]) for x in range(0, _COLUMNS, 2)]
         for y in range(0, _HALF_ROWS, 2)
     ]
 
 
-def _joined(four: Sequence[_Pixel]) -> _Pixel:
+def _of_qpe(four: Sequence[_Pixel]) -> _Pixel:
     for pixel in (_WRONG["dead"], _WRONG["stalled"]):
         if any(one is pixel for one in four):
             return pixel
@@ -281,32 +263,32 @@ def _joined(four: Sequence[_Pixel]) -> _Pixel:
 
 
 class _Canvas:
-    """Rows of pieces that are put anywhere, without overlapping but by their outer blanks."""
+    """Rows of spans that are put anywhere, without overlapping but by their outer blanks."""
 
     def __init__(self, rows: int) -> None:
-        self._rows: list[list[tuple[int, Piece]]] = [[] for _ in range(rows)]
+        self._rows: list[list[tuple[int, Span]]] = [[] for _ in range(rows)]
 
-    def put(self, row: int, column: int, pieces: Iterable[Piece]) -> None:
-        """Put pieces side by side; blanks are left out."""
-        for piece in pieces:
-            if piece.look != "plain" and 0 <= row < len(self._rows):
-                self._rows[row].append((column, piece))
-            column += len(piece.text)
+    def put(self, row: int, column: int, spans: Iterable[Span]) -> None:
+        """Put spans side by side; blanks are left out."""
+        for span in spans:
+            if span.look != "plain" and 0 <= row < len(self._rows):
+                self._rows[row].append((column, span))
+            column += len(span.text)
 
-    def lines(self) -> list[list[Piece]]:
+    def lines(self) -> list[Line]:
         """Return the rows from left to right, neighbours of one look joined."""
         return [_row(sorted(row)) for row in self._rows]
 
 
-def _row(placed: Sequence[tuple[int, Piece]]) -> list[Piece]:
-    line: list[Piece] = []
+def _row(placed: Sequence[tuple[int, Span]]) -> Line:
+    line: Line = []
     end = 0
-    for column, piece in placed:
+    for column, span in placed:
         if column > end:
-            line.append(Piece(" " * (column - end), "plain"))
-        if line and column <= end and line[-1][1:] == piece[1:]:
-            line[-1] = piece._replace(text=line[-1].text + piece.text)
+            line.append(Span(" " * (column - end)))
+        if line and column <= end and line[-1][1:] == span[1:]:
+            line[-1] = span._replace(text=line[-1].text + span.text)
         else:
-            line.append(piece)
-        end = column + len(piece.text)
+            line.append(span)
+        end = column + len(span.text)
     return line

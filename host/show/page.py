@@ -1,20 +1,31 @@
 """`report.html`: a run on one page that needs nothing else: no script, no file, no network. Readable at 360 pixels and above.
 
-Pure text: it takes what a run folder holds and drawn figures, and returns HTML. Everything that comes from a run (names,
-paths, prompts, generated text) goes through `escape`; only the figures are put in as they are. What it does not know:
-how figures are drawn (`host/show/plots.py`) and where the numbers come from (`host/show/figures.py`).
+Takes what a run folder holds, drawn figures, and the sections of the run's workload, and returns HTML.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
 from typing import Any, NamedTuple
 
 from host.cost.cost_table import CostTable
-from host.run.report import unit_of
-from host.workloads.dvs.results import beside
+from host.show.blocks import (
+    Block,
+    Details,
+    Figure,
+    Figures,
+    Heading,
+    Listing,
+    Paragraph,
+    Section,
+    Table,
+    block_html,
+    flatten,
+    section_html,
+)
+from host.show.status import format_metric, unit_of
 from noc.chip import ChipSpec, describe
 
 STYLE = """
@@ -49,14 +60,14 @@ th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-
 td:first-child { white-space: nowrap; }
 th { color: var(--faint); font-weight: 600; }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.source { min-width: 14em; max-width: 46em; overflow-wrap: anywhere; }
+td.long { min-width: 14em; max-width: 46em; overflow-wrap: anywhere; }
 tr.assumed td:first-child::after { content: " assumed"; color: var(--warn); font-size: 0.85em; }
 code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.88em; overflow-wrap: anywhere; }
 details { margin: 0.6em 0; } summary { cursor: pointer; color: var(--accent); }
 ul { padding-left: 1.2em; max-width: 80ch; } li { margin: 0.25em 0; }
 @media (min-width: 860px) { .figures:has(figure + figure) figcaption { min-height: 2.8em; } }
 @media (max-width: 520px) { table { font-size: 0.8rem; } th, td { padding-right: 9px; }
-  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; } td.source { min-width: 11em; } }
+  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; } td.long { min-width: 11em; } }
 """
 
 IS_MODELLED = {
@@ -79,15 +90,14 @@ IS_MODELLED = {
         "heat, ageing, and differences between chips",
     ],
 }
-
-
-@dataclass
-class Figure:
-    """A drawn figure with what stands above it."""
-
-    title: str
-    caption: str
-    svg: str
+NEUROBENCH = (
+    "Of the network that the PEs run, by the rules of NeuroBench's harness for recurrent cells; an execution is one "
+    "position of one sequence. Host: the embedding, which is the decoder too. The definitions are in docs/report.md."
+)
+GRADES = (
+    "Grades: P read in a primary text, S second-hand, D derived here, C read from third-party code, NF looked for and not "
+    "found, user changed by the user. Where no source gives a value it is assumed, and marked so. "
+)
 
 
 class LinkRow(NamedTuple):
@@ -99,7 +109,7 @@ class LinkRow(NamedTuple):
     busy: float
 
 
-@dataclass
+@dataclass(kw_only=True)
 class Content:
     """What a page shows. Whatever a run lacks (one that failed has no report, an unpriced one no figures) stays empty."""
 
@@ -107,44 +117,25 @@ class Content:
     report: Mapping[str, Any]
     config: Mapping[str, Any]
     files: Sequence[tuple[str, str]]
+    sections: Sequence[Section] = ()
     figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
     chip: ChipSpec | None = None
     costs: CostTable | None = None
     links: Sequence[LinkRow] = ()
 
 
+class _Card(NamedTuple):
+    """A number at the top of the page."""
+
+    label: str
+    value: str
+    note: str
+
+
 def html(content: Content) -> str:
     """Return the page."""
-    report = content.report
-    blocks = [_head(content), _cards(report)]
-    lm = report.get("lm") or {}
-    if lm.get("text"):
-        blocks += ["<h2>Text</h2>", f"<pre>{escape(lm['text'])}</pre>"]
-    figures = content.figures
-    if report.get("dvs"):
-        blocks += ["<h2>Gestures</h2>", _gestures(report["dvs"], figures.get("gestures", ()))]
-    if report.get("modelled"):
-        blocks += ["<h2>Time on the modelled chip</h2>", _figures(figures.get("time", ())), _stages(report)]
-    if figures.get("chip"):
-        chips = (report.get("mapping") or {}).get("chips", 1)
-        blocks += ["<h2>The chip</h2>" if chips == 1 else f"<h2>The {chips} chips</h2>", _figures(figures["chip"])]
-    if content.links:
-        blocks += ["<h2>Links between chips</h2>", _figures(figures.get("links", ()), _links(content.links))]
-    if figures.get("events"):
-        blocks += ["<h2>Events</h2>", _figures(figures["events"])]
-    if report.get("modelled"):
-        blocks += ["<h2>Energy</h2>", _figures(figures.get("energy", ())), _energy(report["modelled"])]
-        blocks += ["<h2>Work</h2>", _table(("count", "over the run"), report["modelled"]["work"].items(), numeric=(1,))]
-    if report.get("neurobench"):
-        blocks += ["<h2>NeuroBench metrics</h2>", _neurobench(report["neurobench"])]
-    blocks += ["<h2>What is modelled and what is not</h2>", *_scope()]
-    if content.costs is not None and content.chip is not None:
-        blocks += ["<h2>Constants</h2>", _constants(content.costs, content.chip, report)]
-    blocks += ["<h2>Configuration</h2>", _table(("option", "value"), sorted(_flat(content.config)), source=1)]
-    if report.get("mapping"):
-        blocks += ["<h3>Mapping</h3>", _table(("key", "value"), _flat(report["mapping"]), source=1)]
-    blocks += ["<h2>Files of this run</h2>", _table(("file", "what it holds"), content.files, source=1)]
-    body = "\n".join(block for block in blocks if block)
+    sections = [*content.sections, *_chip_sections(content), *_energy_sections(content), *_run_sections(content)]
+    body = "\n".join(part for part in (*_head(content), _cards(content.report), *map(section_html, sections)) if part)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -153,213 +144,159 @@ def html(content: Content) -> str:
     )
 
 
-# ---- parts
+# ---- the top
 
 
-def _head(content: Content) -> str:
-    report, lm = content.report, content.report.get("lm") or {}
-    mapping = report.get("mapping") or {}
-    what = [str(lm["source"])] if lm.get("source") else []
-    if mapping:
-        what.append(f"{mapping['pes']} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
-    lines = [f"<h1>{escape(content.name)}</h1>", f'<p class="faint">{escape("; ".join(what))}</p>' if what else ""]
+def _head(content: Content) -> list[str]:
+    report, result = content.report, content.report.get("result") or {}
+    facts = [str(result["source"])] if result.get("source") else []
+    if mapping := report.get("mapping"):
+        facts.append(f"{mapping['pes']} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
+    paragraphs = [Paragraph("; ".join(facts), "faint")] if facts else []
     if report.get("partial"):
         why = f": {report['problem']}" if report.get("problem") else ""
-        lines.append(f'<p class="warn">Partial: the run did not reach its end{escape(why)}</p>')
-    if lm.get("note"):
-        lines.append(f'<p class="warn">{escape(lm["note"])}</p>')
-    return "\n".join(line for line in lines if line)
+        paragraphs.append(Paragraph(f"Partial: the run did not reach its end{why}", "warn"))
+    if result.get("note"):
+        paragraphs.append(Paragraph(result["note"], "warn"))
+    return [f"<h1>{escape(content.name)}</h1>", *map(block_html, paragraphs)]
 
 
 def _cards(report: Mapping[str, Any]) -> str:
-    cards: list[tuple[str, str, str]] = []
-    lm, events, cost = report.get("lm") or {}, report.get("events"), report.get("modelled")
-    if lm.get("perplexity") is not None:
-        cards.append(("perplexity", f"{lm['perplexity']:.2f}", f"over {lm['tokens']:,} tokens"))
-    unit, dvs = unit_of(report), report.get("dvs") or {}
-    if dvs.get("accuracy") is not None:
-        right = sum(row[place] for place, row in enumerate(dvs["confusion"]))
-        cards.append(("accuracy", f"{100 * dvs['accuracy']:.1f} %", f"{right} of {dvs['samples']} samples"))
-        if dvs["baseline_accuracy"] is not None:
-            agree = f"{dvs['baseline_agreement']} of {dvs['samples']} samples get the same class"
-            cards.append(("same network in torch", f"{100 * dvs['baseline_accuracy']:.1f} %", agree))
-    if dvs.get("time_per_sample_s"):
-        joules = f"{1e3 * dvs['energy_per_sample_j']:.3g} mJ; {dvs['frames_per_sample']} frames"
-        cards.append(("modelled, a sample", f"{1e3 * dvs['time_per_sample_s']:.4g} ms", joules))
-    if cost:
-        share = cost["time_per_token_s"] / cost["time_s"] if cost["time_s"] else 0.0
-        each = {key: [share * value for value in cost[key]] for key in ("time_band_s", "energy_band_j")}
-        cards += [
-            ("modelled time", f"{1e3 * cost['time_per_token_s']:.3g} ms", f"a {unit}; " + _band(each["time_band_s"], 1e3, "ms")),
-            ("modelled power", f"{1e3 * cost['power_w']:.3g} mW", _band(cost["power_band_w"], 1e3, "mW")),
-            (
-                "modelled energy",
-                f"{1e3 * cost['energy_per_token_j']:.3g} mJ",
-                f"a {unit}; " + _band(each["energy_band_j"], 1e3, "mJ"),
-            ),
-        ]
-    if events:
-        active = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
-        cards.append(("events", f"{events['count']:,}", f"active units by layer: {active}"))
-        cards.append(("event hash", events["sha256"][:12], events["sha256"]))
+    metrics = [metric for metric in report.get("metrics") or () if metric.get("value") is not None]
+    cards = [_Card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
+    cards += [*_cost_cards(report), *_count_cards(report)]
+    cells = [
+        f'<div class="card">{escape(label)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
+        for label, value, note in cards
+    ]
+    return f'<div class="cards">{"".join(cells)}</div>' if cells else ""
+
+
+def _cost_cards(report: Mapping[str, Any]) -> list[_Card]:
+    cost, unit = report.get("modelled"), unit_of(report)
+    if not cost:
+        return []
+    share = cost["time_per_token_s"] / cost["time_s"] if cost["time_s"] else 0.0
+    times, energies = ([share * end for end in cost[key]] for key in ("time_band_s", "energy_band_j"))
+    time, power, energy = (cost[key] for key in ("time_per_token_s", "power_w", "energy_per_token_j"))
+    return [
+        _Card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
+        _Card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
+        _Card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
+    ]
+
+
+def _count_cards(report: Mapping[str, Any]) -> list[_Card]:
+    cards = []
+    if events := report.get("events"):
+        active = " / ".join(f"{100 * (1 - sparsity):.1f} %" for sparsity in events["sparsity_by_layer"])
+        cards.append(_Card("events", f"{events['count']:,}", f"active units by layer: {active}"))
+        cards.append(_Card("event hash", events["sha256"][:12], events["sha256"]))
     counters = report.get("counters") or {}
     if counters.get("packets_sent") is not None:
         lost = f"{counters['packets_delivered']:,} delivered, {counters['packets_dropped']:,} dropped"
-        cards.append(("copies between PEs", f"{counters['packets_sent']:,}", lost))
+        cards.append(_Card("copies between PEs", f"{counters['packets_sent']:,}", lost))
     if report.get("mapping"):
         worst = report["mapping"]["sram"]["worst"]
-        cards.append(("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
+        cards.append(_Card("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
-        note = f"wall time a {unit} over {emulation.get('transport', '?')}; says nothing about the chip"
-        cards.append(("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
-    made = [
-        f'<div class="card">{escape(title)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
-        for title, value, note in cards
-    ]
-    return f'<div class="cards">{"".join(made)}</div>' if made else ""
+        note = f"wall time a {unit_of(report)} over {emulation.get('transport', '?')}; says nothing about the chip"
+        cards.append(_Card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
+    return cards
 
 
-def _band(ends: Sequence[float], scale: float, unit: str) -> str:
-    return f"band {scale * ends[0]:.3g} to {scale * ends[1]:.3g} {unit}"
+def _band(ends: Sequence[float], unit: str) -> str:
+    """Return a band in thousandths, which `unit` names."""
+    return f"band {1e3 * ends[0]:.3g} to {1e3 * ends[1]:.3g} {unit}"
 
 
-def _figures(figures: Iterable[Figure], beside: str = "") -> str:
-    made = [
-        f"<figure><h3>{escape(one.title)}</h3><figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>" for one in figures
-    ]
-    beside = f"<div>{beside}</div>" if beside else ""
-    return f'<div class="figures">{"".join(made)}{beside}</div>' if made or beside else ""
+# ---- sections
 
 
-def _gestures(dvs: Mapping[str, Any], figures: Iterable[Figure]) -> str:
-    names = dvs["classes"]
-
-    def name(place: int | None) -> str | None:
-        return None if place is None else names[place]
-
-    rows = [
-        (one["name"], one["subject"], name(one["label"]), name(one["prediction"]), name(one["baseline"]))
-        for one in dvs["predictions"]
-    ]
-    damaged = "".join(f"<li>{escape(line)}</li>" for line in dvs["damages"])
-    table = _table(("sample", "subject", "class", "found", "by torch"), rows, source=0)
-    return (
-        f"<p>{escape(beside(dvs))}.</p>{_figures(figures)}"
-        + (f"<h3>Damaged</h3><ul>{damaged}</ul>" if damaged else "")
-        + f"<details><summary>All {len(rows)} samples</summary>{table}</details>"
-    )
+def _chip_sections(content: Content) -> list[Section]:
+    report, figures, sections = content.report, content.figures, []
+    if report.get("modelled"):
+        blocks = [Figures(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
+        sections.append(Section("Time on the modelled chip", blocks))
+    if figures.get("chip"):
+        chips = (report.get("mapping") or {}).get("chips", 1)
+        sections.append(Section("The chip" if chips == 1 else f"The {chips} chips", [Figures(figures["chip"])]))
+    if content.links:
+        sections.append(Section("Links between chips", [Figures(figures.get("links", ()), _links(content.links))]))
+    if figures.get("events"):
+        sections.append(Section("Events", [Figures(figures["events"])]))
+    return sections
 
 
-def _stages(report: Mapping[str, Any]) -> str:
-    stages = report["modelled"]["stages_s"]
-    total = sum(sum(row.values()) for row in stages.values()) or 1.0
-    names = list(dict.fromkeys(name for row in stages.values() for name in row))
-    rows = [[layer, *(f"{100 * row.get(n, 0) / total:.1f} %" for n in names)] for layer, row in stages.items()]
-    sums = [sum(row.get(n, 0) for row in stages.values()) for n in names]
-    rows.append(["all layers", *(f"{100 * value / total:.1f} %" for value in sums)])
-    rows.append(["seconds of the run", *(f"{value:.4g}" for value in sums)])
-    return _table(("layer", *names), rows, numeric=range(1, len(names) + 1))
+def _stages(stages_s: Mapping[str, Mapping[str, float]]) -> Table:
+    total_s = sum(sum(row.values()) for row in stages_s.values()) or 1.0
+    names = list(dict.fromkeys(name for row in stages_s.values() for name in row))
+    rows = [[layer, *(f"{100 * row.get(name, 0) / total_s:.1f} %" for name in names)] for layer, row in stages_s.items()]
+    sums = [sum(row.get(name, 0) for row in stages_s.values()) for name in names]
+    rows.append(["all layers", *(f"{100 * seconds / total_s:.1f} %" for seconds in sums)])
+    rows.append(["seconds of the run", *(f"{seconds:.4g}" for seconds in sums)])
+    return Table(("layer", *names), rows, numeric=range(1, len(names) + 1))
 
 
-def _links(links: Sequence[LinkRow]) -> str:
+def _links(links: Sequence[LinkRow]) -> list[Block]:
     """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
-    rows = [(one.name, "cable" if one.cable else "board", one.packets, f"{100 * one.busy:.3g} %") for one in links]
-    head, first = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= 12 else 8
-    cables = sum(one.cable for one in links)
+    rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
+    head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= 12 else 8
+    cables = sum(link.cable for link in links)
     note = (
-        f"{sum(one.packets for one in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
+        f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
         f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
     )
-    more = f"<details><summary>All {len(rows)} links</summary>{_table(head, rows, numeric=(2, 3))}</details>"
-    return f"<p>{escape(note)}</p>{_table(head, rows[:first], numeric=(2, 3))}{more if rows[first:] else ''}"
+    blocks: list[Block] = [Paragraph(note), Table(head, rows[:open_rows], numeric=(2, 3))]
+    return blocks + [Details(f"All {len(rows)} links", [Table(head, rows, numeric=(2, 3))])] * bool(rows[open_rows:])
 
 
-def _energy(cost: Mapping[str, Any]) -> str:
-    total = cost["energy_j"] or 1.0
-    rows = [(name, f"{1e3 * value:.4g}", f"{100 * value / total:.1f} %") for name, value in cost["energy_parts_j"].items()]
+def _energy_sections(content: Content) -> list[Section]:
+    cost = content.report.get("modelled")
+    if not cost:
+        return []
+    total_j = cost["energy_j"] or 1.0
+    rows = [(name, f"{1e3 * joules:.4g}", f"{100 * joules / total_j:.1f} %") for name, joules in cost["energy_parts_j"].items()]
     rows.append(("sum", f"{1e3 * cost['energy_j']:.4g}", "100 %"))
-    return _table(("part", "mJ", "share"), rows, numeric=(1, 2))
+    parts = Table(("part", "mJ", "share"), rows, numeric=(1, 2))
+    return [
+        Section("Energy", [Figures(content.figures.get("energy", ())), parts]),
+        Section("Work", [Table(("count", "over the run"), cost["work"].items(), numeric=(1,))]),
+    ]
 
 
-def _neurobench(metrics: Mapping[str, Any]) -> str:
-    note = (
-        "Of the network that the PEs run, by the rules of NeuroBench's harness for recurrent cells; an execution is one "
-        "position of one sequence. Host: the embedding, which is the decoder too. The definitions are in docs/report.md."
-    )
-    return f'<p class="faint">{escape(note)}</p>' + _table(("metric", "value"), _flat(metrics), numeric=(1,))
+def _run_sections(content: Content) -> list[Section]:
+    report, sections = content.report, []
+    if report.get("neurobench"):
+        metrics = Table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
+        sections.append(Section("NeuroBench metrics", [Paragraph(NEUROBENCH, "faint"), metrics]))
+    scope = [block for title, points in IS_MODELLED.items() for block in (Heading(title), Listing(points))]
+    sections.append(Section("What is modelled and what is not", scope))
+    if content.costs is not None and content.chip is not None:
+        sections.append(Section("Constants", _constants(content.costs, content.chip, report)))
+    blocks: list[Block] = [Table(("option", "value"), sorted(flatten(content.config)), long=1)]
+    if report.get("mapping"):
+        blocks += [Heading("Mapping"), Table(("key", "value"), flatten(report["mapping"]), long=1)]
+    files = Table(("file", "what it holds"), content.files, long=1)
+    return [*sections, Section("Configuration", blocks), Section("Files of this run", [files])]
 
 
-def _scope() -> list[str]:
-    made = []
-    for title, points in IS_MODELLED.items():
-        made.append(f"<h3>{escape(title)}</h3><ul>{''.join(f'<li>{escape(point)}</li>' for point in points)}</ul>")
-    return made
-
-
-def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> str:
+def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Block]:
     used = set((report.get("modelled") or {}).get("assumed", ()))
-    note = (
-        "Grades: P read in a primary text, S second-hand, D derived here, C read from third-party code, NF looked for and not "
-        "found, user changed by the user. Where no source gives a value it is assumed, and marked so. "
-        + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
-    )
+    note = GRADES + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
     settings = ", ".join(f"{name} {value}" for name, value in costs.settings.items())
     rows = [
         (name, f"{one.value:g}", f"{one.low:g} to {one.high:g}" if one.low < one.high else "", one.unit, one.grade, one.source)
         for name, one in costs.constants.items()
     ]
-    ours = _table(
-        ("constant", "value", "band", "unit", "grade", "source"), rows, numeric=(1,), source=5,
-        marked={name for name, one in costs.constants.items() if one.assumed},
+    constants = Table(
+        ("constant", "value", "band", "unit", "grade", "source"), rows, numeric=(1,), long=5,
+        assumed={name for name, one in costs.constants.items() if one.assumed},
     )  # fmt: skip
-    facts = _table(
-        ("number of the chip", "value", "grade", "source"), describe(chip), source=3,
-        marked={name for name, fact in chip.facts.items() if fact.assumed},
+    facts = Table(
+        ("number of the chip", "value", "grade", "source"), describe(chip), long=3,
+        assumed={name for name, fact in chip.facts.items() if fact.assumed},
     )  # fmt: skip
-    return (
-        f"<p>{escape(note)}</p><p>Settings: {escape(settings)}; chip {escape(chip.name)}.</p>{ours}"
-        f"<details><summary>All {len(chip.facts)} numbers of the chip</summary>{facts}</details>"
-    )
-
-
-def _table(
-    head: Sequence[str], rows: Iterable[Sequence[Any]], *, numeric: Iterable[int] = (), source: int | None = None,
-    marked: Iterable[str] = (),
-) -> str:  # fmt: skip
-    numbers, notable = set(numeric), set(marked)
-
-    def cell(tag: str, column: int, value: Any) -> str:
-        kind = ' class="n"' if column in numbers else ' class="source"' if column == source else ""
-        return f"<{tag}{kind}>{escape(_text(value))}</{tag}>"
-
-    lines = [f"<tr>{''.join(cell('th', i, name) for i, name in enumerate(head))}</tr>"]
-    for row in rows:
-        mark = ' class="assumed"' if row[0] in notable else ""
-        lines.append(f"<tr{mark}>{''.join(cell('td', i, value) for i, value in enumerate(row))}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
-
-
-def _flat(content: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    """Return nested content as (dotted name, value)."""
-    rows: list[tuple[str, Any]] = []
-    for key, value in content.items():
-        if isinstance(value, Mapping) and value:
-            rows += _flat(value, f"{prefix}{key}.")
-        else:
-            rows.append((f"{prefix}{key}", value))
-    return rows
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "–"  # noqa: RUF001 - a dash
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(_text, value)) or "–"  # noqa: RUF001
-    return str(value)
+    summary = f"All {len(chip.facts)} numbers of the chip"
+    return [Paragraph(note), Paragraph(f"Settings: {settings}; chip {chip.name}."), constants, Details(summary, [facts])]

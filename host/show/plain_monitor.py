@@ -1,103 +1,69 @@
 """A run's figures in words, and the monitor that prints them as plain lines.
 
-Takes plain dicts from another process, in which any key may be missing: what is not known is shown as unknown, never as
-zero. Not known here: terminals, colours, and where the figures come from.
+Takes plain dicts (`host/show/status.py`) in which any key may be missing: what is not known is shown as unknown, never as
+zero.
 """
 
 from __future__ import annotations
 
 import io
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from time import monotonic
-from typing import Any, NamedTuple, TextIO
+from typing import NamedTuple, TextIO
+
+from host.show.status import Fields, at, finite, format_metric, number, unit_of
+from host.show.terminal_style import Line, Span, clean, clock, encoding, figure, percent
 
 PLAIN_INTERVAL_S = 2.0
-RISE = " ▁▂▃▄▅▆▇█"
-_MACHINES, _NAME = 8, 12  # machines shown at a time, and characters of a name
 SILENT_S = 2.5  # after which a machine that says nothing is marked
-FIGURES = ("tokens_per_s", "perplexity", "events_per_tick", "packets_per_tick", "tick")  # shown as tokens/s and so on
+_MACHINES = 8  # shown at a time
+_NAME = 12  # characters of a machine's name
+_WIDEST = 9  # characters of a figure
 
 
-def encoding(stream: TextIO) -> str:
-    """Return the encoding that a stream writes."""
-    return getattr(stream, "encoding", None) or "utf-8"
-
-
-def finite(value: Any) -> float | None:
-    """Return `value` where it is a finite number."""
-    return value if isinstance(value, int | float) and math.isfinite(value) else None
-
-
-def number(status: dict[str, Any], key: str) -> float | None:
-    """Return the finite number under `key`, or None."""
-    return finite(status.get(key))
-
-
-def at(values: Sequence[Any] | None, index: int) -> float | None:
-    """Return the finite number at `index`, or None."""
-    return finite(values[index]) if values and index < len(values) else None
-
-
-def figure(value: float | None) -> str:
-    """Return a number in at most nine characters."""
-    if value is None or abs(value) >= 1e8:  # as wide as a column is
-        return "?" if value is None else f"{value:.2e}"
-    return f"{value:,.{0 if abs(value) >= 100 or value % 1 == 0 else 1}f}"
-
-
-def percent(share: float | None) -> str:
-    """Return a share from 0 to 1 in percent, small ones with a decimal."""
-    return "?" if share is None else f"{100 * share:.{1 if 0 < share < 0.0995 else 0}f} %"
-
-
-def clock(seconds: float) -> str:
-    """Return a duration as minutes and seconds, with hours where there are some."""
-    minutes, rest = divmod(int(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}" if minutes >= 60 else f"{minutes}:{rest:02}"
-
-
-def clean(text: Any) -> str:
-    """Return `text` as one line without what would start an escape sequence."""
-    return "".join(char if char.isprintable() else " " for char in str(text or ""))
-
-
-def progress(status: dict[str, Any], layout: dict[str, Any]) -> tuple[float, str]:
+def progress(status: Fields, layout: Fields) -> tuple[float, str]:
     """Return how far the phase is, from 0 to 1, and the same in words."""
     if status.get("phase") in ("starting", "loading"):
         done, total, unit = number(status, "ready"), finite(len(layout.get("pes") or ())), "PEs ready"
     else:
-        done, total, unit = number(status, "tokens"), number(status, "tokens_total"), unit_of(layout)
-    words, rate = f"{figure(done)} of {figure(total)} {unit}", number(status, "tokens_per_s")
+        done, total, unit = number(status, "done"), number(status, "total"), f"{clean(unit_of(layout))}s"
+    words, rate = f"{figure(done)} of {figure(total)} {unit}", number(status, "per_s")
     if status.get("phase") == "running" and rate and done is not None and total:
         words += f", {clock((total - done) / rate)} left"
     return min((done or 0.0) / total, 1.0) if total else 0.0, words
 
 
-def unit_of(layout: dict[str, Any]) -> str:
-    """Return what a run counts: tokens of a text, or what its layout says."""
-    return clean(layout.get("unit") or "tokens")
+class Reading(NamedTuple):
+    """One of a run's figures: its name, its value, and the value as text, "?" where it is not known."""
+
+    name: str
+    value: float | None
+    text: str
 
 
-def gesture_of(status: dict[str, Any]) -> dict[str, Any]:
-    """Return what is known of the sample that is being classified; nothing where none is."""
-    known = status.get("gesture")
-    return known if isinstance(known, dict) else {}
+def readings(status: Fields, layout: Fields) -> list[Reading]:
+    """Return the run's figures: its speed, the workload's metrics, and the network's traffic."""
+
+    def counted(name: str, key: str) -> Reading:
+        value = number(status, key)
+        return Reading(name, value, figure(value))
+
+    metrics = [metric for metric in status.get("metrics") or () if isinstance(metric, Mapping)]
+    return [
+        counted(f"{clean(unit_of(layout))}s/s", "per_s"),
+        *(_reading(metric) for metric in metrics),
+        counted("events/tick", "events_per_tick"),
+        counted("packets/tick", "packets_per_tick"),
+        counted("tick", "tick"),
+    ]
 
 
-def figures(status: dict[str, Any], layout: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return the run's figures as (key, name, text), "?" for what is not known."""
-    rows = []
-    for key in FIGURES:
-        if key == "perplexity" and "classes" in layout:
-            rows.append(("accuracy", "accuracy", percent(number(gesture_of(status), "accuracy"))))
-        elif key != "tick" or "classes" not in layout:  # whose rows go to the frame
-            name = key.replace("tokens", unit_of(layout)).replace("_per_", "/")
-            rows.append((key, name, figure(number(status, key))))
-    return rows
+def _reading(metric: Fields) -> Reading:
+    value, text = number(metric, "value"), clean(format_metric(metric))
+    return Reading(clean(metric.get("label")), value, text if len(text) <= _WIDEST else figure(value))
 
 
-def hardware(layout: dict[str, Any]) -> str:
+def hardware(layout: Fields) -> str:
     """Return what a run is on: a chip's name, and how many where there are several."""
     chips, name = len(layout.get("chips") or ()), clean(layout.get("chip"))
     return f"{chips} chips of {name}" if chips > 1 else name
@@ -111,20 +77,14 @@ class LoadedLink(NamedTuple):
     cable: bool
 
 
-def busy_links(status: dict[str, Any], layout: dict[str, Any]) -> list[LoadedLink]:
+def busy_links(status: Fields, layout: Fields) -> list[LoadedLink]:
     """Return the links whose load is known, the busiest first."""
-    found = [
+    links = [
         LoadedLink(clean(link.get("name")), load, bool(link.get("cable")))
         for place, link in enumerate(layout.get("links") or ())
         if isinstance(link, dict) and (load := at(status.get("links"), place)) is not None
     ]
-    return sorted(found, key=lambda link: -link.load)
-
-
-def sparkline(values: Sequence[float | None]) -> str:
-    """Return a character a value, as high as it is beside the highest."""
-    top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+    return sorted(links, key=lambda link: -link.load)
 
 
 class MachineRow(NamedTuple):
@@ -138,7 +98,7 @@ class MachineRow(NamedTuple):
     wrong: str
 
 
-def machine_rows(status: dict[str, Any]) -> list[MachineRow]:
+def machine_rows(status: Fields) -> list[MachineRow]:
     """Return a row for each machine; none where a run is on this one."""
     rows = []
     for machine in status.get("machines") or ():
@@ -155,33 +115,22 @@ def machine_rows(status: dict[str, Any]) -> list[MachineRow]:
     return rows
 
 
-class MachineLine(NamedTuple):
-    """A line of the table of machines, in two parts, each with its look: plain, dim, bold or fault."""
-
-    text: str
-    more: str
-    look: str = "plain"
-    more_look: str = "plain"
-
-
-def machine_lines(status: dict[str, Any]) -> list[MachineLine]:
-    """Return the table's head and a line a machine, as many as can be read at a glance, those first that have something wrong."""
+def machine_lines(status: Fields) -> list[Line]:
+    """Return the table's head and a line a machine, as many as can be read at a glance, those in trouble first."""
     rows = machine_rows(status)
     if not rows:
         return []
     rest = f"   {len(rows) - _MACHINES} more" if len(rows) > _MACHINES else ""
-    lines = [MachineLine("", ""), MachineLine(f"{'machine':<13}", f"chips  PEs  cores  MB sent{rest}", "bold", "dim")]
+    lines: list[Line] = [[], [Span(f"{'machine':<13}", "bold"), Span(f"chips  PEs  cores  MB sent{rest}", "dim")]]
     for row in sorted(rows, key=lambda row: not row.wrong)[:_MACHINES]:
         name = row.name if len(row.name) <= _NAME else row.name[: _NAME - 1] + "…"
-        sent = None if row.sent_bytes is None else row.sent_bytes / 1e6
-        figures = f" {row.wrong}" if row.wrong else f"{figure(row.cores):>6} {figure(sent):>8}"
-        lines.append(
-            MachineLine(f"{name:<{_NAME}} {row.chips:>5} {row.pes:>4} ", figures, "plain", "fault" if row.wrong else "plain")
-        )
+        sent_mb = None if row.sent_bytes is None else row.sent_bytes / 1e6
+        load = Span(f" {row.wrong}", "fault") if row.wrong else Span(f"{figure(row.cores):>6} {figure(sent_mb):>8}")
+        lines.append([Span(f"{name:<{_NAME}} {row.chips:>5} {row.pes:>4} "), load])
     return lines
 
 
-def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
+def alarms(status: Fields, room: int) -> Iterator[tuple[str, str]]:
     """Yield ("2 dead", names) and the like, with as many names as fit into `room` together; or what was lost and ends the run."""
     if status.get("problem"):  # what ends the run says more than who stands still because of it
         yield "lost", clean(status["problem"])[: max(room, 200)]
@@ -197,13 +146,13 @@ def alarms(status: dict[str, Any], room: int) -> Iterator[tuple[str, str]]:
 class PlainMonitor:
     """A `Monitor` that prints a line every two seconds, when the phase changes, and at the end."""
 
-    def __init__(self, layout: dict[str, Any], stream: TextIO) -> None:
+    def __init__(self, layout: Fields, stream: TextIO) -> None:
         self._layout, self._stream = layout, stream
-        self._status: dict[str, Any] = {}
+        self._status: Fields = {}
         self._unshown, self._phase, self._due = False, None, 0.0
         self.note("; ".join(str(part) for part in (layout.get("title"), hardware(layout), layout.get("note")) if part))
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: Fields) -> None:
         """Take the newest figures."""
         self._status, self._unshown = status, True
         if monotonic() >= self._due or status.get("phase") != self._phase:
@@ -226,7 +175,7 @@ class PlainMonitor:
         status, layers = self._status, self._layout.get("layers") or ()
         self._unshown, self._phase, self._due = False, status.get("phase"), monotonic() + PLAIN_INTERVAL_S
         parts = [progress(status, self._layout)[1]]
-        parts += [f"{name} {text}" for _, name, text in figures(status, self._layout) if text != "?"]
+        parts += [f"{name} {text}" for name, _, text in readings(status, self._layout) if text != "?"]
         shares = [(clean(layer.get("name")), at(status.get("activity"), place)) for place, layer in enumerate(layers)]
         parts += [f"{name} {percent(share)} active" for name, share in shares if share is not None]
         parts += [f"busiest link {link.name} {figure(link.load)} events" for link in busy_links(status, self._layout)[:1]]

@@ -1,8 +1,8 @@
-"""Plots of a run, drawn with matplotlib: stacked bars, chip maps, link loads, rasters, lines. The one file that draws.
+"""Plots of a run, drawn with matplotlib: stacked bars, chip maps, link loads, rasters, lines.
 
-Each function takes plain numbers and returns a `Figure`; `svg` makes it text for a page, `png` a file. Figures are a
-hand's width, so that they can be read on a phone; the page puts them side by side where there is room. Nothing here knows
-a ledger, a report or a file's place. The bytes of a figure depend on its numbers alone: no dates, no random names.
+Each function takes plain numbers and returns a `Figure`; `svg` makes it text for a page. Figures are a hand's width, so that
+they can be read on a phone; the page puts them side by side where there is room. The bytes of a figure depend on its numbers
+alone: no dates, no random names.
 """
 
 from __future__ import annotations
@@ -12,47 +12,38 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import StringIO
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from cycler import cycler
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
+from host.show.plot_style import COLOURS, FAINT, INK, STYLE, escape_formula
 from noc.chip import HOLES, QPES, PeId
 from noc.machine import DIRECTIONS, ChipLink
 from noc.xy_routes import Link
 
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
-INK = "#010203"  # text and lines; becomes the page's text colour, light or dark
-FAINT = "#8a8f98"
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a3a8b0", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
 MAP = "viridis"
-_STYLE: Any = {
-    "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.facecolor": "none", "figure.facecolor": "none",
-    "legend.frameon": False, "legend.fontsize": 8.5, "axes.titlesize": 9.5, "svg.fonttype": "none", "svg.hashsalt": "gennaker",
-    "axes.prop_cycle": cycler(color=COLOURS), "image.composite_image": False,
-}  # fmt: skip
 
 Values = npt.NDArray[Any]
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
-    with mpl.rc_context(_STYLE):
+def styled() -> Iterator[None]:
+    """Draw in the page's style."""
+    with mpl.rc_context(STYLE):
         yield
 
 
-def _figure(height_in: float, box: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
-    """Return a figure and its axes; `box` is what stays free in inches: left, right, bottom, top."""
+def new_figure(height_in: float, free_in: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
+    """Return a figure and its axes; `free_in` is what stays free around them: left, right, bottom, top."""
     figure = Figure(figsize=(WIDTH_IN, height_in))
-    left, right, bottom, top = box
+    left, right, bottom, top = free_in
     axes = figure.add_axes(
         (left / WIDTH_IN, bottom / height_in, 1 - (left + right) / WIDTH_IN, 1 - (bottom + top) / height_in)
     )  # fmt: skip
@@ -65,7 +56,7 @@ def svg(figure: Figure, prefix: str) -> str:
     `prefix` sets its identifiers apart from those of other figures on the page.
     """
     out = StringIO()
-    with _styled():
+    with styled():
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
@@ -81,28 +72,22 @@ def svg(figure: Figure, prefix: str) -> str:
     return text.replace(INK, "currentColor").strip()
 
 
-def png(figure: Figure, path: Path, dpi: int = 150) -> None:
-    """Write a figure as a picture with a white ground."""
-    with _styled():
-        figure.savefig(path, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})
-
-
 # ---- charts
 
 
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
     """Draw one horizontal bar a row, stacked by part: {row: {part: value in `unit`}}; the first row on top."""
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
-    with _styled():
+    with styled():
         margin = 0.2 + 0.072 * max((len(name) for name in rows), default=0)
-        figure, axes = _figure(1.15 + 0.36 * len(rows), (min(margin, 1.5), 0.2, 0.45, 0.55))
+        figure, axes = new_figure(1.15 + 0.36 * len(rows), (min(margin, 1.5), 0.2, 0.45, 0.55))
         left = np.zeros(len(rows))
         places = np.arange(len(rows))[::-1]
         for part, colour in zip(parts, _colours(len(parts)), strict=True):
             values = np.array([row.get(part, 0.0) for row in rows.values()])
-            axes.barh(places, values, 0.62, left=left, color=colour, label=_short(part))
+            axes.barh(places, values, 0.62, left=left, color=colour, label=shorten(part))
             left += values
-        axes.set_yticks(places, [_short(name, 18) for name in rows])
+        axes.set_yticks(places, [shorten(name, 18) for name in rows])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
         axes.margins(x=0.02)
@@ -110,37 +95,29 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
     return figure
 
 
-def bars(values: Mapping[str, float], unit: str, bands: Mapping[str, tuple[float, float]] | None = None) -> Figure:
-    """Draw one horizontal bar a value, with its number, and a line from low to high where it has a band."""
-    with _styled():
+def bars(values: Mapping[str, float], unit: str) -> Figure:
+    """Draw one horizontal bar a value, with its number."""
+    with styled():
         margin = 0.2 + 0.072 * max((len(name) for name in values), default=0)
-        figure, axes = _figure(0.6 + 0.34 * len(values), (min(margin, 1.6), 0.55, 0.45, 0.1))
-        places = np.arange(len(values))[::-1]
-        axes.barh(places, list(values.values()), 0.62, color=_colours(len(values)))
-        for place, (name, value) in zip(places, values.items(), strict=True):
-            low, high = (bands or {}).get(name, (value, value))
-            if low < high:
-                axes.plot([low, high], [place, place], color=INK, linewidth=1.2, marker="|", markersize=7)
-            axes.annotate(f"{value:.3g}", (max(value, high), place), (4, 0), textcoords="offset points", va="center")
-        axes.set_yticks(places, [_short(name, 18) for name in values])
+        figure, axes = new_figure(0.6 + 0.34 * len(values), (min(margin, 1.6), 0.55, 0.45, 0.1))
+        rows = np.arange(len(values))[::-1]
+        axes.barh(rows, list(values.values()), 0.62, color=_colours(len(values)))
+        for row, value in zip(rows, values.values(), strict=True):
+            axes.annotate(f"{value:.3g}", (value, row), (4, 0), textcoords="offset points", va="center")
+        axes.set_yticks(rows, [shorten(name, 18) for name in values])
         axes.tick_params(axis="y", length=0)
         axes.set_xlabel(unit)
     return figure
 
 
 def lines(
-    series: Mapping[str, tuple[Sequence[float] | Values, Sequence[float] | Values]], x: str, y: str, *, log: str = "",
-    marks: bool = False, low: float | None = None,
-) -> Figure:  # fmt: skip
-    """Draw {label: (x values, y values)}; `log` names the logarithmic axes ("", "x", "y", "xy"), `low` is y's lower end."""
-    with _styled():
-        figure, axes = _figure(2.5, (0.62, 0.15, 0.45, 0.35 if len(series) > 1 else 0.12))
+    series: Mapping[str, tuple[Sequence[float] | Values, Sequence[float] | Values]], x: str, y: str, *, low: float | None = None
+) -> Figure:
+    """Draw {label: (x values, y values)}; `low` is y's lower end."""
+    with styled():
+        figure, axes = new_figure(2.5, (0.62, 0.15, 0.45, 0.35 if len(series) > 1 else 0.12))
         for label, (across, up) in series.items():
-            axes.plot(across, up, marker="o" if marks else "", markersize=3.5, linewidth=1.1, label=_short(label))
-        if "x" in log:
-            axes.set_xscale("log")
-        if "y" in log:
-            axes.set_yscale("log")
+            axes.plot(across, up, linewidth=1.1, label=shorten(label))
         if low is not None:
             axes.set_ylim(bottom=low)
         axes.set_xlabel(x)
@@ -154,15 +131,15 @@ def lines(
 def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: int, last: int, unit: str, x: str) -> Figure:
     """Draw an array (rows, columns) as an image; `rows` names the groups of rows that begin at `starts`.
 
-    Columns run from `first` to `last` on the axis `x`; more columns than can be seen are joined by their mean.
+    Columns run from `first` to `last` on the axis `x`; more columns than can be seen are averaged.
     """
-    with _styled():
-        figure, axes = _figure(3.2, (0.75, 0.75, 0.45, 0.12))
+    with styled():
+        figure, axes = new_figure(3.2, (0.75, 0.75, 0.45, 0.12))
         image = axes.imshow(
-            joined(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(first, last, len(values), 0)
+            downsample(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(first, last, len(values), 0)
         )
         edges = [*starts, len(values)]
-        axes.set_yticks([(a + b) / 2 for a, b in pairwise(edges)], [_short(name, 9) for name in rows])
+        axes.set_yticks([(a + b) / 2 for a, b in pairwise(edges)], [shorten(name, 9) for name in rows])
         axes.tick_params(axis="y", length=0)
         for start in starts[1:]:
             axes.axhline(start, color="white", linewidth=1)
@@ -171,26 +148,7 @@ def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: in
     return figure
 
 
-def confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> Figure:
-    """Draw how often each class (row) was taken for which (column), as shares of its row, with the numbers."""
-    table = np.array(counts, float).reshape(len(names), len(names))
-    shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    with _styled():
-        figure, axes = _figure(3.0, (1.95, 0.1, 0.5, 0.1))
-        for row, column in np.argwhere(table > 0):
-            share, colour = shares[row, column], COLOURS[0 if row == column else 1]
-            axes.add_collection(PolyCollection([_box(column - 0.5, row - 0.5, 1)], facecolors=colour, alpha=0.25 + 0.75 * share))
-            axes.text(column, row, f"{table[row, column]:.0f}", ha="center", va="center", color="white" if share > 0.5 else INK)
-        axes.set(
-            xlim=(-0.5, len(names) - 0.5), ylim=(len(names) - 0.5, -0.5), aspect="equal", xlabel="class found, in the same order"
-        )
-        axes.set_yticks(range(len(names)), [f"{_short(name, 28)}  {place}" for place, name in enumerate(names, 1)])
-        axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
-        axes.tick_params(length=0)
-    return figure
-
-
-def joined(values: Values, most: int) -> Values:
+def downsample(values: Values, most: int) -> Values:
     """Return `values` (rows, columns) with at most `most` columns, each the mean of as many neighbours as it takes."""
     each = -(-values.shape[1] // most) if values.size else 1
     if each <= 1:
@@ -205,14 +163,14 @@ def joined(values: Values, most: int) -> Values:
 
 def chip_map(values: Mapping[PeId, float], unit: str, *, high: float | None = None) -> Figure:
     """Draw one chip's floor plan, every PE coloured by its value; PEs without one are hollow. `high` ends the scale."""
-    with _styled():
+    with styled():
         figure, axes = _plan()
         sites = [PeId(0, x, y, p) for x, y in QPES for p in range(4)]
         by_place = {pe[1:]: value for pe, value in values.items()}
         used = [pe for pe in sites if pe[1:] in by_place]
-        hollow = [_square(pe) for pe in sites if pe[1:] not in by_place]
+        hollow = [_pe_square(pe) for pe in sites if pe[1:] not in by_place]
         axes.add_collection(PolyCollection(hollow, facecolors="none", edgecolors=FAINT, linewidths=0.5))
-        squares = PolyCollection([_square(pe) for pe in used], cmap=MAP, edgecolors="none")
+        squares = PolyCollection([_pe_square(pe) for pe in used], cmap=MAP, edgecolors="none")
         squares.set_array(np.array([by_place[pe[1:]] for pe in used], float))
         squares.set_clim(0, high if high is not None else (max(by_place.values(), default=0) or 1))
         axes.add_collection(squares)
@@ -222,9 +180,9 @@ def chip_map(values: Mapping[PeId, float], unit: str, *, high: float | None = No
 
 def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
     """Draw the mesh between the QPEs, every directed link coloured and widened by its load; the two directions keep left."""
-    with _styled():
+    with styled():
         figure, axes = _plan()
-        squares = [_box(x - 0.16, y - 0.16, 0.32) for x, y in QPES]
+        squares = [_square(x - 0.16, y - 0.16, 0.32) for x, y in QPES]
         axes.add_collection(PolyCollection(squares, facecolors=FAINT, edgecolors="none", alpha=0.5))
         ordered = sorted(loads.items(), key=lambda item: item[1])  # the busiest on top
         segments, weights = [], []
@@ -276,8 +234,8 @@ def chip_maps(
     colours = mpl.colormaps[MAP].with_extremes(bad=(0, 0, 0, 0), under=(*to_rgb(FAINT), 0.35))
     most = high if high is not None else (max(values.values(), default=0) or 1)
     wide_in, high_in = points * columns / 72, points * rows / 72
-    with _styled():
-        figure, axes = _figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+    with styled():
+        figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
         image = axes.imshow(pixels, interpolation="none", cmap=colours, aspect="auto", extent=(0, columns, rows, 0))
         image.set_clim(0, most)
         for chip, (column, row) in places.items():
@@ -297,8 +255,8 @@ def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[in
     across, up = (np.array([place[axis] for place in places.values()]) for axis in (0, 1))
     inches = min((WIDTH_IN - 1.0) / (np.ptp(across) + 1), 1.1)
     wide_in, high_in = inches * (np.ptp(across) + 1), inches * (np.ptp(up) + 1)
-    with _styled():
-        figure, axes = _figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+    with styled():
+        figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
         axes.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(up.min() - 0.5, up.max() + 0.5))
         ordered = sorted(loads.items(), key=lambda item: item[1])  # the busiest on top
         segments = []
@@ -314,7 +272,7 @@ def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[in
         drawn.set_array(weights)
         drawn.set_clim(0, most)
         axes.add_collection(drawn)
-        chips = [_box(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
+        chips = [_square(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
         axes.add_collection(PolyCollection(chips, facecolors=FAINT, edgecolors="none", alpha=0.25))
         for chip, (x, y) in places.items():
             axes.text(x, y, str(chip), fontsize=8, ha="center", va="center")
@@ -332,7 +290,7 @@ def _on_mesh(x: float, y: float) -> tuple[float, float]:
 
 
 def _plan() -> tuple[Figure, Axes]:
-    figure, axes = _figure(3.05, (0.3, 0.78, 0.3, 0.08))
+    figure, axes = new_figure(3.05, (0.3, 0.78, 0.3, 0.08))
     axes.set_xlim(0.45, 7.55)
     axes.set_ylim(6.55, 0.45)  # row 1 on top, as the live monitor has it
     axes.set_xticks(range(1, 8))
@@ -340,17 +298,17 @@ def _plan() -> tuple[Figure, Axes]:
     axes.tick_params(length=0, labelsize=8)
     for side in ("left", "bottom"):
         axes.spines[side].set_visible(False)
-    holes = [_box(x - 0.45, y - 0.45, 0.9) for x, y in sorted(HOLES)]
+    holes = [_square(x - 0.45, y - 0.45, 0.9) for x, y in sorted(HOLES)]
     axes.add_collection(PolyCollection(holes, facecolors=FAINT, edgecolors="none", alpha=0.18))
     return figure, axes
 
 
-def _box(x: float, y: float, size: float) -> list[tuple[float, float]]:
+def _square(x: float, y: float, size: float) -> list[tuple[float, float]]:
     return [(x, y), (x + size, y), (x + size, y + size), (x, y + size)]
 
 
-def _square(pe: PeId) -> list[tuple[float, float]]:
-    return _box(pe.x - 0.44 + 0.45 * (pe.p % 2), pe.y - 0.44 + 0.45 * (pe.p // 2), 0.43)
+def _pe_square(pe: PeId) -> list[tuple[float, float]]:
+    return _square(pe.x - 0.44 + 0.45 * (pe.p % 2), pe.y - 0.44 + 0.45 * (pe.p // 2), 0.43)
 
 
 def _bar(figure: Figure, drawn: Any, unit: str, bottom: float = 0.45) -> None:
@@ -369,7 +327,6 @@ def _colours(count: int) -> list[str]:
     return [COLOURS[number % len(COLOURS)] for number in range(count)]
 
 
-def _short(name: str, most: int = 30) -> str:
-    """Return a name that fits beside its row, with nothing in it that matplotlib takes for a formula."""
-    cut = name if len(name) <= most else name[: most - 1] + "…"
-    return cut.replace("$", r"\$")
+def shorten(name: str, most: int = 30) -> str:
+    """Return a name that fits beside its row."""
+    return escape_formula(name if len(name) <= most else name[: most - 1] + "…")

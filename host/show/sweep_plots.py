@@ -1,7 +1,7 @@
-"""Pictures of tables: Figure 2 of the paper, and lines over a grid of settings, each as PNG and SVG.
+"""Plots of tables: Figure 2 of the paper, and lines over a grid of settings, each as PNG and SVG.
 
-matplotlib is imported when a picture is drawn, so nothing else needs it. A picture is the same bytes for the same
-numbers and the same matplotlib.
+matplotlib is imported when a plot is drawn, so nothing else needs it. A plot is the same bytes for the same numbers and
+the same matplotlib.
 """
 
 from __future__ import annotations
@@ -11,22 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from host.errors import HostError
+from host.show.plot_style import COLOURS, STANDALONE, escape_formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 SUFFIXES = (".png", ".svg")
-_COLOURS = ("#27476e", "#2a9d8f", "#e9a23b", "#c8553d", "#7b5ea7", "#5b8c3e", "#8a8d91", "#b8578f")
 _MARKS = "osD^vP*X"
-_STYLE: Any = {
-    "font.size": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "svg.hashsalt": "gennaker",  # the same picture, the same file
-    "svg.fonttype": "path",
-}
 
 
 def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) -> list[Path]:
@@ -40,7 +32,7 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
         bottoms = [0.0] * len(names)
         for number, (layer, seconds) in enumerate(stages.items()):
             heights = [1e3 * seconds[name] for name in names]
-            colour = _COLOURS[number % len(_COLOURS)]
+            colour = COLOURS[number % len(COLOURS)]
             axes.bar(names, heights, 0.62, bottom=bottoms, color=colour, edgecolor="white", linewidth=0.6, label=layer)
             bottoms = [a + b for a, b in zip(bottoms, heights, strict=True)]
         total = sum(bottoms)
@@ -48,9 +40,9 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
             axes.text(x, height + 0.012 * max(bottoms), f"{height:.1f} ms\n{100 * height / total:.0f} %", ha="center", va="bottom")
         axes.set_ylim(0, 1.2 * max(bottoms))
         axes.set_ylabel("time, ms")
-        axes.set_title(_plain(title), loc="left", fontsize=10)
+        axes.set_title(escape_formula(title))
         axes.grid(axis="y", alpha=0.3)
-        axes.legend(frameon=False, reverse=True)
+        axes.legend(reverse=True)
         return _write(figure, path)
 
 
@@ -74,7 +66,7 @@ def lines(
         xs = list(dict.fromkeys(x for points in series.values() for x, _ in points))
         numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in xs)
         for number, (name, points) in enumerate(series.items()):
-            colour = _COLOURS[number % len(_COLOURS)]
+            colour = COLOURS[number % len(COLOURS)]
             if numbers:
                 ordered = sorted(points)
                 mark = _MARKS[number % len(_MARKS)]
@@ -93,11 +85,11 @@ def lines(
             axes.set_ylim(bottom=0)
         axes.set_xlabel(labels[0])
         axes.set_ylabel(labels[1])
-        axes.set_title(_plain(title), loc="left", fontsize=10)
+        axes.set_title(escape_formula(title))
         axes.grid(axis="both" if numbers else "y", alpha=0.3)
         if many:  # below, where it hides no point
             columns = min(3, len(series))
-            figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, title=key, title_fontsize=8)
+            figure.legend(loc="outside lower center", ncols=columns, title=key)
         return _write(figure, path)
 
 
@@ -113,7 +105,7 @@ def _style() -> Any:
     require()
     from matplotlib import rc_context
 
-    return rc_context(_STYLE)
+    return rc_context(STANDALONE)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
@@ -131,8 +123,3 @@ def _write(figure: Figure, path: Path) -> list[Path]:
     except OSError as error:
         raise HostError(f"{path}: pictures cannot be written ({error.strerror})") from error
     return files
-
-
-def _plain(text: str) -> str:
-    """Return a text with nothing in it that matplotlib takes for a formula."""
-    return text.replace("$", r"\$")

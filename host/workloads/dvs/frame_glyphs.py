@@ -1,33 +1,24 @@
-"""An event camera's frame and the scores of its classes, as characters and colours: what the live view draws of them.
+"""An event camera's frame and the scores of its classes, drawn in characters for the live view.
 
-Two pixels, one above the other, make a character by half blocks; brightness becomes one of a few steps. Pure data: no
-terminal, no library that draws. Whatever comes in may be of any size or missing.
+Two pixels, one above the other, make a character by half blocks; brightness becomes one of a few steps. Whatever comes in may
+be of any size or missing.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-LEVELS = (234, 17, 19, 26, 32, 39, 81, 159, 231)
-"""Colours of brightness, dark to light, by their number among the terminal's 256; far apart among 16 too, and none red."""
+from host.show.status import at, finite
+from host.show.terminal_style import BRIGHTNESS, Line, Span, bar
+
 _SHORT = {"counter clockwise": "↺", "clockwise": "↻", "right ": "R ", "left ": "L "}
 _SHORTER = {"R hand ": "R ", "L hand ": "L ", "hand ": "", " gestures": ""}
 SHORTEST = 12  # characters that the names of DVS128 Gesture need when they are cut short
-_EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
-class Cell(NamedTuple):
-    """A character, and its colours as places in `LEVELS`."""
-
-    glyph: str
-    ink: int
-    ground: int
-
-
-def cells(frame: Any, size: Any, columns: int) -> list[list[Cell]]:
-    """Return rows of cells, `columns` or fewer wide and half as high, of a frame of size * size bytes.
+def cells(frame: Any, size: Any, columns: int) -> list[Line]:
+    """Return rows of spans of one character, `columns` or fewer wide and half as high, of a frame of size * size bytes.
 
     Pixels are joined by their maximum where there are more than columns; nothing where the frame is not one. A brighter
     half is drawn as ink, so that without colours the bright half is seen too.
@@ -36,7 +27,7 @@ def cells(frame: Any, size: Any, columns: int) -> list[list[Cell]]:
         return []
     step = -(-size // max(columns, 1))
     wide = size // step
-    top = len(LEVELS) - 1
+    top = len(BRIGHTNESS) - 1
     pixels = [
         [
             -(-max(max(frame[row * size + x * step : row * size + (x + 1) * step]) for row in range(y, y + step)) * top // 255)
@@ -49,10 +40,10 @@ def cells(frame: Any, size: Any, columns: int) -> list[list[Cell]]:
     ]
 
 
-def _cell(above: int, below: int) -> Cell:
+def _cell(above: int, below: int) -> Span:
     if above == below:
-        return Cell("█" if above else " ", above, above)
-    return Cell("▀", above, below) if above > below else Cell("▄", below, above)
+        return Span("█" if above else " ", "light", above, above)
+    return Span("▀", "light", above, below) if above > below else Span("▄", "light", below, above)
 
 
 class Bar(NamedTuple):
@@ -66,17 +57,19 @@ class Bar(NamedTuple):
 
 def bars(classes: Sequence[Any], scores: Any, label: Any, top: Any, room: int, width: int) -> list[Bar]:
     """Return a bar for each class, `width` characters where its score is `top`; scores below 0 have none."""
-    given = scores if isinstance(scores, list | tuple) else ()
-    known = [score if isinstance(score, int | float) and math.isfinite(score) else 0.0 for score in given]
-    known += [0.0] * (len(classes) - len(known))
+    listed = scores if isinstance(scores, list | tuple) else ()
+    known = [at(listed, place) or 0.0 for place in range(len(classes))]
     best = max(range(len(classes)), key=lambda place: known[place], default=0)
-    high = top if isinstance(top, int | float) and top > 0 else 1.0
-    made = []
-    for place, name in enumerate(classes):
-        eighths = round(8 * width * min(max(known[place] / high, 0.0), 1.0))
-        bar = "█" * (eighths // 8) + _EIGHTHS[eighths % 8].strip()
-        made.append(Bar(f"{short(str(name), room)[:room]:<{room}}", bar, place == label, place == best and known[place] > 0))
-    return made
+    high = finite(top) or 0.0
+    return [
+        Bar(
+            name=f"{short(str(name), room)[:room]:<{room}}",
+            bar=bar(known[place] / (high if high > 0 else 1.0), width),
+            true=place == label,
+            leads=place == best and known[place] > 0,
+        )
+        for place, name in enumerate(classes)
+    ]
 
 
 def short(name: str, room: int) -> str:

@@ -1,13 +1,15 @@
-"""Generated text as it comes, word by word: what a person who gave a prompt wants to see.
+"""Generated text on a terminal, word by word as it comes: what a person who gave a prompt wants to see.
 
-Takes the same status records as `host/show/monitor.py` and shows only their text, wrapped to the terminal. The spacing around
-the last word can still change with the next one, so a word is held back until another follows. Not known here: the run.
+The spacing around the last word can still change with the next one, so a word is held back until another follows.
 """
 
 from __future__ import annotations
 
 import shutil
-from typing import Any, TextIO
+from typing import TextIO
+
+from host.show.status import Fields
+from host.show.terminal_style import clean, encoding
 
 _NARROWEST = 20
 
@@ -15,7 +17,7 @@ _NARROWEST = 20
 class TextStream:
     """A `Monitor` (`host/show/monitor.py`) that writes the text of a run to `stream` as it grows."""
 
-    def __init__(self, layout: dict[str, Any], stream: TextIO) -> None:
+    def __init__(self, layout: Fields, stream: TextIO) -> None:
         self._stream = stream
         # Into a file or a pipe the words go unwrapped: whoever reads them there wants paragraphs.
         self._width = max(_NARROWEST, shutil.get_terminal_size().columns - 1) if stream.isatty() else 0
@@ -24,9 +26,9 @@ class TextStream:
         self._written = 0
         self.note("; ".join(str(layout[key]) for key in ("title", "note") if layout.get(key)))
 
-    def update(self, status: dict[str, Any]) -> None:
+    def update(self, status: Fields) -> None:
         """Write what of the text will not change any more."""
-        text = str(status.get("text") or "")
+        text = str((status.get("shown") or {}).get("text") or "")
         alike = min(len(self._seen), len(text))
         settled = text[: next((i for i in range(alike) if self._seen[i] != text[i]), alike)]
         self._seen = text
@@ -34,7 +36,7 @@ class TextStream:
 
     def note(self, line: str) -> None:
         """Write a line of its own."""
-        self._put(("\n" if self._column else "") + "".join(c if c.isprintable() else " " for c in line) + "\n")
+        self._put(("\n" if self._column else "") + clean(line) + "\n")
         self._column = 0
 
     def close(self) -> None:
@@ -62,9 +64,8 @@ class TextStream:
     def _put(self, text: str) -> None:
         if not text:
             return
-        encoding = getattr(self._stream, "encoding", None) or "utf-8"
         try:
-            self._stream.write(text.encode(encoding, "replace").decode(encoding))
+            self._stream.write(text.encode(encoding(self._stream), "replace").decode(encoding(self._stream)))
             self._stream.flush()
         except (OSError, ValueError):  # nobody reads any more, and the run goes on
             self._width = 0
@@ -74,9 +75,9 @@ def _pieces(text: str) -> list[str]:
     """Cut into words, each with the blanks behind it, and line breaks; what could move a cursor becomes a blank."""
     pieces: list[str] = []
     for character in text:
-        clean = character if character.isprintable() or character == "\n" else " "
-        if clean == "\n" or not pieces or pieces[-1] == "\n" or (pieces[-1].endswith(" ") and clean != " "):
-            pieces.append(clean)
+        glyph = character if character.isprintable() or character == "\n" else " "
+        if glyph == "\n" or not pieces or pieces[-1] == "\n" or (pieces[-1].endswith(" ") and glyph != " "):
+            pieces.append(glyph)
         else:
-            pieces[-1] += clean
+            pieces[-1] += glyph
     return pieces

@@ -1,0 +1,14 @@
+"""What the page of a language model's run shows beside what every run does: the generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from host.show.blocks import Preformatted, Section
+
+
+def sections(report: Mapping[str, Any]) -> list[Section]:
+    """Return the text, where one was generated."""
+    text = (report.get("result") or {}).get("text")
+    return [Section("Text", [Preformatted(text)])] if text else []
