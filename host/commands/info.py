@@ -22,9 +22,9 @@ from host.flags import add_flags as add_option_flags
 from host.mapping.sharding import Request, balanced, share_sizes, uniform
 from host.options import RunOptions
 from host.show.entries import list_entries, plain_text
+from host.show.text_table import format_table
 from host.workloads.registry import workloads
 from host.workloads.site import load_run_chip
-from host.show.text_table import format_table
 from models import formats
 from models.checkpoint import Model, load
 from models.checkpoint.metadata import FACTS

@@ -100,7 +100,7 @@ class Experiment:
         chosen: dict[str, Any] = {name: value for name, value in run.items() if name not in (*EXPECTED_KEYS, "workload")}
         if chosen.get("transport") in (RECORDED, EXPECTED):
             chosen["transport"] = "mem"
-        values = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
         return self.workload.options(**values)
 
     def _along(self, axis: tuple[str, ...]) -> Iterable[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import numpy as np
 from host.show import plots
 from host.show.blocks import Block, Details, Figure, Figures, Heading, Listing, Paragraph, Section, Table
 from host.show.plot_style import COLOURS, INK
-from host.workloads.dvs.results import beside
+from host.workloads.dvs.results import compare_in_words
 
 _COLUMNS = ("sample", "subject", "class", "found", "by torch")
 
@@ -22,7 +22,7 @@ def sections(report: Mapping[str, Any]) -> list[Section]:
         return []
     caption = "Samples of each class by what they were taken for; right ones on the diagonal."
     plot = _confusion(result["confusion"], result["classes"])
-    blocks: list[Block] = [Paragraph(f"{beside(result)}."), Figures([Figure("Confusion", caption, plot)])]
+    blocks: list[Block] = [Paragraph(f"{compare_in_words(result)}."), Figures([Figure("Confusion", caption, plot)])]
     if result["damages"]:
         blocks += [Heading("Damaged"), Listing(result["damages"])]
     rows = [
