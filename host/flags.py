@@ -64,8 +64,8 @@ class Number:
     def need(self) -> str:
         """The bounds in words."""
         what = f"a finite number{f' of {self.unit}' if self.unit else ''}"
-        low = f"above {self.least:g}" if self.above else f"from {self.least:g}"
-        return f"{what} {low}" + (f" to {self.most:g}" if self.most < math.inf else "")
+        low, to = (f"above {self.least:g}", "and up to") if self.above else (f"from {self.least:g}", "to")
+        return f"{what} {low}" + (f" {to} {self.most:g}" if self.most < math.inf else "")
 
     def fits(self, value: Any) -> bool:
         """Tell whether the value is a finite number within the bounds."""

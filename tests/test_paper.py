@@ -13,7 +13,7 @@ import pytest
 
 from host.cli import main
 from host.commands import paper as command
-from host.commands.paper_tables import PUBLISHED, Perplexity, document, error, table_1, table_3
+from host.commands._paper_tables import PUBLISHED, Perplexity, document, error, table_1, table_3
 from host.cost.price import STAGES
 from host.show.text_table import format_markdown
 from host.workloads.dvs.prepare import paper_sized

@@ -87,14 +87,13 @@ def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> Ru
     """Return the options: the command's presets, over them those of `--config`, over them the flags that were given."""
     names = {entry.name for entry in fields(workload.options)}
     given = {name: value for name, value in flags.items() if name in names}
-    record = dict(workload.commands[command].presets)
-    if flags["config"]:
-        record = _read_config(Path(flags["config"]), workload, command) | record
-    options = restore_options({"workload": workload.name} | record | given, f"--config {flags['config']}")
-    return replace(options, faults=parse_fault(flags["fault"])) if flags["fault"] else options
+    options = _read_config(Path(flags["config"]), workload, command) if flags["config"] else workload.options()
+    if flags["fault"]:
+        given["faults"] = parse_fault(flags["fault"])
+    return replace(options, **{**workload.commands[command].presets, **given})
 
 
-def _read_config(path: Path, workload: Workload, command: str) -> dict[str, Any]:
+def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
     """Return the options in a config file; HostError where it cannot be read or is another workload's."""
     who = f"--config {path}"
     try:
@@ -106,7 +105,7 @@ def _read_config(path: Path, workload: Workload, command: str) -> dict[str, Any]
     if not isinstance(record, dict) or record.get("workload") != workload.name:
         have = record.get("workload") if isinstance(record, dict) else type(record).__name__
         raise HostError(f"{who}: needs the options of {workload.name!r}, as `{command}` runs it, has {have!r}")
-    return record
+    return restore_options(record, who)
 
 
 def load_drawing() -> None:

@@ -1,7 +1,7 @@
 """`launch.py paper`: the paper's tables and Figure 2, from runs of the emulator.
 
 The language model and the gesture network go through the same run path as `lm` and `dvs`, at the shipped prices; each run
-keeps its folder. What the tables look like and say is in `paper_tables.py`.
+keeps its folder. What the tables look like and say is in `_paper_tables.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from host.commands.paper_tables import (
+from host.commands._paper_tables import (
     PUBLISHED,
     Figures,
     Memory,

@@ -22,7 +22,7 @@ from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, changed, load_table
 from host.errors import HostError
-from host.flags import Bounds, OneOf, Whole, option_fields
+from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import TRANSPORTS, RunOptions
 from host.workloads.registry import Workload, claimed_workload, workloads
 from models.network import ModelError
@@ -134,10 +134,10 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
     workload = _workload(who, data)
     keys = run_keys(workload)
-    base = _settings(f"{who}: [base]", _table(who, data, "base"), keys)
+    base = _settings(f"{who}: [base]", _table(who, data, "base"), workload)
     for name, value in base.items():
         _check(f"{who}: [base] {name}", name, value, keys)
-    grid, axes = _axes(who, data, keys)
+    grid, axes = _axes(who, data, workload)
     if "workload" in grid:
         raise HostError(f"{who}: workload: goes into [base]; an experiment has one")
     if {"clock", "chip"} <= {*base, *grid}:
@@ -195,17 +195,16 @@ def _check_runs(who: str, experiment: Experiment) -> None:
             raise HostError(f"{who}: {error}") from error
 
 
-def _axes(who: str, data: Mapping[str, Any], keys: Mapping[str, Bounds]) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
+def _axes(who: str, data: Mapping[str, Any], workload: Workload) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
     """Return every list of `[grid]` and of the `[[together]]` tables by name, and which of them move together."""
     together = data.get("together", [])
     if not isinstance(together, list) or not all(isinstance(table, dict) for table in together):
         raise HostError(f"{who}: together: needs [[together]] tables")
-    crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"), keys)
+    crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"), workload)
     tables = [(f"{who}: [grid]", {name: values}) for name, values in crossed.items()]
-    tables += [
-        (f"{who}: [[together]] {n}", _settings(f"{who}: [[together]] {n}", t, keys)) for n, t in enumerate(together, start=1)
-    ]
-    grid: Settings = {}
+    for number, table in enumerate(together, start=1):
+        tables.append((f"{who}: [[together]] {number}", _settings(f"{who}: [[together]] {number}", table, workload)))
+    grid, keys = Settings(), run_keys(workload)
     for what, lists in tables:
         for name, values in lists.items():
             if not isinstance(values, list) or not values:
@@ -233,15 +232,20 @@ def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     return table
 
 
-def _settings(what: str, table: Mapping[str, Any], keys: Iterable[str]) -> Settings:
+def _settings(what: str, table: Mapping[str, Any], workload: Workload) -> Settings:
     """Return a table's settings, `chip.NAME` written flat, each with a name that exists."""
-    flat: Settings = {}
+    flat, keys = Settings(), run_keys(workload)
     for name, value in table.items():
         if name == "chip" and isinstance(value, dict):
             flat |= {f"chip.{fact}": number for fact, number in value.items()}
         else:
             flat[name] = value
     facts = load_chip().facts
+    for name in flat:
+        others = [one.name for one in workloads().values() if name in bounds_of(one.options)]
+        if name not in keys and others:
+            here = "which this experiment runs unless [base] names another workload"
+            raise HostError(f"{what}: {name} is an option of {', '.join(others)}, not of {workload.name}, {here}")
     known = [*keys, "clock", *CHOICES, *load_table().constants, *(f"chip.{name}" for name in facts)]
     _known(what, flat, known)
     return flat

@@ -1,5 +1,8 @@
 """Vectors of numbers into any network: one a position, from a file or from a seed. What the last layer sends is only counted."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from host.workloads.contract import Command, Metric
 
 UNIT = "vector"
@@ -9,6 +12,8 @@ EXAMPLES = (("features --input 64 --layers 64,64 --tokens 20", "a seeded network
 METRICS: dict[str, Metric] = {}
 
 
-def claims(settings: object) -> bool:
-    """Tell whether an experiment that names no workload means this one: without a checkpoint there are no words."""
-    return isinstance(settings, dict) and "checkpoint" not in settings
+def claims(settings: Mapping[str, Any]) -> bool:
+    """Tell whether an experiment that names no workload means this one: it has no checkpoint, or describes a network."""
+    from host.workloads.features.options import NETWORK
+
+    return "checkpoint" not in settings or any(name in settings for name in NETWORK)

@@ -16,7 +16,7 @@ from host.cost.price import STAGES, Priced
 from host.show.text_table import format_markdown
 
 PUBLISHED: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))
-TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
+TEMPLATE = Path(__file__).with_name("_paper_template.md").read_text(encoding="utf-8")
 KIB = 1024
 
 
