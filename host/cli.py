@@ -65,7 +65,7 @@ def _epilog() -> str:
     """Return examples of every command, and the exit codes."""
     examples = [example for workload in workloads().values() for example in workload.about.EXAMPLES]
     examples += [example for name in command_names() for example in load_command(name).EXAMPLES]
-    lines = [f"  python launch.py {arguments:<30} {text}" for arguments, text in examples]
+    lines = [f"  python launch.py {arguments:<31} {text}" for arguments, text in examples]
     return "\n".join(["examples:", *lines, "", _EXIT_CODES])
 
 

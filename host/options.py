@@ -116,11 +116,12 @@ class RunOptions:
             raise HostError("--fault slow: goes with --transport zmq; in one process nobody waits for anybody")
 
     def resolved(self) -> dict[str, Any]:
-        """Return the options as a record with the workload's name, for the run folder and for the host process.
+        """Return the options as a record, with the workload's name, as it goes to the host process."""
+        return asdict(self) | {"workload": self.workload}
 
-        Files stand there as absolute paths, so that the record repeats the run from any folder.
-        """
-        record = asdict(self) | {"workload": self.workload}
+    def repeatable(self) -> dict[str, Any]:
+        """Return the record with files as absolute paths: it repeats the run from any folder."""
+        record = self.resolved()
         for entry in option_fields(type(self)):
             value = record[entry.name]
             if entry.metadata["file"] and value is not None and Path(value).exists():

@@ -73,7 +73,7 @@ def test_the_script_itself(folder, tmp_path):
 # What other tools rely on; all keys are in docs/report.md.
 KEYS = [
     *(f"events.{key}" for key in ("sha256", "count", "sparsity_by_layer")),
-    *(f"lm.{key}" for key in ("tokens", "perplexity", "text")),
+    *(f"result.{key}" for key in ("tokens", "perplexity", "source")),
     *(f"mapping.{key}" for key in ("chips", "pes")),
     *(f"mapping.sram.worst.{key}" for key in ("program", "weights", "variables", "debug", "free")),
     *(f"counters.{key}" for key in ("macs", "packets_sent", "packets_delivered", "packets_dropped")),
@@ -105,7 +105,7 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(tiny, tmp
     report = json.loads((tmp_path / "out" / "report.json").read_text())
     text = (ROOT / "docs" / "report.md").read_text()
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    for block in ("events", "lm", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
+    for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
         assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
 
@@ -130,7 +130,7 @@ def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     text = tmp_path / "strange.txt"
     text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
     assert tiny(text=text).returncode == 0
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["lm"]["unknown_words"] == 2
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["result"]["unknown_words"] == 2
 
 
 def test_text_is_generated_as_asked(tiny):
@@ -195,10 +195,10 @@ def test_help_reads_well(launch):
 
 WRONG = [
     (("--pes", "200"), 3, "--pes 200: one chip has 152 PEs"),
-    (("--pes", "0"), 2, "--pes 0: needs at least 1"),
+    (("--pes", "0"), 2, "--pes 0: needs a whole number of at least 1"),
     (("--pes", "150"), 3, "--pes 150: layer 1 has 24 units, layer 2 has 24 units, layer 3 has 20 units; use at most --pes 68"),
-    (("--chips", "0"), 2, "--chips 0: needs at least 1"),
-    (("--chips", "-3"), 2, "--chips -3: needs at least 1"),
+    (("--chips", "0"), 2, "--chips 0: needs a whole number of at least 1"),
+    (("--chips", "-3"), 2, "--chips -3: needs a whole number of at least 1"),
     (("--chips", "49"), 2, "49 chips: needs 1 to 48, or triads of boards (144, 288, ... 34,560); use 48"),
     (("--chips", "10000"), 2, "10000 chips: needs 1 to 48, or triads of boards (144, 288, ... 34,560); use 9936"),
     (("--chips", "144"), 2, "--chips 144: at most 48 run; price more with `fit` and `scale`"),
@@ -209,7 +209,7 @@ WRONG = [
     (("--state", "kept"), 2, "--state 'kept': have zeroed, carried"),
     (("--split", "valid"), 2, "--split valid: goes with a text that has splits, not with --text"),
     (("--transport", "tcp"), 2, "unknown transport 'tcp'"),
-    (("--batch", "0"), 2, "--batch 0: needs at least 1"),
+    (("--batch", "0"), 2, "--batch 0: needs a whole number of at least 1"),
     (("--tokens", "100000"), 2, "--tokens 100000: text 'text.txt' has "),
     (("--generate", "5"), 2, "--generate needs --prompt"),
     (("--prompt", "w1"), 2, "--text and --prompt: choose one"),

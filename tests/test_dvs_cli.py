@@ -99,7 +99,7 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
     dvs("--samples", 2, "--pes", 2)
     report, text = dvs.report(), (ROOT / "docs" / "report.md").read_text()
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    for block in ("events", "lm", "dvs", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
+    for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
         assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
 
@@ -152,7 +152,7 @@ def test_an_interrupted_run_keeps_what_was_known(folder, transport):
     struck = []
 
     def observe(status):
-        if status["phase"] == "running" and status["gesture"]["done"] and not struck:
+        if status["phase"] == "running" and status["shown"]["done"] and not struck:
             struck.append(os.kill(os.getpid(), signal.SIGINT))
 
     done = run(folder / "small.safetensors", observe, samples=300, pes=3, transport=transport)
@@ -165,7 +165,7 @@ def test_an_interrupted_run_keeps_what_was_known(folder, transport):
 
 def test_the_monitor_is_told_the_frame_and_the_scores_as_they_rise(folder):
     seen = []
-    run(folder / "small.safetensors", lambda status: seen.append(status["gesture"]), samples=60, pes=2)
+    run(folder / "small.safetensors", lambda status: seen.append(status["shown"]), samples=60, pes=2)
     assert {len(known["frame"]) for known in seen} == {64}
     assert all(len(known["scores"]) == 11 and 0 <= known["label"] < 11 for known in seen)
     assert [known["sample"] for known in seen] == sorted(known["sample"] for known in seen)
@@ -221,8 +221,8 @@ def test_torch_is_null_with_a_reason_where_the_record_does_not_cover_the_samples
 # -- what users do wrong
 
 WRONG = [
-    (("--samples", 0), 2, "--samples 0: needs at least 1"),
-    (("--batch", 0), 2, "--batch 0: needs at least 1"),
+    (("--samples", 0), 2, "--samples 0: needs a whole number of at least 1"),
+    (("--batch", 0), 2, "--batch 0: needs a whole number of at least 1"),
     (("--split", "valid"), 2, "--split 'valid': have train, test"),
     (("--events", "nowhere"), 2, "--events nowhere: "),
     (("--pes", 200), 3, "--pes 200: one chip has 152 PEs"),

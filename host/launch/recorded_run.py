@@ -51,7 +51,7 @@ def run_into(
     # What was left to the mapping is written as it came out, so that the file alone repeats the run.
     used = {"pes": len(outcome.mapping)} if outcome.mapping else {}
     try:
-        write_run(folder, options.resolved() | used, report, outcome.mapping)
+        write_run(folder, options.repeatable() | used, report, outcome.mapping)
     except OSError as error:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
     return outcome

@@ -7,8 +7,8 @@ from host.workloads.contract import Command, Metric
 
 UNIT = "vector"
 SHIPPED = ""
-COMMANDS = {"features": Command("run any network on vectors of numbers, from a file or from a seed")}
-EXAMPLES = (("features --input 64 --layers 64,64 --tokens 20", "a seeded network on seeded numbers"),)
+COMMANDS = {"features": Command("run any network on vectors of numbers")}
+EXAMPLES = (("features --layers 64,64", "a seeded network on numbers"),)
 METRICS: dict[str, Metric] = {}
 
 

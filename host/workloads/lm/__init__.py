@@ -10,7 +10,7 @@ COMMANDS = {
     "verify": Command("run it and compare every event with a plain reference", {"verify": True}),
 }
 EXAMPLES = (
-    ("lm", "the paper's model on 150 PE processes"),
+    ("lm", "the paper's model on 150 PEs"),
     ("lm --text book.txt", "score your own text"),
     ('lm --prompt "the list"', "let it go on writing"),
     ("verify --tokens 70", "every event against a reference"),
