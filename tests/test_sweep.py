@@ -153,7 +153,7 @@ def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
 
 
 def test_a_sweep_in_two_goes_is_the_same_to_the_byte(sweep, tmp_path, monkeypatch, capsys):
-    out, real, goes = tmp_path / "out", sweep.run_into, []
+    out, real, goes = tmp_path / "out", sweep_module.run_into, []
 
     def stopped(folder, options, *more):
         goes.append(folder)
@@ -189,7 +189,7 @@ def test_a_resumed_sweep_may_ask_for_other_columns_and_more_points(sweep, tmp_pa
 
 
 def test_a_resumed_sweep_tries_again_what_failed_or_is_damaged(sweep, tmp_path, monkeypatch):
-    copied, goes, real = tmp_path / "out", [], sweep.run_into
+    copied, goes, real = tmp_path / "out", [], sweep_module.run_into
     shutil.copytree(sweep, copied)
     first, second, *_ = (json.loads(line) for line in (copied / "points.jsonl").read_text().splitlines())
     with (copied / "points.jsonl").open("a") as state:
