@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from host.show import monitor, plain_monitor
 from host.show.monitor import open_monitor
+from host.show.terminal_style import Panel, Span
 from host.workloads.lm.panel import PANEL
 from noc.chip import load_chip
 
@@ -108,7 +109,9 @@ def seen(terminal):
 
 
 def cells(line):
-    return sum(2 if unicodedata.east_asian_width(char) in "WF" else not unicodedata.combining(char) for char in line)
+    """Return the columns of a line; marks, the spacing ones too, share the column of the character before."""
+    marks = ("Mn", "Mc", "Me")
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else unicodedata.category(char) not in marks for char in line)
 
 
 def fits(lines, width, height):
@@ -466,3 +469,52 @@ def test_nothing_but_the_monitor_knows_rich():
     root = Path(monitor.__file__).parents[2]
     parts = [path for folder in ("pe", "noc", "host", "models") for path in (root / folder).rglob("*.py")]
     assert [path.name for path in parts if re.search(r"^\s*(from|import) rich\b", path.read_text(), re.M)] == ["monitor.py"]
+
+
+def test_what_shows_a_run_knows_no_workload_and_no_part_that_runs_one():
+    folder = Path(monitor.__file__).parent
+    imports = {
+        name
+        for path in folder.glob("*.py")
+        for name in re.findall(r"^\s*(?:from|import) (host\.\w+|host import \w+)", path.read_text(), re.M)
+    }
+    assert imports <= {"host.show", "host.cost", "host.errors"}
+
+
+# ---- figures and panels of a workload
+
+
+def test_each_metric_has_a_line_with_its_digits_its_unit_and_its_course(seen):
+    metrics = [
+        {"label": "error", "value": -21.456, "unit": "dB", "digits": 1},
+        {"label": "a name that is too long", "value": 1234567.891, "digits": 3},
+        {"label": "joules", "value": None, "unit": "mJ"},
+    ]
+    lines = seen(STATUS | {"metrics": metrics})[1]
+    for words in (r"error +-21\.5 dB", r"a name that… 1,234,568  █", r"joules +\?"):
+        assert any(re.search(words, line) for line in lines), words
+    assert "error -21.5 dB; a name that is too long 1,234,568; events" in plain(STATUS | {"metrics": metrics})
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_a_panel_stands_above_or_below_the_figures_and_gets_no_more_room_than_there_is(seen, above):
+    rooms = []
+
+    def lines(layout_shown, shown, columns, rows):
+        rooms.append((columns, rows))
+        return [[Span(f"{layout_shown['made']}{shown['of']} {n}\x1b[31m", "hit")] for n in range(100)]
+
+    layout = LAYOUT | {"shown": {"made": "made of "}}
+    view = seen(STATUS | {"shown": {"of": "spans"}}, 120, 40, layout, Panel(lines, above))
+    assert fits(view[1], 120, 39)
+    places = [place for place, line in enumerate(view[1]) if "made of spans" in line]
+    figures = next((place for place, line in enumerate(view[1]) if "tokens/s" in line), 40)
+    assert len(places) == rooms[-1][1]
+    assert places[0] < figures if above else places[0] > figures
+    assert "\x1b[1;38;5;34mmade of spans 0" in view[0]
+    assert "\x1b[31m" not in view[0]
+
+
+def test_a_panel_with_nothing_to_show_takes_no_room(seen):
+    empty = seen(STATUS, 120, 40, LAYOUT, Panel(lambda *_: [], above=True))
+    assert empty == seen(STATUS, 120, 40, LAYOUT, None)

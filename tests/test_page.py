@@ -26,6 +26,7 @@ from host.show.blocks import Figure
 from host.show.figures import _figures, _link_rows, make_pictures
 from host.show.page import Content, html
 from host.show.plot_style import COLOURS
+from host.workloads.dvs import page as dvs_page
 from host.workloads.lm.page import sections
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
@@ -166,6 +167,40 @@ def test_hostile_names_of_layers_reach_no_markup():
     assert "<script" not in page
     assert Reader(page).text.count(HOSTILE) >= 9
     assert page.count("<svg") == 9
+
+
+RESULT = {
+    "classes": ["wave", HOSTILE],
+    "confusion": [[2, 1], [0, 1]],
+    "samples": 4,
+    "accuracy": 0.75,
+    "baseline_accuracy": None,
+    "baseline_note": "none on record",
+    "mean_frame_accuracy": 0.5,
+    "damages": [HOSTILE],
+    "predictions": [{"name": HOSTILE, "subject": "user01", "label": 1, "prediction": 0, "baseline": None}],
+    "source": "synthetic",
+    "note": None,
+}
+
+
+def test_a_workload_adds_its_sections_and_its_metrics_become_cards():
+    metrics = [
+        {"name": "accuracy", "label": "accuracy", "value": 75.0, "unit": "%", "digits": 1, "better": "high", "note": "3 of 4"},
+        {"name": "baseline", "label": "torch", "value": None, "unit": "%", "digits": 1, "better": "high"},
+    ]
+    report = {"workload": "dvs", "unit": "frame", "result": RESULT, "metrics": metrics}
+    content = Content(name="run", report=report, config={}, files=[], sections=dvs_page.sections(report))
+    page = html(content)
+    text = Reader(page).text
+    assert "<script" not in page
+    assert '<div class="card">accuracy<b>75.0 %</b><small>3 of 4</small></div>' in page
+    assert page.count('class="card"') == 1  # a metric without a value has none
+    assert text.index("75.0 %") < text.index("Gestures") < text.index("What is modelled")
+    for words in ("none on record", "Confusion", "Damaged", "All 1 samples", "user01", "by torch"):
+        assert words in text
+    assert text.count(HOSTILE) == 3  # what is damaged, the sample, its class
+    assert dvs_page.sections({}) == sections({}) == []
 
 
 @pytest.mark.parametrize("report", [{}, {"schema": 2, "partial": True, "problem": "PE(1,1,0)@0 died"}])

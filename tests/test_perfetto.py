@@ -15,7 +15,8 @@ from host.cost.cost_table import load_table
 from host.cost.price import price
 from host.cost.timeline import ORDER
 from host.mapping.placement import place
-from host.show.perfetto import POSITIONS, power_w, write_trace
+from host.options import TRACE_POSITIONS
+from host.show.perfetto import power_w, write_trace
 from models.seeded import seeded_egru
 from noc.chip import load_chip
 from tests.tools.ledgers import invented, placed
@@ -196,7 +197,7 @@ def test_a_long_run_is_cut_and_says_so(tmp_path):
     trace, ledger, _, _ = traced(tmp_path / "t.gz", 3, run=20, positions=6)
     assert trace["otherData"]["positions"] == "6 of 20"
     assert {e["args"]["position"] for e in trace["traceEvents"] if e["name"] in ledger.layers} == set(range(6))
-    assert POSITIONS < 1000
+    assert TRACE_POSITIONS < 1000
 
 
 def test_the_same_run_gives_the_same_bytes(tmp_path):

@@ -20,7 +20,7 @@ from host.cost.price import LINKS, Priced, price
 from host.cost.price_report import modelled
 from host.errors import HostError
 from host.run_folder import PRICED_SCHEMAS, read_report
-from host.show.text_table import format_table
+from host.show.text_table import Row, format_table
 from noc.chip import ChipSpec, load_chip
 
 HELP = "price a recorded run again, without running it"
@@ -115,7 +115,7 @@ def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Price
         *_wrapped("changed", _changes(before.settings, after.settings) or ["nothing"]),
         "",
     ]
-    rows = [("", "recorded", "priced", "")]
+    rows: list[Row] = [("", "recorded", "priced", "")]
     steps = ledger.positions * ledger.lanes
     for name, unit, scale, field, band in (
         ("time", "ms", 1e3, "time_s", "time_band_s"),

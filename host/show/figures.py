@@ -60,13 +60,8 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def no_sections(report: Mapping[str, Any]) -> Sequence[Section]:  # noqa: ARG001 - a workload would need it
-    """Return nothing for the page."""
-    return ()
-
-
 @_uncollected()
-def make_pictures(folder: Path, positions: int, sections: Sections = no_sections) -> str:
+def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: ()) -> str:
     """Write the timeline of the first `positions` positions (0: none) and the page, with the `sections` of the run's workload.
 
     Return what was written and how long it took. HostError, one line, where a file of the folder cannot be read or written.

@@ -113,9 +113,9 @@ class MeshView:
         return {n: ((top - y) * scale.down, (2 * x - y - left) * scale.across // 2) for n, (x, y) in self._mesh.items()}
 
     def _in_rows(self, scale: Scale, wide: int) -> dict[int, tuple[int, int]]:
-        each = max((wide + scale.across - scale.wide) // scale.across, 1)
+        a_row = max((wide + scale.across - scale.wide) // scale.across, 1)
         down = max(scale.down - 1, scale.high + 1)  # tiles need no line between them
-        return {n: (place // each * down, place % each * scale.across) for place, n in enumerate(self.chips)}
+        return {n: (place // a_row * down, place % a_row * scale.across) for place, n in enumerate(self.chips)}
 
     # ---- chips
 
@@ -126,8 +126,8 @@ class MeshView:
             canvas.put(row, column, self._name(chip, scale, shares, wrong))
             if not scale.tile:
                 pixels = self._pixels(chip, shares, wrong)
-                drawn = _large(pixels) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
-                for down, line in enumerate(drawn, 1):
+                lines = _large(pixels) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
+                for down, line in enumerate(lines, 1):
                     canvas.put(row + down, column, line)
 
     def _name(self, chip: int, scale: Scale, shares: Sequence[Any] | None, wrong: Mapping[str, str]) -> Line:
@@ -139,10 +139,15 @@ class MeshView:
         if router or kinds:
             mark = MARKS["dead" if "dead" in (router, *kinds) else "stalled"]
             what = ("router", "ER") if router else (f"{len(kinds)} PEs" if len(kinds) > 1 else "1 PE", str(len(kinds)))
-            texts = (f"chip {chip} {mark} {what[0]}", f"chip {chip} {mark}{what[1]}", f"{chip} {mark}{what[1]}", f"{mark}{chip}")
+            texts = (
+                f"chip {chip} {mark} {what[0]}",
+                f"chip {chip} {mark}{what[1]}",
+                f"{chip} {mark}{what[1]}",
+                f"{mark}{chip}",
+            )
             return [Span(" " * margin), Span(f"{_fitting(texts, room):^{room}}", "fault")]
-        known = [share for pe in self._pes[chip] if (share := at(shares, pe.place)) is not None]
-        mean = sum(known) / len(known) if known else None
+        active = [share for pe in self._pes[chip] if (share := at(shares, pe.place)) is not None]
+        mean = sum(active) / len(active) if active else None
         activity = percent(mean).replace(" ", "") if self._pes[chip] else "·"
         if scale.tile:
             step = heat_step(mean) if mean is not None else -1
@@ -256,9 +261,9 @@ def _of_qpe(four: Sequence[_Pixel]) -> _Pixel:
     for pixel in (_WRONG["dead"], _WRONG["stalled"]):
         if any(one is pixel for one in four):
             return pixel
-    known = [one for one in four if isinstance(one, float | int)]
-    if known:
-        return sum(known) / len(known)
+    shares = [pixel for pixel in four if isinstance(pixel, float | int)]
+    if shares:
+        return sum(shares) / len(shares)
     return next((one for one in four if one is _UNKNOWN), four[0])
 
 

@@ -24,16 +24,7 @@ from rich.style import Style
 from rich.text import Text
 
 from host.show.mesh_view import EVENT_ROUTER, MARKS, MeshView, pe_named
-from host.show.plain_monitor import (
-    PLAIN_INTERVAL_S,
-    PlainMonitor,
-    alarms,
-    busy_links,
-    hardware,
-    machine_lines,
-    progress,
-    readings,
-)
+from host.show.plain_monitor import PLAIN_INTERVAL_S, PlainMonitor, alarms, busy_links, hardware, machine_lines, progress, readings
 from host.show.status import Fields, at, number
 from host.show.terminal_style import (
     BRIGHTNESS,
@@ -168,6 +159,10 @@ def _fields(value: Any) -> Fields:
     return value if isinstance(value, dict) else {}
 
 
+def _clean(span: Span) -> Span:
+    return span if span.text.isprintable() else span._replace(text=clean(span.text))
+
+
 def _styled_lines(lines: Iterable[Iterable[Span]]) -> list[_Line]:
     return [[_styled(span) for span in line] for line in lines]
 
@@ -271,7 +266,7 @@ class _View:
         """Return what stands beside the floor plan: figures, layers, machines, links, PEs, and the workload's panel."""
         lines = self._panel_lines(status, width, rows, above=True)
         rows, taken = rows - len(lines), len(lines)
-        lines += self._readings(status, width, whole=not taken)
+        lines += self._readings(status, width, tick=not taken)
         busy = busy_links(status, self._layout) if self._several else []
         if self._several:
             load, name = (figure(busy[0].load), busy[0].name) if busy else ("?", "")
@@ -301,13 +296,13 @@ class _View:
                 lines.append(_share(f"{clean(pe.get('name')):<13}{clean(pe.get('layer'))}", share, width))
         return lines + self._panel_lines(status, width, rows + taken - len(lines), above=False)
 
-    def _readings(self, status: Fields, width: int, whole: bool) -> list[_Line]:
-        """Return a line for each of the run's figures, with its course; the tick only on a `whole` view, which has room for it."""
+    def _readings(self, status: Fields, width: int, tick: bool) -> list[_Line]:
+        """Return a line for each of the run's figures, with its course; `tick`: there is room for the tick too."""
         figures = readings(status, self._layout)
         self._seconds[int(number(status, "elapsed_s") or 0)] = {name: value for name, value, _ in figures}
         seconds = list(self._seconds.values())[-max(width - 24, 1) :]
         lines = []
-        for name, _, text in figures[: None if whole else -1]:
+        for name, _, text in figures[: None if tick else -1]:
             course = "" if name == "tick" else sparkline([second.get(name) for second in seconds])
             label = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
             lines.append([Segment(f"{label:<13}"), Segment(f"{text:>9}  ", _BOLD), Segment(course, _ACCENT)])
@@ -320,7 +315,7 @@ class _View:
             return []
         layout_shown, shown = (_fields(record.get("shown")) for record in (self._layout, status))
         lines = panel.lines(layout_shown, shown, width, rows - 1)[: rows - 1]
-        styled = _styled_lines([[span._replace(text=clean(span.text)) for span in line] for line in lines])
+        styled = _styled_lines(map(_clean, line) for line in lines)
         if not styled:
             return []
         return [*styled, []] if above else [[], *styled]
@@ -337,8 +332,9 @@ class _LiveMonitor:
         self._due, self._size = 0.0, self._console.size
         self._open, self._process = True, os.getpid()
         # Not on the alternate screen: what others write to the terminal, a process's last words, would vanish with it.
-        here, too = stream is sys.stdout, sys.stderr.isatty()  # errors that go to a file stay there
-        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=here, redirect_stderr=too)
+        errors = sys.stderr.isatty()  # those that go to a file stay there
+        out = stream is sys.stdout
+        self._live = Live(console=self._console, auto_refresh=False, redirect_stdout=out, redirect_stderr=errors)
         atexit.register(self.close)
         self._live.start()
 

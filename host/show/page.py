@@ -217,7 +217,7 @@ def _band(ends: Sequence[float], unit: str) -> str:
 def _chip_sections(content: Content) -> list[Section]:
     report, figures, sections = content.report, content.figures, []
     if report.get("modelled"):
-        blocks = [Figures(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
+        blocks: list[Block] = [Figures(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
         sections.append(Section("Time on the modelled chip", blocks))
     if figures.get("chip"):
         chips = (report.get("mapping") or {}).get("chips", 1)
@@ -271,7 +271,9 @@ def _run_sections(content: Content) -> list[Section]:
     if report.get("neurobench"):
         metrics = Table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
         sections.append(Section("NeuroBench metrics", [Paragraph(NEUROBENCH, "faint"), metrics]))
-    scope = [block for title, points in IS_MODELLED.items() for block in (Heading(title), Listing(points))]
+    scope: list[Block] = []
+    for title, points in IS_MODELLED.items():
+        scope += [Heading(title), Listing(points)]
     sections.append(Section("What is modelled and what is not", scope))
     if content.costs is not None and content.chip is not None:
         sections.append(Section("Constants", _constants(content.costs, content.chip, report)))

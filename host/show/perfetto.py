@@ -1,18 +1,16 @@
-"""A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, Chrome's trace event format.
+"""A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, in Chrome's trace event format.
 
 Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
 of each layer it runs, named after the layer, from when it begins (with the wait for DRAM, in the first layer) until the
 layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs (and, on several chips, for
-`links`). Between two such slices
-other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the slowest PE of the next layer.
-Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on
-no axis; it is in the file's `otherData`.
+`links`). Between two such slices other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the
+slowest PE of the next layer. Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The
+emulator's wall time is on no axis; it is in the file's `otherData`.
 
 Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
 rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread
-numbers begin at 1: trace viewers keep 0 for themselves. The text depends on the arguments alone.
-
-What it does not know: units and single packets, which no ledger holds.
+numbers begin at 1: trace viewers keep 0 for themselves. The text depends on the arguments alone. Units and single packets
+are not in it, because no ledger holds them.
 """
 
 from __future__ import annotations
@@ -36,7 +34,6 @@ from models.network import U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
 FILE = "trace.json.gz"
-POSITIONS = 200  # of a run that are traced unless asked otherwise
 _PARTS = 8  # of a microsecond
 _BETWEEN = b",\n"  # entries
 _SITES = {site: number for number, site in enumerate(QPES)}
@@ -45,7 +42,7 @@ _SITES = {site: number for number, site in enumerate(QPES)}
 def write_trace(
     path: Path, ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
 ) -> None:
-    """Write the first `positions` positions of a priced run; `wall` is what to say of the emulator's own time."""
+    """Write the first `positions` positions of a priced run; `wall` has the emulator's own times."""
     positions = min(positions, ledger.positions)
     line = timeline(ledger, priced, 0, positions)
     about = {
@@ -65,19 +62,19 @@ def write_trace(
         file.write(b"\n]}\n")
 
 
-def numbers(pe: PeId) -> tuple[int, int]:
+def _process_and_thread(pe: PeId) -> tuple[int, int]:
     """Return the process and thread number of a PE."""
     return pe.chip + 1, 1 + PES_PER_QPE * _SITES[pe.x, pe.y] + pe.p
 
 
 def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
-    edges, ends = _laid(ledger, line)
+    edges, ends = _slice_edges(ledger, line)
     timers = timer(line, float(chip.facts["timer_hz"].value or 0))
-    yield _joined(_names(ledger))
+    yield _join_entries(_names(ledger))
     for shard in range(edges.shape[1]):
         over_links = _eighths(line.links_s[:, ledger.table["layer"][shard] - 1])
         yield from _slices(ledger, shard, edges[:, shard], ends[:, shard], over_links, timers[:, shard])
-    yield _joined(_arrows(ledger, edges))
+    yield _join_entries(_arrows(ledger, edges))
     yield from _counters(ledger, priced, chip, table, line)
 
 
@@ -87,7 +84,7 @@ def _names(ledger: Ledger) -> list[str]:
         lines.append(_meta("process_name", chip + 1, 0, name=f"chip {chip} (modelled time)"))
         lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
     for number, pe in enumerate(ledger.pes):
-        pid, tid = numbers(pe)
+        pid, tid = _process_and_thread(pe)
         runs = "+".join(
             ledger.layers[layer - 1] for layer in sorted(set(ledger.table["layer"][ledger.table["pe"] == number].tolist()))
         )
@@ -100,7 +97,7 @@ def _meta(kind: str, pid: int, tid: int, **content: Any) -> str:
     return _json({"ph": "M", "name": kind, "pid": pid, "tid": tid, "args": content})
 
 
-def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
+def _slice_edges(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
     """Return the stages' edges, (positions, shards, 6), and the ends of the positions' slices, (positions, shards), in eighths.
 
     A slice ends with the layer's messages, or where the PE's next shard begins. Sums that are equal on paper differ in
@@ -109,14 +106,14 @@ def _laid(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
     edges = _eighths(line.edges_s)
     ends = np.maximum(_eighths(line.arrived_s)[:, ledger.table["layer"] - 1], edges[:, :, -1])
     for pe in range(len(ledger.pes)):
-        mine = np.flatnonzero(ledger.table["pe"] == pe)
-        began = edges[:, mine, 0].ravel()
+        shards = np.flatnonzero(ledger.table["pe"] == pe)
+        began = edges[:, shards, 0].ravel()
         order = np.argsort(began, kind="stable")
         following = np.full(len(order), np.iinfo(np.int64).max)
         following[order[:-1]] = began[order[1:]]
-        limits = following.reshape(len(edges), len(mine))
-        ends[:, mine] = np.minimum(ends[:, mine], limits)
-        edges[:, mine] = np.minimum(edges[:, mine], limits[:, :, None])
+        limits = following.reshape(len(edges), len(shards))
+        ends[:, shards] = np.minimum(ends[:, shards], limits)
+        edges[:, shards] = np.minimum(edges[:, shards], limits[:, :, None])
     return edges, ends
 
 
@@ -124,32 +121,32 @@ def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, over_links: I64, 
     """Yield a shard's slices: those of the positions first, with what the paper's timer shows at the stages' edges
     (positions, stages + 1), then what lies within them; the end of the wait, while messages cross links, has a slice of its own.
     """
-    pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+    pid, tid = _process_and_thread(ledger.pes[ledger.table["pe"][shard]])
     macs = ledger.of("macs_input")[: len(edges), shard] + ledger.of("macs_recurrent")[: len(edges), shard].astype(np.int64)
 
-    def named(name: str, start: I64, end: I64, **more: npt.NDArray[Any]) -> bytes:
-        there = end > start
-        columns = {"ts": start[there] / _PARTS, "dur": (end - start)[there] / _PARTS}
-        inner = {key: column[there] for key, column in more.items()}
+    def entries(name: str, start: I64, end: I64, **more: npt.NDArray[Any]) -> bytes:
+        lasting = end > start
+        columns = {"ts": start[lasting] / _PARTS, "dur": (end - start)[lasting] / _PARTS}
+        inner = {key: column[lasting] for key, column in more.items()}
         return _rows(f'"ph":"X","pid":{pid},"tid":{tid},"name":{_json(name)},', columns, inner)
 
     positions = np.arange(len(edges))
     events = ledger.of("events")[: len(edges), shard]
     layer = ledger.layers[ledger.table["layer"][shard] - 1]
-    yield named(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
+    yield entries(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
     for i, stage in enumerate(ORDER):
-        yield named(stage, edges[:, i], edges[:, i + 1])
+        yield entries(stage, edges[:, i], edges[:, i + 1])
     left = np.maximum(edges[:, -1], ends - over_links)
-    yield named("wait", edges[:, -1], left)
-    yield named(LINKS, left, ends)
+    yield entries("wait", edges[:, -1], left)
+    yield entries(LINKS, left, ends)
 
 
 def _arrows(ledger: Ledger, edges: I64) -> list[str]:
-    """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, where one hears the other."""
+    """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, unless both are one PE."""
     slowest, layers = [], range(1, len(ledger.layers) + 1)
     for n in layers:
-        mine = np.flatnonzero(ledger.table["layer"] == n)
-        slowest.append(mine[np.argmax(edges[:, mine, -1], axis=1)])
+        shards = np.flatnonzero(ledger.table["layer"] == n)
+        slowest.append(shards[np.argmax(edges[:, shards, -1], axis=1)])
     lines = []
     send, hear = ORDER.index("broadcast"), ORDER.index("egru_input")
     for n in layers[:-1]:
@@ -158,7 +155,7 @@ def _arrows(ledger: Ledger, edges: I64) -> list[str]:
                 continue
             number = position * len(ledger.layers) + n
             for phase, shard, stage in (("s", source, send), ("f", sink, hear)):
-                pid, tid = numbers(ledger.pes[ledger.table["pe"][shard]])
+                pid, tid = _process_and_thread(ledger.pes[ledger.table["pe"][shard]])
                 start, end = edges[position, shard, stage : stage + 2].tolist()
                 # Just inside: at its very start a reader may still see the slice before.
                 ts = min(start + 1, max(start, end - 1)) / _PARTS
@@ -182,10 +179,10 @@ def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, 
         np.searchsorted(starts, priced.began_s.ravel()),
         priced.traffic.busiest(priced.settings["schedule"] != "sequential").ravel(),
     )
-    seen = starts <= line.began_s.max(initial=0.0)
-    at = _eighths(starts[seen])
-    yield _counter(pid, "busiest link or port", "flits", at, flits[seen])
-    yield _counter(pid, "power", "mW", at, np.round(1e3 * power[seen], 3))
+    traced = starts <= line.began_s.max(initial=0.0)
+    at = _eighths(starts[traced])
+    yield _counter(pid, "busiest link or port", "flits", at, flits[traced])
+    yield _counter(pid, "power", "mW", at, np.round(1e3 * power[traced], 3))
 
 
 def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) -> tuple[F64, F64]:
@@ -201,9 +198,9 @@ def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) ->
     lasts = np.diff(starts, append=priced.time_s)
     computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)
     above = computing + table["waiting_power_share"] * (len(ledger.pes) - computing)
-    each = chip.power_off_w + chip.pe_sleep_w * table["powered_pes"]
+    idle_w = chip.power_off_w + chip.pe_sleep_w * table["powered_pes"]
     links_w = priced.energy_parts_j.get(LINKS, 0.0) / priced.time_s if priced.time_s else 0.0
-    return starts, (ledger.chips - len(ledger.down_chips)) * each + chip.pe_active_w * above + links_w
+    return starts, (ledger.chips - len(ledger.down_chips)) * idle_w + chip.pe_active_w * above + links_w
 
 
 def _counter(pid: int, name: str, unit: str, at: I64, values: npt.NDArray[Any]) -> bytes:
@@ -234,7 +231,7 @@ def _texts(numbers: npt.NDArray[Any]) -> list[bytes]:
     return text.replace(b"],[", b"]\n[").split(b"\n") if numbers.ndim > 1 else text.split(b",")
 
 
-def _joined(lines: list[str]) -> bytes:
+def _join_entries(lines: list[str]) -> bytes:
     return ",\n".join(lines).encode()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 INK = "#010203"  # text and lines; becomes the page's text colour, light or dark
 FAINT = "#8a8f98"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a3a8b0", "#e69f00", "#56b4e9")  # told apart by the colour-blind too
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.size": 9, "text.color": INK, "axes.labelcolor": INK, "axes.edgecolor": FAINT, "xtick.color": INK, "ytick.color": INK,
     "axes.spines.top": False, "axes.spines.right": False, "axes.facecolor": "none", "figure.facecolor": "none",
     "axes.titlesize": 9.5, "axes.titlelocation": "left", "axes.prop_cycle": f"cycler(color={COLOURS})",
@@ -15,7 +15,7 @@ STYLE: dict[str, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "gennaker",  # the same numbers, the same file
 }  # fmt: skip
 """For figures that stand within a page: text as text, in the page's font."""
-STANDALONE: dict[str, Any] = STYLE | {"svg.fonttype": "path", "savefig.facecolor": "white", "axes.axisbelow": True}
+STANDALONE: Any = STYLE | {"svg.fonttype": "path", "savefig.facecolor": "white", "axes.axisbelow": True}
 """For files of their own: text as outlines, on white."""
 
 

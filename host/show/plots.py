@@ -150,10 +150,10 @@ def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: in
 
 def downsample(values: Values, most: int) -> Values:
     """Return `values` (rows, columns) with at most `most` columns, each the mean of as many neighbours as it takes."""
-    each = -(-values.shape[1] // most) if values.size else 1
-    if each <= 1:
+    width = -(-values.shape[1] // most) if values.size else 1
+    if width <= 1:
         return np.asarray(values, float)
-    starts = np.arange(0, values.shape[1], each)
+    starts = np.arange(0, values.shape[1], width)
     counts = np.diff([*starts, values.shape[1]])
     return np.asarray(np.add.reduceat(values.astype(float), starts, axis=1) / counts)
 
@@ -184,20 +184,14 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
         figure, axes = _plan()
         squares = [_square(x - 0.16, y - 0.16, 0.32) for x, y in QPES]
         axes.add_collection(PolyCollection(squares, facecolors=FAINT, edgecolors="none", alpha=0.5))
-        ordered = sorted(loads.items(), key=lambda item: item[1])  # the busiest on top
-        segments, weights = [], []
-        for link, load in ordered:
+        segments = []
+        for link, _ in _rising(loads):
             dx, dy = link.to_x - link.x, link.to_y - link.y
             aside = np.array([-dy, dx]) * 0.09
-            a = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
-            b = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
-            segments.append([a, b])
-            weights.append(load)
-        most = max(weights, default=0) or 1
-        drawn = LineCollection(segments, cmap=MAP, linewidths=[1 + 3.5 * weight / most for weight in weights], capstyle="butt")
-        drawn.set_array(np.array(weights, float))
-        drawn.set_clim(0, most)
-        axes.add_collection(drawn)
+            start = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
+            end = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
+            segments.append([start, end])
+        drawn = _draw_loads(axes, segments, loads, (1, 3.5))
         _bar(figure, drawn, unit)
     return figure
 
@@ -258,20 +252,13 @@ def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[in
     with styled():
         figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
         axes.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(up.min() - 0.5, up.max() + 0.5))
-        ordered = sorted(loads.items(), key=lambda item: item[1])  # the busiest on top
         segments = []
-        for link, _ in ordered:
+        for link, _ in _rising(loads):
             start, way = np.array(places[link.chip]), np.array(_on_mesh(*DIRECTIONS[link.direction]))
             aside = 0.075 * np.array([-way[1], way[0]])
             reaches = np.allclose(start + way, places[link.to])
             segments.append([start + 0.26 * way + aside, start + (0.74 if reaches else 0.5) * way + aside])
-        weights = np.array([load for _, load in ordered], float)
-        most = float(weights.max(initial=0)) or 1.0
-        thick = 4.5 * min(inches / 0.6, 1)
-        drawn = LineCollection(segments, cmap=MAP, linewidths=0.8 + thick * weights / most, capstyle="butt")
-        drawn.set_array(weights)
-        drawn.set_clim(0, most)
-        axes.add_collection(drawn)
+        drawn = _draw_loads(axes, segments, loads, (0.8, 4.5 * min(inches / 0.6, 1)))
         chips = [_square(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
         axes.add_collection(PolyCollection(chips, facecolors=FAINT, edgecolors="none", alpha=0.25))
         for chip, (x, y) in places.items():
@@ -287,6 +274,23 @@ def _on_mesh(x: float, y: float) -> tuple[float, float]:
 
 
 # ---- parts of plans
+
+
+def _rising(loads: Mapping[Any, float]) -> list[tuple[Any, float]]:
+    """Return the loads in the order in which they are drawn: the busiest on top."""
+    return sorted(loads.items(), key=lambda item: item[1])
+
+
+def _draw_loads(axes: Axes, segments: Sequence[Any], loads: Mapping[Any, float], widths: tuple[float, float]) -> LineCollection:
+    """Draw rising loads as segments, coloured by load; `widths`: that of no load, and what the largest load adds."""
+    weights = np.array([load for _, load in _rising(loads)], float)
+    most = float(weights.max(initial=0)) or 1.0
+    thin, more = widths
+    lines = LineCollection(segments, cmap=MAP, linewidths=thin + more * weights / most, capstyle="butt")
+    lines.set_array(weights)
+    lines.set_clim(0, most)
+    axes.add_collection(lines)
+    return lines
 
 
 def _plan() -> tuple[Figure, Axes]:

@@ -10,6 +10,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
+Fields = Mapping[str, Any]
+"""A status, a layout or a part of them as it arrives: any key may be missing."""
+
 
 class Metric(TypedDict, total=False):
     """How well a workload does: the same record in a status and in a report."""
@@ -23,62 +26,18 @@ class Metric(TypedDict, total=False):
     note: str  # for beside the value
 
 
-class PeLayout(TypedDict, total=False):
-    """A PE in use."""
-
-    name: str
-    layer: str  # "a+b" where it runs two
-    sram: float  # the share of its data banks in use
-
-
-class LayerLayout(TypedDict, total=False):
-    """A layer of the network."""
-
-    name: str
-    units: int
-    pes: int
-
-
-class ChipLayout(TypedDict, total=False):
-    """A chip in use."""
-
-    number: int
-    position: Sequence[int]  # x, y on the mesh
-
-
-class LinkLayout(TypedDict, total=False):
-    """A link between two chips, in one direction."""
-
-    name: str
-    ends: Sequence[int]  # the chips' numbers
-    cable: bool  # whether it leaves its board
-
-
 class Layout(TypedDict, total=False):
     """What stays the same during a run."""
 
     title: str
     chip: str
     note: str
-    pes: Sequence[PeLayout]
-    layers: Sequence[LayerLayout]
-    chips: Sequence[ChipLayout]
-    links: Sequence[LinkLayout]
+    pes: Sequence[Fields]  # in use, each with name, layer ("a+b" where it runs two) and sram (from 0 to 1)
+    layers: Sequence[Fields]  # each with name, units and pes
+    chips: Sequence[Fields]  # each with number and position (x, y on the mesh)
+    links: Sequence[Fields]  # between chips, each with name, ends (two chips' numbers) and cable (whether it leaves its board)
     unit: str  # one position of one sequence: "token", "frame"
-    shown: Mapping[str, Any]  # for the workload's panel
-
-
-class MachineStatus(TypedDict, total=False):
-    """A machine of a run on several."""
-
-    name: str
-    chips: Sequence[int]
-    pes: int
-    load: float | None  # cores in use
-    sent_bytes: float
-    refused: int
-    heard_s: float  # since it last said anything
-    state: str
+    shown: Fields  # for the workload's panel
 
 
 class Status(TypedDict, total=False):
@@ -91,7 +50,7 @@ class Status(TypedDict, total=False):
     total: int
     per_s: float
     metrics: Sequence[Metric]
-    shown: Mapping[str, Any]  # for the workload's panel
+    shown: Fields  # for the workload's panel
     activity: Sequence[float]  # from 0 to 1, a layer
     pe_activity: Sequence[float]  # from 0 to 1, in the order of the layout's PEs
     links: Sequence[int]  # events now, in the order of the layout's links
@@ -103,11 +62,7 @@ class Status(TypedDict, total=False):
     dead: Sequence[str]
     states: Mapping[str, str]  # of PEs, while they are not running
     problem: str
-    machines: Sequence[MachineStatus]
-
-
-Fields = Mapping[str, Any]
-"""A status, a layout or a part of them as it arrives: any key may be missing."""
+    machines: Sequence[Fields]  # of a cluster, each with name, chips, pes, load in cores, sent_bytes, refused, heard_s and state
 
 
 def finite(value: Any) -> float | None:

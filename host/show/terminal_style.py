@@ -96,4 +96,4 @@ def bar(share: float, width: int) -> str:
 def sparkline(values: Sequence[float | None]) -> str:
     """Return a character a value, as high as it is beside the highest."""
     top = max((value for value in values if value is not None), default=0.0)
-    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * max(value, 0.0) / top)] for value in values)
+    return "".join(" " if value is None or top <= 0 else RISE[1 + int(7 * (max(value, 0.0) / top))] for value in values)

@@ -37,6 +37,6 @@ def format_markdown(head: Row, rows: Sequence[Row]) -> str:
 
 
 def _widths(rows: Sequence[Row], least: Sequence[int] = ()) -> list[int]:
-    whole = [row for row in rows if len(row) == len(rows[0])]
-    widths = [max(map(len, column)) for column in zip(*whole, strict=True)]
+    full_rows = [row for row in rows if len(row) == len(rows[0])]
+    widths = [max(map(len, column)) for column in zip(*full_rows, strict=True)]
     return [max((width, *least[column : column + 1])) for column, width in enumerate(widths)]

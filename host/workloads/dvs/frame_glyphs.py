@@ -58,15 +58,15 @@ class Bar(NamedTuple):
 def bars(classes: Sequence[Any], scores: Any, label: Any, top: Any, room: int, width: int) -> list[Bar]:
     """Return a bar for each class, `width` characters where its score is `top`; scores below 0 have none."""
     listed = scores if isinstance(scores, list | tuple) else ()
-    known = [at(listed, place) or 0.0 for place in range(len(classes))]
-    best = max(range(len(classes)), key=lambda place: known[place], default=0)
+    heights = [at(listed, place) or 0.0 for place in range(len(classes))]
+    best = max(range(len(classes)), key=lambda place: heights[place], default=0)
     high = finite(top) or 0.0
     return [
         Bar(
             name=f"{short(str(name), room)[:room]:<{room}}",
-            bar=bar(known[place] / (high if high > 0 else 1.0), width),
+            bar=bar(heights[place] / (high if high > 0 else 1.0), width),
             true=place == label,
-            leads=place == best and known[place] > 0,
+            leads=place == best and heights[place] > 0,
         )
         for place, name in enumerate(classes)
     ]
