@@ -61,7 +61,7 @@ OTHERS = {
 
 
 HELP = "make the paper's tables and Figure 2, ours beside them"
-EXAMPLES = (("paper", "the paper's tables, ours beside them"),)
+EXAMPLES = (("paper", "the paper's tables, and ours"),)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
