@@ -27,7 +27,7 @@ if LAUNCHER_VARIABLE in os.environ:
 SERVER_PID = os.getpid()
 _begin = time.perf_counter()
 
-from models.compute.compiling import compiled_now, left_for_others, whole  # noqa: E402 - the signal mask comes first
+from models.compute.compiling import cache_is_complete, compiled_now, mark_cache_complete  # noqa: E402 - the signal mask comes first
 
 
 def _load() -> None:
@@ -51,13 +51,13 @@ def _compile_apart() -> None:
         die_with(SERVER_PID)
         try:
             _load()
-            left_for_others()
+            mark_cache_complete()
         finally:  # an error shows again, with its cause, when this process does it itself
             os._exit(0)
     os.waitpid(pid, 0)
 
 
-_apart = not whole()
+_apart = not cache_is_complete()
 if _apart:
     _compile_apart()
 _load()
