@@ -183,7 +183,8 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
 
 
 def test_the_cache_of_compiled_code_says_when_it_is_whole_and_a_users_own_is_left_alone(tmp_path):
-    asked = "from models.compute.compiling import left_for_others, whole; print(whole()); left_for_others(); print(whole())"
+    asked = "from models.compute.compiling import cache_is_complete as complete, mark_cache_complete as mark"
+    asked += "; print(complete()); mark(); print(complete())"
     for name, answers in (("XDG_CACHE_HOME", "False True"), ("NUMBA_CACHE_DIR", "True True")):
         folder = tmp_path / name
         folder.mkdir()

@@ -7,7 +7,7 @@ from host.mapping.placement import place
 from host.workloads.lm import SHIPPED as SHIPPED_NAME
 from host.workloads.site import shipped_path
 from models.checkpoint import load
-from models.training.language.settings import Settings
+from models.training.language.settings import LanguageSettings
 from noc.chip import load_chip
 
 SHIPPED = shipped_path(SHIPPED_NAME)
@@ -22,7 +22,7 @@ def shipped(request):
 
 
 def settings_of(model):
-    return Settings.of(model.provenance["settings"])
+    return LanguageSettings.of(model.provenance["settings"])
 
 
 def test_files_are_small():

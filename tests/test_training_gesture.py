@@ -18,11 +18,11 @@ from models.dvs.frames import FrameSpec, frames_of  # noqa: E402
 from models.dvs.samples import CLASSES, Events, GestureSet, Sample  # noqa: E402
 from models.heads.gesture import features_of  # noqa: E402
 from models.network import ModelError  # noqa: E402
-from models.training.common.lowpass import trace_of  # noqa: E402
+from models.training.common.trace_layer import trace_of  # noqa: E402
 from models.training.gesture.conformance import TOLERANCE, compare, emulate  # noqa: E402
 from models.training.gesture.export import model_of, torch_model_of  # noqa: E402
 from models.training.gesture.frames import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402
-from models.training.gesture.network import Convolution, GestureModel, Plan, layer_plan, pixels_left  # noqa: E402
+from models.training.gesture.network import Convolution, ConvolutionPlan, GestureModel, layer_plan, pixels_left  # noqa: E402
 from models.training.gesture.settings import GestureSettings  # noqa: E402
 from models.training.gesture.trainer import GestureTrainer, evaluate  # noqa: E402
 from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
@@ -142,7 +142,7 @@ def test_the_gradient_of_the_whole_model_is_autograds(variant, zoneout):
 @pytest.mark.parametrize(("size", "k", "stride", "padding"), [(3, 5, 1, 2), (1, 3, 1, 1), (2, 2, 1, 0), (3, 3, 2, 1)])
 def test_a_convolution_of_few_pixels_is_one_product(size, k, stride, padding):
     torch.manual_seed(size)
-    layer = Convolution(4, Plan(6, k, stride, padding, False)).double()
+    layer = Convolution(4, ConvolutionPlan(6, k, stride, padding, False)).double()
     x = torch.randn(7, 4, size, size, dtype=torch.float64)
     want = torch.nn.functional.conv2d(x, layer.weight, None, stride, padding)
     torch.testing.assert_close(layer.convolve(x, False), want, rtol=1e-12, atol=1e-12)
@@ -308,9 +308,9 @@ def test_varied_time_runs_forward_and_by_no_more_than_asked(about, latest):
 # ---- runs
 
 
-def run(folder, about=SMALL, frames=None, told=lambda *_: None):
+def run(folder, about=SMALL, frames=None, on_progress=None):
     folder.mkdir(exist_ok=True)
-    trainer = GestureTrainer(*hold_out(frames or frames_with(44), about.valid_subjects), about, folder, told=told)
+    trainer = GestureTrainer(*hold_out(frames or frames_with(44), about.valid_subjects), about, folder, on_progress=on_progress)
     trainer.run()
     return trainer
 
@@ -330,7 +330,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, at):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", told=leave)
+        run(tmp_path / "cut", on_progress=leave)
     again = run(tmp_path / "cut")
     assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
     assert len(rows_of(tmp_path / "whole")) == SMALL.epochs

@@ -44,9 +44,9 @@ def _leave_signals_to_the_launcher() -> None:
 def _load_kernels() -> float:
     """Load everything that is compiled; return the seconds that it took to compile, 0 where the cache had it all."""
     begin = time.perf_counter()
-    from models.compute.compiling import compiled_now, whole
+    from models.compute.compiling import cache_is_complete, compiled_now
 
-    is_cached = whole()
+    is_cached = cache_is_complete()
     if not is_cached:
         _compile_in_another_process()
     _warm()
@@ -55,14 +55,14 @@ def _load_kernels() -> float:
 
 def _compile_in_another_process() -> None:
     """Compile in a process that ends: what the compiler leaves in memory would be in every process forked from here."""
-    from models.compute.compiling import left_for_others
+    from models.compute.compiling import mark_cache_complete
 
     pid = os.fork()
     if not pid:
         parent_death.die_with_fork_server()
         try:
             _warm()
-            left_for_others()
+            mark_cache_complete()
         finally:  # an error shows again, with its cause, when this process does it itself
             os._exit(0)
     os.waitpid(pid, 0)

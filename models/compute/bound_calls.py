@@ -1,16 +1,25 @@
-"""Calls: compiled functions bound to the arrays of a shard, which other compiled code can make by address.
+"""Compiled functions bound to the arrays of a shard: other compiled code calls them by address.
 
 A PE's tick is one compiled function (`pe/tick.py`), and which weight format and neuron model it meets is known only when
-shards are loaded. So a format or kernel offers its work as functions of one signature, and binds each to its arena views: the
-result is an address to jump to and a block of words that says where the arrays lie. From Python a bound call is called
-like any function. This file knows no format, kernel or PE.
+shards are loaded. So a format or kernel declares each piece of its work as a function of named operands, and binds it to
+its arena views:
+
+    @bindable                                             Call.block, int64:   word 0   word 1   word 2
+    def _add(sums: FloatRows, counts: Words,              0 sums               address  rows     columns
+             units: Number, keys: EventKeys) -> None:     1 counts             address  length   1
+        ...                                               2 units              value    0        0
+
+    receive = _add.bind(sums=a, counts=b, units=7)        receive.address: the code to jump to
+    receive(keys, values, 3)                              code(address of block, of keys, of values, 3)
+
+From Python a bound call is called like any function.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import numba
 import numpy as np
@@ -19,16 +28,29 @@ from numba import types
 from numba.extending import intrinsic
 
 from models.compute.compiling import inlined, remember
-from models.network import Array
+from models.network import F32, U32, Array
 
-Compiled: TypeAlias = Any  # numba's CFunc, which has no types
+CFunction: TypeAlias = Any  # numba's CFunc, which has no types
 
-WORDS = 3  # of a bound part: address, rows, columns of an array; the number itself and two zeros of a number
+# Operands of a bindable function, by annotation: the expression that reads operand `at` from its block.
+FloatRows: TypeAlias = Annotated[F32, "float_rows(block, {at})"]
+Floats: TypeAlias = Annotated[F32, "floats(block, {at})"]
+Float: TypeAlias = Annotated[np.float32, "floats(block, {at})[0]"]  # bound as an array of one element
+Words: TypeAlias = Annotated[U32, "words(block, {at})"]
+Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
+Number: TypeAlias = Annotated[int, "number(block, {at})"]
+Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
+# Not bound but given at each call: the first `count` events of a FIFO.
+EventKeys: TypeAlias = Annotated[U32, "carray(words_at(keys), (count,))"]
+EventValues: TypeAlias = Annotated[F32, "carray(floats_at(values), (count,))"]
+_AT_EACH_CALL = {EventKeys, EventValues}
+
+WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
 _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
 
 
-def call(function: Callable[[int, int, int, int], int]) -> Compiled:
-    """Compile `function(block, keys, values, count) -> int` at once, for `bind` (cached on disk).
+def call(function: Callable[[int, int, int, int], int]) -> CFunction:
+    """Compile `function(block, keys, values, count) -> int` at once, for a `Call` (cached on disk).
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
@@ -39,14 +61,14 @@ class Call:
     """A compiled function and what it works on.
 
     Args:
-        function: made by `call`.
+        function: made by `call` or `bindable`.
         parts: arrays (C-contiguous; they are kept alive) and numbers, which the function finds by their position here.
 
     """
 
     __slots__ = ("_function", "address", "block", "parts")
 
-    def __init__(self, function: Compiled, *parts: Array | int) -> None:
+    def __init__(self, function: CFunction, *parts: Array | int) -> None:
         self._function = function
         self.address = int(function.address)
         self.parts = parts
@@ -56,12 +78,42 @@ class Call:
 
     def __call__(self, keys: Array | None = None, values: Array | None = None, count: int = 0) -> int:
         """Make the call: with a FIFO's keys uint32 and values float32, of which the first `count` are events."""
-        here = 0 if keys is None else keys.ctypes.data, 0 if values is None else values.ctypes.data
-        return called(self._function)(self.block.ctypes.data, *here, count)
+        fifo = 0 if keys is None else keys.ctypes.data, 0 if values is None else values.ctypes.data
+        return called(self._function)(self.block.ctypes.data, *fifo, count)
+
+
+class Bindable:
+    """A compiled function with named operands, made by `bindable`."""
+
+    def __init__(self, function: CFunction, operands: tuple[str, ...]) -> None:
+        self._function, self._operands = function, operands  # the first is kept alive
+        self.address, self.ctypes = function.address, function.ctypes
+
+    def bind(self, **operands: Array | int) -> Call:
+        """Bind every operand by its name; TypeError where one is missing or unknown."""
+        if operands.keys() != set(self._operands):
+            raise TypeError(f"operands: need {', '.join(self._operands)}; have {', '.join(operands)}")
+        return Call(self, *(operands[name] for name in self._operands))
+
+
+def bindable(function: Callable[..., int | None]) -> Bindable:
+    """Compile a function whose parameters are annotated as operands (above), at once; it returns an int or None."""
+    hints = get_type_hints(function, include_extras=True)
+    answers = hints.pop("return") is int
+    operands = tuple(name for name, kind in hints.items() if kind not in _AT_EACH_CALL)
+    at = {name: number for number, name in enumerate(operands)}
+    arguments = ", ".join(kind.__metadata__[0].format(at=at.get(name)) for name, kind in hints.items())
+    code, name = function.__code__, f"{function.__name__}_at"
+    body = f"return function({arguments})" if answers else f"function({arguments}); return 0"
+    # The file and line of the function itself: numba's cache goes by them.
+    source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
+    namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
+    exec(compile(source, code.co_filename, "exec"), namespace)  # noqa: S102 - the text above, and nobody's input
+    return Bindable(call(namespace[name]), operands)
 
 
 @cache
-def called(function: Compiled) -> Callable[[int, int, int, int], int]:
+def called(function: CFunction) -> Callable[[int, int, int, int], int]:
     """Return a compiled call as Python can make it; numba's own attribute would make it anew each time."""
     return function.ctypes  # type: ignore[no-any-return]  # ctypes' own type
 
@@ -74,7 +126,7 @@ def _words_of(part: Array | int) -> tuple[int, int, int]:
     return part.ctypes.data, part.shape[0], part.shape[1] if part.ndim == 2 else 1
 
 
-# -- for use inside compiled functions ------------------------------------------------------------------------------------------
+# -- what compiled functions call -----------------------------------------------------------------------------------------------
 
 
 @intrinsic
@@ -115,7 +167,7 @@ _longs_at = pointer(types.int64)
 
 @inlined
 def number(block: int, at: int) -> int:
-    """Return part `at`, a number."""
+    """Return operand `at`, a number."""
     value: int = carray(_longs_at(block), (WORDS * at + 1,))[WORDS * at]
     return value
 
@@ -147,17 +199,16 @@ def words(block: int, at: int) -> Array:
     return carray(words_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
 
 
-@call
-def zero(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    """Set every element of part 0, float32, to +0."""
-    floats(block, 0)[:] = np.float32(0)
-    return 0
+@bindable
+def zero(array: Floats) -> None:
+    """Set every element to +0."""
+    array[:] = np.float32(0)
 
 
-@call
-def _nothing(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    return 0
+@bindable
+def _do_nothing() -> None:
+    pass
 
 
-nothing = Call(_nothing)
+nothing = _do_nothing.bind()
 """Does nothing: the product of a port whose accumulators are the product already, the restart of one without a trace."""

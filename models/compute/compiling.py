@@ -1,11 +1,9 @@
-"""How a kernel is compiled, and where the machine code is kept between runs.
+"""Compile kernels, and keep the machine code between runs.
 
 Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
 order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose
-name is a hash of all kernel sources, because numba's own check looks at one source file at a time and would miss a
-change in a function that another file inlines.
-
-This file does not know any kernel.
+name is a hash of all sources that may be compiled, because numba's own check looks at one source file at a time and would
+miss a change in a function that another file inlines. A file hashed in vain only costs a compilation.
 """
 
 from __future__ import annotations
@@ -23,12 +21,9 @@ import numba
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parents[1]  # models/
-_COMPILED = (
-    *(f"compute/{name}.py" for name in ("bound_calls", "compiling", "exponentials", "lowpass", "port")),
-    *("heads/language.py", "heads/gesture.py"),
-)
-_CONSTANTS = ("../noc/packet.py",)  # flags of a section, which compiled code has in itself
-_WHOLE = "whole"  # a file in the cache's folder, when it has everything
+_COMPILED = ("compute", "heads", "kernels", "formats", "../pe")  # a PE's tick inlines functions of several of these
+_CONSTANTS = "../noc/packet.py"  # flags of a section, which compiled code has in itself
+_COMPLETE = "whole"  # a file in the cache's folder, when it has everything
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []
 
@@ -36,9 +31,8 @@ _at_once: list[Any] = []
 def _cache_folder() -> Path:
     """The folder for compiled code: under the user's cache, or the temporary folder where that cannot be written."""
     digest = hashlib.sha256()
-    folders = ("kernels", "formats", "../pe")  # a PE's tick inlines functions of several files, too
-    found = (source for folder in folders for source in (_SOURCES / folder).resolve().glob("*.py"))
-    for source in sorted((*found, *((_SOURCES / name).resolve() for name in _COMPILED + _CONSTANTS))):
+    sources = (source for folder in _COMPILED for source in (_SOURCES / folder).resolve().rglob("*.py"))
+    for source in sorted((*sources, (_SOURCES / _CONSTANTS).resolve())):
         digest.update(source.read_bytes())
     chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
     base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored
@@ -75,22 +69,27 @@ def inlined(function: F) -> F:
     return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never")(function))
 
 
+def always_inlined(function: F) -> F:
+    """Compile `function` as `inlined` does, for a loop that pays for each call: the compiler may not leave it as one."""
+    return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never", forceinline=True)(function))
+
+
 def remember(function: Any) -> Any:
     """Count what was compiled at once, for `compiled_now`; return it."""
     _at_once.append(function)
     return function
 
 
-def whole() -> bool:
+def cache_is_complete() -> bool:
     """Tell whether an earlier process has left everything that it compiled in the cache; a user's own folder is not asked."""
-    return _folder is None or (_folder / _WHOLE).exists()
+    return _folder is None or (_folder / _COMPLETE).exists()
 
 
-def left_for_others() -> None:
-    """Say so, once everything has been compiled; where it cannot be said, each start finds out anew."""
+def mark_cache_complete() -> None:
+    """Mark the cache as complete; if the mark cannot be written, every start checks again."""
     if _folder is not None:
         with contextlib.suppress(OSError):
-            (_folder / _WHOLE).touch()
+            (_folder / _COMPLETE).touch()
 
 
 def compiled_now() -> int:

@@ -1,6 +1,6 @@
-"""`Port`: how a shard's events meet its weights, whatever the format; and what event-driven formats share.
+"""`Port`: the calls by which a shard's events meet its weights in any format; and code that event-driven formats share.
 
-Apart from `models/formats`, which must load without the compiler. It knows no format's layout.
+Apart from `models/formats`, which must load without the compiler.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from models.compute.bound_calls import Call, call, float_rows, nothing, words
+from models.compute.bound_calls import Call, FloatRows, Words, bindable, nothing
 from models.compute.compiling import inlined
 from models.network import Array
 
@@ -30,8 +30,7 @@ def forget(sums: Array, counts: Array) -> None:
     counts[0] = counts[1] = 0
 
 
-@call
-def clear(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    """Forget every event and the work it made, of an event-driven port; parts: sums, counts."""
-    forget(float_rows(block, 0), words(block, 1))
-    return 0
+@bindable
+def clear(sums: FloatRows, counts: Words) -> None:
+    """Forget every event and the work it made, of an event-driven port."""
+    forget(sums, counts)

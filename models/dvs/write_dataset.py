@@ -1,7 +1,7 @@
 """Synthetic gestures written to files, in the layout of DVS128 Gesture: what the readers take.
 
 `folder.open_folder` on the result gives the samples that `synthetic.open_synthetic` gives, bit for bit and by the same
-names, in the order of the files. It renders nothing itself and knows no bytes of AEDAT.
+names, in the order of the files.
 """
 
 from __future__ import annotations
@@ -21,14 +21,9 @@ _GAP_US = 300_000
 
 
 def write_synthetic(
-    folder: str | Path,
-    seed: int = 1,
-    train: int = SUBJECTS["train"],
-    test: int = SUBJECTS["test"],
-    lights: int = 4,
-    repetitions: int | None = None,
-    slice_us: int = SLICE_US,
-) -> int:
+    folder: str | Path, seed: int = 1, train: int = SUBJECTS["train"], test: int = SUBJECTS["test"], lights: int = 4,
+    repetitions: int | None = None, slice_us: int = SLICE_US,
+) -> int:  # fmt: skip
     """Write recordings, label files and both lists; return how many recordings.
 
     Raises `DvsError` (one line) where the folder holds lists already or cannot be written.

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import Call, call, carray, float_rows, floats, floats_at, words, words_at, zero
-from models.compute.compiling import inlined
+from models.compute.bound_calls import EventKeys, EventValues, FloatRows, Floats, Words, bindable, zero
 from models.compute.lowpass import traced
 from models.compute.port import Port
 from models.formats import trace_field
@@ -36,19 +35,19 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool 
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:
+def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
-    heard = "trace" if trace else "vector"
-    order = ("values", "columns", "extents", heard, "sums", "counts")
-    product = Call(_product_at, *(mem[f"{name}.{array}"] for array in order))
+    arrays = {array: mem[f"{name}.{array}"] for array in ("values", "columns", "extents", "sums", "counts")}
+    vector = mem[f"{name}.trace" if trace else f"{name}.vector"]
+    product = _product.bind(vector=vector, **arrays)
     if trace:
-        return traced(mem[f"{name}.trace"], trace, product)
-    flat = mem[f"{name}.vector"].reshape(lanes * source_units)
-    return Port(Call(zero, flat), Call(_scatter_at, flat), product)
+        return traced(vector, trace, product)
+    flat = vector.reshape(vector.size)
+    return Port(clear=zero.bind(array=flat), receive=_scatter.bind(vector=flat), product=product)
 
 
-@inlined
-def _product(values: Array, columns: Array, extents: Array, vector: Array, sums: Array, counts: Array) -> None:
+@bindable
+def _product(values: Floats, columns: Words, extents: Words, vector: FloatRows, sums: FloatRows, counts: Words) -> None:
     macs = 0
     for lane in range(sums.shape[0]):
         events = vector[lane]
@@ -63,15 +62,7 @@ def _product(values: Array, columns: Array, extents: Array, vector: Array, sums:
     counts[1] = sums.shape[0] * extents[sums.shape[1]]
 
 
-@call
-def _scatter_at(block: int, keys: int, values: int, count: int) -> int:
-    vector, units, events = floats(block, 0), carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
-    for e in range(count):
+@bindable
+def _scatter(vector: Floats, units: EventKeys, events: EventValues) -> None:
+    for e in range(units.size):
         vector[units[e]] = events[e]
-    return 0
-
-
-@call
-def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    _product(floats(block, 0), words(block, 1), words(block, 2), float_rows(block, 3), float_rows(block, 4), words(block, 5))
-    return 0

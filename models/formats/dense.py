@@ -11,8 +11,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import Call, call, carray, float_rows, floats_at, nothing, number, words, words_at
-from models.compute.compiling import inlined
+from models.compute.bound_calls import EventKeys, EventValues, FloatRows, Number, Words, bindable, nothing
 from models.compute.lowpass import traced
 from models.compute.port import Port, clear, forget
 from models.formats import trace_field
@@ -38,12 +37,16 @@ def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, tra
     """Bind a port to its arena views."""
     values, sums, counts = (mem[f"{name}.{array}"] for array in ("values", "sums", "counts"))
     if trace:
-        return traced(mem[f"{name}.trace"], trace, Call(_product_at, values, sums, counts, mem[f"{name}.trace"]))
-    return Port(Call(clear, sums, counts), Call(_accumulate_at, values, sums, counts, source_units), nothing)
+        heard = mem[f"{name}.trace"]
+        return traced(heard, trace, _product.bind(values=values, sums=sums, counts=counts, trace=heard))
+    receive = _accumulate.bind(values=values, sums=sums, counts=counts, source_units=source_units)
+    return Port(clear=clear.bind(sums=sums, counts=counts), receive=receive, product=nothing)
 
 
-@inlined
-def _accumulate(values: Array, sums: Array, counts: Array, source_units: int, keys: Array, events: Array) -> None:
+@bindable
+def _accumulate(
+    values: FloatRows, sums: FloatRows, counts: Words, source_units: Number, keys: EventKeys, events: EventValues
+) -> None:
     macs = 0
     rows = values.shape[1]
     for e in range(keys.size):
@@ -58,8 +61,9 @@ def _accumulate(values: Array, sums: Array, counts: Array, source_units: int, ke
     counts[1] += keys.size * rows
 
 
-@inlined
-def _product(values: Array, sums: Array, counts: Array, trace: Array) -> None:
+@bindable
+def _product(values: FloatRows, sums: FloatRows, counts: Words, trace: FloatRows) -> None:
+    forget(sums, counts)
     macs = visited = 0
     rows = values.shape[1]
     for lane in range(trace.shape[0]):
@@ -73,17 +77,3 @@ def _product(values: Array, sums: Array, counts: Array, trace: Array) -> None:
             visited += rows
     counts[0] = macs
     counts[1] = visited
-
-
-@call
-def _accumulate_at(block: int, keys: int, values: int, count: int) -> int:
-    units, events = carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
-    _accumulate(float_rows(block, 0), float_rows(block, 1), words(block, 2), number(block, 3), units, events)
-    return 0
-
-
-@call
-def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    forget(float_rows(block, 1), words(block, 2))
-    _product(float_rows(block, 0), float_rows(block, 1), words(block, 2), float_rows(block, 3))
-    return 0

@@ -8,23 +8,26 @@ vector is kept.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from models.compute.bound_calls import (
-    Call,
+    Address,
+    EventKeys,
+    EventValues,
+    FloatRows,
+    Number,
+    Words,
+    bindable,
     bytes_at,
-    call,
     carray,
-    float_rows,
     floats_at,
     nothing,
-    number,
     shorts_at,
-    words,
     words_at,
 )
-from models.compute.compiling import inlined
+from models.compute.compiling import always_inlined, inlined
 from models.compute.lowpass import traced
 from models.compute.port import Port, clear, forget
 from models.formats import trace_field
@@ -67,68 +70,76 @@ def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool 
 def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
     """Bind a port to its arena views."""
     values, rows, extents, sums, counts = (mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
-    matrix = (values, rows, rows.itemsize, extents, extents.itemsize, sums, counts)
+    matrix: dict[str, Any] = {
+        "values": values, "rows": rows, "row_bytes": rows.itemsize, "extents": extents, "extent_bytes": extents.itemsize,
+        "sums": sums, "counts": counts,
+    }  # fmt: skip
     if trace:
-        return traced(mem[f"{name}.trace"], trace, Call(_product_at, *matrix, mem[f"{name}.trace"]))
-    return Port(Call(clear, sums, counts), Call(_accumulate_at, *matrix, source_units), nothing)
+        heard = mem[f"{name}.trace"]
+        return traced(heard, trace, _product.bind(trace=heard, **matrix))
+    receive = _accumulate.bind(source_units=source_units, **matrix)
+    return Port(clear=clear.bind(sums=sums, counts=counts), receive=receive, product=nothing)
 
 
 @inlined
-def _extent(address: int, itemsize: int, at: int) -> int:
-    if itemsize == 2:
-        return int(carray(shorts_at(address), (at + 1,))[at])
-    return int(carray(words_at(address), (at + 1,))[at])
+def _extent(extents: int, extent_bytes: int, at: int) -> int:
+    if extent_bytes == 2:
+        return int(carray(shorts_at(extents), (at + 1,))[at])
+    return int(carray(words_at(extents), (at + 1,))[at])
 
 
-@inlined
-def _column(block: int, unit: int, event: np.float32, sums: Array) -> int:
+@always_inlined
+def _add_column(
+    values: int, rows: int, row_bytes: int, extents: int, extent_bytes: int, unit: int, event: np.float32, sums: Array
+) -> int:
     """Add an event's column of weights to the accumulators of its lane, `sums`; return its length.
 
-    Parts of `block`: values, rows, bytes of a row index, extents, bytes of an extent.
+    `values`, `rows` and `extents` are addresses, the last two of unsigned integers of so many bytes.
     """
-    address, width = number(block, 3), number(block, 4)
-    first, last = _extent(address, width, unit), _extent(address, width, unit + 1)
-    values, rows, width = carray(floats_at(number(block, 0)), (last,)), number(block, 1), number(block, 2)
+    first, last = _extent(extents, extent_bytes, unit), _extent(extents, extent_bytes, unit + 1)
+    weights = carray(floats_at(values), (last,))
     # One loop for each width of index, so that none asks for it weight by weight.
-    if width == 1:
+    if row_bytes == 1:
         narrow = carray(bytes_at(rows), (last,))
         for k in range(first, last):
-            sums[narrow[k]] += values[k] * event
-    elif width == 2:
+            sums[narrow[k]] += weights[k] * event
+    elif row_bytes == 2:
         middle = carray(shorts_at(rows), (last,))
         for k in range(first, last):
-            sums[middle[k]] += values[k] * event
+            sums[middle[k]] += weights[k] * event
     else:
         wide = carray(words_at(rows), (last,))
         for k in range(first, last):
-            sums[wide[k]] += values[k] * event
+            sums[wide[k]] += weights[k] * event
     return last - first
 
 
-@call
-def _accumulate_at(block: int, keys: int, values: int, count: int) -> int:
-    units, events = carray(words_at(keys), (count,)), carray(floats_at(values), (count,))
-    sums, counts, source_units = float_rows(block, 5), words(block, 6), number(block, 7)
+@bindable
+def _accumulate(
+    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: Words,
+    source_units: Number, keys: EventKeys, events: EventValues,
+) -> None:  # fmt: skip
     macs = 0
-    for e in range(count):
-        key = int(units[e])
+    for e in range(keys.size):
+        key = int(keys[e])
         lane = key // source_units
-        macs += _column(block, key - lane * source_units, events[e], sums[lane])
+        unit = key - lane * source_units
+        macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, events[e], sums[lane])
     counts[0] += macs
     counts[1] += macs
-    return 0
 
 
-@call
-def _product_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    sums, counts, trace = float_rows(block, 5), words(block, 6), float_rows(block, 7)
+@bindable
+def _product(
+    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: Words,
+    trace: FloatRows,
+) -> None:  # fmt: skip
     forget(sums, counts)
     macs = 0
     for lane in range(trace.shape[0]):
         for unit in range(trace.shape[1]):
             event = trace[lane, unit]
             if event != np.float32(0):
-                macs += _column(block, unit, event, sums[lane])
+                macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
     counts[0] = macs
     counts[1] = macs
-    return 0

@@ -1,11 +1,11 @@
-"""What turns a stack of layers into a classifier of gestures: the CNN head on the host, and the read-out of the last layer.
+"""The gesture classifier's parts on the host: the CNN head before the layers, and the read-out of the last one.
 
 A frame (size, size) goes through convolutions, each with bias, ReLU and, where it says so, a max-pool of 3 x 3 with
 stride 2 (AlexNet's); what is left is flattened (channel, row, column) and a linear layer makes the features that are
 the network's input (the layer plan of EvNN's `benchmarks/dvs_gesture`). Everything is float32 without BLAS: a sum has
 one accumulator that starts at +0, takes its products in ascending (channel, row, column) of what is summed over, and the
 bias last; so the features have the same bits on every machine. Products with zeros, padding among them, are left out,
-which changes no accumulator. Not known here: events and how frames are made of them, chips, files.
+which changes no accumulator.
 """
 
 from __future__ import annotations
@@ -168,7 +168,7 @@ def features_of(gesture: Gesture, frames: F32) -> F32:
     """
     if frames.ndim != 3 or frames.shape[1:] != (gesture.size, gesture.size):
         raise ModelError(f"frames: need shape (n, {gesture.size}, {gesture.size}), have {frames.shape}")
-    found = np.empty((len(frames), gesture.features), np.float32)
+    features = np.empty((len(frames), gesture.features), np.float32)
     for first in range(0, len(frames), _BLOCK):
         # A copy, as of weights and biases: a compiled loop would be built a second time for a read-only array.
         seen = np.array(frames[first : first + _BLOCK, :, :, None], np.float32, order="C")
@@ -180,8 +180,8 @@ def features_of(gesture: Gesture, frames: F32) -> F32:
                 _pool(seen, pooled)
                 seen = pooled
         out = _convolved(seen, gesture.linear_columns, gesture.linear_bias, 1, 0, gesture.feature_relu)
-        found[first : first + _BLOCK] = out[:, 0, 0, :]
-    return found
+        features[first : first + _BLOCK] = out[:, 0, 0, :]
+    return features
 
 
 def _convolved(seen: F32, columns: F32, bias: F32, stride: int, padding: int, relu: bool) -> F32:

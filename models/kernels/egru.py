@@ -20,8 +20,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import Call, call, float_rows, floats, number, words, zero
-from models.compute.compiling import inlined
+from models.compute.bound_calls import Flag, Float, FloatRows, Floats, Number, Words, bindable, zero
 from models.compute.exponentials import sigmoid32, tanh32
 from models.kernels import Stepper
 from models.network import Array, Field
@@ -49,20 +48,25 @@ def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[s
     """Bind the step to a shard's arena views. `reset` zeroes the cell state (the authors' code carries y over a segment
     boundary).
     """
-    order = (
-        "input.sums", "recurrent.sums", "input.counts", "recurrent.counts", "bias", "recurrent_bias", "threshold", "units", "cell",
-        "ledger", "send_keys", "send_values",
-    )  # fmt: skip
-    scalars = width, np.array([params["zoneout"]], np.float32), int(params["fire_at_threshold"])
     cell = mem[prefix + "cell"]
-    return Stepper(Call(zero, cell.reshape(cell.size)), Call(_step_at, *(mem[prefix + name] for name in order), *scalars))
+    arrays = {
+        "wx": "input.sums", "rh": "recurrent.sums", "counts_x": "input.counts", "counts_h": "recurrent.counts",
+        "bx": "bias", "br": "recurrent_bias", "thr": "threshold", "units": "units", "cell": "cell", "ledger": "ledger",
+        "keys": "send_keys", "values": "send_values",
+    }  # fmt: skip
+    step = _step.bind(
+        **{operand: mem[prefix + name] for operand, name in arrays.items()},
+        width=width,
+        zoneout=np.array([params["zoneout"]], np.float32),
+        inclusive=int(params["fire_at_threshold"]),
+    )
+    return Stepper(reset=zero.bind(array=cell.reshape(cell.size)), step=step)
 
 
-@inlined
+@bindable
 def _step(
-    wx: Array, rh: Array, counts_x: Array, counts_h: Array, bx: Array, br: Array, thr: Array, units: Array, cell: Array,
-    ledger: Array, keys: Array, values: Array,
-    width: int, zoneout: np.float32, inclusive: bool,
+    wx: FloatRows, rh: FloatRows, counts_x: Words, counts_h: Words, bx: Floats, br: Floats, thr: Floats, units: Words,
+    cell: FloatRows, ledger: Words, keys: Words, values: Floats, width: Number, zoneout: Float, inclusive: Flag,
 ) -> int:  # fmt: skip
     n = units.size
     one = np.float32(1)
@@ -92,12 +96,3 @@ def _step(
     ledger[5] = cell.size
     ledger[6] = EXPONENTIALS_PER_UNIT * cell.size
     return events
-
-
-@call
-def _step_at(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    return _step(
-        float_rows(block, 0), float_rows(block, 1), words(block, 2), words(block, 3), floats(block, 4), floats(block, 5),
-        floats(block, 6), words(block, 7), float_rows(block, 8), words(block, 9), words(block, 10), floats(block, 11),
-        number(block, 12), floats(block, 13)[0], number(block, 14) != 0,
-    )  # fmt: skip

@@ -6,17 +6,16 @@ What a user gets wrong ends in one line on stderr and exit code 2; only a bug sh
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.dvs.samples import DvsError
-from models.network import ModelError
+from models.network import SEGMENT_STATES, ModelError
 from models.text.tokeniser import TextError
 from models.training.gesture.settings import GestureSettings
-from models.training.language.settings import AUTHORS, STATES, Settings
+from models.training.language.settings import AUTHORS, LanguageSettings
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     _running(lm)
     lm.add_argument("--licence", default=None, metavar="TEXT", help="licence of the text, kept in the checkpoint")
     group = lm.add_argument_group("hyperparameters (defaults: the demo recipe)")
-    _flags_of(group, Settings)
+    _flags_of(group, LanguageSettings)
     floors = commands.add_parser("floors", help="perplexities of n-gram models on a text", allow_abbrev=False)
     floors.add_argument("--data", default="stdlib", metavar="WHAT", help="as of lm")
     floors.add_argument("--min-count", type=int, default=3, metavar="N", help="as of lm")
@@ -62,12 +61,12 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("file", metavar="CHECKPOINT", help="a checkpoint with stored tokens")
     conform.add_argument("--split", choices=("valid", "test"), default="test", help="which of its tokens (default test)")
     conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
-    conform.add_argument("--state", choices=STATES, default=None, help="only this treatment of c (default: both)")
+    conform.add_argument("--state", choices=SEGMENT_STATES, default=None, help="only this treatment of c (default: both)")
     _gesture_commands(commands)
     return parser
 
 
-def _flags_of(group: argparse._ArgumentGroup, settings: type[Settings] | type[GestureSettings]) -> None:
+def _flags_of(group: argparse._ArgumentGroup, settings: type[LanguageSettings] | type[GestureSettings]) -> None:
     """Make a flag of every field; one that is not given is None."""
     for entry in fields(settings):
         name, default = f"--{entry.name.replace('_', '-')}", entry.default
@@ -122,25 +121,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _lm(flags: dict[str, Any]) -> int:
     from models.training.language.text_streams import read_text
-    from models.training.language.trainer import Trainer
+    from models.training.language.trainer import LanguageTrainer
 
     data, recipe, out = flags.pop("data"), flags.pop("recipe"), Path(flags.pop("out"))
     device, threads, licence = flags.pop("device"), flags.pop("threads"), flags.pop("licence")
     recipe = recipe or ("authors" if Path(data).is_dir() else "demo")
     chosen = {name: value for name, value in flags.items() if value is not None}
-    settings = Settings(**((AUTHORS if recipe == "authors" else {}) | chosen))
+    settings = LanguageSettings(**((AUTHORS if recipe == "authors" else {}) | chosen))
     settings.check()
     place = _prepared(device, threads)
     text = read_text(data, settings.min_count)
-    trainer = Trainer(text, settings, out, place)
-    trainer.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
+    trainer = LanguageTrainer(text, settings, out, place)
+    trainer.begin({"data": data})
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in text.splits.items())
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.common.progress_bar import progress_bar
 
-    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
     from models.training.language.finish import finish
 
@@ -183,8 +180,8 @@ def _device(name: str) -> torch.device:
     import torch
 
     number = name.removeprefix("cuda").removeprefix(":") if name.startswith("cuda") else ""
-    found = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
-    if not found or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
+    known = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
+    if not known or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
         raise ModelError(f"--device {name}: torch {torch.__version__} sees no such device; use --device cpu")
     return torch.device(name)
 
@@ -215,7 +212,7 @@ def _conform(flags: dict[str, Any]) -> int:
     from models.training.language.conformance import conform
 
     model = load(Path(flags["file"]))
-    modes = (flags["state"],) if flags["state"] else STATES
+    modes = (flags["state"],) if flags["state"] else SEGMENT_STATES
     agreed = [conform(model, flags["split"], flags["tokens"], mode, print) for mode in modes]
     return 0 if all(agreed) else 6
 

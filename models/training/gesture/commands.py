@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -30,9 +28,8 @@ def train(
 
     ModelError or DvsError, one line, for what cannot be; KeyboardInterrupt leaves a state to go on from.
     """
-    settings.check()
-    kept = cache or out / CACHE
-    splits = {split: read(events, split, settings.size, kept, say, people=settings.people) for split in ("train", "test")}
+    frames_folder = cache or out / CACHE
+    splits = {split: read(events, split, settings.size, frames_folder, say, people=settings.people) for split in ("train", "test")}
     shared = set(splits["train"].subjects) & set(splits["test"].subjects)
     if shared:
         raise ModelError(f"{events}: subject {min(shared)} is in both splits; needs people in the test that training never sees")
@@ -40,23 +37,16 @@ def train(
     if settings.valid_subjects and valid is None:
         say("no subjects held out: too few; the last epoch is kept")
     trainer = GestureTrainer(trained, valid, settings, out, device)
-    trainer.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps({"events": events} | asdict(settings), indent=1), encoding="utf-8")
-    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
+    trainer.begin({"events": events})
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
     finish(trainer, splits["test"], say)
 
 
 def read(
-    events: str,
-    split: str,
-    size: int,
-    folder: Path | None,
-    say: Callable[[str], object],
-    samples: int | None = None,
-    people: int | None = None,
-) -> Frames:
+    events: str, split: str, size: int, folder: Path | None, say: Callable[[str], object],
+    samples: int | None = None, people: int | None = None,
+) -> Frames:  # fmt: skip
     """Return a split's frames, kept in `folder` if there is one, and say what they are and what of the files is damaged."""
     gestures = open_events(events, split, people)
     with tqdm(desc=f"frames, {split}", unit="sample", total=samples or gestures.count, leave=False, dynamic_ncols=True) as bar:
@@ -82,6 +72,6 @@ def conform(file: Path, events: str, samples: int | None, cache: Path | None, sa
     if samples is None and recorded != frames.sha256:
         say("these are not the frames that the checkpoint was tested on")
     with tqdm(unit="sample", total=len(frames), leave=False, dynamic_ncols=True) as bar:
-        found = compare(model, frames, lambda _: bar.update())
-    report(found, say)
-    return found.holds
+        conformance = compare(model, frames, lambda _: bar.update())
+    report(conformance, say)
+    return conformance.holds

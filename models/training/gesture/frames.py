@@ -2,8 +2,7 @@
 
 A set's frames are stored beside each other in one safetensors file of the run folder (or of `--cache`), so that a second
 run begins at once. They are the counts before they are divided by the scale, doubled so that the mean of two polarities is
-whole. A file of another set, another version of it or other frames is made again. It knows events only by
-`models/dvs`, and no network.
+whole. A file of another set, another version of it or other frames is made again.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.samples import CLASSES, GestureSet
+from models.dvs.samples import GestureSet
 from models.network import Array, ModelError
 from models.training.gesture.settings import GestureSettings
 
@@ -63,12 +62,13 @@ class Frames:
 
 
 def frames_of_set(
-    gestures: GestureSet, size: int, folder: Path | None, told: Callable[[], object], marks: str = "", samples: int | None = None
-) -> Frames:
+    gestures: GestureSet, size: int, folder: Path | None, on_sample: Callable[[], object], marks: str = "",
+    samples: int | None = None,
+) -> Frames:  # fmt: skip
     """Return the frames of every sample (or the first `samples`), from `folder` if they are kept there, else made of the
     events and, with a folder, kept.
 
-    `marks` says which files a set was read from, so that a changed one is read again. `told` hears of each sample made.
+    `marks` says which files a set was read from, so that a changed one is read again. `on_sample` hears of each sample made.
     ModelError where the set has no samples; what is damaged is left to `gestures.damages`.
     """
     spec = FrameSpec(size=size, scale=WHOLE)
@@ -83,9 +83,9 @@ def frames_of_set(
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors" if folder else None
-    kept = _kept(path, gestures.source) if path else None
-    if kept is not None:
-        return kept
+    stored = _kept(path, gestures.source) if path else None
+    if stored is not None:
+        return stored
     counts, labels, subjects, names = [], [], [], []
     for sample in islice(gestures.samples(), samples):
         frames = frames_of(sample.events, spec)
@@ -93,22 +93,22 @@ def frames_of_set(
         labels.append(sample.label)
         subjects.append(sample.subject)
         names.append(sample.name)
-        told()
+        on_sample()
     if not counts:
         raise ModelError(
             f"{gestures.name}: no samples in its {gestures.split} split; a sample needs {spec.slice_us / 1e6} s of events"
         )
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
-    made = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
+    split = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
     if path is None:
-        return made
+        return split
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    texts = {name: json.dumps(getattr(made, name)) for name in _TEXTS}
-    save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": made.sha256})
+    texts = {name: json.dumps(getattr(split, name)) for name in _TEXTS}
+    save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": split.sha256})
     unfinished.replace(path)
-    return made
+    return split
 
 
 def _largest(kind: Any) -> float:
@@ -186,9 +186,3 @@ def in_turn(count: int, batch: int) -> Iterator[Array]:
     """Yield all sample numbers in order, a batch at a time."""
     for first in range(0, count, batch):
         yield np.arange(first, min(first + batch, count))
-
-
-def by_class(frames: Frames) -> dict[str, int]:
-    """Return how many samples each class has."""
-    counted = np.bincount(frames.labels, minlength=len(CLASSES))
-    return {name: int(count) for name, count in zip(CLASSES, counted, strict=True)}

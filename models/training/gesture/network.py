@@ -3,7 +3,6 @@
 The layer plan is the authors' (EvNN benchmarks/dvs_gesture, egru.md section 4) or a smaller one of our own; in evaluation it
 computes what `models/heads/gesture.py` and the emulator's kernels compute, to rounding. Dropout lies before the first layer and
 behind each; what a layer hands on is the trace of its events or the events themselves; scores are the mean over all steps.
-It knows no data and no checkpoint.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import Egru, linear
-from models.training.common.lowpass import trace_of
+from models.training.common.egru_layer import Egru, linear
+from models.training.common.trace_layer import trace_of
 from models.training.gesture.settings import GestureSettings
 
 POOL, POOL_STRIDE = 3, 2
@@ -25,7 +24,7 @@ _SMALLEST = 1e-3  # what a layer hears is not taken for smaller than this
 _UNROLLED = 9  # pixels up to which a convolution is quicker as one product with its weights written out
 
 
-class Plan(NamedTuple):
+class ConvolutionPlan(NamedTuple):
     """A convolution of the head: channels out, width k, stride, padding, and whether a max-pool follows."""
 
     channels: int
@@ -35,21 +34,22 @@ class Plan(NamedTuple):
     pool: bool
 
 
-def layer_plan(head: str, size: int, width: float) -> list[Plan]:
+def layer_plan(head: str, size: int, width: float) -> list[ConvolutionPlan]:
     """Return the convolutions for frames of `size` pixels (32, 64 or 128), channels times `width`.
 
     "authors": the authors' plan, which ends in one pixel, so that where something is must lie in its channels. "strided": three
     strided convolutions that keep the place of things, and learn gestures from far fewer samples (docs/gesture.md).
     """
     if head == "strided":
-        strided = [Plan(16, 5, 2, 2, size >= 128), Plan(32, 3, 2, 1, size >= 64), Plan(48, 3, 2, 1, False)]
+        shapes = ((16, 5, 2, 2, size >= 128), (32, 3, 2, 1, size >= 64), (48, 3, 2, 1, False))
+        strided = [ConvolutionPlan(*shape) for shape in shapes]
         return [plan._replace(channels=max(1, round(plan.channels * width))) for plan in strided]
     channels = [max(1, round(count * width)) for count in (64, 192, 384, 256, 256)]
-    shapes = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
-    return [Plan(count, *shape) for count, shape in zip(channels, shapes, strict=True)]
+    rest = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
+    return [ConvolutionPlan(count, *shape) for count, shape in zip(channels, rest, strict=True)]
 
 
-def pixels_left(plans: list[Plan], size: int) -> int:
+def pixels_left(plans: list[ConvolutionPlan], size: int) -> int:
     """Return how many pixels are left of a frame behind the convolutions."""
     for plan in plans:
         size = (size + 2 * plan.padding - plan.k) // plan.stride + 1
@@ -60,7 +60,7 @@ def pixels_left(plans: list[Plan], size: int) -> int:
 class Convolution(nn.Module):
     """Convolution, ReLU, and a max-pool where the plan says so: (n, channels, w, w) to (n, plan.channels, w', w')."""
 
-    def __init__(self, channels: int, plan: Plan) -> None:
+    def __init__(self, channels: int, plan: ConvolutionPlan) -> None:
         super().__init__()
         self.plan = plan
         self.weight = nn.Parameter(torch.empty(plan.channels, channels, plan.k, plan.k))

@@ -1,9 +1,9 @@
 """The language model that is trained: embedding, recurrent layers, a decoder tied to the embedding, and the dropouts.
 
-EGRU layers are `egru.py`, LSTM ones `lstm.py`, GRU ones torch's own, all of the same sizes, for comparison. Initial values are set
-here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform embeddings) the
-signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations at unit
-variance.
+EGRU layers are `egru_layer.py`, LSTM ones `lstm_layer.py`, GRU ones torch's own, all of the same sizes, for comparison.
+Initial values are set here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform
+embeddings) the signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations
+at unit variance.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import Egru, State, linear
-from models.training.common.lstm import Lstm
-from models.training.language.settings import Settings
+from models.training.common.egru_layer import Egru, LayerState, linear
+from models.training.common.lstm_layer import Lstm
+from models.training.language.settings import LanguageSettings
 
 EMBEDDING_SCALE = 0.03
 """Standard deviation of initial embeddings under `scaled`. Small, so that the tied decoder's first logits are small too:
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
 class LanguageModel(nn.Module):
     """Embedding (words, units), layers, tied decoder with a bias."""
 
-    def __init__(self, words: int, settings: Settings) -> None:
+    def __init__(self, words: int, settings: LanguageSettings) -> None:
         super().__init__()
         self.settings = settings
         self.embedding = nn.Parameter(torch.empty(words, settings.embedding))
@@ -100,11 +100,11 @@ class LanguageModel(nn.Module):
         after, activity = [], []
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             if isinstance(layer, Egru):
-                x, fired, last = layer(x, State(*state), s.drop_connect, low)
+                x, fired, last = layer(x, LayerState(*state), s.drop_connect, low)
                 after.append((last.y, last.c))
                 activity.append(fired.mean())
             elif isinstance(layer, Lstm):
-                x, last = layer(x, State(*state), s.drop_connect, low)
+                x, last = layer(x, LayerState(*state), s.drop_connect, low)
                 after.append((last.y, last.c))
             else:
                 x, hidden = layer(x, state[0])
