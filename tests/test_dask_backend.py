@@ -11,7 +11,7 @@ from host.cluster.cluster_config import ListenConfig, parse_cluster
 from host.cluster.source_hash import ROOT, content_sha256
 from host.errors import HostError
 from host.mapping.chip_blocks import deal
-from host.run.content_store import Store
+from host.run.content_store import ContentStore
 
 # --- chips --------------------------------------------------------------------------------------------------------------
 
@@ -109,7 +109,7 @@ def test_room_is_told_with_what_is_needed_and_what_there_is():
 
 
 def test_a_store_keeps_each_content_once_and_forgets_the_oldest(tmp_path):
-    store = Store(tmp_path / "store")
+    store = ContentStore(tmp_path / "store")
     assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
     first, second = store.add(b"a" * 100), store.add(b"b" * 100)
     assert store.add(b"a" * 100) == first

@@ -21,8 +21,8 @@ from host.cluster.worker_state import WorkerState
 from host.errors import Exit, HostError
 from host.mapping.chip_blocks import deal
 from host.options import RunOptions
-from host.processes.backend import LaunchPlan
-from host.run.content_store import Store
+from host.processes.backend import Backend, LaunchPlan
+from host.run.content_store import ContentStore
 from noc.packet import HOST, chip_of, router_name
 from noc.transport_tcp import REFUSALS, new_keys
 
@@ -33,7 +33,7 @@ _LEAVE_S = 4.0
 _NEW_WORKER_S = 10.0  # after a loss, for another worker to come
 
 
-class DaskBackend:
+class DaskBackend(Backend):
     """Routers and PEs on the workers of a cluster.
 
     Args:
@@ -47,7 +47,8 @@ class DaskBackend:
 
     def __init__(self, options: RunOptions, content_folder: Path, started: Callable[[str, int], None]) -> None:
         assert options.cluster is not None
-        self.content_folder, self._store = content_folder, Store(content_folder)
+        super().__init__()
+        self.content_folder, self._store = content_folder, ContentStore(content_folder)
         self._options, self._started = options, started
         self._run = secrets.token_hex(8)  # its name among those of the cluster
         self._config = parse_cluster(options.cluster)
@@ -60,7 +61,6 @@ class DaskBackend:
         self._lost: set[str] = set()
         self._plan: LaunchPlan = {}
         self._keys = new_keys()
-        self._records: list[dict[str, Any]] = []
         self._deadline: tuple[float, str] | None = None  # what a worker that misses it has not done
         self._processes = 0
         self._host_traffic: dict[str, list[int]] = {}
@@ -224,8 +224,7 @@ class DaskBackend:
             late = next(m for m in self._workers.values() if not m.is_attended or m.ports is None)
             self._records.append({"kind": "failed", "problem": f"{late.title} {self._deadline[1]}"})
             self._deadline = None
-        records, self._records = self._records, []
-        return records
+        return super().take_records()
 
     def _on_record(self, machine: WorkerState, record: dict[str, Any], now: float) -> None:
         match record["kind"]:

@@ -29,7 +29,7 @@ from host.cluster.capacity import describe_shortage, resources_available, resour
 from host.cluster.framing import RecordReader, frame_record
 from host.cluster.source_hash import ROOT, content_sha256
 from host.processes.process_group import interface_addresses
-from host.run.content_store import Store
+from host.run.content_store import ContentStore
 from noc.wire import pack_status, unpack_status
 
 BEAT_S = 0.5
@@ -160,8 +160,8 @@ def _folder(worker: Worker) -> Path:
     return Path(worker.local_directory) / "gennaker"
 
 
-def _store(worker: Worker) -> Store:
-    return Store(_folder(worker))
+def _store(worker: Worker) -> ContentStore:
+    return ContentStore(_folder(worker))
 
 
 def _interface(worker_address: str, where: Mapping[str, Any]) -> str:

@@ -208,9 +208,7 @@ class Launcher:
             self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._backend.machine_rows()})
         if ends:
             report = self._postmortem(f"{problem}, at tick {tick}")
-            if self._signal:
-                return self._interrupted(report)
-            return self._outcome(code, f"{problem}, at tick {tick}", report)
+            return self._interrupted(report) if self._signal else self._outcome(code, f"{problem}, at tick {tick}", report)
         self._failures.note_restart(problem, tick)
         self._backend.reset()
         self._send("again")
@@ -285,11 +283,10 @@ class Launcher:
         report = self._complete(record["report"])
         self._expected_to_leave = True
         self._send("stop")
-        outcome = self._outcome(Exit.OK, None, report)
-        outcome.mismatch = record["mismatch"]
-        wrong = (report["conservation"] or {}).get("wrong", [])
         if record["interrupted"]:
             return self._interrupted(report)
+        outcome, wrong = self._outcome(Exit.OK, None, report), (report["conservation"] or {}).get("wrong", [])
+        outcome.mismatch = record["mismatch"]
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
             outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
@@ -311,9 +308,9 @@ class Launcher:
         if self._signal:
             return self._interrupted(report)
         dead = self._dead_processes()
-        problem, code = (
-            (self._describe_death(dead, record["tick"]), Exit.DIED) if dead else (record["problem"], Exit(record["code"]))
-        )
+        problem, code = record["problem"], Exit(record["code"])
+        if dead:
+            problem, code = self._describe_death(dead, record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
@@ -346,8 +343,7 @@ class Launcher:
     def _describe_death(self, dead: list[str], tick: int) -> str:
         """Return the error line: which process died, how, in what state and at which tick."""
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
-        died = self._failures.died
-        how = died[name] if name in died else self._processes.describe_end(name, _DEATH_S)
+        how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""

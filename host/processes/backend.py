@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from host.options import RunOptions
 from host.processes.fork_environment import reserve_descriptors
@@ -20,84 +20,83 @@ LaunchPlan = Mapping[str, Any]
 """What `host/run/launch_plan.py` returns: `layout`, `routers` with their wiring, `queue`, `table_entries`, `stored` and more."""
 
 
-class Backend(Protocol):
-    """The routers and PEs of a run, as the launcher starts, watches and ends them."""
+class Backend:
+    """The routers and PEs of a run, as the launcher starts, watches and ends them; what is defined here holds for one machine."""
 
-    @property
-    def remote(self) -> bool:
-        """Whether they are on other machines."""
+    remote = False  # whether they are on other machines
+    content_folder: Path | None = None  # where the host leaves what PEs on other machines load; None: it reaches them in packets
 
-    @property
-    def content_folder(self) -> Path | None:
-        """The folder in which the host leaves what PEs on other machines load; None where it reaches them in packets."""
-
-    def fileno(self) -> int:
-        """Return what becomes readable when there are records."""
+    def __init__(self) -> None:
+        self._records: list[dict[str, Any]] = []
 
     @property
     def starting(self) -> bool:
         """Whether routers are being started: the host is silent meanwhile."""
+        return False
 
     def open(self) -> None:
         """Connect to other machines; HostError where that fails."""
 
+    def fileno(self) -> int:
+        """Return what becomes readable when there are records of other machines."""
+        raise NotImplementedError
+
     def start_routers(self, plan: LaunchPlan) -> None:
         """Start the routers; a record `routers` follows. HostError where there is no room."""
+        raise NotImplementedError
 
     def start_pes(self, stop: Callable[[], bool]) -> None:
         """Start the PEs, until `stop` returns True."""
+        raise NotImplementedError
 
     def take_records(self) -> list[dict[str, Any]]:
         """Return the records since the last call."""
+        records, self._records = self._records, []
+        return records
 
     def describe_cut(self, name: str, peer: str, for_s: float) -> str:
         """Return the error line for a link between machines that cannot be used: `name` called `peer` for so long."""
+        raise NotImplementedError
 
     def reset(self) -> None:
         """End all routers and PEs, so that `start_routers` can start others."""
+        raise NotImplementedError
 
     def note_host_traffic(self, traffic: dict[str, Any]) -> None:
         """Note the host's counts of its own link to another machine."""
 
     def machine_rows(self) -> list[dict[str, Any]]:
         """Return the monitor's row of each machine; none where there is only this one."""
+        return []
 
     def process_count(self) -> int:
-        """Return how many processes have been started."""
+        """Return how many processes have been started, on this machine with the host."""
+        raise NotImplementedError
 
     def pe_uss_bytes(self) -> int | None:
-        """Return what a PE's process uses alone, in bytes; None where that is not known."""
+        """Return what a PE's process uses alone (the median unique set size), in bytes; None where that is not known."""
+        raise NotImplementedError
 
     def report(self) -> dict[str, Any] | None:
-        """Return the report's block on machines, or None."""
+        """Return the report's block on machines; None where there is only this one."""
+        return None
 
     def end(self, patience_s: float) -> None:
-        """End every process, after `patience_s` for those that are leaving."""
+        """End every process on other machines, after `patience_s` for those that are leaving."""
 
 
 ConnectBackend = Callable[[ProcessGroup, Callable[[str, int], None]], Backend]
 """Makes a backend on other machines, of the launcher's processes here and what to call with each name and pid that starts."""
 
 
-class LocalBackend:
-    """Routers and PEs on this machine. The launcher's process group notices their deaths."""
-
-    remote = False
-    content_folder = None
-    starting = False
+class LocalBackend(Backend):
+    """Routers and PEs on this machine. The launcher's process group notices their deaths and ends them."""
 
     def __init__(self, processes: ProcessGroup, options: RunOptions) -> None:
+        super().__init__()
         self._processes, self._faults = processes, options.faults
         self._plan: LaunchPlan = {}
         self._addresses: dict[str, str] = {}
-        self._records: list[dict[str, Any]] = []
-
-    def fileno(self) -> int:
-        """Never: there is nothing to wait for but the processes."""
-        raise AssertionError("a local backend has no descriptor")
-
-    def open(self) -> None:
-        """Do nothing."""
 
     def start_routers(self, plan: LaunchPlan) -> None:
         """Start all routers, each with the addresses of all."""
@@ -128,36 +127,8 @@ class LocalBackend:
             slow_s = self._faults.slow.get(name, 0.0)
             self._processes.start(name, run_pe, name, router, self._addresses[router], slow_s)
 
-    def take_records(self) -> list[dict[str, Any]]:
-        """Return the records since the last call."""
-        records, self._records = self._records, []
-        return records
-
-    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
-        """Never: there is no link between machines."""
-        raise AssertionError(f"{name} called {peer} for {for_s} s")
-
-    def reset(self) -> None:
-        """Never: this machine is lost only with its launcher."""
-        raise AssertionError("a local run is not restarted")
-
-    def note_host_traffic(self, traffic: dict[str, Any]) -> None:
-        """Never: the host has no such link."""
-
-    def machine_rows(self) -> list[dict[str, Any]]:
-        """Return nothing: there is one machine."""
-        return []
-
-    def process_count(self) -> int:
-        """Return how many processes have been started, the host included."""
+    def process_count(self) -> int:  # noqa: D102
         return len(self._processes)
 
-    def pe_uss_bytes(self) -> int | None:
-        """Return the median unique set size of the PEs."""
+    def pe_uss_bytes(self) -> int | None:  # noqa: D102
         return self._processes.uss_bytes(("host", *self._addresses))
-
-    def report(self) -> None:
-        """Return nothing: there is one machine."""
-
-    def end(self, patience_s: float) -> None:
-        """Do nothing: the launcher ends its process group."""

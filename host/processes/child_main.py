@@ -17,7 +17,7 @@ from typing import Any
 
 from host.errors import Exit
 from host.processes.parent_death import die_with_fork_server, set_process_name
-from host.run.content_store import Store
+from host.run.content_store import ContentStore
 from host.run.pipe import Pipe
 from noc.packet import HOST
 from noc.serve import post, serve
@@ -64,14 +64,14 @@ def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     transport = ZmtpTransport(name, address, router)
     from pe.core import Pe
-    from pe.socket_loop import Exchange
+    from pe.socket_loop import SocketLoop
 
     core = Pe(name, router)
     post(transport, core.boot())
     if slow_s:
         serve(core, transport, lambda _: time.sleep(slow_s))
     else:
-        serve(core, transport, exchange=Exchange(core, transport))
+        serve(core, transport, fast_path=SocketLoop(core, transport))
     transport.close()
 
 
@@ -105,7 +105,7 @@ def run_router(
     def delay(sender: str) -> None:
         time.sleep(slow.get(sender, slow.get("", 0.0)))
 
-    core = ChipRouter(name, table_entries, links, Store(Path(store)) if store else None)
+    core = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
     post(transport, core.boot())
     serve(core, transport, delay if slow else None, core.undelivered)
     transport.close()
