@@ -6,6 +6,7 @@ rights); then they say so in one line, and what they would have shown is left ou
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 import signal
@@ -13,11 +14,24 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
+from host.cost import ledger
 from host.processes.parent_death import die_with
+from host.run import event_hash, host_process, run, snapshot
+from host.workloads.lm.workload import Evaluation, Generation
+from models import formats, kernels
+from models.compute import lowpass
+from models.heads import language
+from noc import dram, router, serve, tick_join, wire
+from noc.transport_zmq import ZmqTransport
+from pe import core, socket_loop, tick
+
+_PROJECT = Path(__file__).resolve().parents[1]
 
 PERF_HZ = 997  # of each core; a prime, so that it does not beat with the kernel's own clock
 PYTHON_HZ, PE_HZ = 250, 1000  # of each process looked into; a PE runs a hundredth of the time
@@ -57,7 +71,7 @@ LIBRARIES = {
 }
 
 
-def beside(command: list[str]) -> subprocess.Popen[str]:
+def start_child(command: list[str]) -> subprocess.Popen[str]:
     """Start a program that dies with this process, its output kept."""
     dying = partial(die_with, os.getpid())
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, preexec_fn=dying)  # noqa: PLW1509 - it calls prctl and no more
@@ -89,26 +103,25 @@ class Perf:
         """Start sampling; sets `problem` where that is not possible."""
         if self._program:
             command = [self._program, "record", "-q", "-a", "-e", "cpu-clock", "-F", str(PERF_HZ), "-o", str(self._file)]
-            self._running = beside(command)
+            self._running = start_child(command)
 
     def end(self) -> None:
         """Stop sampling."""
         if self._running is not None:
             self._running.send_signal(signal.SIGINT)
-            _, told = self._running.communicate(timeout=_LEAVE_S)
+            _, complaint = self._running.communicate(timeout=_LEAVE_S)
             if not self._file.exists():
-                self.problem = f"perf cannot sample here ({' '.join(told.split())[:120]})"
+                self.problem = f"perf cannot sample here ({' '.join(complaint.split())[:120]})"
 
     def samples(self, pids: Mapping[str, int]) -> dict[tuple[str, bool], Counter[tuple[str, str]]]:
         """Return for each process in `pids`, its first thread (True) apart from others, samples by (part, symbol)."""
         names = {pid: name for name, pid in pids.items()}
-        found: dict[tuple[str, bool], Counter[tuple[str, str]]] = {}
+        samples: dict[tuple[str, bool], Counter[tuple[str, str]]] = {}
         if not self._program or not self._file.exists():
-            return found
-        ours = ",".join(map(str, names))  # of others, symbols would be looked up too, for minutes
-        command = [self._program, "script", "-i", str(self._file), "-F", "pid,tid,ip,sym,dso", "--pid", ours]
-        told = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-        for line in told.splitlines():
+            return samples
+        chosen = ",".join(map(str, names))  # of others, symbols would be looked up too, for minutes
+        command = [self._program, "script", "-i", str(self._file), "-F", "pid,tid,ip,sym,dso", "--pid", chosen]
+        for line in subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines():
             ids, _, rest = line.strip().partition(" ")
             pid, _, tid = ids.partition("/")
             if not tid or int(pid) not in names:
@@ -117,8 +130,8 @@ class Perf:
             symbol = where.partition(" ")[2]
             library = library.rstrip(")")
             key = names[int(pid)], pid == tid
-            found.setdefault(key, Counter())[part_of(symbol, library), symbol] += 1
-        return found
+            samples.setdefault(key, Counter())[part_of(symbol, library), symbol] += 1
+        return samples
 
     def close(self) -> None:
         """Remove what was sampled."""
@@ -133,8 +146,8 @@ class PySpy:
     """
 
     def __init__(self) -> None:
-        ours = Path(sys.executable).with_name("py-spy")
-        self._program = str(ours) if ours.exists() else shutil.which("py-spy")
+        installed = Path(sys.executable).with_name("py-spy")
+        self._program = str(installed) if installed.exists() else shutil.which("py-spy")
         self._folder = tempfile.TemporaryDirectory(prefix="gennaker-profile-")
         self._running: dict[str, subprocess.Popen[str]] = {}
         self.problem = "" if self._program else "py-spy is not installed (pip install '.[profile]')"
@@ -145,64 +158,79 @@ class PySpy:
             file = Path(self._folder.name) / str(number)
             # Longer than any run here, and ended by a signal: py-spy then writes what it has.
             rate = PE_HZ if name.startswith("PE(") else PYTHON_HZ
-            asked = ["-d", "600", "-r", str(rate), "-f", "raw", "-o", str(file), "--gil", "--nonblocking"]
-            command = [str(self._program), "record", "-p", str(pid), *asked]
-            self._running[name] = beside(command)
+            flags = ["-d", "600", "-r", str(rate), "-f", "raw", "-o", str(file), "--gil", "--nonblocking"]
+            command = [str(self._program), "record", "-p", str(pid), *flags]
+            self._running[name] = start_child(command)
 
     def end(self) -> None:
         """Stop sampling."""
         for process in self._running.values():
             process.send_signal(signal.SIGINT)
         for process in self._running.values():
-            told = " ".join(process.communicate(timeout=_LEAVE_S))
+            complaint = " ".join(process.communicate(timeout=_LEAVE_S))
             if process.returncode and not self.problem:
-                self.problem = f"py-spy cannot sample here ({' '.join(told.split())[:120]})"
+                self.problem = f"py-spy cannot sample here ({' '.join(complaint.split())[:120]})"
 
     def samples(self) -> dict[str, Counter[tuple[str, ...]]]:
         """Return for each process its samples by stack, outermost first, as "function (path)"."""
-        found: dict[str, Counter[tuple[str, ...]]] = {}
+        stacks: dict[str, Counter[tuple[str, ...]]] = {}
         for number, name in enumerate(self._running):
             file = Path(self._folder.name) / str(number)
-            found[name] = Counter()
+            stacks[name] = Counter()
             for line in file.read_text("utf-8").splitlines() if file.exists() else ():
                 stack, _, count = line.rpartition(" ")
-                found[name][tuple(frame.rpartition(":")[0] + ")" for frame in stack.split(";"))] += int(count)
-        return found
+                stacks[name][tuple(frame.rpartition(":")[0] + ")" for frame in stack.split(";"))] += int(count)
+        return stacks
 
     def close(self) -> None:
         """Remove what was sampled."""
         self._folder.cleanup()
 
 
-# Stage of a stack: of its innermost frame that a rule fits. "function" or "file", "" for any function of the file.
-STAGES: tuple[tuple[str, str, str], ...] = (
-    ("receive", "noc/transport_zmq.py", "receive"),
-    ("send", "noc/transport_zmq.py", "send"),
-    ("decode", "noc/wire.py", "decode"),
-    ("encode", "noc/wire.py", "encode"),
-    ("monitor", "noc/wire.py", "pack_status"),
-    ("decoder", "models/heads/language.py", ""),
-    ("decoder", "host/workloads/lm/workload.py", "answer"),
-    ("input", "host/workloads/lm/workload.py", "next"),
-    ("input", "noc/dram.py", ""),
-    ("hash", "host/run/event_hash.py", ""),
-    ("ledger", "host/cost/ledger.py", ""),
-    ("monitor", "host/run/host_process.py", "_status"),
-    ("monitor", "host/run/host_process.py", "_look_around"),
-    ("monitor", "host/run/snapshot.py", ""),
-    ("hear", "pe/core.py", "_hear"),
-    ("step", "pe/core.py", "_step"),
-    ("merge", "noc/tick_join.py", "_merge"),
-    ("join", "noc/tick_join.py", ""),
-    ("kernel", "models/formats", ""),
-    ("kernel", "models/kernels", ""),
-    ("kernel", "models/compute/lowpass.py", ""),
-    ("scheduling", "pe/core.py", ""),
-    ("scheduling", "noc/router.py", ""),
-    ("scheduling", "noc/serve.py", ""),
-    ("scheduling", "host/run/run.py", ""),
-    ("scheduling", "host/run/host_process.py", ""),
+# Stage of a stack: of its innermost frame that a rule fits. A rule names a function, or a module or package for all in it.
+STAGES: tuple[tuple[str, ModuleType | Callable[..., Any]], ...] = (
+    ("receive", ZmqTransport.receive),
+    ("send", ZmqTransport.send),
+    ("decode", wire.decode),
+    ("encode", wire.encode),
+    ("monitor", wire.pack_status),
+    ("decoder", language),
+    ("decoder", Evaluation.answer),
+    ("decoder", Generation.answer),
+    ("input", Evaluation.next),
+    ("input", Generation.next),
+    ("input", dram),
+    ("hash", event_hash),
+    ("ledger", ledger),
+    ("monitor", host_process._Drive._status),
+    ("monitor", host_process._Drive._look_around),
+    ("monitor", snapshot),
+    ("compiled tick", socket_loop),  # compiled code has no frame of its own
+    ("compiled tick", tick),
+    ("merge", tick_join._merge),
+    ("join", tick_join),
+    ("kernel", formats),
+    ("kernel", kernels),
+    ("kernel", lowpass),
+    ("scheduling", core),
+    ("scheduling", router),
+    ("scheduling", serve),
+    ("scheduling", run),
+    ("scheduling", host_process),
 )
+
+
+def place_of(code: ModuleType | Callable[..., Any]) -> tuple[str, str]:
+    """Return the file of a function or module, or the folder of a package, below the project's, and the function's name or ""."""
+    source = inspect.getsourcefile(code)
+    assert source is not None
+    path = Path(source).relative_to(_PROJECT)
+    if not inspect.ismodule(code):
+        return path.as_posix(), code.__name__
+    return (path.parent if path.name == "__init__.py" else path).as_posix(), ""
+
+
+_RULES = tuple((stage, *place_of(code)) for stage, code in STAGES)
 
 
 def stage_of(stack: Iterable[str]) -> str:
@@ -210,7 +238,7 @@ def stage_of(stack: Iterable[str]) -> str:
     for frame in reversed(tuple(stack)):
         function, _, path = frame.partition(" (")
         function = function.rpartition(".")[2]
-        for stage, file, named in STAGES:
+        for stage, file, named in _RULES:
             if file in path and named in ("", function):
                 return stage
     return "other"

@@ -7,7 +7,7 @@ import signal
 import subprocess
 from collections.abc import Mapping
 
-from bench.profilers import beside
+from bench.profilers import start_child
 
 _ALL = "raw_syscalls:sys_enter"
 _NAMED = (
@@ -30,7 +30,7 @@ class SystemCalls:
         events = ",".join((_ALL, *(f"syscalls:sys_enter_{name}" for name in _NAMED)))
         for name, pid in pids.items() if self._program else ():
             command = [str(self._program), "stat", "-x", ";", "-e", events, "-p", str(pid)]
-            self._running[name] = beside(command)
+            self._running[name] = start_child(command)
 
     def end(self) -> None:
         """Stop counting."""

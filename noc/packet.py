@@ -169,7 +169,7 @@ class Query(NamedTuple):
     """Host to router: say whose batch is missing."""
 
 
-class Answer(NamedTuple):
+class StallReport(NamedTuple):
     """Router to host: the oldest tick that waits, and the endpoints whose batches it lacks."""
 
     tick: int
@@ -192,7 +192,7 @@ class Fault(NamedTuple):
 
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
-    | Query | Answer | Stop | Stopped | Fault | Hand | Recall
+    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]

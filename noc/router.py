@@ -12,7 +12,6 @@ from collections.abc import Mapping
 
 from noc.packet import (
     HOST,
-    Answer,
     Batch,
     Configure,
     Configured,
@@ -26,6 +25,7 @@ from noc.packet import (
     Read,
     Reading,
     Relay,
+    StallReport,
     Stop,
     Stopped,
     chip_of,
@@ -164,7 +164,7 @@ class ChipRouter:
             case Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
                 return self._hand(peer, sha256)
             case Query() if self._join is not None:
-                return self._say(Answer(*self._join.missing()))
+                return self._say(StallReport(*self._join.missing()))
             case Read(ticks) if self._join is not None:
                 self._read_after = ticks
                 return self._reading(self._join)

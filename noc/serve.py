@@ -25,17 +25,17 @@ def serve(
     transport: Transport,
     before_each: Callable[[str], None] | None = None,
     undelivered: Callable[[str], Outgoing] | None = None,
-    exchange: Callable[[], None] | None = None,
+    fast_path: Callable[[], None] | None = None,
 ) -> None:
     """Hand messages to `core` and send what it returns until it is done.
 
     `before_each` runs before each message, with its sender (a slow PE, router or link). `undelivered` says what to send
-    where a destination cannot be reached; without it TransportError is raised. `exchange` may take messages out of the
+    where a destination cannot be reached; without it TransportError is raised. `fast_path` may take messages out of the
     transport and answer them by itself, and comes back where it cannot.
     """
     while not core.done:
-        if exchange is not None:
-            exchange()
+        if fast_path is not None:
+            fast_path()
         received = transport.receive(IDLE_S)
         if received is None:
             continue

@@ -11,63 +11,23 @@ from typing import Any
 
 import msgpack
 
-from noc.packet import (
-    FLAGS,
-    LEDGER,
-    Answer,
-    Batch,
-    Bundle,
-    Configure,
-    Configured,
-    Fault,
-    Hand,
-    Hello,
-    Letter,
-    Linked,
-    Load,
-    Loaded,
-    Message,
-    Query,
-    Read,
-    Reading,
-    Recall,
-    Relay,
-    Section,
-    Start,
-    Stop,
-    Stopped,
-)
+from noc import packet
+from noc.packet import FLAGS, LEDGER, Batch, Bundle, Message, Relay, Section
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
 _MAX_TICK = 1 << 62
 _LEDGER_BYTES = 4 * len(LEDGER)
-_KINDS: tuple[Any, ...] = (
-    Batch, Bundle, Relay, Linked, Letter, Configure, Configured, Hello, Load, Loaded, Start, Read, Reading, Query, Answer, Stop,
-    Stopped, Fault, Hand, Recall,
-)  # fmt: skip
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes]
-_CODES = {kind: code for code, kind in enumerate(_KINDS)}
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _FIELD_TYPES: dict[Any, tuple[type, ...]] = {
-    Linked: (),
-    Letter: (str, bytes),
-    Configure: (int, dict, dict, list, list),
-    Configured: (),
-    Hello: (int,),
-    Load: (list, dict, dict),
-    Loaded: (list,),
-    Start: (),
-    Read: (int,),
-    Reading: (dict,),
-    Query: (),
-    Answer: (int, list),
-    Stop: (),
-    Stopped: (),
-    Fault: (str,),
-    Hand: (str, str),
-    Recall: (int, bytes, bytes),
-}
+    packet.Linked: (), packet.Letter: (str, bytes), packet.Configure: (int, dict, dict, list, list), packet.Configured: (),
+    packet.Hello: (int,), packet.Load: (list, dict, dict), packet.Loaded: (list,), packet.Start: (), packet.Read: (int,),
+    packet.Reading: (dict,), packet.Query: (), packet.StallReport: (int, list), packet.Stop: (), packet.Stopped: (),
+    packet.Fault: (str,), packet.Hand: (str, str), packet.Recall: (int, bytes, bytes),
+}  # fmt: skip
+_KINDS = (Batch, Bundle, Relay, *_FIELD_TYPES)  # a message's code is its place here
+_CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
 
 
 class WireError(ValueError):

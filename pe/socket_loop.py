@@ -28,7 +28,7 @@ _poll: Any = types.ExternalFunction("poll", types.intc(types.intp, types.uintp, 
 _send: Any = types.ExternalFunction("send", types.intp(types.intc, types.intp, types.uintp, types.intc))
 
 
-class Exchange:
+class SocketLoop:
     """Answers bundles for `pe` out of `transport`, from when it is loaded."""
 
     def __init__(self, pe: Pe, transport: ZmtpTransport) -> None:
@@ -46,7 +46,7 @@ class Exchange:
             outbox, unsent = np.zeros(LONG_HEAD_BYTES + tick.reply.size, np.uint8), np.zeros(2, np.int64)
             asked = np.array([transport.descriptor | _TO_READ << 32], np.int64)  # a pollfd
             place = transport.inbox, transport.span, outbox, unsent, asked
-            self._bound = Call(_exchange, *place, transport.descriptor, tick.address, tick.block)
+            self._bound = Call(_answer_bundles, *place, transport.descriptor, tick.address, tick.block)
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
         if unsent[0] < unsent[1]:
@@ -67,7 +67,7 @@ def _framed(outbox: Array, size: int) -> int:
 
 
 @call
-def _exchange(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
+def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
     """Parts: inbox, its span, outbox, its unsent span, a pollfd, descriptor, the tick's address and block. Return how many were
     answered.
     """

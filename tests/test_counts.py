@@ -8,11 +8,13 @@ import os
 import sys
 import tracemalloc
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from bench.proc_counters import Counts, Window, kind_of, threads_of
+from bench.profilers import STAGES, place_of, stage_of
 from host.faults import Faults
 from host.run.run import Run
 from noc.packet import HOST, Batch, Bundle, Letter
@@ -22,6 +24,7 @@ from noc.wire import decode, encode
 from pe.core import Pe
 from tests.tools.run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, Evaluation, finished, readout, store
 
+ROOT = Path(__file__).resolve().parents[1]
 PES, LAYERS = 5, 3
 SECTION_BYTES = 40  # of a section beside its events and ledger: three numbers and five lengths, none of them near this
 LEDGER_BYTES = 28
@@ -200,6 +203,23 @@ def test_a_tick_allocates_no_more_than_a_few_times_its_message(long, which, kept
         tracemalloc.stop()
     assert len(found) >= 80 * a_tick
     assert all(peak <= 8_000 + 10 * size for peak, size in found), max(found)
+
+
+# ---- stages
+
+
+@pytest.mark.parametrize(("stage", "code"), STAGES, ids=str)
+def test_a_stage_names_code_that_is_there(stage, code):
+    file, function = place_of(code)
+    assert (ROOT / file).exists()
+    assert stage_of([f"{function or 'anything'} ({ROOT / file})"]) == stage
+
+
+def test_the_innermost_frame_that_a_rule_fits_decides():
+    stack = ["run_pe (host/processes/child_main.py)", "serve (noc/serve.py)", "decode (noc/wire.py)", "unpackb (msgpack/x.py)"]
+    assert stage_of(stack) == "decode"
+    assert stage_of(stack[:2]) == "scheduling"
+    assert stage_of(stack[:1]) == "other"
 
 
 # ---- processes

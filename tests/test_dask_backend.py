@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.cluster.capacity import available, lacking, needed
-from host.cluster.cluster_config import Transport, parse_where
+from host.cluster.capacity import describe_shortage, resources_available, resources_needed
+from host.cluster.cluster_config import ListenConfig, parse_cluster
+from host.provenance import ROOT, content_sha256
 from host.errors import HostError
 from host.mapping.chip_blocks import deal
-from host.provenance import ROOT, content_sha256
-from host.run.content_store import Store
+from host.run.content_store import ContentStore
 
 # --- chips --------------------------------------------------------------------------------------------------------------
 
@@ -48,17 +48,17 @@ def test_more_chips_than_room_are_refused():
 
 
 def test_a_scheduler_local_workers_and_files_are_told_apart(tmp_path):
-    assert parse_where("tcp://head:8786").address == "tcp://head:8786"
-    assert parse_where("local:4").workers == 4
+    assert parse_cluster("tcp://head:8786").address == "tcp://head:8786"
+    assert parse_cluster("local:4").workers == 4
     path = tmp_path / "slurm.toml"
     path.write_text(
         'kind = "jobqueue"\nclass = "SLURMCluster"\nworkers = 6\nchips = 8\n[options]\ncores = 32\nmemory = "64GB"\n'
         '[transport]\ninterface = "ib0"\nports = [40000, 40099]\n'
     )
-    where = parse_where(str(path))
+    where = parse_cluster(str(path))
     assert (where.kind, where.class_name, where.workers, where.chips) == ("jobqueue", "SLURMCluster", 6, 8)
     assert where.options == {"cores": 32, "memory": "64GB"}
-    assert where.transport == Transport("ib0", (40000, 40099))
+    assert where.transport == ListenConfig("ib0", (40000, 40099))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_scheduler_local_workers_and_files_are_told_apart(tmp_path):
 )  # fmt: skip
 def test_what_names_no_cluster_is_refused(text, words):
     with pytest.raises(HostError, match=words):
-        parse_where(text)
+        parse_cluster(text)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_file_that_is_none_is_refused_by_what_is_wrong(tmp_path, content, word
     path = tmp_path / "cluster.toml"
     path.write_text(content)
     with pytest.raises(HostError, match=words) as caught:
-        parse_where(str(path))
+        parse_cluster(str(path))
     assert "\n" not in str(caught.value)
 
 
@@ -97,19 +97,19 @@ def test_a_file_that_is_none_is_refused_by_what_is_wrong(tmp_path, content, word
 
 
 def test_room_is_told_with_what_is_needed_and_what_there_is():
-    need = needed(pes=150, routers=1, stored_bytes=13_000_000)
+    need = resources_needed(pes=150, routers=1, stored_bytes=13_000_000)
     have = {"memory_bytes": 10**9, "tasks": 500, "descriptors": 10**6}
-    assert lacking(need, dict(need)) is None
-    assert lacking(need, have) == "memory: needs 2,113 MB, has 1,000 MB; processes and threads: needs 619, has 500"
-    assert set(available()) == set(need)
-    assert lacking(needed(1, 1, 0), available()) is None  # this machine has room for a PE
+    assert describe_shortage(need, dict(need)) is None
+    assert describe_shortage(need, have) == "memory: needs 2,113 MB, has 1,000 MB; processes and threads: needs 619, has 500"
+    assert set(resources_available()) == set(need)
+    assert describe_shortage(resources_needed(1, 1, 0), resources_available()) is None  # this machine has room for a PE
 
 
 # --- what is kept, and versions -----------------------------------------------------------------------------------------
 
 
 def test_a_store_keeps_each_content_once_and_forgets_the_oldest(tmp_path):
-    store = Store(tmp_path / "store")
+    store = ContentStore(tmp_path / "store")
     assert (tmp_path / "store").stat().st_mode & 0o777 == 0o700
     first, second = store.add(b"a" * 100), store.add(b"b" * 100)
     assert store.add(b"a" * 100) == first

@@ -94,6 +94,11 @@ def test_a_package_imports_only_what_lies_below_it(part):
             assert imports & ours - {part} <= MAY_IMPORT[part], name
 
 
+def test_benchmarks_take_nothing_of_tests_but_their_tools():
+    for path in (ROOT / "bench").rglob("*.py"):
+        assert not [name for name in modules(path) if name.split(".")[0] == "tests" and not name.startswith("tests.tools.")], path
+
+
 @pytest.mark.parametrize("library", ONE_FILE_EACH)
 def test_a_library_lives_in_one_file(library):
     at = {name for name, imports in IMPORTS.items() if library in imports}

@@ -141,14 +141,14 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
         while "PE(2,1,0)@0" not in pids:
             time.sleep(0.01)
         with zmq.Context() as context, context.socket(zmq.DEALER) as stranger:
-            stranger.connect(cluster._crew._addresses["router@0"])
+            stranger.connect(cluster._backend._addresses["router@0"])
             stranger.send(b"\xc1 no msgpack")
             stranger.send_multipart([b"three", b"frames", b"here"])
             stranger.send(b"")
             stranger.send(b"\x93\x00\x05\x90")  # a well-formed batch, from an endpoint that the chip does not have
             stranger.close(linger=1000)
         with socket.socket(socket.AF_UNIX) as raw:
-            raw.connect("\0" + cluster._crew._addresses["router@0"].removeprefix("ipc://@"))
+            raw.connect("\0" + cluster._backend._addresses["router@0"].removeprefix("ipc://@"))
             raw.sendall(os.urandom(4096))
 
     thread = threading.Thread(target=babble)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from host.run.recovery import Replay
+from host.run.recovery import RestartLog
 from host.run.run import Run
 from host.workloads.contract import Feed
 from host.workloads.lm.options import Options as LmOptions
@@ -97,7 +97,7 @@ def test_where_states_are_carried_a_run_begins_again_with_its_sequence(folder):
 
 
 def test_what_is_kept_is_a_segment_and_what_came_before_it():
-    replay = Replay([1, 2])
+    replay = RestartLog([1, 2])
     for position in range(20):
         flags = VALID | (RESET if position % 5 == 0 else 0) | (FRESH if position == 0 else 0)
         replay.fed(Feed(position, flags, b"", b""))

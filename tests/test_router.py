@@ -14,7 +14,6 @@ from noc.packet import (
     LEDGER,
     RESET,
     VALID,
-    Answer,
     Batch,
     Bundle,
     Configure,
@@ -29,6 +28,7 @@ from noc.packet import (
     Reading,
     Relay,
     Section,
+    StallReport,
     Stop,
     Stopped,
 )
@@ -393,7 +393,7 @@ def test_query_names_exactly_who_is_missing(sent, tick):
         play(router, [(sender, bubble(sender, before)) for sender in OWNS])
     play(router, [(sender, bubble(sender, tick)) for sender in sent])
     answer = said_by(command(router, Query()))
-    assert isinstance(answer, Answer)
+    assert isinstance(answer, StallReport)
     late = set(OWNS) - sent
     assert (answer.tick, set(answer.missing)) == ((tick, late) if late else (tick + 1, set(OWNS)))
     assert len(answer.missing) == len(set(answer.missing))
@@ -404,7 +404,7 @@ def test_query_names_who_is_furthest_behind():
     for tick in range(3):
         play(router, [(HOST, bubble(HOST, tick))])
     play(router, [(name, bubble(name, 0)) for name in (A, B)])
-    assert said_by(command(router, Query())) == Answer(0, [C])
+    assert said_by(command(router, Query())) == StallReport(0, [C])
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -491,7 +491,7 @@ def test_a_stranger_is_counted_and_not_heard(message):
     assert not router.done
 
 
-@pytest.mark.parametrize("message", [Hello(1), Bundle(0, ()), Answer(0, []), Relay(0, [], ()), Linked()], ids=str)
+@pytest.mark.parametrize("message", [Hello(1), Bundle(0, ()), StallReport(0, []), Relay(0, [], ()), Linked()], ids=str)
 def test_what_is_not_for_a_router_is_counted(message):
     router = new_router()
     assert router.handle(HOST, message) == []

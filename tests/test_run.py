@@ -20,7 +20,6 @@ from noc.packet import (
     HOST,
     LEDGER,
     VALID,
-    Answer,
     Batch,
     Bundle,
     Fault,
@@ -29,6 +28,7 @@ from noc.packet import (
     Loaded,
     Relay,
     Section,
+    StallReport,
     Stopped,
     chip_of,
     router_name,
@@ -293,7 +293,7 @@ def test_query_names_the_pe_that_does_not_answer():
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
     assert bench.run.phase == "running"
-    assert bench.run.missing == {ROUTER: Answer(3, [silent.name])}
+    assert bench.run.missing == {ROUTER: StallReport(3, [silent.name])}
     assert bench.run.missing_first() == (3, [silent.name])
 
 

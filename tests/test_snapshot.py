@@ -7,7 +7,7 @@ import pytest
 
 from host.cost.link_traffic import link_packets
 from host.mapping.placement import place
-from host.run.snapshot import Glance
+from host.run.snapshot import ActivitySnapshot
 from noc.chip import load_chip
 from noc.packet import LEDGER
 from tests.tools.ledgers import invented, section
@@ -30,7 +30,7 @@ def scene(chips, pes=12, mapping="uniform", lanes=1):
 @pytest.mark.parametrize("mapping", ["uniform", "balanced"])
 def test_links_carry_what_the_ledger_says_they_carried_at_a_position(chips, mapping):
     placement, ledger, recent = scene(chips, mapping=mapping)
-    glance = Glance(placement)
+    glance = ActivitySnapshot(placement)
     links, events = link_packets(ledger, placement.machine)
     assert len(links) > 1
     for position, sections in enumerate(recent):
@@ -41,19 +41,19 @@ def test_links_carry_what_the_ledger_says_they_carried_at_a_position(chips, mapp
 
 def test_before_the_first_position_nothing_is_known_of_links():
     placement, _, _ = scene(2)
-    assert Glance(placement).links({}, 0) == []
+    assert ActivitySnapshot(placement).links({}, 0) == []
 
 
 def test_one_chip_has_no_links():
     placement, _, recent = scene(1)
-    assert Glance(placement).links(recent[0], 7) == []
+    assert ActivitySnapshot(placement).links(recent[0], 7) == []
 
 
 @pytest.mark.parametrize(("pes", "mapping"), [(12, "uniform"), (2, "balanced")])
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_a_pe_is_as_active_as_its_units_were(pes, mapping, lanes):
     placement, ledger, recent = scene(2, pes, mapping, lanes)
-    glance, table = Glance(placement), ledger.table
+    glance, table = ActivitySnapshot(placement), ledger.table
     assert glance.activity({}) == [0.0] * len(placement.pes)
     for position, sections in enumerate(recent):
         for place_of_pe, share in enumerate(glance.activity(sections)):

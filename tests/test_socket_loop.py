@@ -26,7 +26,7 @@ from noc.transport import TransportError
 from noc.transport_zmtp import COMMAND, LONG
 from noc.wire import WireError, decode, encode
 from pe.core import Pe
-from pe.socket_loop import Exchange
+from pe.socket_loop import SocketLoop
 from tests.tools.processes import SLOW, answer
 
 GARBAGE, HUGE = b"\xc1 no msgpack", b"\xc1" * 40_000  # more than the inbox holds at first
@@ -44,7 +44,7 @@ class Wire:
 
     def _serve(self):
         try:
-            serve(self.pe, self.transport, exchange=Exchange(self.pe, self.transport))
+            serve(self.pe, self.transport, fast_path=SocketLoop(self.pe, self.transport))
         except TransportError as error:
             self.failure = error
 

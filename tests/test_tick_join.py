@@ -14,7 +14,6 @@ from noc.packet import (
     HOST,
     RESET,
     VALID,
-    Answer,
     Batch,
     Bundle,
     Configured,
@@ -27,6 +26,7 @@ from noc.packet import (
     Reading,
     Relay,
     Section,
+    StallReport,
     Stop,
     Stopped,
     chip_of,
@@ -400,7 +400,7 @@ def test_asked_every_router_names_what_it_lacks_and_one_of_them_the_sender(world
     for router in chips.routers.values():
         chips.tell(router.name, Query())
     chips.network.run(list)
-    answers = chips.letters(Answer)
+    answers = chips.letters(StallReport)
     assert set(answers) == {router.name for router in chips.routers.values()}
     assert (0, [late]) in [(answer.tick, [name for name in answer.missing if name in world.said]) for answer in answers.values()]
     for name, answer in answers.items():

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from noc.packet import (
     FLAGS,
     LEDGER,
-    Answer,
     Batch,
     Bundle,
     Configure,
@@ -31,6 +30,7 @@ from noc.packet import (
     Recall,
     Relay,
     Section,
+    StallReport,
     Start,
     Stop,
     Stopped,
@@ -80,7 +80,7 @@ ANY = {
     Read: st.builds(Read, numbers),
     Reading: st.builds(Reading, dicts),
     Query: st.builds(Query),
-    Answer: st.builds(Answer, numbers, lists),
+    StallReport: st.builds(StallReport, numbers, lists),
     Stop: st.builds(Stop),
     Stopped: st.builds(Stopped),
     Fault: st.builds(Fault, names),
@@ -265,7 +265,7 @@ def test_an_unknown_code_is_refused(code):
         (Letter("a", b"b"), [b"a", b"b"]),
         (Fault("why"), [b"why"]),
         (Stop(), [None]),
-        (Answer(1, []), [1.0, []]),
+        (StallReport(1, []), [1.0, []]),
         (Reading({}), [[]]),
     ],
 )

@@ -6,8 +6,8 @@ import secrets
 from collections.abc import Callable
 
 from host.options import RunOptions
-from host.processes.backend import ConnectBackend, Crew
-from host.processes.process_group import Family
+from host.processes.backend import Backend, ConnectBackend
+from host.processes.process_group import ProcessGroup
 
 
 def remote_backend(options: RunOptions) -> ConnectBackend | None:
@@ -15,9 +15,9 @@ def remote_backend(options: RunOptions) -> ConnectBackend | None:
     if options.cluster is None:
         return None
 
-    def connect(family: Family, started: Callable[[str, int], None]) -> Crew:
-        from host.cluster.dask_backend import Machines  # not above: Dask is heavy, and an extra
+    def connect(processes: ProcessGroup, started: Callable[[str, int], None]) -> Backend:
+        from host.cluster.dask_backend import DaskBackend  # not above: Dask is heavy, and an extra
 
-        return Machines(options, family.folder(f"stock-{secrets.token_hex(4)}"), started)
+        return DaskBackend(options, processes.make_folder(f"stock-{secrets.token_hex(4)}"), started)
 
     return connect

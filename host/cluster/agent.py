@@ -1,10 +1,9 @@
-"""The agent: owns the routers and PEs of one machine, as the launcher does on its own. A process of its own under a worker.
+"""The agent: starts and owns the routers and PEs of one machine, in a process of its own under a Dask worker.
 
-It takes records on stdin and gives records on stdout (`host/cluster/framing.py`). Commands: `chips`, what to start here; `calls`,
-addresses of routers on other machines; `pes`, start them; `here`, the launcher lives; `end`. What it says: `listening`,
-`started`, `died`, `usage`, and what its routers say of their links. It ends when it is told to, when nothing is said to it
-for `LEASE_S`, when stdin ends, or with its worker; and with it all that it has started. Not known here: the engine that
-runs workers.
+It reads commands from stdin and writes records to stdout (`host/cluster/framing.py`). Commands: `chips`, what to start here;
+`calls`, addresses of routers on other machines; `pes`, start them; `alive`, the launcher lives; `end`. Records: `listening`,
+`started`, `died`, `usage`, and what its routers report of their links. It ends on command, after `LEASE_S` without one, when
+stdin ends, or with its worker; and with it all that it has started. Not known here: Dask.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ import sys
 import time
 from typing import Any
 
-from host.cluster.framing import Records, framed
+from host.cluster.framing import RecordReader, frame_record
 from host.errors import Exit
-from host.processes.fork_environment import too_few_descriptors
-from host.processes.parent_death import die_with, show_as
-from host.processes.process_group import SIGNALS, Family
+from host.processes.fork_environment import reserve_descriptors
+from host.processes.parent_death import die_with, set_process_name
+from host.processes.process_group import SIGNALS, ProcessGroup
 from noc.wire import pack_status, unpack_status
 
-LEASE_S = 10.0  # without a word from the launcher
+LEASE_S = 10.0  # without a command from the launcher
 _LOOK_S = 0.1
 _USAGE_EVERY_S = 1.0
 _MEASURED_PES = 8
@@ -31,70 +30,70 @@ _STDIN = "stdin"
 _PIECE_BYTES = 1 << 16
 
 
-_output = 1  # what only this file writes to: whatever children print goes where errors go
+_output = 1  # only this file writes to it: what children print goes to stderr
 
 
 class Agent:
-    """One machine's part of a run."""
+    """The routers and PEs of one machine."""
 
     def __init__(self) -> None:
-        self._family = Family(self._note_start)
+        self._processes = ProcessGroup(self._note_start)
         self._pids: dict[str, int] = {}
         self._pipes: dict[str, Any] = {}
         self._chips: dict[str, Any] = {}
         self._addresses: dict[str, str] = {}
         self._listening: dict[str, int] = {}
-        self._told_dead: set[str] = set()
-        self._records = Records()
+        self._reported_dead: set[str] = set()
+        self._records = RecordReader()
         self._ends = False
         self._next_usage = 0.0
         self._patience_s = 0.0
-        self._heard_at = time.monotonic()
+        self._commanded_at = time.monotonic()
 
     def run(self) -> None:
         """Work until the end."""
-        self._family.hear(sys.stdin.fileno(), _STDIN)
+        self._processes.watch(sys.stdin.fileno(), _STDIN)
         try:
             while not self._ends:
-                for name in self._family.look(_LOOK_S):
-                    self._hear(name)
-                self._tell_dead()
-                self._tell_usage()
-                self._ends |= time.monotonic() - self._heard_at > LEASE_S
-            self._see_off()
+                for name in self._processes.poll(_LOOK_S):
+                    self._read(name)
+                self._report_dead()
+                self._report_usage()
+                self._ends |= time.monotonic() - self._commanded_at > LEASE_S
+            self._drain()
         except BrokenPipeError:
             pass  # the worker is gone
         finally:
-            self._family.end(0.0)
+            self._processes.end(0.0)
 
-    def _see_off(self) -> None:
-        """Give those that are leaving a moment, and routers the word on their links that they leave with."""
+    def _drain(self) -> None:
+        """Give processes that are leaving a moment, and read what routers last report of their links."""
         deadline = time.monotonic() + self._patience_s
-        while time.monotonic() < deadline and len(self._family.dead()) < len(self._family):
-            for name in self._family.look(_LOOK_S / 10):
-                self._hear(name)
+        while time.monotonic() < deadline and len(self._processes.ended()) < len(self._processes):
+            for name in self._processes.poll(_LOOK_S / 10):
+                self._read(name)
         for name in self._pipes:
-            self._hear(name)
+            self._read(name)
 
-    def _hear(self, name: str) -> None:
+    def _read(self, name: str) -> None:
         if name == _STDIN:
             piece = os.read(sys.stdin.fileno(), _PIECE_BYTES)
-            self._heard_at = time.monotonic()
+            self._commanded_at = time.monotonic()
             if not piece:
                 self._ends = True
-                self._family.deafen(sys.stdin.fileno())
+                self._processes.unwatch(sys.stdin.fileno())
             for record in self._records.feed(piece):
-                self._obey(record)
+                self._on_command(record)
             return
         pipe = self._pipes[name]
         try:
             while pipe.poll():
-                self._from_router(name, unpack_status(pipe.recv_bytes()))
+                self._on_router_record(name, unpack_status(pipe.recv_bytes()))
         except (EOFError, OSError):
-            with contextlib.suppress(KeyError):  # its death is told by its sentinel
-                self._family.deafen(pipe)
+            with contextlib.suppress(KeyError):  # its sentinel reports its death
+                self._processes.unwatch(pipe)
 
-    def _obey(self, record: dict[str, Any]) -> None:
+    def _on_command(self, record: dict[str, Any]) -> None:
         kind = record["kind"]
         if kind == "chips":
             self._chips = record
@@ -111,29 +110,29 @@ class Agent:
 
     def _start_routers(self) -> None:
         chips = self._chips
-        short = too_few_descriptors(len(chips["pes"]))
-        if short:
-            return _say("refused", text=short, code=int(Exit.DOES_NOT_FIT))
-        self._family.ready()
+        problem = reserve_descriptors(len(chips["pes"]))
+        if problem:
+            return _send("refused", text=problem, code=int(Exit.DOES_NOT_FIT))
+        self._processes.start_fork_server()
         from host.processes.child_main import run_router
         from noc.transport_zmq import new_address
 
         self._addresses = {router["name"]: new_address() for router in chips["routers"]}
         for router in chips["routers"]:
             name = router["name"]
-            abroad = None
-            if router["beyond"]:
-                self._pipes[name], theirs = self._family.pipe(name)
-                abroad = (theirs, chips["keys"], chips["listening"], router["beyond"])
-            self._family.start(
+            remote = None
+            if router["remote_peers"]:
+                self._pipes[name], child_end = self._processes.open_pipe(name)
+                remote = (child_end, chips["keys"], chips["listening"], router["remote_peers"])
+            self._processes.start(
                 name, run_router, name, self._addresses, chips["queue"], chips["table_entries"], tuple(router["wiring"]),
-                router["slow"], abroad, chips["store"],
+                router["slow"], remote, chips["store"],
             )  # fmt: skip
-            if abroad:
-                theirs.close()
-        self._tell_starts()
-        self._tell_listening()
-        self._heard_at = time.monotonic()  # loading what children need may have taken long
+            if remote:
+                child_end.close()
+        self._report_starts()
+        self._report_listening()
+        self._commanded_at = time.monotonic()  # loading what children need may have taken long
         return None
 
     def _start_pes(self) -> None:
@@ -141,48 +140,48 @@ class Agent:
 
         for pe in self._chips["pes"]:
             router = pe["router"]
-            self._family.start(pe["name"], run_pe, pe["name"], router, self._addresses[router], pe["slow_s"])
-        self._tell_starts()
+            self._processes.start(pe["name"], run_pe, pe["name"], router, self._addresses[router], pe["slow_s"])
+        self._report_starts()
 
-    # -- say --------------------------------------------------------------------------------------------------------------------
+    # -- report -----------------------------------------------------------------------------------------------------------------
 
-    def _from_router(self, name: str, record: dict[str, Any]) -> None:
+    def _on_router_record(self, name: str, record: dict[str, Any]) -> None:
         if record["kind"] == "listening":
             self._listening[name] = record["port"]
-            self._tell_listening()
+            self._report_listening()
         else:
-            _say(**record)
+            _send(**record)
 
-    def _tell_listening(self) -> None:
+    def _report_listening(self) -> None:
         if len(self._listening) == len(self._pipes):
-            _say("listening", ports=self._listening)
+            _send("listening", ports=self._listening)
 
     def _note_start(self, name: str, pid: int) -> None:
         self._pids[name] = pid
 
-    def _tell_starts(self) -> None:
-        _say("started", pids=self._pids)
+    def _report_starts(self) -> None:
+        _send("started", pids=self._pids)
         self._pids = {}
 
-    def _tell_dead(self) -> None:
-        for name in self._family.dead():
-            if name not in self._told_dead and not self._ends:
-                self._told_dead.add(name)
-                _say("died", name=name, how=self._family.how(name, 0.5))
+    def _report_dead(self) -> None:
+        for name in self._processes.ended():
+            if name not in self._reported_dead and not self._ends:
+                self._reported_dead.add(name)
+                _send("died", name=name, how=self._processes.describe_end(name, 0.5))
 
-    def _tell_usage(self) -> None:
+    def _report_usage(self) -> None:
         now = time.monotonic()
-        if now >= self._next_usage and len(self._family):
-            cost = -time.process_time()
+        if now >= self._next_usage and len(self._processes):
+            began_s = time.process_time()
             routers = [router["name"] for router in self._chips["routers"]]
-            uss, cpu_s = self._family.uss_bytes(routers, _MEASURED_PES), self._family.cpu_s()
-            cost += time.process_time()
-            self._next_usage = now + max(_USAGE_EVERY_S, 50 * cost)  # a thousand processes are looked at less often
-            _say("usage", processes=len(self._family), pe_uss_bytes=uss, cpu_s=cpu_s)
+            uss, cpu_s = self._processes.uss_bytes(routers, _MEASURED_PES), self._processes.cpu_s()
+            cost_s = time.process_time() - began_s
+            self._next_usage = now + max(_USAGE_EVERY_S, 50 * cost_s)  # a thousand processes are looked at less often
+            _send("usage", processes=len(self._processes), pe_uss_bytes=uss, cpu_s=cpu_s)
 
 
-def _say(kind: str, **record: Any) -> None:
-    raw = framed({"kind": kind, **record})
+def _send(kind: str, **record: Any) -> None:
+    raw = frame_record({"kind": kind, **record})
     while raw:
         raw = raw[os.write(_output, raw) :]
 
@@ -193,7 +192,7 @@ def main() -> None:
     _output = os.dup(1)
     os.dup2(2, 1)
     die_with(int(sys.argv[1]))
-    show_as("agent")
+    set_process_name("agent")
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)  # its worker ends it
     Agent().run()

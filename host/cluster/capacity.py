@@ -1,7 +1,7 @@
-"""Whether a machine has room for chips: memory, processes and file descriptors, asked before anything starts there.
+"""How many chips a machine has room for: memory, processes and file descriptors, checked before anything starts there.
 
-Limits of the user, of the machine, and of the container that this process runs in (control groups, both versions' files
-of the second). Not known here: who asks, and what is done about it.
+Counted are the limits of the user, of the machine, and of the container that this process runs in (control groups,
+version 2).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import resource
 from collections.abc import Mapping
 from pathlib import Path
 
-from host.processes.process_group import machine_memory_bytes, machine_processes
+from host.processes.process_group import count_tasks, free_memory_bytes
 
 PE_BYTES = 12_000_000  # unshared by a PE's process, with its arena: measured 8 to 10 MB
 ROUTER_BYTES = 40_000_000
@@ -21,8 +21,8 @@ AGENT_TASKS = 12
 _GROUP = Path("/sys/fs/cgroup")
 
 
-def needed(pes: int, routers: int, stored_bytes: int) -> dict[str, int]:
-    """Return what chips need on one machine: bytes of memory, tasks (processes and threads), and file descriptors."""
+def resources_needed(pes: int, routers: int, stored_bytes: int) -> dict[str, int]:
+    """Return what PEs and routers need on one machine: bytes of memory, tasks (processes and threads), and file descriptors."""
     return {
         "memory_bytes": AGENT_BYTES + ROUTER_BYTES * routers + PE_BYTES * pes + stored_bytes,
         "tasks": AGENT_TASKS + ROUTER_TASKS * routers + PE_TASKS * pes,
@@ -30,19 +30,19 @@ def needed(pes: int, routers: int, stored_bytes: int) -> dict[str, int]:
     }
 
 
-def available() -> dict[str, int]:
+def resources_available() -> dict[str, int]:
     """Return what this machine, or this process's container, can still give, in the same terms."""
-    _, most = resource.getrlimit(resource.RLIMIT_NPROC)
-    tasks = [_left("pids.max", "pids.current")]
-    if most != resource.RLIM_INFINITY:
-        tasks.append(most - machine_processes())
+    _, user_limit = resource.getrlimit(resource.RLIMIT_NPROC)
+    tasks = [_group_headroom("pids.max", "pids.current")]
+    if user_limit != resource.RLIM_INFINITY:
+        tasks.append(user_limit - count_tasks())
     _, descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)
-    memory = [machine_memory_bytes(), _left("memory.max", "memory.current")]
+    memory = [free_memory_bytes(), _group_headroom("memory.max", "memory.current")]
     return {"memory_bytes": min(memory), "tasks": min(tasks), "descriptors": descriptors}
 
 
-def lacking(need: Mapping[str, int], have: Mapping[str, int]) -> str | None:
-    """Return what does not suffice, in words with both numbers; None where all does."""
+def describe_shortage(need: Mapping[str, int], have: Mapping[str, int]) -> str | None:
+    """Return in words what does not suffice, with both numbers; None where all does."""
     names = {"memory_bytes": ("memory", 1e6, "MB"), "tasks": ("processes and threads", 1, ""), "descriptors": ("open files", 1, "")}
     lacks = [
         f"{name}: needs {need[key] / per:,.0f}{unit and ' ' + unit}, has {have[key] / per:,.0f}{unit and ' ' + unit}"
@@ -52,10 +52,10 @@ def lacking(need: Mapping[str, int], have: Mapping[str, int]) -> str | None:
     return "; ".join(lacks) or None
 
 
-def _left(most: str, now: str) -> int:
+def _group_headroom(limit_file: str, used_file: str) -> int:
     """Return what a control group's limit leaves; a very large number where there is none."""
     try:
-        limit, used = (_GROUP / name for name in (most, now))
+        limit, used = (_GROUP / name for name in (limit_file, used_file))
         return int(limit.read_text()) - int(used.read_text())
     except (OSError, ValueError):  # no such group, or "max"
         return 1 << 62

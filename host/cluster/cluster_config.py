@@ -1,5 +1,5 @@
-"""Where chips run: what `--cluster` names. `tcp://...` a scheduler that is there, `local:N` workers of our own on this machine, or
-a TOML file (docs/cluster.md). Not known here: the engine itself (`host/cluster/dask_client.py`).
+"""The Dask cluster that `--cluster` names: `tcp://...` for a running scheduler, `local:N` for workers that we start on this
+machine, or a TOML file (docs/cluster.md).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_PORT = 65_535
 
 
 @dataclass(frozen=True)
-class Transport:
+class ListenConfig:
     """Where routers listen: `interface`, an address, a network (10.0.0.0/16) or a device's name, "" for the one that the worker
     itself listens on; `ports`, first and last, 0 and 0 for any free one; `public`: allow an address that is not private.
     """
@@ -35,8 +35,8 @@ class Transport:
 
 
 @dataclass(frozen=True)
-class Where:
-    """A kind of cluster and what it takes.
+class ClusterConfig:
+    """A kind of cluster and what it needs.
 
     `chips`: a worker's, where we start it; 0 for as many as a run needs. `wait_s`: for workers to come. `options`: handed to
     the cluster's class as they are.
@@ -50,25 +50,25 @@ class Where:
     class_name: str = ""
     wait_s: float = 0.0
     options: Mapping[str, Any] = field(default_factory=dict)
-    transport: Transport = Transport()
+    transport: ListenConfig = ListenConfig()
 
 
-def parse_where(text: str) -> Where:
+def parse_cluster(text: str) -> ClusterConfig:
     """Read `--cluster`; HostError, one line, for what names no cluster."""
     if text.startswith(SCHEMES):
-        return Where("scheduler", text, wait_s=_WAIT_S["scheduler"])
+        return ClusterConfig("scheduler", text, wait_s=_WAIT_S["scheduler"])
     kind, colon, rest = text.partition(":")
     if colon and kind == "local":
         if not rest.isascii() or not rest.isdecimal() or not 1 <= int(rest) <= 1000:
             raise HostError(f"--cluster {text}: local needs a number of workers, as in local:4")
-        return Where("local", workers=int(rest), wait_s=_WAIT_S["local"])
+        return ClusterConfig("local", workers=int(rest), wait_s=_WAIT_S["local"])
     path = Path(text)
     if path.suffix != ".toml":
         raise HostError(f"--cluster {text}: needs a scheduler's address (tcp://HOST:8786), local:N, or a .toml file")
     return _read(path)
 
 
-def _read(path: Path) -> Where:
+def _read(path: Path) -> ClusterConfig:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -91,14 +91,14 @@ def _read(path: Path) -> Where:
     hosts = content.get("hosts", [])
     if kind == "ssh" and (len(hosts) < 2 or not all(isinstance(host, str) for host in hosts)):
         raise HostError(f"--cluster {path}: hosts needs a scheduler's host and at least one worker's")
-    return Where(
+    return ClusterConfig(
         kind, content.get("address", ""), content.get("workers", 0), content.get("chips", 0), tuple(hosts),
         content.get("class", ""), float(content.get("wait_s", _WAIT_S[kind])), content.get("options", {}),
         _transport(path, content.get("transport", {})),
     )  # fmt: skip
 
 
-def _transport(path: Path, content: Mapping[str, Any]) -> Transport:
+def _transport(path: Path, content: Mapping[str, Any]) -> ListenConfig:
     unknown = [name for name in content if name not in ("interface", "ports", "public")]
     if unknown:
         raise HostError(f"--cluster {path}: unknown transport.{unknown[0]}; have interface, ports, public")
@@ -108,4 +108,4 @@ def _transport(path: Path, content: Mapping[str, Any]) -> Transport:
         raise HostError(f"--cluster {path}: transport.ports {ports!r}; needs first and last, 1024 to {_MOST_PORT}")
     if not isinstance(interface, str) or not isinstance(public, bool):
         raise HostError(f"--cluster {path}: transport.interface needs text and transport.public true or false")
-    return Transport(interface, (ports[0], ports[1]), public)
+    return ListenConfig(interface, (ports[0], ports[1]), public)

@@ -1,8 +1,8 @@
-"""`Engine`: Dask distributed as the launcher sees it. Connects to a scheduler or starts a cluster, asks workers, sends them
-content, and has an agent attended on each (`host/cluster/dask_worker.py`). With that file the only one that knows Dask.
+"""`DaskClient`: connects to a Dask scheduler or starts a cluster, runs functions in workers, sends them content, and has each
+run an agent. Together with `host/cluster/dask_worker.py` the only file that knows Dask.
 
-Every call has a bound and runs beside the launcher's own loop; what agents say is collected until the launcher asks. Not
-known here: chips, routers and PEs, and what is done when a worker is lost.
+Every call has a time limit and runs in a thread beside the launcher's loop; agents' records are collected until the
+launcher takes them. Not known here: chips, routers and PEs, and what is done when a worker is lost.
 """
 
 from __future__ import annotations
@@ -21,111 +21,112 @@ from concurrent.futures import TimeoutError as Late
 from functools import partial
 from typing import Any
 
-from host.cluster.cluster_config import Where
+from host.cluster.cluster_config import ClusterConfig
 from host.errors import Exit, HostError
-from host.processes.fork_environment import no_main_module
+from host.processes.fork_environment import hidden_main_module
 from noc.wire import pack_status, unpack_status
 
 CONNECT_S = 6.0
 ASK_S = 8.0
-HERE_EVERY_S = 2.0  # how often agents hear that the launcher is there
+ALIVE_EVERY_S = 2.0  # how often agents hear that the launcher lives
 GONE_S = 5.0  # a worker that says nothing for this long is lost
 _RELEASE_S = 4.0
 _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
-class Engine:
+class DaskClient:
     """A connection to workers, for one run.
 
     Args:
         run: the run's name.
-        where: which cluster.
+        config: which cluster.
         chips: a worker's, for a cluster that is started here without a number.
 
     """
 
-    def __init__(self, run: str, where: Where, chips: int) -> None:
-        self._run, self._where, self._chips = run, where, where.chips or chips
+    def __init__(self, run: str, config: ClusterConfig, chips: int) -> None:
+        self._run, self._config, self._chips = run, config, config.chips or chips
         self._cluster: Any = None
         self._client: Any = None
-        self._pool = ThreadPoolExecutor(32, thread_name_prefix="gennaker-engine")
+        self._pool = ThreadPoolExecutor(32, thread_name_prefix="gennaker-dask")
         self._records: deque[dict[str, Any]] = deque()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._futures: dict[str, Any] = {}
         self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
-        self._heard: dict[str, float] = {}
-        self._hearing_since: dict[str, float] = {}
+        self._heard_at: dict[str, float] = {}
+        self._attending_since: dict[str, float] = {}
         self._lock = threading.Lock()
+        self._send_alive: Callable[..., bool] | None = None
 
     # -- the cluster ------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
-        """Connect, starting the cluster where it is ours; HostError, one line, where that cannot be."""
+        """Connect, starting the cluster where that is asked for; HostError, one line, where that fails."""
         try:
             import distributed
         except ModuleNotFoundError as error:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
-        for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # what goes wrong is said here, in one line
+        for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # errors are reported here, in one line
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         began = time.monotonic()
         # Workers of our own inherit the mask, so that a terminal's Ctrl-C is left to the launcher.
         signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
         try:
-            with no_main_module():
-                self._cluster = self._started(distributed)
-                address = self._cluster if self._cluster is not None else self._where.address
+            with hidden_main_module():
+                self._cluster = self._start_cluster(distributed)
+                address = self._cluster if self._cluster is not None else self._config.address
                 self._client = distributed.Client(  # type: ignore[no-untyped-call]
                     address, timeout=CONNECT_S, set_as_default=False, name="gennaker", heartbeat_interval="1 s"
                 )
         except HostError:
             raise
-        except Exception as error:  # the engine's own kinds of failure are many
+        except Exception as error:  # Dask's own kinds of failure are many
             why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no more is known'}"
-            if self._where.kind == "scheduler":
+            if self._config.kind == "scheduler":
                 raise HostError(
-                    f"no scheduler answers at {self._where.address} ({time.monotonic() - began:.0f} s; {why})", Exit.DIED
+                    f"no scheduler answers at {self._config.address} ({time.monotonic() - began:.0f} s; {why})", Exit.DIED
                 ) from error
-            raise HostError(f"--cluster: the {self._where.kind} cluster does not start ({why})", Exit.DIED) from error
+            raise HostError(f"--cluster: the {self._config.kind} cluster does not start ({why})", Exit.DIED) from error
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
         self._client.subscribe_topic(f"gennaker-{self._run}", self._on_event)
         self._watcher = threading.Thread(target=self._watch, daemon=True)
         self._watcher.start()
 
-    def _started(self, distributed: Any) -> Any:
-        """Return the cluster that `where` has us start; None where a scheduler is there already."""
-        where, resources = self._where, {"chips": self._chips}
-        if where.kind == "local":
+    def _start_cluster(self, distributed: Any) -> Any:
+        """Start the cluster that the configuration asks for, and return it; None where there is a scheduler already."""
+        config, resources = self._config, {"chips": self._chips}
+        if config.kind == "local":
             return distributed.LocalCluster(
-                n_workers=where.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
+                n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
                 resources=resources, memory_limit=0, silence_logs=logging.CRITICAL,
-                **where.options,
+                **config.options,
             )  # fmt: skip
-        if where.kind == "ssh":
-            options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **where.options.get("worker_options", {})}
-            rest = {name: value for name, value in where.options.items() if name != "worker_options"}
-            return distributed.SSHCluster(list(where.hosts), worker_options=options, **rest)
-        if where.kind == "jobqueue":
+        if config.kind == "ssh":
+            options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **config.options.get("worker_options", {})}
+            rest = {name: value for name, value in config.options.items() if name != "worker_options"}
+            return distributed.SSHCluster(list(config.hosts), worker_options=options, **rest)
+        if config.kind == "jobqueue":
             try:
                 import dask_jobqueue
             except ModuleNotFoundError as error:
                 raise HostError(f"--cluster: this Python lacks {error.name}; pip install dask-jobqueue") from error
-            kind = getattr(dask_jobqueue, where.class_name, None)
+            kind = getattr(dask_jobqueue, config.class_name, None)
             if kind is None:
-                raise HostError(f"--cluster: dask_jobqueue has no {where.class_name!r}")
-            extra = [*where.options.get("worker_extra_args", ()), "--resources", f"chips={self._chips}"]
-            cluster = kind(**{**where.options, "worker_extra_args": extra})
-            cluster.scale(where.workers)
+                raise HostError(f"--cluster: dask_jobqueue has no {config.class_name!r}")
+            extra = [*config.options.get("worker_extra_args", ()), "--resources", f"chips={self._chips}"]
+            cluster = kind(**{**config.options, "worker_extra_args": extra})
+            cluster.scale(config.workers)
             return cluster
         return None
 
     def workers(self) -> list[str]:
-        """Return the addresses of the workers that are there."""
+        """Return the addresses of the workers that the scheduler has."""
         try:
-            return sorted(self._within(self._client.nthreads, ASK_S))
+            return sorted(self._call_within(self._client.nthreads, ASK_S))
         except Late:
             raise HostError(f"the scheduler at {self.address} does not answer for {ASK_S:.0f} s", Exit.DIED) from None
         except Exception as error:
@@ -134,24 +135,24 @@ class Engine:
     @property
     def address(self) -> str:
         """The scheduler's address."""
-        return str(self._where.address or getattr(self._cluster, "scheduler_address", "") or f"the {self._where.kind} cluster")
+        return str(self._config.address or getattr(self._cluster, "scheduler_address", "") or f"the {self._config.kind} cluster")
 
     def ask(self, function: Callable[..., Any], *arguments: Any, workers: Iterable[str]) -> dict[str, Any]:
         """Run a function of `host/cluster/dask_worker.py` in workers; return the answer or exception of each."""
-        asked = list(workers)
+        chosen = list(workers)
 
         def go() -> dict[str, Any]:
-            return dict(self._client.run(function, *arguments, workers=asked, on_error="return"))
+            return dict(self._client.run(function, *arguments, workers=chosen, on_error="return"))
 
         try:
-            answers = self._within(go, ASK_S)
+            answers = self._call_within(go, ASK_S)
         except Late:
             answers = {}
         except Exception as error:
-            answers = dict.fromkeys(asked, error)
-        return {worker: answers.get(worker, TimeoutError(f"no answer for {ASK_S:.0f} s")) for worker in asked}
+            answers = dict.fromkeys(chosen, error)
+        return {worker: answers.get(worker, TimeoutError(f"no answer for {ASK_S:.0f} s")) for worker in chosen}
 
-    def _within(self, function: Callable[[], Any], seconds: float) -> Any:
+    def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
         return self._pool.submit(function).result(seconds)
 
     # -- agents -----------------------------------------------------------------------------------------------------------------
@@ -159,7 +160,7 @@ class Engine:
     def attend(
         self, function: Callable[..., int], worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]
     ) -> None:
-        """Send a worker content and have it attend an agent; what the agent says is heard from now on. The worker's resource
+        """Send a worker content and have it run an agent, whose records are collected from now on. The worker's resource
         `chips` is taken until the agent has ended.
         """
         blob = pack_status(content)
@@ -175,7 +176,7 @@ class Engine:
             future.add_done_callback(lambda done: self._on_done(worker, done))
 
         with self._lock:
-            self._hearing_since[worker] = time.monotonic()
+            self._attending_since[worker] = time.monotonic()
         self._pool.submit(go).add_done_callback(lambda done: self._on_sent(worker, done))
 
     def command(self, worker: str, function: Callable[..., bool], record: dict[str, Any]) -> None:
@@ -188,53 +189,51 @@ class Engine:
 
         self._pool.submit(go)
 
-    def keep(self, function: Callable[..., bool]) -> None:
-        """Show agents with `function` that the launcher is there, as long as this engine is open."""
-        self._here = function
-
-    _here: Callable[..., bool] | None = None
+    def send_heartbeats_with(self, function: Callable[..., bool]) -> None:
+        """Show agents by way of `function` that the launcher lives, as long as this client is open."""
+        self._send_alive = function
 
     def fileno(self) -> int:
         """Return what becomes readable when there are records."""
         return self._reader
 
     def records(self) -> list[dict[str, Any]]:
-        """Return what has been heard since the last call: what agents say, with their `machine`, and `gone`, a worker lost."""
+        """Return records since the last call: agents' own, with their `machine`, and `gone` for a worker that is lost."""
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(self._reader, False)
             os.read(self._reader, 1 << 12)
-        found = []
+        records = []
         while self._records:
-            found.append(self._records.popleft())
-        return found
+            records.append(self._records.popleft())
+        return records
 
     def forget(self, workers: Iterable[str]) -> None:
-        """Hear no more of these workers, and let their agents' tasks go."""
+        """Ignore these workers from now on, and cancel the tasks of their agents."""
         for worker in workers:
             with self._lock:
-                self._heard.pop(worker, None)
-                self._hearing_since.pop(worker, None)
+                self._heard_at.pop(worker, None)
+                self._attending_since.pop(worker, None)
             future = self._futures.pop(worker, None)
             if future is not None:
                 with contextlib.suppress(Exception):
                     future.cancel(force=True)
 
     def close(self) -> None:
-        """Leave the cluster, ending it where it is ours. Bounded."""
+        """Leave the cluster, and end it where this client started it; within a time limit."""
         self._closed.set()
         self.forget(list(self._futures))
         for name in ("_client", "_cluster"):
-            what = getattr(self, name)
-            if what is not None:
+            connection = getattr(self, name)
+            if connection is not None:
                 with contextlib.suppress(Exception):
-                    self._within(partial(what.close, timeout=_RELEASE_S), 2 * _RELEASE_S)
+                    self._call_within(partial(connection.close, timeout=_RELEASE_S), 2 * _RELEASE_S)
         self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             os.close(self._writer)
             self._writer = -1
         os.close(self._reader)
 
-    # -- beside the launcher ----------------------------------------------------------------------------------------------------
+    # -- in other threads -------------------------------------------------------------------------------------------------------
 
     def _note(self, record: dict[str, Any]) -> None:
         self._records.append(record)
@@ -245,10 +244,10 @@ class Engine:
     def _on_event(self, event: Any) -> None:
         record = unpack_status(event[1])
         with self._lock:
-            if record["machine"] not in self._hearing_since:
+            if record["machine"] not in self._attending_since:
                 return
-            first = record["machine"] not in self._heard
-            self._heard[record["machine"]] = time.monotonic()
+            first = record["machine"] not in self._heard_at
+            self._heard_at[record["machine"]] = time.monotonic()
         if first:
             self._note({"kind": "attended", "machine": record["machine"]})
         if record["kind"] != "beat":
@@ -265,33 +264,33 @@ class Engine:
             self._note({"kind": "gone", "machine": worker, "why": f"{type(error).__name__}: {error}"})
 
     def _watch(self) -> None:
-        """Tell agents that the launcher is there; note workers that the scheduler has lost, or that say nothing."""
-        next_here = 0.0
+        """Tell agents that the launcher lives; note workers that the scheduler has lost, or that fell silent."""
+        next_alive = 0.0
         while not self._closed.wait(0.5):
             now = time.monotonic()
             with self._lock:
-                watched = {worker: self._heard.get(worker) for worker in self._hearing_since}
+                watched = {worker: self._heard_at.get(worker) for worker in self._attending_since}
             if not watched:
                 continue
-            there: Sequence[str] | None = None
+            present: Sequence[str] | None = None
             with contextlib.suppress(Exception):
-                there = list(self._within(self._client.nthreads, GONE_S / 2))
-            if there is None and self._client is not None and self._client.status != "running":
+                present = list(self._call_within(self._client.nthreads, GONE_S / 2))
+            if present is None and self._client is not None and self._client.status != "running":
                 return self._note({"kind": "gone", "machine": "", "why": f"the scheduler at {self.address} is gone"})
-            for worker, heard in watched.items():
-                if there is not None and worker not in there:
+            for worker, heard_at in watched.items():
+                if present is not None and worker not in present:
                     self._lose(worker, "the scheduler has it no more")
-                elif heard is not None and now - heard > GONE_S:
-                    self._lose(worker, f"it has said nothing for {now - heard:.0f} s")
-            if now >= next_here and self._here is not None:
-                next_here = now + HERE_EVERY_S
+                elif heard_at is not None and now - heard_at > GONE_S:
+                    self._lose(worker, f"it has said nothing for {now - heard_at:.0f} s")
+            if now >= next_alive and self._send_alive is not None:
+                next_alive = now + ALIVE_EVERY_S
                 for worker in watched:
-                    self.command(worker, self._here, {"kind": "here"})
+                    self.command(worker, self._send_alive, {"kind": "alive"})
         return None
 
     def _lose(self, worker: str, why: str) -> None:
         with self._lock:
-            known = self._hearing_since.pop(worker, None)
-            self._heard.pop(worker, None)
+            known = self._attending_since.pop(worker, None)
+            self._heard_at.pop(worker, None)
         if known is not None:
             self._note({"kind": "gone", "machine": worker, "why": why})

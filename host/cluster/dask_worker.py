@@ -1,8 +1,8 @@
-"""What the launcher has a Dask worker do: say what it is and whether it has room, take in content, and attend an agent.
+"""Functions that run in Dask's workers for the launcher: describe the worker, check its room, store content, run an agent.
 
-These functions run in the worker's process; only names and plain values reach them. An agent (`host/cluster/agent.py`) is a process
-under the worker. It is ended where the launcher has not been heard for `LEASE_S`, and it dies with the worker. What an
-agent says goes to the launcher as events of the run's topic.
+Only names and plain values reach them. An agent (`host/cluster/agent.py`) is a process under the worker; it dies with the
+worker, and is ended where the launcher has sent nothing for `LEASE_S`. Its records go to the launcher as events of the
+run's topic.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from distributed import get_worker, secede
 from distributed.worker import Worker
 
 from host.cluster.agent import LEASE_S
-from host.cluster.capacity import available, lacking, needed
-from host.cluster.framing import Records, framed
-from host.processes.process_group import interface_addresses
+from host.cluster.capacity import describe_shortage, resources_available, resources_needed
+from host.cluster.framing import RecordReader, frame_record
 from host.provenance import ROOT, content_sha256
-from host.run.content_store import Store
+from host.processes.process_group import interface_addresses
+from host.run.content_store import ContentStore
 from noc.wire import pack_status, unpack_status
 
 BEAT_S = 0.5
 _LEAVE_S = 3.0
 _PIECE_BYTES = 1 << 16
-_commands: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}  # of each run that is attended here
+_commands: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}  # by run: what its agent here is to be told
 
 
 def describe(dask_worker: Worker) -> dict[str, Any]:
@@ -56,7 +56,8 @@ def check(run: str, pes: int, routers: int, stored_bytes: int, where: Mapping[st
         interface = _interface(dask_worker.address, where)
     except ValueError as error:
         return {"problem": str(error), "interface": ""}
-    return {"problem": lacking(needed(pes, routers, stored_bytes), available()), "interface": interface, "run": run}
+    problem = describe_shortage(resources_needed(pes, routers, stored_bytes), resources_available())
+    return {"problem": problem, "interface": interface, "run": run}
 
 
 def missing(sha256s: list[str], dask_worker: Worker) -> list[str]:
@@ -65,11 +66,11 @@ def missing(sha256s: list[str], dask_worker: Worker) -> list[str]:
 
 
 def command(run: str, raw: bytes) -> bool:
-    """Hand a command to the run's agent, or only show that the launcher is there; False where there is no agent."""
-    to = _commands.get(run)
-    if to is None:
+    """Hand a command to the run's agent; False where there is no agent. Any command shows that the launcher lives."""
+    commands = _commands.get(run)
+    if commands is None:
         return False
-    to.put(unpack_status(raw))
+    commands.put(unpack_status(raw))
     return True
 
 
@@ -108,12 +109,12 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     )  # fmt: skip
     assert agent.stdin is not None
     assert agent.stdout is not None
-    to: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    _commands[run] = to
-    heard = [time.monotonic()]
-    threading.Thread(target=_write, args=(to, agent.stdin, heard), daemon=True).start()
-    to.put({"kind": "chips", **chips})
-    records, selector, next_beat, kill_at = Records(), selectors.DefaultSelector(), 0.0, float("inf")
+    commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    _commands[run] = commands
+    commanded_at = [time.monotonic()]  # when the launcher was last heard; `_write` sets it
+    threading.Thread(target=_write, args=(commands, agent.stdin, commanded_at), daemon=True).start()
+    commands.put({"kind": "chips", **chips})
+    records, selector, next_beat, kill_at = RecordReader(), selectors.DefaultSelector(), 0.0, float("inf")
     selector.register(agent.stdout, selectors.EVENT_READ)
     try:
         while True:
@@ -121,9 +122,9 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
             if now >= next_beat:
                 next_beat = now + BEAT_S
                 say({"kind": "beat"})
-            if now - heard[0] > LEASE_S:
-                to.put({"kind": "end"})  # the launcher is gone, or cannot be heard
-                heard[0], kill_at = now, now + _LEAVE_S
+            if now - commanded_at[0] > LEASE_S:
+                commands.put({"kind": "end"})  # the launcher is gone, or cannot be heard
+                commanded_at[0], kill_at = now, now + _LEAVE_S
             if now > kill_at:
                 agent.kill()
             if selector.select(BEAT_S / 2):
@@ -137,7 +138,7 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
         code = -9
     finally:
         del _commands[run]
-        to.put(None)
+        commands.put(None)
         selector.close()
         agent.kill()
         agent.wait()
@@ -146,12 +147,12 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     return code
 
 
-def _write(to: queue.SimpleQueue[dict[str, Any] | None], stdin: Any, heard: list[float]) -> None:
-    """Hand commands on, in a thread of their own: an agent that does not read must not hold up the worker."""
+def _write(commands: queue.SimpleQueue[dict[str, Any] | None], stdin: Any, commanded_at: list[float]) -> None:
+    """Write commands to an agent, in a thread of its own: an agent that does not read must not hold up the worker."""
     with contextlib.suppress(OSError), stdin:
-        while (record := to.get()) is not None:
-            heard[0] = time.monotonic()
-            stdin.write(framed(record))
+        while (record := commands.get()) is not None:
+            commanded_at[0] = time.monotonic()
+            stdin.write(frame_record(record))
             stdin.flush()
 
 
@@ -159,25 +160,25 @@ def _folder(worker: Worker) -> Path:
     return Path(worker.local_directory) / "gennaker"
 
 
-def _store(worker: Worker) -> Store:
-    return Store(_folder(worker))
+def _store(worker: Worker) -> ContentStore:
+    return ContentStore(_folder(worker))
 
 
 def _interface(worker_address: str, where: Mapping[str, Any]) -> str:
     """Return the address to listen on; ValueError where there is none, or where it is public and nobody asked for that."""
-    asked = where["interface"] or worker_address.rpartition("://")[2].rpartition(":")[0].strip("[]")
-    here = interface_addresses()
-    every = [address for addresses in here.values() for address in addresses]
-    if asked in here:
-        found = here[asked]
-    elif "/" in asked:
-        network = ipaddress.ip_network(asked, strict=False)
-        found = [address for address in every if ipaddress.ip_address(address) in network]
+    name = where["interface"] or worker_address.rpartition("://")[2].rpartition(":")[0].strip("[]")
+    by_device = interface_addresses()
+    addresses = [address for of_device in by_device.values() for address in of_device]
+    if name in by_device:
+        matches = by_device[name]
+    elif "/" in name:
+        network = ipaddress.ip_network(name, strict=False)
+        matches = [address for address in addresses if ipaddress.ip_address(address) in network]
     else:
-        found = [address for address in every if ipaddress.ip_address(address) == ipaddress.ip_address(asked)]
-    if not found:
-        raise ValueError(f"interface {asked}: this machine has {', '.join(every)}")
-    address = ipaddress.ip_address(found[0])
+        matches = [address for address in addresses if ipaddress.ip_address(address) == ipaddress.ip_address(name)]
+    if not matches:
+        raise ValueError(f"interface {name}: this machine has {', '.join(addresses)}")
+    address = ipaddress.ip_address(matches[0])
     if not (where["public"] or address.is_private or address.is_loopback or address.is_link_local):
         raise ValueError(f"{address} is a public address; name another interface, or allow it with transport.public = true")
     return str(address)

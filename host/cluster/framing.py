@@ -1,4 +1,4 @@
-"""Records on a stream of bytes: each packed (`noc/wire.py` status) behind its length. Between an agent and its worker."""
+"""Records on a byte stream between an agent and its worker: each packed (`noc/wire.py` status) behind its length."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from noc.wire import pack_status, unpack_status
 _LENGTH = struct.Struct("<I")
 
 
-def framed(record: dict[str, Any]) -> bytes:
+def frame_record(record: dict[str, Any]) -> bytes:
     """Return a record's bytes."""
     raw = pack_status(record)
     return _LENGTH.pack(len(raw)) + raw
 
 
-class Records:
-    """Puts together what arrives in pieces."""
+class RecordReader:
+    """Puts records together from pieces of the stream."""
 
     def __init__(self) -> None:
-        self._left = b""
+        self._buffer = b""
 
     def feed(self, piece: bytes) -> list[dict[str, Any]]:
         """Take the next bytes; return the records that are complete."""
-        self._left += piece
-        found = []
-        while len(self._left) >= _LENGTH.size:
-            end = _LENGTH.size + _LENGTH.unpack_from(self._left)[0]
-            if len(self._left) < end:
+        self._buffer += piece
+        records = []
+        while len(self._buffer) >= _LENGTH.size:
+            end = _LENGTH.size + _LENGTH.unpack_from(self._buffer)[0]
+            if len(self._buffer) < end:
                 break
-            found.append(unpack_status(self._left[_LENGTH.size : end]))
-            self._left = self._left[end:]
-        return found
+            records.append(unpack_status(self._buffer[_LENGTH.size : end]))
+            self._buffer = self._buffer[end:]
+        return records

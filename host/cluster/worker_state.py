@@ -1,6 +1,4 @@
-"""A machine of a run, as the launcher knows it: a worker of the engine, its chips, and what its agent has told.
-Not known here: the engine.
-"""
+"""State of one Dask worker of a run, as the launcher knows it: its chips, ports, load and traffic."""
 
 from __future__ import annotations
 
@@ -11,8 +9,8 @@ from noc.transport_tcp import REFUSALS
 
 
 @dataclass
-class Machine:
-    """A worker and what runs there."""
+class WorkerState:
+    """A worker and what runs there; `traffic` is by router, as each reports of its links."""
 
     worker: str
     name: str
@@ -27,30 +25,39 @@ class Machine:
     cpu_s: float = 0.0
     load: float = 0.0  # cores in use
     stored_bytes: int = 0
-    heard: float = 0.0
+    heard_at: float = 0.0
     usage_at: float = 0.0
     state: str = "starting"
-    attended: bool = False
-    left: bool = False
-    traffic: dict[str, dict[str, Any]] = field(default_factory=dict)  # by router: what it says of its links
+    is_attended: bool = False
+    has_left: bool = False
+    traffic: dict[str, dict[str, Any]] = field(default_factory=dict)
 
+    @property
+    def title(self) -> str:
+        """The worker in an error line."""
+        return f"worker {self.name} on {self.host} ({self.worker})"
 
-def total_bytes(machine: Machine, way: int) -> int:
-    """Return the bytes that a machine's links have sent (0) or received (1)."""
-    return sum(counts[way] for traffic in machine.traffic.values() for counts in traffic["bytes"].values())
+    @property
+    def sent_bytes(self) -> int:
+        """What its links have sent."""
+        return sum(sent for traffic in self.traffic.values() for sent, _ in traffic["bytes"].values())
 
+    @property
+    def received_bytes(self) -> int:
+        """What its links have received."""
+        return sum(received for traffic in self.traffic.values() for _, received in traffic["bytes"].values())
 
-def refusals(machine: Machine) -> dict[str, int]:
-    """Return how many peers a machine's routers have refused, by kind."""
-    return {kind: sum(traffic["refused"][kind] for traffic in machine.traffic.values()) for kind in REFUSALS}
+    @property
+    def refused(self) -> dict[str, int]:
+        """How many peers its routers have refused, by kind."""
+        return {kind: sum(traffic["refused"][kind] for traffic in self.traffic.values()) for kind in REFUSALS}
 
-
-def block(machine: Machine) -> dict[str, Any]:
-    """Return the report's entry of a machine."""
-    return {
-        "name": machine.name, "host": machine.host, "worker": machine.worker, "chips": machine.chips, "pes": machine.pes,
-        "state": machine.state, "interface": machine.interface, "ports": sorted((machine.ports or {}).values()),
-        "processes": machine.processes, "pe_uss_bytes": machine.pe_uss_bytes, "cpu_s": machine.cpu_s,
-        "stored_bytes": machine.stored_bytes, "sent_bytes": total_bytes(machine, 0), "received_bytes": total_bytes(machine, 1),
-        "refused": refusals(machine),
-    }  # fmt: skip
+    def report_entry(self) -> dict[str, Any]:
+        """Return the worker's entry in the report."""
+        return {
+            "name": self.name, "host": self.host, "worker": self.worker, "chips": self.chips, "pes": self.pes,
+            "state": self.state, "interface": self.interface, "ports": sorted((self.ports or {}).values()),
+            "processes": self.processes, "pe_uss_bytes": self.pe_uss_bytes, "cpu_s": self.cpu_s,
+            "stored_bytes": self.stored_bytes, "sent_bytes": self.sent_bytes, "received_bytes": self.received_bytes,
+            "refused": self.refused,
+        }  # fmt: skip

@@ -1,6 +1,6 @@
 """What the network between machines must carry of a run, by its ledger: bytes a token between each pair of machines.
 
-Chips are dealt to machines as a run on several deals them (`host/cluster/worker_state.py`, all with the same room), and every
+Chips are dealt to machines as a run on several deals them (`host/mapping/chip_blocks.py`, all with the same room), and every
 stream goes
 along its source chip's tree (`noc/machine.py`). A stream crosses a link once a position, with its events to whoever hears
 them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. Counted are bytes of

@@ -1,6 +1,4 @@
-"""What a run on several machines has lost: processes that died elsewhere, machines, and links between machines; and what is
-to be said of it.
-"""
+"""Failures on a cluster: dead processes, lost machines, cut links; and the error they lead to."""
 
 from __future__ import annotations
 
@@ -10,57 +8,57 @@ from typing import Any
 
 from host.errors import Exit
 
-_BEHIND_S = 1.5  # after a link is cut: is a machine lost?
+MACHINE_LOSS_S = 1.5  # after a link is cut or a process has failed: time for the loss of a machine that explains it to be noticed
 MOST_RESTARTS = 3
 
 
 @dataclass
-class Losses:
-    """Taken note of by the launcher, record by record.
+class Failures:
+    """What the launcher has noted since the last start.
 
-    `died`: how each process ended that an agent told of; `restarts`: for the report, one entry for each time that the run began
+    `died`: how each process ended that an agent reported; `restarts`: for the report, an entry for each time that the run began
     again.
     """
 
     died: dict[str, str] = field(default_factory=dict)
     restarts: list[dict[str, Any]] = field(default_factory=list)
-    _gone: list[str] = field(default_factory=list)
-    _for_good: bool = False
+    _lost_machines: list[str] = field(default_factory=list)  # an error line each
+    _no_machine_left: bool = False
     _cut: str = ""
     _cut_at: float = 0.0
 
-    def gone(self, problem: str, for_good: bool) -> None:
-        """Take note of a machine that is lost; `for_good` where nobody is left to go on with."""
-        self._gone.append(problem)
-        self._for_good |= for_good
+    def note_lost_machine(self, problem: str, for_good: bool) -> None:
+        """Note a machine that is lost; `for_good` where no other can take over."""
+        self._lost_machines.append(problem)
+        self._no_machine_left |= for_good
 
-    def cut(self, problem: str) -> None:
-        """Take note of a link that cannot be used; the first is the one that is told of."""
+    def note_cut(self, problem: str) -> None:
+        """Note a link that cannot be used; the first one is reported."""
         if not self._cut:
             self._cut, self._cut_at = problem, time.monotonic()
 
     def verdict(self, at_once: bool = False) -> tuple[str, Exit] | None:
-        """Return what ends the run, in one line, and its exit code. A lost machine is a better reason than the links that it
+        """Return the error line and exit code that end the run, or None. A lost machine explains more than the links that it
         takes along, so those wait for a moment, unless `at_once`.
         """
-        if self._gone:
-            more = f"; {len(self._gone) - 1} more are lost" if self._gone[1:] else ""
-            return self._gone[0] + more, Exit.DIED
-        if self._cut and (at_once or time.monotonic() - self._cut_at > _BEHIND_S):
+        if self._lost_machines:
+            more = f"; {len(self._lost_machines) - 1} more are lost" if self._lost_machines[1:] else ""
+            return self._lost_machines[0] + more, Exit.DIED
+        if self._cut and (at_once or time.monotonic() - self._cut_at > MACHINE_LOSS_S):
             return self._cut, Exit.STALLED
         return None
 
     @property
-    def machine(self) -> bool:
+    def lost_machine(self) -> bool:
         """Whether a machine is lost."""
-        return bool(self._gone)
+        return bool(self._lost_machines)
 
     @property
-    def spent(self) -> bool:
-        """Whether the run cannot begin once more."""
-        return self._for_good or len(self.restarts) >= MOST_RESTARTS
+    def can_restart(self) -> bool:
+        """Whether the run may begin once more."""
+        return not self._no_machine_left and len(self.restarts) < MOST_RESTARTS
 
-    def restart(self, problem: str, tick: int) -> None:
-        """Forget what was lost; the run begins again without it."""
+    def note_restart(self, problem: str, tick: int) -> None:
+        """Forget what failed: the run begins again without it."""
         self.restarts.append({"problem": problem, "tick": tick})
-        self._gone, self._cut, self.died = [], "", {}
+        self._lost_machines, self._cut, self.died = [], "", {}

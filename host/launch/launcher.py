@@ -1,6 +1,6 @@
-"""`Launcher`: starts, watches and ends a run: the host process here, and the crew of routers and PEs wherever it is.
+"""`Launcher`: starts, watches and ends a run: the host process here, routers and PEs by way of a backend.
 
-The launcher owns the processes; the host decides what happens in them. Those of this machine are its own family
+The launcher owns the processes; the host decides what happens in them. It owns those of this machine
 (`host/processes/process_group.py`); where a run is on several machines, the backend that it is handed owns the others.
 Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the end whoever is left is
 killed.
@@ -17,23 +17,22 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.launch.failures import Losses
+from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.outcome import Outcome
 from host.options import RunOptions
-from host.processes.backend import ConnectBackend, Crew, Here
-from host.processes.process_group import SIGNALS, Family
+from host.processes.backend import Backend, ConnectBackend, LocalBackend
+from host.processes.process_group import SIGNALS, ProcessGroup
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
-_GRACE_S = 0.5  # after a complaint: is there a death behind it?
-_BEHIND_S = 1.5  # the same on several machines
-_POSTMORTEM_S = 1.5  # for the host's account of a run that ends badly
+_DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
+_POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
-_PREPARE_S = 120.0  # for the host to read and map its input, of which it tells nothing meanwhile
+_PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_PIPE, _CREW = "pipe", "crew"  # the host's word, and the engine's
+_PIPE, _BACKEND = "pipe", "backend"  # names of what is readable: the host's pipe, and the backend
 
 
 class Launcher:
@@ -62,11 +61,11 @@ class Launcher:
     ) -> None:
         self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
         self._mapped, self._observe, self._started = mapped, observe, started
-        self._family = Family(started)
-        self._crew: Crew = Here(self._family, options)
+        self._processes = ProcessGroup(started)
+        self._backend: Backend = LocalBackend(self._processes, options)
         self._pipe: Any = None
         self._signal = 0
-        self._losses = Losses()
+        self._failures = Failures()
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._start_began = 0.0
@@ -78,9 +77,9 @@ class Launcher:
     def run(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
         outcome = self._run()
-        machines = self._crew.report()
-        if outcome.report is not None and machines is not None:  # now that the routers have said their last
-            outcome.report["machines"] = {**machines, "restarts": self._losses.restarts}
+        machines = self._backend.report()
+        if outcome.report is not None and machines is not None:  # now that routers have sent their last counts
+            outcome.report["machines"] = {**machines, "restarts": self._failures.restarts}
         return outcome
 
     def _run(self) -> Outcome:
@@ -89,14 +88,14 @@ class Launcher:
                 self._start()
                 return self._watch()
             except HostError as error:
-                return Outcome(error.code, self._last_words(str(error)), str(error), self._plan.get("mapping", []))
+                return self._outcome(error.code, str(error), self._postmortem(str(error)))
             except KeyboardInterrupt:  # a second Ctrl-C
                 return self._interrupted(None)
             except (EOFError, ConnectionError, FileNotFoundError) as error:
                 if self._signal:
                     return self._interrupted(None)
                 problem = f"the fork server died while processes were started ({type(error).__name__})"
-                return Outcome(Exit.DIED, None, problem, self._plan.get("mapping", []))
+                return self._outcome(Exit.DIED, problem)
             finally:
                 for number in SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
@@ -106,14 +105,14 @@ class Launcher:
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
-        """Turn Ctrl-C and SIGTERM into a wish to end in order; a second one ends at once."""
+        """Let Ctrl-C and SIGTERM end the run in order, and a second one at once."""
 
-        def wish(number: int, _: Any) -> None:
+        def note(number: int, _: Any) -> None:
             if self._signal:
                 raise KeyboardInterrupt
             self._signal = number
 
-        before = {number: signal.signal(number, wish) for number in SIGNALS}
+        before = {number: signal.signal(number, note) for number in SIGNALS}
         try:
             yield
         finally:
@@ -121,52 +120,52 @@ class Launcher:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
-        self._family.ready()  # before there are threads, and a resource tracker for workers of our own to find
+        self._processes.start_fork_server()  # before there are threads, and a resource tracker for workers of our own to find
         self._meanwhile()
         if self._remote is not None:
-            self._crew = self._remote(self._family, self._started)
-            self._crew.open()
-            self._family.hear(self._crew, _CREW)
+            self._backend = self._remote(self._processes, self._started)
+            self._backend.open()
+            self._processes.watch(self._backend, _BACKEND)
         from host.processes.child_main import run_host
 
-        self._pipe, theirs = self._family.pipe(_PIPE)
-        folder, stock = (str(path) if path else None for path in (self._folder, self._crew.stock))
-        self._family.start(HOST, run_host, theirs, self._options.resolved(), folder, stock)
-        theirs.close()
+        self._pipe, child_end = self._processes.open_pipe(_PIPE)
+        folder, content_folder = (str(path) if path else None for path in (self._folder, self._backend.content_folder))
+        self._processes.start(HOST, run_host, child_end, self._options.resolved(), folder, content_folder)
+        child_end.close()
 
     # -- watch ------------------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> Outcome:
-        interrupted_at, looked_at = 0.0, time.monotonic()
+        interrupted_at, awake_at = 0.0, time.monotonic()
         while True:
             for record in self._records(_LOOK_S):
                 outcome = self._on_record(record)
                 if outcome is not None:
                     return outcome
-            outcome = self._news() or self._lost()
+            outcome = self._take_backend_records() or self._on_loss()
             if outcome is not None:
                 return outcome
-            dead = self._dead()
-            if dead and not self._behind():
-                return self._autopsy(dead)
+            dead = self._dead_processes()
+            if dead and not self._may_be_lost_machine():
+                return self._on_death(dead)
             if self._signal and not interrupted_at:
                 if not self._plan:
                     return self._interrupted(None)
                 interrupted_at = time.monotonic()
-                self._tell("interrupt")
+                self._send("interrupt")
             now = time.monotonic()
-            if now - looked_at > _ASLEEP_S or self._crew.starting:
-                self._heard_at = now  # this process itself stood still (Ctrl-Z): that is nobody's silence
-            looked_at = now
+            if now - awake_at > _ASLEEP_S or self._backend.starting:
+                self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
+            awake_at = now
             quiet_s = now - self._heard_at
             if quiet_s > (self._options.stall_s if self._plan else max(self._options.stall_s, _PREPARE_S)):
-                return self._silent(quiet_s)
+                return self._on_silent_host(quiet_s)
             if interrupted_at and time.monotonic() - interrupted_at > _INTERRUPT_S:
                 return self._interrupted(None)
 
     def _records(self, timeout_s: float) -> list[dict[str, Any]]:
-        """Wait for the host's records, or until a process ends, the crew has news, or `timeout_s` is over."""
-        if _PIPE not in self._family.look(timeout_s):
+        """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
+        if _PIPE not in self._processes.poll(timeout_s):
             return []
         records = []
         self._heard_at = time.monotonic()
@@ -174,72 +173,70 @@ class Launcher:
             while self._pipe.poll():
                 records.append(unpack_status(self._pipe.recv_bytes()))
         except (EOFError, OSError):
-            time.sleep(_LOOK_S)  # the host is gone: its sentinel says so in a moment
+            time.sleep(_LOOK_S)  # the host is gone: its sentinel is readable in a moment
         return records
 
-    def _news(self) -> Outcome | None:
-        """Take what the crew has to say; an outcome where the run cannot go on."""
-        for record in self._crew.news():
+    def _take_backend_records(self) -> Outcome | None:
+        """Note the backend's records; return an outcome where the run cannot go on."""
+        for record in self._backend.take_records():
             kind = record.pop("kind")
             if kind == "routers":
-                self._tell("routers", **record)
+                self._send("routers", **record)
             elif kind == "died":
-                self._losses.died[record["name"]] = record["how"]
+                self._failures.died[record["name"]] = record["how"]
             elif kind == "gone":
-                self._losses.gone(record["problem"], record["for_good"])
+                self._failures.note_lost_machine(record["problem"], record["for_good"])
             elif kind == "cut":
                 self._on_cut(record)
             elif kind == "failed":
                 problem, code = record["problem"], Exit(record.get("code", Exit.USAGE))
-                return Outcome(code, self._last_words(problem), problem, self._plan.get("mapping", []))
+                return self._outcome(code, problem, self._postmortem(problem))
         return None
 
     def _on_cut(self, record: dict[str, Any]) -> None:
-        self._losses.cut(self._crew.cut(record["name"], record["peer"], record["for_s"]))
+        self._failures.note_cut(self._backend.describe_cut(record["name"], record["peer"], record["for_s"]))
 
-    def _lost(self) -> Outcome | None:
-        """Where a machine is lost or cut off: go on without it if that is wanted and possible, else return how the run ends."""
-        verdict = self._losses.verdict()
+    def _on_loss(self) -> Outcome | None:
+        """Restart without a machine that is lost or cut off, if that is asked for and possible, else return how the run ends."""
+        verdict = self._failures.verdict()
         if verdict is None:
             return None
         (problem, code), tick = verdict, self._status.get("tick", 0)
-        ends = not self._options.restart or self._losses.spent or self._signal or not self._plan
-        if self._plan:  # said at once: ending what is left on other machines takes its time
+        ends = not self._options.restart or not self._failures.can_restart or self._signal or not self._plan
+        if self._plan:  # shown at once: ending what is left on other machines takes time
             phase = "ending" if ends else "restarting"
-            self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._crew.rows()})
+            self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._backend.machine_rows()})
         if ends:
-            report = self._last_words(f"{problem}, at tick {tick}")
-            if self._signal:
-                return self._interrupted(report)
-            return Outcome(code, report, f"{problem}, at tick {tick}", self._plan.get("mapping", []))
-        self._losses.restart(problem, tick)
-        self._crew.again()
-        self._tell("again")
+            report = self._postmortem(f"{problem}, at tick {tick}")
+            return self._interrupted(report) if self._signal else self._outcome(code, f"{problem}, at tick {tick}", report)
+        self._failures.note_restart(problem, tick)
+        self._backend.reset()
+        self._send("again")
         return None
 
-    def _last_words(self, problem: str) -> dict[str, Any] | None:
-        """Return the host's report of a run that ends here; None where there is none."""
-        if not self._plan or HOST in self._family.dead():
+    def _postmortem(self, problem: str) -> dict[str, Any] | None:
+        """Ask the host for its report of a run that ends here, and return it; None where there is none."""
+        if not self._plan or HOST in self._processes.ended():
             return None
-        self._tell("postmortem", text=problem)
+        self._send("postmortem", text=problem)
         report, deadline = None, time.monotonic() + _POSTMORTEM_S
-        while report is None and time.monotonic() < deadline and self._family.alive(HOST):
+        while report is None and time.monotonic() < deadline and self._processes.is_alive(HOST):
             for record in self._records(_LOOK_S / 2):
                 if record["kind"] in ("failed", "report"):
-                    report = self._with_emulation(record["report"])
+                    report = self._complete(record["report"])
                     self._status["tick"] = record["tick"]
                     report["problem"] = problem
                 elif record["kind"] == "status":
                     self._status.update(record)
         return report
 
-    def _tell(self, kind: str, **record: Any) -> None:
-        with contextlib.suppress(OSError):  # a host that is gone is found by its sentinel
+    def _send(self, kind: str, **record: Any) -> None:
+        with contextlib.suppress(OSError):  # a host that is gone is noticed by its sentinel
             self._pipe.send_bytes(pack_status({"kind": kind, **record}))
 
     def _start_routers(self) -> None:
         self._start_began = time.perf_counter()
-        self._crew.start_routers(self._plan)
+        self._backend.start_routers(self._plan)
 
     def _on_record(self, record: dict[str, Any]) -> Outcome | None:
         kind = record.pop("kind")
@@ -247,8 +244,8 @@ class Launcher:
             self._status.update({key: value for key, value in record.items() if key != "states"})
             if record["states"]:
                 self._status["states"] = record["states"]
-            rows = self._crew.rows()
-            self._observe({**record, "machines": rows, "restarts": len(self._losses.restarts)} if rows else record)
+            rows = self._backend.machine_rows()
+            self._observe({**record, "machines": rows, "restarts": len(self._failures.restarts)} if rows else record)
         elif kind == "running":
             self._start_s = time.perf_counter() - self._start_began if self._start_began else 0.0
         elif kind == "refused":
@@ -260,33 +257,36 @@ class Launcher:
             if record["transport"] == "zmq":
                 self._start_routers()
         elif kind == "routed":
-            self._crew.start_pes(lambda: bool(self._signal))
+            self._backend.start_pes(lambda: bool(self._signal))
         elif kind == "again":
-            self._losses.restarts[-1]["position"] = record["position"]
+            self._failures.restarts[-1]["position"] = record["position"]
             self._start_routers()
         elif kind == "cut":
             self._on_cut(record)
         elif kind == "traffic":
-            self._crew.hear_host(record)
+            self._backend.note_host_traffic(record)
         elif kind == "report":
             return self._finish(record)
         elif kind == "failed":
-            return self._failed(record)
+            return self._on_failed_host(record)
         return None
 
-    def _dead(self) -> list[str]:
-        return [*self._family.dead(), *self._losses.died]
+    def _dead_processes(self) -> list[str]:
+        return [*self._processes.ended(), *self._failures.died]
 
-    # -- endings ----------------------------------------------------------------------------------------------------------------
+    # -- outcomes ---------------------------------------------------------------------------------------------------------------
+
+    def _outcome(self, code: Exit, problem: str | None, report: dict[str, Any] | None = None) -> Outcome:
+        return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))
 
     def _finish(self, record: dict[str, Any]) -> Outcome:
-        report = self._with_emulation(record["report"])
+        report = self._complete(record["report"])
         self._expected_to_leave = True
-        self._tell("stop")
-        outcome = Outcome(Exit.OK, report, None, self._plan["mapping"], record["mismatch"])
-        wrong = (report["conservation"] or {}).get("wrong", [])
+        self._send("stop")
         if record["interrupted"]:
             return self._interrupted(report)
+        outcome, wrong = self._outcome(Exit.OK, None, report), (report["conservation"] or {}).get("wrong", [])
+        outcome.mismatch = record["mismatch"]
         if wrong:
             more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
             outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
@@ -294,53 +294,56 @@ class Launcher:
             outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
         return outcome
 
-    def _failed(self, record: dict[str, Any]) -> Outcome | None:
-        """The host gave up; a process or a machine that has just been lost is the better reason, and may be made up for."""
-        deadline = time.monotonic() + (_BEHIND_S if self._crew.remote else _GRACE_S)
-        while time.monotonic() < deadline and not (self._dead() or self._signal or self._losses.machine):
-            self._news()
+    def _on_failed_host(self, record: dict[str, Any]) -> Outcome | None:
+        """Return the outcome after the host gave up; None to go on. A dead process or lost machine explains more, and the run may
+        restart without that machine.
+        """
+        deadline = time.monotonic() + (MACHINE_LOSS_S if self._backend.remote else _DEATH_S)
+        while time.monotonic() < deadline and not (self._dead_processes() or self._signal or self._failures.lost_machine):
+            self._take_backend_records()
             time.sleep(_LOOK_S / 10)
-        if self._losses.machine and not self._signal and self._options.restart:
-            return self._lost()
-        report = self._with_emulation(record["report"])
+        if self._failures.lost_machine and not self._signal and self._options.restart:
+            return self._on_loss()
+        report = self._complete(record["report"])
         if self._signal:
             return self._interrupted(report)
-        dead = self._dead()
-        problem, code = (self._obituary(dead, record["tick"]), Exit.DIED) if dead else (record["problem"], Exit(record["code"]))
-        verdict = self._losses.verdict(at_once=True)
+        dead = self._dead_processes()
+        problem, code = record["problem"], Exit(record["code"])
+        if dead:
+            problem, code = self._describe_death(dead, record["tick"]), Exit.DIED
+        verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
         report["problem"] = problem
-        return Outcome(code, report, problem, self._plan.get("mapping", []))
+        return self._outcome(code, problem, report)
 
-    def _behind(self) -> bool:
-        """Whether to wait a moment, because a machine may be lost with those that died on it."""
-        if HOST in self._family.dead() or not self._crew.remote:
+    def _may_be_lost_machine(self) -> bool:
+        """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
+        if HOST in self._processes.ended() or not self._backend.remote:
             return False
         self._died_at = self._died_at or time.monotonic()
-        return time.monotonic() - self._died_at < _GRACE_S
+        return time.monotonic() - self._died_at < _DEATH_S
 
-    def _autopsy(self, dead: list[str]) -> Outcome:
-        """A process has ended that should not have: let the host, if it lives, say how far the run was."""
+    def _on_death(self, dead: list[str]) -> Outcome:
+        """Return the outcome after a process has died, with the report of the host, if that one lives."""
         if self._plan:
             self._observe({"phase": "starting", **self._status, "dead": dead})
-        report = self._last_words("a process died")
-        if self._signal:  # what was dying was on its way out
+        report = self._postmortem("a process died")
+        if self._signal:  # the process was being ended
             return self._interrupted(report)
-        problem = self._obituary(dead, self._status.get("tick", 0))
+        problem = self._describe_death(dead, self._status.get("tick", 0))
         if report is not None:
             report["problem"] = problem
-        return Outcome(Exit.DIED, report, problem, self._plan.get("mapping", []))
+        return self._outcome(Exit.DIED, problem, report)
 
-    def _silent(self, quiet_s: float) -> Outcome:
+    def _on_silent_host(self, quiet_s: float) -> Outcome:
         problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
-        return Outcome(Exit.STALLED, None, problem, self._plan.get("mapping", []))
+        return self._outcome(Exit.STALLED, problem)
 
-    def _obituary(self, dead: list[str], tick: int) -> str:
-        """Return the line that names who died, how, in what state and at which tick."""
+    def _describe_death(self, dead: list[str], tick: int) -> str:
+        """Return the error line: which process died, how, in what state and at which tick."""
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
-        died = self._losses.died
-        how = died[name] if name in died else self._family.how(name, _GRACE_S)
+        how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
@@ -348,31 +351,30 @@ class Launcher:
 
     def _interrupted(self, report: dict[str, Any] | None) -> Outcome:
         code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
-        return Outcome(code, report, "interrupted", self._plan.get("mapping", []))
+        return self._outcome(code, "interrupted", report)
 
-    def _with_emulation(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Complete the report with what only the owner of the processes knows."""
-        emulation = report["emulation"]
-        units = emulation.pop("units")
+    def _complete(self, report: dict[str, Any]) -> dict[str, Any]:
+        """Add to the report what only the owner of the processes knows."""
+        emulation, units = report["emulation"], report["emulation"]["units"]
         emulation |= {
-            "processes": self._crew.processes() + int(self._crew.remote),
+            "processes": self._backend.process_count() + int(self._backend.remote),
             "start_s": self._start_s,
             "prepare_s": self._plan.get("prepare_s", 0.0),
             "first_compile_s": self._plan.get("compile_s", 0.0),
             "ms_per_token": 1e3 * emulation["run_s"] / units if units else None,
-            "pe_uss_bytes": self._crew.uss_bytes(),
+            "pe_uss_bytes": self._backend.pe_uss_bytes(),
         }
         return report
 
     def _end(self) -> None:
-        """Leave nothing behind, on any machine, and wait until that is so."""
+        """End every process on every machine, and wait until none is left."""
         patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
         try:
-            self._crew.end(patience_s)
-            for record in self._records(0.0) if self._crew.remote and self._pipe is not None else ():
-                if record["kind"] == "traffic":  # the host's last words, on its link
-                    self._crew.hear_host(record)
+            self._backend.end(patience_s)
+            for record in self._records(0.0) if self._backend.remote and self._pipe is not None else ():
+                if record["kind"] == "traffic":  # the host's last counts of its link
+                    self._backend.note_host_traffic(record)
         finally:
-            self._family.end(patience_s)
-            if self._crew.stock is not None:
-                shutil.rmtree(self._crew.stock, ignore_errors=True)
+            self._processes.end(patience_s)
+            if self._backend.content_folder is not None:
+                shutil.rmtree(self._backend.content_folder, ignore_errors=True)

@@ -1,121 +1,119 @@
-"""A crew: the routers and PEs of a run, wherever they are. The launcher deals with one and does not ask where that is.
+"""Interface to the routers and PEs of a run: the launcher does not know whether they are local or on a cluster.
 
-`Here` runs them on this machine, in the launcher's own family; `host/cluster/dask_backend.py` on the workers of an engine.
-What a crew
-has to say are records: `routers` (all listen: tell the host), `died` (a process, with how), `gone` (a machine is lost or cannot
-be reached) and `failed` (it cannot start, with an exit code).
+`LocalBackend` starts them on this machine, `host/cluster/dask_backend.py` on Dask's workers. A backend's records: `routers`
+(all listen: tell the host), `died` (a process, with how), `cut` (a link between machines), `gone` (a machine is lost or
+cannot be reached) and `failed` (it cannot start, with an exit code).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from host.options import RunOptions
-from host.processes.fork_environment import too_few_descriptors
-from host.processes.process_group import Family
+from host.processes.fork_environment import reserve_descriptors
+from host.processes.process_group import ProcessGroup
 from noc.packet import chip_of, router_name
 
-Plan = Mapping[str, Any]
-"""What the host has mapped: `layout`, `routers` with their wiring, `queue`, `table_entries`, `stored`."""
+LaunchPlan = Mapping[str, Any]
+"""What `host/run/launch_plan.py` returns: `layout`, `routers` with their wiring, `queue`, `table_entries`, `stored` and more."""
 
 
-class Crew(Protocol):
-    """What the launcher needs of routers and PEs."""
+class Backend:
+    """The routers and PEs of a run, as the launcher starts, watches and ends them; what is defined here holds for one machine."""
 
-    @property
-    def remote(self) -> bool:
-        """Whether they are on other machines."""
+    remote = False  # whether they are on other machines
+    content_folder: Path | None = None  # where the host leaves what PEs on other machines load; None: it reaches them in packets
 
-    @property
-    def stock(self) -> Path | None:
-        """The folder in which the host leaves what PEs on other machines load; None where it reaches them in packets."""
-
-    def fileno(self) -> int:
-        """Return what becomes readable when there is news."""
+    def __init__(self) -> None:
+        self._records: list[dict[str, Any]] = []
 
     @property
     def starting(self) -> bool:
-        """Whether routers are being started, of which the host hears nothing yet."""
+        """Whether routers are being started: the host is silent meanwhile."""
+        return False
 
     def open(self) -> None:
-        """Make ready; HostError for what cannot be used."""
-
-    def start_routers(self, plan: Plan) -> None:
-        """Begin to start the routers; a record `routers` follows. HostError where there is no room."""
-
-    def start_pes(self, stop: Callable[[], bool]) -> None:
-        """Start the PEs, as long as `stop` does not say otherwise."""
-
-    def news(self) -> list[dict[str, Any]]:
-        """Return what there is to say."""
-
-    def cut(self, name: str, peer: str, for_s: float) -> str:
-        """Return the line on a link between machines that cannot be used."""
-
-    def again(self) -> None:
-        """End all routers and PEs, so that `start_routers` can start others."""
-
-    def hear_host(self, traffic: dict[str, Any]) -> None:
-        """Take in what the host says of its own link to another machine."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return what the monitor shows of each machine; nothing where there is only this one."""
-
-    def processes(self) -> int:
-        """Return how many processes have been started."""
-
-    def uss_bytes(self) -> int | None:
-        """Return what a PE's process uses alone, in bytes; None where that is not known."""
-
-    def report(self) -> dict[str, Any] | None:
-        """Return the report's block on machines, or None."""
-
-    def end(self, patience_s: float) -> None:
-        """Leave nothing behind, after `patience_s` for processes that are leaving."""
-
-
-ConnectBackend = Callable[[Family, Callable[[str, int], None]], Crew]
-"""Makes a crew on other machines for the launcher, from its processes here and what to call with each name and pid that starts."""
-
-
-class Here:
-    """Routers and PEs on this machine. Their deaths are told by the family's own watch."""
-
-    remote = False
-    stock = None
-    starting = False
-
-    def __init__(self, family: Family, options: RunOptions) -> None:
-        self._family, self._faults = family, options.faults
-        self._plan: Plan = {}
-        self._addresses: dict[str, str] = {}
-        self._news: list[dict[str, Any]] = []
+        """Connect to other machines; HostError where that fails."""
 
     def fileno(self) -> int:
-        """Never: what happens here, the family hears."""
-        raise AssertionError("the family hears")
+        """Return what becomes readable when there are records of other machines."""
+        raise NotImplementedError
 
-    def open(self) -> None:
-        """Nothing is to be done."""
+    def start_routers(self, plan: LaunchPlan) -> None:
+        """Start the routers; a record `routers` follows. HostError where there is no room."""
+        raise NotImplementedError
 
-    def start_routers(self, plan: Plan) -> None:
+    def start_pes(self, stop: Callable[[], bool]) -> None:
+        """Start the PEs, until `stop` returns True."""
+        raise NotImplementedError
+
+    def take_records(self) -> list[dict[str, Any]]:
+        """Return the records since the last call."""
+        records, self._records = self._records, []
+        return records
+
+    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
+        """Return the error line for a link between machines that cannot be used: `name` called `peer` for so long."""
+        raise NotImplementedError
+
+    def reset(self) -> None:
+        """End all routers and PEs, so that `start_routers` can start others."""
+        raise NotImplementedError
+
+    def note_host_traffic(self, traffic: dict[str, Any]) -> None:
+        """Note the host's counts of its own link to another machine."""
+
+    def machine_rows(self) -> list[dict[str, Any]]:
+        """Return the monitor's row of each machine; none where there is only this one."""
+        return []
+
+    def process_count(self) -> int:
+        """Return how many processes have been started, on this machine with the host."""
+        raise NotImplementedError
+
+    def pe_uss_bytes(self) -> int | None:
+        """Return what a PE's process uses alone (the median unique set size), in bytes; None where that is not known."""
+        raise NotImplementedError
+
+    def report(self) -> dict[str, Any] | None:
+        """Return the report's block on machines; None where there is only this one."""
+        return None
+
+    def end(self, patience_s: float) -> None:
+        """End every process on other machines, after `patience_s` for those that are leaving."""
+
+
+ConnectBackend = Callable[[ProcessGroup, Callable[[str, int], None]], Backend]
+"""Makes a backend on other machines, of the launcher's processes here and what to call with each name and pid that starts."""
+
+
+class LocalBackend(Backend):
+    """Routers and PEs on this machine. The launcher's process group notices their deaths and ends them."""
+
+    def __init__(self, processes: ProcessGroup, options: RunOptions) -> None:
+        super().__init__()
+        self._processes, self._faults = processes, options.faults
+        self._plan: LaunchPlan = {}
+        self._addresses: dict[str, str] = {}
+
+    def start_routers(self, plan: LaunchPlan) -> None:
         """Start all routers, each with the addresses of all."""
         from host.processes.child_main import run_router
         from noc.transport_zmq import new_address
 
         self._plan, queue, routers = plan, plan["queue"], plan["routers"]
-        short = too_few_descriptors(len(plan["layout"]["pes"]))
-        if short:
-            self._news.append({"kind": "failed", "problem": short})
+        problem = reserve_descriptors(len(plan["layout"]["pes"]))
+        if problem:
+            self._records.append({"kind": "failed", "problem": problem})
             return
         self._addresses = {router["name"]: new_address() for router in routers}
         for router in routers:
             name, wiring = router["name"], tuple(router["wiring"])
             slow = self._faults.of_router(name)
-            self._family.start(name, run_router, name, self._addresses, queue, plan["table_entries"], wiring, slow)
-        self._news.append({"kind": "routers", "queue": queue, "address": self._addresses[routers[0]["name"]]})
+            self._processes.start(name, run_router, name, self._addresses, queue, plan["table_entries"], wiring, slow)
+        self._records.append({"kind": "routers", "queue": queue, "address": self._addresses[routers[0]["name"]]})
 
     def start_pes(self, stop: Callable[[], bool]) -> None:
         """Start the PEs one after another."""
@@ -127,38 +125,10 @@ class Here:
             name = pe["name"]
             router = router_name(chip_of(name))
             slow_s = self._faults.slow.get(name, 0.0)
-            self._family.start(name, run_pe, name, router, self._addresses[router], slow_s)
+            self._processes.start(name, run_pe, name, router, self._addresses[router], slow_s)
 
-    def news(self) -> list[dict[str, Any]]:
-        """Return what has happened since the last call."""
-        news, self._news = self._news, []
-        return news
+    def process_count(self) -> int:  # noqa: D102
+        return len(self._processes)
 
-    def cut(self, name: str, peer: str, for_s: float) -> str:
-        """Never: there is no link between machines."""
-        raise AssertionError(f"{name} called {peer} for {for_s} s")
-
-    def again(self) -> None:
-        """Never: this machine is lost only with its launcher."""
-        raise AssertionError("only machines are lost")
-
-    def hear_host(self, traffic: dict[str, Any]) -> None:
-        """Never: the host has no such link."""
-
-    def rows(self) -> list[dict[str, Any]]:
-        """Return nothing: there is one machine."""
-        return []
-
-    def processes(self) -> int:
-        """Return how many processes have been started, the host included."""
-        return len(self._family)
-
-    def uss_bytes(self) -> int | None:
-        """Return the median unique set size of the PEs."""
-        return self._family.uss_bytes(("host", *self._addresses))
-
-    def report(self) -> None:
-        """Return nothing: there is one machine."""
-
-    def end(self, patience_s: float) -> None:
-        """Nothing: the family ends its processes."""
+    def pe_uss_bytes(self) -> int | None:  # noqa: D102
+        return self._processes.uss_bytes(("host", *self._addresses))

@@ -1,4 +1,4 @@
-"""What runs inside the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
+"""Entry points of the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
 The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
 `running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `again`, `interrupt`, `postmortem` and `stop` come
@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import Exit
-from host.processes.parent_death import die_with_fork_server, show_as
-from host.run.content_store import Store
+from host.processes.parent_death import die_with_fork_server, set_process_name
+from host.run.content_store import ContentStore
 from host.run.pipe import Pipe
 from noc.packet import HOST
 from noc.serve import post, serve
@@ -28,7 +28,7 @@ from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
-_TOLD_S = 2.0  # for a complaint to be read before a death is
+_COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 
 
 _compile_s = 0.0  # what the fork server took to compile kernels
@@ -45,10 +45,10 @@ def load(compile_s: float) -> None:
     _compile_s = compile_s
 
 
-def _settle_in(name: str) -> None:
+def _prepare_process(name: str) -> None:
     """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
     die_with_fork_server()
-    show_as(name)
+    set_process_name(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
@@ -57,26 +57,26 @@ def _settle_in(name: str) -> None:
 
 def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     """Run one processing element until it is stopped."""
-    _settle_in(name)
-    # A tick makes no cycles, and a collection would touch, and so copy, pages shared with the fork server.
+    _prepare_process(name)
+    # A tick makes no reference cycles, and a collection would touch, and so copy, pages shared with the fork server.
     gc.disable()
-    # Its shards come in messages that are used once: what is as large goes back to the system when it is freed.
+    # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     transport = ZmtpTransport(name, address, router)
     from pe.core import Pe
-    from pe.socket_loop import Exchange
+    from pe.socket_loop import SocketLoop
 
     core = Pe(name, router)
     post(transport, core.boot())
     if slow_s:
         serve(core, transport, lambda _: time.sleep(slow_s))
     else:
-        serve(core, transport, exchange=Exchange(core, transport))
+        serve(core, transport, fast_path=SocketLoop(core, transport))
     transport.close()
 
 
-Abroad = tuple[Pipe, tuple[str, str], tuple[str, int, int], list[str]]
-"""What a router needs for peers on other machines: a pipe to the agent, keys, where to listen, and the peers' names."""
+RemoteLinks = tuple[Pipe, tuple[str, str], tuple[str, int, int], list[str]]
+"""A router's part in links between machines: a pipe to the agent, keys, where to listen, and the remote peers' names."""
 
 
 def run_router(
@@ -86,62 +86,62 @@ def run_router(
     table_entries: int,
     wiring: tuple[Any, ...],
     slow: dict[str, float],
-    abroad: Abroad | None = None,
+    remote: RemoteLinks | None = None,
     store: str | None = None,
 ) -> None:
     """Run one chip's router until it is stopped. `addresses`: of every router of this machine; `slow`: seconds before each
-    message of a sender, "" for all; `store`: folder of what reached this machine beside the packets.
+    message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
-    _settle_in(name)
+    _prepare_process(name)
     gc.disable()
     links = Wiring(*wiring)
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
     local = ZmqTransport(name, addresses[name], queue, listen=True, calls=calls)
-    transport = _bridged(name, local, queue, links, abroad) if abroad else local
+    transport = _bridged(name, local, queue, links, remote) if remote else local
     if transport is None:
         return
     from noc.router import ChipRouter
 
-    def dawdle(sender: str) -> None:
+    def delay(sender: str) -> None:
         time.sleep(slow.get(sender, slow.get("", 0.0)))
 
-    core = ChipRouter(name, table_entries, links, Store(Path(store)) if store else None)
+    core = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
     post(transport, core.boot())
-    serve(core, transport, dawdle if slow else None, core.undelivered)
+    serve(core, transport, delay if slow else None, core.undelivered)
     transport.close()
 
 
-def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, abroad: Abroad) -> Transport | None:
-    """Return the router's transport with its links to other machines, when the agent has said where those are; None where it
-    cannot listen, or is not wanted any more.
+def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
+    """Return the router's transport with its links to other machines, once the agent has sent their addresses; None where it
+    cannot listen, or its agent has gone.
     """
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 
-    pipe, keys, listening, beyond = abroad
+    pipe, keys, listening, remote_peers = remote
 
-    def tell(record: dict[str, Any]) -> None:
+    def send(record: dict[str, Any]) -> None:
         with contextlib.suppress(OSError):  # the agent is gone, and this process with it in a moment
             pipe.send_bytes(pack_status(record))
 
     try:
-        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), tell)
+        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), send)
     except TransportError as error:
-        tell({"kind": "refused", "text": str(error), "code": int(Exit.USAGE)})
-        time.sleep(_TOLD_S)
+        send({"kind": "refused", "text": str(error), "code": int(Exit.USAGE)})
+        time.sleep(_COMPLAINT_READ_S)
         return None
-    tell({"kind": "listening", "port": links.port})
+    send({"kind": "listening", "port": links.port})
     try:
         addresses = unpack_status(pipe.recv_bytes())["addresses"]
     except (EOFError, OSError):
         return None
-    links.call({neighbour: addresses[neighbour] for neighbour in wiring.calls if neighbour in beyond})
-    return Bridge(local, links, frozenset(beyond))
+    links.call({neighbour: addresses[neighbour] for neighbour in wiring.calls if neighbour in remote_peers})
+    return Bridge(local, links, frozenset(remote_peers))
 
 
-def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, stock: str | None = None) -> None:
-    """Run the host until the run has ended or the launcher is gone. `stock`: where to leave what PEs on other machines load."""
-    _settle_in(HOST)
+def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None = None) -> None:
+    """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load."""
+    _prepare_process(HOST)
     from host.run.host_process import drive
 
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
-        drive(pipe, options, folder, stock, _compile_s)
+        drive(pipe, options, folder, content_folder, _compile_s)

@@ -1,5 +1,5 @@
-"""What the fork server and its children are given of this process: where to import from, no main module, enough descriptors;
-and no threads for linear algebra.
+"""What the fork server and its children inherit: the import path, no main module, no threads for linear algebra, and a limit on
+open files that is high enough.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 
 @contextlib.contextmanager
-def no_main_module() -> Iterator[None]:
+def hidden_main_module() -> Iterator[None]:
     """Hide the caller's main module: every child would import it again, and needs none of it."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
@@ -24,18 +24,18 @@ def no_main_module() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def environment() -> Iterator[None]:
+def fork_server_environment() -> Iterator[None]:
     """Let the fork server import from where this process does: it ignores `sys_path`, and would look into the current folder.
 
     It keeps OpenBLAS from starting threads: numpy brings them, no PE has use for them, and each fork would end and restart them.
     """
-    ours = {
+    variables = {
         "PYTHONSAFEPATH": "1",
         "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
         "OPENBLAS_NUM_THREADS": "1",
     }
-    before = {name: os.environ.get(name) for name in ours}
-    os.environ.update(ours)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -46,7 +46,7 @@ def environment() -> Iterator[None]:
                 os.environ[name] = value
 
 
-def too_few_descriptors(pes: int) -> str | None:
+def reserve_descriptors(pes: int) -> str | None:
     """Raise this process's limit on open files as far as it goes; return what is wrong where that is too low."""
     need = 4 * pes + 100  # a sentinel and a pipe a process, and as much again while it starts
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

@@ -1,7 +1,6 @@
 """Every process dies with its parent: the fork server with the launcher, its children with the fork server.
 
-Uses Linux's parent-death signal, so it holds even where the parent is killed and can clean up nothing. Not known here: other
-operating systems.
+It uses Linux's parent-death signal, so it holds even where the parent is killed and cannot clean up.
 """
 
 from __future__ import annotations
@@ -49,6 +48,6 @@ def die_and_remove(parent_pid: int, folder: str) -> None:
         leave()
 
 
-def show_as(name: str) -> None:
+def set_process_name(name: str) -> None:
     """Show the process under `name` (its first 15 bytes) in process listings."""
     ctypes.CDLL(None).prctl(_PR_SET_NAME, name.encode()[:_NAME_BYTES], 0, 0, 0)

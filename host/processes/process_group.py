@@ -1,7 +1,7 @@
-"""`Family`: processes forked by one fork server, and how they end. The only file that knows multiprocessing (and psutil).
+"""`ProcessGroup`: processes forked by one fork server, and how they end. The only file that knows multiprocessing and psutil.
 
-The launcher has one on its machine; with an engine, each worker has an agent that has one there. The fork server dies with
-whoever made the family, and each child dies with the fork server, so nothing outlives an owner that is killed.
+The launcher owns one on its machine; on a cluster, each worker's agent owns one there. The fork server dies with the
+owner, and each child with the fork server, so that nothing outlives an owner that is killed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 
-from host.processes.fork_environment import environment, no_main_module
+from host.processes.fork_environment import fork_server_environment, hidden_main_module
 from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -30,7 +30,7 @@ _MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millis
 _LEAVE_S = 3.0  # for stopped processes to be gone
 
 
-class Family:
+class ProcessGroup:
     """Processes by name, and the pipes to them.
 
     Args:
@@ -39,7 +39,7 @@ class Family:
     """
 
     def __init__(self, started: Callable[[str, int], None] = lambda *_: None) -> None:
-        self._started = started
+        self._on_start = started
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["host.processes.fork_server"])
         self._processes: dict[str, Any] = {}
@@ -47,7 +47,7 @@ class Family:
         self._pipes: list[Any] = []
         self._ended: set[str] = set()
 
-    def ready(self) -> None:
+    def start_fork_server(self) -> None:
         """Start the fork server, if there is none."""
         os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
         os.environ[FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
@@ -56,68 +56,68 @@ class Family:
         # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
-            with environment():
+            with fork_server_environment():
                 multiprocessing.forkserver.ensure_running()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
-    def folder(self, name: str) -> Path:
+    def make_folder(self, name: str) -> Path:
         """Make a private folder, which is removed also where this process is killed: the fork server does it."""
         path = Path(multiprocessing.util.get_temp_dir()) / name
         path.mkdir(mode=0o700)
         return path
 
-    def pipe(self, name: str) -> tuple[Any, Any]:
-        """Return both ends of a new pipe; `look` says by `name` when ours has something."""
-        ours, theirs = self._context.Pipe()
-        self.hear(ours, name)
-        self._pipes.append(ours)
-        return ours, theirs
+    def open_pipe(self, name: str) -> tuple[Any, Any]:
+        """Return both ends of a new pipe, this process's first; `poll` returns `name` when that one is readable."""
+        own_end, child_end = self._context.Pipe()
+        self.watch(own_end, name)
+        self._pipes.append(own_end)
+        return own_end, child_end
 
-    def hear(self, ours: Any, name: str) -> None:
-        """Let `look` also say by `name` when a file descriptor has something."""
-        self._selector.register(ours, selectors.EVENT_READ, (name,))
+    def watch(self, readable: Any, name: str) -> None:
+        """Let `poll` also return `name` when this file descriptor is readable."""
+        self._selector.register(readable, selectors.EVENT_READ, (name,))
 
-    def deafen(self, ours: Any) -> None:
-        """Undo `hear`."""
-        self._selector.unregister(ours)
+    def unwatch(self, readable: Any) -> None:
+        """Undo `watch`."""
+        self._selector.unregister(readable)
 
     def start(self, name: str, target: Callable[..., None], *args: Any) -> None:
         """Start a process."""
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
-        with no_main_module():
+        with hidden_main_module():
             process.start()
-        # Else each start asks every child there is whether it lives; `look` and `end` do that for all.
+        # Else each start asks every child whether it lives; `poll` and `end` do that for all.
         multiprocessing.process._children.discard(process)  # type: ignore[attr-defined]
         self._processes[name] = process
         self._selector.register(process.sentinel, selectors.EVENT_READ, name)
         assert process.pid is not None
-        self._started(name, process.pid)
+        self._on_start(name, process.pid)
 
-    def look(self, timeout_s: float) -> set[str]:
-        """Note which processes have ended; return which pipes have something to say.
+    def poll(self, timeout_s: float) -> set[str]:
+        """Note which processes have ended; return the names of pipes that are readable.
 
         With a thousand processes, asking each whether it lives would cost more than what they do.
         """
-        said: set[str] = set()
+        readable: set[str] = set()
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, tuple):
-                said |= {*key.data}
+                readable |= {*key.data}
             else:
                 self._selector.unregister(key.fileobj)
                 self._ended.add(key.data)
-        return said
+        return readable
 
-    def dead(self) -> list[str]:
-        """Return who has ended, in the order in which they were started."""
-        self.look(0)
+    def ended(self) -> list[str]:
+        """Return the names of processes that have ended, in the order of their starts."""
+        self.poll(0)
         return [name for name in self._processes if name in self._ended] if self._ended else []
 
-    def alive(self, name: str) -> bool:
+    def is_alive(self, name: str) -> bool:
         """Tell whether a process still runs."""
         return bool(self._processes[name].is_alive())
 
-    def how(self, name: str, within_s: float) -> str:
+    def describe_end(self, name: str, within_s: float) -> str:
         """Return how a process ended: its signal, with what that hints at, or its exit code."""
         process = self._processes[name]
         process.join(within_s)
@@ -129,13 +129,13 @@ class Family:
         """Return how many processes have been started."""
         return len(self._processes)
 
-    def uss_bytes(self, leave_out: Iterable[str] = (), most: int = _MEASURED_PES) -> int | None:
-        """Return the median unique set size of about `most` processes: what would be freed if one ended; None where none can be
-        looked at.
+    def uss_bytes(self, leave_out: Iterable[str] = (), at_most: int = _MEASURED_PES) -> int | None:
+        """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None where none can
+        be read.
         """
-        left_out = set(leave_out)
-        pids = [process.pid for name, process in self._processes.items() if name not in left_out]
-        sizes = [size for pid in pids[:: 1 + len(pids) // most] if (size := _uss(pid))]
+        excluded = set(leave_out)
+        pids = [process.pid for name, process in self._processes.items() if name not in excluded]
+        sizes = [size for pid in pids[:: 1 + len(pids) // at_most] if (size := _uss(pid))]
         return int(statistics.median(sizes)) if sizes else None
 
     def cpu_s(self) -> float:
@@ -143,7 +143,7 @@ class Family:
         return sum(_cpu_s(process.pid) for process in self._processes.values())
 
     def end(self, patience_s: float = _LEAVE_S) -> None:
-        """Leave no process behind, after `patience_s` for those that are leaving, and wait until that is so."""
+        """End every process, after `patience_s` for those that are leaving, and wait until none is left."""
         deadline = time.monotonic() + patience_s
         for process in self._processes.values():
             process.join(max(deadline - time.monotonic(), 0.0))
@@ -157,20 +157,20 @@ class Family:
             pipe.close()
 
 
-def machine_memory_bytes() -> int:
+def free_memory_bytes() -> int:
     """Return the bytes of memory that this machine can still give."""
     return int(psutil.virtual_memory().available)
 
 
-def machine_processes() -> int:
+def count_tasks() -> int:
     """Return how many processes and threads of this user there are, which is what the limit on them counts."""
-    me, found = os.getuid(), 0
+    user, tasks = os.getuid(), 0
     for process in psutil.process_iter():
         try:
-            found += process.num_threads() if process.uids().real == me else 0
+            tasks += process.num_threads() if process.uids().real == user else 0
         except psutil.Error:
             continue
-    return found
+    return tasks
 
 
 def _uss(pid: int) -> int:
@@ -190,9 +190,9 @@ def _cpu_s(pid: int) -> float:
 
 def interface_addresses() -> dict[str, list[str]]:
     """Return this machine's IP addresses by device, those of version 4 first."""
-    found: dict[str, list[str]] = {}
+    by_device: dict[str, list[str]] = {}
     for device, entries in psutil.net_if_addrs().items():
         numbers = {socket.AF_INET: 0, socket.AF_INET6: 1}
-        ours = sorted((numbers[entry.family], entry.address) for entry in entries if entry.family in numbers)
-        found[device] = [address for _, address in ours if "%" not in address]  # those of one link alone need its name
-    return found
+        addresses = sorted((numbers[entry.family], entry.address) for entry in entries if entry.family in numbers)
+        by_device[device] = [address for _, address in addresses if "%" not in address]  # those of one link alone need its name
+    return by_device

@@ -1,4 +1,4 @@
-"""What reaches a machine beside the packets: bytes in a private folder, each under its SHA-256.
+"""A folder of contents by SHA-256: what PEs on a cluster load, brought to their machine once instead of in packets.
 
 The host stocks one folder with a packed `Load` for each PE; a worker's folder keeps what reached it, so that nothing is
 sent to a worker twice, in one run or in several. Not known here: how bytes travel, and what is in them.
@@ -15,7 +15,7 @@ from pathlib import Path
 MOST_BYTES = 4 << 30  # a worker keeps; what was used longest ago goes first
 
 
-class Store(Mapping[str, bytes]):
+class ContentStore(Mapping[str, bytes]):
     """A folder of contents by SHA-256 (hex). Made where it is not there, for its owner alone."""
 
     def __init__(self, folder: Path) -> None:

@@ -14,12 +14,12 @@ from typing import Any
 
 from host.cost.ledger import Ledger
 from host.errors import Exit, HostError
-from host.run.content_store import Store
+from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
 from host.run.pipe import Pipe
 from host.run.report import build_report
 from host.run.run import Run
-from host.run.snapshot import Glance
+from host.run.snapshot import ActivitySnapshot
 from host.run.verify import Witness
 from host.workloads.contract import Job
 from host.workloads.registry import prepare, restore_options
@@ -66,7 +66,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
     late, repeatable = job.options.faults.is_late, job.options.restart
     run = Run(placement, job.source, job.readout, late=late, witness=witness, repeatable=repeatable)
     if stock is not None:
-        store = Store(Path(stock))
+        store = ContentStore(Path(stock))
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
@@ -94,7 +94,7 @@ class _Drive:
         self._has_stalled = False
         self._last_counts = (0, 0, 0, 0.0)
         placement = job.placement
-        self._glance = Glance(placement)
+        self._snapshot = ActivitySnapshot(placement)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
             part.population: placement.copies(placed)[part.population] - (part.population == placement.network.output)
@@ -299,8 +299,8 @@ class _Drive:
             "activity": run.events.activity(),
             "events_per_tick": (int(events.sum()) - before[1]) / ticks,
             "packets_per_tick": (packets - before[2]) / ticks,
-            "pe_activity": self._glance.activity(run.recent),
-            "links": self._glance.links(run.recent, run.recent_input),
+            "pe_activity": self._snapshot.activity(run.recent),
+            "links": self._snapshot.links(run.recent, run.recent_input),
             "sram_worst": self._sram_worst,
             "elapsed_s": time.perf_counter() - self._started,
             "stalled": self._stalled(),

@@ -1,5 +1,5 @@
-"""What a run needs to go on from its last segment boundary in new processes: the input since then, and what every layer had
-emitted just before.
+"""`RestartLog`: what a run needs to go on in new processes from its last segment boundary: the input since then, and what every
+layer had emitted just before.
 
 At a boundary cell states and traces are zeroed, and all that is carried over is what each layer hears of itself. So the
 new processes are told that, get the same input again, and make the same events; those that the host has had already it
@@ -14,8 +14,8 @@ from host.workloads.contract import Feed
 from noc.packet import FRESH, RESET, Recall, Section
 
 
-class Replay:
-    """Takes note of what is fed and heard.
+class RestartLog:
+    """Notes input and the layers' output.
 
     Args:
         layers: the populations that the host hears.

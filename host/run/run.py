@@ -24,7 +24,7 @@ from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance, links_carried
 from host.run.event_hash import EventStream
-from host.run.recovery import Replay
+from host.run.recovery import RestartLog
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
 from noc.packet import (
@@ -32,7 +32,6 @@ from noc.packet import (
     INPUT_POPULATION,
     LEDGER,
     VALID,
-    Answer,
     Batch,
     Bundle,
     Configured,
@@ -48,6 +47,7 @@ from noc.packet import (
     Read,
     Reading,
     Section,
+    StallReport,
     Start,
     Stop,
     Stopped,
@@ -101,7 +101,7 @@ class Run:
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
         self._witness = witness
-        self._replay = Replay(placement.network.layers) if repeatable else None
+        self._replay = RestartLog(placement.network.layers) if repeatable else None
         self._reset()
 
     def _reset(self) -> None:
@@ -113,7 +113,7 @@ class Run:
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
         self.completed = 0  # ticks whose bundle has been read
-        self.missing: dict[str, Answer] = {}  # by router, of those that were asked and said
+        self.missing: dict[str, StallReport] = {}  # by router, of those that were asked and said
         self.readings: dict[str, dict[str, Any]] = {}
         self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
@@ -199,7 +199,7 @@ class Run:
                 self.configured.add(peer)
                 if len(self.configured) == len(self.routers):
                     self.phase = "loading"
-            case Answer():
+            case StallReport():
                 self.missing[peer] = message
                 self._asked.discard(peer)
             case Reading(counters):

@@ -1,4 +1,4 @@
-"""What a run does just now, for the monitor: each PE's activity, and the events that each link between chips carries.
+"""Snapshot of a running network for the monitor: activity of each PE, events on each link between chips.
 
 Both follow from the newest section of each layer, which the host has anyway, and from the placement: no message is sent
 for them. A link's events are those of the streams that cross it, each at the latest position of its layer; what routers
@@ -19,8 +19,8 @@ _EVENTS = LEDGER.index("events")
 I64 = npt.NDArray[np.int64]
 
 
-class Glance:
-    """Looks at a run of `placement`."""
+class ActivitySnapshot:
+    """Counts what the newest sections of a run of `placement` show."""
 
     def __init__(self, placement: Placement) -> None:
         shards = [(part.population, place, len(part.units)) for place, placed in enumerate(placement.pes) for part in placed.share]

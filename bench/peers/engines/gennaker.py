@@ -40,7 +40,7 @@ from noc.serve import post, serve
 from noc.transport_zmq import ZmqTransport, new_address
 from noc.transport_zmtp import ZmtpTransport
 from noc.wire import decode, encode
-from pe.socket_loop import Exchange
+from pe.socket_loop import SocketLoop
 
 NAME = "gennaker"
 _CHIP, _POPULATION, _WINDOW = 0, 0, 2
@@ -85,7 +85,7 @@ def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
     os.read(gate, 1)  # until the router has been configured
     transport = ZmtpTransport(name, address, _ROUTER)
     post(transport, [((_ROUTER,), Hello(os.getpid()))])
-    serve(core, transport, exchange=Exchange(core, transport))
+    serve(core, transport, fast_path=SocketLoop(core, transport))
     transport.close()
 
 
