@@ -20,10 +20,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from host.workloads.lm.workload import Evaluation, Generation
+
 from host.cost import ledger
 from host.processes.parent_death import die_with
 from host.run import event_hash, host_process, run, snapshot
-from host.workloads.lm.workload import Evaluation, Generation
 from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from host.cluster.capacity import describe_shortage, resources_available, resources_needed
 from host.cluster.cluster_config import ListenConfig, parse_cluster
-from host.provenance import ROOT, content_sha256
 from host.errors import HostError
 from host.mapping.chip_blocks import deal
+from host.provenance import ROOT, content_sha256
 from host.run.content_store import ContentStore
 
 # --- chips --------------------------------------------------------------------------------------------------------------

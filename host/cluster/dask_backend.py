@@ -16,12 +16,12 @@ from typing import Any
 
 from host.cluster.cluster_config import parse_cluster
 from host.cluster.dask_client import DaskClient
-from host.provenance import content_sha256
 from host.cluster.worker_state import WorkerState
 from host.errors import Exit, HostError
 from host.mapping.chip_blocks import deal
 from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
+from host.provenance import content_sha256
 from host.run.content_store import ContentStore
 from noc.packet import HOST, chip_of, router_name
 from noc.transport_tcp import REFUSALS, new_keys

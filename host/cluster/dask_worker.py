@@ -27,8 +27,8 @@ from distributed.worker import Worker
 from host.cluster.agent import LEASE_S
 from host.cluster.capacity import describe_shortage, resources_available, resources_needed
 from host.cluster.framing import RecordReader, frame_record
-from host.provenance import ROOT, content_sha256
 from host.processes.process_group import interface_addresses
+from host.provenance import ROOT, content_sha256
 from host.run.content_store import ContentStore
 from noc.wire import pack_status, unpack_status
 
