@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from host.cost.cost_table import changed, load_table
+from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger import Ledger, load
 from host.cost.price import price
 from noc.chip import load_chip
@@ -36,9 +36,9 @@ def rows(
     chip, found = load_chip(), []
     layers = len(ledger.layers)
     for name, sets in cases:
-        table = changed(load_table(), sets)[0]
+        table = apply_settings(load_table(), sets)[0]
         for schedule in ("sequential", "pipelined"):
-            priced = price(ledger, chip, changed(table, [f"schedule={schedule}"])[0])
+            priced = price(ledger, chip, apply_settings(table, [f"schedule={schedule}"])[0])
             groups = [[n] for n in range(layers)] if schedule == "sequential" else [list(range(layers))]
             for group in groups:
                 mode = table.settings["messages"]

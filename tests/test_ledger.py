@@ -153,14 +153,14 @@ def test_a_ledger_knows_its_machine(tmp_path):
     assert (again.chips, again.down_chips, again.down_links, again.pes) == (4, (2,), ((0, 1),), ledger.pes)
     assert {pe.chip for pe in again.pes} == {0, 1, 3}
     assert np.array_equal(machine_for(again, load_chip()).neighbours, placement.machine.neighbours)
-    assert again.like.tolist() == [0, 1, -1, 3]
-    assert again.times.tolist() == [1] * 60
+    assert again.representative_of.tolist() == [0, 1, -1, 3]
+    assert again.multiplicity.tolist() == [1] * 60
 
 
 def test_an_older_ledger_is_of_one_chip(saved, tmp_path):
     edited(saved, tmp_path, about=lambda metadata: metadata.pop("machine"))
     again = load(tmp_path)
-    assert (again.chips, again.down_chips, again.down_links, again.alike) == (1, (), (), None)
+    assert (again.chips, again.down_chips, again.down_links, again.representatives) == (1, (), (), None)
 
 
 def test_twenty_thousand_tokens_stay_under_200_mb(tmp_path):

@@ -14,8 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
 
-from host.cost.cost_table import changed as changed_table
-from host.cost.cost_table import load_table
+from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger import COUNTS, load
 from host.cost.price import price
 from host.errors import Exit
@@ -239,7 +238,7 @@ def test_who_keeps_a_trace_is_saved_and_an_older_ledger_has_none(tmp_path, monke
 
 
 def priced(ledger, *sets):
-    table, _, numbers = changed_table(load_table(), sets)
+    table, _, numbers = apply_settings(load_table(), sets)
     return price(ledger, load_chip("spinnaker2", None, numbers), table)
 
 

@@ -14,7 +14,7 @@ import pytest
 from host.cli import main
 from host.commands import paper as command
 from host.commands.paper_tables import PUBLISHED, Perplexity, aligned, document, error, table_1, table_3
-from host.cost.price import STAGES
+from host.cost.cycles import STAGES
 from host.options import LmOptions
 from host.workloads.dvs.prepare import paper_sized
 from models.checkpoint import load, save

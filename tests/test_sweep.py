@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from host.cli import main
-from host.cost.cost_table import changed, load_table
+from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger import load
 from host.cost.price import price
+from host.cost.price_report import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
-from host.experiments.columns import COLUMNS, DEFAULT, shown
+from host.experiments.columns import COLUMNS, DEFAULT, format_cell
 from host.experiments.experiment_file import MOST_POINTS, of_price, of_run, read, slug
-from host.run.report import modelled
 from host.show import sweep_plots
 from host.workloads.features.workload import seeded_features
 from models.reference import Reference
@@ -146,9 +146,9 @@ def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
     for row in rows_of(sweep):
         ledger = load(runs[int(row["pes"]), row["format"]])
         sets = [f"schedule={row['schedule']}", f"branch_refill_cycles={row['branch_refill_cycles']}"]
-        cost = modelled(price(ledger, load_chip(), changed(load_table(), sets)[0]), ledger)
-        assert row["token_ms"] == shown(1e3 * cost["time_per_token_s"])
-        assert row["power_mw"] == shown(1e3 * cost["power_w"])
+        cost = price_block(price(ledger, load_chip(), apply_settings(load_table(), sets)[0]), ledger)
+        assert row["token_ms"] == format_cell(1e3 * cost["time_per_token_s"])
+        assert row["power_mw"] == format_cell(1e3 * cost["power_w"])
         assert int(row["events"]) == cost["work"]["events"]
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.cost.price import STAGES, Priced
+from host.cost.cycles import STAGES
+from host.cost.price import Priced
 
 PUBLISHED: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))
 TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")

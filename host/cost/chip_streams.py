@@ -11,8 +11,8 @@ from functools import cached_property
 
 import numpy as np
 
-from host.cost.ledger import I64, Ledger
-from models.network import Array
+from host.cost.ledger import Ledger
+from models.network import I64, Array
 from noc.machine import Machine
 
 
@@ -23,25 +23,27 @@ def runs_of(ledger: Ledger) -> Array:
     return runs
 
 
-def heard_by(runs: Array) -> Array:
+def listens_to(runs: Array) -> Array:
     """Return which PE listens to which layer, (PEs, layers + 1) bool: to its own and to the one before."""
-    hears = runs.copy()
-    hears[:, :-1] |= runs[:, 1:]
-    return hears
+    listens = runs.copy()
+    listens[:, :-1] |= runs[:, 1:]
+    return listens
 
 
-def heard_here(ledger: Ledger, values: I64) -> I64:
-    """Return the sum of a number of each shard, (shards,), over those of its own chip that a PE listens to, but its own; (PEs,)."""
+def sum_heard_on_chip(ledger: Ledger, values: I64) -> I64:
+    """Return for each PE, (PEs,), the sum of a number of each shard, (shards,), over the shards of other PEs of its chip that it
+    listens to.
+    """
     shards, runs = ledger.table, runs_of(ledger)
     of_chip = np.zeros((ledger.chips, runs.shape[1]), np.int64)
     np.add.at(of_chip, (ledger.chip_of[shards["pe"]], shards["layer"]), values)
     own = np.zeros(runs.shape, np.int64)
     own[shards["pe"], shards["layer"]] = values
-    return np.asarray(((of_chip[ledger.chip_of] - own) * heard_by(runs)).sum(axis=1), np.int64)
+    return np.asarray(((of_chip[ledger.chip_of] - own) * listens_to(runs)).sum(axis=1), np.int64)
 
 
 @dataclass(frozen=True)
-class Streams:
+class ChipStreams:
     """What chips send each other: at a position, a chip's senders of a layer make one stream to all other chips that listen.
 
     `sources` and `wanted` (layers + 1, chips) bool: chips with senders of a layer, and those where it is heard. `emitted`
@@ -68,21 +70,21 @@ class Streams:
         return np.asarray(self.emitted.sum(axis=2, keepdims=True) - self.emitted, np.int64)
 
 
-def streams_of(ledger: Ledger, machine: Machine) -> Streams:
+def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
     """Return what the chips of `machine` send each other."""
-    runs, layers, like = runs_of(ledger), len(ledger.layers), ledger.like
+    runs, layers, stands = runs_of(ledger), len(ledger.layers), ledger.representative_of
     sources, wanted = (np.zeros((layers + 1, ledger.chips), bool) for _ in range(2))
     emitted = np.zeros((ledger.positions, layers + 1, ledger.chips), np.int64)
-    hears, events = heard_by(runs), ledger.of("events").astype(np.int64)
+    listens, events = listens_to(runs), ledger.of("events").astype(np.int64)
     shard_chip = ledger.chip_of[ledger.table["pe"]]
     for n in range(layers + 1):
         sources[n, ledger.chip_of[runs[:, n]]] = True
-        wanted[n, ledger.chip_of[hears[:, n]]] = True
+        wanted[n, ledger.chip_of[listens[:, n]]] = True
         for chip in np.flatnonzero(sources[n]):
             emitted[:, n, chip] = events[:, (ledger.table["layer"] == n) & (shard_chip == chip)].sum(axis=1)
-    sources, wanted = (array[:, like] & (like >= 0) for array in (sources, wanted))
-    emitted = emitted[:, :, like] * (like >= 0)
+    sources, wanted = (array[:, stands] & (stands >= 0) for array in (sources, wanted))
+    emitted = emitted[:, :, stands] * (stands >= 0)
     sources[0, machine.host_chip] = True
     emitted[:, 0, machine.host_chip] = ledger.input_events
     wanted[-1, machine.host_chip] = True
-    return Streams(sources, wanted, emitted)
+    return ChipStreams(sources=sources, wanted=wanted, emitted=emitted)

@@ -12,8 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from host.cost.ledger import I64
-from models.network import Array
+from models.network import I64, Array
 from noc.chip import QPES, PeId
 from noc.xy_routes import Link, path
 
@@ -35,14 +34,14 @@ _PORT = np.array([SITE[_UPPER] if y <= _UPPER[1] else SITE[_LOWER] for _, y in S
 def _paths() -> Array:
     """Return whether the route from a site to another crosses a link, (sites, sites, links) float64: exact in products."""
     index = {link: number for number, link in enumerate(LINKS)}
-    found = np.zeros((len(SITES), len(SITES), len(LINKS)))
+    crosses = np.zeros((len(SITES), len(SITES), len(LINKS)))
     for a, start in enumerate(SITES):
         for b, end in enumerate(SITES):
-            found[a, b, [index[link] for link in path(PeId(0, *start, 0), PeId(0, *end, 0))]] = 1
-    return found
+            crosses[a, b, [index[link] for link in path(PeId(0, *start, 0), PeId(0, *end, 0))]] = 1
+    return crosses
 
 
-def crossed(froms: I64, to: I64, mode: str) -> tuple[I64, I64]:
+def link_uses(froms: I64, to: I64, mode: str) -> tuple[I64, I64]:
     """Return how often a message of each sender crosses each link, (senders, links), and how often it is sent, (senders,).
 
     Args:

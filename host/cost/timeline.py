@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from host.cost.ledger import Ledger
-from host.cost.price import F64, Priced
-from models.network import U32
+from host.cost.price import Priced
+from models.network import F64, U32
 
 ORDER = ("wait", "egru_input", "egru_internal", "pointwise", "broadcast")
 """Stages in the order in which a PE goes through them."""

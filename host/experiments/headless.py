@@ -1,18 +1,14 @@
 """Runs without a live monitor, one after another: what `paper` and `scale` have in common.
 
-A run keeps its folder as `lm` does; what it costs can be asked again at other prices without running.
+A run keeps its folder as `lm` does; `host/cost/repriced.py` says without running what it costs at other prices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from host.commands.price import chip_for
-from host.cost.cost_table import changed, load_table
-from host.cost.ledger import Ledger
-from host.cost.price import Priced, price
 from host.launch.launcher import Cluster
 from host.launch.outcome import Outcome
 from host.options import TRACE_POSITIONS, RunOptions
@@ -37,12 +33,3 @@ def run_into(
 
             make_pictures(folder, TRACE_POSITIONS)
     return outcome
-
-
-def priced_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:
-    """Return what a run costs on its own chip at the shipped table, changed by `name=value` texts (`cost_table.changed`).
-
-    As `launch.py price --set` does. HostError or ChipError, one line, for what is unknown or contradicts itself.
-    """
-    table, clock, numbers = changed(load_table(), settings)
-    return price(ledger, chip_for(ledger, None, clock, numbers), table)

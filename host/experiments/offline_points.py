@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from host.cost.expected_ledger import Uniform, expected
+from host.cost.expected_ledger import UniformNetwork, expected_ledger
 from host.cost.ledger import Ledger
 from host.errors import HostError
 from host.options import EXPECTED, RECORDED, LmOptions
-from host.run.offline import kept
+from host.run.offline import load_or_record
 from host.run.report import SCHEMA, mapping_block, write_json
 from host.workloads.job import chip_of, prepare
 from models.seeded import PAPER_INPUT_UNITS
@@ -36,7 +36,7 @@ def record_into(folder: Path, options: LmOptions, recordings: Path) -> None:
         if inputs[name] is not None:
             inputs[name] = hashlib.sha256(Path(inputs[name]).read_bytes()).hexdigest()
     what = json.dumps(inputs | {"segment": job.facts["segment"]}, sort_keys=True)
-    recording = kept(recordings, job.placement.network, options.batch, what, lambda: job.workload)
+    recording = load_or_record(recordings, job.placement.network, options.batch, what, lambda: job.workload)
     folder.mkdir(parents=True)
     recording.ledger(job.placement).save(folder)
     mapping = mapping_block(job.placement)
@@ -53,15 +53,15 @@ def expect_into(folder: Path, settings: Mapping[str, Any], options: LmOptions) -
     if missing:
         raise HostError(f"transport {EXPECTED!r}: needs {missing[0]}; of a uniform network: {', '.join(need)}")
     chip, network = chip_of(options), _uniform(settings)
-    ledger = expected(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
+    ledger = expected_ledger(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
     folder.mkdir(parents=True)
     ledger.save(folder)
     mapping = {"chips": options.chips, "pes": _pes(ledger), "sram": {"worst": {"weights": None, "free": None}}}
     _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))
 
 
-def _uniform(settings: Mapping[str, Any]) -> Uniform:
-    return Uniform(
+def _uniform(settings: Mapping[str, Any]) -> UniformNetwork:
+    return UniformNetwork(
         settings.get("depth", 3), settings["pes_a_chip"], settings["units_a_pe"], settings["fan_in"], settings["fan_in"],
         settings.get("activity", 0.2), settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])), 1.0,
         settings.get("format", "csr"), settings.get("batch", 1),
@@ -70,12 +70,12 @@ def _uniform(settings: Mapping[str, Any]) -> Uniform:
 
 def _pes(ledger: Ledger) -> int:
     """Return how many PEs a ledger is of, those included for which another stands."""
-    if ledger.alike is None:
+    if ledger.representatives is None:
         return len(ledger.pes)
     by_chip: dict[int, int] = {}
     for pe in ledger.pes:
         by_chip[pe.chip] = by_chip.get(pe.chip, 0) + 1
-    return sum(by_chip[chip] for chip in ledger.alike.tolist() if chip >= 0)
+    return sum(by_chip[chip] for chip in ledger.representatives.tolist() if chip >= 0)
 
 
 def _write(folder: Path, events: dict[str, Any], mapping: dict[str, Any], transport: str, settings: dict[str, Any]) -> None:

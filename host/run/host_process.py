@@ -15,13 +15,14 @@ from typing import Any
 from host.cost.cost_table import load_table
 from host.cost.neurobench import metrics
 from host.cost.price import price
+from host.cost.price_report import price_block
 from host.errors import Exit, HostError
 from host.options import restored
 from host.processes import fork_server
 from host.processes.child_main import Pipe
 from host.run.content_store import Store
 from host.run.launch_plan import layout_of
-from host.run.report import build_report, modelled
+from host.run.report import build_report
 from host.run.run import Run
 from host.run.snapshot import Glance
 from host.run.verify import Witness
@@ -350,6 +351,6 @@ class _Drive:
         network, width = job.placement.network, job.placement.network.populations[0].units
         table = (job.facts["vocabulary"], width) if job.facts.get("vocabulary") else ()
         return (
-            modelled(price(ledger, job.placement.chip, load_table()), ledger),
+            price_block(price(ledger, job.placement.chip, load_table()), ledger),
             metrics(network, ledger, job.placement.deployed_bytes(), table),
         )

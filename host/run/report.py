@@ -15,8 +15,6 @@ from host.workloads.dvs.results import lines as gesture_lines
 from noc.packet import HOST, LEDGER
 
 if TYPE_CHECKING:  # the launcher reads this file too, and must stay light
-    from host.cost.ledger import Ledger
-    from host.cost.price import Priced
     from host.mapping.placement import Placement
     from host.run.run import Run
     from host.workloads.job import Job
@@ -92,41 +90,9 @@ def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def modelled(priced: Priced, ledger: Ledger) -> dict[str, Any]:
-    """Return the block of the report on what a run costs on the modelled chip."""
-    steps = max(1, ledger.positions * ledger.lanes)
-    return {
-        "time_s": priced.time_s,
-        "time_band_s": list(priced.time_band_s),
-        "time_per_token_s": priced.time_s / steps,
-        "power_w": priced.power_w,
-        "power_band_w": list(priced.power_band_w),
-        "energy_j": priced.energy_j,
-        "energy_band_j": list(priced.energy_band_j),
-        "energy_per_token_j": priced.energy_j / steps,
-        "energy_parts_j": dict(priced.energy_parts_j),
-        "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
-        "computation_per_token_s": priced.computation_s / steps,
-        "communication_per_token_s": priced.communication_s / steps,
-        "links": _links(priced),
-        "work": dict(priced.work),
-        "settings": dict(priced.settings),
-        "assumed": list(priced.assumed),
-    }
-
-
 def _published() -> dict[str, Any]:
     """Return the paper's numbers (`paper_tables.PUBLISHED`, whose file would load the cost model)."""
     return tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))
-
-
-def _links(priced: Priced) -> dict[str, Any] | None:
-    """Return the block on links between chips; None where none is crossed."""
-    if priced.links is None:
-        return None
-    seconds = sum(stages.get("links", 0.0) for stages in priced.stages_s.values())
-    staged = sum(sum(stages.values()) for stages in priced.stages_s.values())
-    return {**priced.links, "time_share": seconds / staged if staged else 0.0}
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import Recorder
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance, links_carried
 from host.run.event_hash import EventStream, SequenceAt, side_by_side
+from host.run.recorder import Recorder
 from host.run.recovery import Replay
 from host.workloads.lm.workload import Feed, Workload
 from noc.packet import (
@@ -280,7 +280,7 @@ class Run:
         return out
 
     def _fed(self, feed: Feed) -> None:
-        self.recorder.fed(len(feed.keys) // 4)
+        self.recorder.add_input(len(feed.keys) // 4)
         if self._replay is not None:
             self._replay.fed(feed)
 

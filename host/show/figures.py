@@ -18,15 +18,17 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import CostTable, load_table
+from host.cost.cycles import LINKS
 from host.cost.ledger import FILE as LEDGER_FILE
 from host.cost.ledger import Ledger, load
 from host.cost.link_cost import link_cost
 from host.cost.link_traffic import machine_for
-from host.cost.price import F64, LINKS, Priced, price
+from host.cost.price import Priced, price
 from host.errors import HostError
 from host.run.report import unit_of
 from host.show import perfetto, plots
 from host.show.page import Content, Figure, LinkRow, html
+from models.network import F64
 from noc.chip import ChipSpec, PeId, load_chip, parse_pe
 from noc.machine import BOARD_CHIPS, Machine
 from noc.xy_routes import Link

@@ -29,10 +29,11 @@ import orjson
 from isal import igzip
 
 from host.cost.cost_table import CostTable
-from host.cost.ledger import I64, Ledger
-from host.cost.price import F64, LINKS, Priced
+from host.cost.cycles import LINKS
+from host.cost.ledger import Ledger
+from host.cost.price import Priced
 from host.cost.timeline import ORDER, Timeline, timeline, timer
-from models.network import U32
+from models.network import F64, I64, U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
 FILE = "trace.json.gz"
@@ -72,7 +73,7 @@ def numbers(pe: PeId) -> tuple[int, int]:
 
 def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
     edges, ends = _laid(ledger, line)
-    timers = timer(line, float(chip.facts["timer_hz"].value or 0))
+    timers = timer(line, chip.timer_hz)
     yield _joined(_names(ledger))
     for shard in range(edges.shape[1]):
         over_links = _eighths(line.links_s[:, ledger.table["layer"][shard] - 1])
@@ -180,7 +181,7 @@ def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, 
     np.maximum.at(
         flits,
         np.searchsorted(starts, priced.began_s.ravel()),
-        priced.traffic.busiest(priced.settings["schedule"] != "sequential").ravel(),
+        priced.traffic.peak_flits(priced.settings["schedule"] != "sequential").ravel(),
     )
     seen = starts <= line.began_s.max(initial=0.0)
     at = _eighths(starts[seen])
