@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost.chip_classes import list_all_chips, merge_identical_chips
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
@@ -26,6 +25,7 @@ from models.tuned_activity import at_activity
 from noc.chip import PeId, load_chip
 from noc.dram import Dram
 from noc.machine import Machine
+from tests.tools.chip_classes import list_all_chips, merge_identical_chips
 from tests.tools.ledgers import three_units
 
 CHIP, TABLE = load_chip(), load_table()

@@ -14,8 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost import formats as format_costs
-from host.cost import kernels as kernel_costs
+from host.cost import twins
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import STAGES
 from host.cost.formats import packed as packed_cost
@@ -541,9 +540,9 @@ def test_a_chip_with_cores_down_has_a_price(tiny, tmp_path):
 
 
 def test_every_weight_format_and_neuron_model_has_prices():
-    assert format_costs.names() == formats.names()
-    assert kernel_costs.names() == kernels.names()
-    assert all(set(kernel_costs.named(name).PORT_STAGES) == set(kernels.named(name).PORTS) for name in kernels.names())
+    assert twins.names("formats") == formats.names()
+    assert twins.names("kernels") == kernels.names()
+    assert all(set(twins.twin("kernels", name).PORT_STAGES) == set(kernels.named(name).PORTS) for name in kernels.names())
 
 
 def test_what_has_no_price(tiny):

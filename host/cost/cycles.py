@@ -1,18 +1,15 @@
-"""Second pass of a price: the PE cycles of every shard at every position, by stage, from its ledger and its moves.
-
-What it does not know: when a shard begins, and what it waits for.
-"""
+"""Second pass of a price: the PE cycles of every shard at every position, by stage, from its ledger and its moves."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from host.cost import formats, kernels
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.formats import PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
+from host.cost.twins import twin
 from models.network import F64
 from noc.chip import ChipSpec
 
@@ -24,7 +21,7 @@ LINKS = "links"
 
 def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> F64:
     """Return the cycles of each shard, (positions, shards, stages but `wait`), wait states included."""
-    form, kernel, wait_states = formats.named(ledger.format), kernels.named(ledger.kernel), float(chip.sram_wait_states)
+    form, kernel, wait_states = twin("formats", ledger.format), twin("kernels", ledger.kernel), float(chip.sram_wait_states)
     products = {
         kernel.PORT_STAGES[name]: form.cycles(port, table, wait_states) + _trace_cycles(port, table, wait_states)
         for name, port in ledger.ports.items()

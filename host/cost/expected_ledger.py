@@ -3,7 +3,7 @@
 All PEs hold as many units, all units as many weights and fire as often; chips are shared out to the layers in order, as
 placements fill them. The counts are expectations, rounded so that a chip's sum is right to one event. They lack what chance
 adds: the busiest of many PEs is no busier than the mean, and prices of event-driven formats are low by that. Chips of a layer
-are kept once (`host/cost/chip_classes.py`), so a machine of 34,560 chips has the ledger of a few.
+are represented by one (`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
 
 What it does not know: whether such shards fit a PE's SRAM. The vector or the extents of a port take 2 to 4 bytes for each unit
 that it listens to, so that above some 20,000 to 40,000 units no format of ours holds a layer that hears all of another: what
@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.cost import formats
 from host.cost.ledger import COUNTS, Ledger, machine_fields
+from host.cost.twins import twin
 from host.errors import HostError
 from models.kernels.egru import EXPONENTIALS_PER_UNIT, GATES
 from models.network import F64, I64, U32
@@ -92,12 +92,9 @@ def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, p
         table={name: np.asarray(column, np.int64) for name, column in table.items()},
         pes=tuple(pe._replace(chip=on) for on, _ in classes for pe in usable[: network.pes]),
         layers=tuple(f"layer{n}" for n in range(1, network.layers + 1)),
-        input_units=network.input_units,
-        lanes=network.lanes,
-        format=network.format,
-        representatives=representatives,
+        input_units=network.input_units, lanes=network.lanes, format=network.format, representatives=representatives,
         **machine_fields(chip, machine),
-    )
+    )  # fmt: skip
 
 
 def _counts(network: UniformNetwork, layer: I64, stands_for: I64, stored: Mapping[str, I64], positions: int, inputs: int) -> U32:
@@ -118,7 +115,7 @@ def _counts(network: UniformNetwork, layer: I64, stands_for: I64, stored: Mappin
     sums[0] = np.full(positions, inputs)
     events = np.stack(sums, axis=1)
     before = np.concatenate([np.zeros((1, events.shape[1]), np.int64), events[:-1]])
-    form = formats.named(network.format)
+    form = twin("formats", network.format)
     for port, heard in (("input", events[:, layer - 1]), ("recurrent", before[:, layer])):
         macs = counts[:, :, COUNTS.index(f"macs_{port}")]
         visited = form.visited(macs, heard, stored[port] * network.lanes, GATES * network.units)

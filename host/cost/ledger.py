@@ -22,8 +22,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from host.cost import formats
 from host.cost.formats import PortCounts
+from host.cost.twins import twin
 from host.errors import HostError
 from models.network import I64, U32, Array
 from noc.chip import ChipError, ChipSpec, PeId, parse_pe, require_on_plan
@@ -259,7 +259,7 @@ def _check_counts(ledger: Ledger, who: str) -> None:
     limits = {"events": lanes * table["units"]}
     for name, port in ledger.ports.items():
         stored = limits[f"macs_{name}"] = lanes * port.weights
-        limits[f"visited_{name}"] = formats.named(ledger.format).visited(stored, lanes * port.width, stored, port.rows)
+        limits[f"visited_{name}"] = twin("formats", ledger.format).visited(stored, lanes * port.width, stored, port.rows)
     for name, most in limits.items():
         over = np.argwhere(ledger.of(name) > most)
         if len(over):

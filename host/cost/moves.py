@@ -1,7 +1,4 @@
-"""First pass of a price: what a run moves at each position, on meshes, over links between chips, and out of DRAM.
-
-Everything here is an exact integer. What it does not know: time, energy, and what PEs compute.
-"""
+"""First pass of a price: what a run moves, on meshes, over links between chips, and out of DRAM, in exact integers."""
 
 from __future__ import annotations
 
@@ -46,11 +43,8 @@ def moves_of(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Moves:
     readers = np.unique(first[ledger.chip_of[first] == ledger.representative_of[machine.host_chip]])
     input_bytes = ledger.lanes * ledger.input_units * int(table["value_bytes"])
     return Moves(
-        settings=table.settings,
-        machine=machine,
-        noc=noc_traffic(ledger, streams, chip, table),
-        links=link_traffic(streams, machine),
-        dram_readers=readers,
-        input_bytes=input_bytes,
+        settings=table.settings, machine=machine,
+        noc=noc_traffic(ledger, streams, chip, table), links=link_traffic(streams, machine),
+        dram_readers=readers, input_bytes=input_bytes,
         dram_bytes=(len(readers) + int(streams.leaves[0].any())) * input_bytes,
-    )
+    )  # fmt: skip

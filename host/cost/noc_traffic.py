@@ -12,7 +12,7 @@ What is for other chips travels as in `multicast` in every mode, which is assume
 chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other modes the core
 writes them once more.
 
-Everything here is an exact integer. What it does not know: time, links between chips, and what the host sends or reads.
+Everything here is an exact integer.
 """
 
 from __future__ import annotations
@@ -141,22 +141,14 @@ def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: Cos
                 meshes.deliver(n, number, senders, listeners, events=events, streams=arriving)
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
     return NocTraffic(
-        flits=meshes.flits,
-        copies=(listens.T @ ledger.multiplicity)[shards["layer"]] - 1,
-        sends=meshes.sends,
-        outgoing=meshes.outgoing,
-        leaves=meshes.leaves,
-        payload_bytes=payload_bytes.sum(axis=0),
-        event_bytes=event_bytes,
-        flit_bytes=flit_bytes,
-        links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()),
-        link_chips=np.array(own_chips)[used // len(LINKS)],
-        all_loads=meshes.loads[:, :, used],
-        all_ports=meshes.ports,
+        flits=meshes.flits, copies=(listens.T @ ledger.multiplicity)[shards["layer"]] - 1, sends=meshes.sends,
+        outgoing=meshes.outgoing, leaves=meshes.leaves,
+        payload_bytes=payload_bytes.sum(axis=0), event_bytes=event_bytes, flit_bytes=flit_bytes,
+        links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()), link_chips=np.array(own_chips)[used // len(LINKS)],
+        all_loads=meshes.loads[:, :, used], all_ports=meshes.ports,
         all_farthest=np.maximum(meshes.farthest, meshes.away + meshes.back),
-        arrived_packets=meshes.arrived_packets,
-        arrived_events=meshes.arrived_events,
-    )
+        arrived_packets=meshes.arrived_packets, arrived_events=meshes.arrived_events,
+    )  # fmt: skip
 
 
 def _payload_bytes(ledger: Ledger, table: CostTable, event_bytes: int) -> I64:

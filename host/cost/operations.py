@@ -21,12 +21,12 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from host.cost import formats, kernels
 from host.cost.chip_streams import sum_heard_on_chip
 from host.cost.cost_table import sends_vectors
 from host.cost.formats import KEY_AND_VALUE_BYTES, WORD_BYTES, PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
+from host.cost.twins import twin
 from models.network import I64
 
 
@@ -55,7 +55,7 @@ def _by_shard(ledger: Ledger, moves: Moves) -> dict[str, I64]:
     shards, noc, positions = ledger.table, moves.noc, ledger.positions
     steps, sent, payload_bytes = ledger.lanes * positions, noc.sent.sum(axis=0), noc.payload_bytes * noc.sends
     events, units = ledger.of("events").sum(axis=0, dtype=np.int64), shards["units"] * steps
-    kernel, messages = kernels.named(ledger.kernel), moves.settings["messages"]
+    kernel, messages = twin("kernels", ledger.kernel), moves.settings["messages"]
     # In `multicast` events for other chips are read once, with the others.
     for_others_bytes = events * noc.leaves * noc.event_bytes * (messages != "multicast")
     numbers = {
@@ -72,7 +72,7 @@ def _by_shard(ledger: Ledger, moves: Moves) -> dict[str, I64]:
         "dma_bytes": payload_bytes * (messages == "dma"),
     }
     for name, port in ledger.ports.items():
-        read, written = formats.named(ledger.format).sram_bytes(port, moves.settings)
+        read, written = twin("formats", ledger.format).sram_bytes(port, moves.settings)
         upkeep_read, upkeep_written = _trace_bytes(port, moves.settings)
         numbers[f"sram_read_bytes.{kernel.PORT_STAGES[name]}"] = read + upkeep_read
         numbers[f"sram_written_bytes.{kernel.PORT_STAGES[name]}"] = written + upkeep_written

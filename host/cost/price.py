@@ -1,8 +1,8 @@
 """What a run costs on the modelled chip: from a ledger to seconds and joules.
 
 `price` is one pure function of (ledger, chip, cost table): the ledger holds the counts and the placement. It goes through four
-passes, each a function of plain values: what is moved (`moves.py`), the cycles of each shard (`cycles.py`), time
-(`schedule.py`) and energy (`energy.py`). Prediction bands come from the low and high values of the constants that are marked as
+passes with a plain value between: what is moved (`moves.py`), the cycles of each shard (`cycles.py`), when what happens
+(`schedule.py`), and energy (below). Prediction bands come from the low and high values of the constants that are marked as
 uncertain. Nothing is fitted to the paper's Tables II and III.
 
 What it does not know: SRAM bank conflicts, DRAM latency and refresh, contention beyond the busiest link, the energy of
@@ -19,55 +19,47 @@ from typing import Any
 
 import numpy as np
 
-from host.cost import formats, kernels
 from host.cost.cost_table import CostTable
 from host.cost.cycles import LINKS, STAGES, shard_cycles
-from host.cost.energy import energy_parts_j
 from host.cost.ledger import Ledger
-from host.cost.link_cost import LinkCost, link_cost, told
+from host.cost.link_cost import LinkCost, idle_w, link_cost, told
 from host.cost.link_traffic import LinkTraffic
 from host.cost.moves import Moves, moves_of
 from host.cost.noc_traffic import NocTraffic
 from host.cost.operations import count_operations
 from host.cost.schedule import Schedule, schedule
+from host.cost.twins import twin
 from host.errors import HostError
 from models.network import F64, I64
 from noc.chip import PES_PER_QPE, QPES, ChipSpec
+from noc.machine import Machine
 
 
-@dataclass(frozen=True)
-class Priced:
+@dataclass(frozen=True, kw_only=True)
+class Priced(Schedule):
     """A run's cost: times in s, energy in J, power in W; bands are (low, high).
 
     `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to `time_s` where the
-    schedule is sequential; `LINKS` is among them where the machine has several chips. `began_s`, `wait_s`, `transit_s`,
-    `links_s`, `layer_s` and `busy_s` are those of `Schedule`; `shard_cycles` (positions, shards, stages but the last) what each
-    shard did in it (`host/cost/timeline.py` puts them together). `work` are exact integers over the run, `pe_work` (PEs,) the
-    same by PE. `links` is what a report says of the links between chips, None where nothing crosses any.
+    schedule is sequential; `LINKS` is among them where the machine has several chips. `shard_cycles` (positions, shards,
+    stages but the last) is what each shard did (`host/cost/timeline.py` says when). `work` are exact integers over the run,
+    `pe_work` (PEs,) the same by PE. `links` is what a report says of the links between chips, None where nothing crosses any.
     """
 
-    time_s: float
     time_band_s: tuple[float, float]
     power_w: float
     power_band_w: tuple[float, float]
     energy_j: float
     energy_band_j: tuple[float, float]
+    energy_parts_j: Mapping[str, float]
     stages_s: Mapping[str, Mapping[str, float]]
     work: Mapping[str, int]
     pe_work: Mapping[str, I64] = field(repr=False)
     assumed: tuple[str, ...]
     settings: Mapping[str, Any]
-    energy_parts_j: Mapping[str, float]
-    began_s: F64 = field(repr=False)
-    layer_s: F64 = field(repr=False)
     shard_cycles: F64 = field(repr=False)
-    transit_s: F64 = field(repr=False)
-    wait_s: F64 = field(repr=False)
-    busy_s: F64 = field(repr=False)
     traffic: NocTraffic = field(repr=False)
-    links_s: F64 = field(repr=False)
-    links: Mapping[str, Any] | None = None
-    link_traffic: LinkTraffic | None = field(default=None, repr=False)
+    links: Mapping[str, Any] | None
+    link_traffic: LinkTraffic = field(repr=False)
 
     @property
     def computation_s(self) -> float:
@@ -113,29 +105,13 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
     work, pe_work = count_operations(ledger, moves)
     links = told(moves.links, middle.links, chip, table, time_s)
     return Priced(
-        time_s=time_s,
-        time_band_s=bands[0],
-        power_w=power_w,
-        power_band_w=bands[1],
-        energy_j=energy_j,
-        energy_band_j=bands[2],
-        stages_s=_stages_s(ledger, middle),
-        work=work,
-        pe_work=pe_work,
-        assumed=table.assumed(chip, links is not None),
-        settings=table.described(chip),
-        energy_parts_j=middle.energy_parts_j,
-        began_s=middle.times.began_s,
-        layer_s=middle.times.layer_s,
-        shard_cycles=middle.cycles,
-        transit_s=middle.times.transit_s,
-        wait_s=middle.times.wait_s,
-        busy_s=middle.times.busy_s,
-        traffic=moves.noc,
-        links_s=middle.times.links_s,
-        links=links,
-        link_traffic=moves.links,
-    )
+        **vars(middle.times), time_band_s=bands[0],
+        power_w=power_w, power_band_w=bands[1],
+        energy_j=energy_j, energy_band_j=bands[2], energy_parts_j=middle.energy_parts_j,
+        stages_s=_stages_s(ledger, middle), work=work, pe_work=pe_work, shard_cycles=middle.cycles,
+        assumed=table.assumed(chip, links is not None), settings=table.described(chip),
+        traffic=moves.noc, links=links, link_traffic=moves.links,
+    )  # fmt: skip
 
 
 def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
@@ -143,8 +119,7 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
     for pe in ledger.pes:
         if pe in chip.down_cores or pe.chip in chip.down_chips:
             raise HostError(f"traffic for {pe}: chip {chip.name} lacks it (down_cores or down_chips, or another chip)")
-    formats.named(ledger.format)
-    kernels.named(ledger.kernel)
+    twin("formats", ledger.format)
     powered, there = table["powered_pes"], len(QPES) * PES_PER_QPE  # PEs that are down draw power too, as far as is known
     used = int(np.bincount(ledger.chip_of).max())
     if not used <= powered <= there:
@@ -154,8 +129,27 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
 def _evaluate(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> _Evaluation:
     cycles, links = shard_cycles(ledger, moves, chip, table), link_cost(moves.links, chip, table)
     times = schedule(ledger, moves, cycles=cycles, links=links, chip=chip, table=table)
-    parts = energy_parts_j(ledger, moves.machine, times=times, links=links, chip=chip, table=table)
+    parts = _energy_parts_j(ledger, moves.machine, times=times, links=links, chip=chip, table=table)
     return _Evaluation(cycles=cycles, links=links, times=times, energy_parts_j=parts)
+
+
+def _energy_parts_j(
+    ledger: Ledger, machine: Machine, times: Schedule, links: LinkCost, chip: ChipSpec, table: CostTable
+) -> dict[str, float]:
+    """Return the joules of all chips, the last pass: their measured power states, weighted by how long PEs compute and wait; and
+    links between chips.
+    """
+    chips, computing_s = len(machine.live), float((times.busy_s * ledger.multiplicity).sum())
+    waiting_s = int(ledger.multiplicity.sum()) * times.time_s - computing_s
+    parts = {
+        "floor": chips * chip.power_off_w * times.time_s,
+        "sleep": chips * chip.pe_sleep_w * table["powered_pes"] * times.time_s,
+        "compute": chip.pe_active_w * computing_s,
+        "wait": chip.pe_active_w * table["waiting_power_share"] * waiting_s,
+    }
+    if chips > 1:
+        parts[LINKS] = links.energy_j + idle_w(machine, table) * times.time_s
+    return parts
 
 
 def _stages_s(ledger: Ledger, cost: _Evaluation) -> dict[str, dict[str, float]]:

@@ -7,7 +7,7 @@ it does so unseen. What it does not know: energy, and contention beyond the busi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -30,27 +30,19 @@ class Schedule:
     """
 
     time_s: float
-    began_s: F64
-    wait_s: F64
-    transit_s: F64
-    links_s: F64
-    layer_s: F64
-    critical: I64
-    input_links_s: F64
-    busy_s: F64
+    began_s: F64 = field(repr=False)
+    wait_s: F64 = field(repr=False)
+    transit_s: F64 = field(repr=False)
+    links_s: F64 = field(repr=False)
+    layer_s: F64 = field(repr=False)
+    critical: I64 = field(repr=False)
+    input_links_s: F64 = field(repr=False)
+    busy_s: F64 = field(repr=False)
 
 
 def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
-    """Return when what happens.
-
-    Args:
-        ledger: what the run did.
-        moves: what it moved.
-        cycles: (positions, shards, stages) of each shard.
-        links: what its packets between chips cost.
-        chip: clocks, hops and DRAM.
-        table: its settings: in which order layers run, and whether they wait for DRAM.
-
+    """Return when what happens, from the moves and the (positions, shards, stages) `cycles` of a run; `links` are the seconds of its
+    packets between chips. Settings of the table say in which order layers run, and whether they wait for DRAM.
     """
     shards, noc = ledger.table, moves.noc
     shape = ledger.positions, len(ledger.layers)
@@ -78,28 +70,17 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
         ends_s = np.cumsum(layer_s.ravel())
         began_s, time_s = np.concatenate([np.zeros(min(1, len(ends_s))), ends_s[:-1]]).reshape(shape), float(layer_s.sum())
     return Schedule(
-        time_s=time_s,
-        began_s=began_s,
-        wait_s=wait_s,
-        transit_s=transit_s,
-        links_s=links.after_s,
-        layer_s=layer_s,
-        critical=critical,
-        input_links_s=input_links_s,
-        busy_s=pe_s.sum(axis=(0, 1)),
-    )
+        time_s=time_s, began_s=began_s, wait_s=wait_s, transit_s=transit_s, links_s=links.after_s, layer_s=layer_s,
+        critical=critical, input_links_s=input_links_s, busy_s=pe_s.sum(axis=(0, 1)),
+    )  # fmt: skip
 
 
 def _pipelined(pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
-    """Return when each layer begins each position, (positions, layers), and the run's duration: in a tick layer l works on
-    position t - l, and the tick lasts as long as its slowest PE, with what that waits for.
+    """Return when each layer begins each position, (positions, layers), and the run's duration.
 
-    Args:
-        pe_s: (positions, layers, PEs) that PEs compute.
-        runs: (layers, PEs) whether a PE has units of a layer.
-        wait_s: (positions, layers) before computing, for DRAM.
-        after_s: (positions, layers) after it, until messages have arrived, on all chips.
-
+    In a tick layer l works on position t - l, and the tick lasts as long as its slowest PE, with what that waits for. `pe_s`
+    (positions, layers, PEs) is how long PEs compute; `runs` (layers, PEs) whether a PE has units of a layer; `wait_s` comes
+    before, and `after_s` lasts until messages have arrived on all chips, (positions, layers) each.
     """
     positions, layers, pes = pe_s.shape
     busy, before, after = (np.zeros((positions + layers - 1, pes)) for _ in range(3))

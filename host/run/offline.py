@@ -20,8 +20,8 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from host.cost import formats
 from host.cost.ledger import COUNTS, Ledger
+from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import Part, Request, cut, share_sizes
@@ -70,7 +70,7 @@ class OfflineRun:
         """
         if placement.network is not self.network or placement.request.lanes != self.lanes:
             raise HostError(f"recording of {self.lanes} sequences: the placement is of another network, or of other sequences")
-        shards, form = shards_of(placement), formats.named(placement.request.format)
+        shards, form = shards_of(placement), twin("formats", placement.request.format)
         counts = np.zeros((len(self.input_events), len(shards), len(COUNTS)), np.uint32)
         exponentials = np.zeros(len(shards), np.int64)
         for number, layer in self.layers.items():
@@ -111,13 +111,8 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
                 macs, heard = ({port: file.get_tensor(f"{n}.{port}.{what}") for port in ports} for what in ("macs", "heard"))
                 events, exponentials = file.get_tensor(f"{n}.events"), int(about["exponentials"][str(n)])
                 layers[n] = LayerCounts(events=events, macs=macs, heard=heard, exponentials=exponentials)
-            run = OfflineRun(
-                network=network,
-                lanes=int(about["lanes"]),
-                input_events=file.get_tensor("input_events"),
-                layers=layers,
-                sha256=str(about["sha256"]),
-            )
+            inputs, lanes, sha256 = file.get_tensor("input_events"), int(about["lanes"]), str(about["sha256"])
+            run = OfflineRun(network=network, lanes=lanes, input_events=inputs, layers=layers, sha256=sha256)
     except Exception as error:  # the library's own, and a stranger's bytes: exceptions of several kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise HostError(f"recording {path}: cannot be read ({why})") from error
@@ -180,13 +175,9 @@ def record(network: Network, workload: Workload, lanes: int) -> OfflineRun:
             section = layer.step(section)
             stream.add(section)
         workload.answer(section)
-    return OfflineRun(
-        network=network,
-        lanes=lanes,
-        input_events=np.array(inputs, np.uint32),
-        layers={n: layer.counts() for n, layer in layers.items()},
-        sha256=stream.sha256(),
-    )
+    counts = {n: layer.counts() for n, layer in layers.items()}
+    input_events, sha256 = np.array(inputs, np.uint32), stream.sha256()
+    return OfflineRun(network=network, lanes=lanes, input_events=input_events, layers=counts, sha256=sha256)
 
 
 class _Layer:

@@ -55,16 +55,11 @@ def assemble_ledger(placement: Placement, counts: U32, input_events: U32, expone
     rows = [_columns(placement, pe, layer, units) for pe, layer, units in shards_of(placement)]
     table = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(SHARD_COLUMNS[:-1])}
     return Ledger(
-        counts=np.ascontiguousarray(counts),
-        input_events=input_events,
-        table={**table, "exponentials": exponentials},
-        pes=tuple(placed.pe for placed in placement.pes),
-        layers=tuple(network.populations[n].name for n in network.layers),
-        input_units=network.populations[0].units,
-        lanes=placement.request.lanes,
-        format=placement.request.format,
+        counts=np.ascontiguousarray(counts), input_events=input_events, table={**table, "exponentials": exponentials},
+        pes=tuple(placed.pe for placed in placement.pes), layers=tuple(network.populations[n].name for n in network.layers),
+        input_units=network.populations[0].units, lanes=placement.request.lanes, format=placement.request.format,
         **machine_fields(placement.chip, placement.machine),
-    )
+    )  # fmt: skip
 
 
 def _columns(placement: Placement, pe: int, layer: int, units: U32) -> tuple[int, ...]:

@@ -1,22 +1,12 @@
-"""Cost twins of the weight formats: one file each, found by the name that the format has in `models/formats`.
-
-A twin says what the priced loops of its format do (`host/cost/costs.toml`: those whose cycles were counted): how many stored
-weights they look at, their cycles, and the bytes of SRAM that they move, word by word, without the instruction fetch.
-"""
+"""Cost twins of the weight formats (`host/cost/twins.py`), and what those that loop over events share."""
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol, cast
 
 import numpy as np
 
 from host.cost.cost_table import CostTable, sends_vectors
-from host.errors import HostError
 from models.network import F64, I64, U32
 
 WORD_BYTES = 4
@@ -54,47 +44,9 @@ class PortCounts:
         return self.lanes * len(self.events)
 
 
-class FormatCost(Protocol):
-    """A module of this package."""
-
-    def visited(self, macs: Any, heard: Any, stored: Any, rows: Any) -> Any:
-        """Return how many stored weights a step visits: of its effective multiply-accumulates, events heard, stored weights of
-        all lanes, and rows.
-        """
-
-    def cycles(self, port: PortCounts, table: CostTable, wait_states: float) -> F64:
-        """Return the cycles of weights times events, (positions, shards), with `wait_states` for each load of a weight."""
-
-    def sram_bytes(self, port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
-        """Return the bytes of SRAM read and written over the run, (shards,) each."""
-
-
-def names() -> list[str]:
-    """Return the names of all weight formats that have a price, ascending."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
-
-
-@cache
-def named(name: str) -> FormatCost:
-    """Return the twin of the format called `name`; HostError where there is none."""
-    if name not in names():
-        raise HostError(f"weight format {name!r}: has no prices; have {', '.join(names())}")
-    return cast(FormatCost, importlib.import_module(f"{__name__}.{name}"))
-
-
-# ---- what formats that loop over events share
-
-
 def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: float, event_cycles: float, stored: I64) -> F64:
-    """Return the cycles of a loop over events, (positions, shards).
-
-    Args:
-        port: what shards did.
-        table: prices.
-        weight_cycles: of a weight visited.
-        event_cycles: of an event.
-        stored: (shards,) weights that a trace without zeros would visit.
-
+    """Return the cycles of a loop over events, (positions, shards); `stored` (shards,) weights would be visited by a trace
+    without zeros.
     """
     visited, heard = port.visited.astype(np.float64), port.heard.astype(np.float64)
     searched = np.full(visited.shape, sends_vectors(table.settings))  # whoever is sent a vector has to look for the events in it
@@ -111,9 +63,9 @@ def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: float, 
 def event_loop_bytes(port: PortCounts, index_bytes: I64 | int = 0, extent_bytes: I64 | int = 0) -> tuple[I64, I64]:
     """Return bytes read and written by a loop over events, (shards,) each.
 
-    Read: value, sum and row index of a weight visited; key, value and two extents of an event. Over a trace instead of
-    events: each element, and extents, which ascend, so that one more than there are elements are read. Written: the sum of
-    a weight visited, and each row, which is cleared.
+    Read: value, sum and row index of a weight visited; key, value and two extents of an event, or over a trace each element,
+    and extents, which ascend, so that one more than there are elements are read. Written: the sum of a weight visited, and
+    each row, which is cleared.
     """
     visited, elements = port.visited.sum(axis=0, dtype=np.int64), port.products * port.width
     over_events = (KEY_AND_VALUE_BYTES + 2 * extent_bytes) * port.heard.sum(axis=0)
