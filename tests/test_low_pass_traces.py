@@ -229,7 +229,7 @@ def test_who_keeps_a_trace_is_saved_and_an_older_ledger_has_none(tmp_path, monke
     from host.cost import ledger as module
 
     monkeypatch.setattr(module, "SCHEMA", 2)  # as a run before wrote it
-    monkeypatch.setattr(module, "_TABLE", tuple(name for name in module._TABLE if name != "trace_input"))
+    monkeypatch.setattr(module, "SHARD_COLUMNS", tuple(name for name in module.SHARD_COLUMNS if name != "trace_input"))
     ledger.save(tmp_path)
     monkeypatch.undo()
     again = load(tmp_path)

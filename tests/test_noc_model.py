@@ -98,7 +98,7 @@ def judged(ledger, mode, layer):
     }
     assert have == done.crossed
     assert sum(done.got.values()) == int((priced.traffic.flits[0] * priced.traffic.copies)[shards].sum())
-    busiest, farthest = int(priced.traffic.peak_flits(False)[0, layer - 1]), int(priced.traffic.farthest[layer - 1])
+    busiest, farthest = int(priced.traffic.peak_flits(False)[0, layer - 1]), int(priced.traffic.farthest[layer])
     return priced.transit_s[0, layer - 1] * CHIP.noc_clock_hz, done.cycles, max(busiest, HOP * farthest + 1)
 
 

@@ -1,7 +1,7 @@
 """Which chip sends and hears what: a ledger's shards, seen from chip to chip.
 
-Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with PEs of its own or of the
-next one, and the last layer on the host's chip too. Not known here: routes, time, and what happens inside a chip.
+Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with a port that listens to it,
+and the last layer on the host's chip too. Not known here: routes, time, and what happens inside a chip.
 """
 
 from __future__ import annotations
@@ -16,17 +16,11 @@ from models.network import I64, Array
 from noc.machine import Machine
 
 
-def runs_of(ledger: Ledger) -> Array:
-    """Return which PE has units of which layer, (PEs, layers + 1) bool; none of layer 0, the input."""
-    runs = np.zeros((len(ledger.pes), len(ledger.layers) + 1), bool)
-    runs[ledger.table["pe"], ledger.table["layer"]] = True
-    return runs
-
-
-def listens_to(runs: Array) -> Array:
-    """Return which PE listens to which layer, (PEs, layers + 1) bool: to its own and to the one before."""
-    listens = runs.copy()
-    listens[:, :-1] |= runs[:, 1:]
+def listeners(ledger: Ledger) -> Array:
+    """Return which PE listens to which layer, (PEs, layers + 1) bool."""
+    listens = np.zeros((len(ledger.pes), len(ledger.layers) + 1), bool)
+    for port in ledger.ports.values():
+        listens[ledger.table["pe"], port.source] = True
     return listens
 
 
@@ -34,12 +28,11 @@ def sum_heard_on_chip(ledger: Ledger, values: I64) -> I64:
     """Return for each PE, (PEs,), the sum of a number of each shard, (shards,), over the shards of other PEs of its chip that it
     listens to.
     """
-    shards, runs = ledger.table, runs_of(ledger)
-    of_chip = np.zeros((ledger.chips, runs.shape[1]), np.int64)
-    np.add.at(of_chip, (ledger.chip_of[shards["pe"]], shards["layer"]), values)
-    own = np.zeros(runs.shape, np.int64)
-    own[shards["pe"], shards["layer"]] = values
-    return np.asarray(((of_chip[ledger.chip_of] - own) * listens_to(runs)).sum(axis=1), np.int64)
+    pe, layer, listens = ledger.table["pe"], ledger.table["layer"], listeners(ledger)
+    of_chip, own = np.zeros((ledger.chips, listens.shape[1]), np.int64), np.zeros(listens.shape, np.int64)
+    np.add.at(of_chip, (ledger.chip_of[pe], layer), values)
+    own[pe, layer] = values
+    return np.asarray(((of_chip[ledger.chip_of] - own) * listens).sum(axis=1), np.int64)
 
 
 @dataclass(frozen=True)
@@ -72,16 +65,15 @@ class ChipStreams:
 
 def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
     """Return what the chips of `machine` send each other."""
-    runs, layers, stands = runs_of(ledger), len(ledger.layers), ledger.representative_of
+    layer, layers, stands = ledger.table["layer"], len(ledger.layers), ledger.representative_of
     sources, wanted = (np.zeros((layers + 1, ledger.chips), bool) for _ in range(2))
     emitted = np.zeros((ledger.positions, layers + 1, ledger.chips), np.int64)
-    listens, events = listens_to(runs), ledger.of("events").astype(np.int64)
-    shard_chip = ledger.chip_of[ledger.table["pe"]]
-    for n in range(layers + 1):
-        sources[n, ledger.chip_of[runs[:, n]]] = True
-        wanted[n, ledger.chip_of[listens[:, n]]] = True
-        for chip in np.flatnonzero(sources[n]):
-            emitted[:, n, chip] = events[:, (ledger.table["layer"] == n) & (shard_chip == chip)].sum(axis=1)
+    events, shard_chip = ledger.of("events").astype(np.int64), ledger.chip_of[ledger.table["pe"]]
+    sources[layer, shard_chip] = True
+    for port in ledger.ports.values():
+        wanted[port.source, shard_chip] = True
+    for n, chip in np.argwhere(sources).tolist():
+        emitted[:, n, chip] = events[:, (layer == n) & (shard_chip == chip)].sum(axis=1)
     sources, wanted = (array[:, stands] & (stands >= 0) for array in (sources, wanted))
     emitted = emitted[:, :, stands] * (stands >= 0)
     sources[0, machine.host_chip] = True

@@ -77,17 +77,16 @@ def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, p
     for port, width in widths.items():
         if not 0 <= row_weights[port] <= int(width.min()):
             raise HostError(f"expected ledger: {row_weights[port]} weights in a row of {int(width.min())} {port} units")
-    stored = {port: np.full(shards, rows * weights, np.int64) for port, weights in row_weights.items()}
+    weights = {port: np.full(shards, rows * row_weights[port], np.int64) for port in row_weights}
     table = {
         "pe": np.arange(shards), "layer": layer, "units": np.full(shards, network.units),
-        **{f"rows_{port}": np.full(shards, rows) for port in stored}, **{f"weights_{port}": stored[port] for port in stored},
-        **{f"width_{port}": widths[port] for port in stored},
+        **{f"rows_{port}": np.full(shards, rows) for port in weights}, **{f"weights_{port}": weights[port] for port in weights},
+        **{f"width_{port}": widths[port] for port in weights},
         "trace_input": np.zeros(shards), "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units * network.lanes),
     }  # fmt: skip
-    stands_for = np.repeat([int((representatives == on).sum()) for on, _ in classes], network.pes)
     inputs = round(network.input_activity * network.input_units) * network.lanes
-    return Ledger(
-        counts=_counts(network, layer, stands_for=stands_for, stored=stored, positions=positions, inputs=inputs),
+    ledger = Ledger(
+        counts=_counts(network, layer, weights, positions),
         input_events=np.full(positions, inputs, np.uint32),
         table={name: np.asarray(column, np.int64) for name, column in table.items()},
         pes=tuple(pe._replace(chip=on) for on, _ in classes for pe in usable[: network.pes]),
@@ -95,10 +94,14 @@ def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, p
         input_units=network.input_units, lanes=network.lanes, format=network.format, representatives=representatives,
         **machine_fields(chip, machine),
     )  # fmt: skip
+    for counts in ledger.ports.values():
+        stored = counts.weights * network.lanes
+        counts.visited[...] = twin("formats", network.format).visited(counts.macs, counts.heard, stored, counts.rows)
+    return ledger
 
 
-def _counts(network: UniformNetwork, layer: I64, stands_for: I64, stored: Mapping[str, I64], positions: int, inputs: int) -> U32:
-    """Return (positions, shards, 5) counts of shards of `layer`, each of which `stands_for` so many PEs."""
+def _counts(network: UniformNetwork, layer: I64, weights: Mapping[str, I64], positions: int) -> U32:
+    """Return (positions, shards, 5) counts of shards of `layer`, but for the weights that they visit."""
     counts = np.zeros((positions, len(layer), len(COUNTS)), np.int64)
     activity = {
         "input": np.where(layer == 1, network.input_activity, network.activity),
@@ -109,17 +112,8 @@ def _counts(network: UniformNetwork, layer: I64, stands_for: I64, stored: Mappin
         counts[position, :, 0] = _rounded(events_each, position, network.pes)
         for port, share in activity.items():
             if position or port == "input":  # nobody of its own layer has sent anything before
-                macs = _rounded(stored[port] * network.lanes * share, position, network.pes)
+                macs = _rounded(weights[port] * network.lanes * share, position, network.pes)
                 counts[position, :, COUNTS.index(f"macs_{port}")] = macs
-    sums = [(counts[:, :, 0] * stands_for * (layer == n)).sum(axis=1) for n in range(network.layers + 1)]
-    sums[0] = np.full(positions, inputs)
-    events = np.stack(sums, axis=1)
-    before = np.concatenate([np.zeros((1, events.shape[1]), np.int64), events[:-1]])
-    form = twin("formats", network.format)
-    for port, heard in (("input", events[:, layer - 1]), ("recurrent", before[:, layer])):
-        macs = counts[:, :, COUNTS.index(f"macs_{port}")]
-        visited = form.visited(macs, heard, stored[port] * network.lanes, GATES * network.units)
-        counts[:, :, COUNTS.index(f"visited_{port}")] = visited
     return counts.astype(np.uint32)
 
 

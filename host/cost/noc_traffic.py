@@ -22,7 +22,7 @@ from functools import cached_property
 
 import numpy as np
 
-from host.cost.chip_streams import ChipStreams, listens_to, runs_of
+from host.cost.chip_streams import ChipStreams, listeners
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.ledger import Ledger
 from host.cost.mesh_paths import LINKS, SITE, hops_between, link_uses, way_in, way_out
@@ -36,13 +36,13 @@ class NocTraffic:
     """Messages of every shard, in flits of `flit_bytes`. Layer 0 stands for the input.
 
     `flits` (positions, shards) of one message; `copies` (shards,) destination PEs; `sends` (shards,) times that the
-    sender injects a message for its own chip; `outgoing` (positions, shards) packets that it writes for other chips
-    beside; `leaves` (shards,) whether there are other chips that listen; `payload_bytes` (shards,) of all its messages, each
-    counted once, and `event_bytes` of one event with its key. `all_loads` (positions, layers + 1, links) flits that each layer
-    puts on each link of a mesh, in the order of `links` of the chips `link_chips`; `all_ports` (positions, layers + 1) flits
-    through the busiest port between a PE and its router, in or out; `all_farthest` (layers + 1,) hops, on both chips together
-    where it leads to another. `arrived_packets` and `arrived_events` (PEs,) what PEs got from other chips over the run. The
-    input is on meshes only where it comes from another chip.
+    sender injects a message for its own chip; `outgoing` (positions, shards) packets that it also writes for other chips;
+    `leaves` (shards,) whether other chips listen; `payload_bytes` (shards,) of all its messages, each counted once, and
+    `event_bytes` of one event with its key. `all_loads` (positions, layers + 1, links) flits that each layer puts on each link
+    of a mesh, in the order of `links` of the chips `link_chips`; `all_ports` (positions, layers + 1) flits through the busiest
+    port between a PE and its router, in or out; `farthest` (layers + 1,) hops to a listener, on both chips together where it is
+    on another one. `arrived_packets` and `arrived_events` (PEs,) what PEs got from other chips over the run. The input is on
+    meshes only where it comes from another chip.
     """
 
     flits: I64
@@ -57,7 +57,7 @@ class NocTraffic:
     link_chips: I64
     all_loads: I64
     all_ports: I64
-    all_farthest: I64
+    farthest: I64
     arrived_packets: I64
     arrived_events: I64
 
@@ -71,11 +71,6 @@ class NocTraffic:
         """Flits of each layer, without the input, through the busiest port, (positions, layers)."""
         return self.all_ports[:, 1:]
 
-    @property
-    def farthest(self) -> I64:
-        """Hops to the farthest listener of each layer, without the input, (layers,)."""
-        return self.all_farthest[1:]
-
     @cached_property
     def sent(self) -> I64:
         """Flits that each shard injects, (positions, shards)."""
@@ -85,11 +80,6 @@ class NocTraffic:
     def input_peak_flits(self) -> I64:
         """Flits on the busiest link or port while the input goes to its chips, (positions,)."""
         return np.asarray(np.maximum(self.all_loads[:, 0].max(axis=1, initial=0), self.all_ports[:, 0]), np.int64)
-
-    @property
-    def input_farthest(self) -> int:
-        """Hops of the input on the chip where it arrives."""
-        return int(self.all_farthest[0])
 
     def peak_flits(self, pipelined: bool, with_input: bool = False) -> I64:
         """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers).
@@ -120,7 +110,7 @@ def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: Cos
     """Return what `ledger`'s messages put on the meshes of its chips, in the message mode of `table`; `streams` come from and
     go to other chips.
     """
-    shards, listens = ledger.table, listens_to(runs_of(ledger))
+    shards, listens = ledger.table, listeners(ledger)
     shard_chip, own_chips = ledger.chip_of[shards["pe"]], sorted(set(ledger.chip_of.tolist()))
     event_bytes, flit_bytes = int(table["event_bytes"]), chip.payload_bits // 8
     payload_bytes = _payload_bytes(ledger, table, event_bytes)
@@ -132,13 +122,13 @@ def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: Cos
         here = np.flatnonzero(ledger.chip_of == on_chip)
         for n in range(len(ledger.layers) + 1):
             senders = np.flatnonzero((shard_chip == on_chip) & (shards["layer"] == n))
-            listeners = here[listens[here, n]]
+            hearing = here[listens[here, n]]
             arriving = int(streams.arriving[n, on_chip])
             if len(senders):
-                meshes.send(n, number, senders, listeners, leaves=bool(streams.leaves[n, on_chip]))
-            if len(listeners) and (len(senders) or arriving):
+                meshes.send(n, number, senders, hearing, leaves=bool(streams.leaves[n, on_chip]))
+            if len(hearing) and (len(senders) or arriving):
                 events = streams.arriving_events[:, n, on_chip]
-                meshes.deliver(n, number, senders, listeners, events=events, streams=arriving)
+                meshes.deliver(n, number, senders, hearing, events=events, streams=arriving)
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
     return NocTraffic(
         flits=meshes.flits, copies=(listens.T @ ledger.multiplicity)[shards["layer"]] - 1, sends=meshes.sends,
@@ -146,7 +136,7 @@ def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: Cos
         payload_bytes=payload_bytes.sum(axis=0), event_bytes=event_bytes, flit_bytes=flit_bytes,
         links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()), link_chips=np.array(own_chips)[used // len(LINKS)],
         all_loads=meshes.loads[:, :, used], all_ports=meshes.ports,
-        all_farthest=np.maximum(meshes.farthest, meshes.away + meshes.back),
+        farthest=np.maximum(meshes.farthest, meshes.away + meshes.back),
         arrived_packets=meshes.arrived_packets, arrived_events=meshes.arrived_events,
     )  # fmt: skip
 
@@ -175,10 +165,10 @@ class _Meshes:
         self.farthest, self.away, self.back = (np.zeros(layers, np.int64) for _ in range(3))
         self.arrived_packets, self.arrived_events = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
 
-    def send(self, n: int, number: int, senders: I64, listeners: I64, leaves: bool) -> None:
-        """Add what shards of layer `n` on a chip send to its PEs `listeners`, and if it `leaves`, to its event router."""
+    def send(self, n: int, number: int, senders: I64, hearing: I64, leaves: bool) -> None:
+        """Add what shards of layer `n` on a chip send to its PEs `hearing`, and if it `leaves`, to its event router."""
         on_chip = self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)]
-        froms, to = self._site[self._pe[senders]], np.bincount(self._site[listeners], minlength=len(SITE))
+        froms, to = self._site[self._pe[senders]], np.bincount(self._site[hearing], minlength=len(SITE))
         uses, self.sends[senders] = link_uses(froms, to, self._mode)
         on_chip += _products(self.flits[:, senders], uses)
         self.farthest[n] = max(self.farthest[n], hops_between(froms, to))
@@ -196,19 +186,19 @@ class _Meshes:
         out = self.flits[:, senders] * self.sends[senders] + self.outgoing[:, senders]
         self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
 
-    def deliver(self, n: int, number: int, senders: I64, listeners: I64, events: I64, streams: int) -> None:
-        """Add what the PEs `listeners` of a chip get of layer `n`: from the shards `senders` on their own chip, and from others
+    def deliver(self, n: int, number: int, senders: I64, hearing: I64, events: I64, streams: int) -> None:
+        """Add what the PEs `hearing` of a chip get of layer `n`: from the shards `senders` on their own chip, and from others
         `events` (positions,) and a "done" of each of their `streams`, over the chip's event router.
         """
-        into = np.repeat(self.flits[:, senders].sum(axis=1)[:, None], len(listeners), axis=1)
-        into[:, np.searchsorted(listeners, self._pe[senders])] -= self.flits[:, senders]  # what a PE sends itself does not travel
+        into = np.repeat(self.flits[:, senders].sum(axis=1)[:, None], len(hearing), axis=1)
+        into[:, np.searchsorted(hearing, self._pe[senders])] -= self.flits[:, senders]  # what a PE sends itself does not travel
         if streams:
-            came, ways = events + streams, way_in(self._site[listeners])
+            came, ways = events + streams, way_in(self._site[hearing])
             self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)] += came[:, None] * ways.any(axis=0)
             self.back[n] = max(self.back[n], ways.sum(axis=1).max())
             into += came[:, None]
-            self.arrived_packets[listeners] += came.sum()
-            self.arrived_events[listeners] += events.sum()
+            self.arrived_packets[hearing] += came.sum()
+            self.arrived_events[hearing] += events.sum()
         self.ports[:, n] = np.maximum(self.ports[:, n], into.max(axis=1))
 
 

@@ -41,17 +41,18 @@ class Schedule:
 
 
 def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
-    """Return when what happens, from the moves and the (positions, shards, stages) `cycles` of a run; `links` are the seconds of its
+    """Return when what happens, from the (positions, shards, stages) `cycles` of a run, its moves, and `links`, the seconds of its
     packets between chips. Settings of the table say in which order layers run, and whether they wait for DRAM.
     """
     shards, noc = ledger.table, moves.noc
     shape = ledger.positions, len(ledger.layers)
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
     flits = noc.peak_flits(pipelined, with_input=not waited)
-    transit_s = (flits + noc.farthest * chip.hop_cycles) / chip.noc_clock_hz
+    transit_s = (flits + noc.farthest[1:] * chip.hop_cycles) / chip.noc_clock_hz
     wait_s, input_links_s = np.zeros(shape), np.zeros(ledger.positions)
     if waited:
-        input_links_s = links.input_s + (noc.input_peak_flits + noc.input_farthest * chip.hop_cycles) / chip.noc_clock_hz
+        input_noc_s = (noc.input_peak_flits + int(noc.farthest[0]) * chip.hop_cycles) / chip.noc_clock_hz
+        input_links_s = links.input_s + input_noc_s
         wait_s[:, 0] = moves.dram_bytes / chip.dram_sustained_bytes_per_s + input_links_s
     after_s = transit_s + links.after_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz

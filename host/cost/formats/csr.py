@@ -1,6 +1,4 @@
-"""What `csr` costs: one dot product a row; every stored weight is visited, or with `zero_skip` tested for a silent event."""
-
-from __future__ import annotations
+"""What `csr` costs: one dot product a row; each stored weight is visited, or with `zero_skip` tested for a silent event."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +16,7 @@ def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG0
 
 
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
-    """Return the cycles of weights times events, (positions, shards)."""
+    """Return those of each weight, and of each row."""
     refill, visits, macs = table["branch_refill_cycles"], port.visited.astype(np.float64), port.macs.astype(np.float64)
     if table.settings["zero_skip"] == "yes":
         active, silent = table["csr_test_active_cycles"] + refill, table["csr_test_silent_cycles"] + refill
@@ -30,8 +28,8 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
 
 
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
-    """Return bytes read (value, index and event of a weight, a row's extent, and one more of each product) and written (a sum a
-    row), (shards,) each; with `zero_skip` the value is read only where the event is not zero.
+    """Read index, event and value of a weight (with `zero_skip` only where the event is not zero), a row's extent, and one more
+    a product; write each row's sum.
     """
     visits = port.visited.sum(axis=0, dtype=np.int64)
     values = port.macs.sum(axis=0, dtype=np.int64) if settings["zero_skip"] == "yes" else visits

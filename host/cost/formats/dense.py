@@ -1,7 +1,5 @@
 """What `dense` costs: as `dot` one dot product a row in which nothing is skipped, as `event` a loop over events."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -18,20 +16,18 @@ def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG0
 
 
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
-    """Return the cycles of weights times events, (positions, shards)."""
-    refill = table["branch_refill_cycles"]
+    """Return those of each weight, and of each row or event."""
+    refill, elements = table["branch_refill_cycles"], port.rows * port.width
     if table.settings["dense_loop"] == "event":
         weight_cycles = table["dense_event_weight_cycles"] + refill + wait_states * table["event_weight_loads"]
-        return event_loop_cycles(port, table, weight_cycles, table["dense_event_cycles"], port.rows * port.width)
-    rows, weight_cycles = port.lanes * port.rows, table["dense_weight_cycles"] + refill + wait_states * table["dense_weight_loads"]
-    product = weight_cycles * (rows * port.width) + table["dense_row_cycles"] * rows
+        return event_loop_cycles(port, table, weight_cycles, table["dense_event_cycles"], stored=elements)
+    weight_cycles = table["dense_weight_cycles"] + refill + wait_states * table["dense_weight_loads"]
+    product = weight_cycles * (port.lanes * elements) + table["dense_row_cycles"] * (port.lanes * port.rows)
     return np.broadcast_to(product.astype(np.float64), port.visited.shape)
 
 
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
-    """Return bytes read (value and event of each weight) and written (a sum a row), (shards,) each; or those of the loop over
-    events.
-    """
+    """Read value and event of each weight, write each row's sum; or what the loop over events moves."""
     if settings["dense_loop"] == "event":
         return event_loop_bytes(port)
     rows = port.rows * port.products
