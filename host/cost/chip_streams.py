@@ -1,7 +1,7 @@
 """Which chip sends and hears what: a ledger's shards, seen from chip to chip.
 
 Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with a port that listens to it,
-and the last layer on the host's chip too. Not known here: routes, time, and what happens inside a chip.
+and the last layer on the host's chip too.
 """
 
 from __future__ import annotations

@@ -1,14 +1,11 @@
 """Exact integers that follow from a ledger and its moves: arithmetic, messages, flits and bytes, by PE and stage and in total.
 
-Bytes of SRAM are those that the priced loops move (`host/cost/costs.toml`: the same loops whose cycles were counted), word
-by word, without the instruction fetch:
+Bytes of SRAM that products and units move are those of the cost twins (`host/cost/twins.py`). Others:
 
 | stage | read | written |
 |---|---|---|
-| products | as the twin of the weight format says (`host/cost/formats/`) | |
-| `egru_input`, a trace: its upkeep, `payload` of vectors | 8 an element (y, h) | 4 an element |
+| upkeep of a trace, `payload` of vectors | 8 an element (y, h) | 4 an element |
 | of events | 4 an element; 12 an event (key, y, h) | 4 an element; 4 an event |
-| `pointwise` | as the twin of the neuron model says (`host/cost/kernels/`) | |
 | `broadcast` | every payload that is sent, each time it is injected | every payload that arrives, also from other chips |
 | `wait` | | the input vector, from DRAM: on the host's chip; other chips get its events |
 

@@ -2,7 +2,7 @@
 
 A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
 whoever is not the last then waits until the layer's messages have arrived. A PE that runs several layers side by side
-(`pipelined`) takes them in ascending order. What it does not know: how anything is drawn or written (see the callers).
+(`pipelined`) takes them in ascending order.
 """
 
 from __future__ import annotations

@@ -62,9 +62,10 @@ def expect_into(folder: Path, settings: Mapping[str, Any], options: LmOptions) -
 
 def _uniform(settings: Mapping[str, Any]) -> UniformNetwork:
     return UniformNetwork(
-        settings.get("depth", 3), settings["pes_a_chip"], settings["units_a_pe"], settings["fan_in"], settings["fan_in"],
-        settings.get("activity", 0.2), settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])), 1.0,
-        settings.get("format", "csr"), settings.get("batch", 1),
+        layers=settings.get("depth", 3), pes=settings["pes_a_chip"], units=settings["units_a_pe"], weights=settings["fan_in"],
+        recurrent_weights=settings["fan_in"], activity=settings.get("activity", 0.2),
+        input_units=settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])),
+        format=settings.get("format", "csr"), lanes=settings.get("batch", 1),
     )  # fmt: skip
 
 

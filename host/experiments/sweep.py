@@ -247,7 +247,7 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
                 if name not in runs:
                     runs[name] = _recorded(folder / "runs" / name)
                 report, ledger = runs[name]
-                result = Result(report, ledger, price_at(ledger, experiment_file.of_price(point)))
+                result = Result(report=report, ledger=ledger, priced=price_at(ledger, experiment_file.of_price(point)))
                 row |= {column: COLUMNS[column].value(result) for column in experiment.columns}
         except (HostError, ChipError) as error:
             problem = " ".join(str(error).split())

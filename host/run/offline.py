@@ -4,8 +4,6 @@ The events are those of every run, to the bit: each layer runs whole on one `Pe`
 it needs to be, and no sum sees where its units are. What a placement changes follows by adding up: an offline run keeps, for each
 position, every unit's events and effective multiply-accumulates, and how many source units each port heard. So a board of 48
 chips, or any number of placements, is priced from real events without starting a process.
-
-What it does not know: prices, transports, and the SRAM of a real PE (placing has checked that).
 """
 
 from __future__ import annotations
@@ -124,15 +122,9 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
 
 
 def load_or_record(folder: Path, network: Network, lanes: int, inputs: str, workload: Callable[[], Workload]) -> OfflineRun:
-    """Return the offline run of `network` on what `inputs` names: from `folder`, or computed and written there.
+    """Return the offline run of `network` on the inputs that `workload` makes: from `folder`, or computed and written there.
 
-    Args:
-        folder: where offline runs lie; it is made where it is not there.
-        network: what to run; another weight makes another run.
-        lanes: sequences side by side.
-        inputs: a name for the inputs that no other inputs of this network have.
-        workload: makes the inputs.
-
+    `inputs` is a name that no other inputs of this network have; another weight makes another network.
     """
     key = hashlib.sha256(json.dumps([network_sha256(network), lanes, inputs]).encode()).hexdigest()[:24]
     path = folder / f"recording-{key}.safetensors"
