@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
-from host.cost.ledger import load
+from host.cost.ledger import load_ledger
 from host.cost.link_traffic import link_packets, link_traffic
 from host.cost.price import price
 from host.errors import HostError
@@ -94,7 +94,7 @@ def test_chips_that_are_down_or_without_a_pe_stay_so():
 def test_a_ledger_of_alike_chips_comes_back(tmp_path):
     ledger = expected_ledger(SMALL, CHIP, Machine(9), 2)
     ledger.save(tmp_path)
-    again = load(tmp_path)
+    again = load_ledger(tmp_path)
     assert np.array_equal(again.representatives, ledger.representatives)
     assert again.chips == 9
     same_price(again, ledger)
@@ -113,7 +113,7 @@ def test_chips_like_others_that_are_not_there_are_refused(tmp_path, spoil):
     ledger = expected_ledger(SMALL, CHIP, Machine(6), 2)
     replace(ledger, representatives=spoil(ledger.representatives)).save(tmp_path)
     with pytest.raises(HostError, match="chips are like others"):
-        load(tmp_path)
+        load_ledger(tmp_path)
 
 
 # ---- expected counts

@@ -23,7 +23,7 @@ from host.commands.paper_tables import (
     table_2,
     table_3,
 )
-from host.cost.ledger import load
+from host.cost.ledger import load_ledger
 from host.cost.repriced import price_at
 from host.errors import Exit, HostError
 from host.experiments.headless import run_into
@@ -98,7 +98,7 @@ def measure(options: LmOptions, folder: Path) -> Figures:
     memory = memory_of(network, options)
     report = _run(folder / "lm", options)
     accuracy, batches = _gestures(options, folder), PUBLISHED["table3"]["batches"]
-    ledgers = [load(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
+    ledgers = [load_ledger(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
     language, *gestures = (price_at(ledger) for ledger in ledgers)
     others = {name: [price_at(ledger, settings) for ledger in ledgers] for name, settings in OTHERS.items()}
     return Figures(title, model is None, memory, perplexity_of(model, report), language, gestures, others, accuracy)

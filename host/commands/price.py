@@ -1,6 +1,6 @@
 """`launch.py price`: what a recorded run would have cost under other prices, or on another chip, without running it.
 
-Reads a run folder's ledger and writes nothing. A chip file replaces the run's chip and whatever the run overrode;
+Reads a run folder's ledger and writes nothing. A chip file replaces the run's chip and what the run overrode;
 `--set` comes on top of everything.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS
-from host.cost.ledger import Ledger, load
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import Crossing, crossing, told
 from host.cost.price import Priced, price
@@ -30,7 +30,7 @@ _COLUMNS = {"egru_input": 12, "egru_internal": 14, "pointwise": 11, "broadcast":
 def reprice(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     folder = Path(flags["run"])
-    report, ledger = _read_report(folder), load(folder)
+    report, ledger = _read_report(folder), load_ledger(folder)
     table = load_table(Path(flags["costs"]) if flags["costs"] else None)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)

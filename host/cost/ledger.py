@@ -160,7 +160,7 @@ def _crc(tensors: Mapping[str, Array]) -> int:
     return crc
 
 
-def load(folder: Path) -> Ledger:
+def load_ledger(folder: Path) -> Ledger:
     """Read a run folder's ledger; HostError, one line, where it is missing, damaged, of another schema or inconsistent."""
     path = folder / FILE
     if not path.is_file():

@@ -22,8 +22,8 @@ class Moves:
     """What a run moves on `machine`, by the `settings` of a price.
 
     `dram_readers` are the PEs that fetch each position's input vector, of `input_bytes`, from DRAM: those of the first layer
-    on the host's chip, where it lies. `dram_bytes` is all that is read for a position: whoever sends the input to other chips
-    reads it once more.
+    on the host's chip, where it lies. `dram_bytes` is all that is read for a position: if the input goes to other chips, it is
+    read once more for them.
     """
 
     settings: Mapping[str, str]

@@ -1,7 +1,7 @@
 """What a run costs on the modelled chip: from a ledger to seconds and joules.
 
 `price` is one pure function of (ledger, chip, cost table): the ledger holds the counts and the placement. It goes through four
-passes with a plain value between: what is moved (`moves.py`), the cycles of each shard (`cycles.py`), when what happens
+passes with a plain value between: what is moved (`moves.py`), the cycles of each shard (`cycles.py`), time
 (`schedule.py`), and energy (below). Prediction bands come from the low and high values of the constants that are marked as
 uncertain. Nothing is fitted to the paper's Tables II and III.
 

@@ -21,7 +21,7 @@ from noc.chip import ChipSpec
 
 @dataclass(frozen=True)
 class Schedule:
-    """When what happens, in seconds; `time_s` is the whole run.
+    """When layers begin, wait, compute and send, in seconds; `time_s` is the whole run.
 
     (positions, layers) each: `began_s` when a layer began a position, `wait_s` how long it waited for its input (DRAM, and
     the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over links,
@@ -41,7 +41,7 @@ class Schedule:
 
 
 def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
-    """Return when what happens, from the (positions, shards, stages) `cycles` of a run, its moves, and `links`, the seconds of its
+    """Return the schedule of a run, from its moves, the (positions, shards, stages) `cycles`, and `links`, the seconds of its
     packets between chips. Settings of the table say in which order layers run, and whether they wait for DRAM.
     """
     shards, noc = ledger.table, moves.noc

@@ -1,7 +1,7 @@
-"""When what happened on the modelled chip: the stages of every shard at every position, and each PE's profiling timer.
+"""Timeline of a priced run: when each shard went through its stages at each position, and each PE's profiling timer.
 
 A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
-whoever is not the last then waits until the layer's messages have arrived. A PE that runs several layers side by side
+all but the last then wait until the layer's messages have arrived. A PE that runs several layers side by side
 (`pipelined`) takes them in ascending order.
 """
 

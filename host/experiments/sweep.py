@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from host.commands.paper_tables import aligned
-from host.cost.ledger import Ledger, load
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.repriced import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
@@ -228,7 +228,7 @@ def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
     report = json.loads((run / "report.json").read_text(encoding="utf-8"))
     if not isinstance(report, dict) or report.get("schema") != SCHEMA:
         raise HostError(f"run {run}: report.json of another schema; needs {SCHEMA}")
-    return report, load(run)
+    return report, load_ledger(run)
 
 
 # ---- the table

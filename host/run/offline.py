@@ -134,7 +134,7 @@ def load_or_record(folder: Path, network: Network, lanes: int, inputs: str, work
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     run.save(part)
-    part.replace(path)  # whoever looks sees all of it or nothing
+    part.replace(path)  # a reader sees all of it or nothing
     return run
 
 
@@ -178,7 +178,7 @@ class _Layer:
     def __init__(self, network: Network, number: int, lanes: int) -> None:
         self._population, self._number = network.populations[number], number
         share = (Part(number, np.arange(self._population.units, dtype=np.uint32)),)
-        # `csr` keeps what a port hears as a dense vector, whatever that is, and all formats have the same events.
+        # `csr` keeps what a port hears, a trace or events, as a dense vector; all formats have the same events.
         request = Request("csr", lanes, SramSize(0, 0, 0, 0), 1)
         fields = pe_fields(share_sizes(network, request, share))
         need = sum(field.size_bytes + ALIGNMENT_BYTES for field in fields)

@@ -20,7 +20,7 @@ import numpy as np
 from host.cost.cost_table import CostTable, load_table
 from host.cost.cycles import LINKS
 from host.cost.ledger import FILE as LEDGER_FILE
-from host.cost.ledger import Ledger, load
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_cost import link_cost
 from host.cost.link_traffic import machine_for
 from host.cost.price import Priced, price
@@ -71,7 +71,7 @@ def make_pictures(folder: Path, positions: int) -> str:
         )
         chip, costs, figures, links, written = None, None, {}, [], [PAGE]
         if report.get("modelled"):
-            ledger, costs = load(folder), load_table()
+            ledger, costs = load_ledger(folder), load_table()
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
             priced = price(ledger, chip, costs)
             if positions:

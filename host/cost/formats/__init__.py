@@ -49,7 +49,7 @@ def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: float, 
     without zeros.
     """
     visited, heard = port.visited.astype(np.float64), port.heard.astype(np.float64)
-    searched = np.full(visited.shape, sends_vectors(table.settings))  # whoever is sent a vector has to look for the events in it
+    searched = np.full(visited.shape, sends_vectors(table.settings))  # a PE that is sent a vector looks for the events in it
     if port.traced.any():
         # Elements of a trace are looked through too. How many are not zero follows from the weights visited: exactly for
         # `dense`, for `packed` as if all columns had as many.

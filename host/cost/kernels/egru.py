@@ -1,4 +1,4 @@
-"""What the event-based gated recurrent unit costs beside its products: three exponentials and the arithmetic around them."""
+"""What the event-based gated recurrent unit costs apart from its products: three exponentials and the arithmetic around them."""
 
 from __future__ import annotations
 
