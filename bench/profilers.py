@@ -186,7 +186,7 @@ STAGES: tuple[tuple[str, str, str], ...] = (
     ("input", "host/workloads/lm/workload.py", "next"),
     ("input", "noc/dram.py", ""),
     ("hash", "host/run/event_hash.py", ""),
-    ("ledger", "host/cost/ledger.py", ""),
+    ("ledger", "host/run/recorder.py", ""),
     ("monitor", "host/run/host_process.py", "_status"),
     ("monitor", "host/run/host_process.py", "_look_around"),
     ("monitor", "host/run/snapshot.py", ""),
