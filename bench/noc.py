@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from host.cost.cost_table import changed, load_table
-from host.cost.ledger import Ledger, load
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.price import price
 from noc.chip import load_chip
 from tests.tools.flit_simulation import message_sends, simulate
@@ -36,9 +36,9 @@ def rows(
     chip, found = load_chip(), []
     layers = len(ledger.layers)
     for name, sets in cases:
-        table = changed(load_table(), sets)[0]
+        table = apply_settings(load_table(), sets)[0]
         for schedule in ("sequential", "pipelined"):
-            priced = price(ledger, chip, changed(table, [f"schedule={schedule}"])[0])
+            priced = price(ledger, chip, apply_settings(table, [f"schedule={schedule}"])[0])
             groups = [[n] for n in range(layers)] if schedule == "sequential" else [list(range(layers))]
             for group in groups:
                 mode = table.settings["messages"]
@@ -71,7 +71,7 @@ def main() -> None:
     """Print the table."""
     print(f"{'case':<32}{'':<12}{'all at once: model':>19}{'simulated':>11}{'':>8}{'paced: model':>14}{'simulated':>11}")
     if len(sys.argv) > 1:
-        recorded = load(Path(sys.argv[1]))
+        recorded = load_ledger(Path(sys.argv[1]))
         chosen = [(cut(recorded, [recorded.positions // 2] * 3), "recorded", CASES)]
     else:  # whole slices are as many flits at any activity
         light, usual, heavy = (cut(paper_lm(1, share), [0, 0, 0]) for share in (0.02, 0.2, 1.0))

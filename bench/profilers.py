@@ -20,11 +20,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from host.workloads.lm.workload import Evaluation, Generation
-
-from host.cost import ledger
 from host.processes.parent_death import die_with
-from host.run import event_hash, host_process, run, snapshot
+from host.run import event_hash, host_process, recorder, run, snapshot
+from host.workloads.lm.generation import Generation
+from host.workloads.lm.scoring import TextScore, TextSource
 from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
@@ -196,13 +195,13 @@ STAGES: tuple[tuple[str, ModuleType | Callable[..., Any]], ...] = (
     ("encode", wire.encode),
     ("monitor", wire.pack_status),
     ("decoder", language),
-    ("decoder", Evaluation.answer),
+    ("decoder", TextScore.answer),
     ("decoder", Generation.answer),
-    ("input", Evaluation.next),
+    ("input", TextSource.next),
     ("input", Generation.next),
     ("input", dram),
     ("hash", event_hash),
-    ("ledger", ledger),
+    ("ledger", recorder),
     ("monitor", host_process._Drive._status),
     ("monitor", host_process._Drive._look_around),
     ("monitor", snapshot),

@@ -18,6 +18,8 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 
 SEGMENT_STATES = ("carried", "zeroed")  # what becomes of cell states where a segment begins
@@ -61,7 +63,7 @@ class SparseRows:
     """
 
     shape: tuple[int, int]
-    extents: npt.NDArray[np.int64]
+    extents: I64
     columns: U32
     values: F32
 
@@ -71,7 +73,7 @@ class SparseRows:
         return int(self.extents[-1])
 
     @cached_property
-    def row_nonzeros(self) -> npt.NDArray[np.int64]:
+    def row_nonzeros(self) -> I64:
         """Number of stored weights of each row."""
         return np.diff(self.extents)
 

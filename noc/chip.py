@@ -108,13 +108,18 @@ class ChipSpec:
     pe_supply_v: float
     exp_cycles_min: int
     exp_cycles_max: int
+    timer_hz: int
     noc_clock_hz: int
     flit_bits: int
     payload_bits: int
     hop_cycles: int
     dma_setup_cycles: int
+    router_clock_hz: int
     router_entries: int
     chip_links: int
+    link_frame_bits: int
+    link_onboard_frame_s: float
+    link_offboard_frame_s: float
     dram_bytes: int
     dram_alignment_bytes: int
     dram_sustained_bytes_per_s: float

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost.chip_classes import compressed, expanded
-from host.cost.cost_table import changed, load_table
-from host.cost.expected_ledger import Uniform, expected
-from host.cost.ledger import load
+from host.cost.chip_streams import chip_streams
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.expected_ledger import UniformNetwork, expected_ledger
+from host.cost.ledger import load_ledger
 from host.cost.link_traffic import link_packets, link_traffic
 from host.cost.price import price
 from host.errors import HostError
@@ -25,14 +25,15 @@ from models.tuned_activity import at_activity
 from noc.chip import PeId, load_chip
 from noc.dram import Dram
 from noc.machine import Machine
+from tests.tools.chip_classes import list_all_chips, merge_identical_chips
 from tests.tools.ledgers import three_units
 
 CHIP, TABLE = load_chip(), load_table()
-SMALL = Uniform(layers=2, pes=6, units=5, weights=8, recurrent_weights=9, activity=0.3, input_units=20)
+SMALL = UniformNetwork(layers=2, pes=6, units=5, weights=8, recurrent_weights=9, activity=0.3, input_units=20)
 
 
 def same_price(one, other, sets=()):
-    table = changed(TABLE, sets)[0]
+    table = apply_settings(TABLE, sets)[0]
     a, b = price(one, CHIP, table), price(other, CHIP, table)
     assert a.work == b.work
     assert (a.links is None) == (b.links is None)
@@ -56,45 +57,45 @@ def same_price(one, other, sets=()):
 )
 def test_kept_once_or_listed_the_price_is_the_same(chips, form, activity, layers, mode, schedule):
     machine = Machine(chips)
-    ledger = expected(replace(SMALL, format=form, activity=activity, layers=layers), CHIP, machine, 3)
-    full = expanded(ledger)
+    ledger = expected_ledger(replace(SMALL, format=form, activity=activity, layers=layers), CHIP, machine, 3)
+    full = list_all_chips(ledger)
     assert len(full.pes) == chips * SMALL.pes
-    assert int(ledger.times.sum()) == chips * SMALL.pes
-    assert full.alike is None
+    assert int(ledger.multiplicity.sum()) == chips * SMALL.pes
+    assert full.representatives is None
     same_price(ledger, full, (mode, schedule))
     links, events = link_packets(ledger, machine)
     all_links, all_events = link_packets(full, machine)
     assert links == all_links
     assert np.array_equal(events, all_events)
-    again = compressed(full)
+    again = merge_identical_chips(full)
     assert len(again.pes) <= len(ledger.pes)
     same_price(again, full, (mode, schedule))
 
 
 def test_chips_that_differ_in_one_count_are_not_alike():
-    full = expanded(expected(SMALL, CHIP, Machine(6), 2))
-    assert len(set(compressed(full).like.tolist())) == 3  # the host's, the rest of layer 1, layer 2
+    full = list_all_chips(expected_ledger(SMALL, CHIP, Machine(6), 2))
+    assert len(set(merge_identical_chips(full).representative_of.tolist())) == 3  # the host's, the rest of layer 1, layer 2
     counts = full.counts.copy()
     counts[1, full.table["pe"] == 13, 0] += 1  # a PE of chip 2
     changed_ledger = replace(full, counts=counts)
-    assert len(set(compressed(changed_ledger).like.tolist())) == 4
-    same_price(compressed(changed_ledger), changed_ledger)
+    assert len(set(merge_identical_chips(changed_ledger).representative_of.tolist())) == 4
+    same_price(merge_identical_chips(changed_ledger), changed_ledger)
 
 
 def test_chips_that_are_down_or_without_a_pe_stay_so():
     machine = Machine(7, down_chips=(3,))
-    ledger = expected(SMALL, CHIP, machine, 2)
-    assert ledger.like[3] == -1
+    ledger = expected_ledger(SMALL, CHIP, machine, 2)
+    assert ledger.representative_of[3] == -1
     assert ledger.down_chips == (3,)
-    same_price(ledger, expanded(ledger))
-    assert not expanded(ledger).chip_of.tolist().count(3)
+    same_price(ledger, list_all_chips(ledger))
+    assert not list_all_chips(ledger).chip_of.tolist().count(3)
 
 
 def test_a_ledger_of_alike_chips_comes_back(tmp_path):
-    ledger = expected(SMALL, CHIP, Machine(9), 2)
+    ledger = expected_ledger(SMALL, CHIP, Machine(9), 2)
     ledger.save(tmp_path)
-    again = load(tmp_path)
-    assert np.array_equal(again.alike, ledger.alike)
+    again = load_ledger(tmp_path)
+    assert np.array_equal(again.representatives, ledger.representatives)
     assert again.chips == 9
     same_price(again, ledger)
 
@@ -109,10 +110,10 @@ def test_a_ledger_of_alike_chips_comes_back(tmp_path):
     ],
 )
 def test_chips_like_others_that_are_not_there_are_refused(tmp_path, spoil):
-    ledger = expected(SMALL, CHIP, Machine(6), 2)
-    replace(ledger, alike=spoil(ledger.alike)).save(tmp_path)
+    ledger = expected_ledger(SMALL, CHIP, Machine(6), 2)
+    replace(ledger, representatives=spoil(ledger.representatives)).save(tmp_path)
     with pytest.raises(HostError, match="chips are like others"):
-        load(tmp_path)
+        load_ledger(tmp_path)
 
 
 # ---- expected counts
@@ -128,7 +129,7 @@ def test_chips_like_others_that_are_not_there_are_refused(tmp_path, spoil):
 )
 def test_a_chips_sums_are_right_to_one(activity, units, pes, positions, chips):
     network = replace(SMALL, units=units, pes=pes, activity=activity, weights=1, recurrent_weights=1)
-    ledger = expected(network, CHIP, Machine(chips), positions)
+    ledger = expected_ledger(network, CHIP, Machine(chips), positions)
     for chip in set(ledger.chip_of.tolist()):
         mine = ledger.chip_of[ledger.table["pe"]] == chip
         events = ledger.of("events")[:, mine]
@@ -158,8 +159,8 @@ def test_the_expected_ledger_is_near_that_of_a_network_that_runs(run, form, with
     real = run.ledger(place(run.network, CHIP, "uniform", form, 240, 1, 2))
     activity = int(real.of("events").sum()) / (40 * 480)
     weights = [round(int(real.table[f"weights_{p}"].sum()) / int(real.table[f"rows_{p}"].sum())) for p in ("input", "recurrent")]
-    made = expected(Uniform(2, 120, 2, *weights, activity, 240, 1.0, form), CHIP, Machine(2), 40)
-    table = changed(TABLE, [f"messages={messages}"])[0]
+    made = expected_ledger(UniformNetwork(2, 120, 2, *weights, activity, 240, 1.0, form), CHIP, Machine(2), 40)
+    table = apply_settings(TABLE, [f"messages={messages}"])[0]
     ours, theirs = price(made, CHIP, table), price(real, CHIP, table)
     assert ours.time_s == pytest.approx(theirs.time_s, rel=within)
     assert ours.energy_j == pytest.approx(theirs.energy_j, rel=within)
@@ -176,12 +177,12 @@ def test_the_expected_ledger_is_near_that_of_a_network_that_runs(run, form, with
 )
 def test_what_cannot_be_expected(network, chips, line):
     with pytest.raises(HostError, match=line):
-        expected(network, CHIP, Machine(chips), 1)
+        expected_ledger(network, CHIP, Machine(chips), 1)
 
 
 def test_a_large_machine_is_priced_chip_by_chip():
     """576 chips, 86,400 PEs: more than anybody lists, with compiled trees; every chip's streams cross links."""
-    ledger = expected(replace(SMALL, pes=150, weights=10), CHIP, Machine(576), 1)
+    ledger = expected_ledger(replace(SMALL, pes=150, weights=10), CHIP, Machine(576), 1)
     p = price(ledger, CHIP, TABLE)
     assert p.work["units"] == 576 * 150 * SMALL.units
     assert p.energy_parts_j["floor"] == pytest.approx(576 * 0.0752 * p.time_s)
@@ -196,14 +197,15 @@ def test_three_units_are_not_a_uniform_network():
         network, VectorSource(RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32)), 1, 3), VectorCount(1, 3), 1
     )
     ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
-    assert compressed(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
+    assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 
 
 def test_a_sample_of_the_sources_stands_for_all_on_very_large_machines():
     """576 chips, one source of eleven of each layer: packets in all within 1 %, on the busiest link within 10 %."""
     machine = Machine(576)
-    ledger = expected(replace(SMALL, pes=150), CHIP, machine, 1)
-    exact, some = link_traffic(ledger, machine), link_traffic(ledger, machine, 28)
+    ledger = expected_ledger(replace(SMALL, pes=150), CHIP, machine, 1)
+    streams = chip_streams(ledger, machine)
+    exact, some = link_traffic(streams, machine), link_traffic(streams, machine, 28)
     assert exact.sampled == 1.0
     assert some.sampled == pytest.approx(1 / 11, abs=0.01)
     assert int(some.packets.sum()) == pytest.approx(int(exact.packets.sum()), rel=0.01)

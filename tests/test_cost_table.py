@@ -11,11 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.cost import cost_table
-from host.cost.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, NAMES, changed, load_table
+from host.cost.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, apply_settings, load_table
+from host.cost.ledger import SHARD_COLUMNS
 from host.errors import HostError
 from noc.chip import DATA_FILE as CHIP_FILE
+from noc.chip import load_chip
 
 SHIPPED = tomllib.loads(cost_table.DATA_FILE.read_text(encoding="utf-8"))
+SPEC = load_chip()
 HOST = Path(cost_table.__file__).parent
 
 
@@ -27,18 +30,24 @@ def test_every_constant_has_a_value_a_unit_a_grade_and_a_source():
 
 
 def test_names_are_the_files_and_each_is_used():
-    assert sorted(SHIPPED["constants"]) == sorted(NAMES)
     assert list(SHIPPED["settings"]) == list(CHOICES)
-    words = set()
-    for file in ("price.py", "noc_traffic.py", "operations.py", "link_cost.py"):
-        for node in ast.walk(ast.parse((HOST / file).read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                words.add(node.value)
-            if isinstance(node, ast.JoinedStr):  # f"{kind}_weight_cycles"
-                words |= {kind + node.values[-1].value for kind in ("dense_event", "packed") if len(node.values) == 2
-                          and isinstance(node.values[-1], ast.Constant)}  # fmt: skip
-    assert set(NAMES) <= words
-    assert set(CHOICES) <= words | {"payload"}
+    read = set()
+    for file in HOST.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str):
+                read.add((ast.unparse(node.value), node.slice.value))
+    # `table` is a ledger's in some files.
+    assert {name for owner, name in read if owner == "table"} - set(SHARD_COLUMNS) == set(SHIPPED["constants"])
+    assert {name for owner, name in read if owner.split(".")[-1] == "settings"} >= set(CHOICES)
+
+
+def test_a_constant_says_when_it_is_in_use():
+    conditions = {f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices} | {"links"}
+    for name, one in load_table().constants.items():
+        assert set(one.used_when) <= conditions, name
+    for name, used_when in cost_table.CHIP_NUMBERS.items():
+        assert name in SPEC.facts
+        assert set(used_when) <= conditions, name
 
 
 def test_a_clock_is_a_preset_of_the_chip():
@@ -123,16 +132,16 @@ def test_a_shipped_table_without_a_key_gets_one_line(monkeypatch, tmp_path, name
     lines = cost_table.DATA_FILE.read_text(encoding="utf-8").splitlines()
     kept = [line for line in lines if not line.startswith(name)]
     if key is not None:
-        parts = {k: v for k, v in SHIPPED["constants"][name].items() if k not in (key, "assumed")}
+        parts = {k: v for k, v in SHIPPED["constants"][name].items() if k not in (key, "assumed", "of_power")}
         kept.insert(kept.index("[constants]") + 1, f"{name} = {{{', '.join(f'{k} = {v!r}' for k, v in parts.items())}}}")
     monkeypatch.setattr(cost_table, "DATA_FILE", written(tmp_path, "\n".join(kept)))
     with pytest.raises(HostError) as caught:
-        load_table()
+        load_table()[name]
     assert (f"{name}: lacks its {key}" if key else f"costs.toml: lacks {name}") in one_line(caught)
 
 
 def test_sets():
-    table, preset, facts = changed(
+    table, preset, facts = apply_settings(
         load_table(), ["clock=300MHz", "messages=qpe", "csr_row_cycles=1.5e1", "chip.hop_cycles=4", "waiting_power_share=.5"]
     )
     assert preset == "spinnaker2-300mhz"
@@ -161,7 +170,7 @@ def test_sets():
 )
 def test_a_wrong_set_gets_one_line(text, line):
     with pytest.raises(HostError) as caught:
-        changed(load_table(), [text])
+        apply_settings(load_table(), [text])
     assert line in one_line(caught)
 
 
@@ -169,7 +178,7 @@ def test_a_wrong_set_gets_one_line(text, line):
 @given(st.text(max_size=40))
 def test_any_text_is_a_setting_or_one_line(text):
     try:
-        changed(load_table(), [text])
+        apply_settings(load_table(), [text])
     except HostError as error:
         assert str(error).isprintable()
 

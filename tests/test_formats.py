@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.cost import twins
 from models import formats
 from models.network import ModelError, SparseRows
 
@@ -77,13 +78,9 @@ def plain(matrix, lanes, keys, values):
 
 
 def visited(name, matrix, lanes, keys):
-    """Each format's closed form for the stored weights that it visits."""
-    rows, columns = matrix.shape
-    return {
-        "csr": lanes * np.count_nonzero(matrix),
-        "packed": sum(np.count_nonzero(matrix[:, key % columns]) for key in keys),
-        "dense": len(keys) * rows,
-    }[name]
+    """The stored weights that a format visits, by its cost twin."""
+    macs = sum(np.count_nonzero(matrix[:, key % matrix.shape[1]]) for key in keys)
+    return twins.twin("formats", name).visited(macs, len(keys), lanes * np.count_nonzero(matrix), len(matrix))
 
 
 def same_bits(a, b):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import load_file, save_file
 
 from host.cost.cost_table import load_table
-from host.cost.ledger import COUNTS, FILE, Ledger, load
+from host.cost.ledger import COUNTS, FILE, Ledger, load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.price import price
 from host.errors import HostError
@@ -133,7 +133,7 @@ def test_a_run_that_ends_early_keeps_the_positions_that_every_layer_finished():
 def test_a_ledger_comes_back_as_it_was(tmp_path):
     ledger = replace(tiny_run(), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 4.0}})
     ledger.save(tmp_path)
-    again = load(tmp_path)
+    again = load_ledger(tmp_path)
     assert np.array_equal(again.counts, ledger.counts)
     assert again.counts.dtype == np.uint32
     assert np.array_equal(again.input_events, ledger.input_events)
@@ -149,18 +149,18 @@ def test_a_ledger_knows_its_machine(tmp_path):
     ledger = invented(placement, 2)
     assert (ledger.chips, ledger.down_chips, ledger.down_links) == (4, (2,), ((0, 1),))
     ledger.save(tmp_path)
-    again = load(tmp_path)
+    again = load_ledger(tmp_path)
     assert (again.chips, again.down_chips, again.down_links, again.pes) == (4, (2,), ((0, 1),), ledger.pes)
     assert {pe.chip for pe in again.pes} == {0, 1, 3}
     assert np.array_equal(machine_for(again, load_chip()).neighbours, placement.machine.neighbours)
-    assert again.like.tolist() == [0, 1, -1, 3]
-    assert again.times.tolist() == [1] * 60
+    assert again.representative_of.tolist() == [0, 1, -1, 3]
+    assert again.multiplicity.tolist() == [1] * 60
 
 
 def test_an_older_ledger_is_of_one_chip(saved, tmp_path):
     edited(saved, tmp_path, about=lambda metadata: metadata.pop("machine"))
-    again = load(tmp_path)
-    assert (again.chips, again.down_chips, again.down_links, again.alike) == (1, (), (), None)
+    again = load_ledger(tmp_path)
+    assert (again.chips, again.down_chips, again.down_links, again.representatives) == (1, (), (), None)
 
 
 def test_twenty_thousand_tokens_stay_under_200_mb(tmp_path):
@@ -187,7 +187,7 @@ def saved(tmp_path_factory):
 
 def refused(folder) -> str:
     with pytest.raises(HostError) as caught:
-        load(folder)
+        load_ledger(folder)
     text = str(caught.value)
     assert "\n" not in text
     assert len(text) < 400
@@ -288,12 +288,12 @@ def test_damaged_bytes_are_refused_or_change_nothing(saved, tmp_path_factory, da
             raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     (folder / FILE).write_bytes(bytes(raw))
     try:
-        again = load(folder)
+        again = load_ledger(folder)
     except HostError as error:
         assert "\n" not in str(error)
     else:
         (folder / FILE).write_bytes(saved)
-        assert np.array_equal(again.counts, load(folder).counts)
+        assert np.array_equal(again.counts, load_ledger(folder).counts)
 
 
 def test_a_layer_twice_on_a_pe_is_refused(tmp_path):

@@ -11,10 +11,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from host.cost import link_trees
-from host.cost.cost_table import NAMES, load_table
-from host.cost.cost_table import changed as changed_table
+from host.cost.chip_streams import chip_streams
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.cycles import LINKS, STAGES
 from host.cost.link_traffic import link_packets, link_traffic, machine_for
-from host.cost.price import LINKS, STAGES, price
+from host.cost.price import price
 from host.cost.timeline import timeline
 from host.show.perfetto import power_w
 from noc.chip import QPES, PeId, load_chip
@@ -23,11 +24,12 @@ from tests.tools.ledgers import destinations, invented, placed, three_units
 from tests.tools.tiny import tiny_network
 
 CHIP, TABLE = load_chip(), load_table()
+NAMES = tuple(TABLE.constants)
 CENTRE = {True: (4, 3), False: (4, 4)}  # where rows 1 to 3 meet the event router, and the others
 
 
 def priced(ledger, *sets):
-    table, preset, numbers = changed_table(TABLE, sets)
+    table, preset, numbers = apply_settings(TABLE, sets)
     return price(ledger, load_chip(preset or "spinnaker2", None, numbers), table)
 
 
@@ -99,7 +101,7 @@ def test_packets_event_by_event(ledger):
 @given(elsewhere())
 def test_dones_are_one_a_stream_and_routes_are_as_deep_as_the_machine_says(ledger):
     machine = machine_for(ledger, CHIP)
-    traffic = link_traffic(ledger, machine)
+    traffic = link_traffic(chip_streams(ledger, machine), machine)
     have = dict(zip(traffic.links, traffic.dones.T.tolist(), strict=True))
     wanted = Counter()
     for layer in range(len(ledger.layers) + 1):

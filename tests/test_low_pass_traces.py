@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
 
-from host.cost.cost_table import changed as changed_table
-from host.cost.cost_table import load_table
-from host.cost.ledger import COUNTS, load
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.ledger import COUNTS, load_ledger
 from host.cost.price import price
 from host.errors import Exit
 from host.faults import Faults
@@ -227,20 +226,20 @@ def test_who_keeps_a_trace_is_saved_and_an_older_ledger_has_none(tmp_path, monke
     ledger = invented(placed(TRACED, 4, "dense"), 3)
     assert ledger.table["trace_input"].tolist() == [0, 0, 1, 1]
     ledger.save(tmp_path)
-    assert load(tmp_path).table["trace_input"].tolist() == [0, 0, 1, 1]
+    assert load_ledger(tmp_path).table["trace_input"].tolist() == [0, 0, 1, 1]
     from host.cost import ledger as module
 
     monkeypatch.setattr(module, "SCHEMA", 2)  # as a run before wrote it
-    monkeypatch.setattr(module, "_TABLE", tuple(name for name in module._TABLE if name != "trace_input"))
+    monkeypatch.setattr(module, "SHARD_COLUMNS", tuple(name for name in module.SHARD_COLUMNS if name != "trace_input"))
     ledger.save(tmp_path)
     monkeypatch.undo()
-    again = load(tmp_path)
+    again = load_ledger(tmp_path)
     assert again.table["trace_input"].tolist() == [0, 0, 0, 0]
     assert (again.counts == ledger.counts).all()
 
 
 def priced(ledger, *sets):
-    table, _, numbers = changed_table(load_table(), sets)
+    table, _, numbers = apply_settings(load_table(), sets)
     return price(ledger, load_chip("spinnaker2", None, numbers), table)
 
 
@@ -318,7 +317,7 @@ def test_a_shard_keeps_one_trace_or_none(tmp_path):
     ledger = changed(invented(placed(TRACED, 2, "dense"), 2), trace_input=np.array([0, 2]))
     ledger.save(tmp_path)
     with pytest.raises(ValueError, match="trace_input needs 0 or 1, has 2"):
-        load(tmp_path)
+        load_ledger(tmp_path)
 
 
 def test_activity_is_set_behind_a_trace_too():

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from host.cost.ledger import Recorder
 from host.cost.neurobench import metrics
+from host.run.recorder import Recorder
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from tests.tools.ledgers import invented, placed, section
@@ -27,7 +27,7 @@ def ledger_of(placement, rows):
     """Return the ledger of a run in which the layer counted `rows`: events and multiply-accumulates by port, one a position."""
     recorder = Recorder(placement)
     for position, (events, macs_input, macs_recurrent) in enumerate(rows):
-        recorder.fed(3)
+        recorder.add_input(3)
         counts = np.array([[events, macs_input, macs_recurrent, 7, 4, 2, 6]], "<u4")
         recorder.add(section(1, position, counts.tobytes()))
     return recorder.ledger()

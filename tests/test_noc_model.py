@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost.cost_table import changed, load_table
+from host.cost.cost_table import apply_settings, load_table
 from host.cost.price import price
 from noc.chip import QPES, PeId, load_chip
 from tests.tools.flit_simulation import message_sends, simulate
@@ -83,7 +83,7 @@ def test_nothing_is_lost_or_doubled(sends):
 
 def judged(ledger, mode, layer):
     """Return cycles (fast, simulated), and what no mesh can beat, for a layer's messages of the ledger's first position."""
-    table = changed(load_table(), [mode])[0]
+    table = apply_settings(load_table(), [mode])[0]
     priced = price(ledger, CHIP, table)
     shards = np.flatnonzero(ledger.table["layer"] == layer)
     messages = [
@@ -98,7 +98,7 @@ def judged(ledger, mode, layer):
     }
     assert have == done.crossed
     assert sum(done.got.values()) == int((priced.traffic.flits[0] * priced.traffic.copies)[shards].sum())
-    busiest, farthest = int(priced.traffic.busiest(False)[0, layer - 1]), int(priced.traffic.farthest[layer - 1])
+    busiest, farthest = int(priced.traffic.peak_flits(False)[0, layer - 1]), int(priced.traffic.farthest[layer])
     return priced.transit_s[0, layer - 1] * CHIP.noc_clock_hz, done.cycles, max(busiest, HOP * farthest + 1)
 
 

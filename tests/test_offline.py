@@ -9,7 +9,7 @@ import pytest
 
 from host.errors import HostError
 from host.mapping.placement import place
-from host.run.offline import kept, load, network_sha256, record
+from host.run.offline import load_offline_run, load_or_record, network_sha256, record
 from host.workloads.features.vectors import VectorSource, seeded_features
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import Network
@@ -43,7 +43,7 @@ def same(one, other):
     assert np.array_equal(one.input_events, other.input_events)
     assert list(one.table) == list(other.table)
     assert all(np.array_equal(one.table[name], other.table[name]) for name in one.table)
-    for name in ("pes", "layers", "input_units", "lanes", "format", "chip", "chips", "down_chips", "down_links", "alike"):
+    for name in ("pes", "layers", "input_units", "lanes", "format", "chip", "chips", "down_chips", "down_links", "representatives"):
         assert getattr(one, name) == getattr(other, name), name
 
 
@@ -113,15 +113,15 @@ def test_a_recording_is_made_once_and_comes_back(tmp_path, recordings):
         calls.append(1)
         return features(), Ignored()
 
-    first = kept(tmp_path / "here", NETWORK, 1, "seeded 1", make)
-    again = kept(tmp_path / "here", NETWORK, 1, "seeded 1", make)
+    first = load_or_record(tmp_path / "here", NETWORK, 1, "seeded 1", make)
+    again = load_or_record(tmp_path / "here", NETWORK, 1, "seeded 1", make)
     assert len(calls) == 1
     placement = placed(NETWORK, 7, "dense")
     for recording in (first, again):
         assert recording.sha256 == recordings[1].sha256
         same(recording.ledger(placement), recordings[1].ledger(placement))
-    kept(tmp_path / "here", NETWORK, 1, "seeded 2", make)
-    kept(tmp_path / "here", tiny_network("all"), 1, "seeded 1", make)
+    load_or_record(tmp_path / "here", NETWORK, 1, "seeded 2", make)
+    load_or_record(tmp_path / "here", tiny_network("all"), 1, "seeded 1", make)
     assert len(calls) == 3
 
 
@@ -153,7 +153,7 @@ def test_a_file_that_cannot_be_read_gets_one_line(tmp_path, recordings, spoil):
     recordings[1].save(path)
     spoil(path)
     with pytest.raises(HostError, match=r"^recording .*: cannot be read \(") as caught:
-        load(path, NETWORK)
+        load_offline_run(path, NETWORK)
     assert "\n" not in str(caught.value)
 
 
@@ -162,7 +162,7 @@ def test_a_file_of_another_network_gets_one_line(tmp_path, recordings):
     recordings[1].save(path)
     with pytest.raises(HostError, match=r"layer 1 needs .* counts, has"):
         populations = [replace(p, units=p.units + 1) for p in NETWORK.populations]
-        load(path, Network(tuple(populations)))
+        load_offline_run(path, Network(tuple(populations)))
 
 
 class Segments(Fixed):

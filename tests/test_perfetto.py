@@ -188,7 +188,7 @@ def test_counters_hold_events_flits_and_power(tmp_path):
     for n in range(3):
         mine = ledger.of("events")[:5, ledger.table["layer"] == n + 1].sum(axis=1)
         assert [e["args"]["events"] for e in counters[f"events egru{n + 1}"]] == mine.tolist()
-    flits = priced.traffic.busiest(False)[:5].ravel().tolist()
+    flits = priced.traffic.peak_flits(False)[:5].ravel().tolist()
     assert [e["args"]["flits"] for e in counters["busiest link or port"]] == flits
     assert all(75 < e["args"]["mW"] < 450 for e in counters["power"])
 

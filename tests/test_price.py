@@ -14,24 +14,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost.cost_table import NAMES, load_table
-from host.cost.cost_table import changed as changed_table
-from host.cost.noc_traffic import events_heard
-from host.cost.price import FORMATS, STAGES, price
+from host.cost import twins
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.cycles import STAGES
+from host.cost.formats import packed as packed_cost
+from host.cost.price import price
 from host.cost.timeline import ORDER, timeline, timer
 from host.errors import HostError
-from models import formats
+from models import formats, kernels
 from models.formats import packed
 from noc.chip import PeId, load_chip
 from tests.tools.ledgers import R, W, changed, cut, destinations, invented, paper_dvs, paper_lm, placed, three_units
 from tests.tools.tiny import tiny_network
 
 CHIP, TABLE = load_chip(), load_table()
+NAMES = tuple(TABLE.constants)
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def priced(ledger, *sets):
-    table, preset, numbers = changed_table(TABLE, sets)
+    table, preset, numbers = apply_settings(TABLE, sets)
     return price(ledger, load_chip(preset or "spinnaker2", None, numbers), table)
 
 
@@ -134,8 +136,8 @@ def test_events_are_heard_from_the_layer_before_at_once_and_from_the_own_layer_o
             of_layer = ledger.of("events")[:, ledger.table["layer"] == layer].sum(axis=1).tolist()
             below = ledger.of("events")[:, ledger.table["layer"] == layer - 1].sum(axis=1).tolist()
             source = ledger.input_events.tolist() if layer == 1 else below
-            assert events_heard(ledger, "input")[position, shard] == source[position]
-            assert events_heard(ledger, "recurrent")[position, shard] == (of_layer[position - 1] if position else 0)
+            assert ledger.ports["input"].heard[position, shard] == source[position]
+            assert ledger.ports["recurrent"].heard[position, shard] == (of_layer[position - 1] if position else 0)
 
 
 # ---- SRAM bytes: a walk through the loops, word by word
@@ -194,11 +196,9 @@ def test_sram_bytes_of_products_word_by_word(form, sets, options):
 
 @pytest.mark.parametrize(("rows", "nonzeros"), [(81, 200), (300, 70_000), (256, 256), (257, 65_535), (255, 65_536)])
 def test_packed_widths_are_those_of_the_format(rows, nonzeros):
-    from host.cost.operations import _width
-
     widths = {field.name: np.dtype(field.dtype).itemsize for field in packed.fields(rows, 10, nonzeros, 1)}
-    assert int(_width(np.array(rows - 1))) == widths["rows"]
-    assert int(_width(np.array(max(nonzeros, 256)))) == widths["extents"]
+    assert int(packed_cost.index_bytes(np.array(rows - 1))) == widths["rows"]
+    assert int(packed_cost.index_bytes(np.array(max(nonzeros, 256)))) == widths["extents"]
 
 
 def test_bytes_of_the_other_stages_by_hand():
@@ -277,7 +277,7 @@ def test_totals_are_the_sums_of_the_pes(tiny):
 def test_side_by_side_layers_share_the_links(tiny):
     """In tick t layer l sends what it did at position t - l."""
     traffic = priced(tiny["csr"]).traffic
-    busiest = traffic.busiest(side_by_side=True)
+    busiest = traffic.peak_flits(pipelined=True)
     for position in range(7):
         for layer in range(3):
             tick = position + layer
@@ -539,8 +539,10 @@ def test_a_chip_with_cores_down_has_a_price(tiny, tmp_path):
     assert price(tiny["csr"], load_chip("spinnaker2", file), TABLE).time_s == priced(tiny["csr"]).time_s
 
 
-def test_every_weight_format_has_prices():
-    assert list(FORMATS) == formats.names()
+def test_every_weight_format_and_neuron_model_has_prices():
+    assert twins.names("formats") == formats.names()
+    assert twins.names("kernels") == kernels.names()
+    assert all(set(twins.twin("kernels", name).PORT_STAGES) == set(kernels.named(name).PORTS) for name in kernels.names())
 
 
 def test_what_has_no_price(tiny):

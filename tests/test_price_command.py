@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 
 from host.cli import main
-from host.cost.cost_table import CHOICES, NAMES, load_table
-from host.cost.ledger import load
-from host.cost.price_report import modelled
-from host.experiments.headless import priced_at
+from host.cost.cost_table import CHOICES, load_table
+from host.cost.ledger import load_ledger
+from host.cost.price_report import price_block
+from host.cost.repriced import price_at
 from host.show.figures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
 
@@ -58,7 +58,7 @@ def test_changing_any_price_changes_no_output(recorded, launch):
     """Every setting and every constant, one after another: the run folder keeps every byte, its hash of events included."""
     before, default = digest(recorded), json.loads((recorded / "report.json").read_text())["modelled"]
     sets = [f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices]
-    for name in NAMES:
+    for name in load_table().constants:
         value = load_table()[name]
         sets.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name == 'waiting_power_share' else 2 * value}")
     for one in [*sets, "clock=300MHz", "chip.hop_cycles=50"]:
@@ -115,11 +115,11 @@ def test_another_chip(recorded, launch, tmp_path):
 
 
 def test_what_a_run_overrode_holds_until_something_replaces_it(recorded, launch, tmp_path):
-    from host.cost.ledger import load
+    from host.cost.ledger import load_ledger
 
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
-    replace(load(run), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 50.0, "pe_clock_hz": 75e6}}).save(run)
+    replace(load_ledger(run), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 50.0, "pe_clock_hz": 75e6}}).save(run)
 
     def chip_of(*flags):
         told = json.loads(launch(run, *flags, "--json")[1])["priced"]["settings"]
@@ -191,7 +191,7 @@ def test_a_run_on_several_chips(recorded, launch, tmp_path):
     """Two of five PEs on a second chip: links have a stage, a part of the energy and prices of their own."""
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
-    ledger = load(run)
+    ledger = load_ledger(run)
     moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
     replace(ledger, pes=moved, chips=2).save(run)
     code, out, _ = launch(
@@ -217,11 +217,11 @@ def test_a_run_on_several_chips(recorded, launch, tmp_path):
 def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
-    ledger = load(run)
+    ledger = load_ledger(run)
     moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
     replace(ledger, pes=moved, chips=2).save(run)
     report = json.loads((run / "report.json").read_text())
-    report["modelled"] = modelled(priced_at(load(run)), ledger)
+    report["modelled"] = price_block(price_at(load_ledger(run)), ledger)
     (run / "report.json").write_text(json.dumps(report))
     make_pictures(run, 4)
     events = json.loads(gzip.decompress((run / "trace.json.gz").read_bytes()))["traceEvents"]

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 
 from host.cli import main
-from host.cost.cost_table import changed, load_table
-from host.cost.ledger import load
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.ledger import load_ledger
 from host.cost.price import price
-from host.cost.price_report import modelled
+from host.cost.price_report import price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module
-from host.experiments.columns import COLUMNS, DEFAULT, columns_of, shown
+from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
 from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
 from host.workloads.features.vectors import seeded_features
@@ -144,11 +144,11 @@ def test_a_price_setting_gives_what_the_run_costs_at_that_price(sweep):
     entries = [json.loads(line) for line in (sweep / "points.jsonl").read_text().splitlines()]
     runs = {(e["settings"]["pes"], e["settings"]["format"]): sweep / "runs" / e["run"] for e in entries}
     for row in rows_of(sweep):
-        ledger = load(runs[int(row["pes"]), row["format"]])
+        ledger = load_ledger(runs[int(row["pes"]), row["format"]])
         sets = [f"schedule={row['schedule']}", f"branch_refill_cycles={row['branch_refill_cycles']}"]
-        cost = modelled(price(ledger, load_chip(), changed(load_table(), sets)[0]), ledger)
-        assert row["token_ms"] == shown(1e3 * cost["time_per_token_s"])
-        assert row["power_mw"] == shown(1e3 * cost["power_w"])
+        cost = price_block(price(ledger, load_chip(), apply_settings(load_table(), sets)[0]), ledger)
+        assert row["token_ms"] == format_cell(1e3 * cost["time_per_token_s"])
+        assert row["power_mw"] == format_cell(1e3 * cost["power_w"])
         assert int(row["events"]) == cost["work"]["events"]
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.cost.price import STAGES, Priced
+from host.cost.cycles import STAGES
+from host.cost.price import Priced
 from host.show.text_table import format_markdown
 
 PUBLISHED: dict[str, Any] = tomllib.loads((Path(__file__).parents[1] / "show" / "published.toml").read_text(encoding="utf-8"))

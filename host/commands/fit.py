@@ -118,7 +118,7 @@ def _compared(options: RunOptions, model: Model | None, network: Network) -> str
 
 
 def _frame_bytes(chip: ChipSpec, table: CostTable) -> float:
-    return table["link_event_frames"] * float(chip.facts["link_frame_bits"].value or 0) / 8
+    return table["link_event_frames"] * chip.link_frame_bits / 8
 
 
 def _fullest(placement: Placement, layer: int) -> PlacedPe:

@@ -24,9 +24,10 @@ from host.commands._paper_tables import (
     table_2,
     table_3,
 )
-from host.cost.ledger import load
+from host.cost.ledger import load_ledger
+from host.cost.repriced import price_at
 from host.errors import Exit, HostError
-from host.experiments.headless import priced_at, run_headless
+from host.experiments.headless import run_headless
 from host.launch.outcome import Outcome
 from host.mapping.placement import Placement, place
 from host.options import TRANSPORTS, RunOptions
@@ -117,9 +118,9 @@ def measure(options: LmOptions, folder: Path) -> Figures:
     memory = memory_of(network, options)
     report = _run(folder / "lm", options)
     accuracy, batches = _gestures(options, folder), PUBLISHED["table3"]["batches"]
-    ledgers = [load(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
-    language, *gestures = (priced_at(ledger) for ledger in ledgers)
-    others = {name: [priced_at(ledger, settings) for ledger in ledgers] for name, settings in OTHERS.items()}
+    ledgers = [load_ledger(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
+    language, *gestures = (price_at(ledger) for ledger in ledgers)
+    others = {name: [price_at(ledger, settings) for ledger in ledgers] for name, settings in OTHERS.items()}
     return Figures(title, model is None, memory, perplexity_of(model, report), language, gestures, others, accuracy)
 
 

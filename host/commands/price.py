@@ -1,6 +1,6 @@
 """`launch.py price`: what a recorded run would have cost under other prices, or on another chip, without running it.
 
-Reads a run folder's ledger and writes nothing. A chip file replaces the run's chip and whatever the run overrode;
+Reads a run folder's ledger and writes nothing. A chip file replaces the run's chip and what the run overrode;
 `--set` comes on top of everything.
 """
 
@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import CLOCK_FACTS, changed, load_table
-from host.cost.ledger import Ledger, load
+from host.cost.cost_table import apply_settings, load_table
+from host.cost.cycles import LINKS
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import Crossing, crossing, told
-from host.cost.price import LINKS, Priced, price
-from host.cost.price_report import modelled
+from host.cost.price import Priced, price
+from host.cost.price_report import price_block
+from host.cost.repriced import chip_for
 from host.errors import HostError
 from host.run_folder import PRICED_SCHEMAS, read_report
 from host.show.text_table import Row, format_table
@@ -60,59 +62,43 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     folder = Path(flags["run"])
-    report, ledger = read_report(folder, PRICED_SCHEMAS), load(folder)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
     table = load_table(Path(flags["costs"]) if flags["costs"] else None)
-    table, preset, numbers = changed(table, flags["set"])
+    table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
     before = price(ledger, load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run"), load_table())
     after = price(ledger, chip, table)
-    crossed = _crossed(ledger, chip, flags["machines"]) if flags["machines"] else None
+    crossing_machines = _crossing(ledger, chip, flags["machines"]) if flags["machines"] else None
     if flags["json"]:
-        both = {"run": str(folder), "recorded": modelled(before, ledger), "priced": modelled(after, ledger)}
-        if crossed is not None:
-            both["machines"] = {**vars(crossed), "token_bytes": crossed.token_bytes}
+        both = {"run": str(folder), "recorded": price_block(before, ledger), "priced": price_block(after, ledger)}
+        if crossing_machines is not None:
+            both["machines"] = {**vars(crossing_machines), "token_bytes": crossing_machines.token_bytes}
         print(json.dumps(both, indent=1, allow_nan=False))
     else:
-        print(_told(folder, report, ledger, before, after))
-        if crossed is not None:
-            print(told(crossed))
+        print(_comparison(folder, report, ledger, before=before, after=after))
+        if crossing_machines is not None:
+            print(told(crossing_machines))
     return 0
 
 
-def _crossed(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
+def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
     """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
     return crossing(ledger, machine_for(ledger, chip), machines)
 
 
-def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapping[str, float]) -> ChipSpec:
-    """Return the chip to price for: the run's or the one asked for, at the clock asked for, with `numbers` on top."""
-    recorded: Mapping[str, float] = ledger.chip["facts"]
-    preset, file = clock or ledger.chip["preset"], None
-    if other is not None:
-        recorded = {}
-        if Path(other).suffix == ".toml" or Path(other).exists():
-            file = Path(other)
-        elif clock is None:
-            preset = other
-        else:
-            raise HostError(f"--chip {other} and --set clock: choose one")
-    if clock is not None:  # a clock that the run overrode gives way, with all that belongs to it
-        recorded = {name: value for name, value in recorded.items() if name not in CLOCK_FACTS}
-    return load_chip(preset, file, {**recorded, **numbers}, "run or --set")
-
-
 # ---- what is printed
 
 
-def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
+def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
+    """Return the two prices side by side, as text."""
     partial = ", partial" if report.get("partial") else ""
     several = f" of {ledger.chips} chips" if ledger.chips > 1 else ""
     lanes = f" of {ledger.lanes} sequences" if ledger.lanes > 1 else ""
     lines = [
         f"run          {folder}: {ledger.positions} positions{lanes} on {len(ledger.pes)} PEs{several}, {ledger.format}{partial}",
-        *_wrapped("changed", _changes(before.settings, after.settings) or ["nothing"]),
+        *_wrap("changed", _changes(before.settings, after.settings) or ["nothing"]),
         "",
     ]
     rows: list[Row] = [("", "recorded", "priced", "")]
@@ -122,19 +108,19 @@ def _told(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Price
         ("power", "mW", 1e3, "power_w", "power_band_w"),
         ("energy", "mJ", 1e3, "energy_j", "energy_band_j"),
     ):
-        cells = [_banded(getattr(one, field) * scale, [value * scale for value in getattr(one, band)]) for one in (before, after)]
+        cells = [_with_band(getattr(one, field) * scale, [end * scale for end in getattr(one, band)]) for one in (before, after)]
         rows.append((f"{name}, {unit}", *cells, _ratio(getattr(before, field), getattr(after, field))))
         if field != "power_w":
             each = [f"{getattr(one, field) * scale / steps:.4g}" for one in (before, after)]
             rows.append((f"  a token, {unit}", *each, ""))
     lines += [line.rstrip() for line in format_table(rows, left=(0, 3), least=(18, 26, 26), separator="")]
-    lines += ["", *_stages("recorded", before), "", *_stages("priced", after), "", *_links(after)]
-    lines += _wrapped("assumed", list(after.assumed) or ["nothing"])
+    lines += ["", *_stage_table("recorded", before), "", *_stage_table("priced", after), "", *_links_line(after)]
+    lines += _wrap("assumed", list(after.assumed) or ["nothing"])
     lines.append("bands: low and high ends of the uncertain constants (host/cost/costs.toml)")
     return "\n".join(lines)
 
 
-def _banded(value: float, band: list[float]) -> str:
+def _with_band(value: float, band: list[float]) -> str:
     text = f"{value:.4g}"
     return text if band[0] == band[1] else f"{text} ({band[0]:.4g} to {band[1]:.4g})"
 
@@ -143,7 +129,7 @@ def _ratio(before: float, after: float) -> str:
     return f"  x{after / before:.2f}" if before > 0 and after != before else ""
 
 
-def _stages(title: str, priced: Priced) -> list[str]:
+def _stage_table(title: str, priced: Priced) -> list[str]:
     """Return a table of milliseconds by layer and stage, on each layer's critical PE."""
     several = all(LINKS in stages for stages in priced.stages_s.values())
     widths = {stage: width for stage, width in _COLUMNS.items() if several or stage != LINKS}
@@ -154,7 +140,7 @@ def _stages(title: str, priced: Priced) -> list[str]:
     return format_table(rows, least=(14, *widths.values()), separator="")
 
 
-def _links(priced: Priced) -> list[str]:
+def _links_line(priced: Priced) -> list[str]:
     """Return a line on the busiest link between chips; nothing where none is crossed."""
     if priced.links is None:
         return []
@@ -165,16 +151,16 @@ def _links(priced: Priced) -> list[str]:
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     """Return what differs between two prices' settings, as `name was -> is`."""
-    found = []
+    changes = []
     for name in (*after, *(name for name in before if name not in after)):
         was, now = before.get(name), after.get(name)
         if was != now:
             value = "as shipped" if now is None else f"{now:g}" if isinstance(now, float) else now
-            found.append(f"{name} {value}" if was is None else f"{name} {was} -> {value}")
-    return found
+            changes.append(f"{name} {value}" if was is None else f"{name} {was} -> {value}")
+    return changes
 
 
-def _wrapped(title: str, words: list[str]) -> list[str]:
+def _wrap(title: str, words: list[str]) -> list[str]:
     """Return `title` and the words behind it, in as many lines as they need."""
     lines, line = [], f"{title:<13}"
     for word in (*(f"{word}, " for word in words[:-1]), words[-1]):

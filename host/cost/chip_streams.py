@@ -1,7 +1,7 @@
 """Which chip sends and hears what: a ledger's shards, seen from chip to chip.
 
-Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with PEs of its own or of the
-next one, and the last layer on the host's chip too. Not known here: routes, time, and what happens inside a chip.
+Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with a port that listens to it,
+and the last layer on the host's chip too.
 """
 
 from __future__ import annotations
@@ -11,37 +11,32 @@ from functools import cached_property
 
 import numpy as np
 
-from host.cost.ledger import I64, Ledger
-from models.network import Array
+from host.cost.ledger import Ledger
+from models.network import I64, Array
 from noc.machine import Machine
 
 
-def runs_of(ledger: Ledger) -> Array:
-    """Return which PE has units of which layer, (PEs, layers + 1) bool; none of layer 0, the input."""
-    runs = np.zeros((len(ledger.pes), len(ledger.layers) + 1), bool)
-    runs[ledger.table["pe"], ledger.table["layer"]] = True
-    return runs
+def listeners(ledger: Ledger) -> Array:
+    """Return which PE listens to which layer, (PEs, layers + 1) bool."""
+    listens = np.zeros((len(ledger.pes), len(ledger.layers) + 1), bool)
+    for port in ledger.ports.values():
+        listens[ledger.table["pe"], port.source] = True
+    return listens
 
 
-def heard_by(runs: Array) -> Array:
-    """Return which PE listens to which layer, (PEs, layers + 1) bool: to its own and to the one before."""
-    hears = runs.copy()
-    hears[:, :-1] |= runs[:, 1:]
-    return hears
-
-
-def heard_here(ledger: Ledger, values: I64) -> I64:
-    """Return the sum of a number of each shard, (shards,), over those of its own chip that a PE listens to, but its own; (PEs,)."""
-    shards, runs = ledger.table, runs_of(ledger)
-    of_chip = np.zeros((ledger.chips, runs.shape[1]), np.int64)
-    np.add.at(of_chip, (ledger.chip_of[shards["pe"]], shards["layer"]), values)
-    own = np.zeros(runs.shape, np.int64)
-    own[shards["pe"], shards["layer"]] = values
-    return np.asarray(((of_chip[ledger.chip_of] - own) * heard_by(runs)).sum(axis=1), np.int64)
+def sum_heard_on_chip(ledger: Ledger, values: I64) -> I64:
+    """Return for each PE, (PEs,), the sum of a number of each shard, (shards,), over the shards of other PEs of its chip that it
+    listens to.
+    """
+    pe, layer, listens = ledger.table["pe"], ledger.table["layer"], listeners(ledger)
+    of_chip, own = np.zeros((ledger.chips, listens.shape[1]), np.int64), np.zeros(listens.shape, np.int64)
+    np.add.at(of_chip, (ledger.chip_of[pe], layer), values)
+    own[pe, layer] = values
+    return np.asarray(((of_chip[ledger.chip_of] - own) * listens).sum(axis=1), np.int64)
 
 
 @dataclass(frozen=True)
-class Streams:
+class ChipStreams:
     """What chips send each other: at a position, a chip's senders of a layer make one stream to all other chips that listen.
 
     `sources` and `wanted` (layers + 1, chips) bool: chips with senders of a layer, and those where it is heard. `emitted`
@@ -68,21 +63,20 @@ class Streams:
         return np.asarray(self.emitted.sum(axis=2, keepdims=True) - self.emitted, np.int64)
 
 
-def streams_of(ledger: Ledger, machine: Machine) -> Streams:
+def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
     """Return what the chips of `machine` send each other."""
-    runs, layers, like = runs_of(ledger), len(ledger.layers), ledger.like
+    layer, layers, stands = ledger.table["layer"], len(ledger.layers), ledger.representative_of
     sources, wanted = (np.zeros((layers + 1, ledger.chips), bool) for _ in range(2))
     emitted = np.zeros((ledger.positions, layers + 1, ledger.chips), np.int64)
-    hears, events = heard_by(runs), ledger.of("events").astype(np.int64)
-    shard_chip = ledger.chip_of[ledger.table["pe"]]
-    for n in range(layers + 1):
-        sources[n, ledger.chip_of[runs[:, n]]] = True
-        wanted[n, ledger.chip_of[hears[:, n]]] = True
-        for chip in np.flatnonzero(sources[n]):
-            emitted[:, n, chip] = events[:, (ledger.table["layer"] == n) & (shard_chip == chip)].sum(axis=1)
-    sources, wanted = (array[:, like] & (like >= 0) for array in (sources, wanted))
-    emitted = emitted[:, :, like] * (like >= 0)
+    events, shard_chip = ledger.of("events").astype(np.int64), ledger.chip_of[ledger.table["pe"]]
+    sources[layer, shard_chip] = True
+    for port in ledger.ports.values():
+        wanted[port.source, shard_chip] = True
+    for n, chip in np.argwhere(sources).tolist():
+        emitted[:, n, chip] = events[:, (layer == n) & (shard_chip == chip)].sum(axis=1)
+    sources, wanted = (array[:, stands] & (stands >= 0) for array in (sources, wanted))
+    emitted = emitted[:, :, stands] * (stands >= 0)
     sources[0, machine.host_chip] = True
     emitted[:, 0, machine.host_chip] = ledger.input_events
     wanted[-1, machine.host_chip] = True
-    return Streams(sources, wanted, emitted)
+    return ChipStreams(sources=sources, wanted=wanted, emitted=emitted)

@@ -30,24 +30,20 @@ CHOICES = {
 CLOCKS = {"150MHz": "spinnaker2", "300MHz": "spinnaker2-300mhz"}
 CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", "power_coremark_w", "power_mla_w", "mla_ops_per_s")
 """Numbers of the chip that a clock brings along (the keys of a preset in `noc/spinnaker2.toml`)."""
-NAMES = (
-    "branch_refill_cycles", "csr_weight_cycles", "csr_row_cycles", "csr_weight_loads", "csr_test_active_cycles",
-    "csr_test_silent_cycles", "dense_weight_cycles", "dense_row_cycles", "dense_weight_loads", "dense_event_weight_cycles",
-    "dense_event_cycles", "packed_weight_cycles", "packed_event_cycles", "event_silent_cycles", "event_weight_loads",
-    "unit_soft_cycles", "unit_soft_branches", "unit_hard_cycles", "exp_unit_cycles", "exp_unit_calls", "dma_wait_noc_cycles",
-    "trace_element_cycles", "trace_element_loads", "trace_decay_cycles", "trace_decay_loads", "trace_event_cycles",
-    "trace_event_loads", "packet_setup_cycles", "packet_cycles", "value_bytes", "event_bytes", "waiting_power_share", "powered_pes",
-    "link_event_frames", "link_router_cycles", "link_cable_s", "link_bit_pj", "link_cable_bit_pj", "link_cable_idle_w",
-)  # fmt: skip
+CHIP_NUMBERS = {"dma_setup_cycles": ("messages=dma",), "sram_wait_states": (), "dram_sustained_bytes_per_s": ("dram=waited",)}
+"""Numbers of the chip that a price uses though no source gives them, and when (as `Constant.used_when`)."""
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
-_OF_POWER = ("waiting_power_share", "powered_pes", "link_bit_pj", "link_cable_bit_pj", "link_cable_idle_w")
 _LARGEST = 1e30  # as for numbers of the chip: no product overflows
 _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit integers
 
 
 @dataclass(frozen=True)
 class Constant:
-    """One constant; `low` and `high` bound it where it is uncertain."""
+    """One constant; `low` and `high` bound it where it is uncertain.
+
+    `used_when`: `setting=choice`, or "links" where anything crosses links between chips; one of them is enough, and a constant
+    with none is always in use. `of_power`: it changes power alone, no time.
+    """
 
     value: float
     unit: str
@@ -56,6 +52,8 @@ class Constant:
     low: float
     high: float
     assumed: bool = False
+    used_when: tuple[str, ...] = ()
+    of_power: bool = False
 
 
 @dataclass(frozen=True)
@@ -66,11 +64,13 @@ class CostTable:
     settings: Mapping[str, str]
 
     def __getitem__(self, name: str) -> float:
+        if name not in self.constants:  # a user's table only changes what the shipped one has
+            raise HostError(f"cost table costs.toml: lacks {name}")
         return self.constants[name].value
 
     def at(self, time: str, power: str) -> CostTable:
         """Return the table with every constant at its "low" or "high" end; those of power alone may go another way."""
-        ends = {name: power if name in _OF_POWER else time for name in self.constants}
+        ends = {name: power if one.of_power else time for name, one in self.constants.items()}
         moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
         return CostTable(moved, self.settings)
 
@@ -79,17 +79,11 @@ class CostTable:
 
         `linked`: whether anything crosses links between chips; then cores write packets in every mode.
         """
-        mode, waited = self.settings["messages"], self.settings["dram"] == "waited"
-        unused = tuple(
-            prefix
-            for prefix, used in (("packet_", mode != "dma" or linked), ("dma_", mode == "dma"), ("link_", linked))
-            if not used
-        )
-        ours = [name for name, one in self.constants.items() if one.assumed and not name.startswith(unused)]
-        used = {"dma_setup_cycles": mode == "dma", "sram_wait_states": True, "dram_sustained_bytes_per_s": waited}
-        facts = [f"chip.{name}" for name, is_used in used.items() if is_used and chip.facts[name].assumed]
-        modes = ["messages=multicast"] if mode == "multicast" else ["links=multicast"] if linked else []
-        return (*ours, *facts, *modes)
+        true = {f"{name}={choice}" for name, choice in self.settings.items()} | ({"links"} if linked else set())
+        constants = [name for name, one in self.constants.items() if one.assumed and _in_use(one.used_when, true)]
+        numbers = [f"chip.{name}" for name, when in CHIP_NUMBERS.items() if chip.facts[name].assumed and _in_use(when, true)]
+        modes = ["messages=multicast"] if "messages=multicast" in true else ["links=multicast"] if linked else []
+        return (*constants, *numbers, *modes)
 
     def described(self, chip: ChipSpec) -> dict[str, Any]:
         """Return the settings, the clock, and every constant and number of the chip that a user changed."""
@@ -97,6 +91,15 @@ class CostTable:
         facts = {f"chip.{name}": fact.value for name, fact in chip.facts.items() if fact.grade == "user"}
         clock = {"clock_hz": chip.pe_clock_hz, "supply_v": chip.pe_supply_v, "chip": chip.name}
         return {**self.settings, **clock, **changed, **facts}
+
+
+def _in_use(used_when: Iterable[str], true: set[str]) -> bool:
+    return not used_when or not true.isdisjoint(used_when)
+
+
+def sends_vectors(settings: Mapping[str, str]) -> bool:
+    """Tell whether a message holds the sender's whole slice of y, not events."""
+    return settings["payload"] == "vector" and settings["messages"] != "multicast"
 
 
 def load_table(override: Path | None = None) -> CostTable:
@@ -121,34 +124,39 @@ def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> Cost
     settings = dict(shipped.settings) if shipped else {}
     for name, entry in data.get("constants", {}).items():
         fields = entry if isinstance(entry, dict) else {"value": entry}
-        constants[name] = _constant(f"cost table {who}: {_plain(name)}", name, fields, constants, shipped is None, who)
+        constants[name] = _constant(f"cost table {who}: {_plain(name)}", name, fields, shipped, who)
     for name, value in data.get("settings", {}).items():
         settings[name] = _choice(f"cost table {who}: ", name, value)
-    missing = [name for name in (*NAMES, *CHOICES) if name not in constants and name not in settings]
+    missing = [name for name in CHOICES if name not in settings]
     if missing:
         raise HostError(f"cost table {who}: lacks {', '.join(missing)}")
     return CostTable(constants, settings)
 
 
-def _constant(what: str, name: str, entry: Mapping[str, Any], known: Mapping[str, Constant], new: bool, who: str) -> Constant:
-    if name not in NAMES:
-        raise HostError(f"{what}: unknown; the nearest name is {_nearest(name, NAMES)!r}")
-    allowed = {"value", "low", "high", "unit", "grade", "source", "assumed"}
+def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable | None, who: str) -> Constant:
+    """Return a constant of the shipped table, where `shipped` is None, or one of it as a user's table changes it."""
+    allowed, needed = {"value", "low", "high", "unit", "grade", "source", "assumed"}, ["value"]
+    if shipped is None:
+        allowed, needed = allowed | {"used_when", "of_power"}, ["value", "unit", "grade", "source"]
+    elif name not in shipped.constants:
+        raise HostError(f"{what}: unknown; the nearest name is {_nearest(name, shipped.constants)!r}")
     strange = sorted(set(entry) - allowed)
     if strange:
         raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
-    lacks = [key for key in ("value", *(("unit", "grade", "source") if new else ())) if key not in entry]
-    if lacks:
-        raise HostError(f"{what}: lacks its {lacks[0]}")
-    unit = str(entry["unit"] if new else known[name].unit)
+    missing = [key for key in needed if key not in entry]
+    if missing:
+        raise HostError(f"{what}: lacks its {missing[0]}")
+    unit = str(shipped.constants[name].unit if shipped else entry["unit"])
     numbers = {key: _number(f"{what}.{key}", entry[key], unit) for key in ("value", "low", "high") if key in entry}
     value = numbers["value"]
     low, high = numbers.get("low", value), numbers.get("high", value)
     if not low <= value <= high:
         raise HostError(f"{what}: needs low <= value <= high, has {low:g}, {value:g}, {high:g}")
-    if new:
-        return Constant(value, entry["unit"], entry["grade"], entry["source"], low, high, bool(entry.get("assumed", False)))
-    return replace(known[name], value=value, low=low, high=high, grade="user", source=str(entry.get("source", who)), assumed=False)
+    if shipped:
+        user = replace(shipped.constants[name], grade="user", source=str(entry.get("source", who)), assumed=False)
+        return replace(user, value=value, low=low, high=high)
+    used_when = tuple(entry.get("used_when", ()))
+    return Constant(**{**entry, "value": value, "low": low, "high": high, "used_when": used_when})
 
 
 def _number(what: str, value: Any, unit: str = "") -> float:
@@ -181,7 +189,7 @@ def _choice(what: str, name: str, value: Any) -> str:
     return str(value)
 
 
-def changed(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, str | None, dict[str, float]]:
+def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, str | None, dict[str, float]]:
     """Apply `name=value` texts; return the table, the chip preset that `clock` names, and numbers of the chip to override.
 
     HostError, one line with the nearest name, for what is unknown or no number.

@@ -3,7 +3,7 @@
 All PEs hold as many units, all units as many weights and fire as often; chips are shared out to the layers in order, as
 placements fill them. The counts are expectations, rounded so that a chip's sum is right to one event. They lack what chance
 adds: the busiest of many PEs is no busier than the mean, and prices of event-driven formats are low by that. Chips of a layer
-are kept once (`host/cost/chip_classes.py`), so a machine of 34,560 chips has the ledger of a few.
+are represented by one (`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
 
 What it does not know: whether such shards fit a PE's SRAM. The vector or the extents of a port take 2 to 4 bytes for each unit
 that it listens to, so that above some 20,000 to 40,000 units no format of ours holds a layer that hears all of another: what
@@ -16,21 +16,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from host.cost.ledger import COUNTS, I64, Ledger
+from host.cost.ledger import COUNTS, Ledger, machine_fields
+from host.cost.twins import twin
 from host.errors import HostError
 from models.kernels.egru import EXPONENTIALS_PER_UNIT, GATES
-from models.network import U32
+from models.network import F64, I64, U32
 from noc.chip import ChipSpec
 from noc.machine import Machine
 
-F64 = npt.NDArray[np.float64]
 _TURN = 0.6180339887498949  # of the rounding from position to position: an irrational one favours no PE
 
 
 @dataclass(frozen=True)
-class Uniform:
+class UniformNetwork:
     """A uniform network of EGRU layers. `layers`: how many; `pes` in use on each chip; `units` of each PE; `weights` stored in a
     row of an input matrix and `recurrent_weights` in one of a recurrent matrix; `activity`: share of units with an event, and
     `input_activity` of the `input_units`.
@@ -48,7 +47,7 @@ class Uniform:
     lanes: int = 1
 
 
-def expected(network: Uniform, chip: ChipSpec, machine: Machine, positions: int) -> Ledger:
+def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, positions: int) -> Ledger:
     """Return the expected ledger of `network` on all chips of `machine`.
 
     Raises HostError for fewer chips than layers, more PEs than a chip has, or chips that differ in cores that are down.
@@ -62,73 +61,59 @@ def expected(network: Uniform, chip: ChipSpec, machine: Machine, positions: int)
     if not 1 <= network.pes <= len(usable):
         raise HostError(f"expected ledger: {network.pes} PEs a chip; needs 1 to {len(usable)}")
     edges = [len(live) * n // network.layers for n in range(network.layers + 1)]
-    alike = np.full(machine.chips, -1, np.int64)
-    kinds: list[tuple[int, int]] = []  # (chip, layer) of those that are kept
+    representatives = np.full(machine.chips, -1, np.int64)
+    classes: list[tuple[int, int]] = []  # (chip, layer) of those that stand for others
     for n in range(network.layers):
-        of_layer = live[edges[n] : edges[n + 1]]
-        if n == 0:  # the host's chip is like no other
-            alike[of_layer[0]] = of_layer[0]
-            kinds.append((int(of_layer[0]), 1))
-            of_layer = of_layer[1:]
-        if len(of_layer):
-            alike[of_layer] = of_layer[0]
-            kinds.append((int(of_layer[0]), n + 1))
-    shards, rows = len(kinds) * network.pes, GATES * network.units
-    layer = np.repeat([n for _, n in kinds], network.pes)
+        # The host's chip is like no other.
+        for chips in [live[:1], live[1 : edges[1]]] if n == 0 else [live[edges[n] : edges[n + 1]]]:
+            if len(chips):
+                representatives[chips] = chips[0]
+                classes.append((int(chips[0]), n + 1))
+    shards, rows = len(classes) * network.pes, GATES * network.units
+    layer = np.repeat([n for _, n in classes], network.pes)
     sizes = np.diff(edges) * network.pes * network.units
     widths = {"input": np.array([network.input_units, *sizes[:-1]])[layer - 1], "recurrent": sizes[layer - 1]}
-    wanted = {"input": network.weights, "recurrent": network.recurrent_weights}
+    row_weights = {"input": network.weights, "recurrent": network.recurrent_weights}
     for port, width in widths.items():
-        if not 0 <= wanted[port] <= int(width.min()):
-            raise HostError(f"expected ledger: {wanted[port]} weights in a row of {int(width.min())} {port} units")
-    stored = {port: np.full(shards, rows * wanted[port], np.int64) for port in wanted}
+        if not 0 <= row_weights[port] <= int(width.min()):
+            raise HostError(f"expected ledger: {row_weights[port]} weights in a row of {int(width.min())} {port} units")
+    weights = {port: np.full(shards, rows * row_weights[port], np.int64) for port in row_weights}
     table = {
         "pe": np.arange(shards), "layer": layer, "units": np.full(shards, network.units),
-        **{f"rows_{port}": np.full(shards, rows) for port in wanted}, **{f"weights_{port}": stored[port] for port in wanted},
-        **{f"width_{port}": widths[port] for port in wanted},
+        **{f"rows_{port}": np.full(shards, rows) for port in weights}, **{f"weights_{port}": weights[port] for port in weights},
+        **{f"width_{port}": widths[port] for port in weights},
         "trace_input": np.zeros(shards), "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units * network.lanes),
     }  # fmt: skip
-    times = np.repeat([int((alike == kept).sum()) for kept, _ in kinds], network.pes)
     inputs = round(network.input_activity * network.input_units) * network.lanes
-    return Ledger(
-        _counts(network, layer, times, stored, positions, inputs),
-        np.full(positions, inputs, np.uint32),
-        {name: np.asarray(column, np.int64) for name, column in table.items()},
-        tuple(pe._replace(chip=kept) for kept, _ in kinds for pe in usable[: network.pes]),
-        tuple(f"layer{n}" for n in range(1, network.layers + 1)),
-        network.input_units,
-        network.lanes,
-        network.format,
-        {"preset": chip.name, "facts": {name: fact.value for name, fact in chip.facts.items() if fact.grade == "user"}},
-        machine.chips,
-        tuple(sorted(machine.down_chips)),
-        tuple(sorted(link for link in chip.down_links if link[0] < machine.chips)),
-        alike,
-    )
+    ledger = Ledger(
+        counts=_counts(network, layer, weights, positions),
+        input_events=np.full(positions, inputs, np.uint32),
+        table={name: np.asarray(column, np.int64) for name, column in table.items()},
+        pes=tuple(pe._replace(chip=on) for on, _ in classes for pe in usable[: network.pes]),
+        layers=tuple(f"layer{n}" for n in range(1, network.layers + 1)),
+        input_units=network.input_units, lanes=network.lanes, format=network.format, representatives=representatives,
+        **machine_fields(chip, machine),
+    )  # fmt: skip
+    for counts in ledger.ports.values():
+        stored = counts.weights * network.lanes
+        counts.visited[...] = twin("formats", network.format).visited(counts.macs, counts.heard, stored, counts.rows)
+    return ledger
 
 
-def _counts(network: Uniform, layer: I64, times: I64, stored: Mapping[str, I64], positions: int, inputs: int) -> U32:
-    """Return (positions, shards, 5) counts of shards of `layer`, each of which stands for `times` PEs."""
+def _counts(network: UniformNetwork, layer: I64, weights: Mapping[str, I64], positions: int) -> U32:
+    """Return (positions, shards, 5) counts of shards of `layer`, but for the weights that they visit."""
     counts = np.zeros((positions, len(layer), len(COUNTS)), np.int64)
-    heard = {
+    activity = {
         "input": np.where(layer == 1, network.input_activity, network.activity),
         "recurrent": np.full(len(layer), network.activity),
     }
+    events_each = np.full(len(layer), network.activity * network.units * network.lanes)
     for position in range(positions):
-        each = np.full(len(layer), network.activity * network.units * network.lanes)
-        counts[position, :, 0] = _rounded(each, position, network.pes)
-        for port, share in heard.items():
+        counts[position, :, 0] = _rounded(events_each, position, network.pes)
+        for port, share in activity.items():
             if position or port == "input":  # nobody of its own layer has sent anything before
-                macs = _rounded(stored[port] * network.lanes * share, position, network.pes)
+                macs = _rounded(weights[port] * network.lanes * share, position, network.pes)
                 counts[position, :, COUNTS.index(f"macs_{port}")] = macs
-    sums = [(counts[:, :, 0] * times * (layer == n)).sum(axis=1) for n in range(network.layers + 1)]
-    sums[0] = np.full(positions, inputs)
-    events = np.stack(sums, axis=1)
-    before = np.concatenate([np.zeros((1, events.shape[1]), np.int64), events[:-1]])
-    for port, came in (("input", events[:, layer - 1]), ("recurrent", before[:, layer])):
-        macs = counts[:, :, COUNTS.index(f"macs_{port}")]
-        visited = {"csr": stored[port] * network.lanes, "packed": macs, "dense": GATES * network.units * came}[network.format]
-        counts[:, :, COUNTS.index(f"visited_{port}")] = visited
     return counts.astype(np.uint32)
 
 

@@ -16,30 +16,27 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
+from host.cost.formats import PortCounts
+from host.cost.twins import twin
 from host.errors import HostError
-from models.network import U32, Array
-from noc.chip import ChipError, PeId, parse_pe, require_on_plan
-from noc.machine import MOST_CHIPS
-from noc.packet import LEDGER, Section
+from models.network import I64, U32, Array
+from noc.chip import ChipError, ChipSpec, PeId, parse_pe, require_on_plan
+from noc.machine import MOST_CHIPS, Machine
+from noc.packet import LEDGER
 
-if TYPE_CHECKING:  # who only prices a ledger needs no mapping
-    from host.mapping.placement import Placement
-
-I64 = npt.NDArray[np.int64]
 COUNTS = LEDGER[:5]  # what depends on activity; units and exponentials are as many at every position
 SCHEMA = 3
 _WITHOUT_TRACES = 2  # the schema before: nothing kept a trace
 FILE = "ledger.safetensors"
 _LARGEST = 1 << 31  # of any size: no product of two overflows
 _KEY = "gennaker-ledger"
-_TABLE = (
+SHARD_COLUMNS = (
     "pe", "layer", "units", "rows_input", "rows_recurrent", "weights_input", "weights_recurrent", "width_input", "width_recurrent",
     "trace_input", "exponentials",
 )  # fmt: skip
@@ -50,13 +47,14 @@ class Ledger:
     """What a run did.
 
     `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
-    each name of `_TABLE` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
+    each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
     weights by port, how many units it listens to, whether its input keeps a trace (1 or 0), and exponentials a position.
     `layers` names the layers. `chip` holds the preset and the numbers that were overridden.
 
     `chips` is how many chips the machine has; `down_chips` and `down_links`, (chip, direction), are what it lacks. Where
-    chips do the same to the last integer, one of them stands for all: `alike` (chips,) int64 names the chip of `pes` that
-    each chip is like, -1 for one without a PE in use; None, as in every recorded run, where each is only like itself.
+    chips do the same to the last integer, one of them stands for all: `representatives` (chips,) int64 names the chip of `pes`
+    that stands for each chip, -1 for one without a PE in use; None, as in every recorded run, where each stands for itself.
+    `kernel` is the layers' neuron model; files name none, because all that were recorded are EGRUs.
     """
 
     counts: U32
@@ -71,7 +69,8 @@ class Ledger:
     chips: int = 1
     down_chips: tuple[int, ...] = ()
     down_links: tuple[tuple[int, int], ...] = ()
-    alike: I64 | None = None
+    representatives: I64 | None = None
+    kernel: str = "egru"
 
     @cached_property
     def chip_of(self) -> I64:
@@ -79,18 +78,45 @@ class Ledger:
         return np.array([pe.chip for pe in self.pes], np.int64)
 
     @cached_property
-    def like(self) -> I64:
-        """`alike`, also where it is None: (chips,), -1 for chips without a PE in use."""
-        if self.alike is not None:
-            return self.alike
-        like = np.full(self.chips, -1, np.int64)
-        like[self.chip_of] = self.chip_of
-        return like
+    def representative_of(self) -> I64:
+        """`representatives`, also where it is None: (chips,), -1 for chips without a PE in use."""
+        if self.representatives is not None:
+            return self.representatives
+        representative_of = np.full(self.chips, -1, np.int64)
+        representative_of[self.chip_of] = self.chip_of
+        return representative_of
 
     @cached_property
-    def times(self) -> I64:
+    def chips_represented(self) -> I64:
+        """How many chips each chip stands for, (chips,): at most 1 in every recorded run."""
+        used = self.representative_of[self.representative_of >= 0]
+        return np.asarray(np.bincount(used, minlength=self.chips), np.int64)
+
+    @cached_property
+    def multiplicity(self) -> I64:
         """How many PEs of the machine each PE stands for, (PEs,): 1 in every recorded run."""
-        return np.asarray(np.bincount(self.like[self.like >= 0], minlength=self.chips)[self.chip_of], np.int64)
+        return np.asarray(self.chips_represented[self.chip_of], np.int64)
+
+    @cached_property
+    def ports(self) -> Mapping[str, PortCounts]:
+        """What the shards did and hold at each of their ports.
+
+        Through `input` they hear the layer before at the same position; through `recurrent` their own layer one before.
+        """
+        table, layer = self.table, self.table["layer"]
+        events = self.of("events") * self.multiplicity[table["pe"]]
+        by_layer = [self.input_events, *(events[:, layer == n].sum(axis=1) for n in range(1, len(self.layers) + 1))]
+        now = np.asarray(np.stack(by_layer, axis=1), np.int64)
+        before = np.concatenate([np.zeros((min(1, len(now)), now.shape[1]), np.int64), now[:-1]])
+        sources = {"input": (now, layer - 1, table["trace_input"]), "recurrent": (before, layer, np.zeros_like(layer))}
+        return {
+            port: PortCounts(
+                macs=self.of(f"macs_{port}"), visited=self.of(f"visited_{port}"), events=heard, source=source,
+                rows=table[f"rows_{port}"], weights=table[f"weights_{port}"], width=table[f"width_{port}"],
+                traced=traced, lanes=self.lanes,
+            )
+            for port, (heard, source, traced) in sources.items()
+        }  # fmt: skip
 
     @property
     def positions(self) -> int:
@@ -109,11 +135,21 @@ class Ledger:
             "machine": {"chips": self.chips, "down_chips": list(self.down_chips), "down_links": list(map(list, self.down_links))},
         }  # fmt: skip
         tensors = {"counts": np.ascontiguousarray(self.counts), "input_events": np.ascontiguousarray(self.input_events)}
-        tensors |= {f"table.{name}": np.ascontiguousarray(self.table[name]) for name in _TABLE}
-        if self.alike is not None:
-            tensors["alike"] = np.ascontiguousarray(self.alike)
+        tensors |= {f"table.{name}": np.ascontiguousarray(self.table[name]) for name in SHARD_COLUMNS}
+        if self.representatives is not None:
+            tensors["alike"] = np.ascontiguousarray(self.representatives)
         about["crc32"] = _crc(tensors)
         (folder / FILE).write_bytes(save_tensors(tensors, {_KEY: json.dumps(about)}))
+
+
+def machine_fields(chip: ChipSpec, machine: Machine) -> dict[str, Any]:
+    """Return the fields of a ledger that say on what a run was."""
+    return {
+        "chip": {"preset": chip.name, "facts": {name: fact.value for name, fact in chip.facts.items() if fact.grade == "user"}},
+        "chips": machine.chips,
+        "down_chips": tuple(sorted(machine.down_chips)),
+        "down_links": tuple(sorted(link for link in chip.down_links if link[0] < machine.chips)),
+    }
 
 
 def _crc(tensors: Mapping[str, Array]) -> int:
@@ -124,81 +160,7 @@ def _crc(tensors: Mapping[str, Array]) -> int:
     return crc
 
 
-class Recorder:
-    """Collects a run's ledger as its sections arrive, each layer in ascending position."""
-
-    def __init__(self, placement: Placement) -> None:
-        self._placement = placement
-        self._parts: dict[int, list[bytes]] = {n: [] for n in placement.network.layers}
-        self._input: list[int] = []
-
-    def fed(self, events: int) -> None:
-        """Take in the number of input events of the next position."""
-        self._input.append(events)
-
-    def add(self, section: Section) -> None:
-        """Take in a layer's counts at the next position."""
-        self._parts[section.population].append(section.ledger)
-
-    def ledger(self) -> Ledger:
-        """Return the ledger of the positions that every layer has finished."""
-        placement = self._placement
-        layers = placement.network.layers
-        done = min(len(parts) for parts in self._parts.values())
-        counts = [
-            np.frombuffer(b"".join(self._parts[n][:done]), "<u4").reshape(done, len(placement.senders(n)), len(LEDGER))
-            for n in layers
-        ]
-        everything = np.concatenate(counts, axis=1)
-        # As many at every position, by the kernels' contract (models/kernels), so kept once.
-        exponentials = everything[:1, :, LEDGER.index("exponentials")].sum(axis=0, dtype=np.int64)
-        return assembled(placement, everything[:, :, : len(COUNTS)], np.array(self._input[:done], np.uint32), exponentials)
-
-
-def shards_of(placement: Placement) -> list[tuple[int, int, U32]]:
-    """Return (index of the PE, layer, units) of each shard, in the order of a ledger."""
-    found: dict[int, list[tuple[int, int, U32]]] = {n: [] for n in placement.network.layers}
-    for number, placed in enumerate(placement.pes):
-        for layer, units in placed.share:
-            found[layer].append((number, layer, units))
-    return [shard for shards in found.values() for shard in shards]
-
-
-def assembled(placement: Placement, counts: U32, input_events: U32, exponentials: I64) -> Ledger:
-    """Return the ledger of a network placed so, from (positions, shards, 5) counts and (shards,) exponentials a position."""
-    network, chip, machine = placement.network, placement.chip, placement.machine
-    rows = [_row(placement, pe, layer, units) for pe, layer, units in shards_of(placement)]
-    table = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(_TABLE[:-1])}
-    return Ledger(
-        np.ascontiguousarray(counts),
-        input_events,
-        {**table, "exponentials": exponentials},
-        tuple(placed.pe for placed in placement.pes),
-        tuple(network.populations[n].name for n in network.layers),
-        network.populations[0].units,
-        placement.request.lanes,
-        placement.request.format,
-        {"preset": chip.name, "facts": {name: fact.value for name, fact in chip.facts.items() if fact.grade == "user"}},
-        machine.chips,
-        tuple(sorted(machine.down_chips)),
-        tuple(sorted(link for link in chip.down_links if link[0] < machine.chips)),
-    )
-
-
-def _row(placement: Placement, pe: int, layer: int, units: U32) -> tuple[int, ...]:
-    population = placement.network.populations[layer]
-    weights, widths, rows = [], [], []
-    for projection in population.projections:
-        gates = projection.weights.shape[0] // population.units
-        lengths = projection.weights.row_nonzeros.reshape(gates, population.units)
-        weights.append(int(lengths[:, units].sum()))
-        widths.append(placement.network.populations[projection.source].units)
-        rows.append(gates * len(units))
-    traced = any(projection.trace for projection in population.projections)  # the recurrent one never has one (`pe/core.py`)
-    return (pe, layer, len(units), *rows, *weights, *widths, int(traced))
-
-
-def load(folder: Path) -> Ledger:
+def load_ledger(folder: Path) -> Ledger:
     """Read a run folder's ledger; HostError, one line, where it is missing, damaged, of another schema or inconsistent."""
     path = folder / FILE
     if not path.is_file():
@@ -209,20 +171,23 @@ def load(folder: Path) -> Ledger:
             schema = about.get("schema") if isinstance(about, dict) else "none"
             if schema not in (_WITHOUT_TRACES, SCHEMA):
                 raise HostError(f"run {folder}: ledger of schema {schema!r}; needs {_WITHOUT_TRACES} or {SCHEMA}")
-            names = [name for name in _TABLE if name != "trace_input" or schema == SCHEMA]
+            names = [name for name in SHARD_COLUMNS if name != "trace_input" or schema == SCHEMA]
             tensors = {name: file.get_tensor(name) for name in ("counts", "input_events", *(f"table.{name}" for name in names))}
             tensors |= {name: file.get_tensor(name) for name in ("alike",) if name in file.keys()}  # noqa: SIM118 - no mapping
             if about.pop("crc32") != _crc(tensors):
                 raise HostError(f"run {folder}: {FILE} is damaged (its checksum is another)")
             table = {name: tensors[f"table.{name}"] for name in names}
             table.setdefault("trace_input", np.zeros(len(table["pe"]), np.int64))
-            machine = about.get("machine", {"chips": 1, "down_chips": [], "down_links": []})  # older runs had one chip
+            # Older runs had one chip.
+            chip, machine = about["chip"], about.get("machine", {"chips": 1, "down_chips": [], "down_links": []})
             ledger = Ledger(
-                tensors["counts"], tensors["input_events"], table, tuple(parse_pe(name) for name in about["pes"]),
-                tuple(map(str, about["layers"])), int(about["input_units"]), int(about["lanes"]), str(about["format"]),
-                {"preset": str(about["chip"]["preset"]), "facts": {str(k): float(v) for k, v in about["chip"]["facts"].items()}},
-                int(machine["chips"]), tuple(map(int, machine["down_chips"])),
-                tuple((int(chip), int(way)) for chip, way in machine["down_links"]), tensors.get("alike"),
+                counts=tensors["counts"], input_events=tensors["input_events"], table=table,
+                pes=tuple(parse_pe(name) for name in about["pes"]), layers=tuple(map(str, about["layers"])),
+                input_units=int(about["input_units"]), lanes=int(about["lanes"]), format=str(about["format"]),
+                chip={"preset": str(chip["preset"]), "facts": {str(k): float(v) for k, v in chip["facts"].items()}},
+                chips=int(machine["chips"]), down_chips=tuple(map(int, machine["down_chips"])),
+                down_links=tuple((int(number), int(way)) for number, way in machine["down_links"]),
+                representatives=tensors.get("alike"),
             )  # fmt: skip
         _check(ledger, f"run {folder}: {FILE}")
     except HostError:
@@ -278,13 +243,13 @@ def _check_machine(ledger: Ledger, who: str) -> None:
     for pe in ledger.pes:
         if pe.chip >= chips or pe.chip in ledger.down_chips:
             raise HostError(f"{who}: traffic for {pe}: not on the {chips} chips of its machine")
-    alike = ledger.alike
-    if alike is None:
+    stands = ledger.representatives
+    if stands is None:
         return
     own = sorted({pe.chip for pe in ledger.pes})
-    wrong = alike.shape != (chips,) or alike.dtype != np.int64 or not set(alike.tolist()) <= {-1, *own}
+    wrong = stands.shape != (chips,) or stands.dtype != np.int64 or not set(stands.tolist()) <= {-1, *own}
     host = next((chip for chip in range(chips) if chip not in ledger.down_chips), 0)
-    if wrong or (alike[own] != own).any() or (alike[list(ledger.down_chips)] >= 0).any() or (alike == host).sum() > 1:
+    if wrong or (stands[own] != own).any() or (stands[list(ledger.down_chips)] >= 0).any() or (stands == host).sum() > 1:
         raise HostError(f"{who}: chips are like others that are not there")
 
 
@@ -292,12 +257,9 @@ def _check_counts(ledger: Ledger, who: str) -> None:
     """Raise HostError where counts are more than the shards' sizes allow."""
     table, lanes = ledger.table, ledger.lanes
     limits = {"events": lanes * table["units"]}
-    for port in ("input", "recurrent"):
-        stored = table[f"weights_{port}"]
-        if ledger.format == "dense":  # which visits zeros too
-            stored = table[f"rows_{port}"] * table[f"width_{port}"]
-        limits[f"macs_{port}"] = lanes * table[f"weights_{port}"]
-        limits[f"visited_{port}"] = lanes * stored
+    for name, port in ledger.ports.items():
+        stored = limits[f"macs_{name}"] = lanes * port.weights
+        limits[f"visited_{name}"] = twin("formats", ledger.format).visited(stored, lanes * port.width, stored, port.rows)
     for name, most in limits.items():
         over = np.argwhere(ledger.of(name) > most)
         if len(over):

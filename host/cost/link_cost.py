@@ -15,15 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from host.cost.cost_table import CostTable
 from host.cost.link_traffic import LinkTraffic, cables_of
-from host.cost.noc_traffic import together
+from host.cost.noc_traffic import sum_by_tick
+from models.network import F64
 from noc.chip import ChipSpec
 from noc.machine import Machine
 
-F64 = npt.NDArray[np.float64]
 _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 
@@ -46,9 +45,9 @@ def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCos
     if not traffic.links:
         return LinkCost(np.zeros(positions), np.zeros((positions, layers)), 0.0, np.zeros(0))
     frames = table["link_event_frames"]
-    on_board_s, cable_s = (frames * frame_s(chip, mode) for mode in ("onboard", "offboard"))
+    on_board_s, cable_s = (frames * frame_s for frame_s in (chip.link_onboard_frame_s, chip.link_offboard_frame_s))
     packet_s = np.where(traffic.cables, cable_s, on_board_s)
-    router_s = table["link_router_cycles"] / float(chip.facts["router_clock_hz"].value or 0)
+    router_s = table["link_router_cycles"] / chip.router_clock_hz
     cables, deepest = traffic.deepest_cables, traffic.deepest
     fill = (deepest + 1) * router_s + (deepest - cables) * on_board_s + cables * (cable_s + table["link_cable_s"])
     fill = np.where(deepest > 0, fill, 0.0)
@@ -57,18 +56,13 @@ def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCos
     after = alone[:, 1:]
     if table.settings["schedule"] == "pipelined" and positions:
         with_input = table.settings["dram"] != "waited"  # else it has come before
-        of_tick = (together(packets, with_input) * packet_s).max(axis=1)
+        of_tick = (sum_by_tick(packets, with_input) * packet_s).max(axis=1)
         after = np.stack([of_tick[n : n + positions] for n in range(layers)], axis=1) + fill[1:]
         after = np.where(deepest[1:] > 0, after, 0.0)
     on_links = packets.sum(axis=(0, 1))
-    bits = frames * float(chip.facts["link_frame_bits"].value or 0) * on_links
+    bits = frames * chip.link_frame_bits * on_links
     picojoules = np.where(traffic.cables, _CODED * table["link_cable_bit_pj"], table["link_bit_pj"])
     return LinkCost(alone[:, 0], after, float((bits * picojoules).sum()) * 1e-12, on_links * packet_s)
-
-
-def frame_s(chip: ChipSpec, mode: str) -> float:
-    """Return the seconds of a frame on a link of a board ("onboard") or between boards ("offboard")."""
-    return float(chip.facts[f"link_{mode}_frame_s"].value or 0.0)
 
 
 def idle_w(machine: Machine, table: CostTable) -> float:
@@ -86,7 +80,7 @@ def told(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable,
         return None
     busiest = int(np.argmax(cost.busy_s))
     packets = traffic.packets.sum(axis=(0, 1))
-    frame_bytes = table["link_event_frames"] * float(chip.facts["link_frame_bits"].value or 0) / 8
+    frame_bytes = table["link_event_frames"] * chip.link_frame_bits / 8
     return {
         "crossed": len(traffic.links),
         "cables": int(traffic.cables.sum()),

@@ -17,9 +17,9 @@ from math import gcd
 
 import numpy as np
 
-from host.cost.chip_streams import streams_of
-from host.cost.ledger import I64, Ledger
-from models.network import Array
+from host.cost.chip_streams import ChipStreams, chip_streams
+from host.cost.ledger import Ledger
+from models.network import I64, Array
 from noc.chip import ChipSpec
 from noc.machine import DIRECTIONS, ChipLink, Machine
 
@@ -72,17 +72,16 @@ def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...]
     The second is (positions, layers + 1, links); layer 0 is the input. Their sums over positions and layers are what the
     routers of a run count.
     """
-    found = link_traffic(ledger, machine)
+    found = link_traffic(chip_streams(ledger, machine), machine)
     used = np.flatnonzero(found.events.any(axis=(0, 1)))
     return tuple(found.links[link] for link in used.tolist()), found.events[:, :, used]
 
 
-def link_traffic(ledger: Ledger, machine: Machine, most: int | None = None) -> LinkTraffic:
-    """Return what the run in `ledger` puts on the links of `machine`.
+def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None) -> LinkTraffic:
+    """Return what the streams `between` chips put on the links of `machine`.
 
     `most`: about how many source chips of a layer to walk the trees of; None: all, or a sample on very large machines.
     """
-    between = streams_of(ledger, machine)
     positions, layers, chips = between.emitted.shape
     loads = np.zeros((layers, chips * _WAYS, positions + 1), np.int64)
     deepest, deepest_cables = np.zeros(layers, np.int64), np.zeros(layers, np.int64)

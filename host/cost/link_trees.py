@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.cost.ledger import I64
 from models.compute.compiling import compiled
-from models.network import Array
+from models.network import I64, Array
 
 _WAYS = 6
 

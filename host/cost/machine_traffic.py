@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.cost.chip_streams import streams_of
+from host.cost.chip_streams import chip_streams
 from host.cost.ledger import Ledger
 from host.mapping.chip_blocks import deal
 from noc.machine import Machine
@@ -48,7 +48,7 @@ def crossing(ledger: Ledger, machine: Machine, machines: int) -> Crossing:
     chips = list(machine.live)
     blocks = deal(chips, [-(-len(chips) // machines)] * machines)
     at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
-    between, positions = streams_of(ledger, machine), ledger.positions
+    between, positions = chip_streams(ledger, machine), ledger.positions
     loads: dict[str, np.ndarray] = {}
     relays: set[tuple[int, int]] = set()
 

@@ -3,7 +3,7 @@
 Sites are the QPEs and the two sites at the die's centre that the event router takes up. The router is reached over the six
 links into those two sites, from (3,3), (5,3), (4,2) into (4,3) and from (3,4), (5,4), (4,5) into (4,4): as many as it has
 ports towards the network (CP via SV). That these are the ports is assumed, and that rows 1 to 3 use the upper three and
-rows 4 to 6 the lower ones. Routes are XY, as in `noc/xy_routes.py`. Not known here: how much is sent, and when.
+rows 4 to 6 the lower ones. Routes are XY, as in `noc/xy_routes.py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from functools import cache
 
 import numpy as np
 
-from host.cost.ledger import I64
-from models.network import Array
+from models.network import I64, Array
 from noc.chip import QPES, PeId
 from noc.xy_routes import Link, path
 
@@ -35,21 +34,18 @@ _PORT = np.array([SITE[_UPPER] if y <= _UPPER[1] else SITE[_LOWER] for _, y in S
 def _paths() -> Array:
     """Return whether the route from a site to another crosses a link, (sites, sites, links) float64: exact in products."""
     index = {link: number for number, link in enumerate(LINKS)}
-    found = np.zeros((len(SITES), len(SITES), len(LINKS)))
+    crosses = np.zeros((len(SITES), len(SITES), len(LINKS)))
     for a, start in enumerate(SITES):
         for b, end in enumerate(SITES):
-            found[a, b, [index[link] for link in path(PeId(0, *start, 0), PeId(0, *end, 0))]] = 1
-    return found
+            crosses[a, b, [index[link] for link in path(PeId(0, *start, 0), PeId(0, *end, 0))]] = 1
+    return crosses
 
 
-def crossed(froms: I64, to: I64, mode: str) -> tuple[I64, I64]:
+def link_uses(froms: I64, to: I64, mode: str) -> tuple[I64, I64]:
     """Return how often a message of each sender crosses each link, (senders, links), and how often it is sent, (senders,).
 
-    Args:
-        froms: (senders,) their sites.
-        to: (sites,) how many PEs of each site listen, the sender's own among them.
-        mode: of the price's messages.
-
+    `froms` (senders,) are their sites; `to` (sites,) is how many PEs of each site listen, the sender's own among them; `mode` is
+    that of the price's messages.
     """
     uses, sends = np.zeros((len(froms), len(LINKS)), np.int64), np.ones(len(froms), np.int64)
     for number, site in enumerate(froms.tolist()):

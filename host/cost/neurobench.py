@@ -66,11 +66,10 @@ def neurobench_metrics(
     events = ledger.of("events").sum(axis=0, dtype=np.int64)
     silent = {}
     for number, layer in enumerate(layers, start=1):
-        mine = int(events[ledger.table["layer"] == number].sum())
-        silent[layer.name] = 1 - mine / (layer.units * runs)
+        silent[layer.name] = 1 - int(events[ledger.table["layer"] == number].sum()) / (layer.units * runs)
     units = sum(layer.units for layer in layers)
     macs = int(ledger.of("macs_input").sum(dtype=np.int64) + ledger.of("macs_recurrent").sum(dtype=np.int64))
-    found = {
+    measures = {
         "Footprint": FLOAT_BYTES * parameters,
         "DeployedFootprint": deployed_bytes,
         "ParameterCount": parameters,
@@ -86,10 +85,10 @@ def neurobench_metrics(
     if table:
         words, width = table
         heard = int(events[ledger.table["layer"] == len(layers)].sum())
-        found["Host"] = {
+        measures["Host"] = {
             "Footprint": FLOAT_BYTES * (words * width + words),
             "ParameterCount": words * width + words,
             # A trained or drawn table has no zeros, so each event of the last layer meets every word.
             "SynapticOperations": {"Effective_MACs": words * heard / runs, "Effective_ACs": 0.0, "Dense": words * width},
         }
-    return found
+    return measures

@@ -1,8 +1,8 @@
-"""When what happened on the modelled chip: the stages of every shard at every position, and each PE's profiling timer.
+"""Timeline of a priced run: when each shard went through its stages at each position, and each PE's profiling timer.
 
 A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
-whoever is not the last then waits until the layer's messages have arrived. A PE that runs several layers side by side
-(`pipelined`) takes them in ascending order. What it does not know: how anything is drawn or written (see the callers).
+all but the last then wait until the layer's messages have arrived. A PE that runs several layers side by side
+(`pipelined`) takes them in ascending order.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from host.cost.ledger import Ledger
-from host.cost.price import F64, Priced
-from models.network import U32
+from host.cost.price import Priced
+from models.network import F64, U32
 
 ORDER = ("wait", "egru_input", "egru_internal", "pointwise", "broadcast")
 """Stages in the order in which a PE goes through them."""

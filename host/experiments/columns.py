@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from host.cost.cycles import LINKS, STAGES
 from host.cost.ledger import Ledger
-from host.cost.price import LINKS, STAGES, Priced
+from host.cost.price import Priced
 from host.workloads.contract import Metric
 from host.workloads.registry import Workload
 
@@ -106,7 +107,7 @@ def _metric(metric: Metric) -> Column:
 DEFAULT = ("activity_percent", "token_ms", "power_mw", "token_mj")
 
 
-def shown(value: Any) -> str:
+def format_cell(value: Any) -> str:
     """Return a value as a cell of the table: floats to six digits, None as nothing."""
     if value is None:
         return ""

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import CHOICES, CLOCKS, changed, load_table
+from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table
 from host.errors import HostError
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import TRANSPORTS, RunOptions
@@ -269,7 +269,7 @@ def _check(what: str, name: str, value: Any, keys: Mapping[str, Bounds]) -> None
         raise HostError(f"{what}: needs a finite number from 0, has {value!r}")
     if choices is not None and value not in choices:
         raise HostError(f"{what}: needs one of {', '.join(choices)}, has {value!r}")
-    changed(load_table(), [f"{name}={value}"])  # what the price itself would refuse
+    apply_settings(load_table(), [f"{name}={value}"])  # what the price itself would refuse
 
 
 def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:

@@ -13,14 +13,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from host.cost.expected_ledger import Uniform, expected
+from host.cost.expected_ledger import UniformNetwork, expected_ledger
 from host.cost.ledger import Ledger
 from host.errors import HostError
 from host.experiments.experiment_file import EXPECTED, RECORDED
 from host.flags import option_fields
 from host.options import RunOptions
 from host.provenance import input_record
-from host.run.offline import kept
+from host.run.offline import load_or_record
 from host.run.report import mapping_block
 from host.run_folder import SCHEMA, write_run
 from host.workloads.registry import prepare
@@ -38,7 +38,7 @@ def record_into(folder: Path, options: RunOptions, recordings: Path) -> None:
     own = {entry.name for entry in option_fields(type(options))} - {entry.name for entry in option_fields(RunOptions)}
     inputs = {name: value for name, value in options.resolved().items() if name in own}
     what = json.dumps([options.workload, inputs, input_record(job.inputs)], sort_keys=True)
-    recording = kept(recordings, job.placement.network, options.batch, what, lambda: (job.source, job.readout))
+    recording = load_or_record(recordings, job.placement.network, options.batch, what, lambda: (job.source, job.readout))
     folder.mkdir(parents=True)
     recording.ledger(job.placement).save(folder)
     mapping = mapping_block(job.placement)
@@ -52,29 +52,30 @@ def expect_into(folder: Path, settings: Mapping[str, Any], options: RunOptions) 
     if missing:
         raise HostError(f"transport {EXPECTED!r}: needs {missing[0]}; of a uniform network: {', '.join(need)}")
     chip, network = load_run_chip(options), _uniform(settings)
-    ledger = expected(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
+    ledger = expected_ledger(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
     folder.mkdir(parents=True)
     ledger.save(folder)
     mapping = {"chips": options.chips, "pes": _pes(ledger), "sram": {"worst": {"weights": None, "free": None}}}
     _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))
 
 
-def _uniform(settings: Mapping[str, Any]) -> Uniform:
-    return Uniform(
-        settings.get("depth", 3), settings["pes_a_chip"], settings["units_a_pe"], settings["fan_in"], settings["fan_in"],
-        settings.get("activity", 0.2), settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])), 1.0,
-        settings.get("format", "csr"), settings.get("batch", 1),
+def _uniform(settings: Mapping[str, Any]) -> UniformNetwork:
+    return UniformNetwork(
+        layers=settings.get("depth", 3), pes=settings["pes_a_chip"], units=settings["units_a_pe"], weights=settings["fan_in"],
+        recurrent_weights=settings["fan_in"], activity=settings.get("activity", 0.2),
+        input_units=settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])),
+        format=settings.get("format", "csr"), lanes=settings.get("batch", 1),
     )  # fmt: skip
 
 
 def _pes(ledger: Ledger) -> int:
     """Return how many PEs a ledger is of, those included for which another stands."""
-    if ledger.alike is None:
+    if ledger.representatives is None:
         return len(ledger.pes)
     by_chip: dict[int, int] = {}
     for pe in ledger.pes:
         by_chip[pe.chip] = by_chip.get(pe.chip, 0) + 1
-    return sum(by_chip[chip] for chip in ledger.alike.tolist() if chip >= 0)
+    return sum(by_chip[chip] for chip in ledger.representatives.tolist() if chip >= 0)
 
 
 def _write(folder: Path, events: dict[str, Any], mapping: dict[str, Any], transport: str, settings: dict[str, Any]) -> None:

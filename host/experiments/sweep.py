@@ -18,12 +18,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger import Ledger, load
+from host.cost.ledger import Ledger, load_ledger
+from host.cost.repriced import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
-from host.experiments.columns import DEFAULT, Result, columns_of, shown
+from host.experiments.columns import DEFAULT, Result, columns_of, format_cell
 from host.experiments.experiment_file import EXPECTED, RECORDED, Experiment, Plot, Settings
-from host.experiments.headless import priced_at, run_headless
+from host.experiments.headless import run_headless
 from host.experiments.offline_points import expect_into, record_into
 from host.options import RunOptions
 from host.run_folder import new_folder, read_report
@@ -185,7 +186,7 @@ def _complete(run: Path) -> bool:
 
 def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
     """Return a run's report and ledger; HostError for one of another version."""
-    return read_report(run), load(run)
+    return read_report(run), load_ledger(run)
 
 
 # ---- the table
@@ -204,7 +205,7 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
                 if name not in runs:
                     runs[name] = _recorded(folder / "runs" / name)
                 report, ledger = runs[name]
-                result = Result(report, ledger, priced_at(ledger, experiment.of_price(point)))
+                result = Result(report, ledger, price_at(ledger, experiment.of_price(point)))
                 row |= {column: columns[column].value(result) for column in experiment.columns}
         except (HostError, ChipError) as error:
             problem = " ".join(str(error).split())
@@ -216,7 +217,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(rows[0])
-    writer.writerows([shown(value) for value in row.values()] for row in rows)
+    writer.writerows([format_cell(value) for value in row.values()] for row in rows)
     (folder / "table.csv").write_text(text.getvalue(), encoding="utf-8")
     files, columns = [folder / "table.csv"], columns_of(experiment.workload)
     for number, plot in enumerate(experiment.plots, start=1):
@@ -227,7 +228,7 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
             files += sweep_plots.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
     failed = sum(row["problem"] is not None for row in rows)
     head = [name for name in rows[0] if name != "problem" or failed]
-    lines = format_markdown(head, [[shown(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
+    lines = format_markdown(head, [[format_cell(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
     if len(rows) > _SHOWN_ROWS:
         lines.append(f"and {len(rows) - _SHOWN_ROWS:,} more rows in table.csv")
     summary = "\n".join([experiment.title, "", *lines, "", f"{len(rows):,} points, {failed:,} failed"])
@@ -242,8 +243,8 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[t
         for column in plot.y:
             x, y = row[plot.x], row[column]
             if row["problem"] is None and x is not None and isinstance(y, int | float):
-                told = [*(shown(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
-                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else shown(x), float(y)))
+                told = [*(format_cell(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
+                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else format_cell(x), float(y)))
     return gathered
 
 

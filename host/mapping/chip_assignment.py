@@ -19,15 +19,13 @@ from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
-import numpy.typing as npt
 
-from host.mapping.expected_traffic import F64, Seat, flows_of, loads_of
+from host.mapping.expected_traffic import Seat, flows_of, loads_of
 from host.mapping.sharding import Request, Share, holds, uniform
-from models.network import Network
+from models.network import F32, F64, I64, Network
 from noc.machine import BOARD_CHIPS, Machine
 from noc.packet import INPUT_POPULATION
 
-I64 = npt.NDArray[np.int64]
 Kind = tuple[int, ...]  # the populations of a share
 
 SEARCHED_CHIPS = BOARD_CHIPS
@@ -271,7 +269,7 @@ class _Search:
             self._known[key] = entered.reshape(chips, chips).sum(axis=1).astype(np.float64)
         return self._known[key]
 
-    def _routes(self) -> npt.NDArray[np.float32]:
+    def _routes(self) -> F32:
         """Return for each source and chip, (chips * chips, chips), 1 where the route to a third chip enters that chip."""
         chips = len(self._chips)
         index = np.full(self._machine.chips, -1)

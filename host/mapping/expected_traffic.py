@@ -14,16 +14,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from host.mapping.sharding import Share
-from models.network import Network
+from models.network import F64, Network
 from noc.machine import Machine
 from noc.packet import INPUT_POPULATION
 
 Seat = tuple[int, Share]
 """A share and the number of the chip it is on."""
-F64 = npt.NDArray[np.float64]
 
 
 INPUT_RATE = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -51,8 +52,7 @@ def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, 
 
 
 def _sums(accounts: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    total: dict[str, int] = {}
+    total: Counter[str] = Counter()
     for account in accounts:
-        for name, number in account.items():
-            total[name] = total.get(name, 0) + number
-    return total
+        total.update(account)
+    return dict(total)

@@ -1,11 +1,9 @@
-"""Ledgers without processes: a network's events are computed once, in one go, and give the ledger of any placement.
+"""Offline runs: a network's events are computed once, without processes, and give the ledger of any placement.
 
 The events are those of every run, to the bit: each layer runs whole on one `Pe` core (`pe/core.py`) whose SRAM is as large as
-it needs to be, and no sum sees where its units are. What a placement changes follows by adding up: a recording keeps, for each
+it needs to be, and no sum sees where its units are. What a placement changes follows by adding up: an offline run keeps, for each
 position, every unit's events and effective multiply-accumulates, and how many source units each port heard. So a board of 48
 chips, or any number of placements, is priced from real events without starting a process.
-
-What it does not know: prices, transports, and the SRAM of a real PE (placing has checked that).
 """
 
 from __future__ import annotations
@@ -20,13 +18,15 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from host.cost.ledger import COUNTS, I64, Ledger, assembled, shards_of
+from host.cost.ledger import COUNTS, Ledger
+from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import Part, Request, cut, share_sizes
 from host.run.event_hash import EventStream
+from host.run.recorder import assemble_ledger, shards_of
 from host.workloads.contract import Readout, Source
-from models.network import U32, Array, Network
+from models.network import I64, U32, Array, Network
 from noc.packet import INPUT_POPULATION, LEDGER, Batch, Bundle, Fault, Load, Message, Section, Start
 from pe.core import Pe
 from pe.layout import pe_fields, prefix
@@ -34,11 +34,11 @@ from pe.sram import ALIGNMENT_BYTES, SramSize
 
 PORTS = ("input", "recurrent")
 _KEY = "gennaker-recording"
-_ROUTER = ""  # whom a core answers; nobody is there
+_ROUTER = ""  # the name that a core answers; no router is there
 
 
 @dataclass(frozen=True)
-class LayerRecording:
+class LayerCounts:
     """What a layer did: `events` and, by port, `macs`, (positions, units) uint32 each, over all lanes; by port, `heard`
     (positions,) uint32: elements that were not zero, over all lanes; exponentials of a unit and lane at a position.
     """
@@ -50,7 +50,7 @@ class LayerRecording:
 
 
 @dataclass(frozen=True)
-class Recording:
+class OfflineRun:
     """A network's events on one input. `input_events` (positions,) uint32; `layers` by number from 1; `sha256` as a run
     prints it.
     """
@@ -58,7 +58,7 @@ class Recording:
     network: Network
     lanes: int
     input_events: U32
-    layers: Mapping[int, LayerRecording]
+    layers: Mapping[int, LayerCounts]
     sha256: str
 
     def ledger(self, placement: Placement) -> Ledger:
@@ -68,27 +68,26 @@ class Recording:
         """
         if placement.network is not self.network or placement.request.lanes != self.lanes:
             raise HostError(f"recording of {self.lanes} sequences: the placement is of another network, or of other sequences")
-        shards = shards_of(placement)
+        shards, form = shards_of(placement), twin("formats", placement.request.format)
         counts = np.zeros((len(self.input_events), len(shards), len(COUNTS)), np.uint32)
         exponentials = np.zeros(len(shards), np.int64)
         for number, layer in self.layers.items():
-            mine = [index for index, (_, on, _) in enumerate(shards) if on == number]
-            units = [shards[index][2] for index in mine]
-            counts[:, mine, 0] = _by_shard(layer.events, units)
-            exponentials[mine] = [layer.exponentials * self.lanes * len(some) for some in units]
+            of_layer = [index for index, (_, on, _) in enumerate(shards) if on == number]
+            shares = [shards[index][2] for index in of_layer]
+            counts[:, of_layer, 0] = _sum_by_share(layer.events, shares)
+            exponentials[of_layer] = [layer.exponentials * self.lanes * len(units) for units in shares]
             for port, projection in zip(PORTS, self.network.populations[number].projections, strict=True):
-                macs = _by_shard(layer.macs[projection.port], units)
-                stored = projection.weights.row_nonzeros.reshape(-1, self.network.populations[number].units)
-                counts[:, mine, COUNTS.index(f"macs_{port}")] = macs
-                counts[:, mine, COUNTS.index(f"visited_{port}")] = {
-                    "csr": np.array([self.lanes * stored[:, some].sum() for some in units]),
-                    "packed": macs,
-                    "dense": layer.heard[projection.port][:, None] * np.array([len(stored) * len(some) for some in units]),
-                }[placement.request.format]
-        return assembled(placement, counts, self.input_events, exponentials)
+                macs = _sum_by_share(layer.macs[projection.port], shares)
+                lengths = projection.weights.row_nonzeros.reshape(-1, self.network.populations[number].units)
+                stored = np.array([self.lanes * lengths[:, units].sum() for units in shares])
+                rows = np.array([len(lengths) * len(units) for units in shares])
+                visited = form.visited(macs, layer.heard[projection.port][:, None], stored, rows)
+                counts[:, of_layer, COUNTS.index(f"macs_{port}")] = macs
+                counts[:, of_layer, COUNTS.index(f"visited_{port}")] = visited
+        return assemble_ledger(placement, counts, self.input_events, exponentials)
 
     def save(self, path: Path) -> None:
-        """Write the recording, without its network."""
+        """Write what the run did, without its network."""
         tensors: dict[str, Array] = {"input_events": self.input_events}
         for number, layer in self.layers.items():
             tensors[f"{number}.events"] = layer.events
@@ -99,8 +98,8 @@ class Recording:
         path.write_bytes(save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {_KEY: json.dumps(about)}))
 
 
-def load(path: Path, network: Network) -> Recording:
-    """Read a recording of `network`; HostError, one line, where the file is damaged or of another network."""
+def load_offline_run(path: Path, network: Network) -> OfflineRun:
+    """Read an offline run of `network`; HostError, one line, where the file is damaged or of another network."""
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})[_KEY])
@@ -108,39 +107,37 @@ def load(path: Path, network: Network) -> Recording:
             for n in network.layers:
                 ports = [projection.port for projection in network.populations[n].projections]
                 macs, heard = ({port: file.get_tensor(f"{n}.{port}.{what}") for port in ports} for what in ("macs", "heard"))
-                layers[n] = LayerRecording(file.get_tensor(f"{n}.events"), macs, heard, int(about["exponentials"][str(n)]))
-            found = Recording(network, int(about["lanes"]), file.get_tensor("input_events"), layers, str(about["sha256"]))
+                events, exponentials = file.get_tensor(f"{n}.events"), int(about["exponentials"][str(n)])
+                layers[n] = LayerCounts(events=events, macs=macs, heard=heard, exponentials=exponentials)
+            inputs, lanes, sha256 = file.get_tensor("input_events"), int(about["lanes"]), str(about["sha256"])
+            run = OfflineRun(network=network, lanes=lanes, input_events=inputs, layers=layers, sha256=sha256)
     except Exception as error:  # the library's own, and a stranger's bytes: exceptions of several kinds
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise HostError(f"recording {path}: cannot be read ({why})") from error
-    for n, layer in found.layers.items():
-        need = (len(found.input_events), network.populations[n].units)
+    for n, layer in run.layers.items():
+        need = (len(run.input_events), network.populations[n].units)
         if any(array.shape != need for array in (layer.events, *layer.macs.values())):
             raise HostError(f"recording {path}: layer {n} needs {need} counts, has {layer.events.shape}")
-    return found
+    return run
 
 
-def kept(folder: Path, network: Network, lanes: int, inputs: str, feeding: Callable[[], tuple[Source, Readout]]) -> Recording:
-    """Return the recording of `network` on what `inputs` names, from `folder` where it is kept, else made and kept there.
+def load_or_record(
+    folder: Path, network: Network, lanes: int, inputs: str, feeding: Callable[[], tuple[Source, Readout]]
+) -> OfflineRun:
+    """Return the offline run of `network` on the inputs that `feeding` makes: from `folder`, or computed and written there.
 
-    Args:
-        folder: where recordings lie; it is made where it is not there.
-        network: what to run; another weight makes another recording.
-        lanes: sequences side by side.
-        inputs: a name for the inputs that no other inputs of this network have.
-        feeding: makes the source and its readout, where they are needed.
-
+    `inputs` is a name that no other inputs of this network have; another weight makes another network.
     """
     key = hashlib.sha256(json.dumps([network_sha256(network), lanes, inputs]).encode()).hexdigest()[:24]
     path = folder / f"recording-{key}.safetensors"
     if path.is_file():
-        return load(path, network)
-    made = record(network, *feeding(), lanes)
+        return load_offline_run(path, network)
+    run = record(network, *feeding(), lanes)
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
-    made.save(part)
-    part.replace(path)  # whoever looks sees all of it or nothing
-    return made
+    run.save(part)
+    part.replace(path)  # a reader sees all of it or nothing
+    return run
 
 
 def network_sha256(network: Network) -> str:
@@ -159,7 +156,7 @@ def network_sha256(network: Network) -> str:
     return digest.hexdigest()
 
 
-def record(network: Network, source: Source, readout: Readout, lanes: int) -> Recording:
+def record(network: Network, source: Source, readout: Readout, lanes: int) -> OfflineRun:
     """Run `network` on every position of `source`, in this process, and return what it did."""
     layers = {n: _Layer(network, n, lanes) for n in network.layers}
     stream, inputs = EventStream(network, lanes, source.sequence_at), []
@@ -172,9 +169,9 @@ def record(network: Network, source: Source, readout: Readout, lanes: int) -> Re
             section = layer.step(section)
             stream.add(section)
         readout.answer(section)
-    return Recording(
-        network, lanes, np.array(inputs, np.uint32), {n: layer.recording() for n, layer in layers.items()}, stream.sha256()
-    )
+    counts = {n: layer.counts() for n, layer in layers.items()}
+    input_events, sha256 = np.array(inputs, np.uint32), stream.sha256()
+    return OfflineRun(network=network, lanes=lanes, input_events=input_events, layers=counts, sha256=sha256)
 
 
 class _Layer:
@@ -183,7 +180,7 @@ class _Layer:
     def __init__(self, network: Network, number: int, lanes: int) -> None:
         self._population, self._number = network.populations[number], number
         share = (Part(number, np.arange(self._population.units, dtype=np.uint32)),)
-        # `csr` keeps what a port hears as a dense vector, whatever that is, and all formats have the same events.
+        # `csr` keeps what a port hears, a trace or events, as a dense vector; all formats have the same events.
         request = Request("csr", lanes, SramSize(0, 0, 0, 0), 1)
         fields = pe_fields(share_sizes(network, request, share))
         need = sum(field.size_bytes + ALIGNMENT_BYTES for field in fields)
@@ -202,7 +199,7 @@ class _Layer:
         }
         self._events: list[U32] = []
         self._macs: dict[str, list[U32]] = {port: [] for port in self._heard}
-        self._counts: dict[str, list[int]] = {port: [] for port in self._heard}
+        self._elements: dict[str, list[int]] = {port: [] for port in self._heard}
         self._exponentials = 0
 
     def _say(self, message: Message) -> Message:
@@ -210,7 +207,6 @@ class _Layer:
         assert not isinstance(answer, bytes), "a core's messages are not packed yet"
         if isinstance(answer, Fault):
             raise HostError(answer.text)
-        assert not isinstance(answer, bytes)  # a letter, which a PE never writes
         return answer
 
     def step(self, heard: Section) -> Section:
@@ -229,17 +225,17 @@ class _Layer:
             before = np.concatenate([np.zeros(1, np.int64), np.cumsum(active[weights.columns])])
             rows = before[weights.extents[1:]] - before[weights.extents[:-1]]
             self._macs[projection.port].append(rows.reshape(-1, units).sum(axis=0).astype(np.uint32))
-            self._counts[projection.port].append(int(active.sum()))
+            self._elements[projection.port].append(int(active.sum()))
         return self._own
 
-    def recording(self) -> LayerRecording:
-        """Return what was seen."""
+    def counts(self) -> LayerCounts:
+        """Return the counts of all positions."""
         macs = {port: np.stack(rows) for port, rows in self._macs.items()}
-        heard = {port: np.array(counts, np.uint32) for port, counts in self._counts.items()}
-        return LayerRecording(np.stack(self._events), macs, heard, self._exponentials)
+        heard = {port: np.array(counts, np.uint32) for port, counts in self._elements.items()}
+        return LayerCounts(events=np.stack(self._events), macs=macs, heard=heard, exponentials=self._exponentials)
 
 
-def _by_shard(counts: U32, units: list[U32]) -> I64:
-    """Add up (positions, units) over each shard's units: (positions, shards)."""
-    starts = np.cumsum([0, *(len(some) for some in units[:-1])])
-    return np.asarray(np.add.reduceat(counts[:, np.concatenate(units)], starts, axis=1, dtype=np.int64), np.int64)
+def _sum_by_share(counts: U32, shares: list[U32]) -> I64:
+    """Add up (positions, units) over the units of each share: (positions, shares)."""
+    starts = np.cumsum([0, *(len(units) for units in shares[:-1])])
+    return np.asarray(np.add.reduceat(counts[:, np.concatenate(shares)], starts, axis=1, dtype=np.int64), np.int64)

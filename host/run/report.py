@@ -10,7 +10,7 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import Ledger
 from host.cost.neurobench import neurobench_metrics
 from host.cost.price import price
-from host.cost.price_report import modelled
+from host.cost.price_report import price_block
 from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.run import Run
@@ -38,7 +38,7 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
-    cost = modelled(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
+    cost = price_block(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
         "events": totals["events"],
         "macs": totals["macs_input"] + totals["macs_recurrent"],

@@ -19,11 +19,11 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import Recorder
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance, links_carried
 from host.run.event_hash import EventStream
+from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
@@ -282,7 +282,7 @@ class Run:
         return out
 
     def _fed(self, feed: Feed) -> None:
-        self.recorder.fed(len(feed.keys) // 4)
+        self.recorder.add_input(len(feed.keys) // 4)
         if self._witness is not None:
             self._witness.see_input(feed)
         if self._replay is not None:

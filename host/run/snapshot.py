@@ -10,13 +10,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-import numpy.typing as npt
 
 from host.mapping.placement import Placement
+from models.network import I64
 from noc.packet import INPUT_POPULATION, LEDGER, Section
 
 _EVENTS = LEDGER.index("events")
-I64 = npt.NDArray[np.int64]
 
 
 class ActivitySnapshot:

@@ -18,16 +18,18 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import CostTable, load_table
+from host.cost.cycles import LINKS
 from host.cost.ledger import FILE as LEDGER_FILE
-from host.cost.ledger import Ledger, load
+from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_cost import link_cost
 from host.cost.link_traffic import machine_for
-from host.cost.price import F64, LINKS, Priced, price
+from host.cost.price import Priced, price
 from host.errors import HostError
 from host.show import perfetto, plots
 from host.show.blocks import Figure, Section
 from host.show.page import Content, LinkRow, html
 from host.show.status import unit_of
+from models.network import F64
 from noc.chip import ChipSpec, PeId, load_chip, parse_pe
 from noc.machine import BOARD_CHIPS, Machine
 from noc.xy_routes import Link
@@ -74,7 +76,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
         content = Content(name=folder.resolve().name, report=report, config=config, files=(), sections=sections(report))
         written = [PAGE]
         if report.get("modelled"):
-            ledger, costs = load(folder), load_table()
+            ledger, costs = load_ledger(folder), load_table()
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
             priced = price(ledger, chip, costs)
             if positions:

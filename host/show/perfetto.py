@@ -27,10 +27,11 @@ import orjson
 from isal import igzip
 
 from host.cost.cost_table import CostTable
-from host.cost.ledger import I64, Ledger
-from host.cost.price import F64, LINKS, Priced
+from host.cost.cycles import LINKS
+from host.cost.ledger import Ledger
+from host.cost.price import Priced
 from host.cost.timeline import ORDER, Timeline, timeline, timer
-from models.network import U32
+from models.network import F64, I64, U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
 FILE = "trace.json.gz"
@@ -177,7 +178,7 @@ def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, 
     np.maximum.at(
         flits,
         np.searchsorted(starts, priced.began_s.ravel()),
-        priced.traffic.busiest(priced.settings["schedule"] != "sequential").ravel(),
+        priced.traffic.peak_flits(priced.settings["schedule"] != "sequential").ravel(),
     )
     traced = starts <= line.began_s.max(initial=0.0)
     at = _eighths(starts[traced])

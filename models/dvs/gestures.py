@@ -15,13 +15,11 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.dvs.portable_random import Draws
 from models.dvs.samples import CLASSES
 from models.dvs.subjects import Subject
-
-F64 = NDArray[np.float64]
+from models.network import F64, I64
 
 
 class Hands(NamedTuple):
@@ -66,7 +64,7 @@ def sine(turns: F64) -> F64:
 class Trial:
     """One performance: a subject's draws and the times asked for."""
 
-    def __init__(self, draws: Draws, subject: Subject, t_us: NDArray[np.int64]) -> None:
+    def __init__(self, draws: Draws, subject: Subject, t_us: I64) -> None:
         self.draws, self.subject = draws, subject
         self.seconds: F64 = t_us.astype(np.float64) * 1e-6
 
@@ -221,7 +219,7 @@ _GESTURES: tuple[Callable[[Trial], Hands], ...] = (
 assert len(_GESTURES) == len(CLASSES)
 
 
-def hands_of(label: int, draws: Draws, subject: Subject, t_us: NDArray[np.int64]) -> Hands:
+def hands_of(label: int, draws: Draws, subject: Subject, t_us: I64) -> Hands:
     """Return the hands at each of the times, float64.
 
     Args:

@@ -10,16 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from models.compute.compiling import compiled
 from models.dvs.gestures import Hands
 from models.dvs.portable_random import Draws
 from models.dvs.samples import SENSOR
 from models.dvs.subjects import Light, Subject
-
-F32 = NDArray[np.float32]
-F64 = NDArray[np.float64]
+from models.network import F32, I64
 
 _SHOULDER = 17.0
 """Half the distance between the shoulders at scale 1, in pixels; all lengths here are assumed."""
@@ -27,9 +24,7 @@ _NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)
 """A box (see `_paint`) before anything is painted."""
 
 
-def frames(
-    hands: Hands, subject: Subject, light: Light, draws: Draws, t_us: NDArray[np.int64]
-) -> Iterator[tuple[int, F32, NDArray[np.int64]]]:
+def frames(hands: Hands, subject: Subject, light: Light, draws: Draws, t_us: I64) -> Iterator[tuple[int, F32, I64]]:
     """Yield for each time: the time, the image (the same array each time), and the rows and columns that may differ.
 
     Args:

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from host.cost.ledger import Ledger, Recorder
+from host.cost.ledger import Ledger
 from host.mapping.placement import Placement, place
+from host.run.recorder import Recorder
 from host.run.run import Run
 from host.workloads.contract import Feed, Progress, Source, side_by_side
 from models.network import Network, Population, Projection, SparseRows
@@ -37,7 +38,7 @@ def invented(placement: Placement, positions: int, activity: float = 0.2, seed: 
     }
     stored = recorder_weights(placement)
     for position in range(positions):
-        recorder.fed(placement.network.populations[0].units * lanes)
+        recorder.add_input(placement.network.populations[0].units * lanes)
         for n in placement.network.layers:
             rows = []
             for units, weights in zip(sizes[n], stored[n], strict=True):

@@ -1,0 +1,37 @@
+"""What `csr` costs: one dot product a row; each stored weight is visited, or with `zero_skip` tested for a silent event."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from host.cost.cost_table import CostTable
+from host.cost.formats import WORD_BYTES, PortCounts
+from models.network import F64, I64
+
+
+def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG001 - the contract's arguments
+    """Return all stored weights."""
+    return stored
+
+
+def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
+    """Return those of each weight, and of each row."""
+    refill, visits, macs = table["branch_refill_cycles"], port.visited.astype(np.float64), port.macs.astype(np.float64)
+    if table.settings["zero_skip"] == "yes":
+        active, silent = table["csr_test_active_cycles"] + refill, table["csr_test_silent_cycles"] + refill
+        weights: F64 = active * macs + silent * (visits - macs)
+    else:
+        weights = (table["csr_weight_cycles"] + refill) * visits
+    rows = port.lanes * port.rows
+    return np.asarray(weights + table["csr_row_cycles"] * rows + wait_states * table["csr_weight_loads"] * visits, np.float64)
+
+
+def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
+    """Read index, event and value of a weight (with `zero_skip` only where the event is not zero), a row's extent, and one more
+    a product; write each row's sum.
+    """
+    visits = port.visited.sum(axis=0, dtype=np.int64)
+    values = port.macs.sum(axis=0, dtype=np.int64) if settings["zero_skip"] == "yes" else visits
+    rows = port.rows * port.products
+    return WORD_BYTES * (values + 2 * visits + rows + port.products), WORD_BYTES * rows

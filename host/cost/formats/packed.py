@@ -1,0 +1,34 @@
+"""What `packed` costs: a loop over events, each with the extents of its column, each weight of which has a row index."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from host.cost.cost_table import CostTable
+from host.cost.formats import PortCounts, event_loop_bytes, event_loop_cycles
+from models.network import F64, I64
+
+
+def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG001 - the contract's arguments
+    """Return the weights of active columns: each is a multiply-accumulate."""
+    return macs
+
+
+def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
+    """Return those of each weight and event."""
+    loads = wait_states * table["event_weight_loads"]
+    weight_cycles = table["packed_weight_cycles"] + table["branch_refill_cycles"] + loads
+    return event_loop_cycles(port, table, weight_cycles, table["packed_event_cycles"], stored=port.weights)
+
+
+def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:  # noqa: ARG001 - the contract's arguments
+    """Move what the loop over events moves, with row indices and extents in widths of their own."""
+    return event_loop_bytes(port, index_bytes(port.rows - 1), index_bytes(np.maximum(port.weights, 256)))
+
+
+def index_bytes(largest: I64) -> I64:
+    """Return the bytes of the smallest unsigned integer that holds each number, as in `models/formats/packed.py`, which would
+    load its compiler.
+    """
+    return np.asarray(np.where(largest < 1 << 8, 1, np.where(largest < 1 << 16, 2, 4)), np.int64)

@@ -1,0 +1,1 @@
+"""Cost twins of the neuron models (`host/cost/twins.py`)."""

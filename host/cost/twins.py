@@ -1,0 +1,38 @@
+"""Cost twins: what the priced loops of a weight format or neuron model do (`host/cost/costs.toml`: those whose cycles were
+counted), one file each, found by the name that it has in `models/formats` or `models/kernels`.
+
+Contract of a format's twin (`PortCounts` is in `host/cost/formats`):
+
+- `visited(macs, heard, stored, rows)`: how many stored weights a step looks at, of its effective multiply-accumulates, the
+  events that it heard, the stored weights of all lanes, and rows;
+- `cycles(port, table, wait_states)`: of weights times events, (positions, shards), with wait states for each load of a weight;
+- `sram_bytes(port, settings)`: read and written over the run, (shards,) each, word by word, without the instruction fetch.
+
+Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each port; `cycles(units, table)` of so many units'
+step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from host.errors import HostError
+
+_FAMILIES = {"formats": "weight format", "kernels": "neuron model"}
+
+
+def names(family: str) -> list[str]:
+    """Return the names of all "formats" or "kernels" that have a price, ascending."""
+    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).with_name(family))]))
+
+
+@cache
+def twin(family: str, name: str) -> Any:
+    """Return the twin of a format or kernel, a module; HostError where there is none."""
+    if name not in names(family):
+        raise HostError(f"{_FAMILIES[family]} {name!r}: has no prices; have {', '.join(names(family))}")
+    return importlib.import_module(f"host.cost.{family}.{name}")
