@@ -5,55 +5,80 @@ One run of the whole command serves most tests; the prices it shows are modelled
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from host.cli import main
 from host.commands import paper as command
-from host.commands._paper_tables import PUBLISHED, Perplexity, document, error, table_1, table_3
-from host.cost.price import STAGES
+from host.cost.ledger import load_ledger
+from host.cost.repriced import price_at
+from host.cost.cycles import STAGES
+from host.show.summary import published
 from host.show.text_table import format_markdown
+from host.workloads.dvs import paper as dvs
 from host.workloads.dvs.prepare import paper_sized
+from host.workloads.lm import SHIPPED
+from host.workloads.lm import paper as lm
 from host.workloads.lm.options import Options as LmOptions
-from models.checkpoint import load, save
+from host.workloads.lm.paper import Perplexity
+from host.workloads.paper_chapter import deviation
+from host.workloads.registry import workloads
+from host.workloads.site import open_model
+from models.checkpoint import save
 from models.seeded import seeded_egru
 
 pytestmark = pytest.mark.timeout(300)
-LM, DVS = PUBLISHED["table2"]["spinnaker2"], PUBLISHED["table3"]["spinnaker2"]
-
-
-def made(folder, *flags):
-    """Run the command; return its folder, its figures and what it printed."""
-    seen = []
-    real = command.measure
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(command, "measure", lambda options, out: seen.append(real(options, out)) or seen[0])
-        assert main(["paper", "--transport", "mem", "--out", str(folder), *flags]) == 0
-    return folder, seen[0]
+LM, DVS = published()["table2"]["spinnaker2"], published()["table3"]["spinnaker2"]
+RUNS = ("lm", "gesture-1", "gesture-6")
 
 
 @pytest.fixture(scope="module")
 def default(tmp_path_factory):
-    return made(tmp_path_factory.mktemp("paper") / "default")
+    """Run the command; return its folder."""
+    folder = tmp_path_factory.mktemp("paper") / "default"
+    assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
+    return folder
 
 
-@pytest.fixture
-def figures(default):
-    return default[1]
+@pytest.fixture(scope="module")
+def costs(default):
+    return {name: price_at(load_ledger(default / name)) for name in RUNS}
 
 
-def test_table_1_weights_of_the_busiest_pe(default):
-    memory = default[1].memory
+@pytest.fixture(scope="module")
+def gestures(costs):
+    return [costs["gesture-1"], costs["gesture-6"]]
+
+
+@pytest.fixture(scope="module")
+def memory():
+    model, _ = open_model(None, SHIPPED)
+    return lm.memory_of(model.network, LmOptions(pes=published()["table2"]["pes"]))
+
+
+@pytest.fixture(scope="module")
+def text_of(memory, costs):
+    """Return a function from a perplexity to the language model's chapter as text."""
+    return lambda perplexity: text(lm.compose_chapter("a model", memory, perplexity, costs["lm"]))
+
+
+def text(*chapters):
+    """Return the document of chapters, without the table of changed settings."""
+    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "")
+
+
+def test_table_1_weights_of_the_busiest_pe(memory):
     assert memory.worst["weights"] == pytest.approx(88_300, rel=0.025)
     assert memory.weights["packed"] < 0.75 * memory.worst["weights"]
     assert memory.weights["dense"] is None
 
 
-def test_table_2_the_language_model(default):
-    cost = default[1].language
+def test_table_2_the_language_model(costs):
+    cost = costs["lm"]
     assert 1e3 * cost.time_s == pytest.approx(LM["time_ms"], rel=0.07)
     assert cost.time_band_s[0] < 1e-3 * LM["time_ms"] < cost.time_band_s[1]
     assert cost.power_band_w[0] < LM["power_w"] < cost.power_band_w[1]
@@ -62,49 +87,47 @@ def test_table_2_the_language_model(default):
     assert cost.energy_j == pytest.approx(LM["energy_j"], rel=0.10)
 
 
-def test_table_3_the_gesture_network_at_the_same_prices(figures):
-    alone, six = figures.gesture
+def test_table_3_the_gesture_network_at_the_same_prices(costs, gestures):
+    alone, six = gestures
     assert 1e3 * alone.time_s == pytest.approx(DVS["time_ms"][0], rel=0.05)
     assert 1e3 * six.time_s / 6 == pytest.approx(DVS["time_ms"][1], rel=0.08)
     assert alone.energy_j == pytest.approx(DVS["energy_j"][0], rel=0.10)
     assert six.energy_j / 6 == pytest.approx(DVS["energy_j"][1], rel=0.10)
-    assert alone.settings == six.settings == figures.language.settings
+    assert alone.settings == six.settings == costs["lm"].settings
 
 
 @pytest.mark.parametrize("trained", [True, False])
 def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypatch, trained):
-    """And of a seeded one of the same sizes where it is not; time and energy depend on the sizes alone."""
-    runs, path = [], tmp_path / "gesture-plain.safetensors"
+    """And of a seeded one of the same sizes where it is not."""
+    path = tmp_path / "gesture-plain.safetensors"
     if trained:
         model = paper_sized()
         save(path, replace(model, gesture=replace(model.gesture, record={"accuracy": 0.9375})))
-    monkeypatch.setattr(command, "SHIPPED_PLAIN", path)
-    monkeypatch.setattr(command, "_run", lambda folder, options: runs.append((folder.name, options)))
-    accuracy = command._gestures(LmOptions(transport="mem"), tmp_path)
-    assert accuracy == (0.9375 if trained else None)
-    assert [(name, o.batch, o.pes, o.format, o.transport) for name, o in runs] == [
-        ("gesture-1", 1, 128, "dense", "mem"),
-        ("gesture-6", 6, 128, "dense", "mem"),
+    monkeypatch.setattr(dvs, "SHIPPED_PLAIN", path)
+    monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy: (costs, accuracy))
+    part = dvs.paper_part(None, "mem")
+    costs = {"lm": 0, "gesture-1": 1, "gesture-6": 6}
+    assert part.chapter({}, costs) == ([1, 6], 0.9375 if trained else None)
+    options = {name: run.options for name, run in part.runs.items()}
+    assert [(name, o.batch, o.samples, o.pes, o.format, o.transport) for name, o in options.items()] == [
+        ("gesture-1", 1, 1, 128, "dense", "mem"),
+        ("gesture-6", 6, 6, 128, "dense", "mem"),
     ]
-    assert [o.workload for _, o in runs] == ["dvs" if trained else "lm"] * 2
-    for _, options in runs:
-        options.check()
-        assert options.checkpoint == "plain" if trained else load(Path(options.checkpoint)).network.layers
+    assert [(o.workload, o.checkpoint) for o in options.values()] == [("dvs", "plain" if trained else "seeded")] * 2
 
 
-def test_the_accuracy_stands_in_table_3_as_one_on_other_data(figures):
-    trained, seeded = replace(figures, accuracy=0.9375), replace(figures, accuracy=None)
-    assert "| 93.75 |" in " ".join(table_3(trained).split())
-    assert "other data" in table_3(trained)
-    assert "not trained" in table_3(seeded)
-    assert "synthetic event camera" in document(trained)
-    assert "a seeded one of the right shapes" in document(seeded)
+def test_the_accuracy_stands_in_table_3_as_one_on_other_data(gestures):
+    assert "| 93.75 |" in " ".join(dvs.table_3(gestures, 0.9375).split())
+    assert "other data" in dvs.table_3(gestures, 0.9375)
+    assert "not trained" in dvs.table_3(gestures, None)
+    assert "synthetic event camera" in text(dvs.compose_chapter(gestures, 0.9375))
+    assert "a seeded one of the right shapes" in text(dvs.compose_chapter(gestures, None))
 
 
-def test_figure_2_adds_up_and_is_what_the_text_says_of_it(figures):
-    layers = figures.language.stages_s
+def test_figure_2_adds_up_and_is_what_the_text_says_of_it(costs):
+    layers = costs["lm"].stages_s
     by_stage = {stage: sum(one[stage] for one in layers.values()) for stage in STAGES}
-    assert sum(by_stage.values()) == pytest.approx(figures.language.time_s)
+    assert sum(by_stage.values()) == pytest.approx(costs["lm"].time_s)
     assert max(by_stage, key=by_stage.get) == "egru_internal"
     assert by_stage["broadcast"] < 0.1 * by_stage["egru_internal"]
     first, second, third = layers.values()
@@ -113,48 +136,91 @@ def test_figure_2_adds_up_and_is_what_the_text_says_of_it(figures):
     assert third["egru_internal"] < third["egru_input"]
 
 
-def test_what_the_text_says_of_changed_settings(figures):
+def test_what_the_text_says_of_changed_settings(default):
     """The text under "misses" and "cannot decide" leans on these."""
-    others, base = figures.others, figures.language
-    assert others["waiting PEs sleep"][0].power_w == pytest.approx(0.75 * LM["power_w"], rel=0.05)
-    assert others["300 MHz, 0.8 V"][0].power_w > 2 * LM["power_w"]
-    assert others["layers pipelined"][0].time_s < 0.5 * base.time_s
-    assert all(priced.work == base.work for priced in (others["branch refill of 2 cycles"][0], others["DRAM prefetched"][0]))
-    assert set(others) == set(command.OTHERS)
+    ledger = load_ledger(default / "lm")
+    others = {name: price_at(ledger, settings) for name, settings in command.CHANGES.items()}
+    base = others.pop(command.UNCHANGED)
+    assert others["waiting PEs sleep"].power_w == pytest.approx(0.75 * LM["power_w"], rel=0.05)
+    assert others["300 MHz, 0.8 V"].power_w > 2 * LM["power_w"]
+    assert others["layers pipelined"].time_s < 0.5 * base.time_s
+    assert all(priced.work == base.work for priced in (others["branch refill of 2 cycles"], others["DRAM prefetched"]))
+    document = (default / "paper.md").read_text(encoding="utf-8")
+    for name, priced in (others | {command.UNCHANGED: base}).items():
+        [row] = [line for line in document.splitlines() if line.startswith(f"| {name} ")]
+        assert f"{1e3 * priced.time_s:.1f} ({deviation(1e3 * priced.time_s, LM['time_ms'])})" in row
 
 
 def test_files_are_written(default):
-    folder = default[0]
+    folder = default
     for name, head in (("figure2.png", b"\x89PNG"), ("figure2.svg", b"<?xml"), ("paper.md", b"# Beside")):
         content = (folder / name).read_bytes()
         assert content.startswith(head)
         assert len(content) > 4000
-    for run in ("lm", "gesture-1", "gesture-6"):
+    for run in RUNS:
         assert {"report.json", "config.json", "mapping.json", "ledger.safetensors"} <= {p.name for p in (folder / run).iterdir()}
 
 
 def test_the_document_in_docs_is_what_the_command_writes(default):
     """Refresh it with `launch.py paper --transport mem --write-docs`."""
-    assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default[0] / "paper.md").read_text(encoding="utf-8")
+    assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default / "paper.md").read_text(encoding="utf-8")
     for name in ("figure2.png", "figure2.svg"):
         assert (command.ROOT / "docs" / name).stat().st_size > 4000
 
 
-def test_the_same_figures_from_the_document(figures):
-    text = document(figures)
-    assert error(1e3 * figures.language.time_s, LM["time_ms"]) in text
-    assert f"{figures.memory.worst['weights']:,}" in table_1(figures.memory)
-    assert "{" not in text.replace("{zmq|mem}", "")
-    assert text.endswith("\n")
+def test_the_same_figures_from_the_document(default, costs, memory):
+    document = (default / "paper.md").read_text(encoding="utf-8")
+    assert deviation(1e3 * costs["lm"].time_s, LM["time_ms"]) in document
+    assert lm.table_1(memory) in document
+    assert "{" not in document
+    assert document.endswith("\n")
+
+
+@pytest.mark.parametrize(
+    ("alone", "tables", "columns"),
+    [
+        ("lm", ["Table I:", "Table II:", "Figure 2:"], ["language, ms"]),
+        ("dvs", ["Table III:"], ["gesture, ms", "gesture, batch 6"]),
+    ],
+)
+def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkeypatch, capsys, alone, tables, columns):
+    """As where the other folders are not there."""
+
+    def replay(folder, options):
+        shutil.copytree(default / folder.name, folder)
+        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+
+    monkeypatch.setattr(command, "workloads", lambda: {alone: workloads()[alone]})
+    monkeypatch.setattr(command, "_run", replay)
+    assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
+    document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
+    headings = [line.split()[1:3] for line in document.splitlines() if line.startswith(("## Table", "## Figure"))]
+    assert [" ".join(words) for words in headings] == tables
+    [head] = [line for line in document.splitlines() if line.startswith("| Changed")]
+    assert [cell.strip() for cell in head.split("|")[2:-1]] == [*columns, "power, W"]
+    assert ("Language model, time" in document, "Gesture network, time" in document) == (alone == "lm", alone == "dvs")
+    assert (tmp_path / "out" / "figure2.svg").exists() == (alone == "lm")
+    whole = (default / "paper.md").read_text(encoding="utf-8").splitlines()
+    rows = [line for line in document.splitlines() if not line.startswith("|") or line.count("|") == 7]
+    assert all(row in whole for row in rows)
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in tables)
+
+
+def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(command, "workloads", lambda: {"features": workloads()["features"]})
+    assert main(["paper", "--out", str(tmp_path / "out")]) == 2
+    assert "(features) has a table of the paper" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 # -- perplexity --
 
 
-def test_a_seeded_network_has_no_perplexity(figures):
-    report = {"lm": {"perplexity": 5000.0, "split": "test", "tokens": 70, "state": "zeroed"}}
-    assert command.perplexity_of(None, report) == Perplexity()
-    assert "has learnt nothing" in document(replace(figures, perplexity=Perplexity(), seeded=True))
+def test_a_seeded_network_has_no_perplexity(text_of):
+    report = {"result": {"perplexity": 5000.0, "tokens": 70, "state": "zeroed"}}
+    assert lm.perplexity_of(None, report) == Perplexity()
+    assert "has learnt nothing" in text_of(Perplexity())
 
 
 @pytest.mark.parametrize(
@@ -170,19 +236,18 @@ def test_a_seeded_network_has_no_perplexity(figures):
         (None, None),
     ],
 )
-def test_the_trainer_s_perplexity_is_shown_only_over_the_same_tokens(figures, entries, trainer):
+def test_the_trainer_s_perplexity_is_shown_only_over_the_same_tokens(text_of, entries, trainer):
     model = SimpleNamespace(provenance={} if entries is None else {"first_tokens": entries})
-    report = {"lm": {"tokens": 70, "state": "zeroed", "perplexity": 120.0401}}
-    found = command.perplexity_of(model, report)
-    assert found == Perplexity(120.0401, trainer)
-    text = document(replace(figures, perplexity=found))
-    assert ("equal to four digits" in text) is (trainer is not None)
-    assert "120" in text
+    report = {"result": {"tokens": 70, "state": "zeroed", "perplexity": 120.0401}}
+    perplexity = lm.perplexity_of(model, report)
+    assert perplexity == Perplexity(120.0401, trainer)
+    document = text_of(perplexity)
+    assert ("equal to four digits" in document) is (trainer is not None)
+    assert "120" in document
 
 
-def test_a_perplexity_that_differs_is_called_that(figures):
-    text = document(replace(figures, perplexity=Perplexity(120.0, 120.2)))
-    assert "NOT equal to four digits" in text
+def test_a_perplexity_that_differs_is_called_that(text_of):
+    assert "NOT equal to four digits" in text_of(Perplexity(120.0, 120.2))
 
 
 # -- what can go wrong --
@@ -212,9 +277,9 @@ def test_an_output_folder_that_exists(tmp_path, capsys):
 
 
 def test_memory_names_what_does_not_fit():
-    memory = command.memory_of(seeded_egru(40, (120, 40), density=1.0), LmOptions(pes=20))
+    memory = lm.memory_of(seeded_egru(40, (120, 40), density=1.0), LmOptions(pes=20))
     assert memory.fewest_pes["dense"] is not None
-    assert "PEs needed, dense" in table_1(memory)
+    assert "PEs needed, dense" in lm.table_1(memory)
 
 
 def test_a_table_lines_up():

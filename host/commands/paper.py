@@ -1,7 +1,7 @@
 """`launch.py paper`: the paper's tables and Figure 2, from runs of the emulator.
 
-The language model and the gesture network go through the same run path as `lm` and `dvs`, at the shipped prices; each run
-keeps its folder. What the tables look like and say is in `_paper_tables.py`.
+Each workload says which runs it needs and makes its chapter of them (`host/workloads/paper_chapter.py`). They go through the
+same run path as its own commands, at the shipped prices; each keeps its folder.
 """
 
 from __future__ import annotations
@@ -9,46 +9,28 @@ from __future__ import annotations
 import argparse
 import shutil
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from host.commands._paper_tables import (
-    PUBLISHED,
-    Figures,
-    Memory,
-    Perplexity,
-    document,
-    others_table,
-    stages_table,
-    table_1,
-    table_2,
-    table_3,
-)
 from host.cost.ledger import load_ledger
 from host.cost.repriced import price_at
+from host.cost.price import Priced
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
-from host.launch.outcome import Outcome
-from host.mapping.placement import Placement, place
 from host.options import TRANSPORTS, RunOptions
 from host.run_folder import new_folder
 from host.show import sweep_plots
-from host.workloads.dvs.options import Options as DvsOptions
-from host.workloads.dvs.prepare import PLAIN, SHIPPED_PLAIN
-from host.workloads.features.options import Options as FeaturesOptions
-from host.workloads.features.vectors import save_features, seeded_features
-from host.workloads.lm import SHIPPED
-from host.workloads.lm.options import Options as LmOptions
-from host.workloads.site import load_run_chip, open_model, shipped_path
-from models import formats
-from models.checkpoint import Model, save
-from models.checkpoint import load as read_model
-from models.network import ModelError, Network
-from models.seeded import seeded_egru
+from host.show.summary import published
+from host.show.text_table import format_markdown
+from host.workloads.paper_chapter import PaperChapter, PaperPart, PaperRun, PaperSection, deviation
+from host.workloads.registry import workloads
 
 ROOT = Path(__file__).resolve().parents[2]
-FILES = ("paper.md", "figure2.png", "figure2.svg")
-OTHERS = {
+TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
+UNCHANGED = "as above"
+CHANGES: Mapping[str, Sequence[str]] = {
+    UNCHANGED: (),
     "branch refill of 2 cycles": ("branch_refill_cycles=2",),
     "one wait state of SRAM": ("chip.sram_wait_states=1",),
     "exponential unit": ("exponential=unit",),
@@ -60,17 +42,14 @@ OTHERS = {
 }
 """Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
 
-
 HELP = "make the paper's tables and Figure 2, ours beside them"
-EXAMPLES = (("paper", "the paper's tables, and ours"),)
+EXAMPLES = (("paper", "the paper's tables, ours beside them"),)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    text = "a checkpoint file, or 'seeded' (default: the trained model that is shipped)"
-    parser.add_argument("--checkpoint", metavar="FILE", help=text)
-    text = "folder for tables, figure and runs; must not exist (default runs/paper-TIME)"
-    parser.add_argument("--out", metavar="DIR", help=text)
+    parser.add_argument("--checkpoint", metavar="FILE", help="a file, or 'seeded' (default: the trained model that is shipped)")
+    parser.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
     parser.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
     parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
 
@@ -79,125 +58,60 @@ def run(flags: dict[str, Any]) -> int:
     """Run, price, print and write; HostError, one line, for what cannot be run or written."""
     sweep_plots.require()
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
-    options = LmOptions(
-        checkpoint=flags["checkpoint"],
-        tokens=PUBLISHED["assumed"]["tokens"],
-        pes=PUBLISHED["table2"]["pes"],
-        transport=flags["transport"],
-    )
-    options.check()
+    makers = [make for workload in workloads().values() if (make := workload.part("paper", "paper_part"))]
+    parts: list[PaperPart] = sorted((make(flags["checkpoint"], flags["transport"]) for make in makers), key=lambda part: part.place)
+    if not parts:
+        raise HostError(f"paper: none of the workloads ({', '.join(workloads())}) has a table of the paper")
     folder = new_folder(out)
-    figures = measure(options, folder)
-    text = document(figures)
-    (folder / "paper.md").write_text(text, encoding="utf-8")
-    title = f"Modelled time by stage: {options.tokens} tokens, {options.pes} PEs, {1e3 * figures.language.time_s:.1f} ms"
-    sweep_plots.figure_2(figures.language.stages_s, title, folder / "figure2")
+    runs = {name: run for part in parts for name, run in part.runs.items()}
+    reports = {name: _run(folder / name, run.options) for name, run in runs.items()}
+    ledgers = [load_ledger(folder / name) for name in runs]
+    prices = {change: [price_at(ledger, settings) for ledger in ledgers] for change, settings in CHANGES.items()}
+    chapters = [part.chapter(reports, dict(zip(runs, prices[UNCHANGED], strict=True))) for part in parts]
+    sections = sorted((section for chapter in chapters for section in chapter.sections), key=lambda section: section.place)
+    changes = changes_table(list(runs.values()), prices)
+    files = [folder / "paper.md"]
+    files[0].write_text(document(sections, chapters, changes), encoding="utf-8")
+    files += [file for chapter in chapters for file in chapter.draw(folder)]
     if flags["write_docs"]:
-        for name in FILES:
-            shutil.copyfile(folder / name, ROOT / "docs" / name)
-    _say("")
-    for name, table in (
-        ("Table I: memory of the busiest PE", table_1(figures.memory)),
-        (f"Table II: language model ({figures.model})", table_2(figures)),
-        ("Table III: gesture prediction, time and energy a sequence", table_3(figures)),
-        ("Figure 2: time by stage and layer", stages_table(figures)),
-        ("One setting or constant changed at a time", others_table(figures)),
-    ):
-        _say(f"{name}\n{table}\n")
-    _say(f"written      {', '.join(str(folder / name) for name in FILES)}, and the runs beside them")
+        for file in files:
+            shutil.copyfile(file, ROOT / "docs" / file.name)
+    for section in sections:
+        print(f"\n{section.title}\n{section.table}")
+    print(f"\nOne setting or constant changed at a time\n{changes}")
+    print(f"\nwritten      {', '.join(map(str, files))}, and the runs beside them")
     return int(Exit.OK)
 
 
-def measure(options: LmOptions, folder: Path) -> Figures:
-    """Run the language model of `options` and the gesture network into `folder`, and price them.
-
-    HostError with the run's exit code and cause where one does not come through.
-    """
-    model, title = open_model(options.checkpoint, SHIPPED)
-    network = seeded_egru() if model is None else model.network
-    memory = memory_of(network, options)
-    report = _run(folder / "lm", options)
-    accuracy, batches = _gestures(options, folder), PUBLISHED["table3"]["batches"]
-    ledgers = [load_ledger(folder / name) for name in ("lm", *(f"gesture-{batch}" for batch in batches))]
-    language, *gestures = (price_at(ledger) for ledger in ledgers)
-    others = {name: [price_at(ledger, settings) for ledger in ledgers] for name, settings in OTHERS.items()}
-    return Figures(title, model is None, memory, perplexity_of(model, report), language, gestures, others, accuracy)
-
-
-def _gestures(options: LmOptions, folder: Path) -> float | None:
-    """Run the gesture network once for each of the paper's batches; return the accuracy that its trainer measured.
-
-    It is the shipped one that hands on y, as the paper prints it. Where that is not there, a seeded one of the same sizes
-    takes its place on seeded features: time and energy are the same, and there is no accuracy.
-    """
-    usual = {"pes": PUBLISHED["table3"]["pes"], "format": "dense", "transport": options.transport, "chip": options.chip}
-    batches = PUBLISHED["table3"]["batches"]
-    if shipped_path(SHIPPED_PLAIN).is_file():
-        for batch in batches:
-            _run(folder / f"gesture-{batch}", DvsOptions(checkpoint=PLAIN, batch=batch, samples=batch, **usual))
-        gesture = read_model(shipped_path(SHIPPED_PLAIN)).gesture
-        accuracy = gesture.record.get("accuracy") if gesture is not None else None
-        return float(accuracy) if isinstance(accuracy, int | float) else None
-    sizes = PUBLISHED["gesture"]
-    bare, vectors = folder / "gesture.safetensors", folder / "features.safetensors"
-    save(bare, Model(seeded_egru(sizes["input_units"], sizes["layers"], density=1.0)))
-    save_features(vectors, seeded_features(max(batches), PUBLISHED["assumed"]["frames"], sizes["input_units"]))
-    for batch in batches:
-        _run(folder / f"gesture-{batch}", FeaturesOptions(checkpoint=str(bare), features=str(vectors), batch=batch, **usual))
-    return None
-
-
 def _run(folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Run into `folder` and return the report."""
+    """Run into `folder` and return the report; HostError with the run's exit code and cause where it does not come through."""
     began = time.perf_counter()
-    _say(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="")
-    outcome: Outcome = run_headless(folder, options, pictures=True)
-    _say(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed")
+    print(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="", flush=True)
+    outcome = run_headless(folder, options, pictures=True)
+    print(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed", flush=True)
     if outcome.problem is not None or outcome.report is None:
         raise HostError(f"{folder.name}: {outcome.problem or 'no report'}", outcome.code)
     return outcome.report
 
 
-def memory_of(network: Network, options: LmOptions) -> Memory:
-    """Return what the network needs on the busiest PE, and in the other formats."""
-    chip = load_run_chip(options)
+def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced]]) -> str:
+    """Return how the time of each run, and the power of the first, move where one setting or constant is changed."""
+    rows = []
+    for name, costs in prices.items():
+        cells = []
+        for run, cost in zip(runs, costs, strict=True):
+            ms = 1e3 * cost.time_s / run.options.batch
+            cells.append(f"{ms:.1f} ({deviation(ms, run.published_ms)})")
+        rows.append((name, *cells, f"{costs[0].power_w:.3f}"))
+    return format_markdown(("Changed", *(run.heading for run in runs), "power, W"), rows)
 
-    def placed(form: str, mapping: str, pes: int | None) -> Placement | None:
-        try:
-            return place(network, chip, mapping, form, pes)
-        except (HostError, ModelError):
-            return None
 
-    here = place(network, chip, options.mapping, options.format, options.pes)
-    same = {form: placed(form, options.mapping, options.pes) for form in formats.names()}
-    fewest = {form: placed(form, "balanced", None) for form in formats.names()}
-    return Memory(
-        here.worst(),
-        {form: other.worst()["weights"] if other else None for form, other in same.items()},
-        {form: len(other.pes) if other else None for form, other in fewest.items()},
+def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str) -> str:
+    """Return `docs/paper.md`: tables, what misses and why, and what published data cannot decide."""
+    return TEMPLATE.format(
+        source=published()["source"],
+        sections="\n\n".join(section.text for section in sections),
+        misses="\n".join(chapter.misses for chapter in chapters),
+        changes=changes,
+        undecided="\n".join(chapter.undecided for chapter in chapters),
     )
-
-
-def perplexity_of(model: Model | None, report: dict[str, Any]) -> Perplexity:
-    """Return the run's perplexity beside the trainer's, where the checkpoint's provenance has it over the same tokens.
-
-    The provenance then holds `first_tokens`, a list of {"split", "tokens", "state", "perplexity"}. A seeded network has
-    no perplexity to speak of.
-    """
-    if model is None:
-        return Perplexity()
-    lm = report["result"]
-    entries = model.provenance.get("first_tokens", [])
-    for entry in entries if isinstance(entries, list) else []:
-        if isinstance(entry, dict) and (entry.get("split"), entry.get("tokens"), entry.get("state")) == (
-            "test",
-            lm["tokens"],
-            lm["state"],
-        ):
-            number = entry.get("perplexity")
-            return Perplexity(lm["perplexity"], float(number) if isinstance(number, int | float) else None)
-    return Perplexity(lm["perplexity"], None)
-
-
-def _say(text: str, end: str = "\n") -> None:
-    print(text, end=end, flush=True)

@@ -10,7 +10,7 @@ A folder `host/workloads/NAME/` has
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
 - and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)`), `panel.py`
-  (`PANEL`), `info.py` (`describe(model)`), `paper.py` (what `launch.py paper` runs and shows of it).
+  (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`paper_part(checkpoint, transport) -> PaperPart`).
 """
 
 from __future__ import annotations
