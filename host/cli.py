@@ -20,7 +20,7 @@ from host.commands import import_checkpoint
 from host.errors import Exit, HostError
 from host.launch.launcher import Cluster
 from host.launch.outcome import Outcome
-from host.mapping.sharding import STRATEGIES
+from host.mapping import strategies
 from host.options import (
     DEFAULT_SAMPLES,
     DVS_SPLITS,
@@ -202,7 +202,7 @@ def _chip_flags(parser: argparse.ArgumentParser, form: str = "csr") -> None:
         help="PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
     )
     chip.add_argument(
-        "--mapping", default="uniform", metavar="NAME", help=f"{', '.join(STRATEGIES)} (default uniform, the paper's)"
+        "--mapping", default="uniform", metavar="NAME", help=f"{', '.join(strategies.names())} (default uniform, the paper's)"
     )
     chip.add_argument(
         "--format", default=form, metavar="NAME", help=f"weights as {', '.join(formats.names())} (default {form}, the paper's)"

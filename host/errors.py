@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -28,3 +30,8 @@ class HostError(ValueError):
     def __init__(self, text: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(text)
         self.code = code
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that is most like `name`, for the line that says that `name` is unknown."""
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]

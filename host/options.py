@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from host.mapping.sharding import strategy
+from host.mapping import strategies
 from models import formats
 
 TRACE_POSITIONS = 200  # of a run that its trace.json.gz shows, from the first
@@ -75,7 +75,7 @@ class RunOptions:
 
     def check(self) -> None:
         """Raise HostError or ModelError, one line each, for what cannot be."""
-        strategy(self.mapping)
+        strategies.require(self.mapping)
         formats.require(self.format)
         if self.transport not in TRANSPORTS:
             raise HostError(f"unknown transport {self.transport!r}: have {', '.join(TRANSPORTS)}")

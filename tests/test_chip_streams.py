@@ -11,7 +11,7 @@ import signal
 import pytest
 
 from host.errors import Exit
-from host.mapping.sharding import STRATEGIES
+from host.mapping import strategies
 from host.options import Faults
 from noc.machine import Machine
 from noc.packet import chip_of
@@ -27,7 +27,7 @@ def chips_used(outcome):
 # --- one answer -------------------------------------------------------------------------------------------------------
 
 
-ALL = [(8, mapping) for mapping in STRATEGIES]
+ALL = [(8, mapping) for mapping in strategies.names()]
 
 
 @pytest.mark.parametrize(("chips", "mapping"), [(2, "uniform"), (3, "uniform"), *ALL, (48, "uniform")], ids=str)

@@ -17,8 +17,9 @@ from typing import Any
 from host.cluster.cluster_config import parse_where
 from host.cluster.dask_client import Engine
 from host.cluster.source_hash import content_sha256
-from host.cluster.worker_state import Machine, block, deal, refusals, total_bytes
+from host.cluster.worker_state import Machine, block, refusals, total_bytes
 from host.errors import Exit, HostError
+from host.mapping.chip_blocks import deal_chips
 from host.options import RunOptions
 from host.processes.backend import Plan
 from host.run.content_store import Store
@@ -132,7 +133,7 @@ class Machines:
         chips = sorted(chip_of(router["name"]) for router in plan["routers"])
         known = sorted(self._known.items(), key=lambda item: (str(item[1]["name"]).zfill(12), item[0]))
         known = [item for item in known if item[1]["chips"]]
-        blocks = deal(chips, [about["chips"] for _, about in known])
+        blocks = deal_chips(chips, [about["chips"] for _, about in known])
         self._machines = {
             worker: Machine(worker, about["name"], about["host"], about["chips"], block)
             for (worker, about), block in zip(known, blocks, strict=True)

@@ -1,10 +1,9 @@
-"""A machine of a run, as the launcher knows it: a worker of the engine, its chips, and what its agent has told. And how chips
-are dealt to machines. Not known here: the engine.
+"""A machine of a run, as the launcher knows it: a worker of the engine, its chips, and what its agent has told. Not known here:
+the engine.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,25 +33,6 @@ class Machine:
     attended: bool = False
     left: bool = False
     traffic: dict[str, dict[str, Any]] = field(default_factory=dict)  # by router: what it says of its links
-
-
-def deal(chips: Sequence[int], capacities: Sequence[int]) -> list[list[int]]:
-    """Return each worker's chips: contiguous blocks, as even as capacities allow, in the order of workers.
-
-    Raises ValueError where there are more chips than room.
-    """
-    if sum(capacities) < len(chips):
-        raise ValueError(f"{len(chips)} chips, room for {sum(capacities)}")
-    shares, left = [0] * len(capacities), len(chips)
-    by_room = sorted(range(len(capacities)), key=lambda place: capacities[place])
-    for turn, place in enumerate(by_room):  # the smallest first: what they cannot take falls to the larger ones
-        shares[place] = min(capacities[place], -(-left // (len(capacities) - turn)))
-        left -= shares[place]
-    blocks, first = [], 0
-    for share in shares:
-        blocks.append(list(chips[first : first + share]))
-        first += share
-    return blocks
 
 
 def total_bytes(machine: Machine, way: int) -> int:

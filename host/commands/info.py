@@ -17,7 +17,9 @@ from typing import Any
 import numpy as np
 
 from host.errors import HostError
-from host.mapping.sharding import Request, balanced, share_sizes, uniform
+from host.mapping.request import Request, sram_size
+from host.mapping.share_memory import share_sizes
+from host.mapping.strategies import balanced, uniform
 from host.options import LmOptions
 from host.workloads.job import chip_of, model_of
 from models import formats
@@ -27,7 +29,7 @@ from models.heads.gesture import Gesture
 from models.network import Network
 from models.text.vocabulary import Vocabulary
 from pe.layout import ShardSize, pe_fields
-from pe.sram import SramSize, footprint, plan
+from pe.sram import footprint, plan
 
 _LABEL = 13  # columns at the left that hold the labels
 _LONGEST_TEXT = 400  # characters of one value; a provenance may be a megabyte
@@ -45,10 +47,9 @@ def info(flags: dict[str, Any]) -> int:
     model, title = model_of(options)
     assert model is not None
     chip = chip_of(options)
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request("csr", options.batch, size, len(chip.usable_pes()))
+    request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     blocks: Blocks = {layer: [] for layer in model.network.layers}
-    for share in uniform(model.network, request):
+    for share in uniform.deals(model.network, request)[0]:
         blocks[share[0].population] += share_sizes(model.network, request, share)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = [
@@ -232,7 +233,7 @@ def _fewest(network: Network, request: Request) -> list[str]:
     rows = []
     for form in formats.names():
         try:
-            pes = len(balanced(network, replace(request, format=form)))
+            pes = len(balanced.deals(network, replace(request, format=form))[0])
             there = "" if pes <= request.available else f"does not fit: one chip has {request.available}"
             rows.append([form, f"{pes:,}", there])
         except HostError:

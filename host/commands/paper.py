@@ -143,11 +143,11 @@ def memory_of(network: Network, options: LmOptions) -> Memory:
 
     def placed(form: str, mapping: str, pes: int | None) -> Placement | None:
         try:
-            return place(network, chip, mapping, form, pes)
+            return place(network, chip, mapping=mapping, form=form, pes=pes)
         except (HostError, ModelError):
             return None
 
-    here = place(network, chip, options.mapping, options.format, options.pes)
+    here = place(network, chip, mapping=options.mapping, form=options.format, pes=options.pes)
     same = {form: placed(form, options.mapping, options.pes) for form in formats.names()}
     fewest = {form: placed(form, "balanced", None) for form in formats.names()}
     return Memory(

@@ -14,9 +14,10 @@ from typing import Any
 from host.cost.cost_table import CLOCK_FACTS, changed, load_table
 from host.cost.ledger import Ledger, load
 from host.cost.link_traffic import machine_for
-from host.cost.machine_traffic import Crossing, crossing, told
+from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import LINKS, Priced, price
 from host.errors import HostError
+from host.mapping.chip_blocks import deal_chips
 from host.run.report import SCHEMA, modelled
 from noc.chip import ChipSpec, load_chip
 
@@ -42,15 +43,17 @@ def reprice(flags: Mapping[str, Any]) -> int:
     else:
         print(_told(folder, report, ledger, before, after))
         if crossed is not None:
-            print(told(crossed))
+            print(format_machine_traffic(crossed))
     return 0
 
 
-def _crossed(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
+def _crossed(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
     """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
-    return crossing(ledger, machine_for(ledger, chip), machines)
+    machine = machine_for(ledger, chip)
+    blocks = deal_chips(machine.live, [-(-len(machine.live) // machines)] * machines)
+    return machine_traffic(ledger, machine, blocks)
 
 
 def _report(folder: Path) -> dict[str, Any]:

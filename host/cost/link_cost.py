@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from host.cost.cost_table import CostTable
-from host.cost.link_traffic import LinkTraffic, cables_of
+from host.cost.link_traffic import LinkTraffic
 from host.cost.noc_traffic import together
 from noc.chip import ChipSpec
 from noc.machine import Machine
@@ -73,10 +73,10 @@ def frame_s(chip: ChipSpec, mode: str) -> float:
 
 def idle_w(machine: Machine, table: CostTable) -> float:
     """Return what a machine's links draw without packets: those between boards stay active, those on a board are grounded."""
-    return table["link_cable_idle_w"] * cables_of(machine) if machine.chips > 1 else 0.0
+    return table["link_cable_idle_w"] * int(machine.cables.sum()) if machine.chips > 1 else 0.0
 
 
-def told(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
+def links_block(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
     """Return what a report says of the links; None where nothing crosses any.
 
     Of the link that is busy longest: its name, packets and bytes (whole frames) over the run, and the share of the run in

@@ -28,7 +28,7 @@ import numpy.typing as npt
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import I64, Ledger
-from host.cost.link_cost import LinkCost, idle_w, link_cost, told
+from host.cost.link_cost import LinkCost, idle_w, link_cost, links_block
 from host.cost.link_traffic import LinkTraffic, link_traffic, machine_for
 from host.cost.noc_traffic import Traffic, events_heard, sends_vectors, traffic_of
 from host.cost.operations import dram_bytes, work_of
@@ -119,7 +119,7 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
         figures.append(_once(ledger, chip, table.at(*ends), carried).figures)  # its arrays are large, and not kept
     bands = [(min(column), max(column)) for column in zip(*figures, strict=True)]
     work, pe_work = work_of(ledger, chip, table, traffic, machine)
-    links = told(over_links, middle.link_cost, chip, table, middle.time_s)
+    links = links_block(over_links, middle.link_cost, chip, table, middle.time_s)
     return Priced(
         middle.time_s, bands[0], middle.power_w, bands[1], middle.energy_j, bands[2],
         _stages(ledger, middle), work, pe_work, table.assumed(chip, links is not None), table.described(chip),

@@ -8,7 +8,6 @@ those of its price (`launch.py price --set`), for which a recorded run is priced
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -21,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, changed, load_table
-from host.errors import HostError
-from host.mapping.sharding import STRATEGIES
+from host.errors import HostError, nearest_name
+from host.mapping import strategies
 from host.options import EXPECTED, RECORDED, SPLITS, STATES, TRANSPORTS
 from models import formats
 from noc.chip import load_chip
@@ -77,7 +76,7 @@ RUN_KEYS = {
     "batch": _whole(1),
     "pes": _whole(1),
     "chips": _whole(1),
-    "mapping": _one_of(STRATEGIES),
+    "mapping": _one_of(strategies.names()),
     "format": _one_of(formats.names()),
     "transport": _one_of((*TRANSPORTS, RECORDED, EXPECTED)),
     "chip": _text(),
@@ -244,8 +243,7 @@ def _known(what: str, table: Iterable[str], known: Iterable[str]) -> None:
     names = list(known)
     for key in table:
         if key not in names:
-            near = difflib.get_close_matches(key, names, 1, 0.0)[0]
-            raise HostError(f"{what}: unknown key {key!r}; the nearest is {near!r}")
+            raise HostError(f"{what}: unknown key {key!r}; the nearest is {nearest_name(key, names)!r}")
 
 
 def _check(what: str, name: str, value: Any) -> None:

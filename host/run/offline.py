@@ -23,7 +23,9 @@ from safetensors.numpy import save as save_tensors
 from host.cost.ledger import COUNTS, I64, Ledger, assembled, shards_of
 from host.errors import HostError
 from host.mapping.placement import Placement
-from host.mapping.sharding import Part, Request, cut, share_sizes
+from host.mapping.request import Request, whole_layer
+from host.mapping.sharding import cut
+from host.mapping.share_memory import share_sizes
 from host.run.event_hash import EventStream
 from host.workloads.lm.workload import Workload
 from models.network import U32, Array, Network
@@ -182,7 +184,7 @@ class _Layer:
 
     def __init__(self, network: Network, number: int, lanes: int) -> None:
         self._population, self._number = network.populations[number], number
-        share = (Part(number, np.arange(self._population.units, dtype=np.uint32)),)
+        share = (whole_layer(network, number),)
         # `csr` keeps what a port hears as a dense vector, whatever that is, and all formats have the same events.
         request = Request("csr", lanes, SramSize(0, 0, 0, 0), 1)
         fields = pe_fields(share_sizes(network, request, share))

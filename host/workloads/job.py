@@ -115,7 +115,10 @@ def placed(options: RunOptions, network: Network, provenance: Mapping[str, Any] 
     cannot be run.
     """
     rates, _ = rates_of(network, provenance or {})
-    placement = place(network, chip_of(options), options.mapping, options.format, options.pes, options.batch, options.chips, rates)
+    placement = place(
+        network, chip_of(options), mapping=options.mapping, form=options.format, pes=options.pes,
+        lanes=options.batch, chips=options.chips, rates=rates,
+    )  # fmt: skip
     _check_slow(options, placement)
     return placement
 
