@@ -227,9 +227,10 @@ def _wraps(chips: int) -> list[tuple[int, int]]:
 
 def machine_of(spec: ChipSpec, chips: int) -> Machine:
     """Return the machine of `chips` chips like `spec`, without what it lists as down."""
-    return _shared(chips, spec.down_chips, spec.down_links)
+    return shared_machine(chips, spec.down_chips, spec.down_links)
 
 
-@lru_cache(8)  # a mapping is tried several times, and trees are kept with their machine
-def _shared(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
+@lru_cache(16)
+def shared_machine(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
+    """Return the same machine to all who ask: trees are kept with it."""
     return Machine(chips, down_chips, down_links)

@@ -44,13 +44,6 @@ def add_multicast(loads: Any, amount: Any, parent: I32, direction: I32, source: 
             chip = parent[chip]
 
 
-class Longest(NamedTuple):
-    """The most links and the most cables on any route; 0 where no other chip listens."""
-
-    links: int
-    cables: int
-
-
 def add_multicasts(
     loads: npt.NDArray[Any],
     tree_of: Callable[[int], Tree],
@@ -58,8 +51,8 @@ def add_multicasts(
     listeners: I64,
     amounts: Iterable[Any],
     add: Callable[..., None] = add_multicast,
-) -> Longest:
-    """Add what many chips send to the same listeners to `loads`; return the longest route.
+) -> tuple[int, int]:
+    """Add what many chips send to the same listeners to `loads`; return the most links, and the most cables, on any route.
 
     Args:
         loads: (chips, 6, ...) by chip and direction, of any number of amounts; changed in place.
@@ -76,4 +69,4 @@ def add_multicasts(
         add(loads, amount, tree.parent, tree.direction, source, listeners)
         links = max(links, int(tree.depth[listeners].max(initial=0)))
         cables = max(cables, int(tree.cables[listeners].max(initial=0)))
-    return Longest(links=links, cables=cables)
+    return links, cables

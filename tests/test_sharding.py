@@ -14,8 +14,7 @@ from host.errors import Exit, HostError
 from host.mapping import strategies
 from host.mapping.placement import place
 from host.mapping.request import Request, UnitSet, sram_size
-from host.mapping.sharding import cut
-from host.mapping.share_memory import plan_share, share_sizes
+from host.mapping.sharding import cut, plan_share, share_sizes
 from models import formats
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru

@@ -44,7 +44,7 @@ def fit(flags: dict[str, Any]) -> int:
         return 0
     chip = chip_of(options)
     rates, measured = rates_of(network, model.provenance if model else {})
-    placement = _place(options, network, chip, options.mapping, rates)
+    placement = _place(options, network, chip, rates)
     print(f"{title}: {network.nonzeros:,} weights")
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
     batch = f"batch {options.batch} (the largest that fits here: {most})"
@@ -69,10 +69,12 @@ def fit(flags: dict[str, Any]) -> int:
     return 0
 
 
-def _place(options: LmOptions, network: Network, chip: ChipSpec, mapping: str, rates: Mapping[int, float]) -> Placement:
+def _place(
+    options: LmOptions, network: Network, chip: ChipSpec, rates: Mapping[int, float] | None = None, quick: bool = False
+) -> Placement:
     return place(
-        network, chip, mapping=mapping, form=options.format, pes=options.pes,
-        lanes=options.batch, chips=options.chips, rates=rates,
+        network, chip, mapping=options.mapping, form=options.format, pes=options.pes,
+        lanes=options.batch, chips=options.chips, rates=rates, quick=quick,
     )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def _compare(options: LmOptions, model: Model | None, network: Network) -> str:
     placements: dict[str, Placement | str] = {}
     for mapping in strategies.names():
         try:
-            placements[mapping] = _place(options, network, chip, mapping, planned)
+            placements[mapping] = _place(replace(options, mapping=mapping), network, chip, planned)
         except HostError as error:
             if error.code is not Exit.DOES_NOT_FIT:
                 raise
@@ -122,10 +124,8 @@ def _formats_table(options: LmOptions, placement: Placement) -> str:
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
             try:
-                other = place(
-                    placement.network, placement.chip, mapping=mapping, form=form, pes=pes,
-                    lanes=options.batch, chips=options.chips, quick=True,
-                )  # fmt: skip
+                trial = replace(options, mapping=mapping, format=form, pes=pes)
+                other = _place(trial, placement.network, placement.chip, quick=True)
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))

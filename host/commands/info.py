@@ -18,7 +18,7 @@ import numpy as np
 
 from host.errors import HostError
 from host.mapping.request import Request, sram_size
-from host.mapping.share_memory import share_sizes
+from host.mapping.sharding import share_sizes
 from host.mapping.strategies import balanced, uniform
 from host.options import LmOptions
 from host.workloads.job import chip_of, model_of

@@ -12,7 +12,7 @@ chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from math import gcd
 
 import numpy as np
@@ -21,8 +21,8 @@ from host.cost.chip_streams import streams_of
 from host.cost.ledger import I64, Ledger
 from models.network import Array
 from noc.chip import ChipSpec
-from noc.machine import DIRECTIONS, ChipLink, Machine
-from noc.multicast_tree import Longest, add_multicasts
+from noc.machine import DIRECTIONS, ChipLink, Machine, shared_machine
+from noc.multicast_tree import add_multicasts
 
 _FEW_CHIPS = 144  # up to here Python walks the trees
 EXACT_CHIPS = 5_760
@@ -58,12 +58,7 @@ def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
     """Return the machine that a run had, without what `chip` lists as down beside; MachineError where that cuts a chip off."""
     downs = {chip_down for chip_down in chip.down_chips if chip_down < ledger.chips}
     links = {link for link in chip.down_links if link[0] < ledger.chips}
-    return _machine(ledger.chips, frozenset(ledger.down_chips) | downs, frozenset(ledger.down_links) | links)
-
-
-@lru_cache(8)
-def _machine(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
-    return Machine(chips, down_chips, sorted(down_links))
+    return shared_machine(ledger.chips, frozenset(ledger.down_chips) | downs, frozenset(ledger.down_links) | links)
 
 
 def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
@@ -98,19 +93,14 @@ def link_traffic(ledger: Ledger, machine: Machine, most: int | None = None) -> L
             loads[n] = np.rint(loads[n] * (amounts[sources].sum(axis=0) / np.maximum(amounts[walked].sum(axis=0), 1)))
         walked_sources, all_sources = walked_sources + len(walked), all_sources + len(sources)
     used: Array = np.any(loads[..., -1], axis=0)
-    links = tuple(link for link in machine.links if used[link.chip, link.direction])
     return LinkTraffic(
-        links=links,
-        events=np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0)),
-        dones=loads[:, used, -1],
-        cables=machine.cables[used],
-        deepest=longest[:, 0],
-        deepest_cables=longest[:, 1],
-        sampled=walked_sources / all_sources if all_sources else 1.0,
-    )
+        links=tuple(link for link in machine.links if used[link.chip, link.direction]), cables=machine.cables[used],
+        events=np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0)), dones=loads[:, used, -1],
+        deepest=longest[:, 0], deepest_cables=longest[:, 1], sampled=walked_sources / all_sources if all_sources else 1.0,
+    )  # fmt: skip
 
 
-def _walk(machine: Machine, loads: I64, sources: list[int], listeners: I64, amounts: I64) -> Longest:
+def _walk(machine: Machine, loads: I64, sources: list[int], listeners: I64, amounts: I64) -> tuple[int, int]:
     """Add each source's amounts to the links of its tree that lead to listeners: compiled on large machines."""
     if machine.chips <= _FEW_CHIPS:
         return add_multicasts(loads, machine.tree, sources, listeners, amounts)

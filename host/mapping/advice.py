@@ -11,7 +11,7 @@ from host.errors import HostError
 from host.mapping import strategies
 from host.mapping.dealing import fewest_pes, split_pes
 from host.mapping.request import Request
-from host.mapping.share_memory import ShareTooLargeError, all_fit
+from host.mapping.sharding import ShareTooLargeError, all_fit
 from models import formats
 from models.network import Network
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from host.mapping.expected_traffic import expected_flows, flow_loads
 from host.mapping.placement import Placement
 from noc.machine import ChipLink
@@ -27,8 +25,7 @@ def expected_link_loads(placement: Placement, rates: Mapping[int, float]) -> dic
     machine = placement.machine
     on_chips = [(placed.pe.chip, placed.share) for placed in placement.pes]
     loads = placement.request.lanes * flow_loads(machine, expected_flows(placement.network, machine, on_chips), rates)
-    crossed = zip(*np.nonzero(loads), strict=True)
-    return {ChipLink(int(c), int(way), int(machine.neighbours[c, way])): float(loads[c, way]) for c, way in crossed}
+    return {link: load for link in machine.links if (load := float(loads[link.chip, link.direction]))}
 
 
 def format_links(placement: Placement, rates: Mapping[int, float], measured: bool, event_bytes: float) -> list[str]:

@@ -15,7 +15,7 @@ import numpy as np
 
 from host.errors import Exit, HostError
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
-from host.mapping.share_memory import all_fit, plan_share, row_lengths
+from host.mapping.sharding import all_fit, plan_share, row_lengths
 from models.network import Network
 from pe.sram import SramOverflow
 

@@ -18,7 +18,7 @@ from host.mapping.expected_traffic import rates_of
 from host.mapping.multicast import Connectivity, Stream, configure_routers, plan_streams
 from host.mapping.request import Request, Share, request_for
 from host.mapping.seating import Seating, seat
-from host.mapping.share_memory import ShareTooLargeError, check_room, plan_share
+from host.mapping.sharding import ShareTooLargeError, check_room, plan_share
 from models.network import Network
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of

@@ -1,12 +1,107 @@
-"""Cutting a network into shards: the weights and vectors of a share's units, as its PE is loaded with them."""
+"""Sharding: the memory that a share of units takes on its PE, and the shards with weights that the PE is loaded with.
+
+Whether a share fits is judged by the very layout that the PE uses (`pe/layout.py`, `pe/sram.py`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import numpy as np
 
-from host.mapping.request import Request, Share
+from host.errors import Exit, HostError
+from host.mapping.request import Request, Share, whole_layer
 from models import formats, kernels
 from models.network import U32, Array, Network, Shard, ShardPort
+from pe.layout import PortSize, ShardSize, pe_fields
+from pe.sram import Region, SramOverflow, plan
+
+
+class ShareTooLargeError(HostError):
+    """A share that does not fit its PE."""
+
+    def __init__(self, text: str, share: Share) -> None:
+        super().__init__(text, Exit.DOES_NOT_FIT)
+        self.share = share
+
+
+def row_lengths(network: Network, population: int) -> list[Array]:
+    """Return, per projection, how many weights each unit of a population has (all gates)."""
+    layer = network.populations[population]
+    gates = kernels.named(layer.kernel).GATES
+    return [p.weights.row_nonzeros.reshape(gates, layer.units).sum(axis=0) for p in layer.projections]
+
+
+def share_sizes(network: Network, request: Request, share: Share) -> list[ShardSize]:
+    """Return what the SRAM layout needs to know of a share."""
+    sizes = []
+    for population, units in share:
+        layer, lengths = network.populations[population], row_lengths(network, population)
+        ports = tuple(
+            PortSize(p.port, network.populations[p.source].units, int(lengths[i][units].sum()), p.trace > 0)
+            for i, p in enumerate(layer.projections)
+        )
+        size = ShardSize(
+            population=population, kernel=layer.kernel, format=request.format, units=len(units), lanes=request.lanes, ports=ports
+        )
+        sizes.append(size)
+    return sizes
+
+
+def plan_share(network: Network, request: Request, share: Share, who: str) -> list[Region]:
+    """Return the SRAM regions of a share; SramOverflow, naming `who`, where it does not fit."""
+    return plan(who, pe_fields(share_sizes(network, request, share)), request.size)
+
+
+def layer_bytes(network: Network, request: Request, layer: int) -> int:
+    """Return about how many bytes of weights a layer has in all."""
+    fields = pe_fields(share_sizes(network, request, (whole_layer(network, layer),)))
+    return sum(field.size_bytes for field in fields if field.role == "weights")
+
+
+def check_room(network: Network, request: Request) -> None:
+    """Raise HostError where the weights' values alone are more than all available PEs hold."""
+    values = sum(
+        field.size_bytes
+        for layer in network.layers
+        for field in pe_fields(share_sizes(network, request, (whole_layer(network, layer),)))
+        if field.name.endswith(".values") and field.role == "weights"
+    )
+    room = request.available * request.size.data_bytes
+    if values > room:
+        have = f"{request.available} PEs have {room:,} B of data memory"
+        raise HostError(f"weights in format {request.format!r} need {values:,} B; {have}", Exit.DOES_NOT_FIT)
+
+
+def all_fit(network: Network, request: Request, shares: Iterable[Share]) -> bool:
+    """Tell whether every share fits a PE.
+
+    No layout grows where a share has less of something, so a PE that holds the most of each count holds any; laying out each of
+    thousands of shares is left to where this says no.
+    """
+    kinds: dict[tuple[int, ...], list[list[ShardSize]]] = {}
+    for share in shares:
+        kinds.setdefault(tuple(units.population for units in share), []).append(share_sizes(network, request, share))
+    return all(
+        _each_fits(request, [[_largest(column) for column in zip(*kind, strict=True)]]) or _each_fits(request, kind)
+        for kind in kinds.values()
+    )
+
+
+def _largest(sizes: Sequence[ShardSize]) -> ShardSize:
+    """Return the size of a shard that has the most units and, at each port, the most weights of any."""
+    ports = (port._replace(nonzeros=max(size.ports[n].nonzeros for size in sizes)) for n, port in enumerate(sizes[0].ports))
+    return sizes[0]._replace(units=max(size.units for size in sizes), ports=tuple(ports))
+
+
+def _each_fits(request: Request, shares: Sequence[Sequence[ShardSize]]) -> bool:
+    heaviest_first = sorted(shares, key=lambda sizes: -sum(port.nonzeros for size in sizes for port in size.ports))
+    try:
+        for sizes in heaviest_first:
+            plan("", pe_fields(sizes), request.size)
+    except SramOverflow:
+        return False
+    return True
 
 
 def cut(network: Network, request: Request, share: Share) -> list[Shard]:
@@ -20,17 +115,11 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
         ports = []
         for projection in layer.projections:
             weights = projection.weights.take(rows)
-            source_units = network.populations[projection.source].units
-            ports.append(
-                ShardPort(
-                    name=projection.port,
-                    source=projection.source,
-                    source_units=source_units,
-                    nonzeros=weights.nonzeros,
-                    arrays=form.encode(weights),
-                    trace=projection.trace,
-                )
-            )
+            port = ShardPort(
+                name=projection.port, source=projection.source, source_units=network.populations[projection.source].units,
+                nonzeros=weights.nonzeros, arrays=form.encode(weights), trace=projection.trace,
+            )  # fmt: skip
+            ports.append(port)
         vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
         shards.append(
             Shard(

@@ -24,8 +24,7 @@ from host.cost.ledger import COUNTS, I64, Ledger, assembled, shards_of
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.request import Request, whole_layer
-from host.mapping.sharding import cut
-from host.mapping.share_memory import share_sizes
+from host.mapping.sharding import cut, share_sizes
 from host.run.event_hash import EventStream
 from host.workloads.lm.workload import Workload
 from models.network import U32, Array, Network

@@ -5,7 +5,7 @@ from __future__ import annotations
 from host.errors import Exit, HostError
 from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, fewest_pes
 from host.mapping.request import Deal, Request
-from host.mapping.share_memory import all_fit, layer_bytes
+from host.mapping.sharding import all_fit, layer_bytes
 from models.network import Network
 
 EVEN = False

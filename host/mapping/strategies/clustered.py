@@ -7,7 +7,7 @@ from dataclasses import replace
 from host.errors import HostError
 from host.mapping.chip_assignment import assign_chips
 from host.mapping.request import Deal, Request
-from host.mapping.share_memory import all_fit
+from host.mapping.sharding import all_fit
 from host.mapping.strategies import balanced, uniform
 from models.network import Network
 
