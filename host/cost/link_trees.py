@@ -13,59 +13,54 @@ from models.network import Array
 from noc.machine import Machine
 from noc.multicast_tree import Tree, add_multicast
 
+Wiring = tuple[Array, Array, Array]  # a machine's neighbours, rank and cables
+Arrays = tuple[Array, ...]  # of a tree
+
 compiled_add_multicast = compiled(add_multicast)
 
 
 def compiled_tree(machine: Machine, source: int) -> Tree:
     """Return the tree of a live chip, as `machine.tree(source)` does."""
     parent, direction, depth, cables = (np.full(machine.chips, -1, np.int32) for _ in range(4))
-    _grow(machine.neighbours, machine.rank, machine.cables, source, parent, direction, depth, cables)
-    return Tree(parent=parent, direction=direction, depth=depth, cables=cables)
+    tree = Tree(parent=parent, direction=direction, depth=depth, cables=cables)
+    _grow((machine.neighbours, machine.rank, machine.cables), source, tuple(tree))
+    return tree
 
 
 @compiled
-def _grow(
-    neighbours: Array, rank: Array, is_cable: Array, source: int,
-    parent: Array, direction: Array, depth: Array, cables: Array,
-) -> None:  # fmt: skip
+def _grow(wiring: Wiring, source: int, tree: Arrays) -> None:
+    _, _, depth, cables = tree
     rising, falling = np.empty(len(depth), np.int32), np.empty(len(depth), np.int32)
     depth[source] = cables[source] = 0
     rising[0] = source
-    up = _phase(neighbours, rank, is_cable, source, True, rising, 1, falling, 0, parent, direction, depth, cables)
-    _phase(neighbours, rank, is_cable, source, False, falling, 0, rising, up, parent, direction, depth, cables)
+    up = _phase(wiring, source, True, rising, 1, falling, 0, tree)
+    _phase(wiring, source, False, falling, 0, rising, up, tree)
 
 
 @compiled
 def _phase(
-    neighbours: Array, rank: Array, is_cable: Array, source: int, up: bool,
-    reached: Array, count: int, before: Array, before_count: int,
-    parent: Array, direction: Array, depth: Array, cables: Array,
-) -> int:  # fmt: skip
+    wiring: Wiring, source: int, up: bool, reached: Array, count: int, before: Array, before_count: int, tree: Arrays
+) -> int:
     """Reach what can be reached, level by level, over links that go up, or down; return how many chips `reached` lists then.
 
     Both `reached` and `before` list chips in ascending order of depth: those of this phase, and those reached before it.
     """
-    at, other, level = 0, 0, 0
+    depth, at, other, level = tree[2], 0, 0, 0
     while at < count or other < before_count:
         while at < count and depth[reached[at]] == level:
-            count = _reach(
-                neighbours, rank, is_cable, source, up, reached[at], level, reached, count, parent, direction, depth, cables
-            )
+            count = _reach(wiring, source, up, reached[at], level, reached, count, tree)
             at += 1
         while other < before_count and depth[before[other]] == level:
-            count = _reach(
-                neighbours, rank, is_cable, source, up, before[other], level, reached, count, parent, direction, depth, cables
-            )
+            count = _reach(wiring, source, up, before[other], level, reached, count, tree)
             other += 1
         level += 1
     return count
 
 
 @compiled
-def _reach(
-    neighbours: Array, rank: Array, is_cable: Array, source: int, up: bool, chip: int, level: int,
-    reached: Array, count: int, parent: Array, direction: Array, depth: Array, cables: Array,
-) -> int:  # fmt: skip
+def _reach(wiring: Wiring, source: int, up: bool, chip: int, level: int, reached: Array, count: int, tree: Arrays) -> int:
+    neighbours, rank, is_cable = wiring
+    parent, direction, depth, cables = tree
     for way in range(6):
         near = neighbours[chip, way]
         if near < 0 or depth[near] >= 0 or (rank[chip] > rank[near]) != up:
