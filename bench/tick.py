@@ -19,7 +19,7 @@ from bench.in_memory_run import record
 from bench.kernels import bind, kernels_s
 from bench.targets import CHIP_SEQUENCE_MS, CHIP_TOKEN_MS, CHIP_TOKENS, Figures, held
 from host.launch.launcher import Launcher
-from host.mapping.placement import largest_batch
+from host.mapping.advice import largest_batch
 from host.workloads.lm.options import Options as LmOptions
 
 _RECORDED_TOKENS = 40

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
+from collections.abc import Iterable
 from enum import IntEnum
 
 
@@ -35,3 +37,8 @@ def complain(text: str, code: Exit) -> int:
     """Print one line for the user on stderr; return the exit code."""
     print(f"gennaker: {text}", file=sys.stderr)
     return int(code)
+
+
+def nearest_name(name: str, names: Iterable[str]) -> str:
+    """Return the one of `names` that is most like `name`, for the line that says that `name` is unknown."""
+    return difflib.get_close_matches(name, list(names), n=1, cutoff=0.0)[0]

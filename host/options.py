@@ -5,6 +5,7 @@ Each workload adds its own options (`host/workloads/NAME/options.py`).
 
 from __future__ import annotations
 
+import pkgutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,13 @@ from models import formats
 
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
 TRANSPORTS = ("zmq", "mem")
-MAPPINGS = ("uniform", "balanced", "clustered")
 CHIP, RUN = "chip and mapping", "run"  # headings of flags
+
+
+def mapping_names() -> list[str]:
+    """Return the names of the mappings, the paper's first: those of the files in host/mapping/strategies, which stay unloaded."""
+    files = pkgutil.iter_modules([str(Path(__file__).parent / "mapping" / "strategies")])
+    return sorted((file.name for file in files), key=lambda name: (name != "uniform", name))
 
 
 @dataclass(frozen=True)
@@ -41,8 +47,8 @@ class RunOptions:
     )
     mapping: str = option(
         "uniform",
-        f"{', '.join(MAPPINGS)}; uniform is the paper's",
-        bounds=OneOf(lambda: MAPPINGS, "mapping"),
+        f"{', '.join(mapping_names())}; uniform is the paper's",
+        bounds=OneOf(mapping_names, "mapping"),
         metavar="NAME",
         group=CHIP,
     )

@@ -23,8 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from noc.chip import ChipError, ChipSpec
-
-I32 = npt.NDArray[np.int32]
+from noc.multicast_tree import I32, Tree, add_multicast
 
 DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1))
 """Steps (x, y) of the six links: E, NE, N, W, SW, S; a link's way back is three further on (SM)."""
@@ -52,18 +51,6 @@ class ChipLink(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.chip}>{self.to}"
-
-
-class Tree(NamedTuple):
-    """The routes from one chip to all others: (chips,) int32 each.
-
-    `parent`: the chip before on the route; `direction`: of the link from it; `depth`: links crossed. All -1 for a chip that
-    is down, and the first two for the source itself.
-    """
-
-    parent: I32
-    direction: I32
-    depth: I32
 
 
 class Machine:
@@ -107,16 +94,25 @@ class Machine:
     @cached_property
     def links(self) -> tuple[ChipLink, ...]:
         """Every directed link, by chip and direction."""
-        found = zip(*np.nonzero(self.neighbours >= 0), strict=True)
-        return tuple(ChipLink(int(chip), int(way), int(self.neighbours[chip, way])) for chip, way in found)
+        present = zip(*np.nonzero(self.neighbours >= 0), strict=True)
+        return tuple(ChipLink(int(chip), int(way), int(self.neighbours[chip, way])) for chip, way in present)
+
+    @cached_property
+    def cables(self) -> npt.NDArray[np.bool_]:
+        """Which links leave their board, to another one or around the board's own torus: (chips, 6) bool.
+
+        They run in the slower, board-to-board mode.
+        """
+        if self.chips != BOARD_CHIPS:
+            leaves = np.arange(self.chips)[:, None] // BOARD_CHIPS != self.neighbours // BOARD_CHIPS
+        else:
+            places = np.array(self.positions)
+            leaves = (places[self.neighbours] != places[:, None] + DIRECTIONS).any(axis=2)
+        return np.asarray(leaves & (self.neighbours >= 0))
 
     def is_cable(self, chip: int, direction: int) -> bool:
-        """Tell whether a link leaves its board (the slower, board-to-board mode): to another board, or around one's own torus."""
-        to = int(self.neighbours[chip, direction])
-        if self.chips != BOARD_CHIPS:
-            return chip // BOARD_CHIPS != to // BOARD_CHIPS
-        (x, y), (dx, dy) = self.positions[chip], DIRECTIONS[direction]
-        return self.positions[to] != (x + dx, y + dy)
+        """Tell whether a link leaves its board."""
+        return bool(self.cables[chip, direction])
 
     def route(self, source: int, to: int) -> list[ChipLink]:
         """Return the links from `source` to `to` in order; none for the chip itself."""
@@ -124,17 +120,14 @@ class Machine:
 
     def multicast(self, source: int, to: Iterable[int]) -> list[ChipLink]:
         """Return the links that a packet from `source` to every chip of `to` crosses, each once, those nearer first."""
-        tree = self.tree(source)
-        reached: set[int] = set()
-        for chip in to:
-            at = int(chip)
-            if tree.depth[at] < 0:
-                raise MachineError(f"route from chip {source} to chip {at}: that chip is down")
-            while at != source and at not in reached:
-                reached.add(at)
-                at = int(tree.parent[at])
-        ordered = sorted(reached, key=lambda chip: (int(tree.depth[chip]), chip))
-        return [ChipLink(int(tree.parent[chip]), int(tree.direction[chip]), chip) for chip in ordered]
+        tree, listeners = self.tree(source), list(to)
+        for chip in listeners:
+            if tree.depth[chip] < 0:
+                raise MachineError(f"route from chip {source} to chip {chip}: that chip is down")
+        crossed = np.zeros(self.neighbours.shape, bool)
+        add_multicast(crossed, True, tree.parent, tree.direction, source, listeners)
+        links = (ChipLink(chip, way, int(self.neighbours[chip, way])) for chip, way in np.argwhere(crossed).tolist())
+        return sorted(links, key=lambda link: (int(tree.depth[link.to]), link.to))
 
     # ---- how it is made
 
@@ -168,8 +161,8 @@ class Machine:
         return level
 
     def _tree(self, source: int) -> Tree:
-        parent, direction, depth = (np.full(self.chips, -1, np.int32) for _ in range(3))
-        depth[source] = 0
+        parent, direction, depth, cables = (np.full(self.chips, -1, np.int32) for _ in range(4))
+        depth[source] = cables[source] = 0
         # Up first: whoever can be reached by going up alone may still go both ways from there.
         for up in (True, False):
             hops, most = 0, int(depth.max())
@@ -185,10 +178,11 @@ class Machine:
                     rises = self.rank[before] > self.rank[near]
                     fits = (parent[near] < 0) & (before >= 0) & (depth[before] == hops) & (rises == up)
                     parent[near[fits]], direction[near[fits]] = before[fits], (way[fits] + 3) % len(DIRECTIONS)
-                found = near[parent[near] >= 0]
-                depth[found] = hops + 1
-                hops, most = hops + 1, max(most, hops + 1 if found.size else 0)
-        return Tree(parent, direction, depth)
+                reached = near[parent[near] >= 0]
+                depth[reached] = hops + 1
+                cables[reached] = cables[parent[reached]] + self.cables[parent[reached], direction[reached]]
+                hops, most = hops + 1, max(most, hops + 1 if reached.size else 0)
+        return Tree(parent=parent, direction=direction, depth=depth, cables=cables)
 
 
 def _positions(chips: int) -> tuple[tuple[int, int], ...]:
@@ -233,9 +227,10 @@ def _wraps(chips: int) -> list[tuple[int, int]]:
 
 def machine_of(spec: ChipSpec, chips: int) -> Machine:
     """Return the machine of `chips` chips like `spec`, without what it lists as down."""
-    return _shared(chips, spec.down_chips, spec.down_links)
+    return shared_machine(chips, spec.down_chips, spec.down_links)
 
 
-@lru_cache(8)  # a mapping is tried several times, and trees are kept with their machine
-def _shared(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
+@lru_cache(16)
+def shared_machine(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
+    """Return the same machine to all who ask: trees are kept with it."""
     return Machine(chips, down_chips, down_links)

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from host.cli import main
 from host.errors import Exit, HostError
-from host.mapping import chip_assignment
-from host.mapping.chip_assignment import clustered_seats, in_order, links_used
-from host.mapping.comparison import compared, link_loads, links_told
-from host.mapping.expected_traffic import INPUT_RATE, LAYER_RATE, flows_of, loads_of, rates_of
+from host.mapping import chip_assignment, strategies
+from host.mapping.chip_assignment import assign_chips, links_used
+from host.mapping.comparison import expected_link_loads, format_comparison, format_links
+from host.mapping.expected_traffic import INPUT_RATE, LAYER_RATE, expected_flows, flow_loads, rates_of
 from host.mapping.placement import place
-from host.mapping.sharding import STRATEGIES, Part
+from host.mapping.request import UnitSet
+from host.mapping.seating import fill_in_order
 from models import shipped
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
@@ -27,6 +28,7 @@ from noc.chip import PES_PER_QPE, QPES, ChipError, PeId, load_chip
 from noc.machine import ChipLink, Machine
 
 CHIP = load_chip()
+STRATEGIES = strategies.names()
 patient = settings(deadline=None, max_examples=40)
 searching = settings(deadline=None, max_examples=15)
 
@@ -50,7 +52,7 @@ def line_of(layers, inputs=10):
 def dealt(network, counts):
     """Return shares of about as many units each, `counts` of them for each layer."""
     return [
-        (Part(layer, units),)
+        (UnitSet(layer, units),)
         for layer, count in zip(network.layers, counts, strict=True)
         for units in np.array_split(np.arange(network.populations[layer].units, dtype=np.uint32), count)
     ]
@@ -101,6 +103,11 @@ def least_possible(network, machine, shares, room, rates):
     return min(tried(0, list(room.values()), []))
 
 
+def assigned(network, machine, shares, room, rates):
+    """Return the chips that the search chooses for one deal."""
+    return assign_chips(network, machine, [shares], room, rates)
+
+
 def check_seats(seats, shares, room):
     """Every share has one seat, no chip more than it has room for, and chips ascend."""
     assert sorted(id(share) for _, share in seats) == sorted(map(id, shares))
@@ -116,7 +123,7 @@ def check_seats(seats, shares, room):
 @given(cases())
 def test_in_order_fills_chips_one_after_another_about_evenly(case):
     _, _, shares, room, _ = case
-    seats = in_order(shares, room)
+    seats = fill_in_order(shares, room)
     check_seats(seats, shares, room)
     assert [id(share) for _, share in seats] == [id(share) for share in shares]
     used = Counter(chip for chip, _ in seats)
@@ -129,15 +136,15 @@ def test_in_order_fills_chips_one_after_another_about_evenly(case):
 @given(cases())
 def test_clustered_seats_every_share_where_there_is_room_and_is_never_worse(case):
     network, machine, shares, room, rates = case
-    seats = clustered_seats(*case)
+    seats = assigned(*case)
     check_seats(seats, shares, room)
-    assert links_used(network, machine, seats, rates) <= links_used(network, machine, in_order(shares, room), rates)
+    assert links_used(network, machine, seats, rates) <= links_used(network, machine, fill_in_order(shares, room), rates)
 
 
 @searching
 @given(cases(4))
 def test_clustered_can_be_repeated(case):
-    one, other = ([(chip, id(share)) for chip, share in clustered_seats(*case)] for _ in range(2))
+    one, other = ([(chip, id(share)) for chip, share in assigned(*case)] for _ in range(2))
     assert one == other
 
 
@@ -152,14 +159,14 @@ TINY_CASES = [
 def test_tiny_cases_cannot_be_done_better(counts, chips, room, rate):
     network, machine = line_of([4 * count for count in counts], 9), Machine(chips)
     case = network, machine, dealt(network, counts), dict(enumerate(room)), rates_for(network, rate)
-    assert links_used(*case[:2], clustered_seats(*case), case[-1])[0] == pytest.approx(least_possible(*case))
+    assert links_used(*case[:2], assigned(*case), case[-1])[0] == pytest.approx(least_possible(*case))
 
 
 @searching
 @given(cases(3, 3, 3))
 def test_small_cases_of_any_kind_cannot_be_done_much_better(case):
     """No proof of the least is promised; shares that differ by a unit are searched as if they were equal."""
-    found = links_used(*case[:2], clustered_seats(*case), case[-1])[0]
+    found = links_used(*case[:2], assigned(*case), case[-1])[0]
     assert found <= 1.25 * least_possible(*case) + 1e-9
 
 
@@ -167,19 +174,19 @@ def test_a_layer_a_chip_is_found_whatever_the_numbers_of_the_chips():
     """Layers that fill a chip each: each sends to the next one's chip, a link on, and the last to the host's."""
     network, machine = line_of([12] * 8, 12), Machine(8)
     shares, room, rates = dealt(network, [6] * 8), dict.fromkeys(range(8), 6), rates_for(network)
-    total, busiest = links_used(network, machine, clustered_seats(network, machine, shares, room, rates), rates)
+    total, busiest = links_used(network, machine, assigned(network, machine, shares, room, rates), rates)
     assert total == pytest.approx(8 * 12 * LAYER_RATE)
     assert busiest == pytest.approx(12 * LAYER_RATE)
-    assert total < links_used(network, machine, in_order(shares, room), rates)[0]
+    assert total < links_used(network, machine, fill_in_order(shares, room), rates)[0]
 
 
 def test_a_large_machine_is_filled_without_a_search(monkeypatch):
     monkeypatch.setattr(chip_assignment, "SEARCHED_CHIPS", 4)
     network, machine = line_of([12] * 8, 12), Machine(8)
     shares, room, rates = dealt(network, [5] * 8), dict.fromkeys(range(8), 6), rates_for(network)
-    seats = clustered_seats(network, machine, shares, room, rates)
+    seats = assigned(network, machine, shares, room, rates)
     check_seats(seats, shares, room)
-    assert links_used(network, machine, seats, rates) <= links_used(network, machine, in_order(shares, room), rates)
+    assert links_used(network, machine, seats, rates) <= links_used(network, machine, fill_in_order(shares, room), rates)
 
 
 # --- flows and loads --------------------------------------------------------------------------------------------------
@@ -189,20 +196,20 @@ def test_a_large_machine_is_filled_without_a_search(monkeypatch):
 @given(cases())
 def test_loads_are_each_flow_over_the_links_of_its_multicast(case):
     network, machine, shares, room, rates = case
-    flows = flows_of(network, machine, in_order(shares, room))
+    flows = expected_flows(network, machine, fill_in_order(shares, room))
     loads = np.zeros(machine.neighbours.shape)
     for flow in flows:
         for link in machine.multicast(flow.chip, flow.to):
             loads[link.chip, link.direction] += rates[flow.population] * flow.units
-    assert loads_of(machine, flows, rates) == pytest.approx(loads)
+    assert flow_loads(machine, flows, rates) == pytest.approx(loads)
 
 
 @patient
 @given(cases())
 def test_flows_begin_where_units_are_and_end_where_they_are_heard(case):
     network, machine, shares, room, _ = case
-    seats = in_order(shares, room)
-    flows = flows_of(network, machine, seats)
+    seats = fill_in_order(shares, room)
+    flows = expected_flows(network, machine, seats)
     for population, of in enumerate(network.populations):
         mine = [flow for flow in flows if flow.population == population]
         assert sum(flow.units for flow in mine) == of.units
@@ -215,14 +222,14 @@ def test_flows_begin_where_units_are_and_end_where_they_are_heard(case):
 def test_loads_of_a_case_by_hand():
     """Two chips; layer 1 on the host's, layer 2 on the other: layer 1's events go over, layer 2's to the host come back."""
     placement = place(seeded_egru(12, (10, 8), 0.4), CHIP, "uniform", "csr", 2, 3, 2)
-    loads = link_loads(placement, {0: 1.0, 1: 0.5, 2: 0.25})
+    loads = expected_link_loads(placement, {0: 1.0, 1: 0.5, 2: 0.25})
     assert loads == {ChipLink(0, 1, 1): 3 * 0.5 * 10, ChipLink(1, 4, 0): 3 * 0.25 * 8}  # north-east and back
 
 
 def test_one_chip_loads_no_link():
     placement = place(seeded_egru(12, (10, 8), 0.4), CHIP, "clustered", "csr", 6)
-    assert link_loads(placement, rates_for(placement.network)) == {}
-    assert links_told(placement, rates_for(placement.network), False, 12.0)[-1] == "no event crosses a link between chips"
+    assert expected_link_loads(placement, rates_for(placement.network)) == {}
+    assert format_links(placement, rates_for(placement.network), False, 12.0)[-1] == "no event crosses a link between chips"
 
 
 # --- rates ------------------------------------------------------------------------------------------------------------
@@ -322,8 +329,8 @@ def test_rates_decide_where_shares_go():
     """Layer 1 or layer 3 must leave the host's chip: whichever is silent does not cost anything there."""
     network = line_of([8, 8], 8)
     shares, room, machine = dealt(network, [4, 4]), {0: 4, 1: 4}, Machine(2)
-    quiet_input = clustered_seats(network, machine, shares, room, {0: 0.0, 1: 0.1, 2: 1.0})
-    quiet_output = clustered_seats(network, machine, shares, room, {0: 1.0, 1: 0.1, 2: 0.0})
+    quiet_input = assigned(network, machine, shares, room, {0: 0.0, 1: 0.1, 2: 1.0})
+    quiet_output = assigned(network, machine, shares, room, {0: 1.0, 1: 0.1, 2: 0.0})
     assert [share[0].population for chip, share in quiet_input if chip == 0] == [2] * 4
     assert [share[0].population for chip, share in quiet_output if chip == 0] == [1] * 4
 
@@ -363,7 +370,7 @@ def test_a_number_of_chips_that_is_no_machine_is_refused():
 
 def test_the_block_names_chips_busiest_link_and_activity():
     placement = place(seeded_egru(12, (10, 8), 0.4), CHIP, "uniform", "csr", 2, 1, 2)
-    assert links_told(placement, {0: 1.0, 1: 0.5, 2: 0.25}, True, 12.0) == [
+    assert format_links(placement, {0: 1.0, 1: 0.5, 2: 0.25}, True, 12.0) == [
         "2 of 2 chips in use, PEs on each: 1",
         "2 of 2 links crossed, 7 times an event a position; busiest 0>1: 5 events (60 B in frames)",
         "at an activity of egru1 50 %, egru2 25 % (measured: the checkpoint says so) and of the input 100 % (assumed)",
@@ -373,12 +380,12 @@ def test_the_block_names_chips_busiest_link_and_activity():
 def test_the_table_has_a_row_a_mapping_and_says_why_one_is_missing():
     placement = place(seeded_egru(12, (10, 8), 0.4), CHIP, "uniform", "csr", 2, 1, 2)
     rates = {0: 1.0, 1: 0.5, 2: 0.25}
-    text = compared({"uniform": placement, "other": "does not fit"}, rates, 12.0, lambda _: (0.002, 0.003))
+    text = format_comparison({"uniform": placement, "other": "does not fit"}, rates, 12.0, lambda _: (0.002, 0.003))
     head, row, missing = text.splitlines()
     assert head.endswith("ms a position  mJ a position")
     assert row.split() == ["uniform", "2", "2", "0>1", "5", "60", "7", "2.000", "3.000"]
     assert missing.split(maxsplit=1) == ["other", "does not fit"]
-    assert "ms" not in compared({"uniform": placement}, rates, 12.0)
+    assert "ms" not in format_comparison({"uniform": placement}, rates, 12.0)
 
 
 TINY = str(Path(shipped.__file__).with_name("tiny.safetensors"))

@@ -12,7 +12,7 @@ import pytest
 
 from host.errors import Exit
 from host.faults import Faults
-from host.mapping.sharding import STRATEGIES
+from host.mapping import strategies
 from noc.machine import Machine
 from noc.packet import chip_of
 from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
@@ -27,7 +27,7 @@ def chips_used(outcome):
 # --- one answer -------------------------------------------------------------------------------------------------------
 
 
-ALL = [(8, mapping) for mapping in STRATEGIES]
+ALL = [(8, mapping) for mapping in strategies.names()]
 
 
 @pytest.mark.parametrize(("chips", "mapping"), [(2, "uniform"), (3, "uniform"), *ALL, (48, "uniform")], ids=str)

@@ -116,7 +116,7 @@ def test_counts_travel_to_the_host_alone(long):
 
 
 def test_a_pe_hears_only_what_its_layers_listen_to(long):
-    waits = long.run.placement.exchange.waits
+    waits = long.run.placement.connectivity.waits
     for _, to, _, sections in sections_of(long, Bundle):
         assert [section.population for section in sections] == list(waits[to])
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from host.cluster.capacity import describe_shortage, resources_available, resources_needed
 from host.cluster.cluster_config import ListenConfig, parse_cluster
 from host.errors import HostError
-from host.mapping.chip_blocks import deal
+from host.mapping.chip_blocks import deal_chips
 from host.provenance import ROOT, content_sha256
 from host.run.content_store import ContentStore
 
@@ -24,7 +24,7 @@ from host.run.content_store import ContentStore
     ],
 )  # fmt: skip
 def test_chips_are_dealt_evenly_in_blocks(chips, rooms, sizes):
-    blocks = deal(range(chips), rooms)
+    blocks = deal_chips(range(chips), rooms)
     assert [len(block) for block in blocks] == sizes
     assert [chip for block in blocks for chip in block] == list(range(chips))
 
@@ -32,7 +32,7 @@ def test_chips_are_dealt_evenly_in_blocks(chips, rooms, sizes):
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=8), st.data())
 def test_whatever_fits_is_dealt(rooms, data):
     chips = data.draw(st.integers(0, sum(rooms)))
-    blocks = deal(range(chips), rooms)
+    blocks = deal_chips(range(chips), rooms)
     assert [chip for block in blocks for chip in block] == list(range(chips))
     assert all(len(block) <= room for block, room in zip(blocks, rooms, strict=True))
     free = [len(block) for block, room in zip(blocks, rooms, strict=True) if len(block) < room]
@@ -41,7 +41,7 @@ def test_whatever_fits_is_dealt(rooms, data):
 
 def test_more_chips_than_room_are_refused():
     with pytest.raises(ValueError, match="5 chips, room for 4"):
-        deal(range(5), [2, 2])
+        deal_chips(range(5), [2, 2])
 
 
 # --- --cluster ----------------------------------------------------------------------------------------------------------

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from host.cost import link_trees
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, STAGES
 from host.cost.link_traffic import link_packets, link_traffic, machine_for
+from host.cost.link_trees import compiled_add_multicast, compiled_tree
 from host.cost.price import price
 from host.cost.timeline import timeline
 from host.show.perfetto import power_w
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine, MachineError
+from noc.multicast_tree import add_multicast, add_multicasts
 from tests.tools.ledgers import destinations, invented, placed, three_units
 from tests.tools.tiny import tiny_network
 
@@ -153,7 +155,7 @@ def test_packets_grow_with_events_and_what_nobody_hears_goes_nowhere(ledger, fac
 def test_compiled_trees_are_those_of_the_machine(chips, down_chips, down_links):
     machine = Machine(chips, down_chips, down_links)
     rng = np.random.default_rng(chips)
-    cables = np.array([[machine.neighbours[c, w] >= 0 and machine.is_cable(c, w) for w in range(6)] for c in range(chips)])
+    cables = machine.cables
     amounts = rng.integers(0, 100, (chips, 3))
     for share in (0.02, 0.3, 1.0):
         wanted = rng.random(chips) < share
@@ -166,9 +168,11 @@ def test_compiled_trees_are_those_of_the_machine(chips, down_chips, down_links):
             for to in np.flatnonzero(wanted).tolist():
                 route = machine.route(source, to)
                 deepest, most = max(deepest, len(route)), max(most, sum(cables[link.chip, link.direction] for link in route))
-        loads, have, have_cables = link_trees.over_trees(machine.neighbours, machine.rank, cables, sources, wanted, amounts)
-        assert np.array_equal(loads.reshape(chips, 6, 3), expected)
-        assert (have, have_cables) == (deepest, most)
+        for tree_of, add in ((machine.tree, add_multicast), (partial(compiled_tree, machine), compiled_add_multicast)):
+            loads = np.zeros((chips, 6, 3), np.int64)
+            longest = add_multicasts(loads, tree_of, sources.tolist(), np.flatnonzero(wanted), amounts[sources], add)
+            assert np.array_equal(loads, expected)
+            assert longest == (deepest, most)
 
 
 # ---- seconds and joules by hand: three units on three PEs, one of them on another chip

@@ -1,21 +1,22 @@
 """What streams promise: every listener is reached over the machine's own routes, with one routing entry a stream and chip."""
 
+import dataclasses
 from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
 
-from host.mapping.multicast import configuration, streams_of
+from host.mapping.multicast import configure_routers, plan_streams
 from noc.machine import Machine
 from noc.packet import HOST, chip_of, router_name
 from noc.routing_table import RoutingError
-from tests.tools.linked import exchange_of, machines, worlds
+from tests.tools.linked import connectivity_of, machines, worlds
 
 patient = settings(deadline=None, max_examples=60)
 
 
-def streams(world):
-    return streams_of(world.machine, world.exchange)
+def streams_of(world):
+    return plan_streams(world.machine, world.connectivity)
 
 
 def crossed(stream):
@@ -25,13 +26,13 @@ def crossed(stream):
 @patient
 @given(worlds())
 def test_a_stream_begins_on_each_chip_with_senders_and_by_population_and_chip(world):
-    assert [(stream.population, stream.source) for stream in streams(world)] == world.begins
+    assert [(stream.population, stream.source) for stream in streams_of(world)] == world.begins
 
 
 @patient
 @given(worlds())
 def test_a_stream_crosses_the_links_of_its_multicast_and_no_other(world):
-    for stream in streams(world):
+    for stream in streams_of(world):
         links = world.crossed(stream.population, stream.source, tap=True)
         assert crossed(stream) == sorted((link.chip, link.to) for link in links)
         assert stream.came_from == {link.to: link.chip for link in links}
@@ -40,11 +41,11 @@ def test_a_stream_crosses_the_links_of_its_multicast_and_no_other(world):
 @patient
 @given(worlds())
 def test_copies_are_the_listeners_there_and_beyond(world):
-    for stream in streams(world):
+    for stream in streams_of(world):
         tree = world.machine.tree(stream.source)
         for chip, copies in stream.copies.items():
             listeners = 0
-            for name in world.exchange.wanted[stream.population]:
+            for name in world.connectivity.listeners[stream.population]:
                 at = world.chip(name)
                 while at not in (chip, stream.source):
                     at = int(tree.parent[at])
@@ -55,7 +56,7 @@ def test_copies_are_the_listeners_there_and_beyond(world):
 @patient
 @given(worlds())
 def test_the_taps_way_is_the_route_to_the_hosts_chip(world):
-    for stream in streams(world):
+    for stream in streams_of(world):
         way = world.machine.route(stream.source, world.machine.host_chip) if stream.population else []
         assert stream.tapped == {link.to for link in way}
 
@@ -63,10 +64,10 @@ def test_the_taps_way_is_the_route_to_the_hosts_chip(world):
 @patient
 @given(worlds())
 def test_keys_of_streams_are_apart_so_that_one_entry_serves_each(world):
-    blocks = sorted((stream.key, stream.key + (~stream.mask & 0xFFFFFFFF)) for stream in streams(world))
+    blocks = sorted((stream.key, stream.key + (~stream.mask & 0xFFFFFFFF)) for stream in streams_of(world))
     assert all(last < first for (_, last), (first, _) in pairwise(blocks))
-    for stream in streams(world):
-        assert ~stream.mask & 0xFFFFFFFF >= world.exchange.keys[stream.population] - 1
+    for stream in streams_of(world):
+        assert ~stream.mask & 0xFFFFFFFF >= world.connectivity.keys[stream.population] - 1
 
 
 # --- what each router is told -----------------------------------------------------------------------------------------
@@ -79,11 +80,11 @@ def test_each_chip_is_told_of_its_own_endpoints_alone(world):
     assert sorted(told) == list(world.machine.live)
     for chip, configure in told.items():
         assert configure.window == 5
-        mine = {name: populations for name, populations in world.exchange.waits.items() if world.chip(name) == chip}
+        mine = {name: populations for name, populations in world.connectivity.waits.items() if world.chip(name) == chip}
         assert configure.waits == mine
         for population, names in configure.senders.items():
-            assert names == [name for name in world.exchange.senders[population] if world.chip(name) == chip]
-    assert {n for configure in told.values() for n in configure.senders} == set(world.exchange.senders)
+            assert names == [name for name in world.connectivity.senders[population] if world.chip(name) == chip]
+    assert {n for configure in told.values() for n in configure.senders} == set(world.connectivity.senders)
 
 
 @patient
@@ -115,7 +116,7 @@ def test_tables_name_listeners_here_and_links_with_listeners_beyond(world):
             configure.streams, configure.routes, strict=True
         ):
             assert (entry_key, entry_mask) == (key, mask)
-            listeners = [name for name in world.exchange.wanted[population] if world.chip(name) == chip]
+            listeners = [name for name in world.connectivity.listeners[population] if world.chip(name) == chip]
             links = {router_name(link.to) for link in world.crossed(population, source) if link.chip == chip}
             assert here == len(listeners)
             assert names[:here] == listeners
@@ -130,7 +131,7 @@ def test_every_copy_of_a_population_is_in_one_table(world):
         for (population, source, *_), (_, _, names) in zip(configure.streams, configure.routes, strict=True):
             found.setdefault((population, source), []).extend(name for name in names if not name.startswith("router@"))
     for (population, _), names in found.items():
-        assert sorted(names) == sorted(world.exchange.wanted[population])
+        assert sorted(names) == sorted(world.connectivity.listeners[population])
 
 
 # --- what does not fit ------------------------------------------------------------------------------------------------
@@ -141,25 +142,25 @@ def test_every_copy_of_a_population_is_in_one_table(world):
 def test_a_table_that_is_too_small_is_refused_with_its_chip(machine):
     """An entry for each stream that begins or arrives: on the host's chip each layer's, for the tap at least, and the input's."""
     names = [f"PE(1,1,0)@{chip}" for chip in machine.live]
-    exchange = exchange_of({0: [HOST], 1: names})
-    need = len(machine.live) + 1
-    assert configuration(machine, exchange, streams_of(machine, exchange), 1, need)
+    connectivity = connectivity_of({0: [HOST], 1: names})
+    streams, need = plan_streams(machine, connectivity), len(machine.live) + 1
+    assert configure_routers(machine, connectivity, streams, window=1, table_entries=need)
     with pytest.raises(RoutingError, match=rf"^chip \d+: routing table: needs {need} entries, the chip has {need - 1}$"):
-        configuration(machine, exchange, streams_of(machine, exchange), 1, need - 1)
+        configure_routers(machine, connectivity, streams, window=1, table_entries=need - 1)
 
 
 def test_keys_of_all_streams_must_fit():
     machine = Machine(8)
-    exchange = exchange_of({0: [HOST], 1: [f"PE(1,1,0)@{chip}" for chip in range(8)]})
-    vast = exchange.__class__(exchange.senders, exchange.wanted, exchange.waits, {0: 1, 1: 1 << 29})
+    connectivity = connectivity_of({0: [HOST], 1: [f"PE(1,1,0)@{chip}" for chip in range(8)]})
+    vast = dataclasses.replace(connectivity, keys={0: 1, 1: 1 << 29})
     with pytest.raises(RoutingError, match="32 bits"):
-        streams_of(machine, vast)
+        plan_streams(machine, vast)
 
 
 def test_a_population_that_nobody_waits_for_crosses_no_link():
     machine = Machine(4)
     names = [f"PE(1,1,0)@{chip}" for chip in range(4)]
-    exchange = exchange_of({0: [HOST], 1: names})
-    deaf = exchange.__class__(exchange.senders, exchange.wanted, {name: [0] for name in names}, exchange.keys)
-    assert all(crossed(stream) == [] for stream in streams_of(machine, deaf) if stream.population == 1)
-    assert {to for stream in streams_of(machine, deaf) for to in stream.came_from} == {chip_of(name) for name in names} - {0}
+    connectivity = connectivity_of({0: [HOST], 1: names})
+    deaf = dataclasses.replace(connectivity, waits={name: [0] for name in names})
+    assert all(crossed(stream) == [] for stream in plan_streams(machine, deaf) if stream.population == 1)
+    assert {to for stream in plan_streams(machine, deaf) for to in stream.came_from} == {chip_of(name) for name in names} - {0}

@@ -61,7 +61,7 @@ class Chip:
 
     def __init__(self, network, form="packed", pes=None, mapping="uniform", lanes=1):
         self.placement = place(network, CHIP, mapping, form, pes, lanes)
-        self.waits = self.placement.exchange.waits
+        self.waits = self.placement.connectivity.waits
         self.pes = [Pe(placed.name, ROUTER) for placed in self.placement.pes]
         self.tick = 0
         self.batches = []

@@ -9,8 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import Exit, HostError
-from host.mapping.placement import largest_batch, place
-from host.mapping.sharding import STRATEGIES, cut
+from host.mapping import strategies
+from host.mapping.advice import largest_batch
+from host.mapping.placement import place
+from host.mapping.sharding import cut
 from models import formats
 from models.network import ModelError
 from models.seeded import seeded_egru, seeded_gesture
@@ -24,7 +26,7 @@ CHIP = load_chip()
 NETWORK = seeded_egru(12, (10, 9, 8), 0.4)
 placements = st.builds(
     lambda mapping, pes, lanes: place(NETWORK, CHIP, mapping, "csr", pes, lanes),
-    st.sampled_from(sorted(STRATEGIES)),
+    st.sampled_from(strategies.names()),
     st.integers(1, 24) | st.none(),
     st.integers(1, 3),
 )
@@ -159,7 +161,7 @@ def test_copies_destinations_streams_and_routes_agree(placement):
     assert list(told) == [0]
     configure = told[0]
     assert configure.window == 7
-    assert configure.waits == placement.exchange.waits
+    assert configure.waits == placement.connectivity.waits
     assert configure.waits[HOST] == list(NETWORK.layers)  # the host taps every layer
     assert configure.senders == {n: placement.senders(n) for n in range(len(NETWORK.populations))}
     assert [stream[0] for stream in configure.streams] == list(configure.senders)

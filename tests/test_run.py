@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from host.mapping import strategies
 from host.mapping.placement import place
-from host.mapping.sharding import STRATEGIES
 from models import formats
 from noc.machine import Machine
 from noc.packet import (
@@ -53,7 +53,7 @@ def test_every_position_is_fed_answered_and_scored():
     assert all(PLAIN.run.events.report()["by_layer"])
 
 
-@pytest.mark.parametrize("mapping", STRATEGIES)
+@pytest.mark.parametrize("mapping", strategies.names())
 @pytest.mark.parametrize("form", formats.names())
 @pytest.mark.parametrize("pes", [1, 2, 5, 27])
 def test_no_placement_or_format_changes_the_answer(mapping, form, pes):
@@ -434,7 +434,7 @@ ALONE = [PLAIN, *(finished(Bench(evaluation(TEXT[n : n + 1]), pes=1).play()) for
 WITHOUT = dataclasses.replace(CHIP, down_chips=frozenset({0, 3}), down_links=frozenset({(1, 0), (6, 3)}))
 
 
-@pytest.mark.parametrize("mapping", STRATEGIES)
+@pytest.mark.parametrize("mapping", strategies.names())
 @pytest.mark.parametrize("chips", [2, 3, 4, 8, 48])
 def test_no_number_of_chips_changes_the_answer(mapping, chips):
     assert finished(Bench(evaluation(), 24, mapping, chips=chips).play()).answer == PLAIN.answer
@@ -482,7 +482,7 @@ def test_counters_asked_for_over_a_faster_way_than_the_last_events_are_those_of_
 
 
 @patient
-@given(st.integers(2, 8), st.sampled_from(sorted(STRATEGIES)), st.data())
+@given(st.integers(2, 8), st.sampled_from(sorted(strategies.names())), st.data())
 def test_links_that_are_slower_than_all_else_change_no_answer(chips, mapping, data):
     machine, text = Machine(chips), data.draw(st.integers(0, 2))
     slow = data.draw(st.lists(st.sampled_from(machine.links), min_size=1, max_size=4, unique=True))

@@ -11,14 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.errors import Exit, HostError
+from host.mapping import strategies
 from host.mapping.placement import place
-from host.mapping.sharding import STRATEGIES, Part, Request, cut, layout, share_sizes, strategy
+from host.mapping.request import Request, UnitSet, sram_size
+from host.mapping.sharding import cut, plan_share, share_sizes
 from models import formats
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import load_chip
 from pe.layout import pe_fields
-from pe.sram import SramSize, footprint
+from pe.sram import footprint
 
 CHIP = load_chip()
 # A chip of the same make with 8 KiB a PE, on which networks of a few dozen units need several PEs.
@@ -28,8 +30,12 @@ patient = settings(deadline=None, max_examples=40)
 
 
 def request(chip=CHIP, pes=None, form="csr", lanes=1):
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    return Request(form, lanes, size, len(chip.usable_pes()), pes)
+    return Request(form, lanes, sram_size(chip), len(chip.usable_pes()), pes)
+
+
+def deal(name, network, asked):
+    """Return the shares as a strategy prefers to deal them."""
+    return strategies.named(name).deals(network, asked)[0]
 
 
 def rows_of(lengths, columns):
@@ -56,7 +62,8 @@ def network_of(layers, inputs=20):
 
 
 networks = st.lists(st.lists(st.integers(0, 20), min_size=1, max_size=25), min_size=1, max_size=3).map(network_of)
-strategies = st.sampled_from(sorted(STRATEGIES))
+STRATEGIES = strategies.names()
+any_strategy = st.sampled_from(STRATEGIES)
 
 
 def alone(network, layer):
@@ -110,16 +117,20 @@ def does_not_fit(call, *arguments):
 
 
 def test_the_family_is_complete():
-    assert {"uniform", "balanced"} <= set(STRATEGIES)
-    for name, function in STRATEGIES.items():
-        assert strategy(name) is function
+    """The default comes first, wherever names are listed."""
+    assert STRATEGIES == ["uniform", "balanced", "clustered"]
+    for name in STRATEGIES:
+        module = strategies.named(name)
+        assert isinstance(module.EVEN, bool)
+        assert callable(module.deals)
+        assert module.assign_chips is None or callable(module.assign_chips)
 
 
 @patient
-@given(strategies, networks, st.integers(1, 30))
+@given(any_strategy, networks, st.integers(1, 30))
 def test_every_unit_is_in_exactly_one_share(name, network, pes):
     try:
-        shares = strategy(name)(network, request(pes=pes))
+        shares = deal(name, network, request(pes=pes))
     except HostError as error:
         assert error.code is Exit.DOES_NOT_FIT
         assert pes > sum(network.populations[n].units for n in network.layers)
@@ -129,20 +140,20 @@ def test_every_unit_is_in_exactly_one_share(name, network, pes):
 
 
 @patient
-@given(strategies, networks)
+@given(any_strategy, networks)
 def test_without_a_number_every_strategy_finds_one(name, network):
-    shares = strategy(name)(network, request())
+    shares = deal(name, network, request())
     check_complete(network, shares)
     for share in shares:
-        layout(network, request(), share, "PE")  # fits
+        plan_share(network, request(), share, "PE")  # fits
 
 
 @patient
-@given(strategies, networks, st.integers(1, 12))
+@given(any_strategy, networks, st.integers(1, 12))
 def test_a_mapping_can_be_repeated(name, network, pes):
     one, other = (
         [[(p.population, p.units.tolist()) for p in share] for share in shares]
-        for shares in (strategy(name)(network, request(pes=min(pes, len(network.layers)))) for _ in range(2))
+        for shares in (deal(name, network, request(pes=min(pes, len(network.layers)))) for _ in range(2))
     )
     assert one == other
 
@@ -151,17 +162,17 @@ def test_a_mapping_can_be_repeated(name, network, pes):
 @pytest.mark.parametrize("form", formats.names())
 def test_a_tiny_network_fits_one_pe(name, form):
     network = seeded_egru(12, (10, 9, 8), 0.4)
-    (share,) = strategy(name)(network, request(pes=1, form=form))
+    (share,) = deal(name, network, request(pes=1, form=form))
     assert [part.population for part in share] == [1, 2, 3]
     check_complete(network, [share])
-    layout(network, request(form=form), share, "PE")
+    plan_share(network, request(form=form), share, "PE")
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_fewer_pes_than_layers_hold_whole_layers_in_order(name):
     network = seeded_egru(12, (10, 9, 8, 7, 6), 0.4)
     for pes in range(1, 5):
-        shares = strategy(name)(network, request(pes=pes))
+        shares = deal(name, network, request(pes=pes))
         assert len(shares) == pes
         assert [part.population for share in shares for part in share] == [1, 2, 3, 4, 5]
         check_complete(network, shares)
@@ -169,30 +180,30 @@ def test_fewer_pes_than_layers_hold_whole_layers_in_order(name):
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_more_pes_than_units_are_refused(name):
-    text = does_not_fit(strategy(name), seeded_egru(12, (5, 5), 0.4), request(pes=11))
+    text = does_not_fit(deal, name, seeded_egru(12, (5, 5), 0.4), request(pes=11))
     assert "5 units" in text
     assert "--pes 10" in text
-    check_complete(seeded_egru(12, (5, 5), 0.4), strategy(name)(seeded_egru(12, (5, 5), 0.4), request(pes=10)))
+    check_complete(seeded_egru(12, (5, 5), 0.4), deal(name, seeded_egru(12, (5, 5), 0.4), request(pes=10)))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_most_pes_that_are_offered_work(name):
     network = seeded_egru(12, (10, 9, 8), 0.4)
-    text = does_not_fit(strategy(name), network, request(pes=28))
-    check_complete(network, strategy(name)(network, request(pes=int(re.search(r"at most --pes (\d+)", text)[1]))))
+    text = does_not_fit(deal, name, network, request(pes=28))
+    check_complete(network, deal(name, network, request(pes=int(re.search(r"at most --pes (\d+)", text)[1]))))
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_most_pes_that_are_offered_are_the_most(name):
     network = seeded_egru(12, (10, 9, 8), 0.4)
-    most = int(re.search(r"at most --pes (\d+)", does_not_fit(strategy(name), network, request(pes=28)))[1])
-    does_not_fit(strategy(name), network, request(pes=most + 1))
+    most = int(re.search(r"at most --pes (\d+)", does_not_fit(deal, name, network, request(pes=28)))[1])
+    does_not_fit(deal, name, network, request(pes=most + 1))
 
 
 @pytest.mark.parametrize(("wrong", "near"), [("unifrom", "uniform"), ("balance", "balanced"), ("Balanced", "balanced")])
 def test_an_unknown_strategy_is_answered_with_the_nearest_name(wrong, near):
     with pytest.raises(HostError, match=re.escape(f"unknown mapping {wrong!r}")) as caught:
-        strategy(wrong)
+        strategies.require(wrong)
     assert f"did you mean {near!r}" in str(caught.value)
     assert caught.value.code is Exit.USAGE
 
@@ -253,7 +264,7 @@ def test_the_advice_can_be_followed_where_layers_are_uneven():
 @given(networks, st.data())
 def test_uniform_gives_each_pe_of_a_layer_the_same_number_of_units(network, data):
     units = {n: network.populations[n].units for n in network.layers}
-    shares = strategy("uniform")(network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
+    shares = deal("uniform", network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
     for layer in network.layers:
         counts = [len(part.units) for share in shares for part in share if part.population == layer]
         assert max(counts) - min(counts) <= 1
@@ -263,7 +274,7 @@ def test_uniform_gives_each_pe_of_a_layer_the_same_number_of_units(network, data
 @given(networks, st.data())
 def test_uniform_gives_each_layer_the_same_number_of_pes_or_one_a_unit(network, data):
     units = {n: network.populations[n].units for n in network.layers}
-    shares = strategy("uniform")(network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
+    shares = deal("uniform", network, request(pes=data.draw(st.integers(len(units), sum(units.values())))))
     of_layers = Counter(share[0].population for share in shares)
     for layer, count in of_layers.items():
         assert count >= max(of_layers.values()) - 1 or count == units[layer]
@@ -273,7 +284,7 @@ def test_uniform_gives_each_layer_the_same_number_of_pes_or_one_a_unit(network, 
 @given(networks, st.data())
 def test_uniform_spreads_the_weights_to_within_one_unit(network, data):
     smallest = min(network.populations[n].units for n in network.layers)
-    shares = strategy("uniform")(network, request(pes=data.draw(st.integers(1, smallest)) * len(network.layers)))
+    shares = deal("uniform", network, request(pes=data.draw(st.integers(1, smallest)) * len(network.layers)))
     for layer in network.layers:
         found = loads(network, shares, layer)
         assert max(found) - min(found) <= weights_by_unit(network, layer).max()
@@ -283,7 +294,7 @@ def test_uniform_evens_out_what_blocks_of_units_do_not():
     """A layer whose weights grow with the index: blocks in order of the index differ widely."""
     lengths = np.arange(1, 61)
     network = network_of([lengths], inputs=60)
-    found = loads(network, strategy("uniform")(network, request(pes=6)), 1)
+    found = loads(network, deal("uniform", network, request(pes=6)), 1)
     blocks = 3 * lengths.reshape(6, 10).sum(axis=1)
     assert max(blocks) / np.mean(blocks) > 1.8
     assert max(found) / np.mean(found) < 1.01
@@ -301,7 +312,7 @@ def test_uniform_evens_out_what_blocks_of_units_do_not():
     ],
 )
 def test_uniform_takes_the_pes_there_are_but_none_that_spares_the_busiest_no_unit(layers, pes):
-    assert len(strategy("uniform")(seeded_egru(60, layers, 0.1), request())) == pes
+    assert len(deal("uniform", seeded_egru(60, layers, 0.1), request())) == pes
 
 
 # --- balanced ---------------------------------------------------------------------------------------------------------
@@ -312,7 +323,7 @@ def test_uniform_takes_the_pes_there_are_but_none_that_spares_the_busiest_no_uni
 def test_balanced_spreads_the_bytes_to_within_one_unit(network, data):
     """A unit costs its weights and 20 words of state."""
     most = min(network.populations[n].units for n in network.layers) * len(network.layers)
-    shares = strategy("balanced")(network, request(pes=data.draw(st.integers(len(network.layers), most))))
+    shares = deal("balanced", network, request(pes=data.draw(st.integers(len(network.layers), most))))
     for layer in network.layers:
         found = loads(network, shares, layer, 20)
         assert max(found) - min(found) <= weights_by_unit(network, layer).max() + 20
@@ -322,7 +333,7 @@ def test_balanced_spreads_the_bytes_to_within_one_unit(network, data):
 def test_balanced_uses_the_fewest_pes(seed):
     """With one PE fewer for any of its layers, a share dealt heaviest first to the lightest does not fit."""
     network = NETWORKS[seed]
-    counts = Counter(share[0].population for share in strategy("balanced")(network, request(SMALL)))
+    counts = Counter(share[0].population for share in deal("balanced", network, request(SMALL)))
     assert set(counts) == set(network.layers)
     for layer, count in counts.items():
         hands = [[] for _ in range(count - 1)]
@@ -331,19 +342,19 @@ def test_balanced_uses_the_fewest_pes(seed):
             min(hands, key=lambda hand: cost[hand].sum()).append(int(unit))
         with pytest.raises(ValueError, match="needs"):
             for hand in hands:
-                layout(network, request(SMALL), (Part(layer, np.array(sorted(hand), np.uint32)),), "PE")
+                plan_share(network, request(SMALL), (UnitSet(layer, np.array(sorted(hand), np.uint32)),), "PE")
 
 
 def test_balanced_puts_a_tiny_network_on_one_pe_and_a_small_one_on_fewer_than_it_has_layers():
     tiny = seeded_egru(12, (10, 9, 8), 0.4)
-    assert len(strategy("balanced")(tiny, request())) == 1
-    assert len(strategy("balanced")(tiny, request(SMALL))) == 2
+    assert len(deal("balanced", tiny, request())) == 1
+    assert len(deal("balanced", tiny, request(SMALL))) == 2
 
 
 @pytest.mark.parametrize("seed", NETWORKS)
 def test_balanced_takes_any_number_from_the_fewest(seed):
     network = NETWORKS[seed]
-    fewest = len(strategy("balanced")(network, request(SMALL)))
+    fewest = len(deal("balanced", network, request(SMALL)))
     for pes in range(fewest, fewest + 8):
         placement = place(network, SMALL, "balanced", "csr", pes)
         assert len(placement.pes) == pes
@@ -353,7 +364,7 @@ def test_balanced_takes_any_number_from_the_fewest(seed):
 
 def test_balanced_gives_more_pes_to_the_heavier_layer():
     network = network_of([[1] * 40, [20] * 40], inputs=40)
-    counts = Counter(share[0].population for share in strategy("balanced")(network, request(pes=20)))
+    counts = Counter(share[0].population for share in deal("balanced", network, request(pes=20)))
     assert counts[2] > counts[1]
 
 
@@ -361,10 +372,10 @@ def test_balanced_gives_more_pes_to_the_heavier_layer():
 
 
 @patient
-@given(strategies, networks, st.integers(1, 3), st.sampled_from(formats.names()))
+@given(any_strategy, networks, st.integers(1, 3), st.sampled_from(formats.names()))
 def test_a_cut_has_the_sizes_that_it_was_judged_by(name, network, lanes, form):
     asked = request(pes=len(network.layers), form=form, lanes=lanes)
-    for share in strategy(name)(network, asked):
+    for share in deal(name, network, asked):
         for shard, size in zip(cut(network, asked, share), share_sizes(network, asked, share), strict=True):
             assert (shard.population, len(shard.units), shard.lanes) == (size.population, size.units, size.lanes)
             assert [(p.name, p.source_units, p.nonzeros, p.trace > 0) for p in shard.ports] == list(size.ports)
@@ -375,7 +386,7 @@ def test_a_cut_has_the_sizes_that_it_was_judged_by(name, network, lanes, form):
 def test_the_shards_of_a_layer_hold_all_its_weights(network, data):
     smallest = min(network.populations[n].units for n in network.layers)
     asked = request(pes=data.draw(st.integers(1, smallest * len(network.layers))))
-    shards = [shard for share in strategy("uniform")(network, asked) for shard in cut(network, asked, share)]
+    shards = [shard for share in deal("uniform", network, asked) for shard in cut(network, asked, share)]
     for layer in network.layers:
         mine = [shard for shard in shards if shard.population == layer]
         for index, projection in enumerate(network.populations[layer].projections):
@@ -406,11 +417,11 @@ def test_the_papers_network_fits_150_pes_as_in_the_paper(paper):
 
 def test_balanced_needs_a_quarter_fewer_pes_and_at_most_one_a_layer_more_than_the_bytes_alone(paper):
     asked = request()
-    shares = strategy("balanced")(paper, asked)
+    shares = deal("balanced", paper, asked)
     assert 105 <= len(shares) <= 115
     counts = Counter(share[0].population for share in shares)
     for layer in paper.layers:
-        whole = (Part(layer, np.arange(paper.populations[layer].units, dtype=np.uint32)),)
+        whole = (UnitSet(layer, np.arange(paper.populations[layer].units, dtype=np.uint32)),)
         fields = [field for field in pe_fields(share_sizes(paper, asked, whole)) if not field.scratch]
         needed = sum(field.size_bytes for field in fields) / (asked.size.data_bytes - asked.size.debug_bytes)
         assert ceil(needed) <= counts[layer] <= ceil(needed) + 1

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.mapping.multicast import streams_of
+from host.mapping.multicast import plan_streams
 from noc.machine import Machine
 from noc.packet import (
     HOST,
@@ -43,8 +43,8 @@ from tests.tools.linked import (
     Listener,
     Starving,
     World,
+    connectivity_of,
     events_of,
-    exchange_of,
     section,
     worlds,
 )
@@ -104,7 +104,7 @@ def test_every_endpoint_gets_one_bundle_a_tick_with_all_events_of_what_it_waits_
     for name, bundles in Chips(world, seed).play().bundles().items():
         assert [bundle.tick for bundle in bundles] == list(range(TICKS))
         for bundle in bundles:
-            assert [part.population for part in bundle.sections] == world.exchange.waits[name]
+            assert [part.population for part in bundle.sections] == world.connectivity.waits[name]
             for part in bundle.sections:
                 assert events_of(part) == world.events(part.population, bundle.tick)  # ascending, whatever chips they come from
 
@@ -166,7 +166,7 @@ def test_what_travels_for_the_tap_alone_is_marked_and_only_the_taps_way_carries_
             for (source, routed), part in zip(relay.heads, relay.sections, strict=True):
                 n = part.population
                 assert routed == (link in map(str, world.crossed(n, source)))
-                tap = world.machine.route(source, world.machine.host_chip) if n in world.exchange.waits[HOST] else []
+                tap = world.machine.route(source, world.machine.host_chip) if n in world.connectivity.waits[HOST] else []
                 ledgers = b"".join(said.ledger for said in world.sections(n, relay.tick, source))
                 assert part.ledger == (ledgers if link in map(str, tap) else b"")
 
@@ -189,15 +189,15 @@ def test_link_counters_follow_from_events_and_placement_and_both_ends_agree(worl
 @given(worlds(), seeds)
 def test_every_copy_is_counted_where_it_comes_in_and_where_it_goes_out(world, seed):
     counters = Chips(world, seed).play().read()
-    exchange = world.exchange
+    connectivity = world.connectivity
     taken, handed = {}, {}
-    for n, names in exchange.senders.items():
+    for n, names in connectivity.senders.items():
         for name in names:
-            listens = n in exchange.waits.get(name, ())  # its own events reach it inside
-            taken[name] = taken.get(name, 0) + world.counts(name, n) * (len(exchange.wanted[n]) - listens)
-    for n, names in exchange.wanted.items():
+            listens = n in connectivity.waits.get(name, ())  # its own events reach it inside
+            taken[name] = taken.get(name, 0) + world.counts(name, n) * (len(connectivity.listeners[n]) - listens)
+    for n, names in connectivity.listeners.items():
         for name in names:
-            heard = sum(world.counts(sender, n) for sender in exchange.senders[n] if sender != name)
+            heard = sum(world.counts(sender, n) for sender in connectivity.senders[n] if sender != name)
             handed[name] = handed.get(name, 0) + heard
     for what, expected in (("packets_in", taken), ("packets_out", handed)):
         assert {name: number for counted in counters.values() for name, number in counted[what].items()} == expected
@@ -244,7 +244,7 @@ def lost_for(world, n, source, chip, name):
             at = int(tree.parent[at])
         return at == beyond
 
-    return [listener for listener in world.exchange.wanted[n] if passes(world.chip(listener))]
+    return [listener for listener in world.connectivity.listeners[n] if passes(world.chip(listener))]
 
 
 @settings(patient, max_examples=80)
@@ -255,8 +255,8 @@ def test_an_entry_without_a_name_loses_exactly_the_copies_behind_it_and_says_how
     lost = lost_for(world, *slot)
     chips = Chips(world, seed, without({slot})).play()
     stream = [world.events(n, tick, source) for tick in range(TICKS)]
-    alone = len({world.chip(sender) for sender in world.exchange.senders[n]}) == 1
-    owners = [sender for sender in world.exchange.senders[n] if world.chip(sender) == source]
+    alone = len({world.chip(sender) for sender in world.connectivity.senders[n]}) == 1
+    owners = [sender for sender in world.connectivity.senders[n] if world.chip(sender) == source]
     inside = [name] if alone and owners == [name] else []  # a PE's own events need no table
     for listener, bundles in chips.bundles().items():
         for bundle in bundles:
@@ -287,7 +287,7 @@ def test_whatever_is_taken_out_drops_and_deliveries_are_what_was_sent(world, see
         assert counters[link.chip]["links_out"].get(there, 0) == counters[link.to]["links_in"].get(here, 0)
     for name, bundles in chips.bundles().items():
         assert [bundle.tick for bundle in bundles] == list(range(TICKS))
-        assert all([part.population for part in bundle.sections] == world.exchange.waits[name] for bundle in bundles)
+        assert all([part.population for part in bundle.sections] == world.connectivity.waits[name] for bundle in bundles)
 
 
 # --- letters ----------------------------------------------------------------------------------------------------------
@@ -420,7 +420,7 @@ MIDDLE = "router@1"
 
 
 def line_world(said=()):
-    return World(LINE, exchange_of(SENDERS), dict(said))
+    return World(LINE, connectivity_of(SENDERS), dict(said))
 
 
 def middle_router(window=WINDOW):
@@ -454,7 +454,9 @@ def test_the_line_is_as_these_tests_take_it_to_be():
     assert [str(link) for link in LINE.route(2, 0)] == ["2>1", "1>0"]
     assert wiring_of(LINE, 1) == Wiring("router@0", {2: "router@2"}, ("router@0",), ("router@2",))
     assert [
-        [s.population, s.source, s.to.get(1, [])] for s in streams_of(LINE, exchange_of(SENDERS)) if 1 in (s.source, *s.came_from)
+        [s.population, s.source, s.to.get(1, [])]
+        for s in plan_streams(LINE, connectivity_of(SENDERS))
+        if 1 in (s.source, *s.came_from)
     ] == [
         [0, 0, []],
         [1, 0, [2]],
@@ -530,7 +532,7 @@ def test_a_strangers_relay_is_counted_and_not_heard(stranger):
 
 def test_a_relay_from_a_neighbour_that_has_nothing_to_say_is_a_fault():
     """Linked, but no stream comes that way."""
-    world = World(LINE, exchange_of({0: [HOST], 1: [A]}), {})
+    world = World(LINE, connectivity_of({0: [HOST], 1: [A]}), {})
     router = ChipRouter(MIDDLE, 16, wiring_of(LINE, 1))
     router.handle("router@2", Linked())
     router.handle("router@0", Letter(MIDDLE, encode(world.configuration()[1])))
@@ -586,7 +588,7 @@ def test_too_many_open_ticks_are_a_fault_with_neighbour_and_tick(window, neighbo
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_router_that_sees_the_last_layers_alone_lets_them_run_as_far_ahead(window):
     """How far depends on the layers before them, wherever those are."""
-    world = World(LINE, exchange_of({0: [HOST], 1: [A], 2: [A, B], 3: [C]}), {})
+    world = World(LINE, connectivity_of({0: [HOST], 1: [A], 2: [A, B], 3: [C]}), {})
     router = ChipRouter("router@2", 16, wiring_of(LINE, 2))
     told = world.configuration(window)[2]
     assert {stream[0] for stream in told.streams} == {2, 3}

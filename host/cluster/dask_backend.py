@@ -18,7 +18,7 @@ from host.cluster.cluster_config import parse_cluster
 from host.cluster.dask_client import DaskClient
 from host.cluster.worker_state import WorkerState
 from host.errors import Exit, HostError
-from host.mapping.chip_blocks import deal
+from host.mapping.chip_blocks import deal_chips
 from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
 from host.provenance import content_sha256
@@ -133,7 +133,7 @@ class DaskBackend(Backend):
         chips = sorted(chip_of(router["name"]) for router in plan["routers"])
         usable = [(worker, about) for worker, about in self._descriptions.items() if about["chips"]]
         usable.sort(key=lambda item: (str(item[1]["name"]).zfill(12), item[0]))
-        blocks = deal(chips, [about["chips"] for _, about in usable])
+        blocks = deal_chips(chips, [about["chips"] for _, about in usable])
         self._workers = {
             worker: WorkerState(worker, about["name"], about["host"], capacity=about["chips"], chips=block)
             for (worker, about), block in zip(usable, blocks, strict=True)

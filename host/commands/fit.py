@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -10,12 +11,14 @@ from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
 from host.errors import Exit, HostError
 from host.flags import add_flags as add_option_flags
-from host.mapping.comparison import compared, links_told
+from host.mapping import strategies
+from host.mapping.advice import largest_batch
+from host.mapping.comparison import format_comparison, format_links
 from host.mapping.expected_traffic import rates_of
-from host.mapping.placement import PlacedPe, Placement, largest_batch, place
-from host.mapping.sharding import STRATEGIES
+from host.mapping.placement import PlacedPe, Placement, place
 from host.options import RunOptions
 from host.run.offline import record
+from host.show.summary import published
 from host.workloads.registry import default_workload, prepare
 from host.workloads.site import load_run_chip, open_model
 from models import formats
@@ -27,8 +30,7 @@ from pe.sram import footprint
 
 _OPTIONS = ("checkpoint", "batch", "pes", "mapping", "format", "chips", "chip", "chip_file")
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
-# Table I of the paper, in the KB it prints; where they mean KiB is not stated.
-_PAPER_KB = {"program": 17.9, "debug": 5.0, "weights": 88.3, "variables": 2.6}
+_PAPER_KB = {"program": "instruction_kb", "debug": "debug_kb", "weights": "weights_kb", "variables": "variables_kb"}  # of Table I
 
 
 HELP = "show the mapping and the SRAM table, start nothing"
@@ -54,44 +56,50 @@ def run(flags: dict[str, Any]) -> int:
     network = model.network if model else seeded_egru()
     if compare:
         print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
-        print(_compared(options, model, network))
+        print(_compare(options, model, network))
         return 0
     chip = load_run_chip(options)
     rates, measured = rates_of(network, model.provenance if model else {})
-    placement = place(network, chip, options.mapping, options.format, options.pes, options.batch, options.chips, rates)
+    placement = _place(options, network, chip, rates)
     print(f"{title}: {network.nonzeros:,} weights")
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
-    held = f"batch {options.batch} (the largest that fits here: {most})"
-    print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {held}")
+    batch = f"batch {options.batch} (the largest that fits here: {most})"
+    print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {batch}")
     if options.chips > 1:
-        print("\n".join(links_told(placement, rates, measured, _frame_bytes(chip, load_table()))))
+        print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
     print()
     rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
     print(f"{'PE':<14} {'layer':<18} {'units':>6} " + " ".join(f"{role:>9}" for role in _ROLES) + "   bytes")
     for placed in rows:
         used = footprint(placed.regions, placement.request.size)
-        names = "+".join(network.populations[part.population].name for part in placed.share)
-        units = sum(len(part.units) for part in placed.share)
+        names = "+".join(network.populations[number].name for number, _ in placed.share)
+        units = sum(len(units) for _, units in placed.share)
         print(f"{placed.name:<14} {names:<18} {units:>6} " + " ".join(f"{used[role]:>9,}" for role in _ROLES))
     if not every:
         print("the fullest PE of each layer; --all lists every PE")
     print(f"\n{_formats_table(options, placement)}")
     if model is None and options.format == "csr":
-        paper = ", ".join(f"{role} {kb} KB" for role, kb in _PAPER_KB.items())
+        paper = ", ".join(f"{role} {published()['table1'][name]} KB" for role, name in _PAPER_KB.items())
         print(f"\nthe paper's Table I: {paper} (fullest PE, csr, 150 PEs)")
     print("spill: variables behind the program in its bank; free: of the three data banks")
     return 0
 
 
-def _compared(options: RunOptions, model: Model | None, network: Network) -> str:
+def _place(
+    options: RunOptions, network: Network, chip: ChipSpec, rates: Mapping[int, float] | None = None, quick: bool = False
+) -> Placement:
+    return place(
+        network, chip, mapping=options.mapping, form=options.format, pes=options.pes,
+        lanes=options.batch, chips=options.chips, rates=rates, quick=quick,
+    )  # fmt: skip
+
+
+def _compare(options: RunOptions, model: Model | None, network: Network) -> str:
     """Return a table of all mappings, priced on the first words of the text that a run would take, where there is one."""
     chip, table = load_run_chip(options), load_table()
     planned, _ = rates_of(network, model.provenance if model else {})
-    rates, cost, said = (
-        planned,
-        None,
-        "expected at the checkpoint's or assumed activity; not priced: a bare stack of layers has no text",
-    )
+    rates, cost = planned, None
+    note = "expected at the checkpoint's or assumed activity; not priced: a bare stack of layers has no text"
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.
         job = prepare(replace(options, mapping="balanced", pes=None, **default_workload().about.BRIEF))
@@ -99,45 +107,44 @@ def _compared(options: RunOptions, model: Model | None, network: Network) -> str
         recording = record(network, job.source, job.readout, options.batch)
         positions = len(recording.input_events)
         events = [recording.input_events, *(recording.layers[n].events.sum(axis=1) for n in network.layers)]
-        rates = {n: float(some.mean()) / network.populations[n].units / options.batch for n, some in enumerate(events)}
-        said = f"events and prices of {positions} positions of {job.facts['source']}"
+        rates = {n: float(sums.mean()) / network.populations[n].units / options.batch for n, sums in enumerate(events)}
+        note = f"events and prices of {positions} positions of {job.facts['source']}"
 
         def cost(placement: Placement) -> tuple[float, float]:
             priced = price(recording.ledger(placement), chip, table)
             return priced.time_s / positions, priced.energy_j / positions
 
     placements: dict[str, Placement | str] = {}
-    for mapping in STRATEGIES:
+    for mapping in strategies.names():
         try:
-            placements[mapping] = place(network, chip, mapping, options.format, options.pes, options.batch, options.chips, planned)
+            placements[mapping] = _place(replace(options, mapping=mapping), network, chip, planned)
         except HostError as error:
             if error.code is not Exit.DOES_NOT_FIT:
                 raise
             placements[mapping] = str(error)
-    return f"{compared(placements, rates, _frame_bytes(chip, table), cost)}\n{said}"
+    return f"{format_comparison(placements, rates, _frame_bytes(chip, table), cost)}\n{note}"
 
 
 def _frame_bytes(chip: ChipSpec, table: CostTable) -> float:
-    return table["link_event_frames"] * chip.link_frame_bits / 8
+    return table["link_event_frames"] * float(chip.facts["link_frame_bits"].value or 0) / 8
 
 
 def _fullest(placement: Placement, layer: int) -> PlacedPe:
-    mine = [placed for placed in placement.pes if any(part.population == layer for part in placed.share)]
-    return min(mine, key=lambda placed: footprint(placed.regions, placement.request.size)["free"])
+    pes = [placed for placed in placement.pes if any(population == layer for population, _ in placed.share)]
+    return min(pes, key=lambda placed: footprint(placed.regions, placement.request.size)["free"])
 
 
 def _formats_table(options: RunOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
     lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'PEs if balanced':>16}"]
-    for name in formats.names():
+    for form in formats.names():
         cells = []
-        # Seats on chips do not matter here, and `clustered` would look for the best ones once a format.
-        dealt = "balanced" if options.mapping == "clustered" else options.mapping
-        for mapping, pes in ((dealt, len(placement.pes)), ("balanced", None)):
+        for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
             try:
-                other = place(placement.network, placement.chip, mapping, name, pes, options.batch, options.chips, advise=False)
+                trial = replace(options, mapping=mapping, format=form, pes=pes)
+                other = _place(trial, placement.network, placement.chip, quick=True)
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))
-        lines.append(f"{name:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>16}")
+        lines.append(f"{form:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>16}")
     return "\n".join(lines)

@@ -19,7 +19,9 @@ import numpy as np
 
 from host.errors import HostError
 from host.flags import add_flags as add_option_flags
-from host.mapping.sharding import Request, balanced, share_sizes, uniform
+from host.mapping.request import Request, sram_size
+from host.mapping.sharding import share_sizes
+from host.mapping.strategies import balanced, uniform
 from host.options import RunOptions
 from host.show.entries import list_entries, plain_text
 from host.show.text_table import format_table
@@ -30,7 +32,7 @@ from models.checkpoint import Model, load
 from models.checkpoint.metadata import FACTS
 from models.network import Network
 from pe.layout import ShardSize, pe_fields
-from pe.sram import SramSize, footprint, plan
+from pe.sram import footprint, plan
 
 _LABEL = 13  # columns at the left that hold the labels
 _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what it needs can be told
@@ -53,10 +55,9 @@ def run(flags: Mapping[str, Any]) -> int:
     path, options = Path(flags["file"]), RunOptions(batch=flags.get("batch", 1))
     options.check()
     model, title, chip = load(path), path.name, load_run_chip(options)
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    request = Request("csr", options.batch, size, len(chip.usable_pes()))
+    request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     blocks: Blocks = {layer: [] for layer in model.network.layers}
-    for share in uniform(model.network, request):
+    for share in uniform.deals(model.network, request)[0]:
         blocks[share[0].population] += share_sizes(model.network, request, share)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = [
@@ -161,7 +162,7 @@ def _fewest(network: Network, request: Request) -> list[str]:
     rows = []
     for form in formats.names():
         try:
-            pes = len(balanced(network, replace(request, format=form)))
+            pes = len(balanced.deals(network, replace(request, format=form))[0])
             there = "" if pes <= request.available else f"does not fit: one chip has {request.available}"
             rows.append([form, f"{pes:,}", there])
         except HostError:

@@ -16,11 +16,12 @@ from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS
 from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_traffic import machine_for
-from host.cost.machine_traffic import Crossing, crossing, told
+from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, price
 from host.cost.price_report import price_block
 from host.cost.repriced import chip_for
 from host.errors import HostError
+from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
 from host.show.text_table import Row, format_table
 from noc.chip import ChipSpec, load_chip
@@ -77,15 +78,17 @@ def run(flags: Mapping[str, Any]) -> int:
     else:
         print(_comparison(folder, report, ledger, before=before, after=after))
         if crossing_machines is not None:
-            print(told(crossing_machines))
+            print(format_machine_traffic(crossing_machines))
     return 0
 
 
-def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> Crossing:
+def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
     """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
-    return crossing(ledger, machine_for(ledger, chip), machines)
+    machine = machine_for(ledger, chip)
+    blocks = deal_chips(machine.live, [-(-len(machine.live) // machines)] * machines)
+    return machine_traffic(ledger, machine, blocks)
 
 
 # ---- what is printed

@@ -6,7 +6,6 @@ constant, a number of the chip, or `clock` (150MHz or 300MHz, which brings its s
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -14,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.errors import HostError, nearest_name
 from noc.chip import ChipSpec
 
 DATA_FILE = Path(__file__).with_name("costs.toml")
@@ -139,10 +138,10 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable
     if shipped is None:
         allowed, needed = allowed | {"used_when", "of_power"}, ["value", "unit", "grade", "source"]
     elif name not in shipped.constants:
-        raise HostError(f"{what}: unknown; the nearest name is {_nearest(name, shipped.constants)!r}")
+        raise HostError(f"{what}: unknown; the nearest name is {nearest_name(name, shipped.constants)!r}")
     strange = sorted(set(entry) - allowed)
     if strange:
-        raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {_nearest(strange[0], allowed)!r}")
+        raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {nearest_name(strange[0], allowed)!r}")
     missing = [key for key in needed if key not in entry]
     if missing:
         raise HostError(f"{what}: lacks its {missing[0]}")
@@ -183,7 +182,7 @@ def _plain(name: str) -> str:
 
 def _choice(what: str, name: str, value: Any) -> str:
     if name not in CHOICES:
-        raise HostError(f"{what}{_plain(name)}: unknown setting; the nearest name is {_nearest(name, CHOICES)!r}")
+        raise HostError(f"{what}{_plain(name)}: unknown setting; the nearest name is {nearest_name(name, CHOICES)!r}")
     if value not in CHOICES[name]:
         raise HostError(f"{what}{name}: needs one of {', '.join(CHOICES[name])}, has {_short(value)}")
     return str(value)
@@ -216,7 +215,7 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
         elif name.startswith("chip."):
             facts[name.removeprefix("chip.")] = _number(what, _parsed(value))
         else:
-            near = _nearest(name, ["clock", *CHOICES, *constants])
+            near = nearest_name(name, ["clock", *CHOICES, *constants])
             raise HostError(f"{what}: unknown name; the nearest is {near!r} (numbers of the chip: chip.NAME)")
     return CostTable(constants, settings), preset, facts
 
@@ -225,7 +224,3 @@ def _parsed(text: str) -> Any:
     if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
         return text
     return float(text)
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    return difflib.get_close_matches(name, list(known), 1, 0.0)[0]

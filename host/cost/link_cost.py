@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import CostTable
-from host.cost.link_traffic import LinkTraffic, cables_of
+from host.cost.link_traffic import LinkTraffic
 from host.cost.noc_traffic import sum_by_tick
 from models.network import F64
 from noc.chip import ChipSpec
@@ -67,10 +67,10 @@ def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCos
 
 def idle_w(machine: Machine, table: CostTable) -> float:
     """Return what a machine's links draw without packets: those between boards stay active, those on a board are grounded."""
-    return table["link_cable_idle_w"] * cables_of(machine) if machine.chips > 1 else 0.0
+    return table["link_cable_idle_w"] * int(machine.cables.sum()) if machine.chips > 1 else 0.0
 
 
-def told(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
+def links_block(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
     """Return what a report says of the links; None where nothing crosses any.
 
     Of the link that is busy longest: its name, packets and bytes (whole frames) over the run, and the share of the run in

@@ -12,7 +12,7 @@ chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share. 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import partial
 from math import gcd
 
 import numpy as np
@@ -21,10 +21,10 @@ from host.cost.chip_streams import ChipStreams, chip_streams
 from host.cost.ledger import Ledger
 from models.network import I64, Array
 from noc.chip import ChipSpec
-from noc.machine import DIRECTIONS, ChipLink, Machine
+from noc.machine import DIRECTIONS, ChipLink, Machine, shared_machine
+from noc.multicast_tree import add_multicasts
 
-_WAYS = len(DIRECTIONS)
-_FEW_CHIPS = 144  # up to here a compiler takes longer to load than it saves
+_FEW_CHIPS = 144  # up to here Python walks the trees
 EXACT_CHIPS = 5_760
 """Chips up to which every source's tree is walked: the work grows with their square, and 34,560 chips take minutes."""
 _SOURCES = 1_000  # of a layer, beyond that
@@ -58,12 +58,7 @@ def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
     """Return the machine that a run had, without what `chip` lists as down beside; MachineError where that cuts a chip off."""
     downs = {chip_down for chip_down in chip.down_chips if chip_down < ledger.chips}
     links = {link for link in chip.down_links if link[0] < ledger.chips}
-    return _machine(ledger.chips, frozenset(ledger.down_chips) | downs, frozenset(ledger.down_links) | links)
-
-
-@lru_cache(8)
-def _machine(chips: int, down_chips: frozenset[int], down_links: frozenset[tuple[int, int]]) -> Machine:
-    return Machine(chips, down_chips, sorted(down_links))
+    return shared_machine(ledger.chips, frozenset(ledger.down_chips) | downs, frozenset(ledger.down_links) | links)
 
 
 def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
@@ -83,27 +78,35 @@ def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None
     `most`: about how many source chips of a layer to walk the trees of; None: all, or a sample on very large machines.
     """
     positions, layers, chips = between.emitted.shape
-    loads = np.zeros((layers, chips * _WAYS, positions + 1), np.int64)
-    deepest, deepest_cables = np.zeros(layers, np.int64), np.zeros(layers, np.int64)
+    # The last number of each link is its streams themselves, each of which carries one "done".
+    loads = np.zeros((layers, *machine.neighbours.shape, positions + 1), np.int64)
+    longest = np.zeros((layers, 2), np.int64)
     most = most or (chips if chips <= EXACT_CHIPS else _SOURCES)
-    walked = there = 0
-    if machine.chips > 1:
-        cables = _cables(machine)
-        for n in range(layers):
-            # The last number of each row is the stream itself, which carries one "done".
-            amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
-            sources = np.flatnonzero(between.leaves[n])
-            some = sources[:: _stride(len(sources), most)]
-            loads[n], deepest[n], deepest_cables[n] = _over_trees(machine, cables, some, between.wanted[n], amounts)
-            if len(some) < len(sources):
-                more = amounts[sources].sum(axis=0) / np.maximum(amounts[some].sum(axis=0), 1)
-                loads[n] = np.rint(loads[n] * more)
-            walked, there = walked + len(some), there + len(sources)
-    used = np.flatnonzero(loads[:, :, -1].any(axis=0))
-    links = tuple(ChipLink(link // _WAYS, link % _WAYS, int(machine.neighbours.flat[link])) for link in used.tolist())
-    leaving = np.array([machine.is_cable(link.chip, link.direction) for link in links], bool)
-    events = np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0))
-    return LinkTraffic(links, events, loads[:, used, -1], leaving, deepest, deepest_cables, walked / there if there else 1.0)
+    walked_sources = all_sources = 0
+    for n in range(layers):
+        amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
+        sources, listeners = np.flatnonzero(between.leaves[n]), np.flatnonzero(between.wanted[n])
+        walked = sources[:: _stride(len(sources), most)]
+        longest[n] = _walk(machine, loads[n], walked.tolist(), listeners, amounts[walked])
+        if len(walked) < len(sources):
+            loads[n] = np.rint(loads[n] * (amounts[sources].sum(axis=0) / np.maximum(amounts[walked].sum(axis=0), 1)))
+        walked_sources, all_sources = walked_sources + len(walked), all_sources + len(sources)
+    used: Array = np.any(loads[..., -1], axis=0)
+    return LinkTraffic(
+        links=tuple(link for link in machine.links if used[link.chip, link.direction]), cables=machine.cables[used],
+        events=np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0)), dones=loads[:, used, -1],
+        deepest=longest[:, 0], deepest_cables=longest[:, 1], sampled=walked_sources / all_sources if all_sources else 1.0,
+    )  # fmt: skip
+
+
+def _walk(machine: Machine, loads: I64, sources: list[int], listeners: I64, amounts: I64) -> tuple[int, int]:
+    """Add each source's amounts to the links of its tree that lead to listeners: compiled on large machines."""
+    if machine.chips <= _FEW_CHIPS:
+        return add_multicasts(loads, machine.tree, sources, listeners, amounts)
+    from host.cost import link_trees  # loads the compiler, which takes longer than it saves on few chips
+
+    tree_of = partial(link_trees.compiled_tree, machine)
+    return add_multicasts(loads, tree_of, sources, listeners, amounts, link_trees.compiled_add_multicast)
 
 
 def _stride(sources: int, most: int) -> int:
@@ -111,45 +114,4 @@ def _stride(sources: int, most: int) -> int:
     6, so a stride that shares a factor with 6 would favour some.
     """
     stride = max(1, sources // most)
-    return stride + next(more for more in range(6) if gcd(stride + more, _WAYS) == 1)
-
-
-@lru_cache(8)
-def _cables(machine: Machine) -> Array:
-    """Return which links leave their board, (chips, 6) bool."""
-    cables = np.zeros(machine.neighbours.shape, bool)
-    for link in machine.links:
-        cables[link.chip, link.direction] = machine.is_cable(link.chip, link.direction)
-    return cables
-
-
-def cables_of(machine: Machine) -> int:
-    """Return how many directed links leave their board."""
-    return int(_cables(machine).sum())
-
-
-def _over_trees(machine: Machine, cables: Array, sources: I64, wanted: Array, amounts: I64) -> tuple[I64, int, int]:
-    """Return (chips * 6, amounts) sums over the trees of `sources`, each cut back to the chips `wanted`; and the longest route
-    and the most cables of any.
-
-    `amounts` (chips, amounts): what a chip's stream adds to each link that it crosses.
-    """
-    if machine.chips > _FEW_CHIPS:
-        from host.cost import link_trees  # compiled
-
-        return link_trees.over_trees(machine.neighbours, machine.rank, cables, sources, wanted, amounts)
-    loads = np.zeros((machine.chips * _WAYS, amounts.shape[1]), np.int64)
-    deepest = most = 0
-    for source in sources.tolist():
-        parent, direction, depth = machine.tree(source)
-        crossed, over = wanted.copy(), np.zeros(machine.chips, np.int64)
-        crossed[source] = False
-        for hops in range(1, int(depth.max()) + 1):
-            at = np.flatnonzero(depth == hops)
-            over[at] = over[parent[at]] + cables[parent[at], direction[at]]
-        for hops in range(int(depth.max()), 1, -1):
-            crossed[parent[crossed & (depth == hops)]] = True
-        at = np.flatnonzero(crossed)
-        loads[parent[at] * _WAYS + direction[at]] += amounts[source]
-        deepest, most = max(deepest, int(depth[at].max(initial=0))), max(most, int(over[at].max(initial=0)))
-    return loads, deepest, most
+    return stride + next(more for more in range(6) if gcd(stride + more, len(DIRECTIONS)) == 1)

@@ -1,21 +1,19 @@
-"""What the network between machines must carry of a run, by its ledger: bytes a token between each pair of machines.
+"""What the network between computers of a cluster must carry of a run, by its ledger: bytes a token between each pair.
 
-Chips are dealt to machines as a run on several deals them (`host/mapping/chip_blocks.py`, all with the same room), and every
-stream goes
-along its source chip's tree (`noc/machine.py`). A stream crosses a link once a position, with its events to whoever hears
-them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. Counted are bytes of
-messages as routers hand them over, before encryption; loading, counters and what TCP adds are not.
+Every stream goes along its source chip's tree (`noc/machine.py`). It crosses a link once a position, with its events to whoever
+hears them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. Counted are bytes
+of messages as routers hand them over, before encryption; loading, counters and what TCP adds are not.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from host.cost.chip_streams import chip_streams
 from host.cost.ledger import Ledger
-from host.mapping.chip_blocks import deal
 from noc.machine import Machine
 from noc.packet import HOST, LEDGER
 from noc.resumable_line import HEAD_BYTES
@@ -24,12 +22,13 @@ _EVENT_BYTES = 8  # key and value
 _LEDGER_BYTES = 4 * len(LEDGER)  # of a PE's shard at a position
 _STREAM_BYTES = 20  # head and section of a stream in a relay: numbers and lengths, as msgpack packs them
 _RELAY_BYTES = 8 + HEAD_BYTES
+_LISTED = 12  # pairs of computers in the text
 
 
 @dataclass(frozen=True)
-class Crossing:
-    """`by_pair`: "from>to" -> mean bytes a position of all lanes, machines by number; `busiest_position`: the most that any pair
-    carries at one position. `lanes` sequences have a token at each position.
+class MachineTraffic:
+    """Bytes between computers. `by_pair`: "from>to" -> mean bytes a position of all lanes, computers by number; `busiest_position`:
+    the most that any pair carries at one position. `lanes` sequences have a token at each position.
     """
 
     machines: int
@@ -43,10 +42,8 @@ class Crossing:
         return sum(self.by_pair.values()) / self.lanes
 
 
-def crossing(ledger: Ledger, machine: Machine, machines: int) -> Crossing:
-    """Return what `machines` machines, and the host on one more, send each other of the run in `ledger`."""
-    chips = list(machine.live)
-    blocks = deal(chips, [-(-len(chips) // machines)] * machines)
+def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[int]]) -> MachineTraffic:
+    """Return what computers with these `blocks` of live chips, and the host on one more, send each other of the run in `ledger`."""
     at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
     between, positions = chip_streams(ledger, machine), ledger.positions
     loads: dict[str, np.ndarray] = {}
@@ -77,18 +74,15 @@ def crossing(ledger: Ledger, machine: Machine, machines: int) -> Crossing:
         load(f"{at[chip]}>{at[to]}", _RELAY_BYTES)
     busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
     means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
-    return Crossing(machines, means, busiest, ledger.lanes)
+    return MachineTraffic(machines=len(blocks), by_pair=means, busiest_position=busiest, lanes=ledger.lanes)
 
 
-def told(found: Crossing) -> str:
-    """Return it in a few lines."""
-    pairs = sorted(found.by_pair.items(), key=lambda item: -item[1])
-    lines = [f"machines     {found.machines}, and the host on one more: {found.token_bytes:,.0f} B a token between them"]
-    lines += [f"  {pair:<10} {per / found.lanes:>12,.0f} B a token" for pair, per in pairs[:_SHOWN]]
-    if pairs[_SHOWN:]:
-        lines.append(f"  and {len(pairs) - _SHOWN} pairs with less")
-    lines.append(f"  at most {found.busiest_position:,} B between two machines at one position of all {found.lanes} sequences")
+def format_machine_traffic(traffic: MachineTraffic) -> str:
+    """Format the traffic between computers as text."""
+    pairs = sorted(traffic.by_pair.items(), key=lambda item: -item[1])
+    lines = [f"machines     {traffic.machines}, and the host on one more: {traffic.token_bytes:,.0f} B a token between them"]
+    lines += [f"  {pair:<10} {per / traffic.lanes:>12,.0f} B a token" for pair, per in pairs[:_LISTED]]
+    if pairs[_LISTED:]:
+        lines.append(f"  and {len(pairs) - _LISTED} pairs with less")
+    lines.append(f"  at most {traffic.busiest_position:,} B between two machines at one position of all {traffic.lanes} sequences")
     return "\n".join(lines)
-
-
-_SHOWN = 12

@@ -22,7 +22,7 @@ import numpy as np
 from host.cost.cost_table import CostTable
 from host.cost.cycles import LINKS, STAGES, shard_cycles
 from host.cost.ledger import Ledger
-from host.cost.link_cost import LinkCost, idle_w, link_cost, told
+from host.cost.link_cost import LinkCost, idle_w, link_cost, links_block
 from host.cost.link_traffic import LinkTraffic
 from host.cost.moves import Moves, moves_of
 from host.cost.noc_traffic import NocTraffic
@@ -103,7 +103,7 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
     totals = [middle.totals, *(_evaluate(ledger, moves, chip, corner).totals for corner in corners)]  # their arrays are large
     (time_s, power_w, energy_j), bands = totals[0], [(min(column), max(column)) for column in zip(*totals, strict=True)]
     work, pe_work = count_operations(ledger, moves)
-    links = told(moves.links, middle.links, chip, table, time_s)
+    links = links_block(moves.links, middle.links, chip, table, time_s)
     return Priced(
         **vars(middle.times), time_band_s=bands[0],
         power_w=power_w, power_band_w=bands[1],

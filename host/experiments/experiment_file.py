@@ -8,7 +8,6 @@ those of its price (`launch.py price --set`), for which a recorded run is priced
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import itertools
 import json
@@ -21,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table
-from host.errors import HostError
+from host.errors import HostError, nearest_name
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import TRANSPORTS, RunOptions
 from host.workloads.registry import Workload, claimed_workload, workloads
@@ -255,8 +254,7 @@ def _known(what: str, table: Iterable[str], known: Iterable[str]) -> None:
     names = list(known)
     for key in table:
         if key not in names:
-            near = difflib.get_close_matches(key, names, 1, 0.0)[0]
-            raise HostError(f"{what}: unknown key {key!r}; the nearest is {near!r}")
+            raise HostError(f"{what}: unknown key {key!r}; the nearest is {nearest_name(key, names)!r}")
 
 
 def _check(what: str, name: str, value: Any, keys: Mapping[str, Bounds]) -> None:

@@ -15,18 +15,20 @@ Not known here: how shares were dealt, which PE of its chip a share runs on, and
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import combinations, product
 
 import numpy as np
 
-from host.mapping.expected_traffic import Seat, flows_of, loads_of
-from host.mapping.sharding import Request, Share, holds, uniform
+from host.mapping.expected_traffic import expected_flows, flow_loads
+from host.mapping.request import ChipShare, Deal, Share
+from host.mapping.seating import fill_in_order
 from models.network import F32, F64, I64, Network
 from noc.machine import BOARD_CHIPS, Machine
+from noc.multicast_tree import add_multicast
 from noc.packet import INPUT_POPULATION
 
 Kind = tuple[int, ...]  # the populations of a share
+Move = tuple[int, int, int, int]  # kind of share, from chip, to chip, how many
 
 SEARCHED_CHIPS = BOARD_CHIPS
 """On larger machines the search would take minutes: the best of the ways to fill chips is taken as it is."""
@@ -35,67 +37,37 @@ _DRAWN = 12  # further starts, from a seed, where so many neighbours are not use
 _SCALE = 1_000_000  # rates become whole numbers of millionths, whose sums do not depend on their order
 
 
-def in_order(shares: Sequence[Share], room: Mapping[int, int]) -> list[Seat]:
-    """Fill chips one after another in the order of `room` (chip: usable PEs), each with about as many shares."""
-    seats: list[Seat] = []
-    later = sum(room.values())
-    for number, (chip, most) in enumerate(room.items()):
-        later -= most
-        left = len(shares) - len(seats)
-        even = -(-left // (len(room) - number))
-        seats += [(chip, share) for share in shares[len(seats) :][: min(most, max(even, left - later))]]
-    return seats
-
-
-def seated(
-    mapping: str,
-    network: Network,
-    request: Request,
-    machine: Machine,
-    room: Mapping[int, int],
-    shares: Sequence[Share],
-    rates: Mapping[int, float],
-) -> list[Seat]:
-    """Return the seats of `shares` under `mapping`: in order, but for `clustered`, which also tries shares dealt as `uniform` does
-    and takes those where fewer packets cross links.
-    """
-    if mapping != "clustered" or len(room) == 1:
-        return in_order(shares, room)
-    seats = clustered_seats(network, machine, shares, room, rates)
-    same_number = replace(request, pes=len(shares))
-    others = clustered_seats(network, machine, uniform(network, same_number), room, rates)
-    fewer = links_used(network, machine, others, rates) < links_used(network, machine, seats, rates)
-    return others if fewer and holds(network, same_number, "uniform") else seats
-
-
-def clustered_seats(
-    network: Network, machine: Machine, shares: Sequence[Share], room: Mapping[int, int], rates: Mapping[int, float]
-) -> list[Seat]:
-    """Return a seat for each share, in ascending order of the chips.
+def assign_chips(
+    network: Network, machine: Machine, deals: Sequence[Deal], room: Mapping[int, int], rates: Mapping[int, float]
+) -> list[ChipShare]:
+    """Return the shares of the deal with the fewest packets over links, the first of equals, with their chips in ascending order.
 
     Args:
         network: what the shares are of.
         machine: the chips and routes.
-        shares: as dealt; not more than there is room for.
+        deals: none with more shares than there is room for.
         room: usable PEs of each live chip, ascending by chip.
         rates: expected events a unit and position, of each population.
 
     """
-    seats = in_order(shares, room)
     if len(room) == 1:
-        return seats
-    search = _Search(network, machine, shares, room, rates)
-    found = [seats, *(search.seats(counts) for counts in search.found())]
-    return min(found, key=lambda seats: links_used(network, machine, seats, rates))  # the first of equals
+        return fill_in_order(deals[0], room)
+    candidates = []
+    for shares in deals:
+        search = _Search(network, machine, shares, room, rates)
+        candidates += [fill_in_order(shares, room), *(search.assign(counts) for counts in search.results())]
+    return min(candidates, key=lambda on_chips: links_used(network, machine, on_chips, rates))
 
 
-def links_used(network: Network, machine: Machine, seats: Sequence[Seat], rates: Mapping[int, float]) -> tuple[float, float]:
+def links_used(
+    network: Network, machine: Machine, on_chips: Sequence[ChipShare], rates: Mapping[int, float]
+) -> tuple[float, float]:
     """Return the objective: events a position summed over all links, and on the busiest one, rates rounded to millionths."""
-    loads = loads_of(machine, flows_of(network, machine, seats), _whole(rates))
+    loads = flow_loads(machine, expected_flows(network, machine, on_chips), _millionths(rates))
     return float(loads.sum()) / _SCALE, float(loads.max()) / _SCALE
 
 
-def _whole(rates: Mapping[int, float]) -> dict[int, float]:
+def _millionths(rates: Mapping[int, float]) -> dict[int, float]:
     return {population: float(round(rate * _SCALE)) for population, rate in rates.items()}
 
 
@@ -109,20 +81,20 @@ class _Search:
         self._room = np.array(list(room.values()), np.int64)
         self._shares: dict[Kind, list[Share]] = {}
         for share in shares:
-            self._shares.setdefault(tuple(part.population for part in share), []).append(share)
+            self._shares.setdefault(tuple(units.population for units in share), []).append(share)
         self._kinds = list(self._shares)
         self._numbers = np.array([len(self._shares[kind]) for kind in self._kinds], np.int64)
-        populations, whole = len(network.populations), _whole(rates)
+        populations, events = len(network.populations), _millionths(rates)
         # Events of each population that a share of each kind sends, on average; and who hears each population.
         self._sends = np.zeros((populations, len(self._kinds)))
         for k, kind in enumerate(self._kinds):
             for population in kind:
                 units = sum(len(part.units) for share in self._shares[kind] for part in share if part.population == population)
-                self._sends[population, k] = round(whole[population] * units / len(self._shares[kind]))
+                self._sends[population, k] = round(events[population] * units / len(self._shares[kind]))
         hears = [set(network.listeners(population)) for population in range(populations)]
         self._hears = np.array([[not hears[p].isdisjoint(kind) for kind in self._kinds] for p in range(populations)])
         self._of_kind = [set(np.flatnonzero(self._hears[:, k]).tolist()) | set(kind) for k, kind in enumerate(self._kinds)]
-        self._input = whole[INPUT_POPULATION] * network.populations[INPUT_POPULATION].units
+        self._input = events[INPUT_POPULATION] * network.populations[INPUT_POPULATION].units
         self._host, self._output = self._chips.index(machine.host_chip), network.output
         self._left = _TRIALS
         self._known: dict[bytes, F64] = {}
@@ -131,44 +103,44 @@ class _Search:
 
     # ---- what it finds
 
-    def found(self) -> Iterator[I64]:
+    def results(self) -> Iterator[I64]:
         """Return the numbers of shares on chips that are worth comparing."""
         if len(self._chips) > SEARCHED_CHIPS:
             yield from self._starts()
             return
-        known = set()
+        tried = set()
         for start in self._starts():
-            if start.tobytes() not in known and self._left > 0:
-                known.add(start.tobytes())
-                yield self._improved(start)
+            if start.tobytes() not in tried and self._left > 0:
+                tried.add(start.tobytes())
+                yield self._improve(start)
 
-    def seats(self, counts: I64) -> list[Seat]:
-        """Return seats for the shares, as many of each kind on each chip as `counts` says, those with most units where
+    def assign(self, counts: I64) -> list[ChipShare]:
+        """Return chips for the shares, as many of each kind on each chip as `counts` says, those with most units where
         their events have the shortest way.
         """
         chips = len(self._chips)
         searched = chips <= SEARCHED_CHIPS
         ways = [self._links(n, counts) if searched else np.zeros(chips) for n in range(len(self._sends))]
-        seats: list[Seat] = []
+        on_chips: list[ChipShare] = []
         for k, kind in enumerate(self._kinds):
             way = sum((self._sends[population, k] * ways[population] for population in kind), np.zeros(chips))
             on = [c for c in np.argsort(way, kind="stable") for _ in range(counts[k, c])]
             shares = sorted(self._shares[kind], key=lambda share: -sum(len(part.units) for part in share))
-            seats += [(self._chips[c], share) for c, share in zip(on, shares, strict=True)]
+            on_chips += [(self._chips[c], share) for c, share in zip(on, shares, strict=True)]
         order = {id(share): n for n, share in enumerate(share for kind in self._kinds for share in self._shares[kind])}
-        return sorted(seats, key=lambda seat: (seat[0], order[id(seat[1])]))
+        return sorted(on_chips, key=lambda on_chip: (on_chip[0], order[id(on_chip[1])]))
 
     # ---- where it begins
 
     def _starts(self) -> Iterator[I64]:
         numbers = list(range(len(self._kinds)))
-        yield self._counted(in_order([share for kind in self._kinds for share in self._shares[kind]], self._room_of))
+        yield self._count(fill_in_order([share for kind in self._kinds for share in self._shares[kind]], self._room_of))
         for chips in self._orders():
             for kinds in (numbers, numbers[::-1]):
-                yield self._filled(chips, kinds)
+                yield self._fill(chips, kinds)
         rng = np.random.default_rng(0)
         for _ in range(_DRAWN):
-            yield self._filled(rng.permutation(len(self._chips)).tolist(), rng.permutation(numbers).tolist())
+            yield self._fill(rng.permutation(len(self._chips)).tolist(), rng.permutation(numbers).tolist())
 
     def _orders(self) -> Iterator[list[int]]:
         """Return orders of the chips: by number, and such that those filled early are close together."""
@@ -183,13 +155,13 @@ class _Search:
                     far[far < np.iinfo(np.int64).max] += steps[chosen[-1]][far < np.iinfo(np.int64).max]
                 yield chosen
 
-    def _counted(self, seats: Sequence[Seat]) -> I64:
+    def _count(self, on_chips: Sequence[ChipShare]) -> I64:
         counts = np.zeros((len(self._kinds), len(self._chips)), np.int64)
-        for chip, share in seats:
-            counts[self._kinds.index(tuple(part.population for part in share)), self._chips.index(chip)] += 1
+        for chip, share in on_chips:
+            counts[self._kinds.index(tuple(units.population for units in share)), self._chips.index(chip)] += 1
         return counts
 
-    def _filled(self, chips: Sequence[int], kinds: Sequence[int]) -> I64:
+    def _fill(self, chips: Sequence[int], kinds: Sequence[int]) -> I64:
         counts = np.zeros((len(self._kinds), len(self._chips)), np.int64)
         free = self._room.copy()
         order = iter(chips)
@@ -207,46 +179,58 @@ class _Search:
 
     # ---- how it goes on
 
-    def _improved(self, counts: I64) -> I64:
+    def _improve(self, counts: I64) -> I64:
+        """Return the numbers that no neighbour betters, or those reached when all trials are used up."""
         costs, improved = [self._cost(population, counts) for population in range(len(self._sends))], True
         while improved and self._left > 0:
             improved = False
-            for trial, kinds in self._trials(counts):
-                self._left -= 1
-                changed = {n: self._cost(n, trial) for n in sorted(set().union(*(self._of_kind[k] for k in kinds)))}
-                if sum(changed.values()) < sum(costs[n] for n in changed):
-                    improved = True
-                    counts[:] = trial  # seen by the trials that follow
-                    for n, cost in changed.items():
-                        costs[n] = cost
+            for exchange in self._exchanges():
+                for moves in self._moves(counts, *exchange):
+                    trial = self._apply(counts, moves)
+                    if trial is None:
+                        continue
+                    self._left -= 1
+                    kinds = {kind for kind, _, _, count in moves if count}
+                    changed = {n: self._cost(n, trial) for n in sorted(set().union(*(self._of_kind[k] for k in kinds)))}
+                    if sum(changed.values()) < sum(costs[n] for n in changed):
+                        improved, counts = True, trial
+                        for n, cost in changed.items():
+                            costs[n] = cost
         return counts
 
-    def _trials(self, counts: I64) -> Iterator[tuple[I64, set[int]]]:
-        """Return neighbours of `counts`, which may change on the way, and the kinds that are elsewhere in them."""
+    def _exchanges(self) -> Iterator[tuple[int | None, int | None, int, int]]:
+        """Return (kind, other kind, chip a, chip b) of all neighbours: kind from a to b, other kind back; None, None: everything,
+        both ways.
+        """
         chips, kinds = range(len(self._chips)), range(len(self._kinds))
-        for a, b in combinations(chips, 2):
-            moves = [(k, a, b, counts[k, a]) for k in kinds] + [(k, b, a, counts[k, b]) for k in kinds]
-            yield from self._allowed(counts, [move for move in moves if move[-1]])
-        for k, a, b in product(kinds, chips, chips):
-            if a != b and counts[k, a]:
-                yield from self._allowed(counts, [(k, a, b, min(counts[k, a], self._room[b] - counts[:, b].sum()))])
+        yield from ((None, None, a, b) for a, b in combinations(chips, 2))
+        yield from ((k, None, a, b) for k, a, b in product(kinds, chips, chips) if a != b)
         for (k, a), (m, b) in combinations(product(kinds, chips), 2):
-            if k != m and a != b and counts[k, a] and counts[m, b]:
-                one, other = int(counts[k, a]), int(counts[m, b])
-                free_a, free_b = (int(self._room[chip] - counts[:, chip].sum()) for chip in (a, b))
-                there, back = min(one, other + free_b), min(other, one + free_a)
-                most = ((there, max(0, there - free_b)), (max(0, back - free_a), back), (min(one, other),) * 2)
-                for x, y in dict.fromkeys(most):
-                    yield from self._allowed(counts, [(k, a, b, x), (m, b, a, y)])
+            if k != m and a != b:
+                yield k, m, a, b
 
-    def _allowed(self, counts: I64, moves: list[tuple[int, int, int, int]]) -> Iterator[tuple[I64, set[int]]]:
-        """Return `counts` after (kind, from, to, how many), if that is any, and there are as many and there is room."""
+    def _moves(self, counts: I64, kind: int | None, other: int | None, a: int, b: int) -> list[list[Move]]:
+        """Return the ways to make an exchange, each as (kind, from, to, how many) of what moves; none where nothing is there."""
+        if kind is None:
+            return [[(k, c, d, int(n)) for c, d in ((a, b), (b, a)) for k, n in enumerate(counts[:, c]) if n]]
+        free_a, free_b = (int(self._room[chip] - counts[:, chip].sum()) for chip in (a, b))
+        there = int(counts[kind, a])
+        if other is None:
+            return [[(kind, a, b, min(there, free_b))]] if there else []
+        back = int(counts[other, b])
+        if not there or not back:
+            return []
+        most, most_back = min(there, back + free_b), min(back, there + free_a)
+        amounts = ((most, max(0, most - free_b)), (max(0, most_back - free_a), most_back), (min(there, back),) * 2)
+        return [[(kind, a, b, x), (other, b, a, y)] for x, y in dict.fromkeys(amounts)]
+
+    def _apply(self, counts: I64, moves: list[Move]) -> I64 | None:
+        """Return `counts` after the moves; None where there are none, too few to move or no room."""
         trial = counts.copy()
         for kind, a, b, count in moves:
             trial[kind, a] -= count
             trial[kind, b] += count
-        if moves and trial.min() >= 0 and (trial.sum(axis=0) <= self._room).all():
-            yield trial, {kind for kind, _, _, count in moves if count}
+        return trial if moves and trial.min() >= 0 and (trial.sum(axis=0) <= self._room).all() else None
 
     # ---- what it costs
 
@@ -274,10 +258,11 @@ class _Search:
         chips = len(self._chips)
         index = np.full(self._machine.chips, -1)
         index[self._chips] = range(chips)
-        out = np.zeros((chips, chips, chips), np.float32)
+        enters = np.zeros((chips, chips, chips), np.float32)
         for s, source in enumerate(self._chips):
             tree = self._machine.tree(source)
-            for chip in sorted(self._chips, key=lambda chip: int(tree.depth[chip]))[1:]:
-                out[s, :, index[chip]] = out[s, :, index[tree.parent[chip]]]
-                out[s, index[chip], index[chip]] = 1
-        return out.reshape(chips * chips, chips)
+            for c, chip in enumerate(self._chips):
+                crossed = np.zeros(self._machine.neighbours.shape, bool)
+                add_multicast(crossed, True, tree.parent, tree.direction, source, [chip])
+                enters[s, index[self._machine.neighbours[crossed]], c] = 1
+        return enters.reshape(chips * chips, chips)

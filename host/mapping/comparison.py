@@ -1,7 +1,7 @@
-"""What a mapping puts on the links between chips: expected loads, and a table of mappings side by side.
+"""Mappings side by side: what each is expected to put on the links between chips, as text.
 
 Expected are the events of rates that somebody states; the counts of a run are in `host/cost/link_traffic.py`, which also has
-the packet that says "done". Not known here: how a mapping is found, and what a price is made of.
+the packet that says "done".
 """
 
 from __future__ import annotations
@@ -9,9 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
-from host.mapping.expected_traffic import flows_of, loads_of
+from host.mapping.expected_traffic import expected_flows, flow_loads
 from host.mapping.placement import Placement
 from noc.machine import ChipLink
 
@@ -19,25 +17,24 @@ Price = Callable[[Placement], tuple[float, float]]
 """Returns what a placement costs: seconds and joules a position."""
 
 
-def link_loads(placement: Placement, rates: Mapping[int, float]) -> dict[ChipLink, float]:
+def expected_link_loads(placement: Placement, rates: Mapping[int, float]) -> dict[ChipLink, float]:
     """Return the expected events a position, of all lanes together, on each directed link that any cross, by chip and direction.
 
     `rates`: events a unit and position, of each population, from 0 to 1.
     """
     machine = placement.machine
-    seats = [(placed.pe.chip, placed.share) for placed in placement.pes]
-    loads = placement.request.lanes * loads_of(machine, flows_of(placement.network, machine, seats), rates)
-    crossed = zip(*np.nonzero(loads), strict=True)
-    return {ChipLink(int(c), int(way), int(machine.neighbours[c, way])): float(loads[c, way]) for c, way in crossed}
+    on_chips = [(placed.pe.chip, placed.share) for placed in placement.pes]
+    loads = placement.request.lanes * flow_loads(machine, expected_flows(placement.network, machine, on_chips), rates)
+    return {link: load for link in machine.links if (load := float(loads[link.chip, link.direction]))}
 
 
-def links_told(placement: Placement, rates: Mapping[int, float], measured: bool, event_bytes: float) -> list[str]:
+def format_links(placement: Placement, rates: Mapping[int, float], measured: bool, event_bytes: float) -> list[str]:
     """Return lines on the chips in use and the busiest link, at an activity that they state."""
     network, machine = placement.network, placement.machine
     pes = Counter(placed.pe.chip for placed in placement.pes)
     least, most = min(pes.values()), max(pes.values())
     lines = [f"{len(pes)} of {len(machine.live)} chips in use, PEs on each: {least if least == most else f'{least} to {most}'}"]
-    loads = link_loads(placement, rates)
+    loads = expected_link_loads(placement, rates)
     if not loads:
         return [*lines, "no event crosses a link between chips"]
     link = max(loads, key=lambda link: loads[link])
@@ -46,11 +43,11 @@ def links_told(placement: Placement, rates: Mapping[int, float], measured: bool,
         f"busiest {link}: {loads[link]:,.0f} events ({loads[link] * event_bytes:,.0f} B in frames)"
     )
     shares = ", ".join(f"{network.populations[n].name} {100 * rates[n]:.3g} %" for n in network.layers)
-    whence = "measured: the checkpoint says so" if measured else "assumed"
-    return [*lines, f"at an activity of {shares} ({whence}) and of the input {100 * rates[0]:.3g} % (assumed)"]
+    origin = "measured: the checkpoint says so" if measured else "assumed"
+    return [*lines, f"at an activity of {shares} ({origin}) and of the input {100 * rates[0]:.3g} % (assumed)"]
 
 
-def compared(
+def format_comparison(
     placements: Mapping[str, Placement | str], rates: Mapping[int, float], event_bytes: float, price: Price | None = None
 ) -> str:
     """Return a table with one row a mapping.
@@ -69,7 +66,7 @@ def compared(
         if isinstance(placement, str):
             rows.append([mapping, placement])
             continue
-        loads = link_loads(placement, rates)
+        loads = expected_link_loads(placement, rates)
         busiest = max(loads, key=lambda link: loads[link], default=None)
         on_it = loads[busiest] if busiest else 0.0
         chips = len({placed.pe.chip for placed in placement.pes})

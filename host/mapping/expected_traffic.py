@@ -1,11 +1,9 @@
-"""Flows between chips: which events of which population start on a chip, where they must go, and what that puts on the
-links.
+"""Expected traffic between chips: which events of which population start on a chip, where they must go, and what that puts on
+the links.
 
 An event is one packet, and goes once over each link of the tree from its chip to the chips that listen (`noc/machine.py`).
 The input starts on the host's chip, and the output's events must also go there. The host's tap of the other layers
 belongs to the emulator, not to the chips, and is no flow.
-
-Not known here: how shares came to their chips, frames, time and energy, and what happens inside a chip.
 """
 
 from __future__ import annotations
@@ -15,14 +13,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.mapping.sharding import Share
+from host.mapping.request import ChipShare
 from models.network import F64, Network
 from noc.machine import Machine
+from noc.multicast_tree import add_multicasts
 from noc.packet import INPUT_POPULATION
-
-Seat = tuple[int, Share]
-"""A share and the number of the chip it is on."""
-
 
 INPUT_RATE = 1.0
 """Assumed events of an input unit at a position: embeddings have no zeros."""
@@ -58,33 +53,30 @@ class Flow(NamedTuple):
     to: tuple[int, ...]
 
 
-def flows_of(network: Network, machine: Machine, seats: Sequence[Seat]) -> list[Flow]:
-    """Return the flows of a network whose shares have seats, by population and chip."""
+def expected_flows(network: Network, machine: Machine, on_chips: Sequence[ChipShare]) -> list[Flow]:
+    """Return the flows of a network whose shares have chips, by population and chip."""
     units: dict[int, dict[int, int]] = {number: {} for number in network.layers}
-    for chip, share in seats:
-        for part in share:
-            units[part.population][chip] = units[part.population].get(chip, 0) + len(part.units)
+    for chip, share in on_chips:
+        for population, indices in share:
+            units[population][chip] = units[population].get(chip, 0) + len(indices)
     sources = {INPUT_POPULATION: {machine.host_chip: network.populations[INPUT_POPULATION].units}} | units
-    found = []
+    flows = []
     for population, of_chips in sources.items():
         to = {chip for layer in network.listeners(population) for chip in units[layer]}
         to |= {machine.host_chip} if population == network.output else set()
-        found += [Flow(population, chip, count, tuple(sorted(to))) for chip, count in sorted(of_chips.items())]
-    return found
+        flows += [
+            Flow(population=population, chip=chip, units=count, to=tuple(sorted(to))) for chip, count in sorted(of_chips.items())
+        ]
+    return flows
 
 
-def loads_of(machine: Machine, flows: Iterable[Flow], rates: Mapping[int, float]) -> F64:
+def flow_loads(machine: Machine, flows: Iterable[Flow], rates: Mapping[int, float]) -> F64:
     """Return the events a position on each link, (chips, 6) by chip and direction, of one lane.
 
     `rates`: events a unit and position, of each population.
     """
-    loads = np.zeros((machine.chips, machine.neighbours.shape[1]))
+    loads = np.zeros(machine.neighbours.shape)
     for flow in flows:
-        tree = machine.tree(flow.chip)
-        entered = np.zeros(machine.chips, bool)
-        entered[list(flow.to)] = True
-        for hops in range(int(tree.depth[list(flow.to)].max(initial=0)), 0, -1):
-            entered[tree.parent[entered & (tree.depth == hops)]] = True
-        entered[flow.chip] = False
-        loads[tree.parent[entered], tree.direction[entered]] += rates[flow.population] * flow.units
+        events = rates[flow.population] * flow.units
+        add_multicasts(loads, machine.tree, [flow.chip], np.array(flow.to, np.int64), [events])
     return loads

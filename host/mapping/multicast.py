@@ -1,4 +1,4 @@
-"""Streams: which population's events go from which chip to which others, over which links, and what each router is told.
+"""Multicast streams: which population's events go from which chip to which others, over which links, and each router's part.
 
 A population's events of one chip travel as one multicast stream along that chip's tree to every chip with a listener,
 and are copied where routes part. The host's tap follows the same trees: each stream of a layer goes on to the host's chip,
@@ -18,81 +18,81 @@ from noc.routing_table import KEY_BITS, RoutingEntry, RoutingError, RoutingTable
 
 
 @dataclass(frozen=True)
-class Exchange:
-    """Who sends and who hears what: `senders` population -> endpoints in order; `wanted` population -> endpoints that the
+class Connectivity:
+    """Who sends and who listens to what: `senders` population -> endpoints in order; `listeners` population -> endpoints that the
     network wants its events delivered to; `waits` endpoint -> populations it waits for; `keys` population -> how many keys.
     """
 
     senders: Mapping[int, list[str]]
-    wanted: Mapping[int, list[str]]
+    listeners: Mapping[int, list[str]]
     waits: Mapping[str, list[int]]
     keys: Mapping[int, int]
 
 
 @dataclass
 class Stream:
-    """A population's events from one chip. `here`: chip -> endpoints that want them there; `tapped`: chips on the way to
-    the host's; `to`: chip -> the neighbours it hands the stream on to; `came_from`: chip -> the neighbour before it.
+    """A population's events from one chip. `listeners`: chip -> endpoints that listen there; `tapped`: chips on the way to
+    the host's; `to`: chip -> the neighbours it hands the stream on to; `came_from`: chip -> the neighbour before it;
+    `copies`: chip -> deliveries there and beyond.
     """
 
     population: int
     source: int
     key: int
     mask: int
-    here: dict[int, list[str]]
+    listeners: dict[int, list[str]]
     to: dict[int, list[int]] = field(default_factory=dict)
     came_from: dict[int, int] = field(default_factory=dict)
-    copies: dict[int, int] = field(default_factory=dict)  # chip -> deliveries there and beyond
+    copies: dict[int, int] = field(default_factory=dict)
     tapped: set[int] = field(default_factory=set)
 
 
-def streams_of(machine: Machine, exchange: Exchange) -> list[Stream]:
+def plan_streams(machine: Machine, connectivity: Connectivity) -> list[Stream]:
     """Return every stream, by population and chip; RoutingError where their keys do not fit."""
-    begin = [
+    sources = [
         (population, chip)
-        for population, names in exchange.senders.items()
+        for population, names in connectivity.senders.items()
         for chip in sorted({_chip(machine, name) for name in names})
     ]
-    blocks = key_blocks(exchange.keys[population] for population, _ in begin)
-    heard = {population for populations in exchange.waits.values() for population in populations}
-    tapped = set(exchange.waits.get(HOST, ()))
-    wanted = {population: _by_chip(machine, names) for population, names in exchange.wanted.items()}
-    found = []
-    for (population, source), (key, mask) in zip(begin, blocks, strict=True):
-        stream = Stream(population, source, key, mask, wanted.get(population, {}) if population in heard else {})
-        goals = {*stream.here, *([machine.host_chip] if population in tapped else [])}
-        links = machine.multicast(source, goals)
+    blocks = key_blocks(connectivity.keys[population] for population, _ in sources)
+    awaited = {population for populations in connectivity.waits.values() for population in populations}
+    tapped = set(connectivity.waits.get(HOST, ()))
+    listeners = {population: _by_chip(machine, connectivity.listeners[population]) for population in awaited}
+    streams = []
+    for (population, source), (key, mask) in zip(sources, blocks, strict=True):
+        stream = Stream(population=population, source=source, key=key, mask=mask, listeners=listeners.get(population, {}))
+        links = machine.multicast(source, {*stream.listeners, *([machine.host_chip] if population in tapped else [])})
         for link in links:
             stream.to.setdefault(link.chip, []).append(link.to)
             stream.came_from[link.to] = link.chip
         reached = [source, *(link.to for link in links)]
         for chip in reversed(reached):  # the far ones first, so that what lies beyond is known
             beyond = sum(stream.copies[other] for other in stream.to.get(chip, ()))
-            stream.copies[chip] = len(stream.here.get(chip, ())) + beyond
-        at = machine.host_chip
-        while population in tapped and at != source:
-            stream.tapped.add(at)
-            at = stream.came_from[at]
-        found.append(stream)
-    return found
+            stream.copies[chip] = len(stream.listeners.get(chip, ())) + beyond
+        chip = machine.host_chip
+        while population in tapped and chip != source:
+            stream.tapped.add(chip)
+            chip = stream.came_from[chip]
+        streams.append(stream)
+    return streams
 
 
-def configuration(
-    machine: Machine, exchange: Exchange, streams: Iterable[Stream], window: int, table_entries: int
+def configure_routers(
+    machine: Machine, connectivity: Connectivity, streams: Iterable[Stream], *, window: int, table_entries: int
 ) -> dict[int, Configure]:
     """Return what the router of each live chip must know; RoutingError where a table does not hold its entries."""
     senders: dict[int, dict[int, list[str]]] = {chip: {} for chip in machine.live}
-    for population, names in exchange.senders.items():
+    for population, names in connectivity.senders.items():
         for chip, local in _by_chip(machine, names).items():
             senders[chip][population] = local
     waits: dict[int, dict[str, list[int]]] = {chip: {} for chip in machine.live}
-    for name, populations in exchange.waits.items():
+    for name, populations in connectivity.waits.items():
         waits[_chip(machine, name)][name] = populations
     passing: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
     routes: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
     for stream in streams:
         for chip in (stream.source, *stream.came_from):
-            here = stream.here.get(chip, [])
+            here = stream.listeners.get(chip, [])
             beyond = {router_name(to): [stream.copies[to], int(to in stream.tapped)] for to in stream.to.get(chip, ())}
             before = router_name(stream.came_from[chip]) if chip in stream.came_from else ""
             passing[chip].append([stream.population, stream.source, stream.key, stream.mask, before, len(here), beyond])
@@ -103,7 +103,10 @@ def configuration(
             RoutingTable((RoutingEntry(0, (1 << KEY_BITS) - 1, ()) for _ in entries), table_entries)
         except RoutingError as error:
             raise RoutingError(f"chip {chip}: {error}") from error
-    return {chip: Configure(window, senders[chip], waits[chip], passing[chip], routes[chip]) for chip in machine.live}
+    return {
+        chip: Configure(window=window, senders=senders[chip], waits=waits[chip], streams=passing[chip], routes=routes[chip])
+        for chip in machine.live
+    }
 
 
 def _chip(machine: Machine, name: str) -> int:

@@ -1,29 +1,30 @@
-"""Placement: which PE of which chip runs which share, what travels where, and what the router is told.
+"""Placement: which PE of which chip runs which share, how its SRAM is laid out, and what its router needs.
 
-`Placement` is the whole mapping: shares on named PEs with their SRAM regions, routing keys and table. Placing is a
-plain function over the chip's usable PEs. Everything that does not fit is refused here, before any process starts.
+A network is mapped in three steps: units are dealt to shares (`host/mapping/strategies`), shares get their seats on PEs
+(`host/mapping/seating.py`), and each PE's memory is laid out here. Everything that does not fit is refused here, before any
+process starts.
 """
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from host.errors import Exit, HostError
-from host.mapping.chip_assignment import seated
+from host.mapping import advice, strategies
 from host.mapping.expected_traffic import rates_of
-from host.mapping.multicast import Exchange, Stream, configuration, streams_of
-from host.mapping.sharding import Request, Share, check_room, holds, layout, strategy, too_small
-from models import formats
+from host.mapping.multicast import Connectivity, Stream, configure_routers, plan_streams
+from host.mapping.request import Request, Share, request_for
+from host.mapping.seating import Seating, seat
+from host.mapping.sharding import ShareTooLargeError, check_room, plan_share
 from models.network import Network
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of
 from noc.packet import HOST, INPUT_POPULATION, Configure
 from noc.routing_table import RoutingError
-from pe.sram import Region, SramOverflow, SramSize, footprint
+from pe.sram import Region, SramOverflow, footprint
 
 
 @dataclass(frozen=True)
@@ -52,11 +53,11 @@ class Placement:
     pes: tuple[PlacedPe, ...]
 
     @cached_property
-    def exchange(self) -> Exchange:
-        """Return who sends and who hears what; the host taps every layer."""
+    def connectivity(self) -> Connectivity:
+        """Who sends and who listens to what; the host taps every layer."""
         numbers = range(len(self.network.populations))
         senders: dict[int, list[str]] = {n: [] for n in numbers}
-        wanted: dict[int, list[str]] = {n: [] for n in numbers}
+        listeners: dict[int, list[str]] = {n: [] for n in numbers}
         waits: dict[str, list[int]] = {}
         senders[INPUT_POPULATION].append(HOST)
         for placed in self.pes:
@@ -65,33 +66,34 @@ class Placement:
                 senders[population].append(name)
             waits[name] = sorted({p.source for n, _ in placed.share for p in self.network.populations[n].projections})
             for population in waits[name]:
-                wanted[population].append(name)
-        wanted[self.network.output].append(HOST)
+                listeners[population].append(name)
+        listeners[self.network.output].append(HOST)
         waits[HOST] = list(self.network.layers)
         keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
-        return Exchange(senders, wanted, waits, keys)
+        return Connectivity(senders=senders, listeners=listeners, waits=waits, keys=keys)
 
     @cached_property
     def streams(self) -> list[Stream]:
-        """Return every stream of a population's events from one chip; RoutingError where their keys do not fit."""
-        return streams_of(self.machine, self.exchange)
+        """Every stream of a population's events from one chip; RoutingError where their keys do not fit."""
+        return plan_streams(self.machine, self.connectivity)
 
     def senders(self, population: int) -> list[str]:
         """Return the endpoints that send a population's events, in order."""
-        return self.exchange.senders[population]
+        return self.connectivity.senders[population]
 
     def destinations(self, population: int) -> list[str]:
         """Return the endpoints that the network wants a population's events delivered to."""
-        return self.exchange.wanted[population]
+        return self.connectivity.listeners[population]
 
     def copies(self, placed: PlacedPe) -> dict[int, int]:
         """Return how many packets each event of each population on this PE makes: one for each other listener."""
-        hears = self.exchange.waits[placed.name]
-        return {n: len(self.destinations(n)) - (n in hears) for n, _ in placed.share}
+        own = self.connectivity.waits[placed.name]
+        return {n: len(self.destinations(n)) - (n in own) for n, _ in placed.share}
 
     def configure(self, window: int) -> dict[int, Configure]:
         """Return what each chip's router must know; RoutingError where keys or a table do not fit."""
-        return configuration(self.machine, self.exchange, self.streams, window, self.chip.router_entries)
+        entries = self.chip.router_entries
+        return configure_routers(self.machine, self.connectivity, self.streams, window=window, table_entries=entries)
 
     def worst(self) -> dict[str, int]:
         """Return bytes by role of the PE with the fewest free data bytes."""
@@ -125,20 +127,21 @@ def place(
     lanes: int = 1,
     chips: int = 1,
     rates: Mapping[int, float] | None = None,
-    advise: bool = True,
+    quick: bool = False,
 ) -> Placement:
     """Map `network` onto `chips` chips.
 
     Args:
         network: what to run.
         chip: the chip; PEs that are down are not used.
-        mapping: name of a sharding strategy.
+        mapping: name of a mapping strategy.
         form: name of a weight format.
         pes: how many PEs to use, or None to let the strategy choose.
         lanes: independent sequences side by side.
         chips: how many chips the machine has.
         rates: expected events a unit and position, of each population; None: as `host/mapping/expected_traffic.py` assumes.
-        advise: find out what would fit where this does not, and say so: it takes many times as long as placing.
+        quick: leave out what takes many times as long as the rest: the search for the best chips, for whom it does not matter
+            where shares are, and for what would fit where this does not.
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
@@ -147,64 +150,37 @@ def place(
         ModelError: unknown format.
 
     """
+    machine = machine_of(chip, chips)
+    request = request_for(chip, machine, form, pes, lanes)
     try:
-        return _place(network, chip, mapping, form, pes, lanes, chips, rates or rates_of(network, {})[0])
+        return _place(network, chip, machine, request, mapping, None if quick else rates or rates_of(network, {})[0])
     except HostError as error:
-        if error.code is not Exit.DOES_NOT_FIT or not advise:
+        if quick or error.code is not Exit.DOES_NOT_FIT:
             raise
-        fewer = largest_batch(network, _request(chip, machine_of(chip, chips), form, pes, lanes), mapping) if lanes > 1 else 0
-        batch = f"; the largest batch that fits on these PEs is --batch {fewer}" if fewer else ""
-        raise HostError(f"{error}{batch}{_what_fits(network, chip, lanes, chips)}", error.code) from error
 
+        def count_pes(other: str, other_form: str) -> int:
+            return len(_place(network, chip, machine, replace(request, format=other_form, pes=None), other, None).pes)
 
-def largest_batch(network: Network, request: Request, mapping: str) -> int:
-    """Return the most sequences side by side that fit as `request` asks otherwise; 0: not even one."""
-    low, high = 0, 1  # a batch that fits, and then one that does not
-    while holds(network, replace(request, lanes=high), mapping):
-        low, high = high, 2 * high
-    while high - low > 1:  # each sequence needs memory of its own on every PE
-        middle = (low + high) // 2
-        low, high = (middle, high) if holds(network, replace(request, lanes=middle), mapping) else (low, middle)
-    return low
-
-
-def _what_fits(network: Network, chip: ChipSpec, lanes: int, chips: int) -> str:
-    """Return the settings under which the network does fit, for the line that says it does not."""
-    fits = []
-    for mapping in ("uniform", "balanced"):  # the others deal as one of these
-        for form in formats.names():
-            with contextlib.suppress(HostError):
-                placed = _place(network, chip, mapping, form, None, lanes, chips, rates_of(network, {})[0])
-                fits.append(f"--mapping {mapping} --format {form} ({len(placed.pes)} PEs)")
-    return f"; what fits: {', '.join(fits)}" if fits else ""
+        raise HostError(advice.explain(error, network, request, mapping, count_pes), error.code) from error
 
 
 def _place(
-    network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int, chips: int, rates: Mapping[int, float]
+    network: Network, chip: ChipSpec, machine: Machine, request: Request, mapping: str, rates: Mapping[int, float] | None
 ) -> Placement:
-    machine = machine_of(chip, chips)
-    usable = {number: chip.usable_pes(number) for number in machine.live}
-    room = sum(map(len, usable.values()))
-    have = "one chip has" if len(machine.live) == 1 else f"{len(machine.live)} chips have"
-    if pes is not None and pes > room:
-        down = len(machine.live) * len(QPES) * PES_PER_QPE - room
+    """Deal, seat and lay out; without `rates`, chips are filled in order."""
+    have = "one chip has" if request.chips == 1 else f"{request.chips} chips have"
+    if request.pes is not None and request.pes > request.available:
+        down = request.chips * len(QPES) * PES_PER_QPE - request.available
         less = f", {down} of them down" if down else ""
-        raise HostError(f"--pes {pes}: {have} {room + down} PEs{less}", Exit.DOES_NOT_FIT)
-    request = _request(chip, machine, form, pes, lanes)
+        raise HostError(f"--pes {request.pes}: {have} {request.available + down} PEs{less}", Exit.DOES_NOT_FIT)
     check_room(network, request)
-    shares = strategy(mapping)(network, request)
-    if len(shares) > room:
-        raise HostError(f"mapping {mapping!r} needs {len(shares)} PEs, {have} {room}", Exit.DOES_NOT_FIT)
-    seats = seated(mapping, network, request, machine, {on: len(pes) for on, pes in usable.items()}, shares, rates)
-    free = {on: iter(pes) for on, pes in usable.items()}
-    placed = []
-    for number, (on, share) in enumerate(seats):
-        pe = next(free[on])
-        try:
-            placed.append(PlacedPe(pe, share, tuple(layout(network, request, share, str(pe)))))
-        except SramOverflow as error:
-            raise too_small(network, request, [share for _, share in seats], number, error, mapping) from error
-    placement = Placement(network, chip, machine, request, mapping, tuple(placed))
+    strategy = strategies.named(mapping)
+    deals = strategy.deals(network, request)
+    if len(deals[0]) > request.available:
+        raise HostError(f"mapping {mapping!r} needs {len(deals[0])} PEs, {have} {request.available}", Exit.DOES_NOT_FIT)
+    seating = seat(network, chip, machine, deals, rates or {}, assign=strategy.assign_chips if rates else None)
+    pes = lay_out(network, request, seating)
+    placement = Placement(network=network, chip=chip, machine=machine, request=request, mapping=mapping, pes=pes)
     try:
         placement.configure(1)
     except RoutingError as error:
@@ -212,7 +188,13 @@ def _place(
     return placement
 
 
-def _request(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
-    size = SramSize(chip.sram_bytes, chip.bank_bytes, chip.program_bytes, chip.debug_bytes)
-    available = sum(len(chip.usable_pes(number)) for number in machine.live)
-    return Request(form, lanes, size, available, pes, len(machine.live))
+def lay_out(network: Network, request: Request, seating: Seating) -> tuple[PlacedPe, ...]:
+    """Return the PEs with the regions of their SRAM; ShareTooLargeError for the first share that does not fit."""
+    pes = []
+    for pe, share in seating:
+        try:
+            pes.append(PlacedPe(pe, share, tuple(plan_share(network, request, share, str(pe)))))
+        except SramOverflow as error:
+            layers = "+".join(network.populations[units.population].name for units in share)
+            raise ShareTooLargeError(f"{error} ({layers})", share) from error
+    return tuple(pes)

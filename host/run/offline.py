@@ -22,7 +22,8 @@ from host.cost.ledger import COUNTS, Ledger
 from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
-from host.mapping.sharding import Part, Request, cut, share_sizes
+from host.mapping.request import Request, whole_layer
+from host.mapping.sharding import cut, share_sizes
 from host.run.event_hash import EventStream
 from host.run.recorder import assemble_ledger, shards_of
 from host.workloads.contract import Readout, Source
@@ -179,7 +180,7 @@ class _Layer:
 
     def __init__(self, network: Network, number: int, lanes: int) -> None:
         self._population, self._number = network.populations[number], number
-        share = (Part(number, np.arange(self._population.units, dtype=np.uint32)),)
+        share = (whole_layer(network, number),)
         # `csr` keeps what a port hears, a trace or events, as a dense vector; all formats have the same events.
         request = Request("csr", lanes, SramSize(0, 0, 0, 0), 1)
         fields = pe_fields(share_sizes(network, request, share))

@@ -1,4 +1,4 @@
-"""Linked chips without processes: machines and exchanges that hypothesis draws, and their routers over a network in memory.
+"""Linked chips without processes: machines and senders that hypothesis draws, and their routers over a network in memory.
 
 The endpoints say what they are told to say and take note of what they hear, so that all that is joined, delivered and handed on
 is the routers' doing.
@@ -15,7 +15,7 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from host.mapping.multicast import Exchange, configuration, streams_of
+from host.mapping.multicast import Connectivity, configure_routers, plan_streams
 from noc.chip import PeId
 from noc.machine import ChipLink, Machine, MachineError
 from noc.memory_chip import MemoryChip
@@ -61,14 +61,15 @@ def machines(draw, most=8, least=1):
     return Machine(chips, down_chips, down_links)
 
 
-def exchange_of(senders: dict[int, list[str]]) -> Exchange:
-    """Return the exchange of a line of layers, each of which hears itself and the one before; the last one is the output."""
+def connectivity_of(senders: dict[int, list[str]]) -> Connectivity:
+    """Return the connectivity of a line of layers, each of which hears itself and the one before; the last one is the output."""
     layers = [n for n in senders if n]
     waits = {name: {p for n in layers if name in senders[n] for p in (n - 1, n)} for n in layers for name in senders[n]}
     ordered = {name: sorted(populations) for name, populations in sorted(waits.items(), key=lambda item: chip_of(item[0]))}
-    wanted = {n: [name for name, populations in ordered.items() if n in populations] for n in senders}
-    wanted[layers[-1]].append(HOST)
-    return Exchange(senders, wanted, {**ordered, HOST: layers}, dict.fromkeys(senders, UNITS))
+    listeners = {n: [name for name, populations in ordered.items() if n in populations] for n in senders}
+    listeners[layers[-1]].append(HOST)
+    keys = dict.fromkeys(senders, UNITS)
+    return Connectivity(senders=senders, listeners=listeners, waits={**ordered, HOST: layers}, keys=keys)
 
 
 def section(population: int, events=(), position: int = 0, flags: int = VALID, mark: int = 0) -> Section:
@@ -89,7 +90,7 @@ class World:
     """A machine, who sends and hears what on it, and what everybody says at each tick."""
 
     machine: Machine
-    exchange: Exchange
+    connectivity: Connectivity
     said: dict[str, list[Batch]]
 
     def chip(self, name: str) -> int:
@@ -100,7 +101,7 @@ class World:
 
     def sections(self, population: int, tick: int, chip: int | None = None) -> list[Section]:
         """What the senders of a population (on one chip) say at a tick, in their order."""
-        names = [name for name in self.exchange.senders[population] if chip in (None, self.chip(name))]
+        names = [name for name in self.connectivity.senders[population] if chip in (None, self.chip(name))]
         return [part for name in names for part in self.said[name][tick].sections if part.population == population]
 
     def events(self, population: int, tick: int, chip: int | None = None) -> list[tuple[int, float]]:
@@ -114,13 +115,16 @@ class World:
     def begins(self) -> list[tuple[int, int]]:
         """Each (population, chip) where a stream begins."""
         return [
-            (n, chip) for n, names in self.exchange.senders.items() for chip in self.machine.live if chip in map(self.chip, names)
+            (n, chip)
+            for n, names in self.connectivity.senders.items()
+            for chip in self.machine.live
+            if chip in map(self.chip, names)
         ]
 
     def crossed(self, population: int, chip: int, *, tap: bool = False) -> list[ChipLink]:
         """The links that a stream must cross to reach its listeners, or the host's tap as well."""
-        goals = {self.chip(name) for name in self.exchange.wanted[population]}
-        if tap and population in self.exchange.waits[HOST]:
+        goals = {self.chip(name) for name in self.connectivity.listeners[population]}
+        if tap and population in self.connectivity.waits[HOST]:
             goals.add(self.machine.host_chip)
         return self.machine.multicast(chip, goals)
 
@@ -133,7 +137,9 @@ class World:
         return carried
 
     def configuration(self, window: int = WINDOW) -> dict[int, Configure]:
-        return configuration(self.machine, self.exchange, streams_of(self.machine, self.exchange), window, 1000)
+        return configure_routers(
+            self.machine, self.connectivity, plan_streams(self.machine, self.connectivity), window=window, table_entries=1000
+        )
 
 
 @st.composite
@@ -146,7 +152,7 @@ def worlds(draw, most=8, least=1, ticks=TICKS):
     for n in range(1, 1 + draw(st.integers(1, 3))):
         chosen = draw(st.sets(st.sampled_from(pes), min_size=1))
         senders[n] = [name for name in pes if name in chosen]
-    exchange = exchange_of(senders)
+    connectivity = connectivity_of(senders)
     said: dict[str, list[Batch]] = {name: [] for names in senders.values() for name in names}
     owners = {n: draw(st.lists(st.sampled_from(names), min_size=UNITS, max_size=UNITS)) for n, names in senders.items()}
     for tick in range(ticks):
@@ -159,7 +165,7 @@ def worlds(draw, most=8, least=1, ticks=TICKS):
                 parts[name].append(Section(n, 0, 0, b"", b"", b"") if bubble else part)
         for name, sections in parts.items():
             said[name].append(Batch(tick, tuple(sections)))
-    return World(machine, exchange, said)
+    return World(machine, connectivity, said)
 
 
 class Starving:
@@ -223,7 +229,7 @@ class Chips:
     ) -> None:
         self.world, self.network, host = world, Watched(order), Listener()
         chips = MemoryChip(
-            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.exchange.waits if name != HOST],
+            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name != HOST],
             make_pe=Listener, network=self.network,
         )  # fmt: skip
         self.routers = {chip_of(name): router for name, router in chips.routers.items()}

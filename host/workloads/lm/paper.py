@@ -62,14 +62,14 @@ def memory_of(network: Network, options: Options) -> Memory:
 
     def placed(form: str, mapping: str, pes: int | None) -> Placement | None:
         try:
-            return place(network, chip, mapping, form, pes)
+            return place(network, chip, mapping=mapping, form=form, pes=pes)
         except (HostError, ModelError):
             return None
 
     same = {form: placed(form, options.mapping, options.pes) for form in formats.names()}
     fewest = {form: placed(form, "balanced", None) for form in formats.names()}
     return Memory(
-        worst=place(network, chip, options.mapping, options.format, options.pes).worst(),
+        worst=place(network, chip, mapping=options.mapping, form=options.format, pes=options.pes).worst(),
         weights={form: other.worst()["weights"] if other else None for form, other in same.items()},
         fewest_pes={form: len(other.pes) if other else None for form, other in fewest.items()},
     )

@@ -1,0 +1,98 @@
+"""Dealing units of layers to PEs: what the strategies have in common.
+
+Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean
+weights and overflow a PE that is sized for the mean. So units are dealt out, heaviest first, each to the lightest PE that
+may still take one.
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from itertools import pairwise
+
+import numpy as np
+
+from host.errors import Exit, HostError
+from host.mapping.request import Deal, Request, UnitSet, whole_layer
+from host.mapping.sharding import all_fit, plan_share, row_lengths
+from models.network import Network
+from pe.sram import SramOverflow
+
+
+def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
+    """Deal the units of a layer to `pes` PEs, heaviest first, each to the lightest PE.
+
+    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable.
+    """
+    units = network.populations[layer].units
+    weights = sum(row_lengths(network, layer), np.zeros(units, np.int64))
+    # A row costs about its extents, state and vectors beside its weights: 20 words a unit for an EGRU.
+    weights = weights if even else weights + 20
+    full, larger = divmod(units, pes)
+    hands: list[list[int]] = [[] for _ in range(pes)]
+    heap = [(0, pe) for pe in range(pes)]
+    for unit in sorted(range(units), key=lambda u: (-int(weights[u]), u)):
+        load, pe = heapq.heappop(heap)
+        hands[pe].append(unit)
+        size = len(hands[pe])
+        if not even or size < full:
+            heapq.heappush(heap, (load + int(weights[unit]), pe))
+        elif size == full and larger:
+            # This PE may become one of the larger ones, but only after every PE has its full number.
+            heapq.heappush(heap, (load + int(weights[unit]) + (1 << 40), pe))
+        elif size > full:
+            larger -= 1
+            if not larger:
+                heap = [entry for entry in heap if len(hands[entry[1]]) < full]
+                heapq.heapify(heap)
+    return [(UnitSet(layer, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def deal_whole_layers(network: Network, pes: int) -> Deal:
+    """Put whole layers, in order, on fewer PEs than there are layers."""
+    edges = [len(network.layers) * pe // pes for pe in range(pes + 1)]
+    layers = [whole_layer(network, layer) for layer in network.layers]
+    return [tuple(layers[a:b]) for a, b in pairwise(edges)]
+
+
+def check_units(network: Network, pes: int) -> None:
+    """Raise HostError for more PEs than units."""
+    units = {layer: network.populations[layer].units for layer in network.layers}
+    if pes > sum(units.values()):
+        have = ", ".join(f"layer {layer} has {n} units" for layer, n in units.items())
+        raise HostError(f"--pes {pes}: {have}; use at most --pes {sum(units.values())}", Exit.DOES_NOT_FIT)
+
+
+def split_pes(network: Network, pes: int) -> dict[int, int]:
+    """Return PEs for each layer, as even as units allow: a layer with few units leaves what it cannot use to the others."""
+    units = {layer: network.populations[layer].units for layer in network.layers}
+    each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
+    counts = {layer: min(each, n) for layer, n in units.items()}
+    growing = [layer for layer, n in units.items() if n > each]
+    counts |= dict.fromkeys(growing[: pes - sum(counts.values())], each + 1)
+    return counts
+
+
+def fewest_pes(network: Network, request: Request, layer: int, *, even: bool) -> int:
+    """Return the smallest number of PEs over which `layer` fits; HostError where one unit is too much for a PE."""
+    units = network.populations[layer].units
+    heaviest = np.argmax(sum(row_lengths(network, layer), np.zeros(units, np.int64)))
+    try:
+        plan_share(network, request, (UnitSet(layer, np.array([heaviest], np.uint32)),), f"layer {layer}, one unit a PE")
+    except SramOverflow as error:
+        raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
+
+    def enough(pes: int) -> bool:
+        return all_fit(network, request, deal_layer(network, layer, pes, even))
+
+    nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
+    low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
+    step, high = 1, min(low + 1, units)
+    while high < units and not enough(high):
+        low, step = high, 2 * step
+        high = min(high + step, units)
+    while high - low > 1:  # more PEs never hold less
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high

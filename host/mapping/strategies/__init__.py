@@ -1,0 +1,55 @@
+"""Mapping strategies: one file each, found by name. A strategy says how units are dealt to PEs, and PEs to chips.
+
+Contract of a strategy file:
+
+- `EVEN`: whether each layer gets as many PEs as any other, and each PE of a layer as many units.
+- `deals(network, request)`: the deals that are worth comparing, the preferred one first; HostError where there is none.
+- `assign_chips(network, machine, deals, room, rates)`: returns the shares of one of the deals with their chips. None: the
+  first deal, chips filled in order. A strategy that assigns chips itself deals as others do.
+
+Names alone load no numpy and no compiler.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from typing import TYPE_CHECKING, Protocol, cast
+
+from host.errors import HostError, nearest_name
+
+if TYPE_CHECKING:
+    from host.mapping.request import Deal, Request
+    from host.mapping.seating import AssignChips
+    from models.network import Network
+
+DEFAULT = "uniform"
+"""The paper's mapping."""
+
+
+class Strategy(Protocol):
+    """A module of this package."""
+
+    EVEN: bool
+    assign_chips: AssignChips | None
+
+    def deals(self, network: Network, request: Request) -> list[Deal]:
+        """Return the deals that are worth comparing, the preferred one first."""
+
+
+def names() -> list[str]:
+    """Return the names of all strategies, the default one first."""
+    return sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != DEFAULT, name))
+
+
+def require(name: str) -> None:
+    """Raise HostError, with the nearest name, where there is no strategy called `name`."""
+    if name not in names():
+        near = nearest_name(name, names())
+        raise HostError(f"unknown mapping {name!r}: have {', '.join(names())}; did you mean {near!r}?")
+
+
+def named(name: str) -> Strategy:
+    """Return the strategy called `name`; HostError with the nearest name where there is none."""
+    require(name)
+    return cast(Strategy, importlib.import_module(f"{__name__}.{name}"))
