@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from host.cli import main
+from host.experiments.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -58,3 +59,9 @@ def test_every_command_and_its_flags_are_there(page, capsys):
         text = capsys.readouterr().out
         assert f"launch.py {command}" in text
         assert [flag for flag in re.findall(r"--[a-z-]+", rest) if flag not in text] == [], f"{command}{rest}"
+
+
+def test_every_column_of_a_sweep_is_listed():
+    text = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    listed = text.split("- **Columns**")[1].split("\n- **")[0]
+    assert set(COLUMNS) - set(re.findall(r"`(\w+)`", listed)) == set()
