@@ -100,16 +100,6 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
     assert "\x1b" not in done.stdout  # no terminal, no control codes
 
 
-def test_every_documented_key_is_in_the_report_and_the_other_way_round(tiny, tmp_path):
-    tiny("--tokens", 5, "--pes", 3)
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
-    text = (ROOT / "docs" / "report.md").read_text()
-    documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
-    for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
-        have = {f"{block}.{key}" for key in report[block]}
-        assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
-
-
 def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem", "--trace-positions", 3, pictures=True)
     assert (done.returncode, done.stderr) == (0, "")

@@ -44,7 +44,9 @@ def run_into(
     outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     if outcome.report is None and not outcome.mapping:
         return outcome
-    report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True, "problem": outcome.problem}
+    report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True}
+    if report["partial"]:
+        report.setdefault("problem", outcome.problem)
     report["provenance"] = {"date": began, "command": list(command), "inputs": report.pop("inputs", []), **code_record()}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch

@@ -53,6 +53,8 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "packets_delivered": None,
         "packets_dropped": None,
         "link_packets": None,
+        "packets_input": None,
+        "packets_output": None,
     }
     metrics = job.readout.metrics(cost)
     if accounts is not None:
