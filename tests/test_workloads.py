@@ -30,7 +30,7 @@ from host.errors import Exit
 from host.faults import Faults
 from host.flags import flag_of, option_fields
 from host.show.summary import published, summary
-from host.workloads.registry import prepare, restore_options, workload_of, workloads
+from host.workloads.registry import default_workload, prepare, restore_options, workload_of, workloads
 from tests.tools.examples import Example, Played, launch, leaves
 from tests.tools.processes import children, gone
 from tests.tools.workers import workers
@@ -371,11 +371,9 @@ def test_a_sweep_varies_it_and_shows_its_metrics(example, tmp_path):
 # -- without one of them
 
 REMOVED = "dvs"
-QUICK = ("test_layering.py", "test_snapshot.py", "test_lifecycle.py", "test_xy_routes.py", "test_stream.py")
-# In the copy, but with `models`, `noc` and `pe` from here, where their kernels are compiled.
-HERE = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import models, noc, pe; sys.path[0] = sys.argv[1]\n"
-COMMANDS = f"""{HERE}
-import importlib, pkgutil
+QUICK = ("layering", "snapshot", "lifecycle", "stream")  # tests that start no process
+COMMANDS = f"""
+import importlib, pkgutil, sys
 import host, host.workloads
 from host.cli import main
 assert host.__path__ == [sys.argv[1] + "/host"]
@@ -391,68 +389,77 @@ for module in pkgutil.walk_packages(host.__path__, "host."):
         importlib.import_module(module.name)
 print("imported all")
 """
-TESTS = f"""{HERE}
-import os, pytest
-os.chdir(sys.argv[1])
-sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[2:]]))
+# With `models`, `noc` and `pe` from here, where their kernels are compiled.
+TESTS = f"""
+import os, sys
+sys.path.insert(0, {str(ROOT)!r})
+import models, noc, pe
+del sys.path[0]
+import pytest
+sys.exit(pytest.main(["-q", "-x", "-p", "no:cacheprovider", *sys.argv[1:]]))
 """
 
 
-@pytest.fixture
-def without(tmp_path):
-    """A copy of the project without one workload's folder."""
-    copy = tmp_path / "copy"
-    for name in ("host", "models", "noc", "pe", "tests"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("launch.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, copy)
-    shutil.rmtree(copy / "host" / "workloads" / REMOVED)
-    return copy
+def copy_without(folder, *names):
+    """Copy parts of the project into a folder, but for one workload's."""
+    for name in names:
+        (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
+    shutil.rmtree(folder / "host" / "workloads" / REMOVED)
+    return folder
 
 
-def python(*arguments, cwd, timeout_s):
-    done = subprocess.run(
-        [sys.executable, *map(str, arguments)], cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=timeout_s
-    )
+def python(*arguments, cwd, timeout_s, **variables):
+    """Run Python in a folder; return its exit code and what it said."""
+    command, environment = [sys.executable, *map(str, arguments)], {**os.environ, **variables}
+    how = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "timeout": timeout_s, "check": False}
+    done = subprocess.run(command, cwd=cwd, env=environment, **how)
     return done.returncode, done.stdout
 
 
-def test_all_else_works_without_a_workload(without, tmp_path):
-    lm = Example(workloads()["lm"], tmp_path)
-    checkpoint = lm.chosen["checkpoint"]
+def test_all_else_works_without_a_workload(tmp_path):
+    """`models`, `noc` and `pe` come from here, where their kernels are compiled: the copy has only `host`."""
+    default = Example(default_workload(), tmp_path)
+    checkpoint = default.chosen["checkpoint"]
     lines = [
         "--help",
-        " ".join(["lm", *lm.flags(transport="mem"), "--out", "out"]),
+        " ".join([default.command, *default.flags(transport="mem"), "--out", "out"]),
         f"fit {checkpoint}",
         f"info {checkpoint}",
         "price out",
         f"{REMOVED} --help",
     ]
-    code, said = python("-c", COMMANDS, without, *lines, cwd=tmp_path, timeout_s=50)
+    copy = tmp_path / "copy"
+    copy.mkdir()
+    path = os.pathsep.join([str(copy_without(copy, "host")), str(ROOT)])
+    code, said = python("-c", COMMANDS, copy, *lines, cwd=tmp_path, timeout_s=50, PYTHONPATH=path)
     assert "Traceback" not in said, said
-    ended = re.findall(r"^ended (.*)$", said, re.MULTILINE)
-    assert ended == ["--help 0", "lm 0", "fit 0", "info 0", "price 0", f"{REMOVED} 2"]
-    assert code == 0
+    assert code == 0, said
+    assert re.findall(r"^ended (.*)$", said, re.MULTILINE) == [
+        "--help 0",
+        f"{default.command} 0",
+        "fit 0",
+        "info 0",
+        "price 0",
+        f"{REMOVED} 2",
+    ]
     assert said.endswith("imported all\n")
 
 
-def test_tests_that_do_not_concern_it_pass_without_a_workload(without):
-    files = [f"tests/{name}" for name in QUICK]
-    code, said = python("-c", TESTS, without, *files, cwd=without, timeout_s=50)
+def test_tests_that_do_not_concern_it_pass_without_a_workload(tmp_path):
+    copy_without(tmp_path, "host", "models", "noc", "pe", "launch.py", "tests", "pyproject.toml")
+    code, said = python("-c", TESTS, *(f"tests/test_{name}.py" for name in QUICK), cwd=tmp_path, timeout_s=50)
     assert code == 0, said
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_the_whole_suite_passes_without_a_workload(without):
-    """All but the files that import what is not there."""
+def test_the_whole_suite_passes_without_a_workload(tmp_path):
+    """All but this file and those that import what is not there."""
+    names = [path.name for path in ROOT.iterdir() if not path.name.startswith(".") and path.name not in ("build", "runs", "shared")]
+    copy_without(tmp_path, *names)
     own = re.compile(rf"host\.workloads\.{REMOVED}|tests\.tools\.gestures|from test_{REMOVED}")
-    for name in ("bench", "docs", "experiments"):
-        shutil.copytree(ROOT / name, without / name)
-    for name in ("README.md", "Makefile", "CHANGELOG.md", "LICENSE"):
-        shutil.copy(ROOT / name, without)
-    for path in (without / "tests").glob("test_*.py"):
+    for path in (tmp_path / "tests").glob("test_*.py"):
         if own.search(path.read_text()) or path.name == Path(__file__).name:
             path.unlink()
-    code, said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=without, timeout_s=5000)
+    code, said = python("-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=tmp_path, timeout_s=5000)
     assert code == 0, said[-5000:]
