@@ -245,4 +245,4 @@ def read_options(options: type, record: Mapping[str, Any], who: str) -> dict[str
         default = _field(options, name).default
         if not (value is None and default is None) and not known[name].fits(value):
             raise HostError(f"{who}: {name} needs {known[name].need}, has {value!r}")
-    return dict(record)
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in record.items()}

@@ -9,6 +9,8 @@ A folder `host/workloads/NAME/` has
   means this one);
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
+- `example.py`: `smallest(folder)`, which writes the files of the smallest run there is into a folder and returns the options
+  that run it, by name; tests hold every workload to the same by it;
 - and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)`), `panel.py`
   (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`paper_part(checkpoint, transport) -> PaperPart`).
 """

@@ -1,0 +1,154 @@
+"""A workload's smallest example: run in this process's hands, typed as flags, or played on the plain reference."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from host.cli import main
+from host.cluster import remote_backend
+from host.flags import YesNo, flag_of, option_fields
+from host.launch.outcome import Outcome
+from host.launch.recorded_run import run_into
+from host.options import RunOptions
+from host.workloads.contract import Feed, Job
+from host.workloads.registry import Workload
+from models.reference import Reference
+from noc.packet import FRESH, RESET, Section
+
+
+class Done(NamedTuple):
+    """What a command of `launch.py` left: its exit code and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+
+def launch(*arguments: object, cwd: Path) -> Done:
+    """Run `launch.py` within this process, in another current folder."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.chdir(cwd), contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as end:
+            code = int(end.code or 0)
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+class Ran(NamedTuple):
+    """A run, with what a monitor was told of it."""
+
+    folder: Path
+    outcome: Outcome
+    layout: dict[str, Any]
+    statuses: list[dict[str, Any]]
+
+    @property
+    def report(self) -> dict[str, Any]:
+        assert self.outcome.report is not None, self.outcome.problem
+        return self.outcome.report
+
+
+class Example:
+    """A workload's smallest example, in a folder of its own; runs with the same options are run once."""
+
+    def __init__(self, workload: Workload, folder: Path) -> None:
+        self.workload, self.folder = workload, folder
+        self.chosen: dict[str, Any] = workload.part("example", "smallest")(folder)
+        self.command = next(name for name, command in workload.commands.items() if not command.presets)
+        self._runs: dict[str, Ran] = {}
+        self._folders = (folder / f"run-{number}" for number in range(1000))
+
+    def options(self, **options: Any) -> RunOptions:
+        chosen = self.workload.options(**self.chosen | options)
+        chosen.check()
+        return chosen
+
+    def flags(self, **options: Any) -> list[str]:
+        """Return the options as a user types them; None leaves one out, and a file is named as from the example's folder."""
+        words, chosen = [], self.chosen | options
+        for entry in option_fields(self.workload.options):
+            value = chosen.get(entry.name)
+            if value in (None, False):
+                continue
+            if entry.metadata["file"]:
+                value = Path(value).relative_to(self.folder)
+            words.append(flag_of(entry))
+            if not isinstance(entry.metadata["bounds"], YesNo):
+                words.append(",".join(map(str, value)) if isinstance(value, list | tuple) else str(value))
+        return words
+
+    def new_folder(self) -> Path:
+        """Return a folder that is not there yet."""
+        return next(self._folders)
+
+    def run(self, **options: Any) -> Ran:
+        """Run with these options over those of the example."""
+        key = json.dumps(options, default=repr, sort_keys=True)
+        if key not in self._runs:
+            self._runs[key] = self.run_and_strike(lambda: None, **options)
+        return self._runs[key]
+
+    def run_and_strike(self, strike: Callable[[], None], **options: Any) -> Ran:
+        """Run, and call `strike` once when the first positions have come through."""
+        folder, chosen = self.new_folder(), self.options(**options)
+        folder.mkdir()
+        layout: dict[str, Any] = {}
+        statuses: list[dict[str, Any]] = []
+        pending = [strike]
+
+        def observe(status: dict[str, Any]) -> None:
+            statuses.append(dict(status))
+            if pending and status["phase"] == "running" and status["done"]:
+                pending.pop()()
+
+        outcome = run_into(folder, chosen, mapped=layout.update, observe=observe, remote=remote_backend(chosen))
+        return Ran(folder, outcome, layout, statuses)
+
+
+class Played:
+    """A job played on the plain reference, which stays as it is where the job is exchanged for one that goes on."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.feeds: list[Feed] = []
+        self._network = job.placement.network
+        self._references = [Reference(self._network) for _ in range(job.placement.request.lanes)]
+
+    def play(self, positions: int) -> None:
+        """Feed positions and answer each, until so many have been fed in all or there are no more."""
+        while not self.job.source.exhausted() and len(self.feeds) < positions:
+            feed = self.job.source.next()
+            assert feed is not None, "every answer is in"
+            self.feeds.append(feed)
+            self.job.readout.answer(self._step(feed))
+
+    def _step(self, feed: Feed) -> Section:
+        inputs = np.zeros((len(self._references), self._network.populations[0].units), np.float32)
+        inputs.reshape(-1)[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
+        rows = []
+        for reference, row in zip(self._references, inputs, strict=True):
+            if feed.flags & FRESH:
+                reference.fresh()
+            elif feed.flags & RESET:
+                reference.segment()
+            rows.append(reference.step(row)[-1])
+        outputs = np.concatenate(rows)
+        keys = np.flatnonzero(outputs).astype("<u4")
+        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), outputs[keys].tobytes(), b"")
+
+
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every leaf of nested dicts and lists with its path."""
+    if isinstance(value, dict | list):
+        for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from leaves(inner, f"{path}.{name}")
+    else:
+        yield path, value
