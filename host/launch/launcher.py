@@ -355,7 +355,7 @@ class Launcher:
 
     def _complete(self, report: dict[str, Any]) -> dict[str, Any]:
         """Add to the report what only the owner of the processes knows."""
-        emulation, units = report["emulation"], report["emulation"]["units"]
+        emulation, units = report["emulation"], report["emulation"].pop("units")
         emulation |= {
             "processes": self._backend.process_count() + int(self._backend.remote),
             "start_s": self._start_s,
