@@ -6,7 +6,7 @@ import pytest
 from host.mapping.placement import place
 from host.workloads.job import SHIPPED
 from models.checkpoint import load
-from models.training.language.settings import Settings
+from models.training.language.settings import LanguageSettings
 from noc.chip import load_chip
 
 TINY = SHIPPED.with_name("tiny.safetensors")
@@ -20,7 +20,7 @@ def shipped(request):
 
 
 def settings_of(model):
-    return Settings.of(model.provenance["settings"])
+    return LanguageSettings.of(model.provenance["settings"])
 
 
 def test_files_are_small():

@@ -27,14 +27,14 @@ from models.training.language import trainer as trainer_module  # noqa: E402
 from models.training.language.evaluate import score  # noqa: E402
 from models.training.language.export import model_of  # noqa: E402
 from models.training.language.network import LanguageModel  # noqa: E402
-from models.training.language.settings import AUTHORS, Settings  # noqa: E402
+from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
 from models.training.language.text_streams import Text, segments, streams  # noqa: E402
-from models.training.language.trainer import Trainer  # noqa: E402
+from models.training.language.trainer import LanguageTrainer  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 
 WORDS = 12
-SMALL = Settings(
+SMALL = LanguageSettings(
     embedding=16, hidden="24", epochs=3, batch=4, length=8, precision="float32", drop_word=0.1, drop_connect=0.1, sparsity=0.8,
     prune_every=2,
 )  # fmt: skip
@@ -56,9 +56,9 @@ def often(monkeypatch):
     monkeypatch.setattr(trainer_module, "LOG_EVERY", 3)
 
 
-def trained(folder, about=SMALL, text=None, told=lambda *_: None):
+def trained(folder, about=SMALL, text=None, on_progress=None):
     folder.mkdir(exist_ok=True)
-    trainer = Trainer(text or text_of(), about, folder, told=told)
+    trainer = LanguageTrainer(text or text_of(), about, folder, on_progress=on_progress)
     trainer.run()
     return trainer
 
@@ -195,7 +195,7 @@ def test_every_matrix_ends_at_the_target(tmp_path, about):
 
 def test_the_learning_rate_rises_rests_and_falls_as_a_cosine(tmp_path):
     about = replace(SMALL, lr=0.01, warm_up=0.1, cosine_from=0.5, epochs=20)
-    trainer = Trainer(text_of(), about, tmp_path)
+    trainer = LanguageTrainer(text_of(), about, tmp_path)
     rates = np.array([trainer.rate(n) for n in range(trainer.iterations)])
     total = len(rates)
     assert (np.diff(rates[: total // 10]) > 0).all()
@@ -204,15 +204,13 @@ def test_the_learning_rate_rises_rests_and_falls_as_a_cosine(tmp_path):
     assert (np.diff(rates[total // 2 :]) <= 0).all()
     np.testing.assert_allclose(trainer.rate(total * 3 // 4), 0.005, rtol=0.02)
     assert trainer.rate(total) == pytest.approx(0, abs=1e-12)
-    flat = Trainer(text_of(), replace(about, warm_up=0.0), tmp_path)
+    flat = LanguageTrainer(text_of(), replace(about, warm_up=0.0), tmp_path)
     assert flat.rate(0) == 0.01
 
 
 def test_the_rate_follows_a_drawn_length_and_thresholds_have_their_own(tmp_path):
-    trainer = Trainer(text_of(), replace(SMALL, vary_length=True, threshold_lr=0.5, warm_up=0.0), tmp_path)
-    trainer.states = trainer.model.begin(4)
-    window = trainer.streams[:7]
-    trainer._step(window[:-1], window[1:], 6)
+    trainer = LanguageTrainer(text_of(), replace(SMALL, vary_length=True, threshold_lr=0.5, warm_up=0.0), tmp_path)
+    trainer.step((0, 6))
     usual, thresholds = trainer.optimiser.param_groups
     assert usual["lr"] == pytest.approx(SMALL.lr * 6 / 8)
     assert thresholds["lr"] == pytest.approx(SMALL.lr * 6 / 8 / 2)
@@ -221,7 +219,7 @@ def test_the_rate_follows_a_drawn_length_and_thresholds_have_their_own(tmp_path)
 
 def test_thresholds_are_frozen_unless_asked(tmp_path):
     for factor in (0.0, 1.0):
-        trainer = Trainer(text_of(), replace(SMALL, threshold_lr=factor), tmp_path / str(factor))
+        trainer = LanguageTrainer(text_of(), replace(SMALL, threshold_lr=factor), tmp_path / str(factor))
         before = trainer.model.layers[0].threshold.detach().clone()
         (tmp_path / str(factor)).mkdir()
         trainer.run()
@@ -231,7 +229,7 @@ def test_thresholds_are_frozen_unless_asked(tmp_path):
 def test_drawn_lengths_follow_from_the_seed_and_cover_the_text(tmp_path):
     about = replace(SMALL, vary_length=True, length=40, epochs=30, batch=1)
     text = text_of(6000)
-    first, again, other = (Trainer(text, replace(about, seed=seed), tmp_path).lengths for seed in (1, 1, 2))
+    first, again, other = (LanguageTrainer(text, replace(about, seed=seed), tmp_path).lengths for seed in (1, 1, 2))
     assert first == again != other
     assert all(sum(lengths) == 5999 for lengths in first)
     assert first[0] != first[1]
@@ -243,7 +241,7 @@ def test_drawn_lengths_follow_from_the_seed_and_cover_the_text(tmp_path):
 
 
 def trained_lengths(about, text, folder):
-    return Trainer(text, replace(about, vary_length=False), folder).lengths
+    return LanguageTrainer(text, replace(about, vary_length=False), folder).lengths
 
 
 @settings(deadline=None)
@@ -263,11 +261,11 @@ def test_streams_and_segments_hold_every_word_once_and_in_order(words, count, le
 
 
 def interrupted_at(iteration):
-    def told(done, total, shown):
+    def stop(done, total, shown):
         if done == iteration:
             raise KeyboardInterrupt
 
-    return told
+    return stop
 
 
 FULL = replace(SMALL, vary_length=True, score="movement", threshold_lr=0.5, zoneout=0.05)
@@ -282,30 +280,30 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
     at = {"epoch": second, "middle": (first + 5) // 3 * 3, "signal": first + 4, "death": (second + 5) // 3 * 3}[where]
     folder = tmp_path / "cut"
     if where == "signal":  # within a step, and not where a report is due
-        real = Trainer._step
+        real = LanguageTrainer.step
 
         def step(self, *arguments):
             if self.progress.iteration == at:
                 signal.raise_signal(signal.SIGINT)
             return real(self, *arguments)
 
-        monkeypatch.setattr(Trainer, "_step", step)
+        monkeypatch.setattr(LanguageTrainer, "step", step)
     if where == "death":
 
-        def told(done, total, shown):
+        def stop(done, total, shown):
             if done == at:
                 raise RuntimeError("power cut")
 
     else:
-        told = interrupted_at(at)
+        stop = interrupted_at(at)
     with pytest.raises(RuntimeError if where == "death" else KeyboardInterrupt):
-        trained(folder, about, told=told)
+        trained(folder, about, on_progress=stop)
     monkeypatch.undo()
     monkeypatch.setattr(trainer_module, "LOG_EVERY", 3)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     torch.manual_seed(999)  # what happened between does not matter
     steps = []
-    again = trained(folder, about, told=lambda done, total, shown: steps.append(done))
+    again = trained(folder, about, on_progress=lambda done, total, shown: steps.append(done))
     assert steps[0] > (second if where == "death" else at)
     assert steps[-1] == whole.iterations
     for name, parameter in whole.model.named_parameters():
@@ -318,13 +316,13 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
 def test_a_run_that_is_over_is_not_run_again(tmp_path):
     trained(tmp_path / "run")
     rows, calls = rows_of(tmp_path / "run"), []
-    trained(tmp_path / "run", told=lambda *about: calls.append(about))
+    trained(tmp_path / "run", on_progress=lambda *about: calls.append(about))
     assert calls == []
     assert rows_of(tmp_path / "run") == rows
 
 
 def test_a_second_signal_leaves_the_state_of_the_last_epoch(tmp_path, monkeypatch):
-    real = Trainer._step
+    real = LanguageTrainer.step
 
     def step(self, *arguments):
         if self.progress.epoch == 1:
@@ -332,10 +330,10 @@ def test_a_second_signal_leaves_the_state_of_the_last_epoch(tmp_path, monkeypatc
             signal.raise_signal(signal.SIGINT)
         return real(self, *arguments)
 
-    monkeypatch.setattr(Trainer, "_step", step)
+    monkeypatch.setattr(LanguageTrainer, "step", step)
     with pytest.raises(KeyboardInterrupt):
         trained(tmp_path / "run")
-    fresh = Trainer(text_of(), SMALL, tmp_path / "run")
+    fresh = LanguageTrainer(text_of(), SMALL, tmp_path / "run")
     fresh.prepare()
     assert (fresh.progress.epoch, fresh.progress.iteration) == (1, len(fresh.lengths[0]))
 
@@ -347,7 +345,7 @@ def test_a_state_of_another_run_is_refused_in_one_line(tmp_path):
         (replace(SMALL, epochs=1), text_of(seed=5), "belongs to a run on another text; use another --out"),
     ):
         with pytest.raises(ModelError, match=line) as refused:
-            Trainer(text, about, tmp_path / "run").run()
+            LanguageTrainer(text, about, tmp_path / "run").run()
         assert "\n" not in str(refused.value)
 
 
@@ -384,7 +382,7 @@ def test_the_log_has_a_row_a_report_and_an_epoch(tmp_path):
 # ---- what it learns
 
 
-LEARNING = Settings(
+LEARNING = LanguageSettings(
     embedding=24, hidden="32", epochs=10, batch=4, length=10, lr=0.02, precision="float32", drop_input=0.0, drop_between=0.0,
     drop_output=0.0, drop_word=0.0, sparsity=0.5, prune_every=3, activity_weight=0.0,
 )  # fmt: skip
@@ -491,6 +489,6 @@ def test_settings_that_cannot_be_are_refused_in_one_line(about, line):
 
 
 def test_both_recipes_can_be_and_a_stored_one_comes_back():
-    for about in (Settings(), Settings(**AUTHORS)):
+    for about in (LanguageSettings(), LanguageSettings(**AUTHORS)):
         about.check()
-        assert Settings.of({**vars(about), "of tomorrow": 1}) == about
+        assert LanguageSettings.of({**vars(about), "of tomorrow": 1}) == about

@@ -19,7 +19,7 @@ from models.checkpoint import load  # noqa: E402
 from models.text.ngrams import KneserNey  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
 from models.training.common.log_plot import plot, read_log  # noqa: E402
-from models.training.language.settings import AUTHORS, Settings  # noqa: E402
+from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 TINY = ("--embedding", 16, "--hidden", "24,24", "--epochs", 2, "--batch", 4)
@@ -132,7 +132,7 @@ def test_a_flag_goes_before_the_recipe_and_the_demo_recipe_can_be_asked_for(trai
     assert load(tmp_path / "one" / "model.safetensors").state == "carried"
     train("lm", "--data", wiki, "--out", "two", *TINY, "--recipe", "demo", "--licence", "mine")
     used = json.loads((tmp_path / "two" / "settings.json").read_text())
-    assert used["weight_decay"] == Settings().weight_decay
+    assert used["weight_decay"] == LanguageSettings().weight_decay
     assert load(tmp_path / "two" / "model.safetensors").text_licence == "mine"
 
 
@@ -178,9 +178,9 @@ def test_every_model_trains_on_a_text_file(train, prose, tmp_path, model):
 
 
 def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, monkeypatch):
-    from models.training.language.trainer import Trainer
+    from models.training.language.trainer import LanguageTrainer
 
-    real = Trainer._store
+    real = LanguageTrainer._store
 
     def store(self):
         real(self)
@@ -188,10 +188,10 @@ def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, m
             raise KeyboardInterrupt
 
     command = ("lm", "--data", prose, "--out", "run", *TINY)
-    monkeypatch.setattr(Trainer, "_store", store)
+    monkeypatch.setattr(LanguageTrainer, "_store", store)
     done = train(*command)
     assert (done.returncode, done.stderr.splitlines()[-1]) == (130, "training: interrupted; the same command goes on")
-    monkeypatch.setattr(Trainer, "_store", real)
+    monkeypatch.setattr(LanguageTrainer, "_store", real)
     before = (tmp_path / "run" / "settings.json").read_text()
     done = train(*command, "--lr", 0.1)
     assert done.returncode == 2
@@ -306,6 +306,6 @@ def test_help_reads_well(train):
         assert done.returncode == 0
         assert all(len(line) <= 80 for line in done.stdout.splitlines())
     printed = train("lm", "--help").stdout
-    for entry in fields(Settings):
+    for entry in fields(LanguageSettings):
         assert f"--{entry.name.replace('_', '-')} " in printed or f"--{entry.name.replace('_', '-')}," in printed
         assert entry.metadata["help"]

@@ -308,9 +308,9 @@ def test_varied_time_runs_forward_and_by_no_more_than_asked(about, latest):
 # ---- runs
 
 
-def run(folder, about=SMALL, frames=None, told=lambda *_: None):
+def run(folder, about=SMALL, frames=None, on_progress=None):
     folder.mkdir(exist_ok=True)
-    trainer = GestureTrainer(*hold_out(frames or frames_with(44), about.valid_subjects), about, folder, told=told)
+    trainer = GestureTrainer(*hold_out(frames or frames_with(44), about.valid_subjects), about, folder, on_progress=on_progress)
     trainer.run()
     return trainer
 
@@ -330,7 +330,7 @@ def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, at):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        run(tmp_path / "cut", told=leave)
+        run(tmp_path / "cut", on_progress=leave)
     again = run(tmp_path / "cut")
     assert rows_of(tmp_path / "cut") == rows_of(tmp_path / "whole")
     assert len(rows_of(tmp_path / "whole")) == SMALL.epochs

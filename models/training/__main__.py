@@ -16,7 +16,7 @@ from models.dvs.samples import DvsError
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from models.training.gesture.settings import GestureSettings
-from models.training.language.settings import AUTHORS, STATES, Settings
+from models.training.language.settings import AUTHORS, STATES, LanguageSettings
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _running(lm)
     lm.add_argument("--licence", default=None, metavar="TEXT", help="licence of the text, kept in the checkpoint")
     group = lm.add_argument_group("hyperparameters (defaults: the demo recipe)")
-    _flags_of(group, Settings)
+    _flags_of(group, LanguageSettings)
     floors = commands.add_parser("floors", help="perplexities of n-gram models on a text", allow_abbrev=False)
     floors.add_argument("--data", default="stdlib", metavar="WHAT", help="as of lm")
     floors.add_argument("--min-count", type=int, default=3, metavar="N", help="as of lm")
@@ -67,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _flags_of(group: argparse._ArgumentGroup, settings: type[Settings] | type[GestureSettings]) -> None:
+def _flags_of(group: argparse._ArgumentGroup, settings: type[LanguageSettings] | type[GestureSettings]) -> None:
     """Make a flag of every field; one that is not given is None."""
     for entry in fields(settings):
         name, default = f"--{entry.name.replace('_', '-')}", entry.default
@@ -122,17 +122,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _lm(flags: dict[str, Any]) -> int:
     from models.training.language.text_streams import read_text
-    from models.training.language.trainer import Trainer
+    from models.training.language.trainer import LanguageTrainer
 
     data, recipe, out = flags.pop("data"), flags.pop("recipe"), Path(flags.pop("out"))
     device, threads, licence = flags.pop("device"), flags.pop("threads"), flags.pop("licence")
     recipe = recipe or ("authors" if Path(data).is_dir() else "demo")
     chosen = {name: value for name, value in flags.items() if value is not None}
-    settings = Settings(**((AUTHORS if recipe == "authors" else {}) | chosen))
+    settings = LanguageSettings(**((AUTHORS if recipe == "authors" else {}) | chosen))
     settings.check()
     place = _prepared(device, threads)
     text = read_text(data, settings.min_count)
-    trainer = Trainer(text, settings, out, place)
+    trainer = LanguageTrainer(text, settings, out, place)
     trainer.prepare()
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
@@ -140,7 +140,7 @@ def _lm(flags: dict[str, Any]) -> int:
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.common.progress_bar import progress_bar
 
-    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
     from models.training.language.finish import finish
 

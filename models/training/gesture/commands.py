@@ -43,7 +43,7 @@ def train(
     trainer.prepare()
     out.mkdir(parents=True, exist_ok=True)
     (out / "settings.json").write_text(json.dumps({"events": events} | asdict(settings), indent=1), encoding="utf-8")
-    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.told:
+    with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
     finish(trainer, splits["test"], say)
 

@@ -1,20 +1,18 @@
-"""What a training run of the gesture model can be told; its fields are the command line's flags and travel with the checkpoint.
+"""Settings of a training run of the gesture model; its fields are the command line's flags and travel with the checkpoint.
 
 The architecture is the authors' (reference: EvNN benchmarks/dvs_gesture, in egru.md section 4) at a frame of 32 x 32, its
 convolutions thinner by `width`; so are zoneout, surrogate, drop-connect and the kind of augmentation. Epochs, dropout,
-thresholds and the learning rate are ours: they fit a synthetic set and a quarter of an hour. It trains nothing.
+thresholds and the learning rate are ours: they fit a synthetic set and a quarter of an hour.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 from models.network import ModelError
-from models.training.common.settings_flags import (
-    PRECISIONS,
+from models.training.common.settings import (
     WIDEST,
+    TrainingSettings,
     flag,
     need_above_zero,
     need_from,
@@ -23,15 +21,16 @@ from models.training.common.settings_flags import (
     sizes_of,
 )
 
-MASKS_OVER = ("nothing", "sequence")
-VARIANTS = ("trace", "plain")
-HEADS = ("strided", "authors")
+CHOICES = {"variant": ("trace", "plain"), "head": ("strided", "authors"), "mask_over": ("nothing", "sequence")}
 SIZES = (32, 64, 128)  # the authors' layer plan ends in one pixel for these
 DECAY = 0.9  # of the trace, the authors'
+_WIDEST_FACTOR = 16
+_SHARES = ("smoothing", "drop_input", "drop_output", "drop_connect", "shift", "zoom", "tempo")
+_FROM_ZERO = ("turn", "contrast", "delay", "valid_subjects")
 
 
 @dataclass(frozen=True)
-class GestureSettings:
+class GestureSettings(TrainingSettings):
     """The hyperparameters of one run."""
 
     variant: str = flag("trace", "what a layer hands on: the low-pass trace of its events (the authors') or the events (plain)")
@@ -91,42 +90,18 @@ class GestureSettings:
 
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
-        need_one_of(self, "variant", VARIANTS)
-        need_one_of(self, "head", HEADS)
-        need_one_of(self, "precision", PRECISIONS)
-        need_one_of(self, "mask_over", MASKS_OVER)
+        for name, allowed in CHOICES.items():
+            need_one_of(self, name, allowed)
         if self.size not in SIZES:
             raise ModelError(f"--size {self.size}: needs one of {', '.join(map(str, SIZES))}")
         if not self.layers or any(not 1 <= size <= WIDEST for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: needs layers of 1 to {WIDEST:,} units")
-        need_from(self, 1, "epochs", "batch", "features", "people")
+        super().check()
+        need_from(self, 1, "features", "people")
         need_shares(self, *_SHARES)
-        need_above_zero(self, "lr", "clip", "support", "scale", "width", "readout_lr")
+        need_above_zero(self, "scale", "width", "readout_lr")
         need_from(self, 0, *_FROM_ZERO)
         if self.features > WIDEST:
             raise ModelError(f"--features {self.features}: needs at most {WIDEST:,}")
         if self.width > _WIDEST_FACTOR:
             raise ModelError(f"--width {self.width}: needs at most {_WIDEST_FACTOR} times the authors' channels")
-        if self.activity_floor > self.activity_target:
-            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
-        if not 0 <= self.seed < 1 << 63:
-            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
-        if not 0 < self.threshold_mean < 1:
-            raise ModelError(f"--threshold-mean {self.threshold_mean}: needs a number between 0 and 1")
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> GestureSettings:
-        """Rebuild a record from what was stored; names that are not known here are left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
-
-
-_WIDEST_FACTOR = 16
-_SHARES = (
-    "beta1", "warm_up", "cosine_from", "smoothing", "drop_input", "drop_output", "drop_connect", "zoneout", "shift", "zoom",
-    "tempo",
-)  # fmt: skip
-_FROM_ZERO = (
-    "weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight", "turn", "contrast",
-    "delay", "valid_subjects",
-)  # fmt: skip

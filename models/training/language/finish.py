@@ -15,13 +15,13 @@ from models.training.common.log_plot import plot
 from models.training.language.evaluate import Score, score
 from models.training.language.export import model_of, round_embedding
 from models.training.language.settings import STATES
-from models.training.language.trainer import Trainer
+from models.training.language.trainer import LanguageTrainer
 
 TEST_SEQUENCES = 1  # the authors' test batch
 FIRST_TOKENS = 70  # one segment: what `launch.py paper` runs, as the paper most plausibly did
 
 
-def finish(trainer: Trainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
+def finish(trainer: LanguageTrainer, licence: str, say: Callable[[str], object]) -> dict[str, Any]:
     """Score the run's best model on valid and test in both state modes, and write `figures.json`, `log.png` and, for an
     EGRU, `model.safetensors` into its folder.
 

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from models.training.common.egru import Egru, State, linear
 from models.training.common.lstm import Lstm
-from models.training.language.settings import Settings
+from models.training.language.settings import LanguageSettings
 
 EMBEDDING_SCALE = 0.03
 """Standard deviation of initial embeddings under `scaled`. Small, so that the tied decoder's first logits are small too:
@@ -38,7 +38,7 @@ class Answer(NamedTuple):
 class LanguageModel(nn.Module):
     """Embedding (words, units), layers, tied decoder with a bias."""
 
-    def __init__(self, words: int, settings: Settings) -> None:
+    def __init__(self, words: int, settings: LanguageSettings) -> None:
         super().__init__()
         self.settings = settings
         self.embedding = nn.Parameter(torch.empty(words, settings.embedding))

@@ -1,35 +1,31 @@
-"""What a training run can be told: one record, whose fields are the command line's flags and travel with the checkpoint.
+"""Settings of a training run of the language model; its fields are the command line's flags and travel with the checkpoint.
 
 The defaults are the demonstration recipe for the standard library's documentation; `AUTHORS` is what differs in the EGRU
-authors' recipe for WikiText-2 (reference: EvNN 0.2.0 benchmarks/lm/README, in egru.md section 5). It trains nothing.
+authors' recipe for WikiText-2 (reference: EvNN 0.2.0 benchmarks/lm/README, in egru.md section 5).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 from models.network import ModelError
-from models.training.common.settings_flags import (
-    MASKS_OVER,
-    PRECISIONS,
-    WIDEST,
-    flag,
-    need_above_zero,
-    need_from,
-    need_one_of,
-    need_shares,
-    sizes_of,
-)
+from models.training.common.settings import WIDEST, TrainingSettings, flag, need_from, need_one_of, need_shares, sizes_of
 
-MODELS = ("egru", "lstm", "gru")
 STATES = ("carried", "zeroed")
+CHOICES = {
+    "model": ("egru", "lstm", "gru"),
+    "state": STATES,
+    "mask_over": ("sequence", "batch"),
+    "init": ("scaled", "xavier"),
+    "score": ("magnitude", "movement"),
+}
+SHARES = ("drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "sparsity", "prune_from")
 
 
 @dataclass(frozen=True)
-class Settings:
+class LanguageSettings(TrainingSettings):
     """The hyperparameters of one run."""
 
     model: str = flag("egru", "egru, lstm or gru")
@@ -83,42 +79,20 @@ class Settings:
 
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
-        for name, allowed in (
-            ("model", MODELS), ("state", STATES), ("precision", PRECISIONS), ("mask_over", MASKS_OVER),
-            ("init", ("scaled", "xavier")), ("score", ("magnitude", "movement")),
-        ):  # fmt: skip
+        for name, allowed in CHOICES.items():
             need_one_of(self, name, allowed)
         if any(size < 1 for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
-        need_from(self, 1, "epochs", "batch", "length", "prune_every", "min_count")
-        need_shares(self, *_SHARES)
-        need_above_zero(self, "lr", "clip", "support")
-        need_from(self, 0, *_FROM_ZERO)
+        super().check()
+        need_from(self, 1, "length", "prune_every", "min_count")
+        need_shares(self, *SHARES)
         if max(self.layers) > WIDEST:
             raise ModelError(f"--hidden {self.hidden!r}, --embedding {self.embedding}: needs at most {WIDEST:,} units a layer")
-        if self.activity_floor > self.activity_target:
-            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if not math.isfinite(self.keep_bias):
             raise ModelError(f"--keep-bias {self.keep_bias}: needs a finite number")
-        if not 0 <= self.seed < 1 << 63:
-            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
-        if not 0 < self.threshold_mean < 1:
-            raise ModelError(f"--threshold-mean {self.threshold_mean}: needs a number between 0 and 1")
         if self.sparsity and not self.prune_from <= self.prune_until <= 1:
             raise ModelError(f"--prune-until {self.prune_until}: needs to lie between --prune-from {self.prune_from} and 1")
 
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
-        """Rebuild a record from what was stored; names that are not known here are left out."""
-        known = {f.name for f in fields(cls)}
-        return cls(**{name: value for name, value in values.items() if name in known})
-
-
-_SHARES = (
-    "beta1", "warm_up", "cosine_from", "drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "zoneout",
-    "sparsity", "prune_from",
-)  # fmt: skip
-_FROM_ZERO = ("weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight")
 
 AUTHORS: dict[str, Any] = {
     "epochs": 800, "batch": 128, "length": 70, "vary_length": True, "state": "zeroed", "lr": 1e-3, "beta1": 0.0,

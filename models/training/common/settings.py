@@ -1,4 +1,4 @@
-"""Settings as flags: a dataclass field says its default and its help, and what a run cannot take ends in one line.
+"""Settings of a training run: dataclass fields that are flags of the command line, and checks of one line each.
 
 The command line (`__main__.py`) makes a flag of every field; each kind of run has its own record of settings.
 """
@@ -6,15 +6,14 @@ The command line (`__main__.py`) makes a flag of every field; each kind of run h
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import field
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields
+from typing import Any, Self
 
 from models.network import ModelError
 
 WIDEST = 65_536  # units of a layer: far beyond what any chip holds
 PRECISIONS = ("float32", "bfloat16")
-MASKS_OVER = ("sequence", "batch")
 
 
 def flag(default: Any, text: str) -> Any:
@@ -59,3 +58,46 @@ def need_from(settings: Any, least: int, *names: str) -> None:
     for name in names:
         if not least <= getattr(settings, name) < math.inf:
             raise _refuse(name, getattr(settings, name), f"at least {least}" if least else "a number from 0")
+
+
+class TrainingSettings:
+    """What the settings of every kind of run have: a dataclass with at least these fields."""
+
+    epochs: int
+    batch: int
+    lr: float
+    beta1: float
+    weight_decay: float
+    clip: float
+    warm_up: float
+    cosine_from: float
+    threshold_mean: float
+    threshold_lr: float
+    dampening: float
+    support: float
+    zoneout: float
+    activity_floor: float
+    activity_target: float
+    activity_weight: float
+    precision: str
+    seed: int
+
+    def check(self) -> None:
+        """Raise ModelError, one line, for what cannot be trained."""
+        need_one_of(self, "precision", PRECISIONS)
+        need_from(self, 1, "epochs", "batch")
+        need_shares(self, "beta1", "warm_up", "cosine_from", "zoneout")
+        need_above_zero(self, "lr", "clip", "support")
+        need_from(self, 0, "weight_decay", "threshold_lr", "dampening", "activity_floor", "activity_target", "activity_weight")
+        if self.activity_floor > self.activity_target:
+            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
+        if not 0 < self.threshold_mean < 1:
+            raise ModelError(f"--threshold-mean {self.threshold_mean}: needs a number between 0 and 1")
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """Rebuild a record from what was stored; unknown names are left out."""
+        known = {entry.name for entry in fields(cls)}  # type: ignore[arg-type]  # a dataclass
+        return cls(**{name: value for name, value in values.items() if name in known})
