@@ -3,8 +3,6 @@
 A network is a line of populations: an input (whose events the host sends), then layers of neurons. A projection carries
 the events of one population to a port of another one. Units keep their checkpoint index everywhere; a shard may own any
 set of them.
-
-This file knows no PE, no chip and no weight format's layout (see `models/formats`).
 """
 
 from __future__ import annotations
@@ -22,9 +20,16 @@ Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
 U32 = npt.NDArray[np.uint32]
 
+SEGMENT_STATES = ("carried", "zeroed")  # what becomes of cell states where a segment begins
+
 
 class ModelError(ValueError):
     """A network, checkpoint or shard that cannot be run as it stands; one line for the user."""
+
+
+def in_one_line(error: Exception) -> str:
+    """Return a library's error as one line of at most 160 characters."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:160]
 
 
 @dataclass(frozen=True)
@@ -32,7 +37,8 @@ class Field:
     """One array that a shard keeps in its PE's SRAM.
 
     `role` is the column of the paper's Table I it belongs to: "weights" or "variables". `scratch` marks what may lie in
-    the program's bank, behind the program (dense vectors, the event FIFO): nothing there outlives the loss of a tick.
+    the program's bank, behind the program (dense vectors, the event FIFO): its contents need not survive from one tick to
+    the next.
     """
 
     name: str
@@ -231,15 +237,18 @@ class Shard:
         try:
             population, kernel, form, width, lanes, units, ports, vectors, params = parts
             return cls(
-                population,
-                kernel,
-                form,
-                width,
-                lanes,
-                _unpack(units)["units"],
-                tuple(ShardPort(p, s, u, n, _unpack(arrays), float(trace)) for p, s, u, n, arrays, trace in ports),
-                _unpack(vectors),
-                {str(k): float(v) for k, v in params.items()},
+                population=population,
+                kernel=kernel,
+                format=form,
+                width=width,
+                lanes=lanes,
+                units=_unpack(units)["units"],
+                ports=tuple(
+                    ShardPort(name=p, source=s, source_units=u, nonzeros=n, arrays=_unpack(arrays), trace=float(trace))
+                    for p, s, u, n, arrays, trace in ports
+                ),
+                vectors=_unpack(vectors),
+                params={str(k): float(v) for k, v in params.items()},
             )
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"shard: not in the form of Shard.to_parts ({error})") from error

@@ -16,7 +16,7 @@ from models.network import ModelError, Network  # noqa: E402
 from models.reference import Reference  # noqa: E402
 from models.seeded import seeded_egru, seeded_embedding  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
-from models.training.common.egru import Egru, State  # noqa: E402
+from models.training.common.egru import Egru, LayerState  # noqa: E402
 from models.training.language import conformance  # noqa: E402
 from models.training.language.conformance import TOLERANCE, Kernels, compare, layers_of, teacher_forced  # noqa: E402
 from tests.tools.tiny import UNITS, WORDS, tiny_network  # noqa: E402 - needs torch
@@ -266,6 +266,6 @@ def test_layers_that_were_stepped_alone_or_together_are_the_same():
     assert max(each.p for each in one_by_one) < TOLERANCE > together.p
     with torch.no_grad():
         for step, after in itertools.pairwise(steps):
-            ys, _, state = layer(torch.from_numpy(step.x)[None, None], State(*(torch.from_numpy(v)[None] for v in step[1:3])))
+            ys, _, state = layer(torch.from_numpy(step.x)[None, None], LayerState(*(torch.from_numpy(v)[None] for v in step[1:3])))
             np.testing.assert_allclose(ys[0, 0], after.y_before, atol=1e-6)
             np.testing.assert_allclose(state.c[0], after.c_before, atol=1e-6)

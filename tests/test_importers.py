@@ -20,7 +20,7 @@ from safetensors.numpy import save_file
 from host.cli import main
 from models.checkpoint import load
 from models.importers.import_model import import_model
-from models.importers.request import Wishes
+from models.importers.request import ImportRequest
 from models.network import ModelError
 from models.reference import Reference
 from models.text.tokeniser import TextError
@@ -128,7 +128,7 @@ class Files:
         return self
 
     def read(self, **wishes):
-        return import_model(self.checkpoint, Wishes(**wishes))
+        return import_model(self.checkpoint, ImportRequest(**wishes))
 
     def refused(self, *words, kind=ModelError, **wishes):
         with pytest.raises(kind) as caught:
@@ -285,7 +285,7 @@ CONFIG = (
 def test_config_gives_the_segment_and_is_held_against_the_tensors(files):
     got = files.write(language_model()[0], CONFIG).read()
     assert got.model.segment == 35
-    assert ("configuration", str(files.run / "config.yaml")) in got.found
+    assert ("configuration", str(files.run / "config.yaml")) in got.description
     assert got.model.provenance["config"] == {
         "layers": 3,
         "emb_dim": 6,
@@ -521,7 +521,7 @@ def test_safetensors_with_the_same_keys(files, tmp_path):
     entries, layers = language_model()
     path = tmp_path / "m.safetensors"
     save_file({key: np.array(tensor) for key, tensor in entries.items()}, path)
-    agree(import_model(path, Wishes()).model, layers)
+    agree(import_model(path, ImportRequest()).model, layers)
 
 
 # ---- torch.nn.GRU
@@ -803,7 +803,7 @@ def test_damaged_numbers_import_or_are_refused(tmp_path_factory, data):
     path.write_bytes(torch_file({**entries, key: tensor}))
     tracemalloc.start()
     try:
-        got = import_model(path, Wishes())
+        got = import_model(path, ImportRequest())
         assert np.isfinite(here(got.model, INPUTS[:2])).all()
     except ModelError as error:
         assert len(str(error).splitlines()) == 1

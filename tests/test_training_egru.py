@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
 from models.training.common import egru  # noqa: E402
-from models.training.common.egru import Egru, State  # noqa: E402
+from models.training.common.egru import Egru, LayerState  # noqa: E402
 from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.timeout(60)
@@ -52,7 +52,7 @@ def test_the_gradient_is_autograds(steps, batch, inputs, units, seed, zoneout, c
     """In float64, of everything that learns and of the state at the beginning; y, o and the last c are all used."""
     layer, normal = layer_of(inputs, units, seed, dampening=constants[0], support=constants[1], zoneout=zoneout)
     x = normal(steps, batch, inputs).requires_grad_()
-    state = State(normal(batch, units).clamp(min=0).requires_grad_(), (0.5 * normal(batch, units)).requires_grad_())
+    state = LayerState(normal(batch, units).clamp(min=0).requires_grad_(), (0.5 * normal(batch, units)).requires_grad_())
     weights = normal(steps, batch, units), normal(steps, batch, units), normal(batch, units), normal(batch, units)
 
     def loss(ys, fired, c):
@@ -142,7 +142,7 @@ def test_a_sequence_may_be_cut_anywhere():
 
 def test_zoneout_mixes_at_inference_and_keeps_whole_units_in_training():
     layer, normal = layer_of(3, 200, 4, zoneout=0.25)
-    x, state = normal(1, 1, 3), State(torch.zeros(1, 200).double(), normal(1, 200).tanh())
+    x, state = normal(1, 1, 3), LayerState(torch.zeros(1, 200).double(), normal(1, 200).tanh())
     plain = Egru(3, 200).double()
     plain.load_state_dict(layer.state_dict())
     with torch.no_grad():
@@ -223,7 +223,7 @@ def test_a_pruned_layer_infers_from_its_rows_as_from_the_whole_matrix(state):
             matrix[torch.rand_like(matrix) < 0.8] = 0
         layer.bias.normal_()
     x = torch.randn(5, 4, 6)
-    begun = State(torch.rand(4, 9), torch.zeros(4, 9) if state == "zeroed" else torch.rand(4, 9))
+    begun = LayerState(torch.rand(4, 9), torch.zeros(4, 9) if state == "zeroed" else torch.rand(4, 9))
     with torch.no_grad():
         want = layer(x, begun)
         with layer.pruned_rows():

@@ -22,7 +22,7 @@ from models.training.common.lowpass import trace_of  # noqa: E402
 from models.training.gesture.conformance import TOLERANCE, compare, emulate  # noqa: E402
 from models.training.gesture.export import model_of, torch_model_of  # noqa: E402
 from models.training.gesture.frames import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402
-from models.training.gesture.network import Convolution, GestureModel, Plan, layer_plan, pixels_left  # noqa: E402
+from models.training.gesture.network import Convolution, ConvolutionPlan, GestureModel, layer_plan, pixels_left  # noqa: E402
 from models.training.gesture.settings import GestureSettings  # noqa: E402
 from models.training.gesture.trainer import GestureTrainer, evaluate  # noqa: E402
 from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
@@ -142,7 +142,7 @@ def test_the_gradient_of_the_whole_model_is_autograds(variant, zoneout):
 @pytest.mark.parametrize(("size", "k", "stride", "padding"), [(3, 5, 1, 2), (1, 3, 1, 1), (2, 2, 1, 0), (3, 3, 2, 1)])
 def test_a_convolution_of_few_pixels_is_one_product(size, k, stride, padding):
     torch.manual_seed(size)
-    layer = Convolution(4, Plan(6, k, stride, padding, False)).double()
+    layer = Convolution(4, ConvolutionPlan(6, k, stride, padding, False)).double()
     x = torch.randn(7, 4, size, size, dtype=torch.float64)
     want = torch.nn.functional.conv2d(x, layer.weight, None, stride, padding)
     torch.testing.assert_close(layer.convolve(x, False), want, rtol=1e-12, atol=1e-12)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from models.importers.request import GRUS, PROJECTIONS, STATES, Wishes
+from models.importers.request import GRUS, PROJECTIONS, ImportRequest
+from models.network import SEGMENT_STATES
 
 DESCRIPTION = """\
 Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
@@ -41,7 +42,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--projection", metavar="NAME", help=f"{' or '.join(PROJECTIONS)} decoder projection (default: by version)")
     parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
     parser.add_argument("--segment", type=int, metavar="N", help="positions of a segment (default: bptt of config.yaml, else 70)")
-    state = f"{' or '.join(STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
+    state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
     parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
 
@@ -57,7 +58,7 @@ def run(flags: dict[str, Any]) -> int:
         raise HostError(f"import: {target}: exists already; nothing is overwritten")
     if not target.parent.is_dir():
         raise HostError(f"import: {target}: its folder does not exist")
-    imported = import_model(source, Wishes(text=Path(text) if text is not None else None, **flags))
+    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, **flags))
     partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
     try:
         save(partial, imported.model)
@@ -72,7 +73,7 @@ def run(flags: dict[str, Any]) -> int:
         ) from error
     finally:
         partial.unlink(missing_ok=True)
-    for name, value in (("source", str(source)), *imported.found):
+    for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:
         print(f"{'note':<14} {note}")

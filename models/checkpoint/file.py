@@ -9,7 +9,7 @@ Tensors, for layer l from 1:
 - `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
 - `vocabulary` uint8: the words in UTF-8, one a line
 - `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
-- `head{n}`, `features` and `readout`: the parts of a gesture classifier (`gesture_parts.py`)
+- `head{n}`, `features` and `readout`: the parts of a gesture classifier (`gesture.py`)
 
 All but the layers may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
 with them before it reads a tensor, then checks the contents, and says in one line what is wrong. Saving checks the same.
@@ -31,7 +31,7 @@ from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
 from models.checkpoint.tensorfile import Tensors, narrowed, opened
 from models.heads.gesture import Gesture
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
-from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite
+from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite, in_one_line
 from models.text.tokeniser import TextError
 from models.text.vocabulary import Vocabulary
 
@@ -104,8 +104,7 @@ def load(path: Path) -> Model:
         raise
     except Exception as error:
         # A hostile file reaches deep into two libraries, which answer with exceptions of a dozen kinds.
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise ModelError(f"{who}: damaged or no safetensors file ({why})") from error
+        raise ModelError(f"{who}: damaged or no safetensors file ({in_one_line(error)})") from error
 
 
 def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
@@ -140,8 +139,12 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
     if model.gesture is not None:
         tensors |= gesture_parts.tensors_of(model.gesture)
         gesture = gesture_parts.facts_of(model.gesture)
-    sizes = model.network.populations[0].units, tuple(layers), model.segment, model.state, words
-    return tensors, Metadata(*sizes, sha256, activation, gesture, model.text_licence, dict(model.provenance))
+    about = Metadata(
+        input_units=model.network.populations[0].units, layers=tuple(layers), segment=model.segment, state=model.state,
+        words=words, vocabulary_sha256=sha256, projection=activation, gesture=gesture, text_licence=model.text_licence,
+        provenance=dict(model.provenance),
+    )  # fmt: skip
+    return tensors, about
 
 
 def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
@@ -222,7 +225,6 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
         # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
         vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
         populations.append(Population(f"egru{number}", layer.units, FACTS["kernel"], projections, vectors, layer.params))
-    network = Network(tuple(populations))
     embedding = bias = projection = None
     words: tuple[str, ...] = ()
     if about.words:
@@ -234,8 +236,11 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
         projection = DecoderProjection(weight, offset, about.projection)
     tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
     gesture = None if about.gesture is None else gesture_parts.gesture_of(tensors, about.gesture)
-    how = about.segment, about.state, projection, tokens, about.text_licence, about.provenance, gesture
-    return Model(network, embedding, bias, words, *how)
+    return Model(
+        network=Network(tuple(populations)), embedding=embedding, decoder_bias=bias, vocabulary=words, segment=about.segment,
+        state=about.state, projection=projection, tokens=tokens, text_licence=about.text_licence,
+        provenance=about.provenance, gesture=gesture,
+    )  # fmt: skip
 
 
 def _finite(tensors: Tensors, name: str) -> F32:

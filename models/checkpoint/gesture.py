@@ -4,7 +4,7 @@
 - `features.weight` (input units, flat), `features.bias` (input units,)
 - `readout.weight` (classes, last layer's units), `readout.bias` (classes,)
 
-each float16 or float32. Not known here: the rest of the file (`checkpoint.py`).
+each float16 or float32.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The metadata block of a checkpoint: one JSON text that says what the tensors are and where they come from.
 
 What this version of the emulator can run is stated in the file (`FACTS`), and a file that states anything else is refused
-by name. Not known here: the tensors (`checkpoint.py`).
+by name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 from models.checkpoint import gesture as gesture_parts
 from models.kernels.egru import DEFAULTS
-from models.network import ModelError, check_trace
+from models.network import SEGMENT_STATES, ModelError, check_trace
 
 FORMAT_VERSION = 3
 OLDER_VERSIONS = (2,)  # without `gesture` and without traces
@@ -24,7 +24,6 @@ FACTS = {
     "reset_gate": "after the recurrent product",
     "event_reset": "subtracts the threshold",
 }
-STATES = ("zeroed", "carried")
 ACTIVATIONS = ("linear", "relu")
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _MAX_UNITS = 1 << 24
@@ -101,7 +100,7 @@ def parse(who: str, text: str) -> Metadata:
     except UnicodeEncodeError as error:  # could be neither printed nor written to a report
         raise ModelError(f"{who}: metadata hold half a surrogate pair") from error
     words = about["words"]
-    known = {**{key: (value,) for key, value in FACTS.items()}, "state": STATES, "projection": (None, *ACTIVATIONS)}
+    known = {**{key: (value,) for key, value in FACTS.items()}, "state": SEGMENT_STATES, "projection": (None, *ACTIVATIONS)}
     for key, choice in {**known, "decoder": ("tied" if words else None,)}.items():
         if about[key] not in choice:
             need = " or ".join(map(repr, choice))

@@ -2,7 +2,7 @@
 they are what is needed.
 
 The library itself refuses a header whose offsets leave gaps, overlap, or do not end where the file does, so that no
-shape can promise more than the file holds. Not known here: what the tensors mean (`checkpoint.py`).
+shape can promise more than the file holds.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class Tensors:
             raise ModelError(f"{self.who}: has no tensor {name!r}")
         have, kind = self._sizes[name]
         if len(have) != len(shape) or any(n not in (None, m) for n, m in zip(shape, have, strict=True)) or kind not in types:
-            wanted = str(shape).replace("None", "any")
-            raise ModelError(f"{self.who}: {name} needs shape {wanted} of {' or '.join(types)}, has {short(have)} of {kind}")
+            need = str(shape).replace("None", "any")
+            raise ModelError(f"{self.who}: {name} needs shape {need} of {' or '.join(types)}, has {short(have)} of {kind}")
         return have
 
     def has(self, name: str) -> bool:

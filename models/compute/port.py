@@ -1,6 +1,6 @@
 """`Port`: how a shard's events meet its weights, whatever the format; and what event-driven formats share.
 
-Apart from `models/formats`, which must load without the compiler. It knows no format's layout.
+Apart from `models/formats`, which must load without the compiler.
 """
 
 from __future__ import annotations

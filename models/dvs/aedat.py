@@ -2,7 +2,7 @@
 
 Written from the format's description (iniVation, "AEDAT 3.1"): text lines that begin with `#` up to `#!END-HEADER`, then
 packets, each a header of 28 bytes and its events; all numbers signed and little-endian. Polarity packets are read, all
-other types skipped. It knows no labels and no data set.
+other types skipped.
 
 What is wrong with a file never raises, it is reported with its byte offset:
 
@@ -45,7 +45,7 @@ _COORDINATE = 0x7FFF
 
 
 @dataclass(frozen=True, eq=False)
-class Recording:
+class AedatFile:
     """What a file holds, and what is wrong with it."""
 
     events: Events
@@ -64,7 +64,7 @@ class _Stop(Exception):
     """The rest of the file makes no sense: (offset, why)."""
 
 
-def read_aedat(path: str | Path) -> Recording:
+def read_aedat(path: str | Path) -> AedatFile:
     """Return the polarity events of an AEDAT 3.1 file.
 
     Raises `DvsError` (one line) only where there is no file that can be read; anything wrong inside is in `damages`.
@@ -89,7 +89,7 @@ def read_aedat(path: str | Path) -> Recording:
         raise DvsError(f"read_aedat: {str(path)!r}: need the path of a file, have {error}") from None
     whole = not damages
     events = _decoded(packets, str(path), damages)
-    return Recording(events, tuple(damages), whole)
+    return AedatFile(events, tuple(damages), whole)
 
 
 def _open_now(path: str, flags: int) -> int:
@@ -154,7 +154,7 @@ def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> Events
     x, y = raw["data"] >> 17 & _COORDINATE, raw["data"] >> 2 & _COORDINATE
     valid = (raw["data"] & 1).astype(np.bool_)
     placed = (x < SENSOR) & (y < SENSOR) & (raw["time"] >= 0)
-    kept = np.flatnonzero(valid & placed)
+    order = np.flatnonzero(valid & placed)
 
     def report(event: int, why: str) -> None:
         ends = np.cumsum(counts)
@@ -165,11 +165,11 @@ def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> Events
     if (lost := np.flatnonzero(valid & ~placed)).size:
         have = f"x {x[lost[0]]}, y {y[lost[0]]}, time {raw['time'][lost[0]]}"
         report(int(lost[0]), f"need events within {SENSOR} x {SENSOR} and a time from 0, have {have}; {lost.size} left out")
-    if (back := np.flatnonzero(np.diff(t_us[kept]) < 0)).size:
-        report(int(kept[back[0] + 1]), f"need times that ascend, have {back.size} steps back; sorted by time")
-        kept = kept[np.argsort(t_us[kept], kind="stable")]
-    p: NDArray[np.bool_] = (raw["data"][kept] >> 1 & 1).astype(np.bool_)
-    return Events(t_us[kept], x[kept].astype(np.uint8), y[kept].astype(np.uint8), p)
+    if (back := np.flatnonzero(np.diff(t_us[order]) < 0)).size:
+        report(int(order[back[0] + 1]), f"need times that ascend, have {back.size} steps back; sorted by time")
+        order = order[np.argsort(t_us[order], kind="stable")]
+    p: NDArray[np.bool_] = (raw["data"][order] >> 1 & 1).astype(np.bool_)
+    return Events(t_us[order], x[order].astype(np.uint8), y[order].astype(np.uint8), p)
 
 
 def write_aedat(path: str | Path, events: Events) -> None:

@@ -7,7 +7,7 @@ leak ON events and fire at random in the dark, and some are hot (Hu, Liu and Del
 modelled: the photoreceptor's finite bandwidth, the arbiter of the address bus, jitter of time stamps.
 
 The logarithm is a polynomial of our own and every decision follows from exact float32 steps, so the same frames give
-the same events on every machine. It knows no scene and no gesture.
+the same events on every machine.
 """
 
 from __future__ import annotations
@@ -97,9 +97,11 @@ def record(camera: Camera, frames: Iterable[Frame], draws: Draws, noise_hz: floa
         before = t_us
     noise = _noise(camera, draws, noise_hz, start, before)
     together = np.sort(np.concatenate([keys[:count], noise]))
-    kept = together[_rested(together)]
-    pixel = (kept >> 1) & (_PIXELS - 1)
-    return Events(kept >> 15, (pixel % SENSOR).astype(np.uint8), (pixel // SENSOR).astype(np.uint8), (kept & 1).astype(np.bool_))
+    rested = together[_rested(together)]
+    pixel = (rested >> 1) & (_PIXELS - 1)
+    return Events(
+        rested >> 15, (pixel % SENSOR).astype(np.uint8), (pixel // SENSOR).astype(np.uint8), (rested & 1).astype(np.bool_)
+    )
 
 
 def _noise(camera: Camera, draws: Draws, noise_hz: float, start_us: int, end_us: int) -> NDArray[np.int64]:
@@ -123,18 +125,18 @@ def _noise(camera: Camera, draws: Draws, noise_hz: float, start_us: int, end_us:
 
 def _rested(keys: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return which of the events, ascending in time, find their pixel out of its refractory time."""
-    kept = np.empty(keys.size, np.bool_)
-    _rest(keys, np.full(_PIXELS, np.iinfo(np.int64).min // 2, np.int64), kept)
-    return kept
+    rested = np.empty(keys.size, np.bool_)
+    _rest(keys, np.full(_PIXELS, np.iinfo(np.int64).min // 2, np.int64), rested)
+    return rested
 
 
 @compiled
-def _rest(keys: np.ndarray, last: np.ndarray, kept: np.ndarray) -> None:
+def _rest(keys: np.ndarray, last: np.ndarray, rested: np.ndarray) -> None:
     for i in range(keys.size):
         t = keys[i] >> 15
         pixel = (keys[i] >> 1) & (_PIXELS - 1)
-        kept[i] = t - last[pixel] >= REFRACTORY_US
-        if kept[i]:
+        rested[i] = t - last[pixel] >= REFRACTORY_US
+        if rested[i]:
             last[pixel] = t
 
 

@@ -2,7 +2,7 @@
 
 As the EGRU authors do it: counts of 25 ms, 128 x 128 to the frame size by maximum over each block and polarity, then
 polarity merged. Their code divides by 19.0 while training and 18.5 while testing (the largest counts of each set, it
-seems); here one value serves both, `AUTHORS_SCALE`, so that a network sees what it was trained on. It knows no files.
+seems); here one value serves both, `AUTHORS_SCALE`, so that a network sees what it was trained on.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@ clockwise is turned into each hand's own sense of u: clockwise is as the camera 
 
 The classes share their places on purpose. A wave, a clockwise and a counter-clockwise circle of one hand have the same
 distribution of middle, size and pace; clapping, rolling and drumming go on in front of the same chest. What tells them
-apart is how the hands move. All numbers are assumed. It knows no body, image or camera.
+apart is how the hands move. All numbers are assumed.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Everything is a capsule (a line with a radius) with soft edges of one pixel. Elbows follow from the hands (two links
 and the law of cosines), so only square roots and exact float steps are used and a frame is the same on every machine.
-Only the part of the image around the arms is painted again for each frame. It knows no gesture and no camera.
+Only the part of the image around the arms is painted again for each frame.
 """
 
 from __future__ import annotations

@@ -71,8 +71,8 @@ def no_events() -> Events:
 
 def equal_events(one: Events, other: Events) -> bool:
     """Return whether two recordings hold the same events, bit for bit."""
-    ours, theirs = cast("tuple[NDArray[Any], ...]", one), cast("tuple[NDArray[Any], ...]", other)  # their dtypes differ
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    left, right = cast("tuple[NDArray[Any], ...]", one), cast("tuple[NDArray[Any], ...]", other)  # their dtypes differ
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

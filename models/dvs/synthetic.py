@@ -30,7 +30,7 @@ SOURCE = "synthetic event camera (Gennaker): no recordings of people"
 LONGEST_US = 60_000_000
 
 
-class Plan(NamedTuple):
+class DatasetPlan(NamedTuple):
     """How many of each: every subject performs every gesture, under every light, so often."""
 
     subjects: int
@@ -43,7 +43,7 @@ class Plan(NamedTuple):
         return self.subjects * self.lights * self.repetitions * len(CLASSES)
 
 
-def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: int, slice_us: int) -> Plan:
+def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: int, slice_us: int) -> DatasetPlan:
     """Return the numbers as a plan; raise `DvsError` for `who` where one is out of its range."""
     bounds = (
         ("subjects", subjects, 1, MOST_SUBJECTS),
@@ -55,7 +55,7 @@ def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: i
     for what, have, least, most in bounds:
         if not least <= have <= most:
             raise DvsError(f"{who}: need {least} to {most} as {what}, have {have}")
-    return Plan(subjects, lights, repetitions)
+    return DatasetPlan(subjects, lights, repetitions)
 
 
 def rendered(seed: int, person: int, light: int, label: int, repetition: int, slice_us: int = SLICE_US) -> Events:
@@ -122,7 +122,7 @@ def people_of(split: str, subjects: int) -> range:
     return range(_FIRST[split], _FIRST[split] + subjects)
 
 
-def _order(split: str, seed: int, plan: Plan) -> Iterator[tuple[int, int, int, int]]:
+def _order(split: str, seed: int, plan: DatasetPlan) -> Iterator[tuple[int, int, int, int]]:
     """Yield (person, light, label, repetition): every one once, each class once in every eleven."""
     draws = Draws(seed, 0x0D, _FIRST[split])
     rounds = [(person, light) for person in people_of(split, plan.subjects) for light in range(plan.lights)]

@@ -168,7 +168,7 @@ def features_of(gesture: Gesture, frames: F32) -> F32:
     """
     if frames.ndim != 3 or frames.shape[1:] != (gesture.size, gesture.size):
         raise ModelError(f"frames: need shape (n, {gesture.size}, {gesture.size}), have {frames.shape}")
-    found = np.empty((len(frames), gesture.features), np.float32)
+    features = np.empty((len(frames), gesture.features), np.float32)
     for first in range(0, len(frames), _BLOCK):
         # A copy, as of weights and biases: a compiled loop would be built a second time for a read-only array.
         seen = np.array(frames[first : first + _BLOCK, :, :, None], np.float32, order="C")
@@ -180,8 +180,8 @@ def features_of(gesture: Gesture, frames: F32) -> F32:
                 _pool(seen, pooled)
                 seen = pooled
         out = _convolved(seen, gesture.linear_columns, gesture.linear_bias, 1, 0, gesture.feature_relu)
-        found[first : first + _BLOCK] = out[:, 0, 0, :]
-    return found
+        features[first : first + _BLOCK] = out[:, 0, 0, :]
+    return features
 
 
 def _convolved(seen: F32, columns: F32, bias: F32, stride: int, padding: int, relu: bool) -> F32:

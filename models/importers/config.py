@@ -32,12 +32,12 @@ class Config:
 
     def zoneout(self) -> float | None:
         """Return the zoneout, under whatever name has the word in it; None where there is none."""
-        found = {name: value for name, value in self.values.items() if "zoneout" in name and value is not None}
-        if not found:
+        zoneouts = {name: value for name, value in self.values.items() if "zoneout" in name and value is not None}
+        if not zoneouts:
             return None
-        value = next(iter(found.values()))
-        if len(found) > 1 or type(value) not in (int, float) or not 0 <= value <= 1:
-            raise ModelError(f"config {self.path}: needs one zoneout from 0 to 1, has {_short(found)}; say it with --zoneout")
+        value = next(iter(zoneouts.values()))
+        if len(zoneouts) > 1 or type(value) not in (int, float) or not 0 <= value <= 1:
+            raise ModelError(f"config {self.path}: needs one zoneout from 0 to 1, has {_short(zoneouts)}; say it with --zoneout")
         return float(value)
 
     def facts(self) -> dict[str, Any]:

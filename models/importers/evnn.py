@@ -20,8 +20,8 @@ import numpy as np
 from models.checkpoint import DecoderProjection, Model
 from models.compute.exponentials import sigmoid_of
 from models.importers.config import Config, beside
-from models.importers.request import SEGMENT, Findings, Wishes
-from models.importers.state_dict import State, listed
+from models.importers.request import SEGMENT, Findings, ImportRequest
+from models.importers.state_dict import StateDict, listed
 from models.kernels.egru import GATES, INPUT, RECURRENT
 from models.network import F32, ModelError, Network, Population, Projection, SparseRows
 
@@ -32,15 +32,15 @@ _LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
 _LM_LAYERS = "rnns"
 
 
-def heads(state: State) -> list[str]:
+def heads(state: StateDict) -> list[str]:
     """Return what comes before `.recurrent_kernel` in the keys; "" where the tensors lie bare."""
-    found = (_LAYER.fullmatch(key) for key in state.tensors)
-    return list(dict.fromkeys(match["head"] or "" for match in found if match))
+    matches = (_LAYER.fullmatch(key) for key in state.tensors)
+    return list(dict.fromkeys(match["head"] or "" for match in matches if match))
 
 
-def read(path: Path, state: State, wishes: Wishes) -> Findings:
+def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     """Return the model in `state`; ModelError in one line where its parts do not make one."""
-    if wishes.gru is not None:
+    if request.gru is not None:
         raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
     stem, layer_heads = _stack(state)
     root = stem.removesuffix(_LM_LAYERS)
@@ -48,14 +48,14 @@ def read(path: Path, state: State, wishes: Wishes) -> Findings:
         state.has(f"{root}{key}") for key in ("embeddings.weight", "decoder.decoder.weight")
     )
     config = beside(path) if whole else Config()
-    given = wishes.zoneout if wishes.zoneout is not None else config.zoneout()
+    given = request.zoneout if request.zoneout is not None else config.zoneout()
     zoneout = 0.0 if given is None else given
     layers = _Layers()
     for head in layer_heads:
         layers.add(state.under(head), zoneout)
     network = Network((Population("input", layers.widths[0]), *layers.populations))
     version = VERSIONS[layers.threshold]
-    found = [
+    description = [
         (
             "kind",
             f"EvNN {version} {'language model' if whole else 'EGRU layers'}, keys {ascii(state.prefix + stem)[1:-1] or 'bare'}",
@@ -63,26 +63,26 @@ def read(path: Path, state: State, wishes: Wishes) -> Findings:
     ]
     notes = layers.notes()
     if config.path is not None:
-        found.append(("configuration", str(config.path)))
+        description.append(("configuration", str(config.path)))
     provenance: dict[str, Any] = {"importer": f"EvNN {version}", "thresholds_clamped": layers.clamped, "training": layers.training}
     if config.values:
         provenance["config"] = config.facts()
     # A language model was trained and scored in segments; one call of a bare layer is one sequence, whatever its length.
-    segment = wishes.segment or config.number("bptt") or SEGMENT
-    how = wishes.state or ("zeroed" if whole or wishes.segment else "carried")
+    segment = request.segment or config.number("bptt") or SEGMENT
+    how = request.state or ("zeroed" if whole or request.segment else "carried")
     if not whole:
-        if wishes.projection is not None:
+        if request.projection is not None:
             raise ModelError(f"{state.who}: --projection: a bare stack of layers has no decoder")
         notes += _dvs(state, root)
-        return Findings(Model(network, segment=segment, state=how), tuple(found), tuple(notes), provenance)
-    model = _language_model(state.under(root.rstrip(".")), network, version, wishes.projection, notes)
+        return Findings(Model(network, segment=segment, state=how), tuple(description), tuple(notes), provenance)
+    model = _language_model(state.under(root.rstrip(".")), network, version, request.projection, notes)
     _check_config(state.who, config, model)
     if given is None:
         notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
-    return Findings(replace(model, segment=segment, state=how), tuple(found), tuple(notes), provenance)
+    return Findings(replace(model, segment=segment, state=how), tuple(description), tuple(notes), provenance)
 
 
-def _stack(state: State) -> tuple[str, list[str]]:
+def _stack(state: StateDict) -> tuple[str, list[str]]:
     """Return the one stem that layers lie under, and their heads in numeric order."""
     stacks: dict[str, dict[int, str]] = {}
     for head in heads(state):
@@ -113,7 +113,7 @@ class _Layers:
     clamped: list[int] = field(default_factory=list)
     training: list[dict[str, float]] = field(default_factory=list)
 
-    def add(self, state: State, zoneout: float) -> None:
+    def add(self, state: StateDict, zoneout: float) -> None:
         """Read the next layer; `state` has its keys alone."""
         number = len(self.populations) + 1
         inputs, wide = state.shape("kernel", 2)
@@ -132,7 +132,7 @@ class _Layers:
         self.populations.append(Population(f"egru{number}", units, "egru", ports, vectors, {"zoneout": zoneout}))
         self.training.append(_training_only(state))
 
-    def _threshold(self, where: str, state: State, units: int) -> F32:
+    def _threshold(self, where: str, state: StateDict, units: int) -> F32:
         names = [name for name in VERSIONS if state.has(name)]
         if len(names) != 1:
             raise ModelError(f"{where}: needs either thr (EvNN 0.2.0) or thr_reparam (0.1.0), has {listed(names)}")
@@ -157,7 +157,7 @@ class _Layers:
         return []
 
 
-def _training_only(state: State) -> dict[str, float]:
+def _training_only(state: StateDict) -> dict[str, float]:
     """Return the scalars that only training uses, for the record."""
     values = {}
     for name in TRAINING_ONLY:
@@ -166,7 +166,7 @@ def _training_only(state: State) -> dict[str, float]:
     return values
 
 
-def _language_model(state: State, network: Network, version: str, projection: str | None, notes: list[str]) -> Model:
+def _language_model(state: StateDict, network: Network, version: str, projection: str | None, notes: list[str]) -> Model:
     who = state.who
     keys = [key for key in ("embeddings.weight", "decoder.decoder.weight") if state.has(key)]
     words, width = state.shape(keys[0], 2)
@@ -221,7 +221,7 @@ def _check_config(who: str, config: Config, model: Model) -> None:
         raise ModelError(f"{who}: config {config.path} says projection {str(projection).lower()}, the file {have_one}")
 
 
-def _dvs(state: State, root: str) -> list[str]:
+def _dvs(state: StateDict, root: str) -> list[str]:
     """Warn of the one thing that EvNN's gesture model does between its layers and this emulator does not."""
     if any(key.startswith(f"{root.removesuffix('layers')}conv.") for key in state.tensors):
         return [

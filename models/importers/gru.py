@@ -24,8 +24,8 @@ from pathlib import Path
 import numpy as np
 
 from models.checkpoint import Model
-from models.importers.request import SEGMENT, Findings, Wishes
-from models.importers.state_dict import State, listed
+from models.importers.request import SEGMENT, Findings, ImportRequest
+from models.importers.state_dict import StateDict, listed
 from models.network import F32, ModelError, Network, Population, Projection, SparseRows
 
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
@@ -48,16 +48,16 @@ class _Layer:
         return int(self.recurrent.shape[1])
 
 
-def stems(state: State) -> list[str]:
+def stems(state: StateDict) -> list[str]:
     """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
-    found = (_KEY.fullmatch(key) for key in state.tensors)
-    return list(dict.fromkeys(match["stem"] or "" for match in found if match))
+    matches = (_KEY.fullmatch(key) for key in state.tensors)
+    return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
 
 
-def read(path: Path, state: State, wishes: Wishes) -> Findings:
+def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     """Return a bare stack of EGRU layers that computes what the GRU does; ModelError where `state` has none."""
     del path
-    for flag, value in (("--projection", wishes.projection), ("--zoneout", wishes.zoneout)):
+    for flag, value in (("--projection", request.projection), ("--zoneout", request.zoneout)):
         if value is not None:
             raise ModelError(f"{state.who}: {flag}: a torch.nn.GRU has none")
     places = stems(state)
@@ -65,9 +65,9 @@ def read(path: Path, state: State, wishes: Wishes) -> Findings:
         raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
     part = state.under(places[0]) if places[0] else state
     layers = _layers(part)
-    mirrored = wishes.gru != "plain"
+    mirrored = request.gru != "plain"
     network = _mirrored(layers) if mirrored else _plain(layers)
-    how, exact = wishes.state or "carried", mirrored
+    how, exact = request.state or "carried", mirrored
     if mirrored:
         n = layers[-1].units
         twins = f"h = y[0:{n}] - y[{n}:{2 * n}] of the last layer"
@@ -83,13 +83,13 @@ def read(path: Path, state: State, wishes: Wishes) -> Findings:
         notes.append("not exact from the second segment on: cell states are zeroed there, and a GRU's are not")
     kind = "torch.nn.GRU, " + ("mirrored" if mirrored else "unit for unit")
     provenance = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
-    model = Model(network, segment=wishes.segment or SEGMENT, state=how)
+    model = Model(network, segment=request.segment or SEGMENT, state=how)
     return Findings(
         model, (("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}"),), tuple(notes), provenance
     )
 
 
-def _layers(state: State) -> list[_Layer]:
+def _layers(state: StateDict) -> list[_Layer]:
     for key in state.tensors:
         if _REFUSED.fullmatch(key):
             what = "a bidirectional GRU" if key.endswith("_reverse") else "a GRU with dropped weights"

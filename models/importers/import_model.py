@@ -15,8 +15,8 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.importers import evnn, gru
-from models.importers.request import Wishes
-from models.importers.state_dict import State, listed, opened_state
+from models.importers.request import ImportRequest
+from models.importers.state_dict import StateDict, listed, opened_state
 from models.network import U32, ModelError
 from models.text.corpus import SPLITS, wikitext
 from models.text.vocabulary import Vocabulary
@@ -24,36 +24,36 @@ from models.text.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class Imported:
-    """A model, what it was found to be (pairs of a name and a text), and notes, each a line for the user."""
+    """A model, its description (pairs of a name and a text), and notes, each a line for the user."""
 
     model: Model
-    found: tuple[tuple[str, str], ...]
+    description: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
 
 
-def import_model(path: Path, wishes: Wishes) -> Imported:
+def import_model(path: Path, request: ImportRequest) -> Imported:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
-    wishes.check()
+    request.check()
     with opened_state(path) as state:
-        scope = state.under(wishes.prefix) if wishes.prefix else state
-        findings = _importer(scope)(path, scope, wishes)
+        scope = state.under(request.prefix) if request.prefix else state
+        findings = _importer(scope)(path, scope, request)
         left = state.left()
         notes = [*findings.notes, *state.log.lines()]
     if left:
         notes.append(f"{len(left)} keys left out: {listed(left)}")
-    model = _with_text(findings.model, wishes, notes)
+    model = _with_text(findings.model, request, notes)
     provenance = {
         "imported_from": path.name,
         "sha256": _sha256(path),
         **findings.provenance,
         "notes": notes,
-        **({"text": wishes.text.name} if wishes.text else {}),
+        **({"text": request.text.name} if request.text else {}),
     }
-    model = replace(model, provenance=provenance, text_licence=wishes.licence)
-    return Imported(model, (*findings.found, *_described(model)), tuple(notes))
+    model = replace(model, provenance=provenance, text_licence=request.licence)
+    return Imported(model, (*findings.description, *_described(model)), tuple(notes))
 
 
-def _importer(state: State) -> Any:
+def _importer(state: StateDict) -> Any:
     """Return the importer whose keys are there; ModelError, naming what else it is, where there is none."""
     if evnn.heads(state):
         return evnn.read
@@ -68,23 +68,23 @@ def _importer(state: State) -> Any:
     )
 
 
-def _with_text(model: Model, wishes: Wishes, notes: list[str]) -> Model:
+def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
     """Return the model with the words of --text and with its valid and test splits as word numbers."""
     if model.embedding is None:
-        if wishes.text or wishes.licence:
+        if request.text or request.licence:
             raise ModelError("--text and --licence: a bare stack of layers has no words")
         return model
-    if wishes.text is None:
-        if wishes.licence:
+    if request.text is None:
+        if request.licence:
             raise ModelError("--licence: names the licence of --text, which is missing")
         notes.append("no --text: which word has which number is unknown, so the model takes and gives word numbers alone")
         return model
-    corpus = wikitext(wishes.text)
+    corpus = wikitext(request.text)
     vocabulary = Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)
     if len(vocabulary) != len(model.embedding):
         empty = [split for split in SPLITS if not getattr(corpus, split)]
         why = f"; without {', '.join(empty)}" if empty else ""
-        raise ModelError(f"--text {wishes.text}: has {len(vocabulary)} words{why}, the embedding needs {len(model.embedding)}")
+        raise ModelError(f"--text {request.text}: has {len(vocabulary)} words{why}, the embedding needs {len(model.embedding)}")
     tokens: dict[str, U32] = {}
     for split in ("valid", "test"):
         words = getattr(corpus, split)

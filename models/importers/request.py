@@ -1,4 +1,4 @@
-"""What a user may say about an import, and what an importer answers: the vocabulary of this package."""
+"""Import options and import results."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from models.network import ModelError
+from models.network import SEGMENT_STATES, ModelError
 
 if TYPE_CHECKING:  # the command line reads this file too, and must not load a compiler
     from models.checkpoint import Model
 
 PROJECTIONS = ("linear", "relu")
-STATES = ("carried", "zeroed")
 GRUS = ("mirrored", "plain")
 SEGMENT = 70  # the authors' evaluation length
 MAX_SEGMENT = 1 << 31
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What only the user knows, or wants otherwise; None and empty: as the file has it, else the importer's default."""
+class ImportRequest:
+    """What only the user knows or wants otherwise; None and empty: as the file has it, else the importer's default."""
 
     text: Path | None = None
     prefix: str = ""
@@ -33,10 +32,10 @@ class Wishes:
     gru: str | None = None
 
     def check(self) -> None:
-        """Raise ModelError for a value that cannot be."""
+        """Raise ModelError for an invalid value."""
         for flag, value, known in (
             ("projection", self.projection, PROJECTIONS),
-            ("state", self.state, STATES),
+            ("state", self.state, SEGMENT_STATES),
             ("gru", self.gru, GRUS),
         ):
             if value is not None and value not in known:
@@ -49,9 +48,9 @@ class Wishes:
 
 @dataclass(frozen=True)
 class Findings:
-    """What an importer made of a state_dict: the model without text, what it is, notes, and facts to keep with it."""
+    """An imported state_dict: the model without text, its description, notes, and facts to keep with it."""
 
     model: Model
-    found: tuple[tuple[str, str], ...]
+    description: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     provenance: Mapping[str, Any]

@@ -18,7 +18,7 @@ import safetensors
 from models.importers import torch_file
 from models.importers.torch_file import Tensor
 from models.importers.unpickle import View
-from models.network import F32, Array, ModelError, check_finite
+from models.network import F32, Array, ModelError, check_finite, in_one_line
 
 WRAPPERS = ("state_dict", "model_state_dict")
 FLOATS = ("float32", "float64", "float16", "bfloat16")
@@ -32,7 +32,7 @@ _SAFE_TYPES = {
 class Log:
     """What was read of a state_dict, and what had to be done to it; shared by all its parts."""
 
-    taken: set[str] = field(default_factory=set)
+    used: set[str] = field(default_factory=set)
     """Keys that somebody asked for, or said to be of no use."""
     widened: Counter[str] = field(default_factory=Counter)
     """How many tensors of a type other than float32 were converted."""
@@ -48,14 +48,14 @@ class Log:
         for dtype, count in sorted(self.widened.items()):
             loss = f"{self.rounded:,} values rounded" if dtype == "float64" else "without loss"
             lines.append(f"{count} {dtype} tensors converted to float32, {loss}")
-        pairs, values, kept = self.masked
+        pairs, values, nonzeros = self.masked
         if pairs:
-            lines.append(f"{pairs} pruned tensors stored as weights and mask: {kept:,} of {values:,} weights kept")
+            lines.append(f"{pairs} pruned tensors stored as weights and mask: {nonzeros:,} of {values:,} weights kept")
         return lines
 
 
 @dataclass(frozen=True)
-class State:
+class StateDict:
     """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint."""
 
     who: str
@@ -63,7 +63,7 @@ class State:
     prefix: str = ""
     log: Log = field(default_factory=Log)
 
-    def under(self, prefix: str) -> State:
+    def under(self, prefix: str) -> StateDict:
         """Return the part whose keys begin with `prefix` and a dot; ModelError where there is none."""
         head = prefix.rstrip(".") + "." if prefix else ""
         part = {key.removeprefix(head): tensor for key, tensor in self.tensors.items() if key.startswith(head)}
@@ -92,21 +92,21 @@ class State:
         weights, mask = self._floats(f"{key}_orig", key, shape), self._tensor(f"{key}_mask", f"{key}_mask")
         if mask.shape != shape:
             raise ModelError(f"{self.who}: {self.prefix}{key}_mask needs shape {shape}, has {mask.shape}")
-        self.log.taken.add(f"{self.prefix}{key}_mask")
+        self.log.used.add(f"{self.prefix}{key}_mask")
         with np.errstate(all="ignore"):
             product: F32 = weights * self._read(f"{key}_mask", mask).astype(np.float32)
         check_finite(f"{self.who}: {self.prefix}{key}_mask", product)
-        kept = (1, product.size, int(np.count_nonzero(product)))
-        self.log.masked[:] = [a + b for a, b in zip(self.log.masked, kept, strict=True)]
+        counts = (1, product.size, int(np.count_nonzero(product)))
+        self.log.masked[:] = [a + b for a, b in zip(self.log.masked, counts, strict=True)]
         return product
 
     def ignore(self, key: str) -> None:
         """Count `key` as read although its numbers are of no use here."""
-        self.log.taken |= {f"{self.prefix}{key}{tail}" for tail in ("", "_orig", "_mask")}
+        self.log.used |= {f"{self.prefix}{key}{tail}" for tail in ("", "_orig", "_mask")}
 
     def left(self) -> list[str]:
         """Return the keys that nobody has asked for, as they are in the file."""
-        return [self.prefix + key for key in self.tensors if self.prefix + key not in self.log.taken]
+        return [self.prefix + key for key in self.tensors if self.prefix + key not in self.log.used]
 
     def _tensor(self, key: str, asked: str) -> Tensor:
         tensor = self.tensors.get(key)
@@ -122,11 +122,11 @@ class State:
         with np.errstate(all="ignore"):  # what does not fit float32 becomes infinite, and is refused
             values = np.array(raw, np.float32, order="C")
         check_finite(f"{self.who}: {self.prefix}{key}", values)
-        if self.prefix + key not in self.log.taken and tensor.dtype != "float32":
+        if self.prefix + key not in self.log.used and tensor.dtype != "float32":
             self.log.widened[tensor.dtype] += 1
             if tensor.dtype == "float64":
                 self.log.rounded += int(np.count_nonzero(values.astype(np.float64) != raw))
-        self.log.taken.add(self.prefix + key)
+        self.log.used.add(self.prefix + key)
         return values
 
     def _read(self, key: str, tensor: Tensor) -> Array:
@@ -138,7 +138,7 @@ class State:
 
 
 @contextmanager
-def opened_state(path: Path) -> Iterator[State]:
+def opened_state(path: Path) -> Iterator[StateDict]:
     """Open a state_dict: a file of `torch.save` or of safetensors. ModelError, in one line, for what is none."""
     who = f"import {path}"
     with ExitStack() as stack:
@@ -146,7 +146,7 @@ def opened_state(path: Path) -> Iterator[State]:
             if not path.is_file():
                 raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
             if path.suffix == ".safetensors":
-                state = State(who, _safetensors(who, path.read_bytes()))
+                state = StateDict(who, _safetensors(who, path.read_bytes()))
             else:
                 state = _unwrapped(who, *stack.enter_context(torch_file.opened(path)))
         yield state
@@ -160,11 +160,11 @@ def _damage_named(who: str) -> Iterator[None]:
     except ModelError:
         raise
     except Exception as error:
-        why = ascii(" ".join(f"{type(error).__name__}: {error}".split())[:160])[1:-1]
+        why = ascii(in_one_line(error))[1:-1]
         raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors ({why})") from error
 
 
-def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> State:
+def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> StateDict:
     """Return the state_dict of a file: what it holds, or what lies in it under a name that says so."""
     log = Log()
     if isinstance(tree, dict):
@@ -174,7 +174,7 @@ def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> State:
             tree = tree[wrapper]
         tensors = {key: tensor(value) for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
         if tensors:
-            return State(who, tensors, log=log)
+            return StateDict(who, tensors, log=log)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
     raise ModelError(f"{who}: needs tensors by name, or a dict of them under {' or '.join(WRAPPERS)}; has {have}")
 

@@ -30,7 +30,7 @@ def cache_file(sources: Iterable[Path], *, place: str) -> Path | None:
     return base / "gennaker" / f"corpus-{digest.hexdigest()[:16]}.json"
 
 
-def load(path: Path) -> dict[str, Any] | None:
+def load_record(path: Path) -> dict[str, Any] | None:
     """Return the record stored at `path`, or None if there is none that is whole."""
     try:
         stored = json.loads(path.read_text("utf-8"))

@@ -46,12 +46,12 @@ def standard_library() -> Corpus:
 
     here = Path(__file__)
     sources = [here.with_name(f"{module}.py") for module in ("words", "paragraphs", "pydocs", "corpus")]
-    kept = cache.cache_file(sources, place=str(pydocs.stdlib_folder()))
-    record = cache.load(kept) if kept else None
+    path = cache.cache_file(sources, place=str(pydocs.stdlib_folder()))
+    record = cache.load_record(path) if path else None
     if record is None:
         record = _split(pydocs.documents())
-        if kept:
-            cache.store(kept, record)
+        if path:
+            cache.store(path, record)
     return Corpus(
         name="standard-library",
         **{split: record[split].split(" ") if record[split] else [] for split in SPLITS},
@@ -116,9 +116,9 @@ def wikitext(folder: str | Path) -> Corpus:
                 used.append(name)
                 break
     if not used:
-        wanted = ", ".join(name for names in looked_for.values() for name in names)
+        need = ", ".join(name for part in looked_for.values() for name in part)
         have = "none of them" if place.is_dir() else "no such folder"
-        raise TextError(f"wikitext: {str(folder)!r}: need one or more of {wanted}, have {have}")
+        raise TextError(f"wikitext: {str(folder)!r}: need one or more of {need}, have {have}")
     if not any(word != EOS for part in words.values() for word in part):
         raise TextError(f"wikitext: {str(folder)!r}: need words, have only blank lines in {', '.join(used)}")
     counts = {split: int(any(name in used for name in names)) for split, names in looked_for.items()}

@@ -72,7 +72,7 @@ def _codes(ids: _I64, order: int, words: int) -> _I64:
     return codes
 
 
-def _look_up(keys: _I64, values: _I64, wanted: _I64) -> _I64:
-    place = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    found: _I64 = np.where(keys[place] == wanted, values[place], 0)
-    return found
+def _look_up(keys: _I64, values: _I64, contexts: _I64) -> _I64:
+    place = np.minimum(np.searchsorted(keys, contexts), len(keys) - 1)
+    counts: _I64 = np.where(keys[place] == contexts, values[place], 0)
+    return counts

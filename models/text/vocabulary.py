@@ -72,10 +72,10 @@ class Vocabulary:
 
         A literal `<unk>` is a known word and not counted.
         """
-        wanted = list(words)
-        unknown = sum(word not in self._ids for word in wanted)
+        text = list(words)
+        unknown = sum(word not in self._ids for word in text)
         unk = self._ids[UNK]
-        ids = np.fromiter((self._ids.get(word, unk) for word in wanted), dtype=np.uint32, count=len(wanted))
+        ids = np.fromiter((self._ids.get(word, unk) for word in text), dtype=np.uint32, count=len(text))
         return ids, unknown
 
     def decode(self, ids: Iterable[int] | npt.NDArray[np.integer]) -> list[str]:

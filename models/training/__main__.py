@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.dvs.samples import DvsError
-from models.network import ModelError
+from models.network import SEGMENT_STATES, ModelError
 from models.text.tokeniser import TextError
 from models.training.gesture.settings import GestureSettings
-from models.training.language.settings import AUTHORS, STATES, LanguageSettings
+from models.training.language.settings import AUTHORS, LanguageSettings
 
 if TYPE_CHECKING:
     import torch
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("file", metavar="CHECKPOINT", help="a checkpoint with stored tokens")
     conform.add_argument("--split", choices=("valid", "test"), default="test", help="which of its tokens (default test)")
     conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
-    conform.add_argument("--state", choices=STATES, default=None, help="only this treatment of c (default: both)")
+    conform.add_argument("--state", choices=SEGMENT_STATES, default=None, help="only this treatment of c (default: both)")
     _gesture_commands(commands)
     return parser
 
@@ -183,8 +183,8 @@ def _device(name: str) -> torch.device:
     import torch
 
     number = name.removeprefix("cuda").removeprefix(":") if name.startswith("cuda") else ""
-    found = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
-    if not found or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
+    known = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
+    if not known or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
         raise ModelError(f"--device {name}: torch {torch.__version__} sees no such device; use --device cpu")
     return torch.device(name)
 
@@ -215,7 +215,7 @@ def _conform(flags: dict[str, Any]) -> int:
     from models.training.language.conformance import conform
 
     model = load(Path(flags["file"]))
-    modes = (flags["state"],) if flags["state"] else STATES
+    modes = (flags["state"],) if flags["state"] else SEGMENT_STATES
     agreed = [conform(model, flags["split"], flags["tokens"], mode, print) for mode in modes]
     return 0 if all(agreed) else 6
 

@@ -7,8 +7,6 @@ differentiated: y = o p and c = p - o thr, both paths through o, the reset not d
 
 The backward pass computes every pointwise factor for all steps at once; a step is then one product with the recurrent
 weights, and a weight gradient one product after the loop. tests/test_training.py holds it against autograd in float64.
-
-It knows no dropout but the zoneout mask, no batching of text and no pruning.
 """
 
 from __future__ import annotations
@@ -135,7 +133,7 @@ def linear(x: Tensor, weight: Tensor, low: bool) -> Tensor:
     return out.view(*x.shape[:-1], weight.shape[0])
 
 
-class State(NamedTuple):
+class LayerState(NamedTuple):
     """What a layer carries between segments: output y and cell state c, (batch, units)."""
 
     y: Tensor
@@ -173,11 +171,13 @@ class Egru(nn.Module):
         finally:
             self._rows = None
 
-    def begin(self, batch: int) -> State:
+    def begin(self, batch: int) -> LayerState:
         """Return the state at the beginning of a sequence."""
-        return State(self.bias.new_zeros(batch, self.units), self.bias.new_zeros(batch, self.units))
+        return LayerState(self.bias.new_zeros(batch, self.units), self.bias.new_zeros(batch, self.units))
 
-    def forward(self, x: Tensor, state: State, dropconnect: float = 0.0, low: bool = False) -> tuple[Tensor, Tensor, State]:
+    def forward(
+        self, x: Tensor, state: LayerState, dropconnect: float = 0.0, low: bool = False
+    ) -> tuple[Tensor, Tensor, LayerState]:
         """Step over x (steps, batch, inputs).
 
         Returns y and o (steps, batch, units), o being 1 where a unit fired, and the state after the last step, which
@@ -198,4 +198,4 @@ class Egru(nn.Module):
         ys, fired, c = _Steps.apply(  # type: ignore[no-untyped-call]
             wx, recurrent, self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
         )
-        return ys, fired, State(ys[-1], c)
+        return ys, fired, LayerState(ys[-1], c)

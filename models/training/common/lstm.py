@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import State, linear, product
+from models.training.common.egru import LayerState, linear, product
 
 GATES = 4
 
@@ -81,11 +81,11 @@ class Lstm(nn.Module):
         self.recurrent = nn.Parameter(torch.empty(GATES * units, units))
         self.bias = nn.Parameter(torch.zeros(GATES * units))
 
-    def forward(self, x: Tensor, state: State, dropconnect: float = 0.0, low: bool = False) -> tuple[Tensor, State]:
+    def forward(self, x: Tensor, state: LayerState, dropconnect: float = 0.0, low: bool = False) -> tuple[Tensor, LayerState]:
         """Step over x (steps, batch, inputs); return h (steps, batch, units) and the state after the last step.
 
         `dropconnect` drops that share of the recurrent weights for the whole call (training only).
         """
         recurrent = functional.dropout(self.recurrent, dropconnect, self.training) if dropconnect else self.recurrent
         hs, c = _Steps.apply(linear(x, self.kernel, low) + self.bias, recurrent, state.y, state.c, low)  # type: ignore[no-untyped-call]
-        return hs, State(hs[-1], c)
+        return hs, LayerState(hs[-1], c)

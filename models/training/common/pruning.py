@@ -54,9 +54,9 @@ class Pruner:
             scores = scores.clone()
             if name in self.masks:
                 scores[~self.masks[name]] = -1.0
-            kept = torch.zeros(matrix.numel(), dtype=torch.bool, device=matrix.device)
-            kept[torch.topk(scores.flatten(), keep, sorted=False).indices] = True
-            self.masks[name] = kept.view_as(matrix)
+            mask = torch.zeros(matrix.numel(), dtype=torch.bool, device=matrix.device)
+            mask[torch.topk(scores.flatten(), keep, sorted=False).indices] = True
+            self.masks[name] = mask.view_as(matrix)
         self.apply()
 
     def reached(self, sparsity: float) -> bool:

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from models.network import ModelError
@@ -60,6 +60,13 @@ def write_best(folder: Path, parameters: Iterable[tuple[str, Tensor]]) -> None:
     save_file({name: value.detach().cpu().contiguous() for name, value in parameters}, folder / BEST)
 
 
+def read_best(folder: Path, figure: str) -> dict[str, Tensor]:
+    """Return the run's best parameters; ModelError where no epoch had a finite `figure`."""
+    if not (folder / BEST).exists():
+        raise ModelError(f"{folder}: training diverged, no epoch had a finite {figure}; use a lower --lr")
+    return load_file(folder / BEST)
+
+
 def random_state(device: torch.device) -> dict[str, Tensor]:
     """Return torch's random state as tensors of a state."""
     tensors = {"random": torch.get_rng_state()}
@@ -84,8 +91,8 @@ def moments(optimiser: torch.optim.Optimizer, parameter: Tensor) -> dict[str, Te
 def need_same_settings(path: Path, stored: Any, own: Any) -> None:
     """Raise ModelError, naming what differs, unless a state's settings (a dataclass) are this run's."""
     if stored != own:
-        mine = asdict(own)
-        other = [name for name, value in asdict(stored).items() if value != mine[name]]
+        needed = asdict(own)
+        other = [name for name, value in asdict(stored).items() if value != needed[name]]
         raise ModelError(f"{path}: belongs to a run with another {', '.join(other)}; use another --out")
 
 

@@ -31,8 +31,8 @@ def train(
     ModelError or DvsError, one line, for what cannot be; KeyboardInterrupt leaves a state to go on from.
     """
     settings.check()
-    kept = cache or out / CACHE
-    splits = {split: read(events, split, settings.size, kept, say, people=settings.people) for split in ("train", "test")}
+    frames_folder = cache or out / CACHE
+    splits = {split: read(events, split, settings.size, frames_folder, say, people=settings.people) for split in ("train", "test")}
     shared = set(splits["train"].subjects) & set(splits["test"].subjects)
     if shared:
         raise ModelError(f"{events}: subject {min(shared)} is in both splits; needs people in the test that training never sees")
@@ -82,6 +82,6 @@ def conform(file: Path, events: str, samples: int | None, cache: Path | None, sa
     if samples is None and recorded != frames.sha256:
         say("these are not the frames that the checkpoint was tested on")
     with tqdm(unit="sample", total=len(frames), leave=False, dynamic_ncols=True) as bar:
-        found = compare(model, frames, lambda _: bar.update())
-    report(found, say)
-    return found.holds
+        conformance = compare(model, frames, lambda _: bar.update())
+    report(conformance, say)
+    return conformance.holds

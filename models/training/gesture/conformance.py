@@ -49,7 +49,7 @@ def emulate(model: Model, frames: F32) -> Emulated:
 
 @dataclass(frozen=True)
 class GestureConformance:
-    """What a comparison over all samples found."""
+    """What a comparison over all samples outcome."""
 
     samples: int
     same: int  # classes
@@ -66,8 +66,8 @@ class GestureConformance:
 
 
 @torch.no_grad()
-def compare(model: Model, frames: Frames, told: Callable[[int], object] = lambda _: None) -> GestureConformance:
-    """Classify every sample on both sides; `told` hears how many are done."""
+def compare(model: Model, frames: Frames, on_progress: Callable[[int], object] = lambda _: None) -> GestureConformance:
+    """Classify every sample on both sides; `on_progress` hears how many are done."""
     trained, gesture = torch_model_of(model), model.gesture
     assert gesture is not None
     same = right = events = differing = updates = 0
@@ -84,16 +84,16 @@ def compare(model: Model, frames: Frames, told: Callable[[int], object] = lambda
             events += int(np.count_nonzero(ys))
             differing += int(((ys != 0) != (fired[:, 0].numpy() != 0)).sum())
             updates += ys.size
-        told(number + 1)
+        on_progress(number + 1)
     return GestureConformance(len(frames), same, right, farthest, events, differing, updates)
 
 
-def report(found: GestureConformance, say: Callable[[str], object]) -> None:
+def report(outcome: GestureConformance, say: Callable[[str], object]) -> None:
     """Say what came out."""
-    beyond = sum(not size <= TOLERANCE for size in found.farthest)
-    share = found.right / found.samples
-    say(f"samples      {found.samples:,}, of which the emulator's arithmetic has {found.right:,} right ({share:.2%})")
-    say(f"classes      {found.same:,} of {found.samples:,} the same as torch's")
-    say(f"scores       largest difference {max(found.farthest):.1e}; {beyond:,} samples beyond {TOLERANCE:g}")
-    say(f"events       {found.events:,} of {found.updates:,} updates; {found.differing:,} fire in one and not in the other")
-    say("             agrees" if found.holds else "             DOES NOT AGREE")
+    beyond = sum(not size <= TOLERANCE for size in outcome.farthest)
+    share = outcome.right / outcome.samples
+    say(f"samples      {outcome.samples:,}, of which the emulator's arithmetic has {outcome.right:,} right ({share:.2%})")
+    say(f"classes      {outcome.same:,} of {outcome.samples:,} the same as torch's")
+    say(f"scores       largest difference {max(outcome.farthest):.1e}; {beyond:,} samples beyond {TOLERANCE:g}")
+    say(f"events       {outcome.events:,} of {outcome.updates:,} updates; {outcome.differing:,} fire in one and not in the other")
+    say("             agrees" if outcome.holds else "             DOES NOT AGREE")

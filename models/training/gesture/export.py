@@ -14,9 +14,9 @@ from models.dvs.samples import CLASSES
 from models.heads.gesture import ConvLayer, Gesture
 from models.network import ModelError, Network, Population
 from models.training.common.egru import Egru
+from models.training.common.export import array, layer_of
 from models.training.gesture.network import Convolution, GestureModel
 from models.training.gesture.settings import GestureSettings
-from models.training.language.export import array, layer_of
 
 
 def model_of(trained: GestureModel, record: Mapping[str, Any], provenance: Mapping[str, Any]) -> Model:
@@ -33,9 +33,10 @@ def model_of(trained: GestureModel, record: Mapping[str, Any], provenance: Mappi
         plan = convolution.plan
         head.append(ConvLayer(array(convolution.weight), array(convolution.bias), plan.stride, plan.padding, plan.pool))
     gesture = Gesture(
-        tuple(head), array(trained.linear_weight), array(trained.linear_bias), array(trained.readout_weight),
-        array(trained.readout_bias), CLASSES, spec.bin_us, spec.slice_us, spec.size, spec.polarity, spec.scale, settings.trace,
-        record,
+        head=tuple(head), linear_weight=array(trained.linear_weight), linear_bias=array(trained.linear_bias),
+        readout_weight=array(trained.readout_weight), readout_bias=array(trained.readout_bias), classes=CLASSES,
+        bin_us=spec.bin_us, slice_us=spec.slice_us, size=spec.size, polarity=spec.polarity, scale=spec.scale,
+        trace=settings.trace, record=record,
     )  # fmt: skip
     return Model(Network(tuple(populations)), segment=spec.frames, provenance=provenance, gesture=gesture)
 

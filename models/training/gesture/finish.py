@@ -1,4 +1,4 @@
-"""What ends a gesture run: the best model rounded as it will be stored, scored on people it never saw, and its checkpoint."""
+"""The end of a gesture run: score the best model, rounded as it will be stored, on people it never saw; write its checkpoint."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
 
 from models.checkpoint import Model, save
 from models.dvs.samples import CLASSES
-from models.network import F32, ModelError
-from models.training.common.run_folder import BEST
+from models.network import F32
+from models.training.common.run_folder import read_best
 from models.training.gesture.export import model_of
 from models.training.gesture.frames import Frames
 from models.training.gesture.mean_frame import mean_frame_accuracy
@@ -31,9 +30,7 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
     ModelError where no epoch gave a model: its loss was never a number.
     """
     model, folder, s = trainer.model, trainer.folder, trainer.settings
-    if not (folder / BEST).exists():
-        raise ModelError(f"{folder}: training diverged, no epoch had a finite loss; use a lower --lr")
-    model.load_state_dict(load_file(folder / BEST))
+    model.load_state_dict(read_best(folder, "loss"))
     model.fold()
     model.round_weights()
     outcome = evaluate(model, test)
@@ -65,11 +62,11 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
         "torch": str(torch.__version__),
         "settings": asdict(s),
     }
-    made = model_of(model, record, provenance)
-    save(folder / CHECKPOINT, made)
+    result = model_of(model, record, provenance)
+    save(folder / CHECKPOINT, result)
     _tell(outcome, figures, test, say)
     say(f"checkpoint   {folder / CHECKPOINT}, {(folder / CHECKPOINT).stat().st_size:,} B")
-    return made
+    return result
 
 
 def _baseline(trainer: GestureTrainer, test: Frames) -> float:

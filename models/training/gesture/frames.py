@@ -63,12 +63,17 @@ class Frames:
 
 
 def frames_of_set(
-    gestures: GestureSet, size: int, folder: Path | None, told: Callable[[], object], marks: str = "", samples: int | None = None
+    gestures: GestureSet,
+    size: int,
+    folder: Path | None,
+    on_sample: Callable[[], object],
+    marks: str = "",
+    samples: int | None = None,
 ) -> Frames:
     """Return the frames of every sample (or the first `samples`), from `folder` if they are kept there, else made of the
     events and, with a folder, kept.
 
-    `marks` says which files a set was read from, so that a changed one is read again. `told` hears of each sample made.
+    `marks` says which files a set was read from, so that a changed one is read again. `on_sample` hears of each sample made.
     ModelError where the set has no samples; what is damaged is left to `gestures.damages`.
     """
     spec = FrameSpec(size=size, scale=WHOLE)
@@ -83,9 +88,9 @@ def frames_of_set(
     }
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors" if folder else None
-    kept = _kept(path, gestures.source) if path else None
-    if kept is not None:
-        return kept
+    stored = _kept(path, gestures.source) if path else None
+    if stored is not None:
+        return stored
     counts, labels, subjects, names = [], [], [], []
     for sample in islice(gestures.samples(), samples):
         frames = frames_of(sample.events, spec)
@@ -93,22 +98,22 @@ def frames_of_set(
         labels.append(sample.label)
         subjects.append(sample.subject)
         names.append(sample.name)
-        told()
+        on_sample()
     if not counts:
         raise ModelError(
             f"{gestures.name}: no samples in its {gestures.split} split; a sample needs {spec.slice_us / 1e6} s of events"
         )
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
-    made = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
+    split = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
     if path is None:
-        return made
+        return split
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    texts = {name: json.dumps(getattr(made, name)) for name in _TEXTS}
-    save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": made.sha256})
+    texts = {name: json.dumps(getattr(split, name)) for name in _TEXTS}
+    save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": split.sha256})
     unfinished.replace(path)
-    return made
+    return split
 
 
 def _largest(kind: Any) -> float:

@@ -25,7 +25,7 @@ _SMALLEST = 1e-3  # what a layer hears is not taken for smaller than this
 _UNROLLED = 9  # pixels up to which a convolution is quicker as one product with its weights written out
 
 
-class Plan(NamedTuple):
+class ConvolutionPlan(NamedTuple):
     """A convolution of the head: channels out, width k, stride, padding, and whether a max-pool follows."""
 
     channels: int
@@ -35,21 +35,25 @@ class Plan(NamedTuple):
     pool: bool
 
 
-def layer_plan(head: str, size: int, width: float) -> list[Plan]:
+def layer_plan(head: str, size: int, width: float) -> list[ConvolutionPlan]:
     """Return the convolutions for frames of `size` pixels (32, 64 or 128), channels times `width`.
 
     "authors": the authors' plan, which ends in one pixel, so that where something is must lie in its channels. "strided": three
     strided convolutions that keep the place of things, and learn gestures from far fewer samples (docs/gesture.md).
     """
     if head == "strided":
-        strided = [Plan(16, 5, 2, 2, size >= 128), Plan(32, 3, 2, 1, size >= 64), Plan(48, 3, 2, 1, False)]
+        strided = [
+            ConvolutionPlan(16, 5, 2, 2, size >= 128),
+            ConvolutionPlan(32, 3, 2, 1, size >= 64),
+            ConvolutionPlan(48, 3, 2, 1, False),
+        ]
         return [plan._replace(channels=max(1, round(plan.channels * width))) for plan in strided]
     channels = [max(1, round(count * width)) for count in (64, 192, 384, 256, 256)]
     shapes = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
-    return [Plan(count, *shape) for count, shape in zip(channels, shapes, strict=True)]
+    return [ConvolutionPlan(count, *shape) for count, shape in zip(channels, shapes, strict=True)]
 
 
-def pixels_left(plans: list[Plan], size: int) -> int:
+def pixels_left(plans: list[ConvolutionPlan], size: int) -> int:
     """Return how many pixels are left of a frame behind the convolutions."""
     for plan in plans:
         size = (size + 2 * plan.padding - plan.k) // plan.stride + 1
@@ -60,7 +64,7 @@ def pixels_left(plans: list[Plan], size: int) -> int:
 class Convolution(nn.Module):
     """Convolution, ReLU, and a max-pool where the plan says so: (n, channels, w, w) to (n, plan.channels, w', w')."""
 
-    def __init__(self, channels: int, plan: Plan) -> None:
+    def __init__(self, channels: int, plan: ConvolutionPlan) -> None:
         super().__init__()
         self.plan = plan
         self.weight = nn.Parameter(torch.empty(plan.channels, channels, plan.k, plan.k))

@@ -26,7 +26,7 @@ from models import formats, kernels
 from models.checkpoint import Model
 from models.heads.language import log_likelihood, logits_of, project
 from models.network import F32, U32, Array, ModelError, Network, Population
-from models.training.common.egru import Egru, State
+from models.training.common.egru import Egru, LayerState
 
 TOLERANCE = 1e-6
 """States should agree within this (those that do not are counted), and a unit whose event differs lies no further from
@@ -147,7 +147,7 @@ class Agreement:
 def teacher_forced(layer: Egru, steps: list[LayerStep]) -> Agreement:
     """Give each step's x, y and c to the torch layer and compare what it makes of them."""
     x, y_before, c_before, y, c = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*steps, strict=True))
-    own_y, fired, after = layer(x[None], State(y_before, c_before))
+    own_y, fired, after = layer(x[None], LayerState(y_before, c_before))
     own_y, own, have = own_y[0], fired[0] > 0, y != 0
     own_p, p = torch.where(own, own_y, after.c), torch.where(have, y, c)
     same, other = own == have, own != have
@@ -204,13 +204,13 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
     table, bias = model.embedding, torch.from_numpy(model.decoder_bias)
     emulated = Kernels(model.network)
     states = [layer.begin(1) for layer in layers]
-    taken: list[list[LayerStep]] = [[] for _ in layers]
+    steps_of: list[list[LayerStep]] = [[] for _ in layers]
     drift, nats, torch_nats = Drift([], []), 0.0, 0.0
     score = _scorer(model)
     for position, (word, target) in enumerate(pairwise(ids)):
         if model.reset_every and position and position % model.reset_every == 0:
             emulated.reset()
-            states = [State(y, torch.zeros_like(c)) for y, c in states]
+            states = [LayerState(y, torch.zeros_like(c)) for y, c in states]
         steps = emulated.step(table[word])
         nats -= score(steps[-1].y, int(target))
         x = torch.from_numpy(table[word])[None, None]
@@ -220,12 +220,12 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
             logits = functional.linear(_projected(model, x[0, 0]), torch.from_numpy(table), bias)
             torch_nats -= float(torch.log_softmax(logits.double(), 0)[int(target)])
         for number, step in enumerate(steps):
-            taken[number].append(step)
+            steps_of[number].append(step)
         pairs = list(zip(steps, states, strict=True))
         drift.events.append(sum(int(((state.y[0].numpy() != 0) != (step.y != 0)).sum()) for step, state in pairs))
         drift.cell.append(max(_largest(state.c[0] - torch.from_numpy(step.c)) for step, state in pairs))
     return Conformance(
-        [teacher_forced(layer, steps) for layer, steps in zip(layers, taken, strict=True)],
+        [teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
         drift,
         sum(layer.units for layer in layers),
         math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
@@ -273,10 +273,10 @@ def conform(model: Model, split: str, tokens: int | None, state: str, say: Calla
     tokens = min(DEFAULT_TOKENS, len(ids) - 1) if tokens is None else tokens
     if not 1 <= tokens < len(ids):
         raise ModelError(f"--tokens {tokens}: the {split} split has {len(ids)} words; use --tokens 1 to {len(ids) - 1}")
-    found = compare(replace(model, state=state), ids[: tokens + 1])
+    outcome = compare(replace(model, state=state), ids[: tokens + 1])
     say(f"c {state}, {tokens:,} tokens of the {split} split")
     say("  teacher-forced   |p|      |y|      |c|      events  differ    share  farthest from threshold")
-    for number, layer in enumerate(found.layers, start=1):
+    for number, layer in enumerate(outcome.layers, start=1):
         share = layer.differing / layer.updates
         head = f"  layer {number:<6}  {layer.p:8.1e} {layer.y:8.1e} {layer.c:8.1e}  {layer.events:9,} {layer.differing:7,}"
         say(f"{head} {share:8.1e}  {layer.distance:.1e}")
@@ -284,12 +284,12 @@ def conform(model: Model, split: str, tokens: int | None, state: str, say: Calla
     shown = min(tokens, FREE_POSITIONS)
     for first in range(0, shown, _BLOCK):
         last = min(first + _BLOCK, shown)
-        count = sum(found.drift.events[first:last])
-        share = count / ((last - first) * found.units)
-        say(f"  {first + 1:>3} to {last:<5}  {count:18,}  {share:8.1e} {max(found.drift.cell[first:last]):8.1e}")
-    say(f"  perplexity     {found.perplexity:.4f} kernels, {found.torch_perplexity:.4f} torch")
-    beyond, updates = sum(layer.beyond for layer in found.layers), sum(layer.updates for layer in found.layers)
+        count = sum(outcome.drift.events[first:last])
+        share = count / ((last - first) * outcome.units)
+        say(f"  {first + 1:>3} to {last:<5}  {count:18,}  {share:8.1e} {max(outcome.drift.cell[first:last]):8.1e}")
+    say(f"  perplexity     {outcome.perplexity:.4f} kernels, {outcome.torch_perplexity:.4f} torch")
+    beyond, updates = sum(layer.beyond for layer in outcome.layers), sum(layer.updates for layer in outcome.layers)
     states = f"{beyond:,} of {updates:,} states beyond {TOLERANCE:g}"
-    verdict = "DOES NOT AGREE" if not found.holds else "agrees but for some states" if beyond else "agrees"
+    verdict = "DOES NOT AGREE" if not outcome.holds else "agrees but for some states" if beyond else "agrees"
     say(f"  {verdict}: events, perplexity to four digits; {states}")
-    return found.holds
+    return outcome.holds

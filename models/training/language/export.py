@@ -1,4 +1,4 @@
-"""From what was trained to a checkpoint of ours (`models/checkpoint/file.py`), with where it came from."""
+"""The trained language model as a checkpoint of ours (`models/checkpoint/file.py`), with where it came from."""
 
 from __future__ import annotations
 
@@ -11,36 +11,18 @@ import numpy as np
 import torch
 
 from models.checkpoint import Model
-from models.network import F32, Network, Population, Projection, SparseRows
+from models.network import Network, Population
 from models.training.common.egru import Egru
+from models.training.common.export import array, layer_of
 from models.training.language.evaluate import SEGMENT
 from models.training.language.network import LanguageModel
 from models.training.language.text_streams import Text
-
-
-def array(tensor: torch.Tensor) -> F32:
-    """Return a tensor as a float32 array of its own."""
-    return np.ascontiguousarray(tensor.detach().cpu().numpy(), np.float32)
 
 
 @torch.no_grad()
 def round_embedding(model: LanguageModel) -> None:
     """Round the embedding to float16, as the file stores it, so that what is scored is what is shipped."""
     model.embedding.copy_(model.embedding.half().float())
-
-
-def layer_of(number: int, layer: Egru, trace: float = 0.0) -> Population:
-    """Return a trained layer as population `number`, which hears the one before it, its events or (decay above 0) their trace."""
-    projections = (
-        Projection(number - 1, "input", SparseRows.from_dense(array(layer.kernel)), trace),
-        Projection(number, "recurrent", SparseRows.from_dense(array(layer.recurrent))),
-    )
-    vectors = {
-        "threshold": np.clip(array(layer.threshold), np.float32(0), np.float32(1)),
-        "bias": array(layer.bias),
-        "recurrent_bias": array(layer.recurrent_bias),
-    }
-    return Population(f"egru{number}", layer.units, "egru", projections, vectors, {"zoneout": layer.zoneout})
 
 
 def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[str, Any]) -> Model:
@@ -58,10 +40,10 @@ def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[
         **figures,
     }
     return Model(
-        Network(tuple(populations)),
-        array(trained.embedding).astype(np.float16),
-        array(trained.decoder_bias),
-        text.vocabulary.words,
+        network=Network(tuple(populations)),
+        embedding=array(trained.embedding).astype(np.float16),
+        decoder_bias=array(trained.decoder_bias),
+        vocabulary=text.vocabulary.words,
         segment=SEGMENT,
         state=settings.state,
         tokens={split: text.splits[split] for split in ("valid", "test")},

@@ -1,4 +1,4 @@
-"""What ends a run: the best model scored as it will be shipped, its checkpoint, its log as a picture, its figures."""
+"""The end of a run: score the best model as it will be shipped; write its checkpoint, its log as a picture, its figures."""
 
 from __future__ import annotations
 
@@ -6,15 +6,12 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-import torch
-from safetensors.torch import load_file
-
 from models.checkpoint import save
-from models.network import ModelError
+from models.network import SEGMENT_STATES
 from models.training.common.log_plot import plot
+from models.training.common.run_folder import read_best
 from models.training.language.evaluate import Score, score
 from models.training.language.export import model_of, round_embedding
-from models.training.language.settings import STATES
 from models.training.language.trainer import LanguageTrainer
 
 TEST_SEQUENCES = 1  # the authors' test batch
@@ -29,14 +26,10 @@ def finish(trainer: LanguageTrainer, licence: str, say: Callable[[str], object])
     where no epoch gave a model: its perplexity was never a number.
     """
     model, folder = trainer.model, trainer.folder
-    if not (folder / "best.safetensors").exists():
-        raise ModelError(f"{folder}: training diverged, no epoch had a finite perplexity; use a lower --lr")
-    with torch.no_grad():
-        for name, tensor in load_file(folder / "best.safetensors").items():
-            model.get_parameter(name).copy_(tensor)
+    model.load_state_dict(read_best(folder, "perplexity"))
     round_embedding(model)
     egru = trainer.settings.model == "egru"
-    modes = STATES if egru else ("carried",)
+    modes = SEGMENT_STATES if egru else ("carried",)
     figures: dict[str, Any] = {"sparsity": trainer.pruner.sparsity(), "seconds": round(trainer.progress.seconds)}
     for split in ("valid", "test"):
         for mode in modes:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import Egru, State, linear
+from models.training.common.egru import Egru, LayerState, linear
 from models.training.common.lstm import Lstm
 from models.training.language.settings import LanguageSettings
 
@@ -100,11 +100,11 @@ class LanguageModel(nn.Module):
         after, activity = [], []
         for number, (layer, state) in enumerate(zip(self.layers, states, strict=True)):
             if isinstance(layer, Egru):
-                x, fired, last = layer(x, State(*state), s.drop_connect, low)
+                x, fired, last = layer(x, LayerState(*state), s.drop_connect, low)
                 after.append((last.y, last.c))
                 activity.append(fired.mean())
             elif isinstance(layer, Lstm):
-                x, last = layer(x, State(*state), s.drop_connect, low)
+                x, last = layer(x, LayerState(*state), s.drop_connect, low)
                 after.append((last.y, last.c))
             else:
                 x, hidden = layer(x, state[0])

@@ -10,13 +10,12 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from models.network import ModelError
+from models.network import SEGMENT_STATES, ModelError
 from models.training.common.settings import WIDEST, TrainingSettings, flag, need_from, need_one_of, need_shares, sizes_of
 
-STATES = ("carried", "zeroed")
 CHOICES = {
     "model": ("egru", "lstm", "gru"),
-    "state": STATES,
+    "state": SEGMENT_STATES,
     "mask_over": ("sequence", "batch"),
     "init": ("scaled", "xavier"),
     "score": ("magnitude", "movement"),

@@ -1,7 +1,7 @@
 """Text as the trainer reads it: ids of the splits, cut into contiguous streams side by side.
 
 As the authors batch it (their lm/data.py, egru.md section 3): a text is cut into as many equal contiguous streams as
-sequences are wanted, the tail dropped, and read segment by segment. It knows where the splits come from, and no model.
+sequences are wanted, the tail dropped, and read segment by segment.
 """
 
 from __future__ import annotations
