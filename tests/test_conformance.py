@@ -16,7 +16,7 @@ from models.network import ModelError, Network  # noqa: E402
 from models.reference import Reference  # noqa: E402
 from models.seeded import seeded_egru, seeded_embedding  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
-from models.training.common.egru import Egru, LayerState  # noqa: E402
+from models.training.common.egru_layer import Egru, LayerState  # noqa: E402
 from models.training.language import conformance  # noqa: E402
 from models.training.language.conformance import TOLERANCE, Kernels, compare, layers_of, teacher_forced  # noqa: E402
 from tests.tools.tiny import UNITS, WORDS, tiny_network  # noqa: E402 - needs torch

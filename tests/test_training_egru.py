@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
 
-from models.training.common import egru  # noqa: E402
-from models.training.common.egru import Egru, LayerState  # noqa: E402
+from models.training.common import egru_layer as egru  # noqa: E402
+from models.training.common.egru_layer import Egru, LayerState  # noqa: E402
 from tests.tools.egru_plainly import plainly  # noqa: E402 - needs torch
 
 pytestmark = pytest.mark.timeout(60)

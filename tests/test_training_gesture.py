@@ -18,7 +18,7 @@ from models.dvs.frames import FrameSpec, frames_of  # noqa: E402
 from models.dvs.samples import CLASSES, Events, GestureSet, Sample  # noqa: E402
 from models.heads.gesture import features_of  # noqa: E402
 from models.network import ModelError  # noqa: E402
-from models.training.common.lowpass import trace_of  # noqa: E402
+from models.training.common.trace_layer import trace_of  # noqa: E402
 from models.training.gesture.conformance import TOLERANCE, compare, emulate  # noqa: E402
 from models.training.gesture.export import model_of, torch_model_of  # noqa: E402
 from models.training.gesture.frames import Frames, batches, frames_of_set, hold_out, varied  # noqa: E402

@@ -1,4 +1,4 @@
-"""How a kernel is compiled, and where the machine code is kept between runs.
+"""Compile kernels, and keep the machine code between runs.
 
 Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
 order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose

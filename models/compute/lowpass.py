@@ -3,8 +3,7 @@
     h = trace * h + (1 - trace) * y
 
 for every unit of the source at every position, rounded after each product and after the sum; `1 - trace` is the float32
-difference. A unit without an event adds +0, so only events need to be told. Not known here: where the trace lies and
-what is done with it (`models/formats`).
+difference. A unit without an event adds +0, so only events need to be told.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Port`: how a shard's events meet its weights, whatever the format; and what event-driven formats share.
+"""`Port`: the calls by which a shard's events meet its weights in any format; and code that event-driven formats share.
 
 Apart from `models/formats`, which must load without the compiler.
 """

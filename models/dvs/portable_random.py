@@ -1,8 +1,7 @@
 """Random numbers that are the same on every machine and with every numpy.
 
 numpy keeps the raw bits of PCG64 and of SeedSequence fixed for ever, but neither its distributions nor, across
-platforms, the logarithms inside some of them. So numbers are made here from raw bits by exact steps. It knows no
-gestures.
+platforms, the logarithms inside some of them. So numbers are made here from raw bits by exact steps.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The words of the gesture data: events, samples, sets of samples, and what was wrong with a file.
+"""Records of the gesture data: events, samples, sets of samples, and damages of a file.
 
-It knows no file format and no camera. Class names and their order are those of the DVS128 Gesture data set (Amir et
+Class names and their order are those of the DVS128 Gesture data set (Amir et
 al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017), whose label files count from 1.
 """
 

@@ -1,7 +1,7 @@
-"""Who is seen, and under which light: what stays the same over all of a subject's gestures.
+"""A synthetic subject and the light: what stays the same over all of its gestures.
 
 Every number here is assumed; the ranges are wide so that nobody in the test split looks or moves like somebody in the
-train split. Lengths are in pixels of the 128 x 128 sensor. It knows no gesture and paints nothing.
+train split. Lengths are in pixels of the 128 x 128 sensor.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Synthetic gestures written to files, in the layout of DVS128 Gesture: what the readers take.
 
 `folder.open_folder` on the result gives the samples that `synthetic.open_synthetic` gives, bit for bit and by the same
-names, in the order of the files. It renders nothing itself and knows no bytes of AEDAT.
+names, in the order of the files.
 """
 
 from __future__ import annotations

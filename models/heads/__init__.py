@@ -1,1 +1,1 @@
-"""What turns the last population's events into an answer."""
+"""Heads: from the last population's events to an answer, on the host."""

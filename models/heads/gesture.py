@@ -1,11 +1,11 @@
-"""What turns a stack of layers into a classifier of gestures: the CNN head on the host, and the read-out of the last layer.
+"""The gesture classifier's parts on the host: the CNN head before the layers, and the read-out of the last one.
 
 A frame (size, size) goes through convolutions, each with bias, ReLU and, where it says so, a max-pool of 3 x 3 with
 stride 2 (AlexNet's); what is left is flattened (channel, row, column) and a linear layer makes the features that are
 the network's input (the layer plan of EvNN's `benchmarks/dvs_gesture`). Everything is float32 without BLAS: a sum has
 one accumulator that starts at +0, takes its products in ascending (channel, row, column) of what is summed over, and the
 bias last; so the features have the same bits on every machine. Products with zeros, padding among them, are left out,
-which changes no accumulator. Not known here: events and how frames are made of them, chips, files.
+which changes no accumulator.
 """
 
 from __future__ import annotations

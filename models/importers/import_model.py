@@ -1,4 +1,4 @@
-"""The way in: a file of somebody else's becomes a `Model`, with a record of what was found and done.
+"""Import another program's checkpoint as a `Model`, with a record of what it held and what was done.
 
 It knows which importer a state_dict belongs to, and what all of them share: text, segment, state, provenance.
 """

@@ -6,7 +6,7 @@ one that is not there ends the reading with its name. So the file can build dict
 tensors, and has no words for anything else. (`pickle.Unpickler` with a narrow `find_class` would be as safe against
 running code, but takes gigabytes for a memo index of four bytes.)
 
-It knows no zip, no storage's bytes and no model: `torch_file.py` gives it the storages.
+`torch_file.py` gives it the storages.
 """
 
 from __future__ import annotations

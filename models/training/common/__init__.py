@@ -1,1 +1,1 @@
-"""What both trainers share: the loop, the layers, schedules, logs."""
+"""Parts of both trainers: the loop, the layers, schedules, logs."""

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from models.network import F32, Population, Projection, SparseRows
-from models.training.common.egru import Egru
+from models.training.common.egru_layer import Egru
 
 
 def array(tensor: torch.Tensor) -> F32:

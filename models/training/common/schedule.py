@@ -1,4 +1,4 @@
-"""What changes over a run, and what holds a layer's activity in its range: rules that every trainer here shares."""
+"""The learning rate over a run, and the penalty that holds a layer's activity in its range."""
 
 from __future__ import annotations
 

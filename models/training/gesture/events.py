@@ -1,4 +1,4 @@
-"""Which events a gesture run learns from: the synthetic camera or a folder, and what a kept file of frames belongs to."""
+"""Open the events of a gesture run, synthetic or a folder, and mark which files a stored file of frames belongs to."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from models.dvs.frames import FrameSpec
 from models.dvs.samples import CLASSES
 from models.heads.gesture import ConvLayer, Gesture
 from models.network import ModelError, Network, Population
-from models.training.common.egru import Egru
+from models.training.common.egru_layer import Egru
 from models.training.common.export import array, layer_of
 from models.training.gesture.network import Convolution, GestureModel
 from models.training.gesture.settings import GestureSettings

@@ -2,8 +2,7 @@
 
 A set's frames are stored beside each other in one safetensors file of the run folder (or of `--cache`), so that a second
 run begins at once. They are the counts before they are divided by the scale, doubled so that the mean of two polarities is
-whole. A file of another set, another version of it or other frames is made again. It knows events only by
-`models/dvs`, and no network.
+whole. A file of another set, another version of it or other frames is made again.
 """
 
 from __future__ import annotations

@@ -3,7 +3,6 @@
 The layer plan is the authors' (EvNN benchmarks/dvs_gesture, egru.md section 4) or a smaller one of our own; in evaluation it
 computes what `models/heads/gesture.py` and the emulator's kernels compute, to rounding. Dropout lies before the first layer and
 behind each; what a layer hands on is the trace of its events or the events themselves; scores are the mean over all steps.
-It knows no data and no checkpoint.
 """
 
 from __future__ import annotations
@@ -16,8 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import Egru, linear
-from models.training.common.lowpass import trace_of
+from models.training.common.egru_layer import Egru, linear
+from models.training.common.trace_layer import trace_of
 from models.training.gesture.settings import GestureSettings
 
 POOL, POOL_STRIDE = 3, 2

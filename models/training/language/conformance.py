@@ -26,7 +26,7 @@ from models import formats, kernels
 from models.checkpoint import Model
 from models.heads.language import log_likelihood, logits_of, project
 from models.network import F32, U32, Array, ModelError, Network, Population
-from models.training.common.egru import Egru, LayerState
+from models.training.common.egru_layer import Egru, LayerState
 
 TOLERANCE = 1e-6
 """States should agree within this (those that do not are counted), and a unit whose event differs lies no further from

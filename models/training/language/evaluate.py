@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from models.network import U32
-from models.training.common.egru import Egru
+from models.training.common.egru_layer import Egru
 from models.training.language.network import LanguageModel
 from models.training.language.text_streams import segments, streams
 

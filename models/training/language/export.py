@@ -12,7 +12,7 @@ import torch
 
 from models.checkpoint import Model
 from models.network import Network, Population
-from models.training.common.egru import Egru
+from models.training.common.egru_layer import Egru
 from models.training.common.export import array, layer_of
 from models.training.language.evaluate import SEGMENT
 from models.training.language.network import LanguageModel

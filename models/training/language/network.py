@@ -1,9 +1,9 @@
 """The language model that is trained: embedding, recurrent layers, a decoder tied to the embedding, and the dropouts.
 
-EGRU layers are `egru.py`, LSTM ones `lstm.py`, GRU ones torch's own, all of the same sizes, for comparison. Initial values are set
-here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform embeddings) the
-signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations at unit
-variance.
+EGRU layers are `egru_layer.py`, LSTM ones `lstm_layer.py`, GRU ones torch's own, all of the same sizes, for comparison.
+Initial values are set here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform
+embeddings) the signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations
+at unit variance.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import Egru, LayerState, linear
-from models.training.common.lstm import Lstm
+from models.training.common.egru_layer import Egru, LayerState, linear
+from models.training.common.lstm_layer import Lstm
 from models.training.language.settings import LanguageSettings
 
 EMBEDDING_SCALE = 0.03

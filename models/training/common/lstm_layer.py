@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru import LayerState, linear, product
+from models.training.common.egru_layer import LayerState, linear, product
 
 GATES = 4
 
