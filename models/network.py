@@ -237,19 +237,13 @@ class Shard:
         try:
             population, kernel, form, width, lanes, units, ports, vectors, params = parts
             return cls(
-                population=population,
-                kernel=kernel,
-                format=form,
-                width=width,
-                lanes=lanes,
-                units=_unpack(units)["units"],
+                population=population, kernel=kernel, format=form, width=width, lanes=lanes, units=_unpack(units)["units"],
                 ports=tuple(
                     ShardPort(name=p, source=s, source_units=u, nonzeros=n, arrays=_unpack(arrays), trace=float(trace))
                     for p, s, u, n, arrays, trace in ports
                 ),
-                vectors=_unpack(vectors),
-                params={str(k): float(v) for k, v in params.items()},
-            )
+                vectors=_unpack(vectors), params={str(k): float(v) for k, v in params.items()},
+            )  # fmt: skip
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise ModelError(f"shard: not in the form of Shard.to_parts ({error})") from error
 

@@ -51,13 +51,9 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int, density: float, s
 
 
 def seeded_egru(
-    input_units: int = PAPER_INPUT_UNITS,
-    layers: Sequence[int] = PAPER_LAYERS,
-    density: float = PAPER_DENSITY,
-    seed: int = 1,
-    threshold: float = THRESHOLD,
-    zoneout: float = 0.0,
-) -> Network:
+    input_units: int = PAPER_INPUT_UNITS, layers: Sequence[int] = PAPER_LAYERS, density: float = PAPER_DENSITY,
+    seed: int = 1, threshold: float = THRESHOLD, zoneout: float = 0.0,
+) -> Network:  # fmt: skip
     """Return a line of EGRU layers; by default with the paper's sizes.
 
     Args:
@@ -88,14 +84,9 @@ def seeded_egru(
 
 
 def seeded_gesture(
-    size: int = 8,
-    features: int = 24,
-    layers: Sequence[int] = (16, 16),
-    classes: int = 5,
-    seed: int = 1,
-    trace: float = 0.9,
-    zoneout: float = 0.1,
-) -> Model:
+    size: int = 8, features: int = 24, layers: Sequence[int] = (16, 16), classes: int = 5, seed: int = 1,
+    trace: float = 0.9, zoneout: float = 0.1,
+) -> Model:  # fmt: skip
     """Return a small classifier of gestures: a head of two convolutions, dense layers, and a read-out.
 
     Args:

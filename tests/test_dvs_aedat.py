@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dvs.aedat import MOST_EVENTS, read_aedat, write_aedat
-from models.dvs.samples import DvsError, Events, equal_events, no_events
-from tests.tools.dvs_bytes import FRAME, HEADER, IMU6, SPECIAL, aedat, event, packet
+from models.dvs.samples import DvsError, Events
+from tests.tools.dvs_bytes import FRAME, HEADER, IMU6, SPECIAL, aedat, equal_events, event, no_events, packet
 
 START = len(HEADER)
 PACKET = 28

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.dvs.frames import AUTHORS_SCALE, FrameSpec, frames_of
-from models.dvs.samples import SENSOR, DvsError, Events, no_events
+from models.dvs.samples import SENSOR, DvsError, Events
+from tests.tools.dvs_bytes import no_events
 
 SMALL = FrameSpec(bin_us=10, slice_us=45, scale=1.0)
 

@@ -15,10 +15,11 @@ from models.dvs.folder import open_folder
 from models.dvs.gestures import hands_of, sine
 from models.dvs.person_renderer import frames
 from models.dvs.portable_random import Draws
-from models.dvs.samples import CLASSES, SENSOR, DvsError, equal_events
+from models.dvs.samples import CLASSES, SENSOR, DvsError
 from models.dvs.subjects import LIGHTS, subject_of
 from models.dvs.synthetic import open_synthetic, rendered
 from models.dvs.write_dataset import write_synthetic
+from tests.tools.dvs_bytes import equal_events
 
 WHOLE = np.array([0, SENSOR, 0, SENSOR])
 SHORT_US = 60_000

@@ -173,20 +173,9 @@ def _settle(image: np.ndarray, log_now: np.ndarray) -> None:
 
 @compiled
 def _step(
-    image: np.ndarray,
-    top: int,
-    bottom: int,
-    left: int,
-    right: int,
-    before_us: int,
-    now_us: int,
-    log_now: np.ndarray,
-    level: np.ndarray,
-    on: np.ndarray,
-    off: np.ndarray,
-    keys: np.ndarray,
-    count: int,
-) -> int:
+    image: np.ndarray, top: int, bottom: int, left: int, right: int, before_us: int, now_us: int,
+    log_now: np.ndarray, level: np.ndarray, on: np.ndarray, off: np.ndarray, keys: np.ndarray, count: int,
+) -> int:  # fmt: skip
     """Append (time, pixel, polarity) as one integer for each crossing; return the new count."""
     span = np.float32(now_us - before_us)
     for y in range(top, bottom):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -62,17 +62,6 @@ class Events(NamedTuple):
         span = self.between(start_us, start_us + (end_us - start_us) // slice_us * slice_us)
         for number in np.unique(span.t_us // slice_us).tolist():
             yield number, span.between(number * slice_us, (number + 1) * slice_us)
-
-
-def no_events() -> Events:
-    """Return `Events` of length 0."""
-    return Events(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint8), np.empty(0, np.bool_))
-
-
-def equal_events(one: Events, other: Events) -> bool:
-    """Return whether two recordings hold the same events, bit for bit."""
-    left, right = cast("tuple[NDArray[Any], ...]", one), cast("tuple[NDArray[Any], ...]", other)  # their dtypes differ
-    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(left, right, strict=True))
 
 
 @dataclass(frozen=True, eq=False)

@@ -78,13 +78,9 @@ def rendered(seed: int, person: int, light: int, label: int, repetition: int, sl
 
 
 def open_synthetic(
-    split: str,
-    slice_us: int = SLICE_US,
-    seed: int = 1,
-    subjects: int | None = None,
-    lights: int = 4,
+    split: str, slice_us: int = SLICE_US, seed: int = 1, subjects: int | None = None, lights: int = 4,
     repetitions: int | None = None,
-) -> GestureSet:
+) -> GestureSet:  # fmt: skip
     """Return a set of synthetic gestures; nobody of the test split is in the train split.
 
     Samples come in rounds of eleven, every class once in each, so that the first N cover the classes. Raises `DvsError`.

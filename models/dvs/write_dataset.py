@@ -21,14 +21,9 @@ _GAP_US = 300_000
 
 
 def write_synthetic(
-    folder: str | Path,
-    seed: int = 1,
-    train: int = SUBJECTS["train"],
-    test: int = SUBJECTS["test"],
-    lights: int = 4,
-    repetitions: int | None = None,
-    slice_us: int = SLICE_US,
-) -> int:
+    folder: str | Path, seed: int = 1, train: int = SUBJECTS["train"], test: int = SUBJECTS["test"], lights: int = 4,
+    repetitions: int | None = None, slice_us: int = SLICE_US,
+) -> int:  # fmt: skip
     """Write recordings, label files and both lists; return how many recordings.
 
     Raises `DvsError` (one line) where the folder holds lists already or cannot be written.

@@ -6,9 +6,8 @@ What a user gets wrong ends in one line on stderr and exit code 2; only a bug sh
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import asdict, fields
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -133,9 +132,7 @@ def _lm(flags: dict[str, Any]) -> int:
     place = _prepared(device, threads)
     text = read_text(data, settings.min_count)
     trainer = LanguageTrainer(text, settings, out, place)
-    trainer.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps({"data": data} | asdict(settings), indent=1), encoding="utf-8")
+    trainer.begin({"data": data})
     sizes = ", ".join(f"{name} {len(ids):,}" for name, ids in text.splits.items())
     print(f"{text.source}: {sizes} tokens, {len(text.vocabulary):,} words")
     from models.training.common.progress_bar import progress_bar

@@ -1,8 +1,12 @@
-"""AEDAT 3.1 files built by hand from the format's description, independently of the project's own writer."""
+"""AEDAT 3.1 files built by hand from the format's description, independently of the project's own writer; events compared."""
 
 from __future__ import annotations
 
 import struct
+
+import numpy as np
+
+from models.dvs.samples import Events
 
 HEADER = b"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: DVS128\r\n#Start-Time: 2016-05-20 11:07:00 (TZ+0200)\r\n#!END-HEADER\r\n"
 SPECIAL, POLARITY, FRAME, IMU6 = range(4)
@@ -24,3 +28,13 @@ def packet(payload, kind=POLARITY, event_bytes=8, time_at=4, overflow=0, number=
 def aedat(*packets, header=HEADER):
     """A whole file."""
     return header + b"".join(packets)
+
+
+def no_events():
+    """`Events` of length 0."""
+    return Events(np.empty(0, np.int64), np.empty(0, np.uint8), np.empty(0, np.uint8), np.empty(0, np.bool_))
+
+
+def equal_events(one, other):
+    """Whether two recordings hold the same events, bit for bit."""
+    return all(a.dtype == b.dtype and np.array_equal(a, b) for a, b in zip(one, other, strict=True))

@@ -21,19 +21,8 @@ from safetensors import safe_open
 from torch import Tensor, nn
 
 from models.network import ModelError
+from models.training.common import run_folder
 from models.training.common.interrupts import interrupt_noted
-from models.training.common.run_folder import (
-    MOMENTS,
-    STATE,
-    damage_named,
-    forget_rows_behind,
-    moments,
-    need_same_settings,
-    random_state,
-    set_random_state,
-    write_best,
-    write_state,
-)
 from models.training.common.schedule import activity_penalty, rate_at
 from models.training.common.settings import TrainingSettings
 
@@ -146,11 +135,18 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         """Take up the folder's state, if it has one; ModelError where that belongs to another run."""
         if self.progress.iteration:
             return
-        with damage_named(self.folder):
-            if (self.folder / STATE).exists():
+        with run_folder.damage_named(self.folder):
+            if (self.folder / run_folder.STATE).exists():
                 self._resume()
             else:
-                forget_rows_behind(self.folder, self.COLUMNS, 0)  # of a run that died before its first state
+                run_folder.forget_rows_behind(self.folder, self.COLUMNS, 0)  # of a run that died before its first state
+
+    def begin(self, data: Mapping[str, str]) -> None:
+        """Take up the folder's state, and write `settings.json` with what is trained on."""
+        self.prepare()
+        self.folder.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({**data, **asdict(self.settings)}, indent=1)  # type: ignore[call-overload]  # a dataclass
+        (self.folder / "settings.json").write_text(text, encoding="utf-8")
 
     def run(self) -> Progress[AnySums]:
         """Train to the end, or on from where the folder's state stands.
@@ -216,7 +212,7 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
     def keep_best(self, loss: float) -> None:
         """Keep the parameters as the best ones."""
         self.progress.best, self.progress.best_epoch = loss, self.progress.epoch
-        write_best(self.folder, self.model.state_dict().items())
+        run_folder.write_best(self.folder, self.model.state_dict().items())
 
     # -- the state
 
@@ -224,39 +220,41 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         """Return what a state holds of model and optimiser."""
         tensors = {f"{VALUE}{name}": value for name, value in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
-            tensors |= {f"{moment}:{name}": tensor for moment, tensor in moments(self.optimiser, parameter).items()}
+            tensors |= {f"{moment}:{name}": tensor for moment, tensor in run_folder.moments(self.optimiser, parameter).items()}
         return tensors
 
     def load_state_tensors(self, tensors: Mapping[str, Tensor]) -> None:
         """Put back what `state_tensors` gave, on the run's device."""
         self.model.load_state_dict({name: tensors[f"{VALUE}{name}"] for name in self.model.state_dict()})
         for name, parameter in self.model.named_parameters():
-            if f"{MOMENTS[0]}:{name}" in tensors:
+            if f"{run_folder.MOMENTS[0]}:{name}" in tensors:
                 steps = torch.tensor(float(self.progress.iteration), device=self.device)
-                self.optimiser.state[parameter] = {"step": steps} | {part: tensors[f"{part}:{name}"] for part in MOMENTS}
+                self.optimiser.state[parameter] = {"step": steps} | {part: tensors[f"{part}:{name}"] for part in run_folder.MOMENTS}
 
     def _store(self) -> None:
         """Write the state whole or not at all."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_tensors().items()}
         settings = asdict(self.settings)  # type: ignore[call-overload]  # a dataclass
         texts = {"progress": json.dumps(asdict(self.progress)), "settings": json.dumps(settings)}
-        write_state(self.folder, random_state(self.device) | tensors, texts | {self.DATA_KEY: self.data_digest()})
+        run_folder.write_state(
+            self.folder, run_folder.random_state(self.device) | tensors, texts | {self.DATA_KEY: self.data_digest()}
+        )
 
     @torch.no_grad()
     def _resume(self) -> None:
-        path = self.folder / STATE
+        path = self.folder / run_folder.STATE
         with safe_open(path, "pt") as file:
             about = file.metadata()
-            need_same_settings(path, type(self.settings).of(json.loads(about["settings"])), self.settings)
+            run_folder.need_same_settings(path, type(self.settings).of(json.loads(about["settings"])), self.settings)
             if about.get(self.DATA_KEY, self.data_digest()) != self.data_digest():
                 raise ModelError(f"{path}: belongs to a run on {self.OTHER_DATA}; use another --out")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no dict
         progress: dict[str, Any] = json.loads(about["progress"])
         self.progress = Progress(**progress | {"sums": self.new_sums(**progress.get("sums", {}))})
-        forget_rows_behind(self.folder, self.COLUMNS, self.progress.iteration)
+        run_folder.forget_rows_behind(self.folder, self.COLUMNS, self.progress.iteration)
         random = {name: tensors.pop(name) for name in [*tensors] if name.startswith("random")}
         self.load_state_tensors({name: tensor.to(self.device) for name, tensor in tensors.items()})
-        set_random_state(random, self.device)
+        run_folder.set_random_state(random, self.device)
 
 
 def adamw(model: nn.Module, settings: TrainingSettings, factors: Mapping[str, float]) -> torch.optim.AdamW:

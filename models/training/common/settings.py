@@ -64,7 +64,6 @@ class TrainingSettings:
     """What the settings of every kind of run have: a dataclass with at least these fields."""
 
     epochs: int
-    batch: int
     lr: float
     beta1: float
     weight_decay: float
@@ -73,13 +72,9 @@ class TrainingSettings:
     cosine_from: float
     threshold_mean: float
     threshold_lr: float
-    dampening: float
-    support: float
-    zoneout: float
     activity_floor: float
     activity_target: float
     activity_weight: float
-    precision: str
     seed: int
 
     def check(self) -> None:

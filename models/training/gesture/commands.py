@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -30,7 +28,6 @@ def train(
 
     ModelError or DvsError, one line, for what cannot be; KeyboardInterrupt leaves a state to go on from.
     """
-    settings.check()
     frames_folder = cache or out / CACHE
     splits = {split: read(events, split, settings.size, frames_folder, say, people=settings.people) for split in ("train", "test")}
     shared = set(splits["train"].subjects) & set(splits["test"].subjects)
@@ -40,23 +37,16 @@ def train(
     if settings.valid_subjects and valid is None:
         say("no subjects held out: too few; the last epoch is kept")
     trainer = GestureTrainer(trained, valid, settings, out, device)
-    trainer.prepare()
-    out.mkdir(parents=True, exist_ok=True)
-    (out / "settings.json").write_text(json.dumps({"events": events} | asdict(settings), indent=1), encoding="utf-8")
+    trainer.begin({"events": events})
     with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
     finish(trainer, splits["test"], say)
 
 
 def read(
-    events: str,
-    split: str,
-    size: int,
-    folder: Path | None,
-    say: Callable[[str], object],
-    samples: int | None = None,
-    people: int | None = None,
-) -> Frames:
+    events: str, split: str, size: int, folder: Path | None, say: Callable[[str], object],
+    samples: int | None = None, people: int | None = None,
+) -> Frames:  # fmt: skip
     """Return a split's frames, kept in `folder` if there is one, and say what they are and what of the files is damaged."""
     gestures = open_events(events, split, people)
     with tqdm(desc=f"frames, {split}", unit="sample", total=samples or gestures.count, leave=False, dynamic_ncols=True) as bar:

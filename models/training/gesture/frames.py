@@ -23,7 +23,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.dvs.frames import FrameSpec, frames_of
-from models.dvs.samples import CLASSES, GestureSet
+from models.dvs.samples import GestureSet
 from models.network import Array, ModelError
 from models.training.gesture.settings import GestureSettings
 
@@ -62,13 +62,9 @@ class Frames:
 
 
 def frames_of_set(
-    gestures: GestureSet,
-    size: int,
-    folder: Path | None,
-    on_sample: Callable[[], object],
-    marks: str = "",
+    gestures: GestureSet, size: int, folder: Path | None, on_sample: Callable[[], object], marks: str = "",
     samples: int | None = None,
-) -> Frames:
+) -> Frames:  # fmt: skip
     """Return the frames of every sample (or the first `samples`), from `folder` if they are kept there, else made of the
     events and, with a folder, kept.
 
@@ -190,9 +186,3 @@ def in_turn(count: int, batch: int) -> Iterator[Array]:
     """Yield all sample numbers in order, a batch at a time."""
     for first in range(0, count, batch):
         yield np.arange(first, min(first + batch, count))
-
-
-def by_class(frames: Frames) -> dict[str, int]:
-    """Return how many samples each class has."""
-    counted = np.bincount(frames.labels, minlength=len(CLASSES))
-    return {name: int(count) for name, count in zip(CLASSES, counted, strict=True)}

@@ -41,15 +41,12 @@ def layer_plan(head: str, size: int, width: float) -> list[ConvolutionPlan]:
     strided convolutions that keep the place of things, and learn gestures from far fewer samples (docs/gesture.md).
     """
     if head == "strided":
-        strided = [
-            ConvolutionPlan(16, 5, 2, 2, size >= 128),
-            ConvolutionPlan(32, 3, 2, 1, size >= 64),
-            ConvolutionPlan(48, 3, 2, 1, False),
-        ]
+        shapes = ((16, 5, 2, 2, size >= 128), (32, 3, 2, 1, size >= 64), (48, 3, 2, 1, False))
+        strided = [ConvolutionPlan(*shape) for shape in shapes]
         return [plan._replace(channels=max(1, round(plan.channels * width))) for plan in strided]
     channels = [max(1, round(count * width)) for count in (64, 192, 384, 256, 256)]
-    shapes = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
-    return [ConvolutionPlan(count, *shape) for count, shape in zip(channels, shapes, strict=True)]
+    rest = ((11, 4, 2, True), (5, 1, 2, True), (3, 1, 1, size >= 64), (3, 1, 1, size >= 128), (3, 1, 1, False))
+    return [ConvolutionPlan(count, *shape) for count, shape in zip(channels, rest, strict=True)]
 
 
 def pixels_left(plans: list[ConvolutionPlan], size: int) -> int:

@@ -86,14 +86,9 @@ class GestureTrainer(TrainingLoop[GestureSettings, SampleSums, Array, "Outcome |
     model: GestureModel
 
     def __init__(
-        self,
-        train: Frames,
-        valid: Frames | None,
-        settings: GestureSettings,
-        folder: Path,
-        device: torch.device | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> None:
+        self, train: Frames, valid: Frames | None, settings: GestureSettings, folder: Path,
+        device: torch.device | None = None, on_progress: OnProgress | None = None,
+    ) -> None:  # fmt: skip
         super().__init__(settings, folder, device, on_progress)
         self.train, self.valid = train, valid
         self.model = GestureModel(len(CLASSES), settings)

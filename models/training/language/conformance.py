@@ -154,15 +154,10 @@ def teacher_forced(layer: Egru, steps: list[LayerStep]) -> Agreement:
     thresholds = layer.threshold.expand_as(p)
     distances = torch.maximum((p - thresholds).abs(), (own_p - thresholds).abs())[other]
     return Agreement(
-        _largest(own_p - p),
-        _largest((own_y - y)[same]),
-        _largest((after.c - c)[same]),
-        int(have.sum()),
-        have.numel(),
-        int(other.sum()),
-        _largest(distances),
-        int(((own_p - p).abs() > TOLERANCE).sum()),
-    )
+        p=_largest(own_p - p), y=_largest((own_y - y)[same]), c=_largest((after.c - c)[same]), events=int(have.sum()),
+        updates=have.numel(), differing=int(other.sum()), distance=_largest(distances),
+        beyond=int(((own_p - p).abs() > TOLERANCE).sum()),
+    )  # fmt: skip
 
 
 def _largest(differences: Tensor) -> float:
@@ -225,11 +220,11 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
         drift.events.append(sum(int(((state.y[0].numpy() != 0) != (step.y != 0)).sum()) for step, state in pairs))
         drift.cell.append(max(_largest(state.c[0] - torch.from_numpy(step.c)) for step, state in pairs))
     return Conformance(
-        [teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
-        drift,
-        sum(layer.units for layer in layers),
-        math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
-        math.exp(torch_nats / len(ids)),
+        layers=[teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
+        drift=drift,
+        units=sum(layer.units for layer in layers),
+        perplexity=math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
+        torch_perplexity=math.exp(torch_nats / len(ids)),
     )
 
 

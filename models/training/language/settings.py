@@ -14,12 +14,9 @@ from models.network import SEGMENT_STATES, ModelError
 from models.training.common.settings import WIDEST, TrainingSettings, flag, need_from, need_one_of, need_shares, sizes_of
 
 CHOICES = {
-    "model": ("egru", "lstm", "gru"),
-    "state": SEGMENT_STATES,
-    "mask_over": ("sequence", "batch"),
-    "init": ("scaled", "xavier"),
-    "score": ("magnitude", "movement"),
-}
+    "model": ("egru", "lstm", "gru"), "state": SEGMENT_STATES, "mask_over": ("sequence", "batch"),
+    "init": ("scaled", "xavier"), "score": ("magnitude", "movement"),
+}  # fmt: skip
 SHARES = ("drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "sparsity", "prune_from")
 
 

@@ -55,13 +55,9 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
     model: LanguageModel
 
     def __init__(
-        self,
-        text: Text,
-        settings: LanguageSettings,
-        folder: Path,
-        device: torch.device | None = None,
+        self, text: Text, settings: LanguageSettings, folder: Path, device: torch.device | None = None,
         on_progress: OnProgress | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__(settings, folder, device, on_progress)
         self.text = text
         self.model = LanguageModel(len(text.vocabulary), settings)
