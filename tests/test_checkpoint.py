@@ -812,7 +812,7 @@ def _layer(**changes):
         (_set(event_reset="to zero"), ["event_reset 'to zero' is not known here"]),
         (_set(decoder="separate"), ["decoder 'separate' is not known here, needs 'tied'"]),
         (_set(decoder=None), ["decoder None is not known here, needs 'tied'"]),
-        (_set(state="kept"), ["state 'kept' is not known here, needs 'zeroed' or 'carried'"]),
+        (_set(state="kept"), ["state 'kept' is not known here, needs 'carried' or 'zeroed'"]),
         (_set(state=["zeroed"]), ["state ['zeroed'] is not known here"]),
         (_set(projection="gelu"), ["projection 'gelu' is not known here, needs None or 'linear' or 'relu'"]),
         (_set(projection="relu"), ["has no tensor 'projection.weight'"]),
