@@ -623,7 +623,7 @@ _FORKED = """
 import sys
 sys.path.insert(0, "tests")
 from models import formats, kernels
-    from models.heads import language
+from models.heads import language
 from models.compute.compiling import _dispatchers
 for name in formats.names():
     formats.named(name)
