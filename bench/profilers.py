@@ -187,6 +187,7 @@ class PySpy:
         self._folder.cleanup()
 
 
+<<<<<<< HEAD
 # Stage of a stack: of its innermost frame that a rule fits. A rule names a function, or a module or package for all in it.
 STAGES: tuple[tuple[str, ModuleType | Callable[..., Any]], ...] = (
     ("receive", ZmqTransport.receive),
@@ -218,6 +219,26 @@ STAGES: tuple[tuple[str, ModuleType | Callable[..., Any]], ...] = (
     ("scheduling", run),
     ("scheduling", host_process),
 )
+=======
+# Stage of a stack: of its innermost frame that a rule fits, the first that does. A rule is a function, or a module or package for
+# all in it.
+STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
+    "receive": (ZmqTransport.receive,),
+    "send": (ZmqTransport.send,),
+    "decode": (wire.decode,),
+    "encode": (wire.encode,),
+    "monitor": (wire.pack_status, host_process._Drive._status, host_process._Drive._look_around, snapshot),
+    "decoder": (language, Evaluation.answer, Generation.answer),
+    "input": (Evaluation.next, Generation.next, dram),
+    "hash": (event_hash,),
+    "ledger": (ledger,),
+    "compiled tick": (socket_loop, tick),  # compiled code has no frame of its own
+    "merge": (tick_join._merge,),
+    "join": (tick_join,),
+    "kernel": (formats, kernels, lowpass),
+    "scheduling": (core, router, serve, run, host_process),
+}
+>>>>>>> h/processes
 
 
 def place_of(code: ModuleType | Callable[..., Any]) -> tuple[str, str]:
@@ -230,7 +251,7 @@ def place_of(code: ModuleType | Callable[..., Any]) -> tuple[str, str]:
     return (path.parent if path.name == "__init__.py" else path).as_posix(), ""
 
 
-_RULES = tuple((stage, *place_of(code)) for stage, code in STAGES)
+_RULES = tuple((stage, *place_of(code)) for stage, rules in STAGES.items() for code in rules)
 
 
 def stage_of(stack: Iterable[str]) -> str:

@@ -10,26 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from noc.packet import (
-    HOST,
-    Batch,
-    Configure,
-    Configured,
-    Fault,
-    Hand,
-    Letter,
-    Linked,
-    Message,
-    Outgoing,
-    Query,
-    Read,
-    Reading,
-    Relay,
-    StallReport,
-    Stop,
-    Stopped,
-    chip_of,
-)
+from noc import packet
+from noc.packet import HOST, Batch, Letter, Message, Outgoing, Relay, chip_of
 from noc.routing_table import RoutingError
 from noc.tick_join import Join, JoinError
 from noc.wire import WireError, decode, encode
@@ -69,7 +51,7 @@ class ChipRouter:
 
     def boot(self) -> Outgoing:
         """Tell the neighbours that this router calls that their link is up."""
-        return [(self._wiring.calls, Linked())] if self._wiring.calls else []
+        return [(self._wiring.calls, packet.Linked())] if self._wiring.calls else []
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the reason is for a debugger's eyes
         """Count bytes that were no message, or came from nobody we know; they change nothing else.
@@ -108,7 +90,7 @@ class ChipRouter:
         match message:
             case Relay() if self._join is not None:
                 return self._join.relay(sender, message) + self._reading(self._join)
-            case Linked():
+            case packet.Linked():
                 self._not_linked.discard(sender)
                 held, self._held = self._held, []
                 return [out for to, letter in held for out in self._through(to[0], letter)] + self._say_configured()
@@ -153,24 +135,24 @@ class ChipRouter:
         return self._up(Letter(self.name, encode(message)))
 
     def _fault(self, text: str) -> Outgoing:
-        return self._say(Fault(f"{self.name}: {text}"))
+        return self._say(packet.Fault(f"{self.name}: {text}"))
 
     # -- commands ---------------------------------------------------------------------------------------------------------------
 
     def _command(self, message: Message) -> Outgoing:
         match message:
-            case Configure():
+            case packet.Configure():
                 return self._configure(message)
-            case Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
+            case packet.Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
                 return self._hand(peer, sha256)
-            case Query() if self._join is not None:
-                return self._say(StallReport(*self._join.missing()))
-            case Read(ticks) if self._join is not None:
+            case packet.Query() if self._join is not None:
+                return self._say(packet.StallReport(*self._join.missing()))
+            case packet.Read(ticks) if self._join is not None:
                 self._read_after = ticks
                 return self._reading(self._join)
-            case Stop():
+            case packet.Stop():
                 self.done = True
-                return self._say(Stopped())
+                return self._say(packet.Stopped())
         return self.malformed(HOST, f"{type(message).__name__} is not for a router")
 
     def _hand(self, peer: str, sha256: str) -> Outgoing:
@@ -186,9 +168,9 @@ class ChipRouter:
         if self._read_after is None or not join.through(self._read_after):
             return []
         self._read_after = None
-        return self._say(Reading({**join.counters(), "malformed": self._malformed}))
+        return self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
 
-    def _configure(self, message: Configure) -> Outgoing:
+    def _configure(self, message: packet.Configure) -> Outgoing:
         try:
             self._join = Join(chip_of(self.name), message, self._table_entries)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
@@ -202,4 +184,4 @@ class ChipRouter:
         if not self._configured or self._not_linked:
             return []
         self._configured = False
-        return self._say(Configured())
+        return self._say(packet.Configured())

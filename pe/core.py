@@ -17,23 +17,8 @@ import numpy as np
 from models import formats, kernels
 from models.compute.bound_calls import nothing
 from models.network import Array, ModelError, Shard, check_trace
-from noc.packet import (
-    Batch,
-    Bundle,
-    Fault,
-    Hello,
-    Load,
-    Loaded,
-    Message,
-    Outgoing,
-    Read,
-    Reading,
-    Recall,
-    Section,
-    Start,
-    Stop,
-    Stopped,
-)
+from noc import packet
+from noc.packet import Batch, Bundle, Message, Outgoing
 from noc.wire import decode, encode
 from pe.layout import pe_fields, prefix, size_of
 from pe.lifecycle import LifecycleError, State, advance
@@ -108,7 +93,7 @@ class Pe:
 
     def boot(self) -> Outgoing:
         """Say hello: the process is up."""
-        return self._say(Hello(os.getpid()))
+        return self._say(packet.Hello(os.getpid()))
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
         """Count bytes that were no message."""
@@ -132,24 +117,24 @@ class Pe:
                 return self._bundle(message)
             case Bundle() if self.state is State.READ:
                 return self._bundle(message) + self._reading()
-            case Load():
+            case packet.Load():
                 return self._load(message)
-            case Recall():
+            case packet.Recall():
                 return self._recall(message)
-            case Start():
+            case packet.Start():
                 return self._start()
-            case Read():
+            case packet.Read():
                 self._read_after = message.ticks
                 return self._reading()
-            case Stop():
-                return self._say(Stopped())
+            case packet.Stop():
+                return self._say(packet.Stopped())
         return []
 
     def _reading(self) -> Outgoing:
         """Hand the counters over, once all is counted that they are asked for."""
         if self.state is not State.READ or (self.tick.number if self.tick else 0) < self._read_after:
             return []
-        return self._say(Reading(self._counters()))
+        return self._say(packet.Reading(self._counters()))
 
     def _say(self, message: Message) -> Outgoing:
         self.state = advance(self.name, self.state, message)
@@ -159,9 +144,9 @@ class Pe:
         if self.state is State.STOPPED:
             return []
         self.state = State.FAULT
-        return [(self._to_router, Fault(text))]
+        return [(self._to_router, packet.Fault(text))]
 
-    def _load(self, message: Load) -> Outgoing:
+    def _load(self, message: packet.Load) -> Outgoing:
         try:
             size = SramSize(**message.spec)
             shards = [Shard.from_parts(parts) for parts in message.shards]
@@ -176,9 +161,9 @@ class Pe:
         self._heard = {port.population for port in listeners}
         for resident, ports in loaded:
             self._recurrent[resident.population] = [port for port in ports if port.population == resident.population]
-        return self._say(Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
+        return self._say(packet.Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
 
-    def _recall(self, message: Recall) -> Outgoing:
+    def _recall(self, message: packet.Recall) -> Outgoing:
         """Let the ports that hear their own population take what it emitted before this process began."""
         assert self.arena is not None  # by the table, it is loaded
         fifo_keys, fifo_values = self.arena.views["fifo.keys"], self.arena.views["fifo.values"]
@@ -196,7 +181,7 @@ class Pe:
     def _start(self) -> Outgoing:
         if self.tick is not None and self.tick.number:
             return []  # a second run goes on from the tick where the first one waited
-        bubbles = tuple(Section(population, 0, 0, b"", b"", b"") for population in self._populations)
+        bubbles = tuple(packet.Section(population, 0, 0, b"", b"", b"") for population in self._populations)
         return [(self._to_router, Batch(0, bubbles))]
 
     # -- a tick -----------------------------------------------------------------------------------------------------------------

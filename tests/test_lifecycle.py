@@ -2,29 +2,12 @@
 
 import pytest
 
-from noc.packet import (
-    Batch,
-    Bundle,
-    Fault,
-    Hello,
-    Linked,
-    Load,
-    Loaded,
-    Message,
-    Query,
-    Read,
-    Reading,
-    Recall,
-    Relay,
-    Start,
-    Stop,
-    Stopped,
-)
+from noc import packet as p
 from pe.lifecycle import LIFECYCLE, LifecycleError, State, advance
 
-KINDS = Message.__args__
+KINDS = p.Message.__args__
 PAIRS = [(state, kind) for state in State for kind in KINDS]
-LIFE = [Hello, Load, Loaded, Start, Bundle, Bundle, Read, Reading, Stop, Stopped]
+LIFE = [p.Hello, p.Load, p.Loaded, p.Start, p.Bundle, p.Bundle, p.Read, p.Reading, p.Stop, p.Stopped]
 
 
 def reachable(start):
@@ -75,29 +58,29 @@ def test_the_papers_algorithm_is_a_walk_through_the_table():
 
 
 def test_a_pe_that_waits_may_be_read_again_or_run_again():
-    assert advance("PE", State.WAITING, Read) is State.READ
-    assert advance("PE", State.WAITING, Start) is State.RUNNING
-    assert advance("PE", State.WAITING, Bundle) is State.WAITING
+    assert advance("PE", State.WAITING, p.Read) is State.READ
+    assert advance("PE", State.WAITING, p.Start) is State.RUNNING
+    assert advance("PE", State.WAITING, p.Bundle) is State.WAITING
 
 
 def test_a_pe_that_is_read_takes_part_in_the_ticks_it_still_owes():
-    assert advance("PE", State.READ, Bundle) is State.READ
-    assert advance("PE", State.READ, Reading) is State.WAITING
+    assert advance("PE", State.READ, p.Bundle) is State.READ
+    assert advance("PE", State.READ, p.Reading) is State.WAITING
 
 
 def test_a_fault_or_a_stop_may_come_at_any_time_of_a_life():
     alive = set(State) - {State.FAULT, State.STOPPED}
-    assert {state for state in State if LIFECYCLE[state].get(Fault) is State.FAULT} == alive
-    assert {state for state in State if LIFECYCLE[state].get(Stop) is State.STOPPING} == alive | {State.FAULT}
+    assert {state for state in State if LIFECYCLE[state].get(p.Fault) is State.FAULT} == alive
+    assert {state for state in State if LIFECYCLE[state].get(p.Stop) is State.STOPPING} == alive | {State.FAULT}
 
 
 def test_what_is_not_for_a_pe_has_no_row_in_any_state():
     named = {kind for row in LIFECYCLE.values() for kind in row}
-    assert named == {Hello, Load, Loaded, Recall, Start, Bundle, Read, Reading, Stop, Stopped, Fault}
-    assert not {Batch, Query, Relay, Linked} & named  # a batch is judged by its bundle: it has no row of its own
+    assert named == {p.Hello, p.Load, p.Loaded, p.Recall, p.Start, p.Bundle, p.Read, p.Reading, p.Stop, p.Stopped, p.Fault}
+    assert not {p.Batch, p.Query, p.Relay, p.Linked} & named  # a batch is judged by its bundle: it has no row of its own
 
 
 def test_a_message_is_judged_by_its_kind():
-    assert advance("PE", State.BOOT, Hello(17)) is advance("PE", State.BOOT, Hello) is State.IDLE
+    assert advance("PE", State.BOOT, p.Hello(17)) is advance("PE", State.BOOT, p.Hello) is State.IDLE
     with pytest.raises(LifecycleError, match="Hello in state RUNNING"):
-        advance("PE", State.RUNNING, Hello(17))
+        advance("PE", State.RUNNING, p.Hello(17))

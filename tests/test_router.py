@@ -9,29 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noc.packet import (
-    HOST,
-    LEDGER,
-    RESET,
-    VALID,
-    Batch,
-    Bundle,
-    Configure,
-    Configured,
-    Fault,
-    Hand,
-    Hello,
-    Letter,
-    Linked,
-    Query,
-    Read,
-    Reading,
-    Relay,
-    Section,
-    StallReport,
-    Stop,
-    Stopped,
-)
+from noc import packet as p
 from noc.router import ChipRouter
 from noc.routing_table import key_blocks
 from noc.wire import decode, encode
@@ -39,10 +17,10 @@ from noc.wire import decode, encode
 # Two layers behind the input, as a chip runs them: A and B share layer 1, B and C share layer 2, the output.
 A, B, C = "PE(1,1,0)@0", "PE(1,1,1)@0", "PE(1,1,2)@0"
 ROUTER = "router@0"
-SENDERS = {0: [HOST], 1: [A, B], 2: [B, C]}
-WAITS = {A: [0, 1], B: [0, 1, 2], C: [1, 2], HOST: [1, 2]}
-DESTINATIONS = {0: [A, B], 1: [A, B, C], 2: [B, C, HOST]}
-OWNS = {HOST: [0], A: [1], B: [1, 2], C: [2]}
+SENDERS = {0: [p.HOST], 1: [A, B], 2: [B, C]}
+WAITS = {A: [0, 1], B: [0, 1, 2], C: [1, 2], p.HOST: [1, 2]}
+DESTINATIONS = {0: [A, B], 1: [A, B, C], 2: [B, C, p.HOST]}
+OWNS = {p.HOST: [0], A: [1], B: [1, 2], C: [2]}
 BLOCKS = key_blocks([100, 100, 100])
 patient = settings(deadline=None, max_examples=40)
 
@@ -51,30 +29,30 @@ def configuration(window=4, destinations=DESTINATIONS, **changes):
     """What the router of a single chip is told: a population is one stream, which begins there and stays there."""
     streams = [[n, 0, *BLOCKS[n], "", len(names), {}] for n, names in DESTINATIONS.items()]
     routes = [[*BLOCKS[n], names] for n, names in destinations.items()]
-    return Configure(window, SENDERS, WAITS, streams, routes)._replace(**changes)
+    return p.Configure(window, SENDERS, WAITS, streams, routes)._replace(**changes)
 
 
 def command(router, message, peer=ROUTER):
     """What the router does when the host tells it something, which is always in a letter."""
-    return router.handle(HOST, Letter(peer, encode(message)))
+    return router.handle(p.HOST, p.Letter(peer, encode(message)))
 
 
 def new_router(window=4, **changes):
     router = ChipRouter(ROUTER, 16)
     assert router.boot() == []
-    assert command(router, configuration(window, **changes)) == [((HOST,), Letter(ROUTER, encode(Configured())))]
+    assert command(router, configuration(window, **changes)) == [((p.HOST,), p.Letter(ROUTER, encode(p.Configured())))]
     return router
 
 
-def section(population, events=(), position=0, flags=VALID, mark=0):
+def section(population, events=(), position=0, flags=p.VALID, mark=0):
     """Return a section with these (key, value) events and a ledger filled with `mark`."""
     keys = b"".join(struct.pack("<I", key) for key, _ in events)
     values = b"".join(struct.pack("<f", value) for _, value in events)
-    return Section(population, flags, position, keys, values, struct.pack("<I", mark) * len(LEDGER))
+    return p.Section(population, flags, position, keys, values, struct.pack("<I", mark) * len(p.LEDGER))
 
 
 def bubble(sender, tick):
-    return Batch(tick, tuple(Section(n, 0, 0, b"", b"", b"") for n in OWNS[sender]))
+    return p.Batch(tick, tuple(p.Section(n, 0, 0, b"", b"", b"") for n in OWNS[sender]))
 
 
 def events_of(section):
@@ -85,7 +63,7 @@ def bundles(outgoing):
     """Return {destination: its bundles} of what the router sent."""
     found = {}
     for destinations, message in outgoing:
-        if isinstance(message, Bundle):
+        if isinstance(message, p.Bundle):
             for name in destinations:
                 found.setdefault(name, []).append(message)
     return found
@@ -94,22 +72,22 @@ def bundles(outgoing):
 def said_by(outgoing):
     """Return the one message that the router says to the host."""
     ((destinations, letter),) = outgoing
-    assert (destinations, letter.peer) == ((HOST,), ROUTER)
+    assert (destinations, letter.peer) == ((p.HOST,), ROUTER)
     return decode(letter.body)
 
 
 def fault_of(outgoing):
     """Return the text of the one fault that is all the router says, and says to the host."""
     fault = said_by(outgoing)
-    assert isinstance(fault, Fault)
+    assert isinstance(fault, p.Fault)
     assert fault.text.startswith(ROUTER)
     assert len(fault.text.splitlines()) == 1
     return fault.text
 
 
 def counters_of(router):
-    reading = said_by(command(router, Read()))
-    assert isinstance(reading, Reading)
+    reading = said_by(command(router, p.Read()))
+    assert isinstance(reading, p.Reading)
     return reading.counters
 
 
@@ -125,7 +103,7 @@ def batches(draw, ticks=2):
             for name in names:
                 events = [(unit, unit + 100 * population + 0.5) for unit in range(12) if fires[unit] and owner[unit] == name]
                 content[name].append(section(population, events, tick, mark=list(OWNS).index(name)))
-        found += [(name, Batch(tick, tuple(sections))) for name, sections in content.items()]
+        found += [(name, p.Batch(tick, tuple(sections))) for name, sections in content.items()]
     return found
 
 
@@ -198,35 +176,35 @@ def test_ledgers_reach_the_host_alone_in_the_order_of_senders(data):
     for name, (bundle,) in bundles(play(new_router(), data.draw(orders(sent)))).items():
         for part in bundle.sections:
             n = part.population
-            assert part.ledger == (b"".join(ledgers[sender, n] for sender in SENDERS[n]) if name == HOST else b"")
+            assert part.ledger == (b"".join(ledgers[sender, n] for sender in SENDERS[n]) if name == p.HOST else b"")
 
 
 def test_flags_and_position_travel_with_the_section():
     router = new_router()
-    sent = [(name, Batch(0, tuple(section(n, (), 7 - n, VALID | RESET) for n in owns))) for name, owns in OWNS.items()]
+    sent = [(name, p.Batch(0, tuple(section(n, (), 7 - n, p.VALID | p.RESET) for n in owns))) for name, owns in OWNS.items()]
     for (bundle,) in bundles(play(router, sent)).values():
         assert [(part.flags, part.position) for part in bundle.sections] == [
-            (VALID | RESET, 7 - part.population) for part in bundle.sections
+            (p.VALID | p.RESET, 7 - part.population) for part in bundle.sections
         ]
 
 
 def test_a_bubble_stays_a_bubble():
     for (bundle,) in bundles(play(new_router(), [(sender, bubble(sender, 0)) for sender in OWNS])).values():
         for part in bundle.sections:
-            assert part == Section(part.population, 0, 0, b"", b"", b"")
+            assert part == p.Section(part.population, 0, 0, b"", b"", b"")
 
 
 # --- delivery by the routing table ------------------------------------------------------------------------------------
 
 EVENTS = {  # (sender, population) -> units that fire
-    (HOST, 0): [3, 4, 5],
+    (p.HOST, 0): [3, 4, 5],
     (A, 1): [0, 2],
     (B, 1): [1, 7, 8],
     (B, 2): [9],
     (C, 2): [0, 1, 2, 3],
 }
 FIRING = [
-    (name, Batch(0, tuple(section(n, [(unit, unit + 0.5) for unit in EVENTS[name, n]]) for n in owns)))
+    (name, p.Batch(0, tuple(section(n, [(unit, unit + 0.5) for unit in EVENTS[name, n]]) for n in owns)))
     for name, owns in OWNS.items()
 ]
 FIRED = {0: 3, 1: 5, 2: 5}
@@ -237,17 +215,17 @@ def test_each_copy_is_counted_where_it_comes_in_and_where_it_goes_out():
     router = new_router()
     play(router, FIRING)
     counters = counters_of(router)
-    assert counters["packets_in"] == {HOST: 3 * 2, A: 2 * 2, B: 3 * 2 + 1 * 2, C: 4 * 2}
-    assert counters["packets_out"] == {A: 3 + 3, B: 3 + 2 + 4, C: 5 + 1, HOST: 5}
+    assert counters["packets_in"] == {p.HOST: 3 * 2, A: 2 * 2, B: 3 * 2 + 1 * 2, C: 4 * 2}
+    assert counters["packets_out"] == {A: 3 + 3, B: 3 + 2 + 4, C: 5 + 1, p.HOST: 5}
     assert sum(counters["packets_in"].values()) == sum(counters["packets_out"].values())
     assert not any(counters["packets_dropped"].values())
 
 
 def test_a_hidden_layer_reaches_the_host_as_a_tap_that_is_not_counted():
     router = new_router()
-    (bundle,) = bundles(play(router, FIRING))[HOST]
+    (bundle,) = bundles(play(router, FIRING))[p.HOST]
     assert [len(part.keys) // 4 for part in bundle.sections] == [FIRED[1], FIRED[2]]
-    assert counters_of(router)["packets_out"][HOST] == FIRED[2]  # of the output alone, which is routed to it
+    assert counters_of(router)["packets_out"][p.HOST] == FIRED[2]  # of the output alone, which is routed to it
 
 
 @patient
@@ -259,9 +237,9 @@ def test_who_is_not_in_the_table_gets_no_event_and_the_drops_are_counted(cut):
     got = bundles(play(router, FIRING))
     for name, waits in WAITS.items():
         (bundle,) = got[name]
-        delivered = [FIRED[n] if name == HOST or name in left[n] else 0 for n in waits]
+        delivered = [FIRED[n] if name == p.HOST or name in left[n] else 0 for n in waits]
         assert [len(part.keys) // 4 for part in bundle.sections] == delivered
-        assert all(part.flags & VALID for part in bundle.sections)
+        assert all(part.flags & p.VALID for part in bundle.sections)
     counters = counters_of(router)
     dropped = dict.fromkeys(OWNS, 0)
     for (sender, n), units in EVENTS.items():
@@ -276,7 +254,7 @@ def test_a_missing_entry_drops_its_whole_population(gone):
     router = new_router(routes=[[*BLOCKS[n], names] for n, names in DESTINATIONS.items() if n != gone])
     for name, (bundle,) in bundles(play(router, FIRING)).items():
         for part in bundle.sections:
-            assert bool(part.keys) == (part.population != gone or name == HOST)
+            assert bool(part.keys) == (part.population != gone or name == p.HOST)
     copies = sum(len(units) * sum(name != sender for name in DESTINATIONS[n]) for (sender, n), units in EVENTS.items() if n == gone)
     assert sum(counters_of(router)["packets_dropped"].values()) == copies
 
@@ -314,47 +292,49 @@ def test_a_pe_is_handed_what_the_store_holds_for_it_and_nothing_else():
     load, right, wrong = b"packed", hashlib.sha256(b"packed").hexdigest(), "0" * 64
     router = ChipRouter(ROUTER, 16, store={right: load, wrong: b"something else"})
     command(router, configuration())
-    assert command(router, Hand(A, right)) == [((A,), load)]
-    assert f"something else; {A} is given nothing" in fault_of(command(router, Hand(A, wrong)))
-    assert f"nothing under {'f' * 12}..., which {B} is to be given" in fault_of(command(router, Hand(B, "f" * 64)))
-    assert command(router, Hand("PE(9,9,9)@0", right)) == []
-    assert counters_of(router)["malformed"] == {HOST: 1}
+    assert command(router, p.Hand(A, right)) == [((A,), load)]
+    assert f"something else; {A} is given nothing" in fault_of(command(router, p.Hand(A, wrong)))
+    assert f"nothing under {'f' * 12}..., which {B} is to be given" in fault_of(command(router, p.Hand(B, "f" * 64)))
+    assert command(router, p.Hand("PE(9,9,9)@0", right)) == []
+    assert counters_of(router)["malformed"] == {p.HOST: 1}
 
 
 def test_what_a_pe_says_reaches_the_host_with_its_name():
-    assert new_router().handle(A, Hello(7)) == [((HOST,), Letter(A, encode(Hello(7))))]
+    assert new_router().handle(A, p.Hello(7)) == [((p.HOST,), p.Letter(A, encode(p.Hello(7))))]
 
 
 def test_a_letter_is_handed_on_as_it_is():
-    assert new_router().handle(HOST, Letter(B, b"anything")) == [((B,), b"anything")]
+    assert new_router().handle(p.HOST, p.Letter(B, b"anything")) == [((B,), b"anything")]
 
 
 @pytest.mark.parametrize("peer", ["PE(7,6,3)@0", "", "router@1", "PE(1,1,0)@1", "router@"])
 def test_a_letter_to_nobody_is_a_fault_with_the_name(peer):
-    assert f"letter to {peer}," in fault_of(new_router().handle(HOST, Letter(peer, b"")))
+    assert f"letter to {peer}," in fault_of(new_router().handle(p.HOST, p.Letter(peer, b"")))
 
 
 def test_stop_is_answered_and_ends_the_router():
     router = new_router()
     assert not router.done
-    assert command(router, Stop()) == [((HOST,), Letter(ROUTER, encode(Stopped())))]
+    assert command(router, p.Stop()) == [((p.HOST,), p.Letter(ROUTER, encode(p.Stopped())))]
     assert router.done
 
 
-@pytest.mark.parametrize("message", [configuration(), Query(), Read(), Stop()], ids=lambda message: type(message).__name__)
+@pytest.mark.parametrize("message", [configuration(), p.Query(), p.Read(), p.Stop()], ids=lambda message: type(message).__name__)
 def test_commands_come_in_letters_alone(message):
     """What passes through the routers of other chips comes in letters; there is no other way for the nearest one."""
     router = new_router()
-    assert router.handle(HOST, message) == []
+    assert router.handle(p.HOST, message) == []
     assert not router.done
-    assert counters_of(router)["malformed"] == {HOST: 1}
+    assert counters_of(router)["malformed"] == {p.HOST: 1}
 
 
-@pytest.mark.parametrize("body", [b"", b"no message", encode(Hello(1)), encode(Batch(0, (section(0),))), encode(Letter(A, b""))])
+@pytest.mark.parametrize(
+    "body", [b"", b"no message", encode(p.Hello(1)), encode(p.Batch(0, (section(0),))), encode(p.Letter(A, b""))]
+)
 def test_a_letter_to_the_router_that_is_no_command_is_counted(body):
     router = new_router()
-    assert router.handle(HOST, Letter(ROUTER, body)) == []
-    assert counters_of(router)["malformed"] == {HOST: 1}
+    assert router.handle(p.HOST, p.Letter(ROUTER, body)) == []
+    assert counters_of(router)["malformed"] == {p.HOST: 1}
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -370,12 +350,12 @@ def test_a_router_asked_before_the_last_batches_answers_after_them(data):
     router, after = new_router(), new_router()
     play(after, order)
     play(router, order[:early])
-    out = command(router, Read(2))
+    out = command(router, p.Read(2))
     for sender, batch in order[early:]:
-        assert [message for _, message in out if isinstance(message, Letter)] == []
+        assert [message for _, message in out if isinstance(message, p.Letter)] == []
         out = router.handle(sender, batch)
     assert decode(out[-1][1].body).counters == counters_of(after)
-    assert not bundles(command(router, Read(2)))  # and it can be asked again
+    assert not bundles(command(router, p.Read(2)))  # and it can be asked again
 
 
 def test_what_could_not_be_delivered_is_a_fault():
@@ -392,8 +372,8 @@ def test_query_names_exactly_who_is_missing(sent, tick):
     for before in range(tick):
         play(router, [(sender, bubble(sender, before)) for sender in OWNS])
     play(router, [(sender, bubble(sender, tick)) for sender in sent])
-    answer = said_by(command(router, Query()))
-    assert isinstance(answer, StallReport)
+    answer = said_by(command(router, p.Query()))
+    assert isinstance(answer, p.StallReport)
     late = set(OWNS) - sent
     assert (answer.tick, set(answer.missing)) == ((tick, late) if late else (tick + 1, set(OWNS)))
     assert len(answer.missing) == len(set(answer.missing))
@@ -402,9 +382,9 @@ def test_query_names_exactly_who_is_missing(sent, tick):
 def test_query_names_who_is_furthest_behind():
     router = new_router()
     for tick in range(3):
-        play(router, [(HOST, bubble(HOST, tick))])
+        play(router, [(p.HOST, bubble(p.HOST, tick))])
     play(router, [(name, bubble(name, 0)) for name in (A, B)])
-    assert said_by(command(router, Query())) == StallReport(0, [C])
+    assert said_by(command(router, p.Query())) == p.StallReport(0, [C])
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------
@@ -413,15 +393,15 @@ def test_query_names_who_is_furthest_behind():
 @pytest.mark.parametrize(
     ("sender", "batch"),
     [
-        (A, Batch(1, (section(1),))),
-        (A, Batch(0, ())),
-        (A, Batch(0, (section(1), section(1)))),
-        (A, Batch(0, (section(2),))),
-        (A, Batch(0, (section(9),))),
-        (B, Batch(0, (section(1), section(1)))),
-        (B, Batch(0, (section(2), section(0)))),
-        (HOST, Batch(0, (section(1),))),
-        (HOST, Batch(3, (section(0),))),
+        (A, p.Batch(1, (section(1),))),
+        (A, p.Batch(0, ())),
+        (A, p.Batch(0, (section(1), section(1)))),
+        (A, p.Batch(0, (section(2),))),
+        (A, p.Batch(0, (section(9),))),
+        (B, p.Batch(0, (section(1), section(1)))),
+        (B, p.Batch(0, (section(2), section(0)))),
+        (p.HOST, p.Batch(0, (section(1),))),
+        (p.HOST, p.Batch(3, (section(0),))),
     ],
     ids=["ahead", "no section", "too many", "foreign", "unknown", "twice", "of the host", "the host's", "host ahead"],
 )
@@ -441,11 +421,11 @@ def test_a_batch_that_comes_twice_is_a_fault_with_sender_and_tick():
     assert "has 1" in text
 
 
-@pytest.mark.parametrize(("flags", "position"), [(VALID | RESET, 4), (VALID, 5), (0, 4)])
+@pytest.mark.parametrize(("flags", "position"), [(p.VALID | p.RESET, 4), (p.VALID, 5), (0, 4)])
 def test_senders_that_disagree_about_the_position_are_a_fault_with_both_names(flags, position):
     router = new_router()
-    assert router.handle(A, Batch(0, (section(1, position=4),))) == []
-    text = fault_of(router.handle(B, Batch(0, (section(1, position=position, flags=flags), section(2)))))
+    assert router.handle(A, p.Batch(0, (section(1, position=4),))) == []
+    text = fault_of(router.handle(B, p.Batch(0, (section(1, position=position, flags=flags), section(2)))))
     for word in (A, B, "tick 0", f"position {position}"):
         assert word in text
 
@@ -471,7 +451,9 @@ def test_ticks_that_are_complete_are_not_open():
 # --- what is no message -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("sender", "name"), [(A, A), (C, C), (HOST, HOST), ("PE(7,6,3)@0", "stranger"), ("\ufffd", "stranger")])
+@pytest.mark.parametrize(
+    ("sender", "name"), [(A, A), (C, C), (p.HOST, p.HOST), ("PE(7,6,3)@0", "stranger"), ("\ufffd", "stranger")]
+)
 def test_malformed_bytes_are_counted_by_name(sender, name):
     router = new_router()
     assert router.malformed(sender, "no message") == []
@@ -481,7 +463,16 @@ def test_malformed_bytes_are_counted_by_name(sender, name):
 
 @pytest.mark.parametrize(
     "message",
-    [Batch(0, (section(0),)), Relay(0, [], ()), Linked(), Hello(1), Letter(A, b""), Stop(), Read(), Configure(1, {}, {}, [], [])],
+    [
+        p.Batch(0, (section(0),)),
+        p.Relay(0, [], ()),
+        p.Linked(),
+        p.Hello(1),
+        p.Letter(A, b""),
+        p.Stop(),
+        p.Read(),
+        p.Configure(1, {}, {}, [], []),
+    ],
     ids=str,
 )
 def test_a_stranger_is_counted_and_not_heard(message):
@@ -491,11 +482,11 @@ def test_a_stranger_is_counted_and_not_heard(message):
     assert not router.done
 
 
-@pytest.mark.parametrize("message", [Hello(1), Bundle(0, ()), StallReport(0, []), Relay(0, [], ()), Linked()], ids=str)
+@pytest.mark.parametrize("message", [p.Hello(1), p.Bundle(0, ()), p.StallReport(0, []), p.Relay(0, [], ()), p.Linked()], ids=str)
 def test_what_is_not_for_a_router_is_counted(message):
     router = new_router()
-    assert router.handle(HOST, message) == []
-    assert counters_of(router)["malformed"] == {HOST: 1}
+    assert router.handle(p.HOST, message) == []
+    assert counters_of(router)["malformed"] == {p.HOST: 1}
 
 
 @patient
@@ -505,7 +496,7 @@ def test_what_is_no_message_changes_nothing_else(data):
     quiet, noisy = new_router(), new_router()
     expected, got = [], []
     for sender, batch in sent:
-        for intruder in data.draw(st.lists(st.sampled_from([A, HOST, "who", "router@1"]), max_size=2)):
+        for intruder in data.draw(st.lists(st.sampled_from([A, p.HOST, "who", "router@1"]), max_size=2)):
             assert noisy.malformed(intruder, "") == []
         assert noisy.handle("who", batch) == []
         expected += quiet.handle(sender, batch)
@@ -540,7 +531,7 @@ def streams(**changes):
         {"routes": [[0, "mask", []]]},
         {"routes": [[0, 0, 3]]},
         {"senders": {0: 3}},
-        {"senders": {0: [[HOST]]}},
+        {"senders": {0: [[p.HOST]]}},
         {"senders": {0: [{}]}},
         {"senders": {}},
         {"senders": {**SENDERS, 3: [A]}},
@@ -559,7 +550,7 @@ def streams(**changes):
         {"waits": {A: [9]}},
         {"waits": {A: ["0"]}},
         {"waits": {1: [0]}},
-        {"waits": {HOST: [9]}},
+        {"waits": {p.HOST: [9]}},
     ],
     ids=str,
 )
@@ -571,7 +562,7 @@ def test_a_malformed_configuration_is_a_fault(bad):
 @given(st.data())
 def test_any_configuration_is_taken_or_is_a_fault(data):
     """Whatever the wire lets through: one answer, and never an exception."""
-    plain = st.none() | st.integers(-2, 3) | st.sampled_from([A, HOST, "router@1", ""]) | st.binary(max_size=2)
+    plain = st.none() | st.integers(-2, 3) | st.sampled_from([A, p.HOST, "router@1", ""]) | st.binary(max_size=2)
     anything = st.recursive(
         plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 3), inner, max_size=2)
     )
@@ -588,24 +579,24 @@ def test_any_configuration_is_taken_or_is_a_fault(data):
             st.lists(anything, max_size=3) if isinstance(value, list) else st.dictionaries(plain, anything, max_size=3)
         )
     answer = said_by(command(ChipRouter(ROUTER, 16), message._replace(**{field: value})))
-    assert isinstance(answer, Configured | Fault)
+    assert isinstance(answer, p.Configured | p.Fault)
 
 
 def test_before_it_is_configured_the_router_hears_the_host_alone():
     router = ChipRouter(ROUTER, 16)
-    assert router.handle(A, Hello(1)) == []
-    assert A in fault_of(router.handle(HOST, Letter(A, b"")))
-    for message in (Read(), Query()):
+    assert router.handle(A, p.Hello(1)) == []
+    assert A in fault_of(router.handle(p.HOST, p.Letter(A, b"")))
+    for message in (p.Read(), p.Query()):
         assert command(router, message) == []
     command(router, configuration())
-    assert counters_of(router)["malformed"] == {"stranger": 1, HOST: 2}
+    assert counters_of(router)["malformed"] == {"stranger": 1, p.HOST: 2}
 
 
 def test_a_router_without_a_configuration_can_be_stopped():
     router = ChipRouter(ROUTER, 16)
-    assert said_by(command(router, Stop())) == Stopped()
+    assert said_by(command(router, p.Stop())) == p.Stopped()
     assert router.done
 
 
 def test_a_batch_before_the_configuration_is_a_fault():
-    assert HOST in fault_of(ChipRouter(ROUTER, 16).handle(HOST, Batch(0, (section(0),))))
+    assert p.HOST in fault_of(ChipRouter(ROUTER, 16).handle(p.HOST, p.Batch(0, (section(0),))))

@@ -9,37 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from noc.packet import (
-    FLAGS,
-    LEDGER,
-    Batch,
-    Bundle,
-    Configure,
-    Configured,
-    Fault,
-    Hand,
-    Hello,
-    Letter,
-    Linked,
-    Load,
-    Loaded,
-    Message,
-    Query,
-    Read,
-    Reading,
-    Recall,
-    Relay,
-    Section,
-    StallReport,
-    Start,
-    Stop,
-    Stopped,
-)
+from noc import packet as p
 from noc.wire import WireError, decode, encode, pack_status, unpack_status
 
-LEDGER_BYTES = 4 * len(LEDGER)
+LEDGER_BYTES = 4 * len(p.LEDGER)
 TICK_LIMIT = 1 << 62
-LOADED = b"\x92" + encode(Loaded([]))[1:2]  # how a message begins that takes a list of whatever shape
+LOADED = b"\x92" + encode(p.Loaded([]))[1:2]  # how a message begins that takes a list of whatever shape
 patient = settings(deadline=None, max_examples=40)
 
 ticks = st.integers(0, TICK_LIMIT - 1)
@@ -56,36 +31,36 @@ def packed(size):
 
 
 def section(events, records):
-    flags = st.integers(0, FLAGS)
-    return st.builds(Section, ticks, flags, ticks, packed(4 * events), packed(4 * events), packed(LEDGER_BYTES * records))
+    flags = st.integers(0, p.FLAGS)
+    return st.builds(p.Section, ticks, flags, ticks, packed(4 * events), packed(4 * events), packed(LEDGER_BYTES * records))
 
 
 def relay(tick, streams):
-    return Relay(tick, [[chip, routed] for chip, routed, _ in streams], tuple(part for _, _, part in streams))
+    return p.Relay(tick, [[chip, routed] for chip, routed, _ in streams], tuple(part for _, _, part in streams))
 
 
 sections = st.builds(section, st.integers(0, 5), st.integers(0, 2)).flatmap(lambda one: one)
 ANY = {
-    Batch: st.builds(Batch, ticks, st.lists(sections, max_size=3).map(tuple)),
-    Bundle: st.builds(Bundle, ticks, st.lists(sections, max_size=3).map(tuple)),
-    Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3)),
-    Linked: st.builds(Linked),
-    Letter: st.builds(Letter, names, st.binary(max_size=100)),
-    Configure: st.builds(Configure, numbers, dicts, dicts, lists, lists),
-    Configured: st.builds(Configured),
-    Hello: st.builds(Hello, numbers),
-    Load: st.builds(Load, lists, dicts, dicts),
-    Loaded: st.builds(Loaded, lists),
-    Start: st.builds(Start),
-    Read: st.builds(Read, numbers),
-    Reading: st.builds(Reading, dicts),
-    Query: st.builds(Query),
-    StallReport: st.builds(StallReport, numbers, lists),
-    Stop: st.builds(Stop),
-    Stopped: st.builds(Stopped),
-    Fault: st.builds(Fault, names),
-    Hand: st.builds(Hand, names, names),
-    Recall: st.builds(Recall, numbers, st.binary(max_size=40), st.binary(max_size=40)),
+    p.Batch: st.builds(p.Batch, ticks, st.lists(sections, max_size=3).map(tuple)),
+    p.Bundle: st.builds(p.Bundle, ticks, st.lists(sections, max_size=3).map(tuple)),
+    p.Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3)),
+    p.Linked: st.builds(p.Linked),
+    p.Letter: st.builds(p.Letter, names, st.binary(max_size=100)),
+    p.Configure: st.builds(p.Configure, numbers, dicts, dicts, lists, lists),
+    p.Configured: st.builds(p.Configured),
+    p.Hello: st.builds(p.Hello, numbers),
+    p.Load: st.builds(p.Load, lists, dicts, dicts),
+    p.Loaded: st.builds(p.Loaded, lists),
+    p.Start: st.builds(p.Start),
+    p.Read: st.builds(p.Read, numbers),
+    p.Reading: st.builds(p.Reading, dicts),
+    p.Query: st.builds(p.Query),
+    p.StallReport: st.builds(p.StallReport, numbers, lists),
+    p.Stop: st.builds(p.Stop),
+    p.Stopped: st.builds(p.Stopped),
+    p.Fault: st.builds(p.Fault, names),
+    p.Hand: st.builds(p.Hand, names, names),
+    p.Recall: st.builds(p.Recall, numbers, st.binary(max_size=40), st.binary(max_size=40)),
 }
 messages = st.one_of(*ANY.values())
 
@@ -113,7 +88,7 @@ def refused(parts, *words):
 
 
 def test_every_kind_of_message_is_tested_here():
-    assert set(get_args(Message)) == set(ANY)
+    assert set(get_args(p.Message)) == set(ANY)
 
 
 @pytest.mark.parametrize("kind", ANY, ids=lambda kind: kind.__name__)
@@ -129,7 +104,7 @@ def test_a_message_survives_the_wire(kind, data):
 def test_events_travel_as_raw_bytes():
     """Not as lists of numbers: the arrays stand in the message as they are."""
     keys_bytes, value_bytes, ledger = bytes(range(8)), bytes(range(100, 108)), bytes(range(LEDGER_BYTES))
-    raw = encode(Batch(3, (Section(1, 1, 2, keys_bytes, value_bytes, ledger),)))
+    raw = encode(p.Batch(3, (p.Section(1, 1, 2, keys_bytes, value_bytes, ledger),)))
     for part in (keys_bytes, value_bytes, ledger):
         assert part in raw
     assert len(raw) < 16 + LEDGER_BYTES + 8 + 8
@@ -137,14 +112,14 @@ def test_events_travel_as_raw_bytes():
 
 def test_the_bits_of_a_nan_survive():
     nan = struct.pack("<I", 0x7FC12345)
-    message = decode(encode(Bundle(0, (Section(1, 1, 0, b"\0\0\0\0", nan, b""),))))
+    message = decode(encode(p.Bundle(0, (p.Section(1, 1, 0, b"\0\0\0\0", nan, b""),))))
     assert message.sections[0].values == nan
 
 
 def test_a_message_that_could_not_be_packed_leaves_nothing_behind_for_the_next():
     with pytest.raises(TypeError):
-        encode(Reading({"half packed": [1, 2, {3}]}))
-    assert decode(encode(Fault("whole"))) == Fault("whole")
+        encode(p.Reading({"half packed": [1, 2, {3}]}))
+    assert decode(encode(p.Fault("whole"))) == p.Fault("whole")
 
 
 @patient
@@ -226,7 +201,7 @@ def test_a_huge_declared_length_is_refused_without_allocating_it(opener, declare
 )
 def test_what_msgpack_trips_over_is_refused(bad):
     """Keys that cannot be keys, text that is no UTF-8, a time that never was, a byte that is never used."""
-    for raw in (bad, b"\x91" + bad, LOADED + b"\x91" + bad, encode(Reading({}))[:-1] + bad):
+    for raw in (bad, b"\x91" + bad, LOADED + b"\x91" + bad, encode(p.Reading({}))[:-1] + bad):
         with pytest.raises(WireError):
             decode(raw)
 
@@ -252,21 +227,21 @@ def test_an_unknown_code_is_refused(code):
 @pytest.mark.parametrize(
     ("message", "bad"),
     [
-        (Hello(1), [True]),
-        (Hello(1), ["1"]),
-        (Hello(1), []),
-        (Hello(1), [1, 1]),
-        (Read(1), []),
-        (Read(1), [1.0]),
-        (Read(1), [True]),
-        (Linked(), [1]),
-        (Linked(), [[]]),
-        (Letter("a", b"b"), ["a", "b"]),
-        (Letter("a", b"b"), [b"a", b"b"]),
-        (Fault("why"), [b"why"]),
-        (Stop(), [None]),
-        (StallReport(1, []), [1.0, []]),
-        (Reading({}), [[]]),
+        (p.Hello(1), [True]),
+        (p.Hello(1), ["1"]),
+        (p.Hello(1), []),
+        (p.Hello(1), [1, 1]),
+        (p.Read(1), []),
+        (p.Read(1), [1.0]),
+        (p.Read(1), [True]),
+        (p.Linked(), [1]),
+        (p.Linked(), [[]]),
+        (p.Letter("a", b"b"), ["a", "b"]),
+        (p.Letter("a", b"b"), [b"a", b"b"]),
+        (p.Fault("why"), [b"why"]),
+        (p.Stop(), [None]),
+        (p.StallReport(1, []), [1.0, []]),
+        (p.Reading({}), [[]]),
     ],
 )
 def test_a_field_of_another_type_is_refused_by_kind(message, bad):
@@ -279,7 +254,7 @@ def test_a_field_of_another_type_is_refused_by_kind(message, bad):
 GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES}
 
 
-@pytest.mark.parametrize("kind", [Batch, Bundle, Relay])
+@pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
 @pytest.mark.parametrize(
     "bad",
     [
@@ -298,19 +273,19 @@ GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values":
         {"position": 1 << 62},
         {"position": 0.0},
         {"flags": -1},
-        {"flags": FLAGS + 1},
+        {"flags": p.FLAGS + 1},
     ],
     ids=str,
 )
 def test_a_section_that_does_not_match_is_refused(kind, bad):
-    heads = [[[3, 1]]] if kind is Relay else []
-    good = kind(0, *heads, (Section(**GOOD),))
+    heads = [[[3, 1]]] if kind is p.Relay else []
+    good = kind(0, *heads, (p.Section(**GOOD),))
     code = msgpack.unpackb(encode(good))[0]
     assert decode(msgpack.packb([code, 0, *heads, [list(GOOD.values())]])) == good
     refused([code, 0, *heads, [list((GOOD | bad).values())]], kind.__name__)
 
 
-@pytest.mark.parametrize("kind", [Batch, Bundle])
+@pytest.mark.parametrize("kind", [p.Batch, p.Bundle])
 @pytest.mark.parametrize("bad", [[0], [-1, []], [1 << 62, []], [True, []], ["0", []], [0, {}], [0, None], [0, [], 0]], ids=str)
 def test_a_batch_needs_a_tick_and_sections(kind, bad):
     code = msgpack.unpackb(encode(kind(0, ())))[0]
@@ -335,7 +310,7 @@ def test_a_batch_needs_a_tick_and_sections(kind, bad):
     ids=lambda bad: str(bad)[:30],
 )
 def test_a_relay_needs_a_tick_and_a_head_for_each_section(bad):
-    code = msgpack.unpackb(encode(Relay(0, [], ())))[0]
+    code = msgpack.unpackb(encode(p.Relay(0, [], ())))[0]
     refused([code, *bad], "Relay", "tick", "head")
 
 
@@ -343,7 +318,7 @@ def test_a_relay_needs_a_tick_and_a_head_for_each_section(bad):
     "bad", [[], [3], [3, 1, 0], [-1, 1], [1 << 62, 1], [3, 2], [3, -1], [3, True], ["3", 1], [3.0, 1], 3, {}], ids=str
 )
 def test_a_head_is_a_chip_and_whether_packets_travel(bad):
-    code = msgpack.unpackb(encode(Relay(0, [], ())))[0]
+    code = msgpack.unpackb(encode(p.Relay(0, [], ())))[0]
     refused([code, 0, [bad], [list(GOOD.values())]], "Relay", "head")
 
 
@@ -358,7 +333,7 @@ def test_lengths_of_keys_values_and_ledger_agree(keys_size, values_size, ledger_
     parts = [1, 0, 0, bytes(keys_size), bytes(values_size), bytes(ledger_size)]
     raw = msgpack.packb([1, 0, [parts]])
     if keys_size == values_size and keys_size % 4 == 0 and ledger_size % LEDGER_BYTES == 0:
-        assert decode(raw) == Bundle(0, (Section(*parts),))
+        assert decode(raw) == p.Bundle(0, (p.Section(*parts),))
     else:
         with pytest.raises(WireError):
             decode(raw)

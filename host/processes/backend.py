@@ -70,7 +70,7 @@ class Backend:
         return []
 
     def process_count(self) -> int:
-        """Return how many processes have been started, on this machine with the host."""
+        """Return how many processes have been started."""
         raise NotImplementedError
 
     def pe_uss_bytes(self) -> int | None:
@@ -127,8 +127,10 @@ class LocalBackend(Backend):
             slow_s = self._faults.slow.get(name, 0.0)
             self._processes.start(name, run_pe, name, router, self._addresses[router], slow_s)
 
-    def process_count(self) -> int:  # noqa: D102
+    def process_count(self) -> int:
+        """Return how many processes have been started, with the host."""
         return len(self._processes)
 
-    def pe_uss_bytes(self) -> int | None:  # noqa: D102
+    def pe_uss_bytes(self) -> int | None:
+        """Return the median unique set size of the PEs."""
         return self._processes.uss_bytes(("host", *self._addresses))

@@ -18,23 +18,8 @@ from bench.peers.exchange import EVENT, UNITS, Part, Report, Size
 from bench.peers.forked import Forked
 from bench.peers.stub_shard import Parrot
 from host.processes.parent_death import die_with
-from noc.packet import (
-    HOST,
-    LEDGER,
-    VALID,
-    Batch,
-    Bundle,
-    Configure,
-    Configured,
-    Hello,
-    Letter,
-    Message,
-    Outgoing,
-    Section,
-    Start,
-    Stop,
-    router_name,
-)
+from noc import packet
+from noc.packet import HOST, LEDGER, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
 from noc.router import ChipRouter
 from noc.serve import post, serve
 from noc.transport_zmq import ZmqTransport, new_address
@@ -63,7 +48,7 @@ class _Emitter:
 
     def handle(self, sender: str, message: Message) -> Outgoing:  # noqa: ARG002 - there is one router
         match message:
-            case Start():
+            case packet.Start():
                 self.tick.run(True)
                 events = np.frombuffer(self._part.batch(0), EVENT)
                 keys, values = events["key"].tobytes(), events["value"].tobytes()
@@ -84,7 +69,7 @@ def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
     core = _Emitter(part)
     os.read(gate, 1)  # until the router has been configured
     transport = ZmtpTransport(name, address, _ROUTER)
-    post(transport, [((_ROUTER,), Hello(os.getpid()))])
+    post(transport, [((_ROUTER,), packet.Hello(os.getpid()))])
     serve(core, transport, fast_path=SocketLoop(core, transport))
     transport.close()
 
@@ -103,7 +88,7 @@ def _letter(transport: ZmqTransport) -> tuple[str, Message]:
     received = transport.receive(_PATIENCE_S)
     assert received is not None, f"{_ROUTER} is silent"
     letter = decode(received[1])
-    assert isinstance(letter, Letter), letter
+    assert isinstance(letter, packet.Letter), letter
     return letter.peer, decode(letter.body)
 
 
@@ -118,18 +103,18 @@ def play(size: Size, scratch: Path) -> list[Report]:  # noqa: ARG001 - the addre
     transport = ZmqTransport(HOST, address, queue, peer=_ROUTER)
 
     def say(peer: str, message: Message) -> None:
-        transport.send(_ROUTER, encode(Letter(peer, encode(message))))
+        transport.send(_ROUTER, encode(packet.Letter(peer, encode(message))))
 
     stream = [_POPULATION, _CHIP, 0, 0, "", size.processes, {}]
-    say(_ROUTER, Configure(_WINDOW, {_POPULATION: pes}, {pe: [_POPULATION] for pe in pes}, [stream], [(0, 0, pes)]))
-    assert _letter(transport) == (_ROUTER, Configured())
+    say(_ROUTER, packet.Configure(_WINDOW, {_POPULATION: pes}, {pe: [_POPULATION] for pe in pes}, [stream], [(0, 0, pes)]))
+    assert _letter(transport) == (_ROUTER, packet.Configured())
     os.close(open_gate)
     greeted = {_letter(transport)[0] for _ in pes}
     assert greeted == set(pes), greeted
     for pe in pes:
-        say(pe, Start())
+        say(pe, packet.Start())
     reports = forked.reports()
-    say(_ROUTER, Stop())
+    say(_ROUTER, packet.Stop())
     _letter(transport)
     transport.close()
     router.join()
