@@ -175,7 +175,7 @@ def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference
     """What the launcher makes of the host's last record; `Run` and `Witness` have their own tests of what they find."""
     cluster = Launcher(LmOptions("seeded"), lambda layout: None, lambda status: None)
     cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
-    report = {"lm": {"tokens": 1}, "emulation": {"run_s": 1.0}, "conservation": {"wrong": wrong}}
+    report = {"partial": False, "emulation": {"run_s": 1.0, "units": 1}, "conservation": {"wrong": wrong}}
     outcome = cluster._finish({"report": report, "mismatch": {"compared": 1, "difference": difference}, "interrupted": False})
     assert outcome.code is code
     assert (outcome.problem is None) == (code is Exit.OK)
