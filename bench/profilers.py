@@ -187,39 +187,6 @@ class PySpy:
         self._folder.cleanup()
 
 
-<<<<<<< HEAD
-# Stage of a stack: of its innermost frame that a rule fits. A rule names a function, or a module or package for all in it.
-STAGES: tuple[tuple[str, ModuleType | Callable[..., Any]], ...] = (
-    ("receive", ZmqTransport.receive),
-    ("send", ZmqTransport.send),
-    ("decode", wire.decode),
-    ("encode", wire.encode),
-    ("monitor", wire.pack_status),
-    ("decoder", language),
-    ("decoder", TextScore.answer),
-    ("decoder", Generation.answer),
-    ("input", TextSource.next),
-    ("input", Generation.next),
-    ("input", dram),
-    ("hash", event_hash),
-    ("ledger", recorder),
-    ("monitor", host_process._Drive._status),
-    ("monitor", host_process._Drive._look_around),
-    ("monitor", snapshot),
-    ("compiled tick", socket_loop),  # compiled code has no frame of its own
-    ("compiled tick", tick),
-    ("merge", tick_join._merge),
-    ("join", tick_join),
-    ("kernel", formats),
-    ("kernel", kernels),
-    ("kernel", lowpass),
-    ("scheduling", core),
-    ("scheduling", router),
-    ("scheduling", serve),
-    ("scheduling", run),
-    ("scheduling", host_process),
-)
-=======
 # Stage of a stack: of its innermost frame that a rule fits, the first that does. A rule is a function, or a module or package for
 # all in it.
 STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
@@ -228,17 +195,16 @@ STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
     "decode": (wire.decode,),
     "encode": (wire.encode,),
     "monitor": (wire.pack_status, host_process._Drive._status, host_process._Drive._look_around, snapshot),
-    "decoder": (language, Evaluation.answer, Generation.answer),
-    "input": (Evaluation.next, Generation.next, dram),
+    "decoder": (language, TextScore.answer, Generation.answer),
+    "input": (TextSource.next, Generation.next, dram),
     "hash": (event_hash,),
-    "ledger": (ledger,),
+    "ledger": (recorder,),
     "compiled tick": (socket_loop, tick),  # compiled code has no frame of its own
     "merge": (tick_join._merge,),
     "join": (tick_join,),
     "kernel": (formats, kernels, lowpass),
     "scheduling": (core, router, serve, run, host_process),
 }
->>>>>>> h/processes
 
 
 def place_of(code: ModuleType | Callable[..., Any]) -> tuple[str, str]:

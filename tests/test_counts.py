@@ -17,12 +17,13 @@ from bench.proc_counters import Counts, Window, kind_of, threads_of
 from bench.profilers import STAGES, place_of, stage_of
 from host.faults import Faults
 from host.run.run import Run
+from host.workloads.lm.scoring import TextScore, TextSource
 from noc.packet import HOST, Batch, Bundle, Letter
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
-from tests.tools.run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, Evaluation, finished, readout, store
+from tests.tools.run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, decoder, finished, store
 
 ROOT = Path(__file__).resolve().parents[1]
 PES, LAYERS = 5, 3
@@ -50,7 +51,8 @@ def text(tokens):
 
 
 def evaluation(tokens):
-    return Evaluation(store(), readout(), text(tokens), SEGMENT)
+    streams = text(tokens)
+    return TextSource(store(), streams, SEGMENT), TextScore(decoder(), streams), len(streams)
 
 
 def played(tokens):
@@ -151,7 +153,7 @@ def new_core(bench, name):
         return Pe(bench.pes[0].name, ROUTER), bench.pes[0].name, Bundle, 1
     if name == "ChipRouter":
         return ChipRouter(ROUTER, CHIP.router_entries), ROUTER, Batch, PES + 1
-    run = Run(bench.run.placement, evaluation(120))
+    run = Run(bench.run.placement, *evaluation(120)[:2])
     run.begin()
     return run, HOST, Bundle, 1
 

@@ -8,12 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
 from host.mapping.multicast import plan_streams
-=======
-from host.mapping.multicast import streams_of
 from noc import packet as p
->>>>>>> h/processes
 from noc.machine import Machine
 from noc.router import ChipRouter
 from noc.transport_mem import MemNetwork
@@ -149,11 +145,7 @@ def test_what_travels_for_the_tap_alone_is_marked_and_only_the_taps_way_carries_
             for (source, routed), part in zip(relay.heads, relay.sections, strict=True):
                 n = part.population
                 assert routed == (link in map(str, world.crossed(n, source)))
-<<<<<<< HEAD
-                tap = world.machine.route(source, world.machine.host_chip) if n in world.connectivity.waits[HOST] else []
-=======
-                tap = world.machine.route(source, world.machine.host_chip) if n in world.exchange.waits[p.HOST] else []
->>>>>>> h/processes
+                tap = world.machine.route(source, world.machine.host_chip) if n in world.connectivity.waits[p.HOST] else []
                 ledgers = b"".join(said.ledger for said in world.sections(n, relay.tick, source))
                 assert part.ledger == (ledgers if link in map(str, tap) else b"")
 
@@ -519,11 +511,7 @@ def test_a_strangers_relay_is_counted_and_not_heard(stranger):
 
 def test_a_relay_from_a_neighbour_that_has_nothing_to_say_is_a_fault():
     """Linked, but no stream comes that way."""
-<<<<<<< HEAD
-    world = World(LINE, connectivity_of({0: [HOST], 1: [A]}), {})
-=======
-    world = World(LINE, exchange_of({0: [p.HOST], 1: [A]}), {})
->>>>>>> h/processes
+    world = World(LINE, connectivity_of({0: [p.HOST], 1: [A]}), {})
     router = ChipRouter(MIDDLE, 16, wiring_of(LINE, 1))
     router.handle("router@2", p.Linked())
     router.handle("router@0", p.Letter(MIDDLE, encode(world.configuration()[1])))
@@ -581,11 +569,7 @@ def test_too_many_open_ticks_are_a_fault_with_neighbour_and_tick(window, neighbo
 @pytest.mark.parametrize("window", [1, 3])
 def test_a_router_that_sees_the_last_layers_alone_lets_them_run_as_far_ahead(window):
     """How far depends on the layers before them, wherever those are."""
-<<<<<<< HEAD
-    world = World(LINE, connectivity_of({0: [HOST], 1: [A], 2: [A, B], 3: [C]}), {})
-=======
-    world = World(LINE, exchange_of({0: [p.HOST], 1: [A], 2: [A, B], 3: [C]}), {})
->>>>>>> h/processes
+    world = World(LINE, connectivity_of({0: [p.HOST], 1: [A], 2: [A, B], 3: [C]}), {})
     router = ChipRouter("router@2", 16, wiring_of(LINE, 2))
     told = world.configuration(window)[2]
     assert {stream[0] for stream in told.streams} == {2, 3}

@@ -44,13 +44,7 @@ def standard_library() -> Corpus:
     """
     from models.text import pydocs  # ast and sysconfig: of no use to those who bring their own text
 
-<<<<<<< HEAD
-    here = Path(__file__)
-    sources = [here.with_name(f"{module}.py") for module in ("tokeniser", "paragraphs", "pydocs", "corpus")]
-    path = cache.cache_file(sources, place=str(pydocs.stdlib_folder()))
-=======
     path = cache.cache_file(sorted(Path(__file__).parent.glob("*.py")), place=str(pydocs.stdlib_folder()))
->>>>>>> h/models
     record = cache.load_record(path) if path else None
     if record is None:
         record = _split(pydocs.documents())
