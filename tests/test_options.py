@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 from host.errors import Exit, HostError
 from host.faults import Faults, parse_fault
 from host.run_folder import new_folder
-from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import restore_options
 from models.network import ModelError
@@ -122,31 +121,11 @@ def test_the_record_names_every_flag():
     assert resolved["faults"] == {"slow": {"PE(1,1,0)@0": 0.5}, "late": ((3, 2),), "shuffle": 7}
 
 
-@pytest.mark.parametrize("kind", [LmOptions, DvsOptions])
-def test_the_record_is_the_options_again_in_another_process(kind):
-    options = kind(checkpoint="a.safetensors", batch=3, faults=Faults({"PE(1,1,0)@0": 0.5}, ((3, 2),), 7))
+def test_the_record_is_the_options_again_in_another_process():
+    options = LmOptions(checkpoint="a.safetensors", batch=3, faults=Faults({"PE(1,1,0)@0": 0.5}, ((3, 2),), 7))
     record = json.loads(json.dumps(options.resolved()))
     assert restore_options(record) == options
-    assert record["workload"] == {LmOptions: "lm", DvsOptions: "dvs"}[kind]
-
-
-def test_gestures_take_dense_weights_unless_told_otherwise():
-    assert (DvsOptions().format, LmOptions().format) == ("dense", "csr")
-
-
-@pytest.mark.parametrize(
-    ("bad", "words"),
-    [
-        ({"samples": 0}, ["--samples 0", "at least 1"]),
-        ({"batch": 0}, ["--batch 0", "at least 1"]),
-        ({"split": "valid"}, ["--split 'valid'", "train, test"]),
-        ({"format": "dens"}, ["did you mean 'dense'"]),
-        ({"faults": Faults({}, (), 3)}, ["--transport mem"]),
-    ],
-    ids=str,
-)
-def test_gestures_that_cannot_be_are_refused_by_name(bad, words):
-    refused(DvsOptions(**bad).check, *words)
+    assert record["workload"] == "lm"
 
 
 # --- faults -----------------------------------------------------------------------------------------------------------

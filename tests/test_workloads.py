@@ -39,7 +39,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SLOW_S = 0.1  # a message of one PE: long enough for a run to be hit
 WORKERS = "two workers that are there"  # for the cluster of a row; `local:2` starts its own, for seconds
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the kernels
 
 
 class Row(NamedTuple):

@@ -73,7 +73,10 @@ class Source(Protocol):
         """Tell whether every position has been handed out."""
 
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
-        """Return (sequence, position in it) that a lane runs at a position; None where it runs none: its events count nothing."""
+        """Return (sequence, position in it) that a lane runs at a position; None where it runs none: its events count nothing.
+
+        A sequence's number says which it is: it begins with the same input in a batch of any size.
+        """
 
     def snapshot(self) -> bytes:
         """Return all that is needed to go on from here in another process."""
@@ -92,7 +95,7 @@ class Readout(Protocol):
         """Return how far the run is."""
 
     def result(self) -> dict[str, Any]:
-        """Return the workload's own block of the report, which its folder documents."""
+        """Return the workload's own block of the report, which its folder documents; only its `host_s` is measured by a clock."""
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return the figures of merit; `cost` is the report's `modelled` block, None where the run was not priced."""
