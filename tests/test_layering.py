@@ -44,17 +44,6 @@ FLOORS = (
     ("errors",),
 )
 FLAT_FILES = 8  # of host/, at most
-NOT_YET_MOVED = {  # (importer, imported) that still lead upwards or in a circle; to be empty
-    ("host/experiments/headless.py", "host/commands/price.py"),
-    ("host/experiments/sweep.py", "host/commands/paper_tables.py"),
-    ("host/options.py", "host/mapping/sharding.py"),
-    ("host/show/figures.py", "host/run/report.py"),
-    ("host/show/monitor.py", "host/workloads/dvs/frame_glyphs.py"),
-    ("host/show/page.py", "host/run/report.py"),
-    ("host/show/page.py", "host/workloads/dvs/results.py"),
-    ("host/workloads/job.py", "host/run/event_hash.py"),
-    ("host/workloads/job.py", "host/workloads/dvs/prepare.py"),
-}
 LONGEST = 310  # lines of code
 BLANK = {tokenize.COMMENT, tokenize.NL, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT, tokenize.ENDMARKER}
 
@@ -182,12 +171,11 @@ def test_every_room_of_host_has_a_floor():
 
 def test_arrows_of_host_lead_downwards():
     """Late imports and those for types alone included."""
-    assert upwards(ARROWS) - NOT_YET_MOVED == set()
+    assert upwards(ARROWS) == set()
 
 
 def test_no_files_import_each_other_in_a_circle():
-    without = {a: {b for b in others if (a, b) not in NOT_YET_MOVED} for a, others in ARROWS.items()}
-    graphlib.TopologicalSorter(without).prepare()  # CycleError names the files
+    graphlib.TopologicalSorter(ARROWS).prepare()  # CycleError names the files
 
 
 def test_an_arrow_upwards_and_a_circle_would_be_noticed():
