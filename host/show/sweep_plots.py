@@ -47,13 +47,9 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[Any, float]]],
-    labels: tuple[str, str],
-    title: str,
-    key: str,
-    log: Sequence[str],
-    path: Path,
-) -> list[Path]:
+    series: Mapping[str, Sequence[tuple[Any, float]]], labels: tuple[str, str], title: str,
+    key: str, log: Sequence[str], path: Path,
+) -> list[Path]:  # fmt: skip
     """Draw one line a series of (x, y) points, or groups of bars where x are names; return the files.
 
     `labels` are those of x and y, `key` says what the names of the series are; `log` names the axes ("x", "y") with a

@@ -86,11 +86,8 @@ class Generation:
 
     def result(self) -> dict[str, Any]:
         """Return the text, and the numbers of the words that were generated."""
-        return {
-            "tokens": self._answered,
-            "text": self._detokenise(self._words),
-            "generated": self._words[self._prompt :],
-        }
+        text, generated = self._detokenise(self._words), self._words[self._prompt :]
+        return {"tokens": self._answered, "text": text, "generated": generated}
 
     def metrics(self, cost: object) -> list[Metric]:  # noqa: ARG002 - nothing to score
         """Return nothing: there is no text to compare with."""
