@@ -6,6 +6,7 @@ clock: one input event vector of every lane; a *lane* is one of the sequences th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -124,6 +125,40 @@ class Job:
     facts: Mapping[str, Any] = field(default_factory=dict)
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
+
+
+class PositionSource:
+    """A `Source` whose lanes run one sequence each, and that knows its `positions`; who inherits it says what each is fed."""
+
+    positions: int
+    _next = 0
+
+    def feed_at(self, position: int) -> Feed:
+        """Return a position's input; each is asked for once, in order."""
+        raise NotImplementedError
+
+    def next(self) -> Feed | None:
+        """Return the next position's input."""
+        if self.exhausted():
+            return None
+        self._next += 1
+        return self.feed_at(self._next - 1)
+
+    def exhausted(self) -> bool:
+        """Tell whether every position has been handed out."""
+        return bool(self._next >= self.positions)
+
+    def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
+        """Return (sequence, position in it) that a lane runs at a position."""
+        return side_by_side(lane, position)
+
+    def snapshot(self) -> bytes:
+        """Return the next position."""
+        return json.dumps(self._next).encode()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        self._next = json.loads(snapshot)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:
