@@ -25,7 +25,7 @@ from host.cost.link_traffic import machine_for
 from host.cost.price import F64, LINKS, Priced, price
 from host.errors import HostError
 from host.show import perfetto, plots
-from host.show.blocks import Figure, Section
+from host.show.blocks import Figure, Html
 from host.show.page import Content, LinkRow, html
 from host.show.status import unit_of
 from noc.chip import ChipSpec, PeId, load_chip, parse_pe
@@ -44,7 +44,7 @@ _FILES = {
 _MOST_POINTS = 240  # across a figure: as many as a phone shows
 _POWER_POSITIONS = 6  # whose power is drawn
 
-Sections = Callable[[Mapping[str, Any]], Sequence[Section]]
+Sections = Callable[[Mapping[str, Any]], Sequence[Html]]
 """Returns what a workload adds to the page of a run with this report, of which any key may be missing."""
 
 

@@ -11,20 +11,7 @@ from html import escape
 from typing import Any, NamedTuple
 
 from host.cost.cost_table import CostTable
-from host.show.blocks import (
-    Block,
-    Details,
-    Figure,
-    Figures,
-    Heading,
-    Listing,
-    Paragraph,
-    Section,
-    Table,
-    block_html,
-    flatten,
-    section_html,
-)
+from host.show.blocks import Figure, Html, details, figure_row, flatten, heading, listing, paragraph, section, table
 from host.show.status import format_metric, unit_of
 from noc.chip import ChipSpec, describe
 
@@ -117,7 +104,7 @@ class Content:
     report: Mapping[str, Any]
     config: Mapping[str, Any]
     files: Sequence[tuple[str, str]]
-    sections: Sequence[Section] = ()
+    sections: Sequence[Html] = ()
     figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
     chip: ChipSpec | None = None
     costs: CostTable | None = None
@@ -135,7 +122,7 @@ class _Card(NamedTuple):
 def html(content: Content) -> str:
     """Return the page."""
     sections = [*content.sections, *_chip_sections(content), *_energy_sections(content), *_run_sections(content)]
-    body = "\n".join(part for part in (*_head(content), _cards(content.report), *map(section_html, sections)) if part)
+    body = "\n".join(part for part in (*_head(content), _cards(content.report), *sections) if part)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -152,13 +139,13 @@ def _head(content: Content) -> list[str]:
     facts = [str(result["source"])] if result.get("source") else []
     if mapping := report.get("mapping"):
         facts.append(f"{mapping['pes']} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
-    paragraphs = [Paragraph("; ".join(facts), "faint")] if facts else []
+    paragraphs = [paragraph("; ".join(facts), "faint")] if facts else []
     if report.get("partial"):
         why = f": {report['problem']}" if report.get("problem") else ""
-        paragraphs.append(Paragraph(f"Partial: the run did not reach its end{why}", "warn"))
+        paragraphs.append(paragraph(f"Partial: the run did not reach its end{why}", "warn"))
     if result.get("note"):
-        paragraphs.append(Paragraph(result["note"], "warn"))
-    return [f"<h1>{escape(content.name)}</h1>", *map(block_html, paragraphs)]
+        paragraphs.append(paragraph(result["note"], "warn"))
+    return [f"<h1>{escape(content.name)}</h1>", *paragraphs]
 
 
 def _cards(report: Mapping[str, Any]) -> str:
@@ -214,32 +201,32 @@ def _band(ends: Sequence[float], unit: str) -> str:
 # ---- sections
 
 
-def _chip_sections(content: Content) -> list[Section]:
+def _chip_sections(content: Content) -> list[Html]:
     report, figures, sections = content.report, content.figures, []
     if report.get("modelled"):
-        blocks: list[Block] = [Figures(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
-        sections.append(Section("Time on the modelled chip", blocks))
+        blocks: list[Html] = [figure_row(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
+        sections.append(section("Time on the modelled chip", blocks))
     if figures.get("chip"):
         chips = (report.get("mapping") or {}).get("chips", 1)
-        sections.append(Section("The chip" if chips == 1 else f"The {chips} chips", [Figures(figures["chip"])]))
+        sections.append(section("The chip" if chips == 1 else f"The {chips} chips", [figure_row(figures["chip"])]))
     if content.links:
-        sections.append(Section("Links between chips", [Figures(figures.get("links", ()), _links(content.links))]))
+        sections.append(section("Links between chips", [figure_row(figures.get("links", ()), _links(content.links))]))
     if figures.get("events"):
-        sections.append(Section("Events", [Figures(figures["events"])]))
+        sections.append(section("Events", [figure_row(figures["events"])]))
     return sections
 
 
-def _stages(stages_s: Mapping[str, Mapping[str, float]]) -> Table:
+def _stages(stages_s: Mapping[str, Mapping[str, float]]) -> Html:
     total_s = sum(sum(row.values()) for row in stages_s.values()) or 1.0
     names = list(dict.fromkeys(name for row in stages_s.values() for name in row))
     rows = [[layer, *(f"{100 * row.get(name, 0) / total_s:.1f} %" for name in names)] for layer, row in stages_s.items()]
     sums = [sum(row.get(name, 0) for row in stages_s.values()) for name in names]
     rows.append(["all layers", *(f"{100 * seconds / total_s:.1f} %" for seconds in sums)])
     rows.append(["seconds of the run", *(f"{seconds:.4g}" for seconds in sums)])
-    return Table(("layer", *names), rows, numeric=range(1, len(names) + 1))
+    return table(("layer", *names), rows, numeric=range(1, len(names) + 1))
 
 
-def _links(links: Sequence[LinkRow]) -> list[Block]:
+def _links(links: Sequence[LinkRow]) -> list[Html]:
     """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
     rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
     head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= 12 else 8
@@ -248,43 +235,43 @@ def _links(links: Sequence[LinkRow]) -> list[Block]:
         f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
         f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
     )
-    blocks: list[Block] = [Paragraph(note), Table(head, rows[:open_rows], numeric=(2, 3))]
-    return blocks + [Details(f"All {len(rows)} links", [Table(head, rows, numeric=(2, 3))])] * bool(rows[open_rows:])
+    blocks: list[Html] = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
+    return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])
 
 
-def _energy_sections(content: Content) -> list[Section]:
+def _energy_sections(content: Content) -> list[Html]:
     cost = content.report.get("modelled")
     if not cost:
         return []
     total_j = cost["energy_j"] or 1.0
     rows = [(name, f"{1e3 * joules:.4g}", f"{100 * joules / total_j:.1f} %") for name, joules in cost["energy_parts_j"].items()]
     rows.append(("sum", f"{1e3 * cost['energy_j']:.4g}", "100 %"))
-    parts = Table(("part", "mJ", "share"), rows, numeric=(1, 2))
+    parts = table(("part", "mJ", "share"), rows, numeric=(1, 2))
     return [
-        Section("Energy", [Figures(content.figures.get("energy", ())), parts]),
-        Section("Work", [Table(("count", "over the run"), cost["work"].items(), numeric=(1,))]),
+        section("Energy", [figure_row(content.figures.get("energy", ())), parts]),
+        section("Work", [table(("count", "over the run"), cost["work"].items(), numeric=(1,))]),
     ]
 
 
-def _run_sections(content: Content) -> list[Section]:
+def _run_sections(content: Content) -> list[Html]:
     report, sections = content.report, []
     if report.get("neurobench"):
-        metrics = Table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
-        sections.append(Section("NeuroBench metrics", [Paragraph(NEUROBENCH, "faint"), metrics]))
-    scope: list[Block] = []
+        metrics = table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
+        sections.append(section("NeuroBench metrics", [paragraph(NEUROBENCH, "faint"), metrics]))
+    scope: list[Html] = []
     for title, points in IS_MODELLED.items():
-        scope += [Heading(title), Listing(points)]
-    sections.append(Section("What is modelled and what is not", scope))
+        scope += [heading(title), listing(points)]
+    sections.append(section("What is modelled and what is not", scope))
     if content.costs is not None and content.chip is not None:
-        sections.append(Section("Constants", _constants(content.costs, content.chip, report)))
-    blocks: list[Block] = [Table(("option", "value"), sorted(flatten(content.config)), long=1)]
+        sections.append(section("Constants", _constants(content.costs, content.chip, report)))
+    blocks: list[Html] = [table(("option", "value"), sorted(flatten(content.config)), long=1)]
     if report.get("mapping"):
-        blocks += [Heading("Mapping"), Table(("key", "value"), flatten(report["mapping"]), long=1)]
-    files = Table(("file", "what it holds"), content.files, long=1)
-    return [*sections, Section("Configuration", blocks), Section("Files of this run", [files])]
+        blocks += [heading("Mapping"), table(("key", "value"), flatten(report["mapping"]), long=1)]
+    files = table(("file", "what it holds"), content.files, long=1)
+    return [*sections, section("Configuration", blocks), section("Files of this run", [files])]
 
 
-def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Block]:
+def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Html]:
     used = set((report.get("modelled") or {}).get("assumed", ()))
     note = GRADES + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
     settings = ", ".join(f"{name} {value}" for name, value in costs.settings.items())
@@ -292,13 +279,13 @@ def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> l
         (name, f"{one.value:g}", f"{one.low:g} to {one.high:g}" if one.low < one.high else "", one.unit, one.grade, one.source)
         for name, one in costs.constants.items()
     ]
-    constants = Table(
+    constants = table(
         ("constant", "value", "band", "unit", "grade", "source"), rows, numeric=(1,), long=5,
         assumed={name for name, one in costs.constants.items() if one.assumed},
     )  # fmt: skip
-    facts = Table(
+    facts = table(
         ("number of the chip", "value", "grade", "source"), describe(chip), long=3,
         assumed={name for name, fact in chip.facts.items() if fact.assumed},
     )  # fmt: skip
     summary = f"All {len(chip.facts)} numbers of the chip"
-    return [Paragraph(note), Paragraph(f"Settings: {settings}; chip {chip.name}."), constants, Details(summary, [facts])]
+    return [paragraph(note), paragraph(f"Settings: {settings}; chip {chip.name}."), constants, details(summary, facts)]
