@@ -60,8 +60,8 @@ def svg(figure: Figure, prefix: str) -> str:
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", text, count=1)
-    text = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", text, count=1)
+    for size in ("width", "height"):
+        text = re.sub(rf'(<svg[^>]*?) {size}="[^"]*"', r"\1", text, count=1)
     text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
     # Names of groups are of no use here, and would be there once for each figure.
     text = re.sub(r'<g id="[^"]*"', "<g", text)
@@ -79,17 +79,12 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
     """Draw one horizontal bar a row, stacked by part: {row: {part: value in `unit`}}; the first row on top."""
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
     with styled():
-        margin = 0.2 + 0.072 * max((len(name) for name in rows), default=0)
-        figure, axes = new_figure(1.15 + 0.36 * len(rows), (min(margin, 1.5), 0.2, 0.45, 0.55))
+        figure, axes, places = _bar_rows(list(rows), unit, 1.15 + 0.36 * len(rows), (1.5, 0.2, 0.45, 0.55))
         left = np.zeros(len(rows))
-        places = np.arange(len(rows))[::-1]
-        for part, colour in zip(parts, _colours(len(parts)), strict=True):
+        for part in parts:  # each in the next colour
             values = np.array([row.get(part, 0.0) for row in rows.values()])
-            axes.barh(places, values, 0.62, left=left, color=colour, label=shorten(part))
+            axes.barh(places, values, 0.62, left=left, label=shorten(part))
             left += values
-        axes.set_yticks(places, [shorten(name, 18) for name in rows])
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(unit)
         axes.margins(x=0.02)
         figure.legend(loc="upper left", ncols=3, handlelength=1, columnspacing=1.2, borderaxespad=0.1)
     return figure
@@ -98,16 +93,26 @@ def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
 def bars(values: Mapping[str, float], unit: str) -> Figure:
     """Draw one horizontal bar a value, with its number."""
     with styled():
-        margin = 0.2 + 0.072 * max((len(name) for name in values), default=0)
-        figure, axes = new_figure(0.6 + 0.34 * len(values), (min(margin, 1.6), 0.55, 0.45, 0.1))
-        rows = np.arange(len(values))[::-1]
-        axes.barh(rows, list(values.values()), 0.62, color=_colours(len(values)))
-        for row, value in zip(rows, values.values(), strict=True):
+        figure, axes, places = _bar_rows(list(values), unit, 0.6 + 0.34 * len(values), (1.6, 0.55, 0.45, 0.1))
+        axes.barh(places, list(values.values()), 0.62, color=COLOURS)
+        for row, value in zip(places, values.values(), strict=True):
             axes.annotate(f"{value:.3g}", (value, row), (4, 0), textcoords="offset points", va="center")
-        axes.set_yticks(rows, [shorten(name, 18) for name in values])
-        axes.tick_params(axis="y", length=0)
-        axes.set_xlabel(unit)
     return figure
+
+
+def _bar_rows(
+    names: Sequence[str], unit: str, height_in: float, free_in: tuple[float, float, float, float]
+) -> tuple[Figure, Axes, Values]:
+    """Return a figure for one horizontal bar a name, its axes, and where the bars go, the first on top; the names stand in
+    as much of what is free at the left as they need.
+    """
+    margin = 0.2 + 0.072 * max(map(len, names), default=0)
+    figure, axes = new_figure(height_in, (min(margin, free_in[0]), *free_in[1:]))
+    places = np.arange(len(names))[::-1]
+    axes.set_yticks(places, [shorten(name, 18) for name in names])
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(unit)
+    return figure, axes, places
 
 
 def lines(
@@ -120,8 +125,7 @@ def lines(
             axes.plot(across, up, linewidth=1.1, label=shorten(label))
         if low is not None:
             axes.set_ylim(bottom=low)
-        axes.set_xlabel(x)
-        axes.set_ylabel(y)
+        axes.set(xlabel=x, ylabel=y)
         axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
         if len(series) > 1:
             figure.legend(loc="upper left", ncols=4, handlelength=1.2, columnspacing=1.2, borderaxespad=0.1)
@@ -191,8 +195,7 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
             start = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
             end = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
             segments.append([start, end])
-        drawn = _draw_loads(axes, segments, loads, (1, 3.5))
-        _bar(figure, drawn, unit)
+        _bar(figure, _draw_loads(axes, segments, loads, (1, 3.5)), unit)
     return figure
 
 
@@ -295,13 +298,9 @@ def _draw_loads(axes: Axes, segments: Sequence[Any], loads: Mapping[Any, float],
 
 def _plan() -> tuple[Figure, Axes]:
     figure, axes = new_figure(3.05, (0.3, 0.78, 0.3, 0.08))
-    axes.set_xlim(0.45, 7.55)
-    axes.set_ylim(6.55, 0.45)  # row 1 on top, as the live monitor has it
-    axes.set_xticks(range(1, 8))
-    axes.set_yticks(range(1, 7))
+    axes.set(xlim=(0.45, 7.55), ylim=(6.55, 0.45), xticks=range(1, 8), yticks=range(1, 7))  # row 1 on top, as in the monitor
     axes.tick_params(length=0, labelsize=8)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_visible(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
     holes = [_square(x - 0.45, y - 0.45, 0.9) for x, y in sorted(HOLES)]
     axes.add_collection(PolyCollection(holes, facecolors=FAINT, edgecolors="none", alpha=0.18))
     return figure, axes
@@ -325,10 +324,6 @@ def _bar(figure: Figure, drawn: Any, unit: str, bottom: float = 0.45) -> None:
     bar.set_label(unit, fontsize=8, labelpad=2)
     place.tick_params(labelsize=8, length=2, pad=1.5)
     place.locator_params(nbins=5)
-
-
-def _colours(count: int) -> list[str]:
-    return [COLOURS[number % len(COLOURS)] for number in range(count)]
 
 
 def shorten(name: str, most: int = 30) -> str:
