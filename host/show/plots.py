@@ -8,8 +8,7 @@ alone: no dates, no random names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from io import StringIO
 from itertools import pairwise
 from typing import Any
@@ -30,14 +29,9 @@ from noc.xy_routes import Link
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
 MAP = "viridis"
 
+styled = mpl.rc_context(STYLE)
+"""Decorates what draws for a page."""
 Values = npt.NDArray[Any]
-
-
-@contextmanager
-def styled() -> Iterator[None]:
-    """Draw in the page's style."""
-    with mpl.rc_context(STYLE):
-        yield
 
 
 def new_figure(height_in: float, free_in: tuple[float, float, float, float]) -> tuple[Figure, Axes]:
@@ -50,14 +44,14 @@ def new_figure(height_in: float, free_in: tuple[float, float, float, float]) -> 
     return figure, axes
 
 
+@styled
 def svg(figure: Figure, prefix: str) -> str:
     """Return a figure as SVG to stand within a page: as wide as its place, in the page's text colour.
 
     `prefix` sets its identifiers apart from those of other figures on the page.
     """
     out = StringIO()
-    with styled():
-        figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
     text = out.getvalue()
     text = text[text.index("<svg") :]
     for size in ("width", "height"):
@@ -75,28 +69,28 @@ def svg(figure: Figure, prefix: str) -> str:
 # ---- charts
 
 
+@styled
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
     """Draw one horizontal bar a row, stacked by part: {row: {part: value in `unit`}}; the first row on top."""
     parts = list(dict.fromkeys(part for row in rows.values() for part in row))
-    with styled():
-        figure, axes, places = _bar_rows(list(rows), unit, 1.15 + 0.36 * len(rows), (1.5, 0.2, 0.45, 0.55))
-        left = np.zeros(len(rows))
-        for part in parts:  # each in the next colour
-            values = np.array([row.get(part, 0.0) for row in rows.values()])
-            axes.barh(places, values, 0.62, left=left, label=shorten(part))
-            left += values
-        axes.margins(x=0.02)
-        figure.legend(loc="upper left", ncols=3, handlelength=1, columnspacing=1.2, borderaxespad=0.1)
+    figure, axes, places = _bar_rows(list(rows), unit, 1.15 + 0.36 * len(rows), (1.5, 0.2, 0.45, 0.55))
+    left = np.zeros(len(rows))
+    for part in parts:  # each in the next colour
+        values = np.array([row.get(part, 0.0) for row in rows.values()])
+        axes.barh(places, values, 0.62, left=left, label=shorten(part))
+        left += values
+    axes.margins(x=0.02)
+    figure.legend(loc="upper left", ncols=3, handlelength=1, columnspacing=1.2, borderaxespad=0.1)
     return figure
 
 
+@styled
 def bars(values: Mapping[str, float], unit: str) -> Figure:
     """Draw one horizontal bar a value, with its number."""
-    with styled():
-        figure, axes, places = _bar_rows(list(values), unit, 0.6 + 0.34 * len(values), (1.6, 0.55, 0.45, 0.1))
-        axes.barh(places, list(values.values()), 0.62, color=COLOURS)
-        for row, value in zip(places, values.values(), strict=True):
-            axes.annotate(f"{value:.3g}", (value, row), (4, 0), textcoords="offset points", va="center")
+    figure, axes, places = _bar_rows(list(values), unit, 0.6 + 0.34 * len(values), (1.6, 0.55, 0.45, 0.1))
+    axes.barh(places, list(values.values()), 0.62, color=COLOURS)
+    for row, value in zip(places, values.values(), strict=True):
+        axes.annotate(f"{value:.3g}", (value, row), (4, 0), textcoords="offset points", va="center")
     return figure
 
 
@@ -115,40 +109,40 @@ def _bar_rows(
     return figure, axes, places
 
 
+@styled
 def lines(
     series: Mapping[str, tuple[Sequence[float] | Values, Sequence[float] | Values]], x: str, y: str, *, low: float | None = None
 ) -> Figure:
     """Draw {label: (x values, y values)}; `low` is y's lower end."""
-    with styled():
-        figure, axes = new_figure(2.5, (0.62, 0.15, 0.45, 0.35 if len(series) > 1 else 0.12))
-        for label, (across, up) in series.items():
-            axes.plot(across, up, linewidth=1.1, label=shorten(label))
-        if low is not None:
-            axes.set_ylim(bottom=low)
-        axes.set(xlabel=x, ylabel=y)
-        axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
-        if len(series) > 1:
-            figure.legend(loc="upper left", ncols=4, handlelength=1.2, columnspacing=1.2, borderaxespad=0.1)
+    figure, axes = new_figure(2.5, (0.62, 0.15, 0.45, 0.35 if len(series) > 1 else 0.12))
+    for label, (across, up) in series.items():
+        axes.plot(across, up, linewidth=1.1, label=shorten(label))
+    if low is not None:
+        axes.set_ylim(bottom=low)
+    axes.set(xlabel=x, ylabel=y)
+    axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
+    if len(series) > 1:
+        figure.legend(loc="upper left", ncols=4, handlelength=1.2, columnspacing=1.2, borderaxespad=0.1)
     return figure
 
 
+@styled
 def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: int, last: int, unit: str, x: str) -> Figure:
     """Draw an array (rows, columns) as an image; `rows` names the groups of rows that begin at `starts`.
 
     Columns run from `first` to `last` on the axis `x`; more columns than can be seen are averaged.
     """
-    with styled():
-        figure, axes = new_figure(3.2, (0.75, 0.75, 0.45, 0.12))
-        image = axes.imshow(
-            downsample(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(first, last, len(values), 0)
-        )
-        edges = [*starts, len(values)]
-        axes.set_yticks([(a + b) / 2 for a, b in pairwise(edges)], [shorten(name, 9) for name in rows])
-        axes.tick_params(axis="y", length=0)
-        for start in starts[1:]:
-            axes.axhline(start, color="white", linewidth=1)
-        axes.set_xlabel(x)
-        _bar(figure, image, unit)
+    figure, axes = new_figure(3.2, (0.75, 0.75, 0.45, 0.12))
+    image = axes.imshow(
+        downsample(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(first, last, len(values), 0)
+    )
+    edges = [*starts, len(values)]
+    axes.set_yticks([(a + b) / 2 for a, b in pairwise(edges)], [shorten(name, 9) for name in rows])
+    axes.tick_params(axis="y", length=0)
+    for start in starts[1:]:
+        axes.axhline(start, color="white", linewidth=1)
+    axes.set_xlabel(x)
+    _bar(figure, image, unit)
     return figure
 
 
@@ -165,37 +159,37 @@ def downsample(values: Values, most: int) -> Values:
 # ---- the chip
 
 
+@styled
 def chip_map(values: Mapping[PeId, float], unit: str, *, high: float | None = None) -> Figure:
     """Draw one chip's floor plan, every PE coloured by its value; PEs without one are hollow. `high` ends the scale."""
-    with styled():
-        figure, axes = _plan()
-        sites = [PeId(0, x, y, p) for x, y in QPES for p in range(4)]
-        by_place = {pe[1:]: value for pe, value in values.items()}
-        used = [pe for pe in sites if pe[1:] in by_place]
-        hollow = [_pe_square(pe) for pe in sites if pe[1:] not in by_place]
-        axes.add_collection(PolyCollection(hollow, facecolors="none", edgecolors=FAINT, linewidths=0.5))
-        squares = PolyCollection([_pe_square(pe) for pe in used], cmap=MAP, edgecolors="none")
-        squares.set_array(np.array([by_place[pe[1:]] for pe in used], float))
-        squares.set_clim(0, high if high is not None else (max(by_place.values(), default=0) or 1))
-        axes.add_collection(squares)
-        _bar(figure, squares, unit)
+    figure, axes = _plan()
+    sites = [PeId(0, x, y, p) for x, y in QPES for p in range(4)]
+    by_place = {pe[1:]: value for pe, value in values.items()}
+    used = [pe for pe in sites if pe[1:] in by_place]
+    hollow = [_pe_square(pe) for pe in sites if pe[1:] not in by_place]
+    axes.add_collection(PolyCollection(hollow, facecolors="none", edgecolors=FAINT, linewidths=0.5))
+    squares = PolyCollection([_pe_square(pe) for pe in used], cmap=MAP, edgecolors="none")
+    squares.set_array(np.array([by_place[pe[1:]] for pe in used], float))
+    squares.set_clim(0, high if high is not None else (max(by_place.values(), default=0) or 1))
+    axes.add_collection(squares)
+    _bar(figure, squares, unit)
     return figure
 
 
+@styled
 def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
     """Draw the mesh between the QPEs, every directed link coloured and widened by its load; the two directions keep left."""
-    with styled():
-        figure, axes = _plan()
-        squares = [_square(x - 0.16, y - 0.16, 0.32) for x, y in QPES]
-        axes.add_collection(PolyCollection(squares, facecolors=FAINT, edgecolors="none", alpha=0.5))
-        segments = []
-        for link, _ in _rising(loads):
-            dx, dy = link.to_x - link.x, link.to_y - link.y
-            aside = np.array([-dy, dx]) * 0.09
-            start = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
-            end = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
-            segments.append([start, end])
-        _bar(figure, _draw_loads(axes, segments, loads, (1, 3.5)), unit)
+    figure, axes = _plan()
+    squares = [_square(x - 0.16, y - 0.16, 0.32) for x, y in QPES]
+    axes.add_collection(PolyCollection(squares, facecolors=FAINT, edgecolors="none", alpha=0.5))
+    segments = []
+    for link, _ in _rising(loads):
+        dx, dy = link.to_x - link.x, link.to_y - link.y
+        aside = np.array([-dy, dx]) * 0.09
+        start = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
+        end = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
+        segments.append([start, end])
+    _bar(figure, _draw_loads(axes, segments, loads, (1, 3.5)), unit)
     return figure
 
 
@@ -204,6 +198,7 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
 _PITCH = 16  # columns from chip to chip, in PEs: 14 and a gap
 
 
+@styled
 def chip_maps(
     values: Mapping[PeId, float], positions: Mapping[int, tuple[int, int]], unit: str, *, high: float | None = None
 ) -> Figure:
@@ -231,17 +226,17 @@ def chip_maps(
     colours = mpl.colormaps[MAP].with_extremes(bad=(0, 0, 0, 0), under=(*to_rgb(FAINT), 0.35))
     most = high if high is not None else (max(values.values(), default=0) or 1)
     wide_in, high_in = points * columns / 72, points * rows / 72
-    with styled():
-        figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
-        image = axes.imshow(pixels, interpolation="none", cmap=colours, aspect="auto", extent=(0, columns, rows, 0))
-        image.set_clim(0, most)
-        for chip, (column, row) in places.items():
-            axes.text(column, row - 0.15 * title, str(chip), fontsize=8, va="bottom")
-        axes.set_axis_off()
-        _bar(figure, image, unit, 0.12)
+    figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+    image = axes.imshow(pixels, interpolation="none", cmap=colours, aspect="auto", extent=(0, columns, rows, 0))
+    image.set_clim(0, most)
+    for chip, (column, row) in places.items():
+        axes.text(column, row - 0.15 * title, str(chip), fontsize=8, va="bottom")
+    axes.set_axis_off()
+    _bar(figure, image, unit, 0.12)
     return figure
 
 
+@styled
 def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[int, int]], unit: str) -> Figure:
     """Draw the links between chips, coloured and widened by their load; the two directions keep left, and a link around the
     torus ends where it leaves.
@@ -252,22 +247,21 @@ def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[in
     across, up = (np.array([place[axis] for place in places.values()]) for axis in (0, 1))
     inches = min((WIDTH_IN - 1.0) / (np.ptp(across) + 1), 1.1)
     wide_in, high_in = inches * (np.ptp(across) + 1), inches * (np.ptp(up) + 1)
-    with styled():
-        figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
-        axes.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(up.min() - 0.5, up.max() + 0.5))
-        segments = []
-        for link, _ in _rising(loads):
-            start, way = np.array(places[link.chip]), np.array(_on_mesh(*DIRECTIONS[link.direction]))
-            aside = 0.075 * np.array([-way[1], way[0]])
-            reaches = np.allclose(start + way, places[link.to])
-            segments.append([start + 0.26 * way + aside, start + (0.74 if reaches else 0.5) * way + aside])
-        drawn = _draw_loads(axes, segments, loads, (0.8, 4.5 * min(inches / 0.6, 1)))
-        chips = [_square(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
-        axes.add_collection(PolyCollection(chips, facecolors=FAINT, edgecolors="none", alpha=0.25))
-        for chip, (x, y) in places.items():
-            axes.text(x, y, str(chip), fontsize=8, ha="center", va="center")
-        axes.set_axis_off()
-        _bar(figure, drawn, unit, 0.12)
+    figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))
+    axes.set(xlim=(across.min() - 0.5, across.max() + 0.5), ylim=(up.min() - 0.5, up.max() + 0.5))
+    segments = []
+    for link, _ in _rising(loads):
+        start, way = np.array(places[link.chip]), np.array(_on_mesh(*DIRECTIONS[link.direction]))
+        aside = 0.075 * np.array([-way[1], way[0]])
+        reaches = np.allclose(start + way, places[link.to])
+        segments.append([start + 0.26 * way + aside, start + (0.74 if reaches else 0.5) * way + aside])
+    drawn = _draw_loads(axes, segments, loads, (0.8, 4.5 * min(inches / 0.6, 1)))
+    chips = [_square(x - 0.2, y - 0.2, 0.4) for x, y in places.values()]
+    axes.add_collection(PolyCollection(chips, facecolors=FAINT, edgecolors="none", alpha=0.25))
+    for chip, (x, y) in places.items():
+        axes.text(x, y, str(chip), fontsize=8, ha="center", va="center")
+    axes.set_axis_off()
+    _bar(figure, drawn, unit, 0.12)
     return figure
 
 

@@ -37,19 +37,19 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
     return [section("Gestures", [*blocks, samples])]
 
 
+@plots.styled
 def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> str:
     """Return a drawing of how often each class (row) was taken for which (column), as shares of its row, with the numbers."""
     table = np.array(counts, float).reshape(len(names), len(names))
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
-    with plots.styled():
-        figure, axes = plots.new_figure(3.0, (2.1, 0.1, 0.5, 0.1))
-        for row, column in np.argwhere(table > 0):
-            share, colour = shares[row, column], COLOURS[0 if row == column else 1]
-            axes.barh(row, 1, 1, left=column - 0.5, color=colour, alpha=0.25 + 0.75 * share, linewidth=0)
-            axes.text(column, row, f"{table[row, column]:.0f}", ha="center", va="center", color="white" if share > 0.5 else INK)
-        last = len(names) - 0.5
-        axes.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect="equal", xlabel="class found, in the same order")
-        axes.set_yticks(range(len(names)), [f"{plots.shorten(name, 28)}  {place}" for place, name in enumerate(names, 1)])
-        axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
-        axes.tick_params(length=0)
+    figure, axes = plots.new_figure(3.0, (2.1, 0.1, 0.5, 0.1))
+    for row, column in np.argwhere(table > 0):
+        share, colour = shares[row, column], COLOURS[0 if row == column else 1]
+        axes.barh(row, 1, 1, left=column - 0.5, color=colour, alpha=0.25 + 0.75 * share, linewidth=0)
+        axes.text(column, row, f"{table[row, column]:.0f}", ha="center", va="center", color="white" if share > 0.5 else INK)
+    last = len(names) - 0.5
+    axes.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect="equal", xlabel="class found, in the same order")
+    axes.set_yticks(range(len(names)), [f"{plots.shorten(name, 28)}  {place}" for place, name in enumerate(names, 1)])
+    axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
+    axes.tick_params(length=0)
     return plots.svg(figure, "confusion")
