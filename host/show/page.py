@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from host.cost.cost_table import CostTable
@@ -15,47 +16,7 @@ from host.show.blocks import Figure, Html, details, figure_row, flatten, heading
 from host.show.status import format_metric, unit_of
 from noc.chip import ChipSpec, describe
 
-STYLE = """
-:root { color-scheme: light dark; --ground: #ffffff; --card: #f4f6f8; --ink: #1b1f24; --faint: #5c6570; --line: #d5dae0;
-  --accent: #0b62a8; --warn: #9a4b00; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1e2329; --ink: #e6e9ed; --faint: #a0a9b4;
-  --line: #353c45; --accent: #6cb6f5; --warn: #f2a65a; } }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1060px; margin: 0 auto; padding: 16px; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0.4em 0 0.1em; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2em 0 0.6em; padding-bottom: 0.25em; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 0 0 0.4em; }
-p { margin: 0.4em 0; max-width: 75ch; overflow-wrap: anywhere; }
-.faint, figcaption, .card small { color: var(--faint); }
-.warn { color: var(--warn); font-weight: 600; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card); border-radius: 8px; padding: 12px; margin: 0.6em 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 195px), 1fr)); gap: 10px; margin: 1em 0; }
-.card { background: var(--card); border-radius: 8px; padding: 10px 14px; overflow-wrap: anywhere; }
-.card b { display: block; font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
-.card small { display: block; line-height: 1.35; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 24px 28px; }
-figure { margin: 0; min-width: 0; max-width: 500px; }
-figure h3 { margin-bottom: 0.1em; }
-figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; }
-figure svg { display: block; width: 100%; height: auto; overflow: visible; }
-figure svg text { font-family: system-ui, -apple-system, "Segoe UI", sans-serif !important; }
-.scroll { overflow-x: auto; margin: 0.5em 0 1em; }
-table { border-collapse: collapse; font-size: 0.9rem; }
-th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
-td:first-child { white-space: nowrap; }
-th { color: var(--faint); font-weight: 600; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.long { min-width: 14em; max-width: 46em; overflow-wrap: anywhere; }
-tr.assumed td:first-child::after { content: " assumed"; color: var(--warn); font-size: 0.85em; }
-code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.88em; overflow-wrap: anywhere; }
-details { margin: 0.6em 0; } summary { cursor: pointer; color: var(--accent); }
-ul { padding-left: 1.2em; max-width: 80ch; } li { margin: 0.25em 0; }
-@media (min-width: 860px) { .figures:has(figure + figure) figcaption { min-height: 2.8em; } }
-@media (max-width: 520px) { table { font-size: 0.8rem; } th, td { padding-right: 9px; }
-  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; } td.long { min-width: 11em; } }
-"""
+STYLE = "\n" + Path(__file__).with_name("page.css").read_text("utf-8")
 
 IS_MODELLED = {
     "Exact: computed or counted, not estimated": [
@@ -111,14 +72,6 @@ class Content:
     links: Sequence[LinkRow] = ()
 
 
-class _Card(NamedTuple):
-    """A number at the top of the page."""
-
-    label: str
-    value: str
-    note: str
-
-
 def html(content: Content) -> str:
     """Return the page."""
     sections = [*content.sections, *_chip_sections(content), *_energy_sections(content), *_run_sections(content)]
@@ -150,16 +103,17 @@ def _head(content: Content) -> list[str]:
 
 def _cards(report: Mapping[str, Any]) -> str:
     metrics = [metric for metric in report.get("metrics") or () if metric.get("value") is not None]
-    cards = [_Card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
+    cards = [_card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
     cards += [*_cost_cards(report), *_count_cards(report)]
-    cells = [
-        f'<div class="card">{escape(label)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
-        for label, value, note in cards
-    ]
-    return f'<div class="cards">{"".join(cells)}</div>' if cells else ""
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _cost_cards(report: Mapping[str, Any]) -> list[_Card]:
+def _card(label: str, value: str, note: str) -> str:
+    """Return a number at the top of the page, with its name above it."""
+    return f'<div class="card">{escape(label)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
+
+
+def _cost_cards(report: Mapping[str, Any]) -> list[str]:
     cost, unit = report.get("modelled"), unit_of(report)
     if not cost:
         return []
@@ -167,29 +121,29 @@ def _cost_cards(report: Mapping[str, Any]) -> list[_Card]:
     times, energies = ([share * end for end in cost[key]] for key in ("time_band_s", "energy_band_j"))
     time, power, energy = (cost[key] for key in ("time_per_token_s", "power_w", "energy_per_token_j"))
     return [
-        _Card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
-        _Card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
-        _Card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
+        _card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
+        _card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
+        _card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
     ]
 
 
-def _count_cards(report: Mapping[str, Any]) -> list[_Card]:
-    cards = []
+def _count_cards(report: Mapping[str, Any]) -> list[str]:
+    cards: list[str] = []
     if events := report.get("events"):
         active = " / ".join(f"{100 * (1 - sparsity):.1f} %" for sparsity in events["sparsity_by_layer"])
-        cards.append(_Card("events", f"{events['count']:,}", f"active units by layer: {active}"))
-        cards.append(_Card("event hash", events["sha256"][:12], events["sha256"]))
+        cards.append(_card("events", f"{events['count']:,}", f"active units by layer: {active}"))
+        cards.append(_card("event hash", events["sha256"][:12], events["sha256"]))
     counters = report.get("counters") or {}
     if counters.get("packets_sent") is not None:
         lost = f"{counters['packets_delivered']:,} delivered, {counters['packets_dropped']:,} dropped"
-        cards.append(_Card("copies between PEs", f"{counters['packets_sent']:,}", lost))
+        cards.append(_card("copies between PEs", f"{counters['packets_sent']:,}", lost))
     if report.get("mapping"):
         worst = report["mapping"]["sram"]["worst"]
-        cards.append(_Card("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
+        cards.append(_card("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
         note = f"wall time a {unit_of(report)} over {emulation.get('transport', '?')}; says nothing about the chip"
-        cards.append(_Card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
+        cards.append(_card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
     return cards
 
 

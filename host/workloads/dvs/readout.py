@@ -18,14 +18,9 @@ from noc.packet import Section
 
 
 class ClassReadout:
-    """Sums the scores of the samples that are running, and keeps the answers.
+    """Sums the scores of the samples that are running in `source`, and keeps the answers.
 
-    Args:
-        gesture: the read-out's weights.
-        source: which samples are running.
-        setting: what is known of the recordings.
-        damages: returns one line for each file that could not be read.
-
+    `damages` returns one line for each file that could not be read.
     """
 
     def __init__(self, gesture: Gesture, source: SampleSource, setting: Setting, damages: Callable[[], list[str]]) -> None:

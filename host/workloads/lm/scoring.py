@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from host.show.status import finite
 from host.workloads.contract import Feed, Metric, PositionSource, Progress
 from host.workloads.lm import METRICS
 from host.workloads.lm.decoder import Decoder, section_flags
@@ -72,7 +73,7 @@ class TextScore:
         each = perplexity_of(self._cross_entropy_nats, self._scored) if self._scored else None
         return {
             "tokens": self._scored,
-            "cross_entropy_nats": self._cross_entropy_nats if math.isfinite(self._cross_entropy_nats) else None,
+            "cross_entropy_nats": finite(self._cross_entropy_nats),
             "perplexity": self.perplexity(),
             "perplexity_per_prediction": each,
         }
