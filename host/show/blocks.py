@@ -3,8 +3,6 @@
 Whatever a run brings (names, paths, prompts, generated text) is escaped; only drawn figures are put in as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple, NewType

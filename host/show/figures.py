@@ -5,8 +5,6 @@ can be made again without running anything. Here figures get their numbers; `hos
 `host/show/page.py` puts them on the page.
 """
 
-from __future__ import annotations
-
 import gc
 import json
 import time

@@ -3,8 +3,6 @@
 Takes what a run folder holds, drawn figures, and the sections of the run's workload, and returns HTML.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape

@@ -13,8 +13,6 @@ numbers begin at 1: trace viewers keep 0 for themselves. The text depends on the
 are not in it, because no ledger holds them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat

@@ -5,8 +5,6 @@ they can be read on a phone; the page puts them side by side where there is room
 alone: no dates, no random names.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Mapping, Sequence
 from io import StringIO

@@ -17,8 +17,6 @@ in percent where the unit is "%"), and of a cluster `machines` (dicts of name, c
 heard_s and state).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

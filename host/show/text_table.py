@@ -1,7 +1,5 @@
 """Tables as text whose columns line up in a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 Row = Sequence[str]

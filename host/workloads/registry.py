@@ -13,8 +13,6 @@ A folder `host/workloads/NAME/` has
   (`PANEL`), `info.py` (`describe(model)`), `paper.py` (what `launch.py paper` runs and shows of it).
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import pkgutil

@@ -1,7 +1,5 @@
 """The place of a run: which checkpoint, which chip, and the network placed on it. What all workloads need to prepare a job."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

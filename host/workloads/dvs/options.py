@@ -1,7 +1,5 @@
 """The options of `launch.py dvs`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

@@ -1,7 +1,5 @@
 """What the page of a run on recordings shows beside what every run does: which gesture was taken for which, and every sample."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

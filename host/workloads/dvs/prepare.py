@@ -2,8 +2,6 @@
 a process starts.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 

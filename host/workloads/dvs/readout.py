@@ -1,7 +1,5 @@
 """A class for each sample, read off the last layer: the one with the highest score, of equals the first."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -4,8 +4,6 @@
 trainer has left it, so that no torch is needed here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 

@@ -9,8 +9,6 @@ A last round with fewer samples than lanes leaves the others without input; what
 accuracy.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Sequence

@@ -4,8 +4,6 @@ The gesture network's feature vectors may come this way: a CNN makes them before
 IV-C2).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Continues a prompt, one word after another through all layers: source and readout in one, for each waits for the other."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """What the page of a language model's run shows beside what every run does: the generated text."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

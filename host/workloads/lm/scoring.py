@@ -5,8 +5,6 @@ stream, its first token included although nothing predicts it (`data.numel()` in
 length).
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

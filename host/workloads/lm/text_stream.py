@@ -3,8 +3,6 @@
 The spacing around the last word can still change with the next one, so a word is held back until another follows.
 """
 
-from __future__ import annotations
-
 import shutil
 from typing import TextIO
 
