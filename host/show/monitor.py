@@ -159,10 +159,6 @@ def _fields(value: Any) -> Fields:
     return value if isinstance(value, dict) else {}
 
 
-def _clean(span: Span) -> Span:
-    return span if span.text.isprintable() else span._replace(text=clean(span.text))
-
-
 def _styled_lines(lines: Iterable[Iterable[Span]]) -> list[_Line]:
     return [[_styled(span) for span in line] for line in lines]
 
@@ -315,10 +311,8 @@ class _View:
             return []
         layout_shown, shown = (_fields(record.get("shown")) for record in (self._layout, status))
         lines = panel.lines(layout_shown, shown, width, rows - 1)[: rows - 1]
-        styled = _styled_lines(map(_clean, line) for line in lines)
-        if not styled:
-            return []
-        return [*styled, []] if above else [[], *styled]
+        styled = _styled_lines([span._replace(text=clean(span.text)) for span in line] for line in lines)
+        return ([*styled, []] if above else [[], *styled]) if styled else []
 
 
 # ---- the terminal

@@ -156,8 +156,8 @@ def _band(ends: Sequence[float], unit: str) -> str:
 def _chip_sections(content: Content) -> list[Html]:
     report, figures, sections = content.report, content.figures, []
     if report.get("modelled"):
-        blocks: list[Html] = [figure_row(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
-        sections.append(section("Time on the modelled chip", blocks))
+        stages = _stages(report["modelled"]["stages_s"])
+        sections.append(section("Time on the modelled chip", [figure_row(figures.get("time", ())), stages]))
     if figures.get("chip"):
         chips = (report.get("mapping") or {}).get("chips", 1)
         sections.append(section("The chip" if chips == 1 else f"The {chips} chips", [figure_row(figures["chip"])]))
@@ -187,7 +187,7 @@ def _links(links: Sequence[LinkRow]) -> list[Html]:
         f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
         f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
     )
-    blocks: list[Html] = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
+    blocks = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
     return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])
 
 
@@ -210,13 +210,11 @@ def _run_sections(content: Content) -> list[Html]:
     if report.get("neurobench"):
         metrics = table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
         sections.append(section("NeuroBench metrics", [paragraph(NEUROBENCH, "faint"), metrics]))
-    scope: list[Html] = []
-    for title, points in IS_MODELLED.items():
-        scope += [heading(title), listing(points)]
+    scope = [block for title, points in IS_MODELLED.items() for block in (heading(title), listing(points))]
     sections.append(section("What is modelled and what is not", scope))
     if content.costs is not None and content.chip is not None:
         sections.append(section("Constants", _constants(content.costs, content.chip, report)))
-    blocks: list[Html] = [table(("option", "value"), sorted(flatten(content.config)), long=1)]
+    blocks = [table(("option", "value"), sorted(flatten(content.config)), long=1)]
     if report.get("mapping"):
         blocks += [heading("Mapping"), table(("key", "value"), flatten(report["mapping"]), long=1)]
     files = table(("file", "what it holds"), content.files, long=1)

@@ -1,8 +1,7 @@
 """Plots of a run, drawn with matplotlib: stacked bars, chip maps, link loads, rasters, lines.
 
-Each function takes plain numbers and returns a `Figure`; `svg` makes it text for a page. Figures are a hand's width, so that
-they can be read on a phone; the page puts them side by side where there is room. The bytes of a figure depend on its numbers
-alone: no dates, no random names.
+Each function takes plain numbers and returns a `Figure`, a hand's width so that it can be read on a phone; `svg` makes it text
+for a page. The bytes of a figure depend on its numbers alone: no dates, no random names.
 """
 
 import re
@@ -182,11 +181,9 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
     axes.add_collection(PolyCollection(squares, facecolors=FAINT, edgecolors="none", alpha=0.5))
     segments = []
     for link, _ in _rising(loads):
-        dx, dy = link.to_x - link.x, link.to_y - link.y
-        aside = np.array([-dy, dx]) * 0.09
-        start = np.array([link.x + 0.2 * dx, link.y + 0.2 * dy]) + aside
-        end = np.array([link.to_x - 0.2 * dx, link.to_y - 0.2 * dy]) + aside
-        segments.append([start, end])
+        start, way = np.array([link.x, link.y]), np.array([link.to_x - link.x, link.to_y - link.y])
+        aside = 0.09 * np.array([-way[1], way[0]])
+        segments.append([start + 0.2 * way + aside, start + 0.8 * way + aside])
     _bar(figure, _draw_loads(axes, segments, loads, (1, 3.5)), unit)
     return figure
 

@@ -1,6 +1,4 @@
-"""From the options of `dvs` to a job: which checkpoint on which recordings. Whatever a user can get wrong is refused here, before
-a process starts.
-"""
+"""From the options of `dvs` to a job: which checkpoint on which recordings. What a user can get wrong is refused here."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,6 +1,4 @@
-"""From the options of `lm` to a job: which model on which text. Whatever a user can get wrong is refused here, before a process
-starts.
-"""
+"""From the options of `lm` to a job: which model on which text. What a user can get wrong is refused here."""
 
 from dataclasses import replace
 
