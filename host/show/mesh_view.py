@@ -277,18 +277,16 @@ class _Canvas:
 
     def lines(self) -> list[Line]:
         """Return the rows from left to right, neighbours of one look joined."""
-        return [_row(sorted(row)) for row in self._rows]
-
-
-def _row(placed: Sequence[tuple[int, Span]]) -> Line:
-    line: Line = []
-    end = 0
-    for column, span in placed:
-        if column > end:
-            line.append(Span(" " * (column - end)))
-        if line and column <= end and line[-1][1:] == span[1:]:
-            line[-1] = span._replace(text=line[-1].text + span.text)
-        else:
-            line.append(span)
-        end = column + len(span.text)
-    return line
+        lines: list[Line] = []
+        for row in self._rows:
+            line, end = list[Span](), 0
+            for column, span in sorted(row):
+                if column > end:
+                    line.append(Span(" " * (column - end)))
+                if line and column <= end and line[-1][1:] == span[1:]:
+                    line[-1] = span._replace(text=line[-1].text + span.text)
+                else:
+                    line.append(span)
+                end = column + len(span.text)
+            lines.append(line)
+        return lines

@@ -60,27 +60,40 @@ class Progress(NamedTuple):
     shown: Mapping[str, Any] = {}
 
 
-class Source(Protocol):
-    """Makes the input of each position."""
+class Source:
+    """Makes the input of each position. One whose lanes run a sequence each says how many positions there are, and what each
+    is fed; a source that knows more overrides the rest.
+    """
 
-    @property
-    def positions(self) -> int:
-        """How many positions there are to run in all, as far as that is known."""
+    positions: int  # to run in all, as far as that is known
+    _next = 0
+
+    def feed_at(self, position: int) -> Feed:
+        """Return a position's input; each is asked for once, in order."""
+        raise NotImplementedError
 
     def next(self) -> Feed | None:
         """Return the next position's input; None while it depends on answers that are not in yet."""
+        if self.exhausted():
+            return None
+        self._next += 1
+        return self.feed_at(self._next - 1)
 
     def exhausted(self) -> bool:
         """Tell whether every position has been handed out."""
+        return bool(self._next >= self.positions)
 
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
         """Return (sequence, position in it) that a lane runs at a position; None where it runs none: its events count nothing."""
+        return side_by_side(lane, position)
 
     def snapshot(self) -> bytes:
         """Return all that is needed to go on from here in another process."""
+        return json.dumps(self._next).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot of a source that was made from the same options."""
+        self._next = json.loads(snapshot)
 
 
 class Readout(Protocol):
@@ -125,40 +138,6 @@ class Job:
     facts: Mapping[str, Any] = field(default_factory=dict)
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
-
-
-class PositionSource:
-    """A `Source` whose lanes run one sequence each, and that knows its `positions`; who inherits it says what each is fed."""
-
-    positions: int
-    _next = 0
-
-    def feed_at(self, position: int) -> Feed:
-        """Return a position's input; each is asked for once, in order."""
-        raise NotImplementedError
-
-    def next(self) -> Feed | None:
-        """Return the next position's input."""
-        if self.exhausted():
-            return None
-        self._next += 1
-        return self.feed_at(self._next - 1)
-
-    def exhausted(self) -> bool:
-        """Tell whether every position has been handed out."""
-        return bool(self._next >= self.positions)
-
-    def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
-        """Return (sequence, position in it) that a lane runs at a position."""
-        return side_by_side(lane, position)
-
-    def snapshot(self) -> bytes:
-        """Return the next position."""
-        return json.dumps(self._next).encode()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot."""
-        self._next = json.loads(snapshot)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from host.errors import Exit, HostError
-from host.workloads.contract import Feed, PositionSource
+from host.workloads.contract import Feed, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError, Sample
@@ -64,7 +64,7 @@ class SampleStore:
         return self._rows.feed(number % self._slots * self._frames + frame for number in numbers)
 
 
-class SampleSource(PositionSource):
+class SampleSource(Source):
     """Feeds at most `limit` samples, read as they are needed, in rounds of `lanes` samples side by side.
 
     `gesture` has frames and head; `store` is room for two rounds in DRAM; `positions` are those of the samples known so far.

@@ -14,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError
-from host.workloads.contract import Feed, Metric, PositionSource, Progress
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import F32, U32
 from models.seeded import seeded_embedding
@@ -59,7 +59,7 @@ def load_features(path: Path, units: int, sequences: int, frames: int | None) ->
     return np.ascontiguousarray(chosen)
 
 
-class VectorSource(PositionSource):
+class VectorSource(Source):
     """Feeds `sequences` sequences of `frames` vectors, one a lane, from DRAM, where one sequence lies behind the other."""
 
     def __init__(self, store: RowsInDram, sequences: int, frames: int) -> None:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.workloads.contract import Feed, Metric, PositionSource, Progress
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import sample
@@ -23,7 +23,7 @@ class Choice(NamedTuple):
     forbidden: int
 
 
-class Generation(PositionSource):
+class Generation(Source):
     """Continues a prompt, at least one word number, by `words` words; the embeddings lie in DRAM, a row a word.
 
     `segment`: positions after which cell states are zeroed, or 0; `detokenise`: word numbers -> text.

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from host.show.status import finite
-from host.workloads.contract import Feed, Metric, PositionSource, Progress
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.lm import METRICS
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
@@ -28,7 +28,7 @@ def perplexity_of(cross_entropy_nats: float, tokens: int) -> float | None:
     return math.exp(mean) if mean < _HIGHEST_MEAN_NATS else None  # also None for NaN
 
 
-class TextSource(PositionSource):
+class TextSource(Source):
     """Feeds texts, one a lane, token by token, from embeddings in DRAM, a row a word.
 
     `streams`: (lanes, tokens) word numbers, the last column is only predicted; `segment`: positions after which cell states
