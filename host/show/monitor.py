@@ -14,7 +14,7 @@ from contextlib import suppress
 from heapq import nlargest
 from itertools import zip_longest
 from time import monotonic, thread_time
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -153,10 +153,6 @@ def _styled(span: Span) -> Segment:
     if look == "tile":
         return Segment(text, _TILE[ground] if ground >= 0 else _DIM)
     return Segment(text, _LIGHT[ink][ground] if look == "light" else _STYLES[look])
-
-
-def _fields(value: Any) -> Fields:
-    return value if isinstance(value, dict) else {}
 
 
 def _styled_lines(lines: Iterable[Iterable[Span]]) -> list[_Line]:
@@ -309,7 +305,8 @@ class _View:
         panel = self._panel
         if panel is None or panel.above != above or rows < 2:
             return []
-        layout_shown, shown = (_fields(record.get("shown")) for record in (self._layout, status))
+        values = (record.get("shown") for record in (self._layout, status))
+        layout_shown, shown = (value if isinstance(value, dict) else {} for value in values)
         lines = panel.lines(layout_shown, shown, width, rows - 1)[: rows - 1]
         styled = _styled_lines([span._replace(text=clean(span.text)) for span in line] for line in lines)
         return ([*styled, []] if above else [[], *styled]) if styled else []

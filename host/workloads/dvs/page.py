@@ -23,14 +23,11 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
     blocks: list[Html] = [paragraph(f"{compare_in_words(result)}."), figure_row([Figure("Confusion", caption, plot)])]
     if result["damages"]:
         blocks += [heading("Damaged"), listing(result["damages"])]
-    rows = [
-        (
-            sample["name"],
-            sample["subject"],
-            *(None if sample[key] is None else result["classes"][sample[key]] for key in ("label", "prediction", "baseline")),
-        )
-        for sample in result["predictions"]
-    ]
+    rows = []
+    for sample in result["predictions"]:
+        classes = (sample[key] for key in ("label", "prediction", "baseline"))
+        names = (None if number is None else result["classes"][number] for number in classes)
+        rows.append((sample["name"], sample["subject"], *names))
     samples = details(f"All {len(rows)} samples", table(_COLUMNS, rows, long=0))
     return [section("Gestures", [*blocks, samples])]
 

@@ -46,16 +46,9 @@ def prepare(options: Options) -> Job:
         why = f": {damages()[0]}" if damages() else ""
         raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
     setting = Setting(
-        classes=gesture.classes,
-        source=recordings.name,
-        terms=recordings.source,
-        split=recordings.split,
-        asked=options.samples,
-        frames=gesture.frames,
-        bin_us=gesture.bin_us,
-        slice_us=gesture.slice_us,
-        record=gesture.record,
-    )
+        classes=gesture.classes, source=recordings.name, terms=recordings.source, split=recordings.split, asked=options.samples,
+        frames=gesture.frames, bin_us=gesture.bin_us, slice_us=gesture.slice_us, record=gesture.record,
+    )  # fmt: skip
     return Job(
         options=options,
         placement=placement,

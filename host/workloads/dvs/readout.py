@@ -50,10 +50,6 @@ class ClassReadout:
                 sample = source.loaded[turn * lanes + lane]
                 self.answers.append(Answer(*sample, prediction=class_of(scores), scores=[float(score) for score in scores]))
 
-    def correct(self) -> int:
-        """Return how many samples got their own class."""
-        return sum(answer.prediction == answer.label for answer in self.answers)
-
     def progress(self) -> Progress:
         """Return how many frames came through, the accuracy so far, and the sample that the first lane runs."""
         return Progress(self._frames, self._source.limit * self._source.frames, [self._accuracy()], self._watch())
@@ -88,7 +84,7 @@ class ClassReadout:
             lane.resume(positions, *(np.frombuffer(bytes.fromhex(array), np.float32) for array in arrays))
 
     def _accuracy(self) -> Metric:
-        count, correct = len(self.answers), self.correct()
+        count, correct = len(self.answers), sum(answer.prediction == answer.label for answer in self.answers)
         note = f"{correct} of {count} samples"
         return METRICS["accuracy"]._replace(value=100 * correct / count if count else None, note=note)
 
