@@ -53,7 +53,7 @@ def details(summary: str, block: Html) -> Html:
 def figure_row(drawn: Iterable[Figure], beside: Sequence[Html] = ()) -> Html:
     """Return figures side by side where there is room, then other blocks as one more of them."""
     cells = [
-        f"<figure><h3>{escape(one.title)}</h3><figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>" for one in drawn
+        f"<figure><h3>{escape(title)}</h3><figcaption>{escape(caption)}</figcaption>{svg}</figure>" for title, caption, svg in drawn
     ]
     cells += [f"<div>{''.join(beside)}</div>"] * bool(beside)
     return Html(f'<div class="figures">{"".join(cells)}</div>' if cells else "")
@@ -62,8 +62,8 @@ def figure_row(drawn: Iterable[Figure], beside: Sequence[Html] = ()) -> Html:
 def table(
     head: Row, rows: Iterable[Row], *, numeric: Collection[int] = (), long: int | None = None, assumed: Collection[str] = ()
 ) -> Html:
-    """Return rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap anywhere;
-    `assumed`: first cells of rows whose value no source gives.
+    """Return rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap
+    anywhere; `assumed`: first cells of rows whose value no source gives.
     """
 
     def line(tag: str, row: Row, look: str = "") -> str:

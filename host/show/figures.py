@@ -1,7 +1,7 @@
 """The pictures of a run folder: `trace.json.gz` and `report.html`, made from the files that lie in it.
 
-Runs after the run, in the launcher. Here figures get their numbers; `host/show/plots.py` draws them, `host/show/page.py` puts
-them on the page.
+Runs after the run, in the launcher. Here figures get their numbers; `host/show/plots.py` draws them, and
+`host/show/page.py` puts them on the page.
 """
 
 import gc
@@ -189,7 +189,7 @@ def _events(ledger: Ledger) -> list[Figure]:
     layer = ledger.table["layer"]
     share = 100 * ledger.of("events").T / (ledger.table["units"] * ledger.lanes)[:, None]
     starts = [int(np.argmax(layer == n + 1)) for n in range(len(ledger.layers))]
-    raster = plots.raster(share, ledger.layers, starts, 0, ledger.positions, "% of units", "position")
+    raster = plots.raster(share, ledger.layers, starts, ledger.positions, "% of units", "position")
     at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
     courses = {}
     for n, name in enumerate(ledger.layers):

@@ -75,8 +75,8 @@ class Monitor(Protocol):
 def open_monitor(layout: Fields, live: bool, stream: TextIO | None = None, panel: Panel | None = None) -> Monitor:
     """Return the live view if `live` is asked for and `stream` (default stdout) can show one, otherwise plain lines.
 
-    `layout`, and the status that the monitor is updated with, are those of `host/show/status.py`; `panel` is what the workload
-    adds to the live view.
+    `layout`, and the status that the monitor is updated with, are those of `host/show/status.py`; `panel` is what the
+    workload adds to the live view.
     """
     stream = stream or sys.stdout
     terminal = stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")

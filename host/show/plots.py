@@ -1,7 +1,7 @@
 """Plots of a run, drawn with matplotlib: stacked bars, chip maps, link loads, rasters, lines.
 
-Each function takes plain numbers and returns a `Figure`, a hand's width so that it can be read on a phone; `svg` makes it text
-for a page. The bytes of a figure depend on its numbers alone: no dates, no random names.
+Each function takes plain numbers and returns a `Figure`, a hand's width so that it can be read on a phone; `svg` makes
+it text for a page. The bytes of a figure depend on its numbers alone: no dates, no random names.
 """
 
 import re
@@ -94,8 +94,8 @@ def bars(values: Mapping[str, float], unit: str) -> Figure:
 def _bar_rows(
     names: Sequence[str], unit: str, height_in: float, free_in: tuple[float, float, float, float]
 ) -> tuple[Figure, Axes, Values]:
-    """Return a figure for one horizontal bar a name, its axes, and where the bars go, the first on top; the names stand in
-    as much of what is free at the left as they need.
+    """Return a figure for one horizontal bar a name, its axes, and where the bars go, the first on top; the names stand
+    in as much of what is free at the left as they need.
     """
     margin = 0.2 + 0.072 * max(map(len, names), default=0)
     figure, axes = new_figure(height_in, (min(margin, free_in[0]), *free_in[1:]))
@@ -124,14 +124,14 @@ def lines(
 
 
 @styled
-def raster(values: Values, rows: Sequence[str], starts: Sequence[int], first: int, last: int, unit: str, x: str) -> Figure:
+def raster(values: Values, rows: Sequence[str], starts: Sequence[int], last: int, unit: str, x: str) -> Figure:
     """Draw an array (rows, columns) as an image; `rows` names the groups of rows that begin at `starts`.
 
-    Columns run from `first` to `last` on the axis `x`; more columns than can be seen are averaged.
+    Columns run from 0 to `last` on the axis `x`; more columns than can be seen are averaged.
     """
     figure, axes = new_figure(3.2, (0.75, 0.75, 0.45, 0.12))
     image = axes.imshow(
-        downsample(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(first, last, len(values), 0)
+        downsample(values, 360), aspect="auto", interpolation="none", cmap=MAP, vmin=0, extent=(0, last, len(values), 0)
     )
     edges = [*starts, len(values)]
     axes.set_yticks([(a + b) / 2 for a, b in pairwise(edges)], [shorten(name, 9) for name in rows])
@@ -287,7 +287,8 @@ def _draw_loads(axes: Axes, segments: Sequence[Any], loads: Mapping[Any, float],
 
 def _plan() -> tuple[Figure, Axes]:
     figure, axes = new_figure(3.05, (0.3, 0.78, 0.3, 0.08))
-    axes.set(xlim=(0.45, 7.55), ylim=(6.55, 0.45), xticks=range(1, 8), yticks=range(1, 7))  # row 1 on top, as in the monitor
+    # Row 1 on top, as the live monitor has it.
+    axes.set(xlim=(0.45, 7.55), ylim=(6.55, 0.45), xticks=range(1, 8), yticks=range(1, 7))
     axes.tick_params(length=0, labelsize=8)
     axes.spines[["left", "bottom"]].set_visible(False)
     holes = [_square(x - 0.45, y - 0.45, 0.9) for x, y in sorted(HOLES)]

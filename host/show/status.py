@@ -1,20 +1,20 @@
 """What a running network reports to whatever shows it: a layout once, then a status a few times a second, both plain dicts.
 
-They come from another process, and any key may be missing or odd: whoever reads them takes numbers through `number` or `at`
-and shows what is not known as unknown, never as zero.
+They come from another process, and any key may be missing or odd: whoever reads them takes numbers through `number` or
+`at` and shows what is not known as unknown, never as zero.
 
-A layout is what stays the same during a run: `title`, `chip`, `note`, `unit` (one position of one sequence: "token", "frame"),
-`shown` (for the workload's panel), and lists of dicts: `pes` in use (name; layer, "a+b" where it runs two; sram, from 0 to
-1), `layers` (name, units, pes), `chips` (number; position, x and y on the mesh) and `links` between chips (name; ends, two
-chips' numbers; cable, whether it leaves its board).
+A layout is what stays the same during a run: `title`, `chip`, `note`, `unit` (one position of one sequence: "token",
+"frame"), `shown` (for the workload's panel), and lists of dicts: `pes` in use (name; layer, "a+b" where it runs two;
+sram, from 0 to 1), `layers` (name, units, pes), `chips` (number; position, x and y on the mesh) and `links` between
+chips (name; ends, two chips' numbers; cable, whether it leaves its board).
 
-A status is what it does just now: `phase`, `elapsed_s`, `ready` (PEs that have been loaded), `tick`, `done` and `total` (in the
-layout's unit: positions times sequences), `per_s`, `events_per_tick`, `packets_per_tick`, `sram_worst`, `activity` (from 0 to
-1, a layer), `pe_activity` (in the order of the layout's PEs), `links` (events now, in the order of the layout's), `stalled` and
-`dead` (names of PEs and routers), `states` (of PEs by name, while they are not running), `problem`, `shown`, `metrics` (dicts as
-a report has them, too: name, label, value or None, unit, digits after the point, better: "low", "high" or "", note; shares are
-in percent where the unit is "%"), and of a cluster `machines` (dicts of name, chips, pes, load in cores, sent_bytes, refused,
-heard_s and state).
+A status is what it does just now: `phase`, `elapsed_s`, `ready` (PEs that have been loaded), `tick`, `done` and `total`
+(in the layout's unit: positions times sequences), `per_s`, `events_per_tick`, `packets_per_tick`, `sram_worst`,
+`activity` (from 0 to 1, a layer), `pe_activity` (in the order of the layout's PEs), `links` (events now, in the order
+of the layout's), `stalled` and `dead` (names of PEs and routers), `states` (of PEs by name, while they are not
+running), `problem`, `shown`, `metrics` (dicts as a report has them, too: name, label, value or None, unit, digits after
+the point, better: "low", "high" or "", note; shares are in percent where the unit is "%"), and of a cluster `machines`
+(dicts of name, chips, pes, load in cores, sent_bytes, refused, heard_s and state).
 """
 
 import math

@@ -61,8 +61,8 @@ class Progress(NamedTuple):
 
 
 class Source:
-    """Makes the input of each position. One whose lanes run a sequence each says how many positions there are, and what each
-    is fed; a source that knows more overrides the rest.
+    """Makes the input of each position. One whose lanes run a sequence each says how many positions there are, and what
+    each is fed; a source that knows more overrides the rest.
     """
 
     positions: int  # to run in all, as far as that is known

@@ -67,7 +67,7 @@ class SampleStore:
 class SampleSource(Source):
     """Feeds at most `limit` samples, read as they are needed, in rounds of `lanes` samples side by side.
 
-    `gesture` has frames and head; `store` is room for two rounds in DRAM; `positions` are those of the samples known so far.
+    `gesture` has frames and head; `store` is room for two rounds in DRAM; `positions` counts the samples known so far.
     """
 
     def __init__(self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int) -> None:

@@ -60,7 +60,7 @@ def load_features(path: Path, units: int, sequences: int, frames: int | None) ->
 
 
 class VectorSource(Source):
-    """Feeds `sequences` sequences of `frames` vectors, one a lane, from DRAM, where one sequence lies behind the other."""
+    """Feeds `sequences` sequences of `frames` vectors, one a lane, from DRAM, one sequence behind the other."""
 
     def __init__(self, store: RowsInDram, sequences: int, frames: int) -> None:
         self._store = store

@@ -1,4 +1,4 @@
-"""From the options of `lm` to a job: which model on which text. What a user can get wrong is refused here."""
+"""From the options of `lm` to a job: which model on which text. User errors are refused here."""
 
 from dataclasses import replace
 

@@ -31,8 +31,8 @@ def perplexity_of(cross_entropy_nats: float, tokens: int) -> float | None:
 class TextSource(Source):
     """Feeds texts, one a lane, token by token, from embeddings in DRAM, a row a word.
 
-    `streams`: (lanes, tokens) word numbers, the last column is only predicted; `segment`: positions after which cell states
-    are zeroed, or 0 to carry them.
+    `streams`: (lanes, tokens) word numbers, the last column is only predicted; `segment`: positions after which cell
+    states are zeroed, or 0 to carry them.
     """
 
     def __init__(self, embedding: RowsInDram, streams: U32, segment: int) -> None:
