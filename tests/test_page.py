@@ -215,7 +215,7 @@ def test_a_run_that_failed_has_a_page_too(tmp_path, report):
 
 def test_the_same_run_gives_the_same_page(run_folder):
     page = (run_folder / "report.html").read_bytes()
-    make_pictures(run_folder, 5)
+    make_pictures(run_folder, 5, sections)
     assert (run_folder / "report.html").read_bytes() == page
 
 

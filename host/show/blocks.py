@@ -1,52 +1,15 @@
-"""What a page is made of, and its HTML: sections of paragraphs, tables, figures and lists.
+"""What a page is made of, as HTML: sections of paragraphs, tables, figures and lists.
 
 Whatever a run brings (names, paths, prompts, generated text) is escaped; only drawn figures are put in as they are.
 """
 
-from __future__ import annotations
-
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from html import escape
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NewType
 
+Html = NewType("Html", str)
+"""A piece of a page; only this file makes some."""
 Row = Sequence[Any]
-
-
-class Paragraph(NamedTuple):
-    """Text; `look`: "faint", "warn", or as other text."""
-
-    text: str
-    look: str = ""
-
-
-class Heading(NamedTuple):
-    """A title within a section."""
-
-    text: str
-
-
-class Preformatted(NamedTuple):
-    """Text whose line breaks stay."""
-
-    text: str
-
-
-class Listing(NamedTuple):
-    """Points, one below the other."""
-
-    points: Sequence[str]
-
-
-class Table(NamedTuple):
-    """Rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap anywhere; `assumed`:
-    first cells of rows whose value no source gives.
-    """
-
-    head: Row
-    rows: Iterable[Row]
-    numeric: Collection[int] = ()
-    long: int | None = None
-    assumed: Collection[str] = ()
 
 
 class Figure(NamedTuple):
@@ -57,71 +20,63 @@ class Figure(NamedTuple):
     svg: str
 
 
-class Figures(NamedTuple):
-    """Figures side by side where there is room, then other blocks as one more of them."""
-
-    figures: Sequence[Figure]
-    beside: Sequence[Block] = ()
+def section(title: str, blocks: Iterable[Html]) -> Html:
+    """Return a part of a page with a title of its own."""
+    return Html("\n".join([f"<h2>{escape(title)}</h2>", *blocks]))
 
 
-class Details(NamedTuple):
-    """Blocks that are folded away under a summary."""
-
-    summary: str
-    blocks: Sequence[Block]
+def paragraph(text: str, look: str = "") -> Html:
+    """Return text as a paragraph; `look`: "faint", "warn", or as other text."""
+    return Html(f"<p{_kind(look)}>{escape(text)}</p>")
 
 
-Block = Paragraph | Heading | Preformatted | Listing | Table | Figures | Details
+def heading(text: str) -> Html:
+    """Return a title within a section."""
+    return Html(f"<h3>{escape(text)}</h3>")
 
 
-class Section(NamedTuple):
-    """A part of a page with a title of its own."""
-
-    title: str
-    blocks: Sequence[Block]
+def preformatted(text: str) -> Html:
+    """Return text whose line breaks stay."""
+    return Html(f"<pre>{escape(text)}</pre>")
 
 
-def section_html(section: Section) -> str:
-    """Return a section as HTML."""
-    return "\n".join([f"<h2>{escape(section.title)}</h2>", *map(block_html, section.blocks)])
+def listing(points: Iterable[str]) -> Html:
+    """Return points, one below the other."""
+    return Html(f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in points)}</ul>")
 
 
-def block_html(block: Block) -> str:
-    """Return a block as HTML."""
-    match block:
-        case Paragraph(text, look):
-            kind = f' class="{look}"' if look else ""
-            return f"<p{kind}>{escape(text)}</p>"
-        case Heading(text):
-            return f"<h3>{escape(text)}</h3>"
-        case Preformatted(text):
-            return f"<pre>{escape(text)}</pre>"
-        case Listing(points):
-            return f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in points)}</ul>"
-        case Figures(figures, beside):
-            more = f"<div>{''.join(map(block_html, beside))}</div>" if beside else ""
-            return f'<div class="figures">{"".join(map(_figure_html, figures))}{more}</div>' if figures or beside else ""
-        case Details(summary, blocks):
-            return f"<details><summary>{escape(summary)}</summary>{''.join(map(block_html, blocks))}</details>"
-        case Table():
-            return _table_html(block)
+def details(summary: str, block: Html) -> Html:
+    """Return a block that is folded away under a summary."""
+    return Html(f"<details><summary>{escape(summary)}</summary>{block}</details>")
 
 
-def _figure_html(figure: Figure) -> str:
-    caption = f"<h3>{escape(figure.title)}</h3><figcaption>{escape(figure.caption)}</figcaption>"
-    return f"<figure>{caption}{figure.svg}</figure>"
+def figure_row(drawn: Iterable[Figure], beside: Sequence[Html] = ()) -> Html:
+    """Return figures side by side where there is room, then other blocks as one more of them."""
+    cells = [
+        f"<figure><h3>{escape(title)}</h3><figcaption>{escape(caption)}</figcaption>{svg}</figure>" for title, caption, svg in drawn
+    ]
+    cells += [f"<div>{''.join(beside)}</div>"] * bool(beside)
+    return Html(f'<div class="figures">{"".join(cells)}</div>' if cells else "")
 
 
-def _table_html(table: Table) -> str:
-    def cell(tag: str, column: int, value: Any) -> str:
-        kind = ' class="n"' if column in table.numeric else ' class="long"' if column == table.long else ""
-        return f"<{tag}{kind}>{escape(format_cell(value))}</{tag}>"
+def table(
+    head: Row, rows: Iterable[Row], *, numeric: Collection[int] = (), long: int | None = None, assumed: Collection[str] = ()
+) -> Html:
+    """Return rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap
+    anywhere; `assumed`: first cells of rows whose value no source gives.
+    """
 
-    lines = [f"<tr>{''.join(cell('th', column, name) for column, name in enumerate(table.head))}</tr>"]
-    for row in table.rows:
-        mark = ' class="assumed"' if row[0] in table.assumed else ""
-        lines.append(f"<tr{mark}>{''.join(cell('td', column, value) for column, value in enumerate(row))}</tr>")
-    return f'<div class="scroll"><table>{"".join(lines)}</table></div>'
+    def line(tag: str, row: Row, look: str = "") -> str:
+        looks = ["n" if column in numeric else "long" if column == long else "" for column in range(len(row))]
+        cells = [f"<{tag}{_kind(of)}>{escape(format_cell(value))}</{tag}>" for of, value in zip(looks, row, strict=True)]
+        return f"<tr{_kind(look)}>{''.join(cells)}</tr>"
+
+    lines = [line("th", head), *(line("td", row, "assumed" if row[0] in assumed else "") for row in rows)]
+    return Html(f'<div class="scroll"><table>{"".join(lines)}</table></div>')
+
+
+def _kind(look: str) -> str:
+    return f' class="{look}"' if look else ""
 
 
 def format_cell(value: Any) -> str:

@@ -1,7 +1,5 @@
 """What a checkpoint says of itself, as rows of label and text: short, on one line each, without what a terminal would obey."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

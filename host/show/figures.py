@@ -1,11 +1,8 @@
 """The pictures of a run folder: `trace.json.gz` and `report.html`, made from the files that lie in it.
 
-Runs after the run, in the launcher, off the hot path: everything comes from the ledger and the reports, so that pictures
-can be made again without running anything. Here figures get their numbers; `host/show/plots.py` draws them,
+Runs after the run, in the launcher. Here figures get their numbers; `host/show/plots.py` draws them, and
 `host/show/page.py` puts them on the page.
 """
-
-from __future__ import annotations
 
 import gc
 import json
@@ -26,7 +23,7 @@ from host.cost.link_traffic import machine_for
 from host.cost.price import Priced, price
 from host.errors import HostError
 from host.show import perfetto, plots
-from host.show.blocks import Figure, Section
+from host.show.blocks import Figure, Html
 from host.show.page import Content, LinkRow, html
 from host.show.status import unit_of
 from models.network import F64
@@ -46,7 +43,7 @@ _FILES = {
 _MOST_POINTS = 240  # across a figure: as many as a phone shows
 _POWER_POSITIONS = 6  # whose power is drawn
 
-Sections = Callable[[Mapping[str, Any]], Sequence[Section]]
+Sections = Callable[[Mapping[str, Any]], Sequence[Html]]
 """Returns what a workload adds to the page of a run with this report, of which any key may be missing."""
 
 
@@ -140,9 +137,8 @@ def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str
         ("SRAM", "Fill of the three data banks.", full, "% of 96 KiB", 100),
         ("Busy time", "Share of the run in which a PE computes; the rest it waits.", busy, "% of time", None),
     ]
-    figures = []
+    figures, positions = [], _positions(machine)
     for n, (title, caption, values, unit, high) in enumerate(maps):
-        positions = _positions(machine)
         drawn = plots.chip_maps(values, positions, unit, high=high) if several else plots.chip_map(values, unit, high=high)
         figures.append(Figure(title, caption, plots.svg(drawn, f"map{n}")))
     at, flits = _busiest_mesh(ledger, priced)
@@ -179,11 +175,8 @@ def _link_rows(priced: Priced, chip: ChipSpec, costs: CostTable) -> list[LinkRow
         return []
     busy = link_cost(traffic, chip, costs).busy_s / priced.time_s
     packets = traffic.packets.sum(axis=(0, 1))
-    rows = [
-        LinkRow(str(link), bool(cable), int(count), float(share))
-        for link, cable, count, share in zip(traffic.links, traffic.cables, packets, busy, strict=True)
-    ]
-    return sorted(rows, key=lambda row: -row.busy)
+    columns = zip(map(str, traffic.links), traffic.cables.tolist(), packets.tolist(), busy.tolist(), strict=True)
+    return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
 def _positions(machine: Machine) -> dict[int, tuple[int, int]]:
@@ -198,20 +191,17 @@ def _events(ledger: Ledger) -> list[Figure]:
     layer = ledger.table["layer"]
     share = 100 * ledger.of("events").T / (ledger.table["units"] * ledger.lanes)[:, None]
     starts = [int(np.argmax(layer == n + 1)) for n in range(len(ledger.layers))]
-    raster = plots.raster(share, ledger.layers, starts, 0, ledger.positions, "% of units", "position")
+    raster = plots.raster(share, ledger.layers, starts, ledger.positions, "% of units", "position")
     at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
     courses = {}
     for n, name in enumerate(ledger.layers):
         units = int(ledger.table["units"][layer == n + 1].sum()) * ledger.lanes
         course = 100 * ledger.of("events")[:, layer == n + 1].sum(axis=1, dtype=np.int64) / units
         courses[name if name not in courses else f"{name} ({n + 1})"] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
+    course = plots.lines(courses, "position", "% of units", low=0)
     return [
         Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),
-        Figure(
-            "Activity by layer",
-            "Units with an event at each position.",
-            plots.svg(plots.lines(courses, "position", "% of units", low=0), "course"),
-        ),
+        Figure("Activity by layer", "Units with an event at each position.", plots.svg(course, "course")),
     ]
 
 

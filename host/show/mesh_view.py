@@ -72,7 +72,7 @@ class _Pe(NamedTuple):
 
 
 class MeshView:
-    """Draws the chips of a layout (`host.show.status.Layout`)."""
+    """Draws the chips of a layout (`host/show/status.py`)."""
 
     def __init__(self, layout: Fields) -> None:
         listed = [chip for chip in layout.get("chips") or () if isinstance(chip, dict) and isinstance(chip.get("number"), int)]
@@ -126,7 +126,10 @@ class MeshView:
             canvas.put(row, column, self._name(chip, scale, shares, wrong))
             if not scale.tile:
                 pixels = self._pixels(chip, shares, wrong)
-                lines = _large(pixels) if scale is LARGE else _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
+                if scale is LARGE:
+                    lines = [list(map(_wide, line)) for line in pixels]
+                else:
+                    lines = _halves(pixels if scale.wide == _COLUMNS else _by_qpe(pixels))
                 for down, line in enumerate(lines, 1):
                     canvas.put(row + down, column, line)
 
@@ -139,12 +142,8 @@ class MeshView:
         if router or kinds:
             mark = MARKS["dead" if "dead" in (router, *kinds) else "stalled"]
             what = ("router", "ER") if router else (f"{len(kinds)} PEs" if len(kinds) > 1 else "1 PE", str(len(kinds)))
-            texts = (
-                f"chip {chip} {mark} {what[0]}",
-                f"chip {chip} {mark}{what[1]}",
-                f"{chip} {mark}{what[1]}",
-                f"{mark}{chip}",
-            )
+            short = f"{chip} {mark}{what[1]}"
+            texts = (f"chip {chip} {mark} {what[0]}", f"chip {short}", short, f"{mark}{chip}")
             return [Span(" " * margin), Span(f"{_fitting(texts, room):^{room}}", "fault")]
         active = [share for pe in self._pes[chip] if (share := at(shares, pe.place)) is not None]
         mean = sum(active) / len(active) if active else None
@@ -217,12 +216,8 @@ def _fitting(texts: Iterable[str], room: int) -> str:
     return next((text for text in texts if len(text) <= room), texts[-1][:room])
 
 
-def _large(pixels: Sequence[Sequence[_Pixel]]) -> list[Line]:
-    """Return two characters a PE."""
-    return [[_wide(pixel) for pixel in row] for row in pixels]
-
-
 def _wide(pixel: _Pixel) -> Span:
+    """Return two characters for a pixel."""
     if pixel is None:
         return Span("  ")
     if isinstance(pixel, _Unlit):
@@ -282,18 +277,16 @@ class _Canvas:
 
     def lines(self) -> list[Line]:
         """Return the rows from left to right, neighbours of one look joined."""
-        return [_row(sorted(row)) for row in self._rows]
-
-
-def _row(placed: Sequence[tuple[int, Span]]) -> Line:
-    line: Line = []
-    end = 0
-    for column, span in placed:
-        if column > end:
-            line.append(Span(" " * (column - end)))
-        if line and column <= end and line[-1][1:] == span[1:]:
-            line[-1] = span._replace(text=line[-1].text + span.text)
-        else:
-            line.append(span)
-        end = column + len(span.text)
-    return line
+        lines: list[Line] = []
+        for row in self._rows:
+            line, end = list[Span](), 0
+            for column, span in sorted(row):
+                if column > end:
+                    line.append(Span(" " * (column - end)))
+                if line and column <= end and line[-1][1:] == span[1:]:
+                    line[-1] = span._replace(text=line[-1].text + span.text)
+                else:
+                    line.append(span)
+                end = column + len(span.text)
+            lines.append(line)
+        return lines

@@ -14,7 +14,7 @@ from contextlib import suppress
 from heapq import nlargest
 from itertools import zip_longest
 from time import monotonic, thread_time
-from typing import Any, NamedTuple, Protocol, TextIO
+from typing import NamedTuple, Protocol, TextIO
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
@@ -75,8 +75,8 @@ class Monitor(Protocol):
 def open_monitor(layout: Fields, live: bool, stream: TextIO | None = None, panel: Panel | None = None) -> Monitor:
     """Return the live view if `live` is asked for and `stream` (default stdout) can show one, otherwise plain lines.
 
-    `layout` is a `host.show.status.Layout`, what the monitor is updated with a `host.show.status.Status`; `panel` is what
-    the workload adds to the live view.
+    `layout`, and the status that the monitor is updated with, are those of `host/show/status.py`; `panel` is what the
+    workload adds to the live view.
     """
     stream = stream or sys.stdout
     terminal = stream.isatty() and os.environ.get("TERM", "dumb") not in ("dumb", "unknown")
@@ -153,14 +153,6 @@ def _styled(span: Span) -> Segment:
     if look == "tile":
         return Segment(text, _TILE[ground] if ground >= 0 else _DIM)
     return Segment(text, _LIGHT[ink][ground] if look == "light" else _STYLES[look])
-
-
-def _fields(value: Any) -> Fields:
-    return value if isinstance(value, dict) else {}
-
-
-def _clean(span: Span) -> Span:
-    return span if span.text.isprintable() else span._replace(text=clean(span.text))
 
 
 def _styled_lines(lines: Iterable[Iterable[Span]]) -> list[_Line]:
@@ -313,12 +305,11 @@ class _View:
         panel = self._panel
         if panel is None or panel.above != above or rows < 2:
             return []
-        layout_shown, shown = (_fields(record.get("shown")) for record in (self._layout, status))
+        values = (record.get("shown") for record in (self._layout, status))
+        layout_shown, shown = (value if isinstance(value, dict) else {} for value in values)
         lines = panel.lines(layout_shown, shown, width, rows - 1)[: rows - 1]
-        styled = _styled_lines(map(_clean, line) for line in lines)
-        if not styled:
-            return []
-        return [*styled, []] if above else [[], *styled]
+        styled = _styled_lines([span._replace(text=clean(span.text)) for span in line] for line in lines)
+        return ([*styled, []] if above else [[], *styled]) if styled else []
 
 
 # ---- the terminal

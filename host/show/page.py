@@ -3,72 +3,18 @@
 Takes what a run folder holds, drawn figures, and the sections of the run's workload, and returns HTML.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from host.cost.cost_table import CostTable
-from host.show.blocks import (
-    Block,
-    Details,
-    Figure,
-    Figures,
-    Heading,
-    Listing,
-    Paragraph,
-    Section,
-    Table,
-    block_html,
-    flatten,
-    section_html,
-)
+from host.show.blocks import Figure, Html, details, figure_row, flatten, heading, listing, paragraph, section, table
 from host.show.status import format_metric, unit_of
 from noc.chip import ChipSpec, describe
 
-STYLE = """
-:root { color-scheme: light dark; --ground: #ffffff; --card: #f4f6f8; --ink: #1b1f24; --faint: #5c6570; --line: #d5dae0;
-  --accent: #0b62a8; --warn: #9a4b00; }
-@media (prefers-color-scheme: dark) { :root { --ground: #14171b; --card: #1e2329; --ink: #e6e9ed; --faint: #a0a9b4;
-  --line: #353c45; --accent: #6cb6f5; --warn: #f2a65a; } }
-* { box-sizing: border-box; }
-html { -webkit-text-size-adjust: 100%; }
-body { margin: 0; background: var(--ground); color: var(--ink); font: 15px/1.5 system-ui, -apple-system, "Segoe UI", sans-serif; }
-main { max-width: 1060px; margin: 0 auto; padding: 16px; }
-h1 { font-size: 1.5rem; line-height: 1.25; margin: 0.4em 0 0.1em; overflow-wrap: anywhere; }
-h2 { font-size: 1.15rem; margin: 2.2em 0 0.6em; padding-bottom: 0.25em; border-bottom: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 0 0 0.4em; }
-p { margin: 0.4em 0; max-width: 75ch; overflow-wrap: anywhere; }
-.faint, figcaption, .card small { color: var(--faint); }
-.warn { color: var(--warn); font-weight: 600; }
-pre { white-space: pre-wrap; overflow-wrap: anywhere; background: var(--card); border-radius: 8px; padding: 12px; margin: 0.6em 0; }
-.cards { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 195px), 1fr)); gap: 10px; margin: 1em 0; }
-.card { background: var(--card); border-radius: 8px; padding: 10px 14px; overflow-wrap: anywhere; }
-.card b { display: block; font-size: 1.35rem; line-height: 1.3; font-weight: 600; }
-.card small { display: block; line-height: 1.35; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 400px), 1fr)); gap: 24px 28px; }
-figure { margin: 0; min-width: 0; max-width: 500px; }
-figure h3 { margin-bottom: 0.1em; }
-figcaption { font-size: 0.87rem; line-height: 1.4; margin-bottom: 0.5em; }
-figure svg { display: block; width: 100%; height: auto; overflow: visible; }
-figure svg text { font-family: system-ui, -apple-system, "Segoe UI", sans-serif !important; }
-.scroll { overflow-x: auto; margin: 0.5em 0 1em; }
-table { border-collapse: collapse; font-size: 0.9rem; }
-th, td { text-align: left; vertical-align: top; padding: 4px 14px 4px 0; border-bottom: 1px solid var(--line); }
-td:first-child { white-space: nowrap; }
-th { color: var(--faint); font-weight: 600; }
-td.n, th.n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-td.long { min-width: 14em; max-width: 46em; overflow-wrap: anywhere; }
-tr.assumed td:first-child::after { content: " assumed"; color: var(--warn); font-size: 0.85em; }
-code { font-family: ui-monospace, "DejaVu Sans Mono", monospace; font-size: 0.88em; overflow-wrap: anywhere; }
-details { margin: 0.6em 0; } summary { cursor: pointer; color: var(--accent); }
-ul { padding-left: 1.2em; max-width: 80ch; } li { margin: 0.25em 0; }
-@media (min-width: 860px) { .figures:has(figure + figure) figcaption { min-height: 2.8em; } }
-@media (max-width: 520px) { table { font-size: 0.8rem; } th, td { padding-right: 9px; }
-  td:first-child { white-space: normal; overflow-wrap: anywhere; min-width: 6.5em; } td.long { min-width: 11em; } }
-"""
+STYLE = "\n" + Path(__file__).with_name("page.css").read_text("utf-8")
 
 IS_MODELLED = {
     "Exact: computed or counted, not estimated": [
@@ -117,25 +63,17 @@ class Content:
     report: Mapping[str, Any]
     config: Mapping[str, Any]
     files: Sequence[tuple[str, str]]
-    sections: Sequence[Section] = ()
+    sections: Sequence[Html] = ()
     figures: Mapping[str, Sequence[Figure]] = field(default_factory=dict)
     chip: ChipSpec | None = None
     costs: CostTable | None = None
     links: Sequence[LinkRow] = ()
 
 
-class _Card(NamedTuple):
-    """A number at the top of the page."""
-
-    label: str
-    value: str
-    note: str
-
-
 def html(content: Content) -> str:
     """Return the page."""
     sections = [*content.sections, *_chip_sections(content), *_energy_sections(content), *_run_sections(content)]
-    body = "\n".join(part for part in (*_head(content), _cards(content.report), *map(section_html, sections)) if part)
+    body = "\n".join(part for part in (*_head(content), _cards(content.report), *sections) if part)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -152,27 +90,28 @@ def _head(content: Content) -> list[str]:
     facts = [str(result["source"])] if result.get("source") else []
     if mapping := report.get("mapping"):
         facts.append(f"{mapping['pes']} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
-    paragraphs = [Paragraph("; ".join(facts), "faint")] if facts else []
+    paragraphs = [paragraph("; ".join(facts), "faint")] if facts else []
     if report.get("partial"):
         why = f": {report['problem']}" if report.get("problem") else ""
-        paragraphs.append(Paragraph(f"Partial: the run did not reach its end{why}", "warn"))
+        paragraphs.append(paragraph(f"Partial: the run did not reach its end{why}", "warn"))
     if result.get("note"):
-        paragraphs.append(Paragraph(result["note"], "warn"))
-    return [f"<h1>{escape(content.name)}</h1>", *map(block_html, paragraphs)]
+        paragraphs.append(paragraph(result["note"], "warn"))
+    return [f"<h1>{escape(content.name)}</h1>", *paragraphs]
 
 
 def _cards(report: Mapping[str, Any]) -> str:
     metrics = [metric for metric in report.get("metrics") or () if metric.get("value") is not None]
-    cards = [_Card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
+    cards = [_card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
     cards += [*_cost_cards(report), *_count_cards(report)]
-    cells = [
-        f'<div class="card">{escape(label)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
-        for label, value, note in cards
-    ]
-    return f'<div class="cards">{"".join(cells)}</div>' if cells else ""
+    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _cost_cards(report: Mapping[str, Any]) -> list[_Card]:
+def _card(label: str, value: str, note: str) -> str:
+    """Return a number at the top of the page, with its name above it."""
+    return f'<div class="card">{escape(label)}<b>{escape(value)}</b><small>{escape(note)}</small></div>'
+
+
+def _cost_cards(report: Mapping[str, Any]) -> list[str]:
     cost, unit = report.get("modelled"), unit_of(report)
     if not cost:
         return []
@@ -180,29 +119,29 @@ def _cost_cards(report: Mapping[str, Any]) -> list[_Card]:
     times, energies = ([share * end for end in cost[key]] for key in ("time_band_s", "energy_band_j"))
     time, power, energy = (cost[key] for key in ("time_per_token_s", "power_w", "energy_per_token_j"))
     return [
-        _Card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
-        _Card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
-        _Card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
+        _card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
+        _card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
+        _card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
     ]
 
 
-def _count_cards(report: Mapping[str, Any]) -> list[_Card]:
-    cards = []
+def _count_cards(report: Mapping[str, Any]) -> list[str]:
+    cards: list[str] = []
     if events := report.get("events"):
         active = " / ".join(f"{100 * (1 - sparsity):.1f} %" for sparsity in events["sparsity_by_layer"])
-        cards.append(_Card("events", f"{events['count']:,}", f"active units by layer: {active}"))
-        cards.append(_Card("event hash", events["sha256"][:12], events["sha256"]))
+        cards.append(_card("events", f"{events['count']:,}", f"active units by layer: {active}"))
+        cards.append(_card("event hash", events["sha256"][:12], events["sha256"]))
     counters = report.get("counters") or {}
     if counters.get("packets_sent") is not None:
         lost = f"{counters['packets_delivered']:,} delivered, {counters['packets_dropped']:,} dropped"
-        cards.append(_Card("copies between PEs", f"{counters['packets_sent']:,}", lost))
+        cards.append(_card("copies between PEs", f"{counters['packets_sent']:,}", lost))
     if report.get("mapping"):
         worst = report["mapping"]["sram"]["worst"]
-        cards.append(_Card("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
+        cards.append(_card("fullest PE", f"{worst['weights']:,} B", f"of weights; {worst['free']:,} B of its data banks are free"))
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
         note = f"wall time a {unit_of(report)} over {emulation.get('transport', '?')}; says nothing about the chip"
-        cards.append(_Card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
+        cards.append(_card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
     return cards
 
 
@@ -214,32 +153,32 @@ def _band(ends: Sequence[float], unit: str) -> str:
 # ---- sections
 
 
-def _chip_sections(content: Content) -> list[Section]:
+def _chip_sections(content: Content) -> list[Html]:
     report, figures, sections = content.report, content.figures, []
     if report.get("modelled"):
-        blocks: list[Block] = [Figures(figures.get("time", ())), _stages(report["modelled"]["stages_s"])]
-        sections.append(Section("Time on the modelled chip", blocks))
+        stages = _stages(report["modelled"]["stages_s"])
+        sections.append(section("Time on the modelled chip", [figure_row(figures.get("time", ())), stages]))
     if figures.get("chip"):
         chips = (report.get("mapping") or {}).get("chips", 1)
-        sections.append(Section("The chip" if chips == 1 else f"The {chips} chips", [Figures(figures["chip"])]))
+        sections.append(section("The chip" if chips == 1 else f"The {chips} chips", [figure_row(figures["chip"])]))
     if content.links:
-        sections.append(Section("Links between chips", [Figures(figures.get("links", ()), _links(content.links))]))
+        sections.append(section("Links between chips", [figure_row(figures.get("links", ()), _links(content.links))]))
     if figures.get("events"):
-        sections.append(Section("Events", [Figures(figures["events"])]))
+        sections.append(section("Events", [figure_row(figures["events"])]))
     return sections
 
 
-def _stages(stages_s: Mapping[str, Mapping[str, float]]) -> Table:
+def _stages(stages_s: Mapping[str, Mapping[str, float]]) -> Html:
     total_s = sum(sum(row.values()) for row in stages_s.values()) or 1.0
     names = list(dict.fromkeys(name for row in stages_s.values() for name in row))
     rows = [[layer, *(f"{100 * row.get(name, 0) / total_s:.1f} %" for name in names)] for layer, row in stages_s.items()]
     sums = [sum(row.get(name, 0) for row in stages_s.values()) for name in names]
     rows.append(["all layers", *(f"{100 * seconds / total_s:.1f} %" for seconds in sums)])
     rows.append(["seconds of the run", *(f"{seconds:.4g}" for seconds in sums)])
-    return Table(("layer", *names), rows, numeric=range(1, len(names) + 1))
+    return table(("layer", *names), rows, numeric=range(1, len(names) + 1))
 
 
-def _links(links: Sequence[LinkRow]) -> list[Block]:
+def _links(links: Sequence[LinkRow]) -> list[Html]:
     """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
     rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
     head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= 12 else 8
@@ -248,43 +187,41 @@ def _links(links: Sequence[LinkRow]) -> list[Block]:
         f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
         f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
     )
-    blocks: list[Block] = [Paragraph(note), Table(head, rows[:open_rows], numeric=(2, 3))]
-    return blocks + [Details(f"All {len(rows)} links", [Table(head, rows, numeric=(2, 3))])] * bool(rows[open_rows:])
+    blocks = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
+    return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])
 
 
-def _energy_sections(content: Content) -> list[Section]:
+def _energy_sections(content: Content) -> list[Html]:
     cost = content.report.get("modelled")
     if not cost:
         return []
     total_j = cost["energy_j"] or 1.0
     rows = [(name, f"{1e3 * joules:.4g}", f"{100 * joules / total_j:.1f} %") for name, joules in cost["energy_parts_j"].items()]
     rows.append(("sum", f"{1e3 * cost['energy_j']:.4g}", "100 %"))
-    parts = Table(("part", "mJ", "share"), rows, numeric=(1, 2))
+    parts = table(("part", "mJ", "share"), rows, numeric=(1, 2))
     return [
-        Section("Energy", [Figures(content.figures.get("energy", ())), parts]),
-        Section("Work", [Table(("count", "over the run"), cost["work"].items(), numeric=(1,))]),
+        section("Energy", [figure_row(content.figures.get("energy", ())), parts]),
+        section("Work", [table(("count", "over the run"), cost["work"].items(), numeric=(1,))]),
     ]
 
 
-def _run_sections(content: Content) -> list[Section]:
+def _run_sections(content: Content) -> list[Html]:
     report, sections = content.report, []
     if report.get("neurobench"):
-        metrics = Table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
-        sections.append(Section("NeuroBench metrics", [Paragraph(NEUROBENCH, "faint"), metrics]))
-    scope: list[Block] = []
-    for title, points in IS_MODELLED.items():
-        scope += [Heading(title), Listing(points)]
-    sections.append(Section("What is modelled and what is not", scope))
+        metrics = table(("metric", "value"), flatten(report["neurobench"]), numeric=(1,))
+        sections.append(section("NeuroBench metrics", [paragraph(NEUROBENCH, "faint"), metrics]))
+    scope = [block for title, points in IS_MODELLED.items() for block in (heading(title), listing(points))]
+    sections.append(section("What is modelled and what is not", scope))
     if content.costs is not None and content.chip is not None:
-        sections.append(Section("Constants", _constants(content.costs, content.chip, report)))
-    blocks: list[Block] = [Table(("option", "value"), sorted(flatten(content.config)), long=1)]
+        sections.append(section("Constants", _constants(content.costs, content.chip, report)))
+    blocks = [table(("option", "value"), sorted(flatten(content.config)), long=1)]
     if report.get("mapping"):
-        blocks += [Heading("Mapping"), Table(("key", "value"), flatten(report["mapping"]), long=1)]
-    files = Table(("file", "what it holds"), content.files, long=1)
-    return [*sections, Section("Configuration", blocks), Section("Files of this run", [files])]
+        blocks += [heading("Mapping"), table(("key", "value"), flatten(report["mapping"]), long=1)]
+    files = table(("file", "what it holds"), content.files, long=1)
+    return [*sections, section("Configuration", blocks), section("Files of this run", [files])]
 
 
-def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Block]:
+def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Html]:
     used = set((report.get("modelled") or {}).get("assumed", ()))
     note = GRADES + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
     settings = ", ".join(f"{name} {value}" for name, value in costs.settings.items())
@@ -292,13 +229,13 @@ def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> l
         (name, f"{one.value:g}", f"{one.low:g} to {one.high:g}" if one.low < one.high else "", one.unit, one.grade, one.source)
         for name, one in costs.constants.items()
     ]
-    constants = Table(
+    constants = table(
         ("constant", "value", "band", "unit", "grade", "source"), rows, numeric=(1,), long=5,
         assumed={name for name, one in costs.constants.items() if one.assumed},
     )  # fmt: skip
-    facts = Table(
+    facts = table(
         ("number of the chip", "value", "grade", "source"), describe(chip), long=3,
         assumed={name for name, fact in chip.facts.items() if fact.assumed},
     )  # fmt: skip
     summary = f"All {len(chip.facts)} numbers of the chip"
-    return [Paragraph(note), Paragraph(f"Settings: {settings}; chip {chip.name}."), constants, Details(summary, [facts])]
+    return [paragraph(note), paragraph(f"Settings: {settings}; chip {chip.name}."), constants, details(summary, facts)]

@@ -13,8 +13,6 @@ numbers begin at 1: trace viewers keep 0 for themselves. The text depends on the
 are not in it, because no ledger holds them.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, repeat
@@ -55,11 +53,8 @@ def write_trace(
     }
     with path.open("wb") as raw, igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'.encode())
-        between = b""
-        for entries in _events(ledger, priced, chip, table, line):
-            if entries:
-                file.write(between + entries)
-                between = _BETWEEN
+        for place, entries in enumerate(filter(None, _events(ledger, priced, chip, table, line))):
+            file.write(_BETWEEN + entries if place else entries)
         file.write(b"\n]}\n")
 
 
@@ -86,9 +81,8 @@ def _names(ledger: Ledger) -> list[str]:
         lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
     for number, pe in enumerate(ledger.pes):
         pid, tid = _process_and_thread(pe)
-        runs = "+".join(
-            ledger.layers[layer - 1] for layer in sorted(set(ledger.table["layer"][ledger.table["pe"] == number].tolist()))
-        )
+        layers = np.unique(ledger.table["layer"][ledger.table["pe"] == number]).tolist()
+        runs = "+".join(ledger.layers[layer - 1] for layer in layers)
         lines.append(_meta("thread_name", pid, tid, name=f"{pe} {runs}"))
         lines.append(_meta("thread_sort_index", pid, tid, sort_index=tid))
     return lines
@@ -175,11 +169,8 @@ def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, 
         yield _counter(pid, f"events {layer}", "events", _eighths(line.arrived_s[:, n]), events)
     starts, power = power_w(ledger, priced, chip, table)
     flits = np.zeros(len(starts), np.int64)
-    np.maximum.at(
-        flits,
-        np.searchsorted(starts, priced.began_s.ravel()),
-        priced.traffic.peak_flits(priced.settings["schedule"] != "sequential").ravel(),
-    )
+    busiest = priced.traffic.peak_flits(priced.settings["schedule"] != "sequential")
+    np.maximum.at(flits, np.searchsorted(starts, priced.began_s.ravel()), busiest.ravel())
     traced = starts <= line.began_s.max(initial=0.0)
     at = _eighths(starts[traced])
     yield _counter(pid, "busiest link or port", "flits", at, flits[traced])

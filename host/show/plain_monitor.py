@@ -4,8 +4,6 @@ Takes plain dicts (`host/show/status.py`) in which any key may be missing: what 
 zero.
 """
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator, Mapping
 from time import monotonic

@@ -1,7 +1,5 @@
 """How every plot looks: colours and matplotlib's settings, without importing it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 INK = "#010203"  # text and lines; becomes the page's text colour, light or dark

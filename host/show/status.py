@@ -1,68 +1,28 @@
 """What a running network reports to whatever shows it: a layout once, then a status a few times a second, both plain dicts.
 
-They come from another process, and any key may be missing or odd: whoever reads them takes numbers through `number` or `at`
-and shows what is not known as unknown, never as zero.
-"""
+They come from another process, and any key may be missing or odd: whoever reads them takes numbers through `number` or
+`at` and shows what is not known as unknown, never as zero.
 
-from __future__ import annotations
+A layout is what stays the same during a run: `title`, `chip`, `note`, `unit` (one position of one sequence: "token",
+"frame"), `shown` (for the workload's panel), and lists of dicts: `pes` in use (name; layer, "a+b" where it runs two;
+sram, from 0 to 1), `layers` (name, units, pes), `chips` (number; position, x and y on the mesh) and `links` between
+chips (name; ends, two chips' numbers; cable, whether it leaves its board).
+
+A status is what it does just now: `phase`, `elapsed_s`, `ready` (PEs that have been loaded), `tick`, `done` and `total`
+(in the layout's unit: positions times sequences), `per_s`, `events_per_tick`, `packets_per_tick`, `sram_worst`,
+`activity` (from 0 to 1, a layer), `pe_activity` (in the order of the layout's PEs), `links` (events now, in the order
+of the layout's), `stalled` and `dead` (names of PEs and routers), `states` (of PEs by name, while they are not
+running), `problem`, `shown`, `metrics` (dicts as a report has them, too: name, label, value or None, unit, digits after
+the point, better: "low", "high" or "", note; shares are in percent where the unit is "%"), and of a cluster `machines`
+(dicts of name, chips, pes, load in cores, sent_bytes, refused, heard_s and state).
+"""
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypedDict
+from typing import Any
 
 Fields = Mapping[str, Any]
-"""A status, a layout or a part of them as it arrives: any key may be missing."""
-
-
-class Metric(TypedDict, total=False):
-    """How well a workload does: the same record in a status and in a report."""
-
-    name: str
-    label: str
-    value: float | None  # None: nothing to judge by; shares are in percent where the unit is "%"
-    unit: str
-    digits: int  # after the point
-    better: Literal["low", "high", ""]
-    note: str  # for beside the value
-
-
-class Layout(TypedDict, total=False):
-    """What stays the same during a run."""
-
-    title: str
-    chip: str
-    note: str
-    pes: Sequence[Fields]  # in use, each with name, layer ("a+b" where it runs two) and sram (from 0 to 1)
-    layers: Sequence[Fields]  # each with name, units and pes
-    chips: Sequence[Fields]  # each with number and position (x, y on the mesh)
-    links: Sequence[Fields]  # between chips, each with name, ends (two chips' numbers) and cable (whether it leaves its board)
-    unit: str  # one position of one sequence: "token", "frame"
-    shown: Fields  # for the workload's panel
-
-
-class Status(TypedDict, total=False):
-    """What a run does just now."""
-
-    phase: str
-    ready: int  # PEs that have been loaded
-    tick: int
-    done: int  # in the layout's unit: positions times sequences
-    total: int
-    per_s: float
-    metrics: Sequence[Metric]
-    shown: Fields  # for the workload's panel
-    activity: Sequence[float]  # from 0 to 1, a layer
-    pe_activity: Sequence[float]  # from 0 to 1, in the order of the layout's PEs
-    links: Sequence[int]  # events now, in the order of the layout's links
-    events_per_tick: float
-    packets_per_tick: float
-    sram_worst: float
-    elapsed_s: float
-    stalled: Sequence[str]  # names of PEs and routers
-    dead: Sequence[str]
-    states: Mapping[str, str]  # of PEs, while they are not running
-    problem: str
-    machines: Sequence[Fields]  # of a cluster, each with name, chips, pes, load in cores, sent_bytes, refused, heard_s and state
+"""A status, a layout or a part of them as it arrives."""
 
 
 def finite(value: Any) -> float | None:

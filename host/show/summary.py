@@ -1,7 +1,5 @@
 """What a run did, in the few lines that are printed at its end."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping, Sequence
 from functools import cache

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from host.errors import HostError
-from host.show.plot_style import COLOURS, STANDALONE, escape_formula
+from host.show.plot_style import STANDALONE, escape_formula
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,30 +30,23 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
         figure, axes = _figure(6.4, 3.6)
         names = list(next(iter(stages.values())))
         bottoms = [0.0] * len(names)
-        for number, (layer, seconds) in enumerate(stages.items()):
+        for layer, seconds in stages.items():  # each in the next colour
             heights = [1e3 * seconds[name] for name in names]
-            colour = COLOURS[number % len(COLOURS)]
-            axes.bar(names, heights, 0.62, bottom=bottoms, color=colour, edgecolor="white", linewidth=0.6, label=layer)
+            axes.bar(names, heights, 0.62, bottom=bottoms, edgecolor="white", linewidth=0.6, label=layer)
             bottoms = [a + b for a, b in zip(bottoms, heights, strict=True)]
         total = sum(bottoms)
         for x, height in enumerate(bottoms):
             axes.text(x, height + 0.012 * max(bottoms), f"{height:.1f} ms\n{100 * height / total:.0f} %", ha="center", va="bottom")
-        axes.set_ylim(0, 1.2 * max(bottoms))
-        axes.set_ylabel("time, ms")
-        axes.set_title(escape_formula(title))
+        axes.set(ylim=(0, 1.2 * max(bottoms)), ylabel="time, ms", title=escape_formula(title))
         axes.grid(axis="y", alpha=0.3)
         axes.legend(reverse=True)
         return _write(figure, path)
 
 
 def lines(
-    series: Mapping[str, Sequence[tuple[Any, float]]],
-    labels: tuple[str, str],
-    title: str,
-    key: str,
-    log: Sequence[str],
-    path: Path,
-) -> list[Path]:
+    series: Mapping[str, Sequence[tuple[Any, float]]], labels: tuple[str, str], title: str,
+    key: str, log: Sequence[str], path: Path,
+) -> list[Path]:  # fmt: skip
     """Draw one line a series of (x, y) points, or groups of bars where x are names; return the files.
 
     `labels` are those of x and y, `key` says what the names of the series are; `log` names the axes ("x", "y") with a
@@ -66,15 +59,13 @@ def lines(
         xs = list(dict.fromkeys(x for points in series.values() for x, _ in points))
         numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in xs)
         for number, (name, points) in enumerate(series.items()):
-            colour = COLOURS[number % len(COLOURS)]
             if numbers:
-                ordered = sorted(points)
                 mark = _MARKS[number % len(_MARKS)]
-                axes.plot(*zip(*ordered, strict=True), color=colour, marker=mark, markersize=4, linewidth=1.3, label=name)
+                axes.plot(*zip(*sorted(points), strict=True), marker=mark, markersize=4, linewidth=1.3, label=name)
             else:
                 width = 0.8 / len(series)
                 at = [xs.index(x) - 0.4 + width * (number + 0.5) for x, _ in points]
-                axes.bar(at, [y for _, y in points], 0.92 * width, color=colour, label=name)
+                axes.bar(at, [y for _, y in points], 0.92 * width, label=name)
         if not numbers:
             axes.set_xticks(range(len(xs)), [str(x) for x in xs])
         if "x" in log and numbers:
@@ -83,13 +74,10 @@ def lines(
             axes.set_yscale("log")
         else:
             axes.set_ylim(bottom=0)
-        axes.set_xlabel(labels[0])
-        axes.set_ylabel(labels[1])
-        axes.set_title(escape_formula(title))
+        axes.set(xlabel=labels[0], ylabel=labels[1], title=escape_formula(title))
         axes.grid(axis="both" if numbers else "y", alpha=0.3)
         if many:  # below, where it hides no point
-            columns = min(3, len(series))
-            figure.legend(loc="outside lower center", ncols=columns, title=key)
+            figure.legend(loc="outside lower center", ncols=min(3, len(series)), title=key)
         return _write(figure, path)
 
 

@@ -3,8 +3,6 @@
 No library that draws: the live view (`host/show/monitor.py`) turns each look into colours. Importing this costs nothing.
 """
 
-from __future__ import annotations
-
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TextIO

@@ -1,7 +1,5 @@
 """Tables as text whose columns line up in a terminal."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 
 Row = Sequence[str]
@@ -10,14 +8,10 @@ Row = Sequence[str]
 def format_table(
     rows: Sequence[Row], *, left: Collection[int] = (0,), least: Sequence[int] = (), separator: str = "  "
 ) -> list[str]:
-    """Return a line for each row, the head's first.
+    """Return a line for each row, the head's first; the columns `left` are flush left, the others flush right.
 
-    Args:
-        rows: cells; rows with fewer cells than the head, such as a name and a reason, widen no column.
-        left: columns that are flush left; the others are flush right.
-        least: characters that the first columns have at least.
-        separator: between columns.
-
+    Rows with fewer cells than the head, such as a name and a reason, widen no column; the first columns have at least
+    `least` characters.
     """
     widths = _widths(rows, least)
     return [

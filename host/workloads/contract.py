@@ -6,6 +6,7 @@ clock: one input event vector of every lane; a *lane* is one of the sequences th
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -59,30 +60,43 @@ class Progress(NamedTuple):
     shown: Mapping[str, Any] = {}
 
 
-class Source(Protocol):
-    """Makes the input of each position."""
+class Source:
+    """Makes the input of each position. One whose lanes run a sequence each says how many positions there are, and what
+    each is fed; a source that knows more overrides the rest.
+    """
 
-    @property
-    def positions(self) -> int:
-        """How many positions there are to run in all, as far as that is known."""
+    positions: int  # to run in all, as far as that is known
+    _next = 0
+
+    def feed_at(self, position: int) -> Feed:
+        """Return a position's input; each is asked for once, in order."""
+        raise NotImplementedError
 
     def next(self) -> Feed | None:
         """Return the next position's input; None while it depends on answers that are not in yet."""
+        if self.exhausted():
+            return None
+        self._next += 1
+        return self.feed_at(self._next - 1)
 
     def exhausted(self) -> bool:
         """Tell whether every position has been handed out."""
+        return bool(self._next >= self.positions)
 
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
         """Return (sequence, position in it) that a lane runs at a position; None where it runs none: its events count nothing.
 
         A sequence's number says which it is: it begins with the same input in a batch of any size.
         """
+        return side_by_side(lane, position)
 
     def snapshot(self) -> bytes:
         """Return all that is needed to go on from here in another process."""
+        return json.dumps(self._next).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot of a source that was made from the same options."""
+        self._next = json.loads(snapshot)
 
 
 class Readout(Protocol):

@@ -15,15 +15,12 @@ A folder `host/workloads/NAME/` has
   (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`paper_part(checkpoint, transport) -> PaperPart`).
 """
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
 from typing import Any, cast
 
 import host.workloads
@@ -60,20 +57,10 @@ class Workload:
         """Its options."""
         return cast("type[RunOptions]", self.part("options", "Options"))
 
-    def prepare(self, options: RunOptions) -> Job:
-        """Return the job of these options; HostError and the like, one line each, for what cannot be run."""
-        from noc.dram import DramError, DramOverflow
-
-        options.check()
-        try:
-            return cast("Job", self.part("prepare", "prepare")(options))
-        except DramError as error:
-            raise HostError(str(error), Exit.DOES_NOT_FIT if isinstance(error, DramOverflow) else Exit.USAGE) from error
-
     def part(self, file: str, name: str, default: Any = None) -> Any:
         """Return what one of the folder's files calls `name`; the default where there is no such file, or no such name in it."""
         path = f"{host.workloads.__name__}.{self.name}.{file}"
-        module: ModuleType | None = importlib.import_module(path) if importlib.util.find_spec(path) else None
+        module = importlib.import_module(path) if importlib.util.find_spec(path) else None
         return getattr(module, name, default)
 
 
@@ -113,7 +100,13 @@ def claimed_workload(settings: Mapping[str, Any]) -> Workload:
 
 def prepare(options: RunOptions) -> Job:
     """Return the job of these options; HostError, ModelError, TextError or ChipError, one line each, for what cannot run."""
-    return workload_of(options).prepare(options)
+    from noc.dram import DramError, DramOverflow
+
+    options.check()
+    try:
+        return cast("Job", workload_of(options).part("prepare", "prepare")(options))
+    except DramError as error:
+        raise HostError(str(error), Exit.DOES_NOT_FIT if isinstance(error, DramOverflow) else Exit.USAGE) from error
 
 
 def restore_options(record: Mapping[str, Any], who: str = "options") -> RunOptions:

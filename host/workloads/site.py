@@ -1,7 +1,5 @@
 """The place of a run: which checkpoint, which chip, and the network placed on it. What all workloads need to prepare a job."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -82,7 +80,6 @@ def _check_slow(options: RunOptions, placement: Placement) -> None:
     for name in options.faults.slow:
         if name not in known:
             links = f", {machine.links[0]} to {machine.links[-1]}" if machine.links else ""
-            have = (
-                f"{placement.pes[0].name} to {placement.pes[-1].name}, router@{machine.live[0]} to router@{machine.live[-1]}{links}"
-            )
+            routers = f"router@{machine.live[0]} to router@{machine.live[-1]}"
+            have = f"{placement.pes[0].name} to {placement.pes[-1].name}, {routers}{links}"
             raise HostError(f"--fault slow: {name} is not in use; have {have}")

@@ -4,8 +4,6 @@ Two pixels, one above the other, make a character by half blocks; brightness bec
 be of any size or missing.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 

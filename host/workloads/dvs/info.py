@@ -1,7 +1,5 @@
 """What `launch.py info` says of a gesture classifier."""
 
-from __future__ import annotations
-
 from host.show.entries import list_entries, plain_text
 from models.checkpoint import Model
 

@@ -4,8 +4,6 @@ From the layout: `classes`, their names. From the status: `sample` (its number),
 `frame` (size * size bytes), `size`, `scores`, and `top`, the score of a full bar. Importing it is light: the launcher does.
 """
 
-from __future__ import annotations
-
 from host.show.status import Fields, number
 from host.show.terminal_style import Line, Panel, Span, clean, figure
 from host.workloads.dvs.frame_glyphs import SHORTEST, Bar, bars, cells

@@ -1,8 +1,4 @@
-"""From the options of `dvs` to a job: which checkpoint on which recordings. Whatever a user can get wrong is refused here, before
-a process starts.
-"""
-
-from __future__ import annotations
+"""From the options of `dvs` to a job: which checkpoint on which recordings. User errors are refused here."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,16 +46,10 @@ def prepare(options: Options) -> Job:
         why = f": {damages()[0]}" if damages() else ""
         raise HostError(f"--events {options.events or SYNTHETIC}: no sample of the {recordings.split} split can be read{why}")
     setting = Setting(
-        classes=gesture.classes,
-        source=recordings.name,
-        terms=recordings.source,
-        split=recordings.split,
-        asked=options.samples,
-        frames=gesture.frames,
-        bin_us=gesture.bin_us,
-        slice_us=gesture.slice_us,
+        classes=gesture.classes, source=recordings.name, terms=recordings.source, split=recordings.split,
+        asked=options.samples, frames=gesture.frames, bin_us=gesture.bin_us, slice_us=gesture.slice_us,
         record=gesture.record,
-    )
+    )  # fmt: skip
     return Job(
         options=options,
         placement=placement,

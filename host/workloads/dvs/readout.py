@@ -1,7 +1,5 @@
 """A class for each sample, read off the last layer: the one with the highest score, of equals the first."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,14 +16,9 @@ from noc.packet import Section
 
 
 class ClassReadout:
-    """Sums the scores of the samples that are running, and keeps the answers.
+    """Sums the scores of the samples that are running in `source`, and keeps the answers.
 
-    Args:
-        gesture: the read-out's weights.
-        source: which samples are running.
-        setting: what is known of the recordings.
-        damages: returns one line for each file that could not be read.
-
+    `damages` returns one line for each file that could not be read.
     """
 
     def __init__(self, gesture: Gesture, source: SampleSource, setting: Setting, damages: Callable[[], list[str]]) -> None:
@@ -56,10 +49,6 @@ class ClassReadout:
                 scores = self._scores[lane].scores()
                 sample = source.loaded[turn * lanes + lane]
                 self.answers.append(Answer(*sample, prediction=class_of(scores), scores=[float(score) for score in scores]))
-
-    def correct(self) -> int:
-        """Return how many samples got their own class."""
-        return sum(answer.prediction == answer.label for answer in self.answers)
 
     def progress(self) -> Progress:
         """Return how many frames came through, the accuracy so far, and the sample that the first lane runs."""
@@ -95,7 +84,7 @@ class ClassReadout:
             lane.resume(positions, *(np.frombuffer(bytes.fromhex(array), np.float32) for array in arrays))
 
     def _accuracy(self) -> Metric:
-        count, correct = len(self.answers), self.correct()
+        count, correct = len(self.answers), sum(answer.prediction == answer.label for answer in self.answers)
         note = f"{correct} of {count} samples"
         return METRICS["accuracy"]._replace(value=100 * correct / count if count else None, note=note)
 

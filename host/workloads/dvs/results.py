@@ -4,11 +4,10 @@
 trainer has left it, so that no torch is needed here.
 """
 
-from __future__ import annotations
-
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from host.show.status import finite
 
 
 class Answer(NamedTuple):
@@ -65,7 +64,7 @@ def compose_result(
         "baseline_agreement": agree if theirs else None,
         "baseline_score_difference": _farthest(theirs, answers) if theirs else None,
         "baseline_note": note or None,
-        "mean_frame_accuracy": _number(setting.record.get("mean_frame_accuracy")),
+        "mean_frame_accuracy": finite(setting.record.get("mean_frame_accuracy")),
         "predictions": [
             {
                 "name": answer.name,
@@ -73,7 +72,7 @@ def compose_result(
                 "label": answer.label,
                 "prediction": answer.prediction,
                 "baseline": other.prediction if other else None,
-                "scores": [_number(score) for score in answer.scores],
+                "scores": [finite(score) for score in answer.scores],
             }
             for other, answer in pairs
         ],
@@ -150,9 +149,4 @@ def _farthest(theirs: Sequence[_Torch], answers: Sequence[Answer]) -> float | No
         if other.scores is None or len(other.scores) != len(answer.scores):
             return None
         farthest = max(farthest, *(abs(a - float(b)) for a, b in zip(other.scores, answer.scores, strict=True)))
-    return farthest if math.isfinite(farthest) else None
-
-
-def _number(value: Any) -> float | None:
-    """Return a number that JSON can hold, or None."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else None
+    return finite(farthest)

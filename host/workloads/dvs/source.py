@@ -9,8 +9,6 @@ A last round with fewer samples than lanes leaves the others without input; what
 accuracy.
 """
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator, Sequence
@@ -20,7 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from host.errors import Exit, HostError
-from host.workloads.contract import Feed
+from host.workloads.contract import Feed, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError, Sample
@@ -66,16 +64,10 @@ class SampleStore:
         return self._rows.feed(number % self._slots * self._frames + frame for number in numbers)
 
 
-class SampleSource:
-    """Feeds samples in rounds.
+class SampleSource(Source):
+    """Feeds at most `limit` samples, read as they are needed, in rounds of `lanes` samples side by side.
 
-    Args:
-        gesture: frames and head.
-        samples: what to classify, read as it is needed.
-        store: room for two rounds in DRAM.
-        lanes: how many samples run side by side.
-        limit: how many samples to take.
-
+    `gesture` has frames and head; `store` is room for two rounds in DRAM; `positions` counts the samples known so far.
     """
 
     def __init__(self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int) -> None:
@@ -87,13 +79,7 @@ class SampleSource:
         self.host_s = 0.0  # for reading, frames and features
         self.loaded: list[LoadedSample] = []
         self.pictures: dict[int, Array] = {}  # (frames, pixels) uint8 of the samples of the first lane that are yet to be shown
-        self._next = 0
         self._load(lanes)
-
-    @property
-    def positions(self) -> int:
-        """Positions of the samples that are known so far."""
-        return -(-len(self.loaded) // self.lanes) * self.frames
 
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
         """Return the sample that a lane runs at a position and which of its frames, or None."""
@@ -101,22 +87,14 @@ class SampleSource:
         number = turn * self.lanes + lane
         return (number, frame) if number < len(self.loaded) else None
 
-    def next(self) -> Feed | None:
-        """Return the next frame of every sample of this round; load what falls due of the next round."""
-        if self.exhausted():
-            return None
-        position = self._next
-        self._next += 1
+    def feed_at(self, position: int) -> Feed:
+        """Return a frame of every sample of this round; load what falls due of the next round."""
         turn, frame = divmod(position, self.frames)
         numbers = range(turn * self.lanes, min((turn + 1) * self.lanes, len(self.loaded)))
         feed = Feed(position, VALID if frame else VALID | FRESH | RESET, *self._store.feed(numbers, frame))
         due = (turn + 1) * self.lanes + (frame + 1) * self.lanes // self.frames
         self._load(due - len(self.loaded))
         return feed
-
-    def exhausted(self) -> bool:
-        """Tell whether every frame of every sample has been handed out."""
-        return self._next >= self.positions
 
     def snapshot(self) -> bytes:
         """Return the next position, and how many samples are loaded."""
@@ -137,6 +115,7 @@ class SampleSource:
             self.ended, self._unread = " ".join(str(error).split()), islice((), 0)
         if len(self.loaded) < wanted:
             self.limit = len(self.loaded)
+        self.positions = -(-len(self.loaded) // self.lanes) * self.frames
         self.host_s += time.perf_counter() - began
 
     def _put(self, sample: Sample) -> None:

@@ -1,15 +1,15 @@
 """The options of `launch.py features`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import partial
 
 from host.errors import HostError
 from host.flags import Number, Sizes, Text, Whole, option
 from host.options import RunOptions
 
 _WIDEST = 1_000_000
-_VECTORS, _NETWORK = "vectors", "seeded network, without --checkpoint (default: the paper's sizes)"
+_VECTORS = "vectors"
+_of_network = partial(option, group="seeded network, without --checkpoint (default: the paper's sizes)")
 NETWORK = ("input", "layers", "hidden", "density", "threshold", "activity", "seed")
 
 
@@ -18,31 +18,23 @@ class Options(RunOptions):
     """Vectors of numbers, and a checkpoint or a seeded network that hears them."""
 
     features: str | None = option(
-        None,
-        "a safetensors file with `features` (sequences, frames, units) float32 (default: numbers from --seed)",
-        bounds=Text(),
-        metavar="FILE",
-        group=_VECTORS,
-        file=True,
-    )
+        None, "a safetensors file with `features` (sequences, frames, units) float32 (default: numbers from --seed)",
+        bounds=Text(), metavar="FILE", group=_VECTORS, file=True,
+    )  # fmt: skip
     tokens: int | None = option(
         None, "vectors of each sequence (default: all of the file, or 700)", bounds=Whole(1), metavar="N", group=_VECTORS
     )
-    input: int | None = option(None, "units of the input", bounds=Whole(1, _WIDEST), metavar="N", group=_NETWORK)
-    layers: tuple[int, ...] | None = option(None, "units of each layer", bounds=Sizes(), metavar="N,N", group=_NETWORK)
-    hidden: int | None = option(None, "units of every layer but the last", bounds=Whole(1, _WIDEST), metavar="N", group=_NETWORK)
-    density: float | None = option(
-        None, "share of weights that are not zero", bounds=Number(0.0, 1.0, above=True), metavar="X", group=_NETWORK
+    input: int | None = _of_network(None, "units of the input", bounds=Whole(1, _WIDEST), metavar="N")
+    layers: tuple[int, ...] | None = _of_network(None, "units of each layer", bounds=Sizes(), metavar="N,N")
+    hidden: int | None = _of_network(None, "units of every layer but the last", bounds=Whole(1, _WIDEST), metavar="N")
+    density: float | None = _of_network(
+        None, "share of weights that are not zero", bounds=Number(0.0, 1.0, above=True), metavar="X"
     )
-    threshold: float | None = option(None, "event threshold", bounds=Number(0.0, 1.0), metavar="X", group=_NETWORK)
-    activity: float | None = option(
-        None,
-        "share of units with an event, for which the thresholds are set",
-        bounds=Number(0.0, 1.0),
-        metavar="X",
-        group=_NETWORK,
+    threshold: float | None = _of_network(None, "event threshold", bounds=Number(0.0, 1.0), metavar="X")
+    activity: float | None = _of_network(
+        None, "share of units with an event, for which the thresholds are set", bounds=Number(0.0, 1.0), metavar="X"
     )
-    seed: int = option(1, "of weights and numbers", bounds=Whole(0), metavar="N", group=_NETWORK)
+    seed: int = _of_network(1, "of weights and numbers", bounds=Whole(0), metavar="N")
 
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""

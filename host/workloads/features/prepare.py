@@ -1,7 +1,5 @@
 """From the options of `features` to a job: which vectors into which network."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

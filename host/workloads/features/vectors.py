@@ -4,8 +4,6 @@ The gesture network's feature vectors may come this way: a CNN makes them before
 IV-C2).
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +14,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError
-from host.workloads.contract import Feed, Metric, Progress, side_by_side
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import F32, U32
 from models.seeded import seeded_embedding
@@ -61,43 +59,18 @@ def load_features(path: Path, units: int, sequences: int, frames: int | None) ->
     return np.ascontiguousarray(chosen)
 
 
-class VectorSource:
-    """Feeds sequences of vectors, one a lane, from DRAM.
-
-    Args:
-        store: the vectors in DRAM, sequence after sequence.
-        sequences: how many run side by side.
-        frames: vectors of each.
-
-    """
+class VectorSource(Source):
+    """Feeds `sequences` sequences of `frames` vectors, one a lane, from DRAM, one sequence behind the other."""
 
     def __init__(self, store: RowsInDram, sequences: int, frames: int) -> None:
         self._store = store
         self._first: U32 = np.arange(sequences, dtype=np.uint32) * np.uint32(frames)
         self.positions = frames
-        self.sequence_at = side_by_side
-        self._next = 0
 
-    def next(self) -> Feed | None:
-        """Return the next vector of every sequence."""
-        if self.exhausted():
-            return None
-        position = self._next
-        self._next += 1
+    def feed_at(self, position: int) -> Feed:
+        """Return a vector of every sequence."""
         flags = VALID if position else VALID | FRESH | RESET
         return Feed(position, flags, *self._store.feed(self._first + np.uint32(position)))
-
-    def exhausted(self) -> bool:
-        """Tell whether every vector has been handed out."""
-        return self._next >= self.positions
-
-    def snapshot(self) -> bytes:
-        """Return the next position."""
-        return json.dumps(self._next).encode()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot."""
-        self._next = json.loads(snapshot)
 
 
 class VectorCount:

@@ -3,8 +3,6 @@
 It runs on the host, with the softmax; where the paper ran them is not stated.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

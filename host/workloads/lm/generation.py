@@ -1,14 +1,12 @@
 """Continues a prompt, one word after another through all layers: source and readout in one, for each waits for the other."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.workloads.contract import Feed, Metric, Progress, side_by_side
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import sample
@@ -25,52 +23,31 @@ class Choice(NamedTuple):
     forbidden: int
 
 
-class Generation:
-    """Continues a prompt.
+class Generation(Source):
+    """Continues a prompt, at least one word number, by `words` words; the embeddings lie in DRAM, a row a word.
 
-    Args:
-        embedding: the embeddings in DRAM, a row a word.
-        decoder: makes logits of the last layer's events.
-        prompt: word numbers to begin with, at least one.
-        words: how many words to generate.
-        choice: how each is drawn.
-        segment: positions after which cell states are zeroed, or 0.
-        detokenise: word numbers -> text.
-
+    `segment`: positions after which cell states are zeroed, or 0; `detokenise`: word numbers -> text.
     """
 
     def __init__(
-        self,
-        embedding: RowsInDram,
-        decoder: Decoder,
-        *,
-        prompt: U32,
-        words: int,
-        choice: Choice,
-        segment: int,
+        self, embedding: RowsInDram, decoder: Decoder, *, prompt: U32, words: int, choice: Choice, segment: int,
         detokenise: Callable[[list[int]], str],
-    ) -> None:
+    ) -> None:  # fmt: skip
         self._embedding, self._decoder, self._segment, self._detokenise = embedding, decoder, segment, detokenise
         self._words = [int(word) for word in prompt]
         self._prompt = len(self._words)
         self._choice = choice
         self._random = np.random.default_rng(choice.seed)
         self.positions = self._prompt + words - 1
-        self.sequence_at = side_by_side
-        self._next = 0
         self._answered = 0
 
     def next(self) -> Feed | None:
         """Return the next position's input; None while its word has not been chosen yet."""
-        if self.exhausted() or self._next >= len(self._words):
-            return None
-        position = self._next
-        self._next += 1
-        return Feed(position, section_flags(position, self._segment), *self._embedding.feed([self._words[position]]))
+        return super().next() if self._next < len(self._words) else None
 
-    def exhausted(self) -> bool:
-        """Tell whether every position has been handed out."""
-        return self._next >= self.positions
+    def feed_at(self, position: int) -> Feed:
+        """Return the embedding of a word."""
+        return Feed(position, section_flags(position, self._segment), *self._embedding.feed([self._words[position]]))
 
     def answer(self, section: Section) -> None:
         """Choose the next word once the prompt is through."""
@@ -86,11 +63,8 @@ class Generation:
 
     def result(self) -> dict[str, Any]:
         """Return the text, and the numbers of the words that were generated."""
-        return {
-            "tokens": self._answered,
-            "text": self._detokenise(self._words),
-            "generated": self._words[self._prompt :],
-        }
+        text, generated = self._detokenise(self._words), self._words[self._prompt :]
+        return {"tokens": self._answered, "text": text, "generated": generated}
 
     def metrics(self, cost: object) -> list[Metric]:  # noqa: ARG002 - nothing to score
         """Return nothing: there is no text to compare with."""

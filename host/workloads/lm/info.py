@@ -1,7 +1,5 @@
 """What `launch.py info` says of a language model."""
 
-from __future__ import annotations
-
 from host.show.entries import plain_text
 from models.checkpoint import Model
 from models.text.vocabulary import Vocabulary

@@ -1,8 +1,7 @@
 """The options of `launch.py lm`."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
+from functools import partial
 
 from host.errors import HostError
 from host.flags import Number, OneOf, Text, Whole, option
@@ -15,7 +14,8 @@ DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
 DEFAULT_WORDS = 40
 _HIGHEST_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
 _MOST_WORDS = 1_000_000
-_TEXT = "text (default: what the checkpoint holds, else the standard library's documentation)"
+_of_text = partial(option, group="text (default: what the checkpoint holds, else the standard library's documentation)")
+_of_prompt = partial(_of_text, sweep=False)
 
 
 @dataclass(frozen=True)
@@ -28,48 +28,25 @@ class Options(RunOptions):
         bounds=OneOf(lambda: STATES),
         metavar="NAME",
     )
-    split: str | None = option(
-        None,
-        f"{' or '.join(SPLITS)}, where the text has splits (default test)",
-        bounds=OneOf(lambda: SPLITS),
-        metavar="NAME",
-        group=_TEXT,
+    split: str | None = _of_text(
+        None, f"{' or '.join(SPLITS)}, where the text has splits (default test)", bounds=OneOf(lambda: SPLITS), metavar="NAME"
     )
-    text: str | None = option(None, "any UTF-8 text file", bounds=Text(), metavar="FILE", group=_TEXT, file=True)
-    wikitext: str | None = option(
-        None, "a folder with wiki.test.tokens (WikiText's layout)", bounds=Text(), metavar="DIR", group=_TEXT, file=True
+    text: str | None = _of_text(None, "any UTF-8 text file", bounds=Text(), metavar="FILE", file=True)
+    wikitext: str | None = _of_text(
+        None, "a folder with wiki.test.tokens (WikiText's layout)", bounds=Text(), metavar="DIR", file=True
     )
-    tokens: int | None = option(
-        None, f"how many tokens to score, of each sequence (default {DEFAULT_TOKENS})", bounds=Whole(1), metavar="N", group=_TEXT
+    tokens: int | None = _of_text(
+        None, f"how many tokens to score, of each sequence (default {DEFAULT_TOKENS})", bounds=Whole(1), metavar="N"
     )
-    prompt: str | None = option(
-        None,
-        "continue this text instead of scoring one",
-        bounds=Text(empty=True),
-        metavar="TEXT",
-        group=_TEXT,
-        sweep=False,
+    prompt: str | None = _of_prompt(None, "continue this text instead of scoring one", bounds=Text(empty=True), metavar="TEXT")
+    generate: int | None = _of_prompt(
+        None, f"words to generate after --prompt (default {DEFAULT_WORDS})", bounds=Whole(0), metavar="N"
     )
-    generate: int | None = option(
-        None,
-        f"words to generate after --prompt (default {DEFAULT_WORDS})",
-        bounds=Whole(0),
-        metavar="N",
-        group=_TEXT,
-        sweep=False,
+    temperature: float = _of_prompt(
+        1.0, "with --prompt; 0 takes the likeliest word", bounds=Number(0.0, _HIGHEST_TEMPERATURE), metavar="T"
     )
-    temperature: float = option(
-        1.0,
-        "with --prompt; 0 takes the likeliest word",
-        bounds=Number(0.0, _HIGHEST_TEMPERATURE),
-        metavar="T",
-        group=_TEXT,
-        sweep=False,
-    )
-    top_k: int = option(
-        0, "with --prompt; draw among the K likeliest words, 0: among all", bounds=Whole(0), metavar="K", group=_TEXT, sweep=False
-    )
-    seed: int = option(1, "with --prompt; of the words drawn", bounds=Whole(0), metavar="N", group=_TEXT, sweep=False)
+    top_k: int = _of_prompt(0, "with --prompt; draw among the K likeliest words, 0: among all", bounds=Whole(0), metavar="K")
+    seed: int = _of_prompt(1, "with --prompt; of the words drawn", bounds=Whole(0), metavar="N")
 
     @property
     def words(self) -> int:

@@ -3,8 +3,6 @@
 From the status: `text`. Importing it is light: the launcher does.
 """
 
-from __future__ import annotations
-
 import textwrap
 from unicodedata import east_asian_width
 

@@ -1,8 +1,4 @@
-"""From the options of `lm` to a job: which model on which text. Whatever a user can get wrong is refused here, before a process
-starts.
-"""
-
-from __future__ import annotations
+"""From the options of `lm` to a job: which model on which text. User errors are refused here."""
 
 from dataclasses import replace
 
@@ -83,14 +79,9 @@ def _generation(options: Options, model: Model, text: TokenisedText, embedding: 
         return detokenise(text.vocabulary.decode(np.array(numbers, np.uint32)))
 
     return Generation(
-        embedding,
-        decoder,
-        prompt=text.numbers,
-        words=options.words,
+        embedding, decoder, prompt=text.numbers, words=options.words, segment=model.reset_every, detokenise=as_text,
         choice=Choice(temperature=options.temperature, top_k=options.top_k, seed=options.seed, forbidden=unk),
-        segment=model.reset_every,
-        detokenise=as_text,
-    )
+    )  # fmt: skip
 
 
 def _require_words(options: Options, model: Model) -> None:

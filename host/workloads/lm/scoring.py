@@ -5,14 +5,13 @@ stream, its first token included although nothing predicts it (`data.numel()` in
 length).
 """
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping
 from typing import Any
 
-from host.workloads.contract import Feed, Metric, Progress, side_by_side
+from host.show.status import finite
+from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.lm import METRICS
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
@@ -29,41 +28,20 @@ def perplexity_of(cross_entropy_nats: float, tokens: int) -> float | None:
     return math.exp(mean) if mean < _HIGHEST_MEAN_NATS else None  # also None for NaN
 
 
-class TextSource:
-    """Feeds texts, one a lane, token by token.
+class TextSource(Source):
+    """Feeds texts, one a lane, token by token, from embeddings in DRAM, a row a word.
 
-    Args:
-        embedding: the embeddings in DRAM, a row a word.
-        streams: (lanes, tokens) word numbers; the last column is only predicted.
-        segment: positions after which cell states are zeroed, or 0 to carry them.
-
+    `streams`: (lanes, tokens) word numbers, the last column is only predicted; `segment`: positions after which cell
+    states are zeroed, or 0 to carry them.
     """
 
     def __init__(self, embedding: RowsInDram, streams: U32, segment: int) -> None:
         self._embedding, self._streams, self._segment = embedding, streams, segment
         self.positions = streams.shape[1] - 1
-        self.sequence_at = side_by_side
-        self._next = 0
 
-    def next(self) -> Feed | None:
-        """Return the next position's input."""
-        if self.exhausted():
-            return None
-        position = self._next
-        self._next += 1
+    def feed_at(self, position: int) -> Feed:
+        """Return the embeddings of every text's word."""
         return Feed(position, section_flags(position, self._segment), *self._embedding.feed(self._streams[:, position]))
-
-    def exhausted(self) -> bool:
-        """Tell whether every position has been handed out."""
-        return bool(self._next >= self.positions)
-
-    def snapshot(self) -> bytes:
-        """Return the next position."""
-        return json.dumps(self._next).encode()
-
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot."""
-        self._next = json.loads(snapshot)
 
 
 class TextScore:
@@ -93,7 +71,7 @@ class TextScore:
         each = perplexity_of(self._cross_entropy_nats, self._scored) if self._scored else None
         return {
             "tokens": self._scored,
-            "cross_entropy_nats": self._cross_entropy_nats if math.isfinite(self._cross_entropy_nats) else None,
+            "cross_entropy_nats": finite(self._cross_entropy_nats),
             "perplexity": self.perplexity(),
             "perplexity_per_prediction": each,
         }

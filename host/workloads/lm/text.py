@@ -3,8 +3,6 @@
 A text is word numbers from here on; how much of it is run is decided in `prepare.py`.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

@@ -3,8 +3,7 @@
 The spacing around the last word can still change with the next one, so a word is held back until another follows.
 """
 
-from __future__ import annotations
-
+import re
 import shutil
 from typing import TextIO
 
@@ -73,11 +72,5 @@ class TextStream:
 
 def _pieces(text: str) -> list[str]:
     """Cut into words, each with the blanks behind it, and line breaks; what could move a cursor becomes a blank."""
-    pieces: list[str] = []
-    for character in text:
-        glyph = character if character.isprintable() or character == "\n" else " "
-        if glyph == "\n" or not pieces or pieces[-1] == "\n" or (pieces[-1].endswith(" ") and glyph != " "):
-            pieces.append(glyph)
-        else:
-            pieces[-1] += glyph
-    return pieces
+    glyphs = "".join(character if character.isprintable() or character == "\n" else " " for character in text)
+    return re.findall(r"\n|[^\n ]+ *| +", glyphs)
