@@ -43,7 +43,7 @@ CHANGES: Mapping[str, Sequence[str]] = {
 """Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
 
 HELP = "make the paper's tables and Figure 2, ours beside them"
-EXAMPLES = (("paper", "the paper's tables, ours beside them"),)
+EXAMPLES = (("paper", "the paper's tables, and ours"),)
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
