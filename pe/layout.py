@@ -1,8 +1,7 @@
-"""Which arrays a PE keeps in its SRAM for a set of shards: the one answer that the host's mapping and the PE itself
-both use.
+"""Which arrays a PE keeps in its SRAM for a set of shards, for the host's mapping and the PE itself.
 
-It follows from counts (units, lanes, nonzero weights), so that a mapping can be judged before anything is cut or
-encoded. The order of the list is the order in memory; `pe/sram.py` turns it into addresses or an overflow.
+It follows from counts alone, so a mapping can be judged before anything is cut or encoded. The order of the list is the
+order in memory; `pe/sram.py` turns it into addresses or an overflow.
 """
 
 from __future__ import annotations
