@@ -190,6 +190,7 @@ class Fault(NamedTuple):
     text: str
 
 
+# A message's code on the wire is its place here, and its fields' types are those that `noc/wire.py` checks.
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
     | Query | StallReport | Stop | Stopped | Fault | Hand | Recall

@@ -1,5 +1,4 @@
-"""`ChipRouter`: joins each tick's batches into one bundle for each endpoint, and hands on what is for other chips. Sans-I/O:
-takes a message, returns messages.
+"""`ChipRouter`: joins each tick's batches into one bundle for each endpoint, and hands on what is for other chips. Sans-I/O.
 
 What a tick does is in `noc/tick_join.py`; here are the router's life (linked, configured, read, stopped), the letters that
 pass between the host and every other endpoint, and what is done with messages that are none.
@@ -10,30 +9,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-from noc.packet import (
-    HOST,
-    Batch,
-    Configure,
-    Configured,
-    Fault,
-    Hand,
-    Letter,
-    Linked,
-    Message,
-    Outgoing,
-    Query,
-    Read,
-    Reading,
-    Relay,
-    StallReport,
-    Stop,
-    Stopped,
-    chip_of,
-)
+from noc import packet
+from noc.packet import HOST, Batch, Configure, Letter, Linked, Message, Outgoing, Relay, chip_of
 from noc.routing_table import RoutingError
 from noc.tick_join import Join, JoinError
 from noc.wire import WireError, decode, encode
 from noc.wiring import Wiring
+
+_ALONE = Wiring()  # of a chip without neighbours
 
 
 class ChipRouter:
@@ -47,13 +30,7 @@ class ChipRouter:
 
     """
 
-    def __init__(
-        self,
-        name: str,
-        table_entries: int,
-        wiring: Wiring = Wiring(),  # noqa: B008 - immutable
-        store: Mapping[str, bytes] | None = None,
-    ) -> None:
+    def __init__(self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None) -> None:
         self.name = name
         self.done = False
         self._table_entries = table_entries
@@ -72,10 +49,8 @@ class ChipRouter:
         return [(self._wiring.calls, Linked())] if self._wiring.calls else []
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the reason is for a debugger's eyes
-        """Count bytes that were no message, or came from nobody we know; they change nothing else.
-
-        Where they stood in for a batch, the tick does not complete, and the host's watch over stalled ticks names who
-        is missing.
+        """Count bytes that were no message, or came from nobody we know. Where they stood in for a batch, the tick stalls, and
+        the host says who is missing.
         """
         known = sender == HOST or sender in self._neighbours or (self._join and sender in self._join.endpoints)
         name = sender if known else "stranger"
@@ -101,8 +76,6 @@ class ChipRouter:
         if self._join is None or sender not in self._join.endpoints:
             return self.malformed(sender, "not an endpoint of this chip")
         return self._up(Letter(sender, encode(message)))
-
-    # -- letters ----------------------------------------------------------------------------------------------------------------
 
     def _from_neighbour(self, sender: str, message: Message) -> Outgoing:
         match message:
@@ -153,24 +126,22 @@ class ChipRouter:
         return self._up(Letter(self.name, encode(message)))
 
     def _fault(self, text: str) -> Outgoing:
-        return self._say(Fault(f"{self.name}: {text}"))
-
-    # -- commands ---------------------------------------------------------------------------------------------------------------
+        return self._say(packet.Fault(f"{self.name}: {text}"))
 
     def _command(self, message: Message) -> Outgoing:
         match message:
             case Configure():
                 return self._configure(message)
-            case Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
+            case packet.Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
                 return self._hand(peer, sha256)
-            case Query() if self._join is not None:
-                return self._say(StallReport(*self._join.missing()))
-            case Read(ticks) if self._join is not None:
+            case packet.Query() if self._join is not None:
+                return self._say(packet.StallReport(*self._join.missing()))
+            case packet.Read(ticks) if self._join is not None:
                 self._read_after = ticks
                 return self._reading(self._join)
-            case Stop():
+            case packet.Stop():
                 self.done = True
-                return self._say(Stopped())
+                return self._say(packet.Stopped())
         return self.malformed(HOST, f"{type(message).__name__} is not for a router")
 
     def _hand(self, peer: str, sha256: str) -> Outgoing:
@@ -186,14 +157,13 @@ class ChipRouter:
         if self._read_after is None or not join.through(self._read_after):
             return []
         self._read_after = None
-        return self._say(Reading({**join.counters(), "malformed": self._malformed}))
+        return self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
 
     def _configure(self, message: Configure) -> Outgoing:
         try:
             self._join = Join(chip_of(self.name), message, self._table_entries)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            why = str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})"
-            return self._fault(why)
+            return self._fault(str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})")
         self._configured = True
         return self._say_configured()
 
@@ -202,4 +172,4 @@ class ChipRouter:
         if not self._configured or self._not_linked:
             return []
         self._configured = False
-        return self._say(Configured())
+        return self._say(packet.Configured())
