@@ -71,7 +71,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class ChipSpec:
-    """One kind of chip, uniform but for what is down. Build it with `load_chip`; each number is `facts[name]`.
+    """One kind of chip, uniform but for what is down. Build it with `load_chip`; every number is in `facts`, by name.
 
     Sizes in bytes or bits, rates per second, clocks in Hz, power in W, energy in pJ; `hop_cycles` are NoC cycles, the
     other cycles are the PE's. `power_off_w` is the whole chip's floor, `pe_*` are per PE, `pe_active_*` above sleep.
@@ -82,7 +82,6 @@ class ChipSpec:
     sram_bytes: int
     banks: int
     bank_bytes: int
-    program_bank: int
     program_bytes: int
     debug_bytes: int
     sram_wait_states: int
@@ -90,13 +89,11 @@ class ChipSpec:
     pe_supply_v: float
     timer_hz: int
     noc_clock_hz: int
-    flit_bits: int
     payload_bits: int
     hop_cycles: int
     dma_setup_cycles: int
     router_clock_hz: int
     router_entries: int
-    chip_links: int
     link_frame_bits: int
     link_onboard_frame_s: float
     link_offboard_frame_s: float
@@ -106,7 +103,6 @@ class ChipSpec:
     power_off_w: float
     pe_sleep_w: float
     pe_active_w: float
-    pe_active_pj_per_cycle: float
     facts: Mapping[str, Fact] = field(repr=False, hash=False)
     down_cores: frozenset[PeId] = frozenset()
     down_chips: frozenset[int] = frozenset()

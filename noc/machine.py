@@ -51,16 +51,10 @@ class ChipLink(NamedTuple):
 
 
 class Machine:
-    """Chips and links.
+    """Chips (1 to 48, or a whole number of triads: 144, 288, ...) and links, but for those that are down.
 
-    Args:
-        chips: 1 to 48, or a whole number of triads (144, 288, ...).
-        down_chips: chips that are not there.
-        down_links: (chip, direction) of links that are not there; a link that is down one way is down both ways, because
-            frames are acknowledged over the way back (CP: resend).
-
-    Raises MachineError where there is no such machine, or a chip that no route reaches.
-
+    A link is down as (chip, direction); down one way is down both ways, because frames are acknowledged over the way back
+    (CP: resend). Raises MachineError where there is no such machine, or a chip that no route reaches.
     """
 
     def __init__(self, chips: int, down_chips: Iterable[int] = (), down_links: Iterable[tuple[int, int]] = ()) -> None:
@@ -70,6 +64,8 @@ class Machine:
         self.live = tuple(chip for chip in range(chips) if chip not in self.down_chips)
         if not self.live:
             raise MachineError(f"machine of {chips} chips: all of them are down")
+        self.host_chip = self.live[0]
+        """The chip with the Ethernet link to the host: the first that is not down."""
         self.neighbours = self._neighbours(down_links)
         """(chips, 6) int32: the chip at the other end of each link, -1 where there is none."""
         self._level = self._levels()
@@ -81,11 +77,6 @@ class Machine:
         """(chips,) int32: a chip's place in the order that routes go up and down in."""
         self.tree = lru_cache(256)(self._tree)
         """`tree(source)` returns the `Tree` of a live chip."""
-
-    @property
-    def host_chip(self) -> int:
-        """The chip with the Ethernet link to the host: the first that is not down."""
-        return self.live[0]
 
     @cached_property
     def links(self) -> tuple[ChipLink, ...]:

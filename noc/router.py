@@ -20,14 +20,10 @@ _ALONE = Wiring()  # of a chip without neighbours
 
 
 class ChipRouter:
-    """The event router of one chip.
+    """The event router of one chip, whose number its endpoint name ends in.
 
-    Args:
-        name: the router's endpoint name, which ends in its chip's number.
-        table_entries: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine).
-        wiring: its neighbours; none for a chip alone.
-        store: packed messages by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
-
+    `table_entries`: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine). `store`: packed messages
+    by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
     """
 
     def __init__(self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None) -> None:

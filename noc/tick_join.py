@@ -8,7 +8,6 @@ in, merged once into one ascending run, whatever order they came in.
 What waits follows the network; which events go along follows the routing table and nothing else, so an entry that is
 missing loses events, and those are counted as dropped. The host's bundle also carries every population it waits for as a
 tap for hashing and monitoring: not packets of the chip, and not counted unless the routing table names the host.
-
 Nothing here blocks: the host's window bounds the ticks that can be open at once, and one more than that is a fault.
 """
 

@@ -127,6 +127,5 @@ class Arena:
 def _guard(address: int, size: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    prot_none = 0
-    if libc.mprotect(address, size, prot_none):
+    if libc.mprotect(address, size, 0):  # PROT_NONE
         raise OSError(ctypes.get_errno(), "mprotect of the guard page failed")

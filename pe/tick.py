@@ -124,14 +124,9 @@ class Tick:
         return int(self._state["tick"][0])
 
     @property
-    def sent(self) -> int:
-        """Copies of events sent."""
-        return int(self._state["sent"][0])
-
-    @property
-    def delivered(self) -> int:
-        """Events taken in, without the PE's own."""
-        return int(self._state["delivered"][0])
+    def counters(self) -> dict[str, int]:
+        """How many copies of events were sent, and how many events taken in without the PE's own."""
+        return {"packets_sent": int(self._state["sent"][0]), "packets_delivered": int(self._state["delivered"][0])}
 
 
 def _record(made: Call) -> tuple[int, int]:

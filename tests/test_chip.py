@@ -134,12 +134,12 @@ def test_a_pe_off_the_plan_is_named(pe):
 
 
 def test_the_published_numbers():
-    assert (SPEC.sram_bytes, SPEC.banks, SPEC.bank_bytes, SPEC.program_bank) == (131_072, 4, 32_768, 0)
+    assert (SPEC.sram_bytes, SPEC.banks, SPEC.bank_bytes, SPEC.facts["program_bank"].value) == (131_072, 4, 32_768, 0)
     assert SPEC.program_bytes == round(17.9 * 1024)
     assert SPEC.debug_bytes == 5 * 1024
     assert (SPEC.data_bytes, SPEC.bank_bytes - SPEC.program_bytes) == (98_304, 14_438)
-    assert (SPEC.flit_bits, SPEC.payload_bits, SPEC.hop_cycles, SPEC.noc_clock_hz) == (192, 128, 5, 300_000_000)
-    assert (SPEC.router_entries, SPEC.chip_links) == (16_384, 6)
+    assert (SPEC.facts["flit_bits"].value, SPEC.payload_bits, SPEC.hop_cycles, SPEC.noc_clock_hz) == (192, 128, 5, 300_000_000)
+    assert (SPEC.router_entries, SPEC.facts["chip_links"].value) == (16_384, 6)
     assert (SPEC.dram_bytes, SPEC.dram_alignment_bytes) == (2 * 2**30, 16)
 
 
@@ -149,7 +149,9 @@ def test_a_preset_is_a_clock_with_the_supply_and_power_states_that_belong_to_it(
     assert (fast.name, fast.pe_clock_hz, fast.pe_supply_v) == ("spinnaker2-300mhz", 300_000_000, 0.8)
     assert (SPEC.pe_sleep_w, fast.pe_sleep_w) == pytest.approx((1.054e-3, 3.220e-3), rel=1e-3)
     assert (SPEC.pe_active_w, fast.pe_active_w) == pytest.approx((1.245e-3, 4.495e-3), rel=1e-3)
-    assert (SPEC.pe_active_pj_per_cycle, fast.pe_active_pj_per_cycle) == pytest.approx((8.30, 14.98), rel=1e-3)
+    assert (SPEC.facts["pe_active_pj_per_cycle"].value, fast.facts["pe_active_pj_per_cycle"].value) == pytest.approx(
+        (8.30, 14.98), rel=1e-3
+    )
     per_mac = [spec.facts["mla_pj_per_mac"].value for spec in (SPEC, fast)]
     assert per_mac == pytest.approx([0.517, 0.725], rel=1e-3)
 
@@ -259,7 +261,7 @@ def test_a_whole_number_may_be_written_as_a_float_and_stays_whole(load):
 
 def test_derived_numbers_follow_an_override(load):
     slower = load("[facts]\npe_clock_hz = 75_000_000")
-    assert slower.pe_active_pj_per_cycle == SPEC.pe_active_pj_per_cycle  # the supply is the same
+    assert slower.facts["pe_active_pj_per_cycle"].value == SPEC.facts["pe_active_pj_per_cycle"].value  # the supply is the same
     assert slower.pe_active_w == pytest.approx(SPEC.pe_active_w / 2)
     assert load("[facts]\npower_sleep_low_w = 0.3").pe_sleep_w == pytest.approx((0.3 - 0.0752) / 152)
     assert load("[facts]\nhop_cycles = 10").facts["hop_s"].value == pytest.approx(2 * SPEC.facts["hop_s"].value)
