@@ -219,7 +219,7 @@ class MachineLinks:
             self._put(peer, self._lines[peer].resume(), b"")
         elif event == zmq.EVENT_DISCONNECTED and peer is not None:
             self._down_since.setdefault(peer, now)
-        elif event & _FAILED and peer is None:
+        elif event & _FAILED and peer is None:  # without detail the value is an errno, which is no protocol error
             self._refused[_REFUSED.get(value, "broken_off")] += 1
 
 

@@ -1,8 +1,6 @@
-"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin. The only file that
-knows msgpack.
+"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin.
 
-`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception and no large
-allocation.
+`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception or a large allocation.
 """
 
 from __future__ import annotations
