@@ -98,8 +98,7 @@ class ZmtpTransport:
 
     def _limit(self, option: int, seconds: float) -> None:
         """Set a time limit in the kernel, which holds for compiled code as well; Python's own would poll before each call."""
-        whole = int(seconds)
-        self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, int((seconds - whole) * 1e6)))
+        self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6)))
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds, also when the router is gone."""

@@ -123,8 +123,11 @@ class Pe:
         """Hand the counters over, once all is counted that they are asked for."""
         if self.state is not State.READ or (self.tick.number if self.tick else 0) < self._read_after:
             return []
-        counters = self.tick.counters if self.tick else {"packets_sent": 0, "packets_delivered": 0}
-        return self._say(packet.Reading({**counters, "malformed": self._malformed}))
+        return self._say(packet.Reading(self._counters()))
+
+    def _counters(self) -> dict[str, int]:
+        packets = self.tick.counters if self.tick else {"packets_sent": 0, "packets_delivered": 0}
+        return {**packets, "malformed": self._malformed}
 
     def _say(self, message: Message) -> Outgoing:
         self.state = advance(self.name, self.state, message)

@@ -12,7 +12,6 @@ import ctypes
 import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -114,9 +113,7 @@ class Arena:
 
     def _view(self, region: Region) -> Array:
         assert region.field is not None
-        shape, dtype = region.field.shape, region.field.dtype
-        flat = np.frombuffer(self._memory, dtype, int(np.prod(shape)), self._first + region.offset)
-        return cast(Array, flat.reshape(shape))
+        return np.ndarray(region.field.shape, region.field.dtype, self._memory, self._first + region.offset)
 
     def holds(self, array: Array) -> bool:
         """Tell whether `array` lies wholly inside the arena."""
