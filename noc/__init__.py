@@ -1,3 +1,1 @@
-"""How events travel: the chip, its packets and routers, and the transports that carry them. Nothing here knows what is
-computed.
-"""
+"""How events travel: the chip, its packets and routers, and the transports that carry them, whatever is computed."""

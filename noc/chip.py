@@ -4,8 +4,6 @@ The numbers live in `spinnaker2.toml`, each with unit, source and grade; `load_c
 override any and checks the result. What nobody publishes is either *assumed* (it has a value and says why) or *unknown*
 (it has none), never absent. All chips are alike but for what a `ChipSpec` lists as down. CP and SM below are sources;
 the head of that file says which.
-
-Not known here: packets, sockets, time, what runs on a PE, and how chips are wired to each other.
 """
 
 import difflib
@@ -59,22 +57,6 @@ def require_on_plan(pe: PeId) -> None:
         raise ChipError(f"{pe}: not on the floor plan (x 1..7, y 1..6 without {sorted(HOLES)}, p 0..3, chip from 0)")
 
 
-def hops(a: PeId, b: PeId) -> int:
-    """Return the router-to-router hops from `a` to `b` along the XY route (x first, CP via SV); 0 inside a QPE.
-
-    Assumed: a route may pass a hole at the price of an ordinary hop, (4,3) and (4,4) through or along the event router,
-    (7,3) and (7,4) at the die's edge. How the real mesh behaves there is not published; CP's bisection bandwidth (4
-    rows, not 6) hints that rows 3 and 4 cannot cross column 4, so that some real routes are longer.
-
-    Raises ChipError if a PE is not on the floor plan or the two are on different chips.
-    """
-    require_on_plan(a)
-    require_on_plan(b)
-    if a.chip != b.chip:
-        raise ChipError(f"hops from {a} to {b}: need one chip, have two; links between chips are not modelled yet")
-    return abs(a.x - b.x) + abs(a.y - b.y)
-
-
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One number about the chip, None if unknown. Grades: see `spinnaker2.toml`; "user" is from an override file."""
@@ -89,7 +71,7 @@ class Fact:
 
 @dataclass(frozen=True)
 class ChipSpec:
-    """One kind of chip, uniform but for what is down. Build it with `load_chip`; each number is `facts[name]`.
+    """One kind of chip, uniform but for what is down. Build it with `load_chip`; every number is in `facts`, by name.
 
     Sizes in bytes or bits, rates per second, clocks in Hz, power in W, energy in pJ; `hop_cycles` are NoC cycles, the
     other cycles are the PE's. `power_off_w` is the whole chip's floor, `pe_*` are per PE, `pe_active_*` above sleep.
@@ -100,23 +82,18 @@ class ChipSpec:
     sram_bytes: int
     banks: int
     bank_bytes: int
-    program_bank: int
     program_bytes: int
     debug_bytes: int
     sram_wait_states: int
     pe_clock_hz: int
     pe_supply_v: float
-    exp_cycles_min: int
-    exp_cycles_max: int
     timer_hz: int
     noc_clock_hz: int
-    flit_bits: int
     payload_bits: int
     hop_cycles: int
     dma_setup_cycles: int
     router_clock_hz: int
     router_entries: int
-    chip_links: int
     link_frame_bits: int
     link_onboard_frame_s: float
     link_offboard_frame_s: float
@@ -126,7 +103,6 @@ class ChipSpec:
     power_off_w: float
     pe_sleep_w: float
     pe_active_w: float
-    pe_active_pj_per_cycle: float
     facts: Mapping[str, Fact] = field(repr=False, hash=False)
     down_cores: frozenset[PeId] = frozenset()
     down_chips: frozenset[int] = frozenset()
@@ -136,11 +112,6 @@ class ChipSpec:
     def data_bytes(self) -> int:
         """Bytes of the banks that hold no program (98,304 as published)."""
         return self.sram_bytes - self.bank_bytes
-
-    @property
-    def program_free_bytes(self) -> int:
-        """Bytes that the program leaves free in its bank."""
-        return self.bank_bytes - self.program_bytes
 
     def usable_pes(self, chip: int = 0) -> tuple[PeId, ...]:
         """Return the PEs of `chip` that are not down, in the order of `QPES`; none if the chip itself is down."""
@@ -181,7 +152,6 @@ def load_chip(
     `override` is a TOML file with any subset of: a table `[facts]` of `name = number` or `name = {value = number,
     source = "...", note = "..."}`; `down_cores`, a list of "PE(x,y,p)@chip" or [x, y, p] (chip 0); `down_chips`, a list
     of chip numbers; `down_links`, a list of [chip, direction]. Its numbers get grade "user" and the file as source.
-
     `numbers` are facts to override on top of the file, with `source` as theirs.
 
     Raises ChipError, in one line that names file and key, if the file cannot be read, is not TOML, has a key that does
@@ -221,9 +191,7 @@ def _build(data: Mapping[str, Any], preset: str, user: Mapping[str, Any], file_n
         if name not in shipped and name not in chosen:
             raise ChipError(f"{'facts.' + name!r}: {_nearest(name, [*shipped, *chosen])}")
         facts[name] = _overridden(name, shipped[chosen.get(name, name)], entry, file_name)
-    for name, target in chosen.items():
-        if name not in entries:
-            facts[name] = replace(facts[target], note=f"{target}, by preset {preset}")
+    facts |= {name: replace(facts[to], note=f"{to}, by preset {preset}") for name, to in chosen.items() if name not in entries}
     values: dict[str, Any] = {name: fact.value for name, fact in facts.items()}
     for name, fact in shipped.items():
         if fact.grade == "D" and name not in entries:

@@ -2,8 +2,7 @@
 
 The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. The
 chip has two interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are multiples of 16 bytes, and a read may
-not cross from one interface to the other (developer portal, second-hand). Not known here: how long an access takes; the
-ledger's bytes are priced afterwards.
+not cross from one interface to the other (developer portal, second-hand).
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ class Dram:
         self._alignment = alignment_bytes
         self._interface = capacity_bytes // INTERFACES
         self._end = RESERVED_BYTES
-        self._regions: dict[str, DramRegion] = {}
+        self._names: set[str] = set()
         if self._interface <= RESERVED_BYTES:
             raise DramError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
         try:
@@ -59,26 +58,25 @@ class Dram:
 
     def allocate(self, name: str, size_bytes: int) -> DramRegion:
         """Reserve a region; DramOverflow where it does not fit one interface."""
-        if name in self._regions:
+        if name in self._names:
             raise ValueError(f"DRAM: region {name!r} exists already")
-        start = self._behind_reserved(self._aligned(self._end))
-        if self._left(start) < size_bytes:
-            free = self._left(start)
-            start = self._behind_reserved((start // self._interface + 1) * self._interface)
-            if self._left(start) < size_bytes:
-                room = self._interface - RESERVED_BYTES
-                have = f"{max(free, self._left(start))} B free of {self.capacity_bytes} B, {room} B an interface"
-                raise DramOverflow(f"DRAM: region {name!r} needs {size_bytes} B, {have}")
+        start = next((start for start in self._starts() if self._left(start) >= size_bytes), None)
+        if start is None:
+            have = f"{self.room_bytes} B free of {self.capacity_bytes} B, {self._interface - RESERVED_BYTES} B an interface"
+            raise DramOverflow(f"DRAM: region {name!r} needs {size_bytes} B, {have}")
         self._end = start + size_bytes
-        region = self._regions[name] = DramRegion(name, start, size_bytes)
-        return region
+        self._names.add(name)
+        return DramRegion(name, start, size_bytes)
 
     @property
     def room_bytes(self) -> int:
         """Bytes of the largest region that can be reserved now."""
+        return max(map(self._left, self._starts()))
+
+    def _starts(self) -> tuple[int, int]:
+        """Return where the next region may begin, in this interface and in the one after it."""
         start = self._behind_reserved(self._aligned(self._end))
-        next_start = self._behind_reserved((start // self._interface + 1) * self._interface)
-        return max(self._left(start), self._left(next_start))
+        return start, self._behind_reserved((start // self._interface + 1) * self._interface)
 
     def _behind_reserved(self, start: int) -> int:
         return max(start, self._aligned(start // self._interface * self._interface + RESERVED_BYTES))
@@ -116,8 +114,8 @@ class Dram:
         return self._memory[region.offset + offset : region.offset + offset + size_bytes]
 
     def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
-        if offset < 0 or offset + size_bytes > region.size_bytes:
-            end = offset + size_bytes
+        end = offset + size_bytes
+        if offset < 0 or end > region.size_bytes:
             raise ValueError(f"DRAM: {what} of bytes {offset} to {end} in region {region.name!r} of {region.size_bytes} B")
         if offset % self._alignment:
             raise ValueError(f"DRAM: {what} at {offset} of region {region.name!r} is not aligned to {self._alignment} B")

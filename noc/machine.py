@@ -7,10 +7,8 @@ board, each outwards from its corner, so the chips of a small machine are the fi
 
 Routes are up*/down*: chips are ordered by their distance from the host's chip (then by number); a route goes to chips
 ever earlier in that order and then to chips ever later. No link can wait for itself in a circle then, whatever wraps
-there are and whatever is down. One tree a source chip, so a multicast packet crosses each link at most once. How the real
-machine's tools route is another matter (theirs may deadlock, and drop a packet to get out of it): assumed here.
-
-Not known here: what happens inside a chip, time, energy, and what travels.
+there are and whatever is down. One tree a source chip, so a multicast packet crosses each link at most once. This is
+assumed: the routes of the real machine's tools may deadlock, and packets are dropped to get out of it.
 """
 
 from __future__ import annotations
@@ -27,7 +25,6 @@ from noc.multicast_tree import I32, Tree, add_multicast
 
 DIRECTIONS = ((1, 0), (1, 1), (0, 1), (-1, 0), (-1, -1), (0, -1))
 """Steps (x, y) of the six links: E, NE, N, W, SW, S; a link's way back is three further on (SM)."""
-NAMES = ("E", "NE", "N", "W", "SW", "S")
 BOARD_CHIPS = 48
 TRIAD_CHIPS = 3 * BOARD_CHIPS
 MOST_CHIPS = 16 * 15 * TRIAD_CHIPS
@@ -54,17 +51,10 @@ class ChipLink(NamedTuple):
 
 
 class Machine:
-    """Chips and links.
+    """Chips (1 to 48, or a whole number of triads: 144, 288, ...) and links, but for those that are down.
 
-    Args:
-        chips: 1 to 48, or a whole number of triads (144, 288, ...).
-        down_chips: chips that are not there.
-        down_links: (chip, direction) of links that are not there; a link that is down one way is down both ways, because
-            frames are acknowledged over the way back (CP: resend).
-
-    Raises:
-        MachineError: no such machine, a chip or link that it does not have, or a chip that no route reaches.
-
+    A link is down as (chip, direction); down one way is down both ways, because frames are acknowledged over the way back
+    (CP: resend). Raises MachineError where there is no such machine, or a chip that no route reaches.
     """
 
     def __init__(self, chips: int, down_chips: Iterable[int] = (), down_links: Iterable[tuple[int, int]] = ()) -> None:
@@ -74,6 +64,8 @@ class Machine:
         self.live = tuple(chip for chip in range(chips) if chip not in self.down_chips)
         if not self.live:
             raise MachineError(f"machine of {chips} chips: all of them are down")
+        self.host_chip = self.live[0]
+        """The chip with the Ethernet link to the host: the first that is not down."""
         self.neighbours = self._neighbours(down_links)
         """(chips, 6) int32: the chip at the other end of each link, -1 where there is none."""
         self._level = self._levels()
@@ -86,11 +78,6 @@ class Machine:
         self.tree = lru_cache(256)(self._tree)
         """`tree(source)` returns the `Tree` of a live chip."""
 
-    @property
-    def host_chip(self) -> int:
-        """The chip with the Ethernet link to the host: the first that is not down."""
-        return self.live[0]
-
     @cached_property
     def links(self) -> tuple[ChipLink, ...]:
         """Every directed link, by chip and direction."""
@@ -99,10 +86,7 @@ class Machine:
 
     @cached_property
     def cables(self) -> npt.NDArray[np.bool_]:
-        """Which links leave their board, to another one or around the board's own torus: (chips, 6) bool.
-
-        They run in the slower, board-to-board mode.
-        """
+        """Which links leave their board, to another or around its own torus, and so run in the slower mode: (chips, 6) bool."""
         if self.chips != BOARD_CHIPS:
             leaves = np.arange(self.chips)[:, None] // BOARD_CHIPS != self.neighbours // BOARD_CHIPS
         else:
@@ -129,8 +113,6 @@ class Machine:
         links = (ChipLink(chip, way, int(self.neighbours[chip, way])) for chip, way in np.argwhere(crossed).tolist())
         return sorted(links, key=lambda link: (int(tree.depth[link.to]), link.to))
 
-    # ---- how it is made
-
     def _neighbours(self, down_links: Iterable[tuple[int, int]]) -> I32:
         where = {position: chip for chip, position in enumerate(self.positions)}
         wraps = _wraps(self.chips)
@@ -150,15 +132,17 @@ class Machine:
 
     def _levels(self) -> I32:
         level = np.full(self.chips, -1, np.int32)
-        frontier = np.array([self.host_chip])
-        level[frontier] = 0
-        while frontier.size:
-            near = np.unique(self.neighbours[frontier])
-            near = near[near >= 0]
-            near = near[level[near] < 0]
-            level[near] = level[frontier[0]] + 1
-            frontier = near
+        level[self.host_chip] = distance = 0
+        while (frontier := np.flatnonzero(level == distance)).size:
+            distance += 1
+            level[self._beside(frontier, level)] = distance
         return level
+
+    def _beside(self, frontier: npt.NDArray[np.intp], level: I32) -> I32:
+        """Return the neighbours of `frontier` that have no level yet, ascending."""
+        near = np.unique(self.neighbours[frontier])
+        near = near[near >= 0]
+        return near[level[near] < 0]
 
     def _tree(self, source: int) -> Tree:
         parent, direction, depth, cables = (np.full(self.chips, -1, np.int32) for _ in range(4))
@@ -168,9 +152,7 @@ class Machine:
             hops, most = 0, int(depth.max())
             while hops <= most:
                 frontier = np.flatnonzero(depth == hops)
-                near = np.unique(self.neighbours[frontier])
-                near = near[near >= 0]
-                near = near[depth[near] < 0]
+                near = self._beside(frontier, depth)
                 # Of several ways in of one length, one that differs from source to source and from chip to chip.
                 for turn in range(len(DIRECTIONS)):
                     way = (near + source + turn) % len(DIRECTIONS)
@@ -186,33 +168,29 @@ class Machine:
 
 
 def _positions(chips: int) -> tuple[tuple[int, int], ...]:
-    def outwards(place: tuple[int, int]) -> tuple[int, int, int]:
-        x, y = place  # on the board both are positive, so a diagonal step saves one
-        return max(x, y), abs(x - y), y
-
-    board = sorted(_BOARD, key=outwards)
+    # Outwards: on the board both are positive, so a diagonal step saves one.
+    board = sorted(_BOARD, key=lambda place: (max(place), abs(place[0] - place[1]), place[1]))
     if 1 <= chips <= BOARD_CHIPS:
         return tuple(board[:chips])
     if chips < 1 or chips % TRIAD_CHIPS or chips > MOST_CHIPS:
         below = max(BOARD_CHIPS, min(chips, MOST_CHIPS) // TRIAD_CHIPS * TRIAD_CHIPS) if chips > 0 else 1
-        raise MachineError(
-            f"{chips} chips: needs 1 to {BOARD_CHIPS}, or triads of boards (144, 288, ... {MOST_CHIPS:,}); use {below}"
-        )
+        need = f"1 to {BOARD_CHIPS}, or triads of boards (144, 288, ... {MOST_CHIPS:,})"
+        raise MachineError(f"{chips} chips: needs {need}; use {below}")
     wide, high = _sides(chips)
     return tuple(
-        ((x + bx + _TRIAD_SIDE * column) % (_TRIAD_SIDE * wide), (y + by + _TRIAD_SIDE * row) % (_TRIAD_SIDE * high))
-        for row in range(high)
-        for column in range(wide)
+        ((x + bx + column) % wide, (y + by + row) % high)
+        for row in range(0, high, _TRIAD_SIDE)
+        for column in range(0, wide, _TRIAD_SIDE)
         for bx, by in _BOARDS_OF_TRIAD
         for x, y in board
     )
 
 
 def _sides(chips: int) -> tuple[int, int]:
-    """Return the triads of a machine side by side and one above the other."""
+    """Return how many chips a machine of triads is wide and high."""
     triads = chips // TRIAD_CHIPS
     high = next(n for n in range(int(triads**0.5), 0, -1) if triads % n == 0)
-    return triads // high, high
+    return triads // high * _TRIAD_SIDE, high * _TRIAD_SIDE
 
 
 def _wraps(chips: int) -> list[tuple[int, int]]:
@@ -221,8 +199,8 @@ def _wraps(chips: int) -> list[tuple[int, int]]:
         return [(0, 0)]
     if chips == BOARD_CHIPS:
         return [(0, 0), (8, 4), (-8, -4), (4, 8), (-4, -8), (4, -4), (-4, 4)]
-    wide, high = (_TRIAD_SIDE * side for side in _sides(chips))
-    return [(0, 0)] + [(x, y) for x in (0, wide, -wide) for y in (0, high, -high) if x or y]
+    wide, high = _sides(chips)
+    return [(x, y) for x in (0, wide, -wide) for y in (0, high, -high)]
 
 
 def machine_of(spec: ChipSpec, chips: int) -> Machine:

@@ -1,7 +1,4 @@
-"""A chip, or several linked ones, in one process: routers and PEs around a host's core, over `noc/transport_mem.py`.
-
-For `--transport mem`, benchmarks and tests. The cores and the bytes between them are those of real processes.
-"""
+"""A chip, or several linked ones, in one process: routers and PEs around a host's core, over `noc/transport_mem.py`."""
 
 from __future__ import annotations
 
@@ -27,16 +24,10 @@ P = TypeVar("P", bound=PeCore)
 
 
 class MemoryChip:
-    """The routers and PEs of `machine`, attached to a network with the host; nothing has been sent yet.
+    """The routers and PEs (by name) of `machine`, attached to a network with the host's core; nothing has been sent yet.
 
-    Args:
-        host: the host's core.
-        machine: the chips and their links.
-        table_entries: what each router's table holds.
-        pes: names of the PEs.
-        make_pe: makes a PE's core of its name and its router's, as `pe.core.Pe` does.
-        network: carries the messages; in the order of sending, where none is given.
-
+    `make_pe` makes a PE's core of its name and its router's, as `pe.core.Pe` does. `network` carries the messages, in the
+    order of sending where none is given.
     """
 
     def __init__(

@@ -1,8 +1,7 @@
 """Multicast trees, and what packets add to the links that they cross: the one place where a tree is cut back to listeners.
 
 A packet crosses each link of its source's tree once, as far as the link leads to a chip that listens. Streams of a run, expected
-flows of a mapping and counts of a ledger are all added up here. Not known here: how trees are found (`noc/machine.py`), and
-what an amount means.
+flows of a mapping and counts of a ledger are all added up here; `noc/machine.py` finds the trees.
 """
 
 from __future__ import annotations
@@ -54,14 +53,9 @@ def add_multicasts(
 ) -> tuple[int, int]:
     """Add what many chips send to the same listeners to `loads`; return the most links, and the most cables, on any route.
 
-    Args:
-        loads: (chips, 6, ...) by chip and direction, of any number of amounts; changed in place.
-        tree_of: returns the tree of a source, such as `Machine.tree`.
-        sources: chips that send.
-        listeners: chips that listen; a source may be among them.
-        amounts: what each source's packets add to a link: a number, or an array.
-        add: `add_multicast`, or the same compiled.
-
+    `loads` is (chips, 6, ...) by chip and direction, as in `add_multicast` (`add`: the same, or compiled). `tree_of` returns
+    the tree of a source, such as `Machine.tree`; `amounts` are what each source's packets add to a link, a number or an
+    array. A source may be among the listeners.
     """
     links = cables = 0
     for source, amount in zip(sources, amounts, strict=True):

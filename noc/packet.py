@@ -7,10 +7,8 @@ frozen dataclass costs three times as much to make, and a tick makes hundreds). 
 How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router
 answers each endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are
 in, and each neighbour with one `Relay`. Events emitted at tick t are consumed at t + 1. Other messages between the host
-and a PE or router travel inside letters, from router to router along the same links.
-
-A stream is what one chip's senders of a population emit: it travels from chip to chip as one, and is copied where its
-routes part.
+and a PE or router travel inside letters. A stream is what one chip's senders of a population emit: it travels from chip to
+chip as one, and is copied where its routes part.
 """
 
 from __future__ import annotations
@@ -111,23 +109,18 @@ class Hello(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, and its memory.
-
-    `spec`: sram_bytes, bank_bytes, program_bytes, debug_bytes.
-    """
+    """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, and its memory."""
 
     shards: list[Any]
     copies: dict[int, int]
-    spec: dict[str, int]
+    spec: dict[str, int]  # sram_bytes, bank_bytes, program_bytes, debug_bytes
 
 
 class Hand(NamedTuple):
-    """Host to router: hand `peer`, an endpoint of your chip, the packed `Load` that your machine's store holds under `sha256`
-    (hex). On several machines shards reach each by way of the engine that runs them, not in packets.
-    """
+    """Host to router, on several machines: hand `peer`, an endpoint of your chip, the packed `Load` in your machine's store."""
 
     peer: str
-    sha256: str
+    sha256: str  # hex, under which the store holds it
 
 
 class Recall(NamedTuple):
@@ -190,6 +183,7 @@ class Fault(NamedTuple):
     text: str
 
 
+# A message's code on the wire is its place here, and its fields' types are those that `noc/wire.py` checks.
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
     | Query | StallReport | Stop | Stopped | Fault | Hand | Recall

@@ -2,8 +2,7 @@
 
 TCP loses what is under way when a connection breaks, and ZeroMQ does not say what that was. So each message carries a
 number and how many have been taken of the other side; it is kept until the other side says that it has it. Whoever calls
-says after each connection how far it has heard (`RESUME`); both sides then send again what is missing. Sans-I/O: takes
-headers and returns frames; sockets and clocks are in `noc/transport_tcp.py`.
+says after each connection how far it has heard (`RESUME`); both sides then send again what is missing. Sans-I/O.
 """
 
 from __future__ import annotations
@@ -25,12 +24,7 @@ class LineError(ValueError):
 
 
 class Line:
-    """What one side of a connection keeps of it.
-
-    Args:
-        most: messages that may wait for the other side to have them.
-
-    """
+    """What one side of a connection keeps of it; `most` messages may wait for the other side to have them."""
 
     def __init__(self, most: int) -> None:
         self._most = most + 2 * ACKNOWLEDGE_EVERY

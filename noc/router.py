@@ -1,5 +1,4 @@
-"""`ChipRouter`: joins each tick's batches into one bundle for each endpoint, and hands on what is for other chips. Sans-I/O:
-takes a message, returns messages.
+"""`ChipRouter`: joins each tick's batches into one bundle for each endpoint, and hands on what is for other chips. Sans-I/O.
 
 What a tick does is in `noc/tick_join.py`; here are the router's life (linked, configured, read, stopped), the letters that
 pass between the host and every other endpoint, and what is done with messages that are none.
@@ -11,31 +10,23 @@ import hashlib
 from collections.abc import Mapping
 
 from noc import packet
-from noc.packet import HOST, Batch, Letter, Message, Outgoing, Relay, chip_of
+from noc.packet import HOST, Batch, Configure, Letter, Linked, Message, Outgoing, Relay, chip_of
 from noc.routing_table import RoutingError
 from noc.tick_join import Join, JoinError
 from noc.wire import WireError, decode, encode
 from noc.wiring import Wiring
 
+_ALONE = Wiring()  # of a chip without neighbours
+
 
 class ChipRouter:
-    """The event router of one chip.
+    """The event router of one chip, whose number its endpoint name ends in.
 
-    Args:
-        name: the router's endpoint name, which ends in its chip's number.
-        table_entries: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine).
-        wiring: its neighbours; none for a chip alone.
-        store: packed messages by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
-
+    `table_entries`: capacity of the multicast table (16,384 on the chip: data sheet, SpiNNMachine). `store`: packed messages
+    by SHA-256 (hex) that reached this machine beside the packets, for `Hand`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        table_entries: int,
-        wiring: Wiring = Wiring(),  # noqa: B008 - immutable
-        store: Mapping[str, bytes] | None = None,
-    ) -> None:
+    def __init__(self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None) -> None:
         self.name = name
         self.done = False
         self._table_entries = table_entries
@@ -51,13 +42,11 @@ class ChipRouter:
 
     def boot(self) -> Outgoing:
         """Tell the neighbours that this router calls that their link is up."""
-        return [(self._wiring.calls, packet.Linked())] if self._wiring.calls else []
+        return [(self._wiring.calls, Linked())] if self._wiring.calls else []
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the reason is for a debugger's eyes
-        """Count bytes that were no message, or came from nobody we know; they change nothing else.
-
-        Where they stood in for a batch, the tick does not complete, and the host's watch over stalled ticks names who
-        is missing.
+        """Count bytes that were no message, or came from nobody we know. Where they stood in for a batch, the tick stalls, and
+        the host says who is missing.
         """
         known = sender == HOST or sender in self._neighbours or (self._join and sender in self._join.endpoints)
         name = sender if known else "stranger"
@@ -84,13 +73,11 @@ class ChipRouter:
             return self.malformed(sender, "not an endpoint of this chip")
         return self._up(Letter(sender, encode(message)))
 
-    # -- letters ----------------------------------------------------------------------------------------------------------------
-
     def _from_neighbour(self, sender: str, message: Message) -> Outgoing:
         match message:
             case Relay() if self._join is not None:
                 return self._join.relay(sender, message) + self._reading(self._join)
-            case packet.Linked():
+            case Linked():
                 self._not_linked.discard(sender)
                 held, self._held = self._held, []
                 return [out for to, letter in held for out in self._through(to[0], letter)] + self._say_configured()
@@ -137,11 +124,9 @@ class ChipRouter:
     def _fault(self, text: str) -> Outgoing:
         return self._say(packet.Fault(f"{self.name}: {text}"))
 
-    # -- commands ---------------------------------------------------------------------------------------------------------------
-
     def _command(self, message: Message) -> Outgoing:
         match message:
-            case packet.Configure():
+            case Configure():
                 return self._configure(message)
             case packet.Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
                 return self._hand(peer, sha256)
@@ -170,12 +155,11 @@ class ChipRouter:
         self._read_after = None
         return self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
 
-    def _configure(self, message: packet.Configure) -> Outgoing:
+    def _configure(self, message: Configure) -> Outgoing:
         try:
             self._join = Join(chip_of(self.name), message, self._table_entries)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
-            why = str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})"
-            return self._fault(why)
+            return self._fault(str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})")
         self._configured = True
         return self._say_configured()
 

@@ -1,8 +1,7 @@
 """The multicast routing table of a chip: 32-bit keys, masks, and the endpoints that a matching event is copied to.
 
 An event's key on the chip is its population's base key plus its own (lane * width + unit). Base keys are aligned blocks
-of a power of two, so one entry serves a population. This file does not know how a table is compressed; one entry a
-population needs no compression.
+of a power of two, so one entry serves a population and tables need no compression.
 """
 
 from __future__ import annotations

@@ -1,20 +1,19 @@
 """Ticks in a router: what its chip's endpoints and its neighbours send is joined, delivered and handed on.
 
-A population's senders on this chip make one stream; streams of other chips arrive from a neighbour. Each tick every
-stream arrives once, possibly empty. It is handed on to the neighbours that wait for it, all streams over one link in one
-message, as soon as the last of them is in: links wait for each other only as routes follow each other, which is never in
-a circle (`noc/machine.py`). A population is delivered when all its streams are in, merged once into one ascending run,
-whatever order they came in.
+A population's senders on this chip make one stream; streams of other chips arrive from a neighbour, each once a tick. All
+streams over one link are handed on in one message, as soon as the last of them is in: links wait for each other only as
+routes follow each other, which is never in a circle (`noc/machine.py`). A population is delivered when all its streams are
+in, merged once into one ascending run, whatever order they came in.
 
 What waits follows the network; which events go along follows the routing table and nothing else, so an entry that is
 missing loses events, and those are counted as dropped. The host's bundle also carries every population it waits for as a
 tap for hashing and monitoring: not packets of the chip, and not counted unless the routing table names the host.
-
 Nothing here blocks: the host's window bounds the ticks that can be open at once, and one more than that is a fault.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,13 +28,11 @@ class JoinError(ValueError):
 
 
 class _Way(NamedTuple):
-    """How a stream goes on over a link: `copies` it becomes beyond, whether its events are routed, whether the host's tap lies
-    there.
-    """
+    """How a stream goes on over a link."""
 
-    copies: int
+    copies: int  # that it becomes beyond
     routed: bool
-    tapped: bool
+    tapped: bool  # whether the host's tap lies there
 
 
 @dataclass(eq=False)
@@ -112,17 +109,14 @@ class Join:
             for number, names in message.senders.items()
         }
         self.streams: dict[tuple[int, int], _Stream] = {}
-        self.copies: dict[int, int] = {}  # of each event that begins here
         for number, source, key, mask, arrives_from, here, beyond in message.streams:
             to = table.destinations_of_block(key, mask)
             ways = {link: _Way(copies, link in to, bool(tap)) for link, (copies, tap) in beyond.items()}
             wanted = here + sum(way.copies for way in ways.values())
             endpoints = frozenset(name for name in to if name not in ways)
             self.streams[number, source] = _Stream(number, source, arrives_from, endpoints, wanted, ways)
-            self.populations.setdefault(number, _Population(number, {}, {}))
-            if (source == chip) != (not arrives_from) or (source == chip) != bool(
-                self.populations[number].slots and source == chip
-            ):
+            population = self.populations.setdefault(number, _Population(number, {}, {}))
+            if (source == chip) != (not arrives_from) or (source == chip and not population.slots):
                 raise ValueError(f"stream of population {number} from chip {source} begins nowhere")
         for population in self.populations.values():
             if population.slots and (population.number, chip) not in self.streams:
@@ -137,16 +131,14 @@ class Join:
                 population.sources = tuple(sorted(source for number, source in self.streams if number == population.number))
                 if not population.sources:
                     raise ValueError(f"population {population.number} is awaited and never comes")
-        senders = {name for population in self.populations.values() for name in population.slots}
-        self._expects = {name: sum(name in p.slots for p in self.populations.values()) for name in senders}
-        neighbours = {stream.arrives_from for stream in self.streams.values() if stream.arrives_from}
-        self._expects |= {name: sum(s.arrives_from == name for s in self.streams.values()) for name in neighbours}
+        sections = Counter(name for population in self.populations.values() for name in population.slots)
+        relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
+        self._expects = {**sections, **relayed}
         self._next_tick = dict.fromkeys(sorted(self._expects), 0)
-        self.endpoints = senders | set(message.waits)
-        links = [link for stream in self.streams.values() for link in stream.ways]
-        self.streams_over = {link: links.count(link) for link in sorted(set(links))}
+        self.endpoints = sections.keys() | message.waits.keys()
+        self.streams_over = dict(sorted(Counter(link for stream in self.streams.values() for link in stream.ways).items()))
         self.links_out = dict.fromkeys(self.streams_over, 0)
-        self.links_in = dict.fromkeys(sorted(neighbours), 0)
+        self.links_in = dict.fromkeys(sorted(relayed), 0)
         self._open: dict[int, _Tick] = {}
 
     def _grouped(self, waits: dict[str, list[int]]) -> list[_Group]:
@@ -154,11 +146,11 @@ class Join:
         for endpoint, numbers in waits.items():
             if not isinstance(endpoint, str):
                 raise TypeError(f"endpoint {endpoint!r} is no name")
-            heard = [stream for stream in self.streams.values() if stream.population in numbers]
             routed = frozenset(
-                (s.population, s.source)
-                for s in heard
-                if endpoint == HOST or endpoint in s.endpoints or self._stays_inside(endpoint, s.population)
+                key
+                for key, stream in self.streams.items()
+                if stream.population in numbers
+                and (endpoint == HOST or endpoint in stream.endpoints or self._stays_inside(endpoint, stream.population))
             )
             waits_for = tuple(self.populations[n].number for n in numbers)
             groups.setdefault((waits_for, routed, endpoint == HOST), []).append(endpoint)
@@ -168,8 +160,6 @@ class Join:
         """Tell whether `endpoint` alone sends a population: its events reach it inside, without a packet or the table's say."""
         sources = [source for number, source in self.streams if number == population]
         return sources == [self._chip] and set(self.populations[population].slots) == {endpoint}
-
-    # -- what comes in ----------------------------------------------------------------------------------------------------------
 
     def batch(self, sender: str, batch: Batch) -> Outgoing:
         """Take an endpoint's batch; return the bundles and relays that waited for it. JoinError where it breaks the rules."""
@@ -215,13 +205,10 @@ class Join:
         state = self._open.get(tick)
         if state is None:
             if len(self._open) >= self._most_open:
-                raise JoinError(
-                    f"{what} of {sender} at tick {tick}: {len(self._open)} ticks are open, the window is {self._window}"
-                )
+                have = f"{len(self._open)} ticks are open, the window is {self._window}"
+                raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
             state = self._open[tick] = _Tick(self)
         return state
-
-    # -- what goes out ----------------------------------------------------------------------------------------------------------
 
     def _arrive(self, tick: int, state: _Tick, stream: _Stream, arrived: _Arrived) -> Outgoing:
         """A stream of a tick is in: hand it on, and deliver its population if it was the last of it."""
@@ -278,8 +265,6 @@ class Join:
             return run._replace(keys=b"", values=b"", ledger=b"")
         return _merge([parts[source].section for source in sorted(given)])._replace(ledger=b"")
 
-    # -- accounts ---------------------------------------------------------------------------------------------------------------
-
     def missing(self) -> tuple[int, list[str]]:
         """Return the oldest tick that waits, and whose batches or relays it lacks."""
         tick = min(self._next_tick.values(), default=0)
@@ -295,29 +280,22 @@ class Join:
 
         A copy to the sender itself stays in its PE and is no packet.
         """
-        taken: dict[str, int] = {}
-        handed: dict[str, int] = {}
-        dropped: dict[str, int] = {}
+        taken: Counter[str] = Counter()
+        handed: Counter[str] = Counter()
+        dropped: Counter[str] = Counter()
         for stream in self.streams.values():
             population = self.populations[stream.population]
             own = {} if stream.arrives_from else population.events
             for sender, events in own.items():
-                to_itself = any(sender in group.endpoints for group in population.groups)
-                wanted = stream.wanted - to_itself
-                taken[sender] = taken.get(sender, 0) + events * wanted
-                dropped[sender] = dropped.get(sender, 0) + events * (wanted - stream.given + (sender in stream.endpoints))
+                wanted = stream.wanted - any(sender in group.endpoints for group in population.groups)
+                taken[sender] += events * wanted
+                dropped[sender] += events * (wanted - stream.given + (sender in stream.endpoints))
             if stream.arrives_from:
-                chip = f"chip {stream.source}"
-                dropped[chip] = dropped.get(chip, 0) + stream.events * (stream.wanted - stream.given)
+                dropped[f"chip {stream.source}"] += stream.events * (stream.wanted - stream.given)
             for name in stream.endpoints:
-                handed[name] = handed.get(name, 0) + stream.events - own.get(name, 0)
-        return {
-            "packets_in": taken,
-            "packets_out": handed,
-            "packets_dropped": dropped,
-            "links_out": self.links_out,
-            "links_in": self.links_in,
-        }
+                handed[name] += stream.events - own.get(name, 0)
+        packets = {"packets_in": dict(taken), "packets_out": dict(handed), "packets_dropped": dict(dropped)}
+        return {**packets, "links_out": self.links_out, "links_in": self.links_in}
 
 
 def _agreeing(what: str, parts: dict[str, Any], tick: int) -> list[Section]:

@@ -1,9 +1,4 @@
-"""What carries messages: the contract, and which file serves which scheme.
-
-`zmq` runs every PE, router and host as a process over ZeroMQ (`noc/transport_zmq.py`); `mem` carries the same bytes
-between the same cores inside one process (`noc/transport_mem.py`), the smallest member of the family and its living
-definition.
-"""
+"""What carries messages: the contract. `noc/transport_mem.py` is the smallest member of the family, and its living definition."""
 
 from __future__ import annotations
 
@@ -37,9 +32,7 @@ class Transport(Protocol):
         """Return (sender, bytes) of the next message, or None after `timeout_s` seconds without one."""
 
     def send(self, destination: str, raw: bytes) -> None:
-        """Hand over one message; TransportError where the destination is unknown or its queue is full. Never blocks for
-        long.
-        """
+        """Hand over one message, never blocking for long; TransportError where the destination is unknown or its queue full."""
 
     def close(self) -> None:
         """Give the transport's resources back, without waiting for undelivered messages."""

@@ -18,9 +18,7 @@ from noc.wire import WireError, decode, encode
 class MemNetwork:
     """All endpoints of a run, and the bytes between them.
 
-    Args:
-        shuffle_seed: None delivers in the order of sending; a number picks the next pair of endpoints at random.
-
+    With `shuffle_seed` None, it delivers in the order of sending; with a number it picks the next pair of endpoints at random.
     """
 
     def __init__(self, shuffle_seed: int | None = None) -> None:

@@ -3,14 +3,14 @@
 One ROUTER socket an endpoint, which listens, calls, or does both. All endpoints of a run hold one key pair that was made for
 it: whoever lacks the public half cannot speak to us, whoever lacks the secret half is refused, and so is who speaks in
 plain text or holds the key of another run; each is counted. A connection that breaks is called again for `PATIENCE_S`, and
-nothing is lost by it (`noc/resumable_line.py`). `Bridge` joins such links to the sockets within a machine. Not known here: which
-machines there are, and who hands out keys and addresses.
+nothing is lost by it (`noc/resumable_line.py`). `Bridge` joins such links to the sockets within a machine.
 """
 
 from __future__ import annotations
 
 import struct
 import time
+from collections import defaultdict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -35,10 +35,8 @@ _REFUSED: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_CRYPTOGRAPHIC: "stale_key",
 }
 REFUSALS = ("plain_text", "stale_key", "stranger", "broken_off")
-_EVENTS = (
-    zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_DISCONNECTED
-)  # fmt: skip
+_FAILED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
 
 
 class Keys(NamedTuple):
@@ -66,32 +64,24 @@ def new_keys() -> Keys:
 
 
 class MachineLinks:
-    """The encrypted links of one endpoint.
+    """The encrypted links of one endpoint; TransportError where no port is free.
 
-    Args:
-        name: the endpoint's own name.
-        keys: of the run.
-        queue: messages that may wait for one peer.
-        listening: where to listen, or None for an endpoint that only calls.
-        tell: called with records of what a person should know: `bytes` sent and received by peer, `refused` by kind, and
-            `cut`, a peer that cannot be reached, with its address; about once a second, and only with news.
-
-    Raises TransportError where no port is free.
-
+    `queue`: messages that may wait for one peer. `listening`: None for an endpoint that only calls. `tell` is called with
+    records of what a person should know: `bytes` sent and received by peer, `refused` by kind, and `cut`, a peer that cannot
+    be reached, with its address; about once a second, and only with news.
     """
 
     def __init__(self, name: str, keys: Keys, queue: int, listening: Listening | None, tell: Tell) -> None:
-        self._name, self._keys, self._queue, self._tell = name, keys, queue, tell
+        self._name, self._keys, self._tell = name, keys, tell
         self._context = zmq.Context(io_threads=1)
-        self._lines: dict[str, Line] = {}
+        self._lines: defaultdict[str, Line] = defaultdict(lambda: Line(queue))  # by peer
         self._calls: dict[str, str] = {}  # peer by the address called
         self._down_since: dict[str, float] = {}
         self._cut: set[str] = set()
-        self._bytes: dict[str, list[int]] = {}  # sent, received by peer
+        self._bytes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])  # sent, received by peer
         self._refused = dict.fromkeys(REFUSALS, 0)
         self._told: dict[str, Any] = {}
-        self._next_look = 0.0
-        self._next_tell = 0.0
+        self._next_look = self._next_tell = 0.0
         self._zap = self._context.socket(zmq.REP)
         self._zap.bind(_ZAP)
         self.socket = self._context.socket(zmq.ROUTER)
@@ -117,11 +107,10 @@ class MachineLinks:
         for port in range(where.first_port, where.last_port + 1):
             try:
                 self.socket.bind(f"tcp://{host}:{port or '*'}")
+                address: bytes = self.socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
+                return int(address.rstrip(b"\0").rpartition(b":")[2])
             except zmq.ZMQError as error:
                 problem = str(error.strerror)
-                continue
-            address: bytes = self.socket.getsockopt(zmq.LAST_ENDPOINT)  # type: ignore[assignment]
-            return int(address.rstrip(b"\0").rpartition(b":")[2])
         self._context.destroy(linger=0)
         ports = f"port {where.first_port} to {where.last_port}" if where.first_port else "any port"
         raise TransportError(f"{self._name} cannot listen on {where.interface}, {ports}: {problem}")
@@ -137,8 +126,6 @@ class MachineLinks:
             self._down_since[peer] = time.monotonic()
             self.socket.setsockopt(zmq.CONNECT_ROUTING_ID, peer.encode())
             self.socket.connect(address)
-
-    # -- the transport's contract -----------------------------------------------------------------------------------------------
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
@@ -165,10 +152,9 @@ class MachineLinks:
             if len(parts) != 3:
                 return sender, b""  # nothing decodes as no message, and is counted as such
             _, head, payload = parts
-            line = self._line(sender)
             self._bytes[sender][1] += len(head) + len(payload)
             try:
-                message, replies = line.incoming(head, payload)
+                message, replies = self._lines[sender].incoming(head, payload)
             except LineError:
                 return sender, b""
             for frame in replies:
@@ -179,7 +165,7 @@ class MachineLinks:
     def send(self, destination: str, raw: bytes) -> None:
         """Hand over one message, at once or when the peer can be reached again; TransportError where too many wait."""
         try:
-            head = self._line(destination).outgoing(raw)
+            head = self._lines[destination].outgoing(raw)
         except LineError as error:
             raise TransportError(f"cannot reach {destination}: {error}") from error
         self._put(destination, head, raw)
@@ -191,15 +177,6 @@ class MachineLinks:
         self._monitor.close(0)
         self._zap.close(0)
         self._context.destroy(linger=_LINGER_MS)
-
-    # -- inside -----------------------------------------------------------------------------------------------------------------
-
-    def _line(self, peer: str) -> Line:
-        line = self._lines.get(peer)
-        if line is None:
-            line = self._lines[peer] = Line(self._queue)
-            self._bytes[peer] = [0, 0]
-        return line
 
     def _put(self, peer: str, head: bytes, payload: bytes) -> None:
         try:
@@ -222,10 +199,10 @@ class MachineLinks:
             event, endpoint = self._monitor.recv_multipart()
             number, value = _EVENT.unpack(event)
             self._on_event(number, value, self._calls.get(endpoint.decode()), now)
-        for peer, since in self._down_since.items():
+        for address, peer in self._calls.items():
+            since = self._down_since.get(peer, now)
             if now - since > PATIENCE_S and peer not in self._cut:
                 self._cut.add(peer)
-                address = next(address for address, name in self._calls.items() if name == peer)
                 self._tell({"kind": "cut", "name": self._name, "peer": peer, "address": address, "for_s": now - since})
         if now >= self._next_tell or last:
             self._next_tell = now + _TELL_EVERY_S
@@ -239,23 +216,16 @@ class MachineLinks:
         if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and peer is not None:
             self._down_since.pop(peer, None)
             self._cut.discard(peer)
-            self._put(peer, self._line(peer).resume(), b"")
+            self._put(peer, self._lines[peer].resume(), b"")
         elif event == zmq.EVENT_DISCONNECTED and peer is not None:
             self._down_since.setdefault(peer, now)
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL and peer is None:
+        elif event & _FAILED and peer is None:  # without detail the value is an errno, which is no protocol error
             self._refused[_REFUSED.get(value, "broken_off")] += 1
-        elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL and peer is None:
-            self._refused["broken_off"] += 1
 
 
 class Bridge:
-    """A router's transport where some of its peers are on other machines: `local` for those here, `links` for those there.
-
-    Args:
-        local: the socket within the machine.
-        links: the encrypted links.
-        beyond: names of the peers that are reached over `links`; nobody else is heard there.
-
+    """A router's transport where some peers are on other machines: `links` reach those in `beyond` and `local` all others, and
+    nobody is heard on the wrong side.
     """
 
     def __init__(self, local: ZmqTransport, links: MachineLinks, beyond: frozenset[str]) -> None:

@@ -2,8 +2,7 @@
 
 Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every
 queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no
-packet is ever lost in silence; the host's window keeps the queues far from full. Between machines:
-`noc/transport_tcp.py`; nothing else knows zmq.
+packet is ever lost in silence; the host's window keeps the queues far from full.
 """
 
 from __future__ import annotations
@@ -20,8 +19,6 @@ from noc.wire import MAX_MESSAGE_BYTES
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
-
-
 # Plain integers: combining the library's flags anew for each message costs more than the send itself.
 _MORE, _LAST = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
 
@@ -32,16 +29,10 @@ def new_address() -> str:
 
 
 class ZmqTransport:
-    """A ROUTER where `listen`, else a DEALER with `name` as its identity.
+    """A ROUTER at `address` where `listen`, else a DEALER that calls it; `name` is the endpoint's identity.
 
-    Args:
-        name: the endpoint's own name.
-        address: where the chip's router listens.
-        queue: messages each queue may hold per peer.
-        listen: True for the router.
-        peer: for a DEALER, the name of what it talks to (the router).
-        calls: for a ROUTER, the neighbours that it connects to, name -> address.
-
+    `queue`: messages that each queue may hold for a peer. `peer`: for a DEALER, the router's name. `calls`: for a ROUTER, the
+    neighbours that it connects to, name -> address.
     """
 
     def __init__(
@@ -50,46 +41,40 @@ class ZmqTransport:
         self._context = zmq.Context(io_threads=1)
         self._context.setsockopt(zmq.MAX_SOCKETS, 4)
         self._listen = listen
-        self._timeout_s: float = -1.0
+        self._timeout_s = -1.0
         self._ids: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}  # routing ids of peers that have been written to
         self._peer = peer
         self._raw, self._frame = b"", zmq.Frame()  # what was sent last, and as libzmq has it
-        self._socket = self._context.socket(zmq.ROUTER if listen else zmq.DEALER)
-        self._socket.setsockopt(zmq.SNDHWM, queue)
-        self._socket.setsockopt(zmq.RCVHWM, queue)
-        self._socket.setsockopt(zmq.LINGER, _CLOSE_LINGER_MS)
-        self._socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self.socket = self._context.socket(zmq.ROUTER if listen else zmq.DEALER)
+        self.socket.setsockopt(zmq.ROUTING_ID, name.encode())
+        self.socket.setsockopt(zmq.SNDHWM, queue)
+        self.socket.setsockopt(zmq.RCVHWM, queue)
+        self.socket.setsockopt(zmq.LINGER, _CLOSE_LINGER_MS)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         if listen:
-            self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self._socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
-            self._socket.setsockopt(zmq.ROUTING_ID, name.encode())
-            self._socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
+            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+            self.socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
+            self.socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
             try:
-                self._socket.bind(address)
+                self.socket.bind(address)
             except zmq.ZMQError as error:
                 self._context.destroy(linger=0)
                 raise TransportError(f"{name} cannot listen on {address}: {error.strerror}") from error
             for neighbour, theirs in (calls or {}).items():
                 # The name first, so that the neighbour can be written to before it has answered.
-                self._socket.setsockopt(zmq.CONNECT_ROUTING_ID, neighbour.encode())
-                self._socket.connect(theirs)
+                self.socket.setsockopt(zmq.CONNECT_ROUTING_ID, neighbour.encode())
+                self.socket.connect(theirs)
         else:
-            self._socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
-            self._socket.setsockopt(zmq.ROUTING_ID, name.encode())
-            self._socket.connect(address)
-        self._receive: Any = self._socket.recv
-
-    @property
-    def socket(self) -> zmq.Socket[bytes]:
-        """The socket, for who waits on several."""
-        return self._socket
+            self.socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
+            self.socket.connect(address)
+        self._receive: Any = self.socket.recv
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
         if timeout_s != self._timeout_s:
             # The socket's own time limit: a blocking receive is one call, where polling first would be three.
-            self._socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
+            self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
             self._timeout_s = timeout_s
         try:
             frame = self._receive()
@@ -98,23 +83,23 @@ class ZmqTransport:
         if not self._listen:
             return self._peer, frame  # of several frames each would count as a message of its own, and as malformed
         sender = self._names.get(frame) or frame.decode(errors="replace")
-        frames = 1
         payload = self._receive(copy=False)  # as a Frame, which knows whether more follow
-        while payload.more:
-            frames += 1
-            payload = self._receive(copy=False)
-        return sender, payload.bytes if frames == 1 else b""  # nothing decodes as no message, and is counted as such
+        if not payload.more:
+            return sender, payload.bytes
+        while self._receive(copy=False).more:
+            pass
+        return sender, b""  # nothing decodes as no message, and is counted as such
 
     def send(self, destination: str, raw: bytes) -> None:
         """Hand over one message; TransportError where the destination is unknown or its queue is full."""
         try:
             if self._listen:
-                self._socket.send(self._routing_id(destination), _MORE)
+                self.socket.send(self._routing_id(destination), _MORE)
                 if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
                     self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
-                self._socket.send(self._frame, _LAST, copy=False)
+                self.socket.send(self._frame, _LAST, copy=False)
             else:
-                self._socket.send(raw)
+                self.socket.send(raw)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 

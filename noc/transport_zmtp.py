@@ -3,9 +3,7 @@
 libzmq gives every process a context, an I/O thread and three wake-ups a message, which for hundreds of processes that each
 speak to one peer is most of a tick. The wire protocol itself is small (ZMTP 3.1: greeting, NULL handshake, length-prefixed
 frames; rfc.zeromq.org/spec/37), and the router keeps its ROUTER socket, which cannot tell the difference. The socket
-blocks, so a peer that does not read stops this process and loses nothing.
-
-It knows no message. It does not know `tcp://`, security mechanisms, or messages of several frames: each frame counts as a message.
+blocks, so a peer that does not read stops this process and loses nothing. Each frame counts as a message.
 """
 
 from __future__ import annotations
@@ -35,25 +33,24 @@ _PING, _PONG, _PING_TTL_BYTES = b"\x04PING", b"\x04PONG", 2
 
 
 class ZmtpTransport:
-    """A connection to one router.
+    """The connection of the endpoint `name` to its router, `peer`.
 
-    Args:
-        name: the endpoint's own name, by which the router tells it from others.
-        address: where the router listens, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`.
-        peer: the router's name.
-
-    Raises TransportError where nobody listens there within half a minute, or does not answer in ZMTP within another.
-
+    The router listens at `address`, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`. Raises TransportError where
+    nobody listens there within half a minute, or does not answer in ZMTP within another.
     """
 
     def __init__(self, name: str, address: str, peer: str) -> None:
         self.peer = peer
         self._readable = self._writable = True  # what the router said before it went can still be read
-        path = _path(address)
+        if not address.startswith(SCHEME):
+            raise TransportError(f"address {address!r}: needs {SCHEME}...")
+        path = address.removeprefix(SCHEME)
+        path = "\0" + path[1:] if path.startswith("@") else path
         self.inbox = np.zeros(_INBOX_BYTES, np.uint8)
         self.span = np.zeros(2, np.int64)
         """Where in the inbox unread bytes begin and end."""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.descriptor = self._socket.fileno()
         try:
             self._connect(path)
             self._shake_hands(name)
@@ -64,11 +61,6 @@ class ZmtpTransport:
         self._limit(socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)
         self._timeout_s = _FIRST_WAIT_S
         self._limit(socket.SO_RCVTIMEO, _FIRST_WAIT_S)
-
-    @property
-    def descriptor(self) -> int:
-        """The socket's file descriptor."""
-        return self._socket.fileno()
 
     def _connect(self, path: str) -> None:
         self._socket.settimeout(_CONNECT_WITHIN_S)
@@ -106,8 +98,7 @@ class ZmtpTransport:
 
     def _limit(self, option: int, seconds: float) -> None:
         """Set a time limit in the kernel, which holds for compiled code as well; Python's own would poll before each call."""
-        whole = int(seconds)
-        self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", whole, int((seconds - whole) * 1e6)))
+        self._socket.setsockopt(socket.SOL_SOCKET, option, struct.pack("@ll", int(seconds), int(seconds % 1 * 1e6)))
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
         """Return the next (sender, bytes), or None after `timeout_s` seconds, also when the router is gone."""
@@ -212,13 +203,6 @@ class ZmtpTransport:
 def frame_head(size: int, flags: int = 0) -> bytes:
     """Return what stands before a frame of `size` bytes."""
     return bytes((flags, size)) if size < SHORTEST_LONG else bytes((flags | LONG,)) + size.to_bytes(8, "big")
-
-
-def _path(address: str) -> str:
-    if not address.startswith(SCHEME):
-        raise TransportError(f"address {address!r}: needs {SCHEME}...")
-    path = address.removeprefix(SCHEME)
-    return "\0" + path[1:] if path.startswith("@") else path
 
 
 def _property(name: bytes, value: bytes) -> bytes:

@@ -1,18 +1,15 @@
-"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin. The only file that
-knows msgpack.
+"""Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin.
 
-`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception and no large
-allocation.
+`decode` is the border: any bytes give a well-formed message or `WireError`, never another exception or a large allocation.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from noc import packet
-from noc.packet import FLAGS, LEDGER, Batch, Bundle, Message, Relay, Section
+from noc.packet import FLAGS, LEDGER, Message, Relay, Section
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
 _MAX_TICK = 1 << 62
@@ -20,14 +17,9 @@ _LEDGER_BYTES = 4 * len(LEDGER)
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes]
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
-_FIELD_TYPES: dict[Any, tuple[type, ...]] = {
-    packet.Linked: (), packet.Letter: (str, bytes), packet.Configure: (int, dict, dict, list, list), packet.Configured: (),
-    packet.Hello: (int,), packet.Load: (list, dict, dict), packet.Loaded: (list,), packet.Start: (), packet.Read: (int,),
-    packet.Reading: (dict,), packet.Query: (), packet.StallReport: (int, list), packet.Stop: (), packet.Stopped: (),
-    packet.Fault: (str,), packet.Hand: (str, str), packet.Recall: (int, bytes, bytes),
-}  # fmt: skip
-_KINDS = (Batch, Bundle, Relay, *_FIELD_TYPES)  # a message's code is its place here
+_KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
+_FIELD_TYPES = {kind: [get_origin(form) or form for form in get_type_hints(kind).values()] for kind in _KINDS}
 
 
 class WireError(ValueError):

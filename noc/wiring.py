@@ -1,7 +1,7 @@
 """A chip's links as its router sees them: which neighbours there are, who calls whom, and the way to the host and back.
 
 Letters to and from the host follow the tree of the host's chip; events follow the trees of their own chips, of which the
-router is told when it is configured. Not known here: sockets, and what a link carries.
+router is told when it is configured.
 """
 
 from __future__ import annotations
@@ -36,12 +36,11 @@ def wiring_of(machine: Machine, chip: int) -> Wiring:
             at = int(tree.parent[at])
         if at not in (chip, machine.host_chip):
             down[other] = router_name(at)
-    up = HOST if chip == machine.host_chip else router_name(int(tree.parent[chip]))
     return Wiring(
-        up,
-        down,
-        tuple(router_name(other) for other in neighbours if other < chip),
-        tuple(router_name(other) for other in neighbours if other > chip),
+        up=HOST if chip == machine.host_chip else router_name(int(tree.parent[chip])),
+        down=down,
+        calls=tuple(router_name(other) for other in neighbours if other < chip),
+        called_by=tuple(router_name(other) for other in neighbours if other > chip),
     )
 
 

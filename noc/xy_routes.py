@@ -1,7 +1,8 @@
 """The routes of the network on chip: which links a packet crosses between two QPEs.
 
-XY routing, x first (CP via SV); a route may pass a hole of the floor plan at the price of an ordinary hop, which is
-assumed (see `noc.chip.hops`). It knows paths, and neither traffic nor time.
+XY routing, x first (CP via SV). Assumed: a route may pass a hole at the price of an ordinary hop, (4,3) and (4,4) through or
+along the event router, (7,3) and (7,4) at the die's edge. How the real mesh behaves there is not published; CP's bisection
+bandwidth (4 rows, not 6) hints that rows 3 and 4 cannot cross column 4, so that some real routes are longer.
 """
 
 from __future__ import annotations
@@ -26,16 +27,9 @@ class Link(NamedTuple):
 
 def path(a: PeId, b: PeId) -> list[Link]:
     """Return the links of the XY route from the QPE of `a` to that of `b`, in order; none within one QPE."""
-    links, x, y = [], a.x, a.y
-    while x != b.x:
-        step = 1 if b.x > x else -1
-        links.append(Link(x, y, x + step, y))
-        x += step
-    while y != b.y:
-        step = 1 if b.y > y else -1
-        links.append(Link(x, y, x, y + step))
-        y += step
-    return links
+    right, up = 1 if b.x > a.x else -1, 1 if b.y > a.y else -1
+    along_x = [Link(x, a.y, x + right, a.y) for x in range(a.x, b.x, right)]
+    return along_x + [Link(b.x, y, b.x, y + up) for y in range(a.y, b.y, up)]
 
 
 def tree(source: PeId, destinations: Iterable[PeId]) -> set[Link]:

@@ -1,16 +1,13 @@
-"""`Pe`: a processing element. Sans-I/O: takes a message, returns messages; owns no socket, clock, process or
-randomness.
+"""`Pe`: a processing element. Sans-I/O: it takes a message and returns messages.
 
-Everything a network keeps between and during ticks lies in its arena. A tick itself is compiled (`pe/tick.py`), and a
-process runs it from message to message without this file (`pe/socket_loop.py`); here are a PE's life, and what is said where
-a message is not the bundle that was due.
+All that a network keeps lies in its arena. A tick is compiled (`pe/tick.py`), and a process runs it from message to message
+without this file (`pe/socket_loop.py`): here are a PE's life, and what it says where a message is not the bundle that was due.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -18,7 +15,7 @@ from models import formats, kernels
 from models.compute.bound_calls import nothing
 from models.network import Array, ModelError, Shard, check_trace
 from noc import packet
-from noc.packet import Batch, Bundle, Message, Outgoing
+from noc.packet import Batch, Bundle, Load, Message, Outgoing, Recall, Section
 from noc.wire import decode, encode
 from pe.layout import pe_fields, prefix, size_of
 from pe.lifecycle import LifecycleError, State, advance
@@ -58,21 +55,14 @@ def _resident(shard: Shard, mem: Mapping[str, Array], copies: int) -> tuple[Resi
         send_values=mem[head + "send_values"],
         ledger=mem[head + "ledger"],
     )
-    listeners = [
-        Listener(p.source, shard.lanes * p.source_units, bound.restart, bound.clear, bound.receive)
-        for p, bound in ((p, ports[p.name]) for p in shard.ports)
+    return resident, [
+        Listener(p.source, shard.lanes * p.source_units, ports[p.name].restart, ports[p.name].clear, ports[p.name].receive)
+        for p in shard.ports
     ]
-    return resident, listeners
 
 
 class Pe:
-    """One processing element.
-
-    Args:
-        name: its endpoint name, `PE(x,y,p)@chip`.
-        router: its chip's router, where everything it says goes.
-
-    """
+    """One processing element: its endpoint name, `PE(x,y,p)@chip`, and its chip's router, to which it says everything."""
 
     def __init__(self, name: str, router: str) -> None:
         self.name = name
@@ -80,9 +70,8 @@ class Pe:
         self.arena: Arena | None = None
         self.tick: Tick | None = None  # once its shards are loaded
         self._to_router = (router,)
-        self._populations: list[int] = []  # that its shards belong to
-        self._heard: set[int] = set()  # that its ports listen to
-        self._recurrent: dict[int, list[Listener]] = {}  # ports that hear their own population, by it
+        self._heard: set[int] = set()  # populations that its ports listen to
+        self._recurrent: dict[int, list[Listener]] = {}  # for the population of each shard, its ports that hear that population
         self._malformed = 0
         self._read_after = 0
 
@@ -117,9 +106,9 @@ class Pe:
                 return self._bundle(message)
             case Bundle() if self.state is State.READ:
                 return self._bundle(message) + self._reading()
-            case packet.Load():
+            case Load():
                 return self._load(message)
-            case packet.Recall():
+            case Recall():
                 return self._recall(message)
             case packet.Start():
                 return self._start()
@@ -136,6 +125,10 @@ class Pe:
             return []
         return self._say(packet.Reading(self._counters()))
 
+    def _counters(self) -> dict[str, int]:
+        packets = self.tick.counters if self.tick else {"packets_sent": 0, "packets_delivered": 0}
+        return {**packets, "malformed": self._malformed}
+
     def _say(self, message: Message) -> Outgoing:
         self.state = advance(self.name, self.state, message)
         return [(self._to_router, message)]
@@ -146,7 +139,7 @@ class Pe:
         self.state = State.FAULT
         return [(self._to_router, packet.Fault(text))]
 
-    def _load(self, message: packet.Load) -> Outgoing:
+    def _load(self, message: Load) -> Outgoing:
         try:
             size = SramSize(**message.spec)
             shards = [Shard.from_parts(parts) for parts in message.shards]
@@ -157,13 +150,11 @@ class Pe:
         except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
-        self._populations = [resident.population for resident in residents]
         self._heard = {port.population for port in listeners}
-        for resident, ports in loaded:
-            self._recurrent[resident.population] = [port for port in ports if port.population == resident.population]
+        self._recurrent = {one.population: [port for port in ports if port.population == one.population] for one, ports in loaded}
         return self._say(packet.Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
 
-    def _recall(self, message: packet.Recall) -> Outgoing:
+    def _recall(self, message: Recall) -> Outgoing:
         """Let the ports that hear their own population take what it emitted before this process began."""
         assert self.arena is not None  # by the table, it is loaded
         fifo_keys, fifo_values = self.arena.views["fifo.keys"], self.arena.views["fifo.values"]
@@ -181,10 +172,8 @@ class Pe:
     def _start(self) -> Outgoing:
         if self.tick is not None and self.tick.number:
             return []  # a second run goes on from the tick where the first one waited
-        bubbles = tuple(packet.Section(population, 0, 0, b"", b"", b"") for population in self._populations)
+        bubbles = tuple(Section(population, 0, 0, b"", b"", b"") for population in self._recurrent)
         return [(self._to_router, Batch(0, bubbles))]
-
-    # -- a tick -----------------------------------------------------------------------------------------------------------------
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if self.tick is None or bundle.tick != self.tick.number:
@@ -199,7 +188,3 @@ class Pe:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} has an event of no unit; populations heard: {heard}")
         have = ", ".join(str(section.population) for section in bundle.sections)
         return self._fault(f"{self.name}: bundle of tick {bundle.tick} with populations {have}; needs each once, of {heard}")
-
-    def _counters(self) -> dict[str, Any]:
-        sent, delivered = (self.tick.sent, self.tick.delivered) if self.tick else (0, 0)
-        return {"packets_sent": sent, "packets_delivered": delivered, "malformed": self._malformed}

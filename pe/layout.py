@@ -1,8 +1,7 @@
-"""Which arrays a PE keeps in its SRAM for a set of shards: the one answer that the host's mapping and the PE itself
-both use.
+"""Which arrays a PE keeps in its SRAM for a set of shards, for the host's mapping and the PE itself.
 
-It follows from counts (units, lanes, nonzero weights), so that a mapping can be judged before anything is cut or
-encoded. The order of the list is the order in memory; `pe/sram.py` turns it into addresses or an overflow.
+It follows from counts alone, so a mapping can be judged before anything is cut or encoded. The order of the list is the
+order in memory; `pe/sram.py` turns it into addresses or an overflow.
 """
 
 from __future__ import annotations
@@ -58,12 +57,12 @@ def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
 def _shard_fields(shard: ShardSize) -> list[Field]:
     kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
     head = prefix(shard.population)
-    fields: list[Field] = []
-    for port in shard.ports:
-        for item in form.fields(kernel.GATES * shard.units, port.source_units, port.nonzeros, shard.lanes, port.trace):
-            fields.append(_named(item, f"{head}{port.name}.{item.name}"))
-    for name, length in kernel.VECTORS.items():
-        fields.append(Field(head + name, (length * shard.units,), "<f4", "variables"))
+    fields = [
+        _named(item, f"{head}{port.name}.{item.name}")
+        for port in shard.ports
+        for item in form.fields(kernel.GATES * shard.units, port.source_units, port.nonzeros, shard.lanes, port.trace)
+    ]
+    fields += [Field(head + name, (length * shard.units,), "<f4", "variables") for name, length in kernel.VECTORS.items()]
     fields.append(Field(f"{head}units", (shard.units,), "<u4", "variables", "checkpoint index"))
     return fields + [_named(item, head + item.name) for item in kernel.fields(shard.units, shard.lanes)]
 

@@ -1,8 +1,6 @@
-"""The life of a PE, as one table that the PE and the host both judge by.
+"""The life of a PE, as one table that the PE and the host both judge by: which message is allowed when.
 
-Rule: everything that decides which message is allowed when stands in `LIFECYCLE`. The table does not know which side
-reads it: a PE refuses a message that has no row for its state, and the host would not have sent it. The states are those
-of the paper's Algorithm 1: check for input, process it, wait for the host to read the output, stop.
+The states are those of the paper's Algorithm 1: check for input, process it, wait for the host to read the output, stop.
 """
 
 from __future__ import annotations

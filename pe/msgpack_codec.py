@@ -1,9 +1,7 @@
 """Bundles read and batches written by compiled code: the same bytes as `noc/wire.py`, which is the definition.
 
-A PE reads and writes one message a tick, and a library's call for each would cost more than the tick's work. So the tick
-(`pe/tick.py`) reads msgpack where it lies and writes it where it is sent from. What is not exactly what our routers write
-(a wrong type, a longer form of a number, bytes too many) is left to `noc/wire.py`, which knows every form and every error.
-A test holds the two equal.
+A library's call for each message would cost more than the work of a tick (`pe/tick.py`). What is not exactly what our
+routers write is left to `noc/wire.py`, which knows every form and every error. A test holds the two equal.
 """
 
 from __future__ import annotations
@@ -15,10 +13,8 @@ from noc.packet import FLAGS as MOST_FLAGS
 from noc.packet import LEDGER
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
-POPULATION, FLAGS, POSITION, KEYS, VALUES, EVENTS = range(
-    6
-)  # columns of a section that was read; keys and values: where they begin
-COLUMNS = 6
+COLUMNS = 6  # of a section that was read; keys and values: where they begin
+POPULATION, FLAGS, POSITION, KEYS, VALUES, EVENTS = range(COLUMNS)
 MOST_NUMBER_BYTES = 9
 MOST_HEAD_BYTES = 3 + MOST_NUMBER_BYTES + 3  # of a batch: array and code, tick, array of sections
 MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 3 * 5  # without keys, values and ledger
@@ -49,9 +45,7 @@ def _number(raw: Array, at: int) -> tuple[int, int]:
     if at + 1 + count > raw.size:
         return _UNREADABLE, _UNREADABLE
     value = _big_endian(raw, at + 1, count)
-    if not 0 <= value < _LARGEST:
-        return _UNREADABLE, _UNREADABLE
-    return value, at + 1 + count
+    return (value, at + 1 + count) if 0 <= value < _LARGEST else (_UNREADABLE, _UNREADABLE)
 
 
 @inlined

@@ -1,8 +1,7 @@
 """A PE process's loop while it runs: wait for a bundle, make the tick, send the batch, without Python in between.
 
 One compiled function stands between the socket (`noc/transport_zmtp.py`) and the tick (`pe/tick.py`). It comes back for
-everything that is not a bundle that is due: another message, a command, a wait that has lasted long enough. The system's `recv`
-and `send` are called as they are. It knows no life cycle and no message.
+everything that is not a bundle that is due: another message, a command, a wait that has lasted long enough.
 """
 
 from __future__ import annotations

@@ -1,12 +1,9 @@
 """A PE's SRAM: 131,072 bytes in four banks, named aligned regions, and a guard page behind them.
 
-Bank 0 holds the program; what the program leaves free there may hold scratch regions (dense event vectors, the event
-FIFO). Banks 1 to 3 hold data: the debug area, weights and variables. `plan` is the one place that decides what fits:
-the host asks it before any process starts, and the PE asks it again. The arena is real memory of exactly that size; the
-page behind it cannot be touched, so a kernel that runs past the end dies at once and is named by the launcher.
-
-Not known here: bank conflicts, wait states, and where the real program keeps its stack (the program region stands for
-both).
+Bank 0 holds the program and, behind it, scratch regions (dense event vectors, the event FIFO); the program region stands
+for its stack, too. Banks 1 to 3 hold data: the debug area, weights and variables. `plan` alone decides what fits: the host
+asks it before any process starts, and the PE asks it again. The arena is real memory of exactly that size; the page behind
+it cannot be touched, so a kernel that runs past the end dies at once and is named by the launcher.
 """
 
 from __future__ import annotations
@@ -15,7 +12,6 @@ import ctypes
 import mmap
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 
@@ -64,31 +60,27 @@ def _aligned(offset: int) -> int:
 
 
 def plan(who: str, fields: Iterable[Field], size: SramSize) -> list[Region]:
-    """Lay the fields out: scratch behind the program while there is room, everything else (and the rest) in the data
-    banks.
+    """Lay the fields out: scratch behind the program while there is room, everything else (and the rest) in the data banks.
 
     Raises SramOverflow, naming `who` and the first region that does not fit.
     """
-    regions = [Region(PROGRAM, 0, size.program_bytes, PROGRAM)]
     program_end, bank_end = size.program_bytes, size.bank_bytes
+    data_end = bank_end + size.debug_bytes
     if program_end > bank_end:
         raise SramOverflow(who, PROGRAM, program_end, bank_end, bank_end)
-    data_end = size.bank_bytes
-    if data_end + size.debug_bytes > size.sram_bytes:
+    if data_end > size.sram_bytes:
         raise SramOverflow(who, DEBUG, size.debug_bytes, size.data_bytes, size.data_bytes)
-    regions.append(Region(DEBUG, data_end, size.debug_bytes, DEBUG))
-    data_end += size.debug_bytes
+    regions = [Region(PROGRAM, 0, size.program_bytes, PROGRAM), Region(DEBUG, bank_end, size.debug_bytes, DEBUG)]
     for item in fields:
-        scratch_start = _aligned(program_end)
-        if item.scratch and scratch_start + item.size_bytes <= bank_end:
-            regions.append(Region(item.name, scratch_start, item.size_bytes, item.role, item))
-            program_end = scratch_start + item.size_bytes
-            continue
-        start = _aligned(data_end)
-        if start + item.size_bytes > size.sram_bytes:
-            raise SramOverflow(who, item.name, item.size_bytes, max(size.sram_bytes - start, 0), size.data_bytes)
+        start = _aligned(program_end)
+        if item.scratch and start + item.size_bytes <= bank_end:
+            program_end = start + item.size_bytes
+        else:
+            start = _aligned(data_end)
+            if start + item.size_bytes > size.sram_bytes:
+                raise SramOverflow(who, item.name, item.size_bytes, max(size.sram_bytes - start, 0), size.data_bytes)
+            data_end = start + item.size_bytes
         regions.append(Region(item.name, start, item.size_bytes, item.role, item))
-        data_end = start + item.size_bytes
     return regions
 
 
@@ -111,20 +103,17 @@ class Arena:
     def __init__(self, regions: Iterable[Region], size: SramSize) -> None:
         self.size = size
         self.regions = tuple(regions)
-        page = mmap.PAGESIZE
-        self._mapped_bytes = -(-size.sram_bytes // page) * page + page
-        self._memory = mmap.mmap(-1, self._mapped_bytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        usable_bytes = -(-size.sram_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        self._memory = mmap.mmap(-1, usable_bytes + mmap.PAGESIZE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self.base = ctypes.addressof(ctypes.c_char.from_buffer(self._memory))
-        _guard(self.base + self._mapped_bytes - page, page)
+        _guard(self.base + usable_bytes, mmap.PAGESIZE)
         # With a size that is no multiple of a page, the arena ends at the guard page and so begins inside the first one.
-        self._first = self._mapped_bytes - page - size.sram_bytes
+        self._first = usable_bytes - size.sram_bytes
         self.views: Mapping[str, Array] = {r.name: self._view(r) for r in self.regions if r.field is not None}
 
     def _view(self, region: Region) -> Array:
         assert region.field is not None
-        shape, dtype = region.field.shape, region.field.dtype
-        flat = np.frombuffer(self._memory, dtype, int(np.prod(shape)), self._first + region.offset)
-        return cast(Array, flat.reshape(shape))
+        return np.ndarray(region.field.shape, region.field.dtype, self._memory, self._first + region.offset)
 
     def holds(self, array: Array) -> bool:
         """Tell whether `array` lies wholly inside the arena."""
@@ -135,6 +124,5 @@ class Arena:
 def _guard(address: int, size: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     libc.mprotect.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
-    prot_none = 0
-    if libc.mprotect(address, size, prot_none):
+    if libc.mprotect(address, size, 0):  # PROT_NONE
         raise OSError(ctypes.get_errno(), "mprotect of the guard page failed")

@@ -1,9 +1,8 @@
 """A PE's tick as one compiled function: a bundle's bytes in, a batch's bytes out.
 
 Hear each section (own population and the one before), then step each shard whose input section is valid, then write one
-batch, with or without events. An arriving bundle is wire: its events are copied into the event FIFO in chunks, and
-kernels see only the arena. Python between the parts of a tick would cost several times the tick. It knows no process,
-socket or life cycle (`pe/core.py`, `pe/socket_loop.py`).
+batch, with or without events. Events are copied from the bundle into the event FIFO in chunks: kernels see only the arena.
+Python between the parts of a tick would cost several times the tick.
 """
 
 from __future__ import annotations
@@ -71,29 +70,22 @@ class Resident(NamedTuple):
 
 
 class Tick:
-    """The compiled tick bound to what lies in a PE.
-
-    Args:
-        residents: the PE's shards.
-        listeners: their ports.
-        fifo_keys, fifo_values: the event FIFO, uint32 and float32.
-
-    """
+    """The compiled tick bound to a PE's shards, their ports, and the event FIFO: keys uint32, values float32."""
 
     def __init__(self, residents: Sequence[Resident], listeners: Sequence[Listener], fifo_keys: Array, fifo_values: Array) -> None:
-        self._kept: list[Any] = [residents, listeners, fifo_keys, fifo_values]  # what the addresses below lie in
+        self._kept: list[Any] = [residents, listeners]  # what the addresses below lie in
         self._state = np.zeros(1, _STATE)
-        self._residents = np.zeros(len(residents), _RESIDENT)
+        shards = np.zeros(len(residents), _RESIDENT)
         ports = np.zeros(len(listeners), _LISTENER)
         for row, port in zip(ports, listeners, strict=True):
             row["population"], row["keys"] = port.population, port.keys
             for name in ("restart", "clear", "receive"):
                 row[name] = _record(getattr(port, name))
-        for row, shard in zip(self._residents, residents, strict=True):
+        for row, shard in zip(shards, residents, strict=True):
             row["population"], row["trigger"], row["copies"] = shard.population, shard.trigger, shard.copies
             row["reset"], row["step"] = _record(shard.reset), _record(shard.step)
             for name, calls in (("forget", shard.forget), ("product", shard.products)):
-                table = np.array([_record(made) for made in calls], _CALL)
+                table = np.array([*map(_record, calls)], _CALL)
                 row[name], row[name + "s"] = self._address(table), len(table)
             for name in ("send_keys", "send_values", "ledger"):
                 row[name] = self._address(getattr(shard, name))
@@ -101,15 +93,14 @@ class Tick:
         heard = len({port.population for port in listeners})
         sections = np.zeros((heard, msgpack_codec.COLUMNS), np.int64)
         state = self._state[0]
-        state["fifo_keys"], state["fifo_values"] = fifo_keys.ctypes.data, fifo_values.ctypes.data
+        state["fifo_keys"], state["fifo_values"] = self._address(fifo_keys), self._address(fifo_values)
         state["fifo_events"] = fifo_keys.size
         state["listener"], state["listeners"] = self._address(ports), len(ports)
-        state["resident"], state["residents"] = self._address(self._residents), len(self._residents)
+        state["resident"], state["residents"] = self._address(shards), len(shards)
         state["section"], state["sections"] = self._address(sections), heard
-        loads = (shard.send_keys.nbytes + shard.send_values.nbytes + shard.ledger.nbytes for shard in residents)
-        self.reply = np.zeros(
-            msgpack_codec.MOST_HEAD_BYTES + sum(msgpack_codec.MOST_SECTION_BYTES + load for load in loads), np.uint8
-        )
+        reply_bytes = msgpack_codec.MOST_HEAD_BYTES + msgpack_codec.MOST_SECTION_BYTES * len(residents)
+        reply_bytes += sum(shard.send_keys.nbytes + shard.send_values.nbytes + shard.ledger.nbytes for shard in residents)
+        self.reply = np.zeros(reply_bytes, np.uint8)
         self.address: int = _tick_at.address
         self.block: int = self._state.ctypes.data
 
@@ -133,14 +124,9 @@ class Tick:
         return int(self._state["tick"][0])
 
     @property
-    def sent(self) -> int:
-        """Copies of events sent."""
-        return int(self._state["sent"][0])
-
-    @property
-    def delivered(self) -> int:
-        """Events taken in, without the PE's own."""
-        return int(self._state["delivered"][0])
+    def counters(self) -> dict[str, int]:
+        """How many copies of events were sent, and how many events taken in without the PE's own."""
+        return {"packets_sent": int(self._state["sent"][0]), "packets_delivered": int(self._state["delivered"][0])}
 
 
 def _record(made: Call) -> tuple[int, int]:

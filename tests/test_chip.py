@@ -1,4 +1,4 @@
-"""What the chip is: floor plan, PE names, distances, numbers with their sources, and what an override file may do."""
+"""What the chip is: floor plan, PE names, numbers with their sources, and what an override file may do."""
 
 import dataclasses
 import pickle
@@ -18,7 +18,6 @@ from noc.chip import (
     ChipSpec,
     PeId,
     describe,
-    hops,
     load_chip,
     parse_pe,
     require_on_plan,
@@ -129,46 +128,18 @@ def test_a_pe_off_the_plan_is_named(pe):
     with pytest.raises(ChipError) as caught:
         require_on_plan(pe)
     assert str(pe) in str(caught.value)
-    with pytest.raises(ChipError):
-        hops(pe, PES[0])
-    with pytest.raises(ChipError):
-        hops(PES[0], pe)
-
-
-# ---- distance
-
-
-@given(pes, pes, pes)
-def test_hops_are_a_metric_on_the_qpes(a, b, c):
-    assert (hops(a, b) == 0) == ((a.x, a.y) == (b.x, b.y))
-    assert hops(a, b) == hops(b, a)
-    assert hops(a, c) <= hops(a, b) + hops(b, c)
-
-
-def test_hops_go_along_x_and_then_y_also_past_a_hole():
-    assert hops(parse_pe("PE(1,1,0)@0"), parse_pe("PE(7,6,3)@0")) == 11
-    assert hops(parse_pe("PE(3,3,0)@0"), parse_pe("PE(5,3,0)@0")) == 2  # across (4,3), as if it were a router
-    assert hops(parse_pe("PE(7,2,0)@0"), parse_pe("PE(7,5,0)@0")) == 3  # across (7,3) and (7,4)
-    assert max(hops(a, b) for a in PES for b in PES) == 11
-
-
-def test_hops_are_the_same_on_every_chip_and_do_not_leave_it():
-    a, b = PeId(3, 1, 1, 0), PeId(3, 2, 2, 0)
-    assert hops(a, b) == 2
-    with pytest.raises(ChipError, match=r"PE\(1,1,0\)@0.*PE\(2,2,0\)@3.*links between chips"):
-        hops(PES[0], b)
 
 
 # ---- numbers
 
 
 def test_the_published_numbers():
-    assert (SPEC.sram_bytes, SPEC.banks, SPEC.bank_bytes, SPEC.program_bank) == (131_072, 4, 32_768, 0)
+    assert (SPEC.sram_bytes, SPEC.banks, SPEC.bank_bytes, SPEC.facts["program_bank"].value) == (131_072, 4, 32_768, 0)
     assert SPEC.program_bytes == round(17.9 * 1024)
     assert SPEC.debug_bytes == 5 * 1024
-    assert (SPEC.data_bytes, SPEC.program_free_bytes) == (98_304, 14_438)
-    assert (SPEC.flit_bits, SPEC.payload_bits, SPEC.hop_cycles, SPEC.noc_clock_hz) == (192, 128, 5, 300_000_000)
-    assert (SPEC.router_entries, SPEC.chip_links) == (16_384, 6)
+    assert (SPEC.data_bytes, SPEC.bank_bytes - SPEC.program_bytes) == (98_304, 14_438)
+    assert (SPEC.facts["flit_bits"].value, SPEC.payload_bits, SPEC.hop_cycles, SPEC.noc_clock_hz) == (192, 128, 5, 300_000_000)
+    assert (SPEC.router_entries, SPEC.facts["chip_links"].value) == (16_384, 6)
     assert (SPEC.dram_bytes, SPEC.dram_alignment_bytes) == (2 * 2**30, 16)
 
 
@@ -178,7 +149,9 @@ def test_a_preset_is_a_clock_with_the_supply_and_power_states_that_belong_to_it(
     assert (fast.name, fast.pe_clock_hz, fast.pe_supply_v) == ("spinnaker2-300mhz", 300_000_000, 0.8)
     assert (SPEC.pe_sleep_w, fast.pe_sleep_w) == pytest.approx((1.054e-3, 3.220e-3), rel=1e-3)
     assert (SPEC.pe_active_w, fast.pe_active_w) == pytest.approx((1.245e-3, 4.495e-3), rel=1e-3)
-    assert (SPEC.pe_active_pj_per_cycle, fast.pe_active_pj_per_cycle) == pytest.approx((8.30, 14.98), rel=1e-3)
+    assert (SPEC.facts["pe_active_pj_per_cycle"].value, fast.facts["pe_active_pj_per_cycle"].value) == pytest.approx(
+        (8.30, 14.98), rel=1e-3
+    )
     per_mac = [spec.facts["mla_pj_per_mac"].value for spec in (SPEC, fast)]
     assert per_mac == pytest.approx([0.517, 0.725], rel=1e-3)
 
@@ -288,7 +261,7 @@ def test_a_whole_number_may_be_written_as_a_float_and_stays_whole(load):
 
 def test_derived_numbers_follow_an_override(load):
     slower = load("[facts]\npe_clock_hz = 75_000_000")
-    assert slower.pe_active_pj_per_cycle == SPEC.pe_active_pj_per_cycle  # the supply is the same
+    assert slower.facts["pe_active_pj_per_cycle"].value == SPEC.facts["pe_active_pj_per_cycle"].value  # the supply is the same
     assert slower.pe_active_w == pytest.approx(SPEC.pe_active_w / 2)
     assert load("[facts]\npower_sleep_low_w = 0.3").pe_sleep_w == pytest.approx((0.3 - 0.0752) / 152)
     assert load("[facts]\nhop_cycles = 10").facts["hop_s"].value == pytest.approx(2 * SPEC.facts["hop_s"].value)

@@ -111,7 +111,7 @@ class Zmtp(Zmq):
 
 
 def address_of(star):
-    return star.all[ROUTER]._socket.last_endpoint.decode()
+    return star.all[ROUTER].socket.last_endpoint.decode()
 
 
 FAMILY = {"zmq": Zmq, "zmtp": Zmtp, "mem": lambda: Mem(None), "mem shuffled": lambda: Mem(3)}

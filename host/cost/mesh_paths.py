@@ -26,7 +26,7 @@ LINKS = tuple(
     for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1))
     if 1 <= x + dx <= 7 and 1 <= y + dy <= 6
 )
-"""Every directed link of the 7 x 6 grid, also through the holes of the floor plan (see `noc.chip.hops`)."""
+"""Every directed link of the 7 x 6 grid, also through the holes of the floor plan (see `noc/xy_routes.py`)."""
 _PORT = np.array([SITE[_UPPER] if y <= _UPPER[1] else SITE[_LOWER] for _, y in SITES])
 
 
