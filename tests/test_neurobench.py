@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from host.cost.neurobench import metrics
+from host.cost.neurobench import neurobench_metrics
 from host.run.recorder import Recorder
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
@@ -36,7 +36,7 @@ def ledger_of(placement, rows):
 def test_by_hand():
     network = two_units()
     placement = placed(network, 1)
-    found = metrics(network, ledger_of(placement, [(2, 7, 0), (0, 5, 4), (1, 6, 0), (0, 7, 2)]), 1234)
+    found = neurobench_metrics(network, ledger_of(placement, [(2, 7, 0), (0, 5, 4), (1, 6, 0), (0, 7, 2)]), 1234)
     assert found == {
         "Footprint": 4 * (18 + 12 + 6 + 6 + 2),  # W, R, two biases, thresholds: float32, zeros included
         "DeployedFootprint": 1234,
@@ -47,13 +47,14 @@ def test_by_hand():
         "SynapticOperations": {"Effective_MACs": (7 + 9 + 6 + 9) / 4, "Effective_ACs": 0.0, "Dense": 18 + 12},
         "GateMACs": 6,
         "Executions": 4,
+        "Task": {},
         "Host": None,
     }
 
 
 def test_the_hosts_share_is_told_apart():
     network = two_units()
-    found = metrics(network, ledger_of(placed(network, 1), [(2, 7, 0), (0, 5, 4)]), 0, (10, 3))
+    found = neurobench_metrics(network, ledger_of(placed(network, 1), [(2, 7, 0), (0, 5, 4)]), 0, (10, 3))
     assert found["Host"] == {
         "Footprint": 4 * (30 + 10),
         "ParameterCount": 40,
@@ -64,7 +65,7 @@ def test_the_hosts_share_is_told_apart():
 def test_a_batch_is_averaged_over_its_sequences():
     network = seeded_egru(20, (24, 24, 20), density=0.3, seed=7)
     ledger = invented(placed(network, 7, lanes=3), 6, activity=0.25)
-    found = metrics(network, ledger, 0)
+    found = neurobench_metrics(network, ledger, 0)
     assert found["Executions"] == 18
     assert found["ActivationSparsity"] == pytest.approx(0.75, abs=0.05)
     assert found["ActivationSparsity"] == 1 - int(ledger.of("events").sum()) / (68 * 18)
@@ -79,7 +80,7 @@ def test_stored_zeros_are_zeros():
     network = two_units()
     stored = network.populations[1].projections[0].weights
     stored.values[:2] = 0
-    found = metrics(network, ledger_of(placed(network, 1), [(0, 0, 0)]), 0)
+    found = neurobench_metrics(network, ledger_of(placed(network, 1), [(0, 0, 0)]), 0)
     assert found["ConnectionSparsity"] == round(1 - 12 / 42, 4)
     assert found["ActivationSparsity"] == 1
 

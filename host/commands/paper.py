@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.ledger import load_ledger
-from host.cost.price import Priced
-from host.cost.repriced import price_at
+from host.cost.price import Priced, price_at
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
 from host.options import TRANSPORTS, RunOptions

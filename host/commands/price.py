@@ -17,9 +17,7 @@ from host.cost.cycles import LINKS
 from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
-from host.cost.price import Priced, price
-from host.cost.price_report import price_block
-from host.cost.repriced import chip_for
+from host.cost.price import Priced, chip_for, price, price_block
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report

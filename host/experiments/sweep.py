@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.ledger import Ledger, load_ledger
-from host.cost.repriced import price_at
+from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
 from host.experiments.columns import DEFAULT, Result, columns_of, format_cell
