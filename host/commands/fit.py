@@ -33,8 +33,6 @@ from pe.sram import footprint
 _OPTIONS = ("checkpoint", "batch", "pes", "mapping", "format", "chips", "chip", "chip_file")
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
 _PAPER_KB = {"program": "instruction_kb", "debug": "debug_kb", "weights": "weights_kb", "variables": "variables_kb"}  # of Table I
-
-
 HELP = "show the mapping and the SRAM table, start nothing"
 EXAMPLES = (("fit --mapping balanced", "what fits where; starts no process"),)
 
@@ -56,12 +54,12 @@ def run(flags: dict[str, Any]) -> int:
     options.check()
     model, title = open_model(options.checkpoint, default_workload().about.SHIPPED)
     network = model.network if model else seeded_egru()
-    if compare:
-        print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
-        print(_compare(options, model, network))
-        return 0
     chip = load_run_chip(options)
     rates, measured = rates_of(network, model.provenance if model else {})
+    if compare:
+        print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
+        print(_compare(options, model, network, chip, rates))
+        return 0
     placement = _place(options, network, chip, rates)
     print(f"{title}: {network.nonzeros:,} weights")
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
@@ -71,12 +69,13 @@ def run(flags: dict[str, Any]) -> int:
         print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
     print()
     rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
-    print(f"{'PE':<14} {'layer':<18} {'units':>6} " + " ".join(f"{role:>9}" for role in _ROLES) + "   bytes")
+    cells = [["PE", "layer", "units", *_ROLES, "  bytes"]]
     for placed in rows:
         used = footprint(placed.regions, placement.request.size)
         names = "+".join(network.populations[number].name for number, _ in placed.share)
         units = sum(len(units) for _, units in placed.share)
-        print(f"{placed.name:<14} {names:<18} {units:>6} " + " ".join(f"{used[role]:>9,}" for role in _ROLES))
+        cells.append([placed.name, names, f"{units}", *(f"{used[role]:,}" for role in _ROLES), ""])
+    print("\n".join(line.rstrip() for line in format_table(cells, left=(0, 1), least=(14, 18, 6, *[9] * 6), separator=" ")))
     if not every:
         print("the fullest PE of each layer; --all lists every PE")
     print(f"\n{_formats_table(options, placement)}")
@@ -96,11 +95,9 @@ def _place(
     )  # fmt: skip
 
 
-def _compare(options: RunOptions, model: Model | None, network: Network) -> str:
+def _compare(options: RunOptions, model: Model | None, network: Network, chip: ChipSpec, planned: Mapping[int, float]) -> str:
     """Return a table of all mappings, priced on the first words of the text that a run would take, where there is one."""
-    chip, table = load_run_chip(options), load_table()
-    planned, _ = rates_of(network, model.provenance if model else {})
-    rates, cost = planned, None
+    table, rates, cost = load_table(), planned, None
     note = "expected at the checkpoint's or assumed activity; not priced: a bare stack of layers has no text"
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.
@@ -138,7 +135,7 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
 
 def _formats_table(options: RunOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
-    lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'PEs if balanced':>16}"]
+    rows = [("format", "weights, fullest PE", "free", "PEs if balanced")]
     for form in formats.names():
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
@@ -148,8 +145,8 @@ def _formats_table(options: RunOptions, placement: Placement) -> str:
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))
-        lines.append(f"{form:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>16}")
-    return "\n".join(lines)
+        rows.append((form, *cells[0][:2], cells[1][2]))
+    return "\n".join(format_table(rows, least=(8, 20, 9, 16), separator=" "))
 
 
 # ---- links between chips: expected events, at rates that somebody states

@@ -49,9 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
-    )
+    text = "a setting, constant or number of the chip"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
