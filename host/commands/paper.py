@@ -108,9 +108,7 @@ def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced
 def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str) -> str:
     """Return `docs/paper.md`: tables, what misses and why, and what published data cannot decide."""
     return TEMPLATE.format(
-        source=published()["source"],
-        sections="\n\n".join(section.text for section in sections),
+        source=published()["source"], sections="\n\n".join(section.text for section in sections), changes=changes,
         misses="\n".join(chapter.misses for chapter in chapters),
-        changes=changes,
         undecided="\n".join(chapter.undecided for chapter in chapters),
-    )
+    )  # fmt: skip

@@ -123,8 +123,7 @@ class _Search:
         their events have the shortest way.
         """
         chips = len(self._chips)
-        searched = chips <= SEARCHED_CHIPS
-        ways = [self._links(n, counts) if searched else np.zeros(chips) for n in range(len(self._sends))]
+        ways = [self._links(n, counts) if chips <= SEARCHED_CHIPS else np.zeros(chips) for n in range(len(self._sends))]
         on_chips: list[ChipShare] = []
         for k, kind in enumerate(self._kinds):
             way = sum((self._sends[population, k] * ways[population] for population in kind), np.zeros(chips))
@@ -189,8 +188,7 @@ class _Search:
             improved = False
             for exchange in self._exchanges():
                 for moves in self._moves(counts, *exchange):
-                    trial = self._apply(counts, moves)
-                    if trial is None:
+                    if (trial := self._apply(counts, moves)) is None:
                         continue
                     self._left -= 1
                     kinds = {kind for kind, _, _, count in moves if count}

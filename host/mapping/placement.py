@@ -61,12 +61,12 @@ class Placement:
         waits: dict[str, list[int]] = {}
         senders[INPUT_POPULATION].append(HOST)
         for placed in self.pes:
-            name = placed.name
             for population, _ in placed.share:
-                senders[population].append(name)
-            waits[name] = sorted({p.source for n, _ in placed.share for p in self.network.populations[n].projections})
-            for population in waits[name]:
-                listeners[population].append(name)
+                senders[population].append(placed.name)
+            sources = {p.source for n, _ in placed.share for p in self.network.populations[n].projections}
+            waits[placed.name] = sorted(sources)
+            for population in sources:
+                listeners[population].append(placed.name)
         listeners[self.network.output].append(HOST)
         waits[HOST] = list(self.network.layers)
         keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
