@@ -1,9 +1,9 @@
 """Ledgers of uniform networks that are too large to be run: expected counts, for chips by the thousand.
 
 All PEs hold as many units, all units as many weights and fire as often; chips are shared out to the layers in order, as
-placements fill them. The counts are expectations, rounded so that a chip's sum is right to one event. They lack what chance
-adds: the busiest of many PEs is no busier than the mean, and prices of event-driven formats are low by that. Chips of a layer
-are represented by one (`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
+placements fill them. Counts are rounded so that a chip's sum is right to one event. They lack what chance adds: the busiest PE
+is no busier than the mean, and prices of event-driven formats are low by that. One chip stands for all of its layer
+(`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
 
 Whether such shards fit a PE's SRAM is not checked. The vector or the extents of a port take 2 to 4 bytes for each unit
 that it listens to, so that above some 20,000 to 40,000 units no format of ours holds a layer that hears all of another: what

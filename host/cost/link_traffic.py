@@ -17,7 +17,7 @@ from math import gcd
 
 import numpy as np
 
-from host.cost.chip_streams import ChipStreams, chip_streams
+from host.cost.chip_streams import ChipStreams
 from host.cost.ledger import Ledger
 from models.network import I64, Array
 from noc.chip import ChipSpec
@@ -59,16 +59,6 @@ def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
     down_chips = frozenset(ledger.down_chips) | {number for number in chip.down_chips if number < ledger.chips}
     down_links = frozenset(ledger.down_links) | {link for link in chip.down_links if link[0] < ledger.chips}
     return shared_machine(ledger.chips, down_chips, down_links)
-
-
-def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
-    """Return the links that events cross, by chip and direction, and the copies of events on each, (positions, layers + 1, links).
-
-    Layer 0 is the input. Sums over positions and layers are what the routers of a run count.
-    """
-    traffic = link_traffic(chip_streams(ledger, machine), machine)
-    used = np.flatnonzero(traffic.events.any(axis=(0, 1)))
-    return tuple(traffic.links[link] for link in used.tolist()), traffic.events[:, :, used]
 
 
 def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None) -> LinkTraffic:
