@@ -104,15 +104,17 @@ def sends_vectors(settings: Mapping[str, str]) -> bool:
 def load_table(override: Path | None = None) -> CostTable:
     """Return the shipped table, changed by a user's file; HostError, one line, for what cannot be used."""
     table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
-    if override is None:
-        return table
+    return table if override is None else _build(read_toml(override, f"cost table {override}"), str(override), table)
+
+
+def read_toml(path: Path, who: str) -> dict[str, Any]:
+    """Return what a TOML file holds; HostError, one line that begins with `who`, where it cannot be read."""
     try:
-        data = tomllib.loads(override.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise HostError(f"cost table {override}: cannot be read ({error.strerror})") from error
+        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
-        raise HostError(" ".join(f"cost table {override}: cannot be read as TOML: {error}".split())) from error
-    return _build(data, str(override), table)
+        raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
 
 
 def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> CostTable:

@@ -13,13 +13,12 @@ import itertools
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table
+from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table, read_toml
 from host.errors import HostError, nearest_name
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import TRANSPORTS, RunOptions
@@ -113,12 +112,7 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     Raises HostError, one line, for whatever cannot be used.
     """
     who = f"experiment {path}"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
+    data = read_toml(path, who)
     _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
     tables = [data.get("base"), data.get("grid"), *(data["together"] if isinstance(data.get("together"), list) else [])]
     settings = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
@@ -145,12 +139,8 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     _known(f"{who}: [table]", table, ("columns",))
     chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns(workload))
     known = [*grid, *chosen]
-    title = data.get("title", path.stem)
-    if not isinstance(title, str):
-        raise HostError(f"{who}: title: needs a text, has {title!r}")
-    plots = data.get("plot", [])
-    if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
-        raise HostError(f"{who}: plot: needs [[plot]] tables")
+    title = _text(f"{who}: title", data.get("title", path.stem))
+    plots = _tables(who, data, "plot")
     drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
     folder, files = path.parent, {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
     experiment = Experiment(
@@ -175,9 +165,7 @@ def _check_runs(who: str, experiment: Experiment) -> None:
 
 def _axes(who: str, data: Mapping[str, Any], workload: Workload) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
     """Return every list of `[grid]` and of the `[[together]]` tables by name, and which of them move together."""
-    together = data.get("together", [])
-    if not isinstance(together, list) or not all(isinstance(table, dict) for table in together):
-        raise HostError(f"{who}: together: needs [[together]] tables")
+    together = _tables(who, data, "together")
     crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"), workload)
     tables = [(f"{who}: [grid]", {name: values}) for name, values in crossed.items()]
     for number, table in enumerate(together, start=1):
@@ -208,6 +196,13 @@ def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise HostError(f"{who}: {key}: needs a table [{key}], has {table!r}")
     return table
+
+
+def _tables(who: str, data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    tables = data.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise HostError(f"{who}: {key}: needs [[{key}]] tables")
+    return tables
 
 
 def _settings(what: str, table: Mapping[str, Any], workload: Workload) -> Settings:
@@ -256,6 +251,12 @@ def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise HostError(f"{what}: needs a text, has {value!r}")
+    return value
+
+
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -276,7 +277,5 @@ def _plot(
     series, log = _listed(plot.get("series", varying)), _listed(plot.get("log", []))
     series = _names(f"{what} series", series, grid) if series else ()
     log = _names(f"{what} log", log, ("x", "y")) if log else ()
-    title = plot.get("title", f"{', '.join(ys)} over {plot['x']}")
-    if not isinstance(title, str):
-        raise HostError(f"{what} title: needs a text, has {title!r}")
+    title = _text(f"{what} title", plot.get("title", f"{', '.join(ys)} over {plot['x']}"))
     return Plot(x=plot["x"], y=ys, series=series, log=log, title=title)
