@@ -13,7 +13,7 @@ from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
 from host.cost.ledger import load_ledger
-from host.cost.link_traffic import link_packets, link_traffic
+from host.cost.link_traffic import link_traffic
 from host.cost.price import price
 from host.errors import HostError
 from host.mapping.placement import place
@@ -26,7 +26,7 @@ from noc.chip import PeId, load_chip
 from noc.dram import Dram
 from noc.machine import Machine
 from tests.tools.chip_classes import list_all_chips, merge_identical_chips
-from tests.tools.ledgers import three_units
+from tests.tools.ledgers import link_packets, three_units
 
 CHIP, TABLE = load_chip(), load_table()
 SMALL = UniformNetwork(layers=2, pes=6, units=5, weights=8, recurrent_weights=9, activity=0.3, input_units=20)

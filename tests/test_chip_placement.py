@@ -13,14 +13,13 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from host.cli import main
+from host.commands.fit import expected_link_loads, format_comparison, format_links
 from host.errors import Exit, HostError
 from host.mapping import chip_assignment, strategies
-from host.mapping.chip_assignment import assign_chips, links_used
-from host.mapping.comparison import expected_link_loads, format_comparison, format_links
+from host.mapping.chip_assignment import assign_chips, fill_in_order, links_used
 from host.mapping.expected_traffic import INPUT_RATE, LAYER_RATE, expected_flows, flow_loads, rates_of
 from host.mapping.placement import place
 from host.mapping.request import UnitSet
-from host.mapping.seating import fill_in_order
 from models import shipped
 from models.network import Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, STAGES
-from host.cost.link_traffic import link_packets, link_traffic, machine_for
+from host.cost.link_traffic import link_traffic, machine_for
 from host.cost.link_trees import compiled_add_multicast, compiled_tree
 from host.cost.price import price
 from host.cost.timeline import timeline
@@ -22,7 +22,7 @@ from host.show.perfetto import power_w
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine, MachineError
 from noc.multicast_tree import add_multicast, add_multicasts
-from tests.tools.ledgers import destinations, invented, placed, three_units
+from tests.tools.ledgers import destinations, invented, link_packets, placed, three_units
 from tests.tools.tiny import tiny_network
 
 CHIP, TABLE = load_chip(), load_table()

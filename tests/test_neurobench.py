@@ -47,6 +47,7 @@ def test_by_hand():
         "SynapticOperations": {"Effective_MACs": (7 + 9 + 6 + 9) / 4, "Effective_ACs": 0.0, "Dense": 18 + 12},
         "GateMACs": 6,
         "Executions": 4,
+        "Task": {},
         "Host": None,
     }
 

@@ -16,7 +16,7 @@ from host.cli import main
 from host.commands import paper as command
 from host.cost.cycles import STAGES
 from host.cost.ledger import load_ledger
-from host.cost.repriced import price_at
+from host.cost.price import price_at
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs import paper as dvs

@@ -19,8 +19,7 @@ import pytest
 from host.cli import main
 from host.cost.cost_table import CHOICES, load_table
 from host.cost.ledger import load_ledger
-from host.cost.price_report import price_block
-from host.cost.repriced import price_at
+from host.cost.price import price_at, price_block
 from host.show.figures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from host.cost.link_traffic import link_packets
 from host.mapping.placement import place
 from host.run.snapshot import ActivitySnapshot
 from noc.chip import load_chip
 from noc.packet import LEDGER
-from tests.tools.ledgers import invented, section
+from tests.tools.ledgers import invented, link_packets, section
 from tests.tools.tiny import tiny_network
 
 

@@ -32,23 +32,15 @@ def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
     run = groups[RUN]
     run.add_argument("--config", metavar="FILE", help="options of an earlier run (its config.json); flags given beside it go first")
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
-    run.add_argument(
-        "--monitor",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="the live view (default, but where a text is streamed), or plain progress lines",
-    )
+    text = "the live view (default, but where a text is streamed), or plain progress lines"
+    run.add_argument("--monitor", action=argparse.BooleanOptionalAction, default=None, help=text)
     run.add_argument("--no-pictures", action="store_true", help="leave out report.html and trace.json.gz")
     text = "positions in trace.json.gz (default %(default)s)"
     run.add_argument("--trace-positions", type=int, default=TRACE_POSITIONS, metavar="N", help=text)
-    run.add_argument(
-        "--fault",
-        action="append",
-        default=[],
-        metavar="F",
-        help="a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, "
-        "shuffle=SEED",
+    text = (
+        "a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, shuffle=SEED"
     )
+    run.add_argument("--fault", action="append", default=[], metavar="F", help=text)
 
 
 def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
@@ -62,14 +54,9 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     streams = options.streams_text and not flags["monitor"]
     try:
         with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
+            meanwhile, remote = (lambda: None) if flags["no_pictures"] else load_drawing, remote_backend(options)
             outcome = run_into(
-                folder,
-                options,
-                mapped=mapped,
-                observe=observe,
-                meanwhile=(lambda: None) if flags["no_pictures"] else load_drawing,
-                command=sys.argv,
-                remote=remote_backend(options),
+                folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, command=sys.argv, remote=remote
             )
     finally:
         with contextlib.suppress(OSError):
@@ -127,11 +114,8 @@ def _monitor(
         else:
             monitors.append(open_monitor(layout, live, panel=workload.part("panel", "PANEL")))
 
-    def observe(status: dict[str, Any]) -> None:
-        monitors[0].update(status)
-
     try:
-        yield mapped, observe
+        yield mapped, lambda status: monitors[0].update(status)  # noqa: PLW0108 - there is no monitor yet
     finally:
         for monitor in monitors:
             monitor.close()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -13,12 +14,12 @@ from host.errors import Exit, HostError
 from host.flags import add_flags as add_option_flags
 from host.mapping import strategies
 from host.mapping.advice import largest_batch
-from host.mapping.comparison import format_comparison, format_links
-from host.mapping.expected_traffic import rates_of
+from host.mapping.expected_traffic import expected_flows, flow_loads, rates_of
 from host.mapping.placement import PlacedPe, Placement, place
 from host.options import RunOptions
 from host.run.offline import record
 from host.show.summary import published
+from host.show.text_table import format_table
 from host.workloads.registry import default_workload, prepare
 from host.workloads.site import load_run_chip, open_model
 from models import formats
@@ -26,13 +27,12 @@ from models.checkpoint import Model
 from models.network import Network
 from models.seeded import seeded_egru
 from noc.chip import ChipSpec
+from noc.machine import ChipLink
 from pe.sram import footprint
 
 _OPTIONS = ("checkpoint", "batch", "pes", "mapping", "format", "chips", "chip", "chip_file")
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
 _PAPER_KB = {"program": "instruction_kb", "debug": "debug_kb", "weights": "weights_kb", "variables": "variables_kb"}  # of Table I
-
-
 HELP = "show the mapping and the SRAM table, start nothing"
 EXAMPLES = (("fit --mapping balanced", "what fits where; starts no process"),)
 
@@ -54,12 +54,12 @@ def run(flags: dict[str, Any]) -> int:
     options.check()
     model, title = open_model(options.checkpoint, default_workload().about.SHIPPED)
     network = model.network if model else seeded_egru()
-    if compare:
-        print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
-        print(_compare(options, model, network))
-        return 0
     chip = load_run_chip(options)
     rates, measured = rates_of(network, model.provenance if model else {})
+    if compare:
+        print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
+        print(_compare(options, model, network, chip, rates))
+        return 0
     placement = _place(options, network, chip, rates)
     print(f"{title}: {network.nonzeros:,} weights")
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
@@ -69,12 +69,13 @@ def run(flags: dict[str, Any]) -> int:
         print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
     print()
     rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
-    print(f"{'PE':<14} {'layer':<18} {'units':>6} " + " ".join(f"{role:>9}" for role in _ROLES) + "   bytes")
+    cells = [["PE", "layer", "units", *_ROLES, "  bytes"]]
     for placed in rows:
         used = footprint(placed.regions, placement.request.size)
         names = "+".join(network.populations[number].name for number, _ in placed.share)
         units = sum(len(units) for _, units in placed.share)
-        print(f"{placed.name:<14} {names:<18} {units:>6} " + " ".join(f"{used[role]:>9,}" for role in _ROLES))
+        cells.append([placed.name, names, f"{units}", *(f"{used[role]:,}" for role in _ROLES), ""])
+    print("\n".join(line.rstrip() for line in format_table(cells, left=(0, 1), least=(14, 18, 6, *[9] * 6), separator=" ")))
     if not every:
         print("the fullest PE of each layer; --all lists every PE")
     print(f"\n{_formats_table(options, placement)}")
@@ -94,11 +95,9 @@ def _place(
     )  # fmt: skip
 
 
-def _compare(options: RunOptions, model: Model | None, network: Network) -> str:
+def _compare(options: RunOptions, model: Model | None, network: Network, chip: ChipSpec, planned: Mapping[int, float]) -> str:
     """Return a table of all mappings, priced on the first words of the text that a run would take, where there is one."""
-    chip, table = load_run_chip(options), load_table()
-    planned, _ = rates_of(network, model.provenance if model else {})
-    rates, cost = planned, None
+    table, rates, cost = load_table(), planned, None
     note = "expected at the checkpoint's or assumed activity; not priced: a bare stack of layers has no text"
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.
@@ -136,7 +135,7 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
 
 def _formats_table(options: RunOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
-    lines = [f"{'format':<8} {'weights, fullest PE':>20} {'free':>9} {'PEs if balanced':>16}"]
+    rows = [("format", "weights, fullest PE", "free", "PEs if balanced")]
     for form in formats.names():
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
@@ -146,5 +145,69 @@ def _formats_table(options: RunOptions, placement: Placement) -> str:
                 cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
             except ValueError:
                 cells.append(("does not fit", "", "does not fit"))
-        lines.append(f"{form:<8} {cells[0][0]:>20} {cells[0][1]:>9} {cells[1][2]:>16}")
-    return "\n".join(lines)
+        rows.append((form, *cells[0][:2], cells[1][2]))
+    return "\n".join(format_table(rows, least=(8, 20, 9, 16), separator=" "))
+
+
+# ---- links between chips: expected events, at rates that somebody states
+
+
+def expected_link_loads(placement: Placement, rates: Mapping[int, float]) -> dict[ChipLink, float]:
+    """Return the expected events a position, of all lanes together, on each directed link that any cross, by chip and direction.
+
+    `rates`: events a unit and position, of each population, from 0 to 1.
+    """
+    machine = placement.machine
+    on_chips = [(placed.pe.chip, placed.share) for placed in placement.pes]
+    loads = placement.request.lanes * flow_loads(machine, expected_flows(placement.network, machine, on_chips), rates)
+    return {link: load for link in machine.links if (load := float(loads[link.chip, link.direction]))}
+
+
+def format_links(placement: Placement, rates: Mapping[int, float], measured: bool, event_bytes: float) -> list[str]:
+    """Return lines on the chips in use and the busiest link, at an activity that they state."""
+    network, machine = placement.network, placement.machine
+    pes = Counter(placed.pe.chip for placed in placement.pes)
+    least, most = min(pes.values()), max(pes.values())
+    lines = [f"{len(pes)} of {len(machine.live)} chips in use, PEs on each: {least if least == most else f'{least} to {most}'}"]
+    loads = expected_link_loads(placement, rates)
+    if not loads:
+        return [*lines, "no event crosses a link between chips"]
+    link = max(loads, key=lambda link: loads[link])
+    lines.append(
+        f"{len(loads)} of {len(machine.links)} links crossed, {sum(loads.values()):,.0f} times an event a position; "
+        f"busiest {link}: {loads[link]:,.0f} events ({loads[link] * event_bytes:,.0f} B in frames)"
+    )
+    shares = ", ".join(f"{network.populations[n].name} {100 * rates[n]:.3g} %" for n in network.layers)
+    origin = "measured: the checkpoint says so" if measured else "assumed"
+    return [*lines, f"at an activity of {shares} ({origin}) and of the input {100 * rates[0]:.3g} % (assumed)"]
+
+
+def format_comparison(
+    placements: Mapping[str, Placement | str],
+    rates: Mapping[int, float],
+    event_bytes: float,
+    price: Callable[[Placement], tuple[float, float]] | None = None,
+) -> str:
+    """Return a table with one row a mapping: `placements` holds its placement, or why there is none.
+
+    `event_bytes`: of the frames that carry an event over a link; `price` returns what a placement costs, seconds and joules a
+    position, or is None.
+    """
+    heads = ["mapping", "PEs", "chips", "busiest", "events on it", "bytes on it", "events x links"]
+    heads += ["ms a position", "mJ a position"] if price else []
+    rows = [heads]
+    for mapping, placement in placements.items():
+        if isinstance(placement, str):
+            rows.append([mapping, placement])
+            continue
+        loads = expected_link_loads(placement, rates)
+        busiest = max(loads, key=lambda link: loads[link], default=None)
+        on_it = loads[busiest] if busiest else 0.0
+        chips = len({placed.pe.chip for placed in placement.pes})
+        row = [mapping, f"{len(placement.pes):,}", f"{chips:,}", str(busiest or "none"), f"{on_it:,.0f}"]
+        row += [f"{on_it * event_bytes:,.0f}", f"{sum(loads.values()):,.0f}"]
+        if price:
+            time_s, energy_j = price(placement)
+            row += [f"{1e3 * time_s:.3f}", f"{1e3 * energy_j:.3f}"]
+        rows.append(row)
+    return "\n".join(format_table(rows))

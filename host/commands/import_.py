@@ -36,9 +36,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("source", metavar="SRC", help="the checkpoint to read")
     parser.add_argument("target", metavar="DST", help="the checkpoint to write; must not exist")
-    parser.add_argument(
-        "--text", metavar="DIR", help="WikiText or PTB folder it was trained on: gives the words, valid and test text"
-    )
+    text = "WikiText or PTB folder it was trained on: gives the words, valid and test text"
+    parser.add_argument("--text", metavar="DIR", help=text)
     parser.add_argument("--licence", default="", metavar="TEXT", help="licence of that text, kept in DST")
     parser.add_argument("--prefix", default="", metavar="KEY", help="take only the layers whose keys begin so")
     parser.add_argument("--projection", metavar="NAME", help=f"{' or '.join(PROJECTIONS)} decoder projection (default: by version)")
@@ -70,9 +69,8 @@ def run(flags: dict[str, Any]) -> int:
     except FileExistsError:
         raise HostError(f"import: {target}: exists already; nothing is overwritten") from None
     except OSError as error:
-        raise HostError(
-            f"import: {target}: cannot be written ({error.strerror or errno.errorcode.get(error.errno or 0)})"
-        ) from error
+        why = error.strerror or errno.errorcode.get(error.errno or 0)
+        raise HostError(f"import: {target}: cannot be written ({why})") from error
     finally:
         partial.unlink(missing_ok=True)
     for name, value in (("source", str(source)), *imported.description):

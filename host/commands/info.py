@@ -39,7 +39,6 @@ _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what i
 
 Blocks = dict[int, list[ShardSize]]  # by layer, one for each PE
 
-
 HELP = "show what a checkpoint holds and what it needs, start nothing"
 EXAMPLES = (("info FILE", "what a checkpoint holds and needs"),)
 
@@ -60,13 +59,9 @@ def run(flags: Mapping[str, Any]) -> int:
     for share in uniform.deals(model.network, request)[0]:
         blocks[share[0].population] += share_sizes(model.network, request, share)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
-    lines = [
-        *_facts(f"{title}, {path.stat().st_size:,} B", model, width),
-        *_matrices(model.network, blocks),
-        *_thresholds(model.network),
-        *_memory(model.network, blocks, request),
-        *_fewest(model.network, request),
-    ]
+    lines = _facts(f"{title}, {path.stat().st_size:,} B", model, width)
+    lines += [*_matrices(model.network, blocks), *_thresholds(model.network)]
+    lines += [*_memory(model.network, blocks, request), *_fewest(model.network, request)]
     encoding = sys.stdout.encoding or "utf-8"
     print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
     return 0
@@ -108,16 +103,9 @@ def _matrices(network: Network, blocks: Blocks) -> list[str]:
             counts = [part.ports[number].nonzeros for part in parts]
             possible = weights.shape[0] * weights.shape[1]
             shape = f"{weights.shape[0]:,} x {weights.shape[1]:,}"
-            rows.append(
-                [
-                    network.populations[layer].name if not number else "",
-                    projection.port,
-                    shape,
-                    f"{weights.nonzeros:,}",
-                    _percent(weights.nonzeros, possible),
-                ]
-            )
-            rows[-1] += [f"{min(counts):,}", f"{np.median(counts):,.0f}", f"{max(counts):,}"]
+            row = [network.populations[layer].name if not number else "", projection.port, shape]
+            row += [f"{weights.nonzeros:,}", _percent(weights.nonzeros, possible)]
+            rows.append([*row, f"{min(counts):,}", f"{np.median(counts):,.0f}", f"{max(counts):,}"])
     heads = ["layer", "matrix", "rows x columns", "nonzeros", "density", "min", "median", "max"]
     title = f"nonzeros of each matrix, and of the block of it that a PE gets ({_split(blocks)})"
     return _table(title, heads, rows, {"layer", "matrix"})
@@ -130,9 +118,8 @@ def _thresholds(network: Network) -> list[str]:
         values = population.vectors["threshold"]
         figures = [f"{figure:.4g}" for figure in (values.min(), np.median(values), values.max())]
         rows.append([population.name, f"{population.units:,}", *figures, _percent(int((values == 0).sum()), values.size)])
-    return _table(
-        "units of each layer, and their event thresholds", ["layer", "units", "min", "median", "max", "zero"], rows, {"layer"}
-    )
+    heads = ["layer", "units", "min", "median", "max", "zero"]
+    return _table("units of each layer, and their event thresholds", heads, rows, {"layer"})
 
 
 # ---- what they would need on the chip
@@ -148,14 +135,12 @@ def _memory(network: Network, blocks: Blocks, request: Request) -> list[str]:
             fullest = min(every, key=lambda used: used["free"])
             need = endless.data_bytes - fullest["free"]
             share = _percent(need, room) if need <= room else "does not fit"
-            rows.append(
-                [*head, form, f"{fullest['weights']:,}", f"{fullest['variables']:,}", f"{fullest['spill']:,}", f"{need:,}", share]
-            )
+            bytes_by_role = (f"{fullest[role]:,}" for role in ("weights", "variables", "spill"))
+            rows.append([*head, form, *bytes_by_role, f"{need:,}", share])
             head = ["", ""]
     heads = ["layer", "PEs", "format", "weights", "variables", "of them spill", "data", f"of {room:,} B"]
-    return _table(
-        f"expected SRAM of the fullest PE in bytes ({_split(blocks)}; batch {request.lanes})", heads, rows, {"layer", "format"}
-    )
+    title = f"expected SRAM of the fullest PE in bytes ({_split(blocks)}; batch {request.lanes})"
+    return _table(title, heads, rows, {"layer", "format"})
 
 
 def _fewest(network: Network, request: Request) -> list[str]:
@@ -182,10 +167,9 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _wrapped(label: str, value: str, width: int) -> list[str]:
-    indent = " " * _LABEL
-    return textwrap.wrap(value, width, initial_indent=label.ljust(_LABEL), subsequent_indent=indent, break_on_hyphens=False) or [
-        label
-    ]
+    head, indent = label.ljust(_LABEL), " " * _LABEL
+    lines = textwrap.wrap(value, width, initial_indent=head, subsequent_indent=indent, break_on_hyphens=False)
+    return lines or [label]
 
 
 def _table(title: str, heads: Sequence[str], rows: Iterable[Sequence[str]], left: set[str]) -> list[str]:

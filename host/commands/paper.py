@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.ledger import load_ledger
-from host.cost.price import Priced
-from host.cost.repriced import price_at
+from host.cost.price import Priced, price_at
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
 from host.options import TRANSPORTS, RunOptions
@@ -27,7 +26,7 @@ from host.workloads.paper_chapter import PaperChapter, PaperPart, PaperRun, Pape
 from host.workloads.registry import workloads
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
+TEMPLATE = Path(__file__).with_name("_paper_template.md").read_text(encoding="utf-8")
 UNCHANGED = "as above"
 CHANGES: Mapping[str, Sequence[str]] = {
     UNCHANGED: (),
@@ -109,9 +108,7 @@ def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced
 def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str) -> str:
     """Return `docs/paper.md`: tables, what misses and why, and what published data cannot decide."""
     return TEMPLATE.format(
-        source=published()["source"],
-        sections="\n\n".join(section.text for section in sections),
+        source=published()["source"], sections="\n\n".join(section.text for section in sections), changes=changes,
         misses="\n".join(chapter.misses for chapter in chapters),
-        changes=changes,
         undecided="\n".join(chapter.undecided for chapter in chapters),
-    )
+    )  # fmt: skip

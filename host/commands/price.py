@@ -17,9 +17,7 @@ from host.cost.cycles import LINKS
 from host.cost.ledger import Ledger, load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
-from host.cost.price import Priced, price
-from host.cost.price_report import price_block
-from host.cost.repriced import chip_for
+from host.cost.price import Priced, chip_for, price, price_block
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
@@ -51,9 +49,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
     parser.add_argument("run", metavar="RUN", help="the folder of a run")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting, constant or number of the chip"
-    )
+    text = "a setting, constant or number of the chip"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")

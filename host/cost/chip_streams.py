@@ -1,8 +1,4 @@
-"""Which chip sends and hears what: a ledger's shards, seen from chip to chip.
-
-Layer 0 stands for the input, which comes from the host's chip. A layer is heard on every chip with a port that listens to it,
-and the last layer on the host's chip too.
-"""
+"""Which chip sends and hears what: layer 0 is the input, from the host's chip, where the last layer is heard too."""
 
 from __future__ import annotations
 
@@ -65,15 +61,13 @@ class ChipStreams:
 
 def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
     """Return what the chips of `machine` send each other."""
-    layer, layers, stands = ledger.table["layer"], len(ledger.layers), ledger.representative_of
-    sources, wanted = (np.zeros((layers + 1, ledger.chips), bool) for _ in range(2))
-    emitted = np.zeros((ledger.positions, layers + 1, ledger.chips), np.int64)
-    events, shard_chip = ledger.of("events").astype(np.int64), ledger.chip_of[ledger.table["pe"]]
+    layer, stands, shard_chip = ledger.table["layer"], ledger.representative_of, ledger.chip_of[ledger.table["pe"]]
+    sources, wanted = (np.zeros((len(ledger.layers) + 1, ledger.chips), bool) for _ in range(2))
+    emitted = np.zeros((ledger.positions, *sources.shape), np.int64)
+    np.add.at(np.moveaxis(emitted, 0, 2), (layer, shard_chip), ledger.of("events").astype(np.int64).T)
     sources[layer, shard_chip] = True
     for port in ledger.ports.values():
         wanted[port.source, shard_chip] = True
-    for n, chip in np.argwhere(sources).tolist():
-        emitted[:, n, chip] = events[:, (layer == n) & (shard_chip == chip)].sum(axis=1)
     sources, wanted = (array[:, stands] & (stands >= 0) for array in (sources, wanted))
     emitted = emitted[:, :, stands] * (stands >= 0)
     sources[0, machine.host_chip] = True

@@ -104,30 +104,30 @@ def sends_vectors(settings: Mapping[str, str]) -> bool:
 def load_table(override: Path | None = None) -> CostTable:
     """Return the shipped table, changed by a user's file; HostError, one line, for what cannot be used."""
     table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
-    if override is None:
-        return table
+    return table if override is None else _build(read_toml(override, f"cost table {override}"), str(override), table)
+
+
+def read_toml(path: Path, who: str) -> dict[str, Any]:
+    """Return what a TOML file holds; HostError, one line that begins with `who`, where it cannot be read."""
     try:
-        data = tomllib.loads(override.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise HostError(f"cost table {override}: cannot be read ({error.strerror})") from error
+        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
-        raise HostError(" ".join(f"cost table {override}: cannot be read as TOML: {error}".split())) from error
-    return _build(data, str(override), table)
+        raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
 
 
 def _build(data: Mapping[str, Any], who: str, shipped: CostTable | None) -> CostTable:
     for key, value in data.items():
         if key not in ("constants", "settings") or not isinstance(value, dict):
             raise HostError(f"cost table {who}: {key!r}: needs the tables [constants] and [settings]")
-    constants = dict(shipped.constants) if shipped else {}
-    settings = dict(shipped.settings) if shipped else {}
+    constants, settings = (dict(shipped.constants), dict(shipped.settings)) if shipped else ({}, {})
     for name, entry in data.get("constants", {}).items():
         fields = entry if isinstance(entry, dict) else {"value": entry}
         constants[name] = _constant(f"cost table {who}: {_plain(name)}", name, fields, shipped, who)
     for name, value in data.get("settings", {}).items():
         settings[name] = _choice(f"cost table {who}: ", name, value)
-    missing = [name for name in CHOICES if name not in settings]
-    if missing:
+    if missing := [name for name in CHOICES if name not in settings]:
         raise HostError(f"cost table {who}: lacks {', '.join(missing)}")
     return CostTable(constants, settings)
 
@@ -139,11 +139,9 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable
         allowed, needed = allowed | {"used_when", "of_power"}, ["value", "unit", "grade", "source"]
     elif name not in shipped.constants:
         raise HostError(f"{what}: unknown; the nearest name is {nearest_name(name, shipped.constants)!r}")
-    strange = sorted(set(entry) - allowed)
-    if strange:
+    if strange := sorted(set(entry) - allowed):
         raise HostError(f"{what}.{_plain(strange[0])}: unknown; the nearest name is {nearest_name(strange[0], allowed)!r}")
-    missing = [key for key in needed if key not in entry]
-    if missing:
+    if missing := [key for key in needed if key not in entry]:
         raise HostError(f"{what}: lacks its {missing[0]}")
     unit = str(shipped.constants[name].unit if shipped else entry["unit"])
     numbers = {key: _number(f"{what}.{key}", entry[key], unit) for key in ("value", "low", "high") if key in entry}
@@ -151,11 +149,11 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable
     low, high = numbers.get("low", value), numbers.get("high", value)
     if not low <= value <= high:
         raise HostError(f"{what}: needs low <= value <= high, has {low:g}, {value:g}, {high:g}")
+    bounded: dict[str, Any] = {"value": value, "low": low, "high": high}
     if shipped:
-        user = replace(shipped.constants[name], grade="user", source=str(entry.get("source", who)), assumed=False)
-        return replace(user, value=value, low=low, high=high)
-    used_when = tuple(entry.get("used_when", ()))
-    return Constant(**{**entry, "value": value, "low": low, "high": high, "used_when": used_when})
+        source = str(entry.get("source", who))
+        return replace(shipped.constants[name], grade="user", source=source, assumed=False, **bounded)
+    return Constant(**{**entry, **bounded, "used_when": tuple(entry.get("used_when", ()))})
 
 
 def _number(what: str, value: Any, unit: str = "") -> float:
@@ -198,7 +196,7 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
     facts: dict[str, float] = {}
     for text in texts:
         name, given, value = text.partition("=")
-        what = f"--set {text if text.isprintable() else ascii(text)}"
+        what = f"--set {_plain(text)}"
         if not given:
             raise HostError(f"{what}: needs NAME=VALUE")
         if name == "clock":
@@ -209,9 +207,8 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
             settings[name] = _choice("--set ", name, value)
         elif name in constants:
             number = _number(what, _parsed(value), constants[name].unit)
-            constants[name] = replace(
-                constants[name], value=number, low=number, high=number, grade="user", source="--set", assumed=False
-            )
+            exact = replace(constants[name], value=number, low=number, high=number)
+            constants[name] = replace(exact, grade="user", source="--set", assumed=False)
         elif name.startswith("chip."):
             facts[name.removeprefix("chip.")] = _number(what, _parsed(value))
         else:
@@ -221,6 +218,4 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
 
 
 def _parsed(text: str) -> Any:
-    if not re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text):
-        return text
-    return float(text)
+    return float(text) if re.fullmatch(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?", text) else text

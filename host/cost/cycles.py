@@ -22,12 +22,10 @@ LINKS = "links"
 def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> F64:
     """Return the cycles of each shard, (positions, shards, stages but `wait`), wait states included."""
     form, kernel, wait_states = twin("formats", ledger.format), twin("kernels", ledger.kernel), float(chip.sram_wait_states)
-    products = {
-        kernel.PORT_STAGES[name]: form.cycles(port, table, wait_states) + _trace_cycles(port, table, wait_states)
-        for name, port in ledger.ports.items()
-    }
     units = np.broadcast_to(kernel.cycles(ledger.lanes * ledger.table["units"], table), moves.noc.flits.shape)
-    stages = products | {"pointwise": units, "broadcast": _message_cycles(moves.noc, chip, table)}
+    stages = {"pointwise": units, "broadcast": _message_cycles(moves.noc, chip, table)}
+    for name, port in ledger.ports.items():
+        stages[kernel.PORT_STAGES[name]] = form.cycles(port, table, wait_states) + _trace_cycles(port, table, wait_states)
     return np.stack([stages[name] for name in STAGES[:-1]], axis=2)
 
 
@@ -47,9 +45,8 @@ def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64
 def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
     """Return the sender's cycles for its messages of a position, (positions, shards)."""
     flits, messages = noc.flits.astype(np.float64), table.settings["messages"]
-    elsewhere = table["packet_cycles"] * noc.outgoing
-    if messages != "multicast":
-        elsewhere = elsewhere + table["packet_setup_cycles"] * noc.leaves
+    setups = table["packet_setup_cycles"] * noc.leaves if messages != "multicast" else 0.0
+    elsewhere = table["packet_cycles"] * noc.outgoing + setups
     if messages == "dma":
         noc_cycles = flits + table["dma_wait_noc_cycles"]
         return (chip.dma_setup_cycles + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)) * noc.sends + elsewhere

@@ -1,11 +1,11 @@
 """Ledgers of uniform networks that are too large to be run: expected counts, for chips by the thousand.
 
 All PEs hold as many units, all units as many weights and fire as often; chips are shared out to the layers in order, as
-placements fill them. The counts are expectations, rounded so that a chip's sum is right to one event. They lack what chance
-adds: the busiest of many PEs is no busier than the mean, and prices of event-driven formats are low by that. Chips of a layer
-are represented by one (`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
+placements fill them. Counts are rounded so that a chip's sum is right to one event. They lack what chance adds: the busiest PE
+is no busier than the mean, and prices of event-driven formats are low by that. One chip stands for all of its layer
+(`Ledger.representatives`), so a machine of 34,560 chips has the ledger of a few.
 
-What it does not know: whether such shards fit a PE's SRAM. The vector or the extents of a port take 2 to 4 bytes for each unit
+Whether such shards fit a PE's SRAM is not checked. The vector or the extents of a port take 2 to 4 bytes for each unit
 that it listens to, so that above some 20,000 to 40,000 units no format of ours holds a layer that hears all of another: what
 larger ones cost is what they would if it did.
 """
@@ -103,13 +103,10 @@ def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, p
 def _counts(network: UniformNetwork, layer: I64, weights: Mapping[str, I64], positions: int) -> U32:
     """Return (positions, shards, 5) counts of shards of `layer`, but for the weights that they visit."""
     counts = np.zeros((positions, len(layer), len(COUNTS)), np.int64)
-    activity = {
-        "input": np.where(layer == 1, network.input_activity, network.activity),
-        "recurrent": np.full(len(layer), network.activity),
-    }
-    events_each = np.full(len(layer), network.activity * network.units * network.lanes)
+    recurrent = np.full(len(layer), network.activity)
+    activity = {"input": np.where(layer == 1, network.input_activity, network.activity), "recurrent": recurrent}
     for position in range(positions):
-        counts[position, :, 0] = _rounded(events_each, position, network.pes)
+        counts[position, :, 0] = _rounded(recurrent * network.units * network.lanes, position, network.pes)
         for port, share in activity.items():
             if position or port == "input":  # nobody of its own layer has sent anything before
                 macs = _rounded(weights[port] * network.lanes * share, position, network.pes)
@@ -121,5 +118,4 @@ def _rounded(each: F64, position: int, pes: int) -> I64:
     """Round numbers of (shards,) PEs, chip by chip, so that any run of PEs sums to the sum of its numbers within one."""
     numbers = each.reshape(-1, pes)
     sums = np.cumsum(numbers, axis=1) + (position * _TURN) % 1
-    starts = np.concatenate([np.full((len(sums), 1), (position * _TURN) % 1), sums[:, :-1]], axis=1)
-    return np.asarray((np.floor(sums) - np.floor(starts)).astype(np.int64).ravel(), np.int64)
+    return np.diff(np.floor(sums), axis=1, prepend=np.floor((position * _TURN) % 1)).astype(np.int64).ravel()

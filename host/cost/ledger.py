@@ -1,11 +1,9 @@
 """The ledger of a run: what every shard did at every sequence position, in integers, and where the shards were.
 
-Kernels count and `host/cost/price.py` prices; this file keeps what lies between, small enough for long runs: five uint32 a
-shard and position (events, multiply-accumulates and stored weights visited, by port), and once a run what does not
-depend on activity (rows, units, stored weights, the PE each shard ran on). Entries are keyed by sequence position, not
-by tick, so a run that went through the layers as a wavefront can be priced as one that did not. Packets, flits and bytes
-are not here: they follow from events, placement and the price's message mode. So does what links between chips carry:
-the machine that a run had can be built again from its ledger.
+It is small enough for long runs: five uint32 a shard and position (events, multiply-accumulates and stored weights visited, by
+port), and once a run what does not depend on activity. Entries are keyed by sequence position, not by tick, so a run that went
+through the layers as a wavefront can be priced as one that did not. Packets, flits and bytes are not here: they follow from
+events, placement and the price's message mode.
 """
 
 from __future__ import annotations
@@ -89,8 +87,7 @@ class Ledger:
     @cached_property
     def chips_represented(self) -> I64:
         """How many chips each chip stands for, (chips,): at most 1 in every recorded run."""
-        used = self.representative_of[self.representative_of >= 0]
-        return np.asarray(np.bincount(used, minlength=self.chips), np.int64)
+        return np.bincount(self.representative_of[self.representative_of >= 0], minlength=self.chips)
 
     @cached_property
     def multiplicity(self) -> I64:
@@ -146,10 +143,9 @@ def machine_fields(chip: ChipSpec, machine: Machine) -> dict[str, Any]:
     """Return the fields of a ledger that say on what a run was."""
     return {
         "chip": {"preset": chip.name, "facts": {name: fact.value for name, fact in chip.facts.items() if fact.grade == "user"}},
-        "chips": machine.chips,
-        "down_chips": tuple(sorted(machine.down_chips)),
+        "chips": machine.chips, "down_chips": tuple(sorted(machine.down_chips)),
         "down_links": tuple(sorted(link for link in chip.down_links if link[0] < machine.chips)),
-    }
+    }  # fmt: skip
 
 
 def _crc(tensors: Mapping[str, Array]) -> int:
@@ -243,8 +239,7 @@ def _check_machine(ledger: Ledger, who: str) -> None:
     for pe in ledger.pes:
         if pe.chip >= chips or pe.chip in ledger.down_chips:
             raise HostError(f"{who}: traffic for {pe}: not on the {chips} chips of its machine")
-    stands = ledger.representatives
-    if stands is None:
+    if (stands := ledger.representatives) is None:
         return
     own = sorted({pe.chip for pe in ledger.pes})
     wrong = stands.shape != (chips,) or stands.dtype != np.int64 or not set(stands.tolist()) <= {-1, *own}
@@ -261,9 +256,7 @@ def _check_counts(ledger: Ledger, who: str) -> None:
         stored = limits[f"macs_{name}"] = lanes * port.weights
         limits[f"visited_{name}"] = twin("formats", ledger.format).visited(stored, lanes * port.width, stored, port.rows)
     for name, most in limits.items():
-        over = np.argwhere(ledger.of(name) > most)
-        if len(over):
-            position, shard = over[0].tolist()
+        for position, shard in np.argwhere(ledger.of(name) > most).tolist():
             have, pe = int(ledger.of(name)[position, shard]), ledger.pes[int(table["pe"][shard])]
             raise HostError(f"{who}: {name} of {pe} at position {position} is {have}, its shard allows {int(most[shard])}")
     if (ledger.input_events > lanes * ledger.input_units).any():

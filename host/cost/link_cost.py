@@ -3,9 +3,8 @@
 A packet of an event (40 bits with its key, 32 of value) takes `link_event_frames` frames of 96 bits. A link is busy for as
 long as its frames last, and the first packet takes a router and a frame for each link of the longest route; a layer's
 streams take both, one after the other. The modes of a link, on a board and between boards, are published; the latency of a
-router, how payloads are framed and every joule are not: those are assumed, with a band (`costs.toml`).
-
-What it does not know: resent frames, and queues in routers beyond those of the busiest link.
+router, how payloads are framed and every joule are not: those are assumed, with a band (`costs.toml`). Resent frames are left
+out, and so are queues in routers beyond those of the busiest link.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ class LinkCost:
 
 def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCost:
     """Return what `traffic` costs; what links draw without packets is `idle_w`."""
-    positions, _, _ = traffic.events.shape
-    layers = len(traffic.deepest) - 1
+    positions, layers = len(traffic.events), len(traffic.deepest) - 1
     if not traffic.links:
         return LinkCost(np.zeros(positions), np.zeros((positions, layers)), 0.0, np.zeros(0))
     frames = table["link_event_frames"]
@@ -71,10 +69,8 @@ def idle_w(machine: Machine, table: CostTable) -> float:
 
 
 def links_block(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
-    """Return what a report says of the links; None where nothing crosses any.
-
-    Of the link that is busy longest: its name, packets and bytes (whole frames) over the run, and the share of the run in
-    which it is busy.
+    """Return what a report says of the links, and of the one busy longest: packets, bytes of whole frames, and its share of the
+    run; None where nothing crosses any.
     """
     if not traffic.links:
         return None
@@ -82,14 +78,9 @@ def links_block(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: Cos
     packets = traffic.packets.sum(axis=(0, 1))
     frame_bytes = table["link_event_frames"] * chip.link_frame_bits / 8
     return {
-        "crossed": len(traffic.links),
-        "cables": int(traffic.cables.sum()),
-        "packets": int(packets.sum()),
-        "busiest": str(traffic.links[busiest]),
-        "busiest_is_cable": bool(traffic.cables[busiest]),
-        "busiest_packets": int(packets[busiest]),
-        "busiest_bytes": float(packets[busiest] * frame_bytes),
+        "crossed": len(traffic.links), "cables": int(traffic.cables.sum()), "packets": int(packets.sum()),
+        "busiest": str(traffic.links[busiest]), "busiest_is_cable": bool(traffic.cables[busiest]),
+        "busiest_packets": int(packets[busiest]), "busiest_bytes": float(packets[busiest] * frame_bytes),
         "busiest_utilisation": float(cost.busy_s[busiest] / time_s) if time_s else 0.0,
-        "longest_route_links": int(traffic.deepest.max()),
-        "sources_walked": traffic.sampled,
-    }
+        "longest_route_links": int(traffic.deepest.max()), "sources_walked": traffic.sampled,
+    }  # fmt: skip

@@ -5,24 +5,24 @@ At a position, the senders of a layer on one chip make one stream: its events, a
 along the source chip's tree (`noc/machine.py`) to every chip where the layer is heard, and crosses each link once.
 
 Everything here is an exact integer, but on machines of more than `EXACT_CHIPS` chips: there the trees of a sample of the source
-chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share. What it does not know: time and energy
-(`host/cost/link_cost.py`), and the chips' meshes.
+chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from math import gcd
 
 import numpy as np
 
-from host.cost.chip_streams import ChipStreams, chip_streams
+from host.cost.chip_streams import ChipStreams
 from host.cost.ledger import Ledger
 from models.network import I64, Array
 from noc.chip import ChipSpec
 from noc.machine import DIRECTIONS, ChipLink, Machine, shared_machine
-from noc.multicast_tree import add_multicasts
+from noc.multicast_tree import Tree, add_multicast, add_multicasts
 
 _FEW_CHIPS = 144  # up to here Python walks the trees
 EXACT_CHIPS = 5_760
@@ -56,20 +56,9 @@ class LinkTraffic:
 
 def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
     """Return the machine that a run had, without what `chip` lists as down beside; MachineError where that cuts a chip off."""
-    downs = {chip_down for chip_down in chip.down_chips if chip_down < ledger.chips}
-    links = {link for link in chip.down_links if link[0] < ledger.chips}
-    return shared_machine(ledger.chips, frozenset(ledger.down_chips) | downs, frozenset(ledger.down_links) | links)
-
-
-def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
-    """Return the links that events cross, by chip and direction, and the copies of events on each.
-
-    The second is (positions, layers + 1, links); layer 0 is the input. Their sums over positions and layers are what the
-    routers of a run count.
-    """
-    found = link_traffic(chip_streams(ledger, machine), machine)
-    used = np.flatnonzero(found.events.any(axis=(0, 1)))
-    return tuple(found.links[link] for link in used.tolist()), found.events[:, :, used]
+    down_chips = frozenset(ledger.down_chips) | {number for number in chip.down_chips if number < ledger.chips}
+    down_links = frozenset(ledger.down_links) | {link for link in chip.down_links if link[0] < ledger.chips}
+    return shared_machine(ledger.chips, down_chips, down_links)
 
 
 def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None) -> LinkTraffic:
@@ -83,11 +72,17 @@ def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None
     longest = np.zeros((layers, 2), np.int64)
     most = most or (chips if chips <= EXACT_CHIPS else _SOURCES)
     walked_sources = all_sources = 0
+    tree_of: Callable[[int], Tree] = machine.tree
+    add_one = add_multicast
+    if machine.chips > _FEW_CHIPS:
+        from host.cost import link_trees  # loads the compiler, which takes longer than it saves on few chips
+
+        tree_of, add_one = partial(link_trees.compiled_tree, machine), link_trees.compiled_add_multicast
     for n in range(layers):
         amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
         sources, listeners = np.flatnonzero(between.leaves[n]), np.flatnonzero(between.wanted[n])
         walked = sources[:: _stride(len(sources), most)]
-        longest[n] = _walk(machine, loads[n], walked.tolist(), listeners, amounts[walked])
+        longest[n] = add_multicasts(loads[n], tree_of, walked.tolist(), listeners, amounts[walked], add_one)
         if len(walked) < len(sources):
             loads[n] = np.rint(loads[n] * (amounts[sources].sum(axis=0) / np.maximum(amounts[walked].sum(axis=0), 1)))
         walked_sources, all_sources = walked_sources + len(walked), all_sources + len(sources)
@@ -97,16 +92,6 @@ def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None
         events=np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0)), dones=loads[:, used, -1],
         deepest=longest[:, 0], deepest_cables=longest[:, 1], sampled=walked_sources / all_sources if all_sources else 1.0,
     )  # fmt: skip
-
-
-def _walk(machine: Machine, loads: I64, sources: list[int], listeners: I64, amounts: I64) -> tuple[int, int]:
-    """Add each source's amounts to the links of its tree that lead to listeners: compiled on large machines."""
-    if machine.chips <= _FEW_CHIPS:
-        return add_multicasts(loads, machine.tree, sources, listeners, amounts)
-    from host.cost import link_trees  # loads the compiler, which takes longer than it saves on few chips
-
-    tree_of = partial(link_trees.compiled_tree, machine)
-    return add_multicasts(loads, tree_of, sources, listeners, amounts, link_trees.compiled_add_multicast)
 
 
 def _stride(sources: int, most: int) -> int:

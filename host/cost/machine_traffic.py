@@ -7,6 +7,7 @@ of messages as routers hand them over, before encryption; loading, counters and 
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from host.cost.chip_streams import chip_streams
 from host.cost.ledger import Ledger
+from models.network import I64
 from noc.machine import Machine
 from noc.packet import HOST, LEDGER
 from noc.resumable_line import HEAD_BYTES
@@ -45,15 +47,9 @@ class MachineTraffic:
 def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[int]]) -> MachineTraffic:
     """Return what computers with these `blocks` of live chips, and the host on one more, send each other of the run in `ledger`."""
     at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
-    between, positions = chip_streams(ledger, machine), ledger.positions
-    loads: dict[str, np.ndarray] = {}
+    between, positions, host = chip_streams(ledger, machine), ledger.positions, at[machine.host_chip]
+    loads: dict[str, I64] = defaultdict(lambda: np.zeros(positions, np.int64))
     relays: set[tuple[int, int]] = set()
-
-    def load(pair: str, amount: object) -> None:
-        loads.setdefault(pair, np.zeros(positions, np.int64))
-        loads[pair] += np.asarray(amount, np.int64)
-
-    host = at[machine.host_chip]
     for layer in range(len(ledger.layers) + 1):
         shards = np.bincount(ledger.chip_of[ledger.table["pe"][ledger.table["layer"] == layer]], minlength=ledger.chips)
         for source in np.flatnonzero(between.sources[layer]).tolist():
@@ -64,14 +60,14 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
             for link in machine.multicast(source, goals):
                 if at[link.chip] != at[link.to]:
                     ledgers = _LEDGER_BYTES * int(shards[source]) if (link.chip, link.to) in to_host else 0
-                    load(f"{at[link.chip]}>{at[link.to]}", carried + ledgers)
+                    loads[f"{at[link.chip]}>{at[link.to]}"] += carried + ledgers
                     relays.add((link.chip, link.to))
             if layer:
-                load(f"{host}>{HOST}", carried + _LEDGER_BYTES * int(shards[source]))
+                loads[f"{host}>{HOST}"] += carried + _LEDGER_BYTES * int(shards[source])
             else:
-                load(f"{HOST}>{host}", carried)
+                loads[f"{HOST}>{host}"] += carried
     for chip, to in relays:
-        load(f"{at[chip]}>{at[to]}", _RELAY_BYTES)
+        loads[f"{at[chip]}>{at[to]}"] += _RELAY_BYTES
     busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
     means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
     return MachineTraffic(machines=len(blocks), by_pair=means, busiest_position=busiest, lanes=ledger.lanes)

@@ -70,5 +70,5 @@ def way_out(froms: I64) -> I64:
 
 
 def way_in(to: I64) -> I64:
-    """Return whether a packet from the event router to each site crosses each link, (listeners, links) 0 or 1."""
+    """Return the same of a packet from the event router to each site, (listeners, links)."""
     return np.asarray(_paths()[_PORT[to], to], np.int64)

@@ -44,15 +44,10 @@ def neurobench_metrics(
     table: Sequence[int] | None = None,
     task: Mapping[str, float | None] | None = None,
 ) -> dict[str, Any]:
-    """Return the metrics of a run.
+    """Return the metrics of a run of at least one position.
 
-    Args:
-        network: what ran.
-        ledger: what it did, at least one position.
-        deployed_bytes: bytes of weights and variables in the SRAM of all PEs.
-        table: (words, width) of the host's embedding, which is its decoder too (with a bias); None where it has none.
-        task: the workload's own measures by name.
-
+    `deployed_bytes` of weights and variables are in the SRAM of all PEs; `table` is (words, width) of the host's embedding, which
+    is its decoder too (with a bias), None where it has none; `task` holds the workload's own measures by name.
     """
     layers = [network.populations[n] for n in network.layers]
     weights = [projection.weights for layer in layers for projection in layer.projections]
@@ -70,18 +65,13 @@ def neurobench_metrics(
     units = sum(layer.units for layer in layers)
     macs = int(ledger.of("macs_input").sum(dtype=np.int64) + ledger.of("macs_recurrent").sum(dtype=np.int64))
     measures = {
-        "Footprint": FLOAT_BYTES * parameters,
-        "DeployedFootprint": deployed_bytes,
-        "ParameterCount": parameters,
+        "Footprint": FLOAT_BYTES * parameters, "DeployedFootprint": deployed_bytes, "ParameterCount": parameters,
         "ConnectionSparsity": round(1 - nonzero / connections, 4),
         "ActivationSparsity": 1 - int(events.sum()) / (units * runs),
         "ActivationSparsityByLayer": silent,
         "SynapticOperations": {"Effective_MACs": macs / runs, "Effective_ACs": 0.0, "Dense": dense},
-        "GateMACs": GATE_PRODUCTS * units,
-        "Executions": runs,
-        "Task": dict(task or {}),
-        "Host": None,
-    }
+        "GateMACs": GATE_PRODUCTS * units, "Executions": runs, "Task": dict(task or {}), "Host": None,
+    }  # fmt: skip
     if table:
         words, width = table
         heard = int(events[ledger.table["layer"] == len(layers)].sum())

@@ -10,9 +10,7 @@ packet of up to 128 payload bits); how often it is sent to the PEs of its own ch
 What is for other chips travels as in `multicast` in every mode, which is assumed: to the chip's event router, over links
 (`host/cost/link_traffic.py`), and from the far chip's event router to each of its PEs that listens. The first shard of a layer on a
 chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other modes the core
-writes them once more.
-
-Everything here is an exact integer.
+writes them once more. Everything here is an exact integer.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ Bytes of SRAM that products and units move are those of the cost twins (`host/co
 | `broadcast` | every payload that is sent, each time it is injected | every payload that arrives, also from other chips |
 | `wait` | | the input vector, from DRAM: on the host's chip; other chips get its events |
 
-What it does not know: time. Bank conflicts and the bytes of the host's own work are counted nowhere.
+Bank conflicts and the bytes of the host's own work are counted nowhere.
 """
 
 from __future__ import annotations

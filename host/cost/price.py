@@ -1,25 +1,25 @@
 """What a run costs on the modelled chip: from a ledger to seconds and joules.
 
-`price` is one pure function of (ledger, chip, cost table): the ledger holds the counts and the placement. It goes through four
-passes with a plain value between: what is moved (`moves.py`), the cycles of each shard (`cycles.py`), time
-(`schedule.py`), and energy (below). Prediction bands come from the low and high values of the constants that are marked as
-uncertain. Nothing is fitted to the paper's Tables II and III.
+`price` is one pure function of (ledger, chip, cost table), in four passes: what is moved (`moves.py`), the cycles of each shard
+(`cycles.py`), time (`schedule.py`), and energy (below). Bands come from the low and high values of uncertain constants. Nothing
+is fitted to the paper's Tables II and III.
 
-What it does not know: SRAM bank conflicts, DRAM latency and refresh, contention beyond the busiest link, the energy of
-a hop, of DRAM and of the host, which are inside or outside of the measured power states as published; and anything of
-the host's own work (embedding look-up, decoder, softmax, the gesture head), which the paper does not place.
+It leaves out SRAM bank conflicts, DRAM latency and refresh, contention beyond the busiest link, the energy of a hop, of DRAM
+and of the host, which are inside or outside of the measured power states as published; and the host's own work (embedding
+look-up, decoder, softmax, the gesture head), which the paper does not place.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.cost.cost_table import CostTable
+from host.cost.cost_table import CLOCK_FACTS, CostTable, apply_settings, load_table
 from host.cost.cycles import LINKS, STAGES, shard_cycles
 from host.cost.ledger import Ledger
 from host.cost.link_cost import LinkCost, idle_w, link_cost, links_block
@@ -31,7 +31,7 @@ from host.cost.schedule import Schedule, schedule
 from host.cost.twins import twin
 from host.errors import HostError
 from models.network import F64, I64
-from noc.chip import PES_PER_QPE, QPES, ChipSpec
+from noc.chip import PES_PER_QPE, QPES, ChipSpec, load_chip
 from noc.machine import Machine
 
 
@@ -72,20 +72,14 @@ class Priced(Schedule):
         return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in ("broadcast", LINKS))
 
 
-@dataclass(frozen=True)
-class _Evaluation:
-    """The passes after the moves, at one set of constants."""
+class _Evaluation(NamedTuple):
+    """The passes after the moves, at one set of constants; `totals` are seconds, watts and joules."""
 
     cycles: F64
     links: LinkCost
     times: Schedule
     energy_parts_j: dict[str, float]
-
-    @property
-    def totals(self) -> tuple[float, float, float]:
-        """Seconds, watts, joules."""
-        time_s, energy_j = self.times.time_s, sum(self.energy_parts_j.values())
-        return time_s, energy_j / time_s if time_s else 0.0, energy_j
+    totals: tuple[float, float, float]
 
 
 def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
@@ -130,7 +124,9 @@ def _evaluate(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) ->
     cycles, links = shard_cycles(ledger, moves, chip, table), link_cost(moves.links, chip, table)
     times = schedule(ledger, moves, cycles=cycles, links=links, chip=chip, table=table)
     parts = _energy_parts_j(ledger, moves.machine, times=times, links=links, chip=chip, table=table)
-    return _Evaluation(cycles=cycles, links=links, times=times, energy_parts_j=parts)
+    time_s, energy_j = times.time_s, sum(parts.values())
+    totals = time_s, energy_j / time_s if time_s else 0.0, energy_j
+    return _Evaluation(cycles=cycles, links=links, times=times, energy_parts_j=parts, totals=totals)
 
 
 def _energy_parts_j(
@@ -155,8 +151,7 @@ def _energy_parts_j(
 def _stages_s(ledger: Ledger, cost: _Evaluation) -> dict[str, dict[str, float]]:
     """Return the seconds of each stage of each layer over the run, on its critical PE."""
     times = cost.times
-    positions = np.arange(ledger.positions)[:, None]
-    on_critical = cost.cycles[positions, times.critical]  # (positions, layers, stages)
+    on_critical = cost.cycles[np.arange(ledger.positions)[:, None], times.critical]  # (positions, layers, stages)
     # Seconds a cycle from the layer's own time, so that the parts add up to the whole.
     clocked_s = times.layer_s - times.transit_s - times.wait_s - times.links_s
     sums = on_critical.sum(axis=2)
@@ -173,3 +168,49 @@ def _stages_s(ledger: Ledger, cost: _Evaluation) -> dict[str, dict[str, float]]:
         }
         for n, name in enumerate(ledger.layers)
     }
+
+
+# ---- at other prices, and for a report
+
+
+def price_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:
+    """Return what a run costs on its own chip, with `name=value` texts as of `launch.py price --set`; HostError or ChipError, one
+    line, for what is unknown or contradicts itself.
+    """
+    table, clock, numbers = apply_settings(load_table(), settings)
+    return price(ledger, chip_for(ledger, None, clock, numbers), table)
+
+
+def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapping[str, float]) -> ChipSpec:
+    """Return the chip to price for: the run's or the one asked for, at the clock asked for, with `numbers` on top."""
+    recorded: Mapping[str, float] = ledger.chip["facts"]
+    preset, file = clock or ledger.chip["preset"], None
+    if other is not None:
+        recorded = {}
+        if Path(other).suffix == ".toml" or Path(other).exists():
+            file = Path(other)
+        elif clock is None:
+            preset = other
+        else:
+            raise HostError(f"--chip {other} and --set clock: choose one")
+    if clock is not None:  # a clock that the run overrode gives way, with all that belongs to it
+        recorded = {name: value for name, value in recorded.items() if name not in CLOCK_FACTS}
+    return load_chip(preset, file, {**recorded, **numbers}, "run or --set")
+
+
+def price_block(priced: Priced, ledger: Ledger) -> dict[str, Any]:
+    """Return the block `modelled` of a run's report: its price, and what a token of one sequence costs."""
+    steps = max(1, ledger.positions * ledger.lanes)
+    staged_s = sum(sum(stages.values()) for stages in priced.stages_s.values())
+    links_s = sum(stages.get(LINKS, 0.0) for stages in priced.stages_s.values())
+    links = None if priced.links is None else {**priced.links, "time_share": links_s / staged_s if staged_s else 0.0}
+    return {
+        "time_s": priced.time_s, "time_band_s": list(priced.time_band_s), "time_per_token_s": priced.time_s / steps,
+        "power_w": priced.power_w, "power_band_w": list(priced.power_band_w),
+        "energy_j": priced.energy_j, "energy_band_j": list(priced.energy_band_j), "energy_per_token_j": priced.energy_j / steps,
+        "energy_parts_j": dict(priced.energy_parts_j),
+        "stages_s": {layer: dict(stages) for layer, stages in priced.stages_s.items()},
+        "computation_per_token_s": priced.computation_s / steps, "communication_per_token_s": priced.communication_s / steps,
+        "links": links, "work": dict(priced.work),
+        "settings": dict(priced.settings), "assumed": list(priced.assumed),
+    }  # fmt: skip

@@ -2,7 +2,7 @@
 
 With several chips a layer's events also take links, until the last of them has arrived on the last chip: all chips wait
 for that. The input waits in the host chip's DRAM and crosses links before the first layer begins; with `dram=prefetched`
-it does so unseen. What it does not know: energy, and contention beyond the busiest link.
+it does so unseen.
 """
 
 from __future__ import annotations
@@ -56,13 +56,12 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
         wait_s[:, 0] = moves.dram_bytes / chip.dram_sustained_bytes_per_s + input_links_s
     after_s = transit_s + links.after_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
-    layer_s, critical = np.zeros(shape), np.zeros(shape, np.int64)
-    pe_s = np.zeros((*shape, len(ledger.pes)))
+    layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))
     runs = np.zeros(pe_s.shape[1:], bool)
+    runs[shards["layer"] - 1, shards["pe"]] = True
     for n in range(len(ledger.layers)):
         of_layer = np.flatnonzero(shards["layer"] == n + 1)
         pe_s[:, n, shards["pe"][of_layer]] = shard_s[:, of_layer]
-        runs[n, shards["pe"][of_layer]] = True
         critical[:, n] = of_layer[np.argmax(shard_s[:, of_layer], axis=1)]
         layer_s[:, n] = shard_s[:, of_layer].max(axis=1) + after_s[:, n] + wait_s[:, n]
     if pipelined and ledger.positions:

@@ -1,8 +1,7 @@
 """Timeline of a priced run: when each shard went through its stages at each position, and each PE's profiling timer.
 
-A pure function of a ledger and its price. A shard waits for its input (layer 1), computes, and hands its messages over;
-all but the last then wait until the layer's messages have arrived. A PE that runs several layers side by side
-(`pipelined`) takes them in ascending order.
+A shard waits for its input (layer 1), computes, and hands its messages over; all but the last then wait until the layer's
+messages have arrived. A PE that runs several layers side by side (`pipelined`) takes them in ascending order.
 """
 
 from __future__ import annotations
@@ -53,7 +52,8 @@ def timeline(ledger: Ledger, priced: Priced, first: int = 0, last: int | None = 
     arrived = np.zeros_like(began)
     for n in range(len(ledger.layers)):
         arrived[:, n] = edges[:, layer == n, -1].max(axis=1) + transit[:, n] + links[:, n]
-    return Timeline(edges, began, arrived, links, span.indices(ledger.positions)[0])
+    start = span.indices(ledger.positions)[0]
+    return Timeline(edges_s=edges, began_s=began, arrived_s=arrived, links_s=links, first=start)
 
 
 def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:
@@ -66,8 +66,7 @@ def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:
     for shard, (pe, layer) in enumerate(zip(table["pe"], table["layer"], strict=True)):
         for other in np.flatnonzero((table["pe"] == pe) & (table["layer"] < layer)):
             # In layer l's tick of position p, a lower layer k of the same PE works on position p + l - k.
-            ahead = int(layer - table["layer"][other])
-            there = np.arange(first, first + len(late)) + ahead
+            there = np.arange(first, first + len(late)) + int(layer - table["layer"][other])
             inside = there < ledger.positions
             late[inside, shard] += busy[there[inside], other] + priced.wait_s[there[inside], table["layer"][other] - 1]
     return late

@@ -35,10 +35,8 @@ class Column(NamedTuple):
 
 
 def _stage(name: str) -> Column:
-    return Column(
-        f"{name} on each layer's critical PE, ms a token",
-        lambda r: 1e3 * sum(stages.get(name, 0.0) for stages in r.priced.stages_s.values()) / r.tokens,
-    )
+    what = f"{name} on each layer's critical PE, ms a token"
+    return Column(what, lambda r: 1e3 * sum(stages.get(name, 0.0) for stages in r.priced.stages_s.values()) / r.tokens)
 
 
 def _work(name: str, what: str) -> Column:
@@ -50,8 +48,7 @@ def _link(name: str, what: str) -> Column:
 
 
 def _activity(r: Result) -> float:
-    units = int(r.ledger.table["units"].sum()) * r.tokens
-    return 100 * r.priced.work["events"] / units
+    return 100 * r.priced.work["events"] / (int(r.ledger.table["units"].sum()) * r.tokens)
 
 
 COLUMNS: Mapping[str, Column] = {

@@ -3,7 +3,7 @@ plots.
 
 Everything a user can get wrong is found here, before the first run, in one line that names the key and the nearest one
 that exists. Two kinds of settings cross in one grid: those that need a run of their own (network, mapping, batch) and
-those of its price (`launch.py price --set`), for which a recorded run is priced again. Not known here: how a point is run.
+those of its price (`launch.py price --set`), for which a recorded run is priced again.
 """
 
 from __future__ import annotations
@@ -13,13 +13,12 @@ import itertools
 import json
 import math
 import re
-import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table
+from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table, read_toml
 from host.errors import HostError, nearest_name
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
 from host.options import TRANSPORTS, RunOptions
@@ -31,8 +30,6 @@ MOST_POINTS = 10_000
 MOST_RUNS = 1_000
 
 Settings = dict[str, Any]
-
-
 RECORDED, EXPECTED = "recorded", "expected"  # in the place of a transport: points that start no process
 EXPECTED_KEYS = {name: Whole(1, 1_000_000) for name in ("depth", "pes_a_chip", "units_a_pe", "fan_in")}
 """Of the uniform networks whose ledger is only expected: layers, PEs of each chip, units of each PE, weights of a row."""
@@ -43,13 +40,6 @@ def run_keys(workload: Workload) -> dict[str, Bounds]:
     swept = {entry.name: entry.metadata["bounds"] for entry in option_fields(workload.options) if entry.metadata["sweep"]}
     transports = OneOf(lambda: (*TRANSPORTS, RECORDED, EXPECTED))
     return {**swept, **EXPECTED_KEYS, "workload": OneOf(lambda: tuple(workloads())), "transport": transports}
-
-
-def _file_keys(workload: Workload) -> set[str]:
-    return {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
-
-
-_PLOT_KEYS = ("x", "y", "series", "log", "title")
 
 
 @dataclass(frozen=True)
@@ -83,7 +73,8 @@ class Experiment:
 
     def points(self) -> list[Settings]:
         """Return the settings of every point, the last axis moving fastest."""
-        steps = [[dict(zip(axis, values, strict=True)) for values in self._along(axis)] for axis in self.axes]
+        along = [zip(*(self.grid[name] for name in axis), strict=True) for axis in self.axes]
+        steps = [[dict(zip(axis, values, strict=True)) for values in rows] for axis, rows in zip(self.axes, along, strict=True)]
         return [{**self.base, **{k: v for step in point for k, v in step.items()}} for point in itertools.product(*steps)]
 
     def of_run(self, point: Settings) -> Settings:
@@ -101,9 +92,6 @@ class Experiment:
             chosen["transport"] = "mem"
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
         return self.workload.options(**values)
-
-    def _along(self, axis: tuple[str, ...]) -> Iterable[tuple[Any, ...]]:
-        return zip(*(self.grid[name] for name in axis), strict=True)
 
 
 def slug(run: Settings, axes: Iterable[str], more: str = "") -> str:
@@ -124,14 +112,14 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     Raises HostError, one line, for whatever cannot be used.
     """
     who = f"experiment {path}"
-    try:
-        data = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
+    data = read_toml(path, who)
     _known(who, data, ("title", "base", "grid", "together", "table", "plot"))
-    workload = _workload(who, data)
+    tables = [data.get("base"), data.get("grid"), *(data["together"] if isinstance(data.get("together"), list) else [])]
+    settings = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
+    try:
+        workload = claimed_workload(settings)
+    except HostError as error:
+        raise HostError(f"{who}: {error}") from error
     keys = run_keys(workload)
     base = _settings(f"{who}: [base]", _table(who, data, "base"), workload)
     for name, value in base.items():
@@ -151,37 +139,18 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     _known(f"{who}: [table]", table, ("columns",))
     chosen = _names(f"{who}: [table] columns", table.get("columns", list(default_columns)), columns(workload))
     known = [*grid, *chosen]
-    title = data.get("title", path.stem)
-    if not isinstance(title, str):
-        raise HostError(f"{who}: title: needs a text, has {title!r}")
-    plots = data.get("plot", [])
-    if not isinstance(plots, list) or not all(isinstance(plot, dict) for plot in plots):
-        raise HostError(f"{who}: plot: needs [[plot]] tables")
+    title = _text(f"{who}: title", data.get("title", path.stem))
+    plots = _tables(who, data, "plot")
     drawn = tuple(_plot(f"{who}: [[plot]] {n}", plot, grid, axes, chosen, known) for n, plot in enumerate(plots, start=1))
-    folder, files = path.parent, _file_keys(workload)
+    folder, files = path.parent, {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
     experiment = Experiment(
-        name=path.stem,
-        title=title,
-        workload=workload,
-        run_keys=keys,
+        name=path.stem, title=title, workload=workload, run_keys=keys,
         base={name: str(folder / value) if name in files else value for name, value in base.items()},
         grid={name: [str(folder / v) for v in values] if name in files else values for name, values in grid.items()},
-        axes=axes,
-        columns=chosen,
-        plots=drawn,
-    )
+        axes=axes, columns=chosen, plots=drawn,
+    )  # fmt: skip
     _check_runs(who, experiment)
     return experiment
-
-
-def _workload(who: str, data: Mapping[str, Any]) -> Workload:
-    """Return the workload that an experiment means."""
-    tables = [data.get("base"), data.get("grid"), *(data["together"] if isinstance(data.get("together"), list) else [])]
-    settings = {name: value for table in tables if isinstance(table, dict) for name, value in table.items()}
-    try:
-        return claimed_workload(settings)
-    except HostError as error:
-        raise HostError(f"{who}: {error}") from error
 
 
 def _check_runs(who: str, experiment: Experiment) -> None:
@@ -196,9 +165,7 @@ def _check_runs(who: str, experiment: Experiment) -> None:
 
 def _axes(who: str, data: Mapping[str, Any], workload: Workload) -> tuple[Settings, tuple[tuple[str, ...], ...]]:
     """Return every list of `[grid]` and of the `[[together]]` tables by name, and which of them move together."""
-    together = data.get("together", [])
-    if not isinstance(together, list) or not all(isinstance(table, dict) for table in together):
-        raise HostError(f"{who}: together: needs [[together]] tables")
+    together = _tables(who, data, "together")
     crossed = _settings(f"{who}: [grid]", _table(who, data, "grid"), workload)
     tables = [(f"{who}: [grid]", {name: values}) for name, values in crossed.items()]
     for number, table in enumerate(together, start=1):
@@ -229,6 +196,13 @@ def _table(who: str, data: Mapping[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(table, dict):
         raise HostError(f"{who}: {key}: needs a table [{key}], has {table!r}")
     return table
+
+
+def _tables(who: str, data: Mapping[str, Any], key: str) -> list[dict[str, Any]]:
+    tables = data.get(key, [])
+    if not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
+        raise HostError(f"{who}: {key}: needs [[{key}]] tables")
+    return tables
 
 
 def _settings(what: str, table: Mapping[str, Any], workload: Workload) -> Settings:
@@ -277,27 +251,31 @@ def _names(what: str, names: Any, known: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
+def _text(what: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise HostError(f"{what}: needs a text, has {value!r}")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 def _plot(
     what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
 ) -> Plot:
-    _known(what, plot, _PLOT_KEYS)
+    _known(what, plot, ("x", "y", "series", "log", "title"))
     if not isinstance(plot.get("x"), str):
         raise HostError(f"{what}: needs x, the name of a column")
-    ys = [plot["y"]] if isinstance(plot.get("y"), str) else plot.get("y")
+    ys = _listed(plot.get("y"))
     if not isinstance(ys, list) or not ys:
         raise HostError(f"{what}: needs y, the name of a column, or a list of them")
     _known(f"{what} x", [plot["x"]], known)
     ys = _names(f"{what} y", ys, chosen)
     with_x = next((axis for axis in axes if plot["x"] in axis), ())  # what moves together with x tells no lines apart
-    series = plot.get("series", [name for name, values in grid.items() if name not in (plot["x"], *with_x) and len(values) > 1])
-    series = [series] if isinstance(series, str) else series
-    if series:
-        series = list(_names(f"{what} series", series, grid))
-    log = plot.get("log", [])
-    log = [log] if isinstance(log, str) else log
-    if log:
-        log = list(_names(f"{what} log", log, ("x", "y")))
-    title = plot.get("title", f"{', '.join(ys)} over {plot['x']}")
-    if not isinstance(title, str):
-        raise HostError(f"{what} title: needs a text, has {title!r}")
-    return Plot(plot["x"], ys, tuple(series), tuple(log), title)
+    varying = [name for name, values in grid.items() if name not in (plot["x"], *with_x) and len(values) > 1]
+    series, log = _listed(plot.get("series", varying)), _listed(plot.get("log", []))
+    series = _names(f"{what} series", series, grid) if series else ()
+    log = _names(f"{what} log", log, ("x", "y")) if log else ()
+    title = _text(f"{what} title", plot.get("title", f"{', '.join(ys)} over {plot['x']}"))
+    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title)

@@ -16,10 +16,7 @@ from host.workloads.registry import workload_of
 def run_headless(
     folder: Path, options: RunOptions, observe: Callable[[dict[str, Any]], None] = lambda _: None, pictures: bool = False
 ) -> Outcome:
-    """Run `options` and write the run folder, which must not exist; OSError where it cannot be.
-
-    With `pictures` also report.html and the trace, which take a second.
-    """
+    """Run `options` and write the run folder, which must not exist, and with `pictures` report.html and the trace."""
     folder.mkdir(parents=True)
     outcome = run_into(folder, options, observe=observe, remote=remote_backend(options))
     if outcome.report is not None and pictures:

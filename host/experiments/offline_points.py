@@ -2,8 +2,7 @@
 network on a machine too large to run.
 
 Both leave a run folder that is read like any other. It lacks what only a run has: packets that were carried, their accounts,
-speed, and a perplexity. Not known here: prices, and how a recording or an expectation is made (`host/run/offline.py`,
-`host/cost/expected_ledger.py`).
+speed, and a perplexity.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
-from host.cost.ledger import Ledger
 from host.errors import HostError
 from host.experiments.experiment_file import EXPECTED, RECORDED
 from host.flags import option_fields
@@ -51,44 +49,24 @@ def expect_into(folder: Path, settings: Mapping[str, Any], options: RunOptions) 
     missing = [name for name in need if name not in settings]
     if missing:
         raise HostError(f"transport {EXPECTED!r}: needs {missing[0]}; of a uniform network: {', '.join(need)}")
-    chip, network = load_run_chip(options), _uniform(settings)
-    ledger = expected_ledger(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
-    folder.mkdir(parents=True)
-    ledger.save(folder)
-    mapping = {"chips": options.chips, "pes": _pes(ledger), "sram": {"worst": {"weights": None, "free": None}}}
-    _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))
-
-
-def _uniform(settings: Mapping[str, Any]) -> UniformNetwork:
-    return UniformNetwork(
+    chip = load_run_chip(options)
+    network = UniformNetwork(
         layers=settings.get("depth", 3), pes=settings["pes_a_chip"], units=settings["units_a_pe"], weights=settings["fan_in"],
         recurrent_weights=settings["fan_in"], activity=settings.get("activity", 0.2),
         input_units=settings.get("input", max(PAPER_INPUT_UNITS, settings["fan_in"])),
         format=settings.get("format", "csr"), lanes=settings.get("batch", 1),
     )  # fmt: skip
-
-
-def _pes(ledger: Ledger) -> int:
-    """Return how many PEs a ledger is of, those included for which another stands."""
-    if ledger.representatives is None:
-        return len(ledger.pes)
-    by_chip: dict[int, int] = {}
-    for pe in ledger.pes:
-        by_chip[pe.chip] = by_chip.get(pe.chip, 0) + 1
-    return sum(by_chip[chip] for chip in ledger.representatives.tolist() if chip >= 0)
+    ledger = expected_ledger(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
+    folder.mkdir(parents=True)
+    ledger.save(folder)
+    pes = int(ledger.multiplicity.sum())  # those included for which another stands
+    mapping = {"chips": options.chips, "pes": pes, "sram": {"worst": {"weights": None, "free": None}}}
+    _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))
 
 
 def _write(folder: Path, events: dict[str, Any], mapping: dict[str, Any], transport: str, settings: dict[str, Any]) -> None:
     report = {
-        "schema": SCHEMA,
-        "workload": settings["workload"],
-        "partial": False,
-        "events": events,
-        "result": {},
-        "metrics": [],
-        "mapping": mapping,
-        "counters": {},
-        "conservation": None,
-        "emulation": {"transport": transport},
-    }
+        "schema": SCHEMA, "workload": settings["workload"], "partial": False, "events": events, "result": {}, "metrics": [],
+        "mapping": mapping, "counters": {}, "conservation": None, "emulation": {"transport": transport},
+    }  # fmt: skip
     write_run(folder, settings, report)

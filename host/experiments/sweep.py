@@ -18,8 +18,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger import Ledger, load_ledger
-from host.cost.repriced import price_at
+from host.cost.ledger import load_ledger
+from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
 from host.experiments.columns import DEFAULT, Result, columns_of, format_cell
@@ -48,10 +48,9 @@ class Ended:
 
 
 def scale(flags: Mapping[str, Any]) -> int:
-    """Run what is missing of the sweep, then write its table and plots; return the exit code.
+    """Run what is missing of the sweep, then write its table and plots; return the exit code, 0 also where points failed.
 
-    A sweep with failed points ends well: they are in the table. HostError, one line, for a file or folder that cannot be
-    used.
+    HostError, one line, for a file or folder that cannot be used.
     """
     file = Path(flags["file"])
     experiment = experiment_file.read(file, columns_of, DEFAULT)
@@ -72,8 +71,7 @@ def scale(flags: Mapping[str, Any]) -> int:
     if code is not Exit.OK:
         print(f"interrupted; go on with: launch.py scale {file} --out {folder} --resume", flush=True)
         return int(code)
-    rows = table(experiment, folder, names)
-    _write(experiment, folder, rows)
+    _write(experiment, folder, table(experiment, folder, names))
     return int(Exit.OK)
 
 
@@ -178,15 +176,11 @@ def _append(path: Path, line: str) -> None:
 def _complete(run: Path) -> bool:
     """Tell whether a run's folder holds what the table needs; one that another version wrote may not."""
     try:
-        _recorded(run)
+        read_report(run)
+        load_ledger(run)
     except (OSError, ValueError):  # also HostError
         return False
     return True
-
-
-def _recorded(run: Path) -> tuple[dict[str, Any], Ledger]:
-    """Return a run's report and ledger; HostError for one of another version."""
-    return read_report(run), load_ledger(run)
 
 
 # ---- the table
@@ -196,14 +190,13 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
     """Return one row a point: the grid's settings, the columns, and `problem`, which says why a point has no columns."""
     ended, runs, rows, columns = ended_runs(folder), {}, [], columns_of(experiment.workload)
     for point, name in names:
-        row: dict[str, Any] = {axis: point[axis] for axis in experiment.grid}
-        row |= dict.fromkeys(experiment.columns)
-        row["problem"] = None
+        row: dict[str, Any] = {axis: point[axis] for axis in experiment.grid} | dict.fromkeys(experiment.columns)
         problem = ended[name].problem
         try:
             if problem is None:
+                run = folder / "runs" / name
                 if name not in runs:
-                    runs[name] = _recorded(folder / "runs" / name)
+                    runs[name] = read_report(run), load_ledger(run)
                 report, ledger = runs[name]
                 result = Result(report, ledger, price_at(ledger, experiment.of_price(point)))
                 row |= {column: columns[column].value(result) for column in experiment.columns}

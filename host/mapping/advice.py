@@ -17,15 +17,9 @@ from models.network import Network
 
 
 def explain(error: HostError, network: Network, request: Request, mapping: str, count_pes: Callable[[str, str], int]) -> str:
-    """Return one line: what does not fit, and what would.
+    """Return one line: what does not fit by `error`, and what would.
 
-    Args:
-        error: what was raised.
-        network: what was to be mapped.
-        request: as it was asked for.
-        mapping: name of the strategy.
-        count_pes: returns how many PEs a strategy takes in a format; HostError where the network does not fit.
-
+    `count_pes` returns how many PEs a strategy takes in a format; HostError where the network does not fit.
     """
     line = str(error)
     if isinstance(error, ShareTooLargeError):

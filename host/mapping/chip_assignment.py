@@ -8,8 +8,6 @@ All shares of a layer hear the same, so what counts is how many of each kind are
 several ways of filling chips one by one, moving shares, exchanging them, and exchanging whole chips, for as long as the
 sum falls. This finds no proof of the least; never does it do worse than filling chips in order. Everything is integers,
 so the answer is the same on every machine.
-
-Not known here: how shares were dealt, which PE of its chip a share runs on, and what a link costs.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ import numpy as np
 
 from host.mapping.expected_traffic import expected_flows, flow_loads
 from host.mapping.request import ChipShare, Deal, Share
-from host.mapping.seating import fill_in_order
 from models.network import F32, F64, I64, Network
 from noc.machine import BOARD_CHIPS, Machine
 from noc.multicast_tree import add_multicast
@@ -42,13 +39,8 @@ def assign_chips(
 ) -> list[ChipShare]:
     """Return the shares of the deal with the fewest packets over links, the first of equals, with their chips in ascending order.
 
-    Args:
-        network: what the shares are of.
-        machine: the chips and routes.
-        deals: none with more shares than there is room for.
-        room: usable PEs of each live chip, ascending by chip.
-        rates: expected events a unit and position, of each population.
-
+    `deals`: none with more shares than there is room for; `room`: usable PEs of each live chip, ascending by chip; `rates`:
+    expected events a unit and position, of each population.
     """
     if len(room) == 1:
         return fill_in_order(deals[0], room)
@@ -57,6 +49,18 @@ def assign_chips(
         search = _Search(network, machine, shares, room, rates)
         candidates += [fill_in_order(shares, room), *(search.assign(counts) for counts in search.results())]
     return min(candidates, key=lambda on_chips: links_used(network, machine, on_chips, rates))
+
+
+def fill_in_order(shares: Deal, room: Mapping[int, int]) -> list[ChipShare]:
+    """Fill chips one after another in the order of `room` (chip: usable PEs), each with about as many shares."""
+    on_chips: list[ChipShare] = []
+    later = sum(room.values())
+    for number, (chip, most) in enumerate(room.items()):
+        later -= most
+        left = len(shares) - len(on_chips)
+        even = -(-left // (len(room) - number))
+        on_chips += [(chip, share) for share in shares[len(on_chips) :][: min(most, max(even, left - later))]]
+    return on_chips
 
 
 def links_used(
@@ -119,8 +123,7 @@ class _Search:
         their events have the shortest way.
         """
         chips = len(self._chips)
-        searched = chips <= SEARCHED_CHIPS
-        ways = [self._links(n, counts) if searched else np.zeros(chips) for n in range(len(self._sends))]
+        ways = [self._links(n, counts) if chips <= SEARCHED_CHIPS else np.zeros(chips) for n in range(len(self._sends))]
         on_chips: list[ChipShare] = []
         for k, kind in enumerate(self._kinds):
             way = sum((self._sends[population, k] * ways[population] for population in kind), np.zeros(chips))
@@ -163,8 +166,7 @@ class _Search:
 
     def _fill(self, chips: Sequence[int], kinds: Sequence[int]) -> I64:
         counts = np.zeros((len(self._kinds), len(self._chips)), np.int64)
-        free = self._room.copy()
-        order = iter(chips)
+        free, order = self._room.copy(), iter(chips)
         at = next(order)
         for kind in kinds:
             left = int(self._numbers[kind])
@@ -186,8 +188,7 @@ class _Search:
             improved = False
             for exchange in self._exchanges():
                 for moves in self._moves(counts, *exchange):
-                    trial = self._apply(counts, moves)
-                    if trial is None:
+                    if (trial := self._apply(counts, moves)) is None:
                         continue
                     self._left -= 1
                     kinds = {kind for kind, _, _, count in moves if count}

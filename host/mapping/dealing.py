@@ -1,8 +1,7 @@
 """Dealing units of layers to PEs: what the strategies have in common.
 
-Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean
-weights and overflow a PE that is sized for the mean. So units are dealt out, heaviest first, each to the lightest PE that
-may still take one.
+Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean weights
+and overflow a PE that is sized for the mean. So units are dealt heaviest first, each to the lightest PE that may take one.
 """
 
 from __future__ import annotations
@@ -27,20 +26,19 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
     """
     units = network.populations[layer].units
     weights = sum(row_lengths(network, layer), np.zeros(units, np.int64))
-    # A row costs about its extents, state and vectors beside its weights: 20 words a unit for an EGRU.
-    weights = weights if even else weights + 20
+    if not even:
+        weights += 20  # words that a unit of an EGRU costs about beside its weights: extents, state and vectors
     full, larger = divmod(units, pes)
     hands: list[list[int]] = [[] for _ in range(pes)]
     heap = [(0, pe) for pe in range(pes)]
     for unit in sorted(range(units), key=lambda u: (-int(weights[u]), u)):
         load, pe = heapq.heappop(heap)
         hands[pe].append(unit)
-        size = len(hands[pe])
+        load, size = load + int(weights[unit]), len(hands[pe])
         if not even or size < full:
-            heapq.heappush(heap, (load + int(weights[unit]), pe))
-        elif size == full and larger:
-            # This PE may become one of the larger ones, but only after every PE has its full number.
-            heapq.heappush(heap, (load + int(weights[unit]) + (1 << 40), pe))
+            heapq.heappush(heap, (load, pe))
+        elif size == full and larger:  # it may become one of the larger ones, but only after every PE has its full number
+            heapq.heappush(heap, (load + (1 << 40), pe))
         elif size > full:
             larger -= 1
             if not larger:

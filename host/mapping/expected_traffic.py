@@ -64,17 +64,13 @@ def expected_flows(network: Network, machine: Machine, on_chips: Sequence[ChipSh
     for population, of_chips in sources.items():
         to = {chip for layer in network.listeners(population) for chip in units[layer]}
         to |= {machine.host_chip} if population == network.output else set()
-        flows += [
-            Flow(population=population, chip=chip, units=count, to=tuple(sorted(to))) for chip, count in sorted(of_chips.items())
-        ]
+        ends = tuple(sorted(to))
+        flows += [Flow(population=population, chip=chip, units=count, to=ends) for chip, count in sorted(of_chips.items())]
     return flows
 
 
 def flow_loads(machine: Machine, flows: Iterable[Flow], rates: Mapping[int, float]) -> F64:
-    """Return the events a position on each link, (chips, 6) by chip and direction, of one lane.
-
-    `rates`: events a unit and position, of each population.
-    """
+    """Return the events a position on each link, (chips, 6) by chip and direction, of one lane at the `rates` of populations."""
     loads = np.zeros(machine.neighbours.shape)
     for flow in flows:
         events = rates[flow.population] * flow.units

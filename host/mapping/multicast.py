@@ -3,8 +3,7 @@
 A population's events of one chip travel as one multicast stream along that chip's tree to every chip with a listener,
 and are copied where routes part. The host's tap follows the same trees: each stream of a layer goes on to the host's chip,
 for hashing and the monitor, whether or not packets do. A stream has a key block of its own, so that one routing entry a
-stream serves. Not known here: where shares lie and why (`host/mapping/placement.py`), and what is done with a stream
-(`noc/tick_join.py`).
+stream serves.
 """
 
 from __future__ import annotations
@@ -88,8 +87,7 @@ def configure_routers(
     waits: dict[int, dict[str, list[int]]] = {chip: {} for chip in machine.live}
     for name, populations in connectivity.waits.items():
         waits[_chip(machine, name)][name] = populations
-    passing: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
-    routes: dict[int, list[list[object]]] = {chip: [] for chip in machine.live}
+    passing, routes = ({chip: list[list[object]]() for chip in machine.live} for _ in range(2))
     for stream in streams:
         for chip in (stream.source, *stream.came_from):
             here = stream.listeners.get(chip, [])

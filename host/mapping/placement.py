@@ -1,8 +1,8 @@
 """Placement: which PE of which chip runs which share, how its SRAM is laid out, and what its router needs.
 
-A network is mapped in three steps: units are dealt to shares (`host/mapping/strategies`), shares get their seats on PEs
-(`host/mapping/seating.py`), and each PE's memory is laid out here. Everything that does not fit is refused here, before any
-process starts.
+A network is mapped in three steps: units are dealt to shares and shares to chips (`host/mapping/strategies`), each share gets
+the next free PE of its chip, and each PE's memory is laid out. Everything that does not fit is refused here, before any process
+starts.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 
 from host.errors import Exit, HostError
 from host.mapping import advice, strategies
+from host.mapping.chip_assignment import fill_in_order
 from host.mapping.expected_traffic import rates_of
 from host.mapping.multicast import Connectivity, Stream, configure_routers, plan_streams
-from host.mapping.request import Request, Share, request_for
-from host.mapping.seating import Seating, seat
+from host.mapping.request import Request, Share, sram_size
 from host.mapping.sharding import ShareTooLargeError, check_room, plan_share
 from models.network import Network
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
@@ -61,12 +61,12 @@ class Placement:
         waits: dict[str, list[int]] = {}
         senders[INPUT_POPULATION].append(HOST)
         for placed in self.pes:
-            name = placed.name
             for population, _ in placed.share:
-                senders[population].append(name)
-            waits[name] = sorted({p.source for n, _ in placed.share for p in self.network.populations[n].projections})
-            for population in waits[name]:
-                listeners[population].append(name)
+                senders[population].append(placed.name)
+            sources = {p.source for n, _ in placed.share for p in self.network.populations[n].projections}
+            waits[placed.name] = sorted(sources)
+            for population in sources:
+                listeners[population].append(placed.name)
         listeners[self.network.output].append(HOST)
         waits[HOST] = list(self.network.layers)
         keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
@@ -101,7 +101,7 @@ class Placement:
 
     def deployed_bytes(self) -> int:
         """Return the bytes of weights and variables in the SRAM of all PEs."""
-        used = [footprint(placed.regions, self.request.size) for placed in self.pes]
+        used = (footprint(placed.regions, self.request.size) for placed in self.pes)
         return sum(roles["weights"] + roles["variables"] for roles in used)
 
     def table(self) -> list[dict[str, Any]]:
@@ -129,19 +129,19 @@ def place(
     rates: Mapping[int, float] | None = None,
     quick: bool = False,
 ) -> Placement:
-    """Map `network` onto `chips` chips.
+    """Map `network` onto `chips` chips like `chip`; PEs that are down are not used.
 
     Args:
         network: what to run.
-        chip: the chip; PEs that are down are not used.
+        chip: what each chip is like.
         mapping: name of a mapping strategy.
         form: name of a weight format.
         pes: how many PEs to use, or None to let the strategy choose.
         lanes: independent sequences side by side.
         chips: how many chips the machine has.
         rates: expected events a unit and position, of each population; None: as `host/mapping/expected_traffic.py` assumes.
-        quick: leave out what takes many times as long as the rest: the search for the best chips, for whom it does not matter
-            where shares are, and for what would fit where this does not.
+        quick: leave out the search for the best chips, and for what would fit where this does not: they take many times as
+            long as the rest.
 
     Raises:
         ChipError: no machine has that many chips, or one is cut off.
@@ -151,7 +151,8 @@ def place(
 
     """
     machine = machine_of(chip, chips)
-    request = request_for(chip, machine, form, pes, lanes)
+    available, live = sum(len(chip.usable_pes(number)) for number in machine.live), len(machine.live)
+    request = Request(format=form, lanes=lanes, size=sram_size(chip), available=available, pes=pes, chips=live)
     try:
         return _place(network, chip, machine, request, mapping, None if quick else rates or rates_of(network, {})[0])
     except HostError as error:
@@ -178,8 +179,12 @@ def _place(
     deals = strategy.deals(network, request)
     if len(deals[0]) > request.available:
         raise HostError(f"mapping {mapping!r} needs {len(deals[0])} PEs, {have} {request.available}", Exit.DOES_NOT_FIT)
-    seating = seat(network, chip, machine, deals, rates or {}, assign=strategy.assign_chips if rates else None)
-    pes = lay_out(network, request, seating)
+    usable = {number: chip.usable_pes(number) for number in machine.live}
+    room = {number: len(pes) for number, pes in usable.items()}
+    assign = strategy.assign_chips
+    on_chips = assign(network, machine, deals, room, rates) if assign and rates else fill_in_order(deals[0], room)
+    free = {number: iter(pes) for number, pes in usable.items()}
+    pes = tuple(_lay_out(network, request, next(free[number]), share) for number, share in on_chips)
     placement = Placement(network=network, chip=chip, machine=machine, request=request, mapping=mapping, pes=pes)
     try:
         placement.configure(1)
@@ -188,13 +193,10 @@ def _place(
     return placement
 
 
-def lay_out(network: Network, request: Request, seating: Seating) -> tuple[PlacedPe, ...]:
-    """Return the PEs with the regions of their SRAM; ShareTooLargeError for the first share that does not fit."""
-    pes = []
-    for pe, share in seating:
-        try:
-            pes.append(PlacedPe(pe, share, tuple(plan_share(network, request, share, str(pe)))))
-        except SramOverflow as error:
-            layers = "+".join(network.populations[units.population].name for units in share)
-            raise ShareTooLargeError(f"{error} ({layers})", share) from error
-    return tuple(pes)
+def _lay_out(network: Network, request: Request, pe: PeId, share: Share) -> PlacedPe:
+    """Return a PE with the regions of its SRAM; ShareTooLargeError where the share does not fit."""
+    try:
+        return PlacedPe(pe=pe, share=share, regions=tuple(plan_share(network, request, share, str(pe))))
+    except SramOverflow as error:
+        layers = "+".join(network.populations[units.population].name for units in share)
+        raise ShareTooLargeError(f"{error} ({layers})", share) from error

@@ -9,7 +9,6 @@ import numpy as np
 
 from models.network import U32, Network
 from noc.chip import ChipSpec
-from noc.machine import Machine
 from pe.sram import SramSize
 
 
@@ -47,12 +46,6 @@ def sram_size(chip: ChipSpec) -> SramSize:
     return SramSize(
         sram_bytes=chip.sram_bytes, bank_bytes=chip.bank_bytes, program_bytes=chip.program_bytes, debug_bytes=chip.debug_bytes
     )
-
-
-def request_for(chip: ChipSpec, machine: Machine, form: str, pes: int | None, lanes: int) -> Request:
-    """Return the request for all PEs that are up on a machine of such chips."""
-    available = sum(len(chip.usable_pes(number)) for number in machine.live)
-    return Request(format=form, lanes=lanes, size=sram_size(chip), available=available, pes=pes, chips=len(machine.live))
 
 
 def whole_layer(network: Network, layer: int) -> UnitSet:

@@ -38,13 +38,12 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     for population, units in share:
         layer, lengths = network.populations[population], row_lengths(network, population)
         ports = tuple(
-            PortSize(p.port, network.populations[p.source].units, int(lengths[i][units].sum()), p.trace > 0)
-            for i, p in enumerate(layer.projections)
+            PortSize(p.port, network.populations[p.source].units, int(length[units].sum()), p.trace > 0)
+            for p, length in zip(layer.projections, lengths, strict=True)
         )
-        size = ShardSize(
+        sizes.append(ShardSize(
             population=population, kernel=layer.kernel, format=request.format, units=len(units), lanes=request.lanes, ports=ports
-        )
-        sizes.append(size)
+        ))  # fmt: skip
     return sizes
 
 
@@ -53,20 +52,15 @@ def plan_share(network: Network, request: Request, share: Share, who: str) -> li
     return plan(who, pe_fields(share_sizes(network, request, share)), request.size)
 
 
-def layer_bytes(network: Network, request: Request, layer: int) -> int:
-    """Return about how many bytes of weights a layer has in all."""
+def layer_bytes(network: Network, request: Request, layer: int, suffix: str = "") -> int:
+    """Return about how many bytes of weights a layer has in all, in fields whose names end with `suffix`."""
     fields = pe_fields(share_sizes(network, request, (whole_layer(network, layer),)))
-    return sum(field.size_bytes for field in fields if field.role == "weights")
+    return sum(field.size_bytes for field in fields if field.role == "weights" and field.name.endswith(suffix))
 
 
 def check_room(network: Network, request: Request) -> None:
     """Raise HostError where the weights' values alone are more than all available PEs hold."""
-    values = sum(
-        field.size_bytes
-        for layer in network.layers
-        for field in pe_fields(share_sizes(network, request, (whole_layer(network, layer),)))
-        if field.name.endswith(".values") and field.role == "weights"
-    )
+    values = sum(layer_bytes(network, request, layer, ".values") for layer in network.layers)
     room = request.available * request.size.data_bytes
     if values > room:
         have = f"{request.available} PEs have {room:,} B of data memory"
@@ -115,18 +109,15 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
         ports = []
         for projection in layer.projections:
             weights = projection.weights.take(rows)
-            port = ShardPort(
+            ports.append(ShardPort(
                 name=projection.port, source=projection.source, source_units=network.populations[projection.source].units,
                 nonzeros=weights.nonzeros, arrays=form.encode(weights), trace=projection.trace,
-            )  # fmt: skip
-            ports.append(port)
+            ))  # fmt: skip
         vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
-        shards.append(
-            Shard(
-                population=population, kernel=layer.kernel, format=request.format, width=layer.units, lanes=request.lanes,
-                units=units, ports=tuple(ports), vectors=vectors, params=layer.params,
-            )
-        )  # fmt: skip
+        shards.append(Shard(
+            population=population, kernel=layer.kernel, format=request.format, width=layer.units, lanes=request.lanes,
+            units=units, ports=tuple(ports), vectors=vectors, params=layer.params,
+        ))  # fmt: skip
     return shards
 
 

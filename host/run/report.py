@@ -9,8 +9,7 @@ from typing import Any
 from host.cost.cost_table import load_table
 from host.cost.ledger import Ledger
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price
-from host.cost.price_report import price_block
+from host.cost.price import price, price_block
 from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.run import Run

@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 
+from host.cost.chip_streams import chip_streams
 from host.cost.ledger import Ledger
+from host.cost.link_traffic import link_traffic
 from host.mapping.placement import Placement, place
 from host.run.recorder import Recorder
 from host.run.run import Run
 from host.workloads.contract import Feed, Progress, Source, side_by_side
-from models.network import Network, Population, Projection, SparseRows
+from models.network import I64, Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
+from noc.machine import ChipLink, Machine
 from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section
 from noc.transport_mem import MemNetwork
@@ -164,3 +167,13 @@ def three_units() -> Network:
     vectors = {"threshold": np.array([0, 1, 0], np.float32), "bias": bias, "recurrent_bias": np.zeros(9, np.float32)}
     layer = Population("units", 3, "egru", projections, vectors, {"zoneout": 0.0, "fire_at_threshold": 0.0})
     return Network((Population("input", 2), layer))
+
+
+def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
+    """Return the links that events cross, by chip and direction, and the copies of events on each, (positions, layers + 1, links).
+
+    Layer 0 is the input. Sums over positions and layers are what the routers of a run count.
+    """
+    traffic = link_traffic(chip_streams(ledger, machine), machine)
+    used = np.flatnonzero(traffic.events.any(axis=(0, 1)))
+    return tuple(traffic.links[link] for link in used.tolist()), traffic.events[:, :, used]

@@ -51,8 +51,7 @@ def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: float, 
     visited, heard = port.visited.astype(np.float64), port.heard.astype(np.float64)
     searched = np.full(visited.shape, sends_vectors(table.settings))  # a PE that is sent a vector looks for the events in it
     if port.traced.any():
-        # Elements of a trace are looked through too. How many are not zero follows from the weights visited: exactly for
-        # `dense`, for `packed` as if all columns had as many.
+        # A trace's elements, too. How many are not zero follows from the weights visited; for `packed` as if columns were alike.
         traced = port.traced > 0
         heard = np.where(traced, visited * port.width / np.maximum(stored, 1), heard)
         searched |= traced

@@ -28,7 +28,5 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
 
 
 def index_bytes(largest: I64) -> I64:
-    """Return the bytes of the smallest unsigned integer that holds each number, as in `models/formats/packed.py`, which would
-    load its compiler.
-    """
+    """Return the bytes of the smallest unsigned integer that holds each number (`models/formats/packed.py` loads the compiler)."""
     return np.asarray(np.where(largest < 1 << 8, 1, np.where(largest < 1 << 16, 2, 4)), np.int64)

@@ -4,7 +4,8 @@ Contract of a strategy file:
 
 - `EVEN`: whether each layer gets as many PEs as any other, and each PE of a layer as many units.
 - `deals(network, request)`: the deals that are worth comparing, the preferred one first; HostError where there is none.
-- `assign_chips(network, machine, deals, room, rates)`: returns the shares of one of the deals with their chips. None: the
+- `assign_chips(network, machine, deals, room, rates)`: returns the shares of one of the deals with their chips, ascending;
+  `room` is the usable PEs of each live chip, `rates` the expected events a unit and position of each population. None: the
   first deal, chips filled in order. A strategy that assigns chips itself deals as others do.
 
 Names alone load no numpy and no compiler.
@@ -14,14 +15,17 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
 from host.errors import HostError, nearest_name
 
 if TYPE_CHECKING:
-    from host.mapping.request import Deal, Request
-    from host.mapping.seating import AssignChips
+    from host.mapping.request import ChipShare, Deal, Request
     from models.network import Network
+    from noc.machine import Machine
+
+    AssignChips = Callable[[Network, Machine, Sequence[Deal], Mapping[int, int], Mapping[int, float]], list[ChipShare]]
 
 DEFAULT = "uniform"
 """The paper's mapping."""

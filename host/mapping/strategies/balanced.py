@@ -23,9 +23,8 @@ def deals(network: Network, request: Request) -> list[Deal]:
     counts = {layer: fewest_pes(network, request, layer, even=EVEN) for layer in layers}
     if request.pes is not None and request.pes < sum(counts.values()):
         need = ", ".join(f"{n} for layer {layer}" for layer, n in counts.items())
-        raise HostError(
-            f"--pes {request.pes}: dealt by bytes, the layers need at least {sum(counts.values())} PEs ({need})", Exit.DOES_NOT_FIT
-        )
+        least = f"dealt by bytes, the layers need at least {sum(counts.values())} PEs ({need})"
+        raise HostError(f"--pes {request.pes}: {least}", Exit.DOES_NOT_FIT)
     check_units(network, request.pes or 0)
     weights = {layer: layer_bytes(network, request, layer) for layer in layers}
     while request.pes is not None and sum(counts.values()) < request.pes:

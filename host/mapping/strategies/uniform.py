@@ -16,8 +16,7 @@ def deals(network: Network, request: Request) -> list[Deal]:
     Without a number each layer gets as many as there are for it, less those that would not spare the busiest PE of the
     smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units.
     """
-    layers = len(network.layers)
-    smallest = min(network.populations[layer].units for layer in network.layers)
+    layers, smallest = len(network.layers), min(network.populations[layer].units for layer in network.layers)
     each = min(request.available // layers, smallest)
     spread = -(-smallest // -(-smallest // each)) * layers if each else max(request.available, 1)
     pes = request.pes or spread
