@@ -32,11 +32,9 @@ from models.dvs.samples import SENSOR, Damage, DvsError, Events
 
 VERSION = b"#!AER-DAT3.1"
 END_HEADER = b"#!END-HEADER"
-POLARITY = 1
-"""The event type of polarity packets."""
+POLARITY = 1  # the event type of polarity packets
 MOST_HEADER_BYTES = 1 << 16
-MOST_EVENTS = 1 << 22
-"""Events of one packet; recorders write some thousands."""
+MOST_EVENTS = 1 << 22  # events of one packet; recorders write some thousands
 
 _PACKET = struct.Struct("<hhiiiiii")
 _EVENT = np.dtype([("data", "<u4"), ("time", "<i4")])
@@ -50,8 +48,7 @@ class AedatFile:
 
     events: Events
     damages: tuple[Damage, ...]
-    whole: bool
-    """False where the reading ended before the file did."""
+    whole: bool  # false where the reading ended before the file did
 
 
 class _Packet(NamedTuple):

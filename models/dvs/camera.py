@@ -28,35 +28,26 @@ Frame = tuple[int, F32, NDArray[np.int64]]
 """Time in microseconds, the image (128, 128) float32 >= 0, and the part that may differ from the frame before:
 first row, row after the last, first column, column after the last."""
 
-DARK = 0.02
-"""Added to each intensity (white is 1): dark current, which bounds the contrast of dark things (assumed)."""
-THRESHOLD = 0.2
-"""Nominal change of the natural logarithm that fires a pixel (v2e's default)."""
-MISMATCH = 0.03
-"""Standard deviation of the thresholds from pixel to pixel (v2e's default)."""
+DARK = 0.02  # added to each intensity (white is 1): dark current, which bounds the contrast of dark things (assumed)
+THRESHOLD = 0.2  # nominal change of the natural logarithm that fires a pixel (v2e's default)
+MISMATCH = 0.03  # standard deviation of the thresholds from pixel to pixel (v2e's default)
 LOWEST_THRESHOLD = 0.1
-REFRACTORY_US = 500
-"""Time after an event in which a pixel cannot fire (v2e's default is 0.5 ms)."""
-LEAK_HZ = 0.1
-"""ON events a second and pixel without any change (v2e's default)."""
+REFRACTORY_US = 500  # time after an event in which a pixel cannot fire (v2e's default is 0.5 ms)
+LEAK_HZ = 0.1  # ON events a second and pixel without any change (v2e's default)
 HOT_PIXELS = 12
-HOT_HZ = 60.0
-"""How many pixels fire without a cause, and how often (assumed)."""
+HOT_HZ = 60.0  # how many pixels fire without a cause, and how often (assumed)
 
 _PIXELS = SENSOR * SENSOR
-_MOST_CROSSINGS = 96
-"""Of one pixel between two frames: intensities up to 100 give ln(100 / DARK) / LOWEST_THRESHOLD."""
+_MOST_CROSSINGS = 96  # of one pixel between two frames: intensities up to 100 give ln(100 / DARK) / LOWEST_THRESHOLD
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
     """One sensor with its own pixels."""
 
-    on: F32
-    """ON threshold of each pixel, (16384,), row by row."""
+    on: F32  # ON threshold of each pixel, (16384,), row by row
     off: F32
-    hot: NDArray[np.int64]
-    """Which pixels are hot."""
+    hot: NDArray[np.int64]  # which pixels are hot
 
 
 @lru_cache(maxsize=4)

@@ -23,15 +23,13 @@ LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 CSV_HEADER = "class,startTime_usec,endTime_usec"
 LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
 _MOST_TEXT_BYTES = 1 << 24
-_LONGEST_NUMBER = 18
-"""Digits: below 2**62, so that sums of two stay below 2**63."""
+_LONGEST_NUMBER = 18  # digits: below 2**62, so that sums of two stay below 2**63
 
 
 class Span(NamedTuple):
     """One line of a label file."""
 
-    place: int
-    """Its number among the labels of the recording, from 0, bad lines counted."""
+    place: int  # its number among the labels of the recording, from 0, bad lines counted
     label: int
     start_us: int
     end_us: int

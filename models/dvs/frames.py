@@ -25,12 +25,9 @@ class FrameSpec:
 
     bin_us: int = 25_000
     slice_us: int = SLICE_US
-    size: int = 32
-    """Pixels along each side; a divisor of 128."""
-    polarity: str = "mean"
-    """`mean` of ON and OFF, `diff` ON less OFF, or `both` side by side."""
-    scale: float = AUTHORS_SCALE
-    """Counts are divided by this."""
+    size: int = 32  # pixels along each side; a divisor of 128
+    polarity: str = "mean"  # `mean` of ON and OFF, `diff` ON less OFF, or `both` side by side
+    scale: float = AUTHORS_SCALE  # counts are divided by this
 
     def __post_init__(self) -> None:
         if not 0 < self.bin_us <= self.slice_us:

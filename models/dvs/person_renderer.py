@@ -18,10 +18,8 @@ from models.dvs.samples import SENSOR
 from models.dvs.subjects import Light, Subject
 from models.network import F32, I64
 
-_SHOULDER = 17.0
-"""Half the distance between the shoulders at scale 1, in pixels; all lengths here are assumed."""
-_NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)
-"""A box (see `_paint`) before anything is painted."""
+_SHOULDER = 17.0  # half the distance between the shoulders at scale 1, in pixels; all lengths here are assumed
+_NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)  # a box (see `_paint`) before anything is painted
 
 
 def frames(hands: Hands, subject: Subject, light: Light, draws: Draws, t_us: I64) -> Iterator[tuple[int, F32, I64]]:

@@ -18,10 +18,8 @@ from models.dvs.portable_random import Draws
 from models.dvs.samples import CLASSES, SLICE_US, Damage, DvsError, Events, GestureSet, Sample, check_split
 from models.dvs.subjects import LIGHTS, TEST_SUBJECTS, TRAIN_SUBJECTS, subject_of
 
-FRAME_US = 2_000
-"""Time between rendered frames: hands move less than a pixel in it."""
-REPETITIONS = {"train": 2, "test": 1}
-"""How often each subject performs each gesture under each light."""
+FRAME_US = 2_000  # time between rendered frames: hands move less than a pixel in it
+REPETITIONS = {"train": 2, "test": 1}  # how often each subject performs each gesture under each light
 SUBJECTS = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
 MOST_SUBJECTS = 500
 MOST_REPETITIONS = 1_000_000

@@ -16,8 +16,7 @@ from models.dvs.samples import CLASSES, SLICE_US, DvsError, Events
 from models.dvs.synthetic import REPETITIONS, SUBJECTS, checked_plan, people_of, recording_name, rendered
 
 _LEAD_US = 500_000
-_GAP_US = 300_000
-"""Before the first gesture of a recording, and from each gesture to the next."""
+_GAP_US = 300_000  # before the first gesture of a recording, and from each gesture to the next
 
 
 def write_synthetic(

@@ -20,8 +20,7 @@ import numpy as np
 from models.importers.unpickle import View, unpickle
 from models.network import Array, ModelError
 
-MAX_TIMES_SEEN = 8
-"""All tensors together may have this many times the file's bytes: a tied decoder is seen twice."""
+MAX_TIMES_SEEN = 8  # all tensors together may have this many times the file's bytes: a tied decoder is seen twice
 _PICKLE = b"\x80"  # how a pickle without a zip begins: torch before 1.6
 
 

@@ -10,12 +10,9 @@ from collections.abc import Iterator, Sequence
 
 from models.text.paragraphs import paragraphs
 
-UNK = "<unk>"
-"""The word that stands for every word outside the vocabulary."""
-EOS = "<eos>"
-"""The word that ends a paragraph (our text) or a line (WikiText)."""
-NUMBER = "N"
-"""The word that stands for every number of more than two characters; upper case, as no word of prose is."""
+UNK = "<unk>"  # the word that stands for every word outside the vocabulary
+EOS = "<eos>"  # the word that ends a paragraph (our text) or a line (WikiText)
+NUMBER = "N"  # the word that stands for every number of more than two characters; upper case, as no word of prose is
 
 # Dots stay inside a word ("os.path", "e.g"): splitting them saves 0.4 points of unknown words on Python's documentation
 # (train: 2.5 % to 2.1 %) but leaves no way to tell an attribute from the end of a sentence. Hyphens stand alone.

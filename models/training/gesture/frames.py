@@ -27,8 +27,7 @@ from models.dvs.samples import GestureSet
 from models.network import Array, ModelError
 from models.training.gesture.settings import GestureSettings
 
-WHOLE = 0.5
-"""The scale that makes whole numbers of frames: the mean of two counts is a multiple of one half."""
+WHOLE = 0.5  # the scale that makes whole numbers of frames: the mean of two counts is a multiple of one half
 _DTYPES = (np.uint8, np.uint16, np.float32)  # the narrowest that holds all counts is stored
 _TEXTS = ("subjects", "names", "damages")
 _VERSION = 1

@@ -13,8 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""L2 penalties tried, per sample, on standardised pixels."""
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # L2 penalties tried, per sample, on standardised pixels
 _HELD_OUT = 4
 _STEPS = 200
 
