@@ -56,14 +56,8 @@ def seeded_egru(
 ) -> Network:  # fmt: skip
     """Return a line of EGRU layers; by default with the paper's sizes.
 
-    Args:
-        input_units: width of the input population.
-        layers: units of each layer.
-        density: share of each weight matrix that is not pruned, (0, 1].
-        seed: any non-negative number.
-        threshold: mean event threshold; 0 with large biases makes every unit fire, 1 makes none.
-        zoneout: the authors' inference-time mix of old and new state.
-
+    `density` is the share of each weight matrix that is not pruned, (0, 1]; `threshold` the mean event threshold (0 with large
+    biases makes every unit fire, 1 none); `zoneout` the authors' inference-time mix of old and new state.
     """
     rng = np.random.default_rng(seed)
     populations = [Population("input", input_units)]
@@ -89,15 +83,8 @@ def seeded_gesture(
 ) -> Model:  # fmt: skip
     """Return a small classifier of gestures: a head of two convolutions, dense layers, and a read-out.
 
-    Args:
-        size: pixels across a frame, at least 7.
-        features: units of the input.
-        layers: units of each layer.
-        classes: how many classes there are, named "class 0" and so on.
-        seed: any non-negative number.
-        trace: decay of the trace that each layer but the first, and the read-out, hears; 0: the events themselves.
-        zoneout: the authors' inference-time mix of old and new state.
-
+    Frames are `size` pixels across, at least 7. `trace` is the decay of the trace that each layer but the first, and the
+    read-out, hears (0: the events themselves); `zoneout` as of `seeded_egru`.
     """
     network = seeded_egru(features, layers, 1.0, seed, 0.1, zoneout)
     populations = [*network.populations[:2]]

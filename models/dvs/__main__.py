@@ -57,9 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(options: argparse.Namespace) -> None:
     from models.dvs.write_dataset import write_synthetic  # compiles kernels
 
-    count = write_synthetic(
-        options.folder, options.seed, options.train, options.test, options.lights, options.repetitions
-    )  # fmt: skip
+    count = write_synthetic(options.folder, options.seed, options.train, options.test, options.lights, options.repetitions)
     print(f"{count} recordings in {options.folder}")
 
 

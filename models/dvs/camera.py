@@ -34,8 +34,7 @@ MISMATCH = 0.03  # standard deviation of the thresholds from pixel to pixel (v2e
 LOWEST_THRESHOLD = 0.1
 REFRACTORY_US = 500  # time after an event in which a pixel cannot fire (v2e's default is 0.5 ms)
 LEAK_HZ = 0.1  # ON events a second and pixel without any change (v2e's default)
-HOT_PIXELS = 12
-HOT_HZ = 60.0  # how many pixels fire without a cause, and how often (assumed)
+HOT_PIXELS, HOT_HZ = 12, 60.0  # how many pixels fire without a cause, and how often (assumed)
 
 _PIXELS = SENSOR * SENSOR
 _MOST_CROSSINGS = 96  # of one pixel between two frames: intensities up to 100 give ln(100 / DARK) / LOWEST_THRESHOLD
@@ -64,12 +63,8 @@ def camera_of(seed: int) -> Camera:
 def record(camera: Camera, frames: Iterable[Frame], draws: Draws, noise_hz: float) -> Events:
     """Return what the camera sees, from the first frame's time (inclusive) to the last's (exclusive).
 
-    Args:
-        camera: the sensor.
-        frames: two or more, ascending in time; the image may be the same array each time.
-        draws: randomness of this recording: where each pixel stands at its beginning, and noise.
-        noise_hz: random events a second and pixel, ON and OFF alike, besides leak and hot pixels.
-
+    `frames` are two or more, ascending in time. `draws` say where each pixel stands at the beginning, and make the noise:
+    `noise_hz` random events a second and pixel, ON and OFF alike, besides leak and hot pixels.
     """
     log_now, level = np.empty(_PIXELS, np.float32), np.empty(_PIXELS, np.float32)
     keys, count = np.empty(1 << 17, np.int64), 0
@@ -178,16 +173,11 @@ def _step(
                 continue
             log_now[pixel] = new
             # The first crossing may lie where the noise at the start put it: before this interval.
-            while new - level[pixel] >= on[pixel]:
-                level[pixel] += on[pixel]
+            while new - level[pixel] >= on[pixel] or level[pixel] - new >= off[pixel]:
+                brighter = new >= level[pixel]
+                level[pixel] += on[pixel] if brighter else -off[pixel]
                 share = np.float32(min(max((level[pixel] - old) / (new - old), _ZERO), _ONE))
                 t = min(before_us + int(span * share), now_us - 1)
-                keys[count] = (t << 15) | (pixel << 1) | 1
-                count += 1
-            while level[pixel] - new >= off[pixel]:
-                level[pixel] -= off[pixel]
-                share = np.float32(min(max((level[pixel] - old) / (new - old), _ZERO), _ONE))
-                t = min(before_us + int(span * share), now_us - 1)
-                keys[count] = (t << 15) | (pixel << 1)
+                keys[count] = (t << 15) | (pixel << 1) | int(brighter)
                 count += 1
     return count

@@ -25,13 +25,7 @@ _NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)  # a box (see `_paint`) before any
 def frames(hands: Hands, subject: Subject, light: Light, draws: Draws, t_us: I64) -> Iterator[tuple[int, F32, I64]]:
     """Yield for each time: the time, the image (the same array each time), and the rows and columns that may differ.
 
-    Args:
-        hands: their paths, as `gestures.hands_of` gives them.
-        subject: whose body it is.
-        light: how the room is lit.
-        draws: where the subject stands this time, and what hangs on the wall.
-        t_us: the times of the paths.
-
+    `hands` are paths over the times `t_us`; `draws` say where the subject stands this time, and what hangs on the wall.
     """
     scale = subject.scale * draws.uniform(0.96, 1.04)
     x, y = subject.x + draws.uniform(-5, 5), subject.y + draws.uniform(-4, 4)

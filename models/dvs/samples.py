@@ -1,7 +1,7 @@
 """Records of the gesture data: events, samples, sets of samples, and damages of a file.
 
-Class names and their order are those of the DVS128 Gesture data set (Amir et
-al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017), whose label files count from 1.
+Class names and their order are those of the DVS128 Gesture data set (Amir et al., "A Low Power, Fully Event-Based Gesture
+Recognition System", CVPR 2017), whose label files count from 1.
 """
 
 from __future__ import annotations
@@ -14,18 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = (
-    "hand clapping",
-    "right hand wave",
-    "left hand wave",
-    "right hand clockwise",
-    "right hand counter clockwise",
-    "left hand clockwise",
-    "left hand counter clockwise",
-    "forearm roll",
-    "drums",
-    "guitar",
-    "other gestures",
-)
+    "hand clapping", "right hand wave", "left hand wave",
+    "right hand clockwise", "right hand counter clockwise", "left hand clockwise", "left hand counter clockwise",
+    "forearm roll", "drums", "guitar", "other gestures",
+)  # fmt: skip
 """Name of each class; its place is the label of a `Sample`, and one less than the class in a label file."""
 SENSOR = 128  # pixels along each side of the sensor (DVS128)
 SLICE_US = 1_700_000  # length of a sample in the EGRU authors' code: 1.7 s, no overlap, an incomplete rest dropped

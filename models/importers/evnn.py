@@ -4,7 +4,7 @@ A layer's tensors are `kernel` (C, 3H), `recurrent_kernel` (H, 3H), `bias` (3H,)
 z, r, g, and `thr` (H,) or, in 0.1.0, `thr_reparam` (H,), of which the threshold is the sigmoid. The language model adds
 `embeddings.weight`, `decoder.decoder.weight` (the same again), `decoder.decoder.bias` and perhaps `decoder.projection.*`.
 
-It knows what keys mean; files, wrappers and number formats are `state.py`'s.
+It knows what keys mean; files, wrappers and number formats are `state_dict.py`'s.
 """
 
 from __future__ import annotations

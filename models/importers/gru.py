@@ -12,7 +12,7 @@ any layer is ever negative, and part with the first that is.
 -h. Together they say h = max(h, 0) - max(-h, 0), and every matrix W that hears h becomes (W, -W). This holds for any
 input and any weights, up to the float32 rounding of the sums; it takes twice the units and up to four times the weights.
 
-It knows keys and signs; files and number formats are `state.py`'s.
+It knows keys and signs; files and number formats are `state_dict.py`'s.
 """
 
 from __future__ import annotations

@@ -45,9 +45,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 
 def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
-    """Bind the step to a shard's arena views. `reset` zeroes the cell state (the authors' code carries y over a segment
-    boundary).
-    """
+    """Bind the step to a shard's arena views. `reset` zeroes the cell state; y is carried over, as in the authors' code."""
     cell = mem[prefix + "cell"]
     arrays = {
         "wx": "input.sums", "rh": "recurrent.sums", "counts_x": "input.counts", "counts_h": "recurrent.counts",
