@@ -188,8 +188,8 @@ def write_aedat(path: str | Path, events: Events) -> None:
     overflow = (t_us >> 31).astype(np.int64)
     # A packet has one overflow count for all its events.
     bounds = np.concatenate([[0], np.flatnonzero(np.diff(overflow)) + 1, [t_us.size]])
-    source, start = b"#Source 1: DVS128", b"#Start-Time: 1970-01-01 00:00:00 (TZ+0000)"
-    parts = [b"\r\n".join((VERSION, b"#Format: RAW", source, start, END_HEADER, b""))]
+    sensor, date = b"#Source 1: DVS128", b"#Start-Time: 1970-01-01 00:00:00 (TZ+0000)"
+    parts = [b"\r\n".join((VERSION, b"#Format: RAW", sensor, date, END_HEADER, b""))]
     for first, last in pairwise(bounds.tolist()):
         for start in range(first, last, _WRITTEN_EVENTS):
             count = min(_WRITTEN_EVENTS, last - start)

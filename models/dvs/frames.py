@@ -47,14 +47,9 @@ class FrameSpec:
         return self.slice_us // self.bin_us
 
     @property
-    def channels(self) -> int:
-        """Values per pixel: 1, or 2 for `both`."""
-        return 2 if self.polarity == "both" else 1
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """(frames, size, size), or (frames, 2, size, size) for `both`: OFF first."""
-        return (self.frames, *((2,) if self.channels == 2 else ()), self.size, self.size)
+        return (self.frames, *((2,) if self.polarity == "both" else ()), self.size, self.size)
 
 
 def frames_of(events: Events, spec: FrameSpec) -> NDArray[np.float32]:

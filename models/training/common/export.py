@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import torch
 
 from models.network import F32, Population, Projection, SparseRows
 from models.training.common.egru_layer import Egru
+from models.training.common.settings import TrainingSettings
+
+
+def provenance_of(source: Mapping[str, str], settings: TrainingSettings) -> dict[str, Any]:
+    """Return what a checkpoint says of where it comes from: `source` of its data, day, torch's release and settings."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    values = asdict(settings)  # type: ignore[call-overload]  # a dataclass
+    return {**source, "trained": today, "torch": str(torch.__version__), "settings": values}
 
 
 def array(tensor: torch.Tensor) -> F32:

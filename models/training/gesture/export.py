@@ -13,9 +13,8 @@ from models.dvs.frames import FrameSpec
 from models.dvs.samples import CLASSES
 from models.heads.gesture import ConvLayer, Gesture
 from models.network import ModelError, Network, Population
-from models.training.common.egru_layer import Egru
 from models.training.common.export import array, layer_of
-from models.training.gesture.network import Convolution, GestureModel
+from models.training.gesture.network import GestureModel
 from models.training.gesture.settings import GestureSettings
 
 
@@ -25,11 +24,9 @@ def model_of(trained: GestureModel, record: Mapping[str, Any], provenance: Mappi
     spec = FrameSpec(size=settings.size, scale=settings.scale)
     populations = [Population("input", settings.features)]
     for number, layer in enumerate(trained.layers, start=1):
-        assert isinstance(layer, Egru)
         populations.append(layer_of(number, layer, settings.trace if number > 1 else 0.0))
     head = []
     for convolution in trained.head:
-        assert isinstance(convolution, Convolution)
         plan = convolution.plan
         head.append(ConvLayer(array(convolution.weight), array(convolution.bias), plan.stride, plan.padding, plan.pool))
     gesture = Gesture(

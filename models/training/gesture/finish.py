@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
 from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 
 from models.checkpoint import Model, save
 from models.dvs.samples import CLASSES
 from models.network import F32
+from models.training.common.export import provenance_of
 from models.training.common.run_folder import read_best
 from models.training.gesture.export import model_of
 from models.training.gesture.frames import Frames
@@ -29,7 +27,7 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
 
     ModelError where no epoch gave a model: its loss was never a number.
     """
-    model, folder, s = trainer.model, trainer.folder, trainer.settings
+    model, folder = trainer.model, trainer.folder
     model.load_state_dict(read_best(folder, "loss"))
     model.fold()
     model.round_weights()
@@ -56,13 +54,7 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
         "torch_scores": [[float(f"{score:.7g}") for score in row] for row in outcome.scores.tolist()],
         "labels": test.labels.tolist(),
     }
-    provenance = {
-        "events": test.source,
-        "trained": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "torch": str(torch.__version__),
-        "settings": asdict(s),
-    }
-    result = model_of(model, record, provenance)
+    result = model_of(model, record, provenance_of({"events": test.source}, trainer.settings))
     save(folder / CHECKPOINT, result)
     _tell(outcome, figures, test, say)
     say(f"checkpoint   {folder / CHECKPOINT}, {(folder / CHECKPOINT).stat().st_size:,} B")

@@ -72,14 +72,9 @@ def frames_of_set(
     """
     spec = FrameSpec(size=size, scale=WHOLE)
     about = {
-        "version": _VERSION,
-        "set": gestures.name,
-        "split": gestures.split,
-        "source": gestures.source,
-        "marks": marks,
-        "samples": gestures.count,
-        "size": size,
-    }
+        "version": _VERSION, "set": gestures.name, "split": gestures.split, "source": gestures.source, "marks": marks,
+        "samples": gestures.count, "size": size,
+    }  # fmt: skip
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors" if folder else None
     stored = _kept(path, gestures.source) if path else None
@@ -94,9 +89,8 @@ def frames_of_set(
         names.append(sample.name)
         on_sample()
     if not counts:
-        raise ModelError(
-            f"{gestures.name}: no samples in its {gestures.split} split; a sample needs {spec.slice_us / 1e6} s of events"
-        )
+        need = f"a sample needs {spec.slice_us / 1e6} s of events"
+        raise ModelError(f"{gestures.name}: no samples in its {gestures.split} split; {need}")
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
     split = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
@@ -169,9 +163,8 @@ def varied(frames: Tensor, settings: GestureSettings, rng: np.random.Generator) 
     middle = (steps - 1) / 2
     when = np.rint(middle + start[:, None] + speed[:, None] * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
     frames = frames[torch.arange(n)[:, None], torch.from_numpy(when)]
-    seen = functional.grid_sample(
-        frames, functional.affine_grid(affine, list(frames.shape), align_corners=False), align_corners=False
-    )
+    grid = functional.affine_grid(affine, list(frames.shape), align_corners=False)
+    seen = functional.grid_sample(frames, grid, align_corners=False)
     brightness = torch.from_numpy(np.exp(rng.normal(0, s.contrast, (n, 1, 1, 1))).astype(np.float32))
     return seen * brightness
 

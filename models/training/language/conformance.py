@@ -250,17 +250,14 @@ def _scorer(model: Model) -> Callable[[F32, int], float]:
 
 
 def _projected(model: Model, y: Tensor) -> Tensor:
-    if model.projection is None:
+    if (between := model.projection) is None:
         return y
-    between = model.projection
     h = functional.linear(y, torch.from_numpy(between.weight), torch.from_numpy(between.bias))
     return functional.relu(h) if between.activation == "relu" else h
 
 
 def conform(model: Model, split: str, tokens: int | None, state: str, say: Callable[[str], object]) -> bool:
-    """Compare both sides on `tokens` tokens of a stored split (None: three segments, or what there is) and say what came
-    out; return whether all agrees.
-    """
+    """Compare both sides on `tokens` tokens of a stored split (None: three segments, or all), report, and return if all agrees."""
     if split not in model.tokens:
         have = ", ".join(model.tokens) or "none"
         raise ModelError(f"--split {split}: the checkpoint holds the text of: {have}")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,7 @@ import torch
 from models.checkpoint import Model
 from models.network import Network, Population
 from models.training.common.egru_layer import Egru
-from models.training.common.export import array, layer_of
+from models.training.common.export import array, layer_of, provenance_of
 from models.training.language.evaluate import SEGMENT
 from models.training.language.network import LanguageModel
 from models.training.language.text_streams import Text
@@ -32,21 +30,9 @@ def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[
     for number, layer in enumerate(trained.layers, start=1):
         assert isinstance(layer, Egru)
         populations.append(layer_of(number, layer))
-    provenance = {
-        "text": text.source,
-        "trained": datetime.datetime.now(datetime.UTC).date().isoformat(),
-        "torch": str(torch.__version__),
-        "settings": asdict(settings),
-        **figures,
-    }
+    tokens = {split: text.splits[split] for split in ("valid", "test")}
     return Model(
-        network=Network(tuple(populations)),
-        embedding=array(trained.embedding).astype(np.float16),
-        decoder_bias=array(trained.decoder_bias),
-        vocabulary=text.vocabulary.words,
-        segment=SEGMENT,
-        state=settings.state,
-        tokens={split: text.splits[split] for split in ("valid", "test")},
-        text_licence=licence,
-        provenance=provenance,
-    )
+        network=Network(tuple(populations)), embedding=array(trained.embedding).astype(np.float16),
+        decoder_bias=array(trained.decoder_bias), vocabulary=text.vocabulary.words, segment=SEGMENT, state=settings.state,
+        tokens=tokens, text_licence=licence, provenance={**provenance_of({"text": text.source}, settings), **figures},
+    )  # fmt: skip

@@ -53,6 +53,5 @@ def finish(trainer: LanguageTrainer, licence: str, say: Callable[[str], object])
 
 def _line(split: str, mode: str, result: Score) -> str:
     activity = " ".join(f"{share:.3f}" for share in result.activity)
-    return f"{split:6} {'c ' + mode if mode else '':9}  perplexity {result.perplexity:8.2f}" + (
-        f"   activity {activity}" if activity else ""
-    )
+    line = f"{split:6} {'c ' + mode if mode else '':9}  perplexity {result.perplexity:8.2f}"
+    return f"{line}   activity {activity}" if activity else line
