@@ -27,7 +27,7 @@ def import_model(path: Path, request: ImportRequest) -> Findings:
     request.check()
     with opened_state(path) as state:
         scope = state.under(request.prefix) if request.prefix else state
-        findings = _importer(scope)(path, scope, request)
+        findings: Findings = _importer(scope)(path, scope, request)
         left = state.left()
         notes = [*findings.notes, *state.log.lines()]
     if left:

@@ -140,7 +140,7 @@ def _lm(flags: dict[str, Any]) -> int:
 
     with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
-    from models.training.language.finish import finish
+    from models.training.language.export import finish
 
     finish(trainer, licence or LICENCES.get(text.name, "unknown"), print)
     return 0

@@ -16,7 +16,7 @@ from models.dvs.synthetic import open_synthetic
 from models.network import ModelError
 from models.training.common.progress_bar import progress_bar
 from models.training.gesture.conformance import compare, report
-from models.training.gesture.finish import finish
+from models.training.gesture.export import finish
 from models.training.gesture.frames import Frames, frames_of_set, hold_out
 from models.training.gesture.settings import GestureSettings
 from models.training.gesture.trainer import GestureTrainer
