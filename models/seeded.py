@@ -15,8 +15,8 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.heads.gesture import ConvLayer, Gesture
-from models.kernels.egru import INPUT, RECURRENT
-from models.network import F32, Network, Population, Projection, SparseRows
+from models.kernels.egru import INPUT, layer_of
+from models.network import F32, Network, Population, SparseRows
 
 PAPER_INPUT_UNITS = 750  # section III-C: the embedding's dimension, and the last layer's
 PAPER_LAYERS = (1350, 1350, 750)
@@ -64,16 +64,14 @@ def seeded_egru(
     for number, units in enumerate(layers, start=1):
         sources = populations[number - 1].units
         source_rms = EMBEDDING_RMS if number == 1 else _EVENT_RMS
-        projections = (
-            Projection(number - 1, INPUT, _matrix(rng, 3 * units, sources, density, source_rms)),
-            Projection(number, RECURRENT, _matrix(rng, 3 * units, units, density, _EVENT_RMS)),
-        )
+        kernel = _matrix(rng, 3 * units, sources, density, source_rms)
+        recurrent = _matrix(rng, 3 * units, units, density, _EVENT_RMS)
         vectors = {
             "threshold": np.clip(np.float32(threshold) + _uniform(rng, units, 0.05), np.float32(0), np.float32(1)),
             "bias": _uniform(rng, 3 * units, 0.1),
             "recurrent_bias": _uniform(rng, 3 * units, 0.1),
         }
-        populations.append(Population(f"egru{number}", units, "egru", projections, vectors, {"zoneout": zoneout}))
+        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
     return Network(tuple(populations))
 
 

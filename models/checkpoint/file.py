@@ -30,8 +30,8 @@ from models.checkpoint import gesture as gesture_parts
 from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
 from models.checkpoint.tensorfile import Tensors, narrowed, opened
 from models.heads.gesture import Gesture
-from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
-from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, in_one_line
+from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS, layer_of
+from models.network import F32, U32, Array, ModelError, Network, Population, SparseRows, in_one_line
 from models.text.tokeniser import TextError
 from models.text.vocabulary import Vocabulary
 
@@ -210,15 +210,13 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
     widths, populations = about.widths, [Population("input", about.input_units)]
     for number, layer in enumerate(about.layers, start=1):
         head = f"layer{number}"
-        rows = {port: (GATES * layer.units, widths[source]) for port, source in _ports(number).items()}
-        projections = tuple(
-            Projection(source, port, _rows(tensors, f"{head}.{port}", rows[port]), layer.trace if port == INPUT else 0.0)
-            for port, source in _ports(number).items()
+        kernel, recurrent = (
+            _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])) for port, source in _ports(number).items()
         )
         vectors = {name: tensors.finite(f"{head}.{name}") for name in VECTORS}
         # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
         vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
-        populations.append(Population(f"egru{number}", layer.units, FACTS["kernel"], projections, vectors, layer.params))
+        populations.append(layer_of(number, kernel, recurrent, vectors, layer.params, layer.trace))
     embedding = bias = projection = None
     words: tuple[str, ...] = ()
     if about.words:

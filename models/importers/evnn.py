@@ -22,8 +22,8 @@ from models.compute.exponentials import sigmoid_of
 from models.importers.config import Config, beside
 from models.importers.request import SEGMENT, Findings, ImportRequest
 from models.importers.state_dict import StateDict, listed
-from models.kernels.egru import GATES, INPUT, RECURRENT
-from models.network import F32, ModelError, Network, Population, Projection, SparseRows
+from models.kernels.egru import GATES, layer_of
+from models.network import F32, ModelError, Network, Population, SparseRows
 
 VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
@@ -120,11 +120,10 @@ class _Layers:
             raise ModelError(f"{where}: has {inputs} inputs, the layer before it {self.widths[-1]} units")
         self.widths += [units] if self.widths else [inputs, units]
         threshold = self._threshold(where, state, units)
-        kernels = {INPUT: state.array("kernel", (inputs, wide)), RECURRENT: state.array("recurrent_kernel", (units, wide))}
-        sources = {INPUT: number - 1, RECURRENT: number}
-        ports = tuple(Projection(sources[port], port, SparseRows.from_dense(kernel.T)) for port, kernel in kernels.items())
+        kernel = SparseRows.from_dense(state.array("kernel", (inputs, wide)).T)
+        recurrent = SparseRows.from_dense(state.array("recurrent_kernel", (units, wide)).T)
         vectors = {"threshold": threshold, **{name: state.array(name, (wide,)) for name in ("bias", "recurrent_bias")}}
-        self.populations.append(Population(f"egru{number}", units, "egru", ports, vectors, {"zoneout": zoneout}))
+        self.populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
         self.training.append({name: float(state.array(name, (1,))[0]) for name in TRAINING_ONLY if state.has(name)})
 
     def _threshold(self, where: str, state: StateDict, units: int) -> F32:

@@ -26,7 +26,8 @@ import numpy as np
 from models.checkpoint import Model
 from models.importers.request import SEGMENT, Findings, ImportRequest
 from models.importers.state_dict import StateDict, listed
-from models.network import F32, ModelError, Network, Population, Projection, SparseRows
+from models.kernels.egru import layer_of
+from models.network import F32, ModelError, Network, Population, SparseRows
 
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)")
@@ -123,7 +124,11 @@ def _reordered(rows: F32) -> F32:
 def _network(layers: list[_Layer], mirrored: bool) -> Network:
     populations = [Population("input", layers[0].kernel.shape[1])]
     for number, layer in enumerate(layers, start=1):
-        populations.append(_population(number, _with_twins(layer, number == 1) if mirrored else layer))
+        whole = _with_twins(layer, number == 1) if mirrored else layer
+        kernel, recurrent = SparseRows.from_dense(whole.kernel), SparseRows.from_dense(whole.recurrent)
+        threshold = np.zeros(whole.units, np.float32)
+        vectors = {"threshold": threshold, "bias": whole.bias, "recurrent_bias": whole.recurrent_bias}
+        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": 0.0}))
     return Network(tuple(populations))
 
 
@@ -138,14 +143,6 @@ def _twice(rows: F32) -> F32:
     """Return gate rows for units and their twins: z and r the same, g with the other sign."""
     z, r, g = np.split(rows, 3)
     return np.concatenate([z, z, r, r, g, -g])
-
-
-def _population(number: int, layer: _Layer) -> Population:
-    kernel = Projection(number - 1, "input", SparseRows.from_dense(layer.kernel))
-    recurrent = Projection(number, "recurrent", SparseRows.from_dense(layer.recurrent))
-    threshold = np.zeros(layer.units, np.float32)
-    vectors = {"threshold": threshold, "bias": layer.bias, "recurrent_bias": layer.recurrent_bias}
-    return Population(f"egru{number}", layer.units, "egru", (kernel, recurrent), vectors, {"zoneout": 0.0})
 
 
 def _never_negative(layers: list[_Layer]) -> bool:
