@@ -42,10 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "write":
-            _write(options)
-        else:
-            _show(options)
+        {"write": _write, "show": _show}[options.command](options)
     except DvsError as error:
         print(error, file=sys.stderr)
         return 2

@@ -46,14 +46,10 @@ def _still(subject: Subject, light: Light, draws: Draws, x: float, y: float, sca
         top, left = draws.below(SENSOR), draws.below(SENSOR)
         wall[top : top + 10 + draws.below(50), left : left + 8 + draws.below(40)] *= draws.uniform(0.6, 1.4)
     still = (np.minimum(wall, 1.0) * light.intensity).astype(np.float32)
-    body = np.array(
-        [
-            [x, y + 20 * scale, x, y + 100 * scale, 17 * scale],
-            [x - 13 * scale, y + 4 * scale, x + 13 * scale, y + 4 * scale, 6 * scale],
-            [x, y - 20 * scale, x, y - 14 * scale, 9 * scale],
-        ],
-        np.float32,
-    )
+    torso = [x, y + 20 * scale, x, y + 100 * scale, 17 * scale]
+    shoulders = [x - 13 * scale, y + 4 * scale, x + 13 * scale, y + 4 * scale, 6 * scale]
+    head = [x, y - 20 * scale, x, y - 14 * scale, 9 * scale]
+    body = np.array([torso, shoulders, head], np.float32)
     shades = np.array([subject.torso, subject.torso, subject.skin], np.float32) * np.float32(light.intensity)
     image = still.copy()
     _paint(still, image, body, shades, np.array(_NOTHING, np.int64))

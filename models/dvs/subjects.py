@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from models.dvs.portable_random import Draws
 
-TRAIN_SUBJECTS = 24
-TEST_SUBJECTS = 8
+TRAIN_SUBJECTS, TEST_SUBJECTS = 24, 8
 
 
 @dataclass(frozen=True)

@@ -39,12 +39,9 @@ class DatasetPlan(NamedTuple):
 def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: int, slice_us: int) -> DatasetPlan:
     """Return the numbers as a plan; raise `DvsError` for `who` where one is out of its range."""
     bounds = (
-        ("subjects", subjects, 1, MOST_SUBJECTS),
-        ("lights", lights, 1, len(LIGHTS)),
-        ("repetitions", repetitions, 1, MOST_REPETITIONS),
-        ("microseconds a slice", slice_us, 1, LONGEST_US),
-        ("seed", seed, 0, 2**32 - 1),
-    )
+        ("subjects", subjects, 1, MOST_SUBJECTS), ("lights", lights, 1, len(LIGHTS)), ("seed", seed, 0, 2**32 - 1),
+        ("repetitions", repetitions, 1, MOST_REPETITIONS), ("microseconds a slice", slice_us, 1, LONGEST_US),
+    )  # fmt: skip
     for what, have, least, most in bounds:
         if not least <= have <= most:
             raise DvsError(f"{who}: need {least} to {most} as {what}, have {have}")

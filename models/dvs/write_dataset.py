@@ -36,9 +36,8 @@ def write_synthetic(
     try:
         place.mkdir(parents=True, exist_ok=True)
         if any((place / name).exists() for name in LISTS.values()):
-            raise DvsError(
-                f"write_synthetic: {str(folder)!r}: need a folder without recordings, have {' or '.join(LISTS.values())} in it"
-            )
+            have = " or ".join(LISTS.values())
+            raise DvsError(f"write_synthetic: {str(folder)!r}: need a folder without recordings, have {have} in it")
         for split, plan in plans.items():
             names = []
             for person in people_of(split, plan.subjects):

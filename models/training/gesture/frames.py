@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ from models.network import Array, ModelError
 from models.training.gesture.settings import GestureSettings
 
 WHOLE = 0.5  # the scale that makes whole numbers of frames: the mean of two counts is a multiple of one half
-_DTYPES = (np.uint8, np.uint16, np.float32)  # the narrowest that holds all counts is stored
+_LARGEST = {np.uint8: 255, np.uint16: 65_535, np.float32: np.inf}  # the narrowest type that holds all counts is stored
 _TEXTS = ("subjects", "names", "damages")
 _VERSION = 1
 
@@ -83,7 +82,7 @@ def frames_of_set(
     counts, labels, subjects, names = [], [], [], []
     for sample in islice(gestures.samples(), samples):
         frames = frames_of(sample.events, spec)
-        counts.append(frames.astype(next(kind for kind in _DTYPES if frames.max(initial=0) <= _largest(kind))))
+        counts.append(frames.astype(next(kind for kind, largest in _LARGEST.items() if frames.max(initial=0) <= largest)))
         labels.append(sample.label)
         subjects.append(sample.subject)
         names.append(sample.name)
@@ -102,10 +101,6 @@ def frames_of_set(
     save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": split.sha256})
     unfinished.replace(path)
     return split
-
-
-def _largest(kind: Any) -> float:
-    return float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else np.inf
 
 
 def _kept(path: Path, source: str) -> Frames | None:
@@ -172,9 +167,3 @@ def varied(frames: Tensor, settings: GestureSettings, rng: np.random.Generator) 
 def labels_of(frames: Frames, numbers: Array) -> Tensor:
     """Return the labels of these samples, (n,) int64."""
     return torch.from_numpy(frames.labels[numbers].astype(np.int64))
-
-
-def in_turn(count: int, batch: int) -> Iterator[Array]:
-    """Yield all sample numbers in order, a batch at a time."""
-    for first in range(0, count, batch):
-        yield np.arange(first, min(first + batch, count))

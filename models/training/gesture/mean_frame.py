@@ -53,9 +53,8 @@ def mean_frame_accuracy(
 def _averages(frames: Iterable[F32], labels: Sequence[int], which: str) -> tuple[torch.Tensor, torch.Tensor]:
     rows = [np.asarray(sample, np.float32).mean(0, dtype=np.float64).ravel() for sample in frames]
     if not rows or len(rows) != len(labels):
-        raise ValueError(
-            f"mean_frame_accuracy: {which}: need a label for each of one or more samples, have {len(rows)} and {len(labels)}"
-        )
+        have = f"{len(rows)} and {len(labels)}"
+        raise ValueError(f"mean_frame_accuracy: {which}: need a label for each of one or more samples, have {have}")
     return torch.from_numpy(np.stack(rows)), torch.tensor([int(label) for label in labels])
 
 

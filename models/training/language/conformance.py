@@ -221,11 +221,10 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
         drift.cell.append(max(_largest(state.c[0] - torch.from_numpy(step.c)) for step, state in pairs))
     return Conformance(
         layers=[teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
-        drift=drift,
-        units=sum(layer.units for layer in layers),
+        drift=drift, units=sum(layer.units for layer in layers),
         perplexity=math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
         torch_perplexity=math.exp(torch_nats / len(ids)),
-    )
+    )  # fmt: skip
 
 
 def _scorer(model: Model) -> Callable[[F32, int], float]:
