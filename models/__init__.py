@@ -1,3 +1,1 @@
-"""What is computed: networks, neuron kernels, weight formats, checkpoints and text. Nothing here knows a PE, a packet
-or a chip.
-"""
+"""What is computed: networks, neuron kernels, weight formats, checkpoints, text. Nothing here knows a PE, packet or chip."""

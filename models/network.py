@@ -58,9 +58,7 @@ class Field:
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A weight matrix by rows: `values` float32 and `columns` uint32, ascending within a row; `extents` int64, rows +
-    1.
-    """
+    """A weight matrix by rows: `values` float32, `columns` uint32 ascending within a row, `extents` int64 (rows + 1)."""
 
     shape: tuple[int, int]
     extents: I64
@@ -157,9 +155,7 @@ class Projection:
 
 @dataclass(frozen=True)
 class Population:
-    """A set of units. A layer has a `kernel` (a file of `models/kernels`), its projections, vectors (units long) and
-    params.
-    """
+    """A set of units. A layer has a `kernel` (a file of `models/kernels`), projections, vectors (units long) and params."""
 
     name: str
     units: int
@@ -197,9 +193,7 @@ class Network:
 
 @dataclass(frozen=True)
 class ShardPort:
-    """One projection's slice: the port's name, the population it hears and its width, nonzero weights, encoded arrays,
-    and the decay of the trace that it hears (0: the events).
-    """
+    """One projection's slice: the port's name, the population it hears, its width, weights and trace (0: the events)."""
 
     name: str
     source: int

@@ -8,6 +8,7 @@ rule demands.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -61,9 +62,9 @@ class Reference:
             bx, br = vectors["bias"], vectors["recurrent_bias"]
             n = layer.units
             z_of, r_of, g_of = slice(0, n), slice(n, 2 * n), slice(2 * n, 3 * n)
-            z = _sigmoid(((wx[z_of] + rh[z_of]) + bx[z_of]) + br[z_of])
-            r = _sigmoid(((wx[r_of] + rh[r_of]) + bx[r_of]) + br[r_of])
-            g = _tanh((wx[g_of] + bx[g_of]) + r * (rh[g_of] + br[g_of]))
+            z = _applied(sigmoid_of, ((wx[z_of] + rh[z_of]) + bx[z_of]) + br[z_of])
+            r = _applied(sigmoid_of, ((wx[r_of] + rh[r_of]) + bx[r_of]) + br[r_of])
+            g = _applied(tanh_of, (wx[g_of] + bx[g_of]) + r * (rh[g_of] + br[g_of]))
             p = z * state.c + (np.float32(1) - z) * g
             zoneout = np.float32(params.get("zoneout", 0.0))
             if zoneout:
@@ -86,13 +87,7 @@ def _product(columns: F32, x: F32) -> F32:
     return total
 
 
-def _sigmoid(x: F32) -> F32:
+def _applied(function: Callable[[F32, F32], None], x: F32) -> F32:
     out = np.empty_like(x)
-    sigmoid_of(x, out)
-    return out
-
-
-def _tanh(x: F32) -> F32:
-    out = np.empty_like(x)
-    tanh_of(x, out)
+    function(x, out)
     return out

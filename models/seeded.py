@@ -15,8 +15,8 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.heads.gesture import ConvLayer, Gesture
-from models.kernels.egru import INPUT, RECURRENT
-from models.network import F32, Network, Population, Projection, SparseRows
+from models.kernels.egru import INPUT, layer_of
+from models.network import F32, Network, Population, SparseRows
 
 PAPER_INPUT_UNITS = 750  # section III-C: the embedding's dimension, and the last layer's
 PAPER_LAYERS = (1350, 1350, 750)
@@ -56,30 +56,22 @@ def seeded_egru(
 ) -> Network:  # fmt: skip
     """Return a line of EGRU layers; by default with the paper's sizes.
 
-    Args:
-        input_units: width of the input population.
-        layers: units of each layer.
-        density: share of each weight matrix that is not pruned, (0, 1].
-        seed: any non-negative number.
-        threshold: mean event threshold; 0 with large biases makes every unit fire, 1 makes none.
-        zoneout: the authors' inference-time mix of old and new state.
-
+    `density` is the share of each weight matrix that is not pruned, (0, 1]; `threshold` the mean event threshold (0 with large
+    biases makes every unit fire, 1 none); `zoneout` the authors' inference-time mix of old and new state.
     """
     rng = np.random.default_rng(seed)
     populations = [Population("input", input_units)]
     for number, units in enumerate(layers, start=1):
         sources = populations[number - 1].units
         source_rms = EMBEDDING_RMS if number == 1 else _EVENT_RMS
-        projections = (
-            Projection(number - 1, INPUT, _matrix(rng, 3 * units, sources, density, source_rms)),
-            Projection(number, RECURRENT, _matrix(rng, 3 * units, units, density, _EVENT_RMS)),
-        )
+        kernel = _matrix(rng, 3 * units, sources, density, source_rms)
+        recurrent = _matrix(rng, 3 * units, units, density, _EVENT_RMS)
         vectors = {
             "threshold": np.clip(np.float32(threshold) + _uniform(rng, units, 0.05), np.float32(0), np.float32(1)),
             "bias": _uniform(rng, 3 * units, 0.1),
             "recurrent_bias": _uniform(rng, 3 * units, 0.1),
         }
-        populations.append(Population(f"egru{number}", units, "egru", projections, vectors, {"zoneout": zoneout}))
+        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
     return Network(tuple(populations))
 
 
@@ -89,15 +81,8 @@ def seeded_gesture(
 ) -> Model:  # fmt: skip
     """Return a small classifier of gestures: a head of two convolutions, dense layers, and a read-out.
 
-    Args:
-        size: pixels across a frame, at least 7.
-        features: units of the input.
-        layers: units of each layer.
-        classes: how many classes there are, named "class 0" and so on.
-        seed: any non-negative number.
-        trace: decay of the trace that each layer but the first, and the read-out, hears; 0: the events themselves.
-        zoneout: the authors' inference-time mix of old and new state.
-
+    Frames are `size` pixels across, at least 7. `trace` is the decay of the trace that each layer but the first, and the
+    read-out, hears (0: the events themselves); `zoneout` as of `seeded_egru`.
     """
     network = seeded_egru(features, layers, 1.0, seed, 0.1, zoneout)
     populations = [*network.populations[:2]]

@@ -43,9 +43,7 @@ def at_activity(network: Network, target: float, inputs: F32) -> Network:
                 low, high = (middle, high) if _activity(_outputs(layer, _driven(layer, middle), heard)) < target else (low, middle)
             chosen = _driven(layer, (low + high) / 2)
             heard = _outputs(layer, chosen, heard)
-        populations.append(
-            Population(layer.name, layer.units, layer.kernel, layer.projections, {**layer.vectors, **chosen}, layer.params)
-        )
+        populations.append(replace(layer, vectors={**layer.vectors, **chosen}))
     return Network(tuple(populations))
 
 
@@ -63,9 +61,8 @@ def _driven(layer: Population, drive: float, bias: float | None = None) -> Mappi
 def _outputs(layer: Population, changed: Mapping[str, F32], heard: list[F32]) -> list[F32]:
     """Return what a layer sends on what it hears, position by position."""
     alone = tuple(replace(p, source=int(p.port == RECURRENT)) for p in layer.projections)
-    vectors = {**layer.vectors, **changed}
-    source = Population("input", len(heard[0]))
-    reference = Reference(Network((source, Population(layer.name, layer.units, layer.kernel, alone, vectors, layer.params))))
+    driven = replace(layer, projections=alone, vectors={**layer.vectors, **changed})
+    reference = Reference(Network((Population("input", len(heard[0])), driven)))
     return [reference.step(x)[0] for x in heard]
 
 

@@ -14,8 +14,7 @@ from hypothesis import strategies as st
 
 from models.text import cache, pydocs
 from models.text.corpus import SPLITS, Corpus, split_of, standard_library, text_file, wikitext
-from models.text.paragraphs import paragraphs
-from models.text.tokeniser import EOS, UNK, TextError, detokenise, tokenise
+from models.text.tokeniser import EOS, UNK, TextError, detokenise, paragraphs, tokenise
 from models.text.vocabulary import Vocabulary
 
 WORD = st.text(st.characters(exclude_categories=("Z", "C")), min_size=1, max_size=8).filter(lambda w: w.split() == [w])

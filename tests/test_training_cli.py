@@ -119,7 +119,7 @@ def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(
             flags = ("--split", split, "--state", state, "--tokens", len(splits[split]) - 1, "--transport", "mem", "--pes", 3)
             code = launch(["lm", "--checkpoint", "run/model.safetensors", "--out", out, *map(str, flags)])
             assert code == 0, capfd.readouterr().err
-            found = json.loads((tmp_path / out / "report.json").read_text())["lm"]["perplexity"]
+            found = json.loads((tmp_path / out / "report.json").read_text())["result"]["perplexity"]
             assert f"{found:.4g}" == f"{figures[f'{split}_{state}']['perplexity']:.4g}"
     capfd.readouterr()
     assert train("conform", "run/model.safetensors").returncode == 0

@@ -30,8 +30,8 @@ from models.checkpoint import gesture as gesture_parts
 from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
 from models.checkpoint.tensorfile import Tensors, narrowed, opened
 from models.heads.gesture import Gesture
-from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS
-from models.network import F32, U32, Array, ModelError, Network, Population, Projection, SparseRows, check_finite, in_one_line
+from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS, layer_of
+from models.network import F32, U32, Array, ModelError, Network, Population, SparseRows, in_one_line
 from models.text.tokeniser import TextError
 from models.text.vocabulary import Vocabulary
 
@@ -148,9 +148,7 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
 
 
 def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
-    """Return the tensors of a matrix: sparse, or dense where that needs fewer bytes (4 or 2 each weight against 6 each
-    nonzero).
-    """
+    """Return the tensors of a matrix: sparse (6 bytes a nonzero), or dense (4 or 2 a weight) where that needs fewer."""
     half = narrowed(rows.values)
     if 3 * rows.nonzeros > rows.shape[0] * rows.shape[1] * (1 if half.dtype == np.float16 else 2):
         rows.check(f"{who}: {name}")
@@ -212,27 +210,21 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
     widths, populations = about.widths, [Population("input", about.input_units)]
     for number, layer in enumerate(about.layers, start=1):
         head = f"layer{number}"
-        projections = tuple(
-            Projection(
-                source,
-                port,
-                _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])),
-                layer.trace if port == INPUT else 0.0,
-            )
-            for port, source in _ports(number).items()
+        kernel, recurrent = (
+            _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])) for port, source in _ports(number).items()
         )
-        vectors = {name: _finite(tensors, f"{head}.{name}") for name in VECTORS}
+        vectors = {name: tensors.finite(f"{head}.{name}") for name in VECTORS}
         # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
         vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
-        populations.append(Population(f"egru{number}", layer.units, FACTS["kernel"], projections, vectors, layer.params))
+        populations.append(layer_of(number, kernel, recurrent, vectors, layer.params, layer.trace))
     embedding = bias = projection = None
     words: tuple[str, ...] = ()
     if about.words:
-        embedding, bias = _finite(tensors, "embedding"), _finite(tensors, "decoder_bias")
+        embedding, bias = tensors.finite("embedding"), tensors.finite("decoder_bias")
         if about.vocabulary_sha256 is not None:
             words = _words(who, tensors.read("vocabulary").tobytes(), about)
     if about.projection is not None:
-        weight, offset = _finite(tensors, "projection.weight"), _finite(tensors, "projection.bias")
+        weight, offset = tensors.finite("projection.weight"), tensors.finite("projection.bias")
         projection = DecoderProjection(weight, offset, about.projection)
     tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
     gesture = None if about.gesture is None else gesture_parts.gesture_of(tensors, about.gesture)
@@ -243,15 +235,9 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
     )  # fmt: skip
 
 
-def _finite(tensors: Tensors, name: str) -> F32:
-    tensor = tensors.read(name)
-    check_finite(f"{tensors.who}: {name}", tensor)
-    return np.ascontiguousarray(tensor, np.float32)
-
-
 def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
     if tensors.has(f"{name}.dense"):
-        return SparseRows.from_dense(_finite(tensors, f"{name}.dense"))
+        return SparseRows.from_dense(tensors.finite(f"{name}.dense"))
     extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
     rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
     rows.check(f"{tensors.who}: {name}")

@@ -18,7 +18,7 @@ import numpy as np
 
 from models.checkpoint.tensorfile import Tensors, narrowed
 from models.heads.gesture import ConvLayer, Gesture
-from models.network import F32, Array, ModelError, check_finite
+from models.network import F32, Array, ModelError
 
 _NUMBERS = ("bin_us", "slice_us", "size")
 _KEYS = {"head", "feature_relu", "classes", *_NUMBERS, "polarity", "scale", "trace", "record"}
@@ -31,13 +31,7 @@ Facts = Mapping[str, Any]
 
 def facts_of(gesture: Gesture) -> dict[str, Any]:
     """Return what the metadata say of a gesture classifier."""
-    head = [
-        {
-            "out": len(layer.weight), "kernel": layer.weight.shape[2], "stride": layer.stride, "padding": layer.padding,
-            "pool": layer.pool,
-        }
-        for layer in gesture.head
-    ]  # fmt: skip
+    head = [{"out": len(layer.weight), "kernel": layer.weight.shape[2], **_how(vars(layer))} for layer in gesture.head]
     facts = {"head": head, "classes": list(gesture.classes), "record": dict(gesture.record)}
     return facts | {name: getattr(gesture, name) for name in sorted(_KEYS - facts.keys())}
 
@@ -85,34 +79,31 @@ def _is_layer(layer: Any) -> bool:
 
 
 def need(tensors: Tensors, facts: Facts, input_units: int, units: int) -> None:
-    """Raise ModelError unless the tensors are those that `facts` name, for a network of `input_units` features whose last
-    layer has `units` units.
-    """
+    """Raise ModelError unless the tensors are those that `facts` name, for `input_units` features and a last layer of `units`."""
     channels, width = 1, facts["size"]
     for number, layer in enumerate(facts["head"], start=1):
         out, kernel = layer["out"], layer["kernel"]
         tensors.need(f"head{number}.weight", (out, channels, kernel, kernel), "float16", "float32")
         tensors.need(f"head{number}.bias", (out,), "float16", "float32")
         with _by(tensors.who):  # of the right shape, and nothing in it
-            shape = ConvLayer(np.broadcast_to(np.float32(0), (1, 1, kernel, kernel)), np.zeros(1, np.float32), **_how(layer))
-        channels, width = out, shape.width(width)
+            empty = ConvLayer(np.broadcast_to(np.float32(0), (1, 1, kernel, kernel)), np.zeros(1, np.float32), **_how(layer))
+        channels, width = out, empty.width(width)
         if width < 1:
             raise ModelError(f"{tensors.who}: gesture head: nothing is left of a frame behind convolution {number}")
-    tensors.need("features.weight", (input_units, channels * width**2), "float16", "float32")
-    tensors.need("features.bias", (input_units,), "float16", "float32")
-    tensors.need("readout.weight", (len(facts["classes"]), units), "float16", "float32")
-    tensors.need("readout.bias", (len(facts["classes"]),), "float16", "float32")
+    for name, shape in (("features", (input_units, channels * width**2)), ("readout", (len(facts["classes"]), units))):
+        tensors.need(f"{name}.weight", shape, "float16", "float32")
+        tensors.need(f"{name}.bias", shape[:1], "float16", "float32")
 
 
 def gesture_of(tensors: Tensors, facts: Facts) -> Gesture:
     """Return the gesture classifier; ModelError for values that cannot be."""
     with _by(tensors.who):
         head = tuple(
-            ConvLayer(_read(tensors, f"head{n}.weight"), _read(tensors, f"head{n}.bias"), **_how(layer))
+            ConvLayer(tensors.finite(f"head{n}.weight"), tensors.finite(f"head{n}.bias"), **_how(layer))
             for n, layer in enumerate(facts["head"], start=1)
         )
-        linear = _read(tensors, "features.weight"), _read(tensors, "features.bias")
-        readout = _read(tensors, "readout.weight"), _read(tensors, "readout.bias")
+        linear = tensors.finite("features.weight"), tensors.finite("features.bias")
+        readout = tensors.finite("readout.weight"), tensors.finite("readout.bias")
         others = {name: facts[name] for name in _KEYS - {"head", "classes", "scale", "trace"}}
         scale, trace = float(facts["scale"]), float(facts["trace"])
         return Gesture(head, *linear, *readout, tuple(facts["classes"]), scale=scale, trace=trace, **others)
@@ -130,9 +121,3 @@ def _by(who: str) -> Iterator[None]:
 
 def _how(layer: Mapping[str, Any]) -> dict[str, Any]:
     return {name: layer[name] for name in ("stride", "padding", "pool")}
-
-
-def _read(tensors: Tensors, name: str) -> F32:
-    tensor = tensors.read(name)
-    check_finite(f"{tensors.who}: {name}", tensor)
-    return np.ascontiguousarray(tensor, np.float32)

@@ -19,11 +19,8 @@ from models.network import SEGMENT_STATES, ModelError, check_trace
 FORMAT_VERSION = 3
 OLDER_VERSIONS = (2,)  # without `gesture` and without traces
 FACTS = {
-    "kernel": "egru",
-    "gates": "z r g",
-    "reset_gate": "after the recurrent product",
-    "event_reset": "subtracts the threshold",
-}
+    "kernel": "egru", "gates": "z r g", "reset_gate": "after the recurrent product", "event_reset": "subtracts the threshold",
+}  # fmt: skip
 ACTIVATIONS = ("linear", "relu")
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _MAX_UNITS = 1 << 24
@@ -44,9 +41,7 @@ class LayerFacts:
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself. `words` is 0 and `vocabulary_sha256`, `projection` and `gesture` None where there
-    is none.
-    """
+    """What a checkpoint says of itself; `words` is 0, and others None, where there is none."""
 
     input_units: int
     layers: tuple[LayerFacts, ...]

@@ -16,7 +16,7 @@ from reprlib import repr as short
 import numpy as np
 from safetensors import safe_open
 
-from models.network import Array, ModelError
+from models.network import F32, Array, ModelError, check_finite
 
 MAX_HEADER_BYTES = 8 << 20  # thousands of layers; the library would parse 100 MB
 _NAMES = {"F32": "float32", "F16": "float16", "I64": "int64", "U32": "uint32", "U16": "uint16", "U8": "uint8"}
@@ -35,9 +35,7 @@ class Tensors:
         return cls(who, {name: (array.shape, array.dtype.name) for name, array in arrays.items()}, arrays.__getitem__)
 
     def need(self, name: str, shape: tuple[int | None, ...], *types: str) -> tuple[int, ...]:
-        """Return the shape of tensor `name`; ModelError unless it is there, has `shape` (None: any number) and one of
-        `types`.
-        """
+        """Return the shape of tensor `name`; ModelError unless it is there, of `shape` (None: any number) and of `types`."""
         self._needed.add(name)
         if name not in self._sizes:
             raise ModelError(f"{self.who}: has no tensor {name!r}")
@@ -46,6 +44,12 @@ class Tensors:
             need = str(shape).replace("None", "any")
             raise ModelError(f"{self.who}: {name} needs shape {need} of {' or '.join(types)}, has {short(have)} of {kind}")
         return have
+
+    def finite(self, name: str) -> F32:
+        """Return tensor `name` as contiguous float32; ModelError where it holds a NaN or an infinity."""
+        tensor = self.read(name)
+        check_finite(f"{self.who}: {name}", tensor)
+        return np.ascontiguousarray(tensor, np.float32)
 
     def has(self, name: str) -> bool:
         """Tell whether there is a tensor called `name`."""

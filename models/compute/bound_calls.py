@@ -54,16 +54,12 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    return remember(numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(function))
 
 
 class Call:
-    """A compiled function and what it works on.
-
-    Args:
-        function: made by `call` or `bindable`.
-        parts: arrays (C-contiguous; they are kept alive) and numbers, which the function finds by their position here.
-
+    """A compiled function (of `call` or `bindable`) and what it works on: arrays (C-contiguous, kept alive) and numbers, which
+    the function finds by their position.
     """
 
     __slots__ = ("_function", "address", "block", "parts")
@@ -107,7 +103,8 @@ def bindable(function: Callable[..., int | None]) -> Bindable:
     body = f"return function({arguments})" if answers else f"function({arguments}); return 0"
     # The file and line of the function itself: numba's cache goes by them.
     source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
-    namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
+    inline = numba.njit(inline="always", error_model="numpy")(function)  # compiled once, as a part of its caller
+    namespace = globals() | {"function": inline, "__name__": function.__module__}
     exec(compile(source, code.co_filename, "exec"), namespace)  # noqa: S102 - the text above, and nobody's input
     return Bindable(call(namespace[name]), operands)
 

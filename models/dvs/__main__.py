@@ -42,10 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; return the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "write":
-            _write(options)
-        else:
-            _show(options)
+        {"write": _write, "show": _show}[options.command](options)
     except DvsError as error:
         print(error, file=sys.stderr)
         return 2
@@ -57,9 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _write(options: argparse.Namespace) -> None:
     from models.dvs.write_dataset import write_synthetic  # compiles kernels
 
-    count = write_synthetic(
-        options.folder, options.seed, options.train, options.test, options.lights, options.repetitions
-    )  # fmt: skip
+    count = write_synthetic(options.folder, options.seed, options.train, options.test, options.lights, options.repetitions)
     print(f"{count} recordings in {options.folder}")
 
 

@@ -32,11 +32,9 @@ from models.dvs.samples import SENSOR, Damage, DvsError, Events
 
 VERSION = b"#!AER-DAT3.1"
 END_HEADER = b"#!END-HEADER"
-POLARITY = 1
-"""The event type of polarity packets."""
+POLARITY = 1  # the event type of polarity packets
 MOST_HEADER_BYTES = 1 << 16
-MOST_EVENTS = 1 << 22
-"""Events of one packet; recorders write some thousands."""
+MOST_EVENTS = 1 << 22  # events of one packet; recorders write some thousands
 
 _PACKET = struct.Struct("<hhiiiiii")
 _EVENT = np.dtype([("data", "<u4"), ("time", "<i4")])
@@ -50,8 +48,7 @@ class AedatFile:
 
     events: Events
     damages: tuple[Damage, ...]
-    whole: bool
-    """False where the reading ended before the file did."""
+    whole: bool  # false where the reading ended before the file did
 
 
 class _Packet(NamedTuple):
@@ -191,11 +188,8 @@ def write_aedat(path: str | Path, events: Events) -> None:
     overflow = (t_us >> 31).astype(np.int64)
     # A packet has one overflow count for all its events.
     bounds = np.concatenate([[0], np.flatnonzero(np.diff(overflow)) + 1, [t_us.size]])
-    parts = [
-        b"\r\n".join(
-            (VERSION, b"#Format: RAW", b"#Source 1: DVS128", b"#Start-Time: 1970-01-01 00:00:00 (TZ+0000)", END_HEADER, b"")
-        )
-    ]
+    sensor, date = b"#Source 1: DVS128", b"#Start-Time: 1970-01-01 00:00:00 (TZ+0000)"
+    parts = [b"\r\n".join((VERSION, b"#Format: RAW", sensor, date, END_HEADER, b""))]
     for first, last in pairwise(bounds.tolist()):
         for start in range(first, last, _WRITTEN_EVENTS):
             count = min(_WRITTEN_EVENTS, last - start)

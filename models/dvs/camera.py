@@ -28,35 +28,25 @@ Frame = tuple[int, F32, NDArray[np.int64]]
 """Time in microseconds, the image (128, 128) float32 >= 0, and the part that may differ from the frame before:
 first row, row after the last, first column, column after the last."""
 
-DARK = 0.02
-"""Added to each intensity (white is 1): dark current, which bounds the contrast of dark things (assumed)."""
-THRESHOLD = 0.2
-"""Nominal change of the natural logarithm that fires a pixel (v2e's default)."""
-MISMATCH = 0.03
-"""Standard deviation of the thresholds from pixel to pixel (v2e's default)."""
+DARK = 0.02  # added to each intensity (white is 1): dark current, which bounds the contrast of dark things (assumed)
+THRESHOLD = 0.2  # nominal change of the natural logarithm that fires a pixel (v2e's default)
+MISMATCH = 0.03  # standard deviation of the thresholds from pixel to pixel (v2e's default)
 LOWEST_THRESHOLD = 0.1
-REFRACTORY_US = 500
-"""Time after an event in which a pixel cannot fire (v2e's default is 0.5 ms)."""
-LEAK_HZ = 0.1
-"""ON events a second and pixel without any change (v2e's default)."""
-HOT_PIXELS = 12
-HOT_HZ = 60.0
-"""How many pixels fire without a cause, and how often (assumed)."""
+REFRACTORY_US = 500  # time after an event in which a pixel cannot fire (v2e's default is 0.5 ms)
+LEAK_HZ = 0.1  # ON events a second and pixel without any change (v2e's default)
+HOT_PIXELS, HOT_HZ = 12, 60.0  # how many pixels fire without a cause, and how often (assumed)
 
 _PIXELS = SENSOR * SENSOR
-_MOST_CROSSINGS = 96
-"""Of one pixel between two frames: intensities up to 100 give ln(100 / DARK) / LOWEST_THRESHOLD."""
+_MOST_CROSSINGS = 96  # of one pixel between two frames: intensities up to 100 give ln(100 / DARK) / LOWEST_THRESHOLD
 
 
 @dataclass(frozen=True, eq=False)
 class Camera:
     """One sensor with its own pixels."""
 
-    on: F32
-    """ON threshold of each pixel, (16384,), row by row."""
+    on: F32  # ON threshold of each pixel, (16384,), row by row
     off: F32
-    hot: NDArray[np.int64]
-    """Which pixels are hot."""
+    hot: NDArray[np.int64]  # which pixels are hot
 
 
 @lru_cache(maxsize=4)
@@ -73,12 +63,8 @@ def camera_of(seed: int) -> Camera:
 def record(camera: Camera, frames: Iterable[Frame], draws: Draws, noise_hz: float) -> Events:
     """Return what the camera sees, from the first frame's time (inclusive) to the last's (exclusive).
 
-    Args:
-        camera: the sensor.
-        frames: two or more, ascending in time; the image may be the same array each time.
-        draws: randomness of this recording: where each pixel stands at its beginning, and noise.
-        noise_hz: random events a second and pixel, ON and OFF alike, besides leak and hot pixels.
-
+    `frames` are two or more, ascending in time. `draws` say where each pixel stands at the beginning, and make the noise:
+    `noise_hz` random events a second and pixel, ON and OFF alike, besides leak and hot pixels.
     """
     log_now, level = np.empty(_PIXELS, np.float32), np.empty(_PIXELS, np.float32)
     keys, count = np.empty(1 << 17, np.int64), 0
@@ -187,16 +173,11 @@ def _step(
                 continue
             log_now[pixel] = new
             # The first crossing may lie where the noise at the start put it: before this interval.
-            while new - level[pixel] >= on[pixel]:
-                level[pixel] += on[pixel]
+            while new - level[pixel] >= on[pixel] or level[pixel] - new >= off[pixel]:
+                brighter = new >= level[pixel]
+                level[pixel] += on[pixel] if brighter else -off[pixel]
                 share = np.float32(min(max((level[pixel] - old) / (new - old), _ZERO), _ONE))
                 t = min(before_us + int(span * share), now_us - 1)
-                keys[count] = (t << 15) | (pixel << 1) | 1
-                count += 1
-            while level[pixel] - new >= off[pixel]:
-                level[pixel] -= off[pixel]
-                share = np.float32(min(max((level[pixel] - old) / (new - old), _ZERO), _ONE))
-                t = min(before_us + int(span * share), now_us - 1)
-                keys[count] = (t << 15) | (pixel << 1)
+                keys[count] = (t << 15) | (pixel << 1) | int(brighter)
                 count += 1
     return count

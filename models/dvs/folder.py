@@ -21,17 +21,15 @@ from models.dvs.tonic_folder import FOLDERS, tonic_samples
 
 LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
 CSV_HEADER = "class,startTime_usec,endTime_usec"
-LICENCE = "DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
+LICENCE = "if they are the published ones: DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
 _MOST_TEXT_BYTES = 1 << 24
-_LONGEST_NUMBER = 18
-"""Digits: below 2**62, so that sums of two stay below 2**63."""
+_LONGEST_NUMBER = 18  # digits: below 2**62, so that sums of two stay below 2**63
 
 
 class Span(NamedTuple):
     """One line of a label file."""
 
-    place: int
-    """Its number among the labels of the recording, from 0, bad lines counted."""
+    place: int  # its number among the labels of the recording, from 0, bad lines counted
     label: int
     start_us: int
     end_us: int
@@ -54,14 +52,12 @@ def open_folder(path: str | Path, split: str, slice_us: int = SLICE_US) -> Gestu
     try:
         for folder in (place, place / "DvsGesture"):
             if (folder / LISTS[split]).is_file():
-                read = partial(_samples, folder, LISTS[split], slice_us)
-                return GestureSet(
-                    str(path), split, f"AEDAT 3.1 recordings in {path}; if they are the published ones: {LICENCE}", read
-                )
+                read, source = partial(_samples, folder, LISTS[split], slice_us), f"AEDAT 3.1 recordings in {path}; {LICENCE}"
+                return GestureSet(str(path), split, source, read)
         for folder in (place, place / "DVSGesture"):
             if (folder / FOLDERS[split]).is_dir():
                 read = partial(tonic_samples, folder / FOLDERS[split], slice_us)
-                return GestureSet(str(path), split, f"numpy files in {path}; if they are the published ones: {LICENCE}", read)
+                return GestureSet(str(path), split, f"numpy files in {path}; {LICENCE}", read)
         have = "neither" if place.is_dir() else "no such folder"
     except (OSError, ValueError) as error:
         have = f"none that can be read ({error})"

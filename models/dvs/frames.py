@@ -25,12 +25,9 @@ class FrameSpec:
 
     bin_us: int = 25_000
     slice_us: int = SLICE_US
-    size: int = 32
-    """Pixels along each side; a divisor of 128."""
-    polarity: str = "mean"
-    """`mean` of ON and OFF, `diff` ON less OFF, or `both` side by side."""
-    scale: float = AUTHORS_SCALE
-    """Counts are divided by this."""
+    size: int = 32  # pixels along each side; a divisor of 128
+    polarity: str = "mean"  # `mean` of ON and OFF, `diff` ON less OFF, or `both` side by side
+    scale: float = AUTHORS_SCALE  # counts are divided by this
 
     def __post_init__(self) -> None:
         if not 0 < self.bin_us <= self.slice_us:
@@ -50,14 +47,9 @@ class FrameSpec:
         return self.slice_us // self.bin_us
 
     @property
-    def channels(self) -> int:
-        """Values per pixel: 1, or 2 for `both`."""
-        return 2 if self.polarity == "both" else 1
-
-    @property
     def shape(self) -> tuple[int, ...]:
         """(frames, size, size), or (frames, 2, size, size) for `both`: OFF first."""
-        return (self.frames, *((2,) if self.channels == 2 else ()), self.size, self.size)
+        return (self.frames, *((2,) if self.polarity == "both" else ()), self.size, self.size)
 
 
 def frames_of(events: Events, spec: FrameSpec) -> NDArray[np.float32]:

@@ -40,14 +40,9 @@ RIGHT, LEFT = 0, 1
 _QUARTER = 0.25
 # sin(2 pi x) / x in x**2 for |x| <= 1/4: Taylor's coefficients (2 pi)**(2k+1) / (2k+1)!, error below 1e-9.
 _S = (
-    6.283185307179586,
-    -41.341702240399755,
-    81.60524927607504,
-    -76.70585975306136,
-    42.058693944897655,
-    -15.094642576822984,
+    6.283185307179586, -41.341702240399755, 81.60524927607504, -76.70585975306136, 42.058693944897655, -15.094642576822984,
     3.8199525848482822,
-)
+)  # fmt: skip
 
 
 def sine(turns: F64) -> F64:
@@ -204,29 +199,13 @@ def _other(trial: Trial) -> Hands:
 
 # The right hand's u runs to the left of the image: from u towards v is then counter-clockwise to the camera.
 _GESTURES: tuple[Callable[[Trial], Hands], ...] = (
-    _clapping,
-    _one_hand(RIGHT, _wave),
-    _one_hand(LEFT, _wave),
-    _one_hand(RIGHT, _circle(-1)),
-    _one_hand(RIGHT, _circle(1)),
-    _one_hand(LEFT, _circle(1)),
-    _one_hand(LEFT, _circle(-1)),
-    _roll,
-    _drums,
-    _guitar,
-    _other,
-)
+    _clapping, _one_hand(RIGHT, _wave), _one_hand(LEFT, _wave),
+    _one_hand(RIGHT, _circle(-1)), _one_hand(RIGHT, _circle(1)), _one_hand(LEFT, _circle(1)), _one_hand(LEFT, _circle(-1)),
+    _roll, _drums, _guitar, _other,
+)  # fmt: skip
 assert len(_GESTURES) == len(CLASSES)
 
 
 def hands_of(label: int, draws: Draws, subject: Subject, t_us: I64) -> Hands:
-    """Return the hands at each of the times, float64.
-
-    Args:
-        label: place in `CLASSES`.
-        draws: the randomness of this performance.
-        subject: who performs.
-        t_us: times in microseconds, (times,).
-
-    """
+    """Return the hands of a subject who performs class `label` at times `t_us` (times,) in microseconds, float64."""
     return _GESTURES[label](Trial(draws, subject, t_us))

@@ -18,22 +18,14 @@ from models.dvs.samples import SENSOR
 from models.dvs.subjects import Light, Subject
 from models.network import F32, I64
 
-_SHOULDER = 17.0
-"""Half the distance between the shoulders at scale 1, in pixels; all lengths here are assumed."""
-_NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)
-"""A box (see `_paint`) before anything is painted."""
+_SHOULDER = 17.0  # half the distance between the shoulders at scale 1, in pixels; all lengths here are assumed
+_NOTHING = (0, 0, 0, 0, SENSOR, 0, SENSOR, 0)  # a box (see `_paint`) before anything is painted
 
 
 def frames(hands: Hands, subject: Subject, light: Light, draws: Draws, t_us: I64) -> Iterator[tuple[int, F32, I64]]:
     """Yield for each time: the time, the image (the same array each time), and the rows and columns that may differ.
 
-    Args:
-        hands: their paths, as `gestures.hands_of` gives them.
-        subject: whose body it is.
-        light: how the room is lit.
-        draws: where the subject stands this time, and what hangs on the wall.
-        t_us: the times of the paths.
-
+    `hands` are paths over the times `t_us`; `draws` say where the subject stands this time, and what hangs on the wall.
     """
     scale = subject.scale * draws.uniform(0.96, 1.04)
     x, y = subject.x + draws.uniform(-5, 5), subject.y + draws.uniform(-4, 4)
@@ -54,14 +46,10 @@ def _still(subject: Subject, light: Light, draws: Draws, x: float, y: float, sca
         top, left = draws.below(SENSOR), draws.below(SENSOR)
         wall[top : top + 10 + draws.below(50), left : left + 8 + draws.below(40)] *= draws.uniform(0.6, 1.4)
     still = (np.minimum(wall, 1.0) * light.intensity).astype(np.float32)
-    body = np.array(
-        [
-            [x, y + 20 * scale, x, y + 100 * scale, 17 * scale],
-            [x - 13 * scale, y + 4 * scale, x + 13 * scale, y + 4 * scale, 6 * scale],
-            [x, y - 20 * scale, x, y - 14 * scale, 9 * scale],
-        ],
-        np.float32,
-    )
+    torso = [x, y + 20 * scale, x, y + 100 * scale, 17 * scale]
+    shoulders = [x - 13 * scale, y + 4 * scale, x + 13 * scale, y + 4 * scale, 6 * scale]
+    head = [x, y - 20 * scale, x, y - 14 * scale, 9 * scale]
+    body = np.array([torso, shoulders, head], np.float32)
     shades = np.array([subject.torso, subject.torso, subject.skin], np.float32) * np.float32(light.intensity)
     image = still.copy()
     _paint(still, image, body, shades, np.array(_NOTHING, np.int64))

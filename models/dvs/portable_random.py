@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 T = TypeVar("T")
-
 _TWO_TO_MINUS_53 = 2.0**-53
 
 

@@ -1,7 +1,7 @@
 """Records of the gesture data: events, samples, sets of samples, and damages of a file.
 
-Class names and their order are those of the DVS128 Gesture data set (Amir et
-al., "A Low Power, Fully Event-Based Gesture Recognition System", CVPR 2017), whose label files count from 1.
+Class names and their order are those of the DVS128 Gesture data set (Amir et al., "A Low Power, Fully Event-Based Gesture
+Recognition System", CVPR 2017), whose label files count from 1.
 """
 
 from __future__ import annotations
@@ -14,23 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 CLASSES = (
-    "hand clapping",
-    "right hand wave",
-    "left hand wave",
-    "right hand clockwise",
-    "right hand counter clockwise",
-    "left hand clockwise",
-    "left hand counter clockwise",
-    "forearm roll",
-    "drums",
-    "guitar",
-    "other gestures",
-)
+    "hand clapping", "right hand wave", "left hand wave",
+    "right hand clockwise", "right hand counter clockwise", "left hand clockwise", "left hand counter clockwise",
+    "forearm roll", "drums", "guitar", "other gestures",
+)  # fmt: skip
 """Name of each class; its place is the label of a `Sample`, and one less than the class in a label file."""
-SENSOR = 128
-"""Pixels along each side of the sensor (DVS128)."""
-SLICE_US = 1_700_000
-"""Length of a sample in the EGRU authors' code: 1.7 s, no overlap, an incomplete rest dropped."""
+SENSOR = 128  # pixels along each side of the sensor (DVS128)
+SLICE_US = 1_700_000  # length of a sample in the EGRU authors' code: 1.7 s, no overlap, an incomplete rest dropped
 SPLITS = ("train", "test")
 
 
@@ -42,12 +32,9 @@ class Events(NamedTuple):
     """Polarity events, ascending in time; all four arrays have one length."""
 
     t_us: NDArray[np.int64]
-    x: NDArray[np.uint8]
-    """Column, 0 at the left edge of the image."""
-    y: NDArray[np.uint8]
-    """Row, 0 at the top."""
-    p: NDArray[np.bool_]
-    """True: brighter (ON)."""
+    x: NDArray[np.uint8]  # column, 0 at the left edge of the image
+    y: NDArray[np.uint8]  # row, 0 at the top
+    p: NDArray[np.bool_]  # true: brighter (ON)
 
     def between(self, start_us: int, end_us: int) -> Events:
         """Return the events with start_us <= t < end_us, their time counted from start_us."""
@@ -68,14 +55,10 @@ class Events(NamedTuple):
 class Sample:
     """One slice of a labelled span."""
 
-    events: Events
-    """Only those of the slice; time counts from its start."""
-    label: int
-    """Place in `CLASSES`."""
-    subject: str
-    """Who is seen, e.g. `user24`: train and test never share one."""
-    name: str
-    """Recording, labelled span and slice, e.g. `user24_led.aedat[3]#1`."""
+    events: Events  # only those of the slice; time counts from its start
+    label: int  # place in `CLASSES`
+    subject: str  # who is seen, e.g. `user24`: train and test never share one
+    name: str  # recording, labelled span and slice, e.g. `user24_led.aedat[3]#1`
 
 
 @dataclass(frozen=True)
@@ -83,8 +66,7 @@ class Damage:
     """One thing wrong with one file; the rest of the set still runs."""
 
     file: str
-    offset: int
-    """Bytes from the start of the file to the first byte that is wrong or missing."""
+    offset: int  # bytes from the start of the file to the first byte that is wrong or missing
     why: str
 
     def __str__(self) -> str:
@@ -101,11 +83,9 @@ class GestureSet:
 
     name: str
     split: str
-    source: str
-    """Where the samples come from and under which terms, in one line for a report."""
+    source: str  # where the samples come from and under which terms, in one line for a report
     read: Reader
-    count: int | None = None
-    """How many samples there are, where that is known before reading."""
+    count: int | None = None  # how many samples there are, where that is known before reading
     damages: list[Damage] = field(default_factory=list)
     """What the latest pass over the samples found wrong; filled while reading."""
 

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 
 from models.dvs.portable_random import Draws
 
-TRAIN_SUBJECTS = 24
-TEST_SUBJECTS = 8
+TRAIN_SUBJECTS, TEST_SUBJECTS = 24, 8
 
 
 @dataclass(frozen=True)
@@ -19,12 +18,9 @@ class Light:
     """How a room is lit."""
 
     name: str
-    intensity: float
-    """Of white; the camera's dark current is added to it, so less light means less contrast."""
-    noise_hz: float
-    """Random events a second and pixel: more of them in less light."""
-    slope: float
-    """How much brighter one side of the background is than the other."""
+    intensity: float  # of white; the camera's dark current is added to it, so less light means less contrast
+    noise_hz: float  # random events a second and pixel: more of them in less light
+    slope: float  # how much brighter one side of the background is than the other
 
 
 LIGHTS = (
@@ -42,27 +38,19 @@ class Subject:
     """One person: body, clothes and manner."""
 
     name: str
-    scale: float
-    """Size in the image; at 1 the shoulders are 34 pixels apart."""
-    x: float
-    """Middle of the shoulders."""
+    scale: float  # size in the image; at 1 the shoulders are 34 pixels apart
+    x: float  # middle of the shoulders
     y: float
-    upper_arm: float
-    """Length at scale 1."""
+    upper_arm: float  # length at scale 1
     forearm: float
-    hand: float
-    """Radius at scale 1."""
-    arm: float
-    """Radius at scale 1."""
-    sleeves: float
-    """Reflectance, 0 to 1."""
+    hand: float  # radius at scale 1
+    arm: float  # radius at scale 1
+    sleeves: float  # reflectance, 0 to 1
     torso: float
     skin: float
     background: float
-    speed: float
-    """Factor on the pace of every gesture."""
-    reach: float
-    """Factor on its size."""
+    speed: float  # factor on the pace of every gesture
+    reach: float  # factor on its size
     left_handed: bool
 
 

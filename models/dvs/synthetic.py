@@ -1,7 +1,7 @@
 """Sets of synthetic gestures: subjects, lights and repetitions, rendered and recorded as they are asked for.
 
 Everything follows from one seed, so a sample is the same whichever others are rendered, in whichever order. It knows
-no file format: `written.py` writes the same recordings to files.
+no file format: `write_dataset.py` writes the same recordings to files.
 """
 
 from __future__ import annotations
@@ -18,10 +18,8 @@ from models.dvs.portable_random import Draws
 from models.dvs.samples import CLASSES, SLICE_US, Damage, DvsError, Events, GestureSet, Sample, check_split
 from models.dvs.subjects import LIGHTS, TEST_SUBJECTS, TRAIN_SUBJECTS, subject_of
 
-FRAME_US = 2_000
-"""Time between rendered frames: hands move less than a pixel in it."""
-REPETITIONS = {"train": 2, "test": 1}
-"""How often each subject performs each gesture under each light."""
+FRAME_US = 2_000  # time between rendered frames: hands move less than a pixel in it
+REPETITIONS = {"train": 2, "test": 1}  # how often each subject performs each gesture under each light
 SUBJECTS = {"train": TRAIN_SUBJECTS, "test": TEST_SUBJECTS}
 MOST_SUBJECTS = 500
 MOST_REPETITIONS = 1_000_000
@@ -37,21 +35,13 @@ class DatasetPlan(NamedTuple):
     lights: int
     repetitions: int
 
-    @property
-    def samples(self) -> int:
-        """How many performances that makes."""
-        return self.subjects * self.lights * self.repetitions * len(CLASSES)
-
 
 def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: int, slice_us: int) -> DatasetPlan:
     """Return the numbers as a plan; raise `DvsError` for `who` where one is out of its range."""
     bounds = (
-        ("subjects", subjects, 1, MOST_SUBJECTS),
-        ("lights", lights, 1, len(LIGHTS)),
-        ("repetitions", repetitions, 1, MOST_REPETITIONS),
-        ("microseconds a slice", slice_us, 1, LONGEST_US),
-        ("seed", seed, 0, 2**32 - 1),
-    )
+        ("subjects", subjects, 1, MOST_SUBJECTS), ("lights", lights, 1, len(LIGHTS)), ("seed", seed, 0, 2**32 - 1),
+        ("repetitions", repetitions, 1, MOST_REPETITIONS), ("microseconds a slice", slice_us, 1, LONGEST_US),
+    )  # fmt: skip
     for what, have, least, most in bounds:
         if not least <= have <= most:
             raise DvsError(f"{who}: need {least} to {most} as {what}, have {have}")
@@ -59,16 +49,10 @@ def checked_plan(who: str, seed: int, subjects: int, lights: int, repetitions: i
 
 
 def rendered(seed: int, person: int, light: int, label: int, repetition: int, slice_us: int = SLICE_US) -> Events:
-    """Return the events of one performance; times from 0 to below `slice_us`.
+    """Return the events of one performance; times from 0 to below `slice_us`, microseconds.
 
-    Args:
-        seed: the world: its subjects and its camera.
-        person: number of the subject, from 1; of the test split from `MOST_SUBJECTS` + 1.
-        light: place in `LIGHTS`.
-        label: place in `CLASSES`.
-        repetition: from 0.
-        slice_us: length in microseconds.
-
+    `seed` makes the world: its subjects and its camera. `person` counts from 1, in the test split from `MOST_SUBJECTS` + 1,
+    `repetition` from 0; `light` and `label` are places in `LIGHTS` and `CLASSES`.
     """
     draws = Draws(seed, 0x9E, person, light, label, repetition)
     subject, lit = subject_of(seed, person), LIGHTS[light]
@@ -83,16 +67,9 @@ def open_synthetic(
 ) -> GestureSet:  # fmt: skip
     """Return a set of synthetic gestures; nobody of the test split is in the train split.
 
-    Samples come in rounds of eleven, every class once in each, so that the first N cover the classes. Raises `DvsError`.
-
-    Args:
-        split: `train` or `test`.
-        slice_us: length of each sample in microseconds.
-        seed: another one gives other subjects and another camera.
-        subjects: how many (default 24 to train, 8 to test).
-        lights: under how many of the five lights.
-        repetitions: of each gesture by each subject under each light (default 2 to train, 1 to test).
-
+    Samples of `slice_us` microseconds come in rounds of eleven, every class once in each, so that the first N cover the
+    classes: `repetitions` of each by each of the `subjects` under each of the first `lights` lights, by default as
+    `REPETITIONS` and `SUBJECTS` say. Another seed gives other subjects and another camera. Raises `DvsError`.
     """
     check_split("open_synthetic", split, slice_us)
     people = SUBJECTS[split] if subjects is None else subjects
@@ -105,7 +82,7 @@ def open_synthetic(
             name = f"{recording_name(seed, person, light)}[{repetition * len(CLASSES) + label}]#0"
             yield Sample(events, label, subject_of(seed, person).name, name)
 
-    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, plan.samples)
+    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, people * lights * times * len(CLASSES))
 
 
 def recording_name(seed: int, person: int, light: int) -> str:

@@ -25,8 +25,7 @@ from models.dvs.samples import CLASSES, SENSOR, Damage, Events, Sample
 FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 _NAME = re.compile(r"\d{1,4}\.npy", re.ASCII)
 _MOST_HEADER_BYTES = 1 << 14
-_LATEST_US = 1 << 52
-"""Whole microseconds up to here are exact in float64."""
+_LATEST_US = 1 << 52  # whole microseconds up to here are exact in float64
 
 
 class _Bad(Exception):

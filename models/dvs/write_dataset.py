@@ -15,9 +15,7 @@ from models.dvs.folder import CSV_HEADER, LISTS
 from models.dvs.samples import CLASSES, SLICE_US, DvsError, Events
 from models.dvs.synthetic import REPETITIONS, SUBJECTS, checked_plan, people_of, recording_name, rendered
 
-_LEAD_US = 500_000
-_GAP_US = 300_000
-"""Before the first gesture of a recording, and from each gesture to the next."""
+_LEAD_US, _GAP_US = 500_000, 300_000  # before the first gesture of a recording, and from each gesture to the next
 
 
 def write_synthetic(
@@ -26,17 +24,9 @@ def write_synthetic(
 ) -> int:  # fmt: skip
     """Write recordings, label files and both lists; return how many recordings.
 
-    Raises `DvsError` (one line) where the folder holds lists already or cannot be written.
-
-    Args:
-        folder: made where it is missing.
-        seed: as of `open_synthetic`.
-        train: subjects of the train split; 0 leaves its list empty.
-        test: subjects of the test split.
-        lights: recordings of each subject, under one light each.
-        repetitions: of each gesture in a recording (default 2 to train, 1 to test).
-        slice_us: length of each gesture in microseconds.
-
+    `train` and `test` are numbers of subjects (0 leaves a list empty), each with a recording under each of `lights` lights;
+    the others are as of `open_synthetic`. Raises `DvsError` (one line) where the folder holds lists already or cannot be
+    written.
     """
     place, recordings = Path(folder), 0
     plans = {}
@@ -46,9 +36,8 @@ def write_synthetic(
     try:
         place.mkdir(parents=True, exist_ok=True)
         if any((place / name).exists() for name in LISTS.values()):
-            raise DvsError(
-                f"write_synthetic: {str(folder)!r}: need a folder without recordings, have {' or '.join(LISTS.values())} in it"
-            )
+            have = " or ".join(LISTS.values())
+            raise DvsError(f"write_synthetic: {str(folder)!r}: need a folder without recordings, have {have} in it")
         for split, plan in plans.items():
             names = []
             for person in people_of(split, plan.subjects):

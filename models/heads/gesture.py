@@ -241,12 +241,8 @@ class Scores:
 
     What the read-out hears, h = trace * h + (1 - trace) * y, rounded after each product and after the sum, is summed up
     position by position; scores are the read-out of that sum divided by the number of positions, summed in ascending
-    unit from +0, plus the bias. All float32: the same bits on every machine.
-
-    Args:
-        gesture: the read-out.
-        lane: which of the sequences side by side it is: of an event's key, lane * units + unit.
-
+    unit from +0, plus the bias. All float32: the same bits on every machine. `lane` says which of the sequences side by side
+    it is: of an event's key, lane * units + unit.
     """
 
     def __init__(self, gesture: Gesture, lane: int = 0) -> None:

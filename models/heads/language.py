@@ -34,9 +34,7 @@ def logits_of(keys: Array, values: Array, first_key: int, columns: Array, bias: 
 
 
 def project(keys: Array, values: Array, first_key: int, columns: Array, bias: Array, activation: str, hidden: Array) -> None:
-    """Write the projection of the events into `hidden` (embedding units,), as `logits_of` does with logits; "relu" then
-    zeroes what is below 0.
-    """
+    """Write the projection of the events into `hidden` (embedding units,) as `logits_of` does; "relu" then zeroes negatives."""
     logits_of(keys, values, first_key, columns, bias, hidden)
     if activation == "relu":
         hidden[hidden < 0] = 0
@@ -67,15 +65,10 @@ def _weights_of(logits: Array, temperature: np.float32, floor: np.float32, forbi
 
 
 def sample(logits: Array, temperature: float, top_k: int, draw: float, forbidden: int = -1) -> int:
-    """Choose the next word.
+    """Choose the next word by `logits` (words,) float32 and `draw`, a number in [0, 1).
 
-    Args:
-        logits: (words,) float32.
-        temperature: divides the logits; 0 takes the likeliest word (the first of equals).
-        top_k: only the k likeliest words and their equals are candidates; 0 for all.
-        draw: a number in [0, 1) that picks among the candidates.
-        forbidden: a word that is never chosen (`<unk>`), or -1.
-
+    A `temperature` divides the logits; 0 takes the likeliest word (the first of equals). With `top_k` only the k likeliest
+    words and their equals are candidates; `forbidden` is a word that is never chosen (`<unk>`), or -1.
     """
     scores = logits
     if forbidden >= 0:

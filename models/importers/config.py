@@ -52,10 +52,8 @@ def beside(checkpoint: Path) -> Config:
 
     ModelError for a file that is no YAML of plain names and values.
     """
-    places = [
-        checkpoint.parent,
-        *([checkpoint.absolute().parent.parent] if checkpoint.absolute().parent.name == "checkpoints" else []),
-    ]
+    above = checkpoint.absolute().parent
+    places = [checkpoint.parent, *([above.parent] if above.name == "checkpoints" else [])]
     path = next((place / NAME for place in places if (place / NAME).is_file()), None)
     if path is None:
         return Config()

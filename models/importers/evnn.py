@@ -4,7 +4,7 @@ A layer's tensors are `kernel` (C, 3H), `recurrent_kernel` (H, 3H), `bias` (3H,)
 z, r, g, and `thr` (H,) or, in 0.1.0, `thr_reparam` (H,), of which the threshold is the sigmoid. The language model adds
 `embeddings.weight`, `decoder.decoder.weight` (the same again), `decoder.decoder.bias` and perhaps `decoder.projection.*`.
 
-It knows what keys mean; files, wrappers and number formats are `state.py`'s.
+It knows what keys mean; files, wrappers and number formats are `state_dict.py`'s.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from models.compute.exponentials import sigmoid_of
 from models.importers.config import Config, beside
 from models.importers.request import SEGMENT, Findings, ImportRequest
 from models.importers.state_dict import StateDict, listed
-from models.kernels.egru import GATES, INPUT, RECURRENT
-from models.network import F32, ModelError, Network, Population, Projection, SparseRows
+from models.kernels.egru import GATES, layer_of
+from models.network import F32, ModelError, Network, Population, SparseRows
 
 VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
 TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
 _LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
 _LM_LAYERS = "rnns"
+_TIED = ("embeddings.weight", "decoder.decoder.weight")
 
 
 def heads(state: StateDict) -> list[str]:
@@ -44,9 +45,7 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
         raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
     stem, layer_heads = _stack(state)
     root = stem.removesuffix(_LM_LAYERS)
-    whole = stem.split(".")[-1] == _LM_LAYERS and any(
-        state.has(f"{root}{key}") for key in ("embeddings.weight", "decoder.decoder.weight")
-    )
+    whole = stem.split(".")[-1] == _LM_LAYERS and any(state.has(f"{root}{key}") for key in _TIED)
     config = beside(path) if whole else Config()
     given = request.zoneout if request.zoneout is not None else config.zoneout()
     zoneout = 0.0 if given is None else given
@@ -55,12 +54,8 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
         layers.add(state.under(head), zoneout)
     network = Network((Population("input", layers.widths[0]), *layers.populations))
     version = VERSIONS[layers.threshold]
-    description = [
-        (
-            "kind",
-            f"EvNN {version} {'language model' if whole else 'EGRU layers'}, keys {ascii(state.prefix + stem)[1:-1] or 'bare'}",
-        )
-    ]
+    kind = f"EvNN {version} {'language model' if whole else 'EGRU layers'}"
+    description = [("kind", f"{kind}, keys {ascii(state.prefix + stem)[1:-1] or 'bare'}")]
     notes = layers.notes()
     if config.path is not None:
         description.append(("configuration", str(config.path)))
@@ -111,7 +106,7 @@ class _Layers:
     widths: list[int] = field(default_factory=list)
     threshold: str = ""  # the key that all of them have
     clamped: list[int] = field(default_factory=list)
-    training: list[dict[str, float]] = field(default_factory=list)
+    training: list[dict[str, float]] = field(default_factory=list)  # the scalars that only training uses, for the record
 
     def add(self, state: StateDict, zoneout: float) -> None:
         """Read the next layer; `state` has its keys alone."""
@@ -125,12 +120,11 @@ class _Layers:
             raise ModelError(f"{where}: has {inputs} inputs, the layer before it {self.widths[-1]} units")
         self.widths += [units] if self.widths else [inputs, units]
         threshold = self._threshold(where, state, units)
-        kernels = {INPUT: state.array("kernel", (inputs, wide)), RECURRENT: state.array("recurrent_kernel", (units, wide))}
-        sources = {INPUT: number - 1, RECURRENT: number}
-        ports = tuple(Projection(sources[port], port, SparseRows.from_dense(kernel.T)) for port, kernel in kernels.items())
+        kernel = SparseRows.from_dense(state.array("kernel", (inputs, wide)).T)
+        recurrent = SparseRows.from_dense(state.array("recurrent_kernel", (units, wide)).T)
         vectors = {"threshold": threshold, **{name: state.array(name, (wide,)) for name in ("bias", "recurrent_bias")}}
-        self.populations.append(Population(f"egru{number}", units, "egru", ports, vectors, {"zoneout": zoneout}))
-        self.training.append(_training_only(state))
+        self.populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
+        self.training.append({name: float(state.array(name, (1,))[0]) for name in TRAINING_ONLY if state.has(name)})
 
     def _threshold(self, where: str, state: StateDict, units: int) -> F32:
         names = [name for name in VERSIONS if state.has(name)]
@@ -157,18 +151,9 @@ class _Layers:
         return []
 
 
-def _training_only(state: StateDict) -> dict[str, float]:
-    """Return the scalars that only training uses, for the record."""
-    values = {}
-    for name in TRAINING_ONLY:
-        if state.has(name):
-            values[name] = float(state.array(name, (1,))[0])
-    return values
-
-
 def _language_model(state: StateDict, network: Network, version: str, projection: str | None, notes: list[str]) -> Model:
     who = state.who
-    keys = [key for key in ("embeddings.weight", "decoder.decoder.weight") if state.has(key)]
+    keys = [key for key in _TIED if state.has(key)]
     words, width = state.shape(keys[0], 2)
     embedding = state.array(keys[0], (words, width))
     if len(keys) == 1:
@@ -178,9 +163,8 @@ def _language_model(state: StateDict, network: Network, version: str, projection
     else:
         unlike = int(np.count_nonzero(state.array(keys[1], (words, width)) != embedding))
         if unlike:
-            raise ModelError(
-                f"{who}: needs a decoder tied to the embedding; {unlike:,} of {embedding.size:,} weights differ between the two"
-            )
+            differ = f"{unlike:,} of {embedding.size:,} weights differ between the two"
+            raise ModelError(f"{who}: needs a decoder tied to the embedding; {differ}")
     if state.has("decoder.decoder.bias"):
         bias = state.array("decoder.decoder.bias", (words,))
     else:
@@ -223,8 +207,5 @@ def _check_config(who: str, config: Config, model: Model) -> None:
 
 def _dvs(state: StateDict, root: str) -> list[str]:
     """Warn of the one thing that EvNN's gesture model does between its layers and this emulator does not."""
-    if any(key.startswith(f"{root.removesuffix('layers')}conv.") for key in state.tensors):
-        return [
-            "EvNN's DVS gesture model hands a low-pass trace of y (0.9, 0.1) from layer to layer and to fc; here layers hand on y"
-        ]
-    return []
+    note = "EvNN's DVS gesture model hands a low-pass trace of y (0.9, 0.1) from layer to layer and to fc; here layers hand on y"
+    return [note] if any(key.startswith(f"{root.removesuffix('layers')}conv.") for key in state.tensors) else []

@@ -12,7 +12,7 @@ any layer is ever negative, and part with the first that is.
 -h. Together they say h = max(h, 0) - max(-h, 0), and every matrix W that hears h becomes (W, -W). This holds for any
 input and any weights, up to the float32 rounding of the sums; it takes twice the units and up to four times the weights.
 
-It knows keys and signs; files and number formats are `state.py`'s.
+It knows keys and signs; files and number formats are `state_dict.py`'s.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ import numpy as np
 from models.checkpoint import Model
 from models.importers.request import SEGMENT, Findings, ImportRequest
 from models.importers.state_dict import StateDict, listed
-from models.network import F32, ModelError, Network, Population, Projection, SparseRows
+from models.kernels.egru import layer_of
+from models.network import F32, ModelError, Network, Population, SparseRows
 
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)")
@@ -66,7 +67,7 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     part = state.under(places[0]) if places[0] else state
     layers = _layers(part)
     mirrored = request.gru != "plain"
-    network = _mirrored(layers) if mirrored else _plain(layers)
+    network = _network(layers, mirrored)
     how, exact = request.state or "carried", mirrored
     if mirrored:
         n = layers[-1].units
@@ -75,18 +76,16 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     elif _never_negative(layers):
         exact, notes = True, ["exact, up to rounding, for inputs from -1 to 1: by its weights no state is ever negative"]
     else:
-        notes = [
-            "not exact: an EGRU hands on y = max(h, 0), a GRU h; the two part where a state is negative (--gru mirrored is exact)"
-        ]
+        part_at = "the two part where a state is negative (--gru mirrored is exact)"
+        notes = [f"not exact: an EGRU hands on y = max(h, 0), a GRU h; {part_at}"]
     if how == "zeroed":
         exact = False
         notes.append("not exact from the second segment on: cell states are zeroed there, and a GRU's are not")
     kind = "torch.nn.GRU, " + ("mirrored" if mirrored else "unit for unit")
+    description = ("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}")
     provenance = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
     model = Model(network, segment=request.segment or SEGMENT, state=how)
-    return Findings(
-        model, (("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}"),), tuple(notes), provenance
-    )
+    return Findings(model, (description,), tuple(notes), provenance)
 
 
 def _layers(state: StateDict) -> list[_Layer]:
@@ -122,38 +121,28 @@ def _reordered(rows: F32) -> F32:
     return np.concatenate([gates[gate] for gate in _ORDER])
 
 
-def _plain(layers: list[_Layer]) -> Network:
+def _network(layers: list[_Layer], mirrored: bool) -> Network:
     populations = [Population("input", layers[0].kernel.shape[1])]
-    for layer in layers:
-        populations.append(_population(len(populations), layer.kernel, layer.recurrent, layer.bias, layer.recurrent_bias))
+    for number, layer in enumerate(layers, start=1):
+        whole = _with_twins(layer, number == 1) if mirrored else layer
+        kernel, recurrent = SparseRows.from_dense(whole.kernel), SparseRows.from_dense(whole.recurrent)
+        threshold = np.zeros(whole.units, np.float32)
+        vectors = {"threshold": threshold, "bias": whole.bias, "recurrent_bias": whole.recurrent_bias}
+        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": 0.0}))
     return Network(tuple(populations))
 
 
-def _mirrored(layers: list[_Layer]) -> Network:
-    """Return the network in which unit H + i of a layer of H has the state of unit i with the other sign."""
-    populations = [Population("input", layers[0].kernel.shape[1])]
-    for layer in layers:
-        kernel = layer.kernel if len(populations) == 1 else np.concatenate([layer.kernel, -layer.kernel], axis=1)
-        recurrent = np.concatenate([layer.recurrent, -layer.recurrent], axis=1)
-        twice = (_twice(rows) for rows in (kernel, recurrent, layer.bias, layer.recurrent_bias))
-        populations.append(_population(len(populations), *twice))
-    return Network(tuple(populations))
+def _with_twins(layer: _Layer, first: bool) -> _Layer:
+    """Return the layer of 2 H units in which unit H + i has the state of unit i with the other sign."""
+    kernel = layer.kernel if first else np.concatenate([layer.kernel, -layer.kernel], axis=1)
+    recurrent = np.concatenate([layer.recurrent, -layer.recurrent], axis=1)
+    return _Layer(*(_twice(rows) for rows in (kernel, recurrent, layer.bias, layer.recurrent_bias)))
 
 
 def _twice(rows: F32) -> F32:
     """Return gate rows for units and their twins: z and r the same, g with the other sign."""
     z, r, g = np.split(rows, 3)
     return np.concatenate([z, z, r, r, g, -g])
-
-
-def _population(number: int, kernel: F32, recurrent: F32, bias: F32, recurrent_bias: F32) -> Population:
-    units = recurrent.shape[1]
-    ports = (
-        Projection(number - 1, "input", SparseRows.from_dense(kernel)),
-        Projection(number, "recurrent", SparseRows.from_dense(recurrent)),
-    )
-    vectors = {"threshold": np.zeros(units, np.float32), "bias": bias, "recurrent_bias": recurrent_bias}
-    return Population(f"egru{number}", units, "egru", ports, vectors, {"zoneout": 0.0})
 
 
 def _never_negative(layers: list[_Layer]) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,42 +15,31 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.importers import evnn, gru
-from models.importers.request import ImportRequest
+from models.importers.request import Findings, ImportRequest
 from models.importers.state_dict import StateDict, listed, opened_state
-from models.network import U32, ModelError
+from models.network import ModelError
 from models.text.corpus import SPLITS, wikitext
 from models.text.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
-class Imported:
-    """A model, its description (pairs of a name and a text), and notes, each a line for the user."""
-
-    model: Model
-    description: tuple[tuple[str, str], ...]
-    notes: tuple[str, ...]
-
-
-def import_model(path: Path, request: ImportRequest) -> Imported:
+def import_model(path: Path, request: ImportRequest) -> Findings:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
     request.check()
     with opened_state(path) as state:
         scope = state.under(request.prefix) if request.prefix else state
-        findings = _importer(scope)(path, scope, request)
+        findings: Findings = _importer(scope)(path, scope, request)
         left = state.left()
         notes = [*findings.notes, *state.log.lines()]
     if left:
         notes.append(f"{len(left)} keys left out: {listed(left)}")
     model = _with_text(findings.model, request, notes)
-    provenance = {
-        "imported_from": path.name,
-        "sha256": _sha256(path),
-        **findings.provenance,
-        "notes": notes,
-        **({"text": request.text.name} if request.text else {}),
-    }
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    provenance = {"imported_from": path.name, "sha256": sha256, **findings.provenance, "notes": notes}
+    if request.text:
+        provenance["text"] = request.text.name
     model = replace(model, provenance=provenance, text_licence=request.licence)
-    return Imported(model, (*findings.description, *_described(model)), tuple(notes))
+    return replace(findings, model=model, description=(*findings.description, *_described(model)), notes=tuple(notes))
 
 
 def _importer(state: StateDict) -> Any:
@@ -62,10 +51,8 @@ def _importer(state: StateDict) -> Any:
             raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
     if gru.stems(state):
         return gru.read
-    where = f"under {state.prefix!a}" if state.prefix else "in it"
-    raise ModelError(
-        f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {where}; has {listed(state.tensors)}"
-    )
+    have = f"{f'under {state.prefix!a}' if state.prefix else 'in it'}; has {listed(state.tensors)}"
+    raise ModelError(f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {have}")
 
 
 def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
@@ -85,11 +72,8 @@ def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
         empty = [split for split in SPLITS if not getattr(corpus, split)]
         why = f"; without {', '.join(empty)}" if empty else ""
         raise ModelError(f"--text {request.text}: has {len(vocabulary)} words{why}, the embedding needs {len(model.embedding)}")
-    tokens: dict[str, U32] = {}
-    for split in ("valid", "test"):
-        words = getattr(corpus, split)
-        if words:
-            tokens[split] = vocabulary.encode(words)[0].astype(np.uint32)
+    texts = {"valid": corpus.valid, "test": corpus.test}
+    tokens = {split: vocabulary.encode(words)[0].astype(np.uint32) for split, words in texts.items() if words}
     return replace(model, vocabulary=vocabulary.words, tokens=tokens)
 
 
@@ -112,8 +96,3 @@ def _described(model: Model) -> list[tuple[str, str]]:
     every = f"every {model.segment} positions" if model.state == "zeroed" else "over all positions"
     lines.append(("cell state", f"{model.state} {every}; outputs carried"))
     return lines
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

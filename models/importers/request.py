@@ -33,11 +33,8 @@ class ImportRequest:
 
     def check(self) -> None:
         """Raise ModelError for an invalid value."""
-        for flag, value, known in (
-            ("projection", self.projection, PROJECTIONS),
-            ("state", self.state, SEGMENT_STATES),
-            ("gru", self.gru, GRUS),
-        ):
+        for flag, known in (("projection", PROJECTIONS), ("state", SEGMENT_STATES), ("gru", GRUS)):
+            value = getattr(self, flag)
             if value is not None and value not in known:
                 raise ModelError(f"--{flag} {value!r}: needs {' or '.join(known)}")
         if self.zoneout is not None and not 0 <= self.zoneout <= 1:
@@ -48,7 +45,7 @@ class ImportRequest:
 
 @dataclass(frozen=True)
 class Findings:
-    """An imported state_dict: the model without text, its description, notes, and facts to keep with it."""
+    """An imported state_dict: the model, its description (pairs of a name and a text), notes for the user, and its origin."""
 
     model: Model
     description: tuple[tuple[str, str], ...]

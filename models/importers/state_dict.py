@@ -32,12 +32,9 @@ _SAFE_TYPES = {
 class Log:
     """What was read of a state_dict, and what had to be done to it; shared by all its parts."""
 
-    used: set[str] = field(default_factory=set)
-    """Keys that somebody asked for, or said to be of no use."""
-    widened: Counter[str] = field(default_factory=Counter)
-    """How many tensors of a type other than float32 were converted."""
-    rounded: int = 0
-    """How many float64 values float32 could not hold exactly."""
+    used: set[str] = field(default_factory=set)  # keys that somebody asked for
+    widened: Counter[str] = field(default_factory=Counter)  # how many tensors of a type other than float32 were converted
+    rounded: int = 0  # how many float64 values float32 could not hold exactly
     masked: list[int] = field(default_factory=lambda: [0, 0, 0])
     """Of tensors stored as pruning pairs: how many, their values, and how many of those were kept."""
     notes: list[str] = field(default_factory=list)
@@ -99,10 +96,6 @@ class StateDict:
         counts = (1, product.size, int(np.count_nonzero(product)))
         self.log.masked[:] = [a + b for a, b in zip(self.log.masked, counts, strict=True)]
         return product
-
-    def ignore(self, key: str) -> None:
-        """Count `key` as read although its numbers are of no use here."""
-        self.log.used |= {f"{self.prefix}{key}{tail}" for tail in ("", "_orig", "_mask")}
 
     def left(self) -> list[str]:
         """Return the keys that nobody has asked for, as they are in the file."""

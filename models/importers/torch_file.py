@@ -20,8 +20,7 @@ import numpy as np
 from models.importers.unpickle import View, unpickle
 from models.network import Array, ModelError
 
-MAX_TIMES_SEEN = 8
-"""All tensors together may have this many times the file's bytes: a tied decoder is seen twice."""
+MAX_TIMES_SEEN = 8  # all tensors together may have this many times the file's bytes: a tied decoder is seen twice
 _PICKLE = b"\x80"  # how a pickle without a zip begins: torch before 1.6
 
 
@@ -73,9 +72,8 @@ class _Members:
             if info.filename in self._infos:
                 raise ModelError(f"{who}: has two members {_short(info.filename)}")
             if info.compress_size != info.file_size:  # zipfile makes room for the larger one
-                raise ModelError(
-                    f"{who}: member {_short(info.filename)} has two sizes, {info.compress_size} and {info.file_size} bytes"
-                )
+                sizes = f"{info.compress_size} and {info.file_size} bytes"
+                raise ModelError(f"{who}: member {_short(info.filename)} has two sizes, {sizes}")
             self._infos[info.filename] = info
         total = sum(info.file_size for info in self._infos.values())
         if total > size:
@@ -108,9 +106,8 @@ class _Members:
             raise ModelError(f"{self._who}: storage {_short(view.storage.key)} needs {need} bytes, has {have}")
         self._seen += view.elements * itemsize
         if self._seen > MAX_TIMES_SEEN * self._size:
-            raise ModelError(
-                f"{self._who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes"
-            )
+            why = f"they need more than {MAX_TIMES_SEEN} times its bytes"
+            raise ModelError(f"{self._who}: its tensors share storages too often: {why}")
         return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, itemsize))
 
     def _array(self, view: View, name: str, itemsize: int) -> Array:

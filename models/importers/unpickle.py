@@ -11,6 +11,7 @@ running code, but takes gigabytes for a memo index of four bytes.)
 
 from __future__ import annotations
 
+import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,10 +51,7 @@ class View:
     @property
     def elements(self) -> int:
         """Number of elements."""
-        product = 1
-        for n in self.shape:
-            product *= n
-        return product
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,8 @@ def unpickle(raw: bytes) -> Any:
     try:
         for opcode, argument, _ in pickletools.genops(raw):
             machine.do(opcode.name, argument)
-        return machine.result()
+        (value,) = machine.stack
+        return value
     except ModelError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError, AssertionError) as error:
@@ -93,18 +92,14 @@ class _Machine:
     """The stack and the memo of a pickle."""
 
     def __init__(self) -> None:
-        self._stack: list[Any] = []
+        self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-
-    def result(self) -> Any:
-        (value,) = self._stack
-        return value
 
     def do(self, opcode: str, argument: Any) -> None:
         if opcode in _PUSHES:
-            self._stack.append(argument)
-        elif opcode in _CONSTANTS:
-            self._stack.append(_CONSTANTS[opcode])
+            self.stack.append(argument)
+        elif opcode in _NEW:
+            self.stack.append(_NEW[opcode]())
         elif opcode in _ACTIONS:
             _ACTIONS[opcode](self, argument)
         elif opcode == "INST":  # names and calls in one
@@ -113,14 +108,14 @@ class _Machine:
             raise ModelError(f"uses the pickle opcode {opcode}, which torch never writes for a state_dict; {_NO_STATE_DICT}")
 
     def _pop(self) -> Any:
-        value = self._stack.pop()
+        value = self.stack.pop()
         if value is _MARK:
             raise ValueError("a mark where a value should be")
         return value
 
     def _since_mark(self) -> list[Any]:
         # The nearest mark: every opcode that consumes one takes all above it.
-        stack = self._stack
+        stack = self.stack
         place = len(stack) - 1
         while stack[place] is not _MARK:
             place -= 1
@@ -130,21 +125,9 @@ class _Machine:
         del stack[place:]
         return values
 
-    def _mark(self, _: Any) -> None:
-        self._stack.append(_MARK)
-
-    def _new_dict(self, _: Any) -> None:
-        self._stack.append({})
-
-    def _new_list(self, _: Any) -> None:
-        self._stack.append([])
-
-    def _tuple(self, _: Any) -> None:
-        self._stack.append(tuple(self._since_mark()))
-
-    def _short_tuple(self, length: int) -> None:
-        values = [self._pop() for _ in range(length)]
-        self._stack.append(tuple(reversed(values)))
+    def _tuple(self, length: int | None) -> None:
+        values = self._since_mark() if length is None else [self._pop() for _ in range(length)][::-1]
+        self.stack.append(tuple(values))
 
     def _put(self, index: Any) -> None:
         if index is not None and not 0 <= index < MAX_NUMBER:
@@ -152,20 +135,16 @@ class _Machine:
         self._memo[len(self._memo) if index is None else index] = self._top()
 
     def _get(self, index: Any) -> None:
-        self._stack.append(self._memo[index])
+        self.stack.append(self._memo[index])
 
     def _top(self, kind: type | tuple[type, ...] = object) -> Any:
-        value = self._stack[-1]
+        value = self.stack[-1]
         if value is _MARK or not isinstance(value, kind):
             raise ValueError(f"a {type(value).__name__} on the stack, where there should be another thing")
         return value
 
-    def _append(self, _: Any) -> None:
-        value = self._pop()
-        self._top(list).append(value)
-
-    def _appends(self, _: Any) -> None:
-        values = self._since_mark()
+    def _append(self, count: int | None) -> None:
+        values = self._since_mark() if count is None else [self._pop()]
         self._top(list).extend(values)
 
     def _set_items(self, count: Any) -> None:
@@ -181,7 +160,7 @@ class _Machine:
     def _global(self, words: str) -> None:
         if words not in _BUILDERS and _storage_type(words) is None:
             _refuse(words)
-        self._stack.append(_Name(words))
+        self.stack.append(_Name(words))
 
     def _stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
@@ -194,7 +173,7 @@ class _Machine:
         if not isinstance(name, _Name) or name.text not in _BUILDERS or not isinstance(arguments, tuple):
             what = name.text.replace(" ", ".") if isinstance(name, _Name) else f"a {type(name).__name__}"
             raise ModelError(f"tries to call {what[:80]!r}; {_NO_STATE_DICT}")
-        self._stack.append(_BUILDERS[name.text](*arguments))
+        self.stack.append(_BUILDERS[name.text](*arguments))
 
     def _build(self, _: Any) -> None:
         """Drop the attributes that torch hangs on a state_dict (`_metadata`: versions of modules)."""
@@ -206,7 +185,7 @@ class _Machine:
             case ("storage", _Name(words), str(key), str(), int(elements)) if _storage_type(words):
                 if not 0 <= elements < 1 << 62:
                     raise ModelError("has a storage of a number of elements that cannot be")
-                self._stack.append(Storage(key, str(_storage_type(words)), elements))
+                self.stack.append(Storage(key, str(_storage_type(words)), elements))
             case _:
                 raise ModelError("has a persistent id that is no storage of a known type, in the form torch writes")
 
@@ -217,24 +196,19 @@ _PUSHES = frozenset((
     # What older protocols write instead: read so that a file which calls something is refused for that.
     "INT", "LONG", "FLOAT", "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE",
 ))  # fmt: skip
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
+_NEW: dict[str, Callable[[], Any]] = {
+    "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False, "EMPTY_TUPLE": tuple, "EMPTY_DICT": dict,
+    "EMPTY_LIST": list, "MARK": lambda: _MARK,
+}  # fmt: skip
 _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
-    "MARK": _Machine._mark,
-    "EMPTY_DICT": _Machine._new_dict,
-    "EMPTY_LIST": _Machine._new_list,
     "TUPLE": _Machine._tuple,
-    "TUPLE1": lambda machine, _: machine._short_tuple(1),
-    "TUPLE2": lambda machine, _: machine._short_tuple(2),
-    "TUPLE3": lambda machine, _: machine._short_tuple(3),
-    "PUT": _Machine._put,
-    "GET": _Machine._get,
-    "BINPUT": _Machine._put,
-    "LONG_BINPUT": _Machine._put,
-    "MEMOIZE": _Machine._put,
-    "BINGET": _Machine._get,
-    "LONG_BINGET": _Machine._get,
-    "APPEND": _Machine._append,
-    "APPENDS": _Machine._appends,
+    "TUPLE1": lambda machine, _: machine._tuple(1),
+    "TUPLE2": lambda machine, _: machine._tuple(2),
+    "TUPLE3": lambda machine, _: machine._tuple(3),
+    **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _Machine._put),
+    **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _Machine._get),
+    "APPEND": lambda machine, _: machine._append(1),
+    "APPENDS": _Machine._append,
     "SETITEM": lambda machine, _: machine._set_items(2),
     "SETITEMS": _Machine._set_items,
     "GLOBAL": _Machine._global,
@@ -278,11 +252,8 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, gradient: Any =
     if not isinstance(storage, Storage) or type(offset) is not int or not (type(shape) is type(strides) is tuple):
         raise ValueError("a tensor that is not built as torch builds one")
     numbers = (offset, *shape, *strides)
-    if (
-        len(shape) != len(strides)
-        or len(shape) > MAX_DIMENSIONS
-        or any(type(n) is not int or not 0 <= n < 1 << 62 for n in numbers)
-    ):
+    good = all(type(n) is int and 0 <= n < 1 << 62 for n in numbers)
+    if len(shape) != len(strides) or len(shape) > MAX_DIMENSIONS or not good:
         raise ModelError(f"has a tensor of {len(shape)} sizes and {len(strides)} strides that cannot be")
     view = View(storage, offset, shape, strides)
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True)) if view.elements else 0

@@ -23,7 +23,7 @@ import numpy as np
 from models.compute.bound_calls import Flag, Float, FloatRows, Floats, Number, Words, bindable, zero
 from models.compute.exponentials import sigmoid32, tanh32
 from models.kernels import Stepper
-from models.network import Array, Field
+from models.network import F32, Array, Field, Population, Projection, SparseRows
 
 GATES = 3
 INPUT, RECURRENT = "input", "recurrent"
@@ -32,6 +32,15 @@ VECTORS = {"threshold": 1, "bias": GATES, "recurrent_bias": GATES}  # length in 
 DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0}
 EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
 LEDGER = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent", "units", "exponentials")
+
+
+def layer_of(
+    number: int, kernel: SparseRows, recurrent: SparseRows, vectors: Mapping[str, F32], params: Mapping[str, float],
+    trace: float = 0.0,
+) -> Population:  # fmt: skip
+    """Return population `number` of a line of EGRU layers: it hears the one before it (its trace, with a decay) and itself."""
+    ports = Projection(number - 1, INPUT, kernel, trace), Projection(number, RECURRENT, recurrent)
+    return Population(f"egru{number}", recurrent.shape[1], "egru", ports, vectors, params)
 
 
 def fields(units: int, lanes: int) -> list[Field]:
@@ -45,9 +54,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 
 def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
-    """Bind the step to a shard's arena views. `reset` zeroes the cell state (the authors' code carries y over a segment
-    boundary).
-    """
+    """Bind the step to a shard's arena views. `reset` zeroes the cell state; y is carried over, as in the authors' code."""
     cell = mem[prefix + "cell"]
     arrays = {
         "wx": "input.sums", "rh": "recurrent.sums", "counts_x": "input.counts", "counts_h": "recurrent.counts",

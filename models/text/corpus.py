@@ -16,8 +16,7 @@ from models.text import cache
 from models.text.tokeniser import EOS, TextError, tokenise, tokenised_paragraphs
 
 SPLITS = ("train", "valid", "test")
-SPLIT_BINS = 20
-"""Documents are spread over this many bins by the hash of their name: bin 0 is valid, 1 test, the rest train."""
+SPLIT_BINS = 20  # documents are spread over this many bins by the hash of their name: bin 0 is valid, 1 test, the rest train
 LONGEST_REPEAT = 6
 """Paragraphs of more words than this, `<eos>` not counted, are kept only where they occur first, in any split."""
 
@@ -32,8 +31,7 @@ class Corpus:
     test: list[str]
     documents: Mapping[str, int]
     """How many documents (topics and modules; or files) each of train, valid and test was read from."""
-    source: str
-    """Where the text came from, in one line for a report."""
+    source: str  # where the text came from, in one line for a report
 
 
 def standard_library() -> Corpus:

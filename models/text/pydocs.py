@@ -35,10 +35,9 @@ def documents() -> Iterator[tuple[str, str]]:
     topics = _topics()
     modules = sorted(_modules(stdlib_folder()))
     if not topics and not modules:
-        raise TextError(
-            f"standard_library: need {TOPICS} or Python sources under {str(stdlib_folder())!r}, have neither: "
-            "install them (on Debian: libpython3-stdlib) or give a text file"
-        )
+        need = f"{TOPICS} or Python sources under {str(stdlib_folder())!r}"
+        remedy = "install them (on Debian: libpython3-stdlib) or give a text file"
+        raise TextError(f"standard_library: need {need}, have neither: {remedy}")
     yield from sorted((f"{TOPICS}.{name}", text) for name, text in topics.items())
     for name, path in modules:
         if text := _docstrings(path):

@@ -1,6 +1,6 @@
 """The words a model knows, each with its id.
 
-It knows neither how text is cut into words (`words.py`) nor where the words come from (`corpus.py`), and it stores
+It knows neither how text is cut into words (`tokeniser.py`) nor where the words come from (`corpus.py`), and it stores
 nothing: a checkpoint keeps `words` and compares `sha256`.
 """
 

@@ -6,6 +6,7 @@ What a user gets wrong ends in one line on stderr and exit code 2; only a bug sh
 from __future__ import annotations
 
 import argparse
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
@@ -139,7 +140,7 @@ def _lm(flags: dict[str, Any]) -> int:
 
     with progress_bar(trainer.progress.iteration, trainer.iterations) as trainer.on_progress:
         trainer.run()
-    from models.training.language.finish import finish
+    from models.training.language.export import finish
 
     finish(trainer, licence or LICENCES.get(text.name, "unknown"), print)
     return 0
@@ -172,18 +173,10 @@ def _prepared(device: str, threads: int) -> torch.device:
     if threads:
         torch.set_num_threads(threads)
     torch.set_flush_denormal(True)  # Beta(0.03, 3) thresholds hold denormals
-    return _device(device)
-
-
-def _device(name: str) -> torch.device:
-    """Return the device called so; ModelError where this torch has none."""
-    import torch
-
-    number = name.removeprefix("cuda").removeprefix(":") if name.startswith("cuda") else ""
-    known = name == "cpu" or (name.startswith("cuda") and (not number or (number.isascii() and number.isdecimal())))
-    if not known or (name != "cpu" and int(number or 0) >= torch.cuda.device_count()):
-        raise ModelError(f"--device {name}: torch {torch.__version__} sees no such device; use --device cpu")
-    return torch.device(name)
+    cuda = re.fullmatch(r"cuda:?(\d*)", device, re.ASCII)
+    if device != "cpu" and not (cuda and int(cuda[1] or 0) < torch.cuda.device_count()):
+        raise ModelError(f"--device {device}: torch {torch.__version__} sees no such device; use --device cpu")
+    return torch.device(device)
 
 
 def _floors(flags: dict[str, Any]) -> int:

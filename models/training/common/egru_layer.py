@@ -160,9 +160,7 @@ class Egru(nn.Module):
 
     @contextmanager
     def pruned_rows(self) -> Iterator[None]:
-        """Hold both matrices as CSR meanwhile: a pruned layer then infers several times as fast, to the same sums in
-        another order. Changes of the weights are not seen.
-        """
+        """Hold both matrices as CSR, for inference several times as fast, with sums in another order; weights must not change."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
             self._rows = self.kernel.detach().to_sparse_csr(), self.recurrent.detach().to_sparse_csr()

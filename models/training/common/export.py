@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+import datetime
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 import torch
 
-from models.network import F32, Population, Projection, SparseRows
+from models.kernels import egru
+from models.network import F32, Population, SparseRows
 from models.training.common.egru_layer import Egru
+from models.training.common.settings import TrainingSettings
+
+
+def provenance_of(source: Mapping[str, str], settings: TrainingSettings) -> dict[str, Any]:
+    """Return what a checkpoint says of where it comes from: `source` of its data, day, torch's release and settings."""
+    today = datetime.datetime.now(datetime.UTC).date().isoformat()
+    values = asdict(settings)  # type: ignore[call-overload]  # a dataclass
+    return {**source, "trained": today, "torch": str(torch.__version__), "settings": values}
 
 
 def array(tensor: torch.Tensor) -> F32:
@@ -15,14 +29,11 @@ def array(tensor: torch.Tensor) -> F32:
 
 
 def layer_of(number: int, layer: Egru, trace: float = 0.0) -> Population:
-    """Return a trained layer as population `number`, which hears the one before it, its events or (decay above 0) their trace."""
-    projections = (
-        Projection(number - 1, "input", SparseRows.from_dense(array(layer.kernel)), trace),
-        Projection(number, "recurrent", SparseRows.from_dense(array(layer.recurrent))),
-    )
+    """Return a trained layer as population `number`; `trace` is the decay of what it hears (0: events)."""
+    kernel, recurrent = SparseRows.from_dense(array(layer.kernel)), SparseRows.from_dense(array(layer.recurrent))
     vectors = {
         "threshold": np.clip(array(layer.threshold), np.float32(0), np.float32(1)),
         "bias": array(layer.bias),
         "recurrent_bias": array(layer.recurrent_bias),
     }
-    return Population(f"egru{number}", layer.units, "egru", projections, vectors, {"zoneout": layer.zoneout})
+    return egru.layer_of(number, kernel, recurrent, vectors, {"zoneout": layer.zoneout}, trace)

@@ -40,25 +40,20 @@ def plot(logs: dict[str, Path], out: Path) -> None:
     for index, (label, path) in enumerate(logs.items()):
         rows = read_log(path)
         colour = f"C{index}"
-        train = [
-            (r["epoch"], r["train_perplexity"]) for r in rows if r["train_perplexity"] is not None and r["valid_perplexity"] is None
-        ]
-        valid = [(r["epoch"], r["valid_perplexity"]) for r in rows if r["valid_perplexity"] is not None]
-        top.plot(*zip(*train, strict=True), color=colour, linewidth=0.6, alpha=0.45)
-        top.plot(
-            *zip(*valid, strict=True), color=colour, marker="o", markersize=3.5, label=f"{label}, valid (thin: train, with dropout)"
-        )
-        if any(r["sparsity"] for r in rows):
-            bottom.plot(
-                [r["epoch"] for r in rows], [r["sparsity"] for r in rows], color=colour, linestyle=":", label=f"{label}: pruned"
-            )
-        depth = max((len(r["activity"]) for r in rows), default=0)
-        for layer in range(depth):
+        scored = [row for row in rows if row["valid_perplexity"] is not None]
+        others = [row for row in rows if row["valid_perplexity"] is None and row["train_perplexity"] is not None]
+
+        def line(axes: Any, rows: list[dict[str, Any]], name: str, colour: str = colour, **style: Any) -> None:
+            axes.plot(*zip(*((row["epoch"], row[name]) for row in rows), strict=True), color=colour, **style)
+
+        line(top, others, "train_perplexity", linewidth=0.6, alpha=0.45)
+        line(top, scored, "valid_perplexity", marker="o", markersize=3.5, label=f"{label}, valid (thin: train, with dropout)")
+        if any(row["sparsity"] for row in rows):
+            line(bottom, rows, "sparsity", linestyle=":", label=f"{label}: pruned")
+        for layer in range(max((len(r["activity"]) for r in rows), default=0)):
             shares = [(r["epoch"], r["activity"][layer]) for r in rows if len(r["activity"]) > layer]
-            shade = 1 - 0.3 * layer
-            bottom.plot(
-                *zip(*shares, strict=True), color=colour, alpha=shade, linewidth=1, label=f"{label}: activity, layer {layer + 1}"
-            )
+            style = {"alpha": 1 - 0.3 * layer, "linewidth": 1, "label": f"{label}: activity, layer {layer + 1}"}
+            bottom.plot(*zip(*shares, strict=True), color=colour, **style)
     top.set_yscale("log")
     low, high = top.get_ylim()
     ticks = [t for t in (40, 50, 60, 80, 100, 120, 160, 200, 300, 500, 1000) if low <= t <= high]

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import json
 import math
+import signal
+import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -22,8 +25,6 @@ from torch import Tensor, nn
 
 from models.network import ModelError
 from models.training.common import run_folder
-from models.training.common.interrupts import interrupt_noted
-from models.training.common.schedule import activity_penalty, rate_at
 from models.training.common.settings import TrainingSettings
 
 VALUE = "value:"  # before the name of a parameter or buffer in the state
@@ -127,9 +128,16 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         return self.first_iteration(self.settings.epochs)
 
     def rate(self, iteration: int) -> float:
-        """Return the learning rate at an iteration: a linear rise, a plateau, a cosine to 0."""
-        s = self.settings
-        return rate_at(iteration, self.iterations, s.lr, s.warm_up, s.cosine_from)
+        """Return the learning rate at an iteration: a linear rise, a plateau, a cosine to 0.
+
+        `warm_up` and `cosine_from` are shares of the run: until the first the rate rises to `lr`, from the second it falls.
+        """
+        s, share = self.settings, iteration / max(1, self.iterations)
+        if s.warm_up and share < s.warm_up:
+            return s.lr * (iteration + 1) / (s.warm_up * self.iterations + 1)
+        if share < s.cosine_from:
+            return s.lr
+        return s.lr * 0.5 * (1 + math.cos(math.pi * (share - s.cosine_from) / (1 - s.cosine_from)))
 
     def prepare(self) -> None:
         """Take up the folder's state, if it has one; ModelError where that belongs to another run."""
@@ -196,7 +204,11 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         s = self.settings
         for group in self.optimiser.param_groups:
             group["lr"] = rate * group["factor"]
-        objective = loss + activity_penalty(activity, s.activity_floor, s.activity_target, s.activity_weight)
+        objective = loss
+        if activity and s.activity_weight:  # squared distances of the layers' shares of events from the range
+            shares = torch.stack(activity)
+            outside = torch.clamp(shares - s.activity_target, min=0) + torch.clamp(s.activity_floor - shares, min=0)
+            objective = loss + s.activity_weight * (outside**2).sum()
         self.optimiser.zero_grad(set_to_none=True)
         objective.backward()  # type: ignore[no-untyped-call]
         self.observe_gradients()
@@ -234,11 +246,9 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
     def _store(self) -> None:
         """Write the state whole or not at all."""
         tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_tensors().items()}
-        settings = asdict(self.settings)  # type: ignore[call-overload]  # a dataclass
-        texts = {"progress": json.dumps(asdict(self.progress)), "settings": json.dumps(settings)}
-        run_folder.write_state(
-            self.folder, run_folder.random_state(self.device) | tensors, texts | {self.DATA_KEY: self.data_digest()}
-        )
+        settings = json.dumps(asdict(self.settings))  # type: ignore[call-overload]  # a dataclass
+        texts = {"progress": json.dumps(asdict(self.progress)), "settings": settings, self.DATA_KEY: self.data_digest()}
+        run_folder.write_state(self.folder, run_folder.random_state(self.device) | tensors, texts)
 
     @torch.no_grad()
     def _resume(self) -> None:
@@ -255,6 +265,26 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         random = {name: tensors.pop(name) for name in [*tensors] if name.startswith("random")}
         self.load_state_tensors({name: tensor.to(self.device) for name, tensor in tensors.items()})
         run_folder.set_random_state(random, self.device)
+
+
+@contextmanager
+def interrupt_noted() -> Iterator[list[int]]:
+    """Note a first SIGINT instead of raising in the middle of a step, which could not be stored whole; a second raises."""
+    noted: list[int] = []
+    if threading.current_thread() is not threading.main_thread():
+        yield noted
+        return
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+
+    def note(number: int, frame: object) -> None:  # noqa: ARG001 - a handler's signature
+        noted.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield noted
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def adamw(model: nn.Module, settings: TrainingSettings, factors: Mapping[str, float]) -> torch.optim.AdamW:

@@ -16,7 +16,7 @@ import torch
 
 from models.checkpoint import Model
 from models.heads.gesture import Scores, features_of
-from models.network import F32, ModelError
+from models.network import F32
 from models.reference import Reference
 from models.training.gesture.export import torch_model_of
 from models.training.gesture.frames import Frames
@@ -35,8 +35,7 @@ class Emulated:
 def emulate(model: Model, frames: F32) -> Emulated:
     """Run frames (steps, size, size) float32 through head, layers and read-out."""
     gesture = model.gesture
-    if gesture is None:
-        raise ModelError("needs a checkpoint with a gesture classifier, this one has none")
+    assert gesture is not None
     reference, scores = Reference(model.network), Scores(gesture)
     steps = []
     for x in features_of(gesture, frames):
@@ -49,7 +48,7 @@ def emulate(model: Model, frames: F32) -> Emulated:
 
 @dataclass(frozen=True)
 class GestureConformance:
-    """What a comparison over all samples outcome."""
+    """What a comparison over all samples gave."""
 
     samples: int
     same: int  # classes

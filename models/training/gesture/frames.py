@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -27,9 +26,8 @@ from models.dvs.samples import GestureSet
 from models.network import Array, ModelError
 from models.training.gesture.settings import GestureSettings
 
-WHOLE = 0.5
-"""The scale that makes whole numbers of frames: the mean of two counts is a multiple of one half."""
-_DTYPES = (np.uint8, np.uint16, np.float32)  # the narrowest that holds all counts is stored
+WHOLE = 0.5  # the scale that makes whole numbers of frames: the mean of two counts is a multiple of one half
+_LARGEST = {np.uint8: 255, np.uint16: 65_535, np.float32: np.inf}  # the narrowest type that holds all counts is stored
 _TEXTS = ("subjects", "names", "damages")
 _VERSION = 1
 
@@ -73,14 +71,9 @@ def frames_of_set(
     """
     spec = FrameSpec(size=size, scale=WHOLE)
     about = {
-        "version": _VERSION,
-        "set": gestures.name,
-        "split": gestures.split,
-        "source": gestures.source,
-        "marks": marks,
-        "samples": gestures.count,
-        "size": size,
-    }
+        "version": _VERSION, "set": gestures.name, "split": gestures.split, "source": gestures.source, "marks": marks,
+        "samples": gestures.count, "size": size,
+    }  # fmt: skip
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     path = folder / f"frames-{gestures.split}-{key[:16]}.safetensors" if folder else None
     stored = _kept(path, gestures.source) if path else None
@@ -89,15 +82,14 @@ def frames_of_set(
     counts, labels, subjects, names = [], [], [], []
     for sample in islice(gestures.samples(), samples):
         frames = frames_of(sample.events, spec)
-        counts.append(frames.astype(next(kind for kind in _DTYPES if frames.max(initial=0) <= _largest(kind))))
+        counts.append(frames.astype(next(kind for kind, largest in _LARGEST.items() if frames.max(initial=0) <= largest)))
         labels.append(sample.label)
         subjects.append(sample.subject)
         names.append(sample.name)
         on_sample()
     if not counts:
-        raise ModelError(
-            f"{gestures.name}: no samples in its {gestures.split} split; a sample needs {spec.slice_us / 1e6} s of events"
-        )
+        need = f"a sample needs {spec.slice_us / 1e6} s of events"
+        raise ModelError(f"{gestures.name}: no samples in its {gestures.split} split; {need}")
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
     split = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
@@ -109,10 +101,6 @@ def frames_of_set(
     save_file({"counts": whole, "labels": classes}, unfinished, texts | {"sha256": split.sha256})
     unfinished.replace(path)
     return split
-
-
-def _largest(kind: Any) -> float:
-    return float(np.iinfo(kind).max) if np.issubdtype(kind, np.integer) else np.inf
 
 
 def _kept(path: Path, source: str) -> Frames | None:
@@ -170,9 +158,8 @@ def varied(frames: Tensor, settings: GestureSettings, rng: np.random.Generator) 
     middle = (steps - 1) / 2
     when = np.rint(middle + start[:, None] + speed[:, None] * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
     frames = frames[torch.arange(n)[:, None], torch.from_numpy(when)]
-    seen = functional.grid_sample(
-        frames, functional.affine_grid(affine, list(frames.shape), align_corners=False), align_corners=False
-    )
+    grid = functional.affine_grid(affine, list(frames.shape), align_corners=False)
+    seen = functional.grid_sample(frames, grid, align_corners=False)
     brightness = torch.from_numpy(np.exp(rng.normal(0, s.contrast, (n, 1, 1, 1))).astype(np.float32))
     return seen * brightness
 
@@ -180,9 +167,3 @@ def varied(frames: Tensor, settings: GestureSettings, rng: np.random.Generator) 
 def labels_of(frames: Frames, numbers: Array) -> Tensor:
     """Return the labels of these samples, (n,) int64."""
     return torch.from_numpy(frames.labels[numbers].astype(np.int64))
-
-
-def in_turn(count: int, batch: int) -> Iterator[Array]:
-    """Yield all sample numbers in order, a batch at a time."""
-    for first in range(0, count, batch):
-        yield np.arange(first, min(first + batch, count))

@@ -10,37 +10,25 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch.nn.functional import cross_entropy
 
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""L2 penalties tried, per sample, on standardised pixels."""
-_HELD_OUT = 4
-_STEPS = 200
+from models.network import F32
+
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)  # L2 penalties tried, per sample, on standardised pixels
+_HELD_OUT, _STEPS = 4, 200
 
 
 def mean_frame_accuracy(
-    train_frames: Iterable[NDArray[np.float32]],
-    train_labels: Sequence[int],
-    test_frames: Iterable[NDArray[np.float32]],
-    test_labels: Sequence[int],
+    train_frames: Iterable[F32], train_labels: Sequence[int], test_frames: Iterable[F32], test_labels: Sequence[int],
     train_subjects: Sequence[str] | None = None,
-) -> float:
+) -> float:  # fmt: skip
     """Return the share of test samples that logistic regression on the mean frame gets right.
 
     Pixels are standardised; the L2 penalty is the one that does best on a quarter of the training set (every fourth
     subject, or the last quarter of the samples where no subjects are given), then all of it is fitted again.
 
-    Args:
-        train_frames: (frames, ...) of each sample, float32; only averages over the first axis are kept.
-        train_labels: class of each.
-        test_frames: the same, of the samples to judge on.
-        test_labels: class of each.
-        train_subjects: who is seen in each training sample, so that nobody is on both sides when the penalty is chosen.
-
-    Raises:
-        ValueError: one line, where there are no samples, or as many frames as labels are not given.
-
+    A sample's frames are (frames, ...) float32, of which only averages over the first axis are kept; a label is its class.
+    ValueError, one line, where there are no samples, or not as many labels.
     """
     x, y = _averages(train_frames, train_labels, "train")
     test_x, test_y = _averages(test_frames, test_labels, "test")
@@ -62,19 +50,17 @@ def mean_frame_accuracy(
     return _accuracy(_fit(x, y, classes, best), test_x, test_y)
 
 
-def _averages(frames: Iterable[NDArray[np.float32]], labels: Sequence[int], which: str) -> tuple[torch.Tensor, torch.Tensor]:
+def _averages(frames: Iterable[F32], labels: Sequence[int], which: str) -> tuple[torch.Tensor, torch.Tensor]:
     rows = [np.asarray(sample, np.float32).mean(0, dtype=np.float64).ravel() for sample in frames]
     if not rows or len(rows) != len(labels):
-        raise ValueError(
-            f"mean_frame_accuracy: {which}: need a label for each of one or more samples, have {len(rows)} and {len(labels)}"
-        )
+        have = f"{len(rows)} and {len(labels)}"
+        raise ValueError(f"mean_frame_accuracy: {which}: need a label for each of one or more samples, have {have}")
     return torch.from_numpy(np.stack(rows)), torch.tensor([int(label) for label in labels])
 
 
 def _fit(x: torch.Tensor, y: torch.Tensor, classes: int, penalty: float) -> torch.Tensor:
     """Return weights (pixels + 1, classes) that minimise cross-entropy + penalty / 2 |w|**2; the bias goes free."""
-    ones = torch.ones(len(x), 1, dtype=x.dtype)
-    x = torch.cat([x, ones], 1)
+    x = torch.cat([x, torch.ones(len(x), 1, dtype=x.dtype)], 1)
     weights = torch.zeros(x.shape[1], classes, dtype=x.dtype, requires_grad=True)
     optimiser = torch.optim.LBFGS(
         [weights], max_iter=_STEPS, tolerance_grad=1e-5, tolerance_change=1e-7, line_search_fn="strong_wolfe"

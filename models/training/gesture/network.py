@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -116,16 +116,17 @@ class GestureModel(nn.Module):
         super().__init__()
         self.settings = settings
         plans, sizes = layer_plan(settings.head, settings.size, settings.width), settings.layers
-        self.head = nn.ModuleList(
-            Convolution(channels, plan) for channels, plan in zip([1, *(p.channels for p in plans)], plans, strict=False)
-        )
+        channels = [1, *(plan.channels for plan in plans)]
+        head = (Convolution(inputs, plan) for inputs, plan in zip(channels, plans, strict=False))
+        self.head = cast("list[Convolution]", nn.ModuleList(head))  # what is in it is not known to torch's types
         self.linear_weight = nn.Parameter(torch.empty(settings.features, plans[-1].channels * pixels_left(plans, settings.size)))
         self.linear_bias = nn.Parameter(torch.zeros(settings.features))
         self.norm: nn.BatchNorm1d | None = nn.BatchNorm1d(settings.features, affine=False)
-        self.layers = nn.ModuleList(
+        layers = (
             Egru(inputs, units, settings.dampening, settings.support, settings.zoneout)
             for inputs, units in pairwise((settings.features, *sizes))
         )
+        self.layers = cast("list[Egru]", nn.ModuleList(layers))
         self.readout_weight = nn.Parameter(torch.empty(classes, sizes[-1]))
         self.readout_bias = nn.Parameter(torch.zeros(classes))
         self._initialise()
@@ -137,7 +138,6 @@ class GestureModel(nn.Module):
         mean = self.settings.threshold_mean
         thresholds = torch.distributions.Beta(3 * mean / (1 - mean), 3.0)
         for layer in self.layers:
-            assert isinstance(layer, Egru)
             nn.init.normal_(layer.kernel, 0, 1 / math.sqrt(layer.inputs))
             for gate in torch.split(layer.recurrent, layer.units):
                 nn.init.orthogonal_(gate)
@@ -145,13 +145,10 @@ class GestureModel(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, frames: Tensor) -> None:
-        """Scale the initial weights of each layer behind the first to the size of what it hears of these frames (steps, batch,
-        size, size): events are sparse and a trace of them is small.
-        """
+        """Scale each layer's initial weights to the size of what it hears of these frames (steps, batch, size, size)."""
         self.train()
         x = self.features(frames)
         for layer in self.layers:
-            assert isinstance(layer, Egru)
             layer.kernel.div_(x.square().mean().sqrt().clamp(min=_SMALLEST))
             ys, _, _ = layer(x, layer.begin(x.shape[1]))
             x = trace_of(ys, self.settings.trace)
@@ -159,7 +156,6 @@ class GestureModel(nn.Module):
     def fold(self) -> None:
         """Make every batch normalisation, as it is in evaluation, part of the weights: what is left is the authors' head."""
         for convolution in self.head:
-            assert isinstance(convolution, Convolution)
             convolution.fold()
         _fold(self.norm, self.linear_weight, self.linear_bias)
         self.norm = None
@@ -180,7 +176,6 @@ class GestureModel(nn.Module):
         x = self._drop(self.features(frames, low), s.drop_input)
         events = []
         for layer in self.layers:
-            assert isinstance(layer, Egru)
             ys, fired, _ = layer(x, layer.begin(x.shape[1]), s.drop_connect, low)
             events.append(fired)
             x = self._drop(trace_of(ys, s.trace), s.drop_output)

@@ -22,7 +22,7 @@ from models.dvs.samples import CLASSES
 from models.network import F32, Array, ModelError
 from models.training.common.loop import VALUE, OnProgress, Sums, TrainingLoop, adamw
 from models.training.common.run_folder import STATE, append_row
-from models.training.gesture.frames import Frames, batches, in_turn, labels_of, varied
+from models.training.gesture.frames import Frames, batches, labels_of, varied
 from models.training.gesture.network import GestureModel
 from models.training.gesture.settings import GestureSettings
 
@@ -50,12 +50,14 @@ def evaluate(model: GestureModel, frames: Frames) -> Outcome:
     was, device = model.training, model.readout_bias.device
     model.eval()
     scores, activity = [], np.zeros(len(model.layers))
-    for numbers in in_turn(len(frames), _SCORED):
+    every = np.arange(len(frames))
+    for first in range(0, len(frames), _SCORED):
+        numbers = every[first : first + _SCORED]
         answer = model(frames.scaled(numbers, model.settings.scale).transpose(0, 1).to(device))
         scores.append(answer.scores.cpu())
         activity += torch.stack(answer.activity).double().cpu().numpy() * len(numbers)
     model.train(was)
-    whole, labels = torch.cat(scores), labels_of(frames, np.arange(len(frames)))
+    whole, labels = torch.cat(scores), labels_of(frames, every)
     loss = float(functional.cross_entropy(whole.double(), labels))
     right = float((whole.argmax(1) == labels).double().mean())
     return Outcome(whole.numpy(), loss, right, [float(share) for share in activity / len(frames)])

@@ -221,11 +221,10 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
         drift.cell.append(max(_largest(state.c[0] - torch.from_numpy(step.c)) for step, state in pairs))
     return Conformance(
         layers=[teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
-        drift=drift,
-        units=sum(layer.units for layer in layers),
+        drift=drift, units=sum(layer.units for layer in layers),
         perplexity=math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
         torch_perplexity=math.exp(torch_nats / len(ids)),
-    )
+    )  # fmt: skip
 
 
 def _scorer(model: Model) -> Callable[[F32, int], float]:
@@ -250,17 +249,14 @@ def _scorer(model: Model) -> Callable[[F32, int], float]:
 
 
 def _projected(model: Model, y: Tensor) -> Tensor:
-    if model.projection is None:
+    if (between := model.projection) is None:
         return y
-    between = model.projection
     h = functional.linear(y, torch.from_numpy(between.weight), torch.from_numpy(between.bias))
     return functional.relu(h) if between.activation == "relu" else h
 
 
 def conform(model: Model, split: str, tokens: int | None, state: str, say: Callable[[str], object]) -> bool:
-    """Compare both sides on `tokens` tokens of a stored split (None: three segments, or what there is) and say what came
-    out; return whether all agrees.
-    """
+    """Compare both sides on `tokens` tokens of a stored split (None: three segments, or all), report, and return if all agrees."""
     if split not in model.tokens:
         have = ", ".join(model.tokens) or "none"
         raise ModelError(f"--split {split}: the checkpoint holds the text of: {have}")

@@ -58,8 +58,6 @@ def score(model: LanguageModel, ids: U32, sequences: int, state: str | None = No
                 fired = share if fired is None else fired + share
             count += len(words)
     model.train(was)
-    return Score(_perplexity(nats / text.numel()), [] if fired is None else [float(a) for a in fired / count])
-
-
-def _perplexity(mean_nats: float) -> float:
-    return math.exp(min(mean_nats, 700.0)) if math.isfinite(mean_nats) else math.inf
+    mean = nats / text.numel()
+    perplexity = math.exp(min(mean, 700.0)) if math.isfinite(mean) else math.inf
+    return Score(perplexity, [] if fired is None else [float(a) for a in fired / count])

@@ -31,8 +31,7 @@ class Text:
     source: str
     vocabulary: Vocabulary
     splits: dict[str, U32]
-    unknown: dict[str, int]
-    """How many words of each split the vocabulary lacks."""
+    unknown: dict[str, int]  # how many words of each split the vocabulary lacks
 
 
 def read_text(data: str, min_count: int) -> Text:
