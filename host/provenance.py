@@ -26,17 +26,16 @@ def content_sha256(root: Path = ROOT) -> str:
 
 def code_record() -> dict[str, Any]:
     """Return version and content hash of the project, and the versions of Python and the libraries that compute."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # vendored under another name
-            versions[name] = "unknown"
+    # "unknown": vendored under another name; "not installed": run from a folder.
+    libraries = {"python": platform.python_version()} | {name: _version(name, "unknown") for name in _LIBRARIES}
+    return {"version": _version("gennaker", "not installed"), "code_sha256": content_sha256(), "libraries": libraries}
+
+
+def _version(package: str, otherwise: str) -> str:
     try:
-        version = importlib.metadata.version("gennaker")
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
-        version = "not installed"
-    return {"version": version, "code_sha256": content_sha256(), "libraries": versions}
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return otherwise
 
 
 def input_record(paths: Mapping[str, Path]) -> list[dict[str, str]]:

@@ -2,8 +2,7 @@
 which workers are lost.
 
 Several workers on one computer count as several machines. Chips go to workers in contiguous blocks, as evenly as their
-declared resource `chips` allows. Not known here: Dask (`host/cluster/dask_client.py`), and what the launcher does about a
-lost worker.
+declared resource `chips` allows. Only `host/cluster/dask_client.py` and `dask_worker.py` know Dask.
 """
 
 from __future__ import annotations
@@ -34,13 +33,9 @@ _NEW_WORKER_S = 10.0  # after a loss, for another worker to come
 
 
 class DaskBackend(Backend):
-    """Routers and PEs on the workers of a cluster.
+    """Routers and PEs on the workers of a cluster, which `options.cluster` names.
 
-    Args:
-        options: of the run; `cluster` names the cluster.
-        content_folder: the folder in which the host leaves what PEs load.
-        started: called with each process name and pid that an agent reports.
-
+    The host leaves what PEs load in `content_folder`. `started` is called with each process name and pid that an agent reports.
     """
 
     remote = True
@@ -101,14 +96,13 @@ class DaskBackend(Backend):
             if time.monotonic() > deadline:
                 if have >= chips:
                     return
-                raise HostError(self._too_few(chips, have, len(present)), Exit.DOES_NOT_FIT)
+                at = f"at {self._client.address}"
+                problem = f"no worker {at}; needs some with --resources 'chips=N', {chips} chips in all"
+                if present:
+                    sum_of_chips = f"{len(present)} workers {at} have chips={have} in all"
+                    problem = f"{sum_of_chips} (dask worker --resources 'chips=N'); needs {chips}"
+                raise HostError(f"--cluster: {problem}", Exit.DOES_NOT_FIT)
             time.sleep(0.1)
-
-    def _too_few(self, chips: int, have: int, workers: int) -> str:
-        if not workers:
-            return f"--cluster: no worker at {self._client.address}; needs some with --resources 'chips=N', {chips} chips in all"
-        sum_of_chips = f"{workers} workers at {self._client.address} have chips={have} in all"
-        return f"--cluster: {sum_of_chips} (dask worker --resources 'chips=N'); needs {chips}"
 
     def _same_version(self, answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the workers' descriptions; HostError where one runs another version of the project than this process."""
@@ -146,7 +140,8 @@ class DaskBackend(Backend):
         self._check(contents)
         for worker, machine in self._workers.items():
             machine.stored_bytes = sum(map(len, contents[worker].values()))
-            self._client.attend(self._worker.attend, worker, len(machine.chips), self._start_command(machine), contents[worker])
+            command, content = self._start_command(machine), contents[worker]
+            self._client.attend(self._worker.attend, worker, chips=len(machine.chips), command=command, content=content)
         most_bytes = max(machine.stored_bytes for machine in self._workers.values())
         start_by = time.monotonic() + _START_S + most_bytes / _SEND_BYTES_S
         self._deadline = (start_by, "does not start: are its chips taken by another run?")
@@ -166,9 +161,7 @@ class DaskBackend(Backend):
         where = {"interface": self._config.transport.interface, "public": self._config.transport.public}
         for worker, machine in self._workers.items():
             stored = sum(map(len, contents[worker].values()))
-            answer = self._client.ask(
-                self._worker.check, self._run, machine.pes, len(machine.chips), stored, where, workers=[worker]
-            )[worker]  # fmt: skip
+            answer = self._client.ask(self._worker.check, machine.pes, len(machine.chips), stored, where, workers=[worker])[worker]
             problem = f"does not answer ({answer})" if isinstance(answer, Exception) else answer["problem"]
             if problem:
                 share = f"{len(machine.chips)} chips with {machine.pes} PEs"
@@ -177,20 +170,18 @@ class DaskBackend(Backend):
 
     def _start_command(self, machine: WorkerState) -> dict[str, Any]:
         """Return the command that has an agent start a machine's routers, and what it needs for its PEs."""
-        faults, layout = self._options.faults, self._plan["layout"]
-        routers = []
+        faults, routers = self._options.faults, []
         for router in self._plan["routers"]:
-            if chip_of(router["name"]) in machine.chips:
-                up, _, calls, called_by = router["wiring"]
+            name, wiring = router["name"], router["wiring"]
+            if chip_of(name) in machine.chips:
+                up, _, calls, called_by = wiring
                 remote = {peer for peer in (up, *calls, *called_by) if peer == HOST or chip_of(peer) not in machine.chips}
-                name = router["name"]
-                routers.append(
-                    {"name": name, "wiring": router["wiring"], "slow": faults.of_router(name), "remote_peers": sorted(remote)}
-                )
+                slow = faults.of_router(name)
+                routers.append({"name": name, "wiring": wiring, "slow": slow, "remote_peers": sorted(remote)})
         pes = [
-            {"name": pe["name"], "router": router_name(chip_of(pe["name"])), "slow_s": faults.slow.get(pe["name"], 0.0)}
-            for pe in layout["pes"]
-            if chip_of(pe["name"]) in machine.chips
+            {"name": name, "router": router_name(chip_of(name)), "slow_s": faults.slow.get(name, 0.0)}
+            for name in (pe["name"] for pe in self._plan["layout"]["pes"])
+            if chip_of(name) in machine.chips
         ]
         return {
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
@@ -216,9 +207,8 @@ class DaskBackend(Backend):
             if machine is not None:
                 machine.heard_at = now
                 self._on_record(machine, record, now)
-            elif record["kind"] == "gone" and not any(
-                other["kind"] == "gone" for other in self._records
-            ):  # the scheduler, and all workers with it
+            elif record["kind"] == "gone" and not any(other["kind"] == "gone" for other in self._records):
+                # The scheduler is gone, and all workers with it.
                 self._records.append({"kind": "gone", "problem": record["why"], "for_good": True})
         if self._deadline is not None and now > self._deadline[0]:
             late = next(m for m in self._workers.values() if not m.is_attended or m.ports is None)
@@ -350,12 +340,11 @@ class DaskBackend(Backend):
 
     def _end_agents(self, patience_s: float) -> None:
         """End every agent, and wait until each has reported that or is lost."""
-        deadline = time.monotonic() + patience_s
         for machine in self._workers.values():
             if machine.state != "lost":
                 machine.state = "ended"
         self._command_all({"kind": "end", "patience_s": patience_s})
-        deadline += _LEAVE_S
+        deadline = time.monotonic() + patience_s + _LEAVE_S
         while time.monotonic() < deadline and not all(m.has_left for m in self._workers.values()):
             self.take_records()
             time.sleep(0.02)

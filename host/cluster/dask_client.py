@@ -2,7 +2,7 @@
 run an agent. Together with `host/cluster/dask_worker.py` the only file that knows Dask.
 
 Every call has a time limit and runs in a thread beside the launcher's loop; agents' records are collected until the
-launcher takes them. Not known here: chips, routers and PEs, and what is done when a worker is lost.
+launcher takes them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,7 @@ _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
 class DaskClient:
-    """A connection to workers, for one run.
-
-    Args:
-        run: the run's name.
-        config: which cluster.
-        chips: a worker's, for a cluster that is started here without a number.
-
-    """
+    """A connection to workers, for the run of name `run`. `chips`: a worker's, where a cluster is started here without a number."""
 
     def __init__(self, run: str, config: ClusterConfig, chips: int) -> None:
         self._run, self._config, self._chips = run, config, config.chips or chips
@@ -53,7 +46,6 @@ class DaskClient:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._futures: dict[str, Any] = {}
-        self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
         self._heard_at: dict[str, float] = {}
         self._attending_since: dict[str, float] = {}
@@ -85,16 +77,14 @@ class DaskClient:
             raise
         except Exception as error:  # Dask's own kinds of failure are many
             why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no more is known'}"
+            problem = f"--cluster: the {self._config.kind} cluster does not start ({why})"
             if self._config.kind == "scheduler":
-                raise HostError(
-                    f"no scheduler answers at {self._config.address} ({time.monotonic() - began:.0f} s; {why})", Exit.DIED
-                ) from error
-            raise HostError(f"--cluster: the {self._config.kind} cluster does not start ({why})", Exit.DIED) from error
+                problem = f"no scheduler answers at {self._config.address} ({time.monotonic() - began:.0f} s; {why})"
+            raise HostError(problem, Exit.DIED) from error
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
         self._client.subscribe_topic(f"gennaker-{self._run}", self._on_event)
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _start_cluster(self, distributed: Any) -> Any:
         """Start the cluster that the configuration asks for, and return it; None where there is a scheduler already."""
@@ -102,8 +92,7 @@ class DaskClient:
         if config.kind == "local":
             return distributed.LocalCluster(
                 n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL,
-                **config.options,
+                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL, **config.options,
             )  # fmt: skip
         if config.kind == "ssh":
             options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **config.options.get("worker_options", {})}
@@ -140,12 +129,8 @@ class DaskClient:
     def ask(self, function: Callable[..., Any], *arguments: Any, workers: Iterable[str]) -> dict[str, Any]:
         """Run a function of `host/cluster/dask_worker.py` in workers; return the answer or exception of each."""
         chosen = list(workers)
-
-        def go() -> dict[str, Any]:
-            return dict(self._client.run(function, *arguments, workers=chosen, on_error="return"))
-
         try:
-            answers = self._call_within(go, ASK_S)
+            answers = self._call_within(partial(self._client.run, function, *arguments, workers=chosen, on_error="return"), ASK_S)
         except Late:
             answers = {}
         except Exception as error:
@@ -157,9 +142,7 @@ class DaskClient:
 
     # -- agents -----------------------------------------------------------------------------------------------------------------
 
-    def attend(
-        self, function: Callable[..., int], worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]
-    ) -> None:
+    def attend(self, function: Callable[..., int], worker: str, *, chips: int, command: Any, content: dict[str, bytes]) -> None:
         """Send a worker content and have it run an agent, whose records are collected from now on. The worker's resource
         `chips` is taken until the agent has ended.
         """
@@ -202,10 +185,7 @@ class DaskClient:
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(self._reader, False)
             os.read(self._reader, 1 << 12)
-        records = []
-        while self._records:
-            records.append(self._records.popleft())
-        return records
+        return [self._records.popleft() for _ in range(len(self._records))]
 
     def forget(self, workers: Iterable[str]) -> None:
         """Ignore these workers from now on, and cancel the tasks of their agents."""

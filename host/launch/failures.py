@@ -14,14 +14,10 @@ MOST_RESTARTS = 3
 
 @dataclass
 class Failures:
-    """What the launcher has noted since the last start.
+    """Failures since the last start."""
 
-    `died`: how each process ended that an agent reported; `restarts`: for the report, an entry for each time that the run began
-    again.
-    """
-
-    died: dict[str, str] = field(default_factory=dict)
-    restarts: list[dict[str, Any]] = field(default_factory=list)
+    died: dict[str, str] = field(default_factory=dict)  # how each process ended that an agent reported
+    restarts: list[dict[str, Any]] = field(default_factory=list)  # the report's entries, one for each
     _lost_machines: list[str] = field(default_factory=list)  # an error line each
     _no_machine_left: bool = False
     _cut: str = ""

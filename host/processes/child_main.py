@@ -18,7 +18,6 @@ from typing import Any
 from host.errors import Exit
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
-from host.run.pipe import Pipe
 from noc.packet import HOST
 from noc.serve import post, serve
 from noc.transport import Transport, TransportError
@@ -29,8 +28,6 @@ from noc.wiring import Wiring
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
-
-
 _compile_s = 0.0  # what the fork server took to compile kernels
 
 
@@ -49,9 +46,8 @@ def _prepare_process(name: str) -> None:
     """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
     die_with_fork_server()
     set_process_name(name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
@@ -75,7 +71,7 @@ def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     transport.close()
 
 
-RemoteLinks = tuple[Pipe, tuple[str, str], tuple[str, int, int], list[str]]
+RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 """A router's part in links between machines: a pipe to the agent, keys, where to listen, and the remote peers' names."""
 
 
@@ -138,7 +134,7 @@ def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote:
     return Bridge(local, links, frozenset(remote_peers))
 
 
-def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None = None) -> None:
+def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_folder: str | None) -> None:
     """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load."""
     _prepare_process(HOST)
     from host.run.host_process import drive

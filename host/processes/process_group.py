@@ -6,6 +6,7 @@ owner, and each child with the fork server, so that nothing outlives an owner th
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -31,12 +32,7 @@ _LEAVE_S = 3.0  # for stopped processes to be gone
 
 
 class ProcessGroup:
-    """Processes by name, and the pipes to them.
-
-    Args:
-        started: called with each process name and pid, as they start.
-
-    """
+    """Processes by name, and the pipes to them. `started` is called with each process name and pid, as they start."""
 
     def __init__(self, started: Callable[[str, int], None] = lambda *_: None) -> None:
         self._on_start = started
@@ -166,33 +162,29 @@ def count_tasks() -> int:
     """Return how many processes and threads of this user there are, which is what the limit on them counts."""
     user, tasks = os.getuid(), 0
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):
             tasks += process.num_threads() if process.uids().real == user else 0
-        except psutil.Error:
-            continue
     return tasks
 
 
 def _uss(pid: int) -> int:
-    try:
+    with contextlib.suppress(psutil.Error):
         return int(psutil.Process(pid).memory_full_info().uss)
-    except psutil.Error:
-        return 0
+    return 0
 
 
 def _cpu_s(pid: int) -> float:
-    try:
+    with contextlib.suppress(psutil.Error):
         times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
+        return float(times.user + times.system)
+    return 0.0
 
 
 def interface_addresses() -> dict[str, list[str]]:
     """Return this machine's IP addresses by device, those of version 4 first."""
     by_device: dict[str, list[str]] = {}
+    numbers = {socket.AF_INET: 0, socket.AF_INET6: 1}
     for device, entries in psutil.net_if_addrs().items():
-        numbers = {socket.AF_INET: 0, socket.AF_INET6: 1}
         addresses = sorted((numbers[entry.family], entry.address) for entry in entries if entry.family in numbers)
         by_device[device] = [address for _, address in addresses if "%" not in address]  # those of one link alone need its name
     return by_device

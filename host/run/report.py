@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from host.cost.cost_table import load_table
@@ -15,7 +14,7 @@ from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.run import Run
 from host.run_folder import SCHEMA
-from host.workloads.contract import Job, Metric
+from host.workloads.contract import Job
 from host.workloads.registry import workload_of
 from noc.packet import HOST, LEDGER
 
@@ -23,16 +22,10 @@ _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
 
 
 def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
-    """Return everything the host knows of a run.
+    """Return everything the host knows of a run; `partial` where it did not reach its end.
 
-    The launcher completes `emulation`, and whoever writes the run folder adds where the run comes from.
-
-    Args:
-        job: what ran.
-        run: how far it came.
-        partial: whether it did not reach its end.
-        ledger: what it did; one without a position is not priced.
-
+    A ledger without a position is not priced. The launcher completes `emulation`, and whoever writes the run folder adds where
+    the run comes from.
     """
     network, placement = job.placement.network, job.placement
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
@@ -49,16 +42,12 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "dram_read_bytes": job.dram.read_bytes,
         "dram_written_bytes": job.dram.written_bytes,
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
-        "packets_sent": None,
-        "packets_delivered": None,
-        "packets_dropped": None,
-        "link_packets": None,
-        "packets_input": None,
-        "packets_output": None,
+        **_packets(accounts),
     }
-    metrics = job.readout.metrics(cost)
-    if accounts is not None:
-        counters |= _packets(accounts)
+    metrics, neurobench = job.readout.metrics(cost), None
+    if ledger.positions:
+        task = {metric.name: metric.value for metric in metrics}
+        neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task)
     return {
         "schema": SCHEMA,
         "workload": job.options.workload,
@@ -75,18 +64,8 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
         "modelled": cost,
-        "neurobench": _neurobench(job, ledger, metrics) if ledger.positions else None,
+        "neurobench": neurobench,
     }
-
-
-def _neurobench(job: Job, ledger: Ledger, metrics: Sequence[Metric]) -> dict[str, Any]:
-    return neurobench_metrics(
-        job.placement.network,
-        ledger,
-        job.placement.deployed_bytes(),
-        table=job.host_table,
-        task={metric.name: metric.value for metric in metrics},
-    )
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:
@@ -104,16 +83,15 @@ def mapping_block(placement: Placement) -> dict[str, Any]:
     }
 
 
-def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
-    """Return copies between PEs, and apart from them those of the input from the host and of the output to it."""
+def _packets(accounts: dict[str, Any] | None) -> dict[str, int | None]:
+    """Return copies between PEs, and apart from them those of the input from the host and of the output to it; None where no
+    accounts are known.
+    """
+    names = ("packets_sent", "packets_delivered", "packets_dropped", "link_packets", "packets_input", "packets_output")
+    if accounts is None:
+        return dict.fromkeys(names)
     sent, delivered = accounts["sent"], accounts["delivered"]
     between_sent = sum(n for name, n in sent.items() if name != HOST) - delivered[HOST]
     between_delivered = sum(n for name, n in delivered.items() if name != HOST) - sent[HOST]
-    return {
-        "packets_sent": between_sent,
-        "packets_delivered": between_delivered,
-        "packets_dropped": sum(accounts["dropped"].values()),
-        "packets_input": sent[HOST],
-        "packets_output": delivered[HOST],
-        "link_packets": sum(accounts["links"].values()),
-    }
+    totals = sum(accounts["dropped"].values()), sum(accounts["links"].values())
+    return dict(zip(names, (between_sent, between_delivered, *totals, sent[HOST], delivered[HOST]), strict=True))
