@@ -66,4 +66,4 @@ def parse_fault(texts: list[str]) -> Faults:
         raise HostError("--fault slow: needs the name of a PE, router or link and 0 to 60 seconds")
     if any(first < 0 or ticks < 1 for first, ticks in late):
         raise HostError("--fault late: needs a tick from 0 and at least 1 tick")
-    return Faults(slow, tuple(late), shuffle)
+    return Faults(slow=slow, late=tuple(late), shuffle=shuffle)

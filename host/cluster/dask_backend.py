@@ -63,11 +63,7 @@ class DaskBackend(Backend):
 
     def open(self) -> None:
         """Connect, and compare the project's version on each worker; HostError where that fails."""
-        from host.cluster import dask_worker
-
-        self._worker = dask_worker
         self._client.open()
-        self._client.send_heartbeats_with(dask_worker.command)
         self._wait_for_workers(self._options.chips, self._config.wait_s)
 
     def fileno(self) -> int:
@@ -88,7 +84,7 @@ class DaskBackend(Backend):
             present = [worker for worker in self._client.workers() if worker not in self._lost]
             unknown = [worker for worker in present if worker not in self._descriptions]
             if unknown:
-                self._descriptions |= self._same_version(self._client.ask(self._worker.describe, workers=unknown))
+                self._descriptions |= self._same_version(self._client.ask("describe", workers=unknown))
             self._descriptions = {worker: self._descriptions[worker] for worker in present if worker in self._descriptions}
             have = sum(description["chips"] for description in self._descriptions.values())
             if have >= chips and (self._config.kind == "scheduler" or len(present) >= self._config.workers or wait_s < 1):
@@ -129,7 +125,7 @@ class DaskBackend(Backend):
         usable.sort(key=lambda item: (str(item[1]["name"]).zfill(12), item[0]))
         blocks = deal_chips(chips, [about["chips"] for _, about in usable])
         self._workers = {
-            worker: WorkerState(worker, about["name"], about["host"], capacity=about["chips"], chips=block)
+            worker: WorkerState(worker=worker, name=about["name"], host=about["host"], chips=block)
             for (worker, about), block in zip(usable, blocks, strict=True)
             if block
         }
@@ -140,8 +136,7 @@ class DaskBackend(Backend):
         self._check(contents)
         for worker, machine in self._workers.items():
             machine.stored_bytes = sum(map(len, contents[worker].values()))
-            command, content = self._start_command(machine), contents[worker]
-            self._client.attend(self._worker.attend, worker, chips=len(machine.chips), command=command, content=content)
+            self._client.attend(worker, len(machine.chips), self._start_command(machine), contents[worker])
         most_bytes = max(machine.stored_bytes for machine in self._workers.values())
         start_by = time.monotonic() + _START_S + most_bytes / _SEND_BYTES_S
         self._deadline = (start_by, "does not start: are its chips taken by another run?")
@@ -151,7 +146,7 @@ class DaskBackend(Backend):
         contents = {}
         for worker, machine in self._workers.items():
             loads = {sha256 for pe, sha256 in self._plan["stored"].items() if chip_of(pe) in machine.chips}
-            missing = self._client.ask(self._worker.missing, sorted(loads), workers=[worker])[worker]
+            missing = self._client.ask("missing", sorted(loads), workers=[worker])[worker]
             if isinstance(missing, Exception):
                 raise HostError(f"{machine.title} does not answer ({missing})", Exit.DIED)
             contents[worker] = {sha256: self._store[sha256] for sha256 in missing}
@@ -161,7 +156,7 @@ class DaskBackend(Backend):
         where = {"interface": self._config.transport.interface, "public": self._config.transport.public}
         for worker, machine in self._workers.items():
             stored = sum(map(len, contents[worker].values()))
-            answer = self._client.ask(self._worker.check, machine.pes, len(machine.chips), stored, where, workers=[worker])[worker]
+            answer = self._client.ask("check", machine.pes, len(machine.chips), stored, where, workers=[worker])[worker]
             problem = f"does not answer ({answer})" if isinstance(answer, Exception) else answer["problem"]
             if problem:
                 share = f"{len(machine.chips)} chips with {machine.pes} PEs"
@@ -195,7 +190,7 @@ class DaskBackend(Backend):
 
     def _command_all(self, record: dict[str, Any]) -> None:
         for worker in self._workers:
-            self._client.command(worker, self._worker.command, record)
+            self._client.command(worker, record)
 
     # -- records of agents -----------------------------------------------------------------------------------------------------
 
@@ -275,10 +270,10 @@ class DaskBackend(Backend):
         chips = f"chips {first} to {last}" if last > first else f"chip {first}"
         return f"{machine.title} with {chips} is lost: {why}"
 
-    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
-        """Return the line on a link between two machines that cannot be used; `name` called `peer`."""
-        ends = [self._location(end) for end in (name, peer)]
-        return f"network cut: {name} on {ends[0]} cannot reach {peer} on {ends[1]} for {for_s:.0f} s"
+    def describe_cut(self, cut: Mapping[str, Any]) -> str:
+        """Return the line on a link between two machines that cannot be used: `name` called `peer` for `for_s` seconds."""
+        ends = [f"{cut[end]} on {self._location(cut[end])}" for end in ("name", "peer")]
+        return f"network cut: {ends[0]} cannot reach {ends[1]} for {cut['for_s']:.0f} s"
 
     def _location(self, name: str) -> str:
         machine = next((m for m in self._workers.values() if chip_of(name) in m.chips), None)

@@ -187,14 +187,11 @@ class Launcher:
             elif kind == "gone":
                 self._failures.note_lost_machine(record["problem"], record["for_good"])
             elif kind == "cut":
-                self._on_cut(record)
+                self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":
                 problem, code = record["problem"], Exit(record.get("code", Exit.USAGE))
                 return self._outcome(code, problem, self._postmortem(problem))
         return None
-
-    def _on_cut(self, record: dict[str, Any]) -> None:
-        self._failures.note_cut(self._backend.describe_cut(record["name"], record["peer"], record["for_s"]))
 
     def _on_loss(self) -> Outcome | None:
         """Restart without a machine that is lost or cut off, if that is asked for and possible, else return how the run ends."""
@@ -262,7 +259,7 @@ class Launcher:
             self._failures.restarts[-1]["position"] = record["position"]
             self._start_routers()
         elif kind == "cut":
-            self._on_cut(record)
+            self._failures.note_cut(self._backend.describe_cut(record))
         elif kind == "traffic":
             self._backend.note_host_traffic(record)
         elif kind == "report":

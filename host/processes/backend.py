@@ -54,8 +54,8 @@ class Backend:
         records, self._records = self._records, []
         return records
 
-    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
-        """Return the error line for a link between machines that cannot be used: `name` called `peer` for so long."""
+    def describe_cut(self, cut: Mapping[str, Any]) -> str:
+        """Return the error line for a link between machines that cannot be used: `name` called `peer` for `for_s` seconds."""
         raise NotImplementedError
 
     def reset(self) -> None:

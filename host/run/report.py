@@ -72,15 +72,11 @@ def mapping_block(placement: Placement) -> dict[str, Any]:
     """Return the report's block on a mapping."""
     by_chip = Counter(placed.pe.chip for placed in placement.pes)
     return {
-        "chips": len(placement.machine.live),
-        "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
-        "pes": len(placement.pes),
-        "strategy": placement.mapping,
-        "format": placement.request.format,
-        "lanes": placement.request.lanes,
-        "layers": [len(placement.senders(n)) for n in placement.network.layers],
+        "chips": len(placement.machine.live), "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
+        "pes": len(placement.pes), "strategy": placement.mapping, "format": placement.request.format,
+        "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in placement.network.layers],
         "sram": {"worst": placement.worst()},
-    }
+    }  # fmt: skip
 
 
 def _packets(accounts: dict[str, Any] | None) -> dict[str, int | None]:

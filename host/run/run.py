@@ -7,8 +7,7 @@ last words. All of it goes through the router of the host's own chip. The PEs' s
 themselves (`pe/lifecycle.py`).
 
 Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
-chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` does the host's own work (hashing, decoding), so that the next
-tick is already under way while it is done.
+chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` hashes and decodes while the next tick is under way.
 """
 
 from __future__ import annotations
@@ -105,11 +104,9 @@ class Run:
         self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
         self._needed = 0  # ticks that must be issued for the position fed last to come out
-        self._positions_fed = 0
-        self._positions_answered = 0
+        self._positions_fed = self._positions_answered = 0
         self._arrived: deque[Section] = deque()
-        self._input_events = 0
-        self._output_events = 0
+        self._input_events = self._output_events = 0
         self._asked: set[str] = set()  # routers that owe an answer to the last question
         self._silent_routers: set[str] = set()  # those that had not answered the one before when it was asked again
         self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before

@@ -44,9 +44,8 @@ class Witness:
         self.compared += have.size
         if len(bad):
             lane, unit = (int(n) for n in bad[0])
-            self._differences.append(
-                (section.position, section.population, unit, lane, float(have[lane, unit]), float(want[lane, unit]))
-            )
+            values_there = float(have[lane, unit]), float(want[lane, unit])
+            self._differences.append((section.position, section.population, unit, lane, *values_there))
         if section.population == self._network.output:
             del self._expected[section.position]
 
