@@ -132,8 +132,8 @@ class DaskBackend(Backend):
         pes = [pe["name"] for pe in plan["layout"]["pes"]]
         for machine in self._workers.values():
             machine.pes = sum(chip_of(pe) in machine.chips for pe in pes)
-        contents = self._contents()
-        self._check(contents)
+        contents = self._missing_contents()
+        self._check_room(contents)
         for worker, machine in self._workers.items():
             machine.stored_bytes = sum(map(len, contents[worker].values()))
             self._client.attend(worker, len(machine.chips), self._start_command(machine), contents[worker])
@@ -141,7 +141,7 @@ class DaskBackend(Backend):
         start_by = time.monotonic() + _START_S + most_bytes / _SEND_BYTES_S
         self._deadline = (start_by, "does not start: are its chips taken by another run?")
 
-    def _contents(self) -> dict[str, dict[str, bytes]]:
+    def _missing_contents(self) -> dict[str, dict[str, bytes]]:
         """Return what each worker lacks of what its PEs load, by SHA-256."""
         contents = {}
         for worker, machine in self._workers.items():
@@ -152,7 +152,7 @@ class DaskBackend(Backend):
             contents[worker] = {sha256: self._store[sha256] for sha256 in missing}
         return contents
 
-    def _check(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:
+    def _check_room(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:
         where = {"interface": self._config.transport.interface, "public": self._config.transport.public}
         for worker, machine in self._workers.items():
             stored = sum(map(len, contents[worker].values()))

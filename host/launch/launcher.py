@@ -49,15 +49,10 @@ class Launcher:
     """
 
     def __init__(
-        self,
-        options: RunOptions,
-        mapped: Callable[[dict[str, Any]], None],
-        observe: Callable[[dict[str, Any]], None],
-        started: Callable[[str, int], None] = lambda *_: None,
-        folder: Path | None = None,
-        meanwhile: Callable[[], None] = lambda: None,
-        remote: ConnectBackend | None = None,
-    ) -> None:
+        self, options: RunOptions, mapped: Callable[[dict[str, Any]], None], observe: Callable[[dict[str, Any]], None],
+        started: Callable[[str, int], None] = lambda *_: None, folder: Path | None = None,
+        meanwhile: Callable[[], None] = lambda: None, remote: ConnectBackend | None = None,
+    ) -> None:  # fmt: skip
         self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
         self._mapped, self._observe, self._started = mapped, observe, started
         self._processes = ProcessGroup(started)
@@ -350,13 +345,10 @@ class Launcher:
         """Add to the report what only the owner of the processes knows."""
         emulation, units = report["emulation"], report["emulation"].pop("units")
         emulation |= {
-            "processes": self._backend.process_count() + int(self._backend.remote),
-            "start_s": self._start_s,
-            "prepare_s": self._plan.get("prepare_s", 0.0),
-            "first_compile_s": self._plan.get("compile_s", 0.0),
-            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None,
-            "pe_uss_bytes": self._backend.pe_uss_bytes(),
-        }
+            "processes": self._backend.process_count() + int(self._backend.remote), "start_s": self._start_s,
+            "prepare_s": self._plan.get("prepare_s", 0.0), "first_compile_s": self._plan.get("compile_s", 0.0),
+            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None, "pe_uss_bytes": self._backend.pe_uss_bytes(),
+        }  # fmt: skip
         return report
 
     def _end(self) -> None:

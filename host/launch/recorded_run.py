@@ -17,15 +17,10 @@ from host.run_folder import SCHEMA, write_run
 
 
 def run_into(
-    folder: Path,
-    options: RunOptions,
-    *,
-    mapped: Callable[[dict[str, Any]], None] = lambda _: None,
-    observe: Callable[[dict[str, Any]], None] = lambda _: None,
-    meanwhile: Callable[[], None] = lambda: None,
-    command: Sequence[str] = (),
-    remote: ConnectBackend | None = None,
-) -> Outcome:
+    folder: Path, options: RunOptions, *, mapped: Callable[[dict[str, Any]], None] = lambda _: None,
+    observe: Callable[[dict[str, Any]], None] = lambda _: None, meanwhile: Callable[[], None] = lambda: None,
+    command: Sequence[str] = (), remote: ConnectBackend | None = None,
+) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which must exist; where nothing came of the run, it stays empty.
 
     `command` is the command line that asked for the run; the rest is as for `Launcher`. HostError where the folder cannot be

@@ -76,15 +76,9 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 
 
 def run_router(
-    name: str,
-    addresses: dict[str, str],
-    queue: int,
-    table_entries: int,
-    wiring: tuple[Any, ...],
-    slow: dict[str, float],
-    remote: RemoteLinks | None = None,
-    store: str | None = None,
-) -> None:
+    name: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...], slow: dict[str, float],
+    remote: RemoteLinks | None = None, store: str | None = None,
+) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `addresses`: of every router of this machine; `slow`: seconds before each
     message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """

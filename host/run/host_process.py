@@ -290,24 +290,16 @@ class _HostLoop:
         self._last_counts = (run.completed, int(events.sum()), packets)
         late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
         return {
-            "phase": run.phase,
+            "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
             "ready": sum(state.value not in ("BOOT", "IDLE", "LOADING") for state in run.states.values()),
-            "tick": run.completed,
-            "done": progress.done,
-            "total": progress.total,
-            "per_s": progress.done / running_s if running_s else 0.0,
-            "metrics": [metric._asdict() for metric in progress.metrics],
-            "shown": dict(progress.shown),
-            "activity": run.events.activity(),
-            "events_per_tick": (int(events.sum()) - before[1]) / ticks,
-            "packets_per_tick": (packets - before[2]) / ticks,
-            "pe_activity": self._snapshot.activity(run.recent),
-            "links": self._snapshot.links(run.recent, run.recent_input),
-            "sram_worst": self._sram_worst,
-            "elapsed_s": time.perf_counter() - self._started,
-            "stalled": late[1] if late is not None else [],
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
-        }
+            "stalled": late[1] if late is not None else [],
+            "done": progress.done, "total": progress.total, "per_s": progress.done / running_s if running_s else 0.0,
+            "metrics": [metric._asdict() for metric in progress.metrics], "shown": dict(progress.shown),
+            "events_per_tick": (int(events.sum()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
+            "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
+            "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
+        }  # fmt: skip
 
     def _running_s(self) -> float:
         return time.perf_counter() - self._running_since if self._running_since else 0.0

@@ -38,11 +38,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
     return {
-        "layout": layout,
-        "transport": job.options.transport,
-        "queue": queue,
+        "layout": layout, "mapping": job.placement.table(), "transport": job.options.transport, "queue": queue,
+        "table_entries": job.placement.chip.router_entries, "stored": run.stored,
         "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],
-        "table_entries": job.placement.chip.router_entries,
-        "stored": run.stored,
-        "mapping": job.placement.table(),
-    }
+    }  # fmt: skip

@@ -148,8 +148,8 @@ def network_sha256(network: Network) -> str:
         fields = [population.name, population.units, population.kernel, sorted(population.params.items())]
         digest.update(json.dumps(fields).encode())
         for projection in population.projections:
-            fields = [*sorted((k, v) for k, v in vars(projection).items() if k != "weights")]
-            digest.update(json.dumps(fields).encode())
+            others = sorted((k, v) for k, v in vars(projection).items() if k != "weights")
+            digest.update(json.dumps(others).encode())
             for array in (projection.weights.extents, projection.weights.columns, projection.weights.values):
                 digest.update(array.tobytes())
         for name in sorted(population.vectors):

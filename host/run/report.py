@@ -33,39 +33,28 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
     accounts = run.conservation() if run.accounted else None
     cost = price_block(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
-        "events": totals["events"],
-        "macs": totals["macs_input"] + totals["macs_recurrent"],
+        "events": totals["events"], "macs": totals["macs_input"] + totals["macs_recurrent"],
         "weights_visited": totals["visited_input"] + totals["visited_recurrent"],
-        "units": totals["units"],
-        "exponentials": totals["exponentials"],
+        "units": totals["units"], "exponentials": totals["exponentials"],
         "macs_by_layer": [int(run.totals[n, list(_MACS)].sum()) for n in network.layers],
-        "dram_read_bytes": job.dram.read_bytes,
-        "dram_written_bytes": job.dram.written_bytes,
+        "dram_read_bytes": job.dram.read_bytes, "dram_written_bytes": job.dram.written_bytes,
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
         **_packets(accounts),
-    }
+    }  # fmt: skip
     metrics, neurobench = job.readout.metrics(cost), None
     if ledger.positions:
         task = {metric.name: metric.value for metric in metrics}
         neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task)
     return {
-        "schema": SCHEMA,
-        "workload": job.options.workload,
-        "title": job.title,
-        "unit": workload_of(job.options).about.UNIT,
-        "partial": partial,
-        "inputs": input_record(job.inputs),
-        "events": run.events.report(),
-        "result": {**job.readout.result(), **job.facts, "note": job.note},
-        "metrics": [metric._asdict() for metric in metrics],
-        "mapping": mapping_block(placement),
-        "counters": counters,
-        "conservation": accounts,
+        "schema": SCHEMA, "workload": job.options.workload, "title": job.title, "unit": workload_of(job.options).about.UNIT,
+        "partial": partial, "inputs": input_record(job.inputs),
+        "events": run.events.report(), "result": {**job.readout.result(), **job.facts, "note": job.note},
+        "metrics": [metric._asdict() for metric in metrics], "mapping": mapping_block(placement),
+        "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
-        "modelled": cost,
-        "neurobench": neurobench,
-    }
+        "modelled": cost, "neurobench": neurobench,
+    }  # fmt: skip
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:

@@ -52,24 +52,18 @@ class Run:
 
     Args:
         placement: the network on the chip.
-        source: what to feed.
+        source: the input.
         readout: what takes the answers.
-        late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
+        late: tells for each tick whether the DRAM delivers nothing (a recoverable fault; also how a pause looks).
         witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
         repeatable: keep what `prepare_restart` needs.
 
     """
 
     def __init__(
-        self,
-        placement: Placement,
-        source: Source,
-        readout: Readout,
-        *,
-        late: Callable[[int], bool] = lambda _: False,
-        witness: Witness | None = None,
-        repeatable: bool = False,
-    ) -> None:
+        self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
+        witness: Witness | None = None, repeatable: bool = False,
+    ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
