@@ -17,10 +17,7 @@ _WHOLE_FOLDER_BYTES = 1 << 28  # recordings of gigabytes: reading them again wou
 
 
 def content_sha256(root: Path = ROOT) -> str:
-    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`.
-
-    What runs on several machines must be the same on each.
-    """
+    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`."""
     return _of_files(root, (path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _SOURCES))
 
 

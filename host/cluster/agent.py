@@ -104,8 +104,6 @@ class Agent:
         elif kind == "end":
             self._ends, self._patience_s = True, float(record.get("patience_s", 0.0))
 
-    # -- start ------------------------------------------------------------------------------------------------------------------
-
     def _start_routers(self) -> None:
         chips = self._chips
         problem = reserve_descriptors(len(chips["pes"]))
@@ -140,8 +138,6 @@ class Agent:
             router = pe["router"]
             self._processes.start(pe["name"], run_pe, pe["name"], router, self._addresses[router], pe["slow_s"])
         self._report_starts()
-
-    # -- report -----------------------------------------------------------------------------------------------------------------
 
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:
         if record["kind"] == "listening":

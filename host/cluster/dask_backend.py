@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -232,19 +233,17 @@ class DaskBackend(Backend):
                 machine.pe_uss_bytes = record["pe_uss_bytes"] or machine.pe_uss_bytes
             case "traffic":
                 machine.traffic[record["name"]] = {"bytes": record["bytes"], "refused": record["refused"]}
-            case "died":
-                self._records.append({"kind": "died", "name": record["name"], "how": record["how"]})
+            case "died" | "cut":
+                self._records.append(record)
             case "refused":
                 problem = f"{machine.title}: {record['text']}"
                 self._records.append({"kind": "failed", "problem": problem, "code": record["code"]})
-            case "cut":
-                self._records.append({"kind": "cut", **record})
             case "left" | "gone":
                 machine.has_left = True
                 if machine.state != "ended":
-                    why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     machine.state = "lost"
                     self._lost.add(machine.worker)
+                    why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     self._records.append({"kind": "gone", "problem": self._describe_loss(machine, why), "for_good": False})
 
     def _all_listening(self) -> None:
@@ -290,12 +289,13 @@ class DaskBackend(Backend):
         now = time.monotonic()
         return [
             {
-                "name": m.name, "host": m.host, "chips": list(m.chips), "pes": m.pes, "processes": m.processes, "state": m.state,
-                "load": m.load, "sent_bytes": m.sent_bytes, "received_bytes": m.received_bytes,
-                "refused": sum(m.refused.values()), "heard_s": now - m.heard_at if m.heard_at else None,
+                **m.report_entry(),
+                "load": m.load,
+                "refused": sum(m.refused.values()),
+                "heard_s": now - m.heard_at if m.heard_at else None,
             }
             for m in self._workers.values()
-        ]  # fmt: skip
+        ]
 
     def process_count(self) -> int:
         """Return how many processes have been started, with an agent and its fork server for each machine."""
@@ -310,11 +310,10 @@ class DaskBackend(Backend):
         machines = self._retired + [machine.report_entry() for machine in self._workers.values()]
         names = {chip: m.name for m in self._workers.values() for chip in m.chips}
         counted = [(m.name, traffic["bytes"]) for m in self._workers.values() for traffic in m.traffic.values()]
-        pairs: dict[str, int] = {}
+        pairs: Counter[str] = Counter()
         for sender, counts in [*counted, (HOST, self._host_traffic)]:
             for peer, (sent, _) in counts.items():
-                pair = f"{sender}>{HOST if peer == HOST else names.get(chip_of(peer), '?')}"
-                pairs[pair] = pairs.get(pair, 0) + sent
+                pairs[f"{sender}>{HOST if peer == HOST else names.get(chip_of(peer), '?')}"] += sent
         refused = {kind: sum(m["refused"][kind] for m in machines) for kind in REFUSALS}
         return {
             "engine": self._config.kind, "scheduler": self._client.address, "version": content_sha256(), "machines": machines,

@@ -50,8 +50,6 @@ class DaskClient:
         self._heard_at: dict[str, float | None] = {}  # of workers with an agent; None before its first record
         self._lock = threading.Lock()
 
-    # -- the cluster ------------------------------------------------------------------------------------------------------------
-
     def open(self) -> None:
         """Connect, starting the cluster where that is asked for; HostError, one line, where that fails."""
         try:
@@ -140,12 +138,8 @@ class DaskClient:
     def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
         return self._pool.submit(function).result(seconds)
 
-    # -- agents -----------------------------------------------------------------------------------------------------------------
-
     def attend(self, worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]) -> None:
-        """Send a worker content and have it run an agent, whose records are collected from now on. The worker's resource
-        `chips` is taken until the agent has ended.
-        """
+        """Send a worker content and have it run an agent; the worker's resource `chips` is taken until that has ended."""
         blob = pack_status(content)
         key = f"gennaker-content-{hashlib.sha256(blob).hexdigest()}"
         name = f"gennaker-{self._run}-{worker}-{time.monotonic_ns()}"

@@ -73,9 +73,7 @@ def command(run: str, raw: bytes) -> bool:
 
 
 def attend(run: str, raw: bytes, content: bytes) -> int:
-    """Keep `content` (packed, bytes by SHA-256), run an agent with the chips that `raw` (a packed command) names, and return its
-    exit code when it has ended.
-    """
+    """Keep `content` (packed, bytes by SHA-256), run an agent on `raw` (its packed command), and return its exit code."""
     worker = get_worker()
     secede()  # type: ignore[no-untyped-call]  # other tasks may use the worker's threads; the chips stay taken
     folder = _content_folder(worker)

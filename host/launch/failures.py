@@ -34,9 +34,7 @@ class Failures:
             self._cut, self._cut_at = problem, time.monotonic()
 
     def verdict(self, at_once: bool = False) -> tuple[str, Exit] | None:
-        """Return the error line and exit code that end the run, or None. A lost machine explains more than the links that it
-        takes along, so those wait for a moment, unless `at_once`.
-        """
+        """Return the error line and exit code that end the run, or None. Unless `at_once`, a cut waits for a lost machine."""
         if self._lost_machines:
             more = f"; {len(self._lost_machines) - 1} more are lost" if self._lost_machines[1:] else ""
             return self._lost_machines[0] + more, Exit.DIED

@@ -287,9 +287,7 @@ class Launcher:
         return outcome
 
     def _on_failed_host(self, record: dict[str, Any]) -> Outcome | None:
-        """Return the outcome after the host gave up; None to go on. A dead process or lost machine explains more, and the run may
-        restart without that machine.
-        """
+        """Return the outcome after the host gave up; None where the run restarts. A dead process or lost machine explains more."""
         deadline = time.monotonic() + (MACHINE_LOSS_S if self._backend.remote else _DEATH_S)
         while time.monotonic() < deadline and not (self._dead_processes() or self._signal or self._failures.lost_machine):
             self._take_backend_records()

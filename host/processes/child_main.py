@@ -32,10 +32,7 @@ _compile_s = 0.0  # what the fork server took to compile kernels
 
 
 def load(compile_s: float) -> None:
-    """Import in the fork server what its children run, and note for them how long it compiled kernels.
-
-    Not at the top of this file: the launcher reads it too, and must stay light.
-    """
+    """Import in the fork server what its children run (the launcher stays without it), and note how long it compiled kernels."""
     global _compile_s  # noqa: PLW0603 - set once, before the first fork
     import host.run.host_process  # noqa: F401
 
@@ -102,9 +99,7 @@ def run_router(
 
 
 def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
-    """Return the router's transport with its links to other machines, once the agent has sent their addresses; None where it
-    cannot listen, or its agent has gone.
-    """
+    """Return the router's transport with links to other machines; None where it cannot listen, or its agent has gone."""
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 
     pipe, keys, listening, remote_peers = remote

@@ -91,10 +91,7 @@ class ProcessGroup:
         self._on_start(name, process.pid)
 
     def poll(self, timeout_s: float) -> set[str]:
-        """Note which processes have ended; return the names of pipes that are readable.
-
-        With a thousand processes, asking each whether it lives would cost more than what they do.
-        """
+        """Note which processes have ended (asking each would cost too much); return the names of pipes that are readable."""
         readable: set[str] = set()
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, tuple):
@@ -126,9 +123,7 @@ class ProcessGroup:
         return len(self._processes)
 
     def uss_bytes(self, leave_out: Iterable[str] = (), at_most: int = _MEASURED_PES) -> int | None:
-        """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None where none can
-        be read.
-        """
+        """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None: not readable."""
         excluded = set(leave_out)
         pids = [process.pid for name, process in self._processes.items() if name not in excluded]
         sizes = [size for pid in pids[:: 1 + len(pids) // at_most] if (size := _uss(pid))]

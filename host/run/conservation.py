@@ -13,9 +13,7 @@ Readings = Mapping[str, Mapping[str, Any]]
 
 
 def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, host_got: int) -> dict[str, Any]:
-    """Return the accounts of copies after fan-out, from the counters of PEs and routers and the host's own, and each line of them
-    that does not balance. `links`: copies that each link between chips carried, by `ChipLink`'s name, in order.
-    """
+    """Return the accounts of copies after fan-out, from everybody's counters, by name of PE and link, and what does not balance."""
     wrong, links = [], {}
     into_routers, out_of_routers, dropped = (
         _sums(reading[f"packets_{what}"] for reading in routers.values()) for what in ("in", "out", "dropped")
@@ -23,15 +21,13 @@ def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, 
     sent = {name: reading["packets_sent"] for name, reading in pes.items()} | {HOST: host_sent}
     delivered = {name: reading["packets_delivered"] for name, reading in pes.items()} | {HOST: host_got}
 
-    def router_of(name: str) -> str:
-        return router_name(machine.host_chip if name == HOST else chip_of(name))
-
+    router_of = {name: router_name(machine.host_chip if name == HOST else chip_of(name)) for name in sent}
     for name, have in sent.items():
         if have != into_routers.get(name, 0):
-            wrong.append(f"{name} sent {have} packets, {router_of(name)} took in {into_routers.get(name, 0)}")
+            wrong.append(f"{name} sent {have} packets, {router_of[name]} took in {into_routers.get(name, 0)}")
     for name, have in delivered.items():
         if have != out_of_routers.get(name, 0):
-            wrong.append(f"{router_of(name)} handed {out_of_routers.get(name, 0)} packets to {name}, which got {have}")
+            wrong.append(f"{router_of[name]} handed {out_of_routers.get(name, 0)} packets to {name}, which got {have}")
     for link in machine.links:
         here, there = router_name(link.chip), router_name(link.to)
         out, into = routers[here]["links_out"].get(there, 0), routers[there]["links_in"].get(here, 0)

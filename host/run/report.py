@@ -22,15 +22,12 @@ _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
 
 
 def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
-    """Return everything the host knows of a run; `partial` where it did not reach its end.
-
-    A ledger without a position is not priced. The launcher completes `emulation`, and whoever writes the run folder adds where
-    the run comes from.
-    """
+    """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
     network, placement = job.placement.network, job.placement
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
+    # A ledger without a position cannot be priced.
     cost = price_block(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
         "events": totals["events"], "macs": totals["macs_input"] + totals["macs_recurrent"],
@@ -69,9 +66,7 @@ def mapping_block(placement: Placement) -> dict[str, Any]:
 
 
 def _packets(accounts: dict[str, Any] | None) -> dict[str, int | None]:
-    """Return copies between PEs, and apart from them those of the input from the host and of the output to it; None where no
-    accounts are known.
-    """
+    """Return copies between PEs, and apart from them those from the host and to it; None for each without accounts."""
     names = ("packets_sent", "packets_delivered", "packets_dropped", "link_packets", "packets_input", "packets_output")
     if accounts is None:
         return dict.fromkeys(names)
