@@ -1,3 +1,1 @@
-"""The host: maps a network onto the chip, streams its input, reads its output, and starts, watches and stops the
-processes.
-"""
+"""The host: maps a network onto the chip, streams its input, reads its output, and starts, watches and stops the processes."""

@@ -41,13 +41,9 @@ def _parser(asked: Iterable[str]) -> argparse.ArgumentParser:
     """Return a parser of the command that is asked for, or of all where none is."""
     runs, others = _workload_commands(), command_names()
     chosen = [name for name in (*runs, *others) if name in asked][:1] or [*runs, *others]
-    parser = _Parser(
-        prog="launch.py",
-        description="Gennaker: a multiprocess emulator of the SpiNNaker2 neuromorphic chip.",
-        epilog=_epilog() if len(chosen) > 1 else None,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
+    about, epilog = "Gennaker: a multiprocess emulator of the SpiNNaker2 neuromorphic chip.", _epilog() if len(chosen) > 1 else None
+    layout = argparse.RawDescriptionHelpFormatter
+    parser = _Parser(prog="launch.py", description=about, epilog=epilog, formatter_class=layout, allow_abbrev=False)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name in chosen:
         if name in runs:

@@ -58,12 +58,12 @@ def parse_fault(texts: list[str]) -> Faults:
                 shuffle = int(rest)
             else:
                 raise HostError(f"--fault {text!r}: unknown kind {kind!r}; have slow=NAME:SECONDS, late=TICK:TICKS, shuffle=SEED")
+        except HostError:
+            raise
         except (ValueError, OverflowError) as error:
-            if isinstance(error, HostError):
-                raise
             raise HostError(f"--fault {text!r}: {kind} needs numbers behind '='") from error
     if any(not name or not 0 <= seconds < 60 for name, seconds in slow.items()):
         raise HostError("--fault slow: needs the name of a PE, router or link and 0 to 60 seconds")
     if any(first < 0 or ticks < 1 for first, ticks in late):
         raise HostError("--fault late: needs a tick from 0 and at least 1 tick")
-    return Faults(slow, tuple(late), shuffle)
+    return Faults(slow=slow, late=tuple(late), shuffle=shuffle)

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import difflib
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from host.errors import HostError
+from host.errors import HostError, nearest_name
 
 _MOST = 1_000_000
 
@@ -40,11 +39,7 @@ class Whole:
     @property
     def need(self) -> str:
         """The bounds in words."""
-        return (
-            f"a whole number of at least {self.least}"
-            if self.most is None
-            else f"a whole number from {self.least} to {self.most:,}"
-        )
+        return "a whole number " + (f"of at least {self.least}" if self.most is None else f"from {self.least} to {self.most:,}")
 
     def fits(self, value: Any) -> bool:
         """Tell whether the value is a whole number within the bounds."""
@@ -88,10 +83,7 @@ class Text:
 
 @dataclass(frozen=True)
 class OneOf:
-    """One of some names, of `kind` where a wrong one should get the nearest as advice.
-
-    `names` is called when they are needed, so that nothing is imported for it before.
-    """
+    """One of several names, which are asked for when needed; with a `kind`, a wrong one is told the nearest."""
 
     names: Callable[[], Sequence[str]]
     kind: str = ""
@@ -110,8 +102,7 @@ class OneOf:
         have = f"have {', '.join(self.names())}"
         if not self.kind:
             return f"{flag} {value!r}: {have}"
-        near = difflib.get_close_matches(str(value), self.names(), 1, 0.0)[0]
-        return f"unknown {self.kind} {value!r}: {have}; did you mean {near!r}?"
+        return f"unknown {self.kind} {value!r}: {have}; did you mean {nearest_name(str(value), self.names())!r}?"
 
 
 @dataclass(frozen=True)
@@ -136,27 +127,15 @@ class YesNo:
         return isinstance(value, bool)
 
 
-def option(  # noqa: D417 - the rest says itself
-    default: Any,
-    text: str = "",
-    *,
-    bounds: Bounds,
-    metavar: str | None = None,
-    flag: str | None = None,
-    group: str = "",
-    sweep: bool = True,
-    file: bool = False,
-) -> Any:
+def option(
+    default: Any, text: str = "", *, bounds: Bounds, metavar: str | None = None, flag: str | None = None, group: str = "",
+    sweep: bool = True, file: bool = False,
+) -> Any:  # fmt: skip
     """Return a dataclass field that is an option.
 
-    Args:
-        default: what it is where nobody says.
-        text: its help; without one the option has no flag, and only config files and sweeps may set it.
-        flag: its flag where that is not its name with dashes.
-        group: heading of the flags that it stands with; those of "" stand first.
-        sweep: whether an experiment may vary it.
-        file: whether it names a file or folder, so that a relative path has a folder to start from.
-
+    `text`: its help; without one the option has no flag, and only config files and sweeps may set it. `flag`: where that is not
+    its name with dashes. `group`: heading of the flags that it stands with; those of "" stand first. `sweep`: whether an
+    experiment may vary it. `file`: whether it names a file or folder, so that a relative path has a folder to start from.
     """
     about = {"help": text, "bounds": bounds, "metavar": metavar, "flag": flag, "group": group, "sweep": sweep, "file": file}
     return dataclasses.field(default=default, metadata=about)
@@ -221,8 +200,8 @@ def add_flags(parser: argparse.ArgumentParser, options: type, only: Iterable[str
             group.add_argument(flag_of(entry), action="store_true", help=about["help"], **shared)
             continue
         text = about["help"].replace("%", "%%")
-        text += f" (default {entry.default:g})" if isinstance(entry.default, int | float) else f" (default {entry.default})"
-        text = about["help"].replace("%", "%%") if entry.default is None else text
+        if entry.default is not None:
+            text += f" (default {entry.default:g})" if isinstance(entry.default, int | float) else f" (default {entry.default})"
         kind = {Whole: int, Number: float, Sizes: _sizes}.get(type(about["bounds"]), str)
         group.add_argument(flag_of(entry), type=kind, metavar=about["metavar"], help=text, **shared)
     return groups

@@ -30,74 +30,41 @@ def mapping_names() -> list[str]:
 class RunOptions:
     """The options of every run, with the names of their flags."""
 
+    # fmt: off
     checkpoint: str | None = option(
-        None,
-        "a checkpoint file, or 'seeded' for random weights (default: the trained model that is shipped)",
-        bounds=Text(),
-        metavar="FILE",
-        file=True,
-    )
+        None, "a checkpoint file, or 'seeded' for random weights (default: the trained model that is shipped)",
+        bounds=Text(), metavar="FILE", file=True)
     batch: int = option(1, "independent sequences side by side", bounds=Whole(1), metavar="B")
     pes: int | None = option(
-        None,
-        "PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
-        bounds=Whole(1),
-        metavar="N",
-        group=CHIP,
-    )
+        None, "PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
+        bounds=Whole(1), metavar="N", group=CHIP)
     mapping: str = option(
-        "uniform",
-        f"{', '.join(mapping_names())}; uniform is the paper's",
-        bounds=OneOf(mapping_names, "mapping"),
-        metavar="NAME",
-        group=CHIP,
-    )
+        "uniform", f"{', '.join(mapping_names())}; uniform is the paper's",
+        bounds=OneOf(mapping_names, "mapping"), metavar="NAME", group=CHIP)
     format: str = option(
-        "csr", f"weights as {', '.join(formats.names())}", bounds=OneOf(formats.names, "weight format"), metavar="NAME", group=CHIP
-    )
+        "csr", f"weights as {', '.join(formats.names())}",
+        bounds=OneOf(formats.names, "weight format"), metavar="NAME", group=CHIP)
     chips: int = option(1, "chips, linked as on a board", bounds=Whole(1), metavar="N", group=CHIP)
     chip: str = option("spinnaker2", "spinnaker2 or spinnaker2-300mhz", bounds=Text(), metavar="NAME", group=CHIP)
     chip_file: str | None = option(
-        None,
-        "numbers to override, and down_cores, down_chips, down_links",
-        bounds=Text(),
-        metavar="TOML",
-        group=CHIP,
-        file=True,
-    )
+        None, "numbers to override, and down_cores, down_chips, down_links",
+        bounds=Text(), metavar="TOML", group=CHIP, file=True)
     transport: str = option(
-        "zmq",
-        f"{' or '.join(TRANSPORTS)}: processes, or all in one",
-        bounds=OneOf(lambda: TRANSPORTS, "transport"),
-        metavar="NAME",
-        group=RUN,
-    )
+        "zmq", f"{' or '.join(TRANSPORTS)}: processes, or all in one",
+        bounds=OneOf(lambda: TRANSPORTS, "transport"), metavar="NAME", group=RUN)
     cluster: str | None = option(  # the workers of an engine instead of this machine (`host/cluster/cluster_config.py`)
         None,
         "run chips on Dask workers: tcp://SCHEDULER:8786, local:N (workers on this machine), or a TOML file (docs/cluster.md)",
-        bounds=Text(),
-        metavar="WHERE",
-        group=RUN,
-        sweep=False,
-    )
+        bounds=Text(), metavar="WHERE", group=RUN, sweep=False)
     restart: bool = option(
-        False,
-        "with --cluster: where a worker is lost, go on from the last segment boundary",
-        bounds=YesNo(),
-        group=RUN,
-        sweep=False,
-    )
+        False, "with --cluster: where a worker is lost, go on from the last segment boundary",
+        bounds=YesNo(), group=RUN, sweep=False)
     stall_s: float = option(
-        30.0,
-        "give up after S seconds without progress",
-        bounds=Number(0.0, above=True, unit="seconds"),
-        metavar="S",
-        flag="--stall",
-        group=RUN,
-        sweep=False,
-    )
+        30.0, "give up after S seconds without progress",
+        bounds=Number(0.0, above=True, unit="seconds"), metavar="S", flag="--stall", group=RUN, sweep=False)
     verify: bool = option(False, "compare every event with a plain reference", bounds=YesNo(), group=RUN, sweep=False)
     faults: Faults = field(default_factory=Faults)
+    # fmt: on
 
     @property
     def workload(self) -> str:

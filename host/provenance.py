@@ -17,26 +17,22 @@ _WHOLE_FOLDER_BYTES = 1 << 28  # recordings of gigabytes: reading them again wou
 
 
 def content_sha256(root: Path = ROOT) -> str:
-    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`.
-
-    What runs on several machines must be the same on each.
-    """
+    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`."""
     return _of_files(root, (path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _SOURCES))
 
 
 def code_record() -> dict[str, Any]:
     """Return version and content hash of the project, and the versions of Python and the libraries that compute."""
-    versions = {"python": platform.python_version()}
-    for name in _LIBRARIES:
-        try:
-            versions[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:  # vendored under another name
-            versions[name] = "unknown"
+    # "unknown": vendored under another name; "not installed": run from a folder.
+    libraries = {"python": platform.python_version()} | {name: _version(name, "unknown") for name in _LIBRARIES}
+    return {"version": _version("gennaker", "not installed"), "code_sha256": content_sha256(), "libraries": libraries}
+
+
+def _version(package: str, otherwise: str) -> str:
     try:
-        version = importlib.metadata.version("gennaker")
-    except importlib.metadata.PackageNotFoundError:  # run from a folder, not installed
-        version = "not installed"
-    return {"version": version, "code_sha256": content_sha256(), "libraries": versions}
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return otherwise
 
 
 def input_record(paths: Mapping[str, Path]) -> list[dict[str, str]]:

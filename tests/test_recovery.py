@@ -38,7 +38,7 @@ def answer(folder, losses=(), **options):
             live(job, run, loss)
             break
         except Lost:
-            went_on.append(run.again())
+            went_on.append(run.prepare_restart())
     assert run.phase == "read", run.fault
     assert run.conservation()["wrong"] == []
     return (run.events.report(), run.totals.tolist(), job.readout.result(), run.recorder.ledger().counts.tobytes()), went_on
@@ -100,11 +100,11 @@ def test_what_is_kept_is_a_segment_and_what_came_before_it():
     replay = RestartLog([1, 2])
     for position in range(20):
         flags = VALID | (RESET if position % 5 == 0 else 0) | (FRESH if position == 0 else 0)
-        replay.fed(Feed(position, flags, b"", b""))
+        replay.add_input(Feed(position, flags, b"", b""))
         for layer in (1, 2):
             section = Section(layer, flags, position, bytes(4), bytes(4), b"")
-            assert replay.heard(section) is True
-            assert replay.heard(section) is False  # the same again, after a restart
+            assert replay.add_output(section) is True
+            assert replay.add_output(section) is False  # the same again, after a restart
     assert replay.position == 15
     assert [feed.position for feed in replay.feeds()] == [15, 16, 17, 18, 19]
     assert {layer: recall.population for layer, recall in replay.recalls().items()} == {1: 1, 2: 2}

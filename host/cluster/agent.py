@@ -3,7 +3,7 @@
 It reads commands from stdin and writes records to stdout (`host/cluster/framing.py`). Commands: `chips`, what to start here;
 `calls`, addresses of routers on other machines; `pes`, start them; `alive`, the launcher lives; `end`. Records: `listening`,
 `started`, `died`, `usage`, and what its routers report of their links. It ends on command, after `LEASE_S` without one, when
-stdin ends, or with its worker; and with it all that it has started. Not known here: Dask.
+stdin ends, or with its worker; and with it all that it has started.
 """
 
 from __future__ import annotations
@@ -28,8 +28,6 @@ _USAGE_EVERY_S = 1.0
 _MEASURED_PES = 8
 _STDIN = "stdin"
 _PIECE_BYTES = 1 << 16
-
-
 _output = 1  # only this file writes to it: what children print goes to stderr
 
 
@@ -37,8 +35,8 @@ class Agent:
     """The routers and PEs of one machine."""
 
     def __init__(self) -> None:
-        self._processes = ProcessGroup(self._note_start)
         self._pids: dict[str, int] = {}
+        self._processes = ProcessGroup(self._pids.__setitem__)
         self._pipes: dict[str, Any] = {}
         self._chips: dict[str, Any] = {}
         self._addresses: dict[str, str] = {}
@@ -106,8 +104,6 @@ class Agent:
         elif kind == "end":
             self._ends, self._patience_s = True, float(record.get("patience_s", 0.0))
 
-    # -- start ------------------------------------------------------------------------------------------------------------------
-
     def _start_routers(self) -> None:
         chips = self._chips
         problem = reserve_descriptors(len(chips["pes"]))
@@ -143,8 +139,6 @@ class Agent:
             self._processes.start(pe["name"], run_pe, pe["name"], router, self._addresses[router], pe["slow_s"])
         self._report_starts()
 
-    # -- report -----------------------------------------------------------------------------------------------------------------
-
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:
         if record["kind"] == "listening":
             self._listening[name] = record["port"]
@@ -156,12 +150,9 @@ class Agent:
         if len(self._listening) == len(self._pipes):
             _send("listening", ports=self._listening)
 
-    def _note_start(self, name: str, pid: int) -> None:
-        self._pids[name] = pid
-
     def _report_starts(self) -> None:
         _send("started", pids=self._pids)
-        self._pids = {}
+        self._pids.clear()
 
     def _report_dead(self) -> None:
         for name in self._processes.ended():

@@ -43,9 +43,11 @@ def resources_available() -> dict[str, int]:
 
 def describe_shortage(need: Mapping[str, int], have: Mapping[str, int]) -> str | None:
     """Return in words what does not suffice, with both numbers; None where all does."""
-    names = {"memory_bytes": ("memory", 1e6, "MB"), "tasks": ("processes and threads", 1, ""), "descriptors": ("open files", 1, "")}
+    names = {
+        "memory_bytes": ("memory", 1e6, " MB"), "tasks": ("processes and threads", 1, ""), "descriptors": ("open files", 1, ""),
+    }  # fmt: skip
     lacks = [
-        f"{name}: needs {need[key] / per:,.0f}{unit and ' ' + unit}, has {have[key] / per:,.0f}{unit and ' ' + unit}"
+        f"{name}: needs {need[key] / per:,.0f}{unit}, has {have[key] / per:,.0f}{unit}"
         for key, (name, per, unit) in names.items()
         if need[key] > have[key]
     ]

@@ -56,12 +56,12 @@ class ClusterConfig:
 def parse_cluster(text: str) -> ClusterConfig:
     """Read `--cluster`; HostError, one line, for what names no cluster."""
     if text.startswith(SCHEMES):
-        return ClusterConfig("scheduler", text, wait_s=_WAIT_S["scheduler"])
+        return ClusterConfig(kind="scheduler", address=text, wait_s=_WAIT_S["scheduler"])
     kind, colon, rest = text.partition(":")
     if colon and kind == "local":
         if not rest.isascii() or not rest.isdecimal() or not 1 <= int(rest) <= 1000:
             raise HostError(f"--cluster {text}: local needs a number of workers, as in local:4")
-        return ClusterConfig("local", workers=int(rest), wait_s=_WAIT_S["local"])
+        return ClusterConfig(kind="local", workers=int(rest), wait_s=_WAIT_S["local"])
     path = Path(text)
     if path.suffix != ".toml":
         raise HostError(f"--cluster {text}: needs a scheduler's address (tcp://HOST:8786), local:N, or a .toml file")
@@ -92,20 +92,20 @@ def _read(path: Path) -> ClusterConfig:
     if kind == "ssh" and (len(hosts) < 2 or not all(isinstance(host, str) for host in hosts)):
         raise HostError(f"--cluster {path}: hosts needs a scheduler's host and at least one worker's")
     return ClusterConfig(
-        kind, content.get("address", ""), content.get("workers", 0), content.get("chips", 0), tuple(hosts),
-        content.get("class", ""), float(content.get("wait_s", _WAIT_S[kind])), content.get("options", {}),
-        _transport(path, content.get("transport", {})),
+        kind=kind, hosts=tuple(hosts), class_name=content.get("class", ""), wait_s=float(content.get("wait_s", _WAIT_S[kind])),
+        transport=_listen_config(path, content.get("transport", {})),
+        **{name: content[name] for name in ("address", "workers", "chips", "options") if name in content},
     )  # fmt: skip
 
 
-def _transport(path: Path, content: Mapping[str, Any]) -> ListenConfig:
-    unknown = [name for name in content if name not in ("interface", "ports", "public")]
-    if unknown:
-        raise HostError(f"--cluster {path}: unknown transport.{unknown[0]}; have interface, ports, public")
+def _listen_config(path: Path, content: Mapping[str, Any]) -> ListenConfig:
+    for name in content:
+        if name not in ("interface", "ports", "public"):
+            raise HostError(f"--cluster {path}: unknown transport.{name}; have interface, ports, public")
     interface, ports, public = content.get("interface", ""), content.get("ports", [0, 0]), content.get("public", False)
     good = isinstance(ports, list) and len(ports) == 2 and all(type(port) is int for port in ports)
     if not good or not (ports == [0, 0] or 1024 <= ports[0] <= ports[1] <= _MOST_PORT):
         raise HostError(f"--cluster {path}: transport.ports {ports!r}; needs first and last, 1024 to {_MOST_PORT}")
     if not isinstance(interface, str) or not isinstance(public, bool):
         raise HostError(f"--cluster {path}: transport.interface needs text and transport.public true or false")
-    return ListenConfig(interface, (ports[0], ports[1]), public)
+    return ListenConfig(interface=interface, ports=(ports[0], ports[1]), public=public)

@@ -2,14 +2,14 @@
 which workers are lost.
 
 Several workers on one computer count as several machines. Chips go to workers in contiguous blocks, as evenly as their
-declared resource `chips` allows. Not known here: Dask (`host/cluster/dask_client.py`), and what the launcher does about a
-lost worker.
+declared resource `chips` allows. Only `host/cluster/dask_client.py` and `dask_worker.py` know Dask.
 """
 
 from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -34,13 +34,9 @@ _NEW_WORKER_S = 10.0  # after a loss, for another worker to come
 
 
 class DaskBackend(Backend):
-    """Routers and PEs on the workers of a cluster.
+    """Routers and PEs on the workers of a cluster, which `options.cluster` names.
 
-    Args:
-        options: of the run; `cluster` names the cluster.
-        content_folder: the folder in which the host leaves what PEs load.
-        started: called with each process name and pid that an agent reports.
-
+    The host leaves what PEs load in `content_folder`. `started` is called with each process name and pid that an agent reports.
     """
 
     remote = True
@@ -68,11 +64,7 @@ class DaskBackend(Backend):
 
     def open(self) -> None:
         """Connect, and compare the project's version on each worker; HostError where that fails."""
-        from host.cluster import dask_worker
-
-        self._worker = dask_worker
         self._client.open()
-        self._client.send_heartbeats_with(dask_worker.command)
         self._wait_for_workers(self._options.chips, self._config.wait_s)
 
     def fileno(self) -> int:
@@ -93,7 +85,7 @@ class DaskBackend(Backend):
             present = [worker for worker in self._client.workers() if worker not in self._lost]
             unknown = [worker for worker in present if worker not in self._descriptions]
             if unknown:
-                self._descriptions |= self._same_version(self._client.ask(self._worker.describe, workers=unknown))
+                self._descriptions |= self._same_version(self._client.ask("describe", workers=unknown))
             self._descriptions = {worker: self._descriptions[worker] for worker in present if worker in self._descriptions}
             have = sum(description["chips"] for description in self._descriptions.values())
             if have >= chips and (self._config.kind == "scheduler" or len(present) >= self._config.workers or wait_s < 1):
@@ -101,14 +93,13 @@ class DaskBackend(Backend):
             if time.monotonic() > deadline:
                 if have >= chips:
                     return
-                raise HostError(self._too_few(chips, have, len(present)), Exit.DOES_NOT_FIT)
+                at = f"at {self._client.address}"
+                problem = f"no worker {at}; needs some with --resources 'chips=N', {chips} chips in all"
+                if present:
+                    sum_of_chips = f"{len(present)} workers {at} have chips={have} in all"
+                    problem = f"{sum_of_chips} (dask worker --resources 'chips=N'); needs {chips}"
+                raise HostError(f"--cluster: {problem}", Exit.DOES_NOT_FIT)
             time.sleep(0.1)
-
-    def _too_few(self, chips: int, have: int, workers: int) -> str:
-        if not workers:
-            return f"--cluster: no worker at {self._client.address}; needs some with --resources 'chips=N', {chips} chips in all"
-        sum_of_chips = f"{workers} workers at {self._client.address} have chips={have} in all"
-        return f"--cluster: {sum_of_chips} (dask worker --resources 'chips=N'); needs {chips}"
 
     def _same_version(self, answers: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
         """Return the workers' descriptions; HostError where one runs another version of the project than this process."""
@@ -135,40 +126,38 @@ class DaskBackend(Backend):
         usable.sort(key=lambda item: (str(item[1]["name"]).zfill(12), item[0]))
         blocks = deal_chips(chips, [about["chips"] for _, about in usable])
         self._workers = {
-            worker: WorkerState(worker, about["name"], about["host"], capacity=about["chips"], chips=block)
+            worker: WorkerState(worker=worker, name=about["name"], host=about["host"], chips=block)
             for (worker, about), block in zip(usable, blocks, strict=True)
             if block
         }
         pes = [pe["name"] for pe in plan["layout"]["pes"]]
         for machine in self._workers.values():
             machine.pes = sum(chip_of(pe) in machine.chips for pe in pes)
-        contents = self._contents()
-        self._check(contents)
+        contents = self._missing_contents()
+        self._check_room(contents)
         for worker, machine in self._workers.items():
             machine.stored_bytes = sum(map(len, contents[worker].values()))
-            self._client.attend(self._worker.attend, worker, len(machine.chips), self._start_command(machine), contents[worker])
+            self._client.attend(worker, len(machine.chips), self._start_command(machine), contents[worker])
         most_bytes = max(machine.stored_bytes for machine in self._workers.values())
         start_by = time.monotonic() + _START_S + most_bytes / _SEND_BYTES_S
         self._deadline = (start_by, "does not start: are its chips taken by another run?")
 
-    def _contents(self) -> dict[str, dict[str, bytes]]:
+    def _missing_contents(self) -> dict[str, dict[str, bytes]]:
         """Return what each worker lacks of what its PEs load, by SHA-256."""
         contents = {}
         for worker, machine in self._workers.items():
             loads = {sha256 for pe, sha256 in self._plan["stored"].items() if chip_of(pe) in machine.chips}
-            missing = self._client.ask(self._worker.missing, sorted(loads), workers=[worker])[worker]
+            missing = self._client.ask("missing", sorted(loads), workers=[worker])[worker]
             if isinstance(missing, Exception):
                 raise HostError(f"{machine.title} does not answer ({missing})", Exit.DIED)
             contents[worker] = {sha256: self._store[sha256] for sha256 in missing}
         return contents
 
-    def _check(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:
+    def _check_room(self, contents: Mapping[str, Mapping[str, bytes]]) -> None:
         where = {"interface": self._config.transport.interface, "public": self._config.transport.public}
         for worker, machine in self._workers.items():
             stored = sum(map(len, contents[worker].values()))
-            answer = self._client.ask(
-                self._worker.check, self._run, machine.pes, len(machine.chips), stored, where, workers=[worker]
-            )[worker]  # fmt: skip
+            answer = self._client.ask("check", machine.pes, len(machine.chips), stored, where, workers=[worker])[worker]
             problem = f"does not answer ({answer})" if isinstance(answer, Exception) else answer["problem"]
             if problem:
                 share = f"{len(machine.chips)} chips with {machine.pes} PEs"
@@ -177,20 +166,18 @@ class DaskBackend(Backend):
 
     def _start_command(self, machine: WorkerState) -> dict[str, Any]:
         """Return the command that has an agent start a machine's routers, and what it needs for its PEs."""
-        faults, layout = self._options.faults, self._plan["layout"]
-        routers = []
+        faults, routers = self._options.faults, []
         for router in self._plan["routers"]:
-            if chip_of(router["name"]) in machine.chips:
-                up, _, calls, called_by = router["wiring"]
+            name, wiring = router["name"], router["wiring"]
+            if chip_of(name) in machine.chips:
+                up, _, calls, called_by = wiring
                 remote = {peer for peer in (up, *calls, *called_by) if peer == HOST or chip_of(peer) not in machine.chips}
-                name = router["name"]
-                routers.append(
-                    {"name": name, "wiring": router["wiring"], "slow": faults.of_router(name), "remote_peers": sorted(remote)}
-                )
+                slow = faults.of_router(name)
+                routers.append({"name": name, "wiring": wiring, "slow": slow, "remote_peers": sorted(remote)})
         pes = [
-            {"name": pe["name"], "router": router_name(chip_of(pe["name"])), "slow_s": faults.slow.get(pe["name"], 0.0)}
-            for pe in layout["pes"]
-            if chip_of(pe["name"]) in machine.chips
+            {"name": name, "router": router_name(chip_of(name)), "slow_s": faults.slow.get(name, 0.0)}
+            for name in (pe["name"] for pe in self._plan["layout"]["pes"])
+            if chip_of(name) in machine.chips
         ]
         return {
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
@@ -204,7 +191,7 @@ class DaskBackend(Backend):
 
     def _command_all(self, record: dict[str, Any]) -> None:
         for worker in self._workers:
-            self._client.command(worker, self._worker.command, record)
+            self._client.command(worker, record)
 
     # -- records of agents -----------------------------------------------------------------------------------------------------
 
@@ -216,9 +203,8 @@ class DaskBackend(Backend):
             if machine is not None:
                 machine.heard_at = now
                 self._on_record(machine, record, now)
-            elif record["kind"] == "gone" and not any(
-                other["kind"] == "gone" for other in self._records
-            ):  # the scheduler, and all workers with it
+            elif record["kind"] == "gone" and not any(other["kind"] == "gone" for other in self._records):
+                # The scheduler is gone, and all workers with it.
                 self._records.append({"kind": "gone", "problem": record["why"], "for_good": True})
         if self._deadline is not None and now > self._deadline[0]:
             late = next(m for m in self._workers.values() if not m.is_attended or m.ports is None)
@@ -247,19 +233,17 @@ class DaskBackend(Backend):
                 machine.pe_uss_bytes = record["pe_uss_bytes"] or machine.pe_uss_bytes
             case "traffic":
                 machine.traffic[record["name"]] = {"bytes": record["bytes"], "refused": record["refused"]}
-            case "died":
-                self._records.append({"kind": "died", "name": record["name"], "how": record["how"]})
+            case "died" | "cut":
+                self._records.append(record)
             case "refused":
                 problem = f"{machine.title}: {record['text']}"
                 self._records.append({"kind": "failed", "problem": problem, "code": record["code"]})
-            case "cut":
-                self._records.append({"kind": "cut", **record})
             case "left" | "gone":
                 machine.has_left = True
                 if machine.state != "ended":
-                    why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     machine.state = "lost"
                     self._lost.add(machine.worker)
+                    why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     self._records.append({"kind": "gone", "problem": self._describe_loss(machine, why), "for_good": False})
 
     def _all_listening(self) -> None:
@@ -285,10 +269,10 @@ class DaskBackend(Backend):
         chips = f"chips {first} to {last}" if last > first else f"chip {first}"
         return f"{machine.title} with {chips} is lost: {why}"
 
-    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
-        """Return the line on a link between two machines that cannot be used; `name` called `peer`."""
-        ends = [self._location(end) for end in (name, peer)]
-        return f"network cut: {name} on {ends[0]} cannot reach {peer} on {ends[1]} for {for_s:.0f} s"
+    def describe_cut(self, cut: Mapping[str, Any]) -> str:
+        """Return the line on a link between two machines that cannot be used: `name` called `peer` for `for_s` seconds."""
+        ends = [f"{cut[end]} on {self._location(cut[end])}" for end in ("name", "peer")]
+        return f"network cut: {ends[0]} cannot reach {ends[1]} for {cut['for_s']:.0f} s"
 
     def _location(self, name: str) -> str:
         machine = next((m for m in self._workers.values() if chip_of(name) in m.chips), None)
@@ -305,12 +289,13 @@ class DaskBackend(Backend):
         now = time.monotonic()
         return [
             {
-                "name": m.name, "host": m.host, "chips": list(m.chips), "pes": m.pes, "processes": m.processes, "state": m.state,
-                "load": m.load, "sent_bytes": m.sent_bytes, "received_bytes": m.received_bytes,
-                "refused": sum(m.refused.values()), "heard_s": now - m.heard_at if m.heard_at else None,
+                **m.report_entry(),
+                "load": m.load,
+                "refused": sum(m.refused.values()),
+                "heard_s": now - m.heard_at if m.heard_at else None,
             }
             for m in self._workers.values()
-        ]  # fmt: skip
+        ]
 
     def process_count(self) -> int:
         """Return how many processes have been started, with an agent and its fork server for each machine."""
@@ -325,11 +310,10 @@ class DaskBackend(Backend):
         machines = self._retired + [machine.report_entry() for machine in self._workers.values()]
         names = {chip: m.name for m in self._workers.values() for chip in m.chips}
         counted = [(m.name, traffic["bytes"]) for m in self._workers.values() for traffic in m.traffic.values()]
-        pairs: dict[str, int] = {}
+        pairs: Counter[str] = Counter()
         for sender, counts in [*counted, (HOST, self._host_traffic)]:
             for peer, (sent, _) in counts.items():
-                pair = f"{sender}>{HOST if peer == HOST else names.get(chip_of(peer), '?')}"
-                pairs[pair] = pairs.get(pair, 0) + sent
+                pairs[f"{sender}>{HOST if peer == HOST else names.get(chip_of(peer), '?')}"] += sent
         refused = {kind: sum(m["refused"][kind] for m in machines) for kind in REFUSALS}
         return {
             "engine": self._config.kind, "scheduler": self._client.address, "version": content_sha256(), "machines": machines,
@@ -350,12 +334,11 @@ class DaskBackend(Backend):
 
     def _end_agents(self, patience_s: float) -> None:
         """End every agent, and wait until each has reported that or is lost."""
-        deadline = time.monotonic() + patience_s
         for machine in self._workers.values():
             if machine.state != "lost":
                 machine.state = "ended"
         self._command_all({"kind": "end", "patience_s": patience_s})
-        deadline += _LEAVE_S
+        deadline = time.monotonic() + patience_s + _LEAVE_S
         while time.monotonic() < deadline and not all(m.has_left for m in self._workers.values()):
             self.take_records()
             time.sleep(0.02)

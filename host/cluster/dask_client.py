@@ -2,7 +2,7 @@
 run an agent. Together with `host/cluster/dask_worker.py` the only file that knows Dask.
 
 Every call has a time limit and runs in a thread beside the launcher's loop; agents' records are collected until the
-launcher takes them. Not known here: chips, routers and PEs, and what is done when a worker is lost.
+launcher takes them.
 """
 
 from __future__ import annotations
@@ -35,14 +35,7 @@ _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
 class DaskClient:
-    """A connection to workers, for one run.
-
-    Args:
-        run: the run's name.
-        config: which cluster.
-        chips: a worker's, for a cluster that is started here without a number.
-
-    """
+    """A connection to workers, for the run of name `run`. `chips`: a worker's, where a cluster is started here without a number."""
 
     def __init__(self, run: str, config: ClusterConfig, chips: int) -> None:
         self._run, self._config, self._chips = run, config, config.chips or chips
@@ -53,25 +46,22 @@ class DaskClient:
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
         self._futures: dict[str, Any] = {}
-        self._watcher: threading.Thread | None = None
         self._closed = threading.Event()
-        self._heard_at: dict[str, float] = {}
-        self._attending_since: dict[str, float] = {}
+        self._heard_at: dict[str, float | None] = {}  # of workers with an agent; None before its first record
         self._lock = threading.Lock()
-        self._send_alive: Callable[..., bool] | None = None
-
-    # -- the cluster ------------------------------------------------------------------------------------------------------------
 
     def open(self) -> None:
         """Connect, starting the cluster where that is asked for; HostError, one line, where that fails."""
         try:
             import distributed
+
+            from host.cluster import dask_worker
         except ModuleNotFoundError as error:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
         for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # errors are reported here, in one line
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
-        began = time.monotonic()
+        self._functions, began = dask_worker, time.monotonic()
         # Workers of our own inherit the mask, so that a terminal's Ctrl-C is left to the launcher.
         signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
         try:
@@ -85,16 +75,14 @@ class DaskClient:
             raise
         except Exception as error:  # Dask's own kinds of failure are many
             why = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no more is known'}"
+            problem = f"--cluster: the {self._config.kind} cluster does not start ({why})"
             if self._config.kind == "scheduler":
-                raise HostError(
-                    f"no scheduler answers at {self._config.address} ({time.monotonic() - began:.0f} s; {why})", Exit.DIED
-                ) from error
-            raise HostError(f"--cluster: the {self._config.kind} cluster does not start ({why})", Exit.DIED) from error
+                problem = f"no scheduler answers at {self._config.address} ({time.monotonic() - began:.0f} s; {why})"
+            raise HostError(problem, Exit.DIED) from error
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, _GROUP_SIGNALS)
-        self._client.subscribe_topic(f"gennaker-{self._run}", self._on_event)
-        self._watcher = threading.Thread(target=self._watch, daemon=True)
-        self._watcher.start()
+        self._client.subscribe_topic(dask_worker.topic_of(self._run), self._on_event)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def _start_cluster(self, distributed: Any) -> Any:
         """Start the cluster that the configuration asks for, and return it; None where there is a scheduler already."""
@@ -102,8 +90,7 @@ class DaskClient:
         if config.kind == "local":
             return distributed.LocalCluster(
                 n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL,
-                **config.options,
+                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL, **config.options,
             )  # fmt: skip
         if config.kind == "ssh":
             options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **config.options.get("worker_options", {})}
@@ -137,32 +124,22 @@ class DaskClient:
         """The scheduler's address."""
         return str(self._config.address or getattr(self._cluster, "scheduler_address", "") or f"the {self._config.kind} cluster")
 
-    def ask(self, function: Callable[..., Any], *arguments: Any, workers: Iterable[str]) -> dict[str, Any]:
+    def ask(self, function: str, *arguments: Any, workers: list[str]) -> dict[str, Any]:
         """Run a function of `host/cluster/dask_worker.py` in workers; return the answer or exception of each."""
-        chosen = list(workers)
-
-        def go() -> dict[str, Any]:
-            return dict(self._client.run(function, *arguments, workers=chosen, on_error="return"))
-
+        call = partial(self._client.run, getattr(self._functions, function), *arguments, workers=workers, on_error="return")
         try:
-            answers = self._call_within(go, ASK_S)
+            answers = self._call_within(call, ASK_S)
         except Late:
             answers = {}
         except Exception as error:
-            answers = dict.fromkeys(chosen, error)
-        return {worker: answers.get(worker, TimeoutError(f"no answer for {ASK_S:.0f} s")) for worker in chosen}
+            answers = dict.fromkeys(workers, error)
+        return {worker: answers.get(worker, TimeoutError(f"no answer for {ASK_S:.0f} s")) for worker in workers}
 
     def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
         return self._pool.submit(function).result(seconds)
 
-    # -- agents -----------------------------------------------------------------------------------------------------------------
-
-    def attend(
-        self, function: Callable[..., int], worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]
-    ) -> None:
-        """Send a worker content and have it run an agent, whose records are collected from now on. The worker's resource
-        `chips` is taken until the agent has ended.
-        """
+    def attend(self, worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]) -> None:
+        """Send a worker content and have it run an agent; the worker's resource `chips` is taken until that has ended."""
         blob = pack_status(content)
         key = f"gennaker-content-{hashlib.sha256(blob).hexdigest()}"
         name = f"gennaker-{self._run}-{worker}-{time.monotonic_ns()}"
@@ -170,28 +147,24 @@ class DaskClient:
         def go() -> None:
             sent = self._client.scatter({key: blob}, workers=[worker])[key]
             future = self._futures[worker] = self._client.submit(
-                function, self._run, pack_status(command), sent, key=name, workers=[worker], allow_other_workers=False,
-                resources={"chips": chips}, pure=False, retries=0,
+                self._functions.attend, self._run, pack_status(command), sent, key=name, workers=[worker],
+                allow_other_workers=False, resources={"chips": chips}, pure=False, retries=0,
             )  # fmt: skip
             future.add_done_callback(lambda done: self._on_done(worker, done))
 
         with self._lock:
-            self._attending_since[worker] = time.monotonic()
+            self._heard_at[worker] = None
         self._pool.submit(go).add_done_callback(lambda done: self._on_sent(worker, done))
 
-    def command(self, worker: str, function: Callable[..., bool], record: dict[str, Any]) -> None:
+    def command(self, worker: str, record: dict[str, Any]) -> None:
         """Send a command to a worker's agent, without waiting."""
         raw = pack_status(record)
 
         def go() -> None:
             with contextlib.suppress(Exception):  # a worker that cannot be reached falls silent, and is found by that
-                self._client.run(function, self._run, raw, workers=[worker], on_error="return")
+                self._client.run(self._functions.command, self._run, raw, workers=[worker], on_error="return")
 
         self._pool.submit(go)
-
-    def send_heartbeats_with(self, function: Callable[..., bool]) -> None:
-        """Show agents by way of `function` that the launcher lives, as long as this client is open."""
-        self._send_alive = function
 
     def fileno(self) -> int:
         """Return what becomes readable when there are records."""
@@ -202,17 +175,13 @@ class DaskClient:
         with contextlib.suppress(BlockingIOError):
             os.set_blocking(self._reader, False)
             os.read(self._reader, 1 << 12)
-        records = []
-        while self._records:
-            records.append(self._records.popleft())
-        return records
+        return [self._records.popleft() for _ in range(len(self._records))]
 
     def forget(self, workers: Iterable[str]) -> None:
         """Ignore these workers from now on, and cancel the tasks of their agents."""
         for worker in workers:
             with self._lock:
                 self._heard_at.pop(worker, None)
-                self._attending_since.pop(worker, None)
             future = self._futures.pop(worker, None)
             if future is not None:
                 with contextlib.suppress(Exception):
@@ -244,9 +213,9 @@ class DaskClient:
     def _on_event(self, event: Any) -> None:
         record = unpack_status(event[1])
         with self._lock:
-            if record["machine"] not in self._attending_since:
+            if record["machine"] not in self._heard_at:
                 return
-            first = record["machine"] not in self._heard_at
+            first = self._heard_at[record["machine"]] is None
             self._heard_at[record["machine"]] = time.monotonic()
         if first:
             self._note({"kind": "attended", "machine": record["machine"]})
@@ -269,7 +238,7 @@ class DaskClient:
         while not self._closed.wait(0.5):
             now = time.monotonic()
             with self._lock:
-                watched = {worker: self._heard_at.get(worker) for worker in self._attending_since}
+                watched = dict(self._heard_at)
             if not watched:
                 continue
             present: Sequence[str] | None = None
@@ -282,15 +251,15 @@ class DaskClient:
                     self._lose(worker, "the scheduler has it no more")
                 elif heard_at is not None and now - heard_at > GONE_S:
                     self._lose(worker, f"it has said nothing for {now - heard_at:.0f} s")
-            if now >= next_alive and self._send_alive is not None:
+            if now >= next_alive:
                 next_alive = now + ALIVE_EVERY_S
                 for worker in watched:
-                    self.command(worker, self._send_alive, {"kind": "alive"})
+                    self.command(worker, {"kind": "alive"})
         return None
 
     def _lose(self, worker: str, why: str) -> None:
         with self._lock:
-            known = self._attending_since.pop(worker, None)
+            is_watched = worker in self._heard_at
             self._heard_at.pop(worker, None)
-        if known is not None:
+        if is_watched:
             self._note({"kind": "gone", "machine": worker, "why": why})

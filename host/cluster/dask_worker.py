@@ -44,25 +44,23 @@ def describe(dask_worker: Worker) -> dict[str, Any]:
         "version": content_sha256(),
         "name": str(dask_worker.name),
         "host": socket.gethostname(),
-        "pid": os.getpid(),
         "chips": int(dask_worker.state.total_resources.get("chips", 0)),
-        "address": dask_worker.address,
     }
 
 
-def check(run: str, pes: int, routers: int, stored_bytes: int, where: Mapping[str, Any], dask_worker: Worker) -> dict[str, Any]:
-    """Return {"problem": None or one line, "interface": the address that routers of `run` are to listen on}."""
+def check(pes: int, routers: int, stored_bytes: int, where: Mapping[str, Any], dask_worker: Worker) -> dict[str, Any]:
+    """Return {"problem": None or one line, "interface": the address that routers are to listen on}."""
     try:
         interface = _interface(dask_worker.address, where)
     except ValueError as error:
         return {"problem": str(error), "interface": ""}
     problem = describe_shortage(resources_needed(pes, routers, stored_bytes), resources_available())
-    return {"problem": problem, "interface": interface, "run": run}
+    return {"problem": problem, "interface": interface}
 
 
 def missing(sha256s: list[str], dask_worker: Worker) -> list[str]:
     """Return which contents this worker does not keep yet."""
-    return _store(dask_worker).missing(sha256s)
+    return ContentStore(_content_folder(dask_worker)).missing(sha256s)
 
 
 def command(run: str, raw: bytes) -> bool:
@@ -75,12 +73,11 @@ def command(run: str, raw: bytes) -> bool:
 
 
 def attend(run: str, raw: bytes, content: bytes) -> int:
-    """Keep `content` (packed, bytes by SHA-256), run an agent with the chips that `raw` (a packed command) names, and return its
-    exit code when it has ended.
-    """
+    """Keep `content` (packed, bytes by SHA-256), run an agent on `raw` (its packed command), and return its exit code."""
     worker = get_worker()
     secede()  # type: ignore[no-untyped-call]  # other tasks may use the worker's threads; the chips stay taken
-    store = _store(worker)
+    folder = _content_folder(worker)
+    store = ContentStore(folder)
     topic = topic_of(run)
 
     def say(record: dict[str, Any]) -> None:
@@ -90,8 +87,7 @@ def attend(run: str, raw: bytes, content: bytes) -> int:
         for sha256, load in unpack_status(content).items():
             if store.add(load) != sha256:
                 raise ValueError(f"content {sha256[:12]}... arrived damaged")
-        chips = unpack_status(raw)
-        return _attend(run, {**chips, "store": str(_folder(worker))}, say)
+        return _attend(run, {**unpack_status(raw), "store": str(folder)}, say)
     finally:
         store.trim()
 
@@ -156,12 +152,8 @@ def _write(commands: queue.SimpleQueue[dict[str, Any] | None], stdin: Any, comma
             stdin.flush()
 
 
-def _folder(worker: Worker) -> Path:
+def _content_folder(worker: Worker) -> Path:
     return Path(worker.local_directory) / "gennaker"
-
-
-def _store(worker: Worker) -> ContentStore:
-    return ContentStore(_folder(worker))
 
 
 def _interface(worker_address: str, where: Mapping[str, Any]) -> str:

@@ -15,7 +15,6 @@ class WorkerState:
     worker: str
     name: str
     host: str
-    capacity: int
     chips: list[int] = field(default_factory=list)
     pes: int = 0
     interface: str = ""

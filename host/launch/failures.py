@@ -14,14 +14,10 @@ MOST_RESTARTS = 3
 
 @dataclass
 class Failures:
-    """What the launcher has noted since the last start.
+    """Failures since the last start."""
 
-    `died`: how each process ended that an agent reported; `restarts`: for the report, an entry for each time that the run began
-    again.
-    """
-
-    died: dict[str, str] = field(default_factory=dict)
-    restarts: list[dict[str, Any]] = field(default_factory=list)
+    died: dict[str, str] = field(default_factory=dict)  # how each process ended that an agent reported
+    restarts: list[dict[str, Any]] = field(default_factory=list)  # the report's entries, one for each
     _lost_machines: list[str] = field(default_factory=list)  # an error line each
     _no_machine_left: bool = False
     _cut: str = ""
@@ -38,9 +34,7 @@ class Failures:
             self._cut, self._cut_at = problem, time.monotonic()
 
     def verdict(self, at_once: bool = False) -> tuple[str, Exit] | None:
-        """Return the error line and exit code that end the run, or None. A lost machine explains more than the links that it
-        takes along, so those wait for a moment, unless `at_once`.
-        """
+        """Return the error line and exit code that end the run, or None. Unless `at_once`, a cut waits for a lost machine."""
         if self._lost_machines:
             more = f"; {len(self._lost_machines) - 1} more are lost" if self._lost_machines[1:] else ""
             return self._lost_machines[0] + more, Exit.DIED

@@ -1,9 +1,8 @@
 """`Launcher`: starts, watches and ends a run: the host process here, routers and PEs by way of a backend.
 
-The launcher owns the processes; the host decides what happens in them. It owns those of this machine
-(`host/processes/process_group.py`); where a run is on several machines, the backend that it is handed owns the others.
-Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the end whoever is left is
-killed.
+The launcher owns the processes of this machine (`host/processes/process_group.py`), the backend those of others; the host
+decides what happens in them. Whatever else happens, `run` returns with every process gone: each wait has a bound, and at the
+end whoever is left is killed.
 """
 
 from __future__ import annotations
@@ -50,15 +49,10 @@ class Launcher:
     """
 
     def __init__(
-        self,
-        options: RunOptions,
-        mapped: Callable[[dict[str, Any]], None],
-        observe: Callable[[dict[str, Any]], None],
-        started: Callable[[str, int], None] = lambda *_: None,
-        folder: Path | None = None,
-        meanwhile: Callable[[], None] = lambda: None,
-        remote: ConnectBackend | None = None,
-    ) -> None:
+        self, options: RunOptions, mapped: Callable[[dict[str, Any]], None], observe: Callable[[dict[str, Any]], None],
+        started: Callable[[str, int], None] = lambda *_: None, folder: Path | None = None,
+        meanwhile: Callable[[], None] = lambda: None, remote: ConnectBackend | None = None,
+    ) -> None:  # fmt: skip
         self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
         self._mapped, self._observe, self._started = mapped, observe, started
         self._processes = ProcessGroup(started)
@@ -90,10 +84,10 @@ class Launcher:
             except HostError as error:
                 return self._outcome(error.code, str(error), self._postmortem(str(error)))
             except KeyboardInterrupt:  # a second Ctrl-C
-                return self._interrupted(None)
+                return self._interrupted()
             except (EOFError, ConnectionError, FileNotFoundError) as error:
                 if self._signal:
-                    return self._interrupted(None)
+                    return self._interrupted()
                 problem = f"the fork server died while processes were started ({type(error).__name__})"
                 return self._outcome(Exit.DIED, problem)
             finally:
@@ -138,7 +132,7 @@ class Launcher:
     def _watch(self) -> Outcome:
         interrupted_at, awake_at = 0.0, time.monotonic()
         while True:
-            for record in self._records(_LOOK_S):
+            for record in self._read_records(_LOOK_S):
                 outcome = self._on_record(record)
                 if outcome is not None:
                     return outcome
@@ -150,7 +144,7 @@ class Launcher:
                 return self._on_death(dead)
             if self._signal and not interrupted_at:
                 if not self._plan:
-                    return self._interrupted(None)
+                    return self._interrupted()
                 interrupted_at = time.monotonic()
                 self._send("interrupt")
             now = time.monotonic()
@@ -159,11 +153,12 @@ class Launcher:
             awake_at = now
             quiet_s = now - self._heard_at
             if quiet_s > (self._options.stall_s if self._plan else max(self._options.stall_s, _PREPARE_S)):
-                return self._on_silent_host(quiet_s)
-            if interrupted_at and time.monotonic() - interrupted_at > _INTERRUPT_S:
-                return self._interrupted(None)
+                problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
+                return self._outcome(Exit.STALLED, problem)
+            if interrupted_at and now - interrupted_at > _INTERRUPT_S:
+                return self._interrupted()
 
-    def _records(self, timeout_s: float) -> list[dict[str, Any]]:
+    def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
         if _PIPE not in self._processes.poll(timeout_s):
             return []
@@ -187,14 +182,11 @@ class Launcher:
             elif kind == "gone":
                 self._failures.note_lost_machine(record["problem"], record["for_good"])
             elif kind == "cut":
-                self._on_cut(record)
+                self._failures.note_cut(self._backend.describe_cut(record))
             elif kind == "failed":
                 problem, code = record["problem"], Exit(record.get("code", Exit.USAGE))
                 return self._outcome(code, problem, self._postmortem(problem))
         return None
-
-    def _on_cut(self, record: dict[str, Any]) -> None:
-        self._failures.note_cut(self._backend.describe_cut(record["name"], record["peer"], record["for_s"]))
 
     def _on_loss(self) -> Outcome | None:
         """Restart without a machine that is lost or cut off, if that is asked for and possible, else return how the run ends."""
@@ -221,9 +213,9 @@ class Launcher:
         self._send("postmortem", text=problem)
         report, deadline = None, time.monotonic() + _POSTMORTEM_S
         while report is None and time.monotonic() < deadline and self._processes.is_alive(HOST):
-            for record in self._records(_LOOK_S / 2):
+            for record in self._read_records(_LOOK_S / 2):
                 if record["kind"] in ("failed", "report"):
-                    report = self._complete(record["report"])
+                    report = self._complete_report(record["report"])
                     self._status["tick"] = record["tick"]
                     report["problem"] = problem
                 elif record["kind"] == "status":
@@ -262,7 +254,7 @@ class Launcher:
             self._failures.restarts[-1]["position"] = record["position"]
             self._start_routers()
         elif kind == "cut":
-            self._on_cut(record)
+            self._failures.note_cut(self._backend.describe_cut(record))
         elif kind == "traffic":
             self._backend.note_host_traffic(record)
         elif kind == "report":
@@ -280,7 +272,7 @@ class Launcher:
         return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))
 
     def _finish(self, record: dict[str, Any]) -> Outcome:
-        report = self._complete(record["report"])
+        report = self._complete_report(record["report"])
         self._expected_to_leave = True
         self._send("stop")
         if record["interrupted"]:
@@ -295,16 +287,14 @@ class Launcher:
         return outcome
 
     def _on_failed_host(self, record: dict[str, Any]) -> Outcome | None:
-        """Return the outcome after the host gave up; None to go on. A dead process or lost machine explains more, and the run may
-        restart without that machine.
-        """
+        """Return the outcome after the host gave up; None where the run restarts. A dead process or lost machine explains more."""
         deadline = time.monotonic() + (MACHINE_LOSS_S if self._backend.remote else _DEATH_S)
         while time.monotonic() < deadline and not (self._dead_processes() or self._signal or self._failures.lost_machine):
             self._take_backend_records()
             time.sleep(_LOOK_S / 10)
         if self._failures.lost_machine and not self._signal and self._options.restart:
             return self._on_loss()
-        report = self._complete(record["report"])
+        report = self._complete_report(record["report"])
         if self._signal:
             return self._interrupted(report)
         dead = self._dead_processes()
@@ -336,10 +326,6 @@ class Launcher:
             report["problem"] = problem
         return self._outcome(Exit.DIED, problem, report)
 
-    def _on_silent_host(self, quiet_s: float) -> Outcome:
-        problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
-        return self._outcome(Exit.STALLED, problem)
-
     def _describe_death(self, dead: list[str], tick: int) -> str:
         """Return the error line: which process died, how, in what state and at which tick."""
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
@@ -349,21 +335,18 @@ class Launcher:
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
         return f"{name} died ({how}) while {state}, at tick {tick}{more}"
 
-    def _interrupted(self, report: dict[str, Any] | None) -> Outcome:
+    def _interrupted(self, report: dict[str, Any] | None = None) -> Outcome:
         code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
         return self._outcome(code, "interrupted", report)
 
-    def _complete(self, report: dict[str, Any]) -> dict[str, Any]:
+    def _complete_report(self, report: dict[str, Any]) -> dict[str, Any]:
         """Add to the report what only the owner of the processes knows."""
         emulation, units = report["emulation"], report["emulation"].pop("units")
         emulation |= {
-            "processes": self._backend.process_count() + int(self._backend.remote),
-            "start_s": self._start_s,
-            "prepare_s": self._plan.get("prepare_s", 0.0),
-            "first_compile_s": self._plan.get("compile_s", 0.0),
-            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None,
-            "pe_uss_bytes": self._backend.pe_uss_bytes(),
-        }
+            "processes": self._backend.process_count() + int(self._backend.remote), "start_s": self._start_s,
+            "prepare_s": self._plan.get("prepare_s", 0.0), "first_compile_s": self._plan.get("compile_s", 0.0),
+            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None, "pe_uss_bytes": self._backend.pe_uss_bytes(),
+        }  # fmt: skip
         return report
 
     def _end(self) -> None:
@@ -371,7 +354,7 @@ class Launcher:
         patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
         try:
             self._backend.end(patience_s)
-            for record in self._records(0.0) if self._backend.remote and self._pipe is not None else ():
+            for record in self._read_records(0.0) if self._backend.remote and self._pipe is not None else ():
                 if record["kind"] == "traffic":  # the host's last counts of its link
                     self._backend.note_host_traffic(record)
         finally:

@@ -1,4 +1,4 @@
-"""How a run ended."""
+"""`Outcome`: how a run ended."""
 
 from __future__ import annotations
 

@@ -17,28 +17,14 @@ from host.run_folder import SCHEMA, write_run
 
 
 def run_into(
-    folder: Path,
-    options: RunOptions,
-    *,
-    mapped: Callable[[dict[str, Any]], None] = lambda _: None,
-    observe: Callable[[dict[str, Any]], None] = lambda _: None,
-    meanwhile: Callable[[], None] = lambda: None,
-    command: Sequence[str] = (),
-    remote: ConnectBackend | None = None,
-) -> Outcome:
+    folder: Path, options: RunOptions, *, mapped: Callable[[dict[str, Any]], None] = lambda _: None,
+    observe: Callable[[dict[str, Any]], None] = lambda _: None, meanwhile: Callable[[], None] = lambda: None,
+    command: Sequence[str] = (), remote: ConnectBackend | None = None,
+) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which must exist; where nothing came of the run, it stays empty.
 
-    Args:
-        folder: the run folder.
-        options: what to run.
-        mapped: called once with the layout, when the network is on the chip.
-        observe: called with each status record.
-        meanwhile: called once, while the fork server loads what its children need.
-        command: the command line that asked for the run.
-        remote: makes the backend of routers and PEs on other machines; None where they run on this one.
-
-    Raises HostError where the folder cannot be written.
-
+    `command` is the command line that asked for the run; the rest is as for `Launcher`. HostError where the folder cannot be
+    written.
     """
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()

@@ -54,8 +54,8 @@ class Backend:
         records, self._records = self._records, []
         return records
 
-    def describe_cut(self, name: str, peer: str, for_s: float) -> str:
-        """Return the error line for a link between machines that cannot be used: `name` called `peer` for so long."""
+    def describe_cut(self, cut: Mapping[str, Any]) -> str:
+        """Return the error line for a link between machines that cannot be used: `name` called `peer` for `for_s` seconds."""
         raise NotImplementedError
 
     def reset(self) -> None:
@@ -119,12 +119,10 @@ class LocalBackend(Backend):
         """Start the PEs one after another."""
         from host.processes.child_main import run_pe
 
-        for pe in self._plan["layout"]["pes"]:
+        for name in (pe["name"] for pe in self._plan["layout"]["pes"]):
             if stop():
                 return
-            name = pe["name"]
-            router = router_name(chip_of(name))
-            slow_s = self._faults.slow.get(name, 0.0)
+            router, slow_s = router_name(chip_of(name)), self._faults.slow.get(name, 0.0)
             self._processes.start(name, run_pe, name, router, self._addresses[router], slow_s)
 
     def process_count(self) -> int:

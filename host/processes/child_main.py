@@ -18,7 +18,6 @@ from typing import Any
 from host.errors import Exit
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
-from host.run.pipe import Pipe
 from noc.packet import HOST
 from noc.serve import post, serve
 from noc.transport import Transport, TransportError
@@ -29,16 +28,11 @@ from noc.wiring import Wiring
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
-
-
 _compile_s = 0.0  # what the fork server took to compile kernels
 
 
 def load(compile_s: float) -> None:
-    """Import in the fork server what its children run, and note for them how long it compiled kernels.
-
-    Not at the top of this file: the launcher reads it too, and must stay light.
-    """
+    """Import in the fork server what its children run (the launcher stays without it), and note how long it compiled kernels."""
     global _compile_s  # noqa: PLW0603 - set once, before the first fork
     import host.run.host_process  # noqa: F401
 
@@ -49,9 +43,8 @@ def _prepare_process(name: str) -> None:
     """Die with the fork server, show `name` in process listings, and leave Ctrl-C to the launcher."""
     die_with_fork_server()
     set_process_name(name)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
@@ -75,20 +68,14 @@ def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
     transport.close()
 
 
-RemoteLinks = tuple[Pipe, tuple[str, str], tuple[str, int, int], list[str]]
+RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 """A router's part in links between machines: a pipe to the agent, keys, where to listen, and the remote peers' names."""
 
 
 def run_router(
-    name: str,
-    addresses: dict[str, str],
-    queue: int,
-    table_entries: int,
-    wiring: tuple[Any, ...],
-    slow: dict[str, float],
-    remote: RemoteLinks | None = None,
-    store: str | None = None,
-) -> None:
+    name: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...], slow: dict[str, float],
+    remote: RemoteLinks | None = None, store: str | None = None,
+) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `addresses`: of every router of this machine; `slow`: seconds before each
     message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
@@ -112,9 +99,7 @@ def run_router(
 
 
 def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
-    """Return the router's transport with its links to other machines, once the agent has sent their addresses; None where it
-    cannot listen, or its agent has gone.
-    """
+    """Return the router's transport with links to other machines; None where it cannot listen, or its agent has gone."""
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 
     pipe, keys, listening, remote_peers = remote
@@ -138,7 +123,7 @@ def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote:
     return Bridge(local, links, frozenset(remote_peers))
 
 
-def run_host(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None = None) -> None:
+def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_folder: str | None) -> None:
     """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load."""
     _prepare_process(HOST)
     from host.run.host_process import drive

@@ -1,6 +1,4 @@
-"""What the fork server and its children inherit: the import path, no main module, no threads for linear algebra, and a limit on
-open files that is high enough.
-"""
+"""What the fork server and its children inherit: import path, no main module, no OpenBLAS threads, a limit on open files."""
 
 from __future__ import annotations
 
@@ -29,21 +27,16 @@ def fork_server_environment() -> Iterator[None]:
 
     It keeps OpenBLAS from starting threads: numpy brings them, no PE has use for them, and each fork would end and restart them.
     """
-    variables = {
-        "PYTHONSAFEPATH": "1",
-        "PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry),
-        "OPENBLAS_NUM_THREADS": "1",
-    }
+    import_path = os.pathsep.join(entry for entry in sys.path if entry)
+    variables = {"PYTHONSAFEPATH": "1", "PYTHONPATH": import_path, "OPENBLAS_NUM_THREADS": "1"}
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in variables:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
 def reserve_descriptors(pes: int) -> str | None:

@@ -71,16 +71,14 @@ def _compile_in_another_process() -> None:
 def _warm() -> None:
     """Compile, or load from the cache, each kernel and format, a PE's tick, and the heads."""
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
-    from models import formats, kernels
+    from models import formats, heads, kernels
     from models.compute import exponentials  # noqa: F401 - the reference's
-    from models.heads import gesture, language
 
     for name in formats.names():
         formats.named(name)
     for name in kernels.names():
         kernels.named(name)
-    language.warm()
-    gesture.warm()
+    heads.warm_all()
 
 
 def _fill_heap_gaps() -> None:

@@ -6,6 +6,7 @@ owner, and each child with the fork server, so that nothing outlives an owner th
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
@@ -31,12 +32,7 @@ _LEAVE_S = 3.0  # for stopped processes to be gone
 
 
 class ProcessGroup:
-    """Processes by name, and the pipes to them.
-
-    Args:
-        started: called with each process name and pid, as they start.
-
-    """
+    """Processes by name, and the pipes to them. `started` is called with each process name and pid, as they start."""
 
     def __init__(self, started: Callable[[str, int], None] = lambda *_: None) -> None:
         self._on_start = started
@@ -95,10 +91,7 @@ class ProcessGroup:
         self._on_start(name, process.pid)
 
     def poll(self, timeout_s: float) -> set[str]:
-        """Note which processes have ended; return the names of pipes that are readable.
-
-        With a thousand processes, asking each whether it lives would cost more than what they do.
-        """
+        """Note which processes have ended (asking each would cost too much); return the names of pipes that are readable."""
         readable: set[str] = set()
         for key, _ in self._selector.select(timeout_s):
             if isinstance(key.data, tuple):
@@ -130,9 +123,7 @@ class ProcessGroup:
         return len(self._processes)
 
     def uss_bytes(self, leave_out: Iterable[str] = (), at_most: int = _MEASURED_PES) -> int | None:
-        """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None where none can
-        be read.
-        """
+        """Return the median unique set size of about `at_most` processes: what would be freed if one ended; None: not readable."""
         excluded = set(leave_out)
         pids = [process.pid for name, process in self._processes.items() if name not in excluded]
         sizes = [size for pid in pids[:: 1 + len(pids) // at_most] if (size := _uss(pid))]
@@ -166,33 +157,29 @@ def count_tasks() -> int:
     """Return how many processes and threads of this user there are, which is what the limit on them counts."""
     user, tasks = os.getuid(), 0
     for process in psutil.process_iter():
-        try:
+        with contextlib.suppress(psutil.Error):
             tasks += process.num_threads() if process.uids().real == user else 0
-        except psutil.Error:
-            continue
     return tasks
 
 
 def _uss(pid: int) -> int:
-    try:
+    with contextlib.suppress(psutil.Error):
         return int(psutil.Process(pid).memory_full_info().uss)
-    except psutil.Error:
-        return 0
+    return 0
 
 
 def _cpu_s(pid: int) -> float:
-    try:
+    with contextlib.suppress(psutil.Error):
         times = psutil.Process(pid).cpu_times()
-    except psutil.Error:
-        return 0.0
-    return float(times.user + times.system)
+        return float(times.user + times.system)
+    return 0.0
 
 
 def interface_addresses() -> dict[str, list[str]]:
     """Return this machine's IP addresses by device, those of version 4 first."""
     by_device: dict[str, list[str]] = {}
+    numbers = {socket.AF_INET: 0, socket.AF_INET6: 1}
     for device, entries in psutil.net_if_addrs().items():
-        numbers = {socket.AF_INET: 0, socket.AF_INET6: 1}
         addresses = sorted((numbers[entry.family], entry.address) for entry in entries if entry.family in numbers)
         by_device[device] = [address for _, address in addresses if "%" not in address]  # those of one link alone need its name
     return by_device

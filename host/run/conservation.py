@@ -12,34 +12,26 @@ from noc.packet import HOST, chip_of, router_name
 Readings = Mapping[str, Mapping[str, Any]]
 
 
-def links_carried(machine: Machine, routers: Readings) -> dict[str, int]:
-    """Return how many copies of events each link between chips carried, by `ChipLink`'s name, in order."""
-    return {str(link): routers[router_name(link.chip)]["links_out"].get(router_name(link.to), 0) for link in machine.links}
-
-
 def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, host_got: int) -> dict[str, Any]:
-    """Return the accounts of copies after fan-out, from the counters of PEs and routers and the host's own, and every line of them
-    that does not balance.
-    """
-    wrong = []
-    taken, handed, dropped = (
+    """Return the accounts of copies after fan-out, from everybody's counters, by name of PE and link, and what does not balance."""
+    wrong, links = [], {}
+    into_routers, out_of_routers, dropped = (
         _sums(reading[f"packets_{what}"] for reading in routers.values()) for what in ("in", "out", "dropped")
     )
     sent = {name: reading["packets_sent"] for name, reading in pes.items()} | {HOST: host_sent}
     delivered = {name: reading["packets_delivered"] for name, reading in pes.items()} | {HOST: host_got}
 
-    def router_of(name: str) -> str:
-        return router_name(machine.host_chip if name == HOST else chip_of(name))
-
+    router_of = {name: router_name(machine.host_chip if name == HOST else chip_of(name)) for name in sent}
     for name, have in sent.items():
-        if have != taken.get(name, 0):
-            wrong.append(f"{name} sent {have} packets, {router_of(name)} took in {taken.get(name, 0)}")
+        if have != into_routers.get(name, 0):
+            wrong.append(f"{name} sent {have} packets, {router_of[name]} took in {into_routers.get(name, 0)}")
     for name, have in delivered.items():
-        if have != handed.get(name, 0):
-            wrong.append(f"{router_of(name)} handed {handed.get(name, 0)} packets to {name}, which got {have}")
+        if have != out_of_routers.get(name, 0):
+            wrong.append(f"{router_of[name]} handed {out_of_routers.get(name, 0)} packets to {name}, which got {have}")
     for link in machine.links:
         here, there = router_name(link.chip), router_name(link.to)
         out, into = routers[here]["links_out"].get(there, 0), routers[there]["links_in"].get(here, 0)
+        links[str(link)] = out
         if out != into:
             wrong.append(f"{here} handed {out} packets over link {link}, {there} took in {into}")
     lost = sum(dropped.values())
@@ -47,7 +39,6 @@ def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, 
         wrong.append(f"sent {sum(sent.values())} is not delivered {sum(delivered.values())} + dropped {lost}")
     if lost:
         wrong.append(f"{lost} packets were dropped for want of a routing entry")
-    links = links_carried(machine, routers)
     return {"sent": sent, "delivered": delivered, "dropped": dropped, "links": links, "wrong": wrong}
 
 

@@ -1,7 +1,7 @@
 """A folder of contents by SHA-256: what PEs on a cluster load, brought to their machine once instead of in packets.
 
 The host stocks one folder with a packed `Load` for each PE; a worker's folder keeps what reached it, so that nothing is
-sent to a worker twice, in one run or in several. Not known here: how bytes travel, and what is in them.
+sent to a worker twice, in one run or in several.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-MOST_BYTES = 4 << 30  # a worker keeps; what was used longest ago goes first
+MOST_BYTES = 4 << 30  # that a worker keeps; what was used longest ago goes first
 
 
 class ContentStore(Mapping[str, bytes]):
@@ -34,10 +34,10 @@ class ContentStore(Mapping[str, bytes]):
             partly.replace(path)  # whole or not at all, also where two runs bring the same
         return sha256
 
-    def missing(self, wanted: Iterable[str]) -> list[str]:
-        """Return which of `wanted` are not here, in order; those that are will stay for now."""
+    def missing(self, sha256s: Iterable[str]) -> list[str]:
+        """Return which contents are not here, in order; those that are will stay for now."""
         lacking = []
-        for sha256 in wanted:
+        for sha256 in sha256s:
             try:
                 os.utime(self._folder / sha256)
             except FileNotFoundError:
@@ -46,9 +46,9 @@ class ContentStore(Mapping[str, bytes]):
 
     def trim(self, most_bytes: int = MOST_BYTES) -> None:
         """Remove what was used longest ago until at most `most_bytes` are left."""
-        kept = sorted((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder))
-        over = sum(size for _, size, _ in kept) - most_bytes
-        for _, size, path in kept:
+        entries = sorted((entry.stat().st_mtime_ns, entry.stat().st_size, entry.path) for entry in os.scandir(self._folder))
+        over = sum(size for _, size, _ in entries) - most_bytes
+        for _, size, path in entries:
             if over <= 0:
                 return
             Path(path).unlink(missing_ok=True)

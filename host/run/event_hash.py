@@ -87,8 +87,7 @@ class EventStream:
         return {
             "sha256": self.sha256(),
             "sequences": [self.sequence_sha256(sequence) for sequence in sorted(self._digests)],
-            "count": sum(self._events.values()),
-            "by_layer": list(self._events.values()),
+            "count": sum(self._events.values()), "by_layer": list(self._events.values()),
             "sparsity_by_layer": [1.0 - share for share in self.activity()],
             "positions": max(self._positions.values(), default=0),
-        }
+        }  # fmt: skip

@@ -1,22 +1,22 @@
 """The host process: prepares the job, drives the run over a transport, and reports to the launcher.
 
-This is the clocked, socketed half of the host; the decisions are in `host/run/run.py`. Every wait here has a bound: the
-launcher's pipe is looked at ten times a second, a tick that does not complete is asked after, and one that stays away
-for `stall_s` ends the run.
+This half of the host has clock and sockets; the decisions are in `host/run/run.py`. Every wait has a bound: the launcher's
+pipe is looked at ten times a second, a tick that does not complete is asked after, and one that stays away for `stall_s`
+ends the run.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from host.cost.ledger import Ledger
 from host.errors import Exit, HostError
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
-from host.run.pipe import Pipe
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.snapshot import ActivitySnapshot
@@ -45,11 +45,24 @@ _POLL_S = 0.05
 _EVENTS = LEDGER.index("events")
 
 
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock: str | None = None, compile_s: float = 0.0) -> None:
+class Pipe(Protocol):
+    """The host process's end of its pipe to the launcher (`multiprocessing` lives in `host/processes/process_group.py` alone)."""
+
+    def send_bytes(self, raw: bytes, /) -> None:
+        """Send one record."""
+
+    def recv_bytes(self) -> bytes:
+        """Return the next record, waiting for it; EOFError where the launcher is gone."""
+
+    def poll(self) -> bool:
+        """Tell whether a record waits."""
+
+
+def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float) -> None:
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
-    `stock`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
+    `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
     """
     began = time.perf_counter()
     try:
@@ -58,33 +71,34 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None = None, stock:
         if chips > MOST_CHIPS:
             raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
     except HostError as error:
-        return _tell(pipe, "refused", text=str(error), code=int(error.code))
+        return _send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
-        return _tell(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+        return _send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     placement = job.placement
     witness = Witness(placement.network, placement.request.lanes) if job.options.verify else None
     late, repeatable = job.options.faults.is_late, job.options.restart
     run = Run(placement, job.source, job.readout, late=late, witness=witness, repeatable=repeatable)
-    if stock is not None:
-        store = ContentStore(Path(stock))
+    if content_folder is not None:
+        store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _tell(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
-    _Drive(pipe, job, run, witness, Path(folder) if folder else None).go()
-    return None
+    _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
+    loop = _HostLoop(pipe, job, run, witness, Path(folder) if folder else None)
+    return loop.run_over_zmq() if job.options.transport == "zmq" else loop.run_in_memory()
 
 
-def _tell(pipe: Pipe, kind: str, **record: Any) -> None:
+def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
     pipe.send_bytes(pack_status({"kind": kind, **record}))
 
 
-class _Drive:
-    """One run over one transport."""
+class _HostLoop:
+    """The host's work in one run, over one transport: messages, the clock, and the launcher's commands."""
 
     def __init__(self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, folder: Path | None) -> None:
         self._folder = folder
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
+        self._send = partial(_send_record, pipe)
         self._next_status = 0.0
-        self._again = False  # with other routers and PEs
+        self._restarts = False  # with other routers and PEs
         self._started = time.perf_counter()
         self._running_since: float | None = None
         self._run_s = 0.0
@@ -92,7 +106,7 @@ class _Drive:
         self._progress_mark: Any = None
         self._asked_at = 0.0
         self._has_stalled = False
-        self._last_counts = (0, 0, 0, 0.0)
+        self._last_counts = (0, 0, 0)  # ticks, events and packets, at the last status
         placement = job.placement
         self._snapshot = ActivitySnapshot(placement)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
@@ -103,58 +117,50 @@ class _Drive:
         }
         self._sram_worst = 1.0 - placement.worst()["free"] / placement.request.size.data_bytes
 
-    def go(self) -> None:
-        """Run to the end, whichever it is."""
-        (self._over_zmq if self._job.options.transport == "zmq" else self._in_memory)()
-
     # -- transports -------------------------------------------------------------------------------------------------------------
 
-    def _over_zmq(self) -> None:
-        command = self._command()
-        while command is not None and command["kind"] in ("routers", "again"):
+    def run_over_zmq(self) -> None:
+        """Run with one set of routers and PEs after another, until the launcher asks for no more."""
+        while (command := self._receive_command()) is not None and command["kind"] in ("routers", "again"):
             if command["kind"] == "routers":
-                self._live(self._transport(command))
-            if command["kind"] == "again" or self._again:
-                self._again = False
-                _tell(self._pipe, "again", position=self._run.again())
-                self._run_s = 0.0
-            else:
-                return
-            command = self._command()
+                self._run_processes(self._connect(command))
+                if not self._restarts:
+                    return
+            self._restarts = False
+            self._send("again", position=self._run.prepare_restart())
+            self._run_s = 0.0
 
-    def _transport(self, command: dict[str, Any]) -> Transport:
+    def _connect(self, command: dict[str, Any]) -> Transport:
         """Return the way to the host's router: on this machine, or encrypted on another."""
         router = self._run.routers[-1]
         if "keys" not in command:
             return ZmqTransport(HOST, command["address"], command["queue"], peer=router)
         from noc.transport_tcp import Keys, MachineLinks
 
-        links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, self._pass_on)
+        links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, lambda record: self._send(**record))
         links.call({router: command["address"]})
         return links
 
-    def _pass_on(self, record: dict[str, Any]) -> None:
-        _tell(self._pipe, **record)
-
-    def _live(self, transport: Transport) -> None:
+    def _run_processes(self, transport: Transport) -> None:
         """Work with one set of routers and PEs until the run is over or they are."""
-        run = self._run
-        post(transport, run.begin())
-        told = False
+        run, send, is_routed = self._run, partial(post, transport), False
+        send(run.begin())
         while not run.done:
             received = transport.receive(_POLL_S)
             if received is not None:
-                self._take(received, lambda out: post(transport, out))
-            if run.phase == "loading" and not told:
-                told = True
-                _tell(self._pipe, "routed")
-            if not self._look_around(lambda out: post(transport, out)):
+                self._handle(*received, send)
+            if run.phase == "loading" and not is_routed:
+                is_routed = True
+                self._send("routed")
+            if not self._tend_run(send):
                 break
         transport.close()
 
-    def _in_memory(self) -> None:
+    def run_in_memory(self) -> None:
+        """Run with routers and PEs in this process."""
         run, placement = self._run, self._job.placement
         network = MemNetwork(self._job.options.faults.shuffle)
+        send = partial(network.post, HOST)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
             pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
@@ -162,17 +168,16 @@ class _Drive:
 
         def after_each() -> Outgoing:
             out = run.settle()
-            self._look_around(lambda more: network.post(HOST, more))
+            self._tend_run(send)
             return out
 
         chip.boot_routers(run.begin(), after_each)
         chip.boot_pes(after_each)
-        while not run.done and self._look_around(lambda more: network.post(HOST, more)):
+        while not run.done and self._tend_run(send):
             network.run(after_each)
             time.sleep(_POLL_S / 10)
 
-    def _take(self, received: tuple[str, bytes], send: Callable[[Outgoing], None]) -> None:
-        sender, raw = received
+    def _handle(self, sender: str, raw: bytes, send: Callable[[Outgoing], None]) -> None:
         try:
             out = self._run.handle(sender, decode(raw))
         except WireError as error:
@@ -182,60 +187,60 @@ class _Drive:
 
     # -- the clock --------------------------------------------------------------------------------------------------------------
 
-    def _look_around(self, send: Callable[[Outgoing], None]) -> bool:
-        """Report, obey the launcher, watch for stalls; False when the run is over and the process should leave."""
+    def _tend_run(self, send: Callable[[Outgoing], None]) -> bool:
+        """Report, carry out commands, watch for stalls; False when the run is over and the process should leave."""
         run, now = self._run, time.monotonic()
         if run.phase == "running" and self._running_since is None:
             self._running_since = time.perf_counter()
-            _tell(self._pipe, "running")
+            self._send("running")
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
-            self._run_s = time.perf_counter() - self._running_since
+            self._run_s = self._running_s()
         if run.phase == "read":
             run.phase = "reported"
-            self._report(None)
-            return self._obey(send)  # the launcher measures the processes, then answers
+            self._send_report(None)
+            return self._execute_command(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
-            self._report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
-            command = self._command()  # the launcher ends every process; its pipe's end ends this one
-            self._again = command is not None and command["kind"] == "again"
+            self._send_report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
+            command = self._receive_command()  # the launcher ends every process; its pipe's end ends this one
+            self._restarts = command is not None and command["kind"] == "again"
             return False
         if now < self._next_status or run.phase == "stopping":
             return True
         self._next_status = now + STATUS_EVERY_S
-        self._watch(now, send)
-        _tell(self._pipe, "status", **self._status())
+        self._check_progress(now, send)
+        self._send("status", **self._status())
         while self._pipe.poll():
-            if not self._obey(send):
+            if not self._execute_command(send):
                 return False
         return True
 
-    def _obey(self, send: Callable[[Outgoing], None]) -> bool:
+    def _execute_command(self, send: Callable[[Outgoing], None]) -> bool:
         """Carry out the launcher's next command (waiting for it); False where the launcher is gone."""
-        run, command = self._run, self._command()
+        run, command = self._run, self._receive_command()
         if command is None:
             return False
         if command["kind"] == "interrupt":
             run.interrupted = True
             send(run.pump())
             if run.phase not in ("running", "reading", "reported"):
-                self._report("interrupted")
+                self._send_report("interrupted")
         elif command["kind"] == "postmortem":
-            self._report(command["text"])
+            self._send_report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())
         elif command["kind"] == "again":
-            self._again = True
+            self._restarts = True
             return False
         return True
 
-    def _command(self) -> dict[str, Any] | None:
+    def _receive_command(self) -> dict[str, Any] | None:
         """Return the launcher's next command (waiting for it), or None where the launcher is gone."""
         try:
             return unpack_status(self._pipe.recv_bytes())
         except (EOFError, OSError):
             return None
 
-    def _watch(self, now: float, send: Callable[[Outgoing], None]) -> None:
+    def _check_progress(self, now: float, send: Callable[[Outgoing], None]) -> None:
         """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
         run = self._run
         mark = (run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values()))
@@ -251,12 +256,12 @@ class _Drive:
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
             self._has_stalled = True
             if now - self._asked_at > ANSWER_WITHIN_S:
-                run.give_up()
-            run.fault, run.phase = f"stalled: {self._stalled_text()} for {waited:.0f} s", "failed"
+                run.mark_silent_routers()
+            run.fault, run.phase = f"stalled: {self._describe_stall()} for {waited:.0f} s", "failed"
 
-    def _stalled_text(self) -> str:
+    def _describe_stall(self) -> str:
         run = self._run
-        late = run.missing_first() if run.phase == "running" else None
+        late = run.oldest_missing() if run.phase == "running" else None
         if late is not None:
             more = f" and {len(late[1]) - 3} more" if len(late[1]) > 3 else ""
             what = "pass on" if late[1][0] in run.routers else "send the batch of"
@@ -272,56 +277,42 @@ class _Drive:
         behind += [name for name in run.routers if run.phase == "reading" and name not in run.router_readings]
         return f"{', '.join(behind[:3]) or run.routers[-1]} made no progress while {run.phase}"
 
-    def _stalled(self) -> list[str]:
-        late = self._run.missing_first()
-        return late[1] if late is not None and time.monotonic() - self._last_progress > ASK_AFTER_S else []
-
     # -- records ----------------------------------------------------------------------------------------------------------------
 
     def _status(self) -> dict[str, Any]:
         run, placement = self._run, self._job.placement
         progress = self._job.readout.progress()
-        running_s = time.perf_counter() - self._running_since if self._running_since else 0.0
+        running_s = self._running_s()
         events = run.totals[:, _EVENTS]
         packets = int(sum(events[n] * self._packets.get(n, 0) for n in placement.network.layers))
         before = self._last_counts
         ticks = max(run.completed - before[0], 1)
-        self._last_counts = (run.completed, int(events.sum()), packets, running_s)
+        self._last_counts = (run.completed, int(events.sum()), packets)
+        late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
         return {
-            "phase": run.phase,
+            "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
             "ready": sum(state.value not in ("BOOT", "IDLE", "LOADING") for state in run.states.values()),
-            "tick": run.completed,
-            "done": progress.done,
-            "total": progress.total,
-            "per_s": progress.done / running_s if running_s else 0.0,
-            "metrics": [metric._asdict() for metric in progress.metrics],
-            "shown": dict(progress.shown),
-            "activity": run.events.activity(),
-            "events_per_tick": (int(events.sum()) - before[1]) / ticks,
-            "packets_per_tick": (packets - before[2]) / ticks,
-            "pe_activity": self._snapshot.activity(run.recent),
-            "links": self._snapshot.links(run.recent, run.recent_input),
-            "sram_worst": self._sram_worst,
-            "elapsed_s": time.perf_counter() - self._started,
-            "stalled": self._stalled(),
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
-        }
+            "stalled": late[1] if late is not None else [],
+            "done": progress.done, "total": progress.total, "per_s": progress.done / running_s if running_s else 0.0,
+            "metrics": [metric._asdict() for metric in progress.metrics], "shown": dict(progress.shown),
+            "events_per_tick": (int(events.sum()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
+            "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
+            "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
+        }  # fmt: skip
 
-    def _report(self, problem: str | None, code: Exit = Exit.OK) -> None:
+    def _running_s(self) -> float:
+        return time.perf_counter() - self._running_since if self._running_since else 0.0
+
+    def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
         run, ledger = self._run, self._save_ledger()
         report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
-        report["emulation"]["run_s"] = self._run_s or (time.perf_counter() - self._running_since if self._running_since else 0.0)
+        report["emulation"]["run_s"] = self._run_s or self._running_s()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
-        _tell(
-            self._pipe,
-            "failed" if problem else "report",
-            report=report,
-            problem=problem,
-            code=int(code),
-            mismatch=mismatch,
-            tick=run.completed,
-            interrupted=run.interrupted,
-        )
+        self._send(
+            "failed" if problem else "report", report=report, problem=problem, code=int(code), mismatch=mismatch,
+            tick=run.completed, interrupted=run.interrupted,
+        )  # fmt: skip
 
     def _save_ledger(self) -> Ledger:
         """Return the ledger; it also goes into the run folder, where there is one and it has a position."""

@@ -7,15 +7,14 @@ from typing import Any
 from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
-from noc.machine import Machine
 from noc.packet import chip_of
 from noc.wiring import wiring_of
 from pe.sram import footprint
 
 
 def layout_of(job: Job, run: Run) -> dict[str, Any]:
-    """Return what the launcher and its monitor need of the mapping."""
-    network, size = job.placement.network, job.placement.request.size
+    """Return the plan, with the `layout` that the monitor draws."""
+    network, size, machine = job.placement.network, job.placement.request.size, job.placement.machine
     names = {n: network.populations[n].name for n in network.layers}
     pes = [
         {
@@ -29,34 +28,17 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
+    links = [
+        {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
+        for link in machine.links
+    ]
     layout = {
-        "title": job.title,
-        "note": job.note,
-        "unit": workload_of(job.options).about.UNIT,
-        "chip": job.placement.chip.name,
-        "pes": pes,
-        "layers": layers,
-        "shown": dict(job.shown),
-    }
-    return {
-        "layout": layout | _machine_layout(job.placement.machine),
-        "transport": job.options.transport,
-        "queue": queue,
-        "routers": [
-            {"name": name, "wiring": list(wiring_of(job.placement.machine, chip_of(name)))} for name in reversed(run.routers)
-        ],
-        "table_entries": job.placement.chip.router_entries,
-        "stored": run.stored,
-        "mapping": job.placement.table(),
-    }
-
-
-def _machine_layout(machine: Machine) -> dict[str, Any]:
-    """Return what the monitor needs to draw several chips and their links."""
-    return {
+        "title": job.title, "note": job.note, "unit": workload_of(job.options).about.UNIT, "chip": job.placement.chip.name,
+        "pes": pes, "layers": layers, "shown": dict(job.shown), "links": links,
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
-        "links": [
-            {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
-            for link in machine.links
-        ],
-    }
+    }  # fmt: skip
+    return {
+        "layout": layout, "mapping": job.placement.table(), "transport": job.options.transport, "queue": queue,
+        "table_entries": job.placement.chip.router_entries, "stored": run.stored,
+        "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],
+    }  # fmt: skip

@@ -145,8 +145,8 @@ def network_sha256(network: Network) -> str:
     """Return a hash over everything that a network's events depend on."""
     digest = hashlib.sha256()
     for population in network.populations:
-        about = [population.name, population.units, population.kernel, sorted(population.params.items())]
-        digest.update(json.dumps(about).encode())
+        fields = [population.name, population.units, population.kernel, sorted(population.params.items())]
+        digest.update(json.dumps(fields).encode())
         for projection in population.projections:
             others = sorted((k, v) for k, v in vars(projection).items() if k != "weights")
             digest.update(json.dumps(others).encode())

@@ -15,12 +15,7 @@ from noc.packet import FRESH, RESET, Recall, Section
 
 
 class RestartLog:
-    """Notes input and the layers' output.
-
-    Args:
-        layers: the populations that the host hears.
-
-    """
+    """Notes input and the output of `layers`, the populations that the host hears."""
 
     def __init__(self, layers: Iterable[int]) -> None:
         self._latest: dict[int, Section | None] = dict.fromkeys(layers)
@@ -28,8 +23,8 @@ class RestartLog:
         self._boundaries: list[int] = []  # positions, ascending; the first is where a run would go on
         self._before: dict[int, dict[int, Section]] = {}  # boundary -> what each layer emitted at the position before
 
-    def fed(self, feed: Feed) -> None:
-        """Take note of a position's input."""
+    def add_input(self, feed: Feed) -> None:
+        """Add a position's input."""
         self._feeds.append(feed)
         if feed.flags & RESET:
             self._boundaries.append(feed.position)
@@ -38,8 +33,8 @@ class RestartLog:
             }
             self._forget()
 
-    def heard(self, section: Section) -> bool:
-        """Take note of a layer's section; False where it is one that has been heard before."""
+    def add_output(self, section: Section) -> bool:
+        """Add a layer's section; False where it was added before."""
         latest = self._latest[section.population]
         if latest is not None and section.position <= latest.position:
             return False

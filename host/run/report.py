@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from typing import Any
 
 from host.cost.cost_table import load_table
@@ -14,7 +13,7 @@ from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.run import Run
 from host.run_folder import SCHEMA
-from host.workloads.contract import Job, Metric
+from host.workloads.contract import Job
 from host.workloads.registry import workload_of
 from noc.packet import HOST, LEDGER
 
@@ -22,97 +21,56 @@ _MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
 
 
 def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
-    """Return everything the host knows of a run.
-
-    The launcher completes `emulation`, and whoever writes the run folder adds where the run comes from.
-
-    Args:
-        job: what ran.
-        run: how far it came.
-        partial: whether it did not reach its end.
-        ledger: what it did; one without a position is not priced.
-
-    """
+    """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
     network, placement = job.placement.network, job.placement
     totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
+    # A ledger without a position cannot be priced.
     cost = price_block(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
-        "events": totals["events"],
-        "macs": totals["macs_input"] + totals["macs_recurrent"],
+        "events": totals["events"], "macs": totals["macs_input"] + totals["macs_recurrent"],
         "weights_visited": totals["visited_input"] + totals["visited_recurrent"],
-        "units": totals["units"],
-        "exponentials": totals["exponentials"],
+        "units": totals["units"], "exponentials": totals["exponentials"],
         "macs_by_layer": [int(run.totals[n, list(_MACS)].sum()) for n in network.layers],
-        "dram_read_bytes": job.dram.read_bytes,
-        "dram_written_bytes": job.dram.written_bytes,
+        "dram_read_bytes": job.dram.read_bytes, "dram_written_bytes": job.dram.written_bytes,
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
-        "packets_sent": None,
-        "packets_delivered": None,
-        "packets_dropped": None,
-        "link_packets": None,
-        "packets_input": None,
-        "packets_output": None,
-    }
-    metrics = job.readout.metrics(cost)
-    if accounts is not None:
-        counters |= _packets(accounts)
+        **_packets(accounts),
+    }  # fmt: skip
+    metrics, neurobench = job.readout.metrics(cost), None
+    if ledger.positions:
+        task = {metric.name: metric.value for metric in metrics}
+        neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task)
     return {
-        "schema": SCHEMA,
-        "workload": job.options.workload,
-        "title": job.title,
-        "unit": workload_of(job.options).about.UNIT,
-        "partial": partial,
-        "inputs": input_record(job.inputs),
-        "events": run.events.report(),
-        "result": {**job.readout.result(), **job.facts, "note": job.note},
-        "metrics": [metric._asdict() for metric in metrics],
-        "mapping": mapping_block(placement),
-        "counters": counters,
-        "conservation": accounts,
+        "schema": SCHEMA, "workload": job.options.workload, "title": job.title, "unit": workload_of(job.options).about.UNIT,
+        "partial": partial, "inputs": input_record(job.inputs),
+        "events": run.events.report(), "result": {**job.readout.result(), **job.facts, "note": job.note},
+        "metrics": [metric._asdict() for metric in metrics], "mapping": mapping_block(placement),
+        "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
-        "modelled": cost,
-        "neurobench": _neurobench(job, ledger, metrics) if ledger.positions else None,
-    }
-
-
-def _neurobench(job: Job, ledger: Ledger, metrics: Sequence[Metric]) -> dict[str, Any]:
-    return neurobench_metrics(
-        job.placement.network,
-        ledger,
-        job.placement.deployed_bytes(),
-        table=job.host_table,
-        task={metric.name: metric.value for metric in metrics},
-    )
+        "modelled": cost, "neurobench": neurobench,
+    }  # fmt: skip
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:
     """Return the report's block on a mapping."""
     by_chip = Counter(placed.pe.chip for placed in placement.pes)
     return {
-        "chips": len(placement.machine.live),
-        "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
-        "pes": len(placement.pes),
-        "strategy": placement.mapping,
-        "format": placement.request.format,
-        "lanes": placement.request.lanes,
-        "layers": [len(placement.senders(n)) for n in placement.network.layers],
+        "chips": len(placement.machine.live), "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
+        "pes": len(placement.pes), "strategy": placement.mapping, "format": placement.request.format,
+        "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in placement.network.layers],
         "sram": {"worst": placement.worst()},
-    }
+    }  # fmt: skip
 
 
-def _packets(accounts: dict[str, Any]) -> dict[str, Any]:
-    """Return copies between PEs, and apart from them those of the input from the host and of the output to it."""
+def _packets(accounts: dict[str, Any] | None) -> dict[str, int | None]:
+    """Return copies between PEs, and apart from them those from the host and to it; None for each without accounts."""
+    names = ("packets_sent", "packets_delivered", "packets_dropped", "link_packets", "packets_input", "packets_output")
+    if accounts is None:
+        return dict.fromkeys(names)
     sent, delivered = accounts["sent"], accounts["delivered"]
     between_sent = sum(n for name, n in sent.items() if name != HOST) - delivered[HOST]
     between_delivered = sum(n for name, n in delivered.items() if name != HOST) - sent[HOST]
-    return {
-        "packets_sent": between_sent,
-        "packets_delivered": between_delivered,
-        "packets_dropped": sum(accounts["dropped"].values()),
-        "packets_input": sent[HOST],
-        "packets_output": delivered[HOST],
-        "link_packets": sum(accounts["links"].values()),
-    }
+    totals = sum(accounts["dropped"].values()), sum(accounts["links"].values())
+    return dict(zip(names, (between_sent, between_delivered, *totals, sent[HOST], delivered[HOST]), strict=True))

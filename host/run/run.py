@@ -7,8 +7,7 @@ last words. All of it goes through the router of the host's own chip. The PEs' s
 themselves (`pe/lifecycle.py`).
 
 Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
-chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` does the host's own work (hashing, decoding), so that the next
-tick is already under way while it is done.
+chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` hashes and decodes while the next tick is under way.
 """
 
 from __future__ import annotations
@@ -21,36 +20,23 @@ import numpy as np
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
-from host.run.conservation import balance, links_carried
+from host.run.conservation import balance
 from host.run.event_hash import EventStream
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
+from noc import packet
 from noc.packet import (
-    HOST,
     INPUT_POPULATION,
     LEDGER,
     VALID,
     Batch,
     Bundle,
-    Configured,
-    Fault,
-    Hand,
-    Hello,
     Letter,
-    Load,
-    Loaded,
     Message,
     Outgoing,
-    Query,
-    Read,
-    Reading,
     Section,
-    StallReport,
-    Start,
-    Stop,
-    Stopped,
     chip_of,
     router_name,
 )
@@ -66,24 +52,18 @@ class Run:
 
     Args:
         placement: the network on the chip.
-        source: what to feed.
-        readout: what to do with the answers.
-        late: for each tick at which the DRAM delivers nothing, True (a recoverable fault; also how a pause looks).
+        source: the input.
+        readout: what takes the answers.
+        late: tells for each tick whether the DRAM delivers nothing (a recoverable fault; also how a pause looks).
         witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
-        repeatable: keep what `again` needs.
+        repeatable: keep what `prepare_restart` needs.
 
     """
 
     def __init__(
-        self,
-        placement: Placement,
-        source: Source,
-        readout: Readout,
-        *,
-        late: Callable[[int], bool] = lambda _: False,
-        witness: Witness | None = None,
-        repeatable: bool = False,
-    ) -> None:
+        self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
+        witness: Witness | None = None, repeatable: bool = False,
+    ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
@@ -113,22 +93,20 @@ class Run:
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
         self.completed = 0  # ticks whose bundle has been read
-        self.missing: dict[str, StallReport] = {}  # by router, of those that were asked and said
+        self.missing: dict[str, packet.StallReport] = {}  # by router, of those that were asked and said
         self.readings: dict[str, dict[str, Any]] = {}
         self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
         self._needed = 0  # ticks that must be issued for the position fed last to come out
-        self._positions_fed = 0
-        self._positions_answered = 0
+        self._positions_fed = self._positions_answered = 0
         self._arrived: deque[Section] = deque()
-        self._input_events = 0
-        self._output_events = 0
+        self._input_events = self._output_events = 0
         self._asked: set[str] = set()  # routers that owe an answer to the last question
-        self._mute: set[str] = set()  # those that had not answered the one before when it was asked again
-        self._redo = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
+        self._silent_routers: set[str] = set()  # those that had not answered the one before when it was asked again
+        self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
         self._recalls = self._replay.recalls() if self._replay else {}
 
-    def again(self) -> int:
+    def prepare_restart(self) -> int:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, the last segment
         boundary. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
         """
@@ -166,7 +144,7 @@ class Run:
         return self.malformed(sender, "not for a host")
 
     def _letter(self, peer: str, message: Message) -> Outgoing:
-        if isinstance(message, Fault):
+        if isinstance(message, packet.Fault):
             self._fail(message.text)
             return []
         if peer in self.routers:
@@ -179,36 +157,36 @@ class Run:
             self._fail(str(error))
             return []
         match message:
-            case Hello(pid):
+            case packet.Hello(pid):
                 self.pids[peer] = pid
-                return self._hand(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
-            case Loaded():
+                return self._send_load_by_hash(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
+            case packet.Loaded():
                 if all(state is State.LOADED for state in self.states.values()):
                     return self._start()
-            case Reading(counters):
+            case packet.Reading(counters):
                 self.readings[peer] = counters
                 return self._after_reading()
-            case Stopped():
+            case packet.Stopped():
                 if all(state is State.STOPPED for state in self.states.values()):
-                    return [self._letter_to(self.routers[0], Stop())]
+                    return [self._letter_to(self.routers[0], packet.Stop())]
         return []
 
     def _from_router(self, peer: str, message: Message) -> Outgoing:
         match message:
-            case Configured():
+            case packet.Configured():
                 self.configured.add(peer)
                 if len(self.configured) == len(self.routers):
                     self.phase = "loading"
-            case StallReport():
+            case packet.StallReport():
                 self.missing[peer] = message
                 self._asked.discard(peer)
-            case Reading(counters):
+            case packet.Reading(counters):
                 self.router_readings[peer] = counters
                 return self._after_reading()
-            case Stopped():
+            case packet.Stopped():
                 later = self.routers[self.routers.index(peer) + 1 :]
                 self.done = not later
-                return [self._letter_to(later[0], Stop())] if later else []
+                return [self._letter_to(later[0], packet.Stop())] if later else []
         return []
 
     def _letter_to(self, peer: str, message: Message) -> tuple[tuple[str, ...], Message]:
@@ -222,15 +200,15 @@ class Run:
     def _to_all(self, message: Message) -> Outgoing:
         return [out for name in self.states for out in self._to(name, message)]
 
-    def _hand(self, name: str) -> Outgoing:
+    def _send_load_by_hash(self, name: str) -> Outgoing:
         """Have a PE given its load by its own router, which finds it on its machine."""
-        self.states[name] = advance(name, self.states[name], Load)
-        return [self._letter_to(self._router_of(name), Hand(name, self.stored[name]))]
+        self.states[name] = advance(name, self.states[name], packet.Load)
+        return [self._letter_to(router_name(chip_of(name)), packet.Hand(name, self.stored[name]))]
 
-    def _load(self, placed: PlacedPe) -> Load:
+    def _load(self, placed: PlacedPe) -> packet.Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
-        return Load(shards, self.placement.copies(placed), dict(vars(size)))
+        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)))
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
@@ -248,24 +226,24 @@ class Run:
             if any(part.population == layer for part in placed.share)
             for out in self._to(name, recall)
         ]
-        return recalled + self._to_all(Start()) + self.pump()
+        return recalled + self._to_all(packet.Start()) + self.pump()
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
-            exhausted = (self.source.exhausted() and not self._redo) or self.interrupted
+            exhausted = (self.source.exhausted() and not self._feeds_to_repeat) or self.interrupted
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
                 # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
                 out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
-                read = Read(self._issued)
+                read = packet.Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
-            again = bool(self._redo)
-            feed = None if exhausted or late else self._redo.popleft() if again else self.source.next()
+            again = bool(self._feeds_to_repeat)
+            feed = None if exhausted or late else self._feeds_to_repeat.popleft() if again else self.source.next()
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
             if feed is None:
@@ -276,17 +254,17 @@ class Run:
                 self._input_events += self.recent_input
                 self._positions_fed += 1
                 if not again:
-                    self._fed(feed)
+                    self._note_input(feed)
                 section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
             out.append(self._batch(section))
         return out
 
-    def _fed(self, feed: Feed) -> None:
+    def _note_input(self, feed: Feed) -> None:
         self.recorder.add_input(len(feed.keys) // 4)
         if self._witness is not None:
             self._witness.see_input(feed)
         if self._replay is not None:
-            self._replay.fed(feed)
+            self._replay.add_input(feed)
 
     def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
         self._issued += 1
@@ -298,19 +276,20 @@ class Run:
             return []
         self.completed += 1
         if self.missing:
-            self.missing, self._asked, self._mute = {}, set(), set()
+            self.missing, self._asked, self._silent_routers = {}, set(), set()
         self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
 
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
+        output = self.placement.network.output
         while self._arrived:
             section = self._arrived.popleft()
-            if section.population == self.placement.network.output:
+            if section.population == output:
                 self._output_events += len(section.keys) // 4
                 self._positions_answered += 1
-            if self._replay is not None and not self._replay.heard(section):
+            if self._replay is not None and not self._replay.add_output(section):
                 continue
             self.events.add(section)
             self.recent[section.population] = section
@@ -319,7 +298,7 @@ class Run:
             self.totals[section.population] += ledger.sum(axis=0, dtype=np.int64)
             if self._witness is not None:
                 self._witness.see_events(section)
-            if section.population == self.placement.network.output:
+            if section.population == output:
                 self.readout.answer(section)
         return self.pump()
 
@@ -333,31 +312,28 @@ class Run:
     def stop(self) -> Outgoing:
         """Tell every PE to leave; the routers follow when all have."""
         self.phase = "stopping"
-        out: Outgoing = []
-        for name, state in self.states.items():
-            if state not in (State.BOOT, State.STOPPING, State.STOPPED):
-                out += self._to(name, Stop())
-        return out
+        alive = [name for name, state in self.states.items() if state not in (State.BOOT, State.STOPPING, State.STOPPED)]
+        return [out for name in alive for out in self._to(name, packet.Stop())]
 
     def query(self) -> Outgoing:
         """Ask every router whose batch is missing."""
-        self._mute, self._asked = self._asked, set(self.routers)
-        return [self._letter_to(name, Query()) for name in self.routers]
+        self._silent_routers, self._asked = self._asked, set(self.routers)
+        return [self._letter_to(name, packet.Query()) for name in self.routers]
 
-    def give_up(self) -> None:
-        """Take every router that still owes an answer for one that does not answer."""
-        self._mute |= self._asked
+    def mark_silent_routers(self) -> None:
+        """Count every router that still owes an answer as one that does not answer."""
+        self._silent_routers |= self._asked
 
-    def missing_first(self) -> tuple[int, list[str]] | None:
+    def oldest_missing(self) -> tuple[int, list[str]] | None:
         """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.
 
         A router that does not answer is named before all, the one nearest to the host, because others lie behind it. One that
         lacks a relay only waits for somebody, so endpoints are named before neighbours.
         """
-        if not self.missing and not self._mute:
+        if not self.missing and not self._silent_routers:
             return None
         tick = min((answer.tick for answer in self.missing.values()), default=self.completed)
-        mute = next((name for name in reversed(self.routers) if name in self._mute), None)
+        mute = next((name for name in reversed(self.routers) if name in self._silent_routers), None)
         if mute is not None:
             return tick, [mute]
         names = sorted({name for answer in self.missing.values() if answer.tick == tick for name in answer.missing})
@@ -375,14 +351,7 @@ class Run:
         """Whether every PE and every router have handed over their counters."""
         return len(self.router_readings) == len(self.routers) and len(self.readings) == len(self.states)
 
-    def links(self) -> dict[str, int]:
-        """Return how many copies of events each link between chips carried, by `ChipLink`'s name, in order."""
-        return links_carried(self.placement.machine, self.router_readings)
-
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
         sent = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
         return balance(self.placement.machine, self.readings, self.router_readings, sent, self._output_events)
-
-    def _router_of(self, name: str) -> str:
-        return self._to_router[0] if name == HOST else router_name(chip_of(name))

@@ -2,7 +2,7 @@
 
 Both follow from the newest section of each layer, which the host has anyway, and from the placement: no message is sent
 for them. A link's events are those of the streams that cross it, each at the latest position of its layer; what routers
-count, at the end of a run, is the same summed over positions. Not known here: terminals, and how often anybody looks.
+count, at the end of a run, is the same summed over positions.
 """
 
 from __future__ import annotations
@@ -40,23 +40,17 @@ class ActivitySnapshot:
         }
 
     def activity(self, recent: Mapping[int, Section]) -> list[float]:
-        """Return each PE's share of units with an event at the latest position, in the order of the mapping.
-
-        `recent`: each layer's latest section.
-        """
+        """Return each PE's share of units with an event, in the order of the mapping. `recent`: each layer's latest section."""
         events = np.zeros(len(self._units))
         for population, counts in self._counts(recent).items():
             np.add.at(events, self._pes[population], counts)
         return [float(share) for share in events / self._units]
 
     def links(self, recent: Mapping[int, Section], input_events: int) -> list[int]:
-        """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first.
-
-        `input_events`: those of the input at its latest position.
-        """
-        loads = np.zeros(self._links, np.int64)
+        """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first."""
         if not recent:
             return []
+        loads = np.zeros(self._links, np.int64)
         for population, counts in self._counts(recent).items():
             of_chip = np.bincount(self._chip_of[self._pes[population]], counts, self._chips)
             for chip in np.flatnonzero(of_chip):

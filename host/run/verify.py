@@ -1,6 +1,4 @@
-"""`verify`: holds each event of a run against the plain single-process reference, bit for bit, and names the first
-difference.
-"""
+"""`verify`: compares each event of a run with the plain single-process reference, bit for bit, and names the first difference."""
 
 from __future__ import annotations
 
@@ -19,7 +17,7 @@ class Witness:
 
     def __init__(self, network: Network, lanes: int) -> None:
         self._network, self._lanes = network, lanes
-        self._references = [Reference(self._network) for _ in range(self._lanes)]
+        self._references = [Reference(network) for _ in range(lanes)]
         self._feeds: dict[int, Feed] = {}
         self._expected: dict[int, list[list[F32]]] = {}  # position -> lane -> layer -> y
         self._next_position = 0
@@ -46,9 +44,8 @@ class Witness:
         self.compared += have.size
         if len(bad):
             lane, unit = (int(n) for n in bad[0])
-            self._differences.append(
-                (section.position, section.population, unit, lane, float(have[lane, unit]), float(want[lane, unit]))
-            )
+            values_there = float(have[lane, unit]), float(want[lane, unit])
+            self._differences.append((section.position, section.population, unit, lane, *values_there))
         if section.population == self._network.output:
             del self._expected[section.position]
 

@@ -1,1 +1,12 @@
-"""Heads: from the last population's events to an answer, on the host."""
+"""Heads: from the last population's events to an answer, on the host. One file each; its `warm()` compiles what it calls."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+
+def warm_all() -> None:
+    """Compile every head, or load it from the cache."""
+    for file in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{file.name}").warm()
