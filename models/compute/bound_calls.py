@@ -54,7 +54,7 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True, error_model="numpy")(function))
+    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
 
 
 class Call:
@@ -103,8 +103,8 @@ def bindable(function: Callable[..., int | None]) -> Bindable:
     body = f"return function({arguments})" if answers else f"function({arguments}); return 0"
     # The file and line of the function itself: numba's cache goes by them.
     source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
-    inline = numba.njit(inline="always", error_model="numpy")(function)  # compiled once, as a part of its caller
-    namespace = globals() | {"function": inline, "__name__": function.__module__}
+    # Inlined before it is typed, the body would compile in 2.5 s of CPU less (of 18 in all), but `dense` would be 8 % slower.
+    namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
     exec(compile(source, code.co_filename, "exec"), namespace)  # noqa: S102 - the text above, and nobody's input
     return Bindable(call(namespace[name]), operands)
 
