@@ -22,7 +22,7 @@ from host.faults import Faults
 from host.launch.launcher import Launcher
 from host.mapping.placement import place
 from host.workloads.features.vectors import save_features, seeded_features
-from host.workloads.lm.options import Options as LmOptions
+from host.workloads.features.options import Options
 from models import formats
 from models.checkpoint import save
 from models.network import Network
@@ -164,9 +164,9 @@ def files(tmp_path_factory):
 
 def run(files, **options):
     chosen = {"checkpoint": str(files / "gesture.safetensors"), "features": str(files / "features.safetensors")}
-    lm = LmOptions(**chosen | {"pes": 4, "format": "dense", "transport": "mem"} | options)
-    lm.check()
-    done = Launcher(lm, lambda _: None, lambda _: None).run()
+    chosen = Options(**chosen | {"pes": 4, "format": "dense", "transport": "mem"} | options)
+    chosen.check()
+    done = Launcher(chosen, lambda _: None, lambda _: None).run()
     assert done.code is Exit.OK, done.problem
     return done
 

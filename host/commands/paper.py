@@ -26,7 +26,7 @@ from host.workloads.paper_chapter import PaperChapter, PaperPart, PaperRun, Pape
 from host.workloads.registry import workloads
 
 ROOT = Path(__file__).resolve().parents[2]
-TEMPLATE = Path(__file__).with_name("_paper_template.md").read_text(encoding="utf-8")
+TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
 UNCHANGED = "as above"
 CHANGES: Mapping[str, Sequence[str]] = {
     UNCHANGED: (),
