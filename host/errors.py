@@ -1,7 +1,5 @@
 """What a user can cause, and the exit code each kind ends with. A user sees one line; a bug keeps its traceback."""
 
-from __future__ import annotations
-
 import difflib
 import sys
 from collections.abc import Iterable

@@ -4,8 +4,6 @@
 config file or a sweep (`bounds_of`).
 """
 
-from __future__ import annotations
-
 import argparse
 import dataclasses
 import math

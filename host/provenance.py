@@ -1,7 +1,5 @@
 """Where a result comes from: the version of the code, the libraries, and the files that were read, each by a hash."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import platform

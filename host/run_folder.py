@@ -1,7 +1,5 @@
 """The run folder: `report.json`, `config.json` and `mapping.json`. docs/report.md lists every key."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path

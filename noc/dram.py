@@ -5,8 +5,6 @@ chip has two interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are 
 not cross from one interface to the other (developer portal, second-hand).
 """
 
-from __future__ import annotations
-
 import mmap
 import tempfile
 from dataclasses import dataclass

@@ -11,8 +11,6 @@ there are and whatever is down. One tree a source chip, so a multicast packet cr
 assumed: the routes of the real machine's tools may deadlock, and packets are dropped to get out of it.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from functools import cached_property, lru_cache
 from typing import NamedTuple

@@ -4,8 +4,6 @@ A packet crosses each link of its source's tree once, as far as the link leads t
 flows of a mapping and counts of a ledger are all added up here; `noc/machine.py` finds the trees.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 

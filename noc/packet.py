@@ -11,8 +11,6 @@ and a PE or router travel inside letters. A stream is what one chip's senders of
 chip as one, and is copied where its routes part.
 """
 
-from __future__ import annotations
-
 from typing import Any, NamedTuple, TypeAlias
 
 HOST = "host"

@@ -5,8 +5,6 @@ number and how many have been taken of the other side; it is kept until the othe
 says after each connection how far it has heard (`RESUME`); both sides then send again what is missing. Sans-I/O.
 """
 
-from __future__ import annotations
-
 import struct
 from collections import deque
 

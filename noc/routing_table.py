@@ -4,8 +4,6 @@ An event's key on the chip is its population's base key plus its own (lane * wid
 of a power of two, so one entry serves a population and tables need no compression.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """`serve`: the one loop that PEs and routers run between a core and a transport."""
 
-from __future__ import annotations
-
 import contextlib
 from collections.abc import Callable
 

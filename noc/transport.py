@@ -1,7 +1,5 @@
 """What carries messages: the contract. `noc/transport_mem.py` is the smallest member of the family, and its living definition."""
 
-from __future__ import annotations
-
 from typing import Protocol
 
 from noc.packet import Message, Outgoing

@@ -4,8 +4,6 @@ Messages between two endpoints keep their order, as over ZeroMQ; between differe
 seed shuffles it, which is how the tests show that no answer depends on it.
 """
 
-from __future__ import annotations
-
 import random
 from collections import deque
 from collections.abc import Callable

@@ -6,8 +6,6 @@ plain text or holds the key of another run; each is counted. A connection that b
 nothing is lost by it (`noc/resumable_line.py`). `Bridge` joins such links to the sockets within a machine.
 """
 
-from __future__ import annotations
-
 import struct
 import time
 from collections import defaultdict

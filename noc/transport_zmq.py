@@ -5,8 +5,6 @@ queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, sen
 packet is ever lost in silence; the host's window keeps the queues far from full.
 """
 
-from __future__ import annotations
-
 import secrets
 from collections.abc import Mapping
 from typing import Any

@@ -6,8 +6,6 @@ frames; rfc.zeromq.org/spec/37), and the router keeps its ROUTER socket, which c
 blocks, so a peer that does not read stops this process and loses nothing. Each frame counts as a message.
 """
 
-from __future__ import annotations
-
 import contextlib
 import socket
 import struct

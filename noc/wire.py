@@ -3,8 +3,6 @@
 `decode` is the border: any bytes give a well-formed message or `WireError`, never another exception or a large allocation.
 """
 
-from __future__ import annotations
-
 from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack

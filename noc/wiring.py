@@ -4,8 +4,6 @@ Letters to and from the host follow the tree of the host's chip; events follow t
 router is told when it is configured.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 from noc.machine import Machine

@@ -5,8 +5,6 @@ along the event router, (7,3) and (7,4) at the die's edge. How the real mesh beh
 bandwidth (4 rows, not 6) hints that rows 3 and 4 cannot cross column 4, so that some real routes are longer.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import NamedTuple
 

@@ -3,8 +3,6 @@
 The states are those of the paper's Algorithm 1: check for input, process it, wait for the host to read the output, stop.
 """
 
-from __future__ import annotations
-
 from enum import Enum
 from typing import Any
 

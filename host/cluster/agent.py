@@ -6,8 +6,6 @@ It reads commands from stdin and writes records to stdout (`host/cluster/framing
 stdin ends, or with its worker; and with it all that it has started.
 """
 
-from __future__ import annotations
-
 import contextlib
 import os
 import signal

@@ -4,8 +4,6 @@ Counted are the limits of the user, of the machine, and of the container that th
 version 2).
 """
 
-from __future__ import annotations
-
 import resource
 from collections.abc import Mapping
 from pathlib import Path

@@ -2,8 +2,6 @@
 machine, or a TOML file (docs/cluster.md).
 """
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field

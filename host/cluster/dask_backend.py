@@ -5,8 +5,6 @@ Several workers on one computer count as several machines. Chips go to workers i
 declared resource `chips` allows. Only `host/cluster/dask_client.py` and `dask_worker.py` know Dask.
 """
 
-from __future__ import annotations
-
 import secrets
 import time
 from collections import Counter

@@ -5,8 +5,6 @@ Every call has a time limit and runs in a thread beside the launcher's loop; age
 launcher takes them.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import logging

@@ -5,8 +5,6 @@ worker, and is ended where the launcher has sent nothing for `LEASE_S`. Its reco
 run's topic.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
 import os

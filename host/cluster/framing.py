@@ -1,7 +1,5 @@
 """Records on a byte stream between an agent and its worker: each packed (`noc/wire.py` status) behind its length."""
 
-from __future__ import annotations
-
 import struct
 from typing import Any
 

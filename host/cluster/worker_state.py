@@ -1,7 +1,5 @@
 """State of one Dask worker of a run, as the launcher knows it: its chips, ports, load and traffic."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -6,8 +6,6 @@ What workloads' own commands share is in `_run_workload.py`. This is the only ro
 pictures together.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from typing import Any

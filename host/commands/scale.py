@@ -1,7 +1,5 @@
 """`launch.py scale`: a grid of settings, one table and plots."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Mapping
 from typing import Any

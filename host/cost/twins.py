@@ -12,8 +12,6 @@ Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each por
 step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM.
 """
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 from functools import cache

@@ -1,7 +1,5 @@
 """Failures on a cluster: dead processes, lost machines, cut links; and the error they lead to."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, field
 from typing import Any

@@ -1,7 +1,5 @@
 """`Outcome`: how a run ended."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Which computer of a cluster runs which chips: contiguous blocks of them."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from itertools import accumulate, pairwise
 

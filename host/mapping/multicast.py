@@ -6,8 +6,6 @@ for hashing and the monitor, whether or not packets do. A stream has a key block
 stream serves.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 

@@ -5,8 +5,6 @@ The host process speaks to the launcher over a pipe in small records (`noc/wire.
 down.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import gc

@@ -1,7 +1,5 @@
 """What the fork server and its children inherit: import path, no main module, no OpenBLAS threads, a limit on open files."""
 
-from __future__ import annotations
-
 import contextlib
 import os
 import resource

@@ -4,8 +4,6 @@
 work: `main` runs at its end.
 """
 
-from __future__ import annotations
-
 import ctypes
 import gc
 import os

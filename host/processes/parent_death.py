@@ -3,8 +3,6 @@
 It uses Linux's parent-death signal, so it holds even where the parent is killed and cannot clean up.
 """
 
-from __future__ import annotations
-
 import ctypes
 import os
 import shutil

@@ -4,8 +4,6 @@ The launcher owns one on its machine; on a cluster, each worker's agent owns one
 owner, and each child with the fork server, so that nothing outlives an owner that is killed.
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import multiprocessing.forkserver

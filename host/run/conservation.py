@@ -1,7 +1,5 @@
 """The accounts of a run's packets: what was sent, delivered, dropped and handed on, and every line that does not balance."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any

@@ -4,8 +4,6 @@ The host stocks one folder with a packed `Load` for each PE; a worker's folder k
 sent to a worker twice, in one run or in several.
 """
 
-from __future__ import annotations
-
 import hashlib
 import os
 import secrets

@@ -4,8 +4,6 @@ What this version of the emulator can run is stated in the file (`FACTS`), and a
 by name.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -6,8 +6,6 @@ name is a hash of all sources that may be compiled, because numba's own check lo
 miss a change in a function that another file inlines. A file hashed in vain only costs a compilation.
 """
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import os

@@ -11,8 +11,6 @@ Coefficients: Chebyshev interpolation of degree 4 of (exp(r) - 1 - r) / r**2 on 
 (tanh(x)/x - 1) / x**2 in x**2 on |x| <= 0.55, computed with 40 digits and rounded to float32.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from models.compute.compiling import compiled, inlined

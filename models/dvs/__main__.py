@@ -3,8 +3,6 @@
 What a user gets wrong ends in one line on stderr and exit code 2. Damaged files are named and the rest is shown.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from itertools import islice

@@ -4,8 +4,6 @@ numpy keeps the raw bits of PCG64 and of SeedSequence fixed for ever, but neithe
 platforms, the logarithms inside some of them. So numbers are made here from raw bits by exact steps.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeVar
 

@@ -4,8 +4,6 @@ Every number here is assumed; the ranges are wide so that nobody in the test spl
 train split. Lengths are in pixels of the 128 x 128 sensor.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from models.dvs.portable_random import Draws

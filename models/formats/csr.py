@@ -4,8 +4,6 @@ A row visits each of its stored weights and looks the event up in a dense vector
 does not shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

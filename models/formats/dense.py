@@ -5,8 +5,6 @@ Event-driven like `packed`: an event adds its row of stored weights to all accum
 MACs count weights that are not zero, as in every format, so that the model counters do not depend on the format.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -5,8 +5,6 @@ up to 85 EGRU units), per source unit one extent in the smallest integer that ho
 vector is kept.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Heads: from the last population's events to an answer, on the host. One file each; its `warm()` compiles what it calls."""
 
-from __future__ import annotations
-
 import importlib
 import pkgutil
 

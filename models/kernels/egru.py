@@ -14,8 +14,6 @@ fire (`fire_at_threshold`, offered here), and its eq. 4 applies the reset gate t
 would take a second exchange of events a step and is missing here.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -1,7 +1,5 @@
 """As few PEs as fit (or the number asked for), each with about the same bytes, whatever the number of units."""
 
-from __future__ import annotations
-
 from host.errors import Exit, HostError
 from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, fewest_pes
 from host.mapping.request import Deal, Request

@@ -1,7 +1,5 @@
 """Shares on chips so that few packets cross links between chips."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 from host.errors import HostError

@@ -1,7 +1,5 @@
 """The paper's mapping: each layer over the same number of PEs, the same number of units to each."""
 
-from __future__ import annotations
-
 from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, split_pes
 from host.mapping.request import Deal, Request
 from models.network import Network

@@ -1,7 +1,5 @@
 """The smallest run on gestures: a seeded classifier of two small layers, two synthetic samples of eight frames."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

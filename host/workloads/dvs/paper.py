@@ -1,7 +1,5 @@
 """The paper's gesture prediction: Table III, ours beside it."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

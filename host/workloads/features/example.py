@@ -1,7 +1,5 @@
 """The smallest run on vectors: two small seeded layers, two sequences of twelve vectors."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The smallest run of a language model: three small layers, thirty words, twelve tokens."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

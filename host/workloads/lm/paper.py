@@ -1,7 +1,5 @@
 """The paper's language model: Tables I and II and Figure 2, ours beside them."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple

@@ -9,8 +9,6 @@ The backward pass computes every pointwise factor for all steps at once; a step 
 weights, and a weight gradient one product after the loop. tests/test_training.py holds it against autograd in float64.
 """
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -8,8 +8,6 @@ torch's own layer does not take bfloat16 factors at a gain on CPUs (measured: 0.
 where products alone are three times faster). tests/test_training.py holds it against torch.nn.LSTM in float64.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -5,8 +5,6 @@ paper (section III-C: 95 % of each). A pruned weight stays zero: masks only shri
 the optimiser. The embedding, biases and thresholds are not pruned.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import torch

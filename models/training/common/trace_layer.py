@@ -4,8 +4,6 @@ What the authors' gesture model hands on from layer to layer (egru.md section 4)
 the working precision, as the emulator's receiving port does it.
 """
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch
