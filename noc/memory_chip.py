@@ -31,14 +31,9 @@ class MemoryChip:
     """
 
     def __init__(
-        self,
-        host: Core,
-        machine: Machine,
-        table_entries: int,
-        pes: Iterable[str],
-        make_pe: Callable[[str, str], P],
+        self, host: Core, machine: Machine, table_entries: int, pes: Iterable[str], make_pe: Callable[[str, str], P],
         network: MemNetwork | None = None,
-    ) -> None:
+    ) -> None:  # fmt: skip
         self.network = network or MemNetwork()
         self.routers: dict[str, ChipRouter] = {}
         for chip in deepest_first(machine):

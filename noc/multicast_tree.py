@@ -42,13 +42,9 @@ def add_multicast(loads: Any, amount: Any, parent: I32, direction: I32, source: 
 
 
 def add_multicasts(
-    loads: npt.NDArray[Any],
-    tree_of: Callable[[int], Tree],
-    sources: Iterable[int],
-    listeners: I64,
-    amounts: Iterable[Any],
-    add: Callable[..., None] = add_multicast,
-) -> tuple[int, int]:
+    loads: npt.NDArray[Any], tree_of: Callable[[int], Tree], sources: Iterable[int], listeners: I64,
+    amounts: Iterable[Any], add: Callable[..., None] = add_multicast,
+) -> tuple[int, int]:  # fmt: skip
     """Add what many chips send to the same listeners to `loads`; return the most links, and the most cables, on any route.
 
     `loads` is (chips, 6, ...) by chip and direction, as in `add_multicast` (`add`: the same, or compiled). `tree_of` returns

@@ -44,17 +44,12 @@ def _resident(shard: Shard, mem: Mapping[str, Array], copies: int) -> tuple[Resi
     ports = {p.name: form.port(mem, head + p.name, shard.lanes, p.source_units, p.trace) for p in shard.ports}
     stepper = kernel.stepper(mem, head, shard.width, {**kernel.DEFAULTS, **shard.params})
     resident = Resident(
-        population=shard.population,
-        trigger=next(p.source for p in shard.ports if p.name == kernel.PORTS[0]),
-        copies=copies,
-        reset=stepper.reset,
-        step=stepper.step,
+        population=shard.population, trigger=next(p.source for p in shard.ports if p.name == kernel.PORTS[0]),
+        copies=copies, reset=stepper.reset, step=stepper.step,
         forget=[port.clear for name, port in ports.items() if name != kernel.PORTS[0]],
         products=[port.product for port in ports.values() if port.product is not nothing],
-        send_keys=mem[head + "send_keys"],
-        send_values=mem[head + "send_values"],
-        ledger=mem[head + "ledger"],
-    )
+        send_keys=mem[head + "send_keys"], send_values=mem[head + "send_values"], ledger=mem[head + "ledger"],
+    )  # fmt: skip
     return resident, [
         Listener(p.source, shard.lanes * p.source_units, ports[p.name].restart, ports[p.name].clear, ports[p.name].receive)
         for p in shard.ports

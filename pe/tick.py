@@ -133,9 +133,6 @@ def _record(made: Call) -> tuple[int, int]:
     return made.address, made.block.ctypes.data
 
 
-# -- compiled -------------------------------------------------------------------------------------------------------------------
-
-
 @inlined
 def _make(record: Any) -> int:
     done: int = call_at(record.address, record.block, 0, 0, 0)

@@ -200,8 +200,6 @@ class DaskClient:
             self._writer = -1
         os.close(self._reader)
 
-    # -- in other threads -------------------------------------------------------------------------------------------------------
-
     def _note(self, record: dict[str, Any]) -> None:
         self._records.append(record)
         with self._lock, contextlib.suppress(BlockingIOError):

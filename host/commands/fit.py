@@ -149,9 +149,6 @@ def _formats_table(options: RunOptions, placement: Placement) -> str:
     return "\n".join(format_table(rows, least=(8, 20, 9, 16), separator=" "))
 
 
-# ---- links between chips: expected events, at rates that somebody states
-
-
 def expected_link_loads(placement: Placement, rates: Mapping[int, float]) -> dict[ChipLink, float]:
     """Return the expected events a position, of all lanes together, on each directed link that any cross, by chip and direction.
 

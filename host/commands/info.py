@@ -67,9 +67,6 @@ def run(flags: Mapping[str, Any]) -> int:
     return 0
 
 
-# ---- what the file says
-
-
 def _facts(title: str, model: Model, width: int) -> list[str]:
     network, params = model.network, [model.network.populations[n].params for n in model.network.layers]
     possible = sum(p.weights.shape[0] * p.weights.shape[1] for n in network.layers for p in network.populations[n].projections)
@@ -90,9 +87,6 @@ def _facts(title: str, model: Model, width: int) -> list[str]:
         rows += workload.part("info", "describe", lambda _: [])(model)
     rows += list_entries("provenance", model.provenance)
     return [line for label, value in rows for line in _wrapped(label, value, width)]
-
-
-# ---- what the layers are made of
 
 
 def _matrices(network: Network, blocks: Blocks) -> list[str]:
@@ -120,9 +114,6 @@ def _thresholds(network: Network) -> list[str]:
         rows.append([population.name, f"{population.units:,}", *figures, _percent(int((values == 0).sum()), values.size)])
     heads = ["layer", "units", "min", "median", "max", "zero"]
     return _table("units of each layer, and their event thresholds", heads, rows, {"layer"})
-
-
-# ---- what they would need on the chip
 
 
 def _memory(network: Network, blocks: Blocks, request: Request) -> list[str]:
@@ -153,9 +144,6 @@ def _fewest(network: Network, request: Request) -> list[str]:
         except HostError:
             rows.append([form, "none", "does not fit: a single unit is too large for a PE"])
     return _table("fewest PEs (mapping 'balanced')", ["format", "PEs", ""], rows, {"format", ""})
-
-
-# ---- as text
 
 
 def _split(blocks: Blocks) -> str:

@@ -88,9 +88,6 @@ def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
     return machine_traffic(ledger, machine, blocks)
 
 
-# ---- what is printed
-
-
 def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
     """Return the two prices side by side, as text."""
     partial = ", partial" if report.get("partial") else ""

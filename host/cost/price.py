@@ -170,9 +170,6 @@ def _stages_s(ledger: Ledger, cost: _Evaluation) -> dict[str, dict[str, float]]:
     }
 
 
-# ---- at other prices, and for a report
-
-
 def price_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:
     """Return what a run costs on its own chip, with `name=value` texts as of `launch.py price --set`; HostError or ChipError, one
     line, for what is unknown or contradicts itself.

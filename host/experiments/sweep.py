@@ -98,9 +98,6 @@ def _hash(path: Path) -> str:
         raise HostError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
 
 
-# ---- running
-
-
 def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings]) -> Exit:
     """Run what has not come through yet, one after another; stop where the user wants it."""
     done = {name for name, ended in ended_runs(folder).items() if ended.problem is None and _complete(folder / "runs" / name)}
@@ -181,9 +178,6 @@ def _complete(run: Path) -> bool:
     except (OSError, ValueError):  # also HostError
         return False
     return True
-
-
-# ---- the table
 
 
 def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, str]]) -> list[dict[str, Any]]:

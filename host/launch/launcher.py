@@ -95,8 +95,6 @@ class Launcher:
                     signal.signal(number, signal.SIG_IGN)
                 self._end()
 
-    # -- start ------------------------------------------------------------------------------------------------------------------
-
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
         """Let Ctrl-C and SIGTERM end the run in order, and a second one at once."""
@@ -126,8 +124,6 @@ class Launcher:
         folder, content_folder = (str(path) if path else None for path in (self._folder, self._backend.content_folder))
         self._processes.start(HOST, run_host, child_end, self._options.resolved(), folder, content_folder)
         child_end.close()
-
-    # -- watch ------------------------------------------------------------------------------------------------------------------
 
     def _watch(self) -> Outcome:
         interrupted_at, awake_at = 0.0, time.monotonic()
@@ -265,8 +261,6 @@ class Launcher:
 
     def _dead_processes(self) -> list[str]:
         return [*self._processes.ended(), *self._failures.died]
-
-    # -- outcomes ---------------------------------------------------------------------------------------------------------------
 
     def _outcome(self, code: Exit, problem: str | None, report: dict[str, Any] | None = None) -> Outcome:
         return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))

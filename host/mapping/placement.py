@@ -119,16 +119,9 @@ class Placement:
 
 
 def place(
-    network: Network,
-    chip: ChipSpec,
-    mapping: str,
-    form: str,
-    pes: int | None,
-    lanes: int = 1,
-    chips: int = 1,
-    rates: Mapping[int, float] | None = None,
-    quick: bool = False,
-) -> Placement:
+    network: Network, chip: ChipSpec, mapping: str, form: str, pes: int | None, lanes: int = 1, chips: int = 1,
+    rates: Mapping[int, float] | None = None, quick: bool = False,
+) -> Placement:  # fmt: skip
     """Map `network` onto `chips` chips like `chip`; PEs that are down are not used.
 
     Args:

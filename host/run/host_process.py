@@ -117,8 +117,6 @@ class _HostLoop:
         }
         self._sram_worst = 1.0 - placement.worst()["free"] / placement.request.size.data_bytes
 
-    # -- transports -------------------------------------------------------------------------------------------------------------
-
     def run_over_zmq(self) -> None:
         """Run with one set of routers and PEs after another, until the launcher asks for no more."""
         while (command := self._receive_command()) is not None and command["kind"] in ("routers", "again"):
@@ -184,8 +182,6 @@ class _HostLoop:
             out = self._run.malformed(sender, str(error))
         send(out)
         send(self._run.settle())
-
-    # -- the clock --------------------------------------------------------------------------------------------------------------
 
     def _tend_run(self, send: Callable[[Outgoing], None]) -> bool:
         """Report, carry out commands, watch for stalls; False when the run is over and the process should leave."""
@@ -276,8 +272,6 @@ class _HostLoop:
         behind = [name for name, state in run.states.items() if order.index(state) < furthest]
         behind += [name for name in run.routers if run.phase == "reading" and name not in run.router_readings]
         return f"{', '.join(behind[:3]) or run.routers[-1]} made no progress while {run.phase}"
-
-    # -- records ----------------------------------------------------------------------------------------------------------------
 
     def _status(self) -> dict[str, Any]:
         run, placement = self._run, self._job.placement

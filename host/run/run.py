@@ -27,19 +27,7 @@ from host.run.recovery import RestartLog
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
 from noc import packet
-from noc.packet import (
-    INPUT_POPULATION,
-    LEDGER,
-    VALID,
-    Batch,
-    Bundle,
-    Letter,
-    Message,
-    Outgoing,
-    Section,
-    chip_of,
-    router_name,
-)
+from noc.packet import INPUT_POPULATION, LEDGER, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -119,8 +107,6 @@ class Run:
         """Yield each PE's name and packed `Load`."""
         for placed in self.placement.pes:
             yield placed.name, encode(self._load(placed))
-
-    # -- messages ---------------------------------------------------------------------------------------------------------------
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
@@ -215,8 +201,6 @@ class Run:
             self.fault = text
             self.phase = "failed"
 
-    # -- ticks ------------------------------------------------------------------------------------------------------------------
-
     def _start(self) -> Outgoing:
         self.phase = "running"
         recalled = [
@@ -301,8 +285,6 @@ class Run:
             if section.population == output:
                 self.readout.answer(section)
         return self.pump()
-
-    # -- the end ----------------------------------------------------------------------------------------------------------------
 
     def _after_reading(self) -> Outgoing:
         if self.phase == "reading" and self.accounted:

@@ -117,8 +117,6 @@ class MeshView:
         down = max(scale.down - 1, scale.high + 1)  # tiles need no line between them
         return {n: (place // a_row * down, place % a_row * scale.across) for place, n in enumerate(self.chips)}
 
-    # ---- chips
-
     def _draw(self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], status: Fields) -> None:
         wrong = {str(name): kind for kind in MARKS for name in status.get(kind) or ()}
         shares = status.get("pe_activity")
@@ -170,8 +168,6 @@ class MeshView:
                     pixels[row][2 * x - 2 : 2 * x] = [_WRONG[kind]] * 2
         return pixels
 
-    # ---- links
-
     def _draw_links(
         self, canvas: _Canvas, scale: Scale, places: Mapping[int, tuple[int, int]], loads: Sequence[Any] | None
     ) -> None:
@@ -198,9 +194,6 @@ class MeshView:
                     above = row - 1 if scale.tile else row
                     mark = ("╲", "╱")[way == "NE"]  # noqa: RUF001 - a line
                     canvas.put(above, column + scale.marks[way == "NE"], [Span(mark, look)])
-
-
-# ---- parts
 
 
 def pe_named(name: Any) -> PeId | None:

@@ -85,9 +85,6 @@ def open_monitor(layout: Fields, live: bool, stream: TextIO | None = None, panel
     return PlainMonitor(layout, stream)
 
 
-# ---- the frame
-
-
 class _Scale(NamedTuple):
     """How large a PE is drawn, in characters; a QPE shows its PEs 0 1 over 2 3."""
 
@@ -310,9 +307,6 @@ class _View:
         lines = panel.lines(layout_shown, shown, width, rows - 1)[: rows - 1]
         styled = _styled_lines([span._replace(text=clean(span.text)) for span in line] for line in lines)
         return ([*styled, []] if above else [[], *styled]) if styled else []
-
-
-# ---- the terminal
 
 
 class _LiveMonitor:

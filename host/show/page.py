@@ -82,9 +82,6 @@ def html(content: Content) -> str:
     )
 
 
-# ---- the top
-
-
 def _head(content: Content) -> list[str]:
     report, result = content.report, content.report.get("result") or {}
     facts = [str(result["source"])] if result.get("source") else []
@@ -148,9 +145,6 @@ def _count_cards(report: Mapping[str, Any]) -> list[str]:
 def _band(ends: Sequence[float], unit: str) -> str:
     """Return a band in thousandths, which `unit` names."""
     return f"band {1e3 * ends[0]:.3g} to {1e3 * ends[1]:.3g} {unit}"
-
-
-# ---- sections
 
 
 def _chip_sections(content: Content) -> list[Html]:

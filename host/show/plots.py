@@ -63,9 +63,6 @@ def svg(figure: Figure, prefix: str) -> str:
     return text.replace(INK, "currentColor").strip()
 
 
-# ---- charts
-
-
 @styled
 def stacked_bars(rows: Mapping[str, Mapping[str, float]], unit: str) -> Figure:
     """Draw one horizontal bar a row, stacked by part: {row: {part: value in `unit`}}; the first row on top."""
@@ -153,9 +150,6 @@ def downsample(values: Values, most: int) -> Values:
     return np.asarray(np.add.reduceat(values.astype(float), starts, axis=1) / counts)
 
 
-# ---- the chip
-
-
 @styled
 def chip_map(values: Mapping[PeId, float], unit: str, *, high: float | None = None) -> Figure:
     """Draw one chip's floor plan, every PE coloured by its value; PEs without one are hollow. `high` ends the scale."""
@@ -187,8 +181,6 @@ def link_map(loads: Mapping[Link, float], unit: str) -> Figure:
     _bar(figure, _draw_loads(axes, segments, loads, (1, 3.5)), unit)
     return figure
 
-
-# ---- several chips
 
 _PITCH = 16  # columns from chip to chip, in PEs: 14 and a gap
 
@@ -263,9 +255,6 @@ def mesh_links(loads: Mapping[ChipLink, float], positions: Mapping[int, tuple[in
 def _on_mesh(x: float, y: float) -> tuple[float, float]:
     """Return where a chip of the triangular mesh is drawn: its six neighbours lie around it, each as far."""
     return x - y / 2, y * 3**0.5 / 2
-
-
-# ---- parts of plans
 
 
 def _rising(loads: Mapping[Any, float]) -> list[tuple[Any, float]]:

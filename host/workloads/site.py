@@ -50,15 +50,9 @@ def place_for_run(options: RunOptions, network: Network, provenance: Mapping[str
     """
     rates, _ = rates_of(network, provenance or {})
     placement = place(
-        network,
-        load_run_chip(options),
-        mapping=options.mapping,
-        form=options.format,
-        pes=options.pes,
-        lanes=options.batch,
-        chips=options.chips,
-        rates=rates,
-    )
+        network, load_run_chip(options), mapping=options.mapping, form=options.format, pes=options.pes,
+        lanes=options.batch, chips=options.chips, rates=rates,
+    )  # fmt: skip
     _check_slow(options, placement)
     return placement
 

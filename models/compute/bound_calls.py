@@ -123,9 +123,6 @@ def _words_of(part: Array | int) -> tuple[int, int, int]:
     return part.ctypes.data, part.shape[0], part.shape[1] if part.ndim == 2 else 1
 
 
-# -- what compiled functions call -----------------------------------------------------------------------------------------------
-
-
 @intrinsic
 def _call_at(typing: Any, address: Any, block: Any, keys: Any, values: Any, count: Any) -> Any:  # noqa: ARG001 - numba's form
     """Make the call at `address`."""

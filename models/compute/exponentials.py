@@ -69,13 +69,6 @@ def tanh32(x: np.float32) -> np.float32:
 
 
 @compiled
-def exp_of(x: np.ndarray, out: np.ndarray) -> None:
-    """Write exp32 of each element of `x` (float32, any length) into `out`."""
-    for i in range(x.size):
-        out[i] = exp32(x[i])
-
-
-@compiled
 def sigmoid_of(x: np.ndarray, out: np.ndarray) -> None:
     """Write sigmoid32 of each element of `x` (float32, any length) into `out`."""
     for i in range(x.size):

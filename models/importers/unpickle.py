@@ -235,9 +235,6 @@ def _storage_type(words: str) -> str | None:
     return STORAGE_TYPES.get(name.removesuffix("Storage"))
 
 
-# ---- what a file may ask to be built, with the arguments as torch gives them
-
-
 def _ordered_dict(*arguments: Any) -> dict[Any, Any]:
     if arguments:
         raise ValueError("an OrderedDict with arguments")

@@ -51,17 +51,11 @@ def prepare(options: Options) -> Job:
         record=gesture.record,
     )  # fmt: skip
     return Job(
-        options=options,
-        placement=placement,
-        source=source,
-        readout=ClassReadout(gesture, source, setting, damages),
-        dram=dram,
-        title=f"{title} on {recordings.name}",
-        note=_SEEDED_NOTE if path is None else "",
+        options=options, placement=placement, source=source, readout=ClassReadout(gesture, source, setting, damages),
+        dram=dram, title=f"{title} on {recordings.name}", note=_SEEDED_NOTE if path is None else "",
         inputs=paths_of(checkpoint=path, recordings=None if options.events in (None, SYNTHETIC) else options.events),
-        facts={"seeded": path is None},
-        shown={"classes": list(gesture.classes)},
-    )
+        facts={"seeded": path is None}, shown={"classes": list(gesture.classes)},
+    )  # fmt: skip
 
 
 def paper_sized(slice_us: int = SLICE_US) -> Model:

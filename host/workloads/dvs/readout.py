@@ -96,15 +96,11 @@ class ClassReadout:
         self._top = max(self._top, float(scores.max())) if running.positions * 2 > source.frames else self._top
         grown = scores * np.float32(running.positions / source.frames)
         return {
-            "sample": self._shown + 1,
-            "samples": source.limit,
-            "name": source.loaded[self._shown].name,
-            "label": source.loaded[self._shown].label,
-            "frame": source.pictures[self._shown][frame].tobytes(),
-            "size": self._gesture.size,
-            "scores": [float(score) for score in grown],
+            "sample": self._shown + 1, "samples": source.limit, "name": source.loaded[self._shown].name,
+            "label": source.loaded[self._shown].label, "frame": source.pictures[self._shown][frame].tobytes(),
+            "size": self._gesture.size, "scores": [float(score) for score in grown],
             "top": max(self._top, float(grown.max())),
-        }
+        }  # fmt: skip
 
 
 def class_of(scores: F32) -> int:

@@ -96,15 +96,10 @@ def compose_chapter(model: str, memory: Memory, perplexity: Perplexity, cost: Pr
     products = sum(stages["egru_input"] + stages["egru_internal"] for stages in cost.stages_s.values())
     tables = {"table_1": table_1(memory), "table_2": table_2(perplexity, cost), "stages": stages_table(cost)}
     text_1, text_2, figure_2, misses, undecided = TEMPLATE.format(
-        model=model,
-        paper=paper,
-        **tables,
-        perplexity=_perplexity_text(perplexity),
-        products=f"{100 * products / cost.time_s:.0f} %",
-        time=deviation(1e3 * cost.time_s, chip["time_ms"]),
-        power=deviation(cost.power_w, chip["power_w"]),
-        energy=deviation(cost.energy_j, chip["energy_j"]),
-    ).split("\n---\n")
+        model=model, paper=paper, **tables, perplexity=_perplexity_text(perplexity),
+        products=f"{100 * products / cost.time_s:.0f} %", time=deviation(1e3 * cost.time_s, chip["time_ms"]),
+        power=deviation(cost.power_w, chip["power_w"]), energy=deviation(cost.energy_j, chip["energy_j"]),
+    ).split("\n---\n")  # fmt: skip
     sections = (
         PaperSection(1, "Table I: memory of the busiest PE", tables["table_1"], text_1),
         PaperSection(2, f"Table II: language model ({model})", tables["table_2"], text_2),

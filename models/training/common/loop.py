@@ -88,8 +88,6 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         self.progress = Progress(self.new_sums())
         self.shown: dict[str, str] = {}  # beside a progress bar
 
-    # -- what a trainer says
-
     @abstractmethod
     def first_iteration(self, epoch: int) -> int:
         """Return how many iterations lie before an epoch."""
@@ -119,8 +117,6 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
 
     def observe_gradients(self) -> None:
         """Look at the gradients before they are clipped."""
-
-    # -- the loop
 
     @property
     def iterations(self) -> int:
@@ -225,8 +221,6 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         """Keep the parameters as the best ones."""
         self.progress.best, self.progress.best_epoch = loss, self.progress.epoch
         run_folder.write_best(self.folder, self.model.state_dict().items())
-
-    # -- the state
 
     def state_tensors(self) -> dict[str, Tensor]:
         """Return what a state holds of model and optimiser."""

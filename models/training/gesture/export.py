@@ -38,15 +38,11 @@ def finish(trainer: GestureTrainer, test: Frames, say: Callable[[str], object]) 
     model.round_weights()
     outcome = evaluate(model, test)
     figures: dict[str, Any] = {
-        "accuracy": outcome.accuracy,
-        "mean_frame_accuracy": _baseline(trainer, test),
-        "activity": outcome.activity,
-        "loss": outcome.loss,
-        "best_epoch": trainer.progress.best_epoch,
-        "seconds": round(trainer.progress.seconds),
+        "accuracy": outcome.accuracy, "mean_frame_accuracy": _baseline(trainer, test), "activity": outcome.activity,
+        "loss": outcome.loss, "best_epoch": trainer.progress.best_epoch, "seconds": round(trainer.progress.seconds),
         "samples": {"train": len(trainer.train), "test": len(test)},
         "subjects": {"train": _people(trainer.train), "test": _people(test)},
-    }
+    }  # fmt: skip
     if trainer.valid is not None:
         valid = evaluate(model, trainer.valid)
         figures |= {"valid_accuracy": valid.accuracy, "valid_loss": valid.loss}

@@ -31,8 +31,7 @@ class LanguageSettings(TrainingSettings):
     batch: int = flag(32, "sequences side by side")
     length: int = flag(35, "steps of back-propagation through time")
     vary_length: bool = flag(
-        False,
-        "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion",
+        False, "the authors': draw lengths from Normal(length, 5), one in 20 from half the mean; at least 5; rate in proportion"
     )
     state: str = flag("carried", "cell state c at a segment's beginning: carried or zeroed (the authors'); y is always carried")
     lr: float = flag(3e-3, "learning rate of AdamW")

@@ -155,15 +155,11 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
         at, sums, zeros = self.progress, self.take_sums(), self.pruner.sparsity()
         activity = valid.activity if valid else sums.mean_activity()
         row: dict[str, Any] = {
-            "iteration": at.iteration,
-            "epoch": round(at.iteration / self.iterations * self.settings.epochs, 3),
-            "lr": self.rate(at.iteration),
-            "train_perplexity": math.exp(min(sums.nats / sums.words, 700.0)),
-            "sparsity": sum(zeros.values()) / max(1, len(zeros)),
-            "gradient_norm": sums.norms / sums.iterations,
-            "seconds": round(at.seconds, 1),
-            "activity": " ".join(f"{share:.4f}" for share in activity),
-        }
+            "iteration": at.iteration, "epoch": round(at.iteration / self.iterations * self.settings.epochs, 3),
+            "lr": self.rate(at.iteration), "train_perplexity": math.exp(min(sums.nats / sums.words, 700.0)),
+            "sparsity": sum(zeros.values()) / max(1, len(zeros)), "gradient_norm": sums.norms / sums.iterations,
+            "seconds": round(at.seconds, 1), "activity": " ".join(f"{share:.4f}" for share in activity),
+        }  # fmt: skip
         if valid:
             row["valid_perplexity"] = valid.perplexity
         append_row(self.folder, COLUMNS, row)
