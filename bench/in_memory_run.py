@@ -81,7 +81,7 @@ class Recorded:
 def record(options: LmOptions) -> Recorded:
     """Run `options` to the end on one chip or several, all in this process. AssertionError where the run does not end well."""
     job = prepare(options)
-    run, placement, network = Run(job.placement, job.workload, sequence_at=job.sequence_at), job.placement, _Keeping()
+    run, placement, network = Run(job.placement, job.source, job.readout), job.placement, _Keeping()
     chip = MemoryChip(
         host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
         pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,

@@ -68,7 +68,7 @@ def test_the_emulator_gives_the_trainers_own_perplexity(run, shipped, state):
     pes = 150 if path == SHIPPED else 4
     outcome = run(checkpoint=str(path), text=None, split="test", state=state, tokens=wanted["tokens"], pes=pes, transport="mem")
     report = outcome.report
-    assert f"{report['lm']['perplexity']:.4g}" == f"{wanted['perplexity']:.4g}"
+    assert f"{report['result']['perplexity']:.4g}" == f"{wanted['perplexity']:.4g}"
     activity = 1 - np.array(report["events"]["sparsity_by_layer"])
     assert activity == pytest.approx(model.provenance[f"test_{state}"]["activity"], abs=0.05)
 

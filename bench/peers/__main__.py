@@ -18,7 +18,7 @@ import numpy as np
 from bench.peers.engines import NotInstalledError, named, names
 from bench.peers.exchange import FEWEST, LAPS, MOST
 from bench.peers.trial import WARM_UP, Figures, TrialError, run, sized
-from host.processes.fork_environment import too_few_descriptors
+from host.processes.fork_environment import reserve_descriptors
 
 _OURS = "gennaker"
 _WIDTH = 12
@@ -117,7 +117,7 @@ def main() -> int:
     parser.add_argument("--limit", type=float, default=120.0, help="seconds for one engine at one size")
     flags = parser.parse_args()
     counts = sorted({*flags.sweep, flags.processes})
-    if problem := too_few_descriptors(counts[-1]):
+    if problem := reserve_descriptors(counts[-1]):
         parser.error(problem)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
 
