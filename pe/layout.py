@@ -38,7 +38,10 @@ class ShardSize(NamedTuple):
 def size_of(shard: Shard) -> ShardSize:
     """Return the size of a shard that has been cut."""
     ports = tuple(PortSize(port.name, port.source_units, port.nonzeros, port.trace > 0) for port in shard.ports)
-    return ShardSize(shard.population, shard.kernel, shard.format, len(shard.units), shard.lanes, ports)
+    return ShardSize(
+        population=shard.population, kernel=shard.kernel, format=shard.format, units=len(shard.units),
+        lanes=shard.lanes, ports=ports,
+    )  # fmt: skip
 
 
 def prefix(population: int) -> str:

@@ -80,7 +80,7 @@ def plan(who: str, fields: Iterable[Field], size: SramSize) -> list[Region]:
             if start + item.size_bytes > size.sram_bytes:
                 raise SramOverflow(who, item.name, item.size_bytes, max(size.sram_bytes - start, 0), size.data_bytes)
             data_end = start + item.size_bytes
-        regions.append(Region(item.name, start, item.size_bytes, item.role, item))
+        regions.append(Region(name=item.name, offset=start, size_bytes=item.size_bytes, role=item.role, field=item))
     return regions
 
 

@@ -112,7 +112,8 @@ class Launcher:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
-        self._processes.start_fork_server()  # before there are threads, and a resource tracker for workers of our own to find
+        preload = f"host.workloads.{self._options.workload}.prepare"
+        self._processes.start_fork_server(preload)  # before there are threads; workers of our own look for its resource tracker
         self._meanwhile()
         if self._remote is not None:
             self._backend = self._remote(self._processes, self._started)

@@ -8,12 +8,15 @@ down.
 import contextlib
 import ctypes
 import gc
+import importlib
+import os
 import signal
 import time
 from pathlib import Path
 from typing import Any
 
 from host.errors import Exit
+from host.processes.fork_environment import PRELOAD_VARIABLE
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
@@ -34,6 +37,8 @@ def load(compile_s: float) -> None:
     global _compile_s  # noqa: PLW0603 - set once, before the first fork
     import host.run.host_process  # noqa: F401
 
+    if module := os.environ.get(PRELOAD_VARIABLE):
+        importlib.import_module(module)
     _compile_s = compile_s
 
 

@@ -7,6 +7,8 @@ import sys
 import types
 from collections.abc import Iterator
 
+PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
+
 
 @contextlib.contextmanager
 def hidden_main_module() -> Iterator[None]:

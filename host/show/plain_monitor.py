@@ -109,7 +109,16 @@ def machine_rows(status: Fields) -> list[MachineRow]:
         wrong = "" if state == "up" else state
         wrong = wrong or (f"silent {heard:.0f} s" if heard and heard > SILENT_S else f"{refused:.0f} refused" if refused else "")
         cores, sent = finite(machine.get("load")), finite(machine.get("sent_bytes"))
-        rows.append(MachineRow(clean(machine.get("name")), words, figure(finite(machine.get("pes"))), cores, sent, wrong))
+        rows.append(
+            MachineRow(
+                name=clean(machine.get("name")),
+                chips=words,
+                pes=figure(finite(machine.get("pes"))),
+                cores=cores,
+                sent_bytes=sent,
+                wrong=wrong,
+            )  # fmt: skip
+        )
     return rows
 
 

@@ -82,7 +82,9 @@ def open_synthetic(
             name = f"{recording_name(seed, person, light)}[{repetition * len(CLASSES) + label}]#0"
             yield Sample(events, label, subject_of(seed, person).name, name)
 
-    return GestureSet("synthetic", split, f"{SOURCE}, seed {seed}", read, people * lights * times * len(CLASSES))
+    return GestureSet(
+        name="synthetic", split=split, source=f"{SOURCE}, seed {seed}", read=read, count=people * lights * times * len(CLASSES)
+    )
 
 
 def recording_name(seed: int, person: int, light: int) -> str:

@@ -288,6 +288,8 @@ def warm() -> None:
     """Compile the head and the read-out."""
     tiny = ConvLayer(np.ones((1, 1, 1, 1), np.float32), np.zeros(1, np.float32), pool=True)
     one, none = np.ones((1, 1), np.float32), np.zeros(1, np.float32)
-    gesture = Gesture((tiny,), one, none, one, none, ("any",), size=3)
+    gesture = Gesture(
+        head=(tiny,), linear_weight=one, linear_bias=none, readout_weight=one, readout_bias=none, classes=("any",), size=3
+    )
     features_of(gesture, np.ones((1, 3, 3), np.float32))
     Scores(gesture).scores()

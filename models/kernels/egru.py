@@ -38,7 +38,9 @@ def layer_of(
 ) -> Population:  # fmt: skip
     """Return population `number` of a line of EGRU layers: it hears the one before it (its trace, with a decay) and itself."""
     ports = Projection(number - 1, INPUT, kernel, trace), Projection(number, RECURRENT, recurrent)
-    return Population(f"egru{number}", recurrent.shape[1], "egru", ports, vectors, params)
+    return Population(
+        name=f"egru{number}", units=recurrent.shape[1], kernel="egru", projections=ports, vectors=vectors, params=params
+    )
 
 
 def fields(units: int, lanes: int) -> list[Field]:

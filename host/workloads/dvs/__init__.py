@@ -7,8 +7,8 @@ SHIPPED = "gesture.safetensors"
 COMMANDS = {"dvs": Command("classify gestures of an event camera on the emulated chip")}
 EXAMPLES = (("dvs", "gestures before an event camera"), ("dvs --batch 6 --events DIR", "your recordings, 6 at a time"))
 METRICS = {
-    "accuracy": Metric("accuracy", "accuracy", "%", 1, "high"),
-    "torch_accuracy": Metric("torch_accuracy", "same network in torch", "%", 1, ""),
-    "sample_time": Metric("sample_time", "modelled, a sample", "ms", 2, "low"),
-    "sample_energy": Metric("sample_energy", "modelled, a sample", "mJ", 1, "low"),
+    "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),
+    "torch_accuracy": Metric(name="torch_accuracy", label="same network in torch", unit="%", digits=1, better=""),
+    "sample_time": Metric(name="sample_time", label="modelled, a sample", unit="ms", digits=2, better="low"),
+    "sample_energy": Metric(name="sample_energy", label="modelled, a sample", unit="mJ", digits=1, better="low"),
 }

@@ -73,7 +73,9 @@ class SampleSource(Source):
     def __init__(self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int) -> None:
         self._gesture, self._store = gesture, store
         self._unread = islice(samples, limit)
-        self._spec = FrameSpec(gesture.bin_us, gesture.slice_us, gesture.size, gesture.polarity, gesture.scale)
+        self._spec = FrameSpec(
+            bin_us=gesture.bin_us, slice_us=gesture.slice_us, size=gesture.size, polarity=gesture.polarity, scale=gesture.scale
+        )
         self.lanes, self.limit, self.frames = lanes, limit, gesture.frames
         self.ended = ""  # why reading stopped before its end
         self.host_s = 0.0  # for reading, frames and features

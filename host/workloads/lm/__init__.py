@@ -17,4 +17,4 @@ EXAMPLES = (
     ("lm --chips 4 --cluster local:2", "chips on Dask workers"),
 )
 BRIEF = {"tokens": 32}  # options of a run that is long enough to compare mappings
-METRICS = {"perplexity": Metric("perplexity", "perplexity", "", 2, "low")}
+METRICS = {"perplexity": Metric(name="perplexity", label="perplexity", unit="", digits=2, better="low")}

@@ -19,6 +19,6 @@ def smallest(folder: Path) -> dict[str, Any]:
     checkpoint, text = folder / "lm.safetensors", folder / "text.txt"
     network = seeded_egru(_UNITS, (16, 16, _UNITS), density=0.5, seed=1, threshold=0.3)
     embedding, bias = seeded_embedding(len(vocabulary), _UNITS), np.zeros(len(vocabulary), np.float32)
-    save(checkpoint, Model(network, embedding, bias, vocabulary, _SEGMENT))
+    save(checkpoint, Model(network=network, embedding=embedding, decoder_bias=bias, vocabulary=vocabulary, segment=_SEGMENT))
     text.write_text(" ".join(words), encoding="utf-8")
     return {"checkpoint": str(checkpoint), "text": str(text), "tokens": _TOKENS, "pes": 3}

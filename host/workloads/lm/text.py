@@ -66,7 +66,7 @@ def read_text(options: Options, model: Model | None) -> TokenisedText:
 
 def _read(name: str, licence: str | None, vocabulary: Vocabulary, words: Sequence[str]) -> TokenisedText:
     unknown = np.fromiter((word not in vocabulary for word in words), bool, len(words))
-    return TokenisedText(name, licence, vocabulary, vocabulary.encode(words)[0], unknown)
+    return TokenisedText(name=name, licence=licence, vocabulary=vocabulary, numbers=vocabulary.encode(words)[0], unknown=unknown)
 
 
 def _stored(options: Options, model: Model, vocabulary: Vocabulary) -> TokenisedText:
@@ -75,4 +75,7 @@ def _stored(options: Options, model: Model, vocabulary: Vocabulary) -> Tokenised
         raise HostError(f"--split {split}: checkpoint {options.checkpoint} holds only {', '.join(model.tokens)}")
     numbers = model.tokens[split]
     unknown = numbers == vocabulary.encode([UNK])[0][0]
-    return TokenisedText(f"{split} split stored in the checkpoint", model.text_licence or None, vocabulary, numbers, unknown)
+    return TokenisedText(
+        name=f"{split} split stored in the checkpoint", licence=model.text_licence or None, vocabulary=vocabulary,
+        numbers=numbers, unknown=unknown,
+    )  # fmt: skip

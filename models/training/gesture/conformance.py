@@ -84,7 +84,9 @@ def compare(model: Model, frames: Frames, on_progress: Callable[[int], object] =
             differing += int(((ys != 0) != (fired[:, 0].numpy() != 0)).sum())
             updates += ys.size
         on_progress(number + 1)
-    return GestureConformance(len(frames), same, right, farthest, events, differing, updates)
+    return GestureConformance(
+        samples=len(frames), same=same, right=right, farthest=farthest, events=events, differing=differing, updates=updates
+    )
 
 
 def report(outcome: GestureConformance, say: Callable[[str], object]) -> None:

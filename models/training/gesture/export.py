@@ -100,7 +100,15 @@ def model_of(trained: GestureModel, record: Mapping[str, Any], provenance: Mappi
     head = []
     for convolution in trained.head:
         plan = convolution.plan
-        head.append(ConvLayer(array(convolution.weight), array(convolution.bias), plan.stride, plan.padding, plan.pool))
+        head.append(
+            ConvLayer(
+                weight=array(convolution.weight),
+                bias=array(convolution.bias),
+                stride=plan.stride,
+                padding=plan.padding,
+                pool=plan.pool,
+            )  # fmt: skip
+        )
     gesture = Gesture(
         head=tuple(head), linear_weight=array(trained.linear_weight), linear_bias=array(trained.linear_bias),
         readout_weight=array(trained.readout_weight), readout_bias=array(trained.readout_bias), classes=CLASSES,

@@ -92,7 +92,10 @@ def frames_of_set(
         raise ModelError(f"{gestures.name}: no samples in its {gestures.split} split; {need}")
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
-    split = Frames(whole, classes, tuple(subjects), tuple(names), gestures.source, _digest(whole, classes), damages)
+    split = Frames(
+        counts=whole, labels=classes, subjects=tuple(subjects), names=tuple(names), source=gestures.source,
+        sha256=_digest(whole, classes), damages=damages,
+    )  # fmt: skip
     if path is None:
         return split
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -112,7 +115,9 @@ def _kept(path: Path, source: str) -> Frames | None:
             if texts["sha256"] != _digest(counts, labels):
                 return None
             people, names, damages = (tuple(json.loads(texts[name])) for name in _TEXTS)
-            return Frames(counts, labels, people, names, source, texts["sha256"], damages)
+            return Frames(
+                counts=counts, labels=labels, subjects=people, names=names, source=source, sha256=texts["sha256"], damages=damages
+            )
     except (OSError, SafetensorError, KeyError, TypeError, ValueError):
         return None
 

@@ -103,7 +103,7 @@ class _Shard:
         events = self._stepper.step()
         self._y = np.zeros_like(y_before)
         self._y[self._mem["send_keys"][:events]] = self._mem["send_values"][:events]
-        return LayerStep(x, y_before, c_before, self._y, self._mem["cell"][0].copy())
+        return LayerStep(x=x, y_before=y_before, c_before=c_before, y=self._y, c=self._mem["cell"][0].copy())
 
 
 @torch.no_grad()

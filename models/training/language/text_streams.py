@@ -51,14 +51,17 @@ def read_text(data: str, min_count: int) -> Text:
     else:
         words = text_file(data)
         first, second = (len(words) * part // _PARTS for part in (_PARTS - 2, _PARTS - 1))
-        corpus = Corpus(Path(data).name, words[:first], words[first:second], words[second:], {}, f"the text file {Path(data).name}")
+        corpus = Corpus(
+            name=Path(data).name, train=words[:first], valid=words[first:second], test=words[second:], documents={},
+            source=f"the text file {Path(data).name}",
+        )  # fmt: skip
         vocabulary = Vocabulary.build(corpus.train, min_count)
     splits, unknown = {}, {}
     for split in SPLITS:
         splits[split], unknown[split] = vocabulary.encode(getattr(corpus, split))
         if len(splits[split]) < 2:
             raise TextError(f"text {data!r}: the {split} split needs at least 2 words, has {len(splits[split])}")
-    return Text(corpus.name, corpus.source, vocabulary, splits, unknown)
+    return Text(name=corpus.name, source=corpus.source, vocabulary=vocabulary, splits=splits, unknown=unknown)
 
 
 def streams(ids: U32, count: int) -> Tensor:
