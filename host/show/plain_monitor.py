@@ -117,7 +117,7 @@ def machine_rows(status: Fields) -> list[MachineRow]:
                 cores=cores,
                 sent_bytes=sent,
                 wrong=wrong,
-            )  # fmt: skip
+            )
         )
     return rows
 

@@ -107,7 +107,7 @@ def model_of(trained: GestureModel, record: Mapping[str, Any], provenance: Mappi
                 stride=plan.stride,
                 padding=plan.padding,
                 pool=plan.pool,
-            )  # fmt: skip
+            )
         )
     gesture = Gesture(
         head=tuple(head), linear_weight=array(trained.linear_weight), linear_bias=array(trained.linear_bias),
