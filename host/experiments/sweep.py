@@ -63,9 +63,9 @@ def scale(flags: Mapping[str, Any]) -> int:
         new_folder(folder)
     elif not folder.is_dir():
         raise HostError(f"--resume: {folder} is no folder; without --resume a sweep begins there")
-    kept = folder / "experiment.toml"
-    if not (kept.exists() and kept.samefile(file)):
-        shutil.copyfile(file, kept)
+    copied_file = folder / "experiment.toml"
+    if not (copied_file.exists() and copied_file.samefile(file)):
+        shutil.copyfile(file, copied_file)
     names, points = _named(experiment)
     code = _run_all(experiment, folder, points)
     if code is not Exit.OK:
@@ -107,14 +107,14 @@ def _run_all(experiment: Experiment, folder: Path, runs: Mapping[str, Settings])
     began = time.monotonic()
     for number, name in enumerate(missing, start=1):
         _say(f"[{number:>{len(str(len(missing)))}}/{len(missing)}] {name} ... ", end="")
-        code, ended, told = _run(experiment, folder, name, runs[name])
+        code, ended, remark = _run(experiment, folder, name, runs[name])
         if code in _STOPPED:
             _say("interrupted")
             return code
         entry = {"run": name, "settings": runs[name], "problem": ended.problem, "seconds": ended.seconds}
         _append(folder / STATE, json.dumps(entry))
         left = (time.monotonic() - began) / number * (len(missing) - number)
-        _say(f"{told if ended.problem is None else 'failed: ' + ended.problem}; {ended.seconds:.1f} s, {_clock(left)} left")
+        _say(f"{remark if ended.problem is None else 'failed: ' + ended.problem}; {ended.seconds:.1f} s, {_clock(left)} left")
     return Exit.OK
 
 
@@ -136,11 +136,11 @@ def _run(experiment: Experiment, folder: Path, name: str, settings: Settings) ->
         outcome = run_headless(where, options)
     except (HostError, ModelError, TextError, ChipError, OSError) as error:
         return Exit.USAGE, Ended(" ".join(str(error).split()), time.monotonic() - began), ""
-    told = ""
+    remark = ""
     if outcome.problem is None and outcome.report is not None:
         report = outcome.report
-        told = f"{1e3 * report['modelled']['time_per_token_s']:.3f} ms a {report['unit']} on the chip"
-    return outcome.code, Ended(outcome.problem, round(time.monotonic() - began, 3)), told
+        remark = f"{1e3 * report['modelled']['time_per_token_s']:.3f} ms a {report['unit']} on the chip"
+    return outcome.code, Ended(outcome.problem, round(time.monotonic() - began, 3)), remark
 
 
 def _with_shared_files(experiment: Experiment, options: RunOptions, folder: Path, how: str | None) -> RunOptions:
@@ -230,8 +230,11 @@ def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[t
         for column in plot.y:
             x, y = row[plot.x], row[column]
             if row["problem"] is None and x is not None and isinstance(y, int | float):
-                told = [*(format_cell(row[key]) for key in plot.series), *([column] if len(plot.y) > 1 or not plot.series else [])]
-                gathered.setdefault(", ".join(told), []).append((x if isinstance(x, int | float) else format_cell(x), float(y)))
+                labels = [
+                    *(format_cell(row[key]) for key in plot.series),
+                    *([column] if len(plot.y) > 1 or not plot.series else []),
+                ]
+                gathered.setdefault(", ".join(labels), []).append((x if isinstance(x, int | float) else format_cell(x), float(y)))
     return gathered
 
 

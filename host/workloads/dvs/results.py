@@ -50,8 +50,8 @@ def compose_result(
     for answer in answers:
         confusion[answer.label][answer.prediction] += 1
     correct = sum(answer.prediction == answer.label for answer in answers)
-    theirs, note = _torch(setting, answers) if answers else (None, "no sample came through")
-    pairs = [(theirs[number] if theirs else None, answer) for number, answer in enumerate(answers)]
+    by_torch, note = _torch(setting, answers) if answers else (None, "no sample came through")
+    pairs = [(by_torch[number] if by_torch else None, answer) for number, answer in enumerate(answers)]
     right = sum(other is not None and other.prediction == answer.label for other, answer in pairs)
     agree = sum(other is not None and other.prediction == answer.prediction for other, answer in pairs)
     return {
@@ -60,9 +60,9 @@ def compose_result(
         "accuracy": correct / len(answers) if answers else None,
         "confusion": confusion,
         "classes": list(setting.classes),
-        "baseline_accuracy": right / len(answers) if theirs else None,
-        "baseline_agreement": agree if theirs else None,
-        "baseline_score_difference": _farthest(theirs, answers) if theirs else None,
+        "baseline_accuracy": right / len(answers) if by_torch else None,
+        "baseline_agreement": agree if by_torch else None,
+        "baseline_score_difference": _farthest(by_torch, answers) if by_torch else None,
         "baseline_note": note or None,
         "mean_frame_accuracy": finite(setting.record.get("mean_frame_accuracy")),
         "predictions": [
@@ -142,10 +142,10 @@ def _torch(setting: Setting, answers: Sequence[Answer]) -> tuple[list[_Torch] | 
     return [_Torch(*pair) for pair in zip(predictions[:count], known[:count], strict=True)], ""
 
 
-def _farthest(theirs: Sequence[_Torch], answers: Sequence[Answer]) -> float | None:
+def _farthest(by_torch: Sequence[_Torch], answers: Sequence[Answer]) -> float | None:
     """Return the largest difference between a score here and torch's; None where those are not on record."""
     farthest = 0.0
-    for other, answer in zip(theirs, answers, strict=True):
+    for other, answer in zip(by_torch, answers, strict=True):
         if other.scores is None or len(other.scores) != len(answer.scores):
             return None
         farthest = max(farthest, *(abs(a - float(b)) for a, b in zip(other.scores, answer.scores, strict=True)))

@@ -109,13 +109,13 @@ class SampleSource(Source):
 
     def _load(self, count: int) -> None:
         """Read up to `count` samples more and put their features into DRAM."""
-        began, wanted = time.perf_counter(), len(self.loaded) + count
+        began, target = time.perf_counter(), len(self.loaded) + count
         try:
             for sample in islice(self._unread, max(count, 0)):
                 self._put(sample)
         except (DvsError, OSError) as error:  # what was read before still runs
             self.ended, self._unread = " ".join(str(error).split()), islice((), 0)
-        if len(self.loaded) < wanted:
+        if len(self.loaded) < target:
             self.limit = len(self.loaded)
         self.positions = -(-len(self.loaded) // self.lanes) * self.frames
         self.host_s += time.perf_counter() - began
