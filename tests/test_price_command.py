@@ -230,6 +230,20 @@ def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
     assert "<th>links</th>" in page or ">links<" in page
 
 
+def test_a_run_of_schema_1_is_priced_as_before(recorded, tmp_path, capsys):
+    """Its report had a block `lm` and neither metrics nor where it came from; its ledger was the same."""
+    run = tmp_path / "run"
+    shutil.copytree(recorded, run)
+    report = json.loads((run / "report.json").read_text())
+    older = {name: block for name, block in report.items() if name not in ("workload", "title", "unit", "metrics", "provenance")}
+    (run / "report.json").write_text(json.dumps({**older, "schema": 1, "lm": older.pop("result")}))
+    printed = []
+    for folder in (recorded, run):
+        assert main(["price", str(folder), "--set", "clock=300MHz", "--json"]) == 0
+        printed.append(json.loads(capsys.readouterr().out) | {"run": ""})
+    assert printed[0] == printed[1]
+
+
 def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp_path):
     """Of processor time, start of Python included: other programs' load does not count. No compiler is loaded."""
     run = tmp_path / "run"
