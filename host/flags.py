@@ -13,8 +13,6 @@ from typing import Any, Protocol
 
 from host.errors import HostError, nearest_name
 
-_MOST = 1_000_000
-
 
 class Bounds(Protocol):
     """What a value may be."""
@@ -111,7 +109,7 @@ class Sizes:
 
     def fits(self, value: Any) -> bool:
         """Tell whether the value is such a list."""
-        return isinstance(value, list | tuple) and bool(value) and all(Whole(1, _MOST).fits(size) for size in value)
+        return isinstance(value, list | tuple) and bool(value) and all(Whole(1, 1_000_000).fits(size) for size in value)
 
 
 @dataclass(frozen=True)
@@ -206,8 +204,11 @@ def add_flags(parser: argparse.ArgumentParser, options: type, only: Iterable[str
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    """Return the sizes that a flag names, as in 64,64,20."""
-    return tuple(int(size) for size in text.split(","))
+    """Return the sizes that a flag names, as in 64,64,20; ArgumentTypeError where it names none."""
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"needs sizes such as 64,64,20, has {text!r}") from None
 
 
 def read_options(options: type, record: Mapping[str, Any], who: str) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from host.cli import main
 from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.workloads.features.options import Options
@@ -118,3 +119,11 @@ def test_a_seeded_network_on_seeded_numbers_needs_no_file(files):
     done = run(files, checkpoint=None, features=None, input=8, layers=(8, 8), tokens=3, verify=True)
     assert done.mismatch["difference"] is None
     assert done.report["result"]["vectors"] == 3
+
+
+def test_sizes_that_are_none_get_one_line(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["features", "--layers", "8,b"])
+    error = capsys.readouterr().err
+    assert (ended.value.code, error.count("\n")) == (2, 1)
+    assert "argument --layers: needs sizes such as 64,64,20, has '8,b'" in error

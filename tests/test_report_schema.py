@@ -33,7 +33,7 @@ pytestmark = pytest.mark.timeout(60)
 def report_of(folder: Path, record: Mapping[str, Any], **how: Any) -> dict[str, Any]:
     """Run the options of a record; return the report as it is written."""
     folder.mkdir()
-    run_into(folder, restore_options(record), command=["launch.py"], **how)
+    run_into(folder, restore_options(record), **how)
     return json.loads((folder / "report.json").read_text())
 
 

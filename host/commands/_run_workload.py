@@ -55,9 +55,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     try:
         with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
             meanwhile, remote = (lambda: None) if flags["no_pictures"] else load_drawing, remote_backend(options)
-            outcome = run_into(
-                folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, command=sys.argv, remote=remote
-            )
+            outcome = run_into(folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, remote=remote)
     finally:
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,9 @@ from host.run_folder import SCHEMA, write_run
 def run_into(
     folder: Path, options: RunOptions, *, mapped: Callable[[dict[str, Any]], None] = lambda _: None,
     observe: Callable[[dict[str, Any]], None] = lambda _: None, meanwhile: Callable[[], None] = lambda: None,
-    command: Sequence[str] = (), remote: ConnectBackend | None = None,
+    remote: ConnectBackend | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run `options` and write the run folder, which must exist; where nothing came of the run, it stays empty.
-
-    `command` is the command line that asked for the run; the rest is as for `Launcher`. HostError where the folder cannot be
-    written.
-    """
+    """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
     began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
     outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     if outcome.report is None and not outcome.mapping:
@@ -33,7 +30,7 @@ def run_into(
     report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True}
     if report["partial"]:
         report.setdefault("problem", outcome.problem)
-    report["provenance"] = {"date": began, "command": list(command), "inputs": report.pop("inputs", []), **code_record()}
+    report["provenance"] = {"date": began, "command": list(sys.argv), "inputs": report.pop("inputs", []), **code_record()}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
     # What was left to the mapping is written as it came out, so that the file alone repeats the run.
