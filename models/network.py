@@ -1,8 +1,8 @@
-"""The un-sharded description of a network, and `Shard`, one PE's slice of a population.
+"""The un-sharded description of a network: a graph of populations joined by projections.
 
-A network is a line of populations: an input (whose events the host sends), then layers of neurons. A projection carries
-the events of one population to a port of another one. Units keep their checkpoint index everywhere; a shard may own any
-set of them.
+Inputs are populations whose events the host sends; the others have a neuron model and run on PEs. A projection carries
+the events of one population to a port of another, at the same position or a number of positions later. Units keep their
+checkpoint index everywhere; `models/shard.py` has one PE's slice, `models/graph_check.py` what makes a graph that can run.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
+I32 = npt.NDArray[np.int32]
 I64 = npt.NDArray[np.int64]
 U32 = npt.NDArray[np.uint32]
 
@@ -58,12 +59,17 @@ class Field:
 
 @dataclass(frozen=True)
 class SparseRows:
-    """A weight matrix by rows: `values` float32, `columns` uint32 ascending within a row, `extents` int64 (rows + 1)."""
+    """A weight matrix by rows: `values` float32 or int8, `columns` uint32 ascending within a row, `extents` int64 (rows + 1)."""
 
     shape: tuple[int, int]
     extents: I64
     columns: U32
-    values: F32
+    values: Array
+
+    @property
+    def numeric(self) -> str:
+        """What the weights are: "float32" or "int8" (`models/numerics.py`)."""
+        return self.values.dtype.name
 
     @property
     def nonzeros(self) -> int:
@@ -77,17 +83,17 @@ class SparseRows:
 
     @classmethod
     def from_dense(cls, matrix: Array) -> SparseRows:
-        """Keep the nonzero elements of `matrix` (rows, columns), converted to float32."""
-        dense = np.ascontiguousarray(matrix, dtype=np.float32)
+        """Keep the nonzero elements of `matrix` (rows, columns): int8 as they are, anything else converted to float32."""
+        dense = np.ascontiguousarray(matrix, dtype=matrix.dtype if matrix.dtype == np.int8 else np.float32)
         rows, columns = np.nonzero(dense)
         extents = np.zeros(dense.shape[0] + 1, np.int64)
         np.cumsum(np.bincount(rows, minlength=dense.shape[0]), out=extents[1:])
         shape = (int(dense.shape[0]), int(dense.shape[1]))
         return cls(shape, extents, columns.astype(np.uint32), dense[rows, columns])
 
-    def to_dense(self) -> F32:
-        """Return the (rows, columns) float32 matrix."""
-        dense = np.zeros(self.shape, np.float32)
+    def to_dense(self) -> Array:
+        """Return the (rows, columns) matrix, of the values' type."""
+        dense = np.zeros(self.shape, self.values.dtype)
         dense[np.repeat(np.arange(self.shape[0]), np.diff(self.extents)), self.columns] = self.values
         return dense
 
@@ -115,6 +121,8 @@ class SparseRows:
         inner[starts[(starts > 0) & (starts < self.nonzeros)] - 1] = False
         if np.any(steps[inner] <= 0):
             raise ModelError(f"{who}: columns are not in ascending order within each row")
+        if self.values.dtype not in (np.float32, np.int8):
+            raise ModelError(f"{who}: weights of type {self.values.dtype}; needs float32 or int8")
         check_finite(who, self.values)
         zeros = self.nonzeros - int(np.count_nonzero(self.values))
         if zeros:  # only some formats would visit and count them
@@ -137,7 +145,10 @@ def check_trace(who: str, decay: float) -> None:
 
 @dataclass(frozen=True)
 class Projection:
-    """Events of population `source` into port `port` of a layer; `weights` has (gates * units, source units) rows.
+    """Events of population `source` into port `port` of another; `weights` has (gates * units, source units) rows.
+
+    `delay` is in positions: 0 hears what the source sent at the same position, d what it sent d positions before. Several
+    projections may share a port: each has its own accumulator, and the port's sum adds them in the order of `sort_key`.
 
     With a decay `trace` above 0 the port hears, instead of the events y, their low-pass trace
 
@@ -151,103 +162,83 @@ class Projection:
     port: str
     weights: SparseRows
     trace: float = 0.0
+    delay: int = 0
+    summed_as: tuple[int, int] | None = None  # of an input that is fed late: the source and delay that it stands for
+
+    @property
+    def sort_key(self) -> tuple[int, int]:
+        """The order in which projections of one port are added: ascending source, then delay."""
+        return self.summed_as or (self.source, self.delay)
 
 
 @dataclass(frozen=True)
 class Population:
-    """A set of units. A layer has a `kernel` (a file of `models/kernels`), projections, vectors (units long) and params."""
+    """A set of units. One with a `kernel` (a file of `models/kernels`) has projections, vectors and params; an input has none.
+
+    Projections are kept by port and, within one, in the order in which their sums are added; counts of a step follow that order.
+
+    `payload` is what each of its events carries beside its key, and `dense` whether it sends every unit's number at every
+    position, without keys (`models/numerics.py`).
+    """
 
     name: str
     units: int
     kernel: str = ""  # empty: an input, whose events the host sends
     projections: tuple[Projection, ...] = ()
-    vectors: Mapping[str, F32] = field(default_factory=dict)
+    vectors: Mapping[str, Array] = field(default_factory=dict)
     params: Mapping[str, float] = field(default_factory=dict)
+    payload: str = "float32"
+    dense: bool = False
+
+    def __post_init__(self) -> None:
+        in_order = tuple(sorted(self.projections, key=lambda p: (p.port, p.sort_key)))
+        object.__setattr__(self, "projections", in_order)
+
+    def projections_to(self, port: str) -> list[Projection]:
+        """Return the projections that share a port, in the order in which their sums are added."""
+        return [projection for projection in self.projections if projection.port == port]
 
 
 @dataclass(frozen=True)
 class Network:
-    """Populations by number: 0 is the input, the others layers; a layer hears the population before it and itself."""
+    """A graph: populations by number. `outputs` are those whose events are the network's answer; empty: the last one alone."""
 
     populations: tuple[Population, ...]
+    outputs: tuple[int, ...] = ()
 
-    @property
-    def layers(self) -> range:
+    def __post_init__(self) -> None:
+        if not self.outputs:
+            object.__setattr__(self, "outputs", (len(self.populations) - 1,))
+
+    @cached_property
+    def inputs(self) -> tuple[int, ...]:
+        """The numbers of the populations whose events the host sends."""
+        return tuple(number for number, population in enumerate(self.populations) if not population.kernel)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
         """The numbers of the populations that run on PEs."""
-        return range(1, len(self.populations))
+        return tuple(number for number, population in enumerate(self.populations) if population.kernel)
 
     @property
     def output(self) -> int:
-        """The number of the population whose events are the network's answer."""
-        return len(self.populations) - 1
+        """The number of the last output, for networks that have one."""
+        return self.outputs[-1]
 
     def listeners(self, source: int) -> tuple[int, ...]:
-        """Return the layers that hear population `source`, ascending."""
-        return tuple(n for n in self.layers if any(p.source == source for p in self.populations[n].projections))
+        """Return the layers that hear population `source`, ascending: who hears whom is read here and nowhere else."""
+        return self._listeners.get(source, ())
+
+    @cached_property
+    def _listeners(self) -> Mapping[int, tuple[int, ...]]:
+        sources = {number: {p.source for p in self.populations[number].projections} for number in self.layers}
+        return {n: tuple(v for v in self.layers if n in sources[v]) for n in range(len(self.populations))}
+
+    def sources(self, number: int) -> tuple[int, ...]:
+        """Return the populations that a layer hears, ascending."""
+        return tuple(sorted({projection.source for projection in self.populations[number].projections}))
 
     @property
     def nonzeros(self) -> int:
         """Number of stored weights in all layers."""
         return sum(p.weights.nonzeros for layer in self.populations for p in layer.projections)
-
-
-@dataclass(frozen=True)
-class ShardPort:
-    """One projection's slice: the port's name, the population it hears, its width, weights and trace (0: the events)."""
-
-    name: str
-    source: int
-    source_units: int
-    nonzeros: int
-    arrays: Mapping[str, Array]
-    trace: float = 0.0
-
-
-@dataclass(frozen=True)
-class Shard:
-    """A PE's slice of a population: the units it owns (ascending checkpoint indices) and what it needs to step them.
-
-    `lanes` is the number of independent sequences that run side by side (the batch). Event keys of a population are
-    lane * width + unit, so that one ascending run of keys serves any batch.
-    """
-
-    population: int
-    kernel: str
-    format: str
-    width: int
-    lanes: int
-    units: U32
-    ports: tuple[ShardPort, ...]
-    vectors: Mapping[str, Array]
-    params: Mapping[str, float]
-
-    def to_parts(self) -> list[Any]:
-        """Return the shard as nested lists, strings, numbers and bytes (little-endian arrays), ready for the wire."""
-        ports = [[p.name, p.source, p.source_units, p.nonzeros, _pack(p.arrays), p.trace] for p in self.ports]
-        head = [self.population, self.kernel, self.format, self.width, self.lanes]
-        return [*head, _pack({"units": self.units}), ports, _pack(self.vectors), dict(self.params)]
-
-    @classmethod
-    def from_parts(cls, parts: Any) -> Shard:
-        """Rebuild a shard from `to_parts`; ModelError where the parts have another form."""
-        try:
-            population, kernel, form, width, lanes, units, ports, vectors, params = parts
-            return cls(
-                population=population, kernel=kernel, format=form, width=width, lanes=lanes, units=_unpack(units)["units"],
-                ports=tuple(
-                    ShardPort(name=p, source=s, source_units=u, nonzeros=n, arrays=_unpack(arrays), trace=float(trace))
-                    for p, s, u, n, arrays, trace in ports
-                ),
-                vectors=_unpack(vectors), params={str(k): float(v) for k, v in params.items()},
-            )  # fmt: skip
-        except (TypeError, ValueError, KeyError, AttributeError) as error:
-            raise ModelError(f"shard: not in the form of Shard.to_parts ({error})") from error
-
-
-def _pack(arrays: Mapping[str, Array]) -> list[list[Any]]:
-    little = {name: np.ascontiguousarray(a, a.dtype.newbyteorder("<")) for name, a in arrays.items()}
-    return [[name, a.dtype.str, list(a.shape), a.tobytes()] for name, a in little.items()]
-
-
-def _unpack(parts: Any) -> dict[str, Array]:
-    return {name: cast(Array, np.frombuffer(raw, dtype).reshape(shape)) for name, dtype, shape, raw in parts}

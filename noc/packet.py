@@ -19,15 +19,20 @@ INPUT_POPULATION = 0
 # Flags of a section.
 VALID = 1  # the population stepped; without it the section is a bubble (warm-up, drain, pause, late DRAM)
 RESET = 2  # a segment begins at this position: cell states are cleared before it
-FRESH = 4  # a sequence begins at this position: what the population heard of itself before is forgotten too
-FLAGS = VALID | RESET | FRESH
+FRESH = 4  # a sequence begins at this position, and with it a segment: nothing is heard of positions before it
+PHASE = 8  # times the tick within its position, of a population that takes several; RESET and FRESH stand in the first
+MOST_PHASES = 1024
+FLAGS = PHASE * MOST_PHASES - 1
 
 
 class Section(NamedTuple):
     """One population's part of a batch or bundle: its events at one sequence position, as raw little-endian arrays.
 
-    `keys` uint32, ascending; `values` float32, one for each key; `ledger` uint32, the sender's counts for this position
-    in the order of `LEDGER` (a router hands it to the host alone).
+    `keys` uint32, ascending; `values` one number of the population's payload for each key (none for a spike). A dense population
+    has no keys and a value for each unit of each lane. `ledger`: the sender's counts for this position, uint32, and behind
+    them what the host probes (a router hands both to the host alone). `lanes`: sets of lanes, a bit each, one behind the
+    other: in which a sequence begins, in which a segment begins, and which are idle; empty where all lanes are alike and none
+    is idle.
     """
 
     population: int
@@ -36,9 +41,7 @@ class Section(NamedTuple):
     keys: bytes
     values: bytes
     ledger: bytes
-
-
-LEDGER = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent", "units", "exponentials")
+    lanes: bytes = b""
 
 
 class Batch(NamedTuple):
@@ -107,11 +110,14 @@ class Hello(NamedTuple):
 
 
 class Load(NamedTuple):
-    """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, and its memory."""
+    """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, its memory, and what the host
+    probes: population -> names of its kernel's fields, which ride behind the ledger and are no part of the model.
+    """
 
     shards: list[Any]
     copies: dict[int, int]
     spec: dict[str, int]  # sram_bytes, bank_bytes, program_bytes, debug_bytes
+    probes: dict[int, list[str]]
 
 
 class Hand(NamedTuple):
@@ -122,11 +128,13 @@ class Hand(NamedTuple):
 
 
 class Recall(NamedTuple):
-    """Host to a loaded PE: what `population` emitted at the position before the one that the run goes on at, for the ports
-    that hear their own population. `keys` uint32, ascending, `values` float32, raw little-endian.
+    """Host to a loaded PE: what `population` emitted at a `position` before the one that the run goes on at, for the ports that
+    hear it late: `flags` give its phase, `keys` and `values` its events as in a section.
     """
 
     population: int
+    position: int
+    flags: int
     keys: bytes
     values: bytes
 

@@ -7,12 +7,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from noc.packet import FLAGS, LEDGER, Message, Relay, Section
+from noc.packet import FLAGS, Message, Relay, Section
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
 _MAX_TICK = 1 << 62
-_LEDGER_BYTES = 4 * len(LEDGER)
-_SECTION_TYPES = [int, int, int, bytes, bytes, bytes]
+_SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
@@ -72,12 +71,12 @@ def _relay(parts: list[Any]) -> Relay:
 def _section(kind: Any, parts: Any) -> Section:
     # One comparison of all types at once: this runs several hundred times a tick.
     if type(parts) is not list or [*map(type, parts)] != _SECTION_TYPES:
-        raise WireError(f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger as bin")
+        raise WireError(f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger, lanes as bin")
     section = Section._make(parts)
-    population, flags, position, keys, values, ledger = section
-    if len(keys) != len(values) or len(keys) & 3 or len(ledger) % _LEDGER_BYTES:
-        have = f"{len(keys)} B of keys, {len(values)} B of values, {len(ledger)} B of ledger"
-        raise WireError(f"{kind.__name__}: {have} do not match")
+    population, flags, position, keys, values, ledger, _ = section
+    # With keys, each has a value of 0, 1, 2 or 4 bytes; which of these, a router and a PE know of each population.
+    if len(keys) & 3 or (keys and 4 * len(values) not in (0, len(keys), 2 * len(keys), 4 * len(keys))):
+        raise WireError(f"{kind.__name__}: {len(keys)} B of keys and {len(values)} B of values do not match")
     if not (0 <= population < _MAX_TICK and 0 <= position < _MAX_TICK and 0 <= flags <= FLAGS):
         raise WireError(f"{kind.__name__}: population {population}, flags {flags} or position {position} out of range")
     return section

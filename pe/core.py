@@ -12,48 +12,18 @@ from collections.abc import Mapping
 import numpy as np
 
 from models import formats, kernels
-from models.compute.bound_calls import nothing
-from models.network import Array, ModelError, Shard, check_trace
+from models.network import ModelError
+from models.shard import Shard
 from noc import packet
-from noc.packet import Batch, Bundle, Load, Message, Outgoing, Recall, Section
+from noc.packet import PHASE, Batch, Bundle, Load, Message, Outgoing, Recall, Section
 from noc.wire import decode, encode
-from pe.layout import pe_fields, prefix, size_of
+from pe.bound_tick import Tick
+from pe.layout import FIFO_EVENTS, pe_fields, size_of
 from pe.lifecycle import LifecycleError, State, advance
+from pe.residents import resident_of
 from pe.sram import Arena, SramOverflow, SramSize, plan
-from pe.tick import BEYOND, Listener, Resident, Tick
-
-
-def _resident(shard: Shard, mem: Mapping[str, Array], copies: int) -> tuple[Resident, list[Listener]]:
-    """Put a shard into SRAM; return it and its ports as a tick meets them. ModelError where it is no shard of its model."""
-    kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
-    head = prefix(shard.population)
-    for what, have, need in (
-        ("ports", {port.name for port in shard.ports}, set(kernel.PORTS)),
-        ("vectors", set(shard.vectors), set(kernel.VECTORS)),
-    ):
-        if have != need:
-            raise ModelError(f"shard of population {shard.population}: {what} {sorted(have)}; needs {sorted(need)}")
-    for port in shard.ports:
-        check_trace(f"shard of population {shard.population}: port {port.name!r}", port.trace)
-        if port.trace and port.source == shard.population:
-            raise ModelError(f"shard of population {shard.population}: port {port.name!r} hears the trace of its own events")
-        for name, array in port.arrays.items():
-            mem[f"{head}{port.name}.{name}"][...] = array
-    for name, vector in (*shard.vectors.items(), ("units", shard.units)):
-        mem[head + name][...] = vector
-    ports = {p.name: form.port(mem, head + p.name, shard.lanes, p.source_units, p.trace) for p in shard.ports}
-    stepper = kernel.stepper(mem, head, shard.width, {**kernel.DEFAULTS, **shard.params})
-    resident = Resident(
-        population=shard.population, trigger=next(p.source for p in shard.ports if p.name == kernel.PORTS[0]),
-        copies=copies, reset=stepper.reset, step=stepper.step,
-        forget=[port.clear for name, port in ports.items() if name != kernel.PORTS[0]],
-        products=[port.product for port in ports.values() if port.product is not nothing],
-        send_keys=mem[head + "send_keys"], send_values=mem[head + "send_values"], ledger=mem[head + "ledger"],
-    )  # fmt: skip
-    return resident, [
-        Listener(p.source, shard.lanes * p.source_units, ports[p.name].restart, ports[p.name].clear, ports[p.name].receive)
-        for p in shard.ports
-    ]
+from pe.tick import BEYOND, CROWDED
+from pe.tick_records import Listener, Resident
 
 
 class Pe:
@@ -65,8 +35,7 @@ class Pe:
         self.arena: Arena | None = None
         self.tick: Tick | None = None  # once its shards are loaded
         self._to_router = (router,)
-        self._heard: set[int] = set()  # populations that its ports listen to
-        self._recurrent: dict[int, list[Listener]] = {}  # for the population of each shard, its ports that hear that population
+        self._residents: list[Resident] = []
         self._malformed = 0
         self._read_after = 0
 
@@ -139,35 +108,30 @@ class Pe:
             size = SramSize(**message.spec)
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
-            loaded = [_resident(shard, self.arena.views, message.copies.get(shard.population, 0)) for shard in shards]
-            residents, listeners = [one for one, _ in loaded], [port for _, ports in loaded for port in ports]
-            self.tick = Tick(residents, listeners, self.arena.views["fifo.keys"], self.arena.views["fifo.values"])
+            self._residents = [
+                resident_of(shard, self.arena.views, message.copies.get(shard.population, 0), message.probes.get(shard.population, []))
+                for shard in shards
+            ]
+            fifo_keys, fifo_values = self.arena.views.get("fifo.keys"), self.arena.views.get("fifo.values")
+            self.tick = Tick(self._residents, FIFO_EVENTS, fifo_keys, fifo_values)
         except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
-        self._heard = {port.population for port in listeners}
-        self._recurrent = {one.population: [port for port in ports if port.population == one.population] for one, ports in loaded}
         return self._say(packet.Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
 
     def _recall(self, message: Recall) -> Outgoing:
-        """Let the ports that hear their own population take what it emitted before this process began."""
+        """Let the ports that hear a population late take what it emitted before this process began."""
         assert self.arena is not None  # by the table, it is loaded
-        fifo_keys, fifo_values = self.arena.views["fifo.keys"], self.arena.views["fifo.values"]
-        keys, values = np.frombuffer(message.keys, "<u4"), np.frombuffer(message.values, "<f4")
-        for port in self._recurrent.get(message.population, ()):
-            if keys.size != values.size or keys.max(initial=0) >= port.keys:
+        ports = [port for resident in self._residents for port in resident.listeners if port.delay]
+        for port in (port for port in ports if port.population == message.population):
+            if not _recall_section(port, message):
                 return self._fault(f"{self.name}: events to recall, of population {message.population}, are not of its units")
-            port.clear()
-            for first in range(0, keys.size, fifo_keys.size):
-                count = min(fifo_keys.size, keys.size - first)
-                fifo_keys[:count], fifo_values[:count] = keys[first : first + count], values[first : first + count]
-                port.receive(fifo_keys, fifo_values, count)
         return []
 
     def _start(self) -> Outgoing:
         if self.tick is not None and self.tick.number:
             return []  # a second run goes on from the tick where the first one waited
-        bubbles = tuple(Section(population, 0, 0, b"", b"", b"") for population in self._recurrent)
+        bubbles = tuple(Section(resident.population, 0, 0, b"", b"", b"") for resident in self._residents)
         return [(self._to_router, Batch(0, bubbles))]
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
@@ -178,8 +142,31 @@ class Pe:
         answer = self.tick(encode(bundle))
         if isinstance(answer, bytes):
             return [(self._to_router, decode(answer))]
-        heard = ", ".join(map(str, sorted(self._heard)))
+        awaited = {port.population for resident in self._residents for port in resident.listeners}
+        heard = ", ".join(map(str, sorted(awaited | {resident.trigger for resident in self._residents})))
+        if answer == CROWDED:
+            return self._fault(f"{self.name}: bundle of tick {bundle.tick} came sooner after the last than the schedule says")
         if answer == BEYOND:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} has an event of no unit; populations heard: {heard}")
         have = ", ".join(str(section.population) for section in bundle.sections)
         return self._fault(f"{self.name}: bundle of tick {bundle.tick} with populations {have}; needs each once, of {heard}")
+
+
+def _recall_section(port: Listener, message: Recall) -> bool:
+    """Put a section that was before into its slot of a port; False where it is none of the port's."""
+    slot, phase = port.slots[message.position % len(port.slots)], message.flags // PHASE
+    keys = np.frombuffer(message.keys, np.uint8)
+    values = np.frombuffer(message.values, np.uint8)
+    events = len(values) // max(port.item_bytes, 1) if port.dense else len(keys) // 4
+    if len(values) != events * port.item_bytes or (port.dense and (len(keys) or events not in (0, port.keys))) or len(keys) % 4:
+        return False
+    numbers = keys.view("<u4")
+    if numbers.max(initial=0) >= port.keys:
+        return False
+    slot.more() if phase else slot.clear()
+    if events:
+        slot.receive(None if port.dense else numbers, values if len(values) else None, events)
+    if port.closes:
+        for lane in range(port.lanes):
+            slot.product(lane=lane)
+    return True

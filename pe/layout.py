@@ -2,6 +2,10 @@
 
 It follows from counts alone, so a mapping can be judged before anything is cut or encoded. The order of the list is the
 order in memory; `pe/sram.py` turns it into addresses or an overflow.
+
+A projection's accumulators are its port's sums, where it is alone and the port holds one position. Where it holds several, or
+shares the port, they are a ring of `slots`, and the port's sums are added up from them when the shard steps. A format that
+looks events up in a `vector` keeps a ring of those instead, if that takes less.
 """
 
 from __future__ import annotations
@@ -10,18 +14,21 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from models import formats, kernels
-from models.network import Field, Shard
+from models.network import Field
+from models.numerics import PAYLOADS, SUMS, payload_bytes, sum_of
+from models.shard import PortShape, Shard
 
 FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
+HEADER_WORDS = 3  # of a section that is still to come: tick, flags, position; then the bits of its lanes
 
 
 class PortSize(NamedTuple):
-    """What the layout needs to know of a shard's port; `trace`: whether it keeps one."""
+    """What the layout needs to know of a shard's port: which it is, what it hears and how late, and its shape."""
 
     name: str
-    source_units: int
-    nonzeros: int
-    trace: bool
+    source: int
+    delay: int
+    shape: PortShape
 
 
 class ShardSize(NamedTuple):
@@ -33,15 +40,51 @@ class ShardSize(NamedTuple):
     units: int
     lanes: int
     ports: tuple[PortSize, ...]
+    payload: str = "float32"
+    wait: int = 0
+    ticks: int = 1
+    interval: int = 1
 
 
 def size_of(shard: Shard) -> ShardSize:
     """Return the size of a shard that has been cut."""
-    ports = tuple(PortSize(port.name, port.source_units, port.nonzeros, port.trace > 0) for port in shard.ports)
+    ports = tuple(PortSize(port.name, port.source, port.delay, port.shape) for port in shard.ports)
     return ShardSize(
-        population=shard.population, kernel=shard.kernel, format=shard.format, units=len(shard.units),
-        lanes=shard.lanes, ports=ports,
+        population=shard.population, kernel=shard.kernel, format=shard.format, units=len(shard.units), lanes=shard.lanes,
+        ports=ports, payload=shard.payload, wait=shard.wait, ticks=shard.ticks, interval=shard.interval,
     )  # fmt: skip
+
+
+class PortPlace(NamedTuple):
+    """Where a projection keeps what it hears: what its arrays' names begin with, and those of its accumulators and counts.
+
+    `adds`: whether the port's sums are added up from the accumulators, of which there are `rings` slots; `vectors` slots of what it
+    heard instead.
+    """
+
+    head: str
+    sums: str
+    adds: bool
+    rings: int
+    vectors: int
+
+
+def place_ports(shard: ShardSize) -> list[PortPlace]:
+    """Return where each projection of a shard keeps what it hears."""
+    places = []
+    for port in shard.ports:
+        name, shape = f"{prefix(shard.population)}{port.name}", port.shape
+        shared = sum(other.name == port.name for other in shard.ports) > 1
+        head = f"{name}.{port.source}" + (f"@{port.delay}" if port.delay else "") if shared else name
+        fields = formats.named(shard.format).fields(shape)
+        vector_bytes = sum(item.size_bytes for item in fields if item.name == "vector")
+        slot_bytes = shape.lanes * shape.rows * 4
+        by_vector = bool(vector_bytes) and shape.phases == 1 and (vector_bytes - slot_bytes) * (shape.slots - 1) <= 0
+        rings, vectors = (1, shape.slots) if by_vector else (shape.slots, 1)
+        adds = shared or rings > 1
+        sums = f"{head}.slots" if adds else f"{name}.sums"
+        places.append(PortPlace(head=head, sums=sums, adds=adds, rings=rings, vectors=vectors))
+    return places
 
 
 def prefix(population: int) -> str:
@@ -49,27 +92,70 @@ def prefix(population: int) -> str:
     return f"{population}."
 
 
+def mask_bytes(lanes: int) -> int:
+    """Return the bytes of a set of lanes, a bit each."""
+    return -(-lanes // 8)
+
+
 def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
     """Return every array of a PE that runs `shards`: theirs, then the event FIFO they share."""
+    shards = list(shards)
     fields = [item for shard in shards for item in _shard_fields(shard)]
-    fields.append(Field("fifo.keys", (FIFO_EVENTS,), "<u4", "variables", "event key", scratch=True))
-    fields.append(Field("fifo.values", (FIFO_EVENTS,), "<f4", "variables", "event value", scratch=True))
+    payloads = {port.shape.payload for shard in shards for port in shard.ports}
+    widest = max(payloads, key=payload_bytes, default="float32")
+    if any(not port.shape.dense for shard in shards for port in shard.ports):
+        fields.append(Field("fifo.keys", (FIFO_EVENTS,), "<u4", "variables", "event key", scratch=True))
+    if payload_bytes(widest):
+        fields.append(Field("fifo.values", (FIFO_EVENTS,), PAYLOADS[widest], "variables", "event value", scratch=True))
     return fields
 
 
 def _shard_fields(shard: ShardSize) -> list[Field]:
     kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
-    head = prefix(shard.population)
-    fields = [
-        _named(item, f"{head}{port.name}.{item.name}")
-        for port in shard.ports
-        for item in form.fields(kernel.GATES * shard.units, port.source_units, port.nonzeros, shard.lanes, port.trace)
-    ]
-    fields += [Field(head + name, (length * shard.units,), "<f4", "variables") for name, length in kernel.VECTORS.items()]
+    head, lanes, fields = prefix(shard.population), shard.lanes, []
+    for port, place in zip(shard.ports, place_ports(shard), strict=True):
+        rows, slots = port.shape.rows, place.rings
+        for item in form.fields(port.shape):
+            several = place.vectors if item.name == "vector" else 1
+            fields.append(_named(item, f"{place.head}.{item.name}", several))
+        sums = SUMS[sum_of(port.shape.weight, port.shape.payload)]
+        fields.append(Field(place.sums, (slots * lanes, rows), sums, "variables", "pre-activation"))
+        fields.append(Field(f"{place.head}.counts", (slots * lanes, 2), "<u4", "variables", "MACs, weights visited"))
+    for name in dict.fromkeys(port.name for port, place in zip(shard.ports, place_ports(shard), strict=True) if place.adds):
+        shape = next(port.shape for port in shard.ports if port.name == name)
+        sums = SUMS[sum_of(shape.weight, shape.payload)]
+        fields.append(Field(f"{head}{name}.sums", (lanes, shape.rows), sums, "variables", "pre-activation"))
+    for name, vector in kernel.VECTORS.items():
+        fields.append(Field(head + name, (vector.length * shard.units,), vector.dtype, "variables"))
     fields.append(Field(f"{head}units", (shard.units,), "<u4", "variables", "checkpoint index"))
-    return fields + [_named(item, head + item.name) for item in kernel.fields(shard.units, shard.lanes)]
+    fields += [_named(item, head + item.name) for item in kernel.fields(shard.units, lanes)]
+    words = 1 + len(kernel.COUNTS) + 2 * len(shard.ports)
+    fields.append(Field(f"{head}ledger", (words,), "<u4", "variables", "counts of the last step"))
+    if not kernels.is_dense(shard.kernel):
+        fields.append(Field(f"{head}send_keys", (lanes * shard.units,), "<u4", "variables", "event key"))
+    if payload_bytes(shard.payload):
+        fields.append(Field(f"{head}send_values", (lanes * shard.units,), PAYLOADS[shard.payload], "variables", "event value"))
+    return fields + _waiting_fields(shard, head)
 
 
-def _named(item: Field, name: str) -> Field:
+def _waiting_fields(shard: ShardSize, head: str) -> list[Field]:
+    """Return what a shard keeps of sections that are still to come, and of where its sequences began."""
+    fields = []
+    if shard.wait or shard.ticks > 1:
+        rows = headers_of(shard.wait, shard.ticks, shard.interval)
+        words = HEADER_WORDS + -(-3 * mask_bytes(shard.lanes) // 8)
+        fields.append(Field(f"{head}headers", (rows, words), "<i8", "variables", "sections to come"))
+    if max((port.delay for port in shard.ports), default=0) > 1:
+        fields.append(Field(f"{head}marks", (shard.lanes,), "<i8", "variables", "position at which the sequence began"))
+    return fields
+
+
+def headers_of(wait: int, ticks: int, interval: int) -> int:
+    """Return how many sections a shard may have to come at a time, that of its present position included."""
+    return (wait + ticks - 1) // interval + 1
+
+
+def _named(item: Field, name: str, several: int = 1) -> Field:
     # `dataclasses.replace` takes three times as long, and a board of chips has a quarter of a million fields.
-    return Field(name, item.shape, item.dtype, item.role, item.unit, item.scratch)
+    shape = (several * item.shape[0], *item.shape[1:]) if several > 1 else item.shape
+    return Field(name, shape, item.dtype, item.role, item.unit, item.scratch)

@@ -10,15 +10,13 @@ from models.compute.bound_calls import copy_bytes
 from models.compute.compiling import inlined
 from models.network import Array
 from noc.packet import FLAGS as MOST_FLAGS
-from noc.packet import LEDGER
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
-COLUMNS = 6  # of a section that was read; keys and values: where they begin
-POPULATION, FLAGS, POSITION, KEYS, VALUES, EVENTS = range(COLUMNS)
+COLUMNS = 9  # of a section that was read; keys, values and lanes: where they begin
+POPULATION, FLAGS, POSITION, KEYS, VALUES, LANES, KEYS_BYTES, VALUES_BYTES, LANES_BYTES = range(COLUMNS)
 MOST_NUMBER_BYTES = 9
 MOST_HEAD_BYTES = 3 + MOST_NUMBER_BYTES + 3  # of a batch: array and code, tick, array of sections
-MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 3 * 5  # without keys, values and ledger
-_LEDGER_BYTES = 4 * len(LEDGER)
+MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 4 * 5  # without keys, values, ledger and lanes
 _LARGEST = 1 << 62  # of populations, positions and ticks
 _UNREADABLE = -1
 
@@ -64,7 +62,7 @@ def _bin(raw: Array, at: int) -> tuple[int, int]:
 @inlined
 def _section(raw: Array, at: int, section: Array) -> int:
     """Read one section into `section`; return where it ends, `_UNREADABLE` where it is none."""
-    if at >= raw.size or raw[at] != 0x96:
+    if at >= raw.size or raw[at] != 0x97:
         return _UNREADABLE
     at += 1
     for column in (POPULATION, FLAGS, POSITION):
@@ -77,11 +75,14 @@ def _section(raw: Array, at: int, section: Array) -> int:
     values, values_end = _bin(raw, keys_end)
     if values < 0:
         return _UNREADABLE
-    ledger, end = _bin(raw, values_end)
-    size = keys_end - keys
-    if ledger < 0 or size != values_end - values or size % 4 or (end - ledger) % _LEDGER_BYTES or section[FLAGS] > MOST_FLAGS:
+    ledger, ledger_end = _bin(raw, values_end)
+    if ledger < 0 or section[FLAGS] > MOST_FLAGS:
         return _UNREADABLE
-    section[KEYS], section[VALUES], section[EVENTS] = keys, values, size // 4
+    lanes, end = _bin(raw, ledger_end)
+    if lanes < 0:
+        return _UNREADABLE
+    section[KEYS], section[VALUES], section[LANES] = keys, values, lanes
+    section[KEYS_BYTES], section[VALUES_BYTES], section[LANES_BYTES] = keys_end - keys, values_end - values, end - lanes
     return end
 
 
@@ -128,10 +129,17 @@ def _put_number(out: Array, at: int, value: int) -> int:
 
 
 @inlined
-def _put_bin(out: Array, at: int, address: int, count: int) -> int:
+def put_bin_head(out: Array, at: int, count: int) -> int:
+    """Begin a bin of `count` bytes; return where they go."""
     size = 0 if count < 1 << 8 else 1 if count < 1 << 16 else 2
     out[at] = 0xC4 + size
-    at = _put_big_endian(out, at + 1, count, 1 << size)
+    return _put_big_endian(out, at + 1, count, 1 << size)
+
+
+@inlined
+def put_bin(out: Array, at: int, address: int, count: int) -> int:
+    """Write a bin of `count` bytes from `address`; return where the next thing goes."""
+    at = put_bin_head(out, at, count)
     copy_bytes(out.ctypes.data + at, address, count)
     return at + count
 
@@ -151,13 +159,12 @@ def put_head(out: Array, tick: int, sections: int) -> int:
 @inlined
 def put_section(
     out: Array, at: int, population: int, flags: int, position: int,
-    keys: int, values: int, events: int, ledger: int, ledger_bytes: int,
+    keys: int, keys_bytes: int, values: int, values_bytes: int,
 ) -> int:  # fmt: skip
-    """Write a section at `at`, with keys, values and ledger from these addresses; return where the next one goes."""
-    out[at] = 0x96
+    """Begin a section at `at`, with keys and values from these addresses; return where its ledger goes."""
+    out[at] = 0x97
     at = _put_number(out, at + 1, population)
     at = _put_number(out, at, flags)
     at = _put_number(out, at, position)
-    at = _put_bin(out, at, keys, 4 * events)
-    at = _put_bin(out, at, values, 4 * events)
-    return _put_bin(out, at, ledger, ledger_bytes)
+    at = put_bin(out, at, keys, keys_bytes)
+    return put_bin(out, at, values, values_bytes)

@@ -1,219 +1,244 @@
 """A PE's tick as one compiled function: a bundle's bytes in, a batch's bytes out.
 
-Hear each section (own population and the one before), then step each shard whose input section is valid, then write one
-batch, with or without events. Events are copied from the bundle into the event FIFO in chunks: kernels see only the arena.
-Python between the parts of a tick would cost several times the tick.
+Hear each section, then step each shard whose time has come, then write one batch, with or without events. Events are copied
+from the bundle into the event FIFO in chunks: kernels see only the arena. Python between the parts of a tick would cost several
+times the tick.
+
+A shard steps `wait` ticks after the header of its trigger's section came, on events or none, and `ticks` times for a position.
+What it heard of position q lies in slot q modulo the slots of its port.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
-
-import numba
-import numpy as np
-
-from models.compute.bound_calls import Call, bytes_at, call, call_at, called, carray, copy_bytes, pointer, words_at
+from models.compute.bound_calls import bytes_at, call, call_at, carray, copy_bytes, words_at
 from models.compute.compiling import inlined
 from models.network import Array
-from noc.packet import FRESH, RESET, VALID
+from noc.packet import FRESH, PHASE, RESET, VALID
 from pe import msgpack_codec
+from pe.msgpack_codec import (
+    FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES,
+)  # fmt: skip
+from pe.tick_records import listener_at, long_at, probe_at, resident_at, slot_at, state_at
 
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
 BEYOND = -2  # an event's key lies beyond its population: the network and what sent it do not belong together
+CROWDED = -3  # positions came faster than the schedule says
 _MOST_KEYS = 1 << 32
-
-_CALL = np.dtype([("address", "i8"), ("block", "i8")])
-_LISTENER = np.dtype([("population", "i8"), ("keys", "i8"), ("restart", _CALL), ("clear", _CALL), ("receive", _CALL)])
-_RESIDENT = np.dtype(
-    [
-        ("population", "i8"), ("trigger", "i8"), ("copies", "i8"), ("events", "i8"),  # events: what it sent at the last tick
-        ("reset", _CALL), ("step", _CALL), ("forget", "i8"), ("forgets", "i8"), ("product", "i8"), ("products", "i8"),
-        ("send_keys", "i8"), ("send_values", "i8"), ("ledger", "i8"), ("ledger_bytes", "i8"),
-    ]
-)  # fmt: skip
-_STATE = np.dtype(
-    [
-        ("running", "i8"), ("tick", "i8"), ("sent", "i8"), ("delivered", "i8"),
-        ("fifo_keys", "i8"), ("fifo_values", "i8"), ("fifo_events", "i8"),
-        ("listener", "i8"), ("listeners", "i8"), ("resident", "i8"), ("residents", "i8"), ("section", "i8"), ("sections", "i8"),
-    ]
-)  # fmt: skip
-_state_at, _listener_at, _resident_at, _call_record_at, _long_at = (
-    pointer(kind) for kind in (*map(numba.from_dtype, (_STATE, _LISTENER, _RESIDENT, _CALL)), numba.int64)
-)
-
-
-class Listener(NamedTuple):
-    """A port, and what it listens to: `keys` is the number of keys that the population has."""
-
-    population: int
-    keys: int
-    restart: Call
-    clear: Call
-    receive: Call
-
-
-class Resident(NamedTuple):
-    """A shard as a tick meets it; arrays are arena views."""
-
-    population: int
-    trigger: int  # the population whose valid section makes it step
-    copies: int  # that each of its events becomes
-    reset: Call
-    step: Call
-    forget: Sequence[Call]  # before a fresh sequence
-    products: Sequence[Call]
-    send_keys: Array
-    send_values: Array
-    ledger: Array
-
-
-class Tick:
-    """The compiled tick bound to a PE's shards, their ports, and the event FIFO: keys uint32, values float32."""
-
-    def __init__(self, residents: Sequence[Resident], listeners: Sequence[Listener], fifo_keys: Array, fifo_values: Array) -> None:
-        self._kept: list[Any] = [residents, listeners]  # what the addresses below lie in
-        self._state = np.zeros(1, _STATE)
-        shards = np.zeros(len(residents), _RESIDENT)
-        ports = np.zeros(len(listeners), _LISTENER)
-        for row, port in zip(ports, listeners, strict=True):
-            row["population"], row["keys"] = port.population, port.keys
-            for name in ("restart", "clear", "receive"):
-                row[name] = _record(getattr(port, name))
-        for row, shard in zip(shards, residents, strict=True):
-            row["population"], row["trigger"], row["copies"] = shard.population, shard.trigger, shard.copies
-            row["reset"], row["step"] = _record(shard.reset), _record(shard.step)
-            for name, calls in (("forget", shard.forget), ("product", shard.products)):
-                table = np.array([*map(_record, calls)], _CALL)
-                row[name], row[name + "s"] = self._address(table), len(table)
-            for name in ("send_keys", "send_values", "ledger"):
-                row[name] = self._address(getattr(shard, name))
-            row["ledger_bytes"] = shard.ledger.nbytes
-        heard = len({port.population for port in listeners})
-        sections = np.zeros((heard, msgpack_codec.COLUMNS), np.int64)
-        state = self._state[0]
-        state["fifo_keys"], state["fifo_values"] = self._address(fifo_keys), self._address(fifo_values)
-        state["fifo_events"] = fifo_keys.size
-        state["listener"], state["listeners"] = self._address(ports), len(ports)
-        state["resident"], state["residents"] = self._address(shards), len(shards)
-        state["section"], state["sections"] = self._address(sections), heard
-        reply_bytes = msgpack_codec.MOST_HEAD_BYTES + msgpack_codec.MOST_SECTION_BYTES * len(residents)
-        reply_bytes += sum(shard.send_keys.nbytes + shard.send_values.nbytes + shard.ledger.nbytes for shard in residents)
-        self.reply = np.zeros(reply_bytes, np.uint8)
-        self.address: int = _tick_at.address
-        self.block: int = self._state.ctypes.data
-
-    def _address(self, array: Array) -> int:
-        self._kept.append(array)
-        return int(array.ctypes.data)
-
-    def __call__(self, raw: bytes) -> bytes | int:
-        """Answer the bytes of a bundle with those of a batch; NOT_MINE or BEYOND where there is no answer."""
-        message = np.frombuffer(raw, np.uint8)
-        size = called(_tick_at)(self.block, message.ctypes.data, self.reply.ctypes.data, message.size)
-        return self.reply[:size].tobytes() if size >= 0 else int(size)
-
-    def run(self, running: bool) -> None:
-        """Say whether bundles are answered."""
-        self._state["running"] = running
-
-    @property
-    def number(self) -> int:
-        """The tick that comes next."""
-        return int(self._state["tick"][0])
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """How many copies of events were sent, and how many events taken in without the PE's own."""
-        return {"packets_sent": int(self._state["sent"][0]), "packets_delivered": int(self._state["delivered"][0])}
-
-
-def _record(made: Call) -> tuple[int, int]:
-    return made.address, made.block.ctypes.data
+_BEGINS, _RESETS, _IDLES = 0, 1, 2  # sets of lanes in a section, in this order
+_ROW_MASKED = 1 << 40  # in the flags of a header that waits: sets of lanes come with it
 
 
 @inlined
-def _make(record: Any) -> int:
-    done: int = call_at(record.address, record.block, 0, 0, 0)
+def _make(record: object, lane: int, before: int, phase: int) -> int:
+    done: int = call_at(record.address, record.block, lane, before, phase)
     return done
 
 
 @inlined
-def _heard(listeners: Any, population: int) -> bool:
-    for port in range(listeners.size):  # noqa: SIM110 - numba has no generators
-        if listeners[port].population == population:
-            return True
-    return False
+def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -> bool:
+    """Tell whether the set `kind` of those at address `lanes` has a lane; `otherwise` where none came."""
+    if lanes == 0:
+        return otherwise
+    sets = carray(bytes_at(lanes), (3 * mask_bytes,))
+    return bool(sets[kind * mask_bytes + (lane >> 3)] >> (lane & 7) & 1)
 
 
 @inlined
-def _hear(state: Any, listeners: Any, residents: Any, message: int, section: Array) -> bool:
+def _is_whole(listeners: Array, residents: Array, section: Array) -> bool:
+    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
+    awaited = False
+    for i in range(listeners.size):
+        port = listeners[i]
+        if port.population == section[POPULATION]:
+            awaited = True
+            events = section[VALUES_BYTES] // port.item_bytes if port.dense else section[KEYS_BYTES] // 4
+            if port.dense and (section[KEYS_BYTES] or (events and events != port.keys)):
+                return False
+            if section[VALUES_BYTES] != events * port.item_bytes or section[KEYS_BYTES] & 3:
+                return False
+            if section[LANES_BYTES] and section[LANES_BYTES] != 3 * port.mask_bytes:
+                return False
+    for i in range(residents.size):
+        if residents[i].trigger == section[POPULATION]:
+            awaited = True
+            if section[LANES_BYTES] and section[LANES_BYTES] != 3 * residents[i].mask_bytes:
+                return False
+    return awaited
+
+
+@inlined
+def _open_slots(listeners: Array, section: Array, lanes: int) -> None:
+    """Clear what every port that listens has in the slot of the section's position, where that begins."""
+    phase, position = section[FLAGS] // PHASE, section[POSITION]
+    for i in range(listeners.size):
+        port = listeners[i]
+        if port.population != section[POPULATION]:
+            continue
+        slot = carray(slot_at(port.slot), (port.slots,))[position % port.slots]
+        if phase:
+            _make(slot.more, 0, 0, 0)
+            continue
+        if section[FLAGS] & RESET:
+            for lane in range(port.lanes):
+                if _names(lanes, _RESETS, port.mask_bytes, lane, True):
+                    _make(port.restart, lane, 0, 0)
+        _make(slot.clear, 0, 0, 0)
+
+
+@inlined
+def _close_slots(listeners: Array, section: Array) -> None:
+    """Make the products of the ports that hold several positions as sums."""
+    for i in range(listeners.size):
+        port = listeners[i]
+        if port.closes and port.population == section[POPULATION]:
+            slot = carray(slot_at(port.slot), (port.slots,))[section[POSITION] % port.slots]
+            for lane in range(port.lanes):
+                _make(slot.product, lane, 0, 0)
+
+
+@inlined
+def _hear(state: object, listeners: Array, residents: Array, message: int, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
-    population, events = section[msgpack_codec.POPULATION], section[msgpack_codec.EVENTS]
-    keys_beyond = _MOST_KEYS
-    for port in range(listeners.size):
-        if listeners[port].population == population:
-            keys_beyond = min(keys_beyond, listeners[port].keys)  # every port must have room for them
-            if section[msgpack_codec.FLAGS] & RESET:
-                _make(listeners[port].restart)
-            _make(listeners[port].clear)
-    if not events:
-        return True
+    population = section[POPULATION]
+    _open_slots(listeners, section, message + section[LANES] if section[LANES_BYTES] else 0)
+    keys_beyond, item_bytes, dense = _MOST_KEYS, 0, 0
+    for i in range(listeners.size):
+        if listeners[i].population == population:
+            keys_beyond = min(keys_beyond, listeners[i].keys)  # every port must have room for them
+            item_bytes, dense = listeners[i].item_bytes, listeners[i].dense
+    events = section[VALUES_BYTES] // item_bytes if dense else section[KEYS_BYTES] // 4
     own = 0
-    for shard in range(residents.size):
-        if residents[shard].population == population:
-            own = residents[shard].events
+    for i in range(residents.size):
+        if residents[i].population == population:
+            own = residents[i].events
     most, fifo_keys = state.fifo_events, carray(words_at(state.fifo_keys), (state.fifo_events,))
     for first in range(0, events, most):
         count = min(most, events - first)
-        keys, values = section[msgpack_codec.KEYS] + 4 * first, section[msgpack_codec.VALUES] + 4 * first
-        copy_bytes(state.fifo_keys, message + keys, 4 * count)
-        copy_bytes(state.fifo_values, message + values, 4 * count)
-        for e in range(count):
-            if fifo_keys[e] >= keys_beyond:
-                return False
-        for port in range(listeners.size):
-            if listeners[port].population == population:
-                receive = listeners[port].receive
-                call_at(receive.address, receive.block, state.fifo_keys, state.fifo_values, count)
+        copy_bytes(state.fifo_values, message + section[VALUES] + item_bytes * first, item_bytes * count)
+        keys = first
+        if not dense:
+            keys = state.fifo_keys
+            copy_bytes(keys, message + section[KEYS] + 4 * first, 4 * count)
+            for e in range(count):
+                if fifo_keys[e] >= keys_beyond:
+                    return False
+        for i in range(listeners.size):
+            port = listeners[i]
+            if port.population == population:
+                receive = carray(slot_at(port.slot), (port.slots,))[section[POSITION] % port.slots].receive
+                call_at(receive.address, receive.block, keys, state.fifo_values, count)
+    _close_slots(listeners, section)
     state.delivered += events - own
     return True
 
 
 @inlined
-def _step(resident: Any, trigger: Array) -> int:
-    """Step a shard on the section of its input; return the number of its events."""
-    if trigger[msgpack_codec.FLAGS] & RESET:
-        _make(resident.reset)
-    if trigger[msgpack_codec.FLAGS] & FRESH:
-        forget = carray(_call_record_at(resident.forget), (resident.forgets,))
-        for i in range(forget.size):
-            _make(forget[i])
-    products = carray(_call_record_at(resident.product), (resident.products,))
-    for i in range(products.size):
-        _make(products[i])
-    return _make(resident.step)
+def _take_sums(resident: object, flags: int, position: int, lanes: int, lane: int) -> None:
+    """Leave in a lane's sums what its ports hear at a position, and count the work."""
+    ports = carray(listener_at(resident.listener), (resident.listeners,))
+    ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
+    begins = bool(flags & FRESH) and _names(lanes, _BEGINS, resident.mask_bytes, lane, True)
+    if resident.marks and begins:
+        carray(long_at(resident.marks), (resident.lanes,))[lane] = position
+    at = resident.ledger_words - 2 * ports.size
+    for i in range(ports.size):
+        port = ports[i]
+        slot = carray(slot_at(port.slot), (port.slots,))[(position - port.delay) % port.slots]
+        if port.delay:
+            before = begins
+            if resident.marks:
+                before = position - port.delay < carray(long_at(resident.marks), (resident.lanes,))[lane]
+            if before:
+                _make(slot.forget, lane, 0, 0)
+        if not port.closes:
+            _make(slot.product, lane, 0, 0)
+        counts = carray(words_at(slot.counts), (2 * resident.lanes,))
+        ledger[at] += counts[2 * lane]
+        ledger[at + 1] += counts[2 * lane + 1]
+        at += 2
+        if port.adds:
+            _make(slot.add, lane, 0, 0)
+
+
+@inlined
+def _step(resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+    """Step the lanes of a shard that are not idle; return the number of its events."""
+    ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
+    for i in range(ledger.size):
+        ledger[i] = 0
+    if resident.dense:
+        values = carray(bytes_at(resident.send_values), (resident.dense,))
+        for i in range(values.size):
+            values[i] = 0
+    events = 0
+    for lane in range(resident.lanes):
+        if _names(lanes, _IDLES, resident.mask_bytes, lane, False):
+            continue
+        if phase == 0:
+            if flags & RESET and _names(lanes, _RESETS, resident.mask_bytes, lane, True):
+                _make(resident.reset, lane, 0, 0)
+            _take_sums(resident, flags, position, lanes, lane)
+        events += _make(resident.step, lane, events, phase)
+    if resident.dense:  # what travels is a number for each unit, of idle lanes too
+        events = resident.dense // resident.item_bytes
+    ledger[0] = events
+    return events
+
+
+@inlined
+def _put_in_line(resident: object, section: Array, message: int, tick: int) -> bool:
+    """Keep the header of a shard's trigger until the shard steps; False where there is no room."""
+    rows = carray(long_at(resident.headers), (resident.header_rows, resident.header_words))
+    for i in range(rows.shape[0]):
+        if rows[i, 0] == 0:
+            rows[i, 0] = tick + resident.wait + 1  # and one, so that no row is 0 but an empty one
+            rows[i, 1], rows[i, 2] = section[FLAGS], section[POSITION]
+            if section[LANES_BYTES]:
+                rows[i, 1] |= _ROW_MASKED
+                copy_bytes(resident.headers + 8 * (i * resident.header_words + 3), message + section[LANES], section[LANES_BYTES])
+            return True
+    return False
+
+
+@inlined
+def _put_step(out: Array, at: int, resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+    """Step a shard and write its section; return where the next one goes."""
+    events = _step(resident, flags, position, lanes, phase)
+    resident.events = events
+    keys_bytes = 0 if resident.dense else 4 * events
+    sent_flags = VALID | phase * PHASE if phase else flags & (VALID | RESET | FRESH)
+    at = msgpack_codec.put_section(
+        out, at, resident.population, sent_flags, position, resident.send_keys, keys_bytes, resident.send_values,
+        events * resident.item_bytes,
+    )  # fmt: skip
+    at = msgpack_codec.put_bin_head(out, at, 4 * resident.ledger_words + resident.probe_bytes)
+    copy_bytes(out.ctypes.data + at, resident.ledger, 4 * resident.ledger_words)
+    at += 4 * resident.ledger_words
+    probes = carray(probe_at(resident.probe), (resident.probes,))
+    for i in range(probes.size):
+        copy_bytes(out.ctypes.data + at, probes[i].address, probes[i].bytes)
+        at += probes[i].bytes
+    return msgpack_codec.put_bin(out, at, lanes, 3 * resident.mask_bytes if lanes else 0)
 
 
 @call
-def _tick_at(block: int, message: int, reply: int, size: int) -> int:
+def tick_function(block: int, message: int, reply: int, size: int) -> int:
     """Answer the `size` bytes at `message` by bytes at `reply`; return how many, or why none."""
-    state = carray(_state_at(block), (1,))[0]
+    state = carray(state_at(block), (1,))[0]
     raw = carray(bytes_at(message), (size,))
-    sections = carray(_long_at(state.section), (state.sections, msgpack_codec.COLUMNS))
-    listeners = carray(_listener_at(state.listener), (state.listeners,))
-    residents = carray(_resident_at(state.resident), (state.residents,))
+    sections = carray(long_at(state.section), (state.sections, msgpack_codec.COLUMNS))
+    listeners = carray(listener_at(state.listener), (state.listeners,))
+    residents = carray(resident_at(state.resident), (state.residents,))
     if not state.running:
         return NOT_MINE
     tick, count = msgpack_codec.read_bundle(raw, sections)
     if tick != state.tick:
         return NOT_MINE
     for i in range(count):
-        if sections[i, msgpack_codec.FLAGS] & VALID and not _heard(listeners, sections[i, msgpack_codec.POPULATION]):
+        if sections[i, FLAGS] & VALID and not _is_whole(listeners, residents, sections[i]):
             return NOT_MINE
     for i in range(count):
-        if sections[i, msgpack_codec.FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
+        if sections[i, FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
     state.tick += 1
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
@@ -222,18 +247,31 @@ def _tick_at(block: int, message: int, reply: int, size: int) -> int:
         resident = residents[shard]
         trigger = -1
         for i in range(count):
-            if sections[i, msgpack_codec.FLAGS] & VALID and sections[i, msgpack_codec.POPULATION] == resident.trigger:
+            if sections[i, FLAGS] & VALID and sections[i, FLAGS] < PHASE and sections[i, POPULATION] == resident.trigger:
                 trigger = i
-        if trigger < 0:
+        before = at
+        if resident.header_rows == 0:  # it steps on its trigger at once, and in one tick
+            if trigger >= 0:
+                section = sections[trigger]
+                lanes = message + section[LANES] if section[LANES_BYTES] else 0
+                at = _put_step(out, at, resident, section[FLAGS], section[POSITION], lanes, 0)
+        else:
+            if trigger >= 0 and not _put_in_line(resident, sections[trigger], message, tick):
+                return CROWDED
+            rows = carray(long_at(resident.headers), (resident.header_rows, resident.header_words))
+            for i in range(rows.shape[0]):
+                phase = tick + 1 - rows[i, 0]
+                if rows[i, 0] and 0 <= phase < resident.ticks:
+                    flags, position = rows[i, 1], rows[i, 2]
+                    lanes = resident.headers + 8 * (i * resident.header_words + 3) if flags & _ROW_MASKED else 0
+                    at = _put_step(out, at, resident, flags, position, lanes, phase)
+                    if phase == resident.ticks - 1:
+                        rows[i, 0] = 0
+        if at == before:
             resident.events = 0
-            at = msgpack_codec.put_section(out, at, resident.population, 0, 0, 0, 0, 0, 0, 0)
-            continue
-        section = sections[trigger]
-        events = _step(resident, section)
-        resident.events = events
-        state.sent += events * resident.copies
-        at = msgpack_codec.put_section(
-            out, at, resident.population, section[msgpack_codec.FLAGS], section[msgpack_codec.POSITION],
-            resident.send_keys, resident.send_values, events, resident.ledger, resident.ledger_bytes,
-        )  # fmt: skip
+            at = msgpack_codec.put_section(out, at, resident.population, 0, 0, 0, 0, 0, 0)
+            at = msgpack_codec.put_bin_head(out, at, 0)
+            at = msgpack_codec.put_bin_head(out, at, 0)
+        else:
+            state.sent += resident.events * resident.copies
     return at

@@ -26,9 +26,8 @@ from host.errors import HostError
 from models.network import I64, U32, Array
 from noc.chip import ChipError, ChipSpec, PeId, parse_pe, require_on_plan
 from noc.machine import MOST_CHIPS, Machine
-from noc.packet import LEDGER
 
-COUNTS = LEDGER[:5]  # what depends on activity; units and exponentials are as many at every position
+COUNTS = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent")  # what depends on activity; units and exponentials are as many at every position
 SCHEMA = 3
 _WITHOUT_TRACES = 2  # the schema before: nothing kept a trace
 FILE = "ledger.safetensors"

@@ -17,11 +17,11 @@ from host.cost.chip_streams import chip_streams
 from host.cost.ledger import Ledger
 from models.network import I64
 from noc.machine import Machine
-from noc.packet import HOST, LEDGER
+from noc.packet import HOST
 from noc.resumable_line import HEAD_BYTES
 
 _EVENT_BYTES = 8  # key and value
-_LEDGER_BYTES = 4 * len(LEDGER)  # of a PE's shard at a position
+_LEDGER_BYTES = 4 * 7  # of a PE's shard at a position
 _STREAM_BYTES = 20  # head and section of a stream in a relay: numbers and lengths, as msgpack packs them
 _RELAY_BYTES = 8 + HEAD_BYTES
 _LISTED = 12  # pairs of computers in the text

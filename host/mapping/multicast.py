@@ -55,10 +55,16 @@ def plan_streams(machine: Machine, connectivity: Connectivity) -> list[Stream]:
     awaited = {population for populations in connectivity.waits.values() for population in populations}
     tapped = set(connectivity.waits.get(HOST, ()))
     listeners = {population: _by_chip(machine, connectivity.listeners[population]) for population in awaited}
+    waiting: dict[int, set[int]] = {}
+    for name, populations in connectivity.waits.items():
+        for population in populations if name != HOST else ():
+            waiting.setdefault(population, set()).add(_chip(machine, name))
     streams = []
     for (population, source), (key, mask) in zip(sources, blocks, strict=True):
         stream = Stream(population=population, source=source, key=key, mask=mask, listeners=listeners.get(population, {}))
-        links = machine.multicast(source, {*stream.listeners, *([machine.host_chip] if population in tapped else [])})
+        # Chips with PEs that step on its headers alone get the stream too, without its events.
+        reaches = {*stream.listeners, *waiting.get(population, ())}
+        links = machine.multicast(source, {*reaches, *([machine.host_chip] if population in tapped else [])})
         for link in links:
             stream.to.setdefault(link.chip, []).append(link.to)
             stream.came_from[link.to] = link.chip

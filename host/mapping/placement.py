@@ -19,10 +19,13 @@ from host.mapping.expected_traffic import rates_of
 from host.mapping.multicast import Connectivity, Stream, configure_routers, plan_streams
 from host.mapping.request import Request, Share, sram_size
 from host.mapping.sharding import ShareTooLargeError, check_room, plan_share
+from models.graph_check import check_network
+from models.late_inputs import LateInput, feed_late
 from models.network import Network
+from models.schedule import schedule
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of
-from noc.packet import HOST, INPUT_POPULATION, Configure
+from noc.packet import HOST, Configure
 from noc.routing_table import RoutingError
 from pe.sram import Region, SramOverflow, footprint
 
@@ -43,7 +46,10 @@ class PlacedPe:
 
 @dataclass(frozen=True)
 class Placement:
-    """A network on chips, all like `chip`. `pes` are in ascending order of their chips."""
+    """A network on chips, all like `chip`. `pes` are in ascending order of their chips.
+
+    Nothing in `network` hears an input late: there are inputs for it that are fed late (`late_inputs`, by number).
+    """
 
     network: Network
     chip: ChipSpec
@@ -51,23 +57,25 @@ class Placement:
     request: Request
     mapping: str
     pes: tuple[PlacedPe, ...]
+    late_inputs: Mapping[int, LateInput]
 
     @cached_property
     def connectivity(self) -> Connectivity:
-        """Who sends and who listens to what; the host taps every layer."""
+        """Who sends and who listens to what; the host taps every layer, and PEs wait for what makes them step."""
         numbers = range(len(self.network.populations))
-        senders: dict[int, list[str]] = {n: [] for n in numbers}
+        senders: dict[int, list[str]] = {n: [HOST] if n in self.network.inputs else [] for n in numbers}
         listeners: dict[int, list[str]] = {n: [] for n in numbers}
         waits: dict[str, list[int]] = {}
-        senders[INPUT_POPULATION].append(HOST)
+        triggers = schedule(self.network).triggers
         for placed in self.pes:
             for population, _ in placed.share:
                 senders[population].append(placed.name)
-            sources = {p.source for n, _ in placed.share for p in self.network.populations[n].projections}
-            waits[placed.name] = sorted(sources)
+            sources = {source for n, _ in placed.share for source in self.network.sources(n)}
+            waits[placed.name] = sorted(sources | {triggers[n] for n, _ in placed.share})
             for population in sources:
                 listeners[population].append(placed.name)
-        listeners[self.network.output].append(HOST)
+        for output in self.network.outputs:
+            listeners[output].append(HOST)
         waits[HOST] = list(self.network.layers)
         keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
         return Connectivity(senders=senders, listeners=listeners, waits=waits, keys=keys)
@@ -140,14 +148,17 @@ def place(
         ChipError: no machine has that many chips, or one is cut off.
         HostError: unknown strategy, more PEs than there are, or a shard that does not fit (with the smallest number of PEs
             that does, and the largest batch that does).
-        ModelError: unknown format.
+        ModelError: unknown format, or a network that cannot run (`models/graph_check.py`).
 
     """
+    check_network(network)
+    network, late_inputs = feed_late(network)
     machine = machine_of(chip, chips)
     available, live = sum(len(chip.usable_pes(number)) for number in machine.live), len(machine.live)
     request = Request(format=form, lanes=lanes, size=sram_size(chip), available=available, pes=pes, chips=live)
     try:
-        return _place(network, chip, machine, request, mapping, None if quick else rates or rates_of(network, {})[0])
+        placement = _place(network, chip, machine, request, mapping, None if quick else rates or rates_of(network, {})[0])
+        return replace(placement, late_inputs=late_inputs)
     except HostError as error:
         if quick or error.code is not Exit.DOES_NOT_FIT:
             raise
@@ -178,7 +189,7 @@ def _place(
     on_chips = assign(network, machine, deals, room, rates) if assign and rates else fill_in_order(deals[0], room)
     free = {number: iter(pes) for number, pes in usable.items()}
     pes = tuple(_lay_out(network, request, next(free[number]), share) for number, share in on_chips)
-    placement = Placement(network=network, chip=chip, machine=machine, request=request, mapping=mapping, pes=pes)
+    placement = Placement(network=network, chip=chip, machine=machine, request=request, mapping=mapping, pes=pes, late_inputs={})
     try:
         placement.configure(1)
     except RoutingError as error:

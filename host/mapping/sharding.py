@@ -12,7 +12,9 @@ import numpy as np
 from host.errors import Exit, HostError
 from host.mapping.request import Request, Share, whole_layer
 from models import formats, kernels
-from models.network import U32, Array, Network, Shard, ShardPort
+from models.network import U32, Array, Network, Projection
+from models.schedule import schedule
+from models.shard import PortShape, Shard, ShardPort
 from pe.layout import PortSize, ShardSize, pe_fields
 from pe.sram import Region, SramOverflow, plan
 
@@ -28,21 +30,34 @@ class ShareTooLargeError(HostError):
 def row_lengths(network: Network, population: int) -> list[Array]:
     """Return, per projection, how many weights each unit of a population has (all gates)."""
     layer = network.populations[population]
-    gates = kernels.named(layer.kernel).GATES
-    return [p.weights.row_nonzeros.reshape(gates, layer.units).sum(axis=0) for p in layer.projections]
+    return [p.weights.row_nonzeros.reshape(-1, layer.units).sum(axis=0) for p in layer.projections]
+
+
+def _port_shape(network: Network, request: Request, population: int, projection: Projection, *, units: int, nonzeros: int) -> PortShape:
+    """Return the shape of a projection's port at a PE that has so many of its units and weights."""
+    layer, source, times = network.populations[population], network.populations[projection.source], schedule(network)
+    gates = kernels.named(layer.kernel).PORTS[projection.port].rows
+    return PortShape(
+        rows=gates * units, gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
+        trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
+        phases=times.ticks[projection.source], slots=times.slots(population, projection),
+    )  # fmt: skip
 
 
 def share_sizes(network: Network, request: Request, share: Share) -> list[ShardSize]:
     """Return what the SRAM layout needs to know of a share."""
     sizes = []
     for population, units in share:
-        layer, lengths = network.populations[population], row_lengths(network, population)
-        ports = tuple(
-            PortSize(p.port, network.populations[p.source].units, int(length[units].sum()), p.trace > 0)
-            for p, length in zip(layer.projections, lengths, strict=True)
-        )
+        layer, lengths, times = network.populations[population], row_lengths(network, population), schedule(network)
+        ports = []
+        for p, length in zip(layer.projections, lengths, strict=True):
+            nonzeros = int(length[units].sum())
+            shape = _port_shape(network, request, population, p, units=len(units), nonzeros=nonzeros)
+            ports.append(PortSize(p.port, p.source, p.delay, shape))
         sizes.append(ShardSize(
-            population=population, kernel=layer.kernel, format=request.format, units=len(units), lanes=request.lanes, ports=ports
+            population=population, kernel=layer.kernel, format=request.format, units=len(units), lanes=request.lanes,
+            ports=tuple(ports), payload=layer.payload, wait=times.wait(population), ticks=times.ticks[population],
+            interval=times.interval,
         ))  # fmt: skip
     return sizes
 
@@ -84,12 +99,16 @@ def all_fit(network: Network, request: Request, shares: Iterable[Share]) -> bool
 
 def _largest(sizes: Sequence[ShardSize]) -> ShardSize:
     """Return the size of a shard that has the most units and, at each port, the most weights of any."""
-    ports = (port._replace(nonzeros=max(size.ports[n].nonzeros for size in sizes)) for n, port in enumerate(sizes[0].ports))
+    ports = []
+    for n, port in enumerate(sizes[0].ports):
+        shapes = [size.ports[n].shape for size in sizes]
+        most = port.shape._replace(nonzeros=max(shape.nonzeros for shape in shapes), rows=max(shape.rows for shape in shapes))
+        ports.append(port._replace(shape=most))
     return sizes[0]._replace(units=max(size.units for size in sizes), ports=tuple(ports))
 
 
 def _each_fits(request: Request, shares: Sequence[Sequence[ShardSize]]) -> bool:
-    heaviest_first = sorted(shares, key=lambda sizes: -sum(port.nonzeros for size in sizes for port in size.ports))
+    heaviest_first = sorted(shares, key=lambda sizes: -sum(port.shape.nonzeros for size in sizes for port in size.ports))
     try:
         for sizes in heaviest_first:
             plan("", pe_fields(sizes), request.size)
@@ -104,19 +123,20 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
     shards = []
     for population, units in share:
         layer = network.populations[population]
-        kernel = kernels.named(layer.kernel)
-        rows = _gate_rows(units, layer.units, kernel.GATES)
-        ports = []
+        kernel, times, ports = kernels.named(layer.kernel), schedule(network), []
         for projection in layer.projections:
-            weights = projection.weights.take(rows)
+            weights = projection.weights.take(_gate_rows(units, layer.units, kernel.PORTS[projection.port].rows))
+            shape = _port_shape(network, request, population, projection, units=len(units), nonzeros=weights.nonzeros)
             ports.append(ShardPort(
-                name=projection.port, source=projection.source, source_units=network.populations[projection.source].units,
-                nonzeros=weights.nonzeros, arrays=form.encode(weights), trace=projection.trace,
+                name=projection.port, source=projection.source, delay=projection.delay, shape=shape,
+                arrays=form.encode(weights, shape), trace=projection.trace,
             ))  # fmt: skip
-        vectors = {name: layer.vectors[name][_gate_rows(units, layer.units, n)] for name, n in kernel.VECTORS.items()}
+        vectors = {n: layer.vectors[n][_gate_rows(units, layer.units, v.length)] for n, v in kernel.VECTORS.items()}
         shards.append(Shard(
             population=population, kernel=layer.kernel, format=request.format, width=layer.units, lanes=request.lanes,
-            units=units, ports=tuple(ports), vectors=vectors, params=layer.params,
+            units=units, ports=tuple(ports), vectors=vectors, params=layer.params, payload=layer.payload,
+            trigger=times.triggers[population], wait=times.wait(population), ticks=times.ticks[population],
+            interval=times.interval,
         ))  # fmt: skip
     return shards
 

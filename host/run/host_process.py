@@ -27,7 +27,7 @@ from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
 from noc.memory_chip import MemoryChip
-from noc.packet import HOST, LEDGER, Outgoing
+from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
 from noc.transport_mem import MemNetwork
@@ -42,7 +42,6 @@ ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stall
 ANSWER_WITHIN_S = 0.5  # for a router to say what it lacks, before a run that stands still is ended
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _POLL_S = 0.05
-_EVENTS = LEDGER.index("events")
 
 
 class Pipe(Protocol):
@@ -108,7 +107,7 @@ class _HostLoop:
         self._has_stalled = False
         self._last_counts = (0, 0, 0)  # ticks, events and packets, at the last status
         placement = job.placement
-        self._snapshot = ActivitySnapshot(placement)
+        self._snapshot = ActivitySnapshot(placement, self._run.counts)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
             part.population: placement.copies(placed)[part.population] - (part.population == placement.network.output)
@@ -277,11 +276,11 @@ class _HostLoop:
         run, placement = self._run, self._job.placement
         progress = self._job.readout.progress()
         running_s = self._running_s()
-        events = run.totals[:, _EVENTS]
-        packets = int(sum(events[n] * self._packets.get(n, 0) for n in placement.network.layers))
+        events = {n: run.counts.events(n) for n in placement.network.layers}
+        packets = sum(events[n] * self._packets.get(n, 0) for n in placement.network.layers)
         before = self._last_counts
         ticks = max(run.completed - before[0], 1)
-        self._last_counts = (run.completed, int(events.sum()), packets)
+        self._last_counts = (run.completed, sum(events.values()), packets)
         late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
         return {
             "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
@@ -290,7 +289,7 @@ class _HostLoop:
             "stalled": late[1] if late is not None else [],
             "done": progress.done, "total": progress.total, "per_s": progress.done / running_s if running_s else 0.0,
             "metrics": [metric._asdict() for metric in progress.metrics], "shown": dict(progress.shown),
-            "events_per_tick": (int(events.sum()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
+            "events_per_tick": (sum(events.values()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
             "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
             "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
         }  # fmt: skip

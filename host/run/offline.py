@@ -28,7 +28,7 @@ from host.run.event_hash import EventStream
 from host.run.recorder import assemble_ledger, shards_of
 from host.workloads.contract import Readout, Source
 from models.network import I64, U32, Array, Network
-from noc.packet import INPUT_POPULATION, LEDGER, Batch, Bundle, Fault, Load, Message, Section, Start
+from noc.packet import INPUT_POPULATION, Batch, Bundle, Fault, Load, Message, Section, Start
 from pe.core import Pe
 from pe.layout import pe_fields, prefix
 from pe.sram import ALIGNMENT_BYTES, SramSize
@@ -188,7 +188,7 @@ class _Layer:
         self._pe = Pe(f"layer {number}", _ROUTER)
         self._pe.boot()
         spec = {"sram_bytes": need, "bank_bytes": 0, "program_bytes": 0, "debug_bytes": 0}
-        self._say(Load([shard.to_parts() for shard in cut(network, request, share)], {number: 0}, spec))
+        self._say(Load([shard.to_parts() for shard in cut(network, request, share)], {number: 0}, spec, {}))
         started = self._say(Start())
         assert isinstance(started, Batch)
         self._own = started.sections[0]
@@ -219,7 +219,7 @@ class _Layer:
         units = self._population.units
         self._events.append(np.bincount(np.frombuffer(self._own.keys, "<u4") % units, minlength=units).astype(np.uint32))
         ledger = np.frombuffer(self._own.ledger, "<u4")
-        self._exponentials = int(ledger[LEDGER.index("exponentials")] // ledger[LEDGER.index("units")])
+        self._exponentials = int(ledger[2] // ledger[1])
         for projection in self._population.projections:
             active = np.count_nonzero(self._heard[projection.port], axis=0)
             weights = projection.weights

@@ -7,7 +7,7 @@ import numpy as np
 from host.cost.ledger import COUNTS, SHARD_COLUMNS, Ledger, machine_fields
 from host.mapping.placement import Placement
 from models.network import I64, U32
-from noc.packet import LEDGER, Section
+from noc.packet import Section
 
 
 class Recorder:
@@ -31,12 +31,12 @@ class Recorder:
         placement = self._placement
         done = min(len(parts) for parts in self._parts.values())
         by_layer = [
-            np.frombuffer(b"".join(parts[:done]), "<u4").reshape(done, len(placement.senders(n)), len(LEDGER))
+            np.frombuffer(b"".join(parts[:done]), "<u4").reshape(done, len(placement.senders(n)), 7)[:, :, [0, 3, 5, 4, 6, 1, 2]]
             for n, parts in self._parts.items()
         ]
         counts = np.concatenate(by_layer, axis=1)
         # As many at every position, by the kernels' contract (models/kernels), so kept once.
-        exponentials = counts[:1, :, LEDGER.index("exponentials")].sum(axis=0, dtype=np.int64)
+        exponentials = counts[:1, :, 6].sum(axis=0, dtype=np.int64)
         return assemble_ledger(placement, counts[:, :, : len(COUNTS)], np.array(self._input[:done], np.uint32), exponentials)
 
 

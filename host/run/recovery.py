@@ -68,4 +68,4 @@ class RestartLog:
         if not self._feeds or self._feeds[0].flags & FRESH:
             return {}
         before = self._before[self.position]
-        return {layer: Recall(layer, section.keys, section.values) for layer, section in before.items()}
+        return {layer: Recall(layer, section.position, 0, section.keys, section.values) for layer, section in before.items()}

@@ -15,24 +15,21 @@ from host.run.run import Run
 from host.run_folder import SCHEMA
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
-from noc.packet import HOST, LEDGER
-
-_MACS = LEDGER.index("macs_input"), LEDGER.index("macs_recurrent")
+from noc.packet import HOST
 
 
 def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
     """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
     network, placement = job.placement.network, job.placement
-    totals = {name: int(run.totals[:, i].sum()) for i, name in enumerate(LEDGER)}
+    steps = run.counts
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
     cost = price_block(price(ledger, placement.chip, load_table()), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
-        "events": totals["events"], "macs": totals["macs_input"] + totals["macs_recurrent"],
-        "weights_visited": totals["visited_input"] + totals["visited_recurrent"],
-        "units": totals["units"], "exponentials": totals["exponentials"],
-        "macs_by_layer": [int(run.totals[n, list(_MACS)].sum()) for n in network.layers],
+        "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),
+        "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
+        "macs_by_layer": [steps.macs(n) for n in network.layers],
         "dram_read_bytes": job.dram.read_bytes, "dram_written_bytes": job.dram.written_bytes,
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
         **_packets(accounts),

@@ -16,18 +16,18 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-import numpy as np
-
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance
 from host.run.event_hash import EventStream
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
+from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
+from models.schedule import schedule
 from noc import packet
-from noc.packet import INPUT_POPULATION, LEDGER, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import INPUT_POPULATION, PHASE, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -57,10 +57,10 @@ class Run:
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         self.events = EventStream(placement.network, placement.request.lanes, source.sequence_at)
         # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
-        self.window = max(MIN_WINDOW, len(placement.network.layers) + 1)
+        self.window = max(MIN_WINDOW, schedule(placement.network).depth + 1)
         self.malformed_here = 0
         self.interrupted = False
-        self.totals = np.zeros((len(placement.network.populations), len(LEDGER)), np.int64)
+        self.counts = StepCounts(placement)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self.recent_input = 0  # events of the input fed last, likewise
@@ -194,7 +194,7 @@ class Run:
     def _load(self, placed: PlacedPe) -> packet.Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)))
+        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), {})
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
@@ -233,7 +233,7 @@ class Run:
             if feed is None:
                 section = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
             else:
-                self._needed = self._issued + len(self.placement.network.layers)
+                self._needed = self._issued + schedule(self.placement.network).depth
                 self.recent_input = len(feed.keys) // 4
                 self._input_events += self.recent_input
                 self._positions_fed += 1
@@ -278,8 +278,7 @@ class Run:
             self.events.add(section)
             self.recent[section.population] = section
             self.recorder.add(section)
-            ledger = np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))
-            self.totals[section.population] += ledger.sum(axis=0, dtype=np.int64)
+            self.counts.add(section)
             if self._witness is not None:
                 self._witness.see_events(section)
             if section.population == output:

@@ -12,16 +12,17 @@ from collections.abc import Mapping
 import numpy as np
 
 from host.mapping.placement import Placement
+from host.run.step_counts import StepCounts
 from models.network import I64
-from noc.packet import INPUT_POPULATION, LEDGER, Section
+from noc.packet import INPUT_POPULATION, Section
 
-_EVENTS = LEDGER.index("events")
 
 
 class ActivitySnapshot:
     """Counts what the newest sections of a run of `placement` show."""
 
-    def __init__(self, placement: Placement) -> None:
+    def __init__(self, placement: Placement, steps: StepCounts) -> None:
+        self._steps = steps
         shards = [(part.population, place, len(part.units)) for place, placed in enumerate(placement.pes) for part in placed.share]
         self._pes = {  # population -> the places of its PEs, in the order of the rows of a section's ledger
             n: np.array([place for population, place, _ in shards if population == n], np.intp) for n in placement.network.layers
@@ -58,10 +59,6 @@ class ActivitySnapshot:
         loads[self._crossed[INPUT_POPULATION, self._host_chip]] += input_events
         return [int(load) for load in loads]
 
-    @staticmethod
-    def _counts(recent: Mapping[int, Section]) -> dict[int, I64]:
+    def _counts(self, recent: Mapping[int, Section]) -> dict[int, I64]:
         """Return each layer's events, a number a shard."""
-        return {
-            n: np.frombuffer(section.ledger, "<u4").reshape(-1, len(LEDGER))[:, _EVENTS].astype(np.int64)
-            for n, section in recent.items()
-        }
+        return {n: self._steps.rows(section)[:, 0].astype(np.int64) for n, section in recent.items()}

@@ -173,8 +173,8 @@ def _check_sizes(about: Metadata, tensors: Tensors) -> None:
     widths = about.widths
     for number, units in enumerate(widths[1:], start=1):
         head = f"layer{number}"
-        for name, length in VECTORS.items():
-            tensors.need(f"{head}.{name}", (length * units,), "float32")
+        for name, vector in VECTORS.items():
+            tensors.need(f"{head}.{name}", (vector.length * units,), "float32")
         for port, source in _ports(number).items():
             if tensors.has(f"{head}.{port}.dense"):
                 tensors.need(f"{head}.{port}.dense", (GATES * units, widths[source]), "float16", "float32")

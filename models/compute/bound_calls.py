@@ -28,7 +28,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from models.compute.compiling import inlined, remember
-from models.network import F32, U32, Array
+from models.network import F32, I32, U32, Array
 
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
 
@@ -37,13 +37,19 @@ FloatRows: TypeAlias = Annotated[F32, "float_rows(block, {at})"]
 Floats: TypeAlias = Annotated[F32, "floats(block, {at})"]
 Float: TypeAlias = Annotated[np.float32, "floats(block, {at})[0]"]  # bound as an array of one element
 Words: TypeAlias = Annotated[U32, "words(block, {at})"]
+WordRows: TypeAlias = Annotated[U32, "word_rows(block, {at})"]
+IntRows: TypeAlias = Annotated[I32, "int_rows(block, {at})"]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
 Number: TypeAlias = Annotated[int, "number(block, {at})"]
 Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
 # Not bound but given at each call: the first `count` events of a FIFO.
 EventKeys: TypeAlias = Annotated[U32, "carray(words_at(keys), (count,))"]
 EventValues: TypeAlias = Annotated[F32, "carray(floats_at(values), (count,))"]
-_AT_EACH_CALL = {EventKeys, EventValues}
+# Or, to what is made a lane at a time, its number, how many events the lanes before it have sent, and the tick of the position.
+Lane: TypeAlias = Annotated[int, "keys"]
+EventsBefore: TypeAlias = Annotated[int, "values"]
+Phase: TypeAlias = Annotated[int, "count"]
+_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase}
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
 _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
@@ -72,10 +78,15 @@ class Call:
         for at, part in enumerate(parts):
             self.block[at] = _words_of(part)
 
-    def __call__(self, keys: Array | None = None, values: Array | None = None, count: int = 0) -> int:
-        """Make the call: with a FIFO's keys uint32 and values float32, of which the first `count` are events."""
-        fifo = 0 if keys is None else keys.ctypes.data, 0 if values is None else values.ctypes.data
-        return called(self._function)(self.block.ctypes.data, *fifo, count)
+    def __call__(
+        self, keys: Array | None = None, values: Array | None = None, count: int = 0, *, lane: int = 0, before: int = 0, phase: int = 0
+    ) -> int:
+        """Make the call: with a FIFO's keys uint32 and values, of which the first `count` are events; or for a lane, with the
+        events of the lanes before it, at a phase.
+        """
+        first = lane if keys is None else keys.ctypes.data
+        second = before if values is None else values.ctypes.data
+        return called(self._function)(self.block.ctypes.data, first, second, count or phase)
 
 
 class Bindable:
@@ -155,7 +166,9 @@ def pointer(kind: Any) -> Any:
 # (to, from, bytes): addresses that do not overlap. Loops over bytes doubled what a tick takes beside its kernels, and slices take
 # the compiler seconds.
 copy_bytes: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
-bytes_at, shorts_at, words_at, floats_at = map(pointer, (types.uint8, types.uint16, types.uint32, types.float32))
+bytes_at, shorts_at, words_at, ints_at, floats_at = map(
+    pointer, (types.uint8, types.uint16, types.uint32, types.int32, types.float32)
+)
 _longs_at = pointer(types.int64)
 
 
@@ -193,10 +206,32 @@ def words(block: int, at: int) -> Array:
     return carray(words_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
 
 
+@inlined
+def word_rows(block: int, at: int) -> Array:
+    """Return array `at`, uint32 with two dimensions."""
+    words = carray(_longs_at(block), (WORDS * at + WORDS,))
+    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
+    return carray(words_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+
+
+@inlined
+def int_rows(block: int, at: int) -> Array:
+    """Return array `at`, int32 with two dimensions."""
+    words = carray(_longs_at(block), (WORDS * at + WORDS,))
+    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
+    return carray(ints_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+
+
 @bindable
 def zero(array: Floats) -> None:
     """Set every element to +0."""
     array[:] = np.float32(0)
+
+
+@bindable
+def zero_lane(array: FloatRows, lane: Lane) -> None:
+    """Set the row of a lane to +0."""
+    array[lane] = np.float32(0)
 
 
 @bindable

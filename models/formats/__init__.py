@@ -3,15 +3,16 @@ them.
 
 Contract of a format file (the conformance suite `tests/test_formats.py` finds every member):
 
-- `fields(rows, source_units, nonzeros, lanes, trace)`: every array that a port keeps in SRAM, as `Field`s without prefix;
-  those with role "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything
-  is encoded.
-- `encode(weights)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
-- `port(mem, name, lanes, source_units, trace)`: a `Port` over the arena views `mem[name + "." + array]`; with a decay `trace`
-  above 0 its product runs over the low-pass trace of the events, which it keeps in an array `trace` (`models/compute/lowpass.py`).
+- `fields(shape)`: every array that a port of this `PortShape` keeps in SRAM, as `Field`s without prefix; those with role
+  "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything is encoded. What
+  a port hears of one position, before its product, is called `vector`: where it holds several positions, the PE keeps
+  several of those, or of its sums.
+- `encode(weights, shape)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
+- `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
+  `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
+  a decay `trace` above 0 its product runs over the low-pass trace of the events, in an array `trace` (`models/compute/lowpass.py`).
 
-Each port has `sums` (lanes, rows) float32 and `counts` uint32 (effective MACs, stored weights visited) among its
-buffers. Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
+Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
 with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
 agree to the bit. An element of a trace that is exactly zero is no event, and so neither a MAC nor a visit.
 """
@@ -20,38 +21,42 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import pkgutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
+from models.families import family_path, member_names
 from models.network import Array, Field, ModelError, SparseRows
+from models.shard import PortShape
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
     from models.compute.port import Port
 
+__path__ = family_path(__path__, __name__)
 
-def trace_field(lanes: int, source_units: int) -> Field:
+
+def trace_field(shape: PortShape) -> Field:
     """Return the array in which a port keeps a trace; it outlives ticks, so it is no scratch."""
-    return Field("trace", (lanes, source_units), "<f4", "variables", "low-pass of event values")
+    return Field("trace", (shape.lanes, shape.source_units), "<f4", "variables", "low-pass of event values")
 
 
 class Format(Protocol):
     """A module of this package."""
 
-    def encode(self, weights: SparseRows) -> dict[str, Array]:
+    def encode(self, weights: SparseRows, shape: PortShape) -> dict[str, Array]:
         """Return the arrays of the weights as they lie in SRAM."""
 
-    def fields(self, rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:
+    def fields(self, shape: PortShape) -> list[Field]:
         """Return every array that a port keeps in SRAM."""
 
-    def port(self, mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:
+    def port(self, mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
         """Bind a port to its arena views."""
 
 
 def names() -> list[str]:
     """Return the names of all weight formats, ascending."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return member_names(sys.modules[__name__])
 
 
 def require(name: str) -> None:

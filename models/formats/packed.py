@@ -15,8 +15,9 @@ from models.compute.bound_calls import (
     EventKeys,
     EventValues,
     FloatRows,
+    Lane,
     Number,
-    Words,
+    WordRows,
     bindable,
     bytes_at,
     carray,
@@ -27,9 +28,11 @@ from models.compute.bound_calls import (
 )
 from models.compute.compiling import always_inlined, inlined
 from models.compute.lowpass import traced
-from models.compute.port import Port, clear, forget
+from models.compute.port import Port
+from models.compute.sums import clearing, forget_lane, forgetting
 from models.formats import trace_field
 from models.network import Array, Field, SparseRows
+from models.shard import PortShape
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
 
@@ -38,11 +41,11 @@ def _smallest(largest: int) -> str:
     return next(dtype for dtype in _UNSIGNED if largest <= np.iinfo(dtype).max)
 
 
-def encode(weights: SparseRows) -> dict[str, Array]:
+def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
     """Return `values` float32 by column, `rows` and `extents` (source units + 1) in the smallest integers that fit."""
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.extents))
     order = np.argsort(weights.columns, kind="stable")  # rows stay ascending within a column
-    dtypes = {f.name: f.dtype for f in fields(*weights.shape, weights.nonzeros, 1)}
+    dtypes = {f.name: f.dtype for f in fields(shape)}
     extents = np.zeros(weights.shape[1] + 1, np.int64)
     np.cumsum(np.bincount(weights.columns, minlength=weights.shape[1]), out=extents[1:])
     return {
@@ -52,31 +55,29 @@ def encode(weights: SparseRows) -> dict[str, Array]:
     }
 
 
-def fields(rows: int, source_units: int, nonzeros: int, lanes: int, trace: bool = False) -> list[Field]:
-    """Return the weights and accumulators of a port."""
+def fields(shape: PortShape) -> list[Field]:
+    """Return the weights of a port."""
     return [
-        Field("values", (nonzeros,), "<f4", "weights"),
-        Field("rows", (nonzeros,), _smallest(max(rows - 1, 0)), "weights"),
+        Field("values", (shape.nonzeros,), "<f4", "weights"),
+        Field("rows", (shape.nonzeros,), _smallest(max(shape.rows - 1, 0)), "weights"),
         # One-byte extents would save next to nothing.
-        Field("extents", (source_units + 1,), _smallest(max(nonzeros, 256)), "weights"),
-        Field("sums", (lanes, rows), "<f4", "variables", "pre-activation"),
-        Field("counts", (2,), "<u4", "variables", "MACs, weights visited"),
-        *([trace_field(lanes, source_units)] if trace else []),
+        Field("extents", (shape.source_units + 1,), _smallest(max(shape.nonzeros, 256)), "weights"),
+        *([trace_field(shape)] if shape.trace else []),
     ]
 
 
-def port(mem: Mapping[str, Array], name: str, lanes: int, source_units: int, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
+def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views."""
-    values, rows, extents, sums, counts = (mem[f"{name}.{array}"] for array in ("values", "rows", "extents", "sums", "counts"))
+    values, rows, extents, sums, counts = (mem[array] for array in ("values", "rows", "extents", "sums", "counts"))
     matrix: dict[str, Any] = {
         "values": values, "rows": rows, "row_bytes": rows.itemsize, "extents": extents, "extent_bytes": extents.itemsize,
         "sums": sums, "counts": counts,
     }  # fmt: skip
     if trace:
-        heard = mem[f"{name}.trace"]
+        heard = mem["trace"]
         return traced(heard, trace, _product.bind(trace=heard, **matrix))
-    receive = _accumulate.bind(source_units=source_units, **matrix)
-    return Port(clear=clear.bind(sums=sums, counts=counts), receive=receive, product=nothing)
+    receive, buffers = _accumulate.bind(source_units=shape.source_units, **matrix), {"sums": sums, "counts": counts}
+    return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 
 
 @inlined
@@ -114,30 +115,27 @@ def _add_column(
 
 @bindable
 def _accumulate(
-    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: Words,
+    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
     source_units: Number, keys: EventKeys, events: EventValues,
 ) -> None:  # fmt: skip
-    macs = 0
     for e in range(keys.size):
         key = int(keys[e])
         lane = key // source_units
         unit = key - lane * source_units
-        macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, events[e], sums[lane])
-    counts[0] += macs
-    counts[1] += macs
+        macs = _add_column(values, rows, row_bytes, extents, extent_bytes, unit, events[e], sums[lane])
+        counts[lane, 0] += macs
+        counts[lane, 1] += macs
 
 
 @bindable
 def _product(
-    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: Words,
-    trace: FloatRows,
+    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
+    trace: FloatRows, lane: Lane,
 ) -> None:  # fmt: skip
-    forget(sums, counts)
+    forget_lane(sums, counts, lane)
     macs = 0
-    for lane in range(trace.shape[0]):
-        for unit in range(trace.shape[1]):
-            event = trace[lane, unit]
-            if event != np.float32(0):
-                macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
-    counts[0] = macs
-    counts[1] = macs
+    for unit in range(trace.shape[1]):
+        event = trace[lane, unit]
+        if event != np.float32(0):
+            macs += _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
+    counts[lane, 0] = counts[lane, 1] = macs

@@ -1,56 +1,93 @@
 """Neuron models: one file each, found by name.
 
-Contract of a kernel file: `GATES` (rows per unit of each weight matrix), `PORTS` (the first one's valid events make the
-population step), `VECTORS` (per-unit arrays and their length in units), `DEFAULTS` (parameters), `LEDGER` (what a step
-counts, in order), `fields(units, lanes)` (what a shard keeps in SRAM) and `stepper(mem, prefix, width, params)`. A kernel
-sees arena views and numbers; no PE, packet, chip, socket or clock.
+Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet, chip, socket or clock.
+
+- `PORTS`: name -> `PortSpec`: rows per unit of its weight matrices, and what sums it takes (`models/numerics.py`).
+- `EMITS`: the payloads that its events may carry; a kernel with `DENSE = True` sends every unit's number at every position.
+- `VECTORS`: name -> `Vector`: arrays that a population brings, their length a unit and numpy type.
+- `DEFAULTS`: parameters.
+- `COUNTS`: what a step counts beside its events and the work of its ports; `PER_UNIT`: name -> how much a unit's step adds,
+  for those counts that do not depend on activity.
+- `fields(units, lanes)`: what a shard keeps beside its ports, vectors, counts and the events that it sends.
+- `stepper(mem, width, params)`: the step bound to a shard's arena views: `units`, each vector and field by its name,
+  `<port>.sums` (lanes, rows), `counts`, `send_keys` and `send_values` (none for a spike, no keys for a dense kernel).
+- `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
+
+Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The
+step runs once for each lane that is not idle, with the lane's number and how many events the lanes before it have sent.
 """
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
-from models.network import Array, Field, ModelError
+from models.families import family_path, member, member_names
+from models.network import Array, Field
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
     from models.compute.bound_calls import Call
 
+__path__ = family_path(__path__, __name__)
+
+
+class PortSpec(NamedTuple):
+    """A port of a neuron model: `rows` of each weight matrix a unit has, and the types of sums that it takes."""
+
+    rows: int
+    sums: tuple[str, ...] = ("float32",)
+
+
+class Vector(NamedTuple):
+    """An array that a population brings: so many numbers a unit, of a numpy type."""
+
+    length: int = 1
+    dtype: str = "<f4"
+
 
 class Stepper(NamedTuple):
-    """A kernel bound to one shard's arena views."""
+    """A kernel bound to one shard's arena views; both calls are made a lane at a time."""
 
-    reset: Call  # put back to its start what a segment boundary clears
-    step: Call  # step every unit, fill the ledger, return the number of events in the send buffer
+    reset: Call  # (lane): put back to its start what a segment boundary clears
+    step: Call  # (lane, events of the lanes before, phase): step every unit, add to the counts, return the number of its events
 
 
 class Kernel(Protocol):
     """A module of this package that holds a neuron model."""
 
-    GATES: int
-    PORTS: tuple[str, ...]
-    VECTORS: Mapping[str, int]
+    PORTS: Mapping[str, PortSpec]
+    EMITS: tuple[str, ...]
+    VECTORS: Mapping[str, Vector]
     DEFAULTS: Mapping[str, float]
-    LEDGER: tuple[str, ...]
+    COUNTS: tuple[str, ...]
+    PER_UNIT: Mapping[str, int]
 
     def fields(self, units: int, lanes: int) -> list[Field]:
-        """Return what a shard keeps beside its ports and vectors."""
+        """Return what a shard keeps beside its ports, vectors, counts and events."""
 
-    def stepper(self, mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
-        """Bind the step to a shard's arena views, whose names begin with `prefix`."""
+    def stepper(self, mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
+        """Bind the step to a shard's arena views."""
 
 
 def names() -> list[str]:
     """Return the names of all neuron models, ascending."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return member_names(sys.modules[__name__])
 
 
 @cache  # a mapping asks for it once a shard
 def named(name: str) -> Kernel:
-    """Return the neuron model called `name`; ModelError where there is none."""
-    if name not in names():
-        raise ModelError(f"unknown neuron model {name!r}: have {', '.join(names())}")
-    return cast(Kernel, importlib.import_module(f"{__name__}.{name}"))
+    """Return the neuron model called `name`; ModelError where there is none, or more than one."""
+    return cast(Kernel, member(sys.modules[__name__], name, "neuron model"))
+
+
+def ticks_of(name: str, params: Mapping[str, float]) -> int:
+    """Return how many ticks a position takes in a population of neuron model `name`; an input, "", takes 1."""
+    kernel = named(name) if name else None
+    return int(kernel.ticks({**kernel.DEFAULTS, **params})) if kernel is not None and hasattr(kernel, "ticks") else 1
+
+
+def is_dense(name: str) -> bool:
+    """Tell whether a neuron model sends every unit's number at every position."""
+    return bool(getattr(named(name), "DENSE", False))

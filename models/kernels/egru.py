@@ -11,25 +11,27 @@ Row-major gates z, r, g; W the input weights, R the recurrent ones, y the events
 (EvNN 0.2.0 `egru_forward_cpu.cc`, and `egru.py`; the paper's Algorithm 1 agrees.) Sums are
 taken from left to right as written. The paper prints two things differently: its eq. 1 lets a unit at its threshold
 fire (`fire_at_threshold`, offered here), and its eq. 4 applies the reset gate to y before the recurrent product, which
-would take a second exchange of events a step and is missing here.
+takes a second exchange of events a step: a graph of two populations.
 """
 
 from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import Flag, Float, FloatRows, Floats, Number, Words, bindable, zero
+from models.compute.bound_calls import EventsBefore, Flag, Float, FloatRows, Floats, Lane, Number, Words, bindable, zero_lane
 from models.compute.exponentials import sigmoid32, tanh32
-from models.kernels import Stepper
+from models.kernels import PortSpec, Stepper, Vector
 from models.network import F32, Array, Field, Population, Projection, SparseRows
 
 GATES = 3
 INPUT, RECURRENT = "input", "recurrent"
-PORTS = (INPUT, RECURRENT)  # the population steps when `input` is valid; `recurrent` is what it heard of itself
-VECTORS = {"threshold": 1, "bias": GATES, "recurrent_bias": GATES}  # length in units
+PORTS = {INPUT: PortSpec(GATES), RECURRENT: PortSpec(GATES)}
+EMITS = ("float32",)
+VECTORS = {"threshold": Vector(), "bias": Vector(GATES), "recurrent_bias": Vector(GATES)}
 DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0}
 EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
-LEDGER = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent", "units", "exponentials")
+COUNTS = ("units", "exponentials")
+PER_UNIT = {"units": 1, "exponentials": EXPONENTIALS_PER_UNIT}
 
 
 def layer_of(
@@ -37,69 +39,58 @@ def layer_of(
     trace: float = 0.0,
 ) -> Population:  # fmt: skip
     """Return population `number` of a line of EGRU layers: it hears the one before it (its trace, with a decay) and itself."""
-    ports = Projection(number - 1, INPUT, kernel, trace), Projection(number, RECURRENT, recurrent)
+    ports = Projection(number - 1, INPUT, kernel, trace), Projection(number, RECURRENT, recurrent, delay=1)
     return Population(
         name=f"egru{number}", units=recurrent.shape[1], kernel="egru", projections=ports, vectors=vectors, params=params
     )
 
 
 def fields(units: int, lanes: int) -> list[Field]:
-    """Return what a shard of `units` units keeps beside its ports and vectors."""
-    return [
-        Field("cell", (lanes, units), "<f4", "variables", "cell state c"),
-        Field("ledger", (len(LEDGER),), "<u4", "variables", "counts of the last step"),
-        Field("send_keys", (lanes * units,), "<u4", "variables", "event key"),
-        Field("send_values", (lanes * units,), "<f4", "variables", "event value y"),
-    ]
+    """Return what a shard of `units` units keeps beside its ports, vectors, counts and events."""
+    return [Field("cell", (lanes, units), "<f4", "variables", "cell state c")]
 
 
-def stepper(mem: Mapping[str, Array], prefix: str, width: int, params: Mapping[str, float]) -> Stepper:
+def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views. `reset` zeroes the cell state; y is carried over, as in the authors' code."""
-    cell = mem[prefix + "cell"]
     arrays = {
-        "wx": "input.sums", "rh": "recurrent.sums", "counts_x": "input.counts", "counts_h": "recurrent.counts",
-        "bx": "bias", "br": "recurrent_bias", "thr": "threshold", "units": "units", "cell": "cell", "ledger": "ledger",
-        "keys": "send_keys", "values": "send_values",
+        "wx": "input.sums", "rh": "recurrent.sums", "bx": "bias", "br": "recurrent_bias", "thr": "threshold", "units": "units",
+        "cell": "cell", "counts": "counts", "keys": "send_keys", "values": "send_values",
     }  # fmt: skip
     step = _step.bind(
-        **{operand: mem[prefix + name] for operand, name in arrays.items()},
+        **{operand: mem[name] for operand, name in arrays.items()},
         width=width,
         zoneout=np.array([params["zoneout"]], np.float32),
         inclusive=int(params["fire_at_threshold"]),
     )
-    return Stepper(reset=zero.bind(array=cell.reshape(cell.size)), step=step)
+    return Stepper(reset=zero_lane.bind(array=mem["cell"]), step=step)
 
 
 @bindable
 def _step(
-    wx: FloatRows, rh: FloatRows, counts_x: Words, counts_h: Words, bx: Floats, br: Floats, thr: Floats, units: Words,
-    cell: FloatRows, ledger: Words, keys: Words, values: Floats, width: Number, zoneout: Float, inclusive: Flag,
+    wx: FloatRows, rh: FloatRows, bx: Floats, br: Floats, thr: Floats, units: Words, cell: FloatRows, counts: Words, keys: Words,
+    values: Floats, width: Number, zoneout: Float, inclusive: Flag, lane: Lane, before: EventsBefore,
 ) -> int:  # fmt: skip
     n = units.size
     one = np.float32(1)
     zero = np.float32(0)
-    events = 0
-    for lane in range(cell.shape[0]):
-        x, h = wx[lane], rh[lane]
-        for i in range(n):
-            c = cell[lane, i]
-            z = sigmoid32(((x[i] + h[i]) + bx[i]) + br[i])
-            r = sigmoid32(((x[n + i] + h[n + i]) + bx[n + i]) + br[n + i])
-            g = tanh32((x[2 * n + i] + bx[2 * n + i]) + r * (h[2 * n + i] + br[2 * n + i]))
-            p = z * c + (one - z) * g
-            if zoneout != zero:
-                p = zoneout * c + (one - zoneout) * p
-            over = p - thr[i]
-            # A value of zero says nothing to a listener, so even at an inclusive threshold it is no event.
-            if over > zero or (inclusive and over == zero and p != zero):
-                keys[events] = lane * width + units[i]
-                values[events] = p
-                events += 1
-                p = over
-            cell[lane, i] = p
-    ledger[0] = events
-    ledger[1], ledger[3] = counts_x[0], counts_x[1]
-    ledger[2], ledger[4] = counts_h[0], counts_h[1]
-    ledger[5] = cell.size
-    ledger[6] = EXPONENTIALS_PER_UNIT * cell.size
-    return events
+    sent = before
+    x, h = wx[lane], rh[lane]
+    for i in range(n):
+        c = cell[lane, i]
+        z = sigmoid32(((x[i] + h[i]) + bx[i]) + br[i])
+        r = sigmoid32(((x[n + i] + h[n + i]) + bx[n + i]) + br[n + i])
+        g = tanh32((x[2 * n + i] + bx[2 * n + i]) + r * (h[2 * n + i] + br[2 * n + i]))
+        p = z * c + (one - z) * g
+        if zoneout != zero:
+            p = zoneout * c + (one - zoneout) * p
+        over = p - thr[i]
+        # A value of zero says nothing to a listener, so even at an inclusive threshold it is no event.
+        if over > zero or (inclusive and over == zero and p != zero):
+            keys[sent] = lane * width + units[i]
+            values[sent] = p
+            sent += 1
+            p = over
+        cell[lane, i] = p
+    counts[0] += n
+    counts[1] += EXPONENTIALS_PER_UNIT * n
+    return sent - before

@@ -1,0 +1,105 @@
+"""What a layer's section counts, and what the host probes of it: rows of a section's ledger, a sender each.
+
+A row is what `pe/tick.py` writes: events, the counts of the kernel, then multiply-accumulates and stored weights visited for
+each projection in the population's order; behind it come the fields that the host probes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from host.mapping.placement import Placement
+from models import kernels
+from models.network import U32, Array, Field, Population
+from noc.packet import Section
+
+
+class Words(NamedTuple):
+    """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections."""
+
+    counts: tuple[str, ...]
+    ports: int
+
+    @property
+    def size(self) -> int:
+        """How many words a row has."""
+        return 1 + len(self.counts) + 2 * self.ports
+
+    @property
+    def first_port(self) -> int:
+        """Where the words of the projections begin."""
+        return 1 + len(self.counts)
+
+
+def words_of(population: Population) -> Words:
+    """Return the words of a population's row."""
+    return Words(counts=tuple(kernels.named(population.kernel).COUNTS), ports=len(population.projections))
+
+
+class StepCounts:
+    """Reads the ledgers of a placement's sections, and adds them up. `probes`: layer -> names of its kernel's fields."""
+
+    def __init__(self, placement: Placement, probes: Mapping[int, Sequence[str]] | None = None) -> None:
+        network, lanes, self._probes = placement.network, placement.request.lanes, probes or {}
+        self.words = {n: words_of(network.populations[n]) for n in network.layers}
+        self._units: dict[int, list[U32]] = {n: [] for n in network.layers}
+        for placed in placement.pes:
+            for part in placed.share:
+                self._units[part.population].append(part.units)
+        self._fields: dict[int, list[list[Field]]] = {}  # by layer and sender: what is probed
+        for n, names in self._probes.items():
+            kernel = kernels.named(network.populations[n].kernel)
+            by_sender = [{field.name: field for field in kernel.fields(len(units), lanes)} for units in self._units[n]]
+            self._fields[n] = [[fields[name] for name in names] for fields in by_sender]
+        self._totals = {n: np.zeros(words.size, np.int64) for n, words in self.words.items()}
+
+    def add(self, section: Section) -> None:
+        """Add a section's counts to the totals."""
+        self._totals[section.population] += self.rows(section).sum(axis=0, dtype=np.int64)
+
+    def rows(self, section: Section) -> U32:
+        """Return the counts of a section, (senders, words)."""
+        words = self.words[section.population].size
+        if section.population not in self._fields:
+            return np.frombuffer(section.ledger, "<u4").reshape(-1, words)
+        rows, at = [], 0
+        for fields in self._fields[section.population]:
+            rows.append(np.frombuffer(section.ledger, "<u4", words, at))
+            at += 4 * words + sum(field.size_bytes for field in fields)
+        return np.stack(rows)
+
+    def probes(self, section: Section) -> dict[str, Array]:
+        """Return what is probed of a section: field -> (lanes, units), whole populations in the order of their units."""
+        layer, at = section.population, 0
+        out: dict[str, Array] = {}
+        width = sum(len(units) for units in self._units[layer])
+        for units, fields in zip(self._units[layer], self._fields.get(layer, ()), strict=False):
+            at += 4 * self.words[layer].size
+            for field in fields:
+                part = np.frombuffer(section.ledger, field.dtype, int(np.prod(field.shape)), at).reshape(field.shape)
+                out.setdefault(field.name, np.zeros((*field.shape[:-1], width), field.dtype))[..., units] = part
+                at += field.size_bytes
+        return out
+
+    def events(self, layer: int) -> int:
+        """Return how many events a layer has sent."""
+        return int(self._totals[layer][0])
+
+    def macs(self, layer: int) -> int:
+        """Return a layer's effective multiply-accumulates."""
+        return int(self._totals[layer][self.words[layer].first_port :: 2].sum())
+
+    def visited(self, layer: int) -> int:
+        """Return how many stored weights a layer looked at."""
+        return int(self._totals[layer][self.words[layer].first_port + 1 :: 2].sum())
+
+    def of_kernels(self) -> dict[str, int]:
+        """Return what the kernels counted, by name, added up over all layers."""
+        totals: dict[str, int] = {}
+        for layer, words in self.words.items():
+            for place, name in enumerate(words.counts, start=1):
+                totals[name] = totals.get(name, 0) + int(self._totals[layer][place])
+        return totals

@@ -1,0 +1,100 @@
+"""Whether a network can run: every fault of a graph in one line that names its populations."""
+
+from __future__ import annotations
+
+from models import kernels
+from models.network import ModelError, Network, Population, Projection, check_trace
+from models.numerics import payload_bytes, sum_of
+from models.schedule import schedule
+
+
+def check_network(network: Network) -> None:
+    """Raise ModelError, in one line, for a network that cannot run as it stands."""
+    _check_populations(network)
+    for number in network.layers:
+        layer = network.populations[number]
+        kernel = kernels.named(layer.kernel)
+        for projection in layer.projections:
+            _check_projection(network, number, projection)
+        for port in kernel.PORTS:
+            if not layer.projections_to(port):
+                raise ModelError(f"{layer.name}: nothing feeds its port {port!r}; needs a projection to it")
+        if layer.payload not in kernel.EMITS or layer.dense != kernels.is_dense(layer.kernel):
+            form = "dense sections" if kernels.is_dense(layer.kernel) else "events"
+            have = f"{'dense sections' if layer.dense else 'events'} of {layer.payload}"
+            raise ModelError(f"{layer.name}: sends {have}; neuron model {layer.kernel!r} sends {form} of {', '.join(kernel.EMITS)}")
+        for name, vector in kernel.VECTORS.items():
+            have_shape = layer.vectors[name].shape if name in layer.vectors else None
+            if have_shape != (vector.length * layer.units,):
+                raise ModelError(f"{layer.name}: vector {name!r} needs {vector.length * layer.units} numbers, has {have_shape}")
+    schedule(network)
+    _check_reach(network)
+
+
+def _check_populations(network: Network) -> None:
+    if not network.inputs or not network.layers:
+        raise ModelError(f"network: {len(network.inputs)} inputs and {len(network.layers)} layers; needs at least one of each")
+    names = [population.name for population in network.populations]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"network: {names.count(name)} populations are called {name!r}; needs names of their own")
+    for population in network.populations:
+        payload_bytes(population.payload)
+        if population.units < 1:
+            raise ModelError(f"{population.name}: has {population.units} units; needs at least 1")
+        if population.dense and population.payload == "spike":
+            raise ModelError(f"{population.name}: dense sections of spikes carry nothing; needs a payload")
+    for output in network.outputs:
+        if output not in network.layers:
+            raise ModelError(f"network: output {output} is no layer; has layers {', '.join(map(str, network.layers))}")
+
+
+def _check_projection(network: Network, number: int, projection: Projection) -> None:
+    layer = network.populations[number]
+    if not 0 <= projection.source < len(network.populations):
+        raise ModelError(f"{layer.name}: port {projection.port!r} hears population {projection.source}, which is not there")
+    source = network.populations[projection.source]
+    who, kernel = f"{source.name} to {layer.name}", kernels.named(layer.kernel)
+    if projection.port not in kernel.PORTS:
+        ports = ", ".join(kernel.PORTS)
+        raise ModelError(f"{who}: neuron model {layer.kernel!r} has no port {projection.port!r}; has {ports}")
+    spec = kernel.PORTS[projection.port]
+    need = spec.rows * layer.units, source.units
+    if projection.weights.shape != need:
+        raise ModelError(f"{who}: weights of port {projection.port!r} need {need} rows and columns, have {projection.weights.shape}")
+    if projection.delay < 0 or int(projection.delay) != projection.delay:
+        raise ModelError(f"{who}: delay {projection.delay!r}; needs a whole number of positions from 0")
+    if number == projection.source and not projection.delay:
+        raise ModelError(f"{layer.name}: hears itself at the same position; needs a delay of 1 or more")
+    try:
+        sums = sum_of(projection.weights.numeric, source.payload)
+    except ModelError as error:
+        raise ModelError(f"{who}: {error}") from None
+    if sums not in spec.sums:
+        takes = ", ".join(spec.sums)
+        raise ModelError(f"{who}: port {projection.port!r} of neuron model {layer.kernel!r} takes sums of {takes}; gets {sums}")
+    check_trace(who, projection.trace)
+    if projection.trace and (projection.delay or source.payload != "float32" or source.dense or _phased(source)):
+        why = f"events {projection.delay} positions late" if projection.delay else f"events of {source.payload}"
+        raise ModelError(f"{who}: a trace of {why}; needs float32 events of the same position, one tick a position")
+    twins = [p for p in layer.projections_to(projection.port) if p.sort_key == projection.sort_key]
+    if len(twins) > 1:
+        raise ModelError(f"{who}: {len(twins)} projections to port {projection.port!r} with delay {projection.delay}; needs one")
+
+
+def _phased(population: Population) -> bool:
+    return kernels.ticks_of(population.kernel, population.params) > 1
+
+
+def _check_reach(network: Network) -> None:
+    """Raise ModelError for populations that no input reaches."""
+    reached, rest = set(network.inputs), list(network.layers)
+    while True:
+        more = [n for n in rest if reached.intersection(network.sources(n))]
+        if not more:
+            break
+        reached.update(more)
+        rest = [n for n in rest if n not in reached]
+    if rest:
+        names = ", ".join(network.populations[n].name for n in rest)
+        raise ModelError(f"network: no input reaches {names}; needs a projection from an input or from a layer that one reaches")

@@ -1,0 +1,105 @@
+"""`Tick`: the compiled tick bound to the shards of a PE."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.compute.bound_calls import Call, called
+from models.network import Array
+from pe import msgpack_codec
+from pe.tick import tick_function
+from pe.tick_records import LISTENER, PROBE, RESIDENT, SLOT, STATE, Listener, Resident
+
+
+class Tick:
+    """The compiled tick bound to a PE's shards and the event FIFO: keys uint32 (None where all it hears is dense), and values."""
+
+    def __init__(self, residents: Sequence[Resident], fifo_events: int, fifo_keys: Array | None, fifo_values: Array | None) -> None:
+        self._held: list[Any] = [residents]  # what the addresses below lie in
+        self._state = np.zeros(1, STATE)
+        self._shards = np.zeros(len(residents), RESIDENT)
+        ports = np.zeros(sum(len(shard.listeners) for shard in residents), LISTENER)
+        first = 0
+        for row, shard in zip(self._shards, residents, strict=True):
+            self._fill_resident(row, shard)
+            own = ports[first : first + len(shard.listeners)]
+            row["listener"], row["listeners"] = self._address(own), len(own)
+            for port_row, port in zip(own, shard.listeners, strict=True):
+                self._fill_listener(port_row, port)
+            first += len(own)
+        awaited = {port.population for shard in residents for port in shard.listeners} | {shard.trigger for shard in residents}
+        sections = np.zeros((len(awaited), msgpack_codec.COLUMNS), np.int64)
+        state = self._state[0]
+        state["fifo_keys"], state["fifo_values"] = self._address(fifo_keys), self._address(fifo_values)
+        state["fifo_events"] = fifo_events
+        state["listener"], state["listeners"] = self._address(ports), len(ports)
+        state["resident"], state["residents"] = self._address(self._shards), len(self._shards)
+        state["section"], state["sections"] = self._address(sections), len(awaited)
+        self.reply = np.zeros(msgpack_codec.MOST_HEAD_BYTES + sum(map(_most_bytes, residents)), np.uint8)
+        self.address: int = tick_function.address
+        self.block: int = self._state.ctypes.data
+
+    def _address(self, array: Array | None) -> int:
+        if array is None:
+            return 0
+        self._held.append(array)
+        return int(array.ctypes.data)
+
+    def _fill_resident(self, row: Any, shard: Resident) -> None:
+        for name in ("population", "trigger", "wait", "ticks", "lanes", "copies"):
+            row[name] = getattr(shard, name)
+        row["mask_bytes"] = -(-shard.lanes // 8)
+        row["reset"], row["step"] = _record(shard.reset), _record(shard.step)
+        for name in ("send_keys", "send_values", "ledger", "headers", "marks"):
+            row[name] = self._address(getattr(shard, name))
+        row["item_bytes"] = 0 if shard.send_values is None else shard.send_values.itemsize
+        row["dense"] = shard.send_values.nbytes if shard.send_keys is None and shard.send_values is not None else 0
+        row["ledger_words"] = shard.ledger.size
+        probes = np.array([(probe.ctypes.data, probe.nbytes) for probe in shard.probes], PROBE)
+        row["probe"], row["probes"], row["probe_bytes"] = self._address(probes), len(probes), probes["bytes"].sum()
+        if shard.headers is not None:
+            row["header_rows"], row["header_words"] = shard.headers.shape
+
+    def _fill_listener(self, row: Any, port: Listener) -> None:
+        for name in ("population", "delay", "keys", "item_bytes", "dense", "lanes", "closes", "adds"):
+            row[name] = getattr(port, name)
+        row["mask_bytes"], row["restart"] = -(-port.lanes // 8), _record(port.restart)
+        slots = np.zeros(len(port.slots), SLOT)
+        for slot_row, slot in zip(slots, port.slots, strict=True):
+            for name in ("clear", "receive", "product", "forget", "more", "add"):
+                slot_row[name] = _record(getattr(slot, name))
+            slot_row["counts"] = self._address(slot.counts)
+        row["slot"], row["slots"] = self._address(slots), len(slots)
+
+    def __call__(self, raw: bytes) -> bytes | int:
+        """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
+        message = np.frombuffer(raw, np.uint8)
+        size = called(tick_function)(self.block, message.ctypes.data, self.reply.ctypes.data, message.size)
+        return self.reply[:size].tobytes() if size >= 0 else int(size)
+
+    def run(self, running: bool) -> None:
+        """Say whether bundles are answered."""
+        self._state["running"] = running
+
+    @property
+    def number(self) -> int:
+        """The tick that comes next."""
+        return int(self._state["tick"][0])
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """How many copies of events were sent, and how many events taken in without the PE's own."""
+        return {"packets_sent": int(self._state["sent"][0]), "packets_delivered": int(self._state["delivered"][0])}
+
+
+def _record(bound: Call) -> tuple[int, int]:
+    return bound.address, bound.block.ctypes.data
+
+
+def _most_bytes(shard: Resident) -> int:
+    """Return the most bytes of a shard's section."""
+    arrays = [shard.send_keys, shard.send_values, shard.ledger, *shard.probes]
+    return msgpack_codec.MOST_SECTION_BYTES + 3 * (-(-shard.lanes // 8)) + sum(a.nbytes for a in arrays if a is not None)

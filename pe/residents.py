@@ -1,0 +1,79 @@
+"""A shard put into SRAM: its arrays copied there, its kernel and its ports bound to the arena's views."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from models import formats, kernels
+from models.compute.bound_calls import nothing
+from models.compute.sums import adding, forgetting
+from models.network import Array, ModelError, check_trace
+from models.numerics import payload_bytes
+from models.shard import Shard, ShardPort
+from pe.layout import PortPlace, place_ports, prefix, size_of
+from pe.tick_records import Listener, Resident, Slot
+
+
+def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: Sequence[str] = ()) -> Resident:
+    """Put a shard into SRAM and return it as a tick meets it; ModelError where it is no shard of its model.
+
+    `copies` is how many each of its events becomes; `probes` names fields of its kernel that ride behind the ledger.
+    """
+    kernel, head = kernels.named(shard.kernel), prefix(shard.population)
+    for what, have, need in (
+        ("ports", {port.name for port in shard.ports}, set(kernel.PORTS)),
+        ("vectors", set(shard.vectors), set(kernel.VECTORS)),
+    ):
+        if have != need:
+            raise ModelError(f"shard of population {shard.population}: {what} {sorted(have)}; needs {sorted(need)}")
+    for name, vector in (*shard.vectors.items(), ("units", shard.units)):
+        views[head + name][...] = vector
+    listeners, begun = [], set[str]()
+    for port, place in zip(shard.ports, place_ports(size_of(shard)), strict=True):
+        listeners.append(_listener(shard, port, place, views, first=port.name not in begun))
+        begun.add(port.name)
+    own = {name.removeprefix(head): view for name, view in views.items() if name.startswith(head)}
+    own["counts"] = own["ledger"][1 : 1 + len(kernel.COUNTS)]
+    stepper = kernel.stepper(own, shard.width, {**kernel.DEFAULTS, **shard.params})
+    return Resident(
+        population=shard.population, trigger=shard.trigger, wait=shard.wait, ticks=shard.ticks, lanes=shard.lanes, copies=copies,
+        reset=stepper.reset, step=stepper.step, listeners=listeners, send_keys=own.get("send_keys"),
+        send_values=own.get("send_values"), ledger=own["ledger"], probes=[own[name] for name in probes],
+        headers=own.get("headers"), marks=own.get("marks"),
+    )  # fmt: skip
+
+
+def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[str, Array], first: bool) -> Listener:
+    """Put a port's weights into SRAM and bind its slots; `first`: its port's sums begin with its own."""
+    form, shape = formats.named(shard.format), port.shape
+    check_trace(f"shard of population {shard.population}: port {port.name!r}", port.trace)
+    if port.trace and port.delay:
+        raise ModelError(f"shard of population {shard.population}: port {port.name!r} hears a trace late; needs delay 0")
+    for name, array in port.arrays.items():
+        views[f"{place.head}.{name}"][...] = array
+    arrays = {name.rpartition(".")[2]: view for name, view in views.items() if name.rpartition(".")[0] == place.head}
+    several = place.rings > 1 or shape.phases > 1
+    slots, bound, closes = [], None, False
+    for number in range(shape.slots):
+        mem = dict(arrays)
+        sums_slot = number if place.rings > 1 else 0
+        lanes = slice(sums_slot * shape.lanes, (sums_slot + 1) * shape.lanes)
+        mem["sums"], mem["counts"] = views[place.sums][lanes], views[f"{place.head}.counts"][lanes]
+        if "vector" in mem and place.vectors > 1:
+            mem["vector"] = mem["vector"][number * shape.lanes : (number + 1) * shape.lanes]
+        bound = form.port(mem, shape, port.trace)
+        add = nothing
+        if place.adds:
+            add = adding(mem["sums"], views[f"{prefix(shard.population)}{port.name}.sums"], first)
+        closes = several and bound.product is not nothing
+        silence = forgetting(mem["sums"], mem["counts"]) if closes else bound.forget
+        slots.append(Slot(
+            clear=bound.clear, receive=bound.receive, product=bound.product, forget=silence, more=bound.more, add=add,
+            counts=mem["counts"],
+        ))  # fmt: skip
+    assert bound is not None, "a port has a slot"
+    return Listener(
+        population=port.source, delay=port.delay, keys=shape.lanes * shape.source_units, item_bytes=payload_bytes(shape.payload),
+        dense=shape.dense, lanes=shape.lanes, closes=closes, adds=place.adds,
+        restart=bound.restart, slots=slots,
+    )  # fmt: skip
