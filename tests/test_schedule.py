@@ -140,7 +140,9 @@ def test_a_loop_without_delay_is_named():
 
 
 def test_a_layer_that_hears_itself_at_once_is_named():
-    assert "a: hears itself at the same position" in refused({"input": 2, "a": 3}, [("input", "a", "input", 0), ("a", "a", "recurrent", 0)])
+    assert "a: hears itself at the same position" in refused(
+        {"input": 2, "a": 3}, [("input", "a", "input", 0), ("a", "a", "recurrent", 0)]
+    )
 
 
 def test_a_port_that_nobody_feeds_is_named():

@@ -1,4 +1,4 @@
-"""Accumulators of a port, float32 or int32: forgotten, and added up where projections share a port or it holds several positions."""
+"""Accumulators of a port, float32 or int32: forgotten, and added up where projections share a port or it holds a ring."""
 
 from __future__ import annotations
 
