@@ -8,8 +8,8 @@ takes K(v) ticks for it. Every edge from u to v with a delay of d positions hold
 An input starts at 0 and nothing else before 1. II is the smallest integer not below the ticks of any cycle over its delay, nor
 below any K. Among schedules in which no output starts later than it must, and nothing after the last that must, the one is
 taken whose ports need the fewest bytes. A port of slack k = s(v) - s(u) - K(u) + II * d is a ring of
-max(d, floor((k + K(u) - 1) / II) + 1) slots: a slot is taken from the source's first tick of a position until v steps; and where bubbles stand between positions, all
-d may be in.
+max(d, floor((k + K(u) - 1) / II) + 1) slots: a slot is taken from the source's first tick of a position until v steps; and
+where bubbles stand between positions, all d may be in.
 """
 
 from __future__ import annotations
