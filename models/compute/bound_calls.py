@@ -23,6 +23,7 @@ from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
@@ -30,15 +31,21 @@ from numba.extending import intrinsic
 from models.compute.compiling import inlined, remember
 from models.network import F32, I32, U32, Array
 
+I8, U8, U16 = npt.NDArray[np.int8], npt.NDArray[np.uint8], npt.NDArray[np.uint16]
+
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
 
 # Operands of a bindable function, by annotation: the expression that reads operand `at` from its block.
-FloatRows: TypeAlias = Annotated[F32, "float_rows(block, {at})"]
-Floats: TypeAlias = Annotated[F32, "floats(block, {at})"]
-Float: TypeAlias = Annotated[np.float32, "floats(block, {at})[0]"]  # bound as an array of one element
-Words: TypeAlias = Annotated[U32, "words(block, {at})"]
-WordRows: TypeAlias = Annotated[U32, "word_rows(block, {at})"]
-IntRows: TypeAlias = Annotated[I32, "int_rows(block, {at})"]
+FloatRows: TypeAlias = Annotated[F32, "carray(floats_at(number(block, {at})), shape(block, {at}))"]
+Floats: TypeAlias = Annotated[F32, "carray(floats_at(number(block, {at})), (size(block, {at}),))"]
+Float: TypeAlias = Annotated[np.float32, "carray(floats_at(number(block, {at})), (1,))[0]"]  # bound as an array of one element
+Words: TypeAlias = Annotated[U32, "carray(words_at(number(block, {at})), (size(block, {at}),))"]
+WordRows: TypeAlias = Annotated[U32, "carray(words_at(number(block, {at})), shape(block, {at}))"]
+Ints: TypeAlias = Annotated[I32, "carray(ints_at(number(block, {at})), (size(block, {at}),))"]
+IntRows: TypeAlias = Annotated[I32, "carray(ints_at(number(block, {at})), shape(block, {at}))"]
+Shorts: TypeAlias = Annotated[U16, "carray(shorts_at(number(block, {at})), (size(block, {at}),))"]
+Chars: TypeAlias = Annotated[I8, "carray(chars_at(number(block, {at})), (size(block, {at}),))"]
+ByteRows: TypeAlias = Annotated[U8, "carray(bytes_at(number(block, {at})), shape(block, {at}))"]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
 Number: TypeAlias = Annotated[int, "number(block, {at})"]
 Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
@@ -79,7 +86,14 @@ class Call:
             self.block[at] = _words_of(part)
 
     def __call__(
-        self, keys: Array | None = None, values: Array | None = None, count: int = 0, *, lane: int = 0, before: int = 0, phase: int = 0
+        self,
+        keys: Array | None = None,
+        values: Array | None = None,
+        count: int = 0,
+        *,
+        lane: int = 0,
+        before: int = 0,
+        phase: int = 0,
     ) -> int:
         """Make the call: with a FIFO's keys uint32 and values, of which the first `count` are events; or for a lane, with the
         events of the lanes before it, at a phase.
@@ -166,8 +180,9 @@ def pointer(kind: Any) -> Any:
 # (to, from, bytes): addresses that do not overlap. Loops over bytes doubled what a tick takes beside its kernels, and slices take
 # the compiler seconds.
 copy_bytes: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
-bytes_at, shorts_at, words_at, ints_at, floats_at = map(
-    pointer, (types.uint8, types.uint16, types.uint32, types.int32, types.float32)
+fill_bytes: Any = types.ExternalFunction("memset", types.intp(types.intp, types.int32, types.uintp))  # (at, byte, bytes)
+bytes_at, chars_at, shorts_at, words_at, ints_at, floats_at = map(
+    pointer, (types.uint8, types.int8, types.uint16, types.uint32, types.int32, types.float32)
 )
 _longs_at = pointer(types.int64)
 
@@ -187,17 +202,10 @@ def size(block: int, at: int) -> int:
 
 
 @inlined
-def floats(block: int, at: int) -> Array:
-    """Return array `at`, float32, as one row."""
-    return carray(floats_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
-
-
-@inlined
-def float_rows(block: int, at: int) -> Array:
-    """Return array `at`, float32 with two dimensions."""
+def shape(block: int, at: int) -> tuple[int, int]:
+    """Return rows and columns of array `at`."""
     words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(floats_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+    return words[WORDS * at + 1], words[WORDS * at + 2]
 
 
 @inlined
@@ -206,32 +214,24 @@ def words(block: int, at: int) -> Array:
     return carray(words_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
 
 
-@inlined
-def word_rows(block: int, at: int) -> Array:
-    """Return array `at`, uint32 with two dimensions."""
-    words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(words_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
-
-
-@inlined
-def int_rows(block: int, at: int) -> Array:
-    """Return array `at`, int32 with two dimensions."""
-    words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(ints_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+@bindable
+def _zero(array: ByteRows) -> None:
+    fill_bytes(array.ctypes.data, 0, array.size)
 
 
 @bindable
-def zero(array: Floats) -> None:
-    """Set every element to +0."""
-    array[:] = np.float32(0)
+def _zero_lane(array: ByteRows, lane: Lane) -> None:
+    fill_bytes(array.ctypes.data + lane * array.shape[1], 0, array.shape[1])
 
 
-@bindable
-def zero_lane(array: FloatRows, lane: Lane) -> None:
-    """Set the row of a lane to +0."""
-    array[lane] = np.float32(0)
+def zeroing(array: Array) -> Call:
+    """Return the call that sets every element of an array, of any type, to (+)0."""
+    return _zero.bind(array=array.view(np.uint8))
+
+
+def zeroing_lane(array: Array) -> Call:
+    """Return the call that sets the row of a lane, of an array (lanes, numbers) of any type, to (+)0."""
+    return _zero_lane.bind(array=array.view(np.uint8))
 
 
 @bindable

@@ -17,8 +17,8 @@ from models.compute.bound_calls import (
     WordRows,
     Words,
     bindable,
-    zero,
-    zero_lane,
+    zeroing,
+    zeroing_lane,
 )
 from models.compute.lowpass import traced
 from models.compute.port import Port
@@ -52,7 +52,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
         return traced(vector, trace, product)
     flat = vector.reshape(vector.size)
     return Port(
-        clear=zero.bind(array=flat), receive=_scatter.bind(vector=flat), product=product, forget=zero_lane.bind(array=vector)
+        clear=zeroing(flat), receive=_scatter.bind(vector=flat), product=product, forget=zeroing_lane(vector)
     )
 
 
