@@ -28,7 +28,7 @@ def fields(units: int, lanes: int) -> list[Field]:
     return [Field("level", (lanes, units), "<i4", "variables", "level")]
 
 
-def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:  # noqa: ARG001 - no keys
+def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views."""
     step = _step.bind(
         sums=mem["input.sums"], level=mem["level"], counts=mem["counts"], values=mem["send_values"], shift=int(params["shift"])

@@ -20,7 +20,7 @@ class Neurons:
         """Begin a segment."""
         self._v = np.zeros(self._units, np.int32)
 
-    def step(self, sums: Mapping[str, Any], phase: int) -> Any:  # noqa: ARG002 - one phase
+    def step(self, sums: Mapping[str, Any], phase: int) -> Any:
         """Return the counts (units,) that follow the sums (units,) of port "input"."""
         v = (self._v.astype(np.int64) + sums["input"]).astype(np.int32).astype(np.int64)
         counts = np.clip(v // self._threshold, 0, 65535)

@@ -20,7 +20,7 @@ class Neurons:
         """Begin a segment."""
         self._v = np.zeros(self._units, np.int32)
 
-    def step(self, sums: Mapping[str, Any], phase: int) -> Any:  # noqa: ARG002 - one phase
+    def step(self, sums: Mapping[str, Any], phase: int) -> Any:
         """Return the numbers (units,) that follow the sums (2 * units,) of port "input"."""
         a, b = np.asarray(sums["input"], np.int32).reshape(2, self._units)
         v = (self._v.astype(np.int64) + a - (b >> 1)).astype(np.int32).astype(np.int64)

@@ -20,7 +20,7 @@ class Neurons:
         """Begin a segment."""
         self._v = np.zeros(self._units, np.float32)
 
-    def step(self, sums: Mapping[str, Any], phase: int) -> Any:  # noqa: ARG002 - one phase
+    def step(self, sums: Mapping[str, Any], phase: int) -> Any:
         """Return the values (units,) that follow the sums (units,) of port "input"."""
         v = self._decay * self._v + np.asarray(sums["input"], np.float32)
         fires = v > self._threshold

@@ -19,7 +19,7 @@ class Neurons:
         """Begin a segment."""
         self._v = np.zeros(self._units, np.int32)
 
-    def step(self, sums: Mapping[str, Any], phase: int) -> Any:  # noqa: ARG002 - one phase
+    def step(self, sums: Mapping[str, Any], phase: int) -> Any:
         """Return the values (units,) that follow the sums (units,) of port "input"."""
         self._v = ((self._v >> 1).astype(np.int64) + sums["input"]).astype(np.int32)
         return np.clip(self._v >> self._shift, -127, 127).astype(np.int8)

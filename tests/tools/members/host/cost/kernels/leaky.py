@@ -13,6 +13,6 @@ UNIT_WRITTEN_BYTES = 4 * 1
 UNIT_CYCLES = 12
 
 
-def cycles(units: I64, table: CostTable) -> F64:  # noqa: ARG001 - the contract's arguments
+def cycles(units: I64, table: CostTable) -> F64:
     """Return the cycles of a step of so many units, shaped as `units`."""
     return np.asarray(units * UNIT_CYCLES, np.float64)
