@@ -72,7 +72,7 @@ def test_the_events_are_those_of_the_plain_reference(recordings):
         feed = workload.next()
         x = np.zeros(UNITS, np.float32)
         x[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
-        for n, y in enumerate(reference.step(x), start=1):
+        for n, (y,) in reference.step({0: x}).items():
             assert np.array_equal(recordings[1].layers[n].events[position], y != 0)
 
 
