@@ -94,11 +94,6 @@ class Call:
             self.block[at] = _words_of(part)
 
     def __call__(
-<<<<<<< HEAD
-        self, keys: Array | None = None, values: Array | None = None, count: int = 0, *, lane: int = 0, before: int = 0,
-        phase: int = 0,
-    ) -> int:  # fmt: skip
-=======
         self,
         keys: Array | None = None,
         values: Array | None = None,
@@ -108,7 +103,6 @@ class Call:
         before: int = 0,
         phase: int = 0,
     ) -> int:
->>>>>>> h/host
         """Make the call: with a FIFO's keys uint32 and values, of which the first `count` are events; or for a lane, with the
         events of the lanes before it, at a phase.
         """
