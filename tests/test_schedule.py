@@ -13,7 +13,7 @@ from models.kernels.egru import GATES
 from models.network import ModelError, Network
 from models.schedule import Schedule, schedule
 from models.seeded import seeded_egru
-from tests.tools.graphs import egru_graph
+from tests.tools.egru_graphs import egru_graph
 
 
 @st.composite

@@ -1,4 +1,4 @@
-"""Small networks for tests: graphs of EGRU layers by their edges, and random graphs of whatever neuron models there are."""
+"""Graphs of EGRU layers by their edges."""
 
 from __future__ import annotations
 
