@@ -16,7 +16,7 @@ from noc import packet
 from noc.packet import PHASE, Batch, Bundle, Load, Message, Outgoing, Recall, Section
 from noc.wire import decode, encode
 from pe.bound_tick import Tick
-from pe.layout import FIFO_EVENTS, pe_fields, size_of
+from pe.layout import FIFO_EVENTS, mask_bytes, pe_fields, size_of
 from pe.lifecycle import LifecycleError, State, advance
 from pe.residents import resident_of
 from pe.sram import Arena, SramOverflow, SramSize, plan
@@ -158,7 +158,7 @@ def _recall_section(port: Listener, message: Recall) -> bool:
     if len(values) != events * port.item_bytes or (port.dense and (len(keys) or events not in (0, port.keys))) or len(keys) % 4:
         return False
     numbers = keys.view("<u4")
-    if numbers.max(initial=0) >= port.keys:
+    if numbers.max(initial=0) >= port.keys or len(message.lanes) != mask_bytes(port.lanes):
         return False
     slot.more() if phase else slot.clear()
     if events:
@@ -166,4 +166,7 @@ def _recall_section(port: Listener, message: Recall) -> bool:
     if port.closes:
         for lane in range(port.lanes):
             slot.product(lane=lane)
+    since = np.unpackbits(np.frombuffer(message.lanes, np.uint8), count=port.lanes, bitorder="little")
+    for lane in np.flatnonzero(since):
+        slot.forget(lane=int(lane))
     return True

@@ -30,7 +30,7 @@ def features(lanes=1, positions=POSITIONS, seed=1):
     vectors = seeded_features(lanes, positions, UNITS, seed)
     vectors[:, :, ::3] = 0
     vectors[:, 4] = 0  # a position without any event
-    return VectorSource(RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS)), lanes, positions)
+    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))}, lanes, positions)
 
 
 @pytest.fixture(scope="module")

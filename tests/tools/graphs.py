@@ -62,7 +62,7 @@ def graph(layers: Mapping[str, Layer], outputs: Sequence[str] = (), seed: int = 
                     dense = rng.integers(-127, 128, shape) if whole else rng.normal(0, 0.5, shape)
                     dense = dense * (rng.random(shape) < density)
                 weights = SparseRows.from_dense(dense.astype(np.int8 if whole else np.float32))
-                projections.append(Projection(numbers[source], port, weights, *trace, delay=delay))
+                projections.append(Projection(numbers[source], port, weights, trace=sum(trace), delay=delay))
         vectors = {
             key: np.full(vector.length * layer.units, layer.vectors.get(key, 0.1), vector.dtype)
             for key, vector in kernel.VECTORS.items()
