@@ -7,11 +7,9 @@ without this file (`pe/socket_loop.py`): here are a PE's life, and what it says 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 import numpy as np
 
-from models import formats, kernels
 from models.network import ModelError
 from models.shard import Shard
 from noc import packet
@@ -108,12 +106,11 @@ class Pe:
             size = SramSize(**message.spec)
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
+            views, copies, probes = self.arena.views, message.copies, message.probes
             self._residents = [
-                resident_of(shard, self.arena.views, message.copies.get(shard.population, 0), message.probes.get(shard.population, []))
-                for shard in shards
+                resident_of(shard, views, copies.get(shard.population, 0), probes.get(shard.population, [])) for shard in shards
             ]
-            fifo_keys, fifo_values = self.arena.views.get("fifo.keys"), self.arena.views.get("fifo.values")
-            self.tick = Tick(self._residents, FIFO_EVENTS, fifo_keys, fifo_values)
+            self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"))
         except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
