@@ -128,7 +128,8 @@ def _hear(state: Any, listeners: Array, residents: Array, message: int, section:
                 receive = carray(slot_at(port.slot), (port.slots,))[section[POSITION] % port.slots].receive
                 call_at(receive.address, receive.block, keys, state.fifo_values, count)
     _close_slots(listeners, section)
-    state.delivered += events - own
+    if events:  # none: its own may be lost with the others, for want of a routing entry
+        state.delivered += events - own
     return True
 
 

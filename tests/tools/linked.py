@@ -21,7 +21,6 @@ from noc.machine import ChipLink, Machine, MachineError
 from noc.memory_chip import MemoryChip
 from noc.packet import (
     HOST,
-    LEDGER,
     VALID,
     Batch,
     Bundle,
@@ -42,6 +41,7 @@ from noc.wiring import deepest_first
 UNITS = 8
 TICKS = 2
 WINDOW = 4
+LEDGER_WORDS = 7  # of an EGRU layer
 
 
 @st.composite
@@ -76,7 +76,7 @@ def section(population: int, events=(), position: int = 0, flags: int = VALID, m
     """Return a section with these (key, value) events and a ledger filled with `mark`."""
     keys = b"".join(struct.pack("<I", key) for key, _ in events)
     values = b"".join(struct.pack("<f", value) for _, value in events)
-    return Section(population, flags, position, keys, values, struct.pack("<I", mark) * len(LEDGER))
+    return Section(population, flags, position, keys, values, struct.pack("<I", mark) * LEDGER_WORDS)
 
 
 def events_of(part: Section) -> list[tuple[int, float]]:
