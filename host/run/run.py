@@ -27,7 +27,7 @@ from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
 from models.schedule import schedule
 from noc import packet
-from noc.packet import INPUT_POPULATION, PHASE, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import INPUT_POPULATION, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -194,7 +194,7 @@ class Run:
     def _load(self, placed: PlacedPe) -> packet.Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), {})
+        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), {}, self.placement.peers(placed))
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
