@@ -15,7 +15,7 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from host.mapping.multicast import Connectivity, configure_routers, plan_streams
+from host.mapping.multicast import Connectivity, Sent, configure_routers, plan_streams
 from noc.chip import PeId
 from noc.machine import ChipLink, Machine, MachineError
 from noc.memory_chip import MemoryChip
@@ -39,6 +39,7 @@ from noc.wire import decode, encode
 from noc.wiring import deepest_first
 
 UNITS = 8
+LEDGER_WORDS = 7
 TICKS = 2
 WINDOW = 4
 LEDGER_WORDS = 7  # of an EGRU layer
@@ -68,8 +69,8 @@ def connectivity_of(senders: dict[int, list[str]]) -> Connectivity:
     ordered = {name: sorted(populations) for name, populations in sorted(waits.items(), key=lambda item: chip_of(item[0]))}
     listeners = {n: [name for name, populations in ordered.items() if n in populations] for n in senders}
     listeners[layers[-1]].append(HOST)
-    keys = dict.fromkeys(senders, UNITS)
-    return Connectivity(senders=senders, listeners=listeners, waits={**ordered, HOST: layers}, keys=keys)
+    payloads = dict.fromkeys(senders, Sent(value_bytes=4, lanes=1, units=UNITS))
+    return Connectivity(senders=senders, listeners=listeners, waits={**ordered, HOST: layers}, payloads=payloads)
 
 
 def section(population: int, events=(), position: int = 0, flags: int = VALID, mark: int = 0) -> Section:
