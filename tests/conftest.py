@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +19,40 @@ from host.launch.outcome import Outcome
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import answer
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# For torch, which is not loaded yet, and for what tests start: its threads spin while they wait for each other, and on a machine
+# with as many workers as cores they wait for as long as another worker runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels before there are workers: each would compile them."""
+    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.option.collectonly:
+        subprocess.run([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, check=True)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let a worker run a file as a whole, for its fixtures and the order of its tests; those that may take longest come first."""
+    if getattr(config.option, "dist", "no") == "no" and "PYTEST_XDIST_WORKER" not in os.environ:
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        if not item.get_closest_marker("xdist_group"):
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+        mark = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), float(mark.args[0]) if mark else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, for tests that send it, also where whoever started them ignores it, as a shell's background jobs do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session")

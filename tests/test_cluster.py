@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.tools.processes import answer, children, gone
+from tests.tools.processes import answer, children, gone, shared_memory
 from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
@@ -51,7 +51,7 @@ def test_what_a_worker_has_is_not_sent_again(run, cluster):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_twenty_runs_leave_nothing(run, cluster):
-    shared, descriptors = set(Path("/dev/shm").iterdir()), None
+    shared, descriptors = shared_memory(), None
     hashes = set()
     for _ in range(20):
         hashes.add(run(pes=4, chips=2, tokens=5, cluster=cluster.address).report["events"]["sha256"])
@@ -59,7 +59,7 @@ def test_twenty_runs_leave_nothing(run, cluster):
         assert gone(cluster.families)
         descriptors = descriptors or psutil.Process().num_fds()  # after the first: the fork server's own are kept
     assert len(hashes) == 1
-    assert set(Path("/dev/shm").iterdir()) == shared
+    assert gone(lambda: shared_memory() - shared)
     assert psutil.Process().num_fds() <= descriptors
     assert not list(Path(multiprocessing.util.get_temp_dir()).glob("stock-*"))  # what PEs load
 

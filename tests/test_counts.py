@@ -210,7 +210,12 @@ def test_a_tick_allocates_no_more_than_a_few_times_its_message(long, which, kept
 # ---- stages
 
 
-@pytest.mark.parametrize(("stage", "code"), [(stage, code) for stage, rules in STAGES.items() for code in rules], ids=str)
+def name_of(value):
+    """Return what every process calls a stage, a module or a function."""
+    return getattr(value, "__qualname__", getattr(value, "__name__", str(value)))
+
+
+@pytest.mark.parametrize(("stage", "code"), [(stage, code) for stage, rules in STAGES.items() for code in rules], ids=name_of)
 def test_a_stage_names_code_that_is_there(stage, code):
     file, function = place_of(code)
     assert (ROOT / file).exists()

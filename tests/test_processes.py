@@ -24,7 +24,7 @@ from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.processes import SLOW, children, gone, hit, sockets
+from tests.tools.processes import SLOW, children, gone, hit, shared_memory, sockets
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -99,13 +99,13 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
 
 
 def test_twenty_runs_leave_nothing(run):
-    shared_before = set(Path("/dev/shm").iterdir())
+    shared_before = shared_memory()
     descriptors_before = psutil.Process().num_fds()
     hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(20)}
     assert len(hashes) == 1
     assert gone(children)
     assert gone(sockets)
-    assert set(Path("/dev/shm").iterdir()) == shared_before
+    assert gone(lambda: shared_memory() - shared_before)
     assert psutil.Process().num_fds() <= descriptors_before + 4  # the fork server's own, kept for the next run
 
 
