@@ -29,14 +29,14 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """Compile the kernels before there are workers: each would compile them."""
-    if "PYTEST_XDIST_WORKER" not in os.environ and not session.config.option.collectonly:
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         subprocess.run([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, check=True)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Let a worker run a file as a whole, for its fixtures and the order of its tests; those that may take longest come first."""
-    if getattr(config.option, "dist", "no") == "no" and "PYTEST_XDIST_WORKER" not in os.environ:
+    if getattr(config.option, "dist", "no") == "no" and not hasattr(config, "workerinput"):
         return
     longest: dict[Path, float] = {}
     for item in items:

@@ -11,6 +11,7 @@ from time import process_time
 import numpy as np
 
 _REPEATS = 5
+_USUAL_S = 0.05
 
 
 def count_calls(action: Callable[[], object]) -> int:
@@ -39,12 +40,12 @@ def highest_memory_bytes() -> int:
     return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1])
 
 
-def pace_s() -> float:
-    """Return the processor seconds that this machine takes, now, for a fixed piece of work: half numpy, half Python.
+def pace() -> float:
+    """Return how many times as long this machine takes, now, for a fixed piece of work as that of docs/performance.md.
 
-    About 0.1 on the machine of docs/performance.md; a bound in multiples of it holds on slower ones as well.
+    In processor time, half of it in numpy and half in Python; a bound times this holds on slower machines as well.
     """
-    return min(_work_s() for _ in range(_REPEATS))
+    return min(_work_s() for _ in range(_REPEATS)) / _USUAL_S
 
 
 def _work_s() -> float:
