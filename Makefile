@@ -26,7 +26,7 @@ demo: setup
 
 # A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --no-loadscope-reorder
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -33,15 +33,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         subprocess.run([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, check=True)
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Let a worker run a file as a whole, for its fixtures and the order of its tests; those that may take longest come first."""
-    if getattr(config.option, "dist", "no") == "no" and not hasattr(config, "workerinput"):
+    """Order the files for workers, which take a file as a whole: those whose tests may take longest first."""
+    if not hasattr(config, "workerinput"):
         return
     longest: dict[Path, float] = {}
     for item in items:
-        if not item.get_closest_marker("xdist_group"):
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
         mark = item.get_closest_marker("timeout")
         longest[item.path] = max(longest.get(item.path, 0.0), float(mark.args[0]) if mark else 0.0)
     items.sort(key=lambda item: -longest[item.path])
