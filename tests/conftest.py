@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -63,6 +64,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = np.random.default_rng(5).integers(0, WORDS + 5, 400)  # some words are unknown
     (path / "text.txt").write_text("\n\n".join(" ".join(f"w{n}" for n in words[i : i + 40]) for i in range(0, 400, 40)))
     return path
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for `TMPDIR`, with a short name: sockets lie in it, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="gnk-", dir="/tmp") as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -87,10 +87,8 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
-def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, cluster):
+def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, temporary, cluster):
     """Nobody is left to tell the agents: they end by themselves."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
     command += ["--text", str(folder / "text.txt"), "--tokens", "390", "--pes", "4", "--chips", "2", "--cluster", cluster.address]
     command += ["--fault", "slow=PE(1,1,1)@0:0.05", "--out", str(tmp_path / "run"), "--no-pictures"]
@@ -101,7 +99,7 @@ def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, clust
         )
     deadline = time.monotonic() + 120
     while "running: " not in said.read_text():
-        assert launcher.poll() is None
+        assert launcher.poll() is None, launcher.communicate()[1].decode()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert cluster.families()

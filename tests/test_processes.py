@@ -110,11 +110,9 @@ def test_twenty_runs_leave_nothing(run):
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.9, 1.3, 2.0])
-def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, after_s):
+def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, temporary, after_s):
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
     command += ["--text", str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05"]
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}
     launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(after_s)
