@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
-from time import process_time
+from time import thread_time
 
 import numpy as np
 import pytest
@@ -33,6 +33,7 @@ from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
 from noc.xy_routes import Link
 from tests.tools.ledgers import invented, placed
+from tests.tools.work import pace
 
 HOSTILE = "<script>alert(1)</script>\"'&amp;</title></style>$x$"
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -282,13 +283,15 @@ def test_one_chip_has_no_links_and_its_own_map():
 
 
 def test_pages_of_many_chips_cost_little_more_than_that_of_one():
+    """A second of processor time, of the machine of docs/performance.md."""
+
     def cost_s(chips, pes):
-        start = process_time()
+        start = thread_time()
         pages_of(chips, pes)
-        return process_time() - start
+        return thread_time() - start
 
     cost_s(1, 20)
-    assert cost_s(8, 200) < cost_s(1, 100) + 1
+    assert cost_s(8, 200) < cost_s(1, 100) + pace()
 
 
 # -- plots --

@@ -279,10 +279,11 @@ def test_a_router_that_has_gone_is_waited_for_without_haste_or_harm():
         wire.say(b"".join(map(framed, [*OPENING, BUNDLES[0]])))
         wire.connection.sendall(framed(BUNDLES[1])[:9])
         wire.connection.shutdown(socket.SHUT_RDWR)
-        began, used = time.monotonic(), time.process_time()
+        clock = time.pthread_getcpuclockid(wire.thread.ident)
+        began, used = time.monotonic(), time.clock_gettime(clock)
         time.sleep(0.3)
         assert wire.thread.is_alive()
-        assert time.process_time() - used < 0.5 * (time.monotonic() - began)  # it sleeps
+        assert time.clock_gettime(clock) - used < 0.5 * (time.monotonic() - began)  # it sleeps
         assert pe.tick.number == 1
 
 
