@@ -17,8 +17,7 @@ import numpy as np
 
 from models.network import F64, Array, ModelError, check_finite
 
-_LARGEST_FRACTION = 1 << 14  # of the largest weight; a finer step than this is no grid of small integers
-_ON_GRID = 1e-6  # of a step: what float32 may have lost of it
+_ON_GRID = 1e-6  # of a weight: what float32 may have lost of it, and of the largest one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,21 +65,14 @@ def scale_of(who: str, values: Array, grid: Grid) -> float:
 
 
 def common_step(magnitudes: F64, most: int) -> float | None:
-    """Return the largest step of which all magnitudes are a multiple, at most `most`, to float32's precision; None without one.
-
-    Euclid's algorithm: the remainders of two numbers on a grid are on it.
-    """
-    step, largest = float(magnitudes.min()), float(magnitudes.max())
-    for magnitude in np.unique(magnitudes):
-        a, b = float(magnitude), step
-        while b > largest / _LARGEST_FRACTION:
-            a, b = b, abs(math.remainder(a, b))
-        step = a
-        if largest / step > most + 0.5:
-            return None
-    counts = np.rint(magnitudes / step)
-    step = largest / float(counts.max())  # what the remainders have lost of it
-    return step if np.all(np.abs(magnitudes / step - counts) <= _ON_GRID * counts) else None
+    """Return the largest step of which all magnitudes are a multiple, at most `most`, to float32's precision; None without one."""
+    largest = float(magnitudes.max())
+    for count in range(1, most + 1):
+        step = largest / count
+        counts = np.rint(magnitudes / step)
+        if np.all(np.abs(magnitudes / step - counts) <= _ON_GRID * counts):
+            return step
+    return None
 
 
 def numbers_of(values: Array, scales: Array | float, grid: Grid) -> tuple[Array, int]:
