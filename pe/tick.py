@@ -1,6 +1,7 @@
 """A PE's tick as one compiled function: a bundle's bytes in, a batch's bytes out.
 
-Hear each section, then step each shard whose time has come, then write one batch, with or without events. Events are copied
+Hear each section, take the transfers and make others (`pe/exchange.py`), then step each shard whose time has come, then write one
+batch, with or without events. Events are copied
 from the bundle into the event FIFO in chunks: kernels see only the arena. Python between the parts of a tick would cost several
 times the tick.
 
@@ -10,26 +11,28 @@ What it heard of position q lies in slot q modulo the slots of its port.
 
 from __future__ import annotations
 
+from typing import Any
+
 from models.compute.bound_calls import bytes_at, call, call_at, carray, copy_bytes, words_at
 from models.compute.compiling import inlined
 from models.network import Array
 from noc.packet import FRESH, PHASE, RESET, VALID
 from pe import msgpack_codec
-from pe.msgpack_codec import (
-    FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES,
-)  # fmt: skip
+from pe.msgpack_codec import FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES
 from pe.tick_records import listener_at, long_at, probe_at, resident_at, slot_at, state_at
 
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
 BEYOND = -2  # an event's key lies beyond its population: the network and what sent it do not belong together
 CROWDED = -3  # positions came faster than the schedule says
+FLOODED = -4  # more transfers came than the inbox has room for
+WRONG = msgpack_codec.WRONG  # what the kernel put into its outbox is no transfer
 _MOST_KEYS = 1 << 32
 _BEGINS, _RESETS, _IDLES = 0, 1, 2  # sets of lanes in a section, in this order
 _ROW_MASKED = 1 << 40  # in the flags of a header that waits: sets of lanes come with it
 
 
 @inlined
-def _make(record: object, lane: int, before: int, phase: int) -> int:
+def _make(record: Any, lane: int, before: int, phase: int) -> int:
     done: int = call_at(record.address, record.block, lane, before, phase)
     return done
 
@@ -44,9 +47,9 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 
 
 @inlined
-def _is_whole(listeners: Array, residents: Array, section: Array) -> bool:
+def _is_whole(listeners: Array, residents: Array, section: Array, clock: int) -> bool:
     """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
-    awaited = False
+    awaited = section[POPULATION] == clock
     for i in range(listeners.size):
         port = listeners[i]
         if port.population == section[POPULATION]:
@@ -97,7 +100,7 @@ def _close_slots(listeners: Array, section: Array) -> None:
 
 
 @inlined
-def _hear(state: object, listeners: Array, residents: Array, message: int, section: Array) -> bool:
+def _hear(state: Any, listeners: Array, residents: Array, message: int, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
     population = section[POPULATION]
     _open_slots(listeners, section, message + section[LANES] if section[LANES_BYTES] else 0)
@@ -128,12 +131,13 @@ def _hear(state: object, listeners: Array, residents: Array, message: int, secti
                 receive = carray(slot_at(port.slot), (port.slots,))[section[POSITION] % port.slots].receive
                 call_at(receive.address, receive.block, keys, state.fifo_values, count)
     _close_slots(listeners, section)
-    state.delivered += events - own
+    if events:  # none: its own may be lost with the others, for want of a routing entry
+        state.delivered += events - own
     return True
 
 
 @inlined
-def _take_sums(resident: object, flags: int, position: int, lanes: int, lane: int) -> None:
+def _take_sums(resident: Any, flags: int, position: int, lanes: int, lane: int) -> None:
     """Leave in a lane's sums what its ports hear at a position, and count the work."""
     ports = carray(listener_at(resident.listener), (resident.listeners,))
     ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
@@ -161,7 +165,7 @@ def _take_sums(resident: object, flags: int, position: int, lanes: int, lane: in
 
 
 @inlined
-def _step(resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+def _step(resident: Any, flags: int, position: int, lanes: int, phase: int) -> int:
     """Step the lanes of a shard that are not idle; return the number of its events."""
     ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
     for i in range(ledger.size):
@@ -186,7 +190,7 @@ def _step(resident: object, flags: int, position: int, lanes: int, phase: int) -
 
 
 @inlined
-def _put_in_line(resident: object, section: Array, message: int, tick: int) -> bool:
+def _put_in_line(resident: Any, section: Array, message: int, tick: int) -> bool:
     """Keep the header of a shard's trigger until the shard steps; False where there is no room."""
     rows = carray(long_at(resident.headers), (resident.header_rows, resident.header_words))
     for i in range(rows.shape[0]):
@@ -201,7 +205,7 @@ def _put_in_line(resident: object, section: Array, message: int, tick: int) -> b
 
 
 @inlined
-def _put_step(out: Array, at: int, resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+def _put_step(out: Array, at: int, resident: Any, flags: int, position: int, lanes: int, phase: int) -> int:
     """Step a shard and write its section; return where the next one goes."""
     events = _step(resident, flags, position, lanes, phase)
     resident.events = events
@@ -231,16 +235,28 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     residents = carray(resident_at(state.resident), (state.residents,))
     if not state.running:
         return NOT_MINE
-    tick, count = msgpack_codec.read_bundle(raw, sections)
+    tick, count, transfers = msgpack_codec.read_bundle(raw, sections)
     if tick != state.tick:
         return NOT_MINE
+    arrived = 0
+    if not msgpack_codec.has_no_transfers(raw, transfers):
+        arrived = msgpack_codec.UNREADABLE_TRANSFERS
+        if state.exchanges:
+            arrived = call_at(state.take.address, state.take.block, message, transfers, size)
+    if arrived == msgpack_codec.UNREADABLE_TRANSFERS:
+        return NOT_MINE
+    if arrived == msgpack_codec.FULL:
+        return FLOODED
     for i in range(count):
-        if sections[i, FLAGS] & VALID and not _is_whole(listeners, residents, sections[i]):
+        if sections[i, FLAGS] & VALID and not _is_whole(listeners, residents, sections[i], state.clock):
             return NOT_MINE
     for i in range(count):
         if sections[i, FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
     state.tick += 1
+    sent = call_at(state.exchange.address, state.exchange.block, arrived, 0, 0) if state.exchanges else 0
+    if sent < 0:
+        return WRONG
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
     at = msgpack_codec.put_head(out, state.tick, residents.size)
     for shard in range(residents.size):
@@ -274,4 +290,6 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
             at = msgpack_codec.put_bin_head(out, at, 0)
         else:
             state.sent += resident.events * resident.copies
-    return at
+    if state.exchanges:
+        return call_at(state.put.address, state.put.block, reply, at, sent)
+    return msgpack_codec.put_count(out, at, 0)

@@ -81,7 +81,9 @@ class Chip:
             values = np.concatenate([np.frombuffer(s.values, "<f4") for s in parts])
             order = np.argsort(keys)
             head = parts[0]
-            joined[number] = head._replace(**dict(zip(("keys", "values"), events(keys[order], values[order]), strict=True)), ledger=b"")
+            joined[number] = head._replace(
+                **dict(zip(("keys", "values"), events(keys[order], values[order]), strict=True)), ledger=b""
+            )
         self.joined = joined
         return [Bundle(self.tick, tuple(joined[n] for n in self.waits[pe.name])) for pe in self.pes]
 
@@ -124,11 +126,8 @@ def said_by_reference(network, feeds):
     reference = Reference(network)
     said = {number: [] for number in network.layers}
     for feed in feeds:
-        if feed.flags & FRESH:
-            reference.fresh()
-        elif feed.flags & RESET:
-            reference.segment()
-        for number, y in enumerate(reference.step(dense(feed, network.populations[0].units)), start=1):
+        begins = {"fresh": bool(feed.flags & FRESH), "reset": bool(feed.flags & RESET)}
+        for number, (y,) in reference.step({0: dense(feed, network.populations[0].units)}, **begins).items():
             said[number].append((feed.position, *events(np.flatnonzero(y), y[np.flatnonzero(y)])))
     return said
 
@@ -489,7 +488,7 @@ def pe_in(state):
 
 
 RESTING = (State.BOOT, State.IDLE, State.LOADED, State.RUNNING, State.READ, State.WAITING)
-MESSAGES = (Load([], {}, {}), Start(), Read(), Bundle(0, ()), Reading({}), Batch(0, ()))
+MESSAGES = (Load([], {}, {}, {}), Start(), Read(), Bundle(0, ()), Reading({}), Batch(0, ()))
 
 
 @pytest.mark.parametrize("state", RESTING, ids=lambda s: s.value)

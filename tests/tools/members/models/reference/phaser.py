@@ -13,6 +13,7 @@ class Neurons:
 
     def __init__(self, population: Any) -> None:
         self._units = population.units
+        self.ticks = int({"ticks": 4, **population.params}["ticks"])
         self.reset()
 
     def reset(self) -> None:
