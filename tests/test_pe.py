@@ -80,10 +80,8 @@ class Chip:
             keys = np.concatenate([np.frombuffer(s.keys, "<u4") for s in parts])
             values = np.concatenate([np.frombuffer(s.values, "<f4") for s in parts])
             order = np.argsort(keys)
-            head = parts[0]
-            joined[number] = head._replace(
-                **dict(zip(("keys", "values"), events(keys[order], values[order]), strict=True)), ledger=b""
-            )
+            raw_keys, raw_values = events(keys[order], values[order])
+            joined[number] = parts[0]._replace(keys=raw_keys, values=raw_values, ledger=b"")
         self.joined = joined
         return [Bundle(self.tick, tuple(joined[n] for n in self.waits[pe.name])) for pe in self.pes]
 
@@ -419,8 +417,8 @@ def _spec(**changes):
 def _shard(value, *places):
     def damage(load):
         part = load.shards[0]
-        for place in places[:-1]:
-            part = part[place]
+        for number in places[:-1]:
+            part = part[number]
         part[places[-1]] = value
         return load
 
