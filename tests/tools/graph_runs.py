@@ -29,7 +29,11 @@ class RandomInput(Source):
         rng, self.positions = np.random.default_rng(seed), positions
         self._feeds = []
         for position in range(positions):
-            drawn = rng.random((3, 1 if alike else lanes)) < [[1.0 if position == 0 else fresh], [reset], [idle if position else 0.0]]
+            drawn = rng.random((3, 1 if alike else lanes)) < [
+                [1.0 if position == 0 else fresh],
+                [reset],
+                [idle if position else 0.0],
+            ]
             begin, resets, sleeps = np.broadcast_to(drawn, (3, lanes))
             flags, sets = pack_lanes(begin & ~sleeps, resets & ~sleeps, sleeps)
             events = {n: _events(rng, network, n, active, sleeps) for n in network.inputs}
@@ -93,8 +97,7 @@ def run_graph(
             went_on.append(run.prepare_restart())
     assert run.phase == "read", run.fault
     assert witness.finish()["difference"] is None
-    if not any(population.dense for population in placement.network.populations):  # TODO noc
-        assert run.conservation()["wrong"] == []
+    assert run.conservation()["wrong"] == []
     return run, readout, went_on
 
 

@@ -140,7 +140,7 @@ class Bench:
     def answer(self):
         """What no schedule, placement or fault may change."""
         counts, layers = self.run.counts, self.run.placement.network.layers
-        totals = {f"{what} of {n}": int(count(n)) for n in layers for what, count in (("events", counts.events), ("macs", counts.macs))}
+        totals = {f"events of {n}": counts.events(n) for n in layers} | {f"macs of {n}": counts.macs(n) for n in layers}
         totals |= counts.of_kernels()
         return self.run.events.report(), totals, self.readout.result()
 
