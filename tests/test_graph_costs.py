@@ -1,4 +1,4 @@
-"""What any graph costs: its ledger is exact, offline too; who hears whom is what the network says; positions and ticks are paid for."""
+"""What any graph costs: exact ledgers, offline too; who hears whom; each position and tick is paid for."""
 
 from __future__ import annotations
 
@@ -59,7 +59,9 @@ class Episodes(Source):
                 continue  # fed late, by the host
             dtype = PAYLOADS[one.payload] or "|u1"
             sent = (rng.random((lanes, one.units)) < 0.4) & ~idle[:, None]
-            numbers = rng.integers(1, 90, sent.shape).astype(dtype) if dtype != "<f4" else rng.normal(0, 1, sent.shape).astype(dtype)
+            numbers = (
+                rng.integers(1, 90, sent.shape).astype(dtype) if dtype != "<f4" else rng.normal(0, 1, sent.shape).astype(dtype)
+            )
             keys = np.flatnonzero(sent.reshape(-1)).astype("<u4")
             events[number] = keys.tobytes(), numbers.reshape(-1)[keys].tobytes() if PAYLOADS[one.payload] else b""
         return Feed(position, flags, events, packed)
@@ -104,7 +106,8 @@ def ticks():
 def numbers():
     return graph({
         "input": Layer(6, payload="int8"), "a": Layer(7, "grader", {"input": [("input", 0)]}),
-        "b": Layer(6, "sampler", {"input": [("a", 0), ("b", 1)]}), "c": Layer(5, "grader", {"input": [("b", 0), ("a", 0)]}, payload="int32"),
+        "b": Layer(6, "sampler", {"input": [("a", 0), ("b", 1)]}),
+        "c": Layer(5, "grader", {"input": [("b", 0), ("a", 0)]}, payload="int32"),
     })  # fmt: skip
 
 
@@ -119,7 +122,15 @@ def traces():
     return graph({"input": Layer(6), "a": relu([("input", 0, 0.5)]), "b": relu([("a", 0)]), "c": relu([("b", 0), ("a", 0, 0.75)])})
 
 
-GRAPHS = {"skips": skips, "loop": loop, "branches": branches, "ticks": ticks, "numbers": numbers, "spikes": spikes, "traces": traces}
+GRAPHS = {
+    "skips": skips,
+    "loop": loop,
+    "branches": branches,
+    "ticks": ticks,
+    "numbers": numbers,
+    "spikes": spikes,
+    "traces": traces,
+}
 RECORDED = [name for name in GRAPHS if name != "spikes"]
 
 
@@ -169,7 +180,7 @@ def test_offline_ledgers_are_those_of_a_run(name, form):
 
 def test_what_a_neuron_counts_by_activity_cannot_be_dealt_out():
     placement = placed("spikes")
-    with pytest.raises(HostError, match="^recording: a counts resets by activity, which cannot be dealt out to PEs; run it$"):
+    with pytest.raises(HostError, match=r"^recording: a counts resets by activity, which cannot be dealt out to PEs; run it$"):
         record(placement, Episodes(placement.network, 3), Ignored())
 
 
@@ -186,7 +197,11 @@ def test_a_ledger_comes_back_and_says_who_hears_whom(name, ledgers, tmp_path):
     assert [(one.start, one.ticks) for one in ledger.populations] == list(zip(times.starts, times.ticks, strict=True))
     listens = listeners(ledger)
     for number, pe in enumerate(ledger.pes):
-        hears = {source for shard in np.flatnonzero(ledger.shards["pe"] == number) for source in network.sources(ledger.shards["population"][shard])}
+        hears = {
+            source
+            for shard in np.flatnonzero(ledger.shards["pe"] == number)
+            for source in network.sources(ledger.shards["population"][shard])
+        }
         assert set(np.flatnonzero(listens[number]).tolist()) == hears, pe
 
 
@@ -255,7 +270,9 @@ def test_copies_are_those_of_a_walk_over_the_ports(name, mode, ledgers):
 
 
 @pytest.mark.parametrize("name", GRAPHS)
-@pytest.mark.parametrize("sets", [(), ("schedule=pipelined",), ("messages=multicast", "payload=events"), ("schedule=pipelined", "dram=prefetched")])
+@pytest.mark.parametrize(
+    "sets", [(), ("schedule=pipelined",), ("messages=multicast", "payload=events"), ("schedule=pipelined", "dram=prefetched")]
+)
 def test_stages_and_the_timeline_agree(name, sets, ledgers):
     _, ledger = ledgers[name]
     p = priced(ledger, *sets)
@@ -266,7 +283,14 @@ def test_stages_and_the_timeline_agree(name, sets, ledgers):
     assert max(line.edges_s.max(), line.arrived_s.max()) <= p.time_s + eps
     # A layer begins when all that it hears of the same position has arrived.
     population = ledger.exchanges.population[ledger.exchanges.layers].tolist()
-    hears = set(zip(ledger.ports["source"].tolist(), ledger.shards["population"][ledger.ports["shard"]].tolist(), ledger.ports["delay"].tolist(), strict=True))
+    hears = set(
+        zip(
+            ledger.ports["source"].tolist(),
+            ledger.shards["population"][ledger.ports["shard"]].tolist(),
+            ledger.ports["delay"].tolist(),
+            strict=True,
+        )
+    )
     for source, layer, delay in hears:
         if source in ledger.layers and delay < ledger.positions:
             sent = max(n for n, number in enumerate(population) if number == source)
@@ -285,7 +309,11 @@ def test_stages_and_the_timeline_agree(name, sets, ledgers):
 def on_own_pes(ledger):
     """Return the ledger as if each shard had a PE of its own, so that layers meet only where one hears the other."""
     shards = len(ledger.shards["pe"])
-    return replace(ledger, shards={**ledger.shards, "pe": np.arange(shards)}, pes=tuple(ledger.pes[0]._replace(x=1 + n % 3, y=1 + n // 12, p=n // 3 % 4) for n in range(shards)))
+    return replace(
+        ledger,
+        shards={**ledger.shards, "pe": np.arange(shards)},
+        pes=tuple(ledger.pes[0]._replace(x=1 + n % 3, y=1 + n // 12, p=n // 3 % 4) for n in range(shards)),
+    )
 
 
 def test_one_after_another_a_position_takes_its_longest_path(ledgers):
@@ -362,7 +390,9 @@ def test_several_chips(name, tmp_path):
     # What the price says of events on links is what the routers counted.
     events = p.link_traffic.events.sum(axis=(0, 1))
     counted = ran(placement, Episodes(placement.network, 3)).conservation()["links"]
-    assert {str(link): int(n) for link, n in zip(p.link_traffic.links, events, strict=True) if n} == {k: n for k, n in counted.items() if n}
+    assert {str(link): int(n) for link, n in zip(p.link_traffic.links, events, strict=True) if n} == {
+        k: n for k, n in counted.items() if n
+    }
 
 
 # ---- NeuroBench

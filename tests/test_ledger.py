@@ -184,7 +184,7 @@ def save_as_schema(ledger: Ledger, folder, schema: int, machine: bool = True) ->
     tensors = {"counts": np.ascontiguousarray(np.stack(counts, axis=2)), "input_events": ledger.input_events[:, 0].copy()}
     columns = {
         "pe": ledger.shards["pe"], "layer": ledger.shards["population"], "units": ledger.shards["units"],
-        **{f"{name}_{port}": by_port(ledger, name, port) for name in ("rows", "weights", "width") for port in ("input", "recurrent")},
+        **{f"{name}_{port}": by_port(ledger, name, port) for name in ("rows", "weights", "width") for port in ledger.port_names},
         "exponentials": ledger.per_lane["exponentials"] * ledger.lanes,
     }  # fmt: skip
     if schema == 3:

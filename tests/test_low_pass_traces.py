@@ -30,7 +30,7 @@ from models.reference import Reference
 from models.seeded import seeded_embedding, seeded_gesture
 from models.tuned_activity import at_activity
 from noc.chip import load_chip
-from noc.packet import LEDGER, Fault
+from noc.packet import Fault
 from pe.core import Pe
 from tests.tools.ledgers import Fixed, by_port, invented, placed, ran, three_units
 from tests.tools.tiny import tiny_network
@@ -310,7 +310,7 @@ def test_a_trace_costs_a_band_and_a_run_without_one_nothing():
 def test_a_shard_keeps_one_trace_or_none(tmp_path):
     ledger = with_port_traces(invented(placed(TRACED, 2, "dense"), 2), [0, 2])
     save_ledger(ledger, tmp_path)
-    with pytest.raises(ValueError, match="ports.trace needs 0 to 1, has 2"):
+    with pytest.raises(ValueError, match=r"ports\.trace needs 0 to 1, has 2"):
         load_ledger(tmp_path)
 
 

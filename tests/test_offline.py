@@ -44,7 +44,19 @@ def same(one, other):
     for table in ("shards", "ports", "per_lane", "by_turn"):
         assert list(getattr(one, table)) == list(getattr(other, table))
         assert all(np.array_equal(column, getattr(other, table)[name]) for name, column in getattr(one, table).items())
-    for name in ("populations", "outputs", "interval", "port_names", "pes", "lanes", "format", "chip", "chips", "down_chips", "down_links"):
+    for name in (
+        "populations",
+        "outputs",
+        "interval",
+        "port_names",
+        "pes",
+        "lanes",
+        "format",
+        "chip",
+        "chips",
+        "down_chips",
+        "down_links",
+    ):
         assert getattr(one, name) == getattr(other, name), name
 
 

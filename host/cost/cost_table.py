@@ -41,8 +41,9 @@ _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit in
 class Constant:
     """One constant; `low` and `high` bound it where it is uncertain.
 
-    `used_when`: `setting=choice`, or a fact of a run (`facts_of`): "links" where anything crosses links between chips,
-    "kernel=NAME", "format=NAME", "weights=int8", "sums=added"; one of them is enough, and a constant with none is always in use. `of_power`: it changes power alone, no time.
+    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added"; one of them is enough, and a constant with none is
+    always in use. `of_power`: it changes power alone, no time.
     """
 
     value: float

@@ -107,7 +107,9 @@ def _ports(network: UniformNetwork, layer: I64, sizes: I64) -> dict[str, I64]:
     row_weights = np.where(late, network.recurrent_weights, network.weights)
     for n, port in enumerate(_PORT_NAMES):
         if not 0 <= int(row_weights[n]) <= int(width[late == n].min()):
-            raise HostError(f"expected ledger: {int(row_weights[n])} weights in a row of {int(width[late == n].min())} {port} units")
+            raise HostError(
+                f"expected ledger: {int(row_weights[n])} weights in a row of {int(width[late == n].min())} {port} units"
+            )
     rows, none = np.full(len(shard), GATES * network.units), np.zeros(len(shard), np.int64)
     table = {
         "shard": shard, "name": late, "source": source, "delay": late, "rows": rows, "weights": rows * row_weights,

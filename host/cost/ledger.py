@@ -17,7 +17,7 @@ import numpy as np
 
 from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
-from models.network import I64, U32, Array
+from models.network import I64, U32
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec, PeId
 from noc.machine import Machine
@@ -50,9 +50,9 @@ class Ledger:
     population's units on one PE; its *turns* are the ticks that a position takes it, one for most (`turns`).
 
     `events` (positions, turns) uint32; `input_events` (positions, inputs) uint32; `port_counts` (positions, ports, 2) uint32:
-    multiply-accumulates, and stored weights visited; `stepped` (positions, layers) uint32: how many lanes each layer stepped, which
-    are all but those that were idle. `by_turn` maps names of what kernels counted and depends on activity to (positions, turns) uint32,
-    `per_lane` those that do not to (shards,) int64, for each lane and turn.
+    multiply-accumulates, and stored weights visited; `stepped` (positions, layers) uint32: how many lanes each layer stepped,
+    which are all but those that were idle. `by_turn` maps names of what kernels counted and depends on activity to (positions,
+    turns) uint32, `per_lane` those that do not to (shards,) int64, for each lane and turn.
 
     `shards` maps each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its population, its units.
     `ports` maps each of `PORT_COLUMNS` to one a port: its shard, its name (in `port_names`), the population it hears and how many
@@ -158,7 +158,8 @@ class Ledger:
             macs=self.port_counts[:, :, MACS], visited=self.port_counts[:, :, VISITED],
             heard=_late(self.sent[:, sources], ports["delay"]), lanes=lanes.astype(np.int64),
             phases=np.array([one.ticks for one in self.populations], np.int64)[sources],
-            rows=ports["rows"], gates=ports["rows"] // np.maximum(self.shards["units"][ports["shard"]], 1), weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
+            rows=ports["rows"], gates=ports["rows"] // np.maximum(self.shards["units"][ports["shard"]], 1),
+            weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
             value_bytes=np.array([payload_bytes(one.payload) for one in self.populations], np.int64)[sources],
             dense=np.array([one.dense for one in self.populations], bool)[sources], traced=ports["trace"], adds=ports["adds"],
         )  # fmt: skip

@@ -32,7 +32,10 @@ def check_ledger(ledger: Ledger, who: str) -> None:
 def _check_shapes(ledger: Ledger, who: str) -> None:
     """Raise HostError where an array is of another shape or type."""
     shards, ports, positions = len(ledger.shards["pe"]), len(ledger.ports["shard"]), ledger.positions
-    tables = [*((f"shards.{n}", c, shards) for n, c in ledger.shards.items()), *((f"ports.{n}", c, ports) for n, c in ledger.ports.items())]
+    tables = [
+        *((f"shards.{n}", c, shards) for n, c in ledger.shards.items()),
+        *((f"ports.{n}", c, ports) for n, c in ledger.ports.items()),
+    ]
     need: list[tuple[str, Array, tuple[int, ...], type]] = [
         *((name, column, (rows,), np.int64) for name, column, rows in tables),
         *((f"per_lane.{name}", column, (shards,), np.int64) for name, column in ledger.per_lane.items()),

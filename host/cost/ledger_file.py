@@ -34,7 +34,10 @@ def save_ledger(ledger: Ledger, folder: Path) -> None:
         "machine": {"chips": ledger.chips, "down_chips": list(ledger.down_chips), "down_links": list(map(list, ledger.down_links))},
     }  # fmt: skip
     tensors: dict[str, Array] = {
-        "events": ledger.events, "input_events": ledger.input_events, "port_counts": ledger.port_counts, "stepped": ledger.stepped
+        "events": ledger.events,
+        "input_events": ledger.input_events,
+        "port_counts": ledger.port_counts,
+        "stepped": ledger.stepped,
     }
     tensors |= {f"shards.{name}": ledger.shards[name] for name in SHARD_COLUMNS}
     tensors |= {f"ports.{name}": ledger.ports[name] for name in PORT_COLUMNS}

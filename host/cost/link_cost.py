@@ -28,7 +28,8 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 @dataclass(frozen=True)
 class LinkCost:
     """`input_s` (positions, inputs) how long each input takes to the chips that hear it, `after_s` (positions, layers' exchanges)
-    how long a layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each link is busy.
+    how long a layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each
+    link is busy.
     """
 
     input_s: F64

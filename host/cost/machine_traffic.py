@@ -52,7 +52,9 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
     sent = _sent_bytes(ledger, machine)
     loads: dict[str, I64] = defaultdict(lambda: np.zeros(positions, np.int64))
     relays: set[tuple[int, int]] = set()
-    for exchange, (number, tapped) in enumerate(zip(ledger.exchanges.population.tolist(), ledger.exchanges.of_layers.tolist(), strict=True)):
+    for exchange, (number, tapped) in enumerate(
+        zip(ledger.exchanges.population.tolist(), ledger.exchanges.of_layers.tolist(), strict=True)
+    ):
         of_it = ledger.shards["pe"][ledger.shards["population"] == number]
         row_bytes = _WORD_BYTES * ledger.populations[number].words
         ledger_bytes = row_bytes * np.bincount(ledger.chip_of[of_it], minlength=ledger.chips)

@@ -10,9 +10,9 @@ packet of up to 128 payload bits); how often it is sent to the PEs of its own ch
 What a population sends without keys (`dense`) is its slice in every mode, in `multicast` cut into packets of four bytes.
 
 What is for other chips travels as in `multicast` in every mode, which is assumed: to the chip's event router, over links
-(`host/cost/link_traffic.py`), and from the far chip's event router to each of its PEs that listens. The first shard of a population on a
-chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other modes the core
-writes them once more. Everything here is an exact integer.
+(`host/cost/link_traffic.py`), and from the far chip's event router to each of its PEs that listens. The first shard of a
+population on a chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other
+modes the core writes them once more. Everything here is an exact integer.
 """
 
 from __future__ import annotations
@@ -164,7 +164,9 @@ def _payload_bytes(ledger: Ledger, table: CostTable) -> I64:
         if one.dense or not sends_vectors(table.settings):
             payload[:, of_it] = events[:, of_it] * event_bytes_of(one, table)
         else:
-            payload[:, of_it] = [vector_bytes_of(one, ledger.lanes, n, table) for n in ledger.shards["units"][shard[of_it]].tolist()]
+            payload[:, of_it] = [
+                vector_bytes_of(one, ledger.lanes, n, table) for n in ledger.shards["units"][shard[of_it]].tolist()
+            ]
     return payload
 
 
@@ -208,9 +210,7 @@ class _Meshes:
         out = self.flits[:, senders] * self.sends[senders] + self.outgoing[:, senders]
         self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
 
-    def deliver(
-        self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int
-    ) -> None:
+    def deliver(self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int) -> None:
         """Add what the PEs `hearing` of a chip get in exchange `n`: from the turns `senders` on their own chip, and from others
         `packets` (positions,) of `packet_bytes` and a "done" of each of their `streams`, over the chip's event router.
         """

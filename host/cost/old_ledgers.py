@@ -35,7 +35,8 @@ def translate(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> tuple[d
     units = [int(columns["width_recurrent"][layer == number].max()) for number in range(1, len(layers) + 1)]
     machine = about.get("machine", {"chips": 1, "down_chips": [], "down_links": []})
     populations = [_facts("input", about["input_units"], kernel="", start=0, words=0)] + [
-        _facts(name, count, kernel="egru", start=n, words=_WORDS) for n, (name, count) in enumerate(zip(layers, units, strict=True), 1)
+        _facts(name, count, kernel="egru", start=n, words=_WORDS)
+        for n, (name, count) in enumerate(zip(layers, units, strict=True), 1)
     ]
     head = {
         **{name: about[name] for name in ("pes", "lanes", "format", "chip")}, "machine": machine, "populations": populations,

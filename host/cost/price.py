@@ -41,8 +41,9 @@ class Priced(Schedule):
 
     `stages` names them in order. `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to
     `time_s` where the schedule is sequential and no layer runs beside another; `LINKS` is among them where the machine has
-    several chips. `shard_cycles` (positions, turns, stages but the last) is what each shard did (`host/cost/timeline.py` says when). `work` are exact integers over the run,
-    `pe_work` (PEs,) the same by PE. `links` is what a report says of the links between chips, None where nothing crosses any.
+    several chips. `shard_cycles` (positions, turns, stages but the last) is what each shard did (`host/cost/timeline.py` says
+    when). `work` are exact integers over the run, `pe_work` (PEs,) the same by PE. `links` is what a report says of the links
+    between chips, None where nothing crosses any.
     """
 
     time_band_s: tuple[float, float]

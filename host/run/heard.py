@@ -25,7 +25,7 @@ class Heard(NamedTuple):
 
 
 class Hearing:
-    """Takes each population's sections in ascending position, tick by tick; a layer's work at a position is counted when it steps."""
+    """Takes each population's sections in ascending position, tick by tick; a layer's work is counted when it steps."""
 
     def __init__(self, network: Network, lanes: int) -> None:
         self._network, self._lanes, self._sending = network, lanes, all_sending(network, lanes)

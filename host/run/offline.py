@@ -126,15 +126,15 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
     ticks = schedule(network).ticks
     for n, layer in run.layers.items():
         units, positions = network.populations[n].units, len(run.input_events)
-        if layer.events.shape != (positions, ticks[n], units) or any(heard.macs.shape != (positions, units) for heard in layer.heard):
+        if layer.events.shape != (positions, ticks[n], units) or any(
+            heard.macs.shape != (positions, units) for heard in layer.heard
+        ):
             need = positions, ticks[n], units
             raise HostError(f"recording {path}: layer {n} needs {need} counts, has {layer.events.shape}")
     return run
 
 
-def load_or_record(
-    folder: Path, placement: Placement, inputs: str, feeding: Callable[[], tuple[Source, Readout]]
-) -> OfflineRun:
+def load_or_record(folder: Path, placement: Placement, inputs: str, feeding: Callable[[], tuple[Source, Readout]]) -> OfflineRun:
     """Return the offline run of a placement's network on the inputs that `feeding` makes: from `folder`, or computed and written
     there.
 
@@ -182,7 +182,9 @@ def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun
         kernel = kernels.named(network.populations[n].kernel)
         if by_activity := [name for name in kernel.COUNTS if name not in kernel.PER_UNIT]:
             name = network.populations[n].name
-            raise HostError(f"recording: {name} counts {', '.join(by_activity)} by activity, which cannot be dealt out to PEs; run it")
+            raise HostError(
+                f"recording: {name} counts {', '.join(by_activity)} by activity, which cannot be dealt out to PEs; run it"
+            )
     layers, stream, hearing = WholeLayers(placement), EventStream(network, lanes, source.sequence_at), Hearing(network, lanes)
     sending, inputs, stepped = all_sending(network, lanes), list[list[int]](), list[int]()
     events: dict[int, list[U32]] = {n: [] for n in network.layers}
@@ -200,7 +202,8 @@ def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun
             stream.add(section)
             hearing.add(section)
             units = sending[section.population].keys_of(section) % network.populations[section.population].units
-            events[section.population].append(np.bincount(units, minlength=network.populations[section.population].units))
+            counts = np.bincount(units, minlength=network.populations[section.population].units)
+            events[section.population].append(counts.astype(np.uint32))
             if section.flags < PHASE:
                 hearing.close(section)
             if section.population in network.outputs:
@@ -208,13 +211,13 @@ def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun
                 answer[section.population].append(section)
                 if sum(map(len, answer.values())) == answer_sections:
                     readout.answer(section.position, outputs.pop(section.position))
-    counts = {}
+    of_layers = {}
     for n in network.layers:
         shape = len(inputs), schedule(network).ticks[n], network.populations[n].units
-        counts[n] = LayerCounts(events=np.array(events[n], np.uint32).reshape(shape), heard=tuple(hearing.counts(n)))
+        of_layers[n] = LayerCounts(events=np.array(events[n], np.uint32).reshape(shape), heard=tuple(hearing.counts(n)))
     return OfflineRun(
         network=network, lanes=lanes, input_events=np.array(inputs, np.uint32).reshape(len(inputs), len(network.inputs)),
-        stepped=np.array(stepped, np.uint32), layers=counts, sha256=stream.sha256(),
+        stepped=np.array(stepped, np.uint32), layers=of_layers, sha256=stream.sha256(),
     )  # fmt: skip
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,7 @@ class Recorder:
 
 @dataclass(frozen=True)
 class LayerSteps:
-    """What a layer counted: `rows` (positions, shards, ticks, words) uint32, and how many lanes it stepped, `stepped` (positions,)."""
+    """What a layer counted: `rows` (positions, shards, ticks, words) uint32; `stepped` (positions,) lanes that it stepped."""
 
     rows: U32
     stepped: U32
@@ -95,14 +96,18 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
             place = 1 + words.counts.index(name) if name in words.counts else None
             counts = turns[:, :, place] if place else np.zeros(turns.shape[:2], np.uint32)
             by_turn.setdefault(name, []).append(np.zeros_like(counts) if name in once else counts)
-            amounts = _lane_amounts(rows[:, :, 0, place], steps[n].stepped) if place and name in once else np.zeros(of_layer, np.int64)
+            amounts = (
+                _lane_amounts(rows[:, :, 0, place], steps[n].stepped) if place and name in once else np.zeros(of_layer, np.int64)
+            )
             per_lane.setdefault(name, []).append(amounts)
+    joined = {name: _joined(parts) for name, parts in by_turn.items()}
+    once_counted = {name: np.asarray(np.concatenate(parts), np.int64) for name, parts in per_lane.items()}
     return Ledger(
         populations=population_facts(network), outputs=network.outputs, interval=schedule(network).interval,
         events=_joined(events), input_events=np.ascontiguousarray(input_events), port_counts=_joined(by_port),
         stepped=np.ascontiguousarray(np.stack([steps[n].stepped for n in network.layers], axis=1), np.uint32),
-        by_turn={name: joined for name, parts in by_turn.items() if (joined := _joined(parts)).any()},
-        per_lane={name: joined for name, parts in per_lane.items() if (joined := np.concatenate(parts)).any()},
+        by_turn={name: counts for name, counts in joined.items() if counts.any()},
+        per_lane={name: amounts for name, amounts in once_counted.items() if amounts.any()},
         **_tables(placement, shards), pes=tuple(placed.pe for placed in placement.pes), lanes=placement.request.lanes,
         format=placement.request.format, **machine_fields(placement.chip, placement.machine),
     )  # fmt: skip
@@ -113,7 +118,7 @@ def _joined(parts: list[U32]) -> U32:
 
 
 def _lane_amounts(counts: U32, stepped: U32) -> I64:
-    """Return what each shard, (shards,), counts for a lane, from (positions, shards) counts of so many lanes: it is always as much."""
+    """Return what each shard, (shards,), counts for a lane, always as much, from (positions, shards) counts of so many lanes."""
     at = np.flatnonzero(stepped)
     return counts[at[0]].astype(np.int64) // int(stepped[at[0]]) if len(at) else np.zeros(counts.shape[1], np.int64)
 
@@ -130,7 +135,7 @@ def population_facts(network: Network) -> tuple[PopulationFacts, ...]:
     )  # fmt: skip
 
 
-def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[str, object]:
+def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[str, Any]:
     """Return the tables of a placement's shards and ports, and the names of its ports."""
     network, rows = placement.network, list[tuple[int, ...]]()
     names = sorted({p.port for n in network.layers for p in network.populations[n].projections})

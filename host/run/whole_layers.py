@@ -69,9 +69,7 @@ class WholeLayers:
         assert self.ready, "a position sooner than the schedule says"
         self._due, self._done = self._tick + self._times.interval, self._tick + self._times.depth
         whole, none = self._late_feed.completed(feed), (b"", b"")
-        return [
-            Section(n, whole.flags, whole.position, *whole.events.get(n, none), b"", whole.lanes) for n in self._network.inputs
-        ]
+        return [Section(n, whole.flags, whole.position, *whole.events.get(n, none), b"", whole.lanes) for n in self._network.inputs]
 
     def tick(self, inputs: list[Section]) -> list[Section]:
         """Let every layer hear and step; return the sections of those that stepped."""

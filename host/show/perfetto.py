@@ -1,11 +1,12 @@
 """A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, in Chrome's trace event format.
 
 Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
-of each layer it runs (and one for each tick, where its step takes several), named after the layer, from when it begins (with the
-wait for DRAM, where it hears an input) until the layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs (and, on several chips, for
-`links`). Between two such slices other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the
-slowest PE of each layer that hears it at the same position. Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The
-emulator's wall time is on no axis; it is in the file's `otherData`.
+of each layer it runs (and for each tick, where its step takes several), named after the layer, from when it begins (with the
+wait for DRAM, where it hears an input) until the layer's last message has arrived, and within it its stages, ended by the wait
+for the slower PEs (and, on several chips, for `links`). Between two such slices other layers have their turn. Arrows lead from
+the broadcast of a layer's slowest PE to the slowest PE of each layer that hears it at the same position. Counters: events of
+each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on no axis; it is in the
+file's `otherData`.
 
 Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
 rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread
@@ -148,8 +149,9 @@ def _arrows(ledger: Ledger, stages: Sequence[str], edges: I64) -> list[str]:
     """
     population, turns = ledger.shards["population"][ledger.turns.shard], ledger.turns
     prompt = ledger.ports["delay"] == 0
-    pairs = set(zip(ledger.ports["source"][prompt].tolist(), ledger.shards["population"][ledger.ports["shard"][prompt]].tolist(), strict=True))
-    pairs = sorted(pair for pair in pairs if pair[0] in ledger.layers)
+    layers = ledger.shards["population"][ledger.ports["shard"][prompt]].tolist()
+    edges_between = set(zip(ledger.ports["source"][prompt].tolist(), layers, strict=True))
+    pairs = sorted(pair for pair in edges_between if pair[0] in ledger.layers)
     turn_pe = ledger.shards["pe"][turns.shard]
     lines = []
     for n, (source, sink) in enumerate(pairs):
@@ -176,7 +178,9 @@ def _arrows(ledger: Ledger, stages: Sequence[str], edges: I64) -> list[str]:
 def _stage_of(ledger: Ledger, source: int, sink: int) -> str:
     """Return the stage in which a layer works on what it hears of another at the same position."""
     ports = ledger.ports
-    port = np.flatnonzero((ports["source"] == source) & (ports["delay"] == 0) & (ledger.shards["population"][ports["shard"]] == sink))[0]
+    port = np.flatnonzero(
+        (ports["source"] == source) & (ports["delay"] == 0) & (ledger.shards["population"][ports["shard"]] == sink)
+    )[0]
     return str(twin("kernels", ledger.populations[sink].kernel).PORT_STAGES[ledger.port_names[ports["name"][port]]])
 
 

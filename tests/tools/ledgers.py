@@ -92,7 +92,7 @@ def changed(ledger: Ledger, **columns: object) -> Ledger:
 
 
 def by_port(ledger: Ledger, what: str, port: str) -> Array:
-    """Return what shards did at one of their ports, "macs" or "visited", (positions, shards); or a column of the ports, (shards,)."""
+    """Return "macs" or "visited" of shards at one of their ports, (positions, shards); or a column of the ports, (shards,)."""
     ports = np.flatnonzero(ledger.ports["name"] == ledger.port_names.index(port))
     counted = {"macs": 0, "visited": 1}
     return ledger.port_counts[:, ports, counted[what]] if what in counted else ledger.ports[what][ports]
@@ -100,7 +100,11 @@ def by_port(ledger: Ledger, what: str, port: str) -> Array:
 
 def heard_by(ledger: Ledger, source: int) -> set[int]:
     """Return the shards that listen to a population, walked port by port."""
-    return {shard for shard, hears in zip(ledger.ports["shard"].tolist(), ledger.ports["source"].tolist(), strict=True) if hears == source}
+    return {
+        shard
+        for shard, hears in zip(ledger.ports["shard"].tolist(), ledger.ports["source"].tolist(), strict=True)
+        if hears == source
+    }
 
 
 def cut(ledger: Ledger, positions: list[int]) -> Ledger:
@@ -177,7 +181,9 @@ def three_units() -> Network:
     """Two inputs and a layer of three units, of which 0 and 2 have an event at every position and 1 never."""
     projections = tuple(
         Projection(
-            source, port, SparseRows.from_dense(np.array([[float(column in row) for column in range(width)] for row in rows])),
+            source,
+            port,
+            SparseRows.from_dense(np.array([[float(column in row) for column in range(width)] for row in rows])),
             delay=int(port == "recurrent"),
         )
         for source, port, rows, width in ((0, "input", W, 2), (1, "recurrent", R, 3))

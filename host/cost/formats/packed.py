@@ -19,7 +19,7 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each weight and event."""
     loads = wait_states * table["event_weight_loads"]
     weight_cycles = port.by_weight(table, "packed_weight_cycles") + table["branch_refill_cycles"] + loads
-    event_cycles = table["packed_event_cycles"] * columns(port)
+    event_cycles = table["packed_event_cycles"] * columns(port).astype(np.float64)
     return event_loop_cycles(port, table, weight_cycles, event_cycles, stored=port.weights)
 
 
@@ -30,7 +30,7 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
 
 
 def columns(port: PortCounts) -> I64:
-    """Return how many columns an event has, (ports,): with int8 weights one a gate, where that makes indices a byte and takes less."""
+    """Return how many columns an event has, (ports,): with int8 one a gate, where that makes indices a byte and takes less."""
     by_gate = port.rows // port.gates
     extra_bytes = (port.gates - 1) * port.width * index_bytes(np.maximum(port.weights, 256))
     saved_bytes = (index_bytes(port.rows - 1) - 1) * port.weights
