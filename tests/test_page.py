@@ -156,7 +156,10 @@ def test_what_a_run_brings_never_becomes_markup(run_folder):
 
 def test_hostile_names_of_layers_reach_no_markup():
     placement = placed(seeded_egru(20, (24, 24, 20), density=0.3, seed=7), 9)
-    ledger = replace(invented(placement, 10), layers=(HOSTILE, "$\\frac{1$", "$"))
+    ledger = invented(placement, 10)
+    names = (HOSTILE, "$\\frac{1$", "$")
+    renamed = (one._replace(name=name) for one, name in zip(ledger.populations[1:], names, strict=True))
+    ledger = replace(ledger, populations=(ledger.populations[0], *renamed))
     chip, table = load_chip(), load_table()
     figures = _figures(ledger, price(ledger, chip, table), chip, table, placement.table(), "token")
     everything = {"chip": [one for section in figures.values() for one in section]}
@@ -229,7 +232,7 @@ def pages_of(chips, pes, positions=6):
     ledger, table = invented(placement, positions), load_table()
     priced = price(ledger, load_chip(), table)
     figures = _figures(ledger, priced, load_chip(), table, placement.table(), "token")
-    rows = _link_rows(priced, load_chip(), table)
+    rows = _link_rows(ledger, priced, load_chip(), table)
     content = Content(name="run", report={"mapping": None}, config={}, files=[], figures=figures, links=rows)
     content.chip, content.costs = load_chip(), table
     return html(content), figures, rows, priced
