@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "noc", "pe", "host")
 MAY_IMPORT = {"models": set(), "noc": set(), "pe": {"models", "noc"}, "host": {"pe", "models", "noc"}, "launch.py": {"host"}}
 ONE_FILE_EACH = {
-    "zmq": "noc/transport_zmq.py",
+    "zmq": "noc/transports/zmq.py",
     "msgpack": "noc/wire.py",
     "rich": "host/show/monitor.py",
     "multiprocessing": "host/processes/process_group.py",

@@ -11,7 +11,7 @@ from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
 from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, RESET, VALID, Section
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 SEGMENT = 7  # positions, in the models of these tests

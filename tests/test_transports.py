@@ -16,14 +16,15 @@ from pathlib import Path
 import pytest
 import zmq
 
-from noc import transport_zmq, transport_zmtp
+from noc import zmtp
 from noc.packet import Fault, Hello, Letter
 from noc.serve import serve
 from noc.transport import TransportError
-from noc.transport_mem import MemNetwork
-from noc.transport_zmq import ZmqTransport, new_address
-from noc.transport_zmtp import COMMAND, LONG, ZmtpTransport, frame_head
+from noc.transports import zmq as transport_zmq
+from noc.transports.mem import MemNetwork
+from noc.transports.zmq import ZmqTransport, new_address
 from noc.wire import WireError, decode, encode
+from noc.zmtp import COMMAND, LONG, ZmtpTransport, frame_head
 
 ROUTER, ENDPOINTS = "router@0", ("PE(1,1,0)@0", "PE(1,1,1)@0", "host")
 MEGABYTE = 1 << 20
@@ -519,7 +520,7 @@ def test_a_ping_of_one_who_has_gone_does_no_harm():
     "address", ["ipc://@gennaker-nobody", "ipc:///tmp/gennaker-nobody", "tcp://127.0.0.1:1", f"ipc://{'x' * 200}"]
 )
 def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, address):
-    monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", SOON_S)
+    monkeypatch.setattr(zmtp, "_CONNECT_WITHIN_S", SOON_S)
     before, began = descriptors(), time.monotonic()
     with pytest.raises(TransportError) as caught:
         ZmtpTransport("host", address, ROUTER)
@@ -544,7 +545,7 @@ def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, addr
     ids=["hangs up", "HTTP", "ZMTP 2", "half a greeting", "silence", "ERROR", "a message", "drips"],
 )
 def test_a_peer_that_is_no_zmtp_is_refused_in_time_in_one_line(monkeypatch, play):
-    monkeypatch.setattr(transport_zmtp, "_CONNECT_WITHIN_S", 4 * SOON_S)
+    monkeypatch.setattr(zmtp, "_CONNECT_WITHIN_S", 4 * SOON_S)
     before = descriptors()
     with peer(play, connect=False) as (address, _):
         began = time.monotonic()
@@ -588,7 +589,7 @@ def test_what_a_router_said_before_it_went_arrives_and_then_nothing_in_time():
 
 
 def test_a_router_that_takes_nothing_is_named_in_time(monkeypatch):
-    monkeypatch.setattr(transport_zmtp, "_SEND_TIMEOUT_S", SOON_S)
+    monkeypatch.setattr(zmtp, "_SEND_TIMEOUT_S", SOON_S)
     full = threading.Event()
     with peer(after_handshake(lambda connection: full.wait(WAIT_S), until_closed=False)) as (endpoint, _):
         try:
@@ -607,7 +608,7 @@ def test_a_router_that_takes_nothing_is_named_in_time(monkeypatch):
 
 @pytest.mark.parametrize("size", [1001, 1 << 40, (1 << 64) - 1])
 def test_a_frame_that_is_too_large_is_refused_before_it_is_taken(monkeypatch, size):
-    monkeypatch.setattr(transport_zmtp, "MAX_MESSAGE_BYTES", 1000)
+    monkeypatch.setattr(zmtp, "MAX_MESSAGE_BYTES", 1000)
     start = framed(bytes(1000)) + bytes([LONG]) + size.to_bytes(8, "big")
     with peer(after_handshake(lambda connection: connection.sendall(start))) as (endpoint, _):
         assert endpoint.receive(WAIT_S) == (ROUTER, bytes(1000))

@@ -12,20 +12,18 @@ Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each por
 step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM.
 """
 
-import importlib
-import pkgutil
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
+from models.families import member, member_names
 
 _FAMILIES = {"formats": "weight format", "kernels": "neuron model"}
 
 
 def names(family: str) -> list[str]:
     """Return the names of all "formats" or "kernels" that have a price, ascending."""
-    return sorted(module.name for module in pkgutil.iter_modules([str(Path(__file__).with_name(family))]))
+    return member_names(f"host.cost.{family}")
 
 
 @cache
@@ -33,4 +31,4 @@ def twin(family: str, name: str) -> Any:
     """Return the twin of a format or kernel, a module; HostError where there is none."""
     if name not in names(family):
         raise HostError(f"{_FAMILIES[family]} {name!r}: has no prices; have {', '.join(names(family))}")
-    return importlib.import_module(f"host.cost.{family}.{name}")
+    return member(f"host.cost.{family}", name, _FAMILIES[family])

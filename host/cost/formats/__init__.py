@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from host.cost.cost_table import CostTable, sends_vectors
+from models.families import family_path
 from models.network import F64, I64, U32
+
+__path__ = family_path(__path__, __name__)
 
 WORD_BYTES = 4
 KEY_AND_VALUE_BYTES = 2 * WORD_BYTES
