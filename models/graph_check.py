@@ -61,7 +61,8 @@ def _check_projection(network: Network, number: int, projection: Projection) -> 
     spec = kernel.PORTS[projection.port]
     need = spec.rows * layer.units, source.units
     if projection.weights.shape != need:
-        raise ModelError(f"{who}: weights of port {projection.port!r} need {need} rows and columns, have {projection.weights.shape}")
+        have = projection.weights.shape
+        raise ModelError(f"{who}: weights of port {projection.port!r} need {need} rows and columns, have {have}")
     if projection.delay < 0 or int(projection.delay) != projection.delay:
         raise ModelError(f"{who}: delay {projection.delay!r}; needs a whole number of positions from 0")
     if number == projection.source and not projection.delay:

@@ -42,3 +42,17 @@ def feed_late(network: Network) -> tuple[Network, Mapping[int, LateInput]]:
     if not late:
         return network, {}
     return Network(tuple(populations), network.outputs), {number: key for key, number in late.items()}
+
+
+def hear_late(network: Network, late_inputs: Mapping[int, LateInput]) -> Network:
+    """Return the network that `feed_late` was given."""
+    if not late_inputs:
+        return network
+    populations = []
+    for population in network.populations[: min(late_inputs)]:
+        projections = tuple(
+            replace(p, source=late.source, delay=late.delay, summed_as=None) if (late := late_inputs.get(p.source)) else p
+            for p in population.projections
+        )
+        populations.append(replace(population, projections=projections))
+    return Network(tuple(populations), network.outputs)

@@ -6,10 +6,10 @@ takes K(v) ticks for it. Every edge from u to v with a delay of d positions hold
     s(v) >= s(u) + K(u) - II * d
 
 An input starts at 0 and nothing else before 1. II is the smallest integer not below the ticks of any cycle over its delay, nor
-below any K. Among schedules in which no output starts later than it must, and nothing after the last that must, the one is taken
-whose ports need the fewest bytes. A port of slack k = s(v) - s(u) - K(u) + II * d is a ring of max(d, floor((k + K(u) - 1) / II) + 1)
-slots: a slot is taken from the source's first tick of a position until v steps; and where bubbles stand between positions, all
-d may be in.
+below any K. Among schedules in which no output starts later than it must, and nothing after the last that must, the one is
+taken whose ports need the fewest bytes. A port of slack k = s(v) - s(u) - K(u) + II * d is a ring of
+max(d, floor((k + K(u) - 1) / II) + 1) slots: a slot is taken from the source's first tick of a position until v steps; and
+where bubbles stand between positions, all d may be in.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def _schedule(network: Network) -> Schedule:
     )
     interval, starts = _interval(edges, ticks, network)
     if any(slots_of(edge, starts, interval) > max(edge.delay, 1) for edge in edges):
-        starts = _fewest_words(edges, ticks, network.inputs, network.outputs, interval, starts)
+        starts = _fewest_words(edges, ticks, {*network.inputs, *network.outputs}, interval, starts)
     triggers = {}
     for layer in network.layers:
         prompt = sorted({p.source for p in populations[layer].projections if p.delay == 0}, key=lambda u: (-starts[u], u))
@@ -107,9 +107,7 @@ def _interval(edges: Sequence[Edge], ticks: Sequence[int], network: Network) -> 
     raise ModelError(f"network: a loop without delay, or to which one leads: {names}; needs a projection of delay 1 or more in it")
 
 
-def _earliest(
-    edges: Sequence[Edge], ticks: Sequence[int], network: Network, interval: int
-) -> tuple[tuple[int, ...], list[int]]:
+def _earliest(edges: Sequence[Edge], ticks: Sequence[int], network: Network, interval: int) -> tuple[tuple[int, ...], list[int]]:
     """Return the longest paths from the inputs, and the layers that a loop puts off without end."""
     starts = [0 if n in network.inputs else 1 for n in range(len(ticks))]
     late: list[int] = []
@@ -126,9 +124,10 @@ def _earliest(
 
 
 def _fewest_words(
-    edges: Sequence[Edge], ticks: Sequence[int], inputs: Sequence[int], outputs: Sequence[int], interval: int, earliest: Sequence[int]
-) -> tuple[int, ...]:  # fmt: skip
-    """Return starts with the fewest words of slots, and among those the earliest on the whole: an integer program.
+    edges: Sequence[Edge], ticks: Sequence[int], fixed: set[int], interval: int, earliest: Sequence[int]
+) -> tuple[int, ...]:
+    """Return starts with the fewest words of slots, and among those the earliest on the whole: an integer program. Those of
+    the populations `fixed` stay.
 
     Variables are the starts and each edge's slots n, with n >= delay and interval * n >= lead + interval * delay + 1, which is
     `ring_slots`.
@@ -136,7 +135,6 @@ def _fewest_words(
     from scipy.optimize import Bounds, LinearConstraint, milp  # a third of a second to import, for few networks
 
     layers, last = len(ticks), max(earliest)
-    fixed = {*inputs, *outputs}
     lower = [*map(float, earliest), *(float(max(edge.delay, 1)) for edge in edges)]
     upper = [float(start if n in fixed else last) for n, start in enumerate(earliest)] + [float(np.inf)] * len(edges)
     follows, holds = (np.zeros((len(edges), layers + len(edges))) for _ in range(2))
@@ -155,4 +153,4 @@ def _fewest_words(
         constraints=[LinearConstraint(follows, lb=after), LinearConstraint(holds, lb=room)],
     )  # fmt: skip
     assert answer.success, answer.message  # the earliest starts are an answer
-    return tuple(int(round(start)) for start in answer.x[:layers])
+    return tuple(round(start) for start in answer.x[:layers])

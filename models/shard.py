@@ -14,9 +14,9 @@ from models.network import U32, Array, ModelError
 class PortShape(NamedTuple):
     """What the memory and the code of a projection follow from, at one PE.
 
-    `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the numerics of
-    `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a position; `slots`,
-    positions held at a time.
+    `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the
+    numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
+    position; `slots`, positions held at a time.
     """
 
     rows: int
@@ -34,7 +34,7 @@ class PortShape(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class ShardPort:
-    """One projection's slice: the port's name, the population it hears and how late, its shape, weights and trace (0: the events)."""
+    """One projection's slice: port, the population it hears and how late, shape, weights, and trace (0: the events)."""
 
     name: str
     source: int
@@ -80,7 +80,9 @@ class Shard:
     def from_parts(cls, parts: Any) -> Shard:
         """Rebuild a shard from `to_parts`; ModelError where the parts have another form."""
         try:
-            (population, kernel, form, width, lanes, payload), (trigger, wait, ticks, interval), units, ports, vectors, params = parts
+            head, times, units, ports, vectors, params = parts
+            population, kernel, form, width, lanes, payload = head
+            trigger, wait, ticks, interval = times
             return cls(
                 population=population, kernel=kernel, format=form, width=width, lanes=lanes, payload=payload,
                 units=_unpack(units)["units"], trigger=trigger, wait=wait, ticks=ticks, interval=interval,

@@ -63,7 +63,7 @@ def _outputs(layer: Population, changed: Mapping[str, F32], heard: list[F32]) ->
     alone = tuple(replace(p, source=int(p.port == RECURRENT)) for p in layer.projections)
     driven = replace(layer, projections=alone, vectors={**layer.vectors, **changed})
     reference = Reference(Network((Population("input", len(heard[0])), driven)))
-    return [reference.step(x)[0] for x in heard]
+    return [reference.step({0: x})[1][0] for x in heard]
 
 
 def _activity(outputs: list[F32]) -> float:

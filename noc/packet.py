@@ -129,7 +129,8 @@ class Hand(NamedTuple):
 
 class Recall(NamedTuple):
     """Host to a loaded PE: what `population` emitted at a `position` before the one that the run goes on at, for the ports that
-    hear it late: `flags` give its phase, `keys` and `values` its events as in a section.
+    hear it late: `flags` give its phase, `keys` and `values` its events as in a section. `lanes` is the set of those, a bit each,
+    in which a sequence has begun since: they do not hear it.
     """
 
     population: int
@@ -137,6 +138,7 @@ class Recall(NamedTuple):
     flags: int
     keys: bytes
     values: bytes
+    lanes: bytes
 
 
 class Loaded(NamedTuple):

@@ -71,9 +71,10 @@ def _relay(parts: list[Any]) -> Relay:
 def _section(kind: Any, parts: Any) -> Section:
     # One comparison of all types at once: this runs several hundred times a tick.
     if type(parts) is not list or [*map(type, parts)] != _SECTION_TYPES:
-        raise WireError(f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger, lanes as bin")
+        need = "population, flags, position as numbers and keys, values, ledger, lanes as bin"
+        raise WireError(f"{kind.__name__}: a section needs {need}")
     section = Section._make(parts)
-    population, flags, position, keys, values, ledger, _ = section
+    population, flags, position, keys, values, _, _ = section
     # With keys, each has a value of 0, 1, 2 or 4 bytes; which of these, a router and a PE know of each population.
     if len(keys) & 3 or (keys and 4 * len(values) not in (0, len(keys), 2 * len(keys), 4 * len(keys))):
         raise WireError(f"{kind.__name__}: {len(keys)} B of keys and {len(values)} B of values do not match")

@@ -7,18 +7,16 @@ without this file (`pe/socket_loop.py`): here are a PE's life, and what it says 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
 import numpy as np
 
-from models import formats, kernels
 from models.network import ModelError
 from models.shard import Shard
 from noc import packet
 from noc.packet import PHASE, Batch, Bundle, Load, Message, Outgoing, Recall, Section
 from noc.wire import decode, encode
 from pe.bound_tick import Tick
-from pe.layout import FIFO_EVENTS, pe_fields, size_of
+from pe.layout import FIFO_EVENTS, mask_bytes, pe_fields, size_of
 from pe.lifecycle import LifecycleError, State, advance
 from pe.residents import resident_of
 from pe.sram import Arena, SramOverflow, SramSize, plan
@@ -108,12 +106,11 @@ class Pe:
             size = SramSize(**message.spec)
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
+            views, copies, probes = self.arena.views, message.copies, message.probes
             self._residents = [
-                resident_of(shard, self.arena.views, message.copies.get(shard.population, 0), message.probes.get(shard.population, []))
-                for shard in shards
+                resident_of(shard, views, copies.get(shard.population, 0), probes.get(shard.population, [])) for shard in shards
             ]
-            fifo_keys, fifo_values = self.arena.views.get("fifo.keys"), self.arena.views.get("fifo.values")
-            self.tick = Tick(self._residents, FIFO_EVENTS, fifo_keys, fifo_values)
+            self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"))
         except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
@@ -161,7 +158,7 @@ def _recall_section(port: Listener, message: Recall) -> bool:
     if len(values) != events * port.item_bytes or (port.dense and (len(keys) or events not in (0, port.keys))) or len(keys) % 4:
         return False
     numbers = keys.view("<u4")
-    if numbers.max(initial=0) >= port.keys:
+    if numbers.max(initial=0) >= port.keys or len(message.lanes) != mask_bytes(port.lanes):
         return False
     slot.more() if phase else slot.clear()
     if events:
@@ -169,4 +166,7 @@ def _recall_section(port: Listener, message: Recall) -> bool:
     if port.closes:
         for lane in range(port.lanes):
             slot.product(lane=lane)
+    since = np.unpackbits(np.frombuffer(message.lanes, np.uint8), count=port.lanes, bitorder="little")
+    for lane in np.flatnonzero(since):
+        slot.forget(lane=int(lane))
     return True

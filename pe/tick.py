@@ -10,14 +10,14 @@ What it heard of position q lies in slot q modulo the slots of its port.
 
 from __future__ import annotations
 
+from typing import Any
+
 from models.compute.bound_calls import bytes_at, call, call_at, carray, copy_bytes, words_at
 from models.compute.compiling import inlined
 from models.network import Array
 from noc.packet import FRESH, PHASE, RESET, VALID
 from pe import msgpack_codec
-from pe.msgpack_codec import (
-    FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES,
-)  # fmt: skip
+from pe.msgpack_codec import FLAGS, KEYS, KEYS_BYTES, LANES, LANES_BYTES, POPULATION, POSITION, VALUES, VALUES_BYTES
 from pe.tick_records import listener_at, long_at, probe_at, resident_at, slot_at, state_at
 
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
@@ -29,7 +29,7 @@ _ROW_MASKED = 1 << 40  # in the flags of a header that waits: sets of lanes come
 
 
 @inlined
-def _make(record: object, lane: int, before: int, phase: int) -> int:
+def _make(record: Any, lane: int, before: int, phase: int) -> int:
     done: int = call_at(record.address, record.block, lane, before, phase)
     return done
 
@@ -45,7 +45,7 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 
 @inlined
 def _is_whole(listeners: Array, residents: Array, section: Array) -> bool:
-    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
+    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what those need."""
     awaited = False
     for i in range(listeners.size):
         port = listeners[i]
@@ -97,7 +97,7 @@ def _close_slots(listeners: Array, section: Array) -> None:
 
 
 @inlined
-def _hear(state: object, listeners: Array, residents: Array, message: int, section: Array) -> bool:
+def _hear(state: Any, listeners: Array, residents: Array, message: int, section: Array) -> bool:
     """Let every port that listens to the section's population take its events, FIFO by FIFO; False where a key lies beyond."""
     population = section[POPULATION]
     _open_slots(listeners, section, message + section[LANES] if section[LANES_BYTES] else 0)
@@ -133,7 +133,7 @@ def _hear(state: object, listeners: Array, residents: Array, message: int, secti
 
 
 @inlined
-def _take_sums(resident: object, flags: int, position: int, lanes: int, lane: int) -> None:
+def _take_sums(resident: Any, flags: int, position: int, lanes: int, lane: int) -> None:
     """Leave in a lane's sums what its ports hear at a position, and count the work."""
     ports = carray(listener_at(resident.listener), (resident.listeners,))
     ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
@@ -161,7 +161,7 @@ def _take_sums(resident: object, flags: int, position: int, lanes: int, lane: in
 
 
 @inlined
-def _step(resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+def _step(resident: Any, flags: int, position: int, lanes: int, phase: int) -> int:
     """Step the lanes of a shard that are not idle; return the number of its events."""
     ledger = carray(words_at(resident.ledger), (resident.ledger_words,))
     for i in range(ledger.size):
@@ -186,7 +186,7 @@ def _step(resident: object, flags: int, position: int, lanes: int, phase: int) -
 
 
 @inlined
-def _put_in_line(resident: object, section: Array, message: int, tick: int) -> bool:
+def _put_in_line(resident: Any, section: Array, message: int, tick: int) -> bool:
     """Keep the header of a shard's trigger until the shard steps; False where there is no room."""
     rows = carray(long_at(resident.headers), (resident.header_rows, resident.header_words))
     for i in range(rows.shape[0]):
@@ -201,7 +201,7 @@ def _put_in_line(resident: object, section: Array, message: int, tick: int) -> b
 
 
 @inlined
-def _put_step(out: Array, at: int, resident: object, flags: int, position: int, lanes: int, phase: int) -> int:
+def _put_step(out: Array, at: int, resident: Any, flags: int, position: int, lanes: int, phase: int) -> int:
     """Step a shard and write its section; return where the next one goes."""
     events = _step(resident, flags, position, lanes, phase)
     resident.events = events

@@ -148,7 +148,7 @@ def run():
     features = seeded_features(1, 40, 240)
     network = at_activity(seeded_egru(240, (240, 240), density=0.3, seed=3), 0.2, features[0])
     return record(
-        network, VectorSource(RowsInDram.of(Dram(1 << 20, 16), "features", features.reshape(-1, 240)), 1, 40), VectorCount(1, 40), 1
+        network, VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features.reshape(-1, 240))}, 1, 40), VectorCount(1, 40), 1
     )
 
 
@@ -194,7 +194,7 @@ def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
     recorded = record(
-        network, VectorSource(RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32)), 1, 3), VectorCount(1, 3), 1
+        network, VectorSource({0: RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32))}, 1, 3), VectorCount(1, 3), 1
     )
     ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
     assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))

@@ -196,9 +196,8 @@ def test_a_run_with_a_projection(run, tmp_path, tiny, activation):
     reference, total = Reference(network), 0.0
     words = TOKENS["test"]
     for position in range(30):
-        if position % tiny.segment == 0:
-            reference.segment()
-        y = reference.step(tiny.embedding[words[position]])[-1].astype(np.float64)
+        (y,) = reference.step({0: tiny.embedding[words[position]]}, reset=position % tiny.segment == 0)[network.output]
+        y = y.astype(np.float64)
         hidden = weight.astype(np.float64) @ y + projection.bias
         logits = tiny.embedding.astype(np.float64) @ (np.maximum(hidden, 0) if activation == "relu" else hidden) + tiny.decoder_bias
         total -= logits[words[position + 1]] - np.log(np.exp(logits).sum())

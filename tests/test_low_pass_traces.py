@@ -64,18 +64,14 @@ def test_the_reference_hears_what_the_equation_says():
     heard, keeps = [np.zeros(8, np.float32), np.zeros(7, np.float32)], np.array([0.5, 0.9], np.float32)
     said = 0
     for position, x in enumerate(seeded_embedding(8, 8)):
-        for reference in (whole, *singles):
-            if position == 3:
-                reference.segment()
-            if position == 5:
-                reference.fresh()
+        begins = {"reset": position == 3, "fresh": position == 5}
         if position in (3, 5):
             heard = [np.zeros_like(trace) for trace in heard]
-        outputs = whole.step(x)
+        outputs = [y for (y,) in whole.step({0: x}, **begins).values()]
         for n, (single, keep) in enumerate(zip(singles, keeps, strict=True)):
             said_before = x if not n else outputs[0]
             heard[n] = keep * heard[n] + (np.float32(1) - keep) * said_before
-            assert single.step(heard[n])[0].tobytes() == outputs[n].tobytes()
+            assert single.step({0: heard[n]}, **begins)[1].tobytes() == outputs[n].tobytes()
             said += np.count_nonzero(outputs[n])
     assert said
 
@@ -327,5 +323,5 @@ def test_activity_is_set_behind_a_trace_too():
     driven = at_activity(network, 0.4, inputs)
     assert [layer.projections[0].trace for layer in driven.populations[1:]] == [0.0, 0.5, 0.5]
     reference = Reference(driven)
-    shares = np.mean([[np.count_nonzero(y) / len(y) for y in reference.step(x)] for x in inputs][3:], axis=0)
+    shares = np.mean([[np.count_nonzero(y) / len(y) for (y,) in reference.step({0: x}).values()] for x in inputs][3:], axis=0)
     assert np.abs(shares - 0.4).max() < 0.15

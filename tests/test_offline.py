@@ -30,7 +30,7 @@ def features(lanes=1, positions=POSITIONS, seed=1):
     vectors = seeded_features(lanes, positions, UNITS, seed)
     vectors[:, :, ::3] = 0
     vectors[:, 4] = 0  # a position without any event
-    return VectorSource(RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS)), lanes, positions)
+    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))}, lanes, positions)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def test_the_events_are_those_of_the_plain_reference(recordings):
         feed = workload.next()
         x = np.zeros(UNITS, np.float32)
         x[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
-        for n, y in enumerate(reference.step(x), start=1):
+        for n, (y,) in reference.step({0: x}).items():
             assert np.array_equal(recordings[1].layers[n].events[position], y != 0)
 
 

@@ -121,11 +121,8 @@ def said_by_reference(network, feeds):
     reference = Reference(network)
     said = {number: [] for number in network.layers}
     for feed in feeds:
-        if feed.flags & FRESH:
-            reference.fresh()
-        elif feed.flags & RESET:
-            reference.segment()
-        for number, y in enumerate(reference.step(dense(feed, network.populations[0].units)), start=1):
+        begins = {"fresh": bool(feed.flags & FRESH), "reset": bool(feed.flags & RESET)}
+        for number, (y,) in reference.step({0: dense(feed, network.populations[0].units)}, **begins).items():
             said[number].append((feed.position, *events(np.flatnonzero(y), y[np.flatnonzero(y)])))
     return said
 

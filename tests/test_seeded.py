@@ -59,7 +59,7 @@ def test_a_gesture_classifier_has_the_same_bits_on_every_machine_and_can_be_run(
     frames = np.random.default_rng(1).poisson(1, (gesture.frames, gesture.size, gesture.size)).astype(np.float32)
     reference, scores, active = Reference(model.network), Scores(gesture), np.zeros(2, np.int64)
     for x in features_of(gesture, frames):
-        outputs = reference.step(x)
+        outputs = [y for (y,) in reference.step({0: x}).values()]
         keys = np.flatnonzero(outputs[-1]).astype(np.uint32)
         scores.add(keys, outputs[-1][keys])
         active += [np.count_nonzero(y) for y in outputs]
@@ -109,7 +109,7 @@ def test_activity_is_10_to_30_percent_of_each_layer_at_the_default_threshold(uni
     active = np.zeros(len(layers))
     positions = 0
     for position in range(30):
-        outputs = reference.step(embedding[position * 7 % 40])
+        outputs = [y for (y,) in reference.step({0: embedding[position * 7 % 40]}).values()]
         if position >= 5:  # the first positions fill the cells
             positions += 1
             active += [np.count_nonzero(y) / len(y) for y in outputs]
@@ -122,7 +122,7 @@ def test_the_threshold_sets_the_activity():
 
     def events(threshold):
         reference, embedding = Reference(seeded_egru(40, (60,), 0.3, 1, threshold)), seeded_embedding(20, 40)
-        return sum(np.count_nonzero(reference.step(row)[0]) for row in embedding)
+        return sum(np.count_nonzero(reference.step({0: row})[1]) for row in embedding)
 
     counts = [events(threshold) for threshold in (0.0, 0.35, 1.0)]
     assert counts[0] > 0.35 * 60 * 20

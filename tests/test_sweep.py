@@ -237,7 +237,7 @@ def test_thresholds_are_set_for_an_activity(target):
     inputs = seeded_features(1, 40, 60)[0]
     network = at_activity(seeded_egru(60, (100, 80), density=0.2), target, inputs[:12])
     reference = Reference(network)
-    outputs = [reference.step(x) for x in inputs]
+    outputs = [[y for (y,) in reference.step({0: x}).values()] for x in inputs]
     for layer in range(2):
         share = np.mean([np.count_nonzero(y[layer]) / len(y[layer]) for y in outputs])
         assert share == pytest.approx(target, abs=0 if target in (0, 1) else 0.06)

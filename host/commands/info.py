@@ -94,7 +94,7 @@ def _matrices(network: Network, blocks: Blocks) -> list[str]:
     for layer, parts in blocks.items():
         for number, projection in enumerate(network.populations[layer].projections):
             weights = projection.weights
-            counts = [part.ports[number].nonzeros for part in parts]
+            counts = [part.ports[number].shape.nonzeros for part in parts]
             possible = weights.shape[0] * weights.shape[1]
             shape = f"{weights.shape[0]:,} x {weights.shape[1]:,}"
             row = [network.populations[layer].name if not number else "", projection.port, shape]

@@ -22,7 +22,6 @@ from host.mapping.request import ChipShare, Deal, Share
 from models.network import F32, F64, I64, Network
 from noc.machine import BOARD_CHIPS, Machine
 from noc.multicast_tree import add_multicast
-from noc.packet import INPUT_POPULATION
 
 Kind = tuple[int, ...]  # the populations of a share
 Move = tuple[int, int, int, int]  # kind of share, from chip, to chip, how many
@@ -98,8 +97,8 @@ class _Search:
         hears = [set(network.listeners(population)) for population in range(populations)]
         self._hears = np.array([[not hears[p].isdisjoint(kind) for kind in self._kinds] for p in range(populations)])
         self._of_kind = [set(np.flatnonzero(self._hears[:, k]).tolist()) | set(kind) for k, kind in enumerate(self._kinds)]
-        self._input = events[INPUT_POPULATION] * network.populations[INPUT_POPULATION].units
-        self._host, self._output = self._chips.index(machine.host_chip), network.output
+        self._inputs = {n: events[n] * network.populations[n].units for n in network.inputs}
+        self._host, self._outputs = self._chips.index(machine.host_chip), network.outputs
         self._left = _TRIALS
         self._known: dict[bytes, F64] = {}
         if len(self._chips) <= SEARCHED_CHIPS:
@@ -238,14 +237,14 @@ class _Search:
     def _cost(self, population: int, counts: I64) -> float:
         """Return a population's events a position on all links, in millionths: sums of whole numbers below 2**53, so exact."""
         links = self._links(population, counts)
-        if population == INPUT_POPULATION:
-            return float(self._input * links[self._host])
+        if population in self._inputs:
+            return float(self._inputs[population] * links[self._host])
         return float(self._sends[population] @ counts @ links)
 
     def _links(self, population: int, counts: I64) -> F64:
         """Return how many links a packet of `population` crosses from each chip, (chips,)."""
         listens = counts[self._hears[population]].any(axis=0)
-        if population == self._output:
+        if population in self._outputs:
             listens[self._host] = True
         key = listens.tobytes()
         if key not in self._known:

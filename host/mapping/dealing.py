@@ -15,6 +15,7 @@ import numpy as np
 from host.errors import Exit, HostError
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
 from host.mapping.sharding import all_fit, plan_share, row_lengths
+from models import kernels
 from models.network import Network
 from pe.sram import SramOverflow
 
@@ -27,7 +28,7 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
     units = network.populations[layer].units
     weights = sum(row_lengths(network, layer), np.zeros(units, np.int64))
     if not even:
-        weights += 20  # words that a unit of an EGRU costs about beside its weights: extents, state and vectors
+        weights += _unit_words(network, layer)
     full, larger = divmod(units, pes)
     hands: list[list[int]] = [[] for _ in range(pes)]
     heap = [(0, pe) for pe in range(pes)]
@@ -45,6 +46,14 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
     return [(UnitSet(layer, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def _unit_words(network: Network, layer: int) -> int:
+    """Return about how many words a unit costs beside its weights: its vectors and index, and each row's accumulator and extent."""
+    population = network.populations[layer]
+    kernel = kernels.named(population.kernel)
+    rows = sum(kernel.PORTS[projection.port].rows for projection in population.projections)
+    return sum(vector.length for vector in kernel.VECTORS.values()) + 1 + 2 * rows
 
 
 def deal_whole_layers(network: Network, pes: int) -> Deal:
@@ -84,8 +93,8 @@ def fewest_pes(network: Network, request: Request, layer: int, *, even: bool) ->
     def enough(pes: int) -> bool:
         return all_fit(network, request, deal_layer(network, layer, pes, even))
 
-    nonzeros = sum(p.weights.nonzeros for p in network.populations[layer].projections)
-    low = min(4 * nonzeros // request.size.data_bytes, units - 1)  # in any format the float32 values alone need more than this
+    values_bytes = sum(p.weights.values.nbytes for p in network.populations[layer].projections)
+    low = min(values_bytes // request.size.data_bytes, units - 1)  # in any format the values alone need more than this
     step, high = 1, min(low + 1, units)
     while high < units and not enough(high):
         low, step = high, 2 * step

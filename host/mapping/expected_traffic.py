@@ -17,7 +17,6 @@ from host.mapping.request import ChipShare
 from models.network import F64, Network
 from noc.machine import Machine
 from noc.multicast_tree import add_multicasts
-from noc.packet import INPUT_POPULATION
 
 INPUT_RATE = 1.0
 """Assumed events of an input unit at a position: embeddings have no zeros."""
@@ -31,7 +30,7 @@ def rates_of(network: Network, provenance: Mapping[str, Any]) -> tuple[dict[int,
     `provenance` is a checkpoint's: the trainer writes the activity of each layer on the texts it was evaluated on. Anything
     else there, or nothing, gives the assumed rates; the input's is assumed always.
     """
-    assumed = {INPUT_POPULATION: INPUT_RATE} | dict.fromkeys(network.layers, LAYER_RATE)
+    assumed = dict.fromkeys(network.inputs, INPUT_RATE) | dict.fromkeys(network.layers, LAYER_RATE)
     for text in ("test_carried", "test_zeroed", "valid_carried", "valid_zeroed"):
         figures = provenance.get(text)
         activity = figures.get("activity") if isinstance(figures, dict) else None
@@ -59,11 +58,11 @@ def expected_flows(network: Network, machine: Machine, on_chips: Sequence[ChipSh
     for chip, share in on_chips:
         for population, indices in share:
             units[population][chip] = units[population].get(chip, 0) + len(indices)
-    sources = {INPUT_POPULATION: {machine.host_chip: network.populations[INPUT_POPULATION].units}} | units
+    sources = {n: {machine.host_chip: network.populations[n].units} for n in network.inputs} | units
     flows = []
     for population, of_chips in sources.items():
         to = {chip for layer in network.listeners(population) for chip in units[layer]}
-        to |= {machine.host_chip} if population == network.output else set()
+        to |= {machine.host_chip} if population in network.outputs else set()
         ends = tuple(sorted(to))
         flows += [Flow(population=population, chip=chip, units=count, to=ends) for chip, count in sorted(of_chips.items())]
     return flows

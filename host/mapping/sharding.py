@@ -33,7 +33,9 @@ def row_lengths(network: Network, population: int) -> list[Array]:
     return [p.weights.row_nonzeros.reshape(-1, layer.units).sum(axis=0) for p in layer.projections]
 
 
-def _port_shape(network: Network, request: Request, population: int, projection: Projection, *, units: int, nonzeros: int) -> PortShape:
+def _port_shape(
+    network: Network, request: Request, population: int, projection: Projection, *, units: int, nonzeros: int
+) -> PortShape:
     """Return the shape of a projection's port at a PE that has so many of its units and weights."""
     layer, source, times = network.populations[population], network.populations[projection.source], schedule(network)
     gates = kernels.named(layer.kernel).PORTS[projection.port].rows

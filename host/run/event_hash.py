@@ -1,9 +1,13 @@
-"""The event stream's fingerprint: SHA-256 over (sequence, position, population, unit, float32 bits), and its counts.
+"""The event stream's fingerprint: SHA-256 over (sequence, position, population, unit, value bits), and its counts.
 
 Layers work on different positions at the same tick, so each (sequence, population) has a running digest fed in order of
 position, and the stream's hash is taken over those digests in order. It therefore depends on no schedule, and a
 sequence has the same digest whether it is run alone, within a batch, or after other sequences. A workload that runs
 sequences one after another says with `SequenceAt` which one a lane is at.
+
+An event's record is four words: position, population, unit, and the value's bits, those of a float32, a whole number with its
+sign, 1 for a spike. Where a population takes several ticks for a position the tick stands behind the position. A dense
+population has a record for each unit of every lane that is not idle, zeros too.
 """
 
 from __future__ import annotations
@@ -14,9 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from host.run.section_events import all_sending
 from host.workloads.contract import side_by_side
+from host.workloads.lane_sets import idle_lanes
 from models.network import Network
-from noc.packet import Section
+from noc.packet import PHASE, Section
 
 SequenceAt = Callable[[int, int], tuple[int, int] | None]
 """(lane, position of the run) -> (sequence, position in it), or None where the lane has none: its events count nothing."""
@@ -29,6 +35,7 @@ class EventStream:
         self._network = network
         self._lanes = lanes
         self._sequence_at = sequence_at
+        self._sending = all_sending(network, lanes)
         self._digests: dict[int, dict[int, Any]] = {}  # by sequence and layer
         for lane in range(lanes):  # those that a run begins with are there, however early it ends
             self._digest_of(sequence_at(lane, 0))
@@ -37,25 +44,26 @@ class EventStream:
         self._positions = dict.fromkeys(network.layers, 0)
 
     def add(self, section: Section) -> int:
-        """Take the events of one population at one position, lanes ascending; return how many of them count."""
-        keys, bits = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<u4")
-        layer, width = section.population, self._network.populations[section.population].units
+        """Take the events of one population at one tick of a position, lanes ascending; return how many of them count."""
+        layer, sending = section.population, self._sending[section.population]
+        keys, bits, width, phase = sending.keys_of(section), sending.bits_of(section), sending.units, section.flags // PHASE
         assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
-        edges = np.searchsorted(keys, np.arange(self._lanes + 1) * width)
+        edges, idle = np.searchsorted(keys, np.arange(self._lanes + 1) * width), idle_lanes(section.lanes, self._lanes)
         count = 0
         for lane in range(self._lanes):
             place = self._sequence_at(lane, section.position)
-            if place is None:
+            if place is None or (idle is not None and idle[lane]):
                 continue
             first, last = int(edges[lane]), int(edges[lane + 1])
-            record = np.empty((last - first, 4), "<u4")
-            record[:, 0], record[:, 1] = place[1], layer
-            record[:, 2], record[:, 3] = keys[first:last] - np.uint32(lane * width), bits[first:last]
+            at = (place[1],) if sending.ticks == 1 else (place[1], phase)
+            record = np.empty((last - first, len(at) + 3), "<u4")
+            record[:, : len(at)], record[:, -3] = at, layer
+            record[:, -2], record[:, -1] = keys[first:last] - np.uint32(lane * width), bits[first:last]
             self._digest_of(place)[layer].update(record.tobytes())
             self._steps[layer] += 1
             count += last - first
         self._events[layer] += count
-        self._positions[layer] += 1
+        self._positions[layer] += not phase
         return count
 
     def _digest_of(self, place: tuple[int, int] | None) -> dict[int, Any]:

@@ -68,14 +68,15 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         chips = len(job.placement.machine.live)
         if chips > MOST_CHIPS:
             raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
+        witness = Witness(job.placement) if job.options.verify else None
+        run = Run(
+            job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
+            repeatable=job.options.restart, probes=job.probes,
+        )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
-    placement = job.placement
-    witness = Witness(placement.network, placement.request.lanes) if job.options.verify else None
-    late, repeatable = job.options.faults.is_late, job.options.restart
-    run = Run(placement, job.source, job.readout, late=late, witness=witness, repeatable=repeatable)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
@@ -109,7 +110,7 @@ class _HostLoop:
         self._snapshot = ActivitySnapshot(placement, self._run.counts)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
-            part.population: placement.copies(placed)[part.population] - (part.population == placement.network.output)
+            part.population: placement.copies(placed)[part.population] - (part.population in placement.network.outputs)
             for placed in placement.pes
             for part in placed.share
         }

@@ -1,71 +1,101 @@
-"""`RestartLog`: what a run needs to go on in new processes from its last segment boundary: the input since then, and what every
-layer had emitted just before.
+"""`RestartLog`: what a run needs to go on in new processes from its last segment boundary: the input since then, and what each
+layer that is heard late had emitted just before.
 
-At a boundary cell states and traces are zeroed, and all that is carried over is what each layer hears of itself. So the
-new processes are told that, get the same input again, and make the same events; those that the host has had already it
-leaves out, and everything that was counted stays. Where states are carried on there is no boundary but a sequence's beginning.
+At a boundary, where a segment begins in every lane, states and traces are zeroed, and all that is carried over is what layers
+hear late: of a layer that somebody hears D positions late, the D positions before the boundary. So the new processes are
+told that, get the same input again, and make the same events; those that the host has had already it leaves out, and
+everything that was counted stays. Where states are carried on there is no boundary but a sequence's beginning.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from host.workloads.contract import Feed
-from noc.packet import FRESH, RESET, Recall, Section
+from host.workloads.lane_sets import read_lanes
+from models.kernels import ticks_of
+from models.network import I64, Network
+from noc.packet import PHASE, Recall, Section
+
+
+@dataclass
+class _Boundary:
+    """A position at which a run can go on: each lane's mark there, and what was emitted before it that is heard from it on."""
+
+    marks: I64
+    sections: list[Section] = field(default_factory=list)
 
 
 class RestartLog:
-    """Notes input and the output of `layers`, the populations that the host hears."""
+    """Notes the input of a network of so many lanes, and the output of its layers, which the host hears all."""
 
-    def __init__(self, layers: Iterable[int]) -> None:
-        self._latest: dict[int, Section | None] = dict.fromkeys(layers)
+    def __init__(self, network: Network, lanes: int) -> None:
+        self._lanes = lanes
+        self._marks = np.zeros(lanes, np.int64)  # by lane: the position at which its sequence began
+        delays: dict[int, int] = dict.fromkeys(network.layers, 0)  # by layer: how late it is heard at most
+        for n in network.layers:
+            for projection in network.populations[n].projections:
+                if projection.source in delays:
+                    delays[projection.source] = max(delays[projection.source], projection.delay)
+        self._delays = delays
+        self._last_phase = {n: ticks_of(network.populations[n].kernel, network.populations[n].params) - 1 for n in network.layers}
+        self._latest = dict.fromkeys(network.layers, (-1, 0))  # by layer: position and tick in it
+        self._recent = {n: deque[Section](maxlen=delays[n] * (self._last_phase[n] + 1)) for n in network.layers}
         self._feeds: list[Feed] = []
-        self._boundaries: list[int] = []  # positions, ascending; the first is where a run would go on
-        self._before: dict[int, dict[int, Section]] = {}  # boundary -> what each layer emitted at the position before
+        self._boundaries: dict[int, _Boundary] = {}  # by position, ascending; the first is where a run would go on
 
     def add_input(self, feed: Feed) -> None:
         """Add a position's input."""
         self._feeds.append(feed)
-        if feed.flags & RESET:
-            self._boundaries.append(feed.position)
-            self._before[feed.position] = {
-                layer: section for layer, section in self._latest.items() if section and section.position == feed.position - 1
-            }
+        begin, reset, _ = read_lanes(feed.flags, feed.lanes, self._lanes)
+        self._marks[begin] = feed.position
+        if reset.all() or not self._boundaries:
+            heard = [s for n, sections in self._recent.items() for s in sections if s.position >= feed.position - self._delays[n]]
+            self._boundaries[feed.position] = _Boundary(self._marks.copy(), heard)
             self._forget()
 
     def add_output(self, section: Section) -> bool:
         """Add a layer's section; False where it was added before."""
-        latest = self._latest[section.population]
-        if latest is not None and section.position <= latest.position:
+        layer, position = section.population, section.position
+        if (position, section.flags // PHASE) <= self._latest[layer]:
             return False
-        self._latest[section.population] = section
-        before = self._before.get(section.position + 1)
-        if before is not None:
-            before[section.population] = section
+        self._latest[layer] = position, section.flags // PHASE
+        self._recent[layer].append(section)
+        for boundary, before in self._boundaries.items():
+            if boundary - self._delays[layer] <= position < boundary:
+                before.sections.append(section)
+        if position + 1 in self._boundaries:
             self._forget()
         return True
 
     def _forget(self) -> None:
         """Drop what lies before the last boundary that every layer has come to."""
-        for boundary in reversed(self._boundaries[1:]):
-            if len(self._before[boundary]) == len(self._latest):
-                self._feeds = [feed for feed in self._feeds if feed.position >= boundary]
-                self._boundaries = [b for b in self._boundaries if b >= boundary]
-                self._before = {b: self._before[b] for b in self._boundaries}
-                return
+        through = min(position + (phase == self._last_phase[n]) for n, (position, phase) in self._latest.items())
+        reached = [boundary for boundary in self._boundaries if boundary <= through]
+        if len(reached) > 1:
+            self._feeds = [feed for feed in self._feeds if feed.position >= reached[-1]]
+            for boundary in reached[:-1]:
+                del self._boundaries[boundary]
 
     @property
     def position(self) -> int:
         """Where the run would go on."""
-        return self._boundaries[0] if self._boundaries else 0
+        return next(iter(self._boundaries), 0)
 
     def feeds(self) -> list[Feed]:
         """Return the input from there on, as far as it has been fed."""
         return list(self._feeds)
 
-    def recalls(self) -> dict[int, Recall]:
-        """Return for each layer what its PEs must be told; nothing where a sequence begins."""
-        if not self._feeds or self._feeds[0].flags & FRESH:
-            return {}
-        before = self._before[self.position]
-        return {layer: Recall(layer, section.position, 0, section.keys, section.values) for layer, section in before.items()}
+    def recalls(self) -> list[Recall]:
+        """Return what the PEs must be told that hear a layer late, in order; nothing where a sequence begins in every lane."""
+        boundary = self._boundaries.get(self.position)
+        if boundary is None or (boundary.marks == self.position).all():
+            return []
+        recalls = []
+        for section in sorted(boundary.sections, key=lambda s: (s.position, s.flags)):
+            since = np.packbits(boundary.marks > section.position, bitorder="little").tobytes()
+            recalls.append(Recall(section.population, section.position, section.flags, section.keys, section.values, since))
+        return recalls

@@ -6,28 +6,31 @@ tick by tick, ask everybody for their counters, stop the PEs and then the router
 last words. All of it goes through the router of the host's own chip. The PEs' states are judged by the table they use
 themselves (`pe/lifecycle.py`).
 
-Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read. While an input is missing (a word not yet
-chosen, a DRAM that is late, a pause) its batch is a bubble. `settle` hashes and decodes while the next tick is under way.
+Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read, with a section for each input; the
+positions lie as many ticks apart as the network's schedule says. Between them, and while input is missing (a word not yet
+chosen, a DRAM that is late, a pause), its batch is bubbles. `settle` hashes and decodes while the next tick is under way.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.conservation import balance
 from host.run.event_hash import EventStream
+from host.run.late_feed import LateFeed
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
+from host.run.section_events import all_sending
 from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
 from models.schedule import schedule
 from noc import packet
-from noc.packet import INPUT_POPULATION, PHASE, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -45,31 +48,39 @@ class Run:
         late: tells for each tick whether the DRAM delivers nothing (a recoverable fault; also how a pause looks).
         witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
         repeatable: keep what `prepare_restart` needs.
+        probes: layer -> fields that the readout observes (`Job.probes`).
 
     """
 
     def __init__(
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
-        witness: Witness | None = None, repeatable: bool = False,
+        witness: Witness | None = None, repeatable: bool = False, probes: Mapping[int, Sequence[str]] | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
-        self.events = EventStream(placement.network, placement.request.lanes, source.sequence_at)
-        # A position needs a tick a layer and one to come back; a window that deep keeps every layer busy.
-        self.window = max(MIN_WINDOW, schedule(placement.network).depth + 1)
+        network, lanes, self._schedule = placement.network, placement.request.lanes, schedule(placement.network)
+        self.events = EventStream(network, lanes, source.sequence_at)
+        # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
+        self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
         self.interrupted = False
-        self.counts = StepCounts(placement)
+        self._probes: Mapping[int, Sequence[str]] = probes or {}
+        self.counts = StepCounts(placement, self._probes)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
-        self.recent_input = 0  # events of the input fed last, likewise
+        self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
+        self._late_feed = LateFeed(placement)
+        self._sending = all_sending(network, lanes)
+        self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
+        self._answers: dict[int, dict[int, list[Section]]] = {}  # by position: outputs of which not all are in
+        self._answer_sections = sum(self._sending[n].ticks for n in network.outputs)  # of a position
         self._witness = witness
-        self._replay = RestartLog(placement.network.layers) if repeatable else None
+        self._replay = RestartLog(network, lanes) if repeatable else None
         self._reset()
 
     def _reset(self) -> None:
@@ -86,13 +97,15 @@ class Run:
         self.router_readings: dict[str, dict[str, Any]] = {}
         self._issued = 0
         self._needed = 0  # ticks that must be issued for the position fed last to come out
+        self._next_feed = 0  # the tick from which the next position may enter
         self._positions_fed = self._positions_answered = 0
         self._arrived: deque[Section] = deque()
-        self._input_events = self._output_events = 0
+        self._input_packets = self._output_events = 0
+        self._outputs_arrived: Counter[int] = Counter()  # sections of outputs, of positions of which not all are in
         self._asked: set[str] = set()  # routers that owe an answer to the last question
         self._silent_routers: set[str] = set()  # those that had not answered the one before when it was asked again
         self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
-        self._recalls = self._replay.recalls() if self._replay else {}
+        self._recalls = self._replay.recalls() if self._replay else []
 
     def prepare_restart(self) -> int:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, the last segment
@@ -194,7 +207,8 @@ class Run:
     def _load(self, placed: PlacedPe) -> packet.Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), {})
+        probes = {part.population: list(self._probes.get(part.population, ())) for part in placed.share}
+        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes)
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
@@ -203,13 +217,10 @@ class Run:
 
     def _start(self) -> Outgoing:
         self.phase = "running"
-        recalled = [
-            out
-            for name, placed in self._placed.items()
-            for layer, recall in self._recalls.items()
-            if any(part.population == layer for part in placed.share)
-            for out in self._to(name, recall)
-        ]
+        network, recalled = self.placement.network, []
+        for name, placed in self._placed.items() if self._recalls else ():
+            late = {p.source for part in placed.share for p in network.populations[part.population].projections if p.delay}
+            recalled += [out for recall in self._recalls if recall.population in late for out in self._to(name, recall)]
         return recalled + self._to_all(packet.Start()) + self.pump()
 
     def pump(self) -> Outgoing:
@@ -222,37 +233,46 @@ class Run:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
                 # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
-                out.append(self._batch(Section(INPUT_POPULATION, 0, 0, b"", b"", b"")))
+                out.append(self._batch(self._bubbles))
                 read = packet.Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             late = self._late(self._issued)
-            again = bool(self._feeds_to_repeat)
-            feed = None if exhausted or late else self._feeds_to_repeat.popleft() if again else self.source.next()
+            waits = exhausted or late or self._issued < self._next_feed
+            feed = None if waits else self._next_input()
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
-            if feed is None:
-                section = Section(INPUT_POPULATION, 0, 0, b"", b"", b"")
-            else:
-                self._needed = self._issued + schedule(self.placement.network).depth
-                self.recent_input = len(feed.keys) // 4
-                self._input_events += self.recent_input
-                self._positions_fed += 1
-                if not again:
-                    self._note_input(feed)
-                section = Section(INPUT_POPULATION, feed.flags, feed.position, feed.keys, feed.values, b"")
-            out.append(self._batch(section))
+            out.append(self._batch(self._bubbles if feed is None else self._feed(feed)))
         return out
 
-    def _note_input(self, feed: Feed) -> None:
-        self.recorder.add_input(len(feed.keys) // 4)
+    def _next_input(self) -> Feed | None:
+        """Return the next position's input, or the one that is fed once more; None while the source has none."""
+        if self._feeds_to_repeat:
+            return self._feeds_to_repeat.popleft()
+        given = self.source.next()
+        if given is None:
+            return None
+        feed = self._late_feed.completed(given)
+        self.recorder.add_input(sum(self._sending[n].count_events(*events) for n, events in feed.events.items()))
         if self._witness is not None:
-            self._witness.see_input(feed)
+            self._witness.see_input(given)
         if self._replay is not None:
             self._replay.add_input(feed)
+        return feed
 
-    def _batch(self, section: Section) -> tuple[tuple[str, ...], Message]:
+    def _feed(self, feed: Feed) -> tuple[Section, ...]:
+        """Count a position's input; return its sections."""
+        self._needed, self._next_feed = self._issued + self._schedule.depth, self._issued + self._schedule.interval
+        self._positions_fed += 1
+        self.recent_input = {n: self._sending[n].count_events(*events) for n, events in feed.events.items()}
+        self._input_packets += sum(n * len(self.placement.destinations(number)) for number, n in self.recent_input.items())
+        none = b"", b""
+        return tuple(
+            Section(n, feed.flags, feed.position, *feed.events.get(n, none), b"", feed.lanes) for n in self.placement.network.inputs
+        )
+
+    def _batch(self, sections: tuple[Section, ...]) -> tuple[tuple[str, ...], Message]:
         self._issued += 1
-        return self._to_router, Batch(self._issued - 1, (section,))
+        return self._to_router, Batch(self._issued - 1, sections)
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if bundle.tick != self.completed:
@@ -267,23 +287,44 @@ class Run:
 
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
-        output = self.placement.network.output
+        outputs = self.placement.network.outputs
         while self._arrived:
             section = self._arrived.popleft()
-            if section.population == output:
-                self._output_events += len(section.keys) // 4
-                self._positions_answered += 1
+            population, position = section.population, section.position
+            if population in outputs:
+                self._output_events += self._sending[population].count_events(section.keys, section.values)
+                self._outputs_arrived[position] += 1
+                if self._outputs_arrived[position] == self._answer_sections:
+                    del self._outputs_arrived[position]
+                    self._positions_answered += 1
             if self._replay is not None and not self._replay.add_output(section):
                 continue
             self.events.add(section)
-            self.recent[section.population] = section
-            self.recorder.add(section)
+            self.recent[population] = section
             self.counts.add(section)
+            if population in self._probes:
+                section = self._observe(section)
+            self.recorder.add(section)
             if self._witness is not None:
                 self._witness.see_events(section)
-            if section.population == output:
-                self.readout.answer(section)
+            if population in outputs:
+                self._answer(section)
         return self.pump()
+
+    def _answer(self, section: Section) -> None:
+        """Take a section of an output; with the last of its position, the readout answers."""
+        position = section.position
+        arrived = self._answers.setdefault(position, {n: [] for n in self.placement.network.outputs})
+        arrived[section.population].append(section)
+        if sum(map(len, arrived.values())) == self._answer_sections:
+            self.readout.answer(position, self._answers.pop(position))
+
+    def _observe(self, section: Section) -> Section:
+        """Let the readout observe what is probed of a section; return the section with its counts alone."""
+        observe = getattr(self.readout, "observe", None)
+        if observe is not None:
+            observe(section.position, section.population, self.counts.probes(section))
+        return section._replace(ledger=self.counts.rows(section).tobytes())
 
     def _after_reading(self) -> Outgoing:
         if self.phase == "reading" and self.accounted:
@@ -334,5 +375,4 @@ class Run:
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
-        sent = self._input_events * len(self.placement.destinations(INPUT_POPULATION))
-        return balance(self.placement.machine, self.readings, self.router_readings, sent, self._output_events)
+        return balance(self.placement.machine, self.readings, self.router_readings, self._input_packets, self._output_events)

@@ -14,8 +14,7 @@ import numpy as np
 from host.mapping.placement import Placement
 from host.run.step_counts import StepCounts
 from models.network import I64
-from noc.packet import INPUT_POPULATION, Section
-
+from noc.packet import Section
 
 
 class ActivitySnapshot:
@@ -47,8 +46,11 @@ class ActivitySnapshot:
             np.add.at(events, self._pes[population], counts)
         return [float(share) for share in events / self._units]
 
-    def links(self, recent: Mapping[int, Section], input_events: int) -> list[int]:
-        """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first."""
+    def links(self, recent: Mapping[int, Section], inputs: Mapping[int, int]) -> list[int]:
+        """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first.
+
+        `inputs`: events of each input at the position that was fed last.
+        """
         if not recent:
             return []
         loads = np.zeros(self._links, np.int64)
@@ -56,7 +58,8 @@ class ActivitySnapshot:
             of_chip = np.bincount(self._chip_of[self._pes[population]], counts, self._chips)
             for chip in np.flatnonzero(of_chip):
                 loads[self._crossed[population, int(chip)]] += int(of_chip[chip])
-        loads[self._crossed[INPUT_POPULATION, self._host_chip]] += input_events
+        for number, events in inputs.items():
+            loads[self._crossed[number, self._host_chip]] += events
         return [int(load) for load in loads]
 
     def _counts(self, recent: Mapping[int, Section]) -> dict[int, I64]:

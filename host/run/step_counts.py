@@ -13,7 +13,7 @@ import numpy as np
 
 from host.mapping.placement import Placement
 from models import kernels
-from models.network import U32, Array, Field, Population
+from models.network import U32, Array, Field, ModelError, Population
 from noc.packet import Section
 
 
@@ -40,7 +40,10 @@ def words_of(population: Population) -> Words:
 
 
 class StepCounts:
-    """Reads the ledgers of a placement's sections, and adds them up. `probes`: layer -> names of its kernel's fields."""
+    """Reads the ledgers of a placement's sections, and adds them up. `probes`: layer -> names of its kernel's fields.
+
+    ModelError where a kernel has no such field.
+    """
 
     def __init__(self, placement: Placement, probes: Mapping[int, Sequence[str]] | None = None) -> None:
         network, lanes, self._probes = placement.network, placement.request.lanes, probes or {}
@@ -51,8 +54,13 @@ class StepCounts:
                 self._units[part.population].append(part.units)
         self._fields: dict[int, list[list[Field]]] = {}  # by layer and sender: what is probed
         for n, names in self._probes.items():
-            kernel = kernels.named(network.populations[n].kernel)
+            layer = network.populations[n]
+            kernel = kernels.named(layer.kernel)
             by_sender = [{field.name: field for field in kernel.fields(len(units), lanes)} for units in self._units[n]]
+            for name in names:
+                if name not in by_sender[0]:
+                    have = ", ".join(by_sender[0]) or "none"
+                    raise ModelError(f"probe of {layer.name}: neuron model {layer.kernel!r} has no field {name!r}; has {have}")
             self._fields[n] = [[fields[name] for name in names] for fields in by_sender]
         self._totals = {n: np.zeros(words.size, np.int64) for n, words in self.words.items()}
 

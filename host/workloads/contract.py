@@ -1,7 +1,7 @@
 """What a workload is: a source that feeds the network, a readout that takes its answers, and the metrics that come of them.
 
 A workload is a folder beside this file (`host/workloads/registry.py` finds it by its name). A *position* is the network's
-clock: one input event vector of every lane; a *lane* is one of the sequences that run side by side.
+clock: one vector of events of every input and lane; a *lane* is one of the sequences that run side by side.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
     from host.mapping.placement import Placement
@@ -20,12 +20,26 @@ if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no
 
 
 class Feed(NamedTuple):
-    """One position's input events for all lanes: flags of the section, keys and values as they go into packets."""
+    """One position's input for all lanes.
+
+    `flags` and `lanes` are those of its sections, as `pack_lanes` makes them (`host/workloads/lane_sets.py`); `events`: for each
+    input that has any, its keys and values as they go into packets, none of them in an idle lane.
+    """
 
     position: int
     flags: int
-    keys: bytes
-    values: bytes
+    events: Mapping[int, tuple[bytes, bytes]]
+    lanes: bytes = b""
+
+
+Outputs: TypeAlias = "Mapping[int, Sequence[Section]]"
+"""What a network answers at one position: for each output its sections, one a tick that the position takes there."""
+
+
+def only_section(outputs: Outputs) -> Section:
+    """Return the answer of a network with one output, which takes one tick a position."""
+    ((section,),) = outputs.values()
+    return section
 
 
 class Command(NamedTuple):
@@ -100,10 +114,14 @@ class Source:
 
 
 class Readout(Protocol):
-    """Takes the last population's events and makes an answer of them."""
+    """Takes the outputs' events and makes an answer of them.
 
-    def answer(self, section: Section) -> None:
-        """Take the last population's events at one position."""
+    Where the job has `probes`, it also has `observe(position, layer, fields)`, which takes what is probed of a layer at one
+    tick of a position: field -> array whose last dimension is the layer's units.
+    """
+
+    def answer(self, position: int, outputs: Outputs) -> None:
+        """Take what all outputs say at a position; positions come in order."""
 
     def progress(self) -> Progress:
         """Return how far the run is."""
@@ -127,7 +145,8 @@ class Job:
 
     `inputs` are the files and folders that were read, by their part (checkpoint, text ...); `facts` join the report's `result`;
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
-    monitor, for the workload's panel.
+    monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
+    no part of the model, take no memory of it and change no event.
     """
 
     options: RunOptions
@@ -141,6 +160,7 @@ class Job:
     facts: Mapping[str, Any] = field(default_factory=dict)
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
+    probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

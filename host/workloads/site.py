@@ -10,6 +10,7 @@ from host.mapping.placement import Placement, place
 from host.options import RunOptions
 from models import shipped
 from models.checkpoint import Model, load
+from models.kernels import ticks_of
 from models.network import Network
 from noc.chip import ChipSpec, load_chip
 from noc.dram import Dram
@@ -55,6 +56,20 @@ def place_for_run(options: RunOptions, network: Network, provenance: Mapping[str
     )  # fmt: skip
     _check_slow(options, placement)
     return placement
+
+
+def only_ends(network: Network, checkpoint: str) -> tuple[int, int]:
+    """Return a network's one input and one output, both of float32 events and one tick a position; HostError for another one."""
+    ends = []
+    for what, numbers in (("input", network.inputs), ("output", network.outputs)):
+        have = [network.populations[n] for n in numbers]
+        first = have[0]
+        if len(have) > 1 or first.payload != "float32" or first.dense or ticks_of(first.kernel, first.params) > 1:
+            names = ", ".join(f"{population.name} ({population.payload})" for population in have)
+            need = f"one {what} of float32 events, one tick a position"
+            raise HostError(f"checkpoint {checkpoint}: needs {need}; has {names}")
+        ends.append(numbers[0])
+    return ends[0], ends[1]
 
 
 def new_dram(chip: ChipSpec) -> Dram:

@@ -17,39 +17,54 @@ From Python a bound call is called like any function.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, TypeAlias, get_type_hints
 
 import numba
 import numpy as np
+import numpy.typing as npt
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
 from models.compute.compiling import inlined, remember
 from models.network import F32, I32, U32, Array
+from models.numerics import PAYLOADS
 
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
+I8, U8, U16 = npt.NDArray[np.int8], npt.NDArray[np.uint8], npt.NDArray[np.uint16]
 
 # Operands of a bindable function, by annotation: the expression that reads operand `at` from its block.
-FloatRows: TypeAlias = Annotated[F32, "float_rows(block, {at})"]
-Floats: TypeAlias = Annotated[F32, "floats(block, {at})"]
-Float: TypeAlias = Annotated[np.float32, "floats(block, {at})[0]"]  # bound as an array of one element
-Words: TypeAlias = Annotated[U32, "words(block, {at})"]
-WordRows: TypeAlias = Annotated[U32, "word_rows(block, {at})"]
-IntRows: TypeAlias = Annotated[I32, "int_rows(block, {at})"]
+_ROW, _ROWS = "carray({kind}_at(number(block, {{at}})), (size(block, {{at}}),))", "carray({kind}_at(number(block, {{at}})), shape(block, {{at}}))"
+Floats: TypeAlias = Annotated[F32, _ROW.format(kind="floats")]
+FloatRows: TypeAlias = Annotated[F32, _ROWS.format(kind="floats")]
+Float: TypeAlias = Annotated[np.float32, _ROW.format(kind="floats") + "[0]"]  # bound as an array of one element
+Words: TypeAlias = Annotated[U32, _ROW.format(kind="words")]
+WordRows: TypeAlias = Annotated[U32, _ROWS.format(kind="words")]
+Ints: TypeAlias = Annotated[I32, _ROW.format(kind="ints")]
+IntRows: TypeAlias = Annotated[I32, _ROWS.format(kind="ints")]
+Shorts: TypeAlias = Annotated[U16, _ROW.format(kind="shorts")]
+Chars: TypeAlias = Annotated[I8, _ROW.format(kind="chars")]
+Bytes: TypeAlias = Annotated[U8, _ROW.format(kind="bytes")]
+ByteRows: TypeAlias = Annotated[U8, _ROWS.format(kind="bytes")]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
 Number: TypeAlias = Annotated[int, "number(block, {at})"]
 Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
-# Not bound but given at each call: the first `count` events of a FIFO.
-EventKeys: TypeAlias = Annotated[U32, "carray(words_at(keys), (count,))"]
-EventValues: TypeAlias = Annotated[F32, "carray(floats_at(values), (count,))"]
+# Of the type of the array that is bound: the function is compiled for each such type. The last word is the type that most runs use.
+Numbers: TypeAlias = Annotated[Array, _ROW, "float32"]
+NumberRows: TypeAlias = Annotated[Array, _ROWS, "float32"]
+Indices: TypeAlias = Annotated[Array, _ROW, "uint32"]
+# Not bound but given at each call: the first `count` events of a FIFO. Keys are uint32, or a range where sections are dense; values are
+# of the payload's type, None for spikes (`value_of`).
+EventKeys: TypeAlias = Annotated[U32, "keys"]
+EventValues: TypeAlias = Annotated[F32, "values"]
 # Or, to what is made a lane at a time, its number, how many events the lanes before it have sent, and the tick of the position.
 Lane: TypeAlias = Annotated[int, "keys"]
 EventsBefore: TypeAlias = Annotated[int, "values"]
 Phase: TypeAlias = Annotated[int, "count"]
 _AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase}
+_KINDS = {"float32": "floats", "uint32": "words", "int32": "ints", "uint16": "shorts", "int8": "chars", "uint8": "bytes"}
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
 _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
@@ -79,7 +94,14 @@ class Call:
             self.block[at] = _words_of(part)
 
     def __call__(
-        self, keys: Array | None = None, values: Array | None = None, count: int = 0, *, lane: int = 0, before: int = 0, phase: int = 0
+        self,
+        keys: Array | None = None,
+        values: Array | None = None,
+        count: int = 0,
+        *,
+        lane: int = 0,
+        before: int = 0,
+        phase: int = 0,
     ) -> int:
         """Make the call: with a FIFO's keys uint32 and values, of which the first `count` are events; or for a lane, with the
         events of the lanes before it, at a phase.
@@ -90,34 +112,83 @@ class Call:
 
 
 class Bindable:
-    """A compiled function with named operands, made by `bindable`."""
+    """A function with named operands, made by `bindable`; compiled for each set of types that it is bound to."""
 
-    def __init__(self, function: CFunction, operands: tuple[str, ...]) -> None:
-        self._function, self._operands = function, operands  # the first is kept alive
-        self.address, self.ctypes = function.address, function.ctypes
+    def __init__(self, function: Callable[..., int | None]) -> None:
+        self._function = function
+        self._hints = get_type_hints(function, include_extras=True)
+        self._answers = self._hints.pop("return") is int
+        self._operands = tuple(name for name, kind in self._hints.items() if kind not in _AT_EACH_CALL)
+        self._typed = tuple(name for name in self._operands if len(self._hints[name].__metadata__) > 1)
+        self._takes_events = EventValues in self._hints.values() or EventKeys in self._hints.values()
+        self._compiled: dict[tuple[str, ...], CFunction] = {}
 
-    def bind(self, **operands: Array | int) -> Call:
-        """Bind every operand by its name; TypeError where one is missing or unknown."""
+    def bind(self, *, payload: str = "float32", dense: bool = False, **operands: Array | int) -> Call:
+        """Bind every operand by its name, for events of a payload; TypeError where one is missing or unknown."""
         if operands.keys() != set(self._operands):
             raise TypeError(f"operands: need {', '.join(self._operands)}; have {', '.join(operands)}")
-        return Call(self, *(operands[name] for name in self._operands))
+        arrays = [operands[name] for name in self._typed]
+        kinds = tuple(array.dtype.name if isinstance(array, np.ndarray) else "" for array in arrays)
+        return Call(self._compile(kinds, payload, dense), *(operands[name] for name in self._operands))
+
+    def compile_usual(self) -> None:
+        """Compile for the types that most runs use."""
+        self._compile(tuple(self._hints[name].__metadata__[1] for name in self._typed), "float32", dense=False)
+
+    def _compile(self, kinds: tuple[str, ...], payload: str, dense: bool) -> CFunction:
+        """Return the function for arrays of these types in its operands that ask for one, and such events."""
+        key = (*kinds, payload, "dense" if dense else "") if self._takes_events else kinds
+        if key not in self._compiled:
+            self._compiled[key] = call(self._at_block(dict(zip(self._typed, kinds, strict=True)), payload, dense, key))
+        return self._compiled[key]
+
+    def _at_block(self, kinds: Mapping[str, str], payload: str, dense: bool, key: tuple[str, ...]) -> Callable[..., int]:
+        """Return the function of a block's address and what each call gives."""
+        function, code = self._function, self._function.__code__
+        at = {name: number for number, name in enumerate(self._operands)}
+        arguments = []
+        for name, hint in self._hints.items():
+            expression = hint.__metadata__[0]
+            if name in kinds:
+                expression = expression.format(kind=_KINDS[kinds[name]])
+            elif hint == EventKeys:
+                expression = "range(keys, keys + count)" if dense else "carray(words_at(keys), (count,))"
+            elif hint == EventValues:
+                kind = PAYLOADS[payload]
+                expression = f"carray({_KINDS[np.dtype(kind).name]}_at(values), (count,))" if kind else "None"
+            arguments.append(expression.format(at=at.get(name)))
+        inner = f"function({', '.join(arguments)})"
+        body = f"return {inner}" if self._answers else f"{inner}; return 0"
+        name = "_".join([f"{function.__name__}_at", *filter(None, key)])
+        # The file and line of the function itself: numba's cache goes by them.
+        source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
+        # Inlined before it is typed, the body would compile in 2.5 s of CPU less (of 18 in all), but `dense` would be 8 % slower.
+        namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
+        exec(compile(source, code.co_filename, "exec"), namespace)  # noqa: S102 - the text above, and nobody's input
+        made: Callable[..., int] = namespace[name]
+        return made
 
 
 def bindable(function: Callable[..., int | None]) -> Bindable:
-    """Compile a function whose parameters are annotated as operands (above), at once; it returns an int or None."""
-    hints = get_type_hints(function, include_extras=True)
-    answers = hints.pop("return") is int
-    operands = tuple(name for name, kind in hints.items() if kind not in _AT_EACH_CALL)
-    at = {name: number for number, name in enumerate(operands)}
-    arguments = ", ".join(kind.__metadata__[0].format(at=at.get(name)) for name, kind in hints.items())
-    code, name = function.__code__, f"{function.__name__}_at"
-    body = f"return function({arguments})" if answers else f"function({arguments}); return 0"
-    # The file and line of the function itself: numba's cache goes by them.
-    source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
-    # Inlined before it is typed, the body would compile in 2.5 s of CPU less (of 18 in all), but `dense` would be 8 % slower.
-    namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
-    exec(compile(source, code.co_filename, "exec"), namespace)  # noqa: S102 - the text above, and nobody's input
-    return Bindable(call(namespace[name]), operands)
+    """Return a function whose parameters are annotated as operands (above), compiled at once for the types that most runs use; it
+    returns an int or None.
+    """
+    made = Bindable(function)
+    made.compile_usual()
+    return made
+
+
+def bindable_late(function: Callable[..., int | None]) -> Bindable:
+    """Do as `bindable`, but compile nothing before it is bound."""
+    return Bindable(function)
+
+
+@inlined
+def value_of(events: Array | None, e: int) -> Any:
+    """Return the value of event `e`: 1 for a spike, which carries none."""
+    if events is None:
+        return 1
+    return events[e]
 
 
 @cache
@@ -166,8 +237,9 @@ def pointer(kind: Any) -> Any:
 # (to, from, bytes): addresses that do not overlap. Loops over bytes doubled what a tick takes beside its kernels, and slices take
 # the compiler seconds.
 copy_bytes: Any = types.ExternalFunction("memcpy", types.intp(types.intp, types.intp, types.uintp))
-bytes_at, shorts_at, words_at, ints_at, floats_at = map(
-    pointer, (types.uint8, types.uint16, types.uint32, types.int32, types.float32)
+fill_bytes: Any = types.ExternalFunction("memset", types.intp(types.intp, types.int32, types.uintp))  # (at, byte, bytes)
+bytes_at, chars_at, shorts_at, words_at, ints_at, floats_at = map(
+    pointer, (types.uint8, types.int8, types.uint16, types.uint32, types.int32, types.float32)
 )
 _longs_at = pointer(types.int64)
 
@@ -187,17 +259,10 @@ def size(block: int, at: int) -> int:
 
 
 @inlined
-def floats(block: int, at: int) -> Array:
-    """Return array `at`, float32, as one row."""
-    return carray(floats_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
-
-
-@inlined
-def float_rows(block: int, at: int) -> Array:
-    """Return array `at`, float32 with two dimensions."""
+def shape(block: int, at: int) -> tuple[int, int]:
+    """Return rows and columns of array `at`."""
     words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(floats_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+    return words[WORDS * at + 1], words[WORDS * at + 2]
 
 
 @inlined
@@ -206,32 +271,24 @@ def words(block: int, at: int) -> Array:
     return carray(words_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
 
 
-@inlined
-def word_rows(block: int, at: int) -> Array:
-    """Return array `at`, uint32 with two dimensions."""
-    words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(words_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
-
-
-@inlined
-def int_rows(block: int, at: int) -> Array:
-    """Return array `at`, int32 with two dimensions."""
-    words = carray(_longs_at(block), (WORDS * at + WORDS,))
-    shape = (words[WORDS * at + 1], words[WORDS * at + 2])
-    return carray(ints_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+@bindable
+def _zero(array: ByteRows) -> None:
+    fill_bytes(array.ctypes.data, 0, array.size)
 
 
 @bindable
-def zero(array: Floats) -> None:
-    """Set every element to +0."""
-    array[:] = np.float32(0)
+def _zero_lane(array: ByteRows, lane: Lane) -> None:
+    fill_bytes(array.ctypes.data + lane * array.shape[1], 0, array.shape[1])
 
 
-@bindable
-def zero_lane(array: FloatRows, lane: Lane) -> None:
-    """Set the row of a lane to +0."""
-    array[lane] = np.float32(0)
+def zeroing(array: Array) -> Call:
+    """Return the call that sets every element of an array, of any type, to (+)0."""
+    return _zero.bind(array=array.view(np.uint8))
+
+
+def zeroing_lane(array: Array) -> Call:
+    """Return the call that sets the row of a lane, of an array (lanes, numbers) of any type, to (+)0."""
+    return _zero_lane.bind(array=array.view(np.uint8))
 
 
 @bindable

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.compute.bound_calls import Call, EventKeys, EventValues, Float, Floats, bindable, zero_lane
+from models.compute.bound_calls import Call, EventKeys, EventValues, Float, Floats, bindable, zeroing_lane
 from models.compute.port import Port
 from models.network import Array
 
@@ -33,5 +33,5 @@ def traced(trace: Array, decay: float, product: Call) -> Port:
     """Return a port whose `product` runs over `trace` (lanes, source units), which it keeps with this decay."""
     flat, keep = trace.reshape(trace.size), np.array([decay], np.float32)
     fade, add = _fade.bind(trace=flat, keep=keep), _add.bind(trace=flat, share=np.float32(1) - keep)
-    silence = zero_lane.bind(array=trace)
+    silence = zeroing_lane(trace)
     return Port(clear=fade, receive=add, product=product, forget=silence, restart=silence)

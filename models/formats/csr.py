@@ -1,7 +1,10 @@
-"""`csr`: the paper's format (section IV-B): float32 value, 32-bit column index and row extents, 2 nnz + rows + 1 words.
+"""`csr`: the paper's format (section IV-B): a value and a column index a weight, and row extents.
+
+In float32 that is 2 nnz + rows + 1 words. Weights of int8 have columns of 16 bits where those hold the source's units.
 
 A row visits each of its stored weights and looks the event up in a dense vector of the source population, so activity
-does not shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch.
+does not shorten the loop. The vectors do not fit beside the paper's weights in the data banks; they are scratch. They are of
+the events' type, a byte a unit for spikes.
 """
 
 from collections.abc import Mapping
@@ -9,71 +12,103 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.compute.bound_calls import (
+    ByteRows,
     EventKeys,
     EventValues,
-    FloatRows,
-    Floats,
+    Flag,
+    Indices,
     Lane,
+    NumberRows,
+    Numbers,
     WordRows,
     Words,
     bindable,
-    zero,
-    zero_lane,
+    bindable_late,
+    fill_bytes,
+    value_of,
+    zeroing,
+    zeroing_lane,
 )
 from models.compute.lowpass import traced
 from models.compute.port import Port
+from models.compute.sums import forgetting
 from models.formats import trace_field
 from models.network import Array, Field, SparseRows
+from models.numerics import PAYLOADS, WEIGHTS
 from models.shard import PortShape
 
 
-def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:  # noqa: ARG001 - the contract's arguments
-    """Return `values` float32, `columns` uint32 and `extents` uint32 (rows + 1)."""
-    return {"values": weights.values, "columns": weights.columns, "extents": weights.extents.astype(np.uint32)}
+def _column_type(shape: PortShape) -> str:
+    return "<u2" if shape.weight == "int8" and shape.source_units <= 1 << 16 else "<u4"
+
+
+def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
+    """Return `values`, `columns` uint32 or uint16, and `extents` uint32 (rows + 1)."""
+    columns = weights.columns.astype(_column_type(shape), copy=False)
+    return {"values": weights.values, "columns": columns, "extents": weights.extents.astype(np.uint32)}
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights and dense event vector of a port; a trace is such a vector itself."""
-    vector = Field("vector", (shape.lanes, shape.source_units), "<f4", "variables", "event value", scratch=True)
+    heard = PAYLOADS[shape.payload] or "|u1"
+    vector = Field("vector", (shape.lanes, shape.source_units), heard, "variables", "event value", scratch=True)
     return [
-        Field("values", (shape.nonzeros,), "<f4", "weights"),
-        Field("columns", (shape.nonzeros,), "<u4", "weights", "source unit"),
+        Field("values", (shape.nonzeros,), WEIGHTS[shape.weight], "weights"),
+        Field("columns", (shape.nonzeros,), _column_type(shape), "weights", "source unit"),
         Field("extents", (shape.rows + 1,), "<u4", "weights"),
         trace_field(shape) if shape.trace else vector,
     ]
 
 
-def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:  # noqa: ARG001 - the contract's arguments
-    """Bind a port to its arena views."""
+def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
+    """Bind a port to its arena views. Products of several ticks of a position are added up in the sums, which `clear` zeroes."""
     arrays = {array: mem[array] for array in ("values", "columns", "extents", "sums", "counts")}
-    vector = mem["trace" if trace else "vector"]
-    product = _product.bind(vector=vector, **arrays)
+    vector, phased = mem["trace" if trace else "vector"], shape.phases > 1
+    product = _product.bind(vector=vector, adds=int(phased), **arrays)
     if trace:
         return traced(vector, trace, product)
     flat = vector.reshape(vector.size)
-    return Port(
-        clear=zero.bind(array=flat), receive=_scatter.bind(vector=flat), product=product, forget=zero_lane.bind(array=vector)
-    )
+    receive = _scatter.bind(vector=flat, payload=shape.payload, dense=shape.dense)
+    silence = zeroing(flat)
+    if not phased:
+        return Port(clear=silence, receive=receive, product=product, forget=zeroing_lane(vector))
+    sums, counts = mem["sums"], mem["counts"]
+    clear = _clear.bind(vector=vector.view(np.uint8), sums=sums.view(np.uint8), counts=counts.view(np.uint8))
+    return Port(clear=clear, receive=receive, product=product, forget=forgetting(sums, counts), more=silence)
 
 
 @bindable
 def _product(
-    values: Floats, columns: Words, extents: Words, vector: FloatRows, sums: FloatRows, counts: WordRows, lane: Lane
+    values: Numbers, columns: Indices, extents: Words, vector: NumberRows, sums: NumberRows, counts: WordRows, adds: Flag, lane: Lane
 ) -> None:
+    number, silent = sums.dtype.type, vector.dtype.type(0)
     macs = 0
     events = vector[lane]
     for row in range(sums.shape[1]):
-        total = np.float32(0)
+        total = number(0)
+        if adds:
+            total = sums[lane, row]
         for k in range(extents[row], extents[row + 1]):
             event = events[columns[k]]
-            total += values[k] * event
-            macs += event != np.float32(0)
+            total += values[k] * number(event)
+            macs += event != silent
         sums[lane, row] = total
+    visited = extents[sums.shape[1]]
+    if adds:
+        macs += counts[lane, 0]
+        visited += counts[lane, 1]
     counts[lane, 0] = macs
-    counts[lane, 1] = extents[sums.shape[1]]
+    counts[lane, 1] = visited
 
 
 @bindable
-def _scatter(vector: Floats, units: EventKeys, events: EventValues) -> None:
-    for e in range(units.size):
-        vector[units[e]] = events[e]
+def _scatter(vector: Numbers, units: EventKeys, events: EventValues) -> None:
+    for e, unit in enumerate(units):
+        vector[unit] = value_of(events, e)
+
+
+@bindable_late
+def _clear(vector: ByteRows, sums: ByteRows, counts: ByteRows) -> None:
+    fill_bytes(vector.ctypes.data, 0, vector.size)
+    fill_bytes(sums.ctypes.data, 0, sums.size)
+    fill_bytes(counts.ctypes.data, 0, counts.size)

@@ -9,23 +9,35 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import EventKeys, EventValues, FloatRows, Lane, Number, WordRows, bindable, nothing
+from models.compute.bound_calls import (
+    EventKeys,
+    EventValues,
+    FloatRows,
+    Lane,
+    Number,
+    NumberRows,
+    WordRows,
+    bindable,
+    nothing,
+    value_of,
+)
 from models.compute.lowpass import traced
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
 from models.formats import trace_field
 from models.network import Array, Field, SparseRows
+from models.numerics import WEIGHTS
 from models.shard import PortShape
 
 
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:  # noqa: ARG001 - the contract's arguments
-    """Return `values` float32 (source units, rows)."""
+    """Return `values` (source units, rows)."""
     return {"values": np.ascontiguousarray(weights.to_dense().T)}
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port, zeros included."""
-    values = Field("values", (shape.source_units, shape.rows), "<f4", "weights")
+    values = Field("values", (shape.source_units, shape.rows), WEIGHTS[shape.weight], "weights")
     return [values, *([trace_field(shape)] if shape.trace else [])]
 
 
@@ -35,24 +47,28 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     if trace:
         heard = mem["trace"]
         return traced(heard, trace, _product.bind(values=values, trace=heard, **buffers))
-    receive = _accumulate.bind(values=values, source_units=shape.source_units, **buffers)
+    receive = _accumulate.bind(
+        values=values, source_units=shape.source_units, payload=shape.payload, dense=shape.dense, **buffers
+    )
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 
 
 @bindable
 def _accumulate(
-    values: FloatRows, sums: FloatRows, counts: WordRows, source_units: Number, keys: EventKeys, events: EventValues
+    values: NumberRows, sums: NumberRows, counts: WordRows, source_units: Number, keys: EventKeys, events: EventValues
 ) -> None:
     rows = values.shape[1]
-    for e in range(keys.size):
-        key = np.int64(keys[e])
-        lane = key // source_units
-        unit = key - lane * source_units
-        event = events[e]
+    number, zero = sums.dtype.type, values.dtype.type(0)
+    for e, key in enumerate(keys):
+        lane = np.int64(key) // source_units
+        unit = np.int64(key) - lane * source_units
+        event = number(value_of(events, e))
+        if event == number(0):  # in a dense section, no event
+            continue
         macs = 0
         for row in range(rows):
             sums[lane, row] += values[unit, row] * event
-            macs += values[unit, row] != np.float32(0)
+            macs += values[unit, row] != zero
         counts[lane, 0] += macs
         counts[lane, 1] += rows
 

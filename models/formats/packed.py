@@ -1,8 +1,10 @@
 """`packed`: event-driven columns. An event adds its column of weights to the accumulators; silent units cost nothing.
 
-Per stored weight a float32 value and a row index in the smallest unsigned integer that holds the shard's rows (one byte
-up to 85 EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense
-vector is kept.
+Per stored weight a value and a row index in the smallest unsigned integer that holds the shard's rows (one byte up to
+85 EGRU units), per source unit one extent in the smallest integer that holds the number of weights. No dense vector is kept.
+
+Weights of int8 may be stored by gate: a row index then counts within its gate, in one byte up to 256 units, and each gate of a
+column has an extent of its own. That is done where it takes fewer bytes.
 """
 
 from collections.abc import Mapping
@@ -12,18 +14,23 @@ import numpy as np
 
 from models.compute.bound_calls import (
     Address,
+    Bytes,
     EventKeys,
     EventValues,
     FloatRows,
+    Floats,
     Lane,
     Number,
+    NumberRows,
+    Numbers,
     WordRows,
     bindable,
+    bindable_late,
     bytes_at,
     carray,
-    floats_at,
     nothing,
     shorts_at,
+    value_of,
     words_at,
 )
 from models.compute.compiling import always_inlined, inlined
@@ -32,6 +39,7 @@ from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
 from models.formats import trace_field
 from models.network import Array, Field, SparseRows
+from models.numerics import WEIGHTS
 from models.shard import PortShape
 
 _UNSIGNED = ("|u1", "<u2", "<u4")
@@ -41,42 +49,57 @@ def _smallest(largest: int) -> str:
     return next(dtype for dtype in _UNSIGNED if largest <= np.iinfo(dtype).max)
 
 
+def _index_fields(shape: PortShape, gates: int) -> list[Field]:
+    """Return rows and extents as they are when stored in so many gates: 1 stores all rows of the shard as one."""
+    return [
+        Field("rows", (shape.nonzeros,), _smallest(max(shape.rows // gates - 1, 0)), "weights"),
+        # One-byte extents would save next to nothing.
+        Field("extents", (gates * shape.source_units + 1,), _smallest(max(shape.nonzeros, 256)), "weights"),
+    ]
+
+
+def _index(shape: PortShape) -> tuple[int, list[Field]]:
+    """Return in how many gates the weights are stored, and rows and extents."""
+    whole, by_gate = _index_fields(shape, 1), _index_fields(shape, shape.gates)
+    fewer = sum(field.size_bytes for field in by_gate) < sum(field.size_bytes for field in whole)
+    if shape.weight == "int8" and by_gate[0].dtype == "|u1" and fewer:
+        return shape.gates, by_gate
+    return 1, whole
+
+
 def encode(weights: SparseRows, shape: PortShape) -> dict[str, Array]:
-    """Return `values` float32 by column, `rows` and `extents` (source units + 1) in the smallest integers that fit."""
+    """Return `values` by column, and within one by row; `rows` and `extents` in the smallest integers that fit."""
+    gates, (rows_field, extents_field) = _index(shape)
     rows = np.repeat(np.arange(weights.shape[0]), np.diff(weights.extents))
     order = np.argsort(weights.columns, kind="stable")  # rows stay ascending within a column
-    dtypes = {f.name: f.dtype for f in fields(shape)}
-    extents = np.zeros(weights.shape[1] + 1, np.int64)
-    np.cumsum(np.bincount(weights.columns, minlength=weights.shape[1]), out=extents[1:])
+    gate, row = np.divmod(rows, max(weights.shape[0] // gates, 1))
+    extents = np.zeros(gates * weights.shape[1] + 1, np.int64)
+    np.cumsum(np.bincount(weights.columns.astype(np.int64) * gates + gate, minlength=len(extents) - 1), out=extents[1:])
     return {
         "values": weights.values[order],
-        "rows": rows[order].astype(dtypes["rows"]),
-        "extents": extents.astype(dtypes["extents"]),
+        "rows": row[order].astype(rows_field.dtype),
+        "extents": extents.astype(extents_field.dtype),
     }
 
 
 def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port."""
-    return [
-        Field("values", (shape.nonzeros,), "<f4", "weights"),
-        Field("rows", (shape.nonzeros,), _smallest(max(shape.rows - 1, 0)), "weights"),
-        # One-byte extents would save next to nothing.
-        Field("extents", (shape.source_units + 1,), _smallest(max(shape.nonzeros, 256)), "weights"),
-        *([trace_field(shape)] if shape.trace else []),
-    ]
+    values = Field("values", (shape.nonzeros,), WEIGHTS[shape.weight], "weights")
+    return [values, *_index(shape)[1], *([trace_field(shape)] if shape.trace else [])]
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views."""
     values, rows, extents, sums, counts = (mem[array] for array in ("values", "rows", "extents", "sums", "counts"))
-    matrix: dict[str, Any] = {
-        "values": values, "rows": rows, "row_bytes": rows.itemsize, "extents": extents, "extent_bytes": extents.itemsize,
-        "sums": sums, "counts": counts,
-    }  # fmt: skip
+    buffers, (gates, _) = {"sums": sums, "counts": counts}, _index(shape)
+    matrix: dict[str, Any] = {"values": values, "rows": rows, "extents": extents, "extent_bytes": extents.itemsize, **buffers}
+    if gates == 1:
+        matrix["row_bytes"] = rows.itemsize
     if trace:
         heard = mem["trace"]
         return traced(heard, trace, _product.bind(trace=heard, **matrix))
-    receive, buffers = _accumulate.bind(source_units=shape.source_units, **matrix), {"sums": sums, "counts": counts}
+    events = {"source_units": shape.source_units, "payload": shape.payload, "dense": shape.dense}
+    receive = _accumulate.bind(**matrix, **events) if gates == 1 else _accumulate_by_gate.bind(gates=gates, **matrix, **events)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 
 
@@ -89,14 +112,13 @@ def _extent(extents: int, extent_bytes: int, at: int) -> int:
 
 @always_inlined
 def _add_column(
-    values: int, rows: int, row_bytes: int, extents: int, extent_bytes: int, unit: int, event: np.float32, sums: Array
+    weights: Array, rows: int, row_bytes: int, extents: int, extent_bytes: int, unit: int, event: Any, sums: Array
 ) -> int:
     """Add an event's column of weights to the accumulators of its lane, `sums`; return its length.
 
-    `values`, `rows` and `extents` are addresses, the last two of unsigned integers of so many bytes.
+    `rows` and `extents` are addresses of unsigned integers of so many bytes.
     """
     first, last = _extent(extents, extent_bytes, unit), _extent(extents, extent_bytes, unit + 1)
-    weights = carray(floats_at(values), (last,))
     # One loop for each width of index, so that none asks for it weight by weight.
     if row_bytes == 1:
         narrow = carray(bytes_at(rows), (last,))
@@ -115,21 +137,47 @@ def _add_column(
 
 @bindable
 def _accumulate(
-    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
+    values: Numbers, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows,
     source_units: Number, keys: EventKeys, events: EventValues,
 ) -> None:  # fmt: skip
-    for e in range(keys.size):
-        key = int(keys[e])
-        lane = key // source_units
-        unit = key - lane * source_units
-        macs = _add_column(values, rows, row_bytes, extents, extent_bytes, unit, events[e], sums[lane])
+    number = sums.dtype.type
+    for e, key in enumerate(keys):
+        lane = np.int64(key) // source_units
+        unit = np.int64(key) - lane * source_units
+        event = number(value_of(events, e))
+        if event == number(0):  # in a dense section, no event
+            continue
+        macs = _add_column(values, rows, row_bytes, extents, extent_bytes, unit, event, sums[lane])
         counts[lane, 0] += macs
         counts[lane, 1] += macs
 
 
+@bindable_late
+def _accumulate_by_gate(
+    values: Numbers, rows: Bytes, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows, gates: Number,
+    source_units: Number, keys: EventKeys, events: EventValues,
+) -> None:  # fmt: skip
+    number, units = sums.dtype.type, sums.shape[1] // gates
+    for e, key in enumerate(keys):
+        lane = np.int64(key) // source_units
+        unit = np.int64(key) - lane * source_units
+        event = number(value_of(events, e))
+        if event == number(0):
+            continue
+        first = begin = _extent(extents, extent_bytes, unit * gates)
+        for gate in range(gates):
+            last = _extent(extents, extent_bytes, unit * gates + gate + 1)
+            own = sums[lane, gate * units : (gate + 1) * units]
+            for k in range(first, last):
+                own[rows[k]] += values[k] * event
+            first = last
+        counts[lane, 0] += first - begin
+        counts[lane, 1] += first - begin
+
+
 @bindable
 def _product(
-    values: Address, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
+    values: Floats, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
     trace: FloatRows, lane: Lane,
 ) -> None:  # fmt: skip
     forget_lane(sums, counts, lane)

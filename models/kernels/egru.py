@@ -18,7 +18,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from models.compute.bound_calls import EventsBefore, Flag, Float, FloatRows, Floats, Lane, Number, Words, bindable, zero_lane
+from models.compute.bound_calls import EventsBefore, Flag, Float, FloatRows, Floats, Lane, Number, Words, bindable, zeroing_lane
 from models.compute.exponentials import sigmoid32, tanh32
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import F32, Array, Field, Population, Projection, SparseRows
@@ -62,7 +62,7 @@ def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -
         zoneout=np.array([params["zoneout"]], np.float32),
         inclusive=int(params["fire_at_threshold"]),
     )
-    return Stepper(reset=zero_lane.bind(array=mem["cell"]), step=step)
+    return Stepper(reset=zeroing_lane(mem["cell"]), step=step)
 
 
 @bindable

@@ -10,7 +10,7 @@ from host.workloads.dvs.options import DEFAULT_SAMPLES, Options
 from host.workloads.dvs.readout import ClassReadout
 from host.workloads.dvs.results import Setting
 from host.workloads.dvs.source import SampleSource, SampleStore
-from host.workloads.site import SEEDED, new_dram, paths_of, place_for_run, shipped_path
+from host.workloads.site import SEEDED, new_dram, only_ends, paths_of, place_for_run, shipped_path
 from models.checkpoint import Model, load
 from models.dvs.folder import open_folder
 from models.dvs.samples import CLASSES, SLICE_US, DvsError, GestureSet
@@ -32,12 +32,13 @@ def prepare(options: Options) -> Job:
     assert gesture is not None
     if gesture.classes != CLASSES:
         raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
+    into, _ = only_ends(model.network, str(options.checkpoint))
     placement = place_for_run(options, model.network)
     recordings = _open_recordings(options, gesture)
     dram, limit = new_dram(placement.chip), options.samples or DEFAULT_SAMPLES
     limit = limit if recordings.count is None else min(limit, recordings.count)
     store = SampleStore(dram, units=gesture.features, frames=gesture.frames, lanes=options.batch, samples=max(limit, 1))
-    source = SampleSource(gesture, recordings.samples(), store, lanes=options.batch, limit=limit)
+    source = SampleSource(gesture, recordings.samples(), store, lanes=options.batch, limit=limit, into=into)
 
     def damages() -> list[str]:
         return [str(damage) for damage in recordings.damages] + ([source.ended] if source.ended else [])

@@ -6,13 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from host.workloads.contract import Metric, Progress
+from host.workloads.contract import Metric, Outputs, Progress, only_section
 from host.workloads.dvs import METRICS
 from host.workloads.dvs.results import Answer, Setting, compose_result, sample_cost
 from host.workloads.dvs.source import SampleSource
 from models.heads.gesture import Gesture, Scores
 from models.network import F32
-from noc.packet import Section
 
 
 class ClassReadout:
@@ -30,13 +29,13 @@ class ClassReadout:
         self._shown = 0  # the sample on the screen
         self._top = 0.0  # the highest score that one has had there, the last half of it
 
-    def answer(self, section: Section) -> None:
+    def answer(self, position: int, outputs: Outputs) -> None:
         """Take the last layer's events at one position; after a sample's last frame, its class."""
-        source, lanes = self._source, self._source.lanes
-        turn, frame = divmod(section.position, source.frames)
+        source, lanes, section = self._source, self._source.lanes, only_section(outputs)
+        turn, frame = divmod(position, source.frames)
         keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
         running = min(lanes, len(source.loaded) - turn * lanes)
-        self._answered = section.position + 1
+        self._answered = position + 1
         if self._shown != turn * lanes:
             source.pictures.pop(self._shown, None)
             self._shown = turn * lanes

@@ -5,8 +5,7 @@ makes a sample's feature vectors (frames, CNN head), writes them into the emulat
 the paper has them pre-computed. The next round's samples are read while this one runs, a few at a time, so that neither
 a large set nor a slow disk holds up anything; a sample's place in DRAM is used again once its round is over.
 
-A last round with fewer samples than lanes leaves the others without input; what they do has no part in events, hash and
-accuracy.
+A last round with fewer samples than lanes leaves the others idle: they do not step, and nothing is counted of them.
 """
 
 import json
@@ -19,13 +18,13 @@ import numpy as np
 
 from host.errors import Exit, HostError
 from host.workloads.contract import Feed, Source
+from host.workloads.lane_sets import pack_lanes
 from host.workloads.rows_in_dram import RowsInDram
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError, Sample
 from models.heads.gesture import Gesture, features_of
 from models.network import F32, Array
 from noc.dram import Dram
-from noc.packet import FRESH, RESET, VALID
 
 _BRIGHTEST = 99  # percentile of a sample's lit pixels that is shown at full brightness
 
@@ -67,11 +66,14 @@ class SampleStore:
 class SampleSource(Source):
     """Feeds at most `limit` samples, read as they are needed, in rounds of `lanes` samples side by side.
 
-    `gesture` has frames and head; `store` is room for two rounds in DRAM; `positions` counts the samples known so far.
+    `gesture` has frames and head; `store` is room for two rounds in DRAM; `into` is the population that hears the features;
+    `positions` counts the samples known so far.
     """
 
-    def __init__(self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int) -> None:
-        self._gesture, self._store = gesture, store
+    def __init__(
+        self, gesture: Gesture, samples: Iterator[Sample], store: SampleStore, *, lanes: int, limit: int, into: int
+    ) -> None:
+        self._gesture, self._store, self._input = gesture, store, into
         self._unread = islice(samples, limit)
         self._spec = FrameSpec(
             bin_us=gesture.bin_us, slice_us=gesture.slice_us, size=gesture.size, polarity=gesture.polarity, scale=gesture.scale
@@ -93,7 +95,10 @@ class SampleSource(Source):
         """Return a frame of every sample of this round; load what falls due of the next round."""
         turn, frame = divmod(position, self.frames)
         numbers = range(turn * self.lanes, min((turn + 1) * self.lanes, len(self.loaded)))
-        feed = Feed(position, VALID if frame else VALID | FRESH | RESET, *self._store.feed(numbers, frame))
+        running = np.arange(self.lanes) < len(numbers)
+        begin = running & (frame == 0)
+        flags, lanes = pack_lanes(begin, begin, ~running)
+        feed = Feed(position, flags, {self._input: self._store.feed(numbers, frame)}, lanes)
         due = (turn + 1) * self.lanes + (frame + 1) * self.lanes // self.frames
         self._load(due - len(self.loaded))
         return feed

@@ -6,7 +6,7 @@ from typing import Any
 from host.errors import HostError
 from host.workloads.contract import Job
 from host.workloads.features.options import NETWORK, Options
-from host.workloads.features.vectors import VectorCount, VectorSource, load_features, seeded_features
+from host.workloads.features.vectors import VectorCount, VectorSource, load_inputs, seeded_features, seeded_numbers
 from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.site import SEEDED, new_dram, paths_of, place_for_run
 from models.checkpoint import Model, load, save
@@ -15,6 +15,7 @@ from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESH
 from models.tuned_activity import at_activity
 
 DEFAULT_VECTORS = 700
+_SEEDS_APART = 1_000_003  # of one input's numbers and the next one's
 _TUNING_VECTORS = 12  # with which thresholds are set for an activity
 
 
@@ -26,18 +27,28 @@ def prepare(options: Options) -> Job:
         path = Path(str(options.checkpoint))
         model, title = load(path), path.name
     placement = place_for_run(options, model.network, model.provenance)
-    units = model.network.populations[0].units
+    inputs = {number: model.network.populations[number] for number in model.network.inputs}
     if options.features is None:
-        features, name = seeded_features(options.batch, options.tokens or DEFAULT_VECTORS, units, options.seed), "seeded numbers"
+        name, count = "seeded numbers", options.tokens or DEFAULT_VECTORS
+        tables = [
+            seeded_numbers(population, options.batch, count, options.seed + _SEEDS_APART * place)
+            for place, population in enumerate(inputs.values())
+        ]
     else:
         path = Path(options.features)
-        features, name = load_features(path, units, options.batch, options.tokens), path.name
-    sequences, frames, _ = features.shape
+        tables, name = load_inputs(path, list(inputs.values()), options.batch, options.tokens), path.name
+    sequences, frames, _ = tables[0].shape
     dram = new_dram(placement.chip)
+    stores = {
+        number: RowsInDram.of(
+            dram, f"features of {population.name}", table.reshape(-1, population.units), population.payload, population.dense
+        )
+        for (number, population), table in zip(inputs.items(), tables, strict=True)
+    }
     return Job(
         options=options,
         placement=placement,
-        source=VectorSource(RowsInDram.of(dram, "features", features.reshape(-1, units)), sequences, frames),
+        source=VectorSource(stores, sequences, frames),
         readout=VectorCount(sequences, frames),
         dram=dram,
         title=f"{title} on {name}",

@@ -6,12 +6,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.workloads.contract import Feed, Metric, Progress, Source
+from host.workloads.contract import Feed, Metric, Outputs, Progress, Source, only_section
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import sample
 from models.network import U32
-from noc.packet import Section
 
 
 class Choice(NamedTuple):
@@ -26,14 +25,16 @@ class Choice(NamedTuple):
 class Generation(Source):
     """Continues a prompt, at least one word number, by `words` words; the embeddings lie in DRAM, a row a word.
 
-    `segment`: positions after which cell states are zeroed, or 0; `detokenise`: word numbers -> text.
+    `segment`: positions after which cell states are zeroed, or 0; `into`: the population that hears the words; `detokenise`: word
+    numbers -> text.
     """
 
     def __init__(
-        self, embedding: RowsInDram, decoder: Decoder, *, prompt: U32, words: int, choice: Choice, segment: int,
+        self, embedding: RowsInDram, decoder: Decoder, *, prompt: U32, words: int, choice: Choice, segment: int, into: int,
         detokenise: Callable[[list[int]], str],
     ) -> None:  # fmt: skip
         self._embedding, self._decoder, self._segment, self._detokenise = embedding, decoder, segment, detokenise
+        self._input = into
         self._words = [int(word) for word in prompt]
         self._prompt = len(self._words)
         self._choice = choice
@@ -47,14 +48,15 @@ class Generation(Source):
 
     def feed_at(self, position: int) -> Feed:
         """Return the embedding of a word."""
-        return Feed(position, section_flags(position, self._segment), *self._embedding.feed([self._words[position]]))
+        events = self._embedding.feed([self._words[position]])
+        return Feed(position, section_flags(position, self._segment), {self._input: events})
 
-    def answer(self, section: Section) -> None:
+    def answer(self, position: int, outputs: Outputs) -> None:
         """Choose the next word once the prompt is through."""
         self._answered += 1
-        if section.position >= self._prompt - 1:
+        if position >= self._prompt - 1:
             draw, choice = float(self._random.random()), self._choice
-            logits = self._decoder.logits_of(section, 0)
+            logits = self._decoder.logits_of(only_section(outputs), 0)
             self._words.append(sample(logits, choice.temperature, choice.top_k, draw, choice.forbidden))
 
     def progress(self) -> Progress:

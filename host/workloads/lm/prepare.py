@@ -13,7 +13,7 @@ from host.workloads.lm.options import DEFAULT_TOKENS, Options
 from host.workloads.lm.scoring import TextScore, TextSource
 from host.workloads.lm.text import TokenisedText, read_text
 from host.workloads.rows_in_dram import RowsInDram
-from host.workloads.site import new_dram, open_model, paths_of, place_for_run, shipped_path
+from host.workloads.site import new_dram, only_ends, open_model, paths_of, place_for_run, shipped_path
 from models.checkpoint import Model
 from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
@@ -29,6 +29,7 @@ def prepare(options: Options) -> Job:
     if trained is not None:
         _require_words(options, trained)
     network = trained.network if trained else seeded_egru()
+    into, _ = only_ends(network, str(options.checkpoint))
     placement = place_for_run(options, network, trained.provenance if trained else None)
     text = read_text(options, trained)
     model = trained or _seeded(network, text)
@@ -41,11 +42,11 @@ def prepare(options: Options) -> Job:
     source: Source
     readout: Readout
     if options.prompt is not None:
-        source = readout = _generation(options, model, text, embedding, decoder)
+        source = readout = _generation(options, model, text, embedding, decoder, into)
         unknown = text.unknown
     else:
         streams = _streams(text.numbers, options, text.name)
-        source, readout = TextSource(embedding, streams, model.reset_every), TextScore(decoder, streams)
+        source, readout = TextSource(embedding, streams, model.reset_every, into), TextScore(decoder, streams)
         unknown = _streams(text.unknown, options, text.name)  # counted over what is run, not over the whole text
     checkpoint = None if trained is None else options.checkpoint or shipped_path(SHIPPED)
     return Job(
@@ -57,7 +58,7 @@ def prepare(options: Options) -> Job:
         title=f"{title} on {text.name}",
         note=_SEEDED_NOTE if trained is None else "",
         inputs=paths_of(checkpoint=checkpoint, text=options.text, wikitext=options.wikitext),
-        host_table=(len(text.vocabulary), network.populations[0].units),
+        host_table=(len(text.vocabulary), network.populations[into].units),
         facts={
             "source": text.name,
             "text_licence": text.licence,
@@ -72,14 +73,16 @@ def prepare(options: Options) -> Job:
     )
 
 
-def _generation(options: Options, model: Model, text: TokenisedText, embedding: RowsInDram, decoder: Decoder) -> Generation:
+def _generation(
+    options: Options, model: Model, text: TokenisedText, embedding: RowsInDram, decoder: Decoder, into: int
+) -> Generation:
     unk = int(text.vocabulary.encode([UNK])[0][0])
 
     def as_text(numbers: list[int]) -> str:
         return detokenise(text.vocabulary.decode(np.array(numbers, np.uint32)))
 
     return Generation(
-        embedding, decoder, prompt=text.numbers, words=options.words, segment=model.reset_every, detokenise=as_text,
+        embedding, decoder, prompt=text.numbers, words=options.words, segment=model.reset_every, into=into, detokenise=as_text,
         choice=Choice(temperature=options.temperature, top_k=options.top_k, seed=options.seed, forbidden=unk),
     )  # fmt: skip
 

@@ -11,13 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from host.show.status import finite
-from host.workloads.contract import Feed, Metric, Progress, Source
+from host.workloads.contract import Feed, Metric, Outputs, Progress, Source, only_section
 from host.workloads.lm import METRICS
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import log_likelihood
 from models.network import U32
-from noc.packet import Section
 
 _HIGHEST_MEAN_NATS = 700.0  # beyond, a float64 cannot hold the perplexity
 
@@ -32,16 +31,17 @@ class TextSource(Source):
     """Feeds texts, one a lane, token by token, from embeddings in DRAM, a row a word.
 
     `streams`: (lanes, tokens) word numbers, the last column is only predicted; `segment`: positions after which cell
-    states are zeroed, or 0 to carry them.
+    states are zeroed, or 0 to carry them; `into`: the population that hears them.
     """
 
-    def __init__(self, embedding: RowsInDram, streams: U32, segment: int) -> None:
-        self._embedding, self._streams, self._segment = embedding, streams, segment
+    def __init__(self, embedding: RowsInDram, streams: U32, segment: int, into: int) -> None:
+        self._embedding, self._streams, self._segment, self._input = embedding, streams, segment, into
         self.positions = streams.shape[1] - 1
 
     def feed_at(self, position: int) -> Feed:
         """Return the embeddings of every text's word."""
-        return Feed(position, section_flags(position, self._segment), *self._embedding.feed(self._streams[:, position]))
+        events = self._embedding.feed(self._streams[:, position])
+        return Feed(position, section_flags(position, self._segment), {self._input: events})
 
 
 class TextScore:
@@ -52,9 +52,10 @@ class TextScore:
         self._scored = 0
         self._cross_entropy_nats = 0.0
 
-    def answer(self, section: Section) -> None:
+    def answer(self, position: int, outputs: Outputs) -> None:
         """Score the prediction of each lane at one position."""
-        for lane, target in enumerate(self._streams[:, section.position + 1]):
+        section = only_section(outputs)
+        for lane, target in enumerate(self._streams[:, position + 1]):
             self._cross_entropy_nats -= log_likelihood(self._decoder.logits_of(section, lane), int(target))
             self._scored += 1
 

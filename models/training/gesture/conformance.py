@@ -39,7 +39,7 @@ def emulate(model: Model, frames: F32) -> Emulated:
     reference, scores = Reference(model.network), Scores(gesture)
     steps = []
     for x in features_of(gesture, frames):
-        steps.append(reference.step(x))
+        steps.append([y[0] for y in reference.step({0: x}).values()])
         y = steps[-1][-1]
         keys = np.flatnonzero(y).astype(np.uint32)
         scores.add(keys, y[keys])

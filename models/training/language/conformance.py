@@ -26,6 +26,7 @@ from models import formats, kernels
 from models.checkpoint import Model
 from models.heads.language import log_likelihood, logits_of, project
 from models.network import F32, U32, Array, ModelError, Network, Population
+from models.shard import PortShape
 from models.training.common.egru_layer import Egru, LayerState
 
 TOLERANCE = 1e-6
@@ -78,17 +79,20 @@ class _Shard:
         kernel, form, units = kernels.named(layer.kernel), formats.named(weights), layer.units
         mem: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in kernel.fields(units, 1)}
         mem |= {name: np.array(vector, np.float32) for name, vector in layer.vectors.items()}
-        mem["units"] = np.arange(units, dtype=np.uint32)
+        mem |= {"units": np.arange(units, dtype=np.uint32), "counts": np.zeros(len(kernel.COUNTS), np.uint32)}
+        mem |= {"send_keys": np.zeros(units, np.uint32), "send_values": np.zeros(units, np.float32)}
         self._ports = {}
         for projection in layer.projections:
-            rows, head = projection.weights, projection.port
-            source = network.populations[projection.source].units
-            fields = form.fields(rows.shape[0], source, rows.nonzeros, 1)
-            mem |= {f"{head}.{field.name}": np.zeros(field.shape, field.dtype) for field in fields}
-            for name, array in form.encode(rows).items():
-                mem[f"{head}.{name}"][...] = array
-            self._ports[head] = form.port(mem, head, 1, source)
-        self._stepper = kernel.stepper(mem, "", units, {**kernel.DEFAULTS, **layer.params})
+            weights_of, source = projection.weights, network.populations[projection.source].units
+            rows = len(weights_of.row_nonzeros)
+            shape = PortShape(rows=rows, gates=rows // units, source_units=source, nonzeros=weights_of.nonzeros, lanes=1)
+            own: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in form.fields(shape)}
+            own |= {"sums": np.zeros((1, rows), np.float32), "counts": np.zeros((1, 2), np.uint32)}
+            for name, array in form.encode(weights_of, shape).items():
+                own[name][...] = array
+            mem[f"{projection.port}.sums"] = own["sums"]
+            self._ports[projection.port] = form.port(own, shape)
+        self._stepper = kernel.stepper(mem, units, {**kernel.DEFAULTS, **layer.params})
         self.reset = self._stepper.reset
         self._mem, self._y = mem, np.zeros(units, np.float32)
 

@@ -1,0 +1,18 @@
+"""What the low-pass that sends every value of the tests costs apart from its products: made-up figures."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.cost.cost_table import CostTable
+from models.network import F64, I64
+
+PORT_STAGES = {"input": "egru_input"}
+UNIT_READ_BYTES = 4 * 2
+UNIT_WRITTEN_BYTES = 4 * 1
+UNIT_CYCLES = 10
+
+
+def cycles(units: I64, table: CostTable) -> F64:
+    """Return the cycles of a step of so many units, shaped as `units`."""
+    return np.asarray(units * UNIT_CYCLES, np.float64)
