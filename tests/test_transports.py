@@ -11,17 +11,19 @@ import socket
 import threading
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
 import zmq
 
+from host.options import transport_named, transport_names
 from noc import zmtp
 from noc.packet import Fault, Hello, Letter
 from noc.serve import serve
 from noc.transport import TransportError
+from noc.transports import mem as transport_mem
 from noc.transports import zmq as transport_zmq
-from noc.transports.mem import MemNetwork
 from noc.transports.zmq import ZmqTransport, new_address
 from noc.wire import WireError, decode, encode
 from noc.zmtp import COMMAND, LONG, ZmtpTransport, frame_head
@@ -47,11 +49,11 @@ class Recorder:
         return []
 
 
-class Mem:
-    """The endpoints of a `MemNetwork` behind the same three calls as ZeroMQ's."""
+class OneProcess:
+    """The endpoints of a transport within one process behind the same three calls as those between processes."""
 
-    def __init__(self, shuffle_seed):
-        self.network, self.log = MemNetwork(shuffle_seed), []
+    def __init__(self, scheme, shuffle_seed):
+        self.network, self.log = scheme.network(shuffle_seed), []
         for name in (ROUTER, *ENDPOINTS):
             self.network.attach(name, Recorder(name, self.log))
 
@@ -68,19 +70,19 @@ class Mem:
         pass
 
 
-class Zmq:
-    """A router and its endpoints over one address, all in this thread."""
+class Star:
+    """A router and its endpoints over one address, all in this thread; `connect` makes the endpoints."""
 
-    def __init__(self, queue=1000):
-        address = new_address()
-        self.all = {ROUTER: ZmqTransport(ROUTER, address, queue, listen=True)}
+    def __init__(self, scheme, connect, queue=1000):
+        self.connect, address = connect, scheme.new_address()
+        self.all = {ROUTER: scheme.listen(ROUTER, address, queue, {})}
         for name in ENDPOINTS:
             self.all[name] = self.endpoint(name, address, queue)
             self.all[name].send(ROUTER, encode(Hello(0)))  # a router knows whom it has heard
         assert {self.all[ROUTER].receive(WAIT_S)[0] for _ in ENDPOINTS} == set(ENDPOINTS)
 
     def endpoint(self, name, address, queue):
-        return ZmqTransport(name, address, queue, peer=ROUTER)
+        return self.connect(name, address, queue, ROUTER)
 
     def send(self, sender, destination, raw):
         self.all[sender].send(destination, raw)
@@ -104,18 +106,37 @@ class Zmq:
             transport.close()
 
 
-class Zmtp(Zmq):
-    """The endpoints speak ZMTP themselves; the router is ZeroMQ's."""
+def Zmq(queue=1000):  # noqa: N802 - a kind of star
+    return Star(transport_zmq, transport_zmq.connect, queue)
 
-    def endpoint(self, name, address, queue):
-        return ZmtpTransport(name, address, ROUTER)
+
+def Zmtp():  # noqa: N802 - the endpoints speak ZMTP themselves; the router is ZeroMQ's
+    return Star(transport_zmq, transport_zmq.connect_pe)
+
+
+def Mem(shuffle_seed):  # noqa: N802 - the smallest member
+    return OneProcess(transport_mem, shuffle_seed)
 
 
 def address_of(star):
     return star.all[ROUTER].socket.last_endpoint.decode()
 
 
-FAMILY = {"zmq": Zmq, "zmtp": Zmtp, "mem": lambda: Mem(None), "mem shuffled": lambda: Mem(3)}
+def stars():
+    """Return what makes the endpoints of each transport there is, in each way that it has, by a name for the test."""
+    makers = {}
+    for name in transport_names():
+        scheme = transport_named(name)
+        if not scheme.PROCESSES:
+            makers |= {name: partial(OneProcess, scheme, None), f"{name}, shuffled": partial(OneProcess, scheme, 3)}
+            continue
+        makers[name] = partial(Star, scheme, scheme.connect)
+        if hasattr(scheme, "connect_pe"):
+            makers[f"{name}, a PE's"] = partial(Star, scheme, scheme.connect_pe)
+    return makers
+
+
+FAMILY = stars()
 
 
 @pytest.fixture(params=FAMILY)
@@ -172,6 +193,12 @@ def test_bytes_that_are_no_message_arrive_as_such(network, raw):
     assert sorted(network.delivered(3), key=str) == sorted(
         [(ENDPOINTS[0], ROUTER, None), (ENDPOINTS[0], ROUTER, Hello(1)), (ROUTER, ENDPOINTS[1], None)], key=str
     )
+
+
+@pytest.mark.parametrize("name", [name for name in transport_names() if transport_named(name).PROCESSES])
+def test_no_address_is_given_out_twice(name):
+    scheme = transport_named(name)
+    assert len({scheme.new_address() for _ in range(100)}) == 100
 
 
 # --- mem --------------------------------------------------------------------------------------------------------------
