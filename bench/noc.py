@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger import Ledger, load_ledger
+from host.cost.ledger import Ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price
 from noc.chip import load_chip
 from tests.tools.flit_simulation import message_sends, simulate

@@ -15,7 +15,7 @@ import pytest
 from host.cli import main
 from host.commands import paper as command
 from host.cost.cycles import STAGES
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.show.summary import published
 from host.show.text_table import format_markdown

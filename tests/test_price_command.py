@@ -18,7 +18,7 @@ import pytest
 
 from host.cli import main
 from host.cost.cost_table import CHOICES, load_table
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at, price_block
 from host.show.figures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
@@ -114,7 +114,7 @@ def test_another_chip(recorded, launch, tmp_path):
 
 
 def test_what_a_run_overrode_holds_until_something_replaces_it(recorded, launch, tmp_path):
-    from host.cost.ledger import load_ledger
+    from host.cost.ledger_file import load_ledger
 
     run = tmp_path / "run"
     shutil.copytree(recorded, run)

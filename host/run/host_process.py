@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from host.cost.ledger import Ledger
+from host.cost.ledger_file import save_ledger
 from host.errors import Exit, HostError
 from host.options import transport_named
 from host.run.content_store import ContentStore
@@ -315,7 +316,7 @@ class _HostLoop:
         ledger = self._run.recorder.ledger()
         if self._folder is not None and ledger.positions:
             try:
-                ledger.save(self._folder)
+                save_ledger(ledger, self._folder)
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
         return ledger

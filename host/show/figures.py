@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import CostTable, load_table
-from host.cost.cycles import LINKS
-from host.cost.ledger import FILE as LEDGER_FILE
-from host.cost.ledger import Ledger, load_ledger
+from host.cost.cycles import LINKS, WAIT
+from host.cost.ledger import Ledger
+from host.cost.ledger_file import FILE as LEDGER_FILE
+from host.cost.ledger_file import load_ledger
 from host.cost.link_cost import link_cost
 from host.cost.link_traffic import machine_for
 from host.cost.price import Priced, price
@@ -42,6 +43,8 @@ _FILES = {
 }
 _MOST_POINTS = 240  # across a figure: as many as a phone shows
 _POWER_POSITIONS = 6  # whose power is drawn
+
+_STAGE_WORDS = {"egru_input": "W\u00a0x", "egru_internal": "R\u00a0y", WAIT: "for DRAM", LINKS: "until the last chip has heard"}
 
 Sections = Callable[[Mapping[str, Any]], Sequence[Html]]
 """Returns what a workload adds to the page of a run with this report, of which any key may be missing."""
@@ -80,7 +83,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
                 perfetto.write_trace(folder / perfetto.FILE, ledger, priced, chip, costs, positions, _wall_times(report))
                 written.append(perfetto.FILE)
             content.figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
-            content.chip, content.costs, content.links = chip, costs, _link_rows(priced, chip, costs)
+            content.chip, content.costs, content.links = chip, costs, _link_rows(ledger, priced, chip, costs)
         content.files = _files(folder)
         (folder / PAGE).write_text(html(content), "utf-8")
     except OSError as error:
@@ -115,15 +118,17 @@ def _figures(
 def _stage_profile(ledger: Ledger, priced: Priced, unit: str) -> Figure:
     steps = ledger.positions * ledger.lanes
     rows = {layer: {stage: 1e3 * s / steps for stage, s in stages.items()} for layer, stages in priced.stages_s.items()}
-    caption = "On the slowest PE of each layer. egru_input: W\u00a0x; egru_internal: R\u00a0y; wait: for DRAM."
-    if any(LINKS in stages for stages in rows.values()):
-        caption = caption.replace("DRAM.", "DRAM and the input's way; links: until the last chip has heard.")
+    stages = list(dict.fromkeys(stage for row in rows.values() for stage in row))
+    words = [f"{stage}: {_STAGE_WORDS[stage]}" for stage in stages if stage in _STAGE_WORDS]
+    if LINKS in stages:
+        words = [f"{WAIT}: for DRAM and the input's way" if word.startswith(WAIT) else word for word in words]
+    caption = f"On the slowest PE of each layer. {'; '.join(words)}."
     return Figure("Stages by layer", caption, plots.svg(plots.stacked_bars(rows, f"ms a {unit}"), "stages"))
 
 
 def _maps(ledger: Ledger, priced: Priced, chip: ChipSpec, mapping: list[dict[str, Any]]) -> list[Figure]:
-    pes, table = ledger.pes, ledger.table
-    active = _by_pe(ledger, ledger.of("events").sum(axis=0, dtype=np.int64)) / _by_pe(ledger, table["units"] * ledger.lanes)
+    pes = ledger.pes
+    active = _by_pe(ledger, ledger.shard_events.sum(axis=0)) / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
     percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
@@ -168,12 +173,12 @@ def _links(ledger: Ledger, priced: Priced, chip: ChipSpec) -> list[Figure]:
     return [Figure("Links between chips", caption, plots.svg(drawn, "links"))]
 
 
-def _link_rows(priced: Priced, chip: ChipSpec, costs: CostTable) -> list[LinkRow]:
+def _link_rows(ledger: Ledger, priced: Priced, chip: ChipSpec, costs: CostTable) -> list[LinkRow]:
     """Return what each link between chips carried, the one that is busy longest first."""
     traffic = priced.link_traffic
     if traffic is None or not traffic.links:
         return []
-    busy = link_cost(traffic, chip, costs).busy_s / priced.time_s
+    busy = link_cost(traffic, ledger.exchanges, chip, costs).busy_s / priced.time_s
     packets = traffic.packets.sum(axis=(0, 1))
     columns = zip(map(str, traffic.links), traffic.cables.tolist(), packets.tolist(), busy.tolist(), strict=True)
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
@@ -184,20 +189,20 @@ def _positions(machine: Machine) -> dict[int, tuple[int, int]]:
 
 
 def _by_pe(ledger: Ledger, values: Any) -> F64:
-    return np.asarray(np.bincount(ledger.table["pe"], weights=values, minlength=len(ledger.pes)), np.float64)
+    return np.asarray(np.bincount(ledger.shards["pe"], weights=values, minlength=len(ledger.pes)), np.float64)
 
 
 def _events(ledger: Ledger) -> list[Figure]:
-    layer = ledger.table["layer"]
-    share = 100 * ledger.of("events").T / (ledger.table["units"] * ledger.lanes)[:, None]
-    starts = [int(np.argmax(layer == n + 1)) for n in range(len(ledger.layers))]
-    raster = plots.raster(share, ledger.layers, starts, ledger.positions, "% of units", "position")
+    population, events = ledger.shards["population"], ledger.shard_events
+    share = 100 * events.T / (ledger.shards["units"] * ledger.lanes)[:, None]
+    starts = [int(np.argmax(population == number)) for number in ledger.layers]
+    raster = plots.raster(share, ledger.layer_names, starts, ledger.positions, "% of units", "position")
     at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
     courses = {}
-    for n, name in enumerate(ledger.layers):
-        units = int(ledger.table["units"][layer == n + 1].sum()) * ledger.lanes
-        course = 100 * ledger.of("events")[:, layer == n + 1].sum(axis=1, dtype=np.int64) / units
-        courses[name if name not in courses else f"{name} ({n + 1})"] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
+    for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
+        units = int(ledger.shards["units"][population == number].sum()) * ledger.lanes
+        course = 100 * events[:, population == number].sum(axis=1) / units
+        courses[name] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
     course = plots.lines(courses, "position", "% of units", low=0)
     return [
         Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),

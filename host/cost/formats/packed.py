@@ -18,7 +18,7 @@ def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG0
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each weight and event."""
     loads = wait_states * table["event_weight_loads"]
-    weight_cycles = table["packed_weight_cycles"] + table["branch_refill_cycles"] + loads
+    weight_cycles = port.by_weight(table, "packed_weight_cycles") + table["branch_refill_cycles"] + loads
     return event_loop_cycles(port, table, weight_cycles, table["packed_event_cycles"], stored=port.weights)
 
 
