@@ -65,8 +65,8 @@ def load_ledger(folder: Path) -> Ledger:
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))
             schema = about.get("schema") if isinstance(about, dict) else "none"
             if schema not in (*old_ledgers.SCHEMAS, SCHEMA):
-                known = ", ".join(map(str, old_ledgers.SCHEMAS))
-                raise HostError(f"run {folder}: ledger of schema {schema!r}; needs {known} or {SCHEMA}")
+                older = ", ".join(map(str, old_ledgers.SCHEMAS))
+                raise HostError(f"run {folder}: ledger of schema {schema!r}; needs {older} or {SCHEMA}")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
             if about.pop("crc32") != _crc(tensors):
                 raise HostError(f"run {folder}: {FILE} is damaged (its checksum is another)")
@@ -84,9 +84,8 @@ def load_ledger(folder: Path) -> Ledger:
 
 def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger:
     chip, machine = about["chip"], about["machine"]
-    kinds = PopulationFacts.__annotations__  # names of types: this module's annotations are texts
-    convert = {"str": str, "int": int, "bool": bool}
-    populations = [{name: convert[kind](one[name]) for name, kind in kinds.items()} for one in about["populations"]]
+    kinds = {"name": str, "kernel": str, "payload": str, "dense": bool}  # the others are integers
+    populations = [{name: kinds.get(name, int)(one[name]) for name in PopulationFacts._fields} for one in about["populations"]]
     return Ledger(
         populations=tuple(PopulationFacts(**one) for one in populations), outputs=tuple(map(int, about["outputs"])),
         interval=int(about["interval"]), events=tensors["events"], input_events=tensors["input_events"],
