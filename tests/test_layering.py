@@ -19,8 +19,8 @@ ONE_FILE_EACH = {
     "psutil": "host/processes/process_group.py",
     "distributed": "host/cluster/dask_client.py",
     "dask_jobqueue": "host/cluster/dask_client.py",
-    "yaml": "models/importers/config.py",
-    "pickletools": "models/importers/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
+    "yaml": "models/foreign/config.py",
+    "pickletools": "models/foreign/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
     "matplotlib": "host/show/plots.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.
