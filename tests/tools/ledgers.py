@@ -14,7 +14,7 @@ from host.mapping.placement import Placement, place
 from host.run.recorder import Recorder
 from host.run.run import Run
 from host.run.step_counts import words_of
-from host.workloads.contract import Feed, Progress, Source, side_by_side
+from host.workloads.contract import Feed, Outputs, Progress, Source, side_by_side
 from models.network import I64, Array, Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
@@ -136,7 +136,7 @@ class Fixed:
         keys = np.array(self._events[self._next], "<u4")
         flags = VALID | RESET | FRESH if self._next == 0 else VALID
         self._next += 1
-        return Feed(self._next - 1, flags, keys.tobytes(), np.ones(len(keys), "<f4").tobytes())
+        return Feed(self._next - 1, flags, {0: (keys.tobytes(), np.ones(len(keys), "<f4").tobytes())})
 
     def exhausted(self) -> bool:
         return self._next >= self.positions
@@ -145,7 +145,7 @@ class Fixed:
 class Ignored:
     """A readout that ignores every answer."""
 
-    def answer(self, section: Section) -> None:
+    def answer(self, position: int, outputs: Outputs) -> None:
         pass
 
     def progress(self) -> Progress:
