@@ -141,14 +141,18 @@ def test_a_chips_sums_are_right_to_one(activity, units, pes, positions, chips):
     assert not by_port(ledger, "macs", "recurrent")[0].any()
 
 
+def vectors(features):
+    """Return a source that feeds one sequence of these vectors."""
+    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features)}, 1, len(features))
+
+
 @pytest.fixture(scope="module")
 def run():
     """A seeded network of two layers of 240 units, and what it does at 40 positions, a fifth of the units at a time."""
     features = seeded_features(1, 40, 240)
     network = at_activity(seeded_egru(240, (240, 240), density=0.3, seed=3), 0.2, features[0])
-    return record(
-        network, VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features.reshape(-1, 240))}, 1, 40), VectorCount(1, 40), 1
-    )
+    placement = place(network, CHIP, "uniform", "csr", 240, 1, 2)
+    return record(placement, vectors(features.reshape(-1, 240)), VectorCount(1, 40))
 
 
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
@@ -192,10 +196,8 @@ def test_a_large_machine_is_priced_chip_by_chip():
 def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
-    recorded = record(
-        network, VectorSource({0: RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32))}, 1, 3), VectorCount(1, 3), 1
-    )
-    ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
+    placement = place(network, CHIP, "uniform", "csr", 3)
+    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), VectorCount(1, 3)).ledger(placement)
     assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 
 

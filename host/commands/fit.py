@@ -103,7 +103,7 @@ def _compare(options: RunOptions, model: Model | None, network: Network, chip: C
         # Any placement will do: events do not depend on it.
         job = prepare(replace(options, mapping="balanced", pes=None, **default_workload().about.BRIEF))
         network = job.placement.network
-        recording = record(network, job.source, job.readout, options.batch, job.placement.late_inputs)
+        recording = record(job.placement, job.source, job.readout)
         positions = len(recording.input_events)
         events = {n: recording.input_events[:, at] for at, n in enumerate(network.inputs)}
         events |= {n: recording.layers[n].events.sum(axis=(1, 2)) for n in network.layers}

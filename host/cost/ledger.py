@@ -158,7 +158,7 @@ class Ledger:
             macs=self.port_counts[:, :, MACS], visited=self.port_counts[:, :, VISITED],
             heard=_late(self.sent[:, sources], ports["delay"]), lanes=lanes.astype(np.int64),
             phases=np.array([one.ticks for one in self.populations], np.int64)[sources],
-            rows=ports["rows"], weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
+            rows=ports["rows"], gates=ports["rows"] // np.maximum(self.shards["units"][ports["shard"]], 1), weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
             value_bytes=np.array([payload_bytes(one.payload) for one in self.populations], np.int64)[sources],
             dense=np.array([one.dense for one in self.populations], bool)[sources], traced=ports["trace"], adds=ports["adds"],
         )  # fmt: skip

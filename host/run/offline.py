@@ -21,17 +21,20 @@ from host.cost.ledger import Ledger
 from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
+from host.mapping.request import UnitSet
+from host.mapping.sharding import share_sizes
 from host.run.event_hash import EventStream
-from host.run.heard import Hearing
-from host.run.recorder import LayerSteps, assemble_ledger, shards_of
+from host.run.heard import Heard, Hearing
+from host.run.recorder import LayerSteps, assemble_ledger, count_lanes, shards_of
+from host.run.section_events import all_sending
 from host.run.step_counts import words_of
-from host.run.whole_layers import WholeLayers, idle_lanes
+from host.run.whole_layers import WholeLayers
 from host.workloads.contract import Readout, Source
 from models import kernels
-from models.late_inputs import LateInput
 from models.network import I64, U32, Array, Network
 from models.schedule import schedule
-from noc.packet import PHASE
+from noc.packet import PHASE, Section
+from pe.layout import place_ports
 
 _KEY = "gennaker-recording"
 _VERSION = 2  # of the file's form
@@ -39,13 +42,12 @@ _VERSION = 2  # of the file's form
 
 @dataclass(frozen=True)
 class LayerCounts:
-    """What a layer did, over all lanes: `events` (positions, ticks, units) uint32; by projection, in the population's order,
-    `macs` (positions, units) uint32, and `heard` (positions,) uint32, elements that were not zero.
+    """What a layer did, over all lanes: `events` (positions, ticks, units) uint32, and what each projection heard, in the
+    population's order.
     """
 
     events: U32
-    macs: tuple[U32, ...]
-    heard: tuple[U32, ...]
+    heard: tuple[Heard, ...]
 
 
 @dataclass(frozen=True)
@@ -66,7 +68,8 @@ class OfflineRun:
 
         Raises HostError for a placement of another network or number of sequences.
         """
-        if placement.network is not self.network or placement.request.lanes != self.lanes:
+        same = placement.network is self.network or network_sha256(placement.network) == network_sha256(self.network)
+        if not same or placement.request.lanes != self.lanes:
             raise HostError(f"recording of {self.lanes} sequences: the placement is of another network, or of other sequences")
         shards = shards_of(placement)
         steps = {n: self._steps(n, [units for _, on, units in shards if on == n], placement) for n in self.layers}
@@ -80,15 +83,17 @@ class OfflineRun:
         for phase in range(times.ticks[number]):
             rows[:, :, phase, 0] = _sum_by_share(layer.events[:, phase], shares)
         sizes = np.array([len(units) for units in shares])
+        keeps_sums = [_keeps_sums(self.network, placement, number, units) for units in shares]
         for place, name in enumerate(words.counts, start=1):
             rows[:, :, :, place] = (kernels.named(population.kernel).PER_UNIT[name] * stepped[:, None] * sizes)[:, :, None]
         for place, projection in enumerate(population.projections):
-            macs, heard = _sum_by_share(layer.macs[place], shares), layer.heard[place].astype(np.int64)[:, None]
-            lengths = projection.weights.row_nonzeros.reshape(-1, population.units)
-            stored = np.array([lengths[:, units].sum() for units in shares]) * times.ticks[projection.source] * stepped[:, None]
-            visited = form.visited(macs, heard, stored, len(lengths) * sizes)
+            heard, lengths = layer.heard[place], projection.weights.row_nonzeros.reshape(-1, population.units)
+            macs = _sum_by_share(heard.macs, shares)
+            stored = np.array([lengths[:, units].sum() for units in shares]) * times.ticks[projection.source]
+            lanes = np.stack([heard.lanes if kept[place] else self.stepped for kept in keeps_sums], axis=1).astype(np.int64)
+            elements = heard.elements.astype(np.int64)[:, None]
             at = words.first_port + 2 * place
-            rows[:, :, 0, at], rows[:, :, 0, at + 1] = macs, visited
+            rows[:, :, 0, at], rows[:, :, 0, at + 1] = macs, form.visited(macs, elements, stored * lanes, len(lengths) * sizes)
         return LayerSteps(rows=rows, stepped=self.stepped)
 
     def save(self, path: Path) -> None:
@@ -96,8 +101,8 @@ class OfflineRun:
         tensors: dict[str, Array] = {"input_events": self.input_events, "stepped": self.stepped}
         for number, layer in self.layers.items():
             tensors[f"{number}.events"] = layer.events
-            tensors |= {f"{number}.{place}.macs": macs for place, macs in enumerate(layer.macs)}
-            tensors |= {f"{number}.{place}.heard": heard for place, heard in enumerate(layer.heard)}
+            for place, heard in enumerate(layer.heard):
+                tensors |= {f"{number}.{place}.{what}": array for what, array in heard._asdict().items()}
         about = {"lanes": self.lanes, "sha256": self.sha256}
         path.write_bytes(save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {_KEY: json.dumps(about)}))
 
@@ -110,8 +115,8 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
             layers = {}
             for n in network.layers:
                 places = range(len(network.populations[n].projections))
-                macs, heard = (tuple(file.get_tensor(f"{n}.{place}.{what}") for place in places) for what in ("macs", "heard"))
-                layers[n] = LayerCounts(events=file.get_tensor(f"{n}.events"), macs=macs, heard=heard)
+                heard = tuple(Heard(*(file.get_tensor(f"{n}.{place}.{what}") for what in Heard._fields)) for place in places)
+                layers[n] = LayerCounts(events=file.get_tensor(f"{n}.events"), heard=heard)
             inputs, stepped = file.get_tensor("input_events"), file.get_tensor("stepped")
             lanes, sha256 = int(about["lanes"]), str(about["sha256"])
         run = OfflineRun(network=network, lanes=lanes, input_events=inputs, stepped=stepped, layers=layers, sha256=sha256)
@@ -121,7 +126,7 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
     ticks = schedule(network).ticks
     for n, layer in run.layers.items():
         units, positions = network.populations[n].units, len(run.input_events)
-        if layer.events.shape != (positions, ticks[n], units) or any(array.shape != (positions, units) for array in layer.macs):
+        if layer.events.shape != (positions, ticks[n], units) or any(heard.macs.shape != (positions, units) for heard in layer.heard):
             need = positions, ticks[n], units
             raise HostError(f"recording {path}: layer {n} needs {need} counts, has {layer.events.shape}")
     return run
@@ -140,7 +145,7 @@ def load_or_record(
     path = folder / f"recording-{key}.safetensors"
     if path.is_file():
         return load_offline_run(path, network)
-    run = record(network, *feeding(), lanes, placement.late_inputs)
+    run = record(placement, *feeding())
     folder.mkdir(parents=True, exist_ok=True)
     part = path.with_suffix(".part")
     run.save(part)
@@ -165,48 +170,60 @@ def network_sha256(network: Network) -> str:
     return digest.hexdigest()
 
 
-def record(
-    network: Network, source: Source, readout: Readout, lanes: int, late_inputs: Mapping[int, LateInput] | None = None
-) -> OfflineRun:
-    """Run `network` on every position of `source`, in this process, and return what it did.
+def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun:
+    """Run a placement's network on every position of `source`, in this process, and return what it did; how it is placed does
+    not matter.
 
-    `late_inputs`: those of its inputs that are fed late, and what (`models/late_inputs.py`). HostError where a neuron model counts
-    something by activity: what one unit adds to that is not known, so it cannot be dealt out to PEs.
+    HostError where a neuron model counts something by activity: what one unit adds to that is not known, so it cannot be dealt out
+    to PEs.
     """
+    network, lanes = placement.network, placement.request.lanes
     for n in network.layers:
         kernel = kernels.named(network.populations[n].kernel)
         if by_activity := [name for name in kernel.COUNTS if name not in kernel.PER_UNIT]:
             name = network.populations[n].name
             raise HostError(f"recording: {name} counts {', '.join(by_activity)} by activity, which cannot be dealt out to PEs; run it")
-    layers, stream = WholeLayers(network, lanes, late_inputs or {}), EventStream(network, lanes, source.sequence_at)
-    hearing = Hearing(network, lanes)
-    inputs, stepped = list[list[int]](), list[int]()
+    layers, stream, hearing = WholeLayers(placement), EventStream(network, lanes, source.sequence_at), Hearing(network, lanes)
+    sending, inputs, stepped = all_sending(network, lanes), list[list[int]](), list[int]()
     events: dict[int, list[U32]] = {n: [] for n in network.layers}
+    outputs: dict[int, dict[int, list[Section]]] = {}
+    answer_sections = sum(schedule(network).ticks[n] for n in network.outputs)
     while not (source.exhausted() and layers.idle):
         feed = source.next() if layers.ready and not source.exhausted() else None
         sections = layers.feed(feed)
         if feed is not None:
-            inputs.append([layers.count_events(section) for section in sections])
-            stepped.append(lanes - int(idle_lanes(sections[0], lanes).sum()))
+            inputs.append([sending[section.population].count_events(section.keys, section.values) for section in sections])
+            stepped.append(count_lanes(sections[0].lanes, lanes))
             for section in sections:
                 hearing.add(section)
         for section in layers.tick(sections):
             stream.add(section)
             hearing.add(section)
-            events[section.population].append(layers.unit_events(section))
+            units = sending[section.population].keys_of(section) % network.populations[section.population].units
+            events[section.population].append(np.bincount(units, minlength=network.populations[section.population].units))
             if section.flags < PHASE:
                 hearing.close(section)
             if section.population in network.outputs:
-                readout.answer(section)
+                answer = outputs.setdefault(section.position, {n: [] for n in network.outputs})
+                answer[section.population].append(section)
+                if sum(map(len, answer.values())) == answer_sections:
+                    readout.answer(section.position, outputs.pop(section.position))
     counts = {}
     for n in network.layers:
         shape = len(inputs), schedule(network).ticks[n], network.populations[n].units
-        macs, heard = hearing.counts(n)
-        counts[n] = LayerCounts(events=np.array(events[n], np.uint32).reshape(shape), macs=macs, heard=heard)
+        counts[n] = LayerCounts(events=np.array(events[n], np.uint32).reshape(shape), heard=tuple(hearing.counts(n)))
     return OfflineRun(
         network=network, lanes=lanes, input_events=np.array(inputs, np.uint32).reshape(len(inputs), len(network.inputs)),
         stepped=np.array(stepped, np.uint32), layers=counts, sha256=stream.sha256(),
     )  # fmt: skip
+
+
+def _keeps_sums(network: Network, placement: Placement, layer: int, units: U32) -> list[bool]:
+    """Return whether each port of a share makes its products when sections come, and not at the step: of lanes that heard nothing
+    then none are made.
+    """
+    size = share_sizes(network, placement.request, (UnitSet(layer, units),))[0]
+    return [place.rings > 1 or port.shape.phases > 1 for port, place in zip(size.ports, place_ports(size), strict=True)]
 
 
 def _sum_by_share(counts: U32, shares: list[U32]) -> I64:

@@ -11,12 +11,13 @@ from host.cost.ledger import PORT_COLUMNS, Ledger, PopulationFacts, machine_fiel
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.run.step_counts import words_of
+from host.workloads.lane_sets import idle_lanes
 from models import kernels
 from models.network import I64, U32, Network
 from models.numerics import WEIGHTS
 from models.schedule import schedule
 from noc.packet import PHASE, Section
-from pe.layout import mask_bytes, place_ports
+from pe.layout import place_ports
 
 
 class Recorder:
@@ -34,11 +35,11 @@ class Recorder:
         """Take in the numbers of input events of the next position, one for each input."""
         self._inputs.append(events)
 
-    def add(self, section: Section, rows: U32 | None = None) -> None:
-        """Take in a layer's counts at the next tick of its steps; `rows` (senders, words) where others lie behind them."""
-        self._parts[section.population].append(section.ledger if rows is None else rows.tobytes())
+    def add(self, section: Section) -> None:
+        """Take in a layer's counts at the next tick of its steps."""
+        self._parts[section.population].append(section.ledger)
         if section.flags < PHASE:
-            self._stepped[section.population].append(_count_lanes(section, self._placement.request.lanes))
+            self._stepped[section.population].append(count_lanes(section.lanes, self._placement.request.lanes))
 
     def ledger(self) -> Ledger:
         """Return the ledger of the positions that every layer has finished."""
@@ -61,12 +62,10 @@ class LayerSteps:
     stepped: U32
 
 
-def _count_lanes(section: Section, lanes: int) -> int:
-    """Return how many lanes of a section are not idle."""
-    if not section.lanes:
-        return lanes
-    idle = np.frombuffer(section.lanes, np.uint8)[2 * mask_bytes(lanes) :]
-    return lanes - int(np.unpackbits(idle).sum())
+def count_lanes(packed: bytes, lanes: int) -> int:
+    """Return how many of a section's lanes are not idle."""
+    idle = idle_lanes(packed, lanes)
+    return lanes if idle is None else lanes - int(idle.sum())
 
 
 def shards_of(placement: Placement) -> list[tuple[int, int, U32]]:

@@ -22,7 +22,7 @@ class PortCounts:
 
     (positions, ports): `macs` and `visited`, effective multiply-accumulates and stored weights that were looked at; `heard`, how
     many events came in for each position's step; `lanes` that it stepped. (ports,): `phases`, ticks that the source takes for a
-    position, each of which brings a product of its own; `rows`, stored `weights`, `width` in units
+    position, each of which brings a product of its own; `rows`, of which a unit has `gates`, stored `weights`, `width` in units
     of the source, `weight_bytes` of each weight, `value_bytes` of what an event carries beside its key, whether the source is
     `dense` and sends no keys, `traced`, 1 where the port keeps a low-pass trace of what it hears, else 0, and `adds`, 1 where
     its sums are added to those of others, or come out of a ring.
@@ -34,6 +34,7 @@ class PortCounts:
     lanes: I64
     phases: I64
     rows: I64
+    gates: I64
     weights: I64
     width: I64
     weight_bytes: I64
@@ -57,7 +58,7 @@ class PortCounts:
         return np.where(self.weight_bytes == 1, table[f"int8_{name}"], table[name])
 
 
-def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: F64, event_cycles: float, stored: I64) -> F64:
+def event_loop_cycles(port: PortCounts, table: CostTable, weight_cycles: F64, event_cycles: F64 | float, stored: I64) -> F64:
     """Return the cycles of a loop over events, (positions, ports); `stored` (ports,) weights would be visited by a trace
     without zeros.
     """
