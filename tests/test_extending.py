@@ -88,21 +88,20 @@ def test_the_page_has_the_made_up_section(run_folder):
     assert page.index("<h2>Events</h2>") < page.index("<h2>Busiest PEs</h2>") < page.index("<h2>Energy</h2>")
 
 
-@pytest.mark.parametrize("changed", [("--format", "csr"), ("--mapping", "uniform"), ("--transport", "mem"), ("--pes", "2")])
-def test_the_made_up_members_give_the_answer_of_the_project_s(members, run_folder, tmp_path, changed):
-    chosen = {"--format": "triples", "--mapping": "backwards", "--transport": "mem", "--pes": PES, "--steps": STEPS} | dict(
-        [changed]
-    )
+def test_the_made_up_members_give_the_answer_of_the_project_s(members, run_folder, tmp_path):
+    chosen = {"--format": "csr", "--mapping": "uniform", "--transport": "mem", "--pes": 2, "--steps": STEPS, "--out": "out"}
     flags = [str(word) for pair in chosen.items() for word in pair]
-    code, said = launch(members, "drops", *flags, "--out", "out", "--no-monitor", "--no-pictures", cwd=tmp_path)
+    code, said = launch(members, "drops", *flags, "--no-monitor", "--no-pictures", cwd=tmp_path)
     assert code == 0, said
     hashes = [json.loads((folder / "report.json").read_text())["events"]["sha256"] for folder in (run_folder, tmp_path / "out")]
     assert hashes[0] == hashes[1]
 
 
 def test_a_recorded_run_is_priced_again(members, run_folder):
-    code, said = launch(members, "price", run_folder, "--set", "clock=300", cwd=run_folder)
+    code, said = launch(members, "price", run_folder, "--set", "clock=300MHz", cwd=run_folder)
     assert code == 0, said
+    assert "first" in said
+    assert "second" in said
 
 
 def test_the_made_up_importer_reads_its_file(members, tmp_path):
