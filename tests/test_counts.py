@@ -20,7 +20,7 @@ from host.run.run import Run
 from host.workloads.lm.scoring import TextScore, TextSource
 from noc.packet import HOST, Batch, Bundle, Letter
 from noc.router import ChipRouter
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
 from tests.tools.run_bench import CHIP, ROUTER, SEGMENT, WORDS, Bench, decoder, finished, store

@@ -13,15 +13,15 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("models", "noc", "pe", "host")
 MAY_IMPORT = {"models": set(), "noc": set(), "pe": {"models", "noc"}, "host": {"pe", "models", "noc"}, "launch.py": {"host"}}
 ONE_FILE_EACH = {
-    "zmq": "noc/transport_zmq.py",
+    "zmq": "noc/transports/zmq.py",
     "msgpack": "noc/wire.py",
     "rich": "host/show/monitor.py",
     "multiprocessing": "host/processes/process_group.py",
     "psutil": "host/processes/process_group.py",
     "distributed": "host/cluster/dask_client.py",
     "dask_jobqueue": "host/cluster/dask_client.py",
-    "yaml": "models/importers/config.py",
-    "pickletools": "models/importers/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
+    "yaml": "models/foreign/config.py",
+    "pickletools": "models/foreign/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
     "matplotlib": "host/show/plots.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.

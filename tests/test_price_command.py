@@ -18,7 +18,7 @@ from host.cli import main
 from host.cost.cost_table import CHOICES, load_table
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at, price_block
-from host.show.figures import make_pictures
+from host.show.pictures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
 from tests.tools.work import pace
 

@@ -12,7 +12,7 @@ from host.mapping.multicast import plan_streams
 from noc import packet as p
 from noc.machine import Machine
 from noc.router import ChipRouter
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from noc.wiring import Wiring, wiring_of
 from tests.tools.linked import (

@@ -13,7 +13,7 @@ import zmq
 
 from noc.transport import TransportError
 from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
-from noc.transport_zmq import ZmqTransport, new_address
+from noc.transports.zmq import ZmqTransport, new_address
 
 pytestmark = pytest.mark.timeout(60)
 HERE = Listening("127.0.0.1")

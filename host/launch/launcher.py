@@ -243,7 +243,7 @@ class Launcher:
         elif kind == "mapped":
             self._plan = record
             self._mapped(record["layout"])
-            if record["transport"] == "zmq":
+            if record["processes"]:
                 self._start_routers()
         elif kind == "routed":
             self._backend.start_pes(lambda: bool(self._signal))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from host.options import transport_named
 from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
@@ -38,7 +39,8 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
     return {
-        "layout": layout, "mapping": job.placement.table(), "transport": job.options.transport, "queue": queue,
+        "layout": layout, "mapping": job.placement.table(), "queue": queue,
+        "processes": transport_named(job.options.transport).PROCESSES,
         "table_entries": job.placement.chip.router_entries, "stored": run.stored,
         "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],
     }  # fmt: skip

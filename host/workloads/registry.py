@@ -1,4 +1,4 @@
-"""Finds workloads by the names of their folders, and reads a folder's parts when they are needed.
+"""Finds workloads by the names of their folders (`models/families.py`), and reads a folder's parts when they are needed.
 
 A folder `host/workloads/NAME/` has
 
@@ -17,7 +17,6 @@ A folder `host/workloads/NAME/` has
 
 import importlib
 import importlib.util
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +28,7 @@ from host.faults import Faults
 from host.flags import read_options
 from host.options import RunOptions
 from host.workloads.contract import Command, Job, Metric
+from models.families import member_names
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Workload:
 @cache
 def workloads() -> Mapping[str, Workload]:
     """Return every workload by its name, ascending."""
-    folders = sorted(module.name for module in pkgutil.iter_modules(host.workloads.__path__) if module.ispkg)
-    return {name: Workload(name) for name in folders}
+    return {name: Workload(name) for name in member_names(host.workloads, folders=True)}
 
 
 def workload_of(options: RunOptions) -> Workload:

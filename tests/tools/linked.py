@@ -34,7 +34,7 @@ from noc.packet import (
     chip_of,
     router_name,
 )
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from noc.wiring import deepest_first
 
