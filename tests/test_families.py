@@ -1,15 +1,25 @@
 """Families: members are found by name, in the project and in a user's folders, and no two have one name."""
 
+import argparse
 import importlib
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from host.commands import command_names, load_command
 from host.errors import Exit
+from host.launch.needed_members import kernel_names, needed_members
 from host.provenance import content_sha256
-from models import families, formats, kernels
+from host.workloads.lm.options import Options as LmOptions
+from models import families, formats, importers, kernels, shipped
+from models.compute import compiling
+from models.families import member_names
+from models.foreign.import_model import import_model
+from models.foreign.request import ImportRequest
+from models.importers import Head
 from models.network import ModelError
 from tests.tools.examples import launch
 
@@ -112,3 +122,90 @@ def test_a_package_of_the_network_on_chip_needs_no_line_for_it(folder):
     write(folder, "noc/transports/mine.py")
     assert "mine" in families.member_names("noc.transports")
     assert importlib.import_module("noc.transports.mine").WORD == 5
+
+
+def test_the_cache_of_compiled_code_follows_a_member_s_source(folder, monkeypatch, tmp_path_factory):
+    monkeypatch.setattr(compiling.numba.config, "CACHE_DIR", compiling.numba.config.CACHE_DIR)
+    code = "from models.compute.compiling import compiled\n@compiled\ndef number():\n    return 5\n"
+    monkeypatch.setattr(compiling, "_folder", tmp_path_factory.mktemp("cache"))
+    file = write(folder, "models/kernels/mine.py", code)
+    marks, folders = [], []
+    for more in ("", "# changed\n"):
+        file.write_text(code + more)
+        sys.modules.pop("models.kernels.mine", None)
+        assert families.member(kernels, "mine", "neuron model").number() == 5
+        marks.append(compiling.cache_is_complete("a run"))
+        compiling.mark_cache_complete("a run")
+        folders.append({path.name for path in compiling._folder.glob("members-*")})
+    assert marks == [False, False]
+    assert len(folders[0]) == 1
+    assert len(folders[1]) == 2
+    assert str(compiling._folder) == compiling.numba.config.CACHE_DIR
+
+
+SHIPPED = Path(shipped.__file__).parent / "tiny.safetensors"
+
+
+def test_the_neuron_models_of_a_checkpoint_are_known_by_its_header(tmp_path):
+    assert kernel_names(SHIPPED) == ["egru"]
+    damaged = (b"", b"{}", b"\xff" * 100, (1 << 60).to_bytes(8, "little") + b"{", SHIPPED.read_bytes()[:200])
+    for number, content in enumerate(damaged):
+        path = tmp_path / str(number)
+        path.write_bytes(content)
+        assert kernel_names(path) == []
+    assert kernel_names(tmp_path / "missing") == kernel_names(tmp_path) == []
+
+
+def test_a_run_loads_only_the_neuron_model_and_format_that_it_uses(folder):
+    """A member that nobody needs may be broken: no process of a run looks into it."""
+    for name in ("models/kernels/broken.py", "models/formats/broken.py", "noc/transports/broken.py"):
+        write(folder, name, "raise RuntimeError('this file was loaded')\n")
+    for options in (LmOptions(checkpoint=str(SHIPPED)), LmOptions(checkpoint="seeded", format="packed")):
+        assert needed_members(options) == [f"models.formats.{options.format}", "models.kernels.egru"]
+    words = ["features", "--checkpoint", str(SHIPPED), "--tokens", "4", "--pes", "3", "--out", "out", "--no-monitor"]
+    environment = {**os.environ, families.VARIABLE: str(folder)}
+    command = [sys.executable, str(ROOT / "launch.py"), *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=100, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "was loaded" not in done.stdout + done.stderr
+
+
+IMPORTED = member_names(importers)
+
+
+@pytest.mark.parametrize("name", IMPORTED)
+def test_an_importer_keeps_its_contract(name, tmp_path):
+    one = families.member(importers, name, importers.WORD)
+    assert isinstance(one.KNOWN_BY, str)
+    assert 0 <= one.probe(Head(tmp_path, b"", ("weight_ih_l0", "weight_hh_l0", "rnns.0.recurrent_kernel"))) <= 100
+    for start, keys in ((b"", ()), (b"%PDF", ()), (b"{}", ("weight", "bias"))):
+        assert one.probe(Head(tmp_path / "x", start, keys)) == 0
+
+
+def test_two_importers_that_are_as_certain_are_named_and_one_may_be_chosen(folder):
+    for name, words in (("first", "one"), ("second", "two")):
+        code = f"KNOWN_BY = {name!r}\ndef probe(head):\n    return 70\ndef read(path, request):\n    raise ValueError({words!r})\n"
+        write(folder, f"models/importers/{name}.py", code)
+    path = write(folder, "file.bin", "anything")
+    with pytest.raises(ModelError, match="may be one for first or second; choose with --importer"):
+        import_model(path, ImportRequest())
+    with pytest.raises(ValueError, match="two"):
+        import_model(path, ImportRequest(importer="second"))
+    with pytest.raises(ModelError, match="unknown importer 'third'"):
+        import_model(path, ImportRequest(importer="third"))
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_a_command_keeps_its_contract(name):
+    command = load_command(name)
+    parser = argparse.ArgumentParser(prog=name)
+    command.add_flags(parser)
+    assert command.HELP
+    assert callable(command.run)
+    assert all(arguments.split()[0] == name for arguments, _ in command.EXAMPLES)
+
+
+def test_a_command_of_a_user_s_own_runs(folder):
+    code = "HELP, EXAMPLES = 'say a word', (('say', 'it'),)\ndef add_flags(parser):\n    parser.add_argument('word')\n"
+    write(folder, "host/commands/say.py", f"{code}def run(flags):\n    print(flags['word'])\n    return 0\n")
+    assert launch("say", "so", cwd=folder) == (0, "so\n", "")

@@ -208,12 +208,3 @@ def test_the_cut_would_be_noticed(tmp_path):
         encoding="utf-8",
     )
     assert imported(path) == {"a", "c", "g", "i", "k", "m", "n"}
-
-
-def test_kernels_and_wire_name_the_same_counts():
-    """The packages may not import each other, so nothing but this holds the two lists together."""
-    from models import kernels
-    from noc.packet import LEDGER
-
-    for name in kernels.names():
-        assert kernels.named(name).LEDGER == LEDGER

@@ -108,7 +108,7 @@ class Agent:
         problem = reserve_descriptors(len(chips["pes"]))
         if problem:
             return _send("refused", text=problem, code=int(Exit.DOES_NOT_FIT))
-        self._processes.start_fork_server()
+        self._processes.start_fork_server(members=chips["members"])
         from host.processes.child_main import run_router
 
         scheme = transport_named(chips["transport"])

@@ -179,7 +179,7 @@ class DaskBackend(Backend):
         ]
         return {
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
-            "transport": self._options.transport, "keys": list(self._keys),
+            "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
             "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip
 

@@ -28,6 +28,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
     layers = [
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
+    kernels = {network.populations[n].kernel for n in network.layers}
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     links = [
         {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
@@ -40,6 +41,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
     }  # fmt: skip
     return {
         "layout": layout, "mapping": job.placement.table(), "queue": queue,
+        "members": [f"models.formats.{job.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
         "processes": transport_named(job.options.transport).PROCESSES,
         "table_entries": job.placement.chip.router_entries, "stored": run.stored,
         "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],

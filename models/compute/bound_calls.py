@@ -29,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.compute.compiling import inlined, remember
+from models.compute.compiling import cache_of, inlined, remember
 from models.network import F32, I32, U32, Array
 from models.numerics import PAYLOADS
 
@@ -80,7 +80,8 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    with cache_of(function):
+        return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
 
 
 class Call:
