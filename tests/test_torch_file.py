@@ -186,8 +186,8 @@ def test_safetensors(folder):
     assert read(folder, raw, "b.safetensors")["a"].tolist() == [1.5, -2]
     with pytest.raises(ModelError, match="F8_E4M3"):
         read(folder, raw.replace(b'"BF16","shape":[2]', b'"F8_E4M3","shape":[4]').replace(b"\x37", b"\x3a", 1), "c.safetensors")
-    for bad in (b"", b"x" * 30, raw[:-1]):
-        with pytest.raises(ModelError, match="damaged"):
+    for bad, why in ((b"", "is empty"), (b"x" * 30, "damaged"), (raw[:-1], "damaged")):
+        with pytest.raises(ModelError, match=why):
             read(folder, bad, "d.safetensors")
 
 
@@ -220,7 +220,6 @@ HOSTILE = {
     "an attribute path": (b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93.", "collections.OrderedDict.__init__"),
     "a name with a blank": (b"\x80\x02ccollections \nOrderedDict\n.", "OrderedDict"),
     "an unknown builder of torch's": (b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n.", "torch._utils._rebuild_sparse_tensor"),
-    "numpy": (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n.", "numpy.core.multiarray._reconstruct"),
     "a name of two lines": (b"\x80\x04\x8c\x04a\nb\x1b\x8c\x02\xc3\xbc\x93.", "a"),
 }
 

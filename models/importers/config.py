@@ -40,6 +40,12 @@ class Config:
             raise ModelError(f"config {self.path}: needs one zoneout from 0 to 1, has {_short(zoneouts)}; say it with --zoneout")
         return float(value)
 
+    def prunes(self) -> str:
+        """Return the setting by which units or weights were pruned, as `name value`; "" where there is none."""
+        kinds = (int, float)
+        given = ((k, v) for k, v in self.values.items() if "prun" in k and (v is True or (type(v) in kinds and v > 0)))
+        return next((f"{_short(name)} {value}" for name, value in given), "")
+
     def facts(self) -> dict[str, Any]:
         """Return the numbers and truth values, for a record; texts may be names of somebody's folders and stay out."""
         kinds = (int, float, bool)

@@ -29,6 +29,7 @@ VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
 TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
 _LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
+_BASELINE = re.compile(r"(?:.+\.)?rnns\.(?:\d+\.)?module\.(?:weight|bias)_[ih]h_l\d+.*")
 _LM_LAYERS = "rnns"
 _TIED = ("embeddings.weight", "decoder.decoder.weight")
 
@@ -37,6 +38,11 @@ def heads(state: StateDict) -> list[str]:
     """Return what comes before `.recurrent_kernel` in the keys; "" where the tensors lie bare."""
     matches = (_LAYER.fullmatch(key) for key in state.tensors)
     return list(dict.fromkeys(match["head"] or "" for match in matches if match))
+
+
+def is_baseline(key: str) -> bool:
+    """Tell whether a key of the file is of EvNN's LSTM or GRU baseline, which wraps a layer of torch's as `module`."""
+    return _BASELINE.fullmatch(key.replace("_orig_mod.", "")) is not None
 
 
 def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
@@ -71,7 +77,7 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
         notes += _dvs(state, root)
         return Findings(Model(network, segment=segment, state=how), tuple(description), tuple(notes), provenance)
     model = _language_model(state.under(root.rstrip(".")), network, version, request.projection, notes)
-    _check_config(state.who, config, model)
+    notes += _check_config(state.who, config, model)
     if given is None:
         notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
     return Findings(replace(model, segment=segment, state=how), tuple(description), tuple(notes), provenance)
@@ -88,7 +94,8 @@ def _stack(state: StateDict) -> tuple[str, list[str]]:
             stem = ""
         stacks.setdefault(stem, {})[int(number)] = head
     if len(stacks) > 1:
-        raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(list(stacks))}); choose one with --prefix")
+        roots = [_root(state, stem) for stem in stacks]
+        raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(roots)}); choose one with --prefix")
     ((stem, layers),) = stacks.items()
     if sorted(layers) != list(range(len(layers))):
         have = ", ".join(str(number) for number in sorted(layers)[:8])
@@ -96,6 +103,13 @@ def _stack(state: StateDict) -> tuple[str, list[str]]:
         where = listed([state.prefix + stem])
         raise ModelError(f"{state.who}: layers of {where} need the numbers 0 to {max(layers)}, have {have}{one}")
     return stem, [layers[number] for number in sorted(layers)]
+
+
+def _root(state: StateDict, stem: str) -> str:
+    """Return the prefix that chooses a stack: that of the language model around it, where there is one."""
+    root = stem.removesuffix(_LM_LAYERS)
+    whole = root != stem and root and any(state.has(f"{root}{key}") for key in _TIED)
+    return state.prefix + (root.rstrip(".") if whole else stem)
 
 
 @dataclass
@@ -186,8 +200,13 @@ def _language_model(state: StateDict, network: Network, version: str, projection
     return Model(network, embedding, bias, projection=between)
 
 
-def _check_config(who: str, config: Config, model: Model) -> None:
-    """Hold the sizes in the configuration against the tensors'; what it does not name is not compared."""
+def _check_config(who: str, config: Config, model: Model) -> list[str]:
+    """Hold the sizes in the configuration against the tensors'; what it does not name is not compared.
+
+    A run that prunes units writes the sizes it began with: what the tensors have less of is noted, and ModelError raised for
+    everything else that differs.
+    """
+    notes = []
     kind = config.values.get("rnn_type")
     if kind is not None and "egru" not in str(kind).lower():
         raise ModelError(f"config {config.path}: rnn_type is {ascii(str(kind))[:40]}; needs an EGRU")
@@ -197,12 +216,18 @@ def _check_config(who: str, config: Config, model: Model) -> None:
     have: Mapping[str, set[int]] = {"layers": {len(units)}, "emb_dim": {model.embedding.shape[1]}, "hidden_dim": set(hidden)}
     for name, sizes in have.items():
         need = config.number(name)
-        if need is not None and sizes - {need}:
+        if need is None or not sizes - {need}:
+            continue
+        if name != "layers" and config.prunes() and max(sizes) <= need:
+            have_sizes = ", ".join(map(str, sorted(sizes)))
+            notes.append(f"config.yaml says {name} {need}, the tensors {have_sizes}: units were pruned, by its {config.prunes()}")
+        else:
             raise ModelError(f"{who}: config {config.path} says {name} {need}, the tensors {', '.join(map(str, sorted(sizes)))}")
     projection = config.values.get("projection")
     if isinstance(projection, bool) and projection != (model.projection is not None):
         have_one = "has one" if model.projection is not None else "has none"
         raise ModelError(f"{who}: config {config.path} says projection {str(projection).lower()}, the file {have_one}")
+    return notes
 
 
 def _dvs(state: StateDict, root: str) -> list[str]:

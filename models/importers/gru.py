@@ -29,8 +29,8 @@ from models.importers.state_dict import StateDict, listed
 from models.kernels.egru import layer_of
 from models.network import F32, ModelError, Network, Population, SparseRows
 
-_KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
-_REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)")
+_KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)(?:_orig)?")
+_REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_mask)?")
 _ORDER = (1, 0, 2)  # r z n -> z r g
 
 
@@ -91,7 +91,7 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
 def _layers(state: StateDict) -> list[_Layer]:
     for key in state.tensors:
         if _REFUSED.fullmatch(key):
-            what = "a bidirectional GRU" if key.endswith("_reverse") else "a GRU with dropped weights"
+            what = "a bidirectional GRU" if "_reverse" in key else "a GRU with dropped weights"
             raise ModelError(f"{state.who}: {listed([state.prefix + key])}: {what}; needs one direction and plain weights")
     tails = [match["tail"] for match in (_KEY.fullmatch(key) for key in state.tensors) if match and not match["stem"]]
     numbers = sorted(int(tail[2:]) if tail else 0 for tail in tails)

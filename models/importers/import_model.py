@@ -26,7 +26,7 @@ def import_model(path: Path, request: ImportRequest) -> Findings:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
     request.check()
     with opened_state(path) as state:
-        scope = state.under(request.prefix) if request.prefix else state
+        scope = _scope(state, request.prefix)
         findings: Findings = _importer(scope)(path, scope, request)
         left = state.left()
         notes = [*findings.notes, *state.log.lines()]
@@ -42,16 +42,27 @@ def import_model(path: Path, request: ImportRequest) -> Findings:
     return replace(findings, model=model, description=(*findings.description, *_described(model)), notes=tuple(notes))
 
 
+def _scope(state: StateDict, prefix: str) -> StateDict:
+    """Return the part under `prefix`, as the file or a plain module has its keys, without what wrappers add to keys."""
+    head = f"{prefix.rstrip('.')}."
+    if not prefix or any(key.startswith(head) for key in state.tensors):
+        return (state.under(prefix) if prefix else state).without_wrappers()
+    return state.without_wrappers().under(prefix)
+
+
 def _importer(state: StateDict) -> Any:
     """Return the importer whose keys are there; ModelError, naming what else it is, where there is none."""
     if evnn.heads(state):
         return evnn.read
     for key in state.tensors:
-        if ".module." in f".{key}" and key.split(".")[-1].startswith(("weight_ih_l", "weight_hh_l")):
-            raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
+        in_file = state.in_file.get(state.prefix + key, state.prefix + key)
+        if evnn.is_baseline(in_file):
+            raise ModelError(f"{state.who}: {in_file!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
     if gru.stems(state):
         return gru.read
     have = f"{f'under {state.prefix!a}' if state.prefix else 'in it'}; has {listed(state.tensors)}"
+    if any("parametrizations." in key or key.endswith(("weight_g", "weight_v")) for key in state.tensors):
+        have += "; weights are parametrized: torch.nn.utils.parametrize.remove_parametrizations(MODULE, NAME) before saving helps"
     raise ModelError(f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {have}")
 
 

@@ -6,7 +6,7 @@ It knows files, wrappers, pruning pairs and number formats; what the keys mean i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,11 +16,19 @@ import numpy as np
 import safetensors
 
 from models.importers import torch_file
-from models.importers.torch_file import Tensor
-from models.importers.unpickle import View
+from models.importers.torch_file import Tensor, TorchFile
+from models.importers.unpickle import SAVE_AGAIN, Passed, View
+from models.input_file import HEAD_BYTES, InputError, is_pickle, is_safetensors, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
-WRAPPERS = ("state_dict", "model_state_dict")
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "ema_state_dict", "ema")
+"""Under which name a checkpoint has its state_dict, the first that is there."""
+_DEEPEST = 4  # wrappers in wrappers
+ADDED = {
+    "module": "torch.nn.DataParallel", "_orig_mod": "torch.compile", "_fsdp_wrapped_module": "FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing", "_forward_module": "Lightning Fabric",
+}  # fmt: skip
+"""Parts of keys that a wrapper around a module adds, wherever it stands, and whose."""
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 _SAFE_TYPES = {
     "F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "I16": "int16",
@@ -53,12 +61,16 @@ class Log:
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint."""
+    """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint.
+
+    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here.
+    """
 
     who: str
     tensors: Mapping[str, Tensor]
     prefix: str = ""
     log: Log = field(default_factory=Log)
+    in_file: Mapping[str, str] = field(default_factory=dict)
 
     def under(self, prefix: str) -> StateDict:
         """Return the part whose keys begin with `prefix` and a dot; ModelError where there is none."""
@@ -67,6 +79,27 @@ class StateDict:
         if not part:
             raise ModelError(f"{self.who}: no key begins with {head!a}; has {listed(self.tensors)}")
         return replace(self, tensors=part, prefix=self.prefix + head)
+
+    def without_wrappers(self) -> StateDict:
+        """Return the same tensors under keys without what wrappers around modules add (`ADDED`), with a note of it.
+
+        ModelError where two keys would become one.
+        """
+        tensors: dict[str, Tensor] = {}
+        in_file: dict[str, str] = {}
+        for key, tensor in self.tensors.items():
+            plain = plain_key(key)
+            if plain in tensors:
+                both = listed([in_file.get(self.prefix + plain, self.prefix + plain), self.prefix + key])
+                raise ModelError(f"{self.who}: two keys differ by a wrapper alone ({both}); choose one with --prefix")
+            tensors[plain] = tensor
+            if plain != key:
+                in_file[self.prefix + plain] = self.prefix + key
+        if in_file:
+            added = dict.fromkeys(part for key in in_file.values() for part in key.split(".") if part in ADDED)
+            names = ", ".join(f"{part} ({ADDED[part]})" for part in added)
+            self.log.notes.append(f"{len(in_file)} keys read without {names}")
+        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file})
 
     def has(self, key: str) -> bool:
         """Say whether there is a tensor `key`, whole or as a pruning pair."""
@@ -89,7 +122,7 @@ class StateDict:
         weights, mask = self._floats(f"{key}_orig", key, shape), self._tensor(f"{key}_mask", f"{key}_mask")
         if mask.shape != shape:
             raise ModelError(f"{self.who}: {self.prefix}{key}_mask needs shape {shape}, has {mask.shape}")
-        self.log.used.add(f"{self.prefix}{key}_mask")
+        self._use(f"{key}_mask")
         with np.errstate(all="ignore"):
             product: F32 = weights * self._read(f"{key}_mask", mask).astype(np.float32)
         check_finite(f"{self.who}: {self.prefix}{key}_mask", product)
@@ -100,6 +133,14 @@ class StateDict:
     def left(self) -> list[str]:
         """Return the keys that nobody has asked for, as they are in the file."""
         return [self.prefix + key for key in self.tensors if self.prefix + key not in self.log.used]
+
+    def _use(self, key: str) -> bool:
+        """Note that somebody asked for a tensor; tell whether it is the first time."""
+        name = self.prefix + key
+        name = self.in_file.get(name, name)
+        first = name not in self.log.used
+        self.log.used.add(name)
+        return first
 
     def _tensor(self, key: str, asked: str) -> Tensor:
         tensor = self.tensors.get(key)
@@ -115,11 +156,10 @@ class StateDict:
         with np.errstate(all="ignore"):  # what does not fit float32 becomes infinite, and is refused
             values = np.array(raw, np.float32, order="C")
         check_finite(f"{self.who}: {self.prefix}{key}", values)
-        if self.prefix + key not in self.log.used and tensor.dtype != "float32":
+        if self._use(key) and tensor.dtype != "float32":
             self.log.widened[tensor.dtype] += 1
             if tensor.dtype == "float64":
                 self.log.rounded += int(np.count_nonzero(values.astype(np.float64) != raw))
-        self.log.used.add(self.prefix + key)
         return values
 
     def _read(self, key: str, tensor: Tensor) -> Array:
@@ -132,17 +172,31 @@ class StateDict:
 
 @contextmanager
 def opened_state(path: Path) -> Iterator[StateDict]:
-    """Open a state_dict: a file of `torch.save` or of safetensors. ModelError, in one line, for what is none."""
+    """Open a state_dict: a file of `torch.save` or of safetensors, whatever its name. ModelError, in one line, for what is none."""
     who = f"import {path}"
     with ExitStack() as stack:
         with _damage_named(who):
-            if not path.is_file():
-                raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
-            if path.suffix == ".safetensors":
+            try:
+                with open_input(path) as file:
+                    head = file.read(HEAD_BYTES)
+            except InputError as error:
+                raise ModelError(f"{who}: {error}") from error
+            if is_zip(head):
+                state = _unwrapped(who, stack.enter_context(torch_file.opened(path)))
+            elif is_pickle(head):
+                raise ModelError(f"{who}: a bare pickle, as torch wrote before 1.6 (no zip); {SAVE_AGAIN}")
+            elif is_safetensors(head):
                 state = StateDict(who, _safetensors(who, path.read_bytes()))
             else:
-                state = _unwrapped(who, *stack.enter_context(torch_file.opened(path)))
+                raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors (begins with {_begin(head)})")
         yield state
+
+
+def _begin(head: bytes) -> str:
+    """Return how a file of another kind begins, and what it may be."""
+    kinds = {b"\x89HDF": "HDF5, as Keras writes", b"GGUF": "GGUF", b"\x93NUMPY": "a numpy array", b"{": "JSON"}
+    kind = next((f", {kind}" for start, kind in kinds.items() if head.lstrip().startswith(start)), "")
+    return f"{head[:12]!r}{kind}"
 
 
 @contextmanager
@@ -157,18 +211,22 @@ def _damage_named(who: str) -> Iterator[None]:
         raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors ({why})") from error
 
 
-def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> StateDict:
+def _unwrapped(who: str, file: TorchFile) -> StateDict:
     """Return the state_dict of a file: what it holds, or what lies in it under a name that says so."""
-    log = Log()
+    log, tree = Log(notes=list(file.notes)), file.tree
+    for _ in range(_DEEPEST):
+        wrapper = next((name for name in WRAPPERS if isinstance(tree, dict) and isinstance(tree.get(name), dict)), None)
+        if wrapper is None:
+            break
+        log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
+        tree = tree[wrapper]
     if isinstance(tree, dict):
-        wrapper = next((name for name in WRAPPERS if isinstance(tree.get(name), dict)), None)
-        if wrapper is not None:
-            log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
-            tree = tree[wrapper]
-        tensors = {key: tensor(value) for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
-        if tensors:
-            return StateDict(who, tensors, log=log)
+        views = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
+        if views:
+            return StateDict(who, {key: file.tensor(view) for key, view in views.items()}, log=log)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
+    if isinstance(tree, dict) and any(isinstance(value, Passed) and value.name.startswith("numpy.") for value in tree.values()):
+        have += ", of numpy arrays: make tensors of them with torch.from_numpy"
     raise ModelError(f"{who}: needs tensors by name, or a dict of them under {' or '.join(WRAPPERS)}; has {have}")
 
 
@@ -182,6 +240,11 @@ def _safetensors(who: str, raw: bytes) -> dict[str, Tensor]:
         array = np.frombuffer(entry["data"], kind).reshape(entry["shape"])
         tensors[name] = Tensor(tuple(entry["shape"]), dtype, lambda array=array: array)  # type: ignore[misc]
     return tensors
+
+
+def plain_key(key: str) -> str:
+    """Return a key without the parts that wrappers around modules add."""
+    return ".".join(part for part in key.split(".") if part not in ADDED)
 
 
 def listed(names: Collection[Any], most: int = 8) -> str:
