@@ -11,8 +11,8 @@ _PACKAGES = (
 )  # fmt: skip
 _NAMES = frozenset((
     *(f"{module} {name}" for module in ("builtins", "__builtin__") for name in (
-        "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice", "str",
-        "tuple",
+        "bool", "bytearray", "bytes", "complex", "dict", "float", "frozenset", "int", "list", "object", "range", "set", "slice",
+        "str", "tuple",
     )),
     "_codecs encode", "copyreg _reconstructor", "copy_reg _reconstructor",
     *(f"torch {name}" for name in (

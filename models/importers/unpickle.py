@@ -131,7 +131,7 @@ class _Machine:
     def place(self) -> str:
         """Return in words under which key of the outermost dict the reading stands; "" where there is none."""
         key = self._key()
-        return "" if key is None else f" under {ascii(key[:60])}"
+        return "" if key is None else f" under {key[:60]!a}"
 
     def way_out(self) -> str:
         """Return the line of Python that makes a state_dict of the file, for those who trust it."""
