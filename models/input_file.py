@@ -48,13 +48,13 @@ def open_input(path: str | Path) -> BinaryIO:
     try:
         file = open(path, "rb", opener=_open_now)  # noqa: SIM115 - the caller closes it
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError("no such file") from None
+        raise InputError("cannot be read (no such file)") from None
     except IsADirectoryError:
         raise InputError("is no file but a folder") from None
     except OSError as error:
         raise InputError(f"cannot be read ({error.strerror or error})") from None
     except ValueError as error:  # a NUL in the path
-        raise InputError(f"no such file ({error})") from None
+        raise InputError(f"cannot be read ({error})") from None
     try:
         kind = stat.S_IFMT(os.fstat(file.fileno()).st_mode)
         if kind != stat.S_IFREG:
@@ -88,7 +88,7 @@ def read_input(path: str | Path, most_bytes: int) -> bytes:
         except OSError as error:  # a disk or a network fails while it is read
             raise InputError(f"cannot be read ({error.strerror or error})") from None
     if len(raw) > most_bytes:
-        raise InputError(f"is larger than {most_bytes:,} bytes")
+        raise InputError(f"has more than {most_bytes} bytes")
     return raw
 
 

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
-from host.errors import HostError, complain
+from host.commands._piped_inputs import drop_copies, keep_piped_inputs
+from host.errors import HostError, complain, need_file
 from host.faults import parse_fault
 from host.flags import add_flags as add_option_flags
 from host.launch.outcome import Outcome
@@ -53,10 +54,13 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
     streams = options.streams_text and not flags["monitor"]
     try:
+        options = keep_piped_inputs(options, folder)
         with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
             meanwhile, remote = (lambda: None) if flags["no_pictures"] else load_drawing, remote_backend(options)
             outcome = run_into(folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, remote=remote)
     finally:
+        if not (folder / "config.json").exists():
+            drop_copies(folder)
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _print_outcome(workload, outcome, folder, streams)
@@ -81,6 +85,7 @@ def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> Ru
 def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
     """Return the options in a config file; HostError where it cannot be read or is another workload's."""
     who = f"--config {path}"
+    need_file(path, who)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

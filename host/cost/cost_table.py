@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError, nearest_name
+from host.errors import HostError, nearest_name, need_file
 from noc.chip import ChipSpec
 
 DATA_FILE = Path(__file__).with_name("costs.toml")
@@ -109,6 +109,7 @@ def load_table(override: Path | None = None) -> CostTable:
 
 def read_toml(path: Path, who: str) -> dict[str, Any]:
     """Return what a TOML file holds; HostError, one line that begins with `who`, where it cannot be read."""
+    need_file(path, who)
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

@@ -22,7 +22,7 @@ from safetensors.numpy import save as save_tensors
 
 from host.cost.formats import PortCounts
 from host.cost.twins import twin
-from host.errors import HostError
+from host.errors import HostError, need_file
 from models.network import I64, U32, Array
 from noc.chip import ChipError, ChipSpec, PeId, parse_pe, require_on_plan
 from noc.machine import MOST_CHIPS, Machine
@@ -161,6 +161,7 @@ def load_ledger(folder: Path) -> Ledger:
     path = folder / FILE
     if not path.is_file():
         raise HostError(f"run {folder}: has no {FILE}; needs a finished run of `lm`, `dvs` or `verify`")
+    need_file(path, f"run {folder}: {FILE}")
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))

@@ -146,7 +146,10 @@ def _after_header(file: BinaryIO) -> int:
 
 
 def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> tuple[Events, int]:
-    """Return the valid events of all packets in order of time, and the number of the others; append what is wrong with some to `damages`."""
+    """Return the valid events of all packets in order of time, and the number of the others.
+
+    What is wrong with some is appended to `damages`.
+    """
     raw = np.frombuffer(b"".join(packet.payload for packet in packets), _EVENT)
     counts = np.array([len(packet.payload) // _EVENT.itemsize for packet in packets], np.int64)
     overflow = np.repeat(np.array([packet.overflow for packet in packets], np.int64), counts)

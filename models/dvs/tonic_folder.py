@@ -64,11 +64,10 @@ def _odd(length_us: int, slice_us: int, slices: int) -> Iterator[str]:
     """Yield in words what is odd about a file of events that last so long and give so many slices."""
     lasts = f"its events last {length_us / 1e6:g} s"
     if not slices:
-        near = slice_us <= length_us * 1000
-        yield f"no slice: {lasts}, a slice {slice_us / 1e6:g} s{'; are its times in seconds? They need milliseconds' if near else ''}"
+        hint = "; are its times in seconds? They need milliseconds" if slice_us <= length_us * 1000 else ""
+        yield f"no slice: {lasts}, a slice {slice_us / 1e6:g} s{hint}"
     elif (holes := length_us // slice_us - slices) > 0:
-        near = length_us > _LONGEST_US
-        hint = "; are its times in microseconds? They need milliseconds" if near else ""
+        hint = "; are its times in microseconds? They need milliseconds" if length_us > _LONGEST_US else ""
         yield f"{holes:,} of {holes + slices:,} slices hold no event and are left out: {lasts}{hint}"
     elif length_us > _LONGEST_US:
         yield f"{lasts}; are its times in microseconds? They need milliseconds"

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.input_file import InputError, read_input
 from models.network import ModelError
 
 NAME = "config.yaml"
@@ -66,13 +67,9 @@ def beside(checkpoint: Path) -> Config:
     import yaml  # of no use to those who bring no such file
 
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ModelError(f"config {path}: more than {MAX_BYTES} bytes")
-        values = yaml.safe_load(raw)
-    except ModelError:
-        raise
+        values = yaml.safe_load(read_input(path, MAX_BYTES))
+    except InputError as error:
+        raise ModelError(f"config {path}: {error}") from error
     except Exception as error:  # of yaml's half a dozen kinds, decoding, recursion
         why = ascii(" ".join(str(getattr(error, "problem", None) or error).split())[:160])[1:-1]
         raise ModelError(f"config {path}: no YAML of plain values ({why})") from error

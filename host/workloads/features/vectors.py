@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from host.errors import HostError
+from host.errors import HostError, need_file
 from host.workloads.contract import Feed, Metric, Progress, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import F32, U32
@@ -41,6 +41,7 @@ def load_features(path: Path, units: int, sequences: int, frames: int | None) ->
     HostError, one line, where the file is missing or damaged, has fewer, another width, or a number that is not finite.
     """
     who = f"features {path}"
+    need_file(path, who)
     try:
         with safe_open(path, "numpy") as file:
             features = file.get_tensor(_TENSOR)
