@@ -141,22 +141,13 @@ class _Machine:
     def _key(self) -> str | None:
         if not self.stack or type(self.stack[0]) is not dict:
             return None
-        rest = self.stack[2:] if self.stack[1:2] == [_MARK] else self.stack[1:]
-        items = rest[: rest.index(_MARK)] if _MARK in rest else rest
-        key = items[(len(items) - 1) // 2 * 2] if items else None  # keys and values by turns, the last value unfinished
+        if self.stack[1:2] != [_MARK]:
+            key = next(iter(self.stack[1:]), None)  # the one pair that is being put together
+        else:
+            rest = self.stack[2:]
+            items = rest[: rest.index(_MARK)] if _MARK in rest else rest
+            key = items[(len(items) - 1) // 2 * 2] if items else None  # keys and values by turns, the last value unfinished
         return key if isinstance(key, str) else None
-
-    def do(self, opcode: str, argument: Any) -> None:
-        if opcode in _PUSHES:
-            self.stack.append(argument)
-        elif opcode in _NEW:
-            self.stack.append(_NEW[opcode]())
-        elif opcode in _ACTIONS:
-            _ACTIONS[opcode](self, argument)
-        elif opcode == "INST":  # names and calls in one
-            _refuse(argument)
-        elif opcode not in ("PROTO", "FRAME", "STOP"):
-            raise ModelError(f"uses the pickle opcode {opcode}, which torch never writes for a state_dict; {_NO_STATE_DICT}")
 
     def _pop(self) -> Any:
         value = self.stack.pop()

@@ -108,7 +108,7 @@ def wikitext(folder: str | Path) -> Corpus:
     used: list[str] = []
     for split, names in looked_for.items():
         for name in names:
-            if _is_file(place / name):
+            if _exists(place / name):
                 words[split] = _lines(_read(place / name, "wikitext"))
                 used.append(name)
                 break
@@ -122,9 +122,10 @@ def wikitext(folder: str | Path) -> Corpus:
     return Corpus("wikitext", **words, documents=counts, source=f"{', '.join(used)} in {folder}")
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
+    """Tell whether there is something that reading says more of, a pipe for one."""
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()
     except OSError:  # before Python 3.14, for a folder that may not be entered
         return False
 
