@@ -149,6 +149,18 @@ class _Machine:
             key = items[(len(items) - 1) // 2 * 2] if items else None  # keys and values by turns, the last value unfinished
         return key if isinstance(key, str) else None
 
+    def do(self, opcode: str, argument: Any) -> None:
+        if opcode in _PUSHES:
+            self.stack.append(argument)
+        elif opcode in _NEW:
+            self.stack.append(_NEW[opcode]())
+        elif opcode in _ACTIONS:
+            _ACTIONS[opcode](self, argument)
+        elif opcode == "INST":  # names and calls in one
+            _refuse(argument)
+        elif opcode not in ("PROTO", "FRAME", "STOP"):
+            raise ModelError(f"uses the pickle opcode {opcode}, which torch never writes for a state_dict; {_NO_STATE_DICT}")
+
     def _pop(self) -> Any:
         value = self.stack.pop()
         if value is _MARK:
