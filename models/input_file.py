@@ -8,13 +8,16 @@ in one line. What the file should hold, its reader knows.
 from __future__ import annotations
 
 import os
+import select
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
 HEAD_BYTES = 512  # enough to tell kinds of files apart
 MOST_TEXT_BYTES = 1 << 30  # of a text to run or train on; WikiText-103 has half of it
 MOST_SETTINGS_BYTES = 1 << 24  # of a file of settings or labels
+WAIT_S = 30.0  # for somebody to write into a pipe of settings
 
 _POINTERS = {
     b"version https://git-lfs.github.com/": "a Git LFS pointer, not the file itself, which `git lfs pull` fetches",
@@ -31,12 +34,17 @@ _ARCHIVES = {
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
     b"%PDF-": "a PDF",
 }
+_CHUNK_BYTES = 1 << 20
 _KINDS = {stat.S_IFIFO: "a pipe", stat.S_IFCHR: "a device", stat.S_IFBLK: "a device"}
 _NEWEST_HEADER_BYTES = 1 << 27  # no header of safetensors is longer
 
 
 class InputError(ValueError):
     """A file is not what it is read as; the message says what it is and what to do, without the file's name."""
+
+
+class StalledInput(InputError):
+    """Nobody writes into a pipe."""
 
 
 def open_input(path: str | Path) -> BinaryIO:
@@ -80,8 +88,13 @@ def check_input(path: str | Path) -> None:
     open_input(path).close()
 
 
-def read_input(path: str | Path, most_bytes: int) -> bytes:
-    """Return the bytes of the file at `path`; raises InputError as `open_input`, and where there are too many."""
+def read_input(path: str | Path, most_bytes: int, wait_s: float | None = None) -> bytes:
+    """Return the bytes of the file at `path`; raises InputError as `open_input`, and where there are too many.
+
+    With `wait_s` a pipe or a terminal is read to its end, too, as long as somebody writes within each `wait_s` seconds.
+    """
+    if wait_s is not None and is_pipe(path):
+        return b"".join(piped_chunks(path, most_bytes, wait_s))
     with open_input(path) as file:
         try:
             raw = file.read(most_bytes + 1)
@@ -95,6 +108,52 @@ def read_input(path: str | Path, most_bytes: int) -> bytes:
 def read_text_input(path: str | Path, most_bytes: int = MOST_SETTINGS_BYTES) -> str:
     """Return the text of a file in UTF-8; InputError as `read_input`, UnicodeDecodeError."""
     return read_input(path, most_bytes).decode("utf-8")
+
+
+def is_pipe(path: str | Path) -> bool:
+    """Tell whether `path` is a pipe or a terminal, which have an end when somebody says so."""
+    try:
+        mode = Path(path).stat().st_mode
+        if not stat.S_ISCHR(mode):
+            return stat.S_ISFIFO(mode)
+        device = _open_now(str(path), os.O_RDONLY)
+    except (OSError, ValueError):  # its reader says what is wrong with it
+        return False
+    try:
+        return os.isatty(device)
+    finally:
+        os.close(device)
+
+
+def piped_chunks(path: str | Path, most_bytes: int, wait_s: float) -> Iterator[bytes]:
+    """Yield what comes through a pipe until it ends.
+
+    Raises StalledInput where nobody writes for `wait_s` seconds, and InputError where more than `most_bytes` come or it cannot
+    be read.
+    """
+    try:
+        source = _open_now(str(path), os.O_RDONLY)
+    except (OSError, ValueError) as error:
+        raise InputError(f"cannot be read ({getattr(error, 'strerror', None) or error})") from None
+    ready, total = select.poll(), 0
+    ready.register(source, select.POLLIN)
+    try:
+        while ready.poll(1e3 * wait_s):
+            try:
+                chunk = os.read(source, _CHUNK_BYTES)
+            except BlockingIOError:  # another reader was faster
+                continue
+            except OSError as error:
+                raise InputError(f"cannot be read ({error.strerror or error})") from None
+            if not chunk:
+                return
+            total += len(chunk)
+            if total > most_bytes:
+                raise InputError(f"more than {most_bytes:,} bytes came through; write it to a file if it has an end")
+            yield chunk
+    finally:
+        os.close(source)
+    raise StalledInput(f"stalled: nobody has written into it for {wait_s:g} s")
 
 
 def foreign_kind(head: bytes) -> str:

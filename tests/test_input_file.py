@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from host.commands import _run_workload
 from host.commands._run_workload import read_flags
+from host.cost import cost_table
 from host.cost.cost_table import load_table
 from host.cost.ledger import load_ledger
 from host.errors import HostError
@@ -78,6 +80,13 @@ def numpy_file(folder, content):
     no_sample(folder)
 
 
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch):
+    """Settings may come through a pipe; nobody writes into those of these tests."""
+    for module in (_run_workload, cost_table):
+        monkeypatch.setattr(module, "WAIT_S", 0.1)
+
+
 def config_of_run(path, content):
     lm = workloads()["lm"]
     read_flags(lm, "lm", {"config": str(put(path, content)), "fault": []})
@@ -141,6 +150,8 @@ def test_every_reader_names_what_a_file_is_in_one_line(tmp_path, reader, kind):
     assert len(line.splitlines()) == 1
     if reader == "recording" and kind in ("a pipe", "a device"):
         words = ["need a file, have something else"]
+    if reader in ("--costs", "experiment", "--config") and kind == "a pipe":
+        words = ["stalled: nobody has written into it for 0.1 s"]
     for word in words:
         assert word in line, line
 
@@ -178,6 +189,14 @@ def test_no_more_is_read_than_there_may_be(tmp_path):
     assert len(read_input(path, 11)) == 11
     with pytest.raises(InputError, match="more than 10 bytes"):
         read_input(path, 10)
+
+
+def test_settings_may_come_through_a_pipe(tmp_path):
+    ours, theirs = os.pipe()
+    os.write(theirs, b"\xef\xbb\xbf[constants]\n")
+    os.close(theirs)
+    assert load_table(Path(f"/dev/fd/{ours}")).constants == load_table().constants
+    os.close(ours)
 
 
 def test_what_cannot_be_opened_is_one_line(tmp_path):

@@ -7,9 +7,6 @@ write into a pipe, nor ever to stop: there is a limit to the wait, and one to th
 
 from __future__ import annotations
 
-import os
-import select
-import stat
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +15,9 @@ from typing import Any, TypeVar
 from host.errors import Exit, HostError
 from host.flags import flag_of, option_fields
 from host.options import RunOptions
+from models.input_file import InputError, StalledInput, is_pipe, piped_chunks
 
 MOST_BYTES = 1 << 28
-_CHUNK_BYTES = 1 << 20
 _OPEN = ("/dev/", "/proc/")  # names that may be of what this process has open, and no other
 
 Options = TypeVar("Options", bound=RunOptions)
@@ -55,54 +52,20 @@ def _pipes(options: RunOptions) -> Iterator[tuple[str, str, str]]:
         value = getattr(options, entry.name)
         if value is None or not entry.metadata["file"] or entry.metadata["metavar"] == "DIR":
             continue
-        try:
-            mode = Path(value).stat().st_mode
-            terminal = stat.S_ISCHR(mode) and _is_terminal(value)
-        except (OSError, ValueError):
-            continue  # whoever reads it says what is wrong with it
-        if stat.S_ISFIFO(mode) or terminal or (stat.S_ISREG(mode) and value.startswith(_OPEN)):
+        # A file among what this process has open, as with `3<book.txt`, is there for no other process.
+        if is_pipe(value) or (value.startswith(_OPEN) and Path(value).is_file()):
             yield entry.name, flag_of(entry), value
-
-
-def _is_terminal(path: str) -> bool:
-    device = _open_now(path)
-    try:
-        return os.isatty(device)
-    finally:
-        os.close(device)
 
 
 def _copy(path: str, target: Path, who: str, wait_s: float) -> None:
     """Write what comes from `path` to a new file; HostError, beginning with `who`, where it takes too long or is too much."""
     try:
-        source = _open_now(path)
-        try:
-            with target.open("wb") as copy:
-                for chunk in _chunks(source, who, wait_s):
-                    copy.write(chunk)
-        finally:
-            os.close(source)
+        with target.open("wb") as copy:
+            for chunk in piped_chunks(path, MOST_BYTES, wait_s):
+                copy.write(chunk)
+    except StalledInput as error:
+        raise HostError(f"{who}: {error}", Exit.STALLED) from error
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from error
     except OSError as error:
-        raise HostError(f"{who}: cannot be read or kept ({error.strerror or error})") from error
-
-
-def _chunks(source: int, who: str, wait_s: float) -> Iterator[bytes]:
-    ready, total = select.poll(), 0
-    ready.register(source, select.POLLIN)
-    while ready.poll(1e3 * wait_s):
-        try:
-            chunk = os.read(source, _CHUNK_BYTES)
-        except BlockingIOError:  # another reader was faster
-            continue
-        if not chunk:
-            return
-        total += len(chunk)
-        if total > MOST_BYTES:
-            raise HostError(f"{who}: more than {MOST_BYTES:,} bytes came through; write it to a file if it has an end")
-        yield chunk
-    raise HostError(f"{who}: stalled: nobody has written into it for {wait_s:g} s", Exit.STALLED)
-
-
-def _open_now(path: str) -> int:
-    """Open for reading without waiting for a writer."""
-    return os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY)
+        raise HostError(f"{who}: cannot be kept in {target.parent} ({error.strerror or error})") from error

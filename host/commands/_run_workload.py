@@ -15,7 +15,7 @@ from typing import Any
 
 from host.cluster import remote_backend
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
-from host.errors import HostError, complain, need_file
+from host.errors import HostError, complain
 from host.faults import parse_fault
 from host.flags import add_flags as add_option_flags
 from host.launch.outcome import Outcome
@@ -25,6 +25,7 @@ from host.run_folder import new_folder
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
 from host.workloads.registry import Workload, restore_options
+from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 
 
 def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
@@ -85,11 +86,10 @@ def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> Ru
 def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
     """Return the options in a config file; HostError where it cannot be read or is another workload's."""
     who = f"--config {path}"
-    need_file(path, who)
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
+        record = json.loads(read_input(path, MOST_SETTINGS_BYTES, WAIT_S))
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise HostError(f"{who}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(record, dict) or record.get("workload") != workload.name:

@@ -46,7 +46,7 @@ def open_folder(path: str | Path, split: str, slice_us: int = SLICE_US) -> Gestu
             if (folder / FOLDERS[split]).is_dir():
                 read = partial(tonic_samples, folder / FOLDERS[split], slice_us)
                 return GestureSet(str(path), split, f"numpy files in {path}; {LICENCE}", read)
-        have = "neither" if place.is_dir() else "no such folder" if not place.exists() else f"no folder, but {_what_file(place)}"
+        have = "neither" if place.is_dir() else "no such folder" if not place.exists() else f"something that {_what_file(place)}"
     except (OSError, ValueError) as error:
         have = f"none that can be read ({error})"
     raise DvsError(f"open_folder: {str(path)!r}: need {LISTS[split]} (AEDAT) or {FOLDERS[split]}/ (tonic), have {have}")
@@ -108,8 +108,8 @@ def _what_file(path: Path) -> str:
     try:
         check_input(path)
     except InputError as error:
-        return f"something that {error}"
-    return "a file"
+        return str(error)
+    return "is no folder but a file"
 
 
 def _plain(name: str) -> str:
