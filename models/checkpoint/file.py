@@ -28,7 +28,7 @@ from safetensors.numpy import save as save_tensors
 
 from models.checkpoint import gesture as gesture_parts
 from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
-from models.checkpoint.tensorfile import Tensors, narrowed, opened
+from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, narrowed, opened
 from models.heads.gesture import Gesture
 from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS, layer_of
 from models.network import F32, U32, Array, ModelError, Network, Population, SparseRows, in_one_line
@@ -99,7 +99,9 @@ def load(path: Path) -> Model:
     who = f"checkpoint {path}"
     try:
         with opened(who, path) as (metadata, tensors):
-            return _model(parse(who, metadata.get(_KEY, "null")), tensors)
+            if _KEY not in metadata:
+                raise ModelError(f"{who}: is a file of safetensors, but no checkpoint of Gennaker's; {IMPORT_FIRST}")
+            return _model(parse(who, metadata[_KEY]), tensors)
     except ModelError:
         raise
     except Exception as error:
