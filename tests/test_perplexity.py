@@ -92,16 +92,18 @@ def test_generated_words_that_overflowed_scores_chose_are_counted(logits):
     scores = iter([np.float32([0, 1, 2]), np.float32(logits), np.float32([2, 1, 0])])
     decoder = SimpleNamespace(logits_of=lambda *_: next(scores))
     choice = Choice(temperature=1.0, top_k=0, seed=1, forbidden=0)
-    made = Generation(None, decoder, prompt=np.uint32([1]), words=3, choice=choice, segment=0, detokenise=str)
+    settings = {"prompt": np.uint32([1]), "words": 3, "choice": choice, "segment": 0, "into": 0, "detokenise": str}
+    generation = Generation(None, decoder, **settings)
     for position in range(3):
-        made.answer(Section(position=position, flags=VALID, population=1, keys=b"", values=b"", ledger=b""))
-    result = made.result()
+        section = Section(position=position, flags=VALID, population=1, keys=b"", values=b"", ledger=b"")
+        generation.answer(position, {1: (section,)})
+    result = generation.result()
     assert (len(result["generated"]), result["not_finite"]) == (3, 1)
     assert result["note"] == "scores of 1 words are no finite numbers: the text means nothing"
     lines = text_lines({"result": {**result, "unknown_words": 0, "source": "prompt"}}, {})
     assert "overflow     scores of 1 of 3 words are no finite numbers: the text means nothing" in lines
-    other = Generation(None, decoder, prompt=np.uint32([1]), words=3, choice=choice, segment=0, detokenise=str)
-    other.restore(made.snapshot())
+    other = Generation(None, decoder, **settings)
+    other.restore(generation.snapshot())
     assert other.result() == result
 
 
