@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from host.cost import twins
 from host.cost.chip_streams import listeners
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import all_stages
@@ -20,11 +21,14 @@ from host.cost.timeline import timeline
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
+from host.show.figures import _figures
 from host.show.perfetto import power_w, write_trace
 from host.workloads.contract import Feed, Source
 from host.workloads.lane_sets import pack_lanes
+from models.network import ModelError
 from models.numerics import PAYLOADS
 from models.schedule import schedule
+from models.tuned_activity import at_activity
 from noc.chip import load_chip
 from tests.tools.egru_graphs import egru_graph
 from tests.tools.graphs import Layer, graph, with_members
@@ -413,3 +417,35 @@ def test_products_with_spikes_are_accumulates(ledgers):
     assert found["Footprint"] == sum(w.shape[0] * w.shape[1] for w in weights)  # a byte each
     silent = found["ActivationSparsityByLayer"]["a"]
     assert silent == 1 - int(ledger.sent[:, 1].sum()) / (7 * runs)
+
+
+# ---- what tools say of any graph
+
+
+def test_activity_is_set_of_lines_of_egrus_alone():
+    with pytest.raises(ModelError, match=r"^activity: b is no layer of a line of EGRUs; only of those it can be set$"):
+        at_activity(skips(), 0.2, np.ones((6, 6), np.float32))
+
+
+def test_the_page_draws_any_graph(ledgers):
+    for placement, ledger in ledgers.values():
+        figures = _figures(ledger, priced(ledger), CHIP, TABLE, placement.table(), "frame")
+        assert {"time", "chip", "events", "energy"} <= figures.keys()
+
+
+def test_a_twin_brings_its_constants(monkeypatch, ledgers):
+    """A neuron model's own constant can be set, counts as assumed where it is in use, and is of no other name."""
+    _, ledger = ledgers["ticks"]
+    entry = {"value": 1000, "unit": "cycle", "grade": "NF", "assumed": True, "source": "made up"}
+    leaky = twins.twin("kernels", "leaky")
+    monkeypatch.setattr(leaky, "CONSTANTS", {"leaky_event_cycles": entry}, raising=False)
+    monkeypatch.setattr(leaky, "active_cycles", lambda counts, events, table: table["leaky_event_cycles"] * events, raising=False)
+    table = load_table()
+    p, free = (price(ledger, CHIP, one) for one in (table, apply_settings(table, ["leaky_event_cycles=0"])[0]))
+    events = sum(int(ledger.sent[:, n].sum()) for n in ledger.layers if ledger.populations[n].kernel == "leaky")
+    assert (p.shard_cycles - free.shard_cycles).sum() == pytest.approx(1000 * events)
+    assert "leaky_event_cycles" in p.assumed
+    assert "leaky_event_cycles" not in price(ledgers["skips"][1], CHIP, table).assumed
+    monkeypatch.setattr(leaky, "CONSTANTS", {"value_bytes": entry})
+    with pytest.raises(HostError, match=r"^cost twin kernel=leaky: constant 'value_bytes' is one of costs\.toml$"):
+        load_table()
