@@ -27,8 +27,19 @@ def check_network(network: Network) -> None:
             have_shape = layer.vectors[name].shape if name in layer.vectors else None
             if have_shape != (vector.length * layer.units,):
                 raise ModelError(f"{layer.name}: vector {name!r} needs {vector.length * layer.units} numbers, has {have_shape}")
+        _check_peers(network, number)
     schedule(network)
     _check_reach(network)
+
+
+def _check_peers(network: Network, number: int) -> None:
+    """Raise ModelError for peers of a layer that do not exchange transfers."""
+    layer = network.populations[number]
+    for peer in layer.peers if kernels.transfers_of(layer.kernel) else ():
+        if peer not in network.layers or kernels.transfers_of(network.populations[peer].kernel) is None:
+            raise ModelError(f"{layer.name}: may send transfers to population {peer}, which takes none")
+    if layer.peers and kernels.transfers_of(layer.kernel) is None:
+        raise ModelError(f"{layer.name}: has peers; neuron model {layer.kernel!r} exchanges no transfers")
 
 
 def _check_populations(network: Network) -> None:

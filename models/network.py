@@ -178,7 +178,7 @@ class Population:
     Projections are kept by port and, within one, in the order in which their sums are added; counts of a step follow that order.
 
     `payload` is what each of its events carries beside its key, and `dense` whether it sends every unit's number at every
-    position, without keys (`models/numerics.py`).
+    position, without keys (`models/numerics.py`). `peers`: the populations whose PEs its own may send transfers to.
     """
 
     name: str
@@ -189,6 +189,7 @@ class Population:
     params: Mapping[str, float] = field(default_factory=dict)
     payload: str = "float32"
     dense: bool = False
+    peers: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         in_order = tuple(sorted(self.projections, key=lambda p: (p.port, p.sort_key)))

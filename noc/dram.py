@@ -111,6 +111,29 @@ class Dram:
         self.read_bytes += size_bytes
         return self._memory[region.offset + offset : region.offset + offset + size_bytes]
 
+    def read_at(self, address: int, size_bytes: int) -> bytes:
+        """Return the bytes at an address; DramError where they are not of one interface, or the start is not aligned."""
+        self._check_address(address, size_bytes)
+        self.read_bytes += size_bytes
+        return self._memory[address : address + size_bytes]
+
+    def write_at(self, address: int, data: bytes) -> None:
+        """Write bytes at an address; DramError as for `read_at`."""
+        self._check_address(address, len(data))
+        self._memory[address : address + len(data)] = data
+        self.written_bytes += len(data)
+
+    def _check_address(self, address: int, size_bytes: int) -> None:
+        what = f"bytes {address:#x} to {address + size_bytes:#x}"
+        first = address - address % self._interface + RESERVED_BYTES if self._interface else 0
+        end = first - RESERVED_BYTES + self._interface
+        if not (0 <= address < self._interface * INTERFACES and first <= address and address + size_bytes <= end):
+            raise DramError(
+                f"{what}; has {INTERFACES} x {self._interface:#x} B, of which the first {RESERVED_BYTES:#x} are reserved"
+            )
+        if address % self._alignment:
+            raise DramError(f"{what}; needs a start aligned to {self._alignment} B")
+
     def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
         end = offset + size_bytes
         if offset < 0 or end > region.size_bytes:

@@ -2,7 +2,7 @@
 
 Messages are named tuples: immutable, equal by value, and laid out in the order in which they are written on the wire (a
 frozen dataclass costs three times as much to make, and a tick makes hundreds). Endpoints have names: `PE(x,y,p)@chip`,
-`router@chip`, `host`.
+`DRAM@chip`, `router@chip`, `host`.
 
 How a tick works: each endpoint sends exactly one `Batch` per tick to its router, possibly without events; the router
 answers each endpoint with one `Bundle` per tick as soon as the batches of all populations that endpoint waits for are
@@ -44,22 +44,48 @@ class Section(NamedTuple):
     lanes: bytes = b""
 
 
+READ, WRITE, DATA, SIGNAL = KINDS = range(4)
+"""Kinds of transfers: ask for bytes, write bytes, the answer to a READ, and anything else that one PE says to another."""
+KIND_NAMES = ("read", "write", "data", "signal")
+MOST_TRANSFER_BYTES = 1 << 17  # no PE could hold more
+
+
+class Transfer(NamedTuple):
+    """Bytes from one endpoint to another, beside events: unicast by name, in the tick in which they are sent.
+
+    `number` is the sender's, ascending within a batch; a DATA has that of the READ that it answers. `address` and `size_bytes` say
+    what to read or write, `data` has so many bytes (a READ none).
+    """
+
+    kind: int
+    source: str
+    target: str
+    number: int
+    address: int
+    size_bytes: int
+    data: bytes
+
+
 class Batch(NamedTuple):
     """Everything one endpoint emitted at a tick."""
 
     tick: int
     sections: tuple[Section, ...]
+    transfers: tuple[Transfer, ...] = ()
 
 
 class Bundle(NamedTuple):
-    """Everything one endpoint hears of a tick: one section for each population it waits for."""
+    """Everything one endpoint hears of a tick: one section for each population it waits for, and the transfers to it, in
+    ascending (source, number).
+    """
 
     tick: int
     sections: tuple[Section, ...]
+    transfers: tuple[Transfer, ...] = ()
 
 
 class Relay(NamedTuple):
-    """Router to neighbour: everything that crosses their link at a tick, one section for each stream.
+    """Router to neighbour: everything that crosses their link at a tick, one section for each stream, and transfers.
 
     `heads`: for each section the chip it comes from, and 1 if its events travel as packets; with 0 they are for the host's
     hash and monitor alone, which tap every population.
@@ -68,6 +94,7 @@ class Relay(NamedTuple):
     tick: int
     heads: list[list[int]]
     sections: tuple[Section, ...]
+    transfers: tuple[Transfer, ...] = ()
 
 
 class Linked(NamedTuple):
@@ -89,7 +116,10 @@ class Configure(NamedTuple):
     it comes from, base key, mask, from (the neighbour it arrives from, or "" for its own chip), here, beyond]: `here` is
     the number of this chip's endpoints that the network wants its events delivered to, `beyond` the same for each
     neighbour it is handed on to, as neighbour -> [endpoints, 1 if the host's tap lies that way]. `routes`: the routing
-    table, (key, mask, names of endpoints and neighbours) as in a multicast entry.
+    table, (key, mask, names of endpoints and neighbours) as in a multicast entry. `payloads`: for each of these populations
+    [bytes of a value, lanes, units, shares]; shares, where it is dense: the units (uint32, ascending) of each sender, by name, and of
+    each chip, by number. `depth`: how many ticks an endpoint may be ahead of the host. `transfers`: as in `noc/exchange.py`; empty
+    where there are none.
     """
 
     window: int
@@ -97,6 +127,9 @@ class Configure(NamedTuple):
     waits: dict[str, list[int]]
     streams: list[Any]
     routes: list[Any]
+    payloads: dict[int, list[Any]]
+    depth: int
+    transfers: list[Any] = []  # noqa: RUF012 - a named tuple's default, never written to
 
 
 class Configured(NamedTuple):
@@ -112,12 +145,16 @@ class Hello(NamedTuple):
 class Load(NamedTuple):
     """Host to PE: its shards (`Shard.to_parts`), how many copies each event of each population makes, its memory, and what the host
     probes: population -> names of its kernel's fields, which ride behind the ledger and are no part of the model.
+
+    `peers`: empty, or of the shard that exchanges transfers [its population, an input whose headers the PE hears at every tick,
+    peers], each of them [name, its population, or -1 for the chip's DRAM, -2 for the host, -3 for another chip's DRAM].
     """
 
     shards: list[Any]
     copies: dict[int, int]
     spec: dict[str, int]  # sram_bytes, bank_bytes, program_bytes, debug_bytes
     probes: dict[int, list[str]]
+    peers: list[Any] = []  # noqa: RUF012 - a named tuple's default, never written to
 
 
 class Hand(NamedTuple):
@@ -125,6 +162,13 @@ class Hand(NamedTuple):
 
     peer: str
     sha256: str  # hex, under which the store holds it
+
+
+class Fill(NamedTuple):
+    """Host to the DRAM of a chip, before the first tick: write these bytes."""
+
+    address: int
+    data: bytes
 
 
 class Recall(NamedTuple):
@@ -194,7 +238,7 @@ class Fault(NamedTuple):
 # A message's code on the wire is its place here, and its fields' types are those that `noc/wire.py` checks.
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
-    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall
+    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
@@ -203,6 +247,11 @@ Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]
 def router_name(chip: int) -> str:
     """Return the endpoint name of a chip's router."""
     return f"router@{chip}"
+
+
+def dram_name(chip: int) -> str:
+    """Return the endpoint name of a chip's DRAM, which is in its router and no process."""
+    return f"DRAM@{chip}"
 
 
 def chip_of(name: str) -> int:

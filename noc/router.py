@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Mapping
 
 from noc import packet
-from noc.packet import HOST, Batch, Configure, Letter, Linked, Message, Outgoing, Relay, chip_of
+from noc.packet import HOST, Batch, Configure, Fill, Letter, Linked, Message, Outgoing, Relay, chip_of, dram_name
 from noc.routing_table import RoutingError
 from noc.tick_join import Join, JoinError
 from noc.wire import WireError, decode, encode
@@ -29,6 +29,7 @@ class ChipRouter:
     def __init__(self, name: str, table_entries: int, wiring: Wiring = _ALONE, store: Mapping[str, bytes] | None = None) -> None:
         self.name = name
         self.done = False
+        self._dram_name = dram_name(chip_of(name))
         self._table_entries = table_entries
         self._wiring = wiring
         self._store = store or {}
@@ -104,6 +105,8 @@ class ChipRouter:
                 return self.malformed(HOST, str(error))
         if self._join is not None and letter.peer in self._join.endpoints:
             return [((letter.peer,), letter.body)]
+        if letter.peer == self._dram_name:
+            return self._fill(letter.body)
         link = self._wiring.down.get(chip_of(letter.peer))
         if link is None:
             return self._fault(f"a letter to {letter.peer}, which is no endpoint of {self.name}")
@@ -128,7 +131,7 @@ class ChipRouter:
         match message:
             case Configure():
                 return self._configure(message)
-            case packet.Hand(peer, sha256) if self._join is not None and peer in self._join.endpoints:
+            case packet.Hand(peer, sha256) if self._join is not None and peer in (*self._join.endpoints, self._dram_name):
                 return self._hand(peer, sha256)
             case packet.Query() if self._join is not None:
                 return self._say(packet.StallReport(*self._join.missing()))
@@ -140,13 +143,24 @@ class ChipRouter:
                 return self._say(packet.Stopped())
         return self.malformed(HOST, f"{type(message).__name__} is not for a router")
 
+    def _fill(self, body: bytes) -> Outgoing:
+        """Write what the host sends into the chip's DRAM."""
+        try:
+            message = decode(body)
+        except WireError as error:
+            return self.malformed(HOST, str(error))
+        if self._join is None or not isinstance(message, Fill):
+            return self.malformed(HOST, f"{type(message).__name__} is not for a DRAM")
+        self._join.fill(message)
+        return []
+
     def _hand(self, peer: str, sha256: str) -> Outgoing:
         body = self._store.get(sha256)
         if body is None:
             return self._fault(f"the store holds nothing under {sha256[:12]}..., which {peer} is to be given")
         if hashlib.sha256(body).hexdigest() != sha256:
             return self._fault(f"what the store holds under {sha256[:12]}... is something else; {peer} is given nothing")
-        return [((peer,), body)]
+        return self._fill(body) if peer == self._dram_name else [((peer,), body)]
 
     def _reading(self, join: Join) -> Outgoing:
         """Hand the counters over, if they have been asked for and all is counted that they are asked for."""

@@ -19,7 +19,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from noc.packet import HOST, Batch, Bundle, Configure, Outgoing, Relay, Section
+from noc.exchange import Boxes, Exchange, ExchangeError
+from noc.packet import HOST, Batch, Bundle, Configure, Fill, Outgoing, Relay, Section, Transfer
+from noc.payload import I64, MISFIT, Payload, payloads_of
 from noc.routing_table import RoutingEntry, RoutingTable
 
 
@@ -45,6 +47,7 @@ class _Stream:
     endpoints: frozenset[str]  # of this chip, by the routing table
     wanted: int  # copies that the network wants of each event, here and beyond
     ways: dict[str, _Way]
+    values: int  # that a section holds where the population is dense
     events: int = 0
 
     @property
@@ -58,19 +61,36 @@ class _Population:
     """What this chip has to do with a population: who sends it here, and which streams of it are awaited."""
 
     number: int
+    payload: Payload
     slots: dict[str, int]
     events: dict[str, int]  # by sender
+    values: dict[str, int]  # by sender, that a section holds where the population is dense
+    order: I64 | None  # of the values of this chip's senders
     sources: tuple[int, ...] = ()  # chips whose streams are joined here, ascending; empty where nobody listens
+    order_of_sources: I64 | None = None
     groups: list[_Group] = field(default_factory=list)
+
+    def merge(self, sections: list[Section]) -> Section:
+        """Return the sections of all streams as one."""
+        return self.payload.merge(sections, self.order_of_sources)
+
+
+def _population(number: int, payload: Payload, names: list[str]) -> _Population:
+    values = {name: payload.values_of(name) for name in names}
+    slots = {name: slot for slot, name in enumerate(names)}
+    return _Population(number, payload, slots, dict.fromkeys(names, 0), values, payload.order(names))
 
 
 @dataclass(eq=False)
 class _Group:
-    """Endpoints that wait for the same populations and are routed the same: they get the same bytes."""
+    """Endpoints that wait for the same populations and are routed the same: they get the same bytes. One that may be sent transfers
+    is a group of its own.
+    """
 
     waits: tuple[int, ...]
     routed: frozenset[tuple[int, int]]  # streams whose events they are given
     endpoints: tuple[str, ...]
+    exchanges: bool
 
 
 class _Arrived(NamedTuple):
@@ -81,7 +101,7 @@ class _Arrived(NamedTuple):
 class _Tick:
     """What is in of one tick."""
 
-    __slots__ = ("columns", "due", "left", "missing", "parts", "relays", "runs", "waiting", "wanting")
+    __slots__ = ("boxes", "columns", "due", "left", "missing", "parts", "relays", "runs", "waiting", "wanting")
 
     def __init__(self, join: Join) -> None:
         own = [population for population in join.populations.values() if population.slots]
@@ -90,10 +110,11 @@ class _Tick:
         self.wanting = {p.number: len(p.sources) for p in join.populations.values()}
         self.parts: dict[int, dict[int, _Arrived]] = {}
         self.runs: dict[int, Section] = {}
-        self.waiting = {id(group): len(group.waits) for group in join.groups}
-        self.due = dict(join.streams_over)
-        self.relays: dict[str, list[tuple[_Stream, Section, bool]]] = {link: [] for link in join.streams_over}
-        self.left = len(join.streams)
+        self.waiting = {id(group): len(group.waits) + group.exchanges for group in join.groups}
+        self.due = dict(join.waits_over)
+        self.relays: dict[str, list[tuple[_Stream, Section, bool]]] = {link: [] for link in join.waits_over}
+        self.left = join.sources
+        self.boxes = Boxes(join.exchange) if join.exchange else None
 
 
 class Join:
@@ -104,45 +125,59 @@ class Join:
 
     def __init__(self, chip: int, message: Configure, table_entries: int) -> None:
         table = RoutingTable((RoutingEntry(k, m, tuple(d)) for k, m, d in message.routes), table_entries)
-        self.populations = {
-            number: _Population(number, {name: slot for slot, name in enumerate(names)}, dict.fromkeys(names, 0))
-            for number, names in message.senders.items()
-        }
+        payloads = payloads_of(message.payloads)
+        self.populations = {number: _population(number, payloads[number], names) for number, names in message.senders.items()}
         self.streams: dict[tuple[int, int], _Stream] = {}
         for number, source, key, mask, arrives_from, here, beyond in message.streams:
             to = table.destinations_of_block(key, mask)
             ways = {link: _Way(copies, link in to, bool(tap)) for link, (copies, tap) in beyond.items()}
             wanted = here + sum(way.copies for way in ways.values())
             endpoints = frozenset(name for name in to if name not in ways)
-            self.streams[number, source] = _Stream(number, source, arrives_from, endpoints, wanted, ways)
-            population = self.populations.setdefault(number, _Population(number, {}, {}))
+            values = payloads[number].values_of(source)
+            self.streams[number, source] = _Stream(number, source, arrives_from, endpoints, wanted, ways, values)
+            population = self.populations.setdefault(number, _population(number, payloads[number], []))
             if (source == chip) != (not arrives_from) or (source == chip and not population.slots):
                 raise ValueError(f"stream of population {number} from chip {source} begins nowhere")
         for population in self.populations.values():
             if population.slots and (population.number, chip) not in self.streams:
                 raise ValueError(f"population {population.number} has senders and no stream")
+            if population.slots and sum(population.values.values()) != self.streams[population.number, chip].values:
+                raise ValueError(f"population {population.number} has other units than its senders")
         self._chip, self._window = chip, message.window
-        # Each layer may run a tick ahead of the one behind it, wherever those are: the line's depth adds to the window.
-        self._most_open = message.window + 1 + max(self.populations, default=0)
+        # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
+        # the host may still be on its way to this chip, so that all are ahead of it by one more.
+        self._most_open = message.window + 1 + message.depth
+        self.exchange = Exchange(chip, message.transfers) if message.transfers else None
         self.groups = self._grouped(message.waits)
         for population in self.populations.values():
             population.groups = [group for group in self.groups if population.number in group.waits]
             if population.groups:
                 population.sources = tuple(sorted(source for number, source in self.streams if number == population.number))
+                population.payload.check_shares(population.sources)
+                population.order_of_sources = population.payload.order(population.sources)
                 if not population.sources:
                     raise ValueError(f"population {population.number} is awaited and never comes")
         sections = Counter(name for population in self.populations.values() for name in population.slots)
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
+        relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
         self._next_tick = dict.fromkeys(sorted(self._expects), 0)
-        self.endpoints = sections.keys() | message.waits.keys()
-        self.streams_over = dict(sorted(Counter(link for stream in self.streams.values() for link in stream.ways).items()))
-        self.links_out = dict.fromkeys(self.streams_over, 0)
+        own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
+        self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
+        links = Counter(link for stream in self.streams.values() for link in stream.ways)
+        self.waits_over = links + Counter(self.exchange.sources_over if self.exchange else ())
+        self.waits_over = Counter(dict(sorted(self.waits_over.items())))
+        self.sources = len(self.streams) + (self.exchange.sources if self.exchange else 0)
+        self.links_out = dict.fromkeys(self.waits_over, 0)
         self.links_in = dict.fromkeys(sorted(relayed), 0)
+        self._lost_parts: Counter[tuple[str, str]] = Counter()  # events by endpoint and by who is said to have lost them
         self._open: dict[int, _Tick] = {}
 
     def _grouped(self, waits: dict[str, list[int]]) -> list[_Group]:
         groups: dict[Any, list[str]] = {}
+        targets = self.exchange.targets if self.exchange else frozenset[str]()
+        if not targets <= waits.keys():
+            raise ValueError(f"{min(targets - waits.keys())} may be sent transfers and waits for no population")
         for endpoint, numbers in waits.items():
             if not isinstance(endpoint, str):
                 raise TypeError(f"endpoint {endpoint!r} is no name")
@@ -153,8 +188,9 @@ class Join:
                 and (endpoint == HOST or endpoint in stream.endpoints or self._stays_inside(endpoint, stream.population))
             )
             waits_for = tuple(self.populations[n].number for n in numbers)
-            groups.setdefault((waits_for, routed, endpoint == HOST), []).append(endpoint)
-        return [_Group(numbers, routed, tuple(names)) for (numbers, routed, _), names in groups.items()]
+            alone = endpoint if endpoint == HOST or endpoint in targets else ""
+            groups.setdefault((waits_for, routed, alone), []).append(endpoint)
+        return [_Group(numbers, routed, tuple(names), alone in targets) for (numbers, routed, alone), names in groups.items()]
 
     def _stays_inside(self, endpoint: str, population: int) -> bool:
         """Tell whether `endpoint` alone sends a population: its events reach it inside, without a packet or the table's say."""
@@ -163,28 +199,35 @@ class Join:
 
     def batch(self, sender: str, batch: Batch) -> Outgoing:
         """Take an endpoint's batch; return the bundles and relays that waited for it. JoinError where it breaks the rules."""
-        tick, sections = batch
-        state = self._take_turn("batch", sender, tick, len(sections))
+        tick, sections, transfers = batch
         out: Outgoing = []
+        state = self._take_turn("batch", sender, tick, len(sections), out)
         for section in sections:
             population = self.populations.get(section.population)
             slot = population.slots.get(sender) if population else None
             if population is None or slot is None or state.columns[population.number][slot] is not None:
                 raise JoinError(f"batch of {sender} at tick {tick}: a second or foreign section of population {section.population}")
+            events = population.payload.count(section, population.values[sender])
+            if events == MISFIT:
+                raise _misfit("batch", sender, tick, section, population.payload.need(population.values[sender]))
             state.columns[population.number][slot] = section
-            population.events[sender] += len(section.keys) // 4
+            population.events[sender] += events
             state.missing[population.number] -= 1
             if not state.missing[population.number]:
                 parts = dict(zip(population.slots, state.columns[population.number], strict=True))
-                joined = _Arrived(_merge(_agreeing("batch", parts, tick)), True)
-                out += self._arrive(tick, state, self.streams[population.number, self._chip], joined)
+                joined = population.payload.merge(_agreeing("batch", parts, tick), population.order)
+                if population.payload.is_beyond(joined):
+                    raise _beyond(population, parts, tick)
+                out += self._arrive(tick, state, self.streams[population.number, self._chip], _Arrived(joined, True))
+        if transfers or (self.exchange is not None and self.exchange.sends(sender)):
+            out += self._take_transfers("batch", sender, tick, state, transfers)
         return out
 
     def relay(self, neighbour: str, relay: Relay) -> Outgoing:
         """Take what came over a link; return the bundles and relays that waited for it. JoinError as for a batch."""
-        tick, heads, sections = relay
-        state = self._take_turn("relay", neighbour, tick, len(sections))
+        tick, heads, sections, transfers = relay
         out: Outgoing = []
+        state = self._take_turn("relay", neighbour, tick, len(sections), out)
         seen = set()
         for (source, routed), section in zip(heads, sections, strict=True):
             stream = self.streams.get((section.population, source))
@@ -192,12 +235,46 @@ class Join:
                 what = f"population {section.population} from chip {source}"
                 raise JoinError(f"relay of {neighbour} at tick {tick}: a second or foreign section of {what}")
             seen.add(stream)
+            payload = self.populations[section.population].payload
+            # What goes along for its header alone has no events, be they values of a dense population.
+            events = 0 if not routed and not section.values and not section.keys else payload.count(section, stream.values)
+            if events == MISFIT:
+                raise _misfit("relay", neighbour, tick, section, payload.need(stream.values))
             if routed:
-                self.links_in[neighbour] += len(section.keys) // 4
+                self.links_in[neighbour] += events
             out += self._arrive(tick, state, stream, _Arrived(section, bool(routed)))
+        if transfers or (self.exchange is not None and neighbour in self.exchange.arrivals):
+            out += self._take_transfers("relay", neighbour, tick, state, transfers)
         return out
 
-    def _take_turn(self, what: str, sender: str, tick: int, sections: int) -> _Tick:
+    def _take_transfers(self, what: str, sender: str, tick: int, state: _Tick, transfers: tuple[Transfer, ...]) -> Outgoing:
+        """Take the transfers of a batch or relay; return what waited for them."""
+        exchange, boxes = self.exchange, state.boxes
+        if exchange is None or boxes is None or not (exchange.sends(sender) or sender in exchange.arrivals):
+            raise JoinError(f"{what} of {sender} at tick {tick}: {len(transfers)} transfers; may send none")
+        try:
+            if what == "batch":
+                exchange.take(sender, transfers, boxes)
+                return self._settle(tick, state, sender)
+            exchange.take_relayed(sender, transfers, boxes)
+            return [out for chip in exchange.arrivals[sender] for out in self._settle(tick, state, chip)]
+        except ExchangeError as error:
+            raise JoinError(f"{what} of {sender} at tick {tick}: {error}") from None
+
+    def _settle(self, tick: int, state: _Tick, source: str | int) -> Outgoing:
+        """All transfers of an endpoint here, or of another chip, are in: let go what waited for them last."""
+        assert self.exchange is not None and state.boxes is not None
+        out: Outgoing = []
+        targets, links = self.exchange.settle(source, state.boxes)
+        for link in links:
+            out += self._relay_if_due(tick, state, link, self.exchange.sources_over[link])
+        for group in self.groups if targets else ():
+            if group.exchanges and group.endpoints[0] in targets:
+                out += self._bundle_if_due(tick, state, group)
+        self._close_if_through(tick, state)
+        return out
+
+    def _take_turn(self, what: str, sender: str, tick: int, sections: int, out: Outgoing) -> _Tick:
         if tick != self._next_tick.get(sender) or sections != self._expects.get(sender):
             need, have = f"tick {self._next_tick.get(sender)}, {self._expects.get(sender)} sections", f"{tick}, {sections}"
             raise JoinError(f"{what} of {sender}: needs {need}; has {have}")
@@ -207,14 +284,22 @@ class Join:
             if len(self._open) >= self._most_open:
                 have = f"{len(self._open)} ticks are open, the window is {self._window}"
                 raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
-            state = self._open[tick] = _Tick(self)
+            state = self._open_tick(tick, out)
+        return state
+
+    def _open_tick(self, tick: int, out: Outgoing) -> _Tick:
+        state = self._open[tick] = _Tick(self)
+        if not tick and self.exchange is not None and self.exchange.sends(self.exchange.dram_name):
+            out += self._settle(tick, state, self.exchange.dram_name)  # nobody has asked it for anything yet
         return state
 
     def _arrive(self, tick: int, state: _Tick, stream: _Stream, arrived: _Arrived) -> Outgoing:
         """A stream of a tick is in: hand it on, and deliver its population if it was the last of it."""
         out: Outgoing = []
-        section, count = arrived.section, len(arrived.section.keys) // 4
+        population = self.populations[stream.population]
+        section, count = arrived.section, 0
         if arrived.routed:
+            count = population.payload.count(arrived.section, stream.values)
             stream.events += count
         for link, way in stream.ways.items():
             routed = arrived.routed and way.routed
@@ -223,47 +308,104 @@ class Join:
             if not way.tapped:  # beyond are only PEs, which need no ledger, and no events that are not for them
                 onward = section._replace(ledger=b"") if routed else section._replace(keys=b"", values=b"", ledger=b"")
             state.relays[link].append((stream, onward, routed))
-            state.due[link] -= 1
-            if not state.due[link]:
-                # In a fixed order, so that the same tick is the same bytes.
-                parts = sorted(state.relays.pop(link), key=lambda part: (part[0].population, part[0].source))
-                heads = [[s.source, int(goes)] for s, _, goes in parts]
-                out.append(((link,), Relay(tick, heads, tuple([part for _, part, _ in parts]))))
-        population = self.populations[stream.population]
+            out += self._relay_if_due(tick, state, link)
         if population.sources:
             state.parts.setdefault(stream.population, {})[stream.source] = arrived
             state.wanting[stream.population] -= 1
             if not state.wanting[stream.population]:
                 out += self._complete(tick, state, population)
+        self._close_if_through(tick, state)
+        return out
+
+    def _relay_if_due(self, tick: int, state: _Tick, link: str, sources: int = 1) -> Outgoing:
+        """So many sources more of what crosses a link are in: hand all of it on if they were the last."""
+        state.due[link] -= sources
+        if state.due[link]:
+            return []
+        # In a fixed order, so that the same tick is the same bytes.
+        parts = sorted(state.relays.pop(link), key=lambda part: (part[0].population, part[0].source))
+        transfers = state.boxes.over.get(link, []) if state.boxes else []
+        relay = Relay(
+            tick, [[s.source, int(goes)] for s, _, goes in parts], tuple([part for _, part, _ in parts]),
+            tuple(sorted(transfers, key=_by_target)),
+        )  # fmt: skip
+        return [((link,), relay)]
+
+    def _close_if_through(self, tick: int, state: _Tick) -> None:
         state.left -= 1
         if not state.left:
             del self._open[tick]
-        return out
+            if self.exchange is not None and state.boxes is not None:
+                self.exchange.close(state.boxes)
 
     def _complete(self, tick: int, state: _Tick, population: _Population) -> Outgoing:
-        """All streams of `population` are in: merge them, and let go every bundle that waited for this last."""
+        """All streams of `population` are in: let go every bundle that waited for this last."""
         parts = state.parts[population.number]
-        ordered = {source: parts[source].section for source in population.sources}
-        state.runs[population.number] = _merge(_agreeing("stream", {f"chip {s}": part for s, part in ordered.items()}, tick))
+        _agreeing("stream", {f"chip {source}": parts[source].section for source in population.sources}, tick)
         out: Outgoing = []
         for group in population.groups:
-            state.waiting[id(group)] -= 1
-            if not state.waiting[id(group)]:
-                bundle = Bundle(tick, tuple([self._deliver(state, n, group) for n in group.waits]))
-                out.append((group.endpoints, bundle))
+            out += self._bundle_if_due(tick, state, group)
         return out
 
-    def _deliver(self, state: _Tick, population: int, group: _Group) -> Section:
-        run = state.runs[population]
-        if group.endpoints == (HOST,):
-            return run
-        parts = state.parts[population]
-        given = [source for source, part in parts.items() if part.routed and (population, source) in group.routed]
-        if len(given) == len(parts):
-            return run._replace(ledger=b"")
-        if not given:
-            return run._replace(keys=b"", values=b"", ledger=b"")
-        return _merge([parts[source].section for source in sorted(given)])._replace(ledger=b"")
+    def _bundle_if_due(self, tick: int, state: _Tick, group: _Group) -> Outgoing:
+        """One more is in of what a group waits for: let its bundle go if it was the last."""
+        state.waiting[id(group)] -= 1
+        if state.waiting[id(group)]:
+            return []
+        transfers = sorted(state.boxes.to[group.endpoints[0]], key=_by_source) if group.exchanges and state.boxes else []
+        if self.exchange is not None and group.endpoints == (self.exchange.dram_name,):
+            return self._serve(tick, transfers)
+        return [(group.endpoints, Bundle(tick, tuple([self._deliver(state, n, group) for n in group.waits]), tuple(transfers)))]
+
+    def _serve(self, tick: int, transfers: list[Transfer]) -> Outgoing:
+        """Let the DRAM take a tick's transfers, and take its batch of the next one."""
+        assert self.exchange is not None and self.exchange.dram is not None
+        out: Outgoing = []
+        try:
+            answers = self.exchange.dram.serve(transfers)
+        except ExchangeError as error:
+            raise JoinError(f"tick {tick}: {error}") from None
+        state = self._open.get(tick + 1) or self._open_tick(tick + 1, out)
+        if self.exchange.sends(self.exchange.dram_name):
+            out += self._take_transfers("batch", self.exchange.dram_name, tick + 1, state, tuple(answers))
+        return out
+
+    def fill(self, fill: Fill) -> None:
+        """Write into the chip's DRAM; JoinError where there is none, or beyond it."""
+        if self.exchange is None or self.exchange.dram is None:
+            raise JoinError(f"bytes to fill a DRAM of chip {self._chip}, which is not in use")
+        try:
+            self.exchange.dram.fill(fill)
+        except ExchangeError as error:
+            raise JoinError(str(error)) from None
+
+    def _deliver(self, state: _Tick, number: int, group: _Group) -> Section:
+        """Return the section of a population as a group hears it."""
+        parts, population = state.parts[number], self.populations[number]
+        given = population.sources
+        if group.endpoints != (HOST,):
+            given = tuple(source for source in given if parts[source].routed and (number, source) in group.routed)
+        if len(given) == len(population.sources):
+            run = state.runs.get(number)
+            if run is None:
+                run = state.runs[number] = population.merge([parts[source].section for source in given])
+            return run if group.endpoints == (HOST,) else run._replace(ledger=b"")
+        header = state.parts[number][population.sources[0]].section._replace(keys=b"", values=b"", ledger=b"")
+        if given and population.payload.dense:  # all or none: what has no keys cannot have gaps
+            self._lose_parts(population, given, group)
+        elif given:
+            whole = population.payload.merge([parts[source].section for source in given], None)
+            return whole._replace(ledger=b"")
+        return header
+
+    def _lose_parts(self, population: _Population, given: tuple[int, ...], group: _Group) -> None:
+        """Count as lost what came of a dense section that is not whole."""
+        for source in given:
+            stream = self.streams[population.number, source]
+            senders = population.values if source == self._chip else {f"chip {source}": stream.values}
+            for name in group.endpoints:
+                for sender, values in senders.items():
+                    self._lost_parts[name, sender] += values * (sender != name)
 
     def missing(self) -> tuple[int, list[str]]:
         """Return the oldest tick that waits, and whose batches or relays it lacks."""
@@ -294,31 +436,47 @@ class Join:
                 dropped[f"chip {stream.source}"] += stream.events * (stream.wanted - stream.given)
             for name in stream.endpoints:
                 handed[name] += stream.events - own.get(name, 0)
+        for (name, sender), events in self._lost_parts.items():
+            handed[name] -= events
+            dropped[sender] += events
         packets = {"packets_in": dict(taken), "packets_out": dict(handed), "packets_dropped": dict(dropped)}
-        return {**packets, "links_out": self.links_out, "links_in": self.links_in}
+        transfers = self.exchange.counters() if self.exchange else {}
+        return {**packets, "links_out": self.links_out, "links_in": self.links_in, **transfers}
 
 
 def _agreeing(what: str, parts: dict[str, Any], tick: int) -> list[Section]:
-    """Return the sections in order; JoinError, naming two senders, where they are not of one position."""
-    first_name, first = next(iter(parts.items()))
-    for name, section in parts.items():
-        if section.flags != first.flags or section.position != first.position:
-            where = f"flags {section.flags}, position {section.position}"
-            need = f"flags {first.flags}, position {first.position} as {first_name}"
-            raise JoinError(f"{what} of {name} at tick {tick}: {where}; needs {need}")
-    return list(parts.values())
+    """Return the sections in order; JoinError, naming two senders, where they are not of one position or name other lanes."""
+    sections = list(parts.values())
+    first = sections[0]
+    for section in sections:
+        if section.flags != first.flags or section.position != first.position or section.lanes != first.lanes:
+            first_name, name = (next(name for name, part in parts.items() if part is one) for one in (first, section))
+            alike = section.flags == first.flags and section.position == first.position
+            have, need = (
+                f"lanes {one.lanes.hex() or 'all alike'}" if alike else f"flags {one.flags}, position {one.position}"
+                for one in (section, first)
+            )
+            raise JoinError(f"{what} of {name} at tick {tick}: {have}; needs {need} as {first_name}")
+    return sections
 
 
-def _merge(sections: list[Section]) -> Section:
-    """Return one section with all events in ascending key; ledgers stay in the order of the senders."""
-    if len(sections) == 1:
-        return sections[0]
-    keys = b"".join([section.keys for section in sections])
-    values = b"".join([section.values for section in sections])
-    if keys:
-        unsorted = np.frombuffer(keys, "<u4")
-        order = np.argsort(unsorted, kind="stable")
-        keys = unsorted[order].tobytes()
-        values = np.frombuffer(values, "<f4")[order].tobytes()
-    ledger = b"".join([section.ledger for section in sections])
-    return sections[0]._replace(keys=keys, values=values, ledger=ledger)
+def _misfit(what: str, sender: str, tick: int, section: Section, need: str) -> JoinError:
+    have = (
+        f"{len(section.keys)} B of keys, {len(section.values)} B of values, {len(section.lanes)} B of lanes, flags {section.flags}"
+    )
+    return JoinError(f"{what} of {sender} at tick {tick}: section of population {section.population} has {have}; needs {need}")
+
+
+def _beyond(population: _Population, parts: dict[str, Any], tick: int) -> JoinError:
+    sender = next(name for name, section in parts.items() if population.payload.is_beyond(section))
+    key = int(np.frombuffer(parts[sender].keys, "<u4").max())
+    what = f"section of population {population.number} has key {key}"
+    return JoinError(f"batch of {sender} at tick {tick}: {what}; needs one below {population.payload.keys}")
+
+
+def _by_source(transfer: Transfer) -> tuple[str, int]:
+    return transfer.source, transfer.number
+
+
+def _by_target(transfer: Transfer) -> tuple[str, str, int]:
+    return transfer.target, transfer.source, transfer.number

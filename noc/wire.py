@@ -7,11 +7,12 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
-from noc.packet import FLAGS, Message, Relay, Section
+from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
 _MAX_TICK = 1 << 62
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
+_TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
@@ -41,12 +42,12 @@ def decode(raw: bytes) -> Message:
     code = parts[0]
     kind = _KINDS[code]
     if code < _CARRIES_EVENTS:
-        if len(parts) != 3 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
-            raise WireError(f"{kind.__name__}: needs a tick and a list of sections")
+        if len(parts) != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
+            raise WireError(f"{kind.__name__}: needs a tick, a list of sections and one of transfers")
         sections: tuple[Section, ...] = ()
         for section in parts[2]:  # one to three of them: a comprehension would cost more than it saves
             sections += (_section(kind, section),)
-        message: Message = kind(parts[1], sections)
+        message: Message = kind(parts[1], sections, _transfers(kind, parts[3]))
         return message
     if kind is Relay:
         return _relay(parts)
@@ -59,13 +60,37 @@ def decode(raw: bytes) -> Message:
 
 
 def _relay(parts: list[Any]) -> Relay:
-    shapes = [*map(type, parts[1:])] == [int, list, list] and len(parts[2]) == len(parts[3])
+    shapes = [*map(type, parts[1:])] == [int, list, list, list] and len(parts[2]) == len(parts[3])
     if not shapes or not 0 <= parts[1] < _MAX_TICK:
-        raise WireError("Relay: needs a tick and as many heads as sections")
+        raise WireError("Relay: needs a tick, as many heads as sections, and a list of transfers")
     for head in parts[2]:
         if type(head) is not list or [*map(type, head)] != [int, int] or not (0 <= head[0] < _MAX_TICK and head[1] in (0, 1)):
             raise WireError("Relay: a head needs a chip and 0 or 1")
-    return Relay(parts[1], parts[2], tuple([_section(Relay, section) for section in parts[3]]))
+    return Relay(parts[1], parts[2], tuple([_section(Relay, section) for section in parts[3]]), _transfers(Relay, parts[4]))
+
+
+def _transfers(kind: Any, parts: Any) -> tuple[Transfer, ...]:
+    if parts == []:
+        return ()
+    if type(parts) is not list:
+        raise WireError(f"{kind.__name__}: transfers are no list")
+    return tuple([_transfer(kind, transfer) for transfer in parts])
+
+
+def _transfer(kind: Any, parts: Any) -> Transfer:
+    if type(parts) is not list or [*map(type, parts)] != _TRANSFER_TYPES:
+        what = "kind, source, target, number, address and bytes as numbers, names and bin"
+        raise WireError(f"{kind.__name__}: a transfer needs {what}")
+    transfer = Transfer._make(parts)
+    if transfer.kind not in KINDS or not (0 <= transfer.number < _MAX_TICK and 0 <= transfer.address < _MAX_TICK):
+        where = f"number {transfer.number} or address {transfer.address}"
+        raise WireError(f"{kind.__name__}: kind {transfer.kind}, {where} of a transfer out of range")
+    size, have = transfer.size_bytes, len(transfer.data)
+    if not 0 <= size <= MOST_TRANSFER_BYTES or have != (0 if transfer.kind == READ else size):
+        raise WireError(
+            f"{kind.__name__}: a transfer of {size} B with {have} B; needs at most {MOST_TRANSFER_BYTES} B, a READ none"
+        )
+    return transfer
 
 
 def _section(kind: Any, parts: Any) -> Section:

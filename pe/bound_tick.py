@@ -10,14 +10,18 @@ import numpy as np
 from models.compute.bound_calls import Call, called
 from models.network import Array
 from pe import msgpack_codec
+from noc.packet import KINDS
 from pe.tick import tick_function
-from pe.tick_records import LISTENER, PROBE, RESIDENT, SLOT, STATE, Listener, Resident
+from pe.tick_records import EXCHANGE, LISTENER, PROBE, RESIDENT, SLOT, STATE, Exchange, Listener, Resident
 
 
 class Tick:
     """The compiled tick bound to a PE's shards and the event FIFO: keys uint32 (None where all it hears is dense), and values."""
 
-    def __init__(self, residents: Sequence[Resident], fifo_events: int, fifo_keys: Array | None, fifo_values: Array | None) -> None:
+    def __init__(
+        self, residents: Sequence[Resident], fifo_events: int, fifo_keys: Array | None, fifo_values: Array | None,
+        exchange: Exchange | None = None,
+    ) -> None:  # fmt: skip
         self._held: list[Any] = [residents]  # what the addresses below lie in
         self._state = np.zeros(1, STATE)
         self._shards = np.zeros(len(residents), RESIDENT)
@@ -31,6 +35,7 @@ class Tick:
                 self._fill_listener(port_row, port)
             first += len(own)
         awaited = {port.population for shard in residents for port in shard.listeners} | {shard.trigger for shard in residents}
+        awaited |= {exchange.clock} if exchange else set[int]()
         sections = np.zeros((len(awaited), msgpack_codec.COLUMNS), np.int64)
         state = self._state[0]
         state["fifo_keys"], state["fifo_values"] = self._address(fifo_keys), self._address(fifo_values)
@@ -38,7 +43,17 @@ class Tick:
         state["listener"], state["listeners"] = self._address(ports), len(ports)
         state["resident"], state["residents"] = self._address(self._shards), len(self._shards)
         state["section"], state["sections"] = self._address(sections), len(awaited)
-        self.reply = np.zeros(msgpack_codec.MOST_HEAD_BYTES + sum(map(_most_bytes, residents)), np.uint8)
+        most_bytes = msgpack_codec.MOST_HEAD_BYTES + sum(map(_most_bytes, residents)) + 3
+        self._exchanged = np.zeros((3, len(KINDS)), np.int64)
+        self._exchanges, state["clock"] = exchange is not None, -1
+        if exchange is not None:
+            from pe.exchange import put_transfers, step_exchange, take_transfers
+
+            state["clock"], state["exchanges"], record = exchange.clock, 1, self._fill_exchange(exchange)
+            for name, function in (("take", take_transfers), ("exchange", step_exchange), ("put", put_transfers)):
+                state[name] = function.address, record
+            most_bytes += len(exchange.outbox) * (msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.outbox_data.nbytes)
+        self.reply = np.zeros(most_bytes, np.uint8)
         self.address: int = tick_function.address
         self.block: int = self._state.ctypes.data
 
@@ -74,6 +89,23 @@ class Tick:
             slot_row["counts"] = self._address(slot.counts)
         row["slot"], row["slots"] = self._address(slots), len(slots)
 
+    def _fill_exchange(self, exchange: Exchange) -> int:
+        """Return the address of the record of a PE's transfers."""
+        record = np.zeros(1, EXCHANGE)
+        row = record[0]
+        row["step"] = _record(exchange.step)
+        for box in ("inbox", "outbox"):
+            rows, data = getattr(exchange, box), getattr(exchange, f"{box}_data")
+            row[box], row[f"{box}_rows"] = self._address(rows), len(rows)
+            row[f"{box}_data"], row[f"{box}_bytes"] = self._address(data), data.nbytes
+        names = np.zeros((len(exchange.peers) + 1, msgpack_codec.NAME_BYTES), np.uint8)
+        for place, name in zip(names, (*exchange.peers, exchange.own), strict=True):
+            raw = encode_name(name)
+            place[: len(raw)] = np.frombuffer(raw, np.uint8)
+        row["names"], row["peers"], row["own"] = self._address(names), len(exchange.peers), self._address(names[-1])
+        row["counts"] = self._address(self._exchanged)
+        return self._address(record)
+
     def __call__(self, raw: bytes) -> bytes | int:
         """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
         message = np.frombuffer(raw, np.uint8)
@@ -93,6 +125,20 @@ class Tick:
     def counters(self) -> dict[str, int]:
         """How many copies of events were sent, and how many events taken in without the PE's own."""
         return {"packets_sent": int(self._state["sent"][0]), "packets_delivered": int(self._state["delivered"][0])}
+
+    @property
+    def transfers(self) -> dict[str, list[int]]:
+        """How many transfers of each kind were sent and taken in; nothing where the PE exchanges none."""
+        sent, delivered = self._exchanged[:2].tolist()
+        return {"transfers_sent": sent, "transfers_delivered": delivered} if self._exchanges else {}
+
+
+def encode_name(name: str) -> bytes:
+    """Return an endpoint's name as it is on the wire; ValueError for one that is no name of a chip's."""
+    raw = name.encode()
+    if not 0 < len(raw) < msgpack_codec.NAME_BYTES:
+        raise ValueError(f"name {name!r} of {len(raw)} B; needs 1 to {msgpack_codec.NAME_BYTES - 1}")
+    return bytes([0xA0 | len(raw)]) + raw
 
 
 def _record(bound: Call) -> tuple[int, int]:

@@ -7,6 +7,7 @@ without this file (`pe/socket_loop.py`): here are a PE's life, and what it says 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +19,10 @@ from noc.wire import decode, encode
 from pe.bound_tick import Tick
 from pe.layout import FIFO_EVENTS, mask_bytes, pe_fields, size_of
 from pe.lifecycle import LifecycleError, State, advance
-from pe.residents import resident_of
+from pe.residents import exchange_of, resident_of
 from pe.sram import Arena, SramOverflow, SramSize, plan
-from pe.tick import BEYOND, CROWDED
-from pe.tick_records import Listener, Resident
+from pe.tick import BEYOND, CROWDED, FLOODED, WRONG
+from pe.tick_records import Exchange, Listener, Resident
 
 
 class Pe:
@@ -34,6 +35,8 @@ class Pe:
         self.tick: Tick | None = None  # once its shards are loaded
         self._to_router = (router,)
         self._residents: list[Resident] = []
+        self._boxes: Exchange | None = None
+        self._early: list[Bundle] = []  # that came before the start: no more than there are ticks in flight
         self._malformed = 0
         self._read_after = 0
 
@@ -64,6 +67,9 @@ class Pe:
         except LifecycleError as error:
             return self._fault(str(error))
         match message:
+            case Bundle() if self.state is State.LOADED:
+                self._early.append(message)
+                return []
             case Bundle() if self.state in (State.RUNNING, State.WAITING):
                 return self._bundle(message)
             case Bundle() if self.state is State.READ:
@@ -87,9 +93,9 @@ class Pe:
             return []
         return self._say(packet.Reading(self._counters()))
 
-    def _counters(self) -> dict[str, int]:
-        packets = self.tick.counters if self.tick else {"packets_sent": 0, "packets_delivered": 0}
-        return {**packets, "malformed": self._malformed}
+    def _counters(self) -> dict[str, Any]:
+        packets: dict[str, Any] = self.tick.counters if self.tick else {"packets_sent": 0, "packets_delivered": 0}
+        return {**packets, **(self.tick.transfers if self.tick else {}), "malformed": self._malformed}
 
     def _say(self, message: Message) -> Outgoing:
         self.state = advance(self.name, self.state, message)
@@ -110,11 +116,21 @@ class Pe:
             self._residents = [
                 resident_of(shard, views, copies.get(shard.population, 0), probes.get(shard.population, [])) for shard in shards
             ]
-            self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"))
+            self._boxes = self._exchange(shards, message.peers)
+            self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"), self._boxes)
         except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
         return self._say(packet.Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
+
+    def _exchange(self, shards: list[Shard], plan: list[Any]) -> Exchange | None:
+        """Return what the PE's transfers are made of; None where it has none."""
+        if not plan:
+            return None
+        assert self.arena is not None
+        population, clock, peers = plan
+        at = [shard.population for shard in shards].index(population)
+        return exchange_of(self.name, shards[at], self._residents[at], self.arena.views, peers, clock)
 
     def _recall(self, message: Recall) -> Outgoing:
         """Let the ports that hear a population late take what it emitted before this process began."""
@@ -129,7 +145,8 @@ class Pe:
         if self.tick is not None and self.tick.number:
             return []  # a second run goes on from the tick where the first one waited
         bubbles = tuple(Section(resident.population, 0, 0, b"", b"", b"") for resident in self._residents)
-        return [(self._to_router, Batch(0, bubbles))]
+        early, self._early = self._early, []
+        return [(self._to_router, Batch(0, bubbles)), *(out for bundle in early for out in self._bundle(bundle))]
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if self.tick is None or bundle.tick != self.tick.number:
@@ -143,8 +160,19 @@ class Pe:
         heard = ", ".join(map(str, sorted(awaited | {resident.trigger for resident in self._residents})))
         if answer == CROWDED:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} came sooner after the last than the schedule says")
+        if answer == FLOODED and self._boxes is not None:
+            sizes = [len(transfer.data) for transfer in bundle.transfers]
+            need, have = f"{len(sizes)} transfers of {sum(sizes)} B", (len(self._boxes.inbox), self._boxes.inbox_data.nbytes)
+            return self._fault(
+                f"{self.name}: bundle of tick {bundle.tick} has {need}; its inbox has room for {have[0]} of {have[1]} B"
+            )
+        if answer == WRONG:
+            return self._fault(f"{self.name}: at tick {bundle.tick} its kernel sent what is no transfer to a peer")
         if answer == BEYOND:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} has an event of no unit; populations heard: {heard}")
+        if bundle.transfers:
+            senders = ", ".join(sorted({transfer.source for transfer in bundle.transfers}))
+            heard += f", and transfers of its peers alone; has some of {senders}"
         have = ", ".join(str(section.population) for section in bundle.sections)
         return self._fault(f"{self.name}: bundle of tick {bundle.tick} with populations {have}; needs each once, of {heard}")
 

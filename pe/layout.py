@@ -17,6 +17,7 @@ from models import formats, kernels
 from models.network import Field
 from models.numerics import PAYLOADS, SUMS, payload_bytes, sum_of
 from models.shard import PortShape, Shard
+from models.transfers import TRANSFER_WORDS
 
 FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
 HEADER_WORDS = 3  # of a section that is still to come: tick, flags, position; then the bits of its lanes
@@ -135,7 +136,19 @@ def _shard_fields(shard: ShardSize) -> list[Field]:
         fields.append(Field(f"{head}send_keys", (lanes * shard.units,), "<u4", "variables", "event key"))
     if payload_bytes(shard.payload):
         fields.append(Field(f"{head}send_values", (lanes * shard.units,), PAYLOADS[shard.payload], "variables", "event value"))
-    return fields + _waiting_fields(shard, head)
+    return fields + _waiting_fields(shard, head) + _transfer_fields(shard.kernel, head)
+
+
+def _transfer_fields(kernel: str, head: str) -> list[Field]:
+    """Return the boxes of a shard that exchanges transfers, and what it knows of its peers."""
+    spec = kernels.transfers_of(kernel)
+    if spec is None:
+        return []
+    fields = [Field(f"{head}peers", (spec.most_peers,), "<u4", "variables", "population of a peer")]
+    for box, most, size in (("inbox", spec.most_in, spec.bytes_in), ("outbox", spec.most_out, spec.bytes_out)):
+        fields.append(Field(f"{head}{box}", (most, TRANSFER_WORDS), "<u4", "variables", "transfer", scratch=True))
+        fields.append(Field(f"{head}{box}_data", (size,), "|u1", "variables", "bytes of transfers", scratch=True))
+    return fields
 
 
 def _waiting_fields(shard: ShardSize, head: str) -> list[Field]:

@@ -9,14 +9,21 @@ from __future__ import annotations
 from models.compute.bound_calls import copy_bytes
 from models.compute.compiling import inlined
 from models.network import Array
+from models.transfers import ADDRESS, AT, KIND, NUMBER, PEER, SIZE
 from noc.packet import FLAGS as MOST_FLAGS
+from noc.packet import KINDS, READ
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
 COLUMNS = 9  # of a section that was read; keys, values and lanes: where they begin
 POPULATION, FLAGS, POSITION, KEYS, VALUES, LANES, KEYS_BYTES, VALUES_BYTES, LANES_BYTES = range(COLUMNS)
+NAME_BYTES = 32  # of a name as it is on the wire: a head with its length, then its characters
+UNREADABLE_TRANSFERS, FULL, WRONG = -1, -2, -5
+MOST_KIND = len(KINDS) - 1
+_MOST_WORD = 1 << 32
 MOST_NUMBER_BYTES = 9
 MOST_HEAD_BYTES = 3 + MOST_NUMBER_BYTES + 3  # of a batch: array and code, tick, array of sections
 MOST_SECTION_BYTES = 1 + 3 * MOST_NUMBER_BYTES + 4 * 5  # without keys, values, ledger and lanes
+MOST_TRANSFER_HEAD_BYTES = 2 + 2 * NAME_BYTES + 3 * MOST_NUMBER_BYTES + 5
 _LARGEST = 1 << 62  # of populations, positions and ticks
 _UNREADABLE = -1
 
@@ -87,28 +94,99 @@ def _section(raw: Array, at: int, section: Array) -> int:
 
 
 @inlined
-def read_bundle(raw: Array, sections: Array) -> tuple[int, int]:
-    """Read a bundle out of `raw` (uint8) into `sections` (most sections, COLUMNS) int64; return its tick and how many sections
-    it has. (-1, 0) for everything that is not a bundle of at most so many sections, as our routers write it.
+def _count(raw: Array, at: int) -> tuple[int, int]:
+    """Return the length of an array of fewer than 65,536 and where its first element begins, both `_UNREADABLE` for none."""
+    if at < raw.size and 0x90 <= raw[at] <= 0x9F:
+        return int(raw[at]) - 0x90, at + 1
+    if at + 3 <= raw.size and raw[at] == 0xDC:  # 16 or more
+        return _big_endian(raw, at + 1, 2), at + 3
+    return _UNREADABLE, _UNREADABLE
+
+
+@inlined
+def read_bundle(raw: Array, sections: Array) -> tuple[int, int, int]:
+    """Read a bundle out of `raw` (uint8) into `sections` (most sections, COLUMNS) int64; return its tick, how many sections it has,
+    and where its transfers begin. (-1, 0, 0) for everything that is not a bundle of at most so many sections, as our routers
+    write it.
     """
-    if raw.size < 4 or raw[0] != 0x93 or raw[1] != BUNDLE:
-        return _UNREADABLE, 0
+    if raw.size < 5 or raw[0] != 0x94 or raw[1] != BUNDLE:
+        return _UNREADABLE, 0, 0
     tick, at = _number(raw, 2)
-    if at < 0 or at >= raw.size:
-        return _UNREADABLE, 0
-    if 0x90 <= raw[at] <= 0x9F:
-        count, at = int(raw[at]) - 0x90, at + 1
-    elif raw[at] == 0xDC and at + 3 <= raw.size:  # 16 sections or more
-        count, at = _big_endian(raw, at + 1, 2), at + 3
-    else:
-        return _UNREADABLE, 0
-    if count > sections.shape[0]:
-        return _UNREADABLE, 0
+    if at < 0:
+        return _UNREADABLE, 0, 0
+    count, at = _count(raw, at)
+    if count < 0 or count > sections.shape[0]:
+        return _UNREADABLE, 0, 0
     for i in range(count):
         at = _section(raw, at, sections[i])
         if at < 0:
-            return _UNREADABLE, 0
-    return (tick, count) if at == raw.size else (_UNREADABLE, 0)
+            return _UNREADABLE, 0, 0
+    return tick, count, at
+
+
+@inlined
+def has_no_transfers(raw: Array, at: int) -> bool:
+    """Tell whether a bundle ends at its transfers, and there are none."""
+    return at + 1 == raw.size and raw[at] == 0x90
+
+
+@inlined
+def read_transfers(raw: Array, at: int, rows: Array, names: Array, peers: int, own: Array, room: int, inbox: int) -> int:
+    """Read the transfers of a bundle at `at` into `rows` (most, TRANSFER_WORDS) uint32, their bytes to address `inbox`, where there
+    are `room`; return how many there are.
+
+    `names` (peers, NAME_BYTES) and `own` (NAME_BYTES) hold a name each as it is on the wire. UNREADABLE_TRANSFERS for what is no
+    transfer from a peer to `own`, FULL where rows or bytes do not suffice.
+    """
+    count, at = _count(raw, at)
+    if count < 0:
+        return UNREADABLE_TRANSFERS
+    if count > rows.shape[0]:
+        return FULL
+    used, peer = 0, 0
+    for i in range(count):
+        if at >= raw.size or raw[at] != 0x97:
+            return UNREADABLE_TRANSFERS
+        kind, at = _number(raw, at + 1)
+        if at < 0 or kind > MOST_KIND:
+            return UNREADABLE_TRANSFERS
+        tried = 0
+        while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names
+            tried, peer = tried + 1, peer + 1
+            peer = 0 if peer == peers else peer
+        if tried == peers:
+            return UNREADABLE_TRANSFERS
+        at += 1 + (int(names[peer, 0]) & 0x1F)
+        if not _is_name(raw, at, own):
+            return UNREADABLE_TRANSFERS
+        at += 1 + (int(own[0]) & 0x1F)
+        rows[i, KIND], rows[i, PEER], rows[i, AT] = kind, peer, used
+        for column in (NUMBER, ADDRESS, SIZE):
+            value, at = _number(raw, at)
+            if at < 0 or value >= _MOST_WORD:
+                return UNREADABLE_TRANSFERS
+            rows[i, column] = value
+        first, end = _bin(raw, at)
+        if first < 0 or end - first != rows[i, SIZE]:
+            return UNREADABLE_TRANSFERS
+        if used + end - first > room:
+            return FULL
+        copy_bytes(inbox + used, raw.ctypes.data + first, end - first)
+        used += (end - first + 3) // 4 * 4
+        at = end
+    return count if at == raw.size else UNREADABLE_TRANSFERS
+
+
+@inlined
+def _is_name(raw: Array, at: int, name: Array) -> bool:
+    """Tell whether a name stands at `at`; it is on the wire as `name` (NAME_BYTES) begins."""
+    size = 1 + (int(name[0]) & 0x1F)
+    if at + size > raw.size:
+        return False
+    for i in range(size):
+        if raw[at + i] != name[i]:
+            return False
+    return True
 
 
 @inlined
@@ -147,13 +225,35 @@ def put_bin(out: Array, at: int, address: int, count: int) -> int:
 @inlined
 def put_head(out: Array, tick: int, sections: int) -> int:
     """Begin a batch of fewer than 65,536 sections in `out` (uint8); return where the first one goes."""
-    out[0], out[1] = 0x93, BATCH
-    at = _put_number(out, 2, tick)
-    if sections < 16:
-        out[at] = 0x90 | sections
+    out[0], out[1] = 0x94, BATCH
+    return put_count(out, _put_number(out, 2, tick), sections)
+
+
+@inlined
+def put_count(out: Array, at: int, count: int) -> int:
+    """Begin an array of fewer than 65,536; return where its first element goes."""
+    if count < 16:
+        out[at] = 0x90 | count
         return at + 1
     out[at] = 0xDC
-    return _put_big_endian(out, at + 1, sections, 2)
+    return _put_big_endian(out, at + 1, count, 2)
+
+
+@inlined
+def put_transfer(out: Array, at: int, row: Array, own: Array, target: Array, data: int) -> int:
+    """Write the transfer of `row` (TRANSFER_WORDS) from `own` to `target` (NAME_BYTES) with bytes from address `data`; return where
+    the next one goes.
+    """
+    out[at] = 0x97
+    out[at + 1] = row[KIND]
+    at += 2
+    for name in (own, target):
+        size = 1 + (int(name[0]) & 0x1F)
+        copy_bytes(out.ctypes.data + at, name.ctypes.data, size)
+        at += size
+    for column in (NUMBER, ADDRESS, SIZE):
+        at = _put_number(out, at, int(row[column]))
+    return put_bin(out, at, data, int(row[SIZE]) if row[KIND] != READ else 0)
 
 
 @inlined

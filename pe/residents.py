@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from models import formats, kernels
 from models.compute.bound_calls import nothing
@@ -10,8 +11,9 @@ from models.compute.sums import adding, forgetting
 from models.network import Array, ModelError, check_trace
 from models.numerics import payload_bytes
 from models.shard import Shard, ShardPort
+from models.transfers import HOST, NOBODY, OTHER_DRAM, OWN_DRAM
 from pe.layout import PortPlace, place_ports, prefix, size_of
-from pe.tick_records import Listener, Resident, Slot
+from pe.tick_records import Exchange, Listener, Resident, Slot
 
 
 def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: Sequence[str] = ()) -> Resident:
@@ -39,7 +41,28 @@ def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: S
         population=shard.population, trigger=shard.trigger, wait=shard.wait, ticks=shard.ticks, lanes=shard.lanes, copies=copies,
         reset=stepper.reset, step=stepper.step, listeners=listeners, send_keys=own.get("send_keys"),
         send_values=own.get("send_values"), ledger=own["ledger"], probes=[own[name] for name in probes],
-        headers=own.get("headers"), marks=own.get("marks"),
+        headers=own.get("headers"), marks=own.get("marks"), exchange=stepper.exchange,
+    )  # fmt: skip
+
+
+def exchange_of(
+    who: str, shard: Shard, resident: Resident, views: Mapping[str, Array], peers: Sequence[Sequence[Any]], clock: int
+) -> Exchange:
+    """Return the transfers of a shard on PE `who`, which is in SRAM; ModelError where they do not go with its kernel. `peers` and
+    `clock` as in `Load`.
+    """
+    spec, head = kernels.transfers_of(shard.kernel), prefix(shard.population)
+    if spec is None or resident.exchange is None or len(peers) > spec.most_peers:
+        most = spec.most_peers if spec else 0
+        raise ModelError(
+            f"shard of population {shard.population}: {len(peers)} peers; neuron model {shard.kernel!r} has at most {most}"
+        )
+    others = {-1: OWN_DRAM, -2: HOST, -3: OTHER_DRAM}
+    views[f"{head}peers"][:] = NOBODY
+    views[f"{head}peers"][: len(peers)] = [others.get(population, population) for _, population in peers]
+    return Exchange(
+        step=resident.exchange, inbox=views[f"{head}inbox"], inbox_data=views[f"{head}inbox_data"], outbox=views[f"{head}outbox"],
+        outbox_data=views[f"{head}outbox_data"], own=who, peers=[name for name, _ in peers], clock=clock,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A PE's tick as one compiled function: a bundle's bytes in, a batch's bytes out.
 
-Hear each section, then step each shard whose time has come, then write one batch, with or without events. Events are copied
+Hear each section, take the transfers and make others (`pe/exchange.py`), then step each shard whose time has come, then write one
+batch, with or without events. Events are copied
 from the bundle into the event FIFO in chunks: kernels see only the arena. Python between the parts of a tick would cost several
 times the tick.
 
@@ -23,6 +24,8 @@ from pe.tick_records import listener_at, long_at, probe_at, resident_at, slot_at
 NOT_MINE = -1  # the message is no bundle of this tick: nothing was done
 BEYOND = -2  # an event's key lies beyond its population: the network and what sent it do not belong together
 CROWDED = -3  # positions came faster than the schedule says
+FLOODED = -4  # more transfers came than the inbox has room for
+WRONG = msgpack_codec.WRONG  # what the kernel put into its outbox is no transfer
 _MOST_KEYS = 1 << 32
 _BEGINS, _RESETS, _IDLES = 0, 1, 2  # sets of lanes in a section, in this order
 _ROW_MASKED = 1 << 40  # in the flags of a header that waits: sets of lanes come with it
@@ -44,9 +47,9 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 
 
 @inlined
-def _is_whole(listeners: Array, residents: Array, section: Array) -> bool:
-    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what those need."""
-    awaited = False
+def _is_whole(listeners: Array, residents: Array, section: Array, clock: int) -> bool:
+    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
+    awaited = section[POPULATION] == clock
     for i in range(listeners.size):
         port = listeners[i]
         if port.population == section[POPULATION]:
@@ -128,7 +131,8 @@ def _hear(state: Any, listeners: Array, residents: Array, message: int, section:
                 receive = carray(slot_at(port.slot), (port.slots,))[section[POSITION] % port.slots].receive
                 call_at(receive.address, receive.block, keys, state.fifo_values, count)
     _close_slots(listeners, section)
-    state.delivered += events - own
+    if events:  # none: its own may be lost with the others, for want of a routing entry
+        state.delivered += events - own
     return True
 
 
@@ -231,16 +235,28 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     residents = carray(resident_at(state.resident), (state.residents,))
     if not state.running:
         return NOT_MINE
-    tick, count = msgpack_codec.read_bundle(raw, sections)
+    tick, count, transfers = msgpack_codec.read_bundle(raw, sections)
     if tick != state.tick:
         return NOT_MINE
+    arrived = 0
+    if not msgpack_codec.has_no_transfers(raw, transfers):
+        arrived = msgpack_codec.UNREADABLE_TRANSFERS
+        if state.exchanges:
+            arrived = call_at(state.take.address, state.take.block, message, transfers, size)
+    if arrived == msgpack_codec.UNREADABLE_TRANSFERS:
+        return NOT_MINE
+    if arrived == msgpack_codec.FULL:
+        return FLOODED
     for i in range(count):
-        if sections[i, FLAGS] & VALID and not _is_whole(listeners, residents, sections[i]):
+        if sections[i, FLAGS] & VALID and not _is_whole(listeners, residents, sections[i], state.clock):
             return NOT_MINE
     for i in range(count):
         if sections[i, FLAGS] & VALID and not _hear(state, listeners, residents, message, sections[i]):
             return BEYOND
     state.tick += 1
+    sent = call_at(state.exchange.address, state.exchange.block, arrived, 0, 0) if state.exchanges else 0
+    if sent < 0:
+        return WRONG
     out = carray(bytes_at(reply), (1 << 30,))  # as long as `Tick` made it, which is enough for every event of every shard
     at = msgpack_codec.put_head(out, state.tick, residents.size)
     for shard in range(residents.size):
@@ -274,4 +290,6 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
             at = msgpack_codec.put_bin_head(out, at, 0)
         else:
             state.sent += resident.events * resident.copies
-    return at
+    if state.exchanges:
+        return call_at(state.put.address, state.put.block, reply, at, sent)
+    return msgpack_codec.put_count(out, at, 0)

@@ -30,15 +30,24 @@ RESIDENT = np.dtype(
         ("headers", "i8"), ("header_rows", "i8"), ("header_words", "i8"), ("marks", "i8"),
     ]
 )  # fmt: skip
+EXCHANGE = np.dtype(
+    [
+        ("step", CALL), ("inbox", "i8"), ("inbox_rows", "i8"), ("inbox_data", "i8"), ("inbox_bytes", "i8"),
+        ("outbox", "i8"), ("outbox_rows", "i8"), ("outbox_data", "i8"), ("outbox_bytes", "i8"),
+        ("names", "i8"), ("peers", "i8"), ("own", "i8"), ("counts", "i8"),  # by kind: sent, delivered, sent at the last tick
+    ]
+)  # fmt: skip
 STATE = np.dtype(
     [
         ("running", "i8"), ("tick", "i8"), ("sent", "i8"), ("delivered", "i8"),
         ("fifo_keys", "i8"), ("fifo_values", "i8"), ("fifo_events", "i8"),
         ("listener", "i8"), ("listeners", "i8"), ("resident", "i8"), ("residents", "i8"), ("section", "i8"), ("sections", "i8"),
+        ("exchanges", "i8"), ("take", CALL), ("exchange", CALL), ("put", CALL),  # of transfers, where there are any
+        ("clock", "i8"),  # an input whose headers it hears, or -1
     ]
 )  # fmt: skip
-state_at, listener_at, resident_at, slot_at, probe_at, long_at = (
-    pointer(kind) for kind in (*map(numba.from_dtype, (STATE, LISTENER, RESIDENT, SLOT, PROBE)), numba.int64)
+state_at, listener_at, resident_at, slot_at, probe_at, exchange_at, long_at = (
+    pointer(kind) for kind in (*map(numba.from_dtype, (STATE, LISTENER, RESIDENT, SLOT, PROBE, EXCHANGE)), numba.int64)
 )
 
 
@@ -73,6 +82,19 @@ class Listener(NamedTuple):
     slots: Sequence[Slot]
 
 
+class Exchange(NamedTuple):
+    """The transfers of a PE: what makes and takes them once a tick, its boxes in the arena, and the names of its peers."""
+
+    step: Call
+    inbox: Array
+    inbox_data: Array
+    outbox: Array
+    outbox_data: Array
+    own: str
+    peers: Sequence[str]
+    clock: int  # an input of whose sections it hears the headers at every tick
+
+
 class Resident(NamedTuple):
     """A shard as a tick meets it; arrays are arena views, those that it does not need are None."""
 
@@ -91,3 +113,4 @@ class Resident(NamedTuple):
     probes: Sequence[Array]
     headers: Array | None
     marks: Array | None
+    exchange: Call | None = None  # what makes and takes its transfers

@@ -9,8 +9,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from host.run.event_hash import EventStream
+from host.workloads.lane_sets import pack_lanes
 from models.seeded import seeded_egru
-from noc.packet import VALID, Section
+from noc.packet import PHASE, VALID, Section
+from tests.tools.graphs import Layer, graph, with_members
 
 NETWORK = seeded_egru(5, (6, 4), density=0.5)
 WIDTHS = {n: NETWORK.populations[n].units for n in NETWORK.layers}
@@ -207,3 +209,50 @@ def test_add_returns_the_number_of_events():
 def test_before_any_position_nothing_is_active():
     report = EventStream(NETWORK, 1).report()
     assert (report["count"], report["positions"], report["sparsity_by_layer"]) == (0, 0, [1.0, 1.0])
+
+
+# --- other payloads, ticks of a position, idle lanes ---------------------------------------------------------------------
+
+
+def digest_of(records):
+    """The digest of a sequence of one layer with these records."""
+    layer = hashlib.sha256(b"".join(struct.pack(f"<{len(record)}I", *record) for record in records)).digest()
+    return hashlib.sha256(layer).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "payload", "values", "bits"),
+    [
+        ("grader", "int8", struct.pack("<2b", -1, 5), (0xFFFFFFFF, 5)),
+        ("grader", "int32", struct.pack("<2i", -2, 1 << 20), (0xFFFFFFFE, 1 << 20)),
+        ("counter", "count", struct.pack("<2H", 65535, 1), (65535, 1)),
+        ("integrator", "spike", b"", (1, 1)),
+    ],
+)
+def test_a_whole_number_is_hashed_with_its_sign_and_a_spike_as_one(kernel, payload, values, bits):
+    with with_members():
+        stream = EventStream(graph({"in": Layer(1), "a": Layer(4, kernel, {}, payload=payload)}), 1)
+        assert stream.add(Section(1, VALID, 0, struct.pack("<2I", 1, 3), values, b"")) == 2
+    assert stream.sequence_sha256(0) == digest_of([(0, 1, 1, bits[0]), (0, 1, 3, bits[1])])
+
+
+def test_where_a_position_takes_several_ticks_the_tick_is_hashed_too():
+    with with_members():
+        stream = EventStream(graph({"in": Layer(1), "a": Layer(4, "phaser", {}, {"ticks": 2})}), 1)
+        for position, phase in ((0, 0), (0, 1), (1, 0)):
+            flags = VALID | phase * PHASE
+            stream.add(Section(1, flags, position, struct.pack("<I", 2), struct.pack("<I", 7 + position + phase), b""))
+    assert stream.sequence_sha256(0) == digest_of([(0, 0, 1, 2, 7), (0, 1, 1, 2, 8), (1, 0, 1, 2, 8)])
+    assert stream.report()["positions"] == 2
+    assert stream.activity() == [3 / (3 * 4)]
+
+
+def test_a_dense_section_has_a_record_for_each_unit_and_an_idle_lane_none():
+    idle = pack_lanes(np.zeros(2, bool), np.zeros(2, bool), np.array([True, False]))[1]
+    with with_members():
+        stream = EventStream(graph({"in": Layer(1), "a": Layer(3, "sampler", {})}), 2)
+        values = struct.pack("<6b", 0, 0, 0, 4, 0, -6)
+        assert stream.add(Section(1, VALID, 0, b"", values, b"", idle)) == 3
+    assert stream.sequence_sha256(1) == digest_of([(0, 1, 0, 4), (0, 1, 1, 0), (0, 1, 2, (1 << 32) - 6)])
+    assert stream.sequence_sha256(0) == digest_of([])
+    assert stream.activity() == [1.0]

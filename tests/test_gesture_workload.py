@@ -13,6 +13,7 @@ from host.errors import HostError
 from host.workloads.dvs.readout import ClassReadout, class_of
 from host.workloads.dvs.results import Setting
 from host.workloads.dvs.source import SampleSource, SampleStore, picture_of
+from host.workloads.lane_sets import read_lanes
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic
@@ -31,7 +32,7 @@ FEATURES = [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in S
 def workload(lanes, samples, most=7, capacity=1 << 22):
     dram = Dram(capacity, 16)
     store = SampleStore(dram, units=GESTURE.features, frames=FRAMES, lanes=lanes, samples=most)
-    return SampleSource(GESTURE, iter(samples), store, lanes=lanes, limit=most), dram
+    return SampleSource(GESTURE, iter(samples), store, lanes=lanes, limit=most, into=0), dram
 
 
 def readout_of(source):
@@ -42,7 +43,8 @@ def readout_of(source):
 def fed(feed, lanes):
     """The vectors that a feed's events make, one a lane."""
     vectors = np.zeros(lanes * GESTURE.features, np.float32)
-    vectors[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
+    keys, values = feed.events[0]
+    vectors[np.frombuffer(keys, "<u4")] = np.frombuffer(values, "<f4")
     return vectors.reshape(lanes, -1)
 
 
@@ -58,6 +60,10 @@ def test_samples_run_in_rounds_and_each_round_begins_fresh(lanes, most):
         turn, frame = divmod(position, FRAMES)
         assert feed.position == position
         assert feed.flags == (VALID if frame else VALID | FRESH | RESET)
+        running = [turn * lanes + lane < count for lane in range(lanes)]
+        begin, reset, idle = read_lanes(feed.flags, feed.lanes, lanes)
+        assert begin.tolist() == reset.tolist() == [runs and frame == 0 for runs in running]
+        assert idle.tolist() == [not runs for runs in running]
         for lane, vector in enumerate(fed(feed, lanes)):
             number = turn * lanes + lane
             assert work.sequence_at(lane, position) == ((number, frame) if number < count else None)
@@ -75,7 +81,7 @@ def test_the_classes_are_those_of_the_scores_of_each_sample_alone():
     while (feed := work.next()) is not None:
         keys = np.flatnonzero(events[feed.position] > 0.7).astype("<u4")
         section = Section(2, VALID, feed.position, keys.tobytes(), events[feed.position][keys].tobytes(), b"")
-        readout.answer(section)
+        readout.answer(feed.position, {2: [section]})
     assert [answer.name for answer in readout.answers] == [sample.name for sample in SAMPLES]
     for number, answer in enumerate(readout.answers):
         alone = Scores(GESTURE, number % 3)

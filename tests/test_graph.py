@@ -25,7 +25,7 @@ from models.schedule import schedule
 from noc.chip import load_chip
 from noc.memory_chip import MemoryChip
 from noc.packet import PHASE, VALID
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 from tests.tools.graphs import with_members
 from tests.tools.random_graphs import random_graphs, random_positions

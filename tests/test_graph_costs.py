@@ -138,13 +138,12 @@ GRAPHS = {
 RECORDED = [name for name in GRAPHS if name != "spikes"]
 
 
-def placed(name, form="csr", pes=None, chips=1):
-    """Return a placement of a graph for three lanes: of float32 events over seven PEs, else a PE a layer."""
-    few = name in ("numbers", "spikes")
-    return place(GRAPHS[name](), CHIP, "uniform" if few else "balanced", form, pes or (3 if few else 7), 3, chips, quick=True)
+def placed(name, form="csr", pes=7, chips=1):
+    """Return a placement of a graph for three lanes."""
+    return place(GRAPHS[name](), CHIP, "balanced", form, pes, 3, chips, quick=True)
 
 
-def recorded(name, form="csr", pes=None, chips=1):
+def recorded(name, form="csr", pes=7, chips=1):
     """Return a graph's placement and what a run of it recorded."""
     placement = placed(name, form, pes, chips)
     return placement, ran(placement, Episodes(placement.network, 3)).recorder.ledger()
@@ -379,7 +378,7 @@ def test_sums_that_are_added_up_cost_what_the_table_says(ledgers):
     assert more == (9 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
 
 
-@pytest.mark.parametrize("name", ["branches", "ticks", "loop"])
+@pytest.mark.parametrize("name", ["branches", "ticks", "spikes", "numbers"])
 def test_several_chips(name, tmp_path):
     placement, ledger = recorded(name, pes=9, chips=3)
     assert len(set(ledger.chip_of.tolist())) == 3

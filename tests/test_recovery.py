@@ -9,9 +9,10 @@ from host.run.run import Run
 from host.workloads.contract import Feed
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
+from models.seeded import seeded_egru
 from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, RESET, VALID, Section
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 SEGMENT = 7  # positions, in the models of these tests
@@ -41,7 +42,9 @@ def answer(folder, losses=(), **options):
             went_on.append(run.prepare_restart())
     assert run.phase == "read", run.fault
     assert run.conservation()["wrong"] == []
-    return (run.events.report(), run.totals.tolist(), job.readout.result(), run.recorder.ledger().counts.tobytes()), went_on
+    counts = [(run.counts.events(n), run.counts.macs(n), run.counts.visited(n)) for n in job.placement.network.layers]
+    same = run.events.report(), counts, run.counts.of_kernels(), job.readout.result(), run.recorder.ledger().counts.tobytes()
+    return same, went_on
 
 
 def live(job, run, messages):
@@ -97,14 +100,14 @@ def test_where_states_are_carried_a_run_begins_again_with_its_sequence(folder):
 
 
 def test_what_is_kept_is_a_segment_and_what_came_before_it():
-    replay = RestartLog([1, 2])
+    replay = RestartLog(seeded_egru(2, (3, 3), 1.0), 1)
     for position in range(20):
         flags = VALID | (RESET if position % 5 == 0 else 0) | (FRESH if position == 0 else 0)
-        replay.add_input(Feed(position, flags, b"", b""))
+        replay.add_input(Feed(position, flags, {}))
         for layer in (1, 2):
             section = Section(layer, flags, position, bytes(4), bytes(4), b"")
             assert replay.add_output(section) is True
             assert replay.add_output(section) is False  # the same again, after a restart
     assert replay.position == 15
     assert [feed.position for feed in replay.feeds()] == [15, 16, 17, 18, 19]
-    assert {layer: recall.population for layer, recall in replay.recalls().items()} == {1: 1, 2: 2}
+    assert [(recall.population, recall.position, recall.lanes) for recall in replay.recalls()] == [(1, 14, b"\0"), (2, 14, b"\0")]

@@ -29,7 +29,8 @@ def configuration(window=4, destinations=DESTINATIONS, **changes):
     """What the router of a single chip is told: a population is one stream, which begins there and stays there."""
     streams = [[n, 0, *BLOCKS[n], "", len(names), {}] for n, names in DESTINATIONS.items()]
     routes = [[*BLOCKS[n], names] for n, names in destinations.items()]
-    return p.Configure(window, SENDERS, WAITS, streams, routes)._replace(**changes)
+    payloads = {n: [4, 1, 100, {}] for n in SENDERS}
+    return p.Configure(window, SENDERS, WAITS, streams, routes, payloads, len(SENDERS) - 1)._replace(**changes)
 
 
 def command(router, message, peer=ROUTER):
@@ -48,7 +49,7 @@ def section(population, events=(), position=0, flags=p.VALID, mark=0):
     """Return a section with these (key, value) events and a ledger filled with `mark`."""
     keys = b"".join(struct.pack("<I", key) for key, _ in events)
     values = b"".join(struct.pack("<f", value) for _, value in events)
-    return p.Section(population, flags, position, keys, values, struct.pack("<I", mark) * len(p.LEDGER))
+    return p.Section(population, flags, position, keys, values, struct.pack("<I", mark) * 7)
 
 
 def bubble(sender, tick):
@@ -471,7 +472,7 @@ def test_malformed_bytes_are_counted_by_name(sender, name):
         p.Letter(A, b""),
         p.Stop(),
         p.Read(),
-        p.Configure(1, {}, {}, [], []),
+        p.Configure(1, {}, {}, [], [], {}, 0),
     ],
     ids=str,
 )
@@ -551,6 +552,16 @@ def streams(**changes):
         {"waits": {A: ["0"]}},
         {"waits": {1: [0]}},
         {"waits": {p.HOST: [9]}},
+        {"payloads": {}},
+        {"payloads": {n: [3, 1, 100, {}] for n in SENDERS}},
+        {"payloads": {n: [4, 0, 100, {}] for n in SENDERS}},
+        {"payloads": {n: [4, 1, 100] for n in SENDERS}},
+        {"payloads": {n: [4, 1, 100, {A: b""}] for n in SENDERS}},
+        {"transfers": [1, 2]},
+        {"transfers": [{A: [B]}, {}, [], [1 << 20]]},
+        {"transfers": [{A: [B]}, {}, [], [1 << 20, 16]]},
+        {"transfers": [{A: ["DRAM@0"]}, {}, [], []]},
+        {"transfers": [{A: ["PE(1,1,3)@0"]}, {}, [], []]},
     ],
     ids=str,
 )
@@ -567,9 +578,9 @@ def test_any_configuration_is_taken_or_is_a_fault(data):
         plain, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.integers(0, 3), inner, max_size=2)
     )
     message = configuration()
-    field = data.draw(st.sampled_from(["senders", "waits", "streams", "routes"]))
+    field = data.draw(st.sampled_from(["senders", "waits", "streams", "routes", "payloads", "transfers"]))
     value = getattr(message, field)
-    if data.draw(st.booleans()):
+    if value and data.draw(st.booleans()):
         at = data.draw(st.sampled_from(list(value) if isinstance(value, dict) else range(len(value))))
         parts = list(value.items()) if isinstance(value, dict) else list(enumerate(value))
         changed = [(key, data.draw(anything) if key == at else part) for key, part in parts]

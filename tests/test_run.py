@@ -18,7 +18,6 @@ from models import formats
 from noc.machine import Machine
 from noc.packet import (
     HOST,
-    LEDGER,
     VALID,
     Batch,
     Bundle,
@@ -87,7 +86,7 @@ def test_each_sequence_of_a_batch_is_as_if_alone(lanes, pes):
     assert batch["sequences"] == [events["sequences"][0] for events, _, _ in alone]
     assert len(set(batch["sequences"])) == lanes  # or the comparison would say little
     for name, totals in batch_totals.items():
-        assert totals == np.sum([one[name] for _, one, _ in alone], axis=0).tolist()
+        assert totals == sum(one[name] for _, one, _ in alone)
     assert batch_scores["tokens"] == sum(scores["tokens"] for _, _, scores in alone)
     # The same float64 terms in another order.
     assert batch_scores["cross_entropy_nats"] == pytest.approx(sum(scores["cross_entropy_nats"] for _, _, scores in alone))
@@ -303,7 +302,7 @@ def test_query_names_the_pe_that_does_not_answer():
 def test_accounts_follow_from_events_and_placement():
     bench = finished(Bench(evaluation(), pes=5).play())
     accounts, placement = bench.run.conservation(), bench.run.placement
-    events = bench.run.totals[:, LEDGER.index("events")]
+    events = {n: bench.run.counts.events(n) for n in NETWORK.layers}
     listeners = {n: len(placement.destinations(n)) for n in range(len(NETWORK.populations))}
     inputs = sum(len(section.keys) // 4 for section in bench.fed)
     assert accounts["sent"][HOST] == inputs * listeners[0]

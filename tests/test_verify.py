@@ -1,4 +1,4 @@
-"""`verify` names the first (position, layer, unit) at which a run differs from the reference."""
+"""`verify` names the first position, layer and unit, tick of the position and sequence, at which a run differs from the reference."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ def test_one_bit_too_many_is_named(folder):
     job = prepare(
         LmOptions(checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=5, pes=3, transport="mem")
     )
-    network, lanes = job.placement.network, job.placement.request.lanes
-    witness = Witness(network, lanes)
+    witness = Witness(job.placement)
     feed = job.source.next()
     assert isinstance(feed, Feed)
     assert feed.flags == VALID | RESET | FRESH
     # What the first layer really does at position 0, computed by a witness that has seen nothing wrong.
-    twin = Witness(network, lanes)
+    twin = Witness(job.placement)
     twin.see_input(feed)
     twin._step(twin._feeds.pop(0))
-    y = twin._expected[0][0][0]
+    y = twin._expected[0][0][1][0]
     keys = np.flatnonzero(y).astype("<u4")
     values = y[keys].astype("<f4")
     witness.see_input(feed)
@@ -33,9 +32,9 @@ def test_one_bit_too_many_is_named(folder):
 
     wrong = values.copy()
     wrong.view("<u4")[1] ^= 1  # the last bit of the second event
-    other = Witness(network, lanes)
+    other = Witness(job.placement)
     other.see_input(feed)
     other.see_events(Section(1, VALID, 0, keys.tobytes(), wrong.tobytes(), b""))
     difference = other.finish()["difference"]
-    assert difference.startswith(f"first difference at position 0, layer 1, unit {keys[1]}: run ")
+    assert difference.startswith(f"first difference at position 0, egru1, unit {keys[1]}: run ")
     assert ", reference " in difference

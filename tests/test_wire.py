@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from noc import packet as p
 from noc.wire import WireError, decode, encode, pack_status, unpack_status
 
-LEDGER_BYTES = 4 * len(p.LEDGER)
+LEDGER_BYTES = 28  # of a record of seven counts
 TICK_LIMIT = 1 << 62
 LOADED = b"\x92" + encode(p.Loaded([]))[1:2]  # how a message begins that takes a list of whatever shape
 patient = settings(deadline=None, max_examples=40)
@@ -26,30 +26,44 @@ values = st.recursive(plain, lambda inner: st.lists(inner, max_size=4) | st.dict
 lists, dicts = st.lists(values, max_size=4), st.dictionaries(keys, values, max_size=4)
 
 
+masks = st.sampled_from([0, 3, 6]).flatmap(lambda size: st.binary(min_size=size, max_size=size))
+
+
 def packed(size):
     return st.binary(min_size=size, max_size=size)
 
 
 def section(events, records):
     flags = st.integers(0, p.FLAGS)
-    return st.builds(p.Section, ticks, flags, ticks, packed(4 * events), packed(4 * events), packed(LEDGER_BYTES * records))
+    values = st.sampled_from([0, 1, 2, 4]).flatmap(lambda size: packed(size * events))  # a spike, int8, a count, float32 or int32
+    dense = st.builds(p.Section, ticks, flags, ticks, st.just(b""), st.binary(max_size=40), packed(LEDGER_BYTES * records), masks)
+    return st.builds(p.Section, ticks, flags, ticks, packed(4 * events), values, packed(LEDGER_BYTES * records), masks) | dense
 
 
-def relay(tick, streams):
-    return p.Relay(tick, [[chip, routed] for chip, routed, _ in streams], tuple(part for _, _, part in streams))
+@st.composite
+def transfers(draw):
+    kind, data = draw(st.sampled_from(p.KINDS)), draw(st.binary(max_size=40))
+    size = draw(st.integers(0, p.MOST_TRANSFER_BYTES)) if kind == p.READ else len(data)
+    number, address = draw(ticks), draw(ticks)
+    return p.Transfer(kind, draw(names), draw(names), number, address, size, b"" if kind == p.READ else data)
+
+
+def relay(tick, streams, sent):
+    return p.Relay(tick, [[chip, routed] for chip, routed, _ in streams], tuple(part for _, _, part in streams), sent)
 
 
 sections = st.builds(section, st.integers(0, 5), st.integers(0, 2)).flatmap(lambda one: one)
+sent = st.lists(transfers(), max_size=2).map(tuple)
 ANY = {
-    p.Batch: st.builds(p.Batch, ticks, st.lists(sections, max_size=3).map(tuple)),
-    p.Bundle: st.builds(p.Bundle, ticks, st.lists(sections, max_size=3).map(tuple)),
-    p.Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3)),
+    p.Batch: st.builds(p.Batch, ticks, st.lists(sections, max_size=3).map(tuple), sent),
+    p.Bundle: st.builds(p.Bundle, ticks, st.lists(sections, max_size=3).map(tuple), sent),
+    p.Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3), sent),
     p.Linked: st.builds(p.Linked),
     p.Letter: st.builds(p.Letter, names, st.binary(max_size=100)),
-    p.Configure: st.builds(p.Configure, numbers, dicts, dicts, lists, lists),
+    p.Configure: st.builds(p.Configure, numbers, dicts, dicts, lists, lists, dicts, numbers, lists),
     p.Configured: st.builds(p.Configured),
     p.Hello: st.builds(p.Hello, numbers),
-    p.Load: st.builds(p.Load, lists, dicts, dicts),
+    p.Load: st.builds(p.Load, lists, dicts, dicts, dicts, lists),
     p.Loaded: st.builds(p.Loaded, lists),
     p.Start: st.builds(p.Start),
     p.Read: st.builds(p.Read, numbers),
@@ -60,7 +74,8 @@ ANY = {
     p.Stopped: st.builds(p.Stopped),
     p.Fault: st.builds(p.Fault, names),
     p.Hand: st.builds(p.Hand, names, names),
-    p.Recall: st.builds(p.Recall, numbers, st.binary(max_size=40), st.binary(max_size=40)),
+    p.Recall: st.builds(p.Recall, numbers, numbers, numbers, st.binary(max_size=40), st.binary(max_size=40)),
+    p.Fill: st.builds(p.Fill, numbers, st.binary(max_size=40)),
 }
 messages = st.one_of(*ANY.values())
 
@@ -107,7 +122,7 @@ def test_events_travel_as_raw_bytes():
     raw = encode(p.Batch(3, (p.Section(1, 1, 2, keys_bytes, value_bytes, ledger),)))
     for part in (keys_bytes, value_bytes, ledger):
         assert part in raw
-    assert len(raw) < 16 + LEDGER_BYTES + 8 + 8
+    assert len(raw) < 20 + LEDGER_BYTES + 8 + 8
 
 
 def test_the_bits_of_a_nan_survive():
@@ -251,18 +266,20 @@ def test_a_field_of_another_type_is_refused_by_kind(message, bad):
 
 # --- sections ---------------------------------------------------------------------------------------------------------
 
-GOOD = {"population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES}
+GOOD = {
+    "population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES, "lanes": b"",
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
 @pytest.mark.parametrize(
     "bad",
     [
-        {"keys": b"\0" * 4},
-        {"values": b""},
         {"keys": b"\0" * 7, "values": b"\0" * 7},
-        {"ledger": b"\0" * (LEDGER_BYTES - 4)},
-        {"ledger": b"\0"},
+        {"values": b"\0" * 6},
+        {"values": b"\0" * 16},
+        {"lanes": None},
+        {"lanes": 0},
         {"keys": "\0" * 8},
         {"values": [0, 0]},
         {"ledger": None},
@@ -281,12 +298,16 @@ def test_a_section_that_does_not_match_is_refused(kind, bad):
     heads = [[[3, 1]]] if kind is p.Relay else []
     good = kind(0, *heads, (p.Section(**GOOD),))
     code = msgpack.unpackb(encode(good))[0]
-    assert decode(msgpack.packb([code, 0, *heads, [list(GOOD.values())]])) == good
-    refused([code, 0, *heads, [list((GOOD | bad).values())]], kind.__name__)
+    assert decode(msgpack.packb([code, 0, *heads, [list(GOOD.values())], []])) == good
+    refused([code, 0, *heads, [list((GOOD | bad).values())], []], kind.__name__)
 
 
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle])
-@pytest.mark.parametrize("bad", [[0], [-1, []], [1 << 62, []], [True, []], ["0", []], [0, {}], [0, None], [0, [], 0]], ids=str)
+@pytest.mark.parametrize(
+    "bad",
+    [[0, []], [-1, [], []], [1 << 62, [], []], [True, [], []], ["0", [], []], [0, {}, []], [0, None, []], [0, [], 0], [0, [], {}]],
+    ids=str,
+)
 def test_a_batch_needs_a_tick_and_sections(kind, bad):
     code = msgpack.unpackb(encode(kind(0, ())))[0]
     refused([code, *bad], kind.__name__)
@@ -298,20 +319,21 @@ def test_a_batch_needs_a_tick_and_sections(kind, bad):
         [],
         [0],
         [0, [[3, 1]]],
-        [-1, [[3, 1]], [list(GOOD.values())]],
-        [1 << 62, [[3, 1]], [list(GOOD.values())]],
-        [True, [[3, 1]], [list(GOOD.values())]],
-        [0, [[3, 1]], []],
-        [0, [], [list(GOOD.values())]],
-        [0, [[3, 1], [4, 1]], [list(GOOD.values())]],
-        [0, {}, []],
+        [0, [], []],
+        [-1, [[3, 1]], [list(GOOD.values())], []],
+        [1 << 62, [[3, 1]], [list(GOOD.values())], []],
+        [True, [[3, 1]], [list(GOOD.values())], []],
+        [0, [[3, 1]], [], []],
+        [0, [], [list(GOOD.values())], []],
+        [0, [[3, 1], [4, 1]], [list(GOOD.values())], []],
+        [0, {}, [], []],
         [0, [], [], 0],
     ],
     ids=lambda bad: str(bad)[:30],
 )
 def test_a_relay_needs_a_tick_and_a_head_for_each_section(bad):
     code = msgpack.unpackb(encode(p.Relay(0, [], ())))[0]
-    refused([code, *bad], "Relay", "tick", "head")
+    refused([code, *bad], "Relay")
 
 
 @pytest.mark.parametrize(
@@ -319,21 +341,56 @@ def test_a_relay_needs_a_tick_and_a_head_for_each_section(bad):
 )
 def test_a_head_is_a_chip_and_whether_packets_travel(bad):
     code = msgpack.unpackb(encode(p.Relay(0, [], ())))[0]
-    refused([code, 0, [bad], [list(GOOD.values())]], "Relay", "head")
+    refused([code, 0, [bad], [list(GOOD.values())], []], "Relay", "head")
 
 
-@pytest.mark.parametrize("bad", [[], [[]], [1, 2, 3], list(GOOD.values())[:5], [*GOOD.values(), 0], {}], ids=str)
-def test_a_section_needs_its_six_fields(bad):
-    refused([0, 0, [bad]], "Batch", "section")
+@pytest.mark.parametrize("bad", [[], [[]], [1, 2, 3], list(GOOD.values())[:6], [*GOOD.values(), 0], {}], ids=str)
+def test_a_section_needs_its_seven_fields(bad):
+    refused([0, 0, [bad], []], "Batch", "section")
 
 
 @patient
-@given(st.integers(0, 40), st.integers(0, 40), st.integers(0, 80))
-def test_lengths_of_keys_values_and_ledger_agree(keys_size, values_size, ledger_size):
-    parts = [1, 0, 0, bytes(keys_size), bytes(values_size), bytes(ledger_size)]
-    raw = msgpack.packb([1, 0, [parts]])
-    if keys_size == values_size and keys_size % 4 == 0 and ledger_size % LEDGER_BYTES == 0:
+@given(st.integers(0, 40), st.integers(0, 160), st.integers(0, 80))
+def test_lengths_of_keys_and_values_agree(keys_size, values_size, ledger_size):
+    """A value has 0, 1, 2 or 4 bytes; values without keys are those of a dense population."""
+    parts = [1, 0, 0, bytes(keys_size), bytes(values_size), bytes(ledger_size), b""]
+    raw = msgpack.packb([1, 0, [parts], []])
+    if keys_size % 4 == 0 and (not keys_size or values_size in [size * keys_size // 4 for size in (0, 1, 2, 4)]):
         assert decode(raw) == p.Bundle(0, (p.Section(*parts),))
     else:
         with pytest.raises(WireError):
             decode(raw)
+
+
+# --- transfers --------------------------------------------------------------------------------------------------------
+
+A_WRITE = {"kind": p.WRITE, "source": "PE(1,1,0)@0", "target": "DRAM@0", "number": 3, "address": 1024, "size_bytes": 2, "data": b"ab"}
+
+
+@pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"kind": -1}, {"kind": len(p.KINDS)}, {"kind": True}, {"source": 0}, {"target": b"DRAM@0"}, {"number": -1}, {"number": 1 << 62},
+        {"address": -1}, {"address": 1 << 62}, {"size_bytes": 1}, {"size_bytes": -1}, {"data": ""}, {"data": b"abc"}, {"kind": p.READ},
+        {"kind": p.READ, "data": b"", "size_bytes": p.MOST_TRANSFER_BYTES + 1},
+        {"data": bytes(p.MOST_TRANSFER_BYTES + 1), "size_bytes": p.MOST_TRANSFER_BYTES + 1},
+    ],
+    ids=lambda bad: str(bad)[:40],
+)  # fmt: skip
+def test_a_transfer_that_does_not_match_is_refused(kind, bad):
+    heads = [[]] if kind is p.Relay else []
+    good = kind(0, *heads, (), (p.Transfer(**A_WRITE),))
+    code = msgpack.unpackb(encode(good))[0]
+    assert decode(msgpack.packb([code, 0, *heads, [], [list(A_WRITE.values())]])) == good
+    refused([code, 0, *heads, [], [list((A_WRITE | bad).values())]], kind.__name__, "transfer")
+
+
+@pytest.mark.parametrize("bad", [[], [[]], {}, 1, list(A_WRITE.values())[:6], [*A_WRITE.values(), 0]], ids=str)
+def test_a_transfer_needs_its_seven_fields(bad):
+    refused([0, 0, [], [bad]], "Batch", "transfer")
+
+
+def test_a_tick_without_transfers_says_so_in_one_byte():
+    bare = encode(p.Bundle(7, ()))
+    assert bare == msgpack.packb([1, 7, [], []])

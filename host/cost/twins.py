@@ -19,21 +19,19 @@ is not given.
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping
 from functools import cache
-from types import ModuleType
 from typing import Any
 
 from host.errors import HostError
-from models.families import member_names
+from models.families import member, member_names
 
 _FAMILIES = {"formats": "weight format", "kernels": "neuron model"}
 
 
 def names(family: str) -> list[str]:
     """Return the names of all "formats" or "kernels" that have a price, ascending."""
-    return member_names(_package(family))
+    return member_names(f"host.cost.{family}")
 
 
 @cache
@@ -41,7 +39,7 @@ def twin(family: str, name: str) -> Any:
     """Return the twin of a format or kernel, a module; HostError where there is none."""
     if name not in names(family):
         raise HostError(f"{_FAMILIES[family]} {name!r}: has no prices; have {', '.join(names(family))}")
-    return importlib.import_module(f"host.cost.{family}.{name}")
+    return member(f"host.cost.{family}", name, _FAMILIES[family])
 
 
 def constants() -> dict[str, tuple[str, Mapping[str, Any]]]:
@@ -60,7 +58,3 @@ def constants() -> dict[str, tuple[str, Mapping[str, Any]]]:
 def port_stages(kernels: list[str]) -> tuple[str, ...]:
     """Return the stages in which layers of these neuron models work on their ports, each once."""
     return tuple(dict.fromkeys(stage for name in kernels for stage in twin("kernels", name).PORT_STAGES.values()))
-
-
-def _package(family: str) -> ModuleType:
-    return importlib.import_module(f"host.cost.{family}")

@@ -8,22 +8,39 @@ stream serves.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+import numpy as np
+
+from host.mapping.transfer_routes import Transfers, plan_transfers
+from models.network import U32
 from noc.machine import Machine
 from noc.packet import HOST, Configure, chip_of, router_name
 from noc.routing_table import KEY_BITS, RoutingEntry, RoutingError, RoutingTable, key_blocks
 
 
 @dataclass(frozen=True)
+class Sent:
+    """What a population sends: bytes of a value, lanes, units; where it is dense, the units (ascending) of each sender."""
+
+    value_bytes: int
+    lanes: int
+    units: int
+    shares: Mapping[str, U32] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Connectivity:
     """Who sends and who listens to what: `senders` population -> endpoints in order; `listeners` population -> endpoints that the
-    network wants its events delivered to; `waits` endpoint -> populations it waits for; `keys` population -> how many keys.
+    network wants its events delivered to; `waits` endpoint -> populations it waits for; `payloads` population -> what it sends;
+    and who may send transfers to whom.
     """
 
     senders: Mapping[int, list[str]]
     listeners: Mapping[int, list[str]]
     waits: Mapping[str, list[int]]
-    keys: Mapping[int, int]
+    payloads: Mapping[int, Sent]
+    transfers: Transfers = field(default_factory=Transfers)
 
 
 @dataclass
@@ -51,7 +68,8 @@ def plan_streams(machine: Machine, connectivity: Connectivity) -> list[Stream]:
         for population, names in connectivity.senders.items()
         for chip in sorted({_chip(machine, name) for name in names})
     ]
-    blocks = key_blocks(connectivity.keys[population] for population, _ in sources)
+    payloads = connectivity.payloads
+    blocks = key_blocks(payloads[population].lanes * payloads[population].units for population, _ in sources)
     awaited = {population for populations in connectivity.waits.values() for population in populations}
     tapped = set(connectivity.waits.get(HOST, ()))
     listeners = {population: _by_chip(machine, connectivity.listeners[population]) for population in awaited}
@@ -105,10 +123,41 @@ def configure_routers(
             RoutingTable((RoutingEntry(0, (1 << KEY_BITS) - 1, ()) for _ in entries), table_entries)
         except RoutingError as error:
             raise RoutingError(f"chip {chip}: {error}") from error
+    depth, transfers = _depth(connectivity), plan_transfers(machine, connectivity.transfers)
     return {
-        chip: Configure(window=window, senders=senders[chip], waits=waits[chip], streams=passing[chip], routes=routes[chip])
+        chip: Configure(
+            window=window, senders=senders[chip], waits=waits[chip], streams=passing[chip], routes=routes[chip],
+            payloads=_payloads(machine, connectivity, passing[chip]), depth=depth, transfers=transfers.get(chip, []),
+        )
         for chip in machine.live
-    }
+    }  # fmt: skip
+
+
+def _payloads(machine: Machine, connectivity: Connectivity, passing: Iterable[list[Any]]) -> dict[int, list[Any]]:
+    """Return what a router must know of the populations that it has to do with, as in `Configure`."""
+    payloads = {}
+    for population in sorted({stream[0] for stream in passing}):
+        sent, shares = connectivity.payloads[population], dict[str | int, bytes]()
+        for name, units in sent.shares.items():
+            shares[name] = units.astype("<u4").tobytes()
+        for chip, names in _by_chip(machine, sent.shares).items():
+            shares[chip] = np.sort(np.concatenate([sent.shares[name] for name in names])).astype("<u4").tobytes()
+        payloads[population] = [sent.value_bytes, sent.lanes, sent.units, shares]
+    return payloads
+
+
+def _depth(connectivity: Connectivity) -> int:
+    """Return how many ticks an endpoint may be ahead of the host: one more than the least of all whose batches it waits for."""
+    ahead = {HOST: 0}
+    hears = {name: {sender for n in numbers for sender in connectivity.senders[n]} for name, numbers in connectivity.waits.items()}
+    left = hears.keys() - ahead.keys()
+    while left:
+        nearer = {name: depths for name in left if (depths := [ahead[sender] for sender in hears[name] if sender in ahead])}
+        if not nearer:  # whoever hears nothing of the host, by whatever way, is bound by nothing; no network has such a layer
+            break
+        ahead |= {name: 1 + min(depths) for name, depths in nearer.items()}
+        left -= nearer.keys()
+    return max(ahead.values())
 
 
 def _chip(machine: Machine, name: str) -> int:

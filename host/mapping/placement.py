@@ -12,20 +12,25 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from host.errors import Exit, HostError
 from host.mapping import advice, strategies
 from host.mapping.chip_assignment import fill_in_order
 from host.mapping.expected_traffic import rates_of
-from host.mapping.multicast import Connectivity, Stream, configure_routers, plan_streams
+from host.mapping.multicast import Connectivity, Sent, Stream, configure_routers, plan_streams
 from host.mapping.request import Request, Share, sram_size
 from host.mapping.sharding import ShareTooLargeError, check_room, plan_share
+from host.mapping.transfer_routes import Transfers
 from models.graph_check import check_network
+from models.kernels import transfers_of
 from models.late_inputs import LateInput, feed_late
-from models.network import Network
+from models.network import U32, Network
+from models.numerics import payload_bytes
 from models.schedule import schedule
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 from noc.machine import Machine, machine_of
-from noc.packet import HOST, Configure
+from noc.packet import HOST, Configure, chip_of, dram_name
 from noc.routing_table import RoutingError
 from pe.sram import Region, SramOverflow, footprint
 
@@ -77,8 +82,56 @@ class Placement:
         for output in self.network.outputs:
             listeners[output].append(HOST)
         waits[HOST] = list(self.network.layers)
-        keys = {n: self.network.populations[n].units * self.request.lanes for n in numbers}
-        return Connectivity(senders=senders, listeners=listeners, waits=waits, keys=keys)
+        # Who exchanges transfers goes by the host's ticks, so that it is never ahead of what is counted.
+        transfers = self.transfers
+        for name in (*transfers.allowed, *transfers.drams):
+            waits[name] = sorted({*waits.get(name, ()), self.network.inputs[0]})
+        payloads = {n: self._sent(n) for n in numbers}
+        return Connectivity(senders=senders, listeners=listeners, waits=waits, payloads=payloads, transfers=transfers)
+
+    @cached_property
+    def transfers(self) -> Transfers:
+        """Who may send transfers to whom."""
+        allowed = {placed.name: [name for name, _ in self.peers(placed)[2]] for placed in self.pes if self.peers(placed)}
+        return Transfers(allowed=allowed, dram_bytes=self.chip.dram_bytes, dram_alignment_bytes=self.chip.dram_alignment_bytes)
+
+    def peers(self, placed: PlacedPe) -> list[Any]:
+        """Return what a PE must know of its peers, as in `Load`: PEs in the order of the placement, DRAMs by chip, then the host.
+
+        HostError where it runs two populations that exchange transfers, or has more peers than its kernel knows.
+        """
+        network = self.network
+        specs = {n: transfers_of(network.populations[n].kernel) for n, _ in placed.share}
+        exchanging = [n for n, spec in specs.items() if spec is not None]
+        if not exchanging:
+            return []
+        if len(exchanging) > 1:
+            names = " and ".join(network.populations[n].name for n in exchanging)
+            raise HostError(
+                f"{placed.name}: {names} exchange transfers; needs one of them a PE: map them by 'uniform'", Exit.DOES_NOT_FIT
+            )
+        number = exchanging[0]
+        spec, peers = specs[number], network.populations[number].peers
+        assert spec is not None
+        others = [(p.name, part.population) for p in self.pes if p is not placed for part in p.share if part.population in peers]
+        chips = {chip_of(name) for name, _ in others} - {placed.pe.chip}
+        stores = [(dram_name(placed.pe.chip), -1), *((dram_name(chip), -3) for chip in sorted(chips))] if spec.dram else []
+        have = [*map(list, (*others, *stores, (HOST, -2)))]
+        if len(have) > spec.most_peers:
+            who = f"{placed.name} ({network.populations[number].name})"
+            raise HostError(
+                f"{who}: {len(have)} peers; its neuron model has room for {spec.most_peers}: use fewer PEs", Exit.DOES_NOT_FIT
+            )
+        return [number, network.inputs[0], have]
+
+    def _sent(self, population: int) -> Sent:
+        """Return what a population sends."""
+        sent, shares = self.network.populations[population], dict[str, U32]()
+        if sent.dense and population in self.network.inputs:
+            shares = {HOST: np.arange(sent.units, dtype=np.uint32)}
+        elif sent.dense:
+            shares = {placed.name: part.units for placed in self.pes for part in placed.share if part.population == population}
+        return Sent(value_bytes=payload_bytes(sent.payload), lanes=self.request.lanes, units=sent.units, shares=shares)
 
     @cached_property
     def streams(self) -> list[Stream]:

@@ -208,7 +208,7 @@ class Run:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
         probes = {part.population: list(self._probes.get(part.population, ())) for part in placed.share}
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes)
+        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes, self.placement.peers(placed))
 
     def _fail(self, text: str) -> None:
         if self.fault is None:

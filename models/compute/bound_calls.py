@@ -17,6 +17,7 @@ From Python a bound call is called like any function.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
@@ -28,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.compute.compiling import inlined, remember
+from models.compute.compiling import cache_of, inlined, remember
 from models.network import F32, I32, U32, Array
 from models.numerics import PAYLOADS
 
@@ -79,18 +80,18 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    with cache_of(function):
+        return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
 
 
 class Call:
-    """A compiled function (of `call` or `bindable`) and what it works on: arrays (C-contiguous, kept alive) and numbers, which
-    the function finds by their position.
+    """A compiled function (of `call` or `bindable`, which stay for good) and what it works on: arrays (C-contiguous, kept alive)
+    and numbers, which the function finds by their position.
     """
 
-    __slots__ = ("_function", "address", "block", "parts")
+    __slots__ = ("address", "block", "parts")
 
     def __init__(self, function: CFunction, *parts: Array | int) -> None:
-        self._function = function
         self.address = int(function.address)
         self.parts = parts
         self.block = np.zeros((len(parts), WORDS), np.int64)
@@ -112,7 +113,7 @@ class Call:
         """
         first = keys.ctypes.data if isinstance(keys, np.ndarray) else keys or lane
         second = before if values is None else values.ctypes.data
-        return called(self._function)(self.block.ctypes.data, first, second, count or phase)
+        return _callable_at(self.address)(self.block.ctypes.data, first, second, count or phase)
 
 
 class EventType(NamedTuple):
@@ -203,6 +204,11 @@ def value_of(events: Array | None, e: int) -> Any:
     if events is None:
         return 1
     return events[e]
+
+
+@cache
+def _callable_at(address: int) -> Callable[[int, int, int, int], int]:
+    return ctypes.CFUNCTYPE(*[ctypes.c_int64] * 5)(address)
 
 
 @cache

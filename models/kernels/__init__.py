@@ -11,6 +11,12 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
 - `fields(units, lanes)`: what a shard keeps beside its ports, vectors, counts and the events that it sends.
 - `stepper(mem, width, params)`: the step bound to a shard's arena views: `units`, each vector and field by its name,
   `<port>.sums` (lanes, rows), `counts`, `send_keys` and `send_values` (none for a spike, no keys for a dense kernel).
+- `TRANSFERS`, where its PEs send bytes beside events, to each other, a DRAM or the host: a `TransferSpec` (`models/transfers.py`). The
+  stepper then has an `exchange`, which runs once a tick, before the step if there is one, whether or not the population steps: it gets the
+  number of transfers in the inbox and returns how many it put into the outbox. Arena views more: `inbox` and `outbox` (rows,
+  `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32, which population each peer is of or which other
+  endpoint it is. What is sent at a tick arrives at the next; a READ is answered by a DATA of its number a tick later than that.
+  Numbers ascend within a tick.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The
@@ -26,6 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 from models.families import family_path, member, member_names
 from models.network import Array, Field
+from models.transfers import TransferSpec
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
     from models.compute.bound_calls import Call
@@ -48,10 +55,11 @@ class Vector(NamedTuple):
 
 
 class Stepper(NamedTuple):
-    """A kernel bound to one shard's arena views; both calls are made a lane at a time."""
+    """A kernel bound to one shard's arena views; `reset` and `step` are called a lane at a time, `exchange` once a tick."""
 
     reset: Call  # (lane): put back to its start what a segment boundary clears
     step: Call  # (lane, events of the lanes before, phase): step every unit, add to the counts, return the number of its events
+    exchange: Call | None = None  # (transfers in the inbox): return how many are in the outbox
 
 
 class Kernel(Protocol):
@@ -86,6 +94,12 @@ def ticks_of(name: str, params: Mapping[str, float]) -> int:
     """Return how many ticks a position takes in a population of neuron model `name`; an input, "", takes 1."""
     kernel = named(name) if name else None
     return int(kernel.ticks({**kernel.DEFAULTS, **params})) if kernel is not None and hasattr(kernel, "ticks") else 1
+
+
+def transfers_of(name: str) -> TransferSpec | None:
+    """Return what a PE of neuron model `name` keeps for its transfers; None where it has none, as an input, ""."""
+    spec: TransferSpec | None = getattr(named(name), "TRANSFERS", None) if name else None
+    return spec
 
 
 def is_dense(name: str) -> bool:

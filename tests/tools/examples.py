@@ -18,9 +18,10 @@ from host.launch.outcome import Outcome
 from host.launch.recorded_run import run_into
 from host.options import RunOptions
 from host.workloads.contract import Feed, Job
+from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import Workload
 from models.reference import Reference
-from noc.packet import FRESH, RESET, Section
+from noc.packet import Section
 
 
 class Done(NamedTuple):
@@ -128,21 +129,21 @@ class Played:
             feed = self.job.source.next()
             assert feed is not None, "every answer is in"
             self.feeds.append(feed)
-            self.job.readout.answer(self._step(feed))
+            self.job.readout.answer(feed.position, {self._network.output: [self._step(feed)]})
 
     def _step(self, feed: Feed) -> Section:
-        inputs = np.zeros((len(self._references), self._network.populations[0].units), np.float32)
-        inputs.reshape(-1)[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
-        rows = []
-        for reference, row in zip(self._references, inputs, strict=True):
-            if feed.flags & FRESH:
-                reference.fresh()
-            elif feed.flags & RESET:
-                reference.segment()
-            rows.append(reference.step(row)[-1])
+        lanes = len(self._references)
+        inputs = np.zeros((lanes, self._network.populations[0].units), np.float32)
+        keys, values = feed.events[0]
+        inputs.reshape(-1)[np.frombuffer(keys, "<u4")] = np.frombuffer(values, "<f4")
+        begin, reset, idle = read_lanes(feed.flags, feed.lanes, lanes)
+        rows = [
+            reference.step({0: inputs[lane]}, fresh=begin[lane], reset=reset[lane], idle=idle[lane])[self._network.output][0]
+            for lane, reference in enumerate(self._references)
+        ]
         outputs = np.concatenate(rows)
         keys = np.flatnonzero(outputs).astype("<u4")
-        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), outputs[keys].tobytes(), b"")
+        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), outputs[keys].tobytes(), b"", feed.lanes)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ from noc.chip import PeId, load_chip
 from noc.machine import ChipLink, Machine
 from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, HOST, RESET, VALID, Section
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 DVS = (512, (256, 256))  # features from the CNN, units of the two layers: the paper's gesture model

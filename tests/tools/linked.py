@@ -15,13 +15,12 @@ from functools import cached_property
 
 from hypothesis import strategies as st
 
-from host.mapping.multicast import Connectivity, configure_routers, plan_streams
+from host.mapping.multicast import Connectivity, Sent, configure_routers, plan_streams
 from noc.chip import PeId
 from noc.machine import ChipLink, Machine, MachineError
 from noc.memory_chip import MemoryChip
 from noc.packet import (
     HOST,
-    LEDGER,
     VALID,
     Batch,
     Bundle,
@@ -35,13 +34,15 @@ from noc.packet import (
     chip_of,
     router_name,
 )
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from noc.wiring import deepest_first
 
 UNITS = 8
+LEDGER_WORDS = 7
 TICKS = 2
 WINDOW = 4
+LEDGER_WORDS = 7  # of an EGRU layer
 
 
 @st.composite
@@ -68,15 +69,15 @@ def connectivity_of(senders: dict[int, list[str]]) -> Connectivity:
     ordered = {name: sorted(populations) for name, populations in sorted(waits.items(), key=lambda item: chip_of(item[0]))}
     listeners = {n: [name for name, populations in ordered.items() if n in populations] for n in senders}
     listeners[layers[-1]].append(HOST)
-    keys = dict.fromkeys(senders, UNITS)
-    return Connectivity(senders=senders, listeners=listeners, waits={**ordered, HOST: layers}, keys=keys)
+    payloads = dict.fromkeys(senders, Sent(value_bytes=4, lanes=1, units=UNITS))
+    return Connectivity(senders=senders, listeners=listeners, waits={**ordered, HOST: layers}, payloads=payloads)
 
 
 def section(population: int, events=(), position: int = 0, flags: int = VALID, mark: int = 0) -> Section:
     """Return a section with these (key, value) events and a ledger filled with `mark`."""
     keys = b"".join(struct.pack("<I", key) for key, _ in events)
     values = b"".join(struct.pack("<f", value) for _, value in events)
-    return Section(population, flags, position, keys, values, struct.pack("<I", mark) * len(LEDGER))
+    return Section(population, flags, position, keys, values, struct.pack("<I", mark) * LEDGER_WORDS)
 
 
 def events_of(part: Section) -> list[tuple[int, float]]:
@@ -229,7 +230,7 @@ class Chips:
     ) -> None:
         self.world, self.network, host = world, Watched(order), Listener()
         chips = MemoryChip(
-            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name != HOST],
+            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name.startswith("PE")],
             make_pe=Listener, network=self.network,
         )  # fmt: skip
         self.routers = {chip_of(name): router for name, router in chips.routers.items()}

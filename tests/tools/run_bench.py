@@ -14,8 +14,8 @@ from models.seeded import seeded_egru, seeded_embedding
 from noc.chip import load_chip
 from noc.dram import Dram
 from noc.memory_chip import MemoryChip
-from noc.packet import HOST, LEDGER, Batch, Bundle, Letter, Read, chip_of
-from noc.transport_mem import MemNetwork
+from noc.packet import HOST, Batch, Bundle, Letter, Read, chip_of
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
 
@@ -38,7 +38,7 @@ def decoder():
 
 def evaluation(streams=TEXT[:1]):
     """Return the source and the readout of a text, and how many sequences it has."""
-    return TextSource(store(), streams, SEGMENT), TextScore(decoder(), streams), len(streams)
+    return TextSource(store(), streams, SEGMENT, 0), TextScore(decoder(), streams), len(streams)
 
 
 def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
@@ -50,6 +50,7 @@ def generation(seed=1, words=8, temperature=1.0, forbidden=0, prompt=(3, 1, 4)):
         words=words,
         choice=Choice(temperature=temperature, top_k=0, seed=seed, forbidden=forbidden),
         segment=SEGMENT,
+        into=0,
         detokenise=lambda ids: " ".join(map(str, ids)),
     )
     return both, both, 1
@@ -74,10 +75,11 @@ class Bench:
         chips=1,
         chip=CHIP,
         network=None,
+        graph=NETWORK,
         **run,
     ):
         source, self.readout, lanes = workload
-        self.run = Run(place(NETWORK, chip, mapping, form, pes, lanes, chips), source, self.readout, **run)
+        self.run = Run(place(graph, chip, mapping, form, pes, lanes, chips), source, self.readout, **run)
         self.network, self.after, placement = network or MemNetwork(shuffle), after, self.run.placement
         self.memory = MemoryChip(
             host=self, machine=placement.machine, table_entries=chip.router_entries,
@@ -86,6 +88,7 @@ class Bench:
         self.routers, self.pes = self.memory.routers, [*self.memory.pes.values()]
         self.fed = []  # the sections that the host sent
         self.read = 0  # the bundles that it read
+        self.batches = 0  # that the host sent
         self.ahead = []  # how many ticks were in flight after each batch
         self.in_flight_at_the_end = None  # and when the counters were asked for
         begin = [
@@ -127,15 +130,18 @@ class Bench:
         for _, message in outgoing:
             if isinstance(message, Batch):
                 self.fed += message.sections
-                self.ahead.append(len(self.fed) - self.read)
+                self.batches += 1
+                self.ahead.append(self.batches - self.read)
             elif isinstance(message, Letter) and isinstance(decode(message.body), Read):
-                self.in_flight_at_the_end = len(self.fed) - self.read
+                self.in_flight_at_the_end = self.batches - self.read
         return outgoing
 
     @property
     def answer(self):
         """What no schedule, placement or fault may change."""
-        totals = {name: self.run.totals[:, index].tolist() for index, name in enumerate(LEDGER) if not name.startswith("visited")}
+        counts, layers = self.run.counts, self.run.placement.network.layers
+        totals = {f"events of {n}": counts.events(n) for n in layers} | {f"macs of {n}": counts.macs(n) for n in layers}
+        totals |= counts.of_kernels()
         return self.run.events.report(), totals, self.readout.result()
 
 

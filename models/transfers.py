@@ -1,0 +1,29 @@
+"""Transfers as a neuron model sees them: bytes to and from other PEs, the DRAM and the host, beside events.
+
+What arrives lies in an inbox, what is to be sent in an outbox: rows of `TRANSFER_WORDS` uint32, and their bytes behind each other.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+READ, WRITE, DATA, SIGNAL = range(4)
+"""Kinds: ask a DRAM for bytes, write bytes, the DRAM's answer, and anything else that one PE says to another."""
+KIND, PEER, NUMBER, ADDRESS, SIZE, AT = range(6)
+"""Columns of a row: kind, number of the peer, the sender's number, address, bytes, and where those begin in the box."""
+TRANSFER_WORDS = 6
+OWN_DRAM, HOST, OTHER_DRAM, NOBODY = range(0xFFFFFFFF, 0xFFFFFFFB, -1)
+"""What a peer is that is no PE of a population: the DRAM of the PE's chip, the host, the DRAM of a peer's chip, or none."""
+
+
+class TransferSpec(NamedTuple):
+    """What a PE keeps for its transfers: the most that come and go in a tick, the bytes of all of those, and peers; `dram`: whether
+    the DRAMs of its chip and of its peers' chips are among them.
+    """
+
+    most_in: int
+    bytes_in: int
+    most_out: int
+    bytes_out: int
+    most_peers: int
+    dram: bool = True
