@@ -7,20 +7,26 @@ BIN := $(VENV)/bin
 
 setup: $(VENV)/.ready
 
-# The test extras are part of the setup, so that `make test` needs no second download.
+# The test extras are part of the setup, so that `make test` needs no second download. `make setup EXTRA=dev` installs what
+# linting needs as well, at once; ALSO names further requirements.
+EXTRA ?= test
+ALSO ?=
+WORKERS ?= 2
+
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "make setup: needs Python 3.11 or later, $(PYTHON) is $$($(PYTHON) -V 2>&1); set PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || \
 	  { echo "make setup: cannot make a virtual environment; on Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
-	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[test]'
-	@touch $@
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[$(EXTRA)]' $(ALSO)
+	@touch $@ $(if $(filter dev,$(EXTRA)),$(VENV)/.ready-dev)
 
 demo: setup
 	$(BIN)/python launch.py lm --tokens 1400
 
+# A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

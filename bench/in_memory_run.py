@@ -1,6 +1,6 @@
 """A run inside one process with every message kept: what kernels, floors and stages are measured on.
 
-The cores, the bytes and the order are those of the processes (`noc/transport_mem.py`); only what carries them differs.
+The cores, the bytes and the order are those of the processes (`noc/transports/mem.py`); only what carries them differs.
 It reads nothing of a core beyond the contract of `noc/transport.py`.
 """
 
@@ -16,7 +16,7 @@ from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, VALID, Batch, Bundle, Outgoing, Section, chip_of, router_name
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
 

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger import Ledger, load_ledger
+from host.cost.ledger import Ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price
 from noc.chip import load_chip
 from tests.tools.flit_simulation import message_sends, simulate
@@ -45,7 +46,7 @@ def rows(
                 messages = [m for n in group for m in _messages(ledger, priced.traffic.flits[-1], n + 1)]
                 # The middle position of three equal ones: in its tick every layer sends.
                 fast = max(priced.transit_s[1, n] for n in group) * chip.noc_clock_hz
-                mine = np.isin(ledger.table["layer"], [n + 1 for n in group])
+                mine = np.isin(ledger.shards["population"], [n + 1 for n in group])
                 sender = (priced.shard_cycles[1, mine, 3]).max() * chip.noc_clock_hz / chip.pe_clock_hz
                 sends = priced.traffic.sends[mine].max() * (priced.traffic.flits[1, mine].max() if mode == "multicast" else 1)
                 burst = simulate(message_sends(messages, mode), chip.hop_cycles).cycles
@@ -63,8 +64,8 @@ def _paced(messages: list, mode: str, every: float) -> list:
 
 
 def _messages(ledger: Ledger, flits: np.ndarray, layer: int) -> list:
-    shards = np.flatnonzero(ledger.table["layer"] == layer)
-    return [(ledger.pes[ledger.table["pe"][s]], destinations(ledger, s), int(flits[s])) for s in shards]
+    shards = np.flatnonzero(ledger.shards["population"] == layer)
+    return [(ledger.pes[ledger.shards["pe"][s]], destinations(ledger, s), int(flits[s])) for s in shards]
 
 
 def main() -> None:

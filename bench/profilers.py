@@ -28,7 +28,7 @@ from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
 from noc import dram, router, serve, tick_join, wire
-from noc.transport_zmq import ZmqTransport
+from noc.transports.zmq import ZmqTransport
 from pe import core, socket_loop, tick
 
 _PROJECT = Path(__file__).resolve().parents[1]

@@ -68,7 +68,7 @@ def watched(options: LmOptions, folder: Path) -> tuple[dict[str, Any], float, in
 def pictures_s(folder: Path, positions: int) -> tuple[float, float]:
     """Return how long the page takes, with a trace of `positions` positions (0: none), and the CPU time of that."""
     began, cpu_began = time.perf_counter(), time.process_time()
-    from host.show.figures import make_pictures
+    from host.show.pictures import make_pictures
 
     make_pictures(folder, positions)
     return time.perf_counter() - began, time.process_time() - cpu_began

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from host.commands import command_names, load_command
 from host.errors import Exit, HostError, complain
 from host.workloads.registry import Workload, workloads
+from models.families import check_user_folders
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if sys.stdout is None:  # closed by the caller, as some schedulers do
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
     try:
+        check_user_folders()
         return _command(arguments)()
     except HostError as error:
         return complain(str(error), error.code)

@@ -5,7 +5,6 @@ Each workload adds its own options (`host/workloads/NAME/options.py`).
 
 from __future__ import annotations
 
-import pkgutil
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,31 @@ from host.errors import HostError
 from host.faults import Faults
 from host.flags import Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
 from models import formats
+from models.families import member, member_names
 
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
-TRANSPORTS = ("zmq", "mem")
+_TRANSPORTS, _DEFAULT_TRANSPORT = "noc.transports", "zmq"
 CHIP, RUN = "chip and mapping", "run"  # headings of flags
 
 
 def mapping_names() -> list[str]:
-    """Return the names of the mappings, the paper's first: those of the files in host/mapping/strategies, which stay unloaded."""
-    files = pkgutil.iter_modules([str(Path(__file__).parent / "mapping" / "strategies")])
-    return sorted((file.name for file in files), key=lambda name: (name != "uniform", name))
+    """Return the names of the mappings, the paper's first; their files stay unloaded."""
+    return sorted(member_names("host.mapping.strategies"), key=lambda name: (name != "uniform", name))
+
+
+def transport_names() -> list[str]:
+    """Return the names of the transports, the default one first; their files stay unloaded."""
+    return sorted(member_names(_TRANSPORTS), key=lambda name: (name != _DEFAULT_TRANSPORT, name))
+
+
+def transport_named(name: str) -> Any:
+    """Return the transport called `name`, a module (`noc/transports`); ModelError where there is none."""
+    return member(_TRANSPORTS, name, "transport")
+
+
+def transports_with(quality: str, value: bool = True) -> list[str]:
+    """Return the names of the transports whose file says so (`PROCESSES`, `JOINS_MACHINES`)."""
+    return [name for name in transport_names() if getattr(transport_named(name), quality, False) is value]
 
 
 @dataclass(frozen=True)
@@ -50,8 +64,8 @@ class RunOptions:
         None, "numbers to override, and down_cores, down_chips, down_links",
         bounds=Text(), metavar="TOML", group=CHIP, file=True)
     transport: str = option(
-        "zmq", f"{' or '.join(TRANSPORTS)}: processes, or all in one",
-        bounds=OneOf(lambda: TRANSPORTS, "transport"), metavar="NAME", group=RUN)
+        _DEFAULT_TRANSPORT, f"{' or '.join(transport_names())}: processes, or all in one",
+        bounds=OneOf(transport_names, "transport"), metavar="NAME", group=RUN)
     cluster: str | None = option(  # the workers of an engine instead of this machine (`host/cluster/cluster_config.py`)
         None,
         "run chips on Dask workers: tcp://SCHEDULER:8786, local:N (workers on this machine), or a TOML file (docs/cluster.md)",
@@ -79,14 +93,15 @@ class RunOptions:
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         check_options(self)
-        if self.cluster is not None and self.transport != "zmq":
-            raise HostError("--cluster: goes with --transport zmq; in one process nothing is on another machine")
+        if self.cluster is not None and self.transport not in (fit := transports_with("JOINS_MACHINES")):
+            raise HostError(f"--cluster: goes with --transport {' or '.join(fit)}; in one process nothing is on another machine")
         if self.restart and self.cluster is None:
             raise HostError("--restart: goes with --cluster; without workers there is none to lose")
-        if self.faults.shuffle is not None and self.transport != "mem":
-            raise HostError("--fault shuffle: goes with --transport mem; between processes the order is the operating system's")
-        if self.faults.slow and self.transport != "zmq":
-            raise HostError("--fault slow: goes with --transport zmq; in one process nobody waits for anybody")
+        if self.faults.shuffle is not None and self.transport not in (fit := transports_with("PROCESSES", False)):
+            order = "between processes the order is the operating system's"
+            raise HostError(f"--fault shuffle: goes with --transport {' or '.join(fit)}; {order}")
+        if self.faults.slow and self.transport not in (fit := transports_with("PROCESSES")):
+            raise HostError(f"--fault slow: goes with --transport {' or '.join(fit)}; in one process nobody waits for anybody")
 
     def resolved(self) -> dict[str, Any]:
         """Return the options as a record, with the workload's name, as it goes to the host process."""

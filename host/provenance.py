@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from models.families import user_sources
+
 ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("host", "models", "noc", "pe")
 _SOURCES = (".py", ".toml")
@@ -15,8 +17,11 @@ _WHOLE_FOLDER_BYTES = 1 << 28  # recordings of gigabytes: reading them again wou
 
 
 def content_sha256(root: Path = ROOT) -> str:
-    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`."""
-    return _of_files(root, (path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _SOURCES))
+    """Return the SHA-256 (hex) over names and bytes of every source file of the packages under `root`, and of those in the folders
+    of a user's own (`models/families.py`).
+    """
+    own = (path for package in _PACKAGES for path in (root / package).rglob("*") if path.suffix in _SOURCES)
+    return _of_files([*_named(root, own), *user_sources(_PACKAGES, _SOURCES)])
 
 
 def code_record() -> dict[str, Any]:
@@ -45,16 +50,22 @@ def _fingerprint(path: Path) -> dict[str, str]:
                 return {"sha256": hashlib.file_digest(stream, "sha256").hexdigest(), "covers": "content"}
         files = [file for file in path.rglob("*") if file.is_file()]
         if sum(file.stat().st_size for file in files) <= _WHOLE_FOLDER_BYTES:
-            return {"sha256": _of_files(path, files), "covers": "names and content"}
+            return {"sha256": _of_files(_named(path, files)), "covers": "names and content"}
         sizes = "".join(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\n" for file in sorted(files))
         return {"sha256": hashlib.sha256(sizes.encode()).hexdigest(), "covers": "names and sizes"}
     except OSError as error:  # it was there when the run began
         return {"sha256": "", "covers": f"nothing: {error.strerror}"}
 
 
-def _of_files(root: Path, files: Iterable[Path]) -> str:
+def _named(root: Path, files: Iterable[Path]) -> list[tuple[str, Path]]:
+    """Return files in order, each behind its name under `root`."""
+    return [(path.relative_to(root).as_posix(), path) for path in sorted(files)]
+
+
+def _of_files(files: Iterable[tuple[str, Path]]) -> str:
+    """Return the SHA-256 (hex) over names and bytes of files, in this order."""
     total = hashlib.sha256()
-    for path in sorted(files):
-        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+    for name, path in files:
+        total.update(f"{name}\0".encode())
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -1,4 +1,4 @@
-"""A chip, or several linked ones, in one process: routers and PEs around a host's core, over `noc/transport_mem.py`."""
+"""A chip, or several linked ones, in one process: routers and PEs around a host's core, over `noc/transports/mem.py`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from noc.machine import Machine
 from noc.packet import HOST, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
 from noc.transport import Core
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wiring import deepest_first, wiring_of
 
 

@@ -1,6 +1,8 @@
-"""What carries messages: the contract. `noc/transport_mem.py` is the smallest member of the family, and its living definition."""
+"""What carries messages: the contract of an endpoint. The schemes are in `noc/transports/`; `mem` is the smallest."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
 
 from noc.packet import Message, Outgoing
 
@@ -34,3 +36,22 @@ class Transport(Protocol):
 
     def close(self) -> None:
         """Give the transport's resources back, without waiting for undelivered messages."""
+
+
+@runtime_checkable
+class FramedTransport(Transport, Protocol):
+    """A transport that leaves messages in a buffer as ZMTP frames (`noc/zmtp.py`), where compiled code can read them.
+
+    A PE that has such a one runs `pe/socket_loop.py`; with any other it runs `noc/serve.py` alone.
+    """
+
+    peer: str
+    inbox: Any  # bytes as they came from the socket
+    span: Any  # where in the inbox unread bytes begin and end
+    descriptor: int  # of the socket
+
+    def give_room_back(self) -> None:
+        """Shrink the inbox to what is unread."""
+
+    def send_framed(self, destination: str, framed: bytes | memoryview) -> None:
+        """Hand over bytes that have their frame's head, or the rest of such."""

@@ -10,14 +10,13 @@ import struct
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import zmq
 from zmq.utils import z85
 
 from noc.resumable_line import Line, LineError
-from noc.transport import TransportError
-from noc.transport_zmq import ZmqTransport
+from noc.transport import Transport, TransportError
 from noc.wire import MAX_MESSAGE_BYTES
 
 HEARTBEAT_S = 1.0
@@ -52,7 +51,18 @@ class Listening(NamedTuple):
     last_port: int = 0
 
 
+class LocalTransport(Transport, Protocol):
+    """A transport within this machine that can be waited for beside links between machines."""
+
+    socket: Any  # a socket of ZeroMQ's, or what has a descriptor
+
+
 Tell = Callable[[dict[str, Any]], None]
+
+
+def address_of(interface: str, port: int) -> str:
+    """Return the address that others call where a router listens on a port of an interface."""
+    return f"tcp://{f'[{interface}]' if ':' in interface else interface}:{port}"
 
 
 def new_keys() -> Keys:
@@ -226,7 +236,7 @@ class Bridge:
     nobody is heard on the wrong side.
     """
 
-    def __init__(self, local: ZmqTransport, links: MachineLinks, beyond: frozenset[str]) -> None:
+    def __init__(self, local: LocalTransport, links: MachineLinks, beyond: frozenset[str]) -> None:
         self._local, self._links, self._beyond = local, links, beyond
         self._poller = zmq.Poller()
         self._poller.register(local.socket, zmq.POLLIN)

@@ -36,6 +36,7 @@ class Pe:
         self._to_router = (router,)
         self._residents: list[Resident] = []
         self._boxes: Exchange | None = None
+        self._early: list[Bundle] = []  # that came before the start: no more than there are ticks in flight
         self._malformed = 0
         self._read_after = 0
 
@@ -66,6 +67,9 @@ class Pe:
         except LifecycleError as error:
             return self._fault(str(error))
         match message:
+            case Bundle() if self.state is State.LOADED:
+                self._early.append(message)
+                return []
             case Bundle() if self.state in (State.RUNNING, State.WAITING):
                 return self._bundle(message)
             case Bundle() if self.state is State.READ:
@@ -141,7 +145,8 @@ class Pe:
         if self.tick is not None and self.tick.number:
             return []  # a second run goes on from the tick where the first one waited
         bubbles = tuple(Section(resident.population, 0, 0, b"", b"", b"") for resident in self._residents)
-        return [(self._to_router, Batch(0, bubbles))]
+        early, self._early = self._early, []
+        return [(self._to_router, Batch(0, bubbles)), *(out for bundle in early for out in self._bundle(bundle))]
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if self.tick is None or bundle.tick != self.tick.number:

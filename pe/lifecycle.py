@@ -30,7 +30,8 @@ LIFECYCLE: dict[State, dict[Any, State]] = {
     State.BOOT: {Hello: State.IDLE, **_ANYTIME},
     State.IDLE: {Load: State.LOADING, **_ANYTIME},
     State.LOADING: {Loaded: State.LOADED, **_ANYTIME},
-    State.LOADED: {Recall: State.LOADED, Start: State.RUNNING, **_ANYTIME},
+    # Whoever does not hear itself may hear others that were started before it.
+    State.LOADED: {Recall: State.LOADED, Bundle: State.LOADED, Start: State.RUNNING, **_ANYTIME},
     State.RUNNING: {Bundle: State.RUNNING, Read: State.READ, **_ANYTIME},
     State.READ: {Bundle: State.READ, Reading: State.WAITING, **_ANYTIME},
     # Layers behind the first run a tick ahead of the host, so a last bubble may still come while they wait.

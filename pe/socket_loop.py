@@ -1,6 +1,6 @@
 """A PE process's loop while it runs: wait for a bundle, make the tick, send the batch, without Python in between.
 
-One compiled function stands between the socket (`noc/transport_zmtp.py`) and the tick (`pe/tick.py`). It comes back for
+One compiled function stands between the socket's frames (`noc/zmtp.py`) and the tick (`pe/tick.py`). It comes back for
 everything that is not a bundle that is due: another message, a command, a wait that has lasted long enough.
 """
 
@@ -14,7 +14,8 @@ from numba import types
 from models.compute.bound_calls import Call, bytes_at, call, call_at, carray, number, pointer
 from models.compute.compiling import inlined
 from models.network import Array
-from noc.transport_zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG, ZmtpTransport
+from noc.transport import FramedTransport
+from noc.zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG
 from pe.core import Pe
 
 _LOST_PEER_IS_NO_SIGNAL = 0x4000  # Linux's MSG_NOSIGNAL
@@ -30,7 +31,7 @@ _send: Any = types.ExternalFunction("send", types.intp(types.intc, types.intp, t
 class SocketLoop:
     """Answers bundles for `pe` out of `transport`, from when it is loaded."""
 
-    def __init__(self, pe: Pe, transport: ZmtpTransport) -> None:
+    def __init__(self, pe: Pe, transport: FramedTransport) -> None:
         self._pe, self._transport = pe, transport
         self._bound: Call | None = None
 

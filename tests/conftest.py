@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +21,38 @@ from host.workloads.lm.options import Options as LmOptions
 from tests.tools.processes import answer
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
 
+ROOT = Path(__file__).resolve().parents[1]
+
+# For torch, which is not loaded yet, and for what tests start: its threads spin while they wait for each other, and on a machine
+# with as many workers as cores they wait for as long as another worker runs.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile the kernels before there are workers: each would compile them."""
+    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
+        subprocess.run([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, check=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Order the files for workers, which take a file as a whole: those whose tests may take longest first."""
+    if not hasattr(config, "workerinput"):
+        return
+    longest: dict[Path, float] = {}
+    for item in items:
+        mark = item.get_closest_marker("timeout")
+        longest[item.path] = max(longest.get(item.path, 0.0), float(mark.args[0]) if mark else 0.0)
+    items.sort(key=lambda item: -longest[item.path])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c() -> Iterator[None]:
+    """Let SIGINT interrupt, for tests that send it, also where whoever started them ignores it, as a shell's background jobs do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
 
 @pytest.fixture(scope="session")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,6 +64,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = np.random.default_rng(5).integers(0, WORDS + 5, 400)  # some words are unknown
     (path / "text.txt").write_text("\n\n".join(" ".join(f"w{n}" for n in words[i : i + 40]) for i in range(0, 400, 40)))
     return path
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder for `TMPDIR`, with a short name: sockets lie in it, whose paths may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="gnk-", dir="/tmp") as name:
+        yield Path(name)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.link_traffic import link_traffic
 from host.cost.price import price
 from host.errors import HostError
@@ -26,7 +26,7 @@ from noc.chip import PeId, load_chip
 from noc.dram import Dram
 from noc.machine import Machine
 from tests.tools.chip_classes import list_all_chips, merge_identical_chips
-from tests.tools.ledgers import link_packets, three_units
+from tests.tools.ledgers import by_port, link_packets, three_units
 
 CHIP, TABLE = load_chip(), load_table()
 SMALL = UniformNetwork(layers=2, pes=6, units=5, weights=8, recurrent_weights=9, activity=0.3, input_units=20)
@@ -75,9 +75,9 @@ def test_kept_once_or_listed_the_price_is_the_same(chips, form, activity, layers
 def test_chips_that_differ_in_one_count_are_not_alike():
     full = list_all_chips(expected_ledger(SMALL, CHIP, Machine(6), 2))
     assert len(set(merge_identical_chips(full).representative_of.tolist())) == 3  # the host's, the rest of layer 1, layer 2
-    counts = full.counts.copy()
-    counts[1, full.table["pe"] == 13, 0] += 1  # a PE of chip 2
-    changed_ledger = replace(full, counts=counts)
+    events = full.events.copy()
+    events[1, full.shards["pe"] == 13] += 1  # a PE of chip 2
+    changed_ledger = replace(full, events=events)
     assert len(set(merge_identical_chips(changed_ledger).representative_of.tolist())) == 4
     same_price(merge_identical_chips(changed_ledger), changed_ledger)
 
@@ -93,7 +93,7 @@ def test_chips_that_are_down_or_without_a_pe_stay_so():
 
 def test_a_ledger_of_alike_chips_comes_back(tmp_path):
     ledger = expected_ledger(SMALL, CHIP, Machine(9), 2)
-    ledger.save(tmp_path)
+    save_ledger(ledger, tmp_path)
     again = load_ledger(tmp_path)
     assert np.array_equal(again.representatives, ledger.representatives)
     assert again.chips == 9
@@ -111,7 +111,7 @@ def test_a_ledger_of_alike_chips_comes_back(tmp_path):
 )
 def test_chips_like_others_that_are_not_there_are_refused(tmp_path, spoil):
     ledger = expected_ledger(SMALL, CHIP, Machine(6), 2)
-    replace(ledger, representatives=spoil(ledger.representatives)).save(tmp_path)
+    save_ledger(replace(ledger, representatives=spoil(ledger.representatives)), tmp_path)
     with pytest.raises(HostError, match="chips are like others"):
         load_ledger(tmp_path)
 
@@ -131,15 +131,19 @@ def test_a_chips_sums_are_right_to_one(activity, units, pes, positions, chips):
     network = replace(SMALL, units=units, pes=pes, activity=activity, weights=1, recurrent_weights=1)
     ledger = expected_ledger(network, CHIP, Machine(chips), positions)
     for chip in set(ledger.chip_of.tolist()):
-        mine = ledger.chip_of[ledger.table["pe"]] == chip
-        events = ledger.of("events")[:, mine]
+        mine = ledger.chip_of[ledger.shards["pe"]] == chip
+        events = ledger.shard_events[:, mine]
         assert np.abs(events.sum(axis=1) - activity * units * pes).max() <= 1 + 1e-6
         assert events.max() <= np.ceil(activity * units) + 1
-        stored = ledger.table["weights_recurrent"][mine].sum()
-        assert np.abs(ledger.of("macs_recurrent")[1:, mine].sum(axis=1) - activity * stored).max(initial=0) <= 1 + 1e-6
-    ledger_rows = ledger.table
-    assert set(ledger_rows["rows_input"].tolist()) == {3 * units}
-    assert not ledger.of("macs_recurrent")[0].any()
+        stored = by_port(ledger, "weights", "recurrent")[mine].sum()
+        assert np.abs(by_port(ledger, "macs", "recurrent")[1:, mine].sum(axis=1) - activity * stored).max(initial=0) <= 1 + 1e-6
+    assert set(ledger.ports["rows"].tolist()) == {3 * units}
+    assert not by_port(ledger, "macs", "recurrent")[0].any()
+
+
+def vectors(features):
+    """Return a source that feeds one sequence of these vectors."""
+    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features)}, 1, len(features))
 
 
 @pytest.fixture(scope="module")
@@ -147,9 +151,8 @@ def run():
     """A seeded network of two layers of 240 units, and what it does at 40 positions, a fifth of the units at a time."""
     features = seeded_features(1, 40, 240)
     network = at_activity(seeded_egru(240, (240, 240), density=0.3, seed=3), 0.2, features[0])
-    return record(
-        network, VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features.reshape(-1, 240))}, 1, 40), VectorCount(1, 40), 1
-    )
+    placement = place(network, CHIP, "uniform", "csr", 240, 1, 2)
+    return record(placement, vectors(features.reshape(-1, 240)), VectorCount(1, 40))
 
 
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
@@ -157,8 +160,8 @@ def run():
 def test_the_expected_ledger_is_near_that_of_a_network_that_runs(run, form, within, messages):
     """On 2 chips. What chance adds to the busiest PE is missed: its weights in `csr`, its weights and events in `packed`."""
     real = run.ledger(place(run.network, CHIP, "uniform", form, 240, 1, 2))
-    activity = int(real.of("events").sum()) / (40 * 480)
-    weights = [round(int(real.table[f"weights_{p}"].sum()) / int(real.table[f"rows_{p}"].sum())) for p in ("input", "recurrent")]
+    activity = int(real.events.sum()) / (40 * 480)
+    weights = [round(int(by_port(real, "weights", p).sum()) / int(by_port(real, "rows", p).sum())) for p in ("input", "recurrent")]
     made = expected_ledger(UniformNetwork(2, 120, 2, *weights, activity, 240, 1.0, form), CHIP, Machine(2), 40)
     table = apply_settings(TABLE, [f"messages={messages}"])[0]
     ours, theirs = price(made, CHIP, table), price(real, CHIP, table)
@@ -193,10 +196,8 @@ def test_a_large_machine_is_priced_chip_by_chip():
 def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
-    recorded = record(
-        network, VectorSource({0: RowsInDram.of(Dram(4096, 16), "features", np.ones((3, 2), np.float32))}, 1, 3), VectorCount(1, 3), 1
-    )
-    ledger = recorded.ledger(place(network, CHIP, "uniform", "csr", 3))
+    placement = place(network, CHIP, "uniform", "csr", 3)
+    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), VectorCount(1, 3)).ledger(placement)
     assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 
 

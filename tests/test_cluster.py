@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.tools.processes import answer, children, gone
+from tests.tools.processes import answer, children, gone, shared_memory
 from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
@@ -51,7 +51,7 @@ def test_what_a_worker_has_is_not_sent_again(run, cluster):
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_twenty_runs_leave_nothing(run, cluster):
-    shared, descriptors = set(Path("/dev/shm").iterdir()), None
+    shared, descriptors = shared_memory(), None
     hashes = set()
     for _ in range(20):
         hashes.add(run(pes=4, chips=2, tokens=5, cluster=cluster.address).report["events"]["sha256"])
@@ -59,7 +59,7 @@ def test_twenty_runs_leave_nothing(run, cluster):
         assert gone(cluster.families)
         descriptors = descriptors or psutil.Process().num_fds()  # after the first: the fork server's own are kept
     assert len(hashes) == 1
-    assert set(Path("/dev/shm").iterdir()) == shared
+    assert gone(lambda: shared_memory() - shared)
     assert psutil.Process().num_fds() <= descriptors
     assert not list(Path(multiprocessing.util.get_temp_dir()).glob("stock-*"))  # what PEs load
 
@@ -87,10 +87,8 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     assert psutil.wait_procs(family, timeout=5)[1] == []
 
 
-def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, cluster):
+def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, temporary, cluster):
     """Nobody is left to tell the agents: they end by themselves."""
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
     command += ["--text", str(folder / "text.txt"), "--tokens", "390", "--pes", "4", "--chips", "2", "--cluster", cluster.address]
     command += ["--fault", "slow=PE(1,1,1)@0:0.05", "--out", str(tmp_path / "run"), "--no-pictures"]
@@ -101,7 +99,7 @@ def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, clust
         )
     deadline = time.monotonic() + 120
     while "running: " not in said.read_text():
-        assert launcher.poll() is None
+        assert launcher.poll() is None, launcher.communicate()[1].decode()
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert cluster.families()

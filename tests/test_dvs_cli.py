@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -182,12 +183,18 @@ def test_the_monitor_is_told_the_frame_and_the_scores_as_they_rise(folder):
 # -- torch beside it
 
 
+@functools.cache
+def synthetic(samples):
+    """Return the name and the first labels of the synthetic test set."""
+    kind = open_synthetic("test", SLICE_US)
+    return kind.source, [sample.label for sample, _ in zip(kind.samples(), range(samples), strict=False)]
+
+
 def record(samples=22, **changed):
     """What a trainer leaves in a checkpoint: here that torch finds every sample's class."""
-    kind = open_synthetic("test", SLICE_US)
-    labels = [sample.label for sample, _ in zip(kind.samples(), range(samples), strict=False)]
+    source, labels = synthetic(samples)
     scores = [[1.0 if place == label else 0.0 for place in range(11)] for label in labels]
-    known = {"events": kind.source, "torch_predictions": labels, "labels": labels, "torch_scores": scores}
+    known = {"events": source, "torch_predictions": labels, "labels": labels, "torch_scores": scores}
     return known | {"mean_frame_accuracy": 0.5} | changed
 
 

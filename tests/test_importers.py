@@ -19,8 +19,8 @@ from safetensors.numpy import save_file
 
 from host.cli import main
 from models.checkpoint import load
-from models.importers.import_model import import_model
-from models.importers.request import ImportRequest
+from models.foreign.import_model import import_model
+from models.foreign.request import ImportRequest
 from models.network import ModelError
 from models.reference import Reference
 from models.text.tokeniser import TextError

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from models import kernels
 from models.kernels import egru
 from models.network import ModelError, Network, Population
+from models.numerics import PAYLOADS, SUMS
 from models.reference import Reference
 from models.seeded import seeded_egru
-from noc.packet import LEDGER
 
 NAMES = kernels.names()
 each = pytest.mark.parametrize("name", NAMES)
@@ -24,24 +24,25 @@ each = pytest.mark.parametrize("name", NAMES)
 @each
 def test_a_kernel_has_the_attributes_of_the_contract(name):
     kernel = kernels.named(name)
-    assert type(kernel.GATES) is int
-    assert kernel.GATES > 0
-    assert len(set(kernel.PORTS)) == len(kernel.PORTS) > 0
-    assert all(type(length) is int and length > 0 for length in kernel.VECTORS.values())
+    assert kernel.PORTS
+    assert all(spec.rows > 0 and set(spec.sums) <= set(SUMS) for spec in kernel.PORTS.values())
+    assert set(kernel.EMITS) <= set(PAYLOADS)
+    assert kernel.EMITS
+    assert all(vector.length > 0 and np.dtype(vector.dtype) for vector in kernel.VECTORS.values())
     assert all(type(value) is float for value in kernel.DEFAULTS.values())
-    assert kernel.LEDGER == LEDGER  # what a section carries and the host reads
+    assert len(set(kernel.COUNTS)) == len(kernel.COUNTS)
+    assert set(kernel.PER_UNIT) <= set(kernel.COUNTS)
+    assert kernels.ticks_of(name, {}) >= 1
 
 
 @each
 @pytest.mark.parametrize(("units", "lanes"), [(1, 1), (27, 1), (5, 3)])
-def test_a_kernel_keeps_a_send_buffer_for_all_units_at_once_and_a_ledger(name, units, lanes):
-    """Room for an event of every unit in every lane: it works at 100 % activity."""
-    fields = kernels.named(name).fields(units, lanes)
-    by_name = {f.name: f for f in fields}
-    assert len(by_name) == len(fields)
-    assert (by_name["send_keys"].shape, by_name["send_keys"].dtype) == ((lanes * units,), "<u4")
-    assert (by_name["send_values"].shape, by_name["send_values"].dtype) == ((lanes * units,), "<f4")
-    assert (by_name["ledger"].shape, by_name["ledger"].dtype) == ((len(LEDGER),), "<u4")
+def test_what_a_kernel_keeps_are_variables_of_names_of_their_own(name, units, lanes):
+    kernel = kernels.named(name)
+    fields = kernel.fields(units, lanes)
+    names = [f.name for f in fields]
+    others = {"units", "ledger", "counts", "send_keys", "send_values", "headers", "marks", *kernel.VECTORS}
+    assert len({*names, *others, *kernel.PORTS}) == len(names) + len(others) + len(kernel.PORTS)
     assert {f.role for f in fields} == {"variables"}
     assert not any(f.scratch for f in fields)
 
@@ -62,27 +63,34 @@ class Shard:
         width = layer.units
         self.units = np.arange(width, dtype=np.uint32) if units is None else np.asarray(units, np.uint32)
         n, self.lanes = len(self.units), lanes
-        self.mem = {f"1.{f.name}": np.full(f.shape, 77, f.dtype) for f in egru.fields(n, lanes)}
-        self.mem["1.units"] = self.units
-        for name, length in egru.VECTORS.items():
-            self.mem[f"1.{name}"] = layer.vectors[name].reshape(length, width)[:, self.units].ravel()
+        self.mem = {f.name: np.full(f.shape, 77, f.dtype) for f in egru.fields(n, lanes)}
+        self.mem["units"] = self.units
+        for name, vector in egru.VECTORS.items():
+            self.mem[name] = layer.vectors[name].reshape(vector.length, width)[:, self.units].ravel()
         for port in egru.PORTS:
-            self.mem[f"1.{port}.sums"] = np.zeros((lanes, 3 * n), np.float32)
-            self.mem[f"1.{port}.counts"] = np.zeros(2, np.uint32)
-        self.stepper = egru.stepper(self.mem, "1.", width, {**egru.DEFAULTS, **params})
-        self.stepper.reset()
+            self.mem[f"{port}.sums"] = np.zeros((lanes, 3 * n), np.float32)
+        self.mem["counts"] = np.zeros(len(egru.COUNTS), np.uint32)
+        self.mem |= {"send_keys": np.full(lanes * n, 77, np.uint32), "send_values": np.full(lanes * n, 77, np.float32)}
+        self.stepper = egru.stepper(self.mem, width, {**egru.DEFAULTS, **params})
+        self.reset()
 
-    def step(self, wx, rh):
-        """Step on the sums (lanes, 3 * width) of the whole layer; return keys and values."""
+    def reset(self):
+        for lane in range(self.lanes):
+            self.stepper.reset(lane=lane)
+
+    def step(self, wx, rh, lanes=None):
+        """Step these lanes (all) on the sums (lanes, 3 * width) of the whole layer; return keys and values."""
         for port, sums in zip(egru.PORTS, (wx, rh), strict=True):
             whole = np.asarray(sums, np.float32).reshape(self.lanes, 3, -1)
-            self.mem[f"1.{port}.sums"][...] = whole[:, :, self.units].reshape(self.lanes, -1)
-        events = self.stepper.step()
-        return self.mem["1.send_keys"][:events].copy(), self.mem["1.send_values"][:events].copy()
+            self.mem[f"{port}.sums"][...] = whole[:, :, self.units].reshape(self.lanes, -1)
+        events = 0
+        for lane in range(self.lanes) if lanes is None else lanes:
+            events += self.stepper.step(lane=lane, before=events)
+        return self.mem["send_keys"][:events].copy(), self.mem["send_values"][:events].copy()
 
     @property
     def cell(self):
-        return self.mem["1.cell"]
+        return self.mem["cell"]
 
 
 def layer_of(threshold, bias=None, recurrent_bias=None):
@@ -147,7 +155,7 @@ def test_three_units_bit_for_bit_against_the_reference(zoneout, inclusive, seed,
     y = np.zeros(3, np.float32)
     for position in range(6):
         if position == 3:
-            shard.stepper.reset()
+            shard.reset()
         x = rng.normal(0, 0.3, 4).astype(np.float32) * rng.integers(0, 2, 4).astype(np.float32)
         keys, values = shard.step(columns_in_order(w, x), columns_in_order(r, y))
         (want,) = reference.step({0: x}, reset=position == 3)[1]
@@ -223,9 +231,9 @@ def test_a_segment_boundary_zeroes_the_cell_state_and_nothing_else():
     shard.step(np.full((2, 6), 0.5), np.full((2, 6), 0.25))
     before = {name: array.tobytes() for name, array in shard.mem.items()}
     assert shard.cell.all()
-    shard.stepper.reset()
+    shard.reset()
     assert shard.cell.tobytes() == bytes(shard.cell.nbytes)
-    assert {name for name, array in shard.mem.items() if array.tobytes() != before[name]} == {"1.cell"}
+    assert {name for name, array in shard.mem.items() if array.tobytes() != before[name]} == {"cell"}
 
 
 @given(st.data())
@@ -266,22 +274,23 @@ def test_lanes_do_not_touch_each_other():
             assert values[mine].tobytes() == one_values.tobytes()
 
 
-def test_the_ledger_counts_events_macs_units_and_exponentials():
+def test_only_the_lane_asked_for_steps_and_resets():
+    shard = Shard(layer_of([0.25]), lanes=3)
+    keys, _ = shard.step(np.tile(sums(SHUT, 0, ONE), 3), np.zeros((3, 3)), lanes=[0, 2])
+    assert keys.tolist() == [0, 2]
+    assert shard.cell.tolist() == [[0.75], [0.0], [0.75]]
+    shard.stepper.reset(lane=2)
+    assert shard.cell.tolist() == [[0.75], [0.0], [0.0]]
+
+
+def test_a_step_adds_to_the_counts_of_units_and_exponentials():
     shard = Shard(layer_of([0.5, 5.0, 0.5]), lanes=2)
-    shard.mem["1.input.counts"][...] = (11, 12)
-    shard.mem["1.recurrent.counts"][...] = (21, 22)
     keys, _ = shard.step(np.tile(sums([SHUT] * 3, [0] * 3, [ONE] * 3), 2), np.zeros((2, 9)))
     assert keys.tolist() == [0, 2, 3, 5]
-    ledger = dict(zip(LEDGER, shard.mem["1.ledger"].tolist(), strict=True))
-    assert ledger == {
-        "events": 4,
-        "macs_input": 11,
-        "visited_input": 12,
-        "macs_recurrent": 21,
-        "visited_recurrent": 22,
-        "units": 6,
-        "exponentials": 18,  # two sigmoids and a tanh a unit
-    }
+    assert dict(zip(egru.COUNTS, shard.mem["counts"].tolist(), strict=True)) == {"units": 6, "exponentials": 18}
+    shard.step(np.zeros((2, 9)), np.zeros((2, 9)), lanes=[1])
+    assert shard.mem["counts"].tolist() == [9, 27]
+    assert egru.PER_UNIT == {"units": 1, "exponentials": 3}  # two sigmoids and a tanh a unit
 
 
 def test_a_unit_that_is_not_a_number_stays_silent():

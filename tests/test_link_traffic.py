@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.cycles import LINKS, STAGES
+from host.cost.cycles import LINKS
 from host.cost.link_traffic import link_traffic, machine_for
 from host.cost.link_trees import compiled_add_multicast, compiled_tree
 from host.cost.price import price
@@ -65,7 +65,7 @@ def hearing(ledger, layer, host):
     """Return the chips where a layer (0: the input) is heard, walked shard by shard."""
     chips = {
         ledger.pes[pe].chip
-        for pe, at in zip(ledger.table["pe"].tolist(), ledger.table["layer"].tolist(), strict=True)
+        for pe, at in zip(ledger.shards["pe"].tolist(), ledger.shards["population"].tolist(), strict=True)
         if at in (layer, layer + 1)
     }
     return chips | {host} if layer == len(ledger.layers) else chips
@@ -75,9 +75,9 @@ def walked(ledger, machine):
     """Return copies of events on each link by (position, layer), event by event."""
     found = Counter()
     for position in range(ledger.positions):
-        emitted = [(0, machine.host_chip, int(ledger.input_events[position]))]
-        for shard, (pe, layer) in enumerate(zip(ledger.table["pe"].tolist(), ledger.table["layer"].tolist(), strict=True)):
-            emitted.append((layer, ledger.pes[pe].chip, int(ledger.of("events")[position, shard])))
+        emitted = [(0, machine.host_chip, int(ledger.input_events[position, 0]))]
+        for shard, (pe, layer) in enumerate(zip(ledger.shards["pe"].tolist(), ledger.shards["population"].tolist(), strict=True)):
+            emitted.append((layer, ledger.pes[pe].chip, int(ledger.shard_events[position, shard])))
         for layer, source, events in emitted:
             for link in machine.multicast(source, hearing(ledger, layer, machine.host_chip) - {source}):
                 found[position, layer, link] += events
@@ -107,7 +107,7 @@ def test_dones_are_one_a_stream_and_routes_are_as_deep_as_the_machine_says(ledge
     have = dict(zip(traffic.links, traffic.dones.T.tolist(), strict=True))
     wanted = Counter()
     for layer in range(len(ledger.layers) + 1):
-        sources = {ledger.pes[pe].chip for pe in ledger.table["pe"][ledger.table["layer"] == layer].tolist()}
+        sources = {ledger.pes[pe].chip for pe in ledger.shards["pe"][ledger.shards["population"] == layer].tolist()}
         to = hearing(ledger, layer, machine.host_chip)
         deepest = 0
         for source in sources or {machine.host_chip}:
@@ -127,7 +127,7 @@ def test_on_one_chip_nothing_crosses_a_link_and_nothing_is_paid():
         assert not p.links_s.any()
         assert LINKS not in p.energy_parts_j
         assert not [name for name in p.assumed if name.startswith("link")]
-        assert all(list(stages) == list(STAGES) for stages in p.stages_s.values())
+        assert all(list(stages) == list(p.stages) for stages in p.stages_s.values())
 
 
 @settings(max_examples=30, deadline=None)
@@ -135,9 +135,7 @@ def test_on_one_chip_nothing_crosses_a_link_and_nothing_is_paid():
 def test_packets_grow_with_events_and_what_nobody_hears_goes_nowhere(ledger, factor):
     machine = machine_for(ledger, CHIP)
     links, events = link_packets(ledger, machine)
-    counts = ledger.counts.copy()
-    counts[:, :, 0] *= factor
-    more = replace(ledger, counts=counts, input_events=ledger.input_events * np.uint32(factor))
+    more = replace(ledger, events=ledger.events * np.uint32(factor), input_events=ledger.input_events * np.uint32(factor))
     assert np.array_equal(link_packets(more, machine)[1], factor * events)
     into = {link.to for link in links}
     hear = set().union(*(hearing(ledger, layer, machine.host_chip) for layer in range(len(ledger.layers) + 1)))
@@ -181,9 +179,9 @@ def test_compiled_trees_are_those_of_the_machine(chips, down_chips, down_links):
 def three(chips=2):
     """Units 0 and 1 on chip 0, unit 2 on the chip that lies farthest; one position, with an event each of units 0 and 2."""
     ledger = invented(placed(three_units(), 3), 1, 0.0)
-    ledger.counts[0, :, 0] = [1, 0, 1]
+    ledger.events[0] = [1, 0, 1]
     pes = [PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(chips - 1, 1, 1, 0)]
-    return replace(spread(ledger, pes, chips), input_events=np.array([2], np.uint32))
+    return replace(spread(ledger, pes, chips), input_events=np.array([[2]], np.uint32))
 
 
 FRAME_S, ROUTER_S = 16e-9, 17 / 400e6
@@ -273,11 +271,11 @@ def test_meshes_copy_by_copy(ledger, mode):
         for layer in range(last + 1):
             loads, out, into, streams = Counter(), Counter(), Counter(), Counter()
             if layer == 0:
-                streams[machine.host_chip] = int(ledger.input_events[position]) + 1
+                streams[machine.host_chip] = int(ledger.input_events[position, 0]) + 1
             hear = hearing(ledger, layer, machine.host_chip)
-            for shard in np.flatnonzero(ledger.table["layer"] == layer):
-                pe, events = ledger.pes[ledger.table["pe"][shard]], int(ledger.of("events")[position, shard])
-                size = 8 * events if mode == "payload=events" else 4 * int(ledger.table["units"][shard])
+            for shard in np.flatnonzero(ledger.shards["population"] == layer):
+                pe, events = ledger.pes[ledger.shards["pe"][shard]], int(ledger.shard_events[position, shard])
+                size = 8 * events if mode == "payload=events" else 4 * int(ledger.shards["units"][shard])
                 flits = events + 1 if mode == "messages=multicast" else max(1, -(-size // 16))
                 everyone = destinations(ledger, shard)
                 to = [other for other in everyone if other.chip == pe.chip]
@@ -307,7 +305,7 @@ def test_meshes_copy_by_copy(ledger, mode):
                 came = sum(packets for source, packets in streams.items() if source != chip)
                 listen = {
                     ledger.pes[pe]
-                    for pe, at in zip(ledger.table["pe"].tolist(), ledger.table["layer"].tolist(), strict=True)
+                    for pe, at in zip(ledger.shards["pe"].tolist(), ledger.shards["population"].tolist(), strict=True)
                     if at in (layer, layer + 1) and ledger.pes[pe].chip == chip
                 }
                 for other in listen:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger import COUNTS, load_ledger
+from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.price import price
 from host.errors import Exit
 from host.faults import Faults
@@ -30,9 +30,9 @@ from models.reference import Reference
 from models.seeded import seeded_embedding, seeded_gesture
 from models.tuned_activity import at_activity
 from noc.chip import load_chip
-from noc.packet import LEDGER, Fault
+from noc.packet import Fault
 from pe.core import Pe
-from tests.tools.ledgers import Fixed, changed, invented, placed, ran, three_units
+from tests.tools.ledgers import Fixed, by_port, invented, placed, ran, three_units
 from tests.tools.tiny import tiny_network
 
 NAMES = formats.names()
@@ -211,27 +211,24 @@ def test_macs_are_those_of_the_nonzero_elements_of_a_trace_by_hand(form):
     network = with_traces(three_units(), (0.5,))
     for pes in (1, 3):
         ledger = ran(placed(network, pes, form), Fixed(EVENTS_IN)).recorder.ledger()
-        assert ledger.of("macs_input").sum(axis=1).tolist() == [4, 4, 8]
+        assert by_port(ledger, "macs", "input").sum(axis=1).tolist() == [4, 4, 8]
         visited = {"csr": [8, 8, 8], "packed": [4, 4, 8], "dense": [9, 9, 18]}[form]
-        assert ledger.of("visited_input").sum(axis=1).tolist() == visited
-        assert ledger.table["trace_input"].tolist() == [1] * pes
-    assert LEDGER[:5] == COUNTS
+        assert by_port(ledger, "visited", "input").sum(axis=1).tolist() == visited
+        assert by_port(ledger, "trace", "input").tolist() == [1] * pes
 
 
-def test_who_keeps_a_trace_is_saved_and_an_older_ledger_has_none(tmp_path, monkeypatch):
+def test_who_keeps_a_trace_is_saved(tmp_path):
     ledger = invented(placed(TRACED, 4, "dense"), 3)
-    assert ledger.table["trace_input"].tolist() == [0, 0, 1, 1]
-    ledger.save(tmp_path)
-    assert load_ledger(tmp_path).table["trace_input"].tolist() == [0, 0, 1, 1]
-    from host.cost import ledger as module
+    assert by_port(ledger, "trace", "input").tolist() == [0, 0, 1, 1]
+    save_ledger(ledger, tmp_path)
+    assert by_port(load_ledger(tmp_path), "trace", "input").tolist() == [0, 0, 1, 1]
 
-    monkeypatch.setattr(module, "SCHEMA", 2)  # as a run before wrote it
-    monkeypatch.setattr(module, "SHARD_COLUMNS", tuple(name for name in module.SHARD_COLUMNS if name != "trace_input"))
-    ledger.save(tmp_path)
-    monkeypatch.undo()
-    again = load_ledger(tmp_path)
-    assert again.table["trace_input"].tolist() == [0, 0, 0, 0]
-    assert (again.counts == ledger.counts).all()
+
+def with_port_traces(ledger, inputs):
+    """Return the ledger with these traces at its input ports."""
+    trace = ledger.ports["trace"].copy()
+    trace[ledger.ports["name"] == ledger.port_names.index("input")] = inputs
+    return replace(ledger, ports={**ledger.ports, "trace": trace})
 
 
 def priced(ledger, *sets):
@@ -242,9 +239,10 @@ def priced(ledger, *sets):
 def traced_three(form, visited):
     """One position of three units on one PE that heard 2 events, and 2 more, of two inputs and of itself."""
     ledger = invented(placed(with_traces(three_units(), (0.5,)), 1, form), 1, 0.0)
-    counts = ledger.counts.copy()
-    counts[:, 0] = [2, 8, 0, *visited]
-    return replace(ledger, counts=counts, input_events=np.array([1], np.uint32))
+    ledger.events[:] = 2
+    ledger.port_counts[:] = list(zip((8, 0), visited, strict=True))
+    ledger.input_events[:] = 1
+    return ledger
 
 
 @pytest.mark.parametrize(
@@ -290,7 +288,7 @@ def test_bytes_of_a_trace_word_by_word(form, visited, sets, read, written):
 @pytest.mark.parametrize("sets", [(), ("payload=events",), ("messages=multicast",), ("dense_loop=event",)])
 def test_only_the_shards_that_keep_a_trace_pay_for_it(form, sets):
     with_one = invented(placed(TRACED, 4, form), 5, 0.3)
-    without = changed(with_one, trace_input=np.zeros(4, np.int64))
+    without = with_port_traces(with_one, 0)
     a, b = priced(with_one, *sets), priced(without, *sets)
     more = a.shard_cycles - b.shard_cycles
     assert (more[:, :2] == 0).all()
@@ -301,7 +299,7 @@ def test_only_the_shards_that_keep_a_trace_pay_for_it(form, sets):
 
 def test_a_trace_costs_a_band_and_a_run_without_one_nothing():
     ledger = invented(placed(TRACED, 4, "dense"), 5, 0.3)
-    plain = changed(ledger, trace_input=np.zeros(4, np.int64))
+    plain = with_port_traces(ledger, 0)
     low, high = (price(ledger, load_chip(), load_table().at(end, "low")).time_s for end in ("low", "high"))
     assert low < priced(ledger).time_s < high
     free = [f"trace_{name}=0" for name in ("element_cycles", "decay_cycles", "event_cycles")]
@@ -310,9 +308,9 @@ def test_a_trace_costs_a_band_and_a_run_without_one_nothing():
 
 
 def test_a_shard_keeps_one_trace_or_none(tmp_path):
-    ledger = changed(invented(placed(TRACED, 2, "dense"), 2), trace_input=np.array([0, 2]))
-    ledger.save(tmp_path)
-    with pytest.raises(ValueError, match="trace_input needs 0 or 1, has 2"):
+    ledger = with_port_traces(invented(placed(TRACED, 2, "dense"), 2), [0, 2])
+    save_ledger(ledger, tmp_path)
+    with pytest.raises(ValueError, match=r"ports\.trace needs 0 to 1, has 2"):
         load_ledger(tmp_path)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-from time import process_time
 
 import pytest
 from hypothesis import given
@@ -16,6 +15,7 @@ from host.show.terminal_style import BRIGHTNESS
 from host.workloads.dvs.frame_glyphs import bars, cells, short
 from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES
+from tests.tools.work import count_calls
 
 DVS = LAYOUT | {"title": "gestures", "unit": "frame", "shown": {"classes": list(CLASSES)}, "layers": LAYOUT["layers"][:2]}
 EDGE = bytes(255 if x == 5 else 90 if y == 9 else 0 for y in range(32) for x in range(32))
@@ -159,17 +159,16 @@ def test_plain_lines_count_frames_and_say_how_many_were_right():
     assert "running: 700 of 1,400 frames, 0:50 left; frames/s 14; accuracy 83.3 %; events/tick 1,234; " in stream.getvalue()
 
 
-def test_a_frame_with_noise_everywhere_costs_less_than_15_ms(terminal):  # noqa: F811
+def test_a_frame_with_noise_everywhere_costs_half_as_much_again_as_the_view_without_it(terminal):  # noqa: F811
+    """In calls of functions, of which a fast machine and a slow one need the same number."""
     noise = bytes((37 * place) % 251 for place in range(1024))
-    view = open_monitor(DVS, True, terminal(200, 60), PANEL)
-    view.update(RUNNING | {"shown": GESTURE | {"frame": noise}})
-    costs = []
-    for _ in range(8):
-        start = process_time()
-        view._draw()
-        costs.append(process_time() - start)
-    view.close()
-    assert min(costs) < 0.015
+    calls = {}
+    for frame in (None, noise):
+        view = open_monitor(DVS, True, terminal(200, 60), PANEL)
+        view.update(RUNNING | {"shown": GESTURE | {"frame": frame}})
+        calls[frame] = count_calls(view._draw)
+        view.close()
+    assert calls[None] < calls[noise] < 1.5 * calls[None]
 
 
 def test_no_gesture_no_frame(seen):  # noqa: F811

@@ -6,7 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 
-from host.mapping.multicast import configure_routers, plan_streams
+from host.mapping.multicast import Sent, configure_routers, plan_streams
 from noc.machine import Machine
 from noc.packet import HOST, chip_of, router_name
 from noc.routing_table import RoutingError
@@ -67,7 +67,7 @@ def test_keys_of_streams_are_apart_so_that_one_entry_serves_each(world):
     blocks = sorted((stream.key, stream.key + (~stream.mask & 0xFFFFFFFF)) for stream in streams_of(world))
     assert all(last < first for (_, last), (first, _) in pairwise(blocks))
     for stream in streams_of(world):
-        assert ~stream.mask & 0xFFFFFFFF >= world.connectivity.keys[stream.population] - 1
+        assert ~stream.mask & 0xFFFFFFFF >= world.connectivity.payloads[stream.population].units - 1
 
 
 # --- what each router is told -----------------------------------------------------------------------------------------
@@ -152,7 +152,7 @@ def test_a_table_that_is_too_small_is_refused_with_its_chip(machine):
 def test_keys_of_all_streams_must_fit():
     machine = Machine(8)
     connectivity = connectivity_of({0: [HOST], 1: [f"PE(1,1,0)@{chip}" for chip in range(8)]})
-    vast = dataclasses.replace(connectivity, keys={0: 1, 1: 1 << 29})
+    vast = dataclasses.replace(connectivity, payloads={0: Sent(4, 1, 1), 1: Sent(4, 1, 1 << 29)})
     with pytest.raises(RoutingError, match="32 bits"):
         plan_streams(machine, vast)
 

@@ -85,9 +85,9 @@ def judged(ledger, mode, layer):
     """Return cycles (fast, simulated), and what no mesh can beat, for a layer's messages of the ledger's first position."""
     table = apply_settings(load_table(), [mode])[0]
     priced = price(ledger, CHIP, table)
-    shards = np.flatnonzero(ledger.table["layer"] == layer)
+    shards = np.flatnonzero(ledger.shards["population"] == layer)
     messages = [
-        (ledger.pes[ledger.table["pe"][s]], destinations(ledger, s), int(priced.traffic.flits[0, s])) for s in shards
+        (ledger.pes[ledger.shards["pe"][s]], destinations(ledger, s), int(priced.traffic.flits[0, s])) for s in shards
     ]  # fmt: skip
     done = simulate(message_sends(messages, table.settings["messages"]), HOP)
     # The two count the same flits on the same links.

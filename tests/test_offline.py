@@ -35,15 +35,28 @@ def features(lanes=1, positions=POSITIONS, seed=1):
 
 @pytest.fixture(scope="module")
 def recordings():
-    return {lanes: record(NETWORK, features(lanes), Ignored(), lanes) for lanes in (1, 3)}
+    return {lanes: record(placed(NETWORK, lanes=lanes), features(lanes), Ignored()) for lanes in (1, 3)}
 
 
 def same(one, other):
-    assert np.array_equal(one.counts, other.counts)
-    assert np.array_equal(one.input_events, other.input_events)
-    assert list(one.table) == list(other.table)
-    assert all(np.array_equal(one.table[name], other.table[name]) for name in one.table)
-    for name in ("pes", "layers", "input_units", "lanes", "format", "chip", "chips", "down_chips", "down_links", "representatives"):
+    for name in ("events", "input_events", "port_counts", "stepped"):
+        assert np.array_equal(getattr(one, name), getattr(other, name)), name
+    for table in ("shards", "ports", "per_lane", "by_turn"):
+        assert list(getattr(one, table)) == list(getattr(other, table))
+        assert all(np.array_equal(column, getattr(other, table)[name]) for name, column in getattr(one, table).items())
+    for name in (
+        "populations",
+        "outputs",
+        "interval",
+        "port_names",
+        "pes",
+        "lanes",
+        "format",
+        "chip",
+        "chips",
+        "down_chips",
+        "down_links",
+    ):
         assert getattr(one, name) == getattr(other, name), name
 
 
@@ -63,7 +76,7 @@ def test_the_ledger_is_that_of_a_run(recordings, lanes, form, pes, mapping):
 def test_also_of_networks_where_nothing_or_everything_fires(activity):
     network = tiny_network(activity)
     placement = placed(network, 6, "packed")
-    same(record(network, features(), Ignored(), 1).ledger(placement), ran(placement, features()).recorder.ledger())
+    same(record(placement, features(), Ignored()).ledger(placement), ran(placement, features()).recorder.ledger())
 
 
 def test_the_events_are_those_of_the_plain_reference(recordings):
@@ -71,19 +84,19 @@ def test_the_events_are_those_of_the_plain_reference(recordings):
     for position in range(POSITIONS):
         feed = workload.next()
         x = np.zeros(UNITS, np.float32)
-        x[np.frombuffer(feed.keys, "<u4")] = np.frombuffer(feed.values, "<f4")
+        x[np.frombuffer(feed.events[0][0], "<u4")] = np.frombuffer(feed.events[0][1], "<f4")
         for n, (y,) in reference.step({0: x}).items():
-            assert np.array_equal(recordings[1].layers[n].events[position], y != 0)
+            assert np.array_equal(recordings[1].layers[n].events[position, 0], y != 0)
 
 
 def test_three_units_by_hand():
     """As in tests/test_ledger.py: what unit 0, with most weights, hears of inputs 0 and 1, and of units 0 and 2."""
-    recording = record(three_units(), Fixed([(0,), (0, 1), ()]), Ignored(), 1)
+    recording = record(placed(three_units()), Fixed([(0,), (0, 1), ()]), Ignored())
     layer = recording.layers[1]
-    assert layer.events.tolist() == [[1, 0, 1]] * 3
-    assert layer.macs["input"][:, 0].tolist() == [1 + 0 + 1, 1 + 1 + 2, 0]  # rows z0, r0 and g0
-    assert layer.heard["recurrent"].tolist() == [0, 2, 2]
-    assert recording.input_events.tolist() == [1, 2, 0]
+    assert layer.events.tolist() == [[[1, 0, 1]]] * 3
+    assert layer.heard[0].macs[:, 0].tolist() == [1 + 0 + 1, 1 + 1 + 2, 0]  # rows z0, r0 and g0
+    assert layer.heard[1].elements.tolist() == [0, 2, 2]
+    assert recording.input_events.tolist() == [[1], [2], [0]]
 
 
 def test_the_number_of_chips_changes_no_event(recordings):
@@ -91,7 +104,7 @@ def test_the_number_of_chips_changes_no_event(recordings):
     for chips, pes in ((1, 5), (2, 40), (4, 68)):
         ledger = recordings[1].ledger(place(NETWORK, CHIP, "uniform", "csr", pes, 1, chips))
         assert ledger.chips == chips
-        assert ledger.of("events").sum(axis=1).tolist() == [
+        assert ledger.shard_events.sum(axis=1).tolist() == [
             sum(int(layer.events[position].sum()) for layer in recordings[1].layers.values()) for position in range(POSITIONS)
         ]
 
@@ -113,15 +126,15 @@ def test_a_recording_is_made_once_and_comes_back(tmp_path, recordings):
         calls.append(1)
         return features(), Ignored()
 
-    first = load_or_record(tmp_path / "here", NETWORK, 1, "seeded 1", make)
-    again = load_or_record(tmp_path / "here", NETWORK, 1, "seeded 1", make)
+    first = load_or_record(tmp_path / "here", placed(NETWORK), "seeded 1", make)
+    again = load_or_record(tmp_path / "here", placed(NETWORK), "seeded 1", make)
     assert len(calls) == 1
     placement = placed(NETWORK, 7, "dense")
     for recording in (first, again):
         assert recording.sha256 == recordings[1].sha256
         same(recording.ledger(placement), recordings[1].ledger(placement))
-    load_or_record(tmp_path / "here", NETWORK, 1, "seeded 2", make)
-    load_or_record(tmp_path / "here", tiny_network("all"), 1, "seeded 1", make)
+    load_or_record(tmp_path / "here", placed(NETWORK), "seeded 2", make)
+    load_or_record(tmp_path / "here", placed(tiny_network("all")), "seeded 1", make)
     assert len(calls) == 3
 
 
@@ -178,8 +191,8 @@ def test_segments_and_sequences_begin_as_in_a_run(form):
     """At the start of a sequence nothing has been heard of the own layer."""
     network, events = tiny_network(), [tuple(range(0, UNITS, 1 + position % 3)) for position in range(7)]
     placement = placed(network, 6, form)
-    run, recording = ran(placement, Segments(events)), record(network, Segments(events), Ignored(), 1)
+    run, recording = ran(placement, Segments(events)), record(placement, Segments(events), Ignored())
     same(recording.ledger(placement), run.recorder.ledger())
     assert recording.sha256 == run.events.sha256()
-    assert recording.layers[2].heard["recurrent"][[0, 4]].tolist() == [0, 0]
-    assert recording.layers[2].heard["recurrent"][[2, 5]].all()
+    assert recording.layers[2].heard[1].elements[[0, 4]].tolist() == [0, 0]
+    assert recording.layers[2].heard[1].elements[[2, 5]].all()

@@ -14,8 +14,7 @@ import pytest
 
 from host.cli import main
 from host.commands import paper as command
-from host.cost.cycles import STAGES
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.show.summary import published
 from host.show.text_table import format_markdown
@@ -126,7 +125,7 @@ def test_the_accuracy_stands_in_table_3_as_one_on_other_data(gestures):
 
 def test_figure_2_adds_up_and_is_what_the_text_says_of_it(costs):
     layers = costs["lm"].stages_s
-    by_stage = {stage: sum(one[stage] for one in layers.values()) for stage in STAGES}
+    by_stage = {stage: sum(one[stage] for one in layers.values()) for stage in costs["lm"].stages}
     assert sum(by_stage.values()) == pytest.approx(costs["lm"].time_s)
     assert max(by_stage, key=by_stage.get) == "egru_internal"
     assert by_stage["broadcast"] < 0.1 * by_stage["egru_internal"]

@@ -18,10 +18,12 @@ from hypothesis import strategies as st
 from host.mapping.placement import place
 from host.mapping.sharding import cut
 from models import formats
+from models.kernels import egru
 from models.reference import Reference
+from models.schedule import schedule
 from models.seeded import seeded_egru
 from noc.chip import load_chip
-from noc.packet import FRESH, LEDGER, RESET, VALID, Batch, Bundle, Fault, Load, Loaded, Read, Reading, Section, Start, Stop, Stopped
+from noc.packet import FRESH, RESET, VALID, Batch, Bundle, Fault, Load, Loaded, Read, Reading, Section, Start, Stop, Stopped
 from pe.core import Pe
 from pe.layout import FIFO_EVENTS
 from pe.lifecycle import LIFECYCLE, State
@@ -38,7 +40,7 @@ each = pytest.mark.parametrize("form", NAMES)
 def load_of(placement, placed):
     """What the host sends a PE (`host.run.run.Run._load`)."""
     shards = [shard.to_parts() for shard in cut(placement.network, placement.request, placed.share)]
-    return Load(shards, placement.copies(placed), dict(vars(placement.request.size)))
+    return Load(shards, placement.copies(placed), dict(vars(placement.request.size)), {})
 
 
 def only(outgoing):
@@ -78,7 +80,8 @@ class Chip:
             keys = np.concatenate([np.frombuffer(s.keys, "<u4") for s in parts])
             values = np.concatenate([np.frombuffer(s.values, "<f4") for s in parts])
             order = np.argsort(keys)
-            joined[number] = Section(number, parts[0].flags, parts[0].position, *events(keys[order], values[order]), b"")
+            raw_keys, raw_values = events(keys[order], values[order])
+            joined[number] = parts[0]._replace(keys=raw_keys, values=raw_values, ledger=b"")
         self.joined = joined
         return [Bundle(self.tick, tuple(joined[n] for n in self.waits[pe.name])) for pe in self.pes]
 
@@ -92,7 +95,7 @@ class Chip:
     def run(self, feeds):
         """Feed the sections (None: a bubble), then drain; return each layer's valid sections in order."""
         said = {number: [] for number in self.placement.network.layers}
-        for feed in [*feeds, *[None] * (len(said) + 1)]:
+        for feed in [*feeds, *[None] * (schedule(self.placement.network).depth + 1)]:
             self.step(bubble(0) if feed is None else feed)
             for number, sections in said.items():
                 if self.joined[number].flags & VALID:
@@ -211,11 +214,12 @@ def test_a_batch_carries_position_flags_and_a_ledger_and_a_bubble_nothing():
     chip.step(feed)
     (first,), (second,) = (batch.sections for batch in chip.batches)
     assert (first.population, first.flags, first.position) == (1, VALID | RESET, 41)
-    assert len(first.ledger) == 4 * len(LEDGER)
-    ledger = dict(zip(LEDGER, np.frombuffer(first.ledger, "<u4").tolist(), strict=True))
-    columns = SMALL.populations[1].projections[0].weights.to_dense() != 0
-    assert ledger["macs_input"] == columns[:, np.frombuffer(feed.keys, "<u4")].sum()
-    assert (ledger["events"], ledger["units"], ledger["exponentials"]) == (len(first.keys) // 4, 7, 21)
+    counted, macs, visited, *rest = np.split(np.frombuffer(first.ledger, "<u4"), [3, 4, 5])
+    assert egru.COUNTS == ("units", "exponentials")
+    assert counted.tolist() == [len(first.keys) // 4, 7, 21]
+    columns = SMALL.populations[1].projections[0].weights.to_dense() != 0  # of the input, the first of its projections
+    assert [*macs, *visited] == [columns[:, np.frombuffer(feed.keys, "<u4")].sum()] * 2
+    assert rest[0].tolist() == [0, 0]  # it has heard nothing of itself
     assert second == bubble(2)  # the wavefront: the second layer is a tick behind
     chip.step(bubble(0))
     assert chip.batches[0].sections == (bubble(1),)
@@ -410,9 +414,12 @@ def _spec(**changes):
     return lambda load: load._replace(spec={**load.spec, **changes})
 
 
-def _shard(place, value):
+def _shard(value, *places):
     def damage(load):
-        load.shards[0][place] = value
+        part = load.shards[0]
+        for number in places[:-1]:
+            part = part[number]
+        part[places[-1]] = value
         return load
 
     return damage
@@ -426,9 +433,9 @@ def _shard(place, value):
         (_spec(sram_bytes="big"), ""),
         (lambda load: load._replace(shards=[[1, 2]]), "to_parts"),
         (lambda load: load._replace(shards=["text"]), "to_parts"),
-        (_shard(1, "lstm"), "'lstm'"),
-        (_shard(2, "pakced"), "'packed'"),
-        (_shard(5, [["units", "<u4", [2], bytes(4)]]), "to_parts"),
+        (_shard("lstm", 0, 1), "'lstm'"),
+        (_shard("pakced", 0, 2), "'packed'"),
+        (_shard([["units", "<u4", [2], bytes(4)]], 2), "to_parts"),
     ],
 )
 def test_a_load_that_cannot_be_is_a_fault_of_one_line_that_names_the_pe(damage, word):
@@ -445,14 +452,14 @@ def test_a_load_that_cannot_be_is_a_fault_of_one_line_that_names_the_pe(damage, 
 def test_a_shard_without_an_input_port_is_a_fault():
     placement = place(SMALL, CHIP, "uniform", "packed", 2)
     load = load_of(placement, placement.pes[0])
-    del load.shards[0][6][0]
+    del load.shards[0][3][0]
     assert type(only(booted().handle(ROUTER, load))) is Fault
 
 
 def test_a_shard_without_its_vectors_is_a_fault():
     placement = place(SMALL, CHIP, "uniform", "packed", 2)
     load = load_of(placement, placement.pes[0])
-    load.shards[0][7] = []
+    load.shards[0][4] = []
     assert type(only(booted().handle(ROUTER, load))) is Fault
 
 
@@ -479,7 +486,7 @@ def pe_in(state):
 
 
 RESTING = (State.BOOT, State.IDLE, State.LOADED, State.RUNNING, State.READ, State.WAITING)
-MESSAGES = (Load([], {}, {}), Start(), Read(), Bundle(0, ()), Reading({}), Batch(0, ()))
+MESSAGES = (Load([], {}, {}, {}), Start(), Read(), Bundle(0, ()), Reading({}), Batch(0, ()))
 
 
 @pytest.mark.parametrize("state", RESTING, ids=lambda s: s.value)

@@ -44,10 +44,15 @@ def mark(monkeypatch):
     """Mark what a test starts, and see to it that nothing of that is left at its end."""
     text = secrets.token_hex(8)
     monkeypatch.setenv(MARK, text)
+    before = set(folders())
     yield text
     assert not processes_of(text)
-    folders = [path for base in ("/tmp", "/dev/shm") for path in Path(base).glob("peers-*-*")]
-    assert not [path for path in folders if not psutil.pid_exists(int(path.name.split("-")[1]))]  # of keepers that are gone
+    assert not [path for path in set(folders()) - before if not psutil.pid_exists(int(path.name.split("-")[1]))]
+
+
+def folders():
+    """Return the folders of trials, which are named after their keepers."""
+    return [path for base in ("/tmp", "/dev/shm") for path in Path(base).glob("peers-*-*")]
 
 
 def test_there_are_engines():

@@ -24,7 +24,7 @@ from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.processes import SLOW, children, gone, hit, sockets
+from tests.tools.processes import SLOW, children, gone, hit, shared_memory, sockets
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -99,22 +99,20 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
 
 
 def test_twenty_runs_leave_nothing(run):
-    shared_before = set(Path("/dev/shm").iterdir())
+    shared_before = shared_memory()
     descriptors_before = psutil.Process().num_fds()
     hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(20)}
     assert len(hashes) == 1
     assert gone(children)
     assert gone(sockets)
-    assert set(Path("/dev/shm").iterdir()) == shared_before
+    assert gone(lambda: shared_memory() - shared_before)
     assert psutil.Process().num_fds() <= descriptors_before + 4  # the fork server's own, kept for the next run
 
 
 @pytest.mark.parametrize("after_s", [0.3, 0.9, 1.3, 2.0])
-def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, after_s):
+def test_a_killed_launcher_prints_nothing_and_leaves_nothing(folder, tmp_path, temporary, after_s):
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
     command += ["--text", str(folder / "text.txt"), "--tokens", "150", "--pes", "25", "--fault", "slow=PE(1,1,1)@0:0.05"]
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
     environment = {**os.environ, "TMPDIR": str(temporary)}
     launcher = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     time.sleep(after_s)

@@ -12,7 +12,7 @@ from host.workloads.registry import prepare
 from models.seeded import seeded_egru
 from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, RESET, VALID, Section
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 SEGMENT = 7  # positions, in the models of these tests

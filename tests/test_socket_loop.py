@@ -19,12 +19,12 @@ from hypothesis import strategies as st
 from test_pe import NEW, ROUTER, SMALL, Chip, bubble, events, feeds_of, load_of
 from test_transports import PING, PONG, WAIT_S, after_handshake, framed, peer
 
-from noc import transport_zmtp
+from noc import zmtp
 from noc.packet import Batch, Bundle, Read, Section, Start, Stop
 from noc.serve import serve
 from noc.transport import TransportError
-from noc.transport_zmtp import COMMAND, LONG
 from noc.wire import WireError, decode, encode
+from noc.zmtp import COMMAND, LONG
 from pe.core import Pe
 from pe.socket_loop import SocketLoop
 from tests.tools.processes import SLOW, answer
@@ -233,7 +233,7 @@ def test_a_bundle_in_any_state_is_taken_as_the_pe_takes_it(state):
 
 def test_a_bundle_larger_than_the_inbox_makes_room_once(monkeypatch):
     """Python makes room for the first of its size; most of the others do not need it."""
-    monkeypatch.setattr(transport_zmtp, "_INBOX_BYTES", 256)
+    monkeypatch.setattr(zmtp, "_INBOX_BYTES", 256)
     chip = Chip(SMALL, pes=2, lanes=200)
     stream, bundles = [encode(load_of(chip.placement, chip.placement.pes[0])), encode(Start())], []
     for feed in feeds_of(8, 12, lanes=200, active=1.0):
@@ -263,7 +263,7 @@ def test_a_router_that_reads_late_loses_nothing():
 
 
 def test_a_router_that_never_reads_is_named_in_time(monkeypatch):
-    monkeypatch.setattr(transport_zmtp, "_SEND_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(zmtp, "_SEND_TIMEOUT_S", 0.1)
     bundles = [encode(Bundle(tick, (Section(0, NEW, tick, *events(range(8), [1.0] * 8), b""), bubble(1)))) for tick in range(400)]
     with wired(fresh()) as wire:
         wire.transport._socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
@@ -279,10 +279,11 @@ def test_a_router_that_has_gone_is_waited_for_without_haste_or_harm():
         wire.say(b"".join(map(framed, [*OPENING, BUNDLES[0]])))
         wire.connection.sendall(framed(BUNDLES[1])[:9])
         wire.connection.shutdown(socket.SHUT_RDWR)
-        began, used = time.monotonic(), time.process_time()
+        clock = time.pthread_getcpuclockid(wire.thread.ident)
+        began, used = time.monotonic(), time.clock_gettime(clock)
         time.sleep(0.3)
         assert wire.thread.is_alive()
-        assert time.process_time() - used < 0.5 * (time.monotonic() - began)  # it sleeps
+        assert time.clock_gettime(clock) - used < 0.5 * (time.monotonic() - began)  # it sleeps
         assert pe.tick.number == 1
 
 

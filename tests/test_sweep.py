@@ -12,7 +12,7 @@ import pytest
 
 from host.cli import main
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price, price_block
 from host.errors import Exit, HostError
 from host.experiments import sweep as sweep_module

@@ -17,8 +17,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save_file
 
-from models.importers.state_dict import opened_state
-from models.importers.unpickle import MAX_PICKLE_BYTES
+from models.foreign.state_dict import opened_state
+from models.foreign.unpickle import MAX_PICKLE_BYTES
 from models.network import ModelError
 from tests.tools.torch_bytes import Pickle, archive, bfloat16, state_dict_members, torch_file
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import json
 import math
 import signal
@@ -271,10 +272,22 @@ def interrupted_at(iteration):
 FULL = replace(SMALL, vary_length=True, score="movement", threshold_lr=0.5, zoneout=0.05)
 
 
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    """Return a function that gives the folder of a run that was not interrupted, and its trainer."""
+
+    @functools.cache
+    def run(about):
+        folder = tmp_path_factory.mktemp("whole")
+        return folder, trained(folder, about)
+
+    return run
+
+
 @pytest.mark.parametrize("about", [SMALL, FULL, replace(SMALL, model="lstm"), replace(SMALL, model="gru", sparsity=0.0)])
 @pytest.mark.parametrize("where", ["epoch", "middle", "signal", "death"])
-def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch, about, where):
-    whole = trained(tmp_path / "whole", about)
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch, whole_run, about, where):
+    whole_folder, whole = whole_run(about)
     first = len(whole.lengths[0])
     second = first + len(whole.lengths[1])
     at = {"epoch": second, "middle": (first + 5) // 3 * 3, "signal": first + 4, "death": (second + 5) // 3 * 3}[where]
@@ -308,8 +321,8 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypat
     assert steps[-1] == whole.iterations
     for name, parameter in whole.model.named_parameters():
         assert torch.equal(parameter, again.model.get_parameter(name)), name
-    assert rows_of(folder) == rows_of(tmp_path / "whole")
-    assert (folder / "best.safetensors").read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
+    assert rows_of(folder) == rows_of(whole_folder)
+    assert (folder / "best.safetensors").read_bytes() == (whole_folder / "best.safetensors").read_bytes()
     assert again.progress.best == whole.progress.best
 
 

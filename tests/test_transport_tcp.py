@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import random
 import socket
 import threading
 import time
@@ -12,7 +13,7 @@ import zmq
 
 from noc.transport import TransportError
 from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
-from noc.transport_zmq import ZmqTransport, new_address
+from noc.transports.zmq import ZmqTransport, new_address
 
 pytestmark = pytest.mark.timeout(60)
 HERE = Listening("127.0.0.1")
@@ -175,12 +176,22 @@ def test_strangers_stale_keys_and_plain_text_are_refused_and_counted():
 
 
 def test_a_port_is_taken_from_the_range_and_one_that_is_taken_is_said():
-    keys = new_keys()
-    two = Listening("127.0.0.1", 42310, 42311)
+    keys, low = new_keys(), two_free_ports()
+    two = Listening("127.0.0.1", low, low + 1)
     with links(keys, "router@0", two) as (first, _), links(keys, "router@1", two) as (second, _):
-        assert (first.port, second.port) == (42310, 42311)
-        with pytest.raises(TransportError, match=r"router@2 cannot listen on 127.0.0.1, port 42310 to 42311: Address already"):
+        assert (first.port, second.port) == (low, low + 1)
+        with pytest.raises(TransportError, match=rf"router@2 cannot listen on 127.0.0.1, port {low} to {low + 1}: Address already"):
             MachineLinks("router@2", keys, 10, two, lambda _: None)
+
+
+def two_free_ports():
+    """Return the first of two free ports in a row: others may use any, another run of this test included."""
+    for low in random.sample(range(20_000, 32_000, 2), 100):  # below those that systems give to callers
+        with contextlib.suppress(OSError), socket.socket() as first, socket.socket() as second:
+            for number, taken in enumerate((first, second)):
+                taken.bind(("127.0.0.1", low + number))
+            return low
+    pytest.fail("no two free ports in a row")
 
 
 def test_a_router_hears_each_peer_only_where_it_belongs():

@@ -15,6 +15,7 @@ from typing import Any
 
 from host.cluster.framing import RecordReader, frame_record
 from host.errors import Exit
+from host.options import transport_named
 from host.processes.fork_environment import reserve_descriptors
 from host.processes.parent_death import die_with, set_process_name
 from host.processes.process_group import SIGNALS, ProcessGroup
@@ -107,11 +108,11 @@ class Agent:
         problem = reserve_descriptors(len(chips["pes"]))
         if problem:
             return _send("refused", text=problem, code=int(Exit.DOES_NOT_FIT))
-        self._processes.start_fork_server()
+        self._processes.start_fork_server(members=chips["members"])
         from host.processes.child_main import run_router
-        from noc.transport_zmq import new_address
 
-        self._addresses = {router["name"]: new_address() for router in chips["routers"]}
+        scheme = transport_named(chips["transport"])
+        self._addresses = {router["name"]: scheme.new_address() for router in chips["routers"]}
         for router in chips["routers"]:
             name = router["name"]
             remote = None
@@ -119,8 +120,8 @@ class Agent:
                 self._pipes[name], child_end = self._processes.open_pipe(name)
                 remote = (child_end, chips["keys"], chips["listening"], router["remote_peers"])
             self._processes.start(
-                name, run_router, name, self._addresses, chips["queue"], chips["table_entries"], tuple(router["wiring"]),
-                router["slow"], remote, chips["store"],
+                name, run_router, name, chips["transport"], self._addresses, chips["queue"], chips["table_entries"],
+                tuple(router["wiring"]), router["slow"], remote, chips["store"],
             )  # fmt: skip
             if remote:
                 child_end.close()
@@ -132,9 +133,10 @@ class Agent:
     def _start_pes(self) -> None:
         from host.processes.child_main import run_pe
 
+        transport, queue = self._chips["transport"], self._chips["queue"]
         for pe in self._chips["pes"]:
-            router = pe["router"]
-            self._processes.start(pe["name"], run_pe, pe["name"], router, self._addresses[router], pe["slow_s"])
+            name, router = pe["name"], pe["router"]
+            self._processes.start(name, run_pe, name, transport, router, self._addresses[router], queue, pe["slow_s"])
         self._report_starts()
 
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:

@@ -22,7 +22,7 @@ from host.processes.backend import Backend, LaunchPlan
 from host.provenance import content_sha256
 from host.run.content_store import ContentStore
 from noc.packet import HOST, chip_of, router_name
-from noc.transport_tcp import REFUSALS, new_keys
+from noc.transport_tcp import REFUSALS, address_of, new_keys
 
 _START_S = 15.0  # for a worker to begin, once it has been sent what it needs
 _ROUTERS_S = 120.0  # for all routers to listen; kernels may have to be compiled first
@@ -179,7 +179,8 @@ class DaskBackend(Backend):
         ]
         return {
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
-            "keys": list(self._keys), "listening": [machine.interface, *self._config.transport.ports],
+            "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
+            "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip
 
     def start_pes(self, stop: Callable[[], bool]) -> None:
@@ -248,11 +249,7 @@ class DaskBackend(Backend):
         """When every router listens, send each the others' addresses, and the host that of its own router."""
         if any(machine.ports is None for machine in self._workers.values()):
             return
-        addresses = {
-            name: f"tcp://{f'[{m.interface}]' if ':' in m.interface else m.interface}:{port}"
-            for m in self._workers.values()
-            for name, port in (m.ports or {}).items()
-        }
+        addresses = {name: address_of(m.interface, port) for m in self._workers.values() for name, port in (m.ports or {}).items()}
         self._command_all({"kind": "calls", "addresses": addresses})
         for machine in self._workers.values():
             machine.state = "up"

@@ -6,17 +6,24 @@ What workloads' own commands share is in `_run_workload.py`. This is the only ro
 pictures together.
 """
 
-import importlib
-import pkgutil
+import sys
+from types import ModuleType
 from typing import Any
+
+from models.families import family_path, member, member_names
+
+__path__ = family_path(__path__, __name__)
 
 
 def command_names() -> list[str]:
     """Return the names of all commands, ascending."""
-    return sorted(module.name.rstrip("_") for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
+    return sorted(name.rstrip("_") for name in member_names(_package()))
 
 
 def load_command(name: str) -> Any:
     """Return the module of a command."""
-    [module] = [module.name for module in pkgutil.iter_modules(__path__) if module.name.rstrip("_") == name]
-    return importlib.import_module(f"{__name__}.{module}")
+    return member(_package(), f"{name}_" if f"{name}_" in member_names(_package()) else name, "command")
+
+
+def _package() -> ModuleType:
+    return sys.modules[__name__]

@@ -61,7 +61,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _print_outcome(workload, outcome, folder, streams)
     if not flags["no_pictures"] and (folder / "report.json").exists():
-        from host.show.figures import make_pictures  # not above: `load_drawing` says when
+        from host.show.pictures import make_pictures  # not above: `load_drawing` says when
 
         sections = workload.part("page", "sections", lambda _: [])
         print(f"pictures     {make_pictures(folder, flags['trace_positions'], sections)}")
@@ -96,7 +96,7 @@ def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
 def load_drawing() -> None:
     """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
     with contextlib.suppress(ImportError):
-        import host.show.figures  # noqa: F401
+        import host.show.pictures  # noqa: F401
 
 
 @contextlib.contextmanager

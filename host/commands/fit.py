@@ -103,10 +103,11 @@ def _compare(options: RunOptions, model: Model | None, network: Network, chip: C
         # Any placement will do: events do not depend on it.
         job = prepare(replace(options, mapping="balanced", pes=None, **default_workload().about.BRIEF))
         network = job.placement.network
-        recording = record(network, job.source, job.readout, options.batch)
+        recording = record(job.placement, job.source, job.readout)
         positions = len(recording.input_events)
-        events = [recording.input_events, *(recording.layers[n].events.sum(axis=1) for n in network.layers)]
-        rates = {n: float(sums.mean()) / network.populations[n].units / options.batch for n, sums in enumerate(events)}
+        events = {n: recording.input_events[:, at] for at, n in enumerate(network.inputs)}
+        events |= {n: recording.layers[n].events.sum(axis=(1, 2)) for n in network.layers}
+        rates = {n: float(sums.mean()) / network.populations[n].units / options.batch for n, sums in events.items()}
         note = f"events and prices of {positions} positions of {job.facts['source']}"
 
         def cost(placement: Placement) -> tuple[float, float]:

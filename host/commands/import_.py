@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from models.importers.request import GRUS, PROJECTIONS, ImportRequest
+from models.foreign.request import GRUS, PROJECTIONS, ImportRequest
 from models.network import SEGMENT_STATES
 
 HELP = "read a checkpoint of EvNN or torch.nn.GRU"
@@ -45,13 +45,14 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--segment", type=int, metavar="N", help="positions of a segment (default: bptt of config.yaml, else 70)")
     state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
+    parser.add_argument("--importer", metavar="NAME", help="which importer reads SRC (default: the one that is most certain)")
     parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
 
 
 def run(flags: dict[str, Any]) -> int:
     """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
     from models.checkpoint import save
-    from models.importers.import_model import import_model
+    from models.foreign.import_model import import_model
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text = flags.pop("text")

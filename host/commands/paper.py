@@ -13,11 +13,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
-from host.options import TRANSPORTS, RunOptions
+from host.options import RunOptions, transport_names
 from host.run_folder import new_folder
 from host.show import sweep_plots
 from host.show.summary import published
@@ -49,7 +49,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.add_argument("--checkpoint", metavar="FILE", help="a file, or 'seeded' (default: the trained model that is shipped)")
     parser.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
-    parser.add_argument("--transport", default="zmq", metavar="NAME", help=f"{' or '.join(TRANSPORTS)} (default zmq)")
+    transport = RunOptions.transport
+    parser.add_argument(
+        "--transport", default=transport, metavar="NAME", help=f"{' or '.join(transport_names())} (default {transport})"
+    )
     parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
 
 

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.cycles import LINKS
-from host.cost.ledger import Ledger, load_ledger
+from host.cost.cycles import LINKS, SEND, UNITS, WAIT
+from host.cost.ledger import Ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, chip_for, price, price_block
@@ -41,7 +42,7 @@ examples:
   python launch.py price RUN --set clock=300MHz --set schedule=pipelined
   python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 _WIDTH = 78
-_COLUMNS = {"egru_input": 12, "egru_internal": 14, "pointwise": 11, "broadcast": 10, LINKS: 8, "wait": 7, "all": 9}
+_WIDTHS = {"egru_input": 12, "egru_internal": 14, UNITS: 11, SEND: 10, LINKS: 8, WAIT: 7, "all": 9}
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -129,10 +130,11 @@ def _ratio(before: float, after: float) -> str:
 def _stage_table(title: str, priced: Priced) -> list[str]:
     """Return a table of milliseconds by layer and stage, on each layer's critical PE."""
     several = all(LINKS in stages for stages in priced.stages_s.values())
-    widths = {stage: width for stage, width in _COLUMNS.items() if several or stage != LINKS}
+    columns = (*priced.stages[:-1], *([LINKS] if several else []), WAIT, "all")
+    widths = {stage: _WIDTHS.get(stage, len(stage) + 2) for stage in columns}
     rows = [(f"{title}, ms", *widths)]
     for layer, stages in priced.stages_s.items():
-        cells = [1e3 * stages[stage] for stage in widths if stage in stages]
+        cells = [1e3 * stages[stage] for stage in columns[:-1]]
         rows.append((f"{layer}  ", *(f"{cell:.3f}" for cell in (*cells, sum(cells)))))
     return format_table(rows, least=(14, *widths.values()), separator="")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from host.cost import twins
 from host.errors import HostError, nearest_name
 from noc.chip import ChipSpec
 
@@ -40,8 +41,9 @@ _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit in
 class Constant:
     """One constant; `low` and `high` bound it where it is uncertain.
 
-    `used_when`: `setting=choice`, or "links" where anything crosses links between chips; one of them is enough, and a constant
-    with none is always in use. `of_power`: it changes power alone, no time.
+    `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added"; one of them is enough, and a constant with none is
+    always in use. `of_power`: it changes power alone, no time.
     """
 
     value: float
@@ -73,15 +75,15 @@ class CostTable:
         moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
         return CostTable(moved, self.settings)
 
-    def assumed(self, chip: ChipSpec, linked: bool = False) -> tuple[str, ...]:
+    def assumed(self, chip: ChipSpec, facts: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the names of the constants, chip numbers and modes in use that no source gives.
 
-        `linked`: whether anything crosses links between chips; then cores write packets in every mode.
+        `facts` of the run: with "links", where anything crosses links between chips, cores write packets in every mode.
         """
-        true = {f"{name}={choice}" for name, choice in self.settings.items()} | ({"links"} if linked else set())
+        true = {f"{name}={choice}" for name, choice in self.settings.items()} | set(facts)
         constants = [name for name, one in self.constants.items() if one.assumed and _in_use(one.used_when, true)]
         numbers = [f"chip.{name}" for name, when in CHIP_NUMBERS.items() if chip.facts[name].assumed and _in_use(when, true)]
-        modes = ["messages=multicast"] if "messages=multicast" in true else ["links=multicast"] if linked else []
+        modes = ["messages=multicast"] if "messages=multicast" in true else ["links=multicast"] if "links" in true else []
         return (*constants, *numbers, *modes)
 
     def described(self, chip: ChipSpec) -> dict[str, Any]:
@@ -103,8 +105,19 @@ def sends_vectors(settings: Mapping[str, str]) -> bool:
 
 def load_table(override: Path | None = None) -> CostTable:
     """Return the shipped table, changed by a user's file; HostError, one line, for what cannot be used."""
-    table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
+    table = _shipped()
     return table if override is None else _build(read_toml(override, f"cost table {override}"), str(override), table)
+
+
+def _shipped() -> CostTable:
+    """Return the table of `costs.toml` and the constants that twins bring."""
+    table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
+    brought = dict(table.constants)
+    for name, (whose, entry) in twins.constants().items():
+        if name in table.constants:
+            raise HostError(f"cost twin {whose}: constant {name!r} is one of costs.toml")
+        brought[name] = _constant(f"cost twin {whose}: {name}", name, {"used_when": [whose], **entry}, None, whose)
+    return CostTable(brought, table.settings)
 
 
 def read_toml(path: Path, who: str) -> dict[str, Any]:

@@ -1,39 +1,95 @@
-"""Second pass of a price: the PE cycles of every shard at every position, by stage, from its ledger and its moves."""
+"""Second pass of a price: the PE cycles of every shard in each of its turns, by stage, from its ledger and its moves."""
 
 from __future__ import annotations
 
 import numpy as np
 
+from host.cost import twins
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.formats import PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
-from host.cost.twins import twin
-from models.network import F64
+from models.network import F64, I64
 from noc.chip import ChipSpec
 
-STAGES = ("egru_input", "egru_internal", "pointwise", "broadcast", "wait")
-"""The paper's names: W x and the upkeep of the trace that x may be, R y, the units, messages and their transit, and DRAM."""
+UNITS, SEND, WAIT = "pointwise", "broadcast", "wait"
+"""The stages that every layer has, in the paper's words: the units, messages and their transit, and DRAM."""
 LINKS = "links"
 """One stage more, of a run on several chips."""
 
 
+def stages_of(ledger: Ledger) -> tuple[str, ...]:
+    """Return the stages of a run: those of its layers' ports (of EGRUs `egru_input`, W x and the upkeep of the trace that x may
+    be, and `egru_internal`, R y), then units, messages and the wait.
+    """
+    kernels = list(dict.fromkeys(ledger.populations[n].kernel for n in ledger.layers))
+    return (*twins.port_stages(kernels), UNITS, SEND, WAIT)
+
+
+def all_stages() -> tuple[str, ...]:
+    """Return the stages that runs of any neuron model may have."""
+    names = twins.names("kernels")
+    return (*twins.port_stages(sorted(names, key=lambda name: (name != "egru", name))), UNITS, SEND, WAIT)
+
+
 def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> F64:
-    """Return the cycles of each shard, (positions, shards, stages but `wait`), wait states included."""
-    form, kernel, wait_states = twin("formats", ledger.format), twin("kernels", ledger.kernel), float(chip.sram_wait_states)
-    units = np.broadcast_to(kernel.cycles(ledger.lanes * ledger.table["units"], table), moves.noc.flits.shape)
-    stages = {"pointwise": units, "broadcast": _message_cycles(moves.noc, chip, table)}
-    for name, port in ledger.ports.items():
-        stages[kernel.PORT_STAGES[name]] = form.cycles(port, table, wait_states) + _trace_cycles(port, table, wait_states)
-    return np.stack([stages[name] for name in STAGES[:-1]], axis=2)
+    """Return the cycles of each turn of each shard, (positions, turns, stages but `wait`), wait states included."""
+    stages, first, wait_states = stages_of(ledger), ledger.turns.first, float(chip.sram_wait_states)
+    cycles = np.zeros((ledger.positions, len(ledger.turns.shard), len(stages) - 1))
+    of_ports = port_cycles(ledger, table, wait_states)
+    for stage, ports in ports_by_stage(ledger).items():
+        np.add.at(np.moveaxis(cycles[:, :, stages.index(stage)], 1, 0), first[ledger.ports["shard"][ports]], of_ports[:, ports].T)
+    cycles[:, :, stages.index(UNITS)] = _unit_cycles(ledger, table)
+    cycles[:, :, stages.index(SEND)] = _message_cycles(moves.noc, chip, table)
+    return cycles
+
+
+def ports_by_stage(ledger: Ledger) -> dict[str, I64]:
+    """Return the numbers of the ports on which layers work in each stage."""
+    by_stage: dict[str, list[int]] = {}
+    for number, (shard, name) in enumerate(zip(ledger.ports["shard"].tolist(), ledger.ports["name"].tolist(), strict=True)):
+        stages = twins.twin("kernels", ledger.kernel_of(shard)).PORT_STAGES
+        by_stage.setdefault(stages[ledger.port_names[name]], []).append(number)
+    return {stage: np.array(numbers, np.int64) for stage, numbers in by_stage.items()}
+
+
+def turns_by_kernel(ledger: Ledger) -> dict[str, I64]:
+    """Return the numbers of the turns of each neuron model."""
+    by_kernel: dict[str, list[int]] = {}
+    for turn, shard in enumerate(ledger.turns.shard.tolist()):
+        by_kernel.setdefault(ledger.kernel_of(shard), []).append(turn)
+    return {kernel: np.array(numbers, np.int64) for kernel, numbers in by_kernel.items()}
+
+
+def port_cycles(ledger: Ledger, table: CostTable, wait_states: float) -> F64:
+    """Return the cycles of each port at each position, (positions, ports)."""
+    port = ledger.port_work
+    cycles: F64 = twins.twin("formats", ledger.format).cycles(port, table, wait_states) + _trace_cycles(port, table, wait_states)
+    if port.adds.any():
+        sum_cycles = table["port_sum_cycles"] + table["branch_refill_cycles"] + wait_states * table["port_sum_loads"]
+        cycles = cycles + sum_cycles * (port.adds * port.rows * port.lanes)
+    return cycles
+
+
+def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
+    """Return the cycles of the units' steps, (positions, turns)."""
+    units = ledger.units_stepped
+    cycles = np.zeros(units.shape)
+    for kernel, turns in turns_by_kernel(ledger).items():
+        twin = twins.twin("kernels", kernel)
+        cycles[:, turns] = twin.cycles(units[:, turns], table)
+        if hasattr(twin, "active_cycles"):
+            counts = {name: counts[:, turns] for name, counts in ledger.by_turn.items()}
+            cycles[:, turns] += twin.active_cycles(counts, ledger.events[:, turns], table)
+    return cycles
 
 
 def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
-    """Return the cycles of the upkeep of a port's trace, (positions, shards) or (shards,): each PE keeps its own copy."""
+    """Return the cycles of the upkeep of ports' traces, (positions, ports): each PE keeps its own copy."""
     refill, elements = table["branch_refill_cycles"], port.traced * port.lanes * port.width
     if not elements.any():
-        return np.zeros(len(elements))
+        return np.zeros(elements.shape)
     if sends_vectors(table.settings):
         element_cycles = table["trace_element_cycles"] + refill + wait_states * table["trace_element_loads"]
         return np.asarray(element_cycles * elements, np.float64)
@@ -43,7 +99,7 @@ def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64
 
 
 def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
-    """Return the sender's cycles for its messages of a position, (positions, shards)."""
+    """Return the sender's cycles for its messages, (positions, turns)."""
     flits, messages = noc.flits.astype(np.float64), table.settings["messages"]
     setups = table["packet_setup_cycles"] * noc.leaves if messages != "multicast" else 0.0
     elsewhere = table["packet_cycles"] * noc.outgoing + setups

@@ -1,4 +1,4 @@
-"""Ledgers of uniform networks that are too large to be run: expected counts, for chips by the thousand.
+"""Ledgers of uniform chains of EGRU layers that are too large to be run: expected counts, for chips by the thousand.
 
 All PEs hold as many units, all units as many weights and fire as often; chips are shared out to the layers in order, as
 placements fill them. Counts are rounded so that a chip's sum is right to one event. They lack what chance adds: the busiest PE
@@ -12,19 +12,19 @@ larger ones cost is what they would if it did.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from host.cost.ledger import COUNTS, Ledger, machine_fields
+from host.cost.ledger import MACS, VISITED, Ledger, PopulationFacts, machine_fields
 from host.cost.twins import twin
 from host.errors import HostError
-from models.kernels.egru import EXPONENTIALS_PER_UNIT, GATES
-from models.network import F64, I64, U32
+from models.kernels.egru import COUNTS, EXPONENTIALS_PER_UNIT, GATES, INPUT, RECURRENT
+from models.network import F64, I64
 from noc.chip import ChipSpec
 from noc.machine import Machine
 
+_PORT_NAMES = (INPUT, RECURRENT)
 _TURN = 0.6180339887498949  # of the rounding from position to position: an irrational one favours no PE
 
 
@@ -69,49 +69,71 @@ def expected_ledger(network: UniformNetwork, chip: ChipSpec, machine: Machine, p
             if len(chips):
                 representatives[chips] = chips[0]
                 classes.append((int(chips[0]), n + 1))
-    shards, rows = len(classes) * network.pes, GATES * network.units
+    shards = len(classes) * network.pes
     layer = np.repeat([n for _, n in classes], network.pes)
     sizes = np.diff(edges) * network.pes * network.units
-    widths = {"input": np.array([network.input_units, *sizes[:-1]])[layer - 1], "recurrent": sizes[layer - 1]}
-    row_weights = {"input": network.weights, "recurrent": network.recurrent_weights}
-    for port, width in widths.items():
-        if not 0 <= row_weights[port] <= int(width.min()):
-            raise HostError(f"expected ledger: {row_weights[port]} weights in a row of {int(width.min())} {port} units")
-    weights = {port: np.full(shards, rows * row_weights[port], np.int64) for port in row_weights}
-    table = {
-        "pe": np.arange(shards), "layer": layer, "units": np.full(shards, network.units),
-        **{f"rows_{port}": np.full(shards, rows) for port in weights}, **{f"weights_{port}": weights[port] for port in weights},
-        **{f"width_{port}": widths[port] for port in weights},
-        "trace_input": np.zeros(shards), "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units * network.lanes),
-    }  # fmt: skip
-    inputs = round(network.input_activity * network.input_units) * network.lanes
+    ports = _ports(network, layer, sizes)
     ledger = Ledger(
-        counts=_counts(network, layer, weights, positions),
-        input_events=np.full(positions, inputs, np.uint32),
-        table={name: np.asarray(column, np.int64) for name, column in table.items()},
+        populations=_populations(network, sizes), outputs=(network.layers,),
+        events=np.zeros((positions, shards), np.uint32), port_counts=np.zeros((positions, len(ports["shard"]), 2), np.uint32),
+        input_events=np.full((positions, 1), round(network.input_activity * network.input_units) * network.lanes, np.uint32),
+        stepped=np.full((positions, network.layers), network.lanes, np.uint32),
+        per_lane={"units": np.full(shards, network.units), "exponentials": np.full(shards, EXPONENTIALS_PER_UNIT * network.units)},
+        shards={"pe": np.arange(shards), "population": layer, "units": np.full(shards, network.units)},
+        ports=ports, port_names=_PORT_NAMES,
         pes=tuple(pe._replace(chip=on) for on, _ in classes for pe in usable[: network.pes]),
-        layers=tuple(f"layer{n}" for n in range(1, network.layers + 1)),
-        input_units=network.input_units, lanes=network.lanes, format=network.format, representatives=representatives,
+        lanes=network.lanes, format=network.format, representatives=representatives,
         **machine_fields(chip, machine),
     )  # fmt: skip
-    for counts in ledger.ports.values():
-        stored = counts.weights * network.lanes
-        counts.visited[...] = twin("formats", network.format).visited(counts.macs, counts.heard, stored, counts.rows)
+    _count(ledger, network)
     return ledger
 
 
-def _counts(network: UniformNetwork, layer: I64, weights: Mapping[str, I64], positions: int) -> U32:
-    """Return (positions, shards, 5) counts of shards of `layer`, but for the weights that they visit."""
-    counts = np.zeros((positions, len(layer), len(COUNTS)), np.int64)
-    recurrent = np.full(len(layer), network.activity)
-    activity = {"input": np.where(layer == 1, network.input_activity, network.activity), "recurrent": recurrent}
-    for position in range(positions):
-        counts[position, :, 0] = _rounded(recurrent * network.units * network.lanes, position, network.pes)
-        for port, share in activity.items():
-            if position or port == "input":  # nobody of its own layer has sent anything before
-                macs = _rounded(weights[port] * network.lanes * share, position, network.pes)
-                counts[position, :, COUNTS.index(f"macs_{port}")] = macs
-    return counts.astype(np.uint32)
+def _populations(network: UniformNetwork, sizes: I64) -> tuple[PopulationFacts, ...]:
+    layers = [
+        PopulationFacts(f"layer{n}", int(size), kernel="egru", start=n, words=1 + len(COUNTS) + 2 * len(_PORT_NAMES))
+        for n, size in enumerate(sizes, start=1)
+    ]
+    return (PopulationFacts("input", network.input_units), *layers)
+
+
+def _ports(network: UniformNetwork, layer: I64, sizes: I64) -> dict[str, I64]:
+    """Return the table of the ports of shards of `layer`: each an input port and a recurrent one. HostError where a row has more
+    weights than its source has units.
+    """
+    shard, late = np.repeat(np.arange(len(layer)), 2), np.tile([0, 1], len(layer))
+    source = layer[shard] - 1 + late
+    width = np.array([network.input_units, *sizes])[source]
+    row_weights = np.where(late, network.recurrent_weights, network.weights)
+    for n, port in enumerate(_PORT_NAMES):
+        if not 0 <= int(row_weights[n]) <= int(width[late == n].min()):
+            raise HostError(
+                f"expected ledger: {int(row_weights[n])} weights in a row of {int(width[late == n].min())} {port} units"
+            )
+    rows, none = np.full(len(shard), GATES * network.units), np.zeros(len(shard), np.int64)
+    table = {
+        "shard": shard, "name": late, "source": source, "delay": late, "rows": rows, "weights": rows * row_weights,
+        "width": width, "weight_bytes": np.full(len(shard), 4), "trace": none, "adds": none,
+    }  # fmt: skip
+    return {name: np.asarray(column, np.int64) for name, column in table.items()}
+
+
+def _count(ledger: Ledger, network: UniformNetwork) -> None:
+    """Write expected counts into a ledger."""
+    ports, lanes = ledger.ports, network.lanes
+    for position in range(ledger.positions):
+        expected = np.full(len(ledger.shards["pe"]), network.activity) * network.units * lanes
+        ledger.events[position] = _rounded(expected, position, network.pes)
+        for late in (0, 1):
+            if late and not position:
+                continue  # nobody of its own layer has sent anything before
+            of_port = ports["name"] == late
+            activity = np.where(ports["source"][of_port] == 0, network.input_activity, network.activity)
+            macs = _rounded(ports["weights"][of_port] * lanes * activity, position, network.pes)
+            ledger.port_counts[position, of_port, MACS] = macs
+    work = ledger.port_work
+    visited = twin("formats", network.format).visited(work.macs, work.heard, work.weights * lanes, work.rows)
+    ledger.port_counts[:, :, VISITED] = visited
 
 
 def _rounded(each: F64, position: int, pes: int) -> I64:

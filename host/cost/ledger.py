@@ -1,65 +1,82 @@
 """The ledger of a run: what every shard did at every sequence position, in integers, and where the shards were.
 
-It is small enough for long runs: five uint32 a shard and position (events, multiply-accumulates and stored weights visited, by
-port), and once a run what does not depend on activity. Entries are keyed by sequence position, not by tick, so a run that went
-through the layers as a wavefront can be priced as one that did not. Packets, flits and bytes are not here: they follow from
-events, placement and the price's message mode.
+It is small enough for long runs: one uint32 a shard and position (events), two a port (multiply-accumulates, stored weights
+visited), and once a run what does not depend on activity. Entries are keyed by sequence position, not by tick, so a run that
+went through the populations as a wavefront can be priced as one that did not. Packets, flits and bytes are not here: they
+follow from events, placement and the price's message mode. Who hears whom is read from the ports, here and nowhere else.
 """
 
 from __future__ import annotations
 
-import json
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save as save_tensors
 
+from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
-from host.cost.twins import twin
-from host.errors import HostError
-from models.network import I64, U32, Array
-from noc.chip import ChipError, ChipSpec, PeId, parse_pe, require_on_plan
-from noc.machine import MOST_CHIPS, Machine
+from models.network import I64, U32
+from models.numerics import payload_bytes
+from noc.chip import ChipSpec, PeId
+from noc.machine import Machine
 
-COUNTS = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent")  # what depends on activity; units and exponentials are as many at every position
-SCHEMA = 3
-_WITHOUT_TRACES = 2  # the schema before: nothing kept a trace
-FILE = "ledger.safetensors"
-_LARGEST = 1 << 31  # of any size: no product of two overflows
-_KEY = "gennaker-ledger"
-SHARD_COLUMNS = (
-    "pe", "layer", "units", "rows_input", "rows_recurrent", "weights_input", "weights_recurrent", "width_input", "width_recurrent",
-    "trace_input", "exponentials",
-)  # fmt: skip
+SHARD_COLUMNS = ("pe", "population", "units")
+PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
+MACS, VISITED = 0, 1  # of a port's counts
 
 
-@dataclass(frozen=True)
+class PopulationFacts(NamedTuple):
+    """What a ledger knows of a population; an input has no `kernel`. `start` and `ticks` are its schedule's; `words` is how long
+    the row is that each of its shards sends the host at each tick.
+    """
+
+    name: str
+    units: int
+    kernel: str = ""
+    payload: str = "float32"
+    dense: bool = False
+    start: int = 0
+    ticks: int = 1
+    words: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ledger:
     """What a run did.
 
-    `counts` (positions, shards, 5) uint32 in the order of `COUNTS`; `input_events` (positions,) uint32; `table` maps
-    each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its layer from 1, units, rows and stored
-    weights by port, how many units it listens to, whether its input keeps a trace (1 or 0), and exponentials a position.
-    `layers` names the layers. `chip` holds the preset and the numbers that were overridden.
+    `populations` by number, `outputs` among them, and `interval`, the fewest ticks between positions. A shard is a
+    population's units on one PE; its *turns* are the ticks that a position takes it, one for most (`turns`).
+
+    `events` (positions, turns) uint32; `input_events` (positions, inputs) uint32; `port_counts` (positions, ports, 2) uint32:
+    multiply-accumulates, and stored weights visited; `stepped` (positions, layers) uint32: how many lanes each layer stepped,
+    which are all but those that were idle. `by_turn` maps names of what kernels counted and depends on activity to (positions,
+    turns) uint32, `per_lane` those that do not to (shards,) int64, for each lane and turn.
+
+    `shards` maps each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its population, its units.
+    `ports` maps each of `PORT_COLUMNS` to one a port: its shard, its name (in `port_names`), the population it hears and how many
+    positions late, its rows and stored weights, how many units it listens to, bytes of a weight, whether it keeps a trace, and
+    whether its sums are added to those of the port (each 1 or 0). `chip` holds the preset and the numbers that were overridden.
 
     `chips` is how many chips the machine has; `down_chips` and `down_links`, (chip, direction), are what it lacks. Where
     chips do the same to the last integer, one of them stands for all: `representatives` (chips,) int64 names the chip of `pes`
     that stands for each chip, -1 for one without a PE in use; None, as in every recorded run, where each stands for itself.
-    `kernel` is the layers' neuron model; files name none, because all that were recorded are EGRUs.
     """
 
-    counts: U32
+    populations: tuple[PopulationFacts, ...]
+    outputs: tuple[int, ...]
+    interval: int = 1
+    events: U32
     input_events: U32
-    table: Mapping[str, I64]
+    port_counts: U32
+    stepped: U32
+    by_turn: Mapping[str, U32] = field(default_factory=dict)
+    per_lane: Mapping[str, I64] = field(default_factory=dict)
+    shards: Mapping[str, I64]
+    ports: Mapping[str, I64]
+    port_names: tuple[str, ...]
     pes: tuple[PeId, ...]
-    layers: tuple[str, ...]
-    input_units: int
     lanes: int
     format: str
     chip: Mapping[str, Any] = field(default_factory=dict)
@@ -67,7 +84,31 @@ class Ledger:
     down_chips: tuple[int, ...] = ()
     down_links: tuple[tuple[int, int], ...] = ()
     representatives: I64 | None = None
-    kernel: str = "egru"
+
+    @cached_property
+    def inputs(self) -> tuple[int, ...]:
+        """The numbers of the populations whose events the host sends."""
+        return tuple(number for number, population in enumerate(self.populations) if not population.kernel)
+
+    @cached_property
+    def layers(self) -> tuple[int, ...]:
+        """The numbers of the populations that run on PEs."""
+        return tuple(number for number, population in enumerate(self.populations) if population.kernel)
+
+    @cached_property
+    def layer_names(self) -> tuple[str, ...]:
+        """The names of the layers."""
+        return tuple(self.populations[number].name for number in self.layers)
+
+    @cached_property
+    def exchanges(self) -> Exchanges:
+        """What is sent at a position: by each input at once, by each layer once a tick of its step."""
+        return Exchanges.of([(one.kernel != "", one.start, one.ticks) for one in self.populations], self.interval)
+
+    @cached_property
+    def turns(self) -> Turns:
+        """The ticks of each shard's step, shard by shard."""
+        return Turns.of(self.shards["population"], self.exchanges)
 
     @cached_property
     def chip_of(self) -> I64:
@@ -94,48 +135,64 @@ class Ledger:
         return np.asarray(self.chips_represented[self.chip_of], np.int64)
 
     @cached_property
-    def ports(self) -> Mapping[str, PortCounts]:
-        """What the shards did and hold at each of their ports.
+    def shard_events(self) -> I64:
+        """How many events each shard had, (positions, shards), over all its turns."""
+        return self.turns.sum_by_shard(self.events)
 
-        Through `input` they hear the layer before at the same position; through `recurrent` their own layer one before.
-        """
-        table, layer = self.table, self.table["layer"]
-        events = self.of("events") * self.multiplicity[table["pe"]]
-        by_layer = [self.input_events, *(events[:, layer == n].sum(axis=1) for n in range(1, len(self.layers) + 1))]
-        now = np.asarray(np.stack(by_layer, axis=1), np.int64)
-        before = np.concatenate([np.zeros((min(1, len(now)), now.shape[1]), np.int64), now[:-1]])
-        sources = {"input": (now, layer - 1, table["trace_input"]), "recurrent": (before, layer, np.zeros_like(layer))}
-        return {
-            port: PortCounts(
-                macs=self.of(f"macs_{port}"), visited=self.of(f"visited_{port}"), events=heard, source=source,
-                rows=table[f"rows_{port}"], weights=table[f"weights_{port}"], width=table[f"width_{port}"],
-                traced=traced, lanes=self.lanes,
-            )
-            for port, (heard, source, traced) in sources.items()
-        }  # fmt: skip
+    @cached_property
+    def sent(self) -> I64:
+        """How many events each population sent at each position, (positions, populations)."""
+        of_machine = self.shard_events * self.multiplicity[self.shards["pe"]]
+        sent = np.zeros((self.positions, len(self.populations)), np.int64)
+        sent[:, list(self.inputs)] = self.input_events
+        for number in self.layers:
+            sent[:, number] = of_machine[:, self.shards["population"] == number].sum(axis=1)
+        return sent
+
+    @cached_property
+    def port_work(self) -> PortCounts:
+        """What the shards did and hold at each of their ports, a port a column."""
+        ports, sources = self.ports, self.ports["source"]
+        lanes = self.stepped[:, np.searchsorted(self.layers, self.shards["population"])[ports["shard"]]]
+        return PortCounts(
+            macs=self.port_counts[:, :, MACS], visited=self.port_counts[:, :, VISITED],
+            heard=_late(self.sent[:, sources], ports["delay"]), lanes=lanes.astype(np.int64),
+            phases=np.array([one.ticks for one in self.populations], np.int64)[sources],
+            rows=ports["rows"], gates=ports["rows"] // np.maximum(self.shards["units"][ports["shard"]], 1),
+            weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
+            value_bytes=np.array([payload_bytes(one.payload) for one in self.populations], np.int64)[sources],
+            dense=np.array([one.dense for one in self.populations], bool)[sources], traced=ports["trace"], adds=ports["adds"],
+        )  # fmt: skip
 
     @property
     def positions(self) -> int:
         """How many sequence positions went through every layer."""
-        return len(self.counts)
+        return len(self.events)
 
-    def of(self, name: str) -> U32:
-        """Return one count, (positions, shards)."""
-        return self.counts[:, :, COUNTS.index(name)]
+    @property
+    def units_stepped(self) -> I64:
+        """How many units step, over all lanes, (positions, turns)."""
+        lanes = self.stepped[:, np.searchsorted(self.layers, self.shards["population"])]
+        return np.asarray((lanes * self.shards["units"])[:, self.turns.shard], np.int64)
 
-    def save(self, folder: Path) -> None:
-        """Write the ledger into a run folder."""
-        about = {
-            "schema": SCHEMA, "pes": [str(pe) for pe in self.pes], "layers": list(self.layers), "input_units": self.input_units,
-            "lanes": self.lanes, "format": self.format, "chip": dict(self.chip),
-            "machine": {"chips": self.chips, "down_chips": list(self.down_chips), "down_links": list(map(list, self.down_links))},
-        }  # fmt: skip
-        tensors = {"counts": np.ascontiguousarray(self.counts), "input_events": np.ascontiguousarray(self.input_events)}
-        tensors |= {f"table.{name}": np.ascontiguousarray(self.table[name]) for name in SHARD_COLUMNS}
-        if self.representatives is not None:
-            tensors["alike"] = np.ascontiguousarray(self.representatives)
-        about["crc32"] = _crc(tensors)
-        (folder / FILE).write_bytes(save_tensors(tensors, {_KEY: json.dumps(about)}))
+    @property
+    def executions(self) -> int:
+        """How many positions of sequences were run: an idle lane is none."""
+        return int(self.stepped.max(axis=1, initial=0).sum(dtype=np.int64))
+
+    def kernel_of(self, shard: int) -> str:
+        """Return the neuron model of a shard."""
+        return self.populations[int(self.shards["population"][shard])].kernel
+
+
+def _late(sent: I64, delays: I64) -> I64:
+    """Return what ports hear, (positions, ports), of what their sources sent: so many positions later."""
+    heard = sent.copy()
+    for delay in set(delays.tolist()) - {0}:
+        late = delays == delay
+        heard[:, late] = 0
+        heard[delay:, late] = sent[: max(len(sent) - delay, 0), late]
+    return heard
 
 
 def machine_fields(chip: ChipSpec, machine: Machine) -> dict[str, Any]:
@@ -145,118 +202,3 @@ def machine_fields(chip: ChipSpec, machine: Machine) -> dict[str, Any]:
         "chips": machine.chips, "down_chips": tuple(sorted(machine.down_chips)),
         "down_links": tuple(sorted(link for link in chip.down_links if link[0] < machine.chips)),
     }  # fmt: skip
-
-
-def _crc(tensors: Mapping[str, Array]) -> int:
-    """Return a checksum of names and bytes: the file format has none."""
-    crc = 0
-    for name in sorted(tensors):
-        crc = zlib.crc32(np.ascontiguousarray(tensors[name]).tobytes(), zlib.crc32(name.encode(), crc))
-    return crc
-
-
-def load_ledger(folder: Path) -> Ledger:
-    """Read a run folder's ledger; HostError, one line, where it is missing, damaged, of another schema or inconsistent."""
-    path = folder / FILE
-    if not path.is_file():
-        raise HostError(f"run {folder}: has no {FILE}; needs a finished run of `lm`, `dvs` or `verify`")
-    try:
-        with safe_open(path, "numpy") as file:
-            about = json.loads((file.metadata() or {}).get(_KEY, "null"))
-            schema = about.get("schema") if isinstance(about, dict) else "none"
-            if schema not in (_WITHOUT_TRACES, SCHEMA):
-                raise HostError(f"run {folder}: ledger of schema {schema!r}; needs {_WITHOUT_TRACES} or {SCHEMA}")
-            names = [name for name in SHARD_COLUMNS if name != "trace_input" or schema == SCHEMA]
-            tensors = {name: file.get_tensor(name) for name in ("counts", "input_events", *(f"table.{name}" for name in names))}
-            tensors |= {name: file.get_tensor(name) for name in ("alike",) if name in file.keys()}  # noqa: SIM118 - no mapping
-            if about.pop("crc32") != _crc(tensors):
-                raise HostError(f"run {folder}: {FILE} is damaged (its checksum is another)")
-            table = {name: tensors[f"table.{name}"] for name in names}
-            table.setdefault("trace_input", np.zeros(len(table["pe"]), np.int64))
-            # Older runs had one chip.
-            chip, machine = about["chip"], about.get("machine", {"chips": 1, "down_chips": [], "down_links": []})
-            ledger = Ledger(
-                counts=tensors["counts"], input_events=tensors["input_events"], table=table,
-                pes=tuple(parse_pe(name) for name in about["pes"]), layers=tuple(map(str, about["layers"])),
-                input_units=int(about["input_units"]), lanes=int(about["lanes"]), format=str(about["format"]),
-                chip={"preset": str(chip["preset"]), "facts": {str(k): float(v) for k, v in chip["facts"].items()}},
-                chips=int(machine["chips"]), down_chips=tuple(map(int, machine["down_chips"])),
-                down_links=tuple((int(number), int(way)) for number, way in machine["down_links"]),
-                representatives=tensors.get("alike"),
-            )  # fmt: skip
-        _check(ledger, f"run {folder}: {FILE}")
-    except HostError:
-        raise
-    except Exception as error:  # two libraries and a stranger's bytes: exceptions of a dozen kinds
-        why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
-        raise HostError(f"run {folder}: {FILE} is damaged ({why})") from error
-    return ledger
-
-
-def _check(ledger: Ledger, who: str) -> None:
-    """Raise HostError where the parts of a ledger contradict each other."""
-    shards, table = len(ledger.table["pe"]), ledger.table
-    wanted: list[tuple[str, Array, tuple[int, ...], type]] = [
-        ("counts", ledger.counts, (ledger.positions, shards, len(COUNTS)), np.uint32),
-        ("input_events", ledger.input_events, (ledger.positions,), np.uint32),
-        *((f"table.{name}", column, (shards,), np.int64) for name, column in table.items()),
-    ]
-    for name, array, shape, kind in wanted:
-        if array.shape != shape or array.dtype != kind:
-            raise HostError(f"{who}: {name} needs {shape} of {np.dtype(kind)}, has {array.shape} of {array.dtype}")
-    if not ledger.positions or not shards:
-        raise HostError(f"{who}: has {ledger.positions} positions of {shards} shards; needs at least 1")
-    for column in table.values():
-        if column.min() < 0 or column.max() > _LARGEST:
-            raise HostError(f"{who}: has sizes outside of 0 to {_LARGEST}")
-    if table["trace_input"].max() > 1:
-        raise HostError(f"{who}: trace_input needs 0 or 1, has {int(table['trace_input'].max())}")
-    if not 1 <= ledger.lanes <= _LARGEST or not 1 <= ledger.input_units <= _LARGEST:
-        raise HostError(f"{who}: has {ledger.lanes} lanes and {ledger.input_units} input units; needs 1 to {_LARGEST}")
-    for name, least, most in (("pe", 0, len(ledger.pes) - 1), ("layer", 1, len(ledger.layers))):
-        if sorted(set(table[name].tolist())) != list(range(least, most + 1)):
-            raise HostError(f"{who}: shards name other {name} numbers than {least} to {most}")
-    pairs = set(zip(table["pe"].tolist(), table["layer"].tolist(), strict=True))
-    if len(pairs) != shards or len(set(ledger.pes)) != len(ledger.pes) or len(set(ledger.layers)) != len(ledger.layers):
-        raise HostError(f"{who}: has a PE twice, a layer twice, or a layer twice on one PE")
-    if (np.diff(table["layer"]) < 0).any():
-        raise HostError(f"{who}: shards are not in the order of their layers")
-    try:
-        for pe in ledger.pes:
-            require_on_plan(pe)
-    except ChipError as error:
-        raise HostError(f"{who}: traffic for {error}") from None
-    _check_machine(ledger, who)
-    _check_counts(ledger, who)
-
-
-def _check_machine(ledger: Ledger, who: str) -> None:
-    """Raise HostError where PEs are on chips that the machine lacks, or chips are like chips that are not there."""
-    chips = ledger.chips
-    if not 1 <= chips <= MOST_CHIPS:
-        raise HostError(f"{who}: has {chips} chips; needs 1 to {MOST_CHIPS}")
-    for pe in ledger.pes:
-        if pe.chip >= chips or pe.chip in ledger.down_chips:
-            raise HostError(f"{who}: traffic for {pe}: not on the {chips} chips of its machine")
-    if (stands := ledger.representatives) is None:
-        return
-    own = sorted({pe.chip for pe in ledger.pes})
-    wrong = stands.shape != (chips,) or stands.dtype != np.int64 or not set(stands.tolist()) <= {-1, *own}
-    host = next((chip for chip in range(chips) if chip not in ledger.down_chips), 0)
-    if wrong or (stands[own] != own).any() or (stands[list(ledger.down_chips)] >= 0).any() or (stands == host).sum() > 1:
-        raise HostError(f"{who}: chips are like others that are not there")
-
-
-def _check_counts(ledger: Ledger, who: str) -> None:
-    """Raise HostError where counts are more than the shards' sizes allow."""
-    table, lanes = ledger.table, ledger.lanes
-    limits = {"events": lanes * table["units"]}
-    for name, port in ledger.ports.items():
-        stored = limits[f"macs_{name}"] = lanes * port.weights
-        limits[f"visited_{name}"] = twin("formats", ledger.format).visited(stored, lanes * port.width, stored, port.rows)
-    for name, most in limits.items():
-        for position, shard in np.argwhere(ledger.of(name) > most).tolist():
-            have, pe = int(ledger.of(name)[position, shard]), ledger.pes[int(table["pe"][shard])]
-            raise HostError(f"{who}: {name} of {pe} at position {position} is {have}, its shard allows {int(most[shard])}")
-    if (ledger.input_events > lanes * ledger.input_units).any():
-        raise HostError(f"{who}: has more input events than input units")

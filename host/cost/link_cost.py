@@ -1,7 +1,7 @@
 """What links between chips cost: from packets to seconds and joules.
 
 A packet of an event (40 bits with its key, 32 of value) takes `link_event_frames` frames of 96 bits. A link is busy for as
-long as its frames last, and the first packet takes a router and a frame for each link of the longest route; a layer's
+long as its frames last, and the first packet takes a router and a frame for each link of the longest route; a population's
 streams take both, one after the other. The modes of a link, on a board and between boards, are published; the latency of a
 router, how payloads are framed and every joule are not: those are assumed, with a band (`costs.toml`). Resent frames are left
 out, and so are queues in routers beyond those of the busiest link.
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from host.cost.cost_table import CostTable
+from host.cost.exchanges import Exchanges
 from host.cost.link_traffic import LinkTraffic
-from host.cost.noc_traffic import sum_by_tick
 from models.network import F64
 from noc.chip import ChipSpec
 from noc.machine import Machine
@@ -27,8 +27,9 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 @dataclass(frozen=True)
 class LinkCost:
-    """`input_s` (positions,) how long the input takes to the chips that hear it, `after_s` (positions, layers) how long a
-    layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each link is busy.
+    """`input_s` (positions, inputs) how long each input takes to the chips that hear it, `after_s` (positions, layers' exchanges)
+    how long a layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each
+    link is busy.
     """
 
     input_s: F64
@@ -37,11 +38,11 @@ class LinkCost:
     busy_s: F64
 
 
-def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCost:
+def link_cost(traffic: LinkTraffic, exchanges: Exchanges, chip: ChipSpec, table: CostTable) -> LinkCost:
     """Return what `traffic` costs; what links draw without packets is `idle_w`."""
-    positions, layers = len(traffic.events), len(traffic.deepest) - 1
+    positions, inputs, layers = len(traffic.events), exchanges.inputs, exchanges.layers
     if not traffic.links:
-        return LinkCost(np.zeros(positions), np.zeros((positions, layers)), 0.0, np.zeros(0))
+        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))), 0.0, np.zeros(0))
     frames = table["link_event_frames"]
     on_board_s, cable_s = (frames * frame_s for frame_s in (chip.link_onboard_frame_s, chip.link_offboard_frame_s))
     packet_s = np.where(traffic.cables, cable_s, on_board_s)
@@ -51,16 +52,16 @@ def link_cost(traffic: LinkTraffic, chip: ChipSpec, table: CostTable) -> LinkCos
     fill = np.where(deepest > 0, fill, 0.0)
     packets = traffic.packets
     alone = (packets * packet_s).max(axis=2) + fill
-    after = alone[:, 1:]
+    after = alone[:, layers]
     if table.settings["schedule"] == "pipelined" and positions:
         with_input = table.settings["dram"] != "waited"  # else it has come before
-        of_tick = (sum_by_tick(packets, with_input) * packet_s).max(axis=1)
-        after = np.stack([of_tick[n : n + positions] for n in range(layers)], axis=1) + fill[1:]
-        after = np.where(deepest[1:] > 0, after, 0.0)
+        of_tick = (exchanges.sum_by_tick(packets, with_input) * packet_s).max(axis=1)
+        after = exchanges.of_positions(of_tick, positions) + fill[layers]
+        after = np.where(deepest[layers] > 0, after, 0.0)
     on_links = packets.sum(axis=(0, 1))
     bits = frames * chip.link_frame_bits * on_links
     picojoules = np.where(traffic.cables, _CODED * table["link_cable_bit_pj"], table["link_bit_pj"])
-    return LinkCost(alone[:, 0], after, float((bits * picojoules).sum()) * 1e-12, on_links * packet_s)
+    return LinkCost(alone[:, inputs], after, float((bits * picojoules).sum()) * 1e-12, on_links * packet_s)
 
 
 def idle_w(machine: Machine, table: CostTable) -> float:

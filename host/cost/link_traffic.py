@@ -1,8 +1,8 @@
 """What a run puts on the links between chips: exact counts, from a ledger's events and placement.
 
-At a position, the senders of a layer on one chip make one stream: its events, a packet each, and one packet that says
+In each exchange, a population's senders on one chip make one stream: its events, a packet each, and one packet that says
 "done", because listeners wait for it (as in `multicast` on a chip; one a chip, not one a sender, is assumed). A stream goes
-along the source chip's tree (`noc/machine.py`) to every chip where the layer is heard, and crosses each link once.
+along the source chip's tree (`noc/machine.py`) to every chip where the population is heard, and crosses each link once.
 
 Everything here is an exact integer, but on machines of more than `EXACT_CHIPS` chips: there the trees of a sample of the source
 chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share.
@@ -27,16 +27,16 @@ from noc.multicast_tree import Tree, add_multicast, add_multicasts
 _FEW_CHIPS = 144  # up to here Python walks the trees
 EXACT_CHIPS = 5_760
 """Chips up to which every source's tree is walked: the work grows with their square, and 34,560 chips take minutes."""
-_SOURCES = 1_000  # of a layer, beyond that
+_SOURCES = 1_000  # of an exchange, beyond that
 
 
 @dataclass(frozen=True)
 class LinkTraffic:
-    """Packets on the links that any are on. Layer 0 stands for the input.
+    """Packets on the links that any are on, by the exchanges of a ledger (`host/cost/exchanges.py`).
 
-    `events` (positions, layers + 1, links) packets that hold an event; `dones` (layers + 1, links) packets that say "done",
-    at every position; `cables` (links,) whether a link leaves its board; `deepest` (layers + 1,) links of the longest route
-    and `deepest_cables` (layers + 1,) the most cables of any route; 0 where nothing leaves its chip. `sampled`: the share of
+    `events` (positions, exchanges, links) packets that hold an event; `dones` (exchanges, links) packets that say "done",
+    at every position; `cables` (links,) whether a link leaves its board; `deepest` (exchanges,) links of the longest route
+    and `deepest_cables` (exchanges,) the most cables of any route; 0 where nothing leaves its chip. `sampled`: the share of
     source chips that the rest was reckoned from, 1 where all is exact.
     """
 
@@ -50,7 +50,7 @@ class LinkTraffic:
 
     @property
     def packets(self) -> I64:
-        """All packets, (positions, layers + 1, links)."""
+        """All packets, (positions, exchanges, links)."""
         return np.asarray(self.events + self.dones, np.int64)
 
 
@@ -64,12 +64,12 @@ def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
 def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None) -> LinkTraffic:
     """Return what the streams `between` chips put on the links of `machine`.
 
-    `most`: about how many source chips of a layer to walk the trees of; None: all, or a sample on very large machines.
+    `most`: about how many source chips of an exchange to walk the trees of; None: all, or a sample on very large machines.
     """
-    positions, layers, chips = between.emitted.shape
+    positions, exchanges, chips = between.emitted.shape
     # The last number of each link is its streams themselves, each of which carries one "done".
-    loads = np.zeros((layers, *machine.neighbours.shape, positions + 1), np.int64)
-    longest = np.zeros((layers, 2), np.int64)
+    loads = np.zeros((exchanges, *machine.neighbours.shape, positions + 1), np.int64)
+    longest = np.zeros((exchanges, 2), np.int64)
     most = most or (chips if chips <= EXACT_CHIPS else _SOURCES)
     walked_sources = all_sources = 0
     tree_of: Callable[[int], Tree] = machine.tree
@@ -78,7 +78,7 @@ def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None
         from host.cost import link_trees  # loads the compiler, which takes longer than it saves on few chips
 
         tree_of, add_one = partial(link_trees.compiled_tree, machine), link_trees.compiled_add_multicast
-    for n in range(layers):
+    for n in range(exchanges):
         amounts = np.concatenate([between.emitted[:, n], np.ones((1, chips), np.int64)]).T
         sources, listeners = np.flatnonzero(between.leaves[n]), np.flatnonzero(between.wanted[n])
         walked = sources[:: _stride(len(sources), most)]

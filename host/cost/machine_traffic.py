@@ -14,14 +14,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from host.cost.chip_streams import chip_streams
+from host.cost.formats import KEY_BYTES
 from host.cost.ledger import Ledger
 from models.network import I64
+from models.numerics import payload_bytes
 from noc.machine import Machine
 from noc.packet import HOST
 from noc.resumable_line import HEAD_BYTES
 
-_EVENT_BYTES = 8  # key and value
-_LEDGER_BYTES = 4 * 7  # of a PE's shard at a position
+_WORD_BYTES = 4  # of a count
 _STREAM_BYTES = 20  # head and section of a stream in a relay: numbers and lengths, as msgpack packs them
 _RELAY_BYTES = 8 + HEAD_BYTES
 _LISTED = 12  # pairs of computers in the text
@@ -48,22 +49,26 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
     """Return what computers with these `blocks` of live chips, and the host on one more, send each other of the run in `ledger`."""
     at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
     between, positions, host = chip_streams(ledger, machine), ledger.positions, at[machine.host_chip]
+    sent = _sent_bytes(ledger, machine)
     loads: dict[str, I64] = defaultdict(lambda: np.zeros(positions, np.int64))
     relays: set[tuple[int, int]] = set()
-    for layer in range(len(ledger.layers) + 1):
-        shards = np.bincount(ledger.chip_of[ledger.table["pe"][ledger.table["layer"] == layer]], minlength=ledger.chips)
-        for source in np.flatnonzero(between.sources[layer]).tolist():
-            events = between.emitted[:, layer, source]
-            carried = _EVENT_BYTES * events + _STREAM_BYTES
-            to_host = {link[:3:2] for link in machine.route(source, machine.host_chip)} if layer else set()
-            goals = np.flatnonzero(between.wanted[layer]).tolist() + ([machine.host_chip] if layer else [])
+    for exchange, (number, tapped) in enumerate(
+        zip(ledger.exchanges.population.tolist(), ledger.exchanges.of_layers.tolist(), strict=True)
+    ):
+        of_it = ledger.shards["pe"][ledger.shards["population"] == number]
+        row_bytes = _WORD_BYTES * ledger.populations[number].words
+        ledger_bytes = row_bytes * np.bincount(ledger.chip_of[of_it], minlength=ledger.chips)
+        for source in np.flatnonzero(between.sources[exchange]).tolist():
+            carried = sent[:, exchange, source] + _STREAM_BYTES
+            to_host = {link[:3:2] for link in machine.route(source, machine.host_chip)} if tapped else set()
+            goals = np.flatnonzero(between.wanted[exchange]).tolist() + ([machine.host_chip] if tapped else [])
             for link in machine.multicast(source, goals):
                 if at[link.chip] != at[link.to]:
-                    ledgers = _LEDGER_BYTES * int(shards[source]) if (link.chip, link.to) in to_host else 0
-                    loads[f"{at[link.chip]}>{at[link.to]}"] += carried + ledgers
+                    rows = int(ledger_bytes[source]) if (link.chip, link.to) in to_host else 0
+                    loads[f"{at[link.chip]}>{at[link.to]}"] += carried + rows
                     relays.add((link.chip, link.to))
-            if layer:
-                loads[f"{host}>{HOST}"] += carried + _LEDGER_BYTES * int(shards[source])
+            if tapped:
+                loads[f"{host}>{HOST}"] += carried + int(ledger_bytes[source])
             else:
                 loads[f"{HOST}>{host}"] += carried
     for chip, to in relays:
@@ -71,6 +76,20 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
     busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
     means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
     return MachineTraffic(machines=len(blocks), by_pair=means, busiest_position=busiest, lanes=ledger.lanes)
+
+
+def _sent_bytes(ledger: Ledger, machine: Machine) -> I64:
+    """Return bytes of events, keys and values, that each chip's senders emit, (positions, exchanges, chips)."""
+    exchanges, turns = ledger.exchanges, ledger.turns
+    each = np.array([payload_bytes(one.payload) + (0 if one.dense else KEY_BYTES) for one in ledger.populations], np.int64)
+    sent = np.zeros((ledger.positions, len(exchanges), ledger.chips), np.int64)
+    of_turn = ledger.events.astype(np.int64) * each[ledger.shards["population"][turns.shard]]
+    np.add.at(np.moveaxis(sent, 0, 2), (turns.exchange, ledger.chip_of[ledger.shards["pe"][turns.shard]]), of_turn.T)
+    stands = ledger.representative_of
+    sent = sent[:, :, stands] * (stands >= 0)
+    for place, (number, exchange) in enumerate(zip(ledger.inputs, exchanges.inputs.tolist(), strict=True)):
+        sent[:, exchange, machine.host_chip] = ledger.input_events[:, place].astype(np.int64) * each[number]
+    return np.asarray(sent, np.int64)
 
 
 def format_machine_traffic(traffic: MachineTraffic) -> str:

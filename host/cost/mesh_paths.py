@@ -41,16 +41,16 @@ def _paths() -> Array:
     return crosses
 
 
-def link_uses(froms: I64, to: I64, mode: str) -> tuple[I64, I64]:
+def link_uses(froms: I64, to: I64, own: Array, mode: str) -> tuple[I64, I64]:
     """Return how often a message of each sender crosses each link, (senders, links), and how often it is sent, (senders,).
 
-    `froms` (senders,) are their sites; `to` (sites,) is how many PEs of each site listen, the sender's own among them; `mode` is
-    that of the price's messages.
+    `froms` (senders,) are their sites; `to` (sites,) is how many PEs of each site listen, and `own` (senders,) whether the sender's
+    is among them; `mode` is that of the price's messages.
     """
     uses, sends = np.zeros((len(froms), len(LINKS)), np.int64), np.ones(len(froms), np.int64)
     for number, site in enumerate(froms.tolist()):
         others = to.copy()
-        others[site] -= 1
+        others[site] -= own[number]
         if mode in ("qpe", "multicast"):
             others = np.minimum(others, 1)
         over = others @ _paths()[site]

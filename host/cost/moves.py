@@ -7,44 +7,67 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.cost.chip_streams import chip_streams
+from host.cost.chip_streams import ChipStreams, chip_streams
 from host.cost.cost_table import CostTable
 from host.cost.ledger import Ledger
 from host.cost.link_traffic import LinkTraffic, link_traffic, machine_for
-from host.cost.noc_traffic import NocTraffic, noc_traffic
+from host.cost.noc_traffic import NocTraffic, noc_traffic, vector_bytes_of
 from models.network import I64
 from noc.chip import ChipSpec
 from noc.machine import Machine
 
 
 @dataclass(frozen=True)
-class Moves:
-    """What a run moves on `machine`, by the `settings` of a price.
+class InputReads:
+    """What is read from DRAM for a position of an input.
 
-    `dram_readers` are the PEs that fetch each position's input vector, of `input_bytes`, from DRAM: those of the first layer
-    on the host's chip, where it lies. `dram_bytes` is all that is read for a position: if the input goes to other chips, it is
-    read once more for them.
+    `readers` are the PEs of the host's chip that listen to it: each fetches its vector, of `vector_bytes`, from where it lies.
+    If the input goes to other chips, it is read once more for them: for those of `first`, the layers' exchange that is the first
+    to need it. `bytes` (layers' exchanges,) is what is read for each.
     """
+
+    readers: I64
+    vector_bytes: int
+    first: int
+    bytes: I64
+
+
+@dataclass(frozen=True)
+class Moves:
+    """What a run moves on `machine`, by the `settings` of a price. `inputs`: one for each input of the network."""
 
     settings: Mapping[str, str]
     machine: Machine
     noc: NocTraffic
     links: LinkTraffic
-    dram_readers: I64
-    input_bytes: int
-    dram_bytes: int
+    inputs: tuple[InputReads, ...]
 
 
 def moves_of(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Moves:
     """Return what the run in `ledger` moves on `chip`; MachineError where the chip's broken links leave no route."""
     machine = machine_for(ledger, chip)
     streams = chip_streams(ledger, machine)
-    first = ledger.table["pe"][ledger.table["layer"] == 1]
-    readers = np.unique(first[ledger.chip_of[first] == ledger.representative_of[machine.host_chip]])
-    input_bytes = ledger.lanes * ledger.input_units * int(table["value_bytes"])
     return Moves(
         settings=table.settings, machine=machine,
         noc=noc_traffic(ledger, streams, chip, table), links=link_traffic(streams, machine),
-        dram_readers=readers, input_bytes=input_bytes,
-        dram_bytes=(len(readers) + int(streams.leaves[0].any())) * input_bytes,
+        inputs=tuple(_reads_of(ledger, machine, streams, table, number) for number in ledger.inputs),
     )  # fmt: skip
+
+
+def _reads_of(ledger: Ledger, machine: Machine, streams: ChipStreams, table: CostTable, number: int) -> InputReads:
+    exchanges, ports = ledger.exchanges, ledger.ports
+    hearing = np.unique(ports["shard"][ports["source"] == number])
+    layers = ledger.shards["population"][hearing]
+    at_host = ledger.chip_of[ledger.shards["pe"][hearing]] == ledger.representative_of[machine.host_chip]
+    one = ledger.populations[number]
+    vector_bytes = vector_bytes_of(one, ledger.lanes, one.units, table)
+    reads = np.zeros(len(exchanges.layers), np.int64)
+    # Each layer waits for what it hears before its step, in the first of its ticks.
+    begins = {int(exchanges.population[e]): at for at, e in enumerate(exchanges.layers.tolist()) if not exchanges.phase[e]}
+    for layer in sorted(set(layers.tolist())):
+        readers = np.unique(ledger.shards["pe"][hearing[at_host & (layers == layer)]])
+        reads[begins[layer]] += len(readers) * vector_bytes
+    first = min(set(layers.tolist()), key=lambda layer: (ledger.populations[layer].start, layer), default=None)
+    place = 0 if first is None else begins[first]
+    reads[place] += int(streams.leaves[exchanges.inputs[ledger.inputs.index(number)]].any()) * vector_bytes
+    return InputReads(readers=ledger.shards["pe"][hearing[at_host]], vector_bytes=vector_bytes, first=place, bytes=reads)

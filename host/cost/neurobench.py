@@ -1,21 +1,24 @@
 """A run in the metrics of NeuroBench, under the names and by the rules of its harness (NeuroBench/neurobench on GitHub,
 `neurobench/metrics/static` and `neurobench/metrics/workload`).
 
-The harness hooks torch modules and cannot see an EGRU, so the rules are applied here to what the checkpoint holds and the
+The harness hooks torch modules and cannot see our neurons, so the rules are applied here to what the checkpoint holds and the
 ledger counted. What is measured is the network that the PEs run; embedding and decoder stay on the host, and their share
-is told apart under `Host`. An *execution* is one position of one sequence, what torch would run as one call of the cells.
+is told apart under `Host`. An *execution* is one position of one sequence, what torch would run as one call of the cells; an
+idle lane is none.
 
-How each rule reads for an EGRU:
+How each rule reads:
 
-* `ParameterCount`: elements of all parameters, zeros included (W, R, their biases, thresholds).
-* `Footprint`: bytes of all parameters as torch holds them: dense float32. An EGRU has no buffers; its state is no
+* `ParameterCount`: elements of all parameters, zeros included (of an EGRU W, R, their biases, thresholds).
+* `Footprint`: bytes of all parameters as torch holds them: dense, float32 or int8. A layer has no buffers; its state is no
   parameter. `DeployedFootprint` (ours) is what weights and variables take in the PEs' SRAM in the run's format.
-* `ConnectionSparsity`: zeros over elements of W, R and their biases, as for the harness's recurrent cells; 4 decimals.
+* `ConnectionSparsity`: zeros over elements of weights and biases, as for the harness's recurrent cells; 4 decimals.
 * `ActivationSparsity` and `ActivationSparsityByLayer`: zeros over all outputs y of the layers, every position and sequence.
-  An EGRU's output is zero unless it emits an event, so this is one less events over units.
-* `SynapticOperations`: an execution's average. `Effective_MACs` counts nonzero weight times nonzero input; events are
-  graded, not binary, so none counts as an accumulate (`Effective_ACs` is 0). `Dense` counts every weight. Biases do not
-  count. The harness adds three products of gates a unit for a GRUCell; they are apart, in `GateMACs`.
+  An output is zero unless it is an event, so this is one less events over units (and over the ticks of a position, of a
+  layer that takes several). A layer that sends every unit's number counts as not sparse: its ledger does not say which are zero.
+* `SynapticOperations`: an execution's average. `Effective_MACs` counts nonzero weight times nonzero input, `Effective_ACs` the
+  same where the input can only be 0 or 1 (payload `spike`): an accumulate. `Dense` counts every weight. Biases do not
+  count. The harness adds three products of gates a unit for a GRUCell; they are apart, in `GateMACs` (`UNIT_MACS` of a neuron
+  model's cost twin).
 
 * `Task`: the measures of the task, such as accuracy or perplexity, as the workload's own metrics give them.
 
@@ -30,11 +33,11 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import Ledger
+from host.cost.ledger import MACS, Ledger
+from host.cost.twins import twin
 from models.network import Network
 
 FLOAT_BYTES = 4
-GATE_PRODUCTS = 3  # z c, (1 - z) g and r (R y): as many as the harness counts for a GRUCell
 
 
 def neurobench_metrics(
@@ -53,28 +56,27 @@ def neurobench_metrics(
     weights = [projection.weights for layer in layers for projection in layer.projections]
     vectors = [vector for layer in layers for vector in layer.vectors.values()]
     biases = [vector for layer in layers for name, vector in layer.vectors.items() if name.endswith("bias")]
-    dense = sum(matrix.shape[0] * matrix.shape[1] for matrix in weights)
-    parameters = dense + sum(vector.size for vector in vectors)
+    sizes = [matrix.shape[0] * matrix.shape[1] for matrix in weights]
+    footprint = sum(size * matrix.values.itemsize for size, matrix in zip(sizes, weights, strict=True))
+    dense, parameters = sum(sizes), sum(sizes) + sum(vector.size for vector in vectors)
     connections = dense + sum(vector.size for vector in biases)
     nonzero = sum(int(np.count_nonzero(values)) for values in (*(matrix.values for matrix in weights), *biases))
-    runs = ledger.positions * ledger.lanes
-    events = ledger.of("events").sum(axis=0, dtype=np.int64)
-    silent = {}
-    for number, layer in enumerate(layers, start=1):
-        silent[layer.name] = 1 - int(events[ledger.table["layer"] == number].sum()) / (layer.units * runs)
-    units = sum(layer.units for layer in layers)
-    macs = int(ledger.of("macs_input").sum(dtype=np.int64) + ledger.of("macs_recurrent").sum(dtype=np.int64))
+    runs = max(ledger.executions, 1)
+    events, outputs = _events_and_outputs(ledger)
+    silent = {layer.name: 1 - events[n] / max(outputs[n], 1) for n, layer in zip(network.layers, layers, strict=True)}
+    macs, accumulates = _operations(ledger)
+    gates = sum(getattr(twin("kernels", layer.kernel), "UNIT_MACS", 0) * layer.units for layer in layers)
     measures = {
-        "Footprint": FLOAT_BYTES * parameters, "DeployedFootprint": deployed_bytes, "ParameterCount": parameters,
-        "ConnectionSparsity": round(1 - nonzero / connections, 4),
-        "ActivationSparsity": 1 - int(events.sum()) / (units * runs),
+        "Footprint": footprint + sum(vector.nbytes for vector in vectors), "DeployedFootprint": deployed_bytes,
+        "ParameterCount": parameters, "ConnectionSparsity": round(1 - nonzero / connections, 4),
+        "ActivationSparsity": 1 - sum(events.values()) / max(sum(outputs.values()), 1),
         "ActivationSparsityByLayer": silent,
-        "SynapticOperations": {"Effective_MACs": macs / runs, "Effective_ACs": 0.0, "Dense": dense},
-        "GateMACs": GATE_PRODUCTS * units, "Executions": runs, "Task": dict(task or {}), "Host": None,
+        "SynapticOperations": {"Effective_MACs": macs / runs, "Effective_ACs": accumulates / runs, "Dense": dense},
+        "GateMACs": gates, "Executions": ledger.executions, "Task": dict(task or {}), "Host": None,
     }  # fmt: skip
     if table:
         words, width = table
-        heard = int(events[ledger.table["layer"] == len(layers)].sum())
+        heard = events[network.output]
         measures["Host"] = {
             "Footprint": FLOAT_BYTES * (words * width + words),
             "ParameterCount": words * width + words,
@@ -82,3 +84,22 @@ def neurobench_metrics(
             "SynapticOperations": {"Effective_MACs": words * heard / runs, "Effective_ACs": 0.0, "Dense": words * width},
         }
     return measures
+
+
+def _events_and_outputs(ledger: Ledger) -> tuple[dict[int, int], dict[int, int]]:
+    """Return how many events each layer sent over the run, and how many it could have."""
+    population, units = ledger.shards["population"][ledger.turns.shard], ledger.units_stepped.sum(axis=0)
+    sent, outputs = ledger.events.sum(axis=0, dtype=np.int64), dict[int, int]()
+    events = {}
+    for number in ledger.layers:
+        outputs[number] = int(units[population == number].sum())
+        # A dense section has a number for each lane, also for those that are idle.
+        events[number] = min(int(sent[population == number].sum()), outputs[number])
+    return events, outputs
+
+
+def _operations(ledger: Ledger) -> tuple[int, int]:
+    """Return multiply-accumulates, and those where the event can only be 1: accumulates."""
+    by_port = ledger.port_counts[:, :, MACS].sum(axis=0, dtype=np.int64)
+    spikes = np.array([ledger.populations[source].payload == "spike" for source in ledger.ports["source"].tolist()], bool)
+    return int(by_port[~spikes].sum()), int(by_port[spikes].sum())

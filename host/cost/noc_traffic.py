@@ -1,16 +1,18 @@
 """What a run's messages put on the networks on chip: from a ledger's events and placement, by the price's message mode.
 
-A layer's shards send to every other PE of their layer and of the next one. A message is a number of flits (each a whole
+In each of its turns a shard sends to every other PE that listens to its population. A message is a number of flits (each a whole
 packet of up to 128 payload bits); how often it is sent to the PEs of its own chip follows from the mode:
 
 - `dma`, `packets`: once for every destination PE;
 - `qpe`: once for every QPE with a destination: a flit's header names a QPE and has 4 destination-PE bits (CP via SV);
 - `multicast`: once; routers copy it where routes part. A packet an event, with key and value, and one that says "done".
 
+What a population sends without keys (`dense`) is its slice in every mode, in `multicast` cut into packets of four bytes.
+
 What is for other chips travels as in `multicast` in every mode, which is assumed: to the chip's event router, over links
-(`host/cost/link_traffic.py`), and from the far chip's event router to each of its PEs that listens. The first shard of a layer on a
-chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other modes the core
-writes them once more. Everything here is an exact integer.
+(`host/cost/link_traffic.py`), and from the far chip's event router to each of its PEs that listens. The first shard of a
+population on a chip says "done" to other chips for all of them. In `multicast` events are in that packet already; in other
+modes the core writes them once more. Everything here is an exact integer.
 """
 
 from __future__ import annotations
@@ -20,36 +22,40 @@ from functools import cached_property
 
 import numpy as np
 
-from host.cost.chip_streams import ChipStreams, listeners
+from host.cost.chip_streams import PACKET_VALUE_BYTES, ChipStreams, listeners, turn_packets
 from host.cost.cost_table import CostTable, sends_vectors
-from host.cost.ledger import Ledger
+from host.cost.exchanges import Exchanges
+from host.cost.formats import KEY_BYTES
+from host.cost.ledger import Ledger, PopulationFacts
 from host.cost.mesh_paths import LINKS, SITE, hops_between, link_uses, way_in, way_out
 from models.network import I64, Array
+from models.numerics import payload_bytes
 from noc.chip import ChipSpec
 from noc.xy_routes import Link
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class NocTraffic:
-    """Messages of every shard, in flits of `flit_bytes`. Layer 0 stands for the input.
+    """Messages of every turn of every shard, in flits of `flit_bytes`; `exchanges` says whose they are.
 
-    `flits` (positions, shards) of one message; `copies` (shards,) destination PEs; `sends` (shards,) times that the
-    sender injects a message for its own chip; `outgoing` (positions, shards) packets that it also writes for other chips;
-    `leaves` (shards,) whether other chips listen; `payload_bytes` (shards,) of all its messages, each counted once, and
-    `event_bytes` of one event with its key. `all_loads` (positions, layers + 1, links) flits that each layer puts on each link
-    of a mesh, in the order of `links` of the chips `link_chips`; `all_ports` (positions, layers + 1) flits through the busiest
-    port between a PE and its router, in or out; `farthest` (layers + 1,) hops to a listener, on both chips together where it is
-    on another one. `arrived_packets` and `arrived_events` (PEs,) what PEs got from other chips over the run. The input is on
-    meshes only where it comes from another chip.
+    `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
+    sender injects a message for its own chip; `outgoing` (positions, turns) packets that it also writes for other chips;
+    `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages, each counted once, and
+    `event_bytes` (turns,) of one event with its key. `all_loads` (positions, exchanges, links) flits that each exchange puts on
+    each link of a mesh, in the order of `links` of the chips `link_chips`; `all_ports` (positions, exchanges) flits through the
+    busiest port between a PE and its router, in or out; `farthest` (exchanges,) hops to a listener, on both chips together where
+    it is on another one. `arrived_packets` and `arrived_bytes` (PEs,) what PEs got from other chips over the run. Inputs are on
+    meshes only where they come from another chip.
     """
 
+    exchanges: Exchanges
     flits: I64
     copies: I64
     sends: I64
     outgoing: I64
     leaves: Array
     payload_bytes: I64
-    event_bytes: int
+    event_bytes: I64
     flit_bytes: int
     links: tuple[Link, ...]
     link_chips: I64
@@ -57,146 +63,167 @@ class NocTraffic:
     all_ports: I64
     farthest: I64
     arrived_packets: I64
-    arrived_events: I64
+    arrived_bytes: I64
 
     @property
     def loads(self) -> I64:
-        """Flits that each layer, without the input, puts on each link, (positions, layers, links)."""
-        return self.all_loads[:, 1:]
+        """Flits that each exchange of a layer puts on each link, (positions, layers' exchanges, links)."""
+        return np.asarray(self.all_loads[:, self.exchanges.layers], np.int64)
 
     @property
     def ports(self) -> I64:
-        """Flits of each layer, without the input, through the busiest port, (positions, layers)."""
-        return self.all_ports[:, 1:]
+        """Flits of each exchange of a layer through the busiest port, (positions, layers' exchanges)."""
+        return np.asarray(self.all_ports[:, self.exchanges.layers], np.int64)
 
     @cached_property
     def sent(self) -> I64:
-        """Flits that each shard injects, (positions, shards)."""
+        """Flits that each turn injects, (positions, turns)."""
         return np.asarray(self.flits * self.sends + self.outgoing, np.int64)
 
     @property
     def input_peak_flits(self) -> I64:
-        """Flits on the busiest link or port while the input goes to its chips, (positions,)."""
-        return np.asarray(np.maximum(self.all_loads[:, 0].max(axis=1, initial=0), self.all_ports[:, 0]), np.int64)
+        """Flits on the busiest link or port while each input goes to its chips, (positions, inputs)."""
+        inputs = self.exchanges.inputs
+        return np.asarray(np.maximum(self.all_loads[:, inputs].max(axis=2, initial=0), self.all_ports[:, inputs]), np.int64)
 
     def peak_flits(self, pipelined: bool, with_input: bool = False) -> I64:
-        """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers).
+        """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers' exchanges).
 
-        Layers that run `pipelined` share the meshes: in a tick, layer l sends what it did at position t - l; `with_input`,
-        the input of position t comes in, too.
+        Layers that run `pipelined` share the meshes with all that is sent in the same tick; `with_input`, what inputs bring in
+        then, too.
         """
         if not pipelined or not len(self.flits):
             return np.asarray(np.maximum(self.loads.max(axis=2, initial=0), self.ports), np.int64)
-        on_links, in_ports = sum_by_tick(self.all_loads, with_input), sum_by_tick(self.all_ports, with_input)
+        on_links, in_ports = (self.exchanges.sum_by_tick(loads, with_input) for loads in (self.all_loads, self.all_ports))
         of_tick = np.maximum(on_links.max(axis=1, initial=0), in_ports)
-        positions, layers = self.ports.shape
-        return np.stack([of_tick[n : n + positions] for n in range(layers)], axis=1)
+        return np.asarray(self.exchanges.of_positions(of_tick, len(self.flits)), np.int64)
 
 
-def sum_by_tick(loads: I64, with_input: bool) -> I64:
-    """Return what each tick of a pipeline carries, (ticks, ...), of loads (positions, layers + 1, ...), layer 0 the input."""
-    positions, layers = len(loads), loads.shape[1] - 1
-    of_tick = np.zeros((positions + layers - 1, *loads.shape[2:]), np.int64)
-    if with_input:
-        of_tick[:positions] += loads[:, 0]
-    for n in range(layers):
-        of_tick[n : n + positions] += loads[:, n + 1]
-    return of_tick
+def event_bytes_of(population: PopulationFacts, table: CostTable) -> int:
+    """Return the bytes of an event of a population, with its key where it has one."""
+    if population.dense:
+        return payload_bytes(population.payload)
+    return int(table["event_bytes"]) if population.payload == "float32" else KEY_BYTES + payload_bytes(population.payload)
+
+
+def vector_bytes_of(population: PopulationFacts, lanes: int, units: int, table: CostTable) -> int:
+    """Return the bytes of so many units' numbers, silent or not; of spikes, a bit each."""
+    if population.payload == "spike":
+        return -(-lanes * units // 8)
+    value_bytes = int(table["value_bytes"]) if population.payload == "float32" else payload_bytes(population.payload)
+    return lanes * units * value_bytes
 
 
 def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: CostTable) -> NocTraffic:
     """Return what `ledger`'s messages put on the meshes of its chips, in the message mode of `table`; `streams` come from and
     go to other chips.
     """
-    shards, listens = ledger.table, listeners(ledger)
-    shard_chip, own_chips = ledger.chip_of[shards["pe"]], sorted(set(ledger.chip_of.tolist()))
-    event_bytes, flit_bytes = int(table["event_bytes"]), chip.payload_bits // 8
-    payload_bytes = _payload_bytes(ledger, table, event_bytes)
+    listens, exchanges, turns = listeners(ledger), ledger.exchanges, ledger.turns
+    turn_pe, turn_population = ledger.shards["pe"][turns.shard], ledger.shards["population"][turns.shard]
+    turn_chip, own_chips = ledger.chip_of[turn_pe], sorted(set(ledger.chip_of.tolist()))
+    flit_bytes = chip.payload_bits // 8
+    payload, packets = _payload_bytes(ledger, table), turn_packets(ledger)
     multicast = table.settings["messages"] == "multicast"  # whose packets hold an event, and one more says "done"
     # Else at least one flit, because listeners wait for it.
-    flits = ledger.of("events").astype(np.int64) + 1 if multicast else np.maximum(-(-payload_bytes // flit_bytes), 1)
-    meshes = _Meshes(ledger, np.asarray(flits, np.int64), table.settings["messages"], len(own_chips))
+    flits = packets + 1 if multicast else np.maximum(-(-payload // flit_bytes), 1)
+    meshes = _Meshes(ledger, np.asarray(flits, np.int64), packets, table.settings["messages"], len(own_chips))
+    packet_bytes = [PACKET_VALUE_BYTES if one.dense else event_bytes_of(one, table) for one in ledger.populations]
     for number, on_chip in enumerate(own_chips):
         here = np.flatnonzero(ledger.chip_of == on_chip)
-        for n in range(len(ledger.layers) + 1):
-            senders = np.flatnonzero((shard_chip == on_chip) & (shards["layer"] == n))
-            hearing = here[listens[here, n]]
+        for n, population in enumerate(exchanges.population.tolist()):
+            senders = np.flatnonzero((turn_chip == on_chip) & (turns.exchange == n))
+            hearing = here[listens[here, population]]
             arriving = int(streams.arriving[n, on_chip])
             if len(senders):
-                meshes.send(n, number, senders, hearing, leaves=bool(streams.leaves[n, on_chip]))
+                own = listens[turn_pe[senders], population]
+                meshes.send(n, number, senders=senders, own=own, hearing=hearing, leaves=bool(streams.leaves[n, on_chip]))
             if len(hearing) and (len(senders) or arriving):
-                events = streams.arriving_events[:, n, on_chip]
-                meshes.deliver(n, number, senders, hearing, events=events, streams=arriving)
+                came = streams.arriving_packets[:, n, on_chip]
+                size = packet_bytes[population]
+                meshes.deliver(n, number, senders=senders, hearing=hearing, packets=came, packet_bytes=size, streams=arriving)
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
     return NocTraffic(
-        flits=meshes.flits, copies=(listens.T @ ledger.multiplicity)[shards["layer"]] - 1, sends=meshes.sends,
-        outgoing=meshes.outgoing, leaves=meshes.leaves,
-        payload_bytes=payload_bytes.sum(axis=0), event_bytes=event_bytes, flit_bytes=flit_bytes,
+        exchanges=exchanges, flits=meshes.flits,
+        copies=(listens.T @ ledger.multiplicity)[turn_population] - listens[turn_pe, turn_population], sends=meshes.sends,
+        outgoing=meshes.outgoing, leaves=meshes.leaves, payload_bytes=payload.sum(axis=0),
+        event_bytes=np.array([event_bytes_of(one, table) for one in ledger.populations], np.int64)[turn_population],
+        flit_bytes=flit_bytes,
         links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()), link_chips=np.array(own_chips)[used // len(LINKS)],
         all_loads=meshes.loads[:, :, used], all_ports=meshes.ports,
         farthest=np.maximum(meshes.farthest, meshes.away + meshes.back),
-        arrived_packets=meshes.arrived_packets, arrived_events=meshes.arrived_events,
+        arrived_packets=meshes.arrived_packets, arrived_bytes=meshes.arrived_bytes,
     )  # fmt: skip
 
 
-def _payload_bytes(ledger: Ledger, table: CostTable, event_bytes: int) -> I64:
-    """Return the payload bytes of one message of each shard, (positions, shards), before it is cut into flits."""
-    events = ledger.of("events").astype(np.int64)
-    if not sends_vectors(table.settings):
-        return events * event_bytes
-    vector = ledger.lanes * ledger.table["units"] * int(table["value_bytes"])
-    return np.array(np.broadcast_to(vector, events.shape), np.int64)
+def _payload_bytes(ledger: Ledger, table: CostTable) -> I64:
+    """Return the payload bytes of one message of each turn, (positions, turns), before it is cut into flits."""
+    events, shard = ledger.events.astype(np.int64), ledger.turns.shard
+    payload = np.zeros(events.shape, np.int64)
+    for number, one in enumerate(ledger.populations):
+        of_it = np.flatnonzero(ledger.shards["population"][shard] == number)
+        if one.dense or not sends_vectors(table.settings):
+            payload[:, of_it] = events[:, of_it] * event_bytes_of(one, table)
+        else:
+            payload[:, of_it] = [
+                vector_bytes_of(one, ledger.lanes, n, table) for n in ledger.shards["units"][shard[of_it]].tolist()
+            ]
+    return payload
 
 
 class _Meshes:
-    """The sums of `NocTraffic`, as they grow chip by chip and layer by layer; `away` and `back` are hops to and from routers."""
+    """The sums of `NocTraffic`, as they grow chip by chip and exchange by exchange; `away` and `back` are hops to and from
+    routers.
+    """
 
-    def __init__(self, ledger: Ledger, flits: I64, mode: str, chips: int) -> None:
-        positions, shards, layers = ledger.positions, len(ledger.table["pe"]), len(ledger.layers) + 1
-        self._pe, self._mode = ledger.table["pe"], mode
+    def __init__(self, ledger: Ledger, flits: I64, packets: I64, mode: str, chips: int) -> None:
+        positions, turns, exchanges = ledger.positions, len(ledger.turns.shard), len(ledger.exchanges)
+        self._pe, self._mode = ledger.shards["pe"][ledger.turns.shard], mode
         self._site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
-        self._events = ledger.of("events").astype(np.int64)
+        self._packets = packets
         self.flits, self.outgoing = flits, np.zeros_like(flits)
-        self.sends, self.leaves = np.zeros(shards, np.int64), np.zeros(shards, bool)
-        self.loads = np.zeros((positions, layers, chips * len(LINKS)), np.int64)
-        self.ports = np.zeros((positions, layers), np.int64)
-        self.farthest, self.away, self.back = (np.zeros(layers, np.int64) for _ in range(3))
-        self.arrived_packets, self.arrived_events = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
+        self.sends, self.leaves = np.zeros(turns, np.int64), np.zeros(turns, bool)
+        self.loads = np.zeros((positions, exchanges, chips * len(LINKS)), np.int64)
+        self.ports = np.zeros((positions, exchanges), np.int64)
+        self.farthest, self.away, self.back = (np.zeros(exchanges, np.int64) for _ in range(3))
+        self.arrived_packets, self.arrived_bytes = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
 
-    def send(self, n: int, number: int, senders: I64, hearing: I64, leaves: bool) -> None:
-        """Add what shards of layer `n` on a chip send to its PEs `hearing`, and if it `leaves`, to its event router."""
+    def send(self, n: int, number: int, *, senders: I64, own: Array, hearing: I64, leaves: bool) -> None:
+        """Add what turns `senders` of exchange `n` send on a chip to its PEs `hearing`, among them their `own`, and if it
+        `leaves`, to its event router.
+        """
         on_chip = self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)]
         froms, to = self._site[self._pe[senders]], np.bincount(self._site[hearing], minlength=len(SITE))
-        uses, self.sends[senders] = link_uses(froms, to, self._mode)
+        uses, self.sends[senders] = link_uses(froms, to, own, self._mode)
         on_chip += _products(self.flits[:, senders], uses)
         self.farthest[n] = max(self.farthest[n], hops_between(froms, to))
         if leaves:
             self.leaves[senders] = True
             branch = way_out(froms)
             if self._mode == "multicast":  # the same packets go both ways; "done" for this chip's own PEs does not
-                on_chip += _products(self._events[:, senders], branch & (uses == 0))
+                on_chip += _products(self._packets[:, senders], branch & (uses == 0))
             else:
-                self.outgoing[:, senders] = self._events[:, senders]
-                on_chip += _products(self._events[:, senders], branch)
+                self.outgoing[:, senders] = self._packets[:, senders]
+                on_chip += _products(self._packets[:, senders], branch)
             self.outgoing[:, senders[0]] += 1
             on_chip += branch[0]
             self.away[n] = max(self.away[n], branch.sum(axis=1).max())
         out = self.flits[:, senders] * self.sends[senders] + self.outgoing[:, senders]
         self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
 
-    def deliver(self, n: int, number: int, senders: I64, hearing: I64, events: I64, streams: int) -> None:
-        """Add what the PEs `hearing` of a chip get of layer `n`: from the shards `senders` on their own chip, and from others
-        `events` (positions,) and a "done" of each of their `streams`, over the chip's event router.
+    def deliver(self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int) -> None:
+        """Add what the PEs `hearing` of a chip get in exchange `n`: from the turns `senders` on their own chip, and from others
+        `packets` (positions,) of `packet_bytes` and a "done" of each of their `streams`, over the chip's event router.
         """
         into = np.repeat(self.flits[:, senders].sum(axis=1)[:, None], len(hearing), axis=1)
-        into[:, np.searchsorted(hearing, self._pe[senders])] -= self.flits[:, senders]  # what a PE sends itself does not travel
+        hears_itself = senders[np.isin(self._pe[senders], hearing)]
+        into[:, np.searchsorted(hearing, self._pe[hears_itself])] -= self.flits[:, hears_itself]  # that does not travel
         if streams:
-            came, ways = events + streams, way_in(self._site[hearing])
+            came, ways = packets + streams, way_in(self._site[hearing])
             self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)] += came[:, None] * ways.any(axis=0)
             self.back[n] = max(self.back[n], ways.sum(axis=1).max())
             into += came[:, None]
             self.arrived_packets[hearing] += came.sum()
-            self.arrived_events[hearing] += events.sum()
+            self.arrived_bytes[hearing] += packet_bytes * packets.sum()
         self.ports[:, n] = np.maximum(self.ports[:, n], into.max(axis=1))
 
 

@@ -7,7 +7,8 @@ Bytes of SRAM that products and units move are those of the cost twins (`host/co
 | upkeep of a trace, `payload` of vectors | 8 an element (y, h) | 4 an element |
 | of events | 4 an element; 12 an event (key, y, h) | 4 an element; 4 an event |
 | `broadcast` | every payload that is sent, each time it is injected | every payload that arrives, also from other chips |
-| `wait` | | the input vector, from DRAM: on the host's chip; other chips get its events |
+| sums that are added up | 8 a row | 4 a row |
+| `wait` | | input vectors, from DRAM: on the host's chip; other chips get their events |
 
 Bank conflicts and the bytes of the host's own work are counted nowhere.
 """
@@ -20,7 +21,8 @@ import numpy as np
 
 from host.cost.chip_streams import sum_heard_on_chip
 from host.cost.cost_table import sends_vectors
-from host.cost.formats import KEY_AND_VALUE_BYTES, WORD_BYTES, PortCounts
+from host.cost.cycles import SEND, UNITS, ports_by_stage, turns_by_kernel
+from host.cost.formats import KEY_BYTES, WORD_BYTES, PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
 from host.cost.twins import twin
@@ -33,10 +35,10 @@ def count_operations(ledger: Ledger, moves: Moves) -> tuple[dict[str, int], dict
     by_pe = {name: _by_pe(ledger, values) for name, values in _by_shard(ledger, moves).items()}
     by_pe["messages_received"] = positions * sum_heard_on_chip(ledger, np.ones_like(noc.sends))
     by_pe["flits_received"] = sum_heard_on_chip(ledger, noc.flits.sum(axis=0)) + noc.arrived_packets
-    arrived_bytes = noc.arrived_events * noc.event_bytes
-    by_pe["sram_written_bytes.broadcast"] = sum_heard_on_chip(ledger, noc.payload_bytes) + arrived_bytes
+    by_pe["sram_written_bytes.broadcast"] = sum_heard_on_chip(ledger, noc.payload_bytes) + noc.arrived_bytes
     by_pe["dram_read_bytes"] = np.zeros(len(ledger.pes), np.int64)
-    by_pe["dram_read_bytes"][moves.dram_readers] = positions * moves.input_bytes
+    for reads in moves.inputs:
+        np.add.at(by_pe["dram_read_bytes"], reads.readers, positions * reads.vector_bytes)
     by_pe["sram_written_bytes.wait"] = by_pe["dram_read_bytes"]
     for kind in ("sram_read_bytes", "sram_written_bytes"):
         by_pe[kind] = sum((v for name, v in by_pe.items() if name.startswith(f"{kind}.")), np.zeros(len(ledger.pes), np.int64))
@@ -49,46 +51,68 @@ def count_operations(ledger: Ledger, moves: Moves) -> tuple[dict[str, int], dict
 
 def _by_shard(ledger: Ledger, moves: Moves) -> dict[str, I64]:
     """Return numbers over the run by shard, (shards,) each; flits and messages in bytes of whole flits, SRAM and DMA of payload."""
-    shards, noc, positions = ledger.table, moves.noc, ledger.positions
-    steps, sent, payload_bytes = ledger.lanes * positions, noc.sent.sum(axis=0), noc.payload_bytes * noc.sends
-    events, units = ledger.of("events").sum(axis=0, dtype=np.int64), shards["units"] * steps
-    kernel, messages = twin("kernels", ledger.kernel), moves.settings["messages"]
+    noc, positions, port, add = moves.noc, ledger.positions, ledger.port_work, ledger.turns.sum_by_shard
+    sent, payload_bytes = noc.sent.sum(axis=0), noc.payload_bytes * noc.sends
+    events, messages = ledger.events.sum(axis=0, dtype=np.int64), moves.settings["messages"]
     # In `multicast` events for other chips are read once, with the others.
     for_others_bytes = events * noc.leaves * noc.event_bytes * (messages != "multicast")
     numbers = {
-        "macs": sum(port.macs.sum(axis=0, dtype=np.int64) for port in ledger.ports.values()),
-        "weights_visited": sum(port.visited.sum(axis=0, dtype=np.int64) for port in ledger.ports.values()),
-        "rows": sum(port.rows for port in ledger.ports.values()) * steps,
-        "units": units,
-        "exponentials": shards["exponentials"] * positions,
-        "events": events,
-        "event_copies": events * noc.copies,
-        "messages_sent": noc.sends * positions,
-        "flits_sent": sent,
-        "message_bytes": sent * noc.flit_bytes,
-        "dma_bytes": payload_bytes * (messages == "dma"),
+        "macs": _of_ports(ledger, port.macs.sum(axis=0, dtype=np.int64)),
+        "weights_visited": _of_ports(ledger, port.visited.sum(axis=0, dtype=np.int64)),
+        "rows": _of_ports(ledger, port.rows * port.products),
+        "units": add(ledger.units_stepped.sum(axis=0)),
+        **_kernel_counts(ledger),
+        "events": add(events),
+        "event_copies": add(events * noc.copies),
+        "messages_sent": add(noc.sends * positions),
+        "flits_sent": add(sent),
+        "message_bytes": add(sent * noc.flit_bytes),
+        "dma_bytes": add(payload_bytes * (messages == "dma")),
     }
-    for name, port in ledger.ports.items():
-        read, written = twin("formats", ledger.format).sram_bytes(port, moves.settings)
-        upkeep_read, upkeep_written = _trace_bytes(port, moves.settings)
-        numbers[f"sram_read_bytes.{kernel.PORT_STAGES[name]}"] = read + upkeep_read
-        numbers[f"sram_written_bytes.{kernel.PORT_STAGES[name]}"] = written + upkeep_written
-    numbers["sram_read_bytes.pointwise"] = kernel.UNIT_READ_BYTES * units
-    numbers["sram_written_bytes.pointwise"] = kernel.UNIT_WRITTEN_BYTES * units
-    numbers["sram_read_bytes.broadcast"] = payload_bytes + for_others_bytes
+    read, written = twin("formats", ledger.format).sram_bytes(port, moves.settings)
+    upkeep_read, upkeep_written = _upkeep_bytes(port, moves.settings)
+    for stage, ports in ports_by_stage(ledger).items():
+        numbers[f"sram_read_bytes.{stage}"] = _of_ports(ledger, read + upkeep_read, ports)
+        numbers[f"sram_written_bytes.{stage}"] = _of_ports(ledger, written + upkeep_written, ports)
+    unit_bytes = np.zeros((2, len(ledger.turns.shard)), np.int64)
+    for kernel, turns in turns_by_kernel(ledger).items():
+        one = twin("kernels", kernel)
+        unit_bytes[:, turns] = [[one.UNIT_READ_BYTES], [one.UNIT_WRITTEN_BYTES]]
+    moved = add(unit_bytes * ledger.units_stepped.sum(axis=0))
+    numbers[f"sram_read_bytes.{UNITS}"], numbers[f"sram_written_bytes.{UNITS}"] = moved
+    numbers[f"sram_read_bytes.{SEND}"] = add(payload_bytes + for_others_bytes)
     return numbers
 
 
-def _trace_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
-    """Return bytes read and written by the upkeep of a port's trace, (shards,) each; zero where there is none."""
-    elements = port.traced * port.width * port.products
+def _kernel_counts(ledger: Ledger) -> dict[str, I64]:
+    """Return what kernels counted over the run, by name, (shards,) each; units that stepped are counted for all."""
+    turns = ledger.turns
+    lanes = ledger.stepped[:, np.searchsorted(ledger.layers, ledger.shards["population"])].sum(axis=0, dtype=np.int64)
+    ticks = np.array([one.ticks for one in ledger.populations], np.int64)[ledger.shards["population"]]
+    counts = {name: amounts * lanes * ticks for name, amounts in ledger.per_lane.items() if name != "units"}
+    for name, by_turn in ledger.by_turn.items():
+        counts[name] = turns.sum_by_shard(by_turn.sum(axis=0, dtype=np.int64)) + counts.get(name, 0)
+    return counts
+
+
+def _of_ports(ledger: Ledger, values: I64, ports: I64 | None = None) -> I64:
+    """Add up a number of each port, or of those `ports`, by shard."""
+    out, chosen = np.zeros(len(ledger.shards["pe"]), np.int64), slice(None) if ports is None else ports
+    np.add.at(out, ledger.ports["shard"][chosen], np.broadcast_to(values, ledger.ports["shard"].shape)[chosen])
+    return out
+
+
+def _upkeep_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
+    """Return bytes read and written by the upkeep of ports' traces and by adding up their sums, (ports,) each."""
+    elements, sums = port.traced * port.width * port.products, port.adds * port.rows * port.lanes.sum(axis=0)
     if sends_vectors(settings):
-        return 2 * WORD_BYTES * elements, WORD_BYTES * elements
+        return 2 * WORD_BYTES * (elements + sums), WORD_BYTES * (elements + sums)
     heard = port.traced * port.heard.sum(axis=0)
-    return WORD_BYTES * elements + (KEY_AND_VALUE_BYTES + WORD_BYTES) * heard, WORD_BYTES * (elements + heard)
+    read = WORD_BYTES * elements + (KEY_BYTES + 2 * WORD_BYTES) * heard + 2 * WORD_BYTES * sums
+    return read, WORD_BYTES * (elements + heard + sums)
 
 
 def _by_pe(ledger: Ledger, values: I64) -> I64:
     out = np.zeros(len(ledger.pes), np.int64)
-    np.add.at(out, ledger.table["pe"], values)
+    np.add.at(out, ledger.shards["pe"], values)
     return out

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from host.cost.cost_table import CLOCK_FACTS, CostTable, apply_settings, load_table
-from host.cost.cycles import LINKS, STAGES, shard_cycles
+from host.cost.cycles import LINKS, SEND, WAIT, shard_cycles, stages_of
 from host.cost.ledger import Ledger
 from host.cost.link_cost import LinkCost, idle_w, link_cost, links_block
 from host.cost.link_traffic import LinkTraffic
@@ -39,10 +39,11 @@ from noc.machine import Machine
 class Priced(Schedule):
     """A run's cost: times in s, energy in J, power in W; bands are (low, high).
 
-    `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to `time_s` where the
-    schedule is sequential; `LINKS` is among them where the machine has several chips. `shard_cycles` (positions, shards,
-    stages but the last) is what each shard did (`host/cost/timeline.py` says when). `work` are exact integers over the run,
-    `pe_work` (PEs,) the same by PE. `links` is what a report says of the links between chips, None where nothing crosses any.
+    `stages` names them in order. `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to
+    `time_s` where the schedule is sequential and no layer runs beside another; `LINKS` is among them where the machine has
+    several chips. `shard_cycles` (positions, turns, stages but the last) is what each shard did (`host/cost/timeline.py` says
+    when). `work` are exact integers over the run, `pe_work` (PEs,) the same by PE. `links` is what a report says of the links
+    between chips, None where nothing crosses any.
     """
 
     time_band_s: tuple[float, float]
@@ -51,6 +52,7 @@ class Priced(Schedule):
     energy_j: float
     energy_band_j: tuple[float, float]
     energy_parts_j: Mapping[str, float]
+    stages: tuple[str, ...]
     stages_s: Mapping[str, Mapping[str, float]]
     work: Mapping[str, int]
     pe_work: Mapping[str, I64] = field(repr=False)
@@ -64,12 +66,12 @@ class Priced(Schedule):
     @property
     def computation_s(self) -> float:
         """Seconds of the run in which layers compute, each on its critical PE."""
-        return sum(stages[name] for stages in self.stages_s.values() for name in STAGES[:3])
+        return sum(stages[name] for stages in self.stages_s.values() for name in self.stages[:-2])
 
     @property
     def communication_s(self) -> float:
         """Seconds in which layers send, and messages are under way on meshes and over links."""
-        return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in ("broadcast", LINKS))
+        return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in (SEND, LINKS))
 
 
 class _Evaluation(NamedTuple):
@@ -102,8 +104,8 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
         **vars(middle.times), time_band_s=bands[0],
         power_w=power_w, power_band_w=bands[1],
         energy_j=energy_j, energy_band_j=bands[2], energy_parts_j=middle.energy_parts_j,
-        stages_s=_stages_s(ledger, middle), work=work, pe_work=pe_work, shard_cycles=middle.cycles,
-        assumed=table.assumed(chip, links is not None), settings=table.described(chip),
+        stages=stages_of(ledger), stages_s=_stages_s(ledger, middle), work=work, pe_work=pe_work, shard_cycles=middle.cycles,
+        assumed=table.assumed(chip, facts_of(ledger, linked=links is not None)), settings=table.described(chip),
         traffic=moves.noc, links=links, link_traffic=moves.links,
     )  # fmt: skip
 
@@ -114,6 +116,8 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
         if pe in chip.down_cores or pe.chip in chip.down_chips:
             raise HostError(f"traffic for {pe}: chip {chip.name} lacks it (down_cores or down_chips, or another chip)")
     twin("formats", ledger.format)
+    for number in ledger.layers:
+        twin("kernels", ledger.populations[number].kernel)
     powered, there = table["powered_pes"], len(QPES) * PES_PER_QPE  # PEs that are down draw power too, as far as is known
     used = int(np.bincount(ledger.chip_of).max())
     if not used <= powered <= there:
@@ -121,7 +125,7 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
 
 
 def _evaluate(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> _Evaluation:
-    cycles, links = shard_cycles(ledger, moves, chip, table), link_cost(moves.links, chip, table)
+    cycles, links = shard_cycles(ledger, moves, chip, table), link_cost(moves.links, ledger.exchanges, chip, table)
     times = schedule(ledger, moves, cycles=cycles, links=links, chip=chip, table=table)
     parts = _energy_parts_j(ledger, moves.machine, times=times, links=links, chip=chip, table=table)
     time_s, energy_j = times.time_s, sum(parts.values())
@@ -148,26 +152,39 @@ def _energy_parts_j(
     return parts
 
 
+def facts_of(ledger: Ledger, linked: bool) -> list[str]:
+    """Return what a run has that constants may be in use for (`Constant.used_when`); `linked`: anything crosses links."""
+    facts = [f"kernel={ledger.populations[number].kernel}" for number in ledger.layers] + [f"format={ledger.format}"]
+    facts += ["weights=int8"] if (ledger.ports["weight_bytes"] == 1).any() else []
+    facts += ["sums=added"] if ledger.ports["adds"].any() else []
+    return facts + (["links"] if linked else [])
+
+
 def _stages_s(ledger: Ledger, cost: _Evaluation) -> dict[str, dict[str, float]]:
     """Return the seconds of each stage of each layer over the run, on its critical PE."""
-    times = cost.times
-    on_critical = cost.cycles[np.arange(ledger.positions)[:, None], times.critical]  # (positions, layers, stages)
+    times, stages = cost.times, stages_of(ledger)
+    population = ledger.exchanges.population[ledger.exchanges.layers]
+    on_critical = cost.cycles[np.arange(ledger.positions)[:, None], times.critical]  # (positions, layers' exchanges, stages)
     # Seconds a cycle from the layer's own time, so that the parts add up to the whole.
     clocked_s = times.layer_s - times.transit_s - times.wait_s - times.links_s
     sums = on_critical.sum(axis=2)
     cycle_s = np.divide(clocked_s, sums, out=np.zeros_like(clocked_s), where=sums > 0)
     seconds = (on_critical * cycle_s[:, :, None]).sum(axis=0)
-    links_s = times.links_s.copy()
-    links_s[:, 0] += times.input_links_s
-    return {
-        name: {
-            **{stage: float(seconds[n, i]) for i, stage in enumerate(STAGES[:3])},
-            "broadcast": float(seconds[n, 3] + times.transit_s[:, n].sum()),
-            "wait": float(times.wait_s[:, n].sum() - (times.input_links_s.sum() if n == 0 else 0.0)),
-            **({LINKS: float(links_s[:, n].sum())} if ledger.chips > 1 else {}),
-        }
-        for n, name in enumerate(ledger.layers)
-    }
+    rows = {}
+    for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
+        of_layer = np.flatnonzero(population == number).tolist()
+        own = seconds[of_layer].sum(axis=0)
+        rows[name] = {stage: float(own[i]) for i, stage in enumerate(stages[:-1])}
+        rows[name][SEND] += _sum_of(times.transit_s, of_layer)
+        way_s = _sum_of(times.input_links_s, of_layer)
+        rows[name][WAIT] = _sum_of(times.wait_s, of_layer) - way_s
+        if ledger.chips > 1:
+            rows[name][LINKS] = _sum_of(times.links_s + times.input_links_s, of_layer)
+    return rows
+
+
+def _sum_of(seconds: F64, exchanges: list[int]) -> float:
+    return sum(float(seconds[:, n].sum()) for n in exchanges)
 
 
 def price_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:

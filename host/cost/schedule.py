@@ -1,8 +1,12 @@
 """Third pass of a price: cycles become seconds on the critical PE of each layer, and layers follow the price's schedule.
 
+One after another (`sequential`), a layer begins when all that it hears of the same position has been heard, and when the layers
+before it on its PEs are done; a position takes the longest path, and the next one begins behind it. Side by side (`pipelined`),
+positions enter as many ticks apart as the network's own schedule says, and each tick lasts as long as its slowest PE.
+
 With several chips a layer's events also take links, until the last of them has arrived on the last chip: all chips wait
-for that. The input waits in the host chip's DRAM and crosses links before the first layer begins; with `dram=prefetched`
-it does so unseen.
+for that. Inputs wait in the host chip's DRAM and cross links before the first layer that hears them begins; with
+`dram=prefetched` they do so unseen. A layer whose step takes several ticks pays as many exchanges.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from host.cost.cost_table import CostTable
+from host.cost.exchanges import Exchanges
 from host.cost.ledger import Ledger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
@@ -23,10 +28,11 @@ from noc.chip import ChipSpec
 class Schedule:
     """When layers begin, wait, compute and send, in seconds; `time_s` is the whole run.
 
-    (positions, layers) each: `began_s` when a layer began a position, `wait_s` how long it waited for its input (DRAM, and
-    the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over links,
-    `layer_s` how long all that took, and `critical`, its slowest shard. `input_links_s` (positions,) is what of `wait_s` was
-    the input's way to other chips; `busy_s` (PEs,) how long each PE computed over the run.
+    (positions, layers' exchanges) each: `began_s` when a layer began it at a position, `wait_s` how long it waited for its inputs
+    (DRAM, and the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over
+    links, `layer_s` how long all that took, and `critical`, its slowest turn. `input_links_s` is what of `wait_s` was
+    inputs' way to other chips; `on_path`, whether it was on its position's longest path, which a sequential run takes; `busy_s`
+    (PEs,) how long each PE computed over the run.
     """
 
     time_s: float
@@ -37,58 +43,107 @@ class Schedule:
     layer_s: F64 = field(repr=False)
     critical: I64 = field(repr=False)
     input_links_s: F64 = field(repr=False)
+    on_path: Array = field(repr=False)
     busy_s: F64 = field(repr=False)
 
 
 def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
-    """Return the schedule of a run, from its moves, the (positions, shards, stages) `cycles`, and `links`, the seconds of its
+    """Return the schedule of a run, from its moves, the (positions, turns, stages) `cycles`, and `links`, the seconds of its
     packets between chips. Settings of the table say in which order layers run, and whether they wait for DRAM.
     """
-    shards, noc = ledger.table, moves.noc
-    shape = ledger.positions, len(ledger.layers)
+    turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
+    shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
     flits = noc.peak_flits(pipelined, with_input=not waited)
-    transit_s = (flits + noc.farthest[1:] * chip.hop_cycles) / chip.noc_clock_hz
-    wait_s, input_links_s = np.zeros(shape), np.zeros(ledger.positions)
+    transit_s = (flits + noc.farthest[exchanges.layers] * chip.hop_cycles) / chip.noc_clock_hz
+    wait_s, input_links_s = np.zeros(shape), np.zeros(shape)
     if waited:
-        input_noc_s = (noc.input_peak_flits + int(noc.farthest[0]) * chip.hop_cycles) / chip.noc_clock_hz
-        input_links_s = links.input_s + input_noc_s
-        wait_s[:, 0] = moves.dram_bytes / chip.dram_sustained_bytes_per_s + input_links_s
+        input_noc_s = (noc.input_peak_flits + noc.farthest[exchanges.inputs] * chip.hop_cycles) / chip.noc_clock_hz
+        for number, reads in enumerate(moves.inputs):
+            input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
+        read_bytes = sum(reads.bytes for reads in moves.inputs)
+        wait_s = read_bytes / chip.dram_sustained_bytes_per_s + input_links_s
     after_s = transit_s + links.after_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
     layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))
     runs = np.zeros(pe_s.shape[1:], bool)
-    runs[shards["layer"] - 1, shards["pe"]] = True
-    for n in range(len(ledger.layers)):
-        of_layer = np.flatnonzero(shards["layer"] == n + 1)
-        pe_s[:, n, shards["pe"][of_layer]] = shard_s[:, of_layer]
+    for n, exchange in enumerate(exchanges.layers.tolist()):
+        of_layer = np.flatnonzero(turns.exchange == exchange)
+        runs[n, turn_pe[of_layer]] = True
+        pe_s[:, n, turn_pe[of_layer]] = shard_s[:, of_layer]
         critical[:, n] = of_layer[np.argmax(shard_s[:, of_layer], axis=1)]
         layer_s[:, n] = shard_s[:, of_layer].max(axis=1) + after_s[:, n] + wait_s[:, n]
+    on_path = np.ones(shape, bool)
     if pipelined and ledger.positions:
-        began_s, time_s = _pipelined(pe_s, runs, wait_s, after_s)
-    else:  # each layer begins when the one before has been heard
-        ends_s = np.cumsum(layer_s.ravel())
-        began_s, time_s = np.concatenate([np.zeros(min(1, len(ends_s))), ends_s[:-1]]).reshape(shape), float(layer_s.sum())
+        began_s, time_s = _pipelined(exchanges, pe_s, runs, wait_s, after_s)
+    else:
+        began_s, on_path = _sequential(layer_s, predecessors(ledger, runs))
+        time_s = float(np.where(on_path, layer_s, 0.0).sum())
     return Schedule(
         time_s=time_s, began_s=began_s, wait_s=wait_s, transit_s=transit_s, links_s=links.after_s, layer_s=layer_s,
-        critical=critical, input_links_s=input_links_s, busy_s=pe_s.sum(axis=(0, 1)),
+        critical=critical, input_links_s=input_links_s, on_path=on_path, busy_s=pe_s.sum(axis=(0, 1)),
     )  # fmt: skip
 
 
-def _pipelined(pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
-    """Return when each layer begins each position, (positions, layers), and the run's duration.
+def predecessors(ledger: Ledger, runs: Array) -> list[list[int]]:
+    """Return for each exchange of a layer those it waits for at the same position, in the order in which layers start.
 
-    In a tick layer l works on position t - l, and the tick lasts as long as its slowest PE, with what that waits for. `pe_s`
-    (positions, layers, PEs) is how long PEs compute; `runs` (layers, PEs) whether a PE has units of a layer; `wait_s` comes
-    before, and `after_s` lasts until messages have arrived on all chips, (positions, layers) each.
+    `runs` (layers' exchanges, PEs): who takes part.
+    """
+    exchanges, ports = ledger.exchanges, ledger.ports
+    prompt = ports["delay"] == 0
+    layer_of = ledger.shards["population"][ports["shard"][prompt]]
+    edges = set(zip(ports["source"][prompt].tolist(), layer_of.tolist(), strict=True))
+    population = exchanges.population[exchanges.layers].tolist()
+    order = np.argsort(exchanges.tick[exchanges.layers], kind="stable").tolist()
+    before: list[list[int]] = [[] for _ in order]
+    for place, n in enumerate(order):
+        for earlier in order[:place]:
+            heard = (population[earlier], population[n]) in edges or population[earlier] == population[n]
+            if heard or (runs[earlier] & runs[n]).any():
+                before[n].append(earlier)
+    return before
+
+
+def _sequential(layer_s: F64, before: list[list[int]]) -> tuple[F64, Array]:
+    """Return when each layer begins each position, and whether it is on the longest path, (positions, layers' exchanges) each."""
+    began, ends, on_path = np.zeros(layer_s.shape), np.zeros(layer_s.shape), np.zeros(layer_s.shape, bool)
+    positions = np.arange(len(layer_s))
+    done: list[int] = []
+    while len(done) < len(before):
+        n = next(n for n in range(len(before)) if n not in done and set(before[n]) <= set(done))
+        if before[n]:
+            began[:, n] = ends[:, before[n]].max(axis=1)
+        ends[:, n] = began[:, n] + layer_s[:, n]
+        done.append(n)
+    last = np.argmax(ends, axis=1)
+    on_path[positions, last] = True
+    for n in reversed(done):
+        if before[n]:  # what ended last before it is on the path where it is
+            waited_for = np.array(before[n])[np.argmax(ends[:, before[n]], axis=1)]
+            on_path[positions[on_path[:, n]], waited_for[on_path[:, n]]] = True
+    if on_path.all():  # in line: rounded as one sum over the run
+        ends_s = np.cumsum(layer_s[:, done].ravel())
+        began[:, done] = np.concatenate([np.zeros(min(1, len(ends_s))), ends_s[:-1]]).reshape(layer_s.shape)
+        return began, on_path
+    lasts = ends.max(axis=1)
+    return began + np.concatenate([[0.0], np.cumsum(lasts)[:-1]])[: len(lasts), None], on_path
+
+
+def _pipelined(exchanges: Exchanges, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
+    """Return when each layer begins each position, (positions, layers' exchanges), and the run's duration.
+
+    Each tick lasts as long as its slowest PE, with what that waits for. `pe_s` (positions, layers' exchanges, PEs) is how long
+    PEs compute; `runs` (layers' exchanges, PEs) whether a PE takes part; `wait_s` comes before, and `after_s` lasts until messages
+    have arrived on all chips, (positions, layers' exchanges) each.
     """
     positions, layers, pes = pe_s.shape
-    busy, before, after = (np.zeros((positions + layers - 1, pes)) for _ in range(3))
+    busy, before, after = (np.zeros((exchanges.count_ticks(positions), pes)) for _ in range(3))
     for n in range(layers):
-        ticks = slice(n, n + positions)
+        ticks = exchanges.ticks_of(int(exchanges.layers[n]), positions)
         busy[ticks] += pe_s[:, n]
         before[ticks] = np.maximum(before[ticks], wait_s[:, n, None] * runs[n])
         after[ticks] = np.maximum(after[ticks], after_s[:, n, None] * runs[n])
     tick_s = (before + busy + after).max(axis=1)
     began_s = np.concatenate([[0.0], np.cumsum(tick_s)[:-1]])
-    return np.stack([began_s[n : n + positions] for n in range(layers)], axis=1), float(tick_s.sum())
+    return exchanges.of_positions(began_s, positions), float(tick_s.sum())

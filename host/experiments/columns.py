@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from host.cost.cycles import LINKS, STAGES
+from host.cost.cycles import LINKS, all_stages
 from host.cost.ledger import Ledger
 from host.cost.price import Priced
 from host.workloads.contract import Metric
@@ -48,7 +48,7 @@ def _link(name: str, what: str) -> Column:
 
 
 def _activity(r: Result) -> float:
-    return 100 * r.priced.work["events"] / (int(r.ledger.table["units"].sum()) * r.tokens)
+    return 100 * r.priced.work["events"] / (int(r.ledger.shards["units"].sum()) * r.tokens)
 
 
 COLUMNS: Mapping[str, Column] = {
@@ -63,7 +63,7 @@ COLUMNS: Mapping[str, Column] = {
     "token_mj": Column("energy a token, mJ", lambda r: 1e3 * (r.priced.energy_j / r.tokens)),
     "token_mj_low": Column("its band's low end", lambda r: 1e3 * r.priced.energy_band_j[0] / r.tokens),
     "token_mj_high": Column("its band's high end", lambda r: 1e3 * r.priced.energy_band_j[1] / r.tokens),
-    **{f"{stage}_ms": _stage(stage) for stage in (*STAGES, LINKS)},
+    **{f"{stage}_ms": _stage(stage) for stage in (*all_stages(), LINKS)},
     "computation_ms": Column(
         "products and units on each layer's critical PE, ms a token", lambda r: 1e3 * r.priced.computation_s / r.tokens
     ),

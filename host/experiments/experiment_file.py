@@ -21,7 +21,7 @@ from typing import Any
 from host.cost.cost_table import CHOICES, CLOCKS, apply_settings, load_table, read_toml
 from host.errors import HostError, nearest_name
 from host.flags import Bounds, OneOf, Whole, bounds_of, option_fields
-from host.options import TRANSPORTS, RunOptions
+from host.options import RunOptions, transport_names, transports_with
 from host.workloads.registry import Workload, claimed_workload, workloads
 from models.network import ModelError
 from noc.chip import load_chip
@@ -38,7 +38,7 @@ EXPECTED_KEYS = {name: Whole(1, 1_000_000) for name in ("depth", "pes_a_chip", "
 def run_keys(workload: Workload) -> dict[str, Bounds]:
     """Return the settings that need a run of their own: what of a workload's options may vary, and how a point is run."""
     swept = {entry.name: entry.metadata["bounds"] for entry in option_fields(workload.options) if entry.metadata["sweep"]}
-    transports = OneOf(lambda: (*TRANSPORTS, RECORDED, EXPECTED))
+    transports = OneOf(lambda: (*transport_names(), RECORDED, EXPECTED))
     return {**swept, **EXPECTED_KEYS, "workload": OneOf(lambda: tuple(workloads())), "transport": transports}
 
 
@@ -89,7 +89,7 @@ class Experiment:
         """Return the options of a run's settings; what only says how a point is run or expected is left out."""
         chosen: dict[str, Any] = {name: value for name, value in run.items() if name not in (*EXPECTED_KEYS, "workload")}
         if chosen.get("transport") in (RECORDED, EXPECTED):
-            chosen["transport"] = "mem"
+            chosen["transport"] = transports_with("PROCESSES", False)[0]
         values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in chosen.items()}
         return self.workload.options(**values)
 

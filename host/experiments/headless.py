@@ -20,7 +20,7 @@ def run_headless(
     folder.mkdir(parents=True)
     outcome = run_into(folder, options, observe=observe, remote=remote_backend(options))
     if outcome.report is not None and pictures:
-        from host.show.figures import make_pictures  # a sweep that wants none need not import what draws
+        from host.show.pictures import make_pictures  # a sweep that wants none need not import what draws
 
         make_pictures(folder, TRACE_POSITIONS, workload_of(options).part("page", "sections", lambda _: []))
     return outcome

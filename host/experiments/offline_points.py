@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
+from host.cost.ledger_file import save_ledger
 from host.errors import HostError
 from host.experiments.experiment_file import EXPECTED, RECORDED
 from host.flags import option_fields
@@ -36,9 +37,9 @@ def record_into(folder: Path, options: RunOptions, recordings: Path) -> None:
     own = {entry.name for entry in option_fields(type(options))} - {entry.name for entry in option_fields(RunOptions)}
     inputs = {name: value for name, value in options.resolved().items() if name in own}
     what = json.dumps([options.workload, inputs, input_record(job.inputs)], sort_keys=True)
-    recording = load_or_record(recordings, job.placement.network, options.batch, what, lambda: (job.source, job.readout))
+    recording = load_or_record(recordings, job.placement, what, lambda: (job.source, job.readout))
     folder.mkdir(parents=True)
-    recording.ledger(job.placement).save(folder)
+    save_ledger(recording.ledger(job.placement), folder)
     mapping = mapping_block(job.placement)
     _write(folder, {"sha256": recording.sha256}, mapping, RECORDED, options.resolved())
 
@@ -58,7 +59,7 @@ def expect_into(folder: Path, settings: Mapping[str, Any], options: RunOptions) 
     )  # fmt: skip
     ledger = expected_ledger(network, chip, machine_of(chip, options.chips), settings.get("tokens", 1))
     folder.mkdir(parents=True)
-    ledger.save(folder)
+    save_ledger(ledger, folder)
     pes = int(ledger.multiplicity.sum())  # those included for which another stands
     mapping = {"chips": options.chips, "pes": pes, "sram": {"worst": {"weights": None, "free": None}}}
     _write(folder, {"sha256": None}, mapping, EXPECTED, options.resolved() | dict(settings))

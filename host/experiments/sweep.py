@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger import load_ledger
+from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file

@@ -17,6 +17,7 @@ from typing import Any
 
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
+from host.launch.needed_members import needed_members
 from host.launch.outcome import Outcome
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
@@ -113,7 +114,8 @@ class Launcher:
 
     def _start(self) -> None:
         preload = f"host.workloads.{self._options.workload}.prepare"
-        self._processes.start_fork_server(preload)  # before there are threads; workers of our own look for its resource tracker
+        # Before there are threads; workers of our own look for its resource tracker.
+        self._processes.start_fork_server(preload, needed_members(self._options))
         self._meanwhile()
         if self._remote is not None:
             self._backend = self._remote(self._processes, self._started)
@@ -243,7 +245,7 @@ class Launcher:
         elif kind == "mapped":
             self._plan = record
             self._mapped(record["layout"])
-            if record["transport"] == "zmq":
+            if record["processes"]:
                 self._start_routers()
         elif kind == "routed":
             self._backend.start_pes(lambda: bool(self._signal))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from host.options import RunOptions
+from host.options import RunOptions, transport_named
 from host.processes.fork_environment import reserve_descriptors
 from host.processes.process_group import ProcessGroup
 from noc.packet import chip_of, router_name
@@ -94,25 +94,27 @@ class LocalBackend(Backend):
 
     def __init__(self, processes: ProcessGroup, options: RunOptions) -> None:
         super().__init__()
-        self._processes, self._faults = processes, options.faults
+        self._processes, self._faults, self._transport = processes, options.faults, options.transport
         self._plan: LaunchPlan = {}
         self._addresses: dict[str, str] = {}
 
     def start_routers(self, plan: LaunchPlan) -> None:
         """Start all routers, each with the addresses of all."""
         from host.processes.child_main import run_router
-        from noc.transport_zmq import new_address
 
+        scheme = transport_named(self._transport)
         self._plan, queue, routers = plan, plan["queue"], plan["routers"]
         problem = reserve_descriptors(len(plan["layout"]["pes"]))
         if problem:
             self._records.append({"kind": "failed", "problem": problem})
             return
-        self._addresses = {router["name"]: new_address() for router in routers}
+        self._addresses = {router["name"]: scheme.new_address() for router in routers}
         for router in routers:
             name, wiring = router["name"], tuple(router["wiring"])
             slow = self._faults.of_router(name)
-            self._processes.start(name, run_router, name, self._addresses, queue, plan["table_entries"], wiring, slow)
+            self._processes.start(
+                name, run_router, name, self._transport, self._addresses, queue, plan["table_entries"], wiring, slow
+            )
         self._records.append({"kind": "routers", "queue": queue, "address": self._addresses[routers[0]["name"]]})
 
     def start_pes(self, stop: Callable[[], bool]) -> None:
@@ -123,7 +125,8 @@ class LocalBackend(Backend):
             if stop():
                 return
             router, slow_s = router_name(chip_of(name)), self._faults.slow.get(name, 0.0)
-            self._processes.start(name, run_pe, name, router, self._addresses[router], slow_s)
+            address = self._addresses[router]
+            self._processes.start(name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s)
 
     def process_count(self) -> int:
         """Return how many processes have been started, with the host."""

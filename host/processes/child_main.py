@@ -16,14 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import Exit
+from host.options import transport_named
 from host.processes.fork_environment import PRELOAD_VARIABLE
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import post, serve
-from noc.transport import Transport, TransportError
-from noc.transport_zmq import ZmqTransport
-from noc.transport_zmtp import ZmtpTransport
+from noc.transport import FramedTransport, Transport, TransportError
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
@@ -51,23 +50,27 @@ def _prepare_process(name: str) -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
-def run_pe(name: str, router: str, address: str, slow_s: float) -> None:
-    """Run one processing element until it is stopped."""
+def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float) -> None:
+    """Run one processing element until it is stopped. `scheme`: the transport's name."""
     _prepare_process(name)
     # A tick makes no reference cycles, and a collection would touch, and so copy, pages shared with the fork server.
     gc.disable()
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
-    transport = ZmtpTransport(name, address, router)
+    way = transport_named(scheme)
+    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, router)
     from pe.core import Pe
-    from pe.socket_loop import SocketLoop
 
     core = Pe(name, router)
     post(transport, core.boot())
     if slow_s:
         serve(core, transport, lambda _: time.sleep(slow_s))
-    else:
+    elif isinstance(transport, FramedTransport):
+        from pe.socket_loop import SocketLoop
+
         serve(core, transport, fast_path=SocketLoop(core, transport))
+    else:
+        serve(core, transport)
     transport.close()
 
 
@@ -76,18 +79,19 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 
 
 def run_router(
-    name: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...], slow: dict[str, float],
-    remote: RemoteLinks | None = None, store: str | None = None,
+    name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
+    slow: dict[str, float], remote: RemoteLinks | None = None, store: str | None = None,
 ) -> None:  # fmt: skip
-    """Run one chip's router until it is stopped. `addresses`: of every router of this machine; `slow`: seconds before each
-    message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of content from other machines.
+    """Run one chip's router until it is stopped. `scheme`: the transport's name; `addresses`: of every router of this machine;
+    `slow`: seconds before each message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of
+    content from other machines.
     """
     _prepare_process(name)
     gc.disable()
     links = Wiring(*wiring)
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
-    local = ZmqTransport(name, addresses[name], queue, listen=True, calls=calls)
-    transport = _bridged(name, local, queue, links, remote) if remote else local
+    local = transport_named(scheme).listen(name, addresses[name], queue, calls)
+    transport: Transport | None = _bridged(name, local, queue, links, remote) if remote else local
     if transport is None:
         return
     from noc.router import ChipRouter
@@ -101,7 +105,7 @@ def run_router(
     transport.close()
 
 
-def _bridged(name: str, local: ZmqTransport, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
+def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
     """Return the router's transport with links to other machines; None where it cannot listen, or its agent has gone."""
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 

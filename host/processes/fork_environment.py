@@ -8,6 +8,7 @@ import types
 from collections.abc import Iterator
 
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
+MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
 
 
 @contextlib.contextmanager

@@ -4,13 +4,16 @@
 work: `main` runs at its end.
 """
 
+import contextlib
 import ctypes
 import gc
+import importlib
 import os
 import signal
 import time
 
 from host.processes import parent_death
+from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 _filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
@@ -40,11 +43,11 @@ def _leave_signals_to_the_launcher() -> None:
 
 
 def _load_kernels() -> float:
-    """Load everything that is compiled; return the seconds that it took to compile, 0 where the cache had it all."""
+    """Load what is compiled and will be needed; return the seconds that it took to compile, 0 where the cache had it all."""
     begin = time.perf_counter()
     from models.compute.compiling import cache_is_complete, compiled_now
 
-    is_cached = cache_is_complete()
+    is_cached = cache_is_complete(_need())
     if not is_cached:
         _compile_in_another_process()
     _warm()
@@ -60,23 +63,30 @@ def _compile_in_another_process() -> None:
         parent_death.die_with_fork_server()
         try:
             _warm()
-            mark_cache_complete()
+            mark_cache_complete(_need())
         finally:  # an error shows again, with its cause, when this process does it itself
             os._exit(0)
     os.waitpid(pid, 0)
 
 
+def _need() -> str:
+    return f"{os.environ.get(PRELOAD_VARIABLE, '')} {os.environ.get(MEMBERS_VARIABLE, '')}"
+
+
 def _warm() -> None:
-    """Compile, or load from the cache, each kernel and format, a PE's tick, and the heads."""
+    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload."""
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
-    from models import formats, heads, kernels
     from models.compute import exponentials  # noqa: F401 - the reference's
 
-    for name in formats.names():
-        formats.named(name)
-    for name in kernels.names():
-        kernels.named(name)
-    heads.warm_all()
+    for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
+        with contextlib.suppress(Exception):  # whoever needs it says what is wrong with it
+            importlib.import_module(module)
+    if preload := os.environ.get(PRELOAD_VARIABLE):
+        from models import heads
+
+        with contextlib.suppress(Exception):  # as above
+            importlib.import_module(preload)
+        heads.warm_loaded()
 
 
 def _fill_heap_gaps() -> None:

@@ -21,7 +21,7 @@ from typing import Any
 
 import psutil
 
-from host.processes.fork_environment import PRELOAD_VARIABLE, fork_server_environment, hidden_main_module
+from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, fork_server_environment, hidden_main_module
 from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -41,9 +41,11 @@ class ProcessGroup:
         self._pipes: list[Any] = []
         self._ended: set[str] = set()
 
-    def start_fork_server(self, preload: str = "") -> None:
-        """Start the fork server, if there is none; it imports the module `preload`, too, so that no child need do it."""
-        os.environ[PRELOAD_VARIABLE] = preload
+    def start_fork_server(self, preload: str = "", members: Iterable[str] = ()) -> None:
+        """Start the fork server, if there is none; it imports the module `preload`, and `members`, modules of neuron models and
+        weight formats, so that no child need do it.
+        """
+        os.environ[PRELOAD_VARIABLE], os.environ[MEMBERS_VARIABLE] = preload, ",".join(members)
         os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
         os.environ[FOLDER_VARIABLE] = multiprocessing.util.get_temp_dir()
         # First, because it unblocks the signals again.

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from host.cost.ledger import Ledger
+from host.cost.ledger_file import save_ledger
 from host.errors import Exit, HostError
+from host.options import transport_named
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
 from host.run.report import build_report
@@ -30,8 +32,6 @@ from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
-from noc.transport_mem import MemNetwork
-from noc.transport_zmq import ZmqTransport
 from noc.wire import WireError, decode, pack_status, unpack_status
 from pe.core import Pe
 from pe.lifecycle import State
@@ -83,7 +83,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, Path(folder) if folder else None)
-    return loop.run_over_zmq() if job.options.transport == "zmq" else loop.run_in_memory()
+    return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
 
 
 def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
@@ -117,11 +117,11 @@ class _HostLoop:
         }
         self._sram_worst = 1.0 - placement.worst()["free"] / placement.request.size.data_bytes
 
-    def run_over_zmq(self) -> None:
+    def run_processes(self) -> None:
         """Run with one set of routers and PEs after another, until the launcher asks for no more."""
         while (command := self._receive_command()) is not None and command["kind"] in ("routers", "again"):
             if command["kind"] == "routers":
-                self._run_processes(self._connect(command))
+                self._run_with(self._connect(command))
                 if not self._restarts:
                     return
             self._restarts = False
@@ -132,14 +132,17 @@ class _HostLoop:
         """Return the way to the host's router: on this machine, or encrypted on another."""
         router = self._run.routers[-1]
         if "keys" not in command:
-            return ZmqTransport(HOST, command["address"], command["queue"], peer=router)
+            way: Transport = transport_named(self._job.options.transport).connect(
+                HOST, command["address"], command["queue"], router
+            )
+            return way
         from noc.transport_tcp import Keys, MachineLinks
 
         links = MachineLinks(HOST, Keys(*command["keys"]), command["queue"], None, lambda record: self._send(**record))
         links.call({router: command["address"]})
         return links
 
-    def _run_processes(self, transport: Transport) -> None:
+    def _run_with(self, transport: Transport) -> None:
         """Work with one set of routers and PEs until the run is over or they are."""
         run, send, is_routed = self._run, partial(post, transport), False
         send(run.begin())
@@ -157,7 +160,7 @@ class _HostLoop:
     def run_in_memory(self) -> None:
         """Run with routers and PEs in this process."""
         run, placement = self._run, self._job.placement
-        network = MemNetwork(self._job.options.faults.shuffle)
+        network = transport_named(self._job.options.transport).network(self._job.options.faults.shuffle)
         send = partial(network.post, HOST)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
@@ -313,7 +316,7 @@ class _HostLoop:
         ledger = self._run.recorder.ledger()
         if self._folder is not None and ledger.positions:
             try:
-                ledger.save(self._folder)
+                save_ledger(ledger, self._folder)
             except OSError as error:
                 self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
         return ledger

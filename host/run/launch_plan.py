@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from host.options import transport_named
 from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
@@ -27,6 +28,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
     layers = [
         {"name": names[n], "units": network.populations[n].units, "pes": len(job.placement.senders(n))} for n in network.layers
     ]
+    kernels = {network.populations[n].kernel for n in network.layers}
     queue = 2 * (run.window + len(names)) * (len(pes) + 2)  # a window of messages from every sender, and as many letters
     links = [
         {"name": str(link), "ends": [link.chip, link.to], "cable": machine.is_cable(link.chip, link.direction)}
@@ -38,7 +40,9 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
     return {
-        "layout": layout, "mapping": job.placement.table(), "transport": job.options.transport, "queue": queue,
+        "layout": layout, "mapping": job.placement.table(), "queue": queue,
+        "members": [f"models.formats.{job.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
+        "processes": transport_named(job.options.transport).PROCESSES,
         "table_entries": job.placement.chip.router_entries, "stored": run.stored,
         "routers": [{"name": name, "wiring": list(wiring_of(machine, chip_of(name)))} for name in reversed(run.routers)],
     }  # fmt: skip

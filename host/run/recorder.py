@@ -2,46 +2,75 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
 import numpy as np
 
-from host.cost.ledger import COUNTS, SHARD_COLUMNS, Ledger, machine_fields
+from host.cost.ledger import PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
 from host.mapping.placement import Placement
-from models.network import I64, U32
-from noc.packet import Section
+from host.mapping.sharding import share_sizes
+from host.run.step_counts import words_of
+from host.workloads.lane_sets import idle_lanes
+from models import kernels
+from models.network import I64, U32, Network
+from models.numerics import WEIGHTS
+from models.schedule import schedule
+from noc.packet import PHASE, Section
+from pe.layout import place_ports
 
 
 class Recorder:
-    """Collects a run's ledger as its sections arrive, each layer in ascending position."""
+    """Collects a run's ledger as its sections arrive, each layer in ascending position, tick by tick."""
 
     def __init__(self, placement: Placement) -> None:
         self._placement = placement
+        self._ticks = schedule(placement.network).ticks
+        self._words = {n: words_of(placement.network.populations[n]).size for n in placement.network.layers}
         self._parts: dict[int, list[bytes]] = {n: [] for n in placement.network.layers}
-        self._input: list[int] = []
+        self._stepped: dict[int, list[int]] = {n: [] for n in placement.network.layers}
+        self._inputs: list[Sequence[int]] = []
 
-    def add_input(self, events: int) -> None:
-        """Take in the number of input events of the next position."""
-        self._input.append(events)
+    def add_input(self, *events: int) -> None:
+        """Take in the numbers of input events of the next position, one for each input."""
+        self._inputs.append(events)
 
     def add(self, section: Section) -> None:
-        """Take in a layer's counts at the next position."""
+        """Take in a layer's counts at the next tick of its steps."""
         self._parts[section.population].append(section.ledger)
+        if section.flags < PHASE:
+            self._stepped[section.population].append(count_lanes(section.lanes, self._placement.request.lanes))
 
     def ledger(self) -> Ledger:
         """Return the ledger of the positions that every layer has finished."""
         placement = self._placement
-        done = min(len(parts) for parts in self._parts.values())
-        by_layer = [
-            np.frombuffer(b"".join(parts[:done]), "<u4").reshape(done, len(placement.senders(n)), 7)[:, :, [0, 3, 5, 4, 6, 1, 2]]
-            for n, parts in self._parts.items()
-        ]
-        counts = np.concatenate(by_layer, axis=1)
-        # As many at every position, by the kernels' contract (models/kernels), so kept once.
-        exponentials = counts[:1, :, 6].sum(axis=0, dtype=np.int64)
-        return assemble_ledger(placement, counts[:, :, : len(COUNTS)], np.array(self._input[:done], np.uint32), exponentials)
+        done = min(len(parts) // self._ticks[n] for n, parts in self._parts.items())
+        steps = {}
+        for n, parts in self._parts.items():
+            senders, ticks = len(placement.senders(n)), self._ticks[n]
+            rows = np.frombuffer(b"".join(parts[: done * ticks]), "<u4").reshape(done, ticks, senders, self._words[n])
+            steps[n] = LayerSteps(rows=rows.transpose(0, 2, 1, 3), stepped=np.array(self._stepped[n][:done], np.uint32))
+        inputs = np.array(self._inputs[:done], np.uint32).reshape(done, len(placement.network.inputs))
+        return assemble_ledger(placement, steps, inputs)
+
+
+@dataclass(frozen=True)
+class LayerSteps:
+    """What a layer counted: `rows` (positions, shards, ticks, words) uint32; `stepped` (positions,) lanes that it stepped."""
+
+    rows: U32
+    stepped: U32
+
+
+def count_lanes(packed: bytes, lanes: int) -> int:
+    """Return how many of a section's lanes are not idle."""
+    idle = idle_lanes(packed, lanes)
+    return lanes if idle is None else lanes - int(idle.sum())
 
 
 def shards_of(placement: Placement) -> list[tuple[int, int, U32]]:
-    """Return (index of the PE, layer, units) of each shard, in the order of a ledger."""
+    """Return (index of the PE, population, units) of each shard, in the order of a ledger."""
     by_layer: dict[int, list[tuple[int, int, U32]]] = {n: [] for n in placement.network.layers}
     for number, pe in enumerate(placement.pes):
         for layer, units in pe.share:
@@ -49,28 +78,83 @@ def shards_of(placement: Placement) -> list[tuple[int, int, U32]]:
     return [shard for shards in by_layer.values() for shard in shards]
 
 
-def assemble_ledger(placement: Placement, counts: U32, input_events: U32, exponentials: I64) -> Ledger:
-    """Return the ledger of a placement, from (positions, shards, 5) counts and (shards,) exponentials a position."""
-    network = placement.network
-    rows = [_columns(placement, pe, layer, units) for pe, layer, units in shards_of(placement)]
-    table = {name: np.array([row[i] for row in rows], np.int64) for i, name in enumerate(SHARD_COLUMNS[:-1])}
+def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input_events: U32) -> Ledger:
+    """Return the ledger of a placement from what each layer counted and (positions, inputs) events."""
+    network, shards = placement.network, shards_of(placement)
+    events, by_port = [], []
+    by_turn: dict[str, list[U32]] = {}
+    per_lane: dict[str, list[I64]] = {}
+    every_count = dict.fromkeys(name for n in network.layers for name in words_of(network.populations[n]).counts)
+    for n in network.layers:
+        words, rows = words_of(network.populations[n]), steps[n].rows
+        once = kernels.named(network.populations[n].kernel).PER_UNIT
+        positions, of_layer = rows.shape[:2]
+        turns = rows.reshape(positions, -1, words.size)
+        events.append(turns[:, :, 0])
+        by_port.append(rows[:, :, :, words.first_port :].sum(axis=2, dtype=np.uint32).reshape(positions, of_layer * words.ports, 2))
+        for name in every_count:
+            place = 1 + words.counts.index(name) if name in words.counts else None
+            counts = turns[:, :, place] if place else np.zeros(turns.shape[:2], np.uint32)
+            by_turn.setdefault(name, []).append(np.zeros_like(counts) if name in once else counts)
+            amounts = (
+                _lane_amounts(rows[:, :, 0, place], steps[n].stepped) if place and name in once else np.zeros(of_layer, np.int64)
+            )
+            per_lane.setdefault(name, []).append(amounts)
+    joined = {name: _joined(parts) for name, parts in by_turn.items()}
+    once_counted = {name: np.asarray(np.concatenate(parts), np.int64) for name, parts in per_lane.items()}
     return Ledger(
-        counts=np.ascontiguousarray(counts), input_events=input_events, table={**table, "exponentials": exponentials},
-        pes=tuple(placed.pe for placed in placement.pes), layers=tuple(network.populations[n].name for n in network.layers),
-        input_units=network.populations[0].units, lanes=placement.request.lanes, format=placement.request.format,
-        **machine_fields(placement.chip, placement.machine),
+        populations=population_facts(network), outputs=network.outputs, interval=schedule(network).interval,
+        events=_joined(events), input_events=np.ascontiguousarray(input_events), port_counts=_joined(by_port),
+        stepped=np.ascontiguousarray(np.stack([steps[n].stepped for n in network.layers], axis=1), np.uint32),
+        by_turn={name: counts for name, counts in joined.items() if counts.any()},
+        per_lane={name: amounts for name, amounts in once_counted.items() if amounts.any()},
+        **_tables(placement, shards), pes=tuple(placed.pe for placed in placement.pes), lanes=placement.request.lanes,
+        format=placement.request.format, **machine_fields(placement.chip, placement.machine),
     )  # fmt: skip
 
 
-def _columns(placement: Placement, pe: int, layer: int, units: U32) -> tuple[int, ...]:
-    """Return a shard's row of the ledger's table, without its exponentials."""
-    population = placement.network.populations[layer]
-    weights, widths, rows = [], [], []
-    for projection in population.projections:
-        gates = projection.weights.shape[0] // population.units
-        lengths = projection.weights.row_nonzeros.reshape(gates, population.units)
-        weights.append(int(lengths[:, units].sum()))
-        widths.append(placement.network.populations[projection.source].units)
-        rows.append(gates * len(units))
-    traced = any(projection.trace for projection in population.projections)  # the recurrent one never has one (`pe/core.py`)
-    return (pe, layer, len(units), *rows, *weights, *widths, int(traced))
+def _joined(parts: list[U32]) -> U32:
+    return np.ascontiguousarray(np.concatenate(parts, axis=1), np.uint32)
+
+
+def _lane_amounts(counts: U32, stepped: U32) -> I64:
+    """Return what each shard, (shards,), counts for a lane, always as much, from (positions, shards) counts of so many lanes."""
+    at = np.flatnonzero(stepped)
+    return counts[at[0]].astype(np.int64) // int(stepped[at[0]]) if len(at) else np.zeros(counts.shape[1], np.int64)
+
+
+def population_facts(network: Network) -> tuple[PopulationFacts, ...]:
+    """Return what a ledger knows of a network's populations."""
+    times = schedule(network)
+    return tuple(
+        PopulationFacts(
+            name=one.name, units=one.units, kernel=one.kernel, payload=one.payload, dense=one.dense, start=times.starts[n],
+            ticks=times.ticks[n], words=words_of(one).size if one.kernel else 0,
+        )
+        for n, one in enumerate(network.populations)
+    )  # fmt: skip
+
+
+def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[str, Any]:
+    """Return the tables of a placement's shards and ports, and the names of its ports."""
+    network, rows = placement.network, list[tuple[int, ...]]()
+    names = sorted({p.port for n in network.layers for p in network.populations[n].projections})
+    for number, (pe, population, _) in enumerate(shards):
+        share = tuple(part for part in placement.pes[pe].share if part.population == population)
+        size = share_sizes(network, placement.request, share)[0]
+        for port, place in zip(size.ports, place_ports(size), strict=True):
+            shape = port.shape
+            rows.append((
+                number, names.index(port.name), port.source, port.delay, shape.rows, shape.nonzeros, shape.source_units,
+                np.dtype(WEIGHTS[shape.weight]).itemsize, int(shape.trace), int(place.adds),
+            ))  # fmt: skip
+    columns = np.array(rows, np.int64).reshape(len(rows), len(PORT_COLUMNS)).T
+    return {
+        "shards": {
+            "pe": np.array([pe for pe, _, _ in shards], np.int64),
+            "population": np.array([population for _, population, _ in shards], np.int64),
+            "units": np.array([len(units) for _, _, units in shards], np.int64),
+        },
+        "ports": {name: np.ascontiguousarray(column) for name, column in zip(PORT_COLUMNS, columns, strict=True)},
+        "port_names": tuple(names),
+    }

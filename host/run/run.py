@@ -252,7 +252,10 @@ class Run:
         if given is None:
             return None
         feed = self._late_feed.completed(given)
-        self.recorder.add_input(sum(self._sending[n].count_events(*events) for n, events in feed.events.items()))
+        events = [feed.events.get(n, (b"", b"")) for n in self.placement.network.inputs]
+        self.recorder.add_input(
+            *(self._sending[n].count_events(*e) for n, e in zip(self.placement.network.inputs, events, strict=True))
+        )
         if self._witness is not None:
             self._witness.see_input(given)
         if self._replay is not None:

@@ -1,11 +1,12 @@
 """A run's first positions as a timeline for Perfetto's viewer (ui.perfetto.dev): `trace.json.gz`, in Chrome's trace event format.
 
 Everything on the time axis is *modelled* time: a process is a chip, a thread is a PE. A PE has one slice for each position
-of each layer it runs, named after the layer, from when it begins (with the wait for DRAM, in the first layer) until the
-layer's last message has arrived, and within it its stages, ended by the wait for the slower PEs (and, on several chips, for
-`links`). Between two such slices other layers have their turn. Arrows lead from the broadcast of a layer's slowest PE to the
-slowest PE of the next layer. Counters: events of each layer as they arrive, flits on the busiest link or port, and power. The
-emulator's wall time is on no axis; it is in the file's `otherData`.
+of each layer it runs (and for each tick, where its step takes several), named after the layer, from when it begins (with the
+wait for DRAM, where it hears an input) until the layer's last message has arrived, and within it its stages, ended by the wait
+for the slower PEs (and, on several chips, for `links`). Between two such slices other layers have their turn. Arrows lead from
+the broadcast of a layer's slowest PE to the slowest PE of each layer that hears it at the same position. Counters: events of
+each layer as they arrive, flits on the busiest link or port, and power. The emulator's wall time is on no axis; it is in the
+file's `otherData`.
 
 Times are microseconds in eighths: those are exact in binary and in the three decimals that readers keep, so that no
 rounding, here or there, makes slices overlap that touch. Slices that round to nothing are left out. Process and thread
@@ -14,7 +15,7 @@ are not in it, because no ledger holds them.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,11 @@ import orjson
 from isal import igzip
 
 from host.cost.cost_table import CostTable
-from host.cost.cycles import LINKS
-from host.cost.ledger import Ledger
+from host.cost.cycles import LINKS, SEND, WAIT
+from host.cost.ledger import MACS, Ledger
 from host.cost.price import Priced
-from host.cost.timeline import ORDER, Timeline, timeline, timer
+from host.cost.timeline import Timeline, layer_exchange_of, timeline, timer
+from host.cost.twins import twin
 from models.network import F64, I64, U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
@@ -67,10 +69,10 @@ def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, li
     edges, ends = _slice_edges(ledger, line)
     timers = timer(line, float(chip.facts["timer_hz"].value or 0))
     yield _join_entries(_names(ledger))
-    for shard in range(edges.shape[1]):
-        over_links = _eighths(line.links_s[:, ledger.table["layer"][shard] - 1])
-        yield from _slices(ledger, shard, edges[:, shard], ends[:, shard], over_links, timers[:, shard])
-    yield _join_entries(_arrows(ledger, edges))
+    over_links = _eighths(line.links_s)[:, layer_exchange_of(ledger)]
+    for turn in range(edges.shape[1]):
+        yield from _slices(ledger, turn, line.stages, edges[:, turn], ends[:, turn], over_links[:, turn], timers[:, turn])
+    yield _join_entries(_arrows(ledger, line.stages, edges))
     yield from _counters(ledger, priced, chip, table, line)
 
 
@@ -81,8 +83,7 @@ def _names(ledger: Ledger) -> list[str]:
         lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
     for number, pe in enumerate(ledger.pes):
         pid, tid = _process_and_thread(pe)
-        layers = np.unique(ledger.table["layer"][ledger.table["pe"] == number]).tolist()
-        runs = "+".join(ledger.layers[layer - 1] for layer in layers)
+        runs = "+".join(ledger.populations[n].name for n in np.unique(ledger.shards["population"][ledger.shards["pe"] == number]))
         lines.append(_meta("thread_name", pid, tid, name=f"{pe} {runs}"))
         lines.append(_meta("thread_sort_index", pid, tid, sort_index=tid))
     return lines
@@ -93,31 +94,37 @@ def _meta(kind: str, pid: int, tid: int, **content: Any) -> str:
 
 
 def _slice_edges(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
-    """Return the stages' edges, (positions, shards, 6), and the ends of the positions' slices, (positions, shards), in eighths.
+    """Return the stages' edges, (positions, turns, stages + 1), and the ends of the slices, (positions, turns), in eighths.
 
     A slice ends with the layer's messages, or where the PE's next shard begins. Sums that are equal on paper differ in
     their last bit and may round apart, so an edge behind that next beginning is moved to it.
     """
     edges = _eighths(line.edges_s)
-    ends = np.maximum(_eighths(line.arrived_s)[:, ledger.table["layer"] - 1], edges[:, :, -1])
+    ends = np.maximum(_eighths(line.arrived_s)[:, layer_exchange_of(ledger)], edges[:, :, -1])
+    turn_pe = ledger.shards["pe"][ledger.turns.shard]
     for pe in range(len(ledger.pes)):
-        shards = np.flatnonzero(ledger.table["pe"] == pe)
-        began = edges[:, shards, 0].ravel()
+        turns = np.flatnonzero(turn_pe == pe)
+        began = edges[:, turns, 0].ravel()
         order = np.argsort(began, kind="stable")
         following = np.full(len(order), np.iinfo(np.int64).max)
         following[order[:-1]] = began[order[1:]]
-        limits = following.reshape(len(edges), len(shards))
-        ends[:, shards] = np.minimum(ends[:, shards], limits)
-        edges[:, shards] = np.minimum(edges[:, shards], limits[:, :, None])
+        limits = following.reshape(len(edges), len(turns))
+        ends[:, turns] = np.minimum(ends[:, turns], limits)
+        edges[:, turns] = np.minimum(edges[:, turns], limits[:, :, None])
     return edges, ends
 
 
-def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, over_links: I64, timers: U32) -> Iterator[bytes]:
-    """Yield a shard's slices: those of the positions first, with what the paper's timer shows at the stages' edges
+def _slices(
+    ledger: Ledger, turn: int, stages: Sequence[str], edges: I64, ends: I64, over_links: I64, timers: U32
+) -> Iterator[bytes]:
+    """Yield a turn's slices: those of the positions first, with what the paper's timer shows at the stages' edges
     (positions, stages + 1), then what lies within them; the end of the wait, while messages cross links, has a slice of its own.
     """
-    pid, tid = _process_and_thread(ledger.pes[ledger.table["pe"][shard]])
-    macs = ledger.of("macs_input")[: len(edges), shard] + ledger.of("macs_recurrent")[: len(edges), shard].astype(np.int64)
+    shard = int(ledger.turns.shard[turn])
+    pid, tid = _process_and_thread(ledger.pes[ledger.shards["pe"][shard]])
+    macs = ledger.port_counts[: len(edges), ledger.ports["shard"] == shard, MACS].sum(axis=1, dtype=np.int64)
+    if ledger.turns.phase[turn]:
+        macs = np.zeros_like(macs)  # products come before the first tick
 
     def entries(name: str, start: I64, end: I64, **more: npt.NDArray[Any]) -> bytes:
         lasting = end > start
@@ -126,32 +133,39 @@ def _slices(ledger: Ledger, shard: int, edges: I64, ends: I64, over_links: I64, 
         return _rows(f'"ph":"X","pid":{pid},"tid":{tid},"name":{_json(name)},', columns, inner)
 
     positions = np.arange(len(edges))
-    events = ledger.of("events")[: len(edges), shard]
-    layer = ledger.layers[ledger.table["layer"][shard] - 1]
+    events = ledger.events[: len(edges), turn]
+    layer = ledger.populations[ledger.shards["population"][shard]].name
     yield entries(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
-    for i, stage in enumerate(ORDER):
+    for i, stage in enumerate(stages):
         yield entries(stage, edges[:, i], edges[:, i + 1])
     left = np.maximum(edges[:, -1], ends - over_links)
-    yield entries("wait", edges[:, -1], left)
+    yield entries(WAIT, edges[:, -1], left)
     yield entries(LINKS, left, ends)
 
 
-def _arrows(ledger: Ledger, edges: I64) -> list[str]:
-    """Return a flow for each position and pair of successive layers, from slowest PE to slowest PE, unless both are one PE."""
-    slowest, layers = [], range(1, len(ledger.layers) + 1)
-    for n in layers:
-        shards = np.flatnonzero(ledger.table["layer"] == n)
-        slowest.append(shards[np.argmax(edges[:, shards, -1], axis=1)])
+def _arrows(ledger: Ledger, stages: Sequence[str], edges: I64) -> list[str]:
+    """Return a flow for each position and pair of layers of which one hears the other at the same position, from slowest PE to
+    slowest PE, unless both are one PE.
+    """
+    population, turns = ledger.shards["population"][ledger.turns.shard], ledger.turns
+    prompt = ledger.ports["delay"] == 0
+    layers = ledger.shards["population"][ledger.ports["shard"][prompt]].tolist()
+    edges_between = set(zip(ledger.ports["source"][prompt].tolist(), layers, strict=True))
+    pairs = sorted(pair for pair in edges_between if pair[0] in ledger.layers)
+    turn_pe = ledger.shards["pe"][turns.shard]
     lines = []
-    send, hear = ORDER.index("broadcast"), ORDER.index("egru_input")
-    for n in layers[:-1]:
-        for position, (source, sink) in enumerate(zip(slowest[n - 1].tolist(), slowest[n].tolist(), strict=True)):
-            if ledger.table["pe"][source] == ledger.table["pe"][sink]:
+    for n, (source, sink) in enumerate(pairs):
+        last = np.flatnonzero((population == source) & (turns.phase == ledger.populations[source].ticks - 1))
+        first = np.flatnonzero((population == sink) & (turns.phase == 0))
+        send, hear = stages.index(SEND), stages.index(_stage_of(ledger, source, sink))
+        slowest = [of_layer[np.argmax(edges[:, of_layer, -1], axis=1)].tolist() for of_layer in (last, first)]
+        for position, (sender, hearer) in enumerate(zip(*slowest, strict=True)):
+            if turn_pe[sender] == turn_pe[hearer]:
                 continue
-            number = position * len(ledger.layers) + n
-            for phase, shard, stage in (("s", source, send), ("f", sink, hear)):
-                pid, tid = _process_and_thread(ledger.pes[ledger.table["pe"][shard]])
-                start, end = edges[position, shard, stage : stage + 2].tolist()
+            number = position * len(pairs) + n
+            for phase, turn, stage in (("s", sender, send), ("f", hearer, hear)):
+                pid, tid = _process_and_thread(ledger.pes[turn_pe[turn]])
+                start, end = edges[position, turn, stage : stage + 2].tolist()
                 # Just inside: at its very start a reader may still see the slice before.
                 ts = min(start + 1, max(start, end - 1)) / _PARTS
                 bind = ',"bp":"e"' if phase == "f" else ""
@@ -161,12 +175,27 @@ def _arrows(ledger: Ledger, edges: I64) -> list[str]:
     return lines
 
 
+def _stage_of(ledger: Ledger, source: int, sink: int) -> str:
+    """Return the stage in which a layer works on what it hears of another at the same position."""
+    ports = ledger.ports
+    port = np.flatnonzero(
+        (ports["source"] == source) & (ports["delay"] == 0) & (ledger.shards["population"][ports["shard"]] == sink)
+    )[0]
+    return str(twin("kernels", ledger.populations[sink].kernel).PORT_STAGES[ledger.port_names[ports["name"][port]]])
+
+
+def _exchange_name(ledger: Ledger, exchange: int) -> str:
+    """Return the name of a layer, with the number of the tick where its step takes several."""
+    one = ledger.populations[ledger.exchanges.population[exchange]]
+    return one.name if one.ticks == 1 else f"{one.name} tick {ledger.exchanges.phase[exchange]}"
+
+
 def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
     positions = len(line.edges_s)
     pid = ledger.pes[0].chip + 1
-    for n, layer in enumerate(ledger.layers):
-        events = ledger.of("events")[:positions, ledger.table["layer"] == n + 1].sum(axis=1, dtype=np.int64)
-        yield _counter(pid, f"events {layer}", "events", _eighths(line.arrived_s[:, n]), events)
+    for n, exchange in enumerate(ledger.exchanges.layers.tolist()):
+        events = ledger.events[:positions, ledger.turns.exchange == exchange].sum(axis=1, dtype=np.int64)
+        yield _counter(pid, f"events {_exchange_name(ledger, exchange)}", "events", _eighths(line.arrived_s[:, n]), events)
     starts, power = power_w(ledger, priced, chip, table)
     flits = np.zeros(len(starts), np.int64)
     busiest = priced.traffic.peak_flits(priced.settings["schedule"] != "sequential")
@@ -185,7 +214,7 @@ def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) ->
     starts = np.unique(priced.began_s)
     busy = np.zeros(len(starts))
     seconds = priced.shard_cycles.sum(axis=2) / chip.pe_clock_hz
-    at = np.searchsorted(starts, priced.began_s[:, ledger.table["layer"] - 1])
+    at = np.searchsorted(starts, priced.began_s[:, layer_exchange_of(ledger)])
     np.add.at(busy, at.ravel(), seconds.ravel())
     lasts = np.diff(starts, append=priced.time_s)
     computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)

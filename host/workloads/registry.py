@@ -1,12 +1,12 @@
-"""Finds workloads by the names of their folders, and reads a folder's parts when they are needed.
+"""Finds workloads by the names of their folders (`models/families.py`), and reads a folder's parts when they are needed.
 
 A folder `host/workloads/NAME/` has
 
 - `__init__.py`, light to import: `COMMANDS` (command of `launch.py` -> its help and the options that it sets), `EXAMPLES`
   (arguments and what they do, for the help), `UNIT` (what one position of one sequence is called), `METRICS` (name ->
   `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or ""); and where it
-  is so, `DEFAULT = True` (it runs where no workload is named) and `claims(settings)` (an experiment that names no workload
-  means this one);
+  is so, `KERNELS` (the neuron models of networks that it makes by itself, which are loaded before PEs start), `DEFAULT = True`
+  (it runs where no workload is named) and `claims(settings)` (an experiment that names no workload means this one);
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
 - `example.py`: `smallest(folder)`, which writes the files of the smallest run there is into a folder and returns the options
@@ -17,7 +17,6 @@ A folder `host/workloads/NAME/` has
 
 import importlib
 import importlib.util
-import pkgutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +28,7 @@ from host.faults import Faults
 from host.flags import read_options
 from host.options import RunOptions
 from host.workloads.contract import Command, Job, Metric
+from models.families import member_names
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,7 @@ class Workload:
 @cache
 def workloads() -> Mapping[str, Workload]:
     """Return every workload by its name, ascending."""
-    folders = sorted(module.name for module in pkgutil.iter_modules(host.workloads.__path__) if module.ispkg)
-    return {name: Workload(name) for name in folders}
+    return {name: Workload(name) for name in member_names(host.workloads, folders=True)}
 
 
 def workload_of(options: RunOptions) -> Workload:

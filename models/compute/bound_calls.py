@@ -17,9 +17,10 @@ From Python a bound call is called like any function.
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Annotated, Any, TypeAlias, get_type_hints
+from typing import Annotated, Any, NamedTuple, TypeAlias, get_type_hints
 
 import numba
 import numpy as np
@@ -28,15 +29,18 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.compute.compiling import inlined, remember
+from models.compute.compiling import cache_of, inlined, remember
 from models.network import F32, I32, U32, Array
 from models.numerics import PAYLOADS
 
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
-I8, U8, U16 = npt.NDArray[np.int8], npt.NDArray[np.uint8], npt.NDArray[np.uint16]
+I8: TypeAlias = npt.NDArray[np.int8]
+U8: TypeAlias = npt.NDArray[np.uint8]
+U16: TypeAlias = npt.NDArray[np.uint16]
 
 # Operands of a bindable function, by annotation: the expression that reads operand `at` from its block.
-_ROW, _ROWS = "carray({kind}_at(number(block, {{at}})), (size(block, {{at}}),))", "carray({kind}_at(number(block, {{at}})), shape(block, {{at}}))"
+_ROW = "carray({kind}_at(number(block, {{at}})), (size(block, {{at}}),))"
+_ROWS = "carray({kind}_at(number(block, {{at}})), shape(block, {{at}}))"
 Floats: TypeAlias = Annotated[F32, _ROW.format(kind="floats")]
 FloatRows: TypeAlias = Annotated[F32, _ROWS.format(kind="floats")]
 Float: TypeAlias = Annotated[np.float32, _ROW.format(kind="floats") + "[0]"]  # bound as an array of one element
@@ -54,9 +58,10 @@ Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
 # Of the type of the array that is bound: the function is compiled for each such type. The last word is the type that most runs use.
 Numbers: TypeAlias = Annotated[Array, _ROW, "float32"]
 NumberRows: TypeAlias = Annotated[Array, _ROWS, "float32"]
+NumbersAt: TypeAlias = Annotated[Any, "{kind}_at(number(block, {{at}}))", "float32"]  # a pointer, for `carray` where that is faster
 Indices: TypeAlias = Annotated[Array, _ROW, "uint32"]
-# Not bound but given at each call: the first `count` events of a FIFO. Keys are uint32, or a range where sections are dense; values are
-# of the payload's type, None for spikes (`value_of`).
+# Not bound but given at each call: the first `count` events of a FIFO. Keys are uint32, or a range where sections are dense; values
+# are of the payload's type, None for spikes (`value_of`).
 EventKeys: TypeAlias = Annotated[U32, "keys"]
 EventValues: TypeAlias = Annotated[F32, "values"]
 # Or, to what is made a lane at a time, its number, how many events the lanes before it have sent, and the tick of the position.
@@ -75,18 +80,18 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    with cache_of(function):
+        return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
 
 
 class Call:
-    """A compiled function (of `call` or `bindable`) and what it works on: arrays (C-contiguous, kept alive) and numbers, which
-    the function finds by their position.
+    """A compiled function (of `call` or `bindable`, which stay for good) and what it works on: arrays (C-contiguous, kept alive)
+    and numbers, which the function finds by their position.
     """
 
-    __slots__ = ("_function", "address", "block", "parts")
+    __slots__ = ("address", "block", "parts")
 
     def __init__(self, function: CFunction, *parts: Array | int) -> None:
-        self._function = function
         self.address = int(function.address)
         self.parts = parts
         self.block = np.zeros((len(parts), WORDS), np.int64)
@@ -103,12 +108,22 @@ class Call:
         before: int = 0,
         phase: int = 0,
     ) -> int:
-        """Make the call: with a FIFO's keys uint32 and values, of which the first `count` are events; or for a lane, with the
-        events of the lanes before it, at a phase.
+        """Make the call: with a FIFO's keys uint32 (a dense section's first flat index) and values, of which the first `count` are
+        events; or for a lane, with the events of the lanes before it, at a phase.
         """
-        first = lane if keys is None else keys.ctypes.data
+        first = keys.ctypes.data if isinstance(keys, np.ndarray) else keys or lane
         second = before if values is None else values.ctypes.data
-        return called(self._function)(self.block.ctypes.data, first, second, count or phase)
+        return _callable_at(self.address)(self.block.ctypes.data, first, second, count or phase)
+
+
+class EventType(NamedTuple):
+    """What a FIFO holds: a payload (`models/numerics.py`) with keys, or without them where sections are dense."""
+
+    payload: str = "float32"
+    dense: bool = False
+
+
+_USUAL_EVENTS = EventType()
 
 
 class Bindable:
@@ -116,33 +131,33 @@ class Bindable:
 
     def __init__(self, function: Callable[..., int | None]) -> None:
         self._function = function
-        self._hints = get_type_hints(function, include_extras=True)
+        self._hints: dict[str, Any] = get_type_hints(function, include_extras=True)
         self._answers = self._hints.pop("return") is int
         self._operands = tuple(name for name, kind in self._hints.items() if kind not in _AT_EACH_CALL)
         self._typed = tuple(name for name in self._operands if len(self._hints[name].__metadata__) > 1)
         self._takes_events = EventValues in self._hints.values() or EventKeys in self._hints.values()
         self._compiled: dict[tuple[str, ...], CFunction] = {}
 
-    def bind(self, *, payload: str = "float32", dense: bool = False, **operands: Array | int) -> Call:
-        """Bind every operand by its name, for events of a payload; TypeError where one is missing or unknown."""
+    def bind(self, events: EventType = _USUAL_EVENTS, /, **operands: Array | int) -> Call:
+        """Bind every operand by its name, for such events; TypeError where one is missing or unknown."""
         if operands.keys() != set(self._operands):
             raise TypeError(f"operands: need {', '.join(self._operands)}; have {', '.join(operands)}")
         arrays = [operands[name] for name in self._typed]
         kinds = tuple(array.dtype.name if isinstance(array, np.ndarray) else "" for array in arrays)
-        return Call(self._compile(kinds, payload, dense), *(operands[name] for name in self._operands))
+        return Call(self._compile(kinds, events), *(operands[name] for name in self._operands))
 
     def compile_usual(self) -> None:
         """Compile for the types that most runs use."""
-        self._compile(tuple(self._hints[name].__metadata__[1] for name in self._typed), "float32", dense=False)
+        self._compile(tuple(self._hints[name].__metadata__[1] for name in self._typed), _USUAL_EVENTS)
 
-    def _compile(self, kinds: tuple[str, ...], payload: str, dense: bool) -> CFunction:
+    def _compile(self, kinds: tuple[str, ...], events: EventType) -> CFunction:
         """Return the function for arrays of these types in its operands that ask for one, and such events."""
-        key = (*kinds, payload, "dense" if dense else "") if self._takes_events else kinds
+        key = (*kinds, events.payload, "dense" if events.dense else "") if self._takes_events else kinds
         if key not in self._compiled:
-            self._compiled[key] = call(self._at_block(dict(zip(self._typed, kinds, strict=True)), payload, dense, key))
+            self._compiled[key] = call(self._at_block(dict(zip(self._typed, kinds, strict=True)), events, key))
         return self._compiled[key]
 
-    def _at_block(self, kinds: Mapping[str, str], payload: str, dense: bool, key: tuple[str, ...]) -> Callable[..., int]:
+    def _at_block(self, kinds: Mapping[str, str], events: EventType, key: tuple[str, ...]) -> Callable[..., int]:
         """Return the function of a block's address and what each call gives."""
         function, code = self._function, self._function.__code__
         at = {name: number for number, name in enumerate(self._operands)}
@@ -152,9 +167,9 @@ class Bindable:
             if name in kinds:
                 expression = expression.format(kind=_KINDS[kinds[name]])
             elif hint == EventKeys:
-                expression = "range(keys, keys + count)" if dense else "carray(words_at(keys), (count,))"
+                expression = "range(keys, keys + count)" if events.dense else "carray(words_at(keys), (count,))"
             elif hint == EventValues:
-                kind = PAYLOADS[payload]
+                kind = PAYLOADS[events.payload]
                 expression = f"carray({_KINDS[np.dtype(kind).name]}_at(values), (count,))" if kind else "None"
             arguments.append(expression.format(at=at.get(name)))
         inner = f"function({', '.join(arguments)})"
@@ -189,6 +204,11 @@ def value_of(events: Array | None, e: int) -> Any:
     if events is None:
         return 1
     return events[e]
+
+
+@cache
+def _callable_at(address: int) -> Callable[[int, int, int, int], int]:
+    return ctypes.CFUNCTYPE(*[ctypes.c_int64] * 5)(address)
 
 
 @cache

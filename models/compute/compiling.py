@@ -3,25 +3,28 @@
 Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
 order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose
 name is a hash of all sources that may be compiled, because numba's own check looks at one source file at a time and would
-miss a change in a function that another file inlines. A file hashed in vain only costs a compilation.
+miss a change in a function that another file inlines. A file hashed in vain only costs a compilation. What is compiled of a
+user's own files (`models/families.py`) has a folder in it, whose name is a hash of those.
 """
 
 import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+
+from models.families import user_folders, user_sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _SOURCES = Path(__file__).resolve().parents[1]  # models/
 _COMPILED = ("compute", "heads", "kernels", "formats", "../pe")  # a PE's tick inlines functions of several of these
 _CONSTANTS = "../noc/packet.py"  # flags of a section, which compiled code has in itself
-_COMPLETE = "whole"  # a file in the cache's folder, when it has everything
+_COMPLETE = "whole"  # begins the name of a file in the cache's folder, when that has everything for a kind of run
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []
 
@@ -54,10 +57,33 @@ if _folder is not None:
     numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # set at import, by name
 
 
+def user_digest() -> str:
+    """Return a hash of all sources in a user's own folders that may be compiled; "" where there are none."""
+    digest, sources = hashlib.sha256(), user_sources(["models"])
+    for name, path in sources:
+        digest.update(f"{name}\0".encode() + path.read_bytes())
+    return digest.hexdigest()[:16] if sources else ""
+
+
+@contextlib.contextmanager
+def cache_of(function: Callable[..., Any]) -> Iterator[None]:
+    """While it lasts, let what is compiled of `function`'s file be cached where it belongs."""
+    is_own = any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
+    if _folder is None or not is_own:
+        yield
+        return
+    numba.config.CACHE_DIR = str(_folder / f"members-{user_digest()}")  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
+
+
 def compiled(function: F) -> F:
     """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
     # error_model "numpy": a division does not test for zero, which no kernel here can reach.
-    dispatcher = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    with cache_of(function):
+        dispatcher = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
     _dispatchers.append(dispatcher)
     return cast(F, dispatcher)
 
@@ -78,16 +104,22 @@ def remember(function: Any) -> Any:
     return function
 
 
-def cache_is_complete() -> bool:
-    """Tell whether an earlier process has left everything that it compiled in the cache; a user's own folder is not asked."""
-    return _folder is None or (_folder / _COMPLETE).exists()
+def cache_is_complete(need: str = "") -> bool:
+    """Tell whether an earlier process that loaded `need` has left all that it compiled in the cache; a user's own folder is not
+    asked.
+    """
+    return _folder is None or (_folder / _mark(need)).exists()
 
 
-def mark_cache_complete() -> None:
-    """Mark the cache as complete; if the mark cannot be written, every start checks again."""
+def mark_cache_complete(need: str = "") -> None:
+    """Mark the cache as complete for whoever loads `need`; if the mark cannot be written, every start checks again."""
     if _folder is not None:
         with contextlib.suppress(OSError):
-            (_folder / _COMPLETE).touch()
+            (_folder / _mark(need)).touch()
+
+
+def _mark(need: str) -> str:
+    return f"{_COMPLETE}-{hashlib.sha256(f'{need} {user_digest()}'.encode()).hexdigest()[:16]}"
 
 
 def compiled_now() -> int:

@@ -19,21 +19,20 @@ agree to the bit. An element of a trace that is exactly zero is no event, and so
 
 from __future__ import annotations
 
-import difflib
-import importlib
 import sys
 from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
-from models.families import family_path, member_names
-from models.network import Array, Field, ModelError, SparseRows
+from models.families import family_path, member, member_names, require_member
+from models.network import Array, Field, SparseRows
 from models.shard import PortShape
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
     from models.compute.port import Port
 
 __path__ = family_path(__path__, __name__)
+WORD = "weight format"
 
 
 def trace_field(shape: PortShape) -> Field:
@@ -61,13 +60,10 @@ def names() -> list[str]:
 
 def require(name: str) -> None:
     """Raise ModelError, with the nearest name, where there is no format called `name`."""
-    if name not in names():
-        near = difflib.get_close_matches(name, names(), 1, cutoff=0.0)[0]
-        raise ModelError(f"unknown weight format {name!r}: have {', '.join(names())}; did you mean {near!r}?")
+    require_member(sys.modules[__name__], name, WORD)
 
 
 @cache  # a mapping asks for it once a shard
 def named(name: str) -> Format:
     """Return the format called `name`; ModelError with the nearest name where there is none."""
-    require(name)
-    return cast(Format, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Format, member(sys.modules[__name__], name, WORD))

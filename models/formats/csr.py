@@ -14,6 +14,7 @@ import numpy as np
 from models.compute.bound_calls import (
     ByteRows,
     EventKeys,
+    EventType,
     EventValues,
     Flag,
     Indices,
@@ -68,7 +69,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     if trace:
         return traced(vector, trace, product)
     flat = vector.reshape(vector.size)
-    receive = _scatter.bind(vector=flat, payload=shape.payload, dense=shape.dense)
+    receive = _scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     silence = zeroing(flat)
     if not phased:
         return Port(clear=silence, receive=receive, product=product, forget=zeroing_lane(vector))
@@ -79,7 +80,14 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
 
 @bindable
 def _product(
-    values: Numbers, columns: Indices, extents: Words, vector: NumberRows, sums: NumberRows, counts: WordRows, adds: Flag, lane: Lane
+    values: Numbers,
+    columns: Indices,
+    extents: Words,
+    vector: NumberRows,
+    sums: NumberRows,
+    counts: WordRows,
+    adds: Flag,
+    lane: Lane,
 ) -> None:
     number, silent = sums.dtype.type, vector.dtype.type(0)
     macs = 0

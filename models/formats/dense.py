@@ -11,6 +11,7 @@ import numpy as np
 
 from models.compute.bound_calls import (
     EventKeys,
+    EventType,
     EventValues,
     FloatRows,
     Lane,
@@ -47,9 +48,8 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     if trace:
         heard = mem["trace"]
         return traced(heard, trace, _product.bind(values=values, trace=heard, **buffers))
-    receive = _accumulate.bind(
-        values=values, source_units=shape.source_units, payload=shape.payload, dense=shape.dense, **buffers
-    )
+    events = EventType(shape.payload, shape.dense)
+    receive = _accumulate.bind(events, values=values, source_units=shape.source_units, **buffers)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 
 

@@ -16,13 +16,13 @@ from models.compute.bound_calls import (
     Address,
     Bytes,
     EventKeys,
+    EventType,
     EventValues,
     FloatRows,
-    Floats,
     Lane,
     Number,
     NumberRows,
-    Numbers,
+    NumbersAt,
     WordRows,
     bindable,
     bindable_late,
@@ -90,16 +90,19 @@ def fields(shape: PortShape) -> list[Field]:
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
     """Bind a port to its arena views."""
-    values, rows, extents, sums, counts = (mem[array] for array in ("values", "rows", "extents", "sums", "counts"))
-    buffers, (gates, _) = {"sums": sums, "counts": counts}, _index(shape)
-    matrix: dict[str, Any] = {"values": values, "rows": rows, "extents": extents, "extent_bytes": extents.itemsize, **buffers}
+    gates, _ = _index(shape)
+    buffers = {"sums": mem["sums"], "counts": mem["counts"]}
+    matrix: dict[str, Array | int] = {name: mem[name] for name in ("values", "rows", "extents")}
+    matrix |= {"extent_bytes": mem["extents"].itemsize, **buffers}
     if gates == 1:
-        matrix["row_bytes"] = rows.itemsize
+        matrix["row_bytes"] = mem["rows"].itemsize
+    else:
+        matrix["gates"] = gates
     if trace:
         heard = mem["trace"]
         return traced(heard, trace, _product.bind(trace=heard, **matrix))
-    events = {"source_units": shape.source_units, "payload": shape.payload, "dense": shape.dense}
-    receive = _accumulate.bind(**matrix, **events) if gates == 1 else _accumulate_by_gate.bind(gates=gates, **matrix, **events)
+    accumulate = _accumulate if gates == 1 else _accumulate_by_gate
+    receive = accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **matrix)
     return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
 
 
@@ -111,14 +114,13 @@ def _extent(extents: int, extent_bytes: int, at: int) -> int:
 
 
 @always_inlined
-def _add_column(
-    weights: Array, rows: int, row_bytes: int, extents: int, extent_bytes: int, unit: int, event: Any, sums: Array
-) -> int:
+def _add_column(values: Any, rows: int, row_bytes: int, extents: int, extent_bytes: int, unit: int, event: Any, sums: Array) -> int:
     """Add an event's column of weights to the accumulators of its lane, `sums`; return its length.
 
-    `rows` and `extents` are addresses of unsigned integers of so many bytes.
+    `values` is a pointer; `rows` and `extents` are addresses of unsigned integers of so many bytes.
     """
     first, last = _extent(extents, extent_bytes, unit), _extent(extents, extent_bytes, unit + 1)
+    weights = carray(values, (last,))
     # One loop for each width of index, so that none asks for it weight by weight.
     if row_bytes == 1:
         narrow = carray(bytes_at(rows), (last,))
@@ -137,13 +139,13 @@ def _add_column(
 
 @bindable
 def _accumulate(
-    values: Numbers, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows,
+    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows,
     source_units: Number, keys: EventKeys, events: EventValues,
 ) -> None:  # fmt: skip
     number = sums.dtype.type
     for e, key in enumerate(keys):
-        lane = np.int64(key) // source_units
-        unit = np.int64(key) - lane * source_units
+        lane = int(key) // source_units
+        unit = int(key) - lane * source_units
         event = number(value_of(events, e))
         if event == number(0):  # in a dense section, no event
             continue
@@ -154,22 +156,22 @@ def _accumulate(
 
 @bindable_late
 def _accumulate_by_gate(
-    values: Numbers, rows: Bytes, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows, gates: Number,
+    values: NumbersAt, rows: Bytes, extents: Address, extent_bytes: Number, sums: NumberRows, counts: WordRows, gates: Number,
     source_units: Number, keys: EventKeys, events: EventValues,
 ) -> None:  # fmt: skip
     number, units = sums.dtype.type, sums.shape[1] // gates
     for e, key in enumerate(keys):
-        lane = np.int64(key) // source_units
-        unit = np.int64(key) - lane * source_units
+        lane = int(key) // source_units
+        unit = int(key) - lane * source_units
         event = number(value_of(events, e))
         if event == number(0):
             continue
         first = begin = _extent(extents, extent_bytes, unit * gates)
         for gate in range(gates):
             last = _extent(extents, extent_bytes, unit * gates + gate + 1)
-            own = sums[lane, gate * units : (gate + 1) * units]
+            weights, own = carray(values, (last,)), sums[lane, gate * units : (gate + 1) * units]
             for k in range(first, last):
-                own[rows[k]] += values[k] * event
+                own[rows[k]] += weights[k] * event
             first = last
         counts[lane, 0] += first - begin
         counts[lane, 1] += first - begin
@@ -177,7 +179,7 @@ def _accumulate_by_gate(
 
 @bindable
 def _product(
-    values: Floats, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
+    values: NumbersAt, rows: Address, row_bytes: Number, extents: Address, extent_bytes: Number, sums: FloatRows, counts: WordRows,
     trace: FloatRows, lane: Lane,
 ) -> None:  # fmt: skip
     forget_lane(sums, counts, lane)

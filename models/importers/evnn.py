@@ -4,13 +4,13 @@ A layer's tensors are `kernel` (C, 3H), `recurrent_kernel` (H, 3H), `bias` (3H,)
 z, r, g, and `thr` (H,) or, in 0.1.0, `thr_reparam` (H,), of which the threshold is the sigmoid. The language model adds
 `embeddings.weight`, `decoder.decoder.weight` (the same again), `decoder.decoder.bias` and perhaps `decoder.projection.*`.
 
-It knows what keys mean; files, wrappers and number formats are `state_dict.py`'s.
+It knows what keys mean; files, wrappers and number formats are `models/foreign`'s.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -19,12 +19,15 @@ import numpy as np
 
 from models.checkpoint import DecoderProjection, Model
 from models.compute.exponentials import sigmoid_of
-from models.importers.config import Config, beside
-from models.importers.request import SEGMENT, Findings, ImportRequest
-from models.importers.state_dict import StateDict, listed
+from models.foreign.config import Config, beside
+from models.foreign.request import SEGMENT, Findings, ImportRequest
+from models.foreign.state_dict import StateDict, listed, read_state
+from models.importers import Head
 from models.kernels.egru import GATES, layer_of
 from models.network import F32, ModelError, Network, Population, SparseRows
 
+KNOWN_BY = "EGRU layer (key recurrent_kernel)"
+_LAYERS, _BASELINE = 100, 90  # certainties; a baseline's keys look like a GRU's
 VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
 TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
@@ -33,14 +36,31 @@ _LM_LAYERS = "rnns"
 _TIED = ("embeddings.weight", "decoder.decoder.weight")
 
 
-def heads(state: StateDict) -> list[str]:
+def probe(head: Head) -> int:
+    """Return how certain it is that the tensors are EvNN's, also where they are a baseline, which `read` refuses."""
+    return _LAYERS if _heads(head.keys) else _BASELINE if any(map(_is_baseline, head.keys)) else 0
+
+
+def read(path: Path, request: ImportRequest) -> Findings:
+    """Return the model in a file; ModelError in one line where its parts do not make one."""
+    return read_state(path, request, _read)
+
+
+def _heads(keys: Iterable[str]) -> list[str]:
     """Return what comes before `.recurrent_kernel` in the keys; "" where the tensors lie bare."""
-    matches = (_LAYER.fullmatch(key) for key in state.tensors)
+    matches = (_LAYER.fullmatch(key) for key in keys)
     return list(dict.fromkeys(match["head"] or "" for match in matches if match))
 
 
-def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
-    """Return the model in `state`; ModelError in one line where its parts do not make one."""
+def _is_baseline(key: str) -> bool:
+    return ".module." in f".{key}" and key.rsplit(".", maxsplit=1)[-1].startswith(("weight_ih_l", "weight_hh_l"))
+
+
+def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
+    if not _heads(state.tensors):
+        for key in filter(_is_baseline, state.tensors):
+            raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
     if request.gru is not None:
         raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
     stem, layer_heads = _stack(state)
@@ -80,7 +100,7 @@ def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
 def _stack(state: StateDict) -> tuple[str, list[str]]:
     """Return the one stem that layers lie under, and their heads in numeric order."""
     stacks: dict[str, dict[int, str]] = {}
-    for head in heads(state):
+    for head in _heads(state.tensors):
         stem, dot, number = head.rpartition(".")
         if not re.fullmatch(r"0|[1-9][0-9]{0,5}", number):
             stem, dot, number = head, "", "0"

@@ -12,23 +12,27 @@ any layer is ever negative, and part with the first that is.
 -h. Together they say h = max(h, 0) - max(-h, 0), and every matrix W that hears h becomes (W, -W). This holds for any
 input and any weights, up to the float32 rounding of the sums; it takes twice the units and up to four times the weights.
 
-It knows keys and signs; files and number formats are `state_dict.py`'s.
+It knows keys and signs; files and number formats are `models/foreign`'s.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from models.checkpoint import Model
-from models.importers.request import SEGMENT, Findings, ImportRequest
-from models.importers.state_dict import StateDict, listed
+from models.foreign.request import SEGMENT, Findings, ImportRequest
+from models.foreign.state_dict import StateDict, listed, read_state
+from models.importers import Head
 from models.kernels.egru import layer_of
 from models.network import F32, ModelError, Network, Population, SparseRows
 
+KNOWN_BY = "GRU (weight_hh_l0)"
+_CERTAINTY = 80
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)")
 _ORDER = (1, 0, 2)  # r z n -> z r g
@@ -49,19 +53,30 @@ class _Layer:
         return int(self.recurrent.shape[1])
 
 
-def stems(state: StateDict) -> list[str]:
+def probe(head: Head) -> int:
+    """Return how certain it is that the tensors are a GRU's."""
+    return _CERTAINTY if _stems(head.keys) else 0
+
+
+def read(path: Path, request: ImportRequest) -> Findings:
+    """Return a bare stack of EGRU layers that computes what the GRU does; ModelError where the file has none."""
+    return read_state(path, request, _read)
+
+
+def _stems(keys: Iterable[str]) -> list[str]:
     """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
-    matches = (_KEY.fullmatch(key) for key in state.tensors)
+    matches = (_KEY.fullmatch(key) for key in keys)
     return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
 
 
-def read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
-    """Return a bare stack of EGRU layers that computes what the GRU does; ModelError where `state` has none."""
+def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     del path
     for flag, value in (("--projection", request.projection), ("--zoneout", request.zoneout)):
         if value is not None:
             raise ModelError(f"{state.who}: {flag}: a torch.nn.GRU has none")
-    places = stems(state)
+    places = _stems(state.tensors)
+    if not places:
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
     if len(places) > 1:
         raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
     part = state.under(places[0]) if places[0] else state

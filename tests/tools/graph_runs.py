@@ -15,7 +15,7 @@ from host.workloads.lane_sets import pack_lanes
 from models.network import Network
 from models.numerics import PAYLOADS
 from noc.memory_chip import MemoryChip
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 

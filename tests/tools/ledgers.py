@@ -13,14 +13,15 @@ from host.cost.link_traffic import link_traffic
 from host.mapping.placement import Placement, place
 from host.run.recorder import Recorder
 from host.run.run import Run
+from host.run.step_counts import words_of
 from host.workloads.contract import Feed, Outputs, Progress, Source, side_by_side
-from models.network import I64, Network, Population, Projection, SparseRows
+from models.network import I64, Array, Network, Population, Projection, SparseRows
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
 from noc.machine import ChipLink, Machine
 from noc.memory_chip import MemoryChip
-from noc.packet import FRESH, HOST, LEDGER, RESET, VALID, Section
-from noc.transport_mem import MemNetwork
+from noc.packet import FRESH, HOST, RESET, VALID, Section
+from noc.transports.mem import MemNetwork
 from pe.core import Pe
 
 DVS = (512, (256, 256))  # features from the CNN, units of the two layers: the paper's gesture model
@@ -50,9 +51,10 @@ def invented(placement: Placement, positions: int, activity: float = 0.2, seed: 
                 macs = [int(rng.binomial(w, activity)) for w in visited]
                 if placement.request.format != "csr":
                     visited = macs
-                rows.append([events, *macs, *visited, len(units) * lanes, 3 * len(units) * lanes])
+                work = [count for pair in zip(macs, visited, strict=True) for count in pair]
+                rows.append([events, len(units) * lanes, 3 * len(units) * lanes, *work])
             raw = np.array(rows, "<u4")
-            assert raw.shape[1] == len(LEDGER)
+            assert raw.shape[1] == words_of(placement.network.populations[n]).size
             recorder.add(section(n, position, raw.tobytes()))
     return recorder.ledger()
 
@@ -85,21 +87,39 @@ def paper_dvs(positions: int = 68, lanes: int = 1) -> Ledger:
 
 
 def changed(ledger: Ledger, **columns: object) -> Ledger:
-    """Return the ledger with other columns of its table."""
-    return replace(ledger, table={**ledger.table, **columns})
+    """Return the ledger with other columns of its shards."""
+    return replace(ledger, shards={**ledger.shards, **columns})
+
+
+def by_port(ledger: Ledger, what: str, port: str) -> Array:
+    """Return "macs" or "visited" of shards at one of their ports, (positions, shards); or a column of the ports, (shards,)."""
+    ports = np.flatnonzero(ledger.ports["name"] == ledger.port_names.index(port))
+    counted = {"macs": 0, "visited": 1}
+    return ledger.port_counts[:, ports, counted[what]] if what in counted else ledger.ports[what][ports]
+
+
+def heard_by(ledger: Ledger, source: int) -> set[int]:
+    """Return the shards that listen to a population, walked port by port."""
+    return {
+        shard
+        for shard, hears in zip(ledger.ports["shard"].tolist(), ledger.ports["source"].tolist(), strict=True)
+        if hears == source
+    }
 
 
 def cut(ledger: Ledger, positions: list[int]) -> Ledger:
     """Return the ledger of a few of its positions, in the order given."""
-    return replace(ledger, counts=ledger.counts[positions], input_events=ledger.input_events[positions])
+    names = ("events", "input_events", "port_counts", "stepped")
+    by_turn = {name: counts[positions] for name, counts in ledger.by_turn.items()}
+    return replace(ledger, by_turn=by_turn, **{name: getattr(ledger, name)[positions] for name in names})
 
 
 def destinations(ledger: Ledger, shard: int) -> tuple[PeId, ...]:
-    """Return who hears a shard: the other PEs of its layer and those of the next one, walked one by one."""
-    layer, own = int(ledger.table["layer"][shard]), int(ledger.table["pe"][shard])
+    """Return who hears a shard: the other PEs whose shards listen to its population, walked one by one."""
+    own, hearing = int(ledger.shards["pe"][shard]), heard_by(ledger, int(ledger.shards["population"][shard]))
     found = []
-    for pe, at in zip(ledger.table["pe"].tolist(), ledger.table["layer"].tolist(), strict=True):
-        if at in (layer, layer + 1) and pe != own and ledger.pes[pe] not in found:
+    for other, pe in enumerate(ledger.shards["pe"].tolist()):
+        if other in hearing and pe != own and ledger.pes[pe] not in found:
             found.append(ledger.pes[pe])
     return tuple(found)
 
@@ -160,7 +180,12 @@ R = ((1,), (2,), (0, 1, 2), (), (0,), (), (2,), (), (1,))
 def three_units() -> Network:
     """Two inputs and a layer of three units, of which 0 and 2 have an event at every position and 1 never."""
     projections = tuple(
-        Projection(source, port, SparseRows.from_dense([[float(column in row) for column in range(width)] for row in rows]))
+        Projection(
+            source,
+            port,
+            SparseRows.from_dense(np.array([[float(column in row) for column in range(width)] for row in rows])),
+            delay=int(port == "recurrent"),
+        )
         for source, port, rows, width in ((0, "input", W, 2), (1, "recurrent", R, 3))
     )
     bias = np.array([0, 0, 0, 0, 0, 0, 50, 50, 50], np.float32)
@@ -170,9 +195,9 @@ def three_units() -> Network:
 
 
 def link_packets(ledger: Ledger, machine: Machine) -> tuple[tuple[ChipLink, ...], I64]:
-    """Return the links that events cross, by chip and direction, and the copies of events on each, (positions, layers + 1, links).
+    """Return the links that events cross, by chip and direction, and the copies of events on each, (positions, exchanges, links).
 
-    Layer 0 is the input. Sums over positions and layers are what the routers of a run count.
+    Sums over positions and exchanges are what the routers of a run count.
     """
     traffic = link_traffic(chip_streams(ledger, machine), machine)
     used = np.flatnonzero(traffic.events.any(axis=(0, 1)))

@@ -34,7 +34,7 @@ from noc.packet import (
     chip_of,
     router_name,
 )
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from noc.wiring import deepest_first
 
@@ -230,7 +230,7 @@ class Chips:
     ) -> None:
         self.world, self.network, host = world, Watched(order), Listener()
         chips = MemoryChip(
-            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name != HOST],
+            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name.startswith("PE")],
             make_pe=Listener, network=self.network,
         )  # fmt: skip
         self.routers = {chip_of(name): router for name, router in chips.routers.items()}

@@ -1,16 +1,26 @@
-"""Runs on real processes, as tests look at them: who is alive, which sockets are open, signals that hit, and the answer."""
+"""Runs on real processes, as tests look at them: who is alive, which sockets are open, signals that hit, and the answer.
+
+Others may run on the same machine, another run of this suite included. So whatever this process starts is marked, and what is
+looked for on the whole machine is looked for in what has the mark.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import secrets
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 
 from host.errors import Exit
 from host.faults import Faults
+
+MARK = "GENNAKER_STARTED_BY_TESTS"  # in the environment of everything that this process starts
+os.environ[MARK] = secrets.token_hex(8)
 
 SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
 
@@ -24,9 +34,39 @@ def children() -> list[psutil.Process]:
     ]
 
 
+def processes(started_here: bool) -> Iterator[Path]:
+    """Yield the folders in /proc of this process and what it has started, orphans included; or those of all others."""
+    mark = f"{MARK}={os.environ[MARK]}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            marked = mark in (folder / "environ").read_bytes().split(b"\0")
+            if (marked or folder.name == str(os.getpid())) == started_here:
+                yield folder
+
+
 def sockets() -> list[str]:
-    """The names of our abstract sockets that are open."""
-    return [line.split()[-1] for line in Path("/proc/net/unix").read_text().splitlines() if "gennaker-" in line]
+    """The names of abstract sockets of runs that a process started here has open."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    names = {f"socket:[{words[6]}]": words[-1] for words in lines if "gennaker-" in words[-1]}
+    opened = set()
+    for folder in processes(started_here=True) if names else ():
+        for descriptor in (folder / "fd").iterdir():
+            with contextlib.suppress(OSError):  # closed meanwhile
+                opened.add(str(descriptor.readlink()))
+    return [name for handle, name in names.items() if handle in opened]
+
+
+def shared_memory() -> set[str]:
+    """This user's files in shared memory, but for those that another program has mapped."""
+    files = set()
+    for path in Path("/dev/shm").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_uid == os.getuid():
+                files.add(str(path))
+    for folder in processes(started_here=False) if files else ():
+        with contextlib.suppress(OSError):
+            files -= {line.split()[-1] for line in (folder / "maps").read_text().splitlines() if "/dev/shm/" in line}
+    return files
 
 
 def gone(what, within_s: float = 2.0) -> bool:

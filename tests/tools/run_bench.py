@@ -15,7 +15,7 @@ from noc.chip import load_chip
 from noc.dram import Dram
 from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Batch, Bundle, Letter, Read, chip_of
-from noc.transport_mem import MemNetwork
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from pe.core import Pe
 

@@ -56,10 +56,19 @@ class Workers:
         return self._processes[name]
 
     def wait(self, number: int, within_s: float = 90, inside: tuple[str, ...] = ()) -> None:
-        """Wait until the scheduler has this many workers; `inside`: from where it can be reached."""
-        look = f"from distributed import Client; c = Client({self.address!r}); n = lambda: len(c.nthreads())\n"
-        look += f"import time; t = time.time()\nwhile n() != {number}: assert time.time() < t + {within_s}; time.sleep(0.05)\n"
-        subprocess.run([*inside, sys.executable, "-c", look], check=True, env={**os.environ, **QUIET}, capture_output=True)
+        """Wait until the scheduler has this many workers; `inside`: from where it can be reached, if not from here."""
+        if inside:
+            look = f"from distributed import Client; c = Client({self.address!r}); n = lambda: len(c.nthreads())\n"
+            look += f"import time; t = time.time()\nwhile n() != {number}: assert time.time() < t + {within_s}; time.sleep(0.05)\n"
+            subprocess.run([*inside, sys.executable, "-c", look], check=True, env={**os.environ, **QUIET}, capture_output=True)
+            return
+        from distributed import Client
+
+        deadline = time.monotonic() + within_s
+        with Client(self.address, set_as_default=False) as client:  # takes no process of its own, and no second to start one
+            while len(client.nthreads()) != number:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
 
     def pid(self, name: str) -> int:
         """The process id of a worker."""

@@ -22,9 +22,9 @@ from noc import packet
 from noc.packet import HOST, LEDGER, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
 from noc.router import ChipRouter
 from noc.serve import post, serve
-from noc.transport_zmq import ZmqTransport, new_address
-from noc.transport_zmtp import ZmtpTransport
+from noc.transports.zmq import ZmqTransport, new_address
 from noc.wire import decode, encode
+from noc.zmtp import ZmtpTransport
 from pe.socket_loop import SocketLoop
 
 NAME = "gennaker"

@@ -19,19 +19,22 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each weight, and of each row."""
     refill, visits, macs = table["branch_refill_cycles"], port.visited.astype(np.float64), port.macs.astype(np.float64)
     if table.settings["zero_skip"] == "yes":
-        active, silent = table["csr_test_active_cycles"] + refill, table["csr_test_silent_cycles"] + refill
+        active = port.by_weight(table, "csr_test_active_cycles") + refill
+        silent = port.by_weight(table, "csr_test_silent_cycles") + refill
         weights: F64 = active * macs + silent * (visits - macs)
     else:
-        weights = (table["csr_weight_cycles"] + refill) * visits
-    rows = port.lanes * port.rows
+        weights = (port.by_weight(table, "csr_weight_cycles") + refill) * visits
+    rows = port.lanes * port.phases * port.rows
     return np.asarray(weights + table["csr_row_cycles"] * rows + wait_states * table["csr_weight_loads"] * visits, np.float64)
 
 
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
-    """Read index, event and value of a weight (with `zero_skip` only where the event is not zero), a row's extent, and one more
-    a product; write each row's sum.
+    """Read index (two bytes beside an int8), event and value of a weight (with `zero_skip` only where the event is not zero), a
+    row's extent, and one more a product; write each row's sum.
     """
     visits = port.visited.sum(axis=0, dtype=np.int64)
     values = port.macs.sum(axis=0, dtype=np.int64) if settings["zero_skip"] == "yes" else visits
-    rows = port.rows * port.products
-    return WORD_BYTES * (values + 2 * visits + rows + port.products), WORD_BYTES * rows
+    rows, index_bytes = port.rows * port.products, np.where((port.weight_bytes == 1) & (port.width <= 1 << 16), 2, WORD_BYTES)
+    vector_bytes = np.maximum(port.value_bytes, 1)  # a vector of spikes has a byte for each
+    read = port.weight_bytes * values + (index_bytes + vector_bytes) * visits + WORD_BYTES * (rows + port.products)
+    return np.asarray(read, np.int64), np.asarray(WORD_BYTES * rows, np.int64)

@@ -19,11 +19,13 @@ def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each weight, and of each row or event."""
     refill, elements = table["branch_refill_cycles"], port.rows * port.width
     if table.settings["dense_loop"] == "event":
-        weight_cycles = table["dense_event_weight_cycles"] + refill + wait_states * table["event_weight_loads"]
+        loads = wait_states * table["event_weight_loads"]
+        weight_cycles = port.by_weight(table, "dense_event_weight_cycles") + refill + loads
         return event_loop_cycles(port, table, weight_cycles, table["dense_event_cycles"], stored=elements)
-    weight_cycles = table["dense_weight_cycles"] + refill + wait_states * table["dense_weight_loads"]
-    product = weight_cycles * (port.lanes * elements) + table["dense_row_cycles"] * (port.lanes * port.rows)
-    return np.broadcast_to(product.astype(np.float64), port.visited.shape)
+    weight_cycles = port.by_weight(table, "dense_weight_cycles") + refill + wait_states * table["dense_weight_loads"]
+    products = port.lanes * port.phases
+    product = weight_cycles * (products * elements) + table["dense_row_cycles"] * (products * port.rows)
+    return np.asarray(product, np.float64)
 
 
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:
@@ -31,4 +33,4 @@ def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]
     if settings["dense_loop"] == "event":
         return event_loop_bytes(port)
     rows = port.rows * port.products
-    return 2 * WORD_BYTES * rows * port.width, WORD_BYTES * rows
+    return (port.weight_bytes + np.maximum(port.value_bytes, 1)) * rows * port.width, WORD_BYTES * rows

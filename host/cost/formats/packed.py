@@ -18,13 +18,24 @@ def visited(macs: Any, heard: Any, stored: Any, rows: Any) -> Any:  # noqa: ARG0
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
     """Return those of each weight and event."""
     loads = wait_states * table["event_weight_loads"]
-    weight_cycles = table["packed_weight_cycles"] + table["branch_refill_cycles"] + loads
-    return event_loop_cycles(port, table, weight_cycles, table["packed_event_cycles"], stored=port.weights)
+    weight_cycles = port.by_weight(table, "packed_weight_cycles") + table["branch_refill_cycles"] + loads
+    event_cycles = table["packed_event_cycles"] * columns(port).astype(np.float64)
+    return event_loop_cycles(port, table, weight_cycles, event_cycles, stored=port.weights)
 
 
 def sram_bytes(port: PortCounts, settings: Mapping[str, str]) -> tuple[I64, I64]:  # noqa: ARG001 - the contract's arguments
     """Move what the loop over events moves, with row indices and extents in widths of their own."""
-    return event_loop_bytes(port, index_bytes(port.rows - 1), index_bytes(np.maximum(port.weights, 256)))
+    per_event, extent_bytes = columns(port), index_bytes(np.maximum(port.weights, 256))
+    return event_loop_bytes(port, index_bytes(port.rows // per_event - 1), extent_bytes * per_event)
+
+
+def columns(port: PortCounts) -> I64:
+    """Return how many columns an event has, (ports,): with int8 one a gate, where that makes indices a byte and takes less."""
+    by_gate = port.rows // port.gates
+    extra_bytes = (port.gates - 1) * port.width * index_bytes(np.maximum(port.weights, 256))
+    saved_bytes = (index_bytes(port.rows - 1) - 1) * port.weights
+    split = (port.weight_bytes == 1) & (by_gate <= 1 << 8) & (saved_bytes > extra_bytes)
+    return np.asarray(np.where(split, port.gates, 1), np.int64)
 
 
 def index_bytes(largest: I64) -> I64:

@@ -10,6 +10,7 @@ from models.network import F64, I64
 PORT_STAGES = {"input": "egru_input", "recurrent": "egru_internal"}
 UNIT_READ_BYTES = 4 * 14  # 6 sums, 6 biases, threshold, cell state
 UNIT_WRITTEN_BYTES = 4 * 2  # cell state, y
+UNIT_MACS = 3  # z c, (1 - z) g and r (R y)
 
 
 def cycles(units: I64, table: CostTable) -> F64:

@@ -13,12 +13,13 @@ Names alone load no numpy and no compiler.
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, cast
 
-from host.errors import HostError, nearest_name
+from host.errors import HostError
+from models.families import family_path, member, member_names, require_member
+from models.network import ModelError
 
 if TYPE_CHECKING:
     from host.mapping.request import ChipShare, Deal, Request
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     AssignChips = Callable[[Network, Machine, Sequence[Deal], Mapping[int, int], Mapping[int, float]], list[ChipShare]]
 
+__path__ = family_path(__path__, __name__)
+WORD = "mapping"
 DEFAULT = "uniform"
 """The paper's mapping."""
 
@@ -43,17 +46,18 @@ class Strategy(Protocol):
 
 def names() -> list[str]:
     """Return the names of all strategies, the default one first."""
-    return sorted((module.name for module in pkgutil.iter_modules(__path__)), key=lambda name: (name != DEFAULT, name))
+    return sorted(member_names(sys.modules[__name__]), key=lambda name: (name != DEFAULT, name))
 
 
 def require(name: str) -> None:
     """Raise HostError, with the nearest name, where there is no strategy called `name`."""
-    if name not in names():
-        near = nearest_name(name, names())
-        raise HostError(f"unknown mapping {name!r}: have {', '.join(names())}; did you mean {near!r}?")
+    try:
+        require_member(sys.modules[__name__], name, WORD)
+    except ModelError as error:
+        raise HostError(str(error)) from error
 
 
 def named(name: str) -> Strategy:
     """Return the strategy called `name`; HostError with the nearest name where there is none."""
     require(name)
-    return cast(Strategy, importlib.import_module(f"{__name__}.{name}"))
+    return cast(Strategy, member(sys.modules[__name__], name, WORD))

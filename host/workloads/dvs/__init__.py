@@ -4,6 +4,7 @@ from host.workloads.contract import Command, Metric
 
 UNIT = "frame"
 SHIPPED = "gesture.safetensors"
+KERNELS = ("egru",)
 COMMANDS = {"dvs": Command("classify gestures of an event camera on the emulated chip")}
 EXAMPLES = (("dvs", "gestures before an event camera"), ("dvs --batch 6 --events DIR", "your recordings, 6 at a time"))
 METRICS = {

@@ -7,6 +7,7 @@ from host.workloads.contract import Command, Metric
 
 UNIT = "vector"
 SHIPPED = ""
+KERNELS = ("egru",)
 COMMANDS = {"features": Command("run any network on vectors of numbers")}
 EXAMPLES = (("features --layers 64,64", "a seeded network on numbers"),)
 METRICS: dict[str, Metric] = {}

@@ -5,6 +5,7 @@ from host.workloads.contract import Command, Metric
 DEFAULT = True
 UNIT = "token"
 SHIPPED = "lm.safetensors"
+KERNELS = ("egru",)
 COMMANDS = {
     "lm": Command("run a language model on the emulated chip"),
     "verify": Command("run it and compare every event with a plain reference", {"verify": True}),

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host.cost.cycles import STAGES
 from host.cost.price import Priced
 from host.errors import HostError
 from host.mapping.placement import Placement, place
@@ -147,7 +146,7 @@ def stages_table(cost: Priced) -> str:
     """Return Figure 2's bars as numbers: milliseconds by stage and layer over the run, and each stage's share."""
     layers, rows = cost.stages_s, []
     total = sum(sum(stages.values()) for stages in layers.values())
-    for stage in STAGES:
+    for stage in cost.stages:
         cells = [1e3 * stages[stage] for stages in layers.values()]
         rows.append((stage, *(f"{ms:.2f}" for ms in cells), f"{sum(cells):.2f}", f"{sum(cells) / total / 10:.1f} %"))
     return format_markdown(("Stage, ms", *layers, "all", "share"), rows)

@@ -13,7 +13,10 @@ import zmq
 
 from noc.transport import TransportError
 from noc.wire import MAX_MESSAGE_BYTES
+from noc.zmtp import ZmtpTransport
 
+PROCESSES = True
+JOINS_MACHINES = True
 _SEND_TIMEOUT_S = 30.0  # a peer that takes nothing for this long is stuck; the launcher names the process behind it
 _CALL_AGAIN_MS = 10  # between two calls to a neighbour that is not up yet
 _CLOSE_LINGER_MS = 200  # enough for a last `Stopped` or `Fault`, short enough for any exit
@@ -24,6 +27,21 @@ _MORE, _LAST = int(zmq.SNDMORE | zmq.NOBLOCK), int(zmq.NOBLOCK)
 def new_address() -> str:
     """Return an address nobody else uses, for a router to listen on."""
     return f"ipc://@gennaker-{secrets.token_hex(16)}"
+
+
+def listen(name: str, address: str, queue: int, calls: Mapping[str, str]) -> "ZmqTransport":
+    """Return a router's ROUTER, which also calls its neighbours."""
+    return ZmqTransport(name, address, queue, listen=True, calls=calls)
+
+
+def connect(name: str, address: str, queue: int, peer: str) -> "ZmqTransport":
+    """Return the host's DEALER."""
+    return ZmqTransport(name, address, queue, peer=peer)
+
+
+def connect_pe(name: str, address: str, queue: int, peer: str) -> ZmtpTransport:  # noqa: ARG001 - it has no queue: it waits
+    """Return a PE's end of a connection, which speaks ZeroMQ's wire protocol by itself."""
+    return ZmtpTransport(name, address, peer)
 
 
 class ZmqTransport:

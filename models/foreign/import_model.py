@@ -1,6 +1,6 @@
 """Import another program's checkpoint as a `Model`, with a record of what it held and what was done.
 
-It knows which importer a state_dict belongs to, and what all of them share: text, segment, state, provenance.
+It asks the importers whose the file is, and knows what all of them share: text, segment, state, provenance.
 """
 
 from __future__ import annotations
@@ -9,14 +9,16 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import numpy as np
 
+from models import importers
 from models.checkpoint import Model
-from models.importers import evnn, gru
-from models.importers.request import Findings, ImportRequest
-from models.importers.state_dict import StateDict, listed, opened_state
+from models.families import member, member_names, require_member
+from models.foreign.request import Findings, ImportRequest
+from models.foreign.state_dict import listed, opened_state
+from models.importers import HEAD_BYTES, WORD, Head, Importer
 from models.network import ModelError
 from models.text.corpus import SPLITS, wikitext
 from models.text.vocabulary import Vocabulary
@@ -25,13 +27,8 @@ from models.text.vocabulary import Vocabulary
 def import_model(path: Path, request: ImportRequest) -> Findings:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
     request.check()
-    with opened_state(path) as state:
-        scope = state.under(request.prefix) if request.prefix else state
-        findings: Findings = _importer(scope)(path, scope, request)
-        left = state.left()
-        notes = [*findings.notes, *state.log.lines()]
-    if left:
-        notes.append(f"{len(left)} keys left out: {listed(left)}")
+    findings = _choose_importer(path, request).read(path, request)
+    notes = list(findings.notes)
     model = _with_text(findings.model, request, notes)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
@@ -42,17 +39,43 @@ def import_model(path: Path, request: ImportRequest) -> Findings:
     return replace(findings, model=model, description=(*findings.description, *_described(model)), notes=tuple(notes))
 
 
-def _importer(state: StateDict) -> Any:
-    """Return the importer whose keys are there; ModelError, naming what else it is, where there is none."""
-    if evnn.heads(state):
-        return evnn.read
-    for key in state.tensors:
-        if ".module." in f".{key}" and key.split(".")[-1].startswith(("weight_ih_l", "weight_hh_l")):
-            raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
-    if gru.stems(state):
-        return gru.read
-    have = f"{f'under {state.prefix!a}' if state.prefix else 'in it'}; has {listed(state.tensors)}"
-    raise ModelError(f"{state.who}: no EGRU layer (key recurrent_kernel) or GRU (weight_hh_l0) {have}")
+def _choose_importer(path: Path, request: ImportRequest) -> Importer:
+    """Return the importer that was asked for, or the most certain one; ModelError where none is, or two are as certain."""
+    if request.importer is not None:
+        require_member(importers, request.importer, WORD)
+        return _importer(request.importer)
+    head, unreadable = _head_of(path, request)
+    all_of_them = {name: _importer(name) for name in member_names(importers)}
+    certainties = {name: one.probe(head) for name, one in all_of_them.items()}
+    best = [name for name, certainty in certainties.items() if certainty and certainty == max(certainties.values())]
+    if len(best) > 1:
+        raise ModelError(f"import {path}: may be one for {' or '.join(best)}; choose with --importer")
+    if best:
+        return all_of_them[best[0]]
+    if unreadable is not None:
+        raise unreadable
+    need = " or ".join(one.KNOWN_BY for one in all_of_them.values())
+    prefix = request.prefix.rstrip(".") + "."
+    where = f"under {prefix!a}" if request.prefix else "in it"
+    raise ModelError(f"import {path}: no {need} {where}; has {listed(head.keys)}")
+
+
+def _importer(name: str) -> Importer:
+    return cast(Importer, member(importers, name, WORD))
+
+
+def _head_of(path: Path, request: ImportRequest) -> tuple[Head, ModelError | None]:
+    """Return what can be known of a file at a glance, and what is wrong with it as a state_dict."""
+    start = b""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(HEAD_BYTES)
+    try:
+        with opened_state(path) as state:
+            scope = state.under(request.prefix) if request.prefix else state
+            return Head(path, start, tuple(scope.tensors)), None
+    except ModelError as error:
+        return Head(path, start), error
 
 
 def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
@@ -91,8 +114,12 @@ def _described(model: Model) -> list[tuple[str, str]]:
     if model.projection is not None:
         out, into = model.projection.weight.shape
         lines.append(("projection", f"{into} -> {out}, {model.projection.activation}"))
-    zoneouts: Mapping[float, None] = dict.fromkeys(layer.params.get("zoneout", 0.0) for layer in layers)
-    lines.append(("zoneout", ", ".join(f"{zoneout:g}" for zoneout in zoneouts)))
+    params: dict[str, Mapping[str, None]] = {}
+    for layer in layers:
+        for name, value in layer.params.items():
+            params.setdefault(name, {})
+            params[name] = {**params[name], f"{value:g}": None}
+    lines += [(name, ", ".join(values)) for name, values in params.items()]
     every = f"every {model.segment} positions" if model.state == "zeroed" else "over all positions"
     lines.append(("cell state", f"{model.state} {every}; outputs carried"))
     return lines

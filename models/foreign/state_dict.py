@@ -1,6 +1,6 @@
 """A state_dict from any file: tensors by key, read when asked for, as float32.
 
-It knows files, wrappers, pruning pairs and number formats; what the keys mean is known to `evnn.py` and `gru.py`.
+It knows files, wrappers, pruning pairs and number formats; what the keys mean is known to importers.
 """
 
 from __future__ import annotations
@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from models.importers import torch_file
-from models.importers.torch_file import Tensor
-from models.importers.unpickle import View
+from models.foreign import torch_file
+from models.foreign.request import Findings, ImportRequest
+from models.foreign.torch_file import Tensor
+from models.foreign.unpickle import View
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
 WRAPPERS = ("state_dict", "model_state_dict")
@@ -143,6 +144,21 @@ def opened_state(path: Path) -> Iterator[StateDict]:
             else:
                 state = _unwrapped(who, *stack.enter_context(torch_file.opened(path)))
         yield state
+
+
+def read_state(path: Path, request: ImportRequest, read: Callable[[Path, StateDict, ImportRequest], Findings]) -> Findings:
+    """Return what `read` makes of the state_dict in a file, or of its part under the prefix.
+
+    Notes say what was converted, and which keys are left.
+    """
+    with opened_state(path) as state:
+        scope = state.under(request.prefix) if request.prefix else state
+        findings = read(path, scope, request)
+        left = state.left()
+        notes = [*findings.notes, *state.log.lines()]
+    if left:
+        notes.append(f"{len(left)} keys left out: {listed(left)}")
+    return replace(findings, notes=tuple(notes))
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from models.importers.unpickle import View, unpickle
+from models.foreign.unpickle import View, unpickle
 from models.network import Array, ModelError
 
 MAX_TIMES_SEEN = 8  # all tensors together may have this many times the file's bytes: a tied decoder is seen twice

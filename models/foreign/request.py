@@ -30,6 +30,7 @@ class ImportRequest:
     state: str | None = None
     licence: str = ""
     gru: str | None = None
+    importer: str | None = None
 
     def check(self) -> None:
         """Raise ModelError for an invalid value."""

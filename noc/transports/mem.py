@@ -12,6 +12,13 @@ from noc.packet import HOST, Outgoing
 from noc.transport import Core, TransportError
 from noc.wire import WireError, decode, encode
 
+PROCESSES = False
+
+
+def network(shuffle_seed: int | None) -> "MemNetwork":
+    """Return what all endpoints of a run are attached to."""
+    return MemNetwork(shuffle_seed)
+
 
 class MemNetwork:
     """All endpoints of a run, and the bytes between them.

@@ -1,0 +1,152 @@
+"""Whether the parts of a ledger agree with each other: a file may be damaged, or another's."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.cost.ledger import MACS, VISITED, Ledger
+from host.cost.twins import twin
+from host.errors import HostError
+from models.network import Array
+from models.numerics import payload_bytes
+from noc.chip import ChipError, require_on_plan
+from noc.machine import MOST_CHIPS
+
+_LARGEST = 1 << 31  # of any size: no product of two overflows
+
+
+def check_ledger(ledger: Ledger, who: str) -> None:
+    """Raise HostError, in one line that begins with `who`, where the parts of a ledger contradict each other."""
+    _check_shapes(ledger, who)
+    _check_populations(ledger, who)
+    _check_tables(ledger, who)
+    try:
+        for pe in ledger.pes:
+            require_on_plan(pe)
+    except ChipError as error:
+        raise HostError(f"{who}: traffic for {error}") from None
+    _check_machine(ledger, who)
+    _check_counts(ledger, who)
+
+
+def _check_shapes(ledger: Ledger, who: str) -> None:
+    """Raise HostError where an array is of another shape or type."""
+    shards, ports, positions = len(ledger.shards["pe"]), len(ledger.ports["shard"]), ledger.positions
+    tables = [
+        *((f"shards.{n}", c, shards) for n, c in ledger.shards.items()),
+        *((f"ports.{n}", c, ports) for n, c in ledger.ports.items()),
+    ]
+    need: list[tuple[str, Array, tuple[int, ...], type]] = [
+        *((name, column, (rows,), np.int64) for name, column, rows in tables),
+        *((f"per_lane.{name}", column, (shards,), np.int64) for name, column in ledger.per_lane.items()),
+    ]
+    _compare(need, who)
+    if not positions or not shards:
+        raise HostError(f"{who}: has {positions} positions of {shards} shards; needs at least 1")
+    for _, column, *_ in need:
+        if len(column) and (column.min() < 0 or column.max() > _LARGEST):
+            raise HostError(f"{who}: has sizes outside of 0 to {_LARGEST}")
+    if not ledger.inputs or not ledger.layers:
+        raise HostError(f"{who}: has {len(ledger.inputs)} inputs and {len(ledger.layers)} layers; needs at least 1 of each")
+    if not set(ledger.shards["population"].tolist()) <= set(ledger.layers):
+        layers = ", ".join(map(str, ledger.layers))
+        raise HostError(f"{who}: has shards of other populations than its layers, which are {layers}")
+    turns = sum(ledger.populations[n].ticks for n in ledger.shards["population"].tolist())
+    _compare(
+        [
+            ("events", ledger.events, (positions, turns), np.uint32),
+            ("input_events", ledger.input_events, (positions, len(ledger.inputs)), np.uint32),
+            ("port_counts", ledger.port_counts, (positions, ports, 2), np.uint32),
+            ("stepped", ledger.stepped, (positions, len(ledger.layers)), np.uint32),
+            *((f"step.{name}", counts, (positions, turns), np.uint32) for name, counts in ledger.by_turn.items()),
+        ],
+        who,
+    )
+
+
+def _compare(need: list[tuple[str, Array, tuple[int, ...], type]], who: str) -> None:
+    for name, array, shape, kind in need:
+        if array.shape != shape or array.dtype != kind:
+            raise HostError(f"{who}: {name} needs {shape} of {np.dtype(kind)}, has {array.shape} of {array.dtype}")
+
+
+def _check_populations(ledger: Ledger, who: str) -> None:
+    names = [population.name for population in ledger.populations]
+    if len(set(names)) != len(names):
+        raise HostError(f"{who}: has a population twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
+    for population in ledger.populations:
+        payload_bytes(population.payload)
+        if not 1 <= population.units <= _LARGEST or not 1 <= population.ticks <= _LARGEST or not 0 <= population.start <= _LARGEST:
+            raise HostError(f"{who}: {population.name} has {population.units} units and {population.ticks} ticks; needs at least 1")
+        if bool(population.kernel) != (population.start > 0):
+            raise HostError(f"{who}: {population.name} starts at {population.start}; inputs start at 0, and nothing else does")
+    if not ledger.outputs or not set(ledger.outputs) <= set(ledger.layers):
+        raise HostError(f"{who}: has outputs {list(ledger.outputs)}; needs some of its layers")
+    if not 1 <= ledger.lanes <= _LARGEST or not 1 <= ledger.interval <= _LARGEST:
+        raise HostError(f"{who}: has {ledger.lanes} lanes, a position each {ledger.interval} ticks; needs 1 to {_LARGEST}")
+
+
+def _check_tables(ledger: Ledger, who: str) -> None:
+    shards, ports = ledger.shards, ledger.ports
+    for name, have, need in (
+        ("pe", shards["pe"], range(len(ledger.pes))), ("population", shards["population"], ledger.layers),
+    ):  # fmt: skip
+        if sorted(set(have.tolist())) != list(need):
+            raise HostError(f"{who}: shards name other {name} numbers than {need[0] if need else 0} to {need[-1] if need else -1}")
+    pairs = set(zip(shards["pe"].tolist(), shards["population"].tolist(), strict=True))
+    if len(pairs) != len(shards["pe"]) or len(set(ledger.pes)) != len(ledger.pes):
+        raise HostError(f"{who}: has a PE twice, or a population twice on one PE")
+    if (np.diff(shards["population"]) < 0).any():
+        raise HostError(f"{who}: shards are not in the order of their populations")
+    for name, most in (
+        ("shard", len(shards["pe"]) - 1), ("source", len(ledger.populations) - 1), ("name", len(ledger.port_names) - 1),
+        ("trace", 1), ("adds", 1),
+    ):  # fmt: skip
+        if len(ports[name]) and ports[name].max() > most:
+            raise HostError(f"{who}: ports.{name} needs 0 to {most}, has {int(ports[name].max())}")
+    if (np.diff(ports["shard"]) < 0).any():
+        raise HostError(f"{who}: ports are not in the order of their shards")
+
+
+def _check_machine(ledger: Ledger, who: str) -> None:
+    """Raise HostError where PEs are on chips that the machine lacks, or chips are like chips that are not there."""
+    chips = ledger.chips
+    if not 1 <= chips <= MOST_CHIPS:
+        raise HostError(f"{who}: has {chips} chips; needs 1 to {MOST_CHIPS}")
+    for pe in ledger.pes:
+        if pe.chip >= chips or pe.chip in ledger.down_chips:
+            raise HostError(f"{who}: traffic for {pe}: not on the {chips} chips of its machine")
+    if (stands := ledger.representatives) is None:
+        return
+    own = sorted({pe.chip for pe in ledger.pes})
+    wrong = stands.shape != (chips,) or stands.dtype != np.int64 or not set(stands.tolist()) <= {-1, *own}
+    host = next((chip for chip in range(chips) if chip not in ledger.down_chips), 0)
+    if wrong or (stands[own] != own).any() or (stands[list(ledger.down_chips)] >= 0).any() or (stands == host).sum() > 1:
+        raise HostError(f"{who}: chips are like others that are not there")
+
+
+def _check_counts(ledger: Ledger, who: str) -> None:
+    """Raise HostError where counts are more than the shards' sizes allow."""
+    if (ledger.stepped > ledger.lanes).any():
+        raise HostError(f"{who}: has more lanes stepped than its {ledger.lanes} lanes")
+    for place, number in enumerate(ledger.inputs):
+        if (ledger.input_events[:, place] > ledger.lanes * ledger.populations[number].units).any():
+            raise HostError(f"{who}: has more input events than input units")
+    most = ledger.lanes * ledger.shards["units"][ledger.turns.shard]
+    _compare_counts(ledger, who, "events", counts=ledger.events, most=most, shards=ledger.turns.shard)
+    work, ticks = ledger.port_work, np.array([one.ticks for one in ledger.populations], np.int64)[ledger.ports["source"]]
+    stored = ledger.lanes * work.weights * ticks
+    visited = twin("formats", ledger.format).visited(stored, ledger.lanes * work.width * ticks, stored, work.rows)
+    for name in range(len(ledger.port_names)):
+        of_name = np.flatnonzero(ledger.ports["name"] == name)
+        for what, kind, limit in (("macs", MACS, stored), ("visited", VISITED, visited)):
+            _compare_counts(
+                ledger, who, f"{what}_{ledger.port_names[name]}", counts=ledger.port_counts[:, of_name, kind],
+                most=np.broadcast_to(limit, work.weights.shape)[of_name], shards=ledger.ports["shard"][of_name],
+            )  # fmt: skip
+
+
+def _compare_counts(ledger: Ledger, who: str, name: str, *, counts: Array, most: Array, shards: Array) -> None:
+    for position, column in np.argwhere(counts > most).tolist():
+        have, pe = int(counts[position, column]), ledger.pes[int(ledger.shards["pe"][shards[column]])]
+        raise HostError(f"{who}: {name} of {pe} at position {position} is {have}, its shard allows {int(most[column])}")

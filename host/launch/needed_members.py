@@ -1,0 +1,45 @@
+"""What the fork server of a run loads ahead: the neuron models and the weight format that its PEs will need."""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from host.options import RunOptions
+from host.workloads.registry import workload_of
+from models import shipped
+
+_MOST_HEADER_BYTES = 1 << 26
+
+
+def needed_members(options: RunOptions) -> list[str]:
+    """Return the modules that a run needs, as far as that can be told before its network is read: what is not among them is
+    loaded by each PE that needs it.
+    """
+    workload = workload_of(options)
+    path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / (workload.about.SHIPPED or "none")
+    kernels = kernel_names(path) or getattr(workload.about, "KERNELS", ())
+    return [f"models.formats.{options.format}", *(f"models.kernels.{name}" for name in kernels)]
+
+
+def kernel_names(path: Path) -> list[str]:
+    """Return the names of the neuron models in a checkpoint, by its header alone; none where it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            (size,) = struct.unpack("<Q", file.read(8))
+            about = json.loads(json.loads(file.read(min(size, _MOST_HEADER_BYTES)))["__metadata__"]["gennaker"])
+        return sorted({name for name in _values_of(about, "kernel") if name.isidentifier()})
+    except (OSError, ValueError, KeyError, TypeError, struct.error, RecursionError):
+        return []  # whoever opens it says what is wrong
+
+
+def _values_of(content: Any, key: str) -> Iterator[str]:
+    """Yield every text that stands under `key` in nested dicts and lists."""
+    inner = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else ()
+    for name, value in inner:
+        if name == key and isinstance(value, str):
+            yield value
+        yield from _values_of(value, key)

@@ -1,0 +1,59 @@
+"""What a page is made of: what a run folder holds, with the ledger and its price where there is one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from host.cost.cost_table import CostTable
+from host.cost.ledger import Ledger
+from host.cost.link_traffic import machine_for
+from host.cost.price import Priced
+from host.show.blocks import Html
+from host.show.status import unit_of
+from noc.chip import ChipSpec
+from noc.machine import Machine
+
+
+@dataclass(frozen=True)
+class PricedRun:
+    """A run's ledger, and its price on a chip under a table of costs."""
+
+    ledger: Ledger
+    priced: Priced
+    chip: ChipSpec
+    costs: CostTable
+
+    @cached_property
+    def machine(self) -> Machine:
+        """The chips that the run was on."""
+        return machine_for(self.ledger, self.chip)
+
+    @property
+    def positions(self) -> dict[int, tuple[int, int]]:
+        """Where each chip lies on the mesh."""
+        return {chip: self.machine.positions[chip] for chip in self.machine.live}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What a page shows. Whatever a run lacks (one that failed has no report, an unpriced one no `run`) stays empty.
+
+    `report`, `config` and `mapping` are the files of those names; `sections` those of the run's workload; `files` the files of the
+    folder and what they hold.
+    """
+
+    name: str
+    report: Mapping[str, Any]
+    config: Mapping[str, Any]
+    mapping: Sequence[Mapping[str, Any]] = ()
+    files: Sequence[tuple[str, str]] = ()
+    sections: Sequence[Html] = ()
+    run: PricedRun | None = None
+
+    @property
+    def unit(self) -> str:
+        """What one position of one sequence is called."""
+        return unit_of(self.report)

@@ -1,0 +1,41 @@
+"""Every constant of the price and number of the chip, with its grade and source."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from host.cost.cost_table import CostTable
+from host.show.blocks import Html, details, paragraph, table
+from host.show.content import Content
+from noc.chip import ChipSpec, describe
+
+TITLE = "Constants"
+ORDER = 90
+GRADES = (
+    "Grades: P read in a primary text, S second-hand, D derived here, C read from third-party code, NF looked for and not "
+    "found, user changed by the user. Where no source gives a value it is assumed, and marked so. "
+)
+
+
+def build(content: Content) -> list[Html]:
+    """Return the constants of a priced run."""
+    return _constants(content.run.costs, content.run.chip, content.report) if content.run else []
+
+
+def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Html]:
+    used = set((report.get("modelled") or {}).get("assumed", ()))
+    note = GRADES + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
+    settings = ", ".join(f"{name} {value}" for name, value in costs.settings.items())
+    rows = [
+        (name, f"{one.value:g}", f"{one.low:g} to {one.high:g}" if one.low < one.high else "", one.unit, one.grade, one.source)
+        for name, one in costs.constants.items()
+    ]
+    constants = table(
+        ("constant", "value", "band", "unit", "grade", "source"), rows, numeric=(1,), long=5,
+        assumed={name for name, one in costs.constants.items() if one.assumed},
+    )  # fmt: skip
+    facts = table(
+        ("number of the chip", "value", "grade", "source"), describe(chip), long=3,
+        assumed={name for name, fact in chip.facts.items() if fact.assumed},
+    )  # fmt: skip
+    summary = f"All {len(chip.facts)} numbers of the chip"
+    return [paragraph(note), paragraph(f"Settings: {settings}; chip {chip.name}."), constants, details(summary, facts)]

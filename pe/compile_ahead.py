@@ -1,0 +1,50 @@
+"""Compile what the shards of a run need, before their processes ask for it all at once.
+
+Formats and neuron models compile what most runs use when they are loaded. The rest (integers, spikes, dense sections, ports
+that are added up) is compiled where it is first bound: a host that does so before it loads its PEs leaves it in the cache on
+disk for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from models import formats, kernels
+from models.compute.sums import adding
+from models.network import Array
+from models.numerics import SUMS, sum_of
+from models.shard import PortShape
+from pe.layout import ShardSize, place_ports
+
+
+def compile_ahead(shards: Iterable[ShardSize]) -> None:
+    """Compile, or find in the cache, what shards of these sizes call."""
+    seen = set()
+    for shard in shards:
+        kernels.named(shard.kernel)
+        for port, place in zip(shard.ports, place_ports(shard), strict=True):
+            fields = formats.named(shard.format).fields(port.shape)
+            weights = (port.shape.nonzeros,)  # of which shards have any number
+            arrays = tuple((field.dtype, field.shape if field.shape != weights else ()) for field in fields)
+            key = shard.format, arrays, port.shape._replace(nonzeros=0), place.adds
+            if key not in seen:
+                seen.add(key)
+                _compile_port(shard.format, port.shape, place.adds)
+
+
+def _compile_port(name: str, shape: PortShape, adds: bool) -> None:
+    mem = _arrays(name, shape)
+    formats.named(name).port(mem, shape, trace=0.5 if shape.trace else 0.0)
+    if adds:
+        adding(mem["sums"], mem["sums"], first=True)
+        adding(mem["sums"], mem["sums"], first=False)
+
+
+def _arrays(name: str, shape: PortShape) -> Mapping[str, Array]:
+    """Return arrays as a port of this shape has them, with nothing in them."""
+    mem: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in formats.named(name).fields(shape)}
+    mem["sums"] = np.zeros((shape.lanes, shape.rows), SUMS[sum_of(shape.weight, shape.payload)])
+    mem["counts"] = np.zeros((shape.lanes, 2), np.uint32)
+    return mem
