@@ -49,8 +49,8 @@ def stages_s(recorded: Recorded) -> dict[str, dict[str, float]]:
     finally:
         gc.enable()
     shards, positions = bind(recorded.job.placement), recorded.positions()
-    kernels_s(shards, positions[:5])
-    kernel = kernels_s(shards, positions, alone=True)
+    kernels_s(recorded.job.placement, shards, positions[:5])
+    kernel = kernels_s(recorded.job.placement, shards, positions, alone=True)
     pe = per_tick["PE"]
     pe["kernels"] = kernel
     pe["read, write, schedule"] = max(pe.pop("compiled tick") - kernel, 0.0)
