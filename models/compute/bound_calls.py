@@ -28,7 +28,7 @@ from numba import types
 from numba.extending import intrinsic
 
 from models.compute.compiling import inlined, remember
-from models.network import F32, I32, U32, Array
+from models.network import F32, I32, U8, U32, Array
 
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
 
@@ -39,6 +39,7 @@ Float: TypeAlias = Annotated[np.float32, "floats(block, {at})[0]"]  # bound as a
 Words: TypeAlias = Annotated[U32, "words(block, {at})"]
 WordRows: TypeAlias = Annotated[U32, "word_rows(block, {at})"]
 IntRows: TypeAlias = Annotated[I32, "int_rows(block, {at})"]
+Bytes: TypeAlias = Annotated[U8, "raw_bytes(block, {at})"]
 Address: TypeAlias = Annotated[int, "number(block, {at})"]  # of an array whose type is known by another operand
 Number: TypeAlias = Annotated[int, "number(block, {at})"]
 Flag: TypeAlias = Annotated[bool, "number(block, {at}) != 0"]
@@ -49,7 +50,8 @@ EventValues: TypeAlias = Annotated[F32, "carray(floats_at(values), (count,))"]
 Lane: TypeAlias = Annotated[int, "keys"]
 EventsBefore: TypeAlias = Annotated[int, "values"]
 Phase: TypeAlias = Annotated[int, "count"]
-_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase}
+Arrived: TypeAlias = Annotated[int, " keys"]  # to what is made once a tick: how many transfers the inbox has
+_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase, Arrived}
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
 _SIGNATURE = types.int64(types.int64, types.int64, types.int64, types.int64)
@@ -212,6 +214,12 @@ def word_rows(block: int, at: int) -> Array:
     words = carray(_longs_at(block), (WORDS * at + WORDS,))
     shape = (words[WORDS * at + 1], words[WORDS * at + 2])
     return carray(words_at(number(block, at)), shape)  # type: ignore[no-any-return]  # numba's array
+
+
+@inlined
+def raw_bytes(block: int, at: int) -> Array:
+    """Return array `at`, uint8, as one row."""
+    return carray(bytes_at(number(block, at)), (size(block, at),))  # type: ignore[no-any-return]  # numba's array
 
 
 @inlined
