@@ -148,7 +148,7 @@ def read_transfers(raw: Array, at: int, rows: Array, names: Array, peers: int, o
         if at >= raw.size or raw[at] != 0x97:
             return UNREADABLE_TRANSFERS
         kind, at = _number(raw, at + 1)
-        if at < 0 or kind > MOST_KIND:
+        if at < 0 or kind > MOST_KIND or kind == READ:  # only a DRAM is asked
             return UNREADABLE_TRANSFERS
         tried = 0
         while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names
