@@ -21,7 +21,7 @@ def needed_members(options: RunOptions) -> list[str]:
     """
     workload = workload_of(options)
     path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / (workload.about.SHIPPED or "none")
-    kernels = kernel_names(path) or getattr(workload.about, "KERNELS", ())
+    kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
     return [f"models.formats.{options.format}", *(f"models.kernels.{name}" for name in kernels)]
 
 
