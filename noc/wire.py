@@ -100,7 +100,7 @@ def _section(kind: Any, parts: Any) -> Section:
             f"{kind.__name__}: a section needs population, flags, position as numbers and keys, values, ledger, lanes as bin"
         )
     section = Section._make(parts)
-    population, flags, position, keys, values, ledger, _ = section
+    population, flags, position, keys, values, _, _ = section
     # With keys, each has a value of 0, 1, 2 or 4 bytes; which of these, a router and a PE know of each population.
     if len(keys) & 3 or (keys and 4 * len(values) not in (0, len(keys), 2 * len(keys), 4 * len(keys))):
         raise WireError(f"{kind.__name__}: {len(keys)} B of keys and {len(values)} B of values do not match")
