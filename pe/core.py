@@ -194,6 +194,6 @@ def _recall_section(port: Listener, message: Recall) -> bool:
         for lane in range(port.lanes):
             slot.product(lane=lane)
     since = np.unpackbits(np.frombuffer(message.lanes, np.uint8), count=port.lanes, bitorder="little")
-    for lane in np.flatnonzero(since):
-        slot.forget(lane=int(lane))
+    for lane in np.flatnonzero(since).tolist():
+        slot.forget(lane=lane)
     return True

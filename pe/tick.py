@@ -49,7 +49,7 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 @inlined
 def _is_whole(listeners: Array, residents: Array, section: Array, clock: int) -> bool:
     """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what those need."""
-    awaited = section[POPULATION] == clock
+    awaited = bool(section[POPULATION] == clock)
     for i in range(listeners.size):
         port = listeners[i]
         if port.population == section[POPULATION]:
@@ -291,5 +291,6 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
         else:
             state.sent += resident.events * resident.copies
     if state.exchanges:
-        return call_at(state.put.address, state.put.block, reply, at, sent)
+        at = call_at(state.put.address, state.put.block, reply, at, sent)
+        return at
     return msgpack_codec.put_count(out, at, 0)
