@@ -48,7 +48,7 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 
 @inlined
 def _is_whole(listeners: Array, residents: Array, section: Array, clock: int) -> bool:
-    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
+    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what those need."""
     awaited = section[POPULATION] == clock
     for i in range(listeners.size):
         port = listeners[i]

@@ -161,7 +161,7 @@ def test_a_run_loads_only_the_neuron_model_and_format_that_it_uses(folder):
     for name in ("models/kernels/broken.py", "models/formats/broken.py", "noc/transports/broken.py"):
         write(folder, name, "raise RuntimeError('this file was loaded')\n")
     for options in (LmOptions(checkpoint=str(SHIPPED)), LmOptions(checkpoint="seeded", format="packed")):
-        assert needed_members(options) == [f"models.formats.{options.format}", "models.kernels.egru"]
+        assert needed_members(options) == ["noc.transports.zmq", f"models.formats.{options.format}", "models.kernels.egru"]
     words = ["features", "--checkpoint", str(SHIPPED), "--tokens", "4", "--pes", "3", "--out", "out", "--no-monitor"]
     environment = {**os.environ, families.VARIABLE: str(folder)}
     command = [sys.executable, str(ROOT / "launch.py"), *words]
