@@ -291,6 +291,6 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
         else:
             state.sent += resident.events * resident.copies
     if state.exchanges:
-        at = call_at(state.put.address, state.put.block, reply, at, sent)
-        return at
+        size_out: int = call_at(state.put.address, state.put.block, reply, at, sent)
+        return size_out
     return msgpack_codec.put_count(out, at, 0)
