@@ -1,64 +1,77 @@
 """The kernels of every shard alone, one after another in one process: no PE, no message, no wait. The floors' work.
 
-Bound to arrays of their own by the contract of `models/formats` and `models/kernels`; events arrive cut into FIFO-sized
-chunks before the clock starts. What entering compiled code from Python costs is measured with calls that do nothing, and taken
-off: a PE enters it once for many ticks. So what is left is what the kernels cost, caches as one process that visits every
-shard in turn has them.
+Bound to arrays of their own as a PE binds them (`pe/residents.py`); events arrive cut into FIFO-sized chunks before the clock
+starts. What entering compiled code from Python costs is measured with calls that do nothing, and taken off: a PE enters it once
+for many ticks. So what is left is what the kernels cost, caches as one process that visits every shard in turn has them.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from host.mapping.placement import Placement
 from host.mapping.sharding import cut
-from models import formats, kernels
 from models.compute.bound_calls import nothing
-from models.network import Array, Shard
+from models.network import Array
+from models.numerics import payload_bytes
+from models.shard import Shard
 from noc.packet import FRESH, RESET, Section
-from pe.layout import FIFO_EVENTS, pe_fields, prefix, size_of
+from pe.layout import FIFO_EVENTS, pe_fields, size_of
+from pe.residents import resident_of
 
-_Chunks = list[tuple[Array, Array, int]]
+_Chunks = list[tuple[Array | int, Array | None, int]]  # keys, or the first flat index of a dense section; values; events
+
+
+class Heard(NamedTuple):
+    """A section as kernels meet it."""
+
+    flags: int
+    chunks: _Chunks
 
 
 class Bound:
     """A shard's ports and step on arrays of its own."""
 
     def __init__(self, shard: Shard) -> None:
-        kernel, form, head = kernels.named(shard.kernel), formats.named(shard.format), prefix(shard.population)
-        mem: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in pe_fields([size_of(shard)])}
-        for port in shard.ports:
-            for name, array in port.arrays.items():
-                mem[f"{head}{port.name}.{name}"][...] = array
-        for name, vector in (*shard.vectors.items(), ("units", shard.units)):
-            mem[head + name][...] = vector
-        self.trigger = next(port.source for port in shard.ports if port.name == kernel.PORTS[0])
-        self.ports = [
-            (p.source, form.port(mem, head + p.name, shard.lanes, p.source_units, p.trace), p.name == kernel.PORTS[0])
-            for p in shard.ports
-        ]
-        self.stepper = kernel.stepper(mem, head, shard.width, {**kernel.DEFAULTS, **shard.params})
+        views: dict[str, Array] = {field.name: np.zeros(field.shape, field.dtype) for field in pe_fields([size_of(shard)])}
+        self._resident = resident_of(shard, views, copies=0)
+        if shard.ticks > 1 or any(port.shape.phases > 1 for port in shard.ports):
+            raise ValueError(f"population {shard.population}: takes several ticks a position; kernels are timed at one")
+        self._lanes, self._mark = range(shard.lanes), 0
+        self.ports = self._resident.listeners
+        self.calls = (
+            sum(1 + shard.lanes * ((port.slots[0].product is not nothing) + port.adds) for port in self.ports) + shard.lanes
+        )
 
-    def tick(self, heard: Mapping[int, tuple[int, _Chunks]], before: Mapping[int, tuple[int, _Chunks]]) -> int:
-        """Hear and step one position; return the number of events. `heard` this position's, `before` the last one's."""
-        flags = heard[self.trigger][0]
-        for source, port, forward in self.ports:
-            section_flags, chunks = (heard if forward else before).get(source, (0, ()))
-            if section_flags & RESET:
-                port.restart()
-            port.clear()
-            if forward or not flags & FRESH:
-                for keys, values, count in chunks:
-                    port.receive(keys, values, count)
-        if flags & RESET:
-            self.stepper.reset()
-        for _, port, _ in self.ports:
-            if port.product is not nothing:
-                port.product()
-        return self.stepper.step()
+    def step(self, at: int, positions: Sequence[dict[int, Heard]]) -> int:
+        """Hear and step position `at` of those; return the number of events."""
+        resident, flags = self._resident, positions[at][self._resident.trigger].flags
+        if flags & FRESH:
+            self._mark = at
+        for port in self.ports:
+            slot, began = port.slots[0], at - port.delay
+            heard = positions[began].get(port.population) if began >= self._mark else None
+            if heard is not None and heard.flags & RESET:
+                for lane in self._lanes:
+                    port.restart(lane=lane)
+            slot.clear()
+            for keys, values, count in heard.chunks if heard is not None else ():
+                slot.receive(keys, values, count)
+            for lane in self._lanes:
+                if slot.product is not nothing:
+                    slot.product(lane=lane)
+                if port.adds:
+                    slot.add(lane=lane)
+        events = 0
+        for lane in self._lanes:
+            if flags & RESET:
+                resident.reset(lane=lane)
+            events += resident.step(lane=lane, before=events)
+        return events
 
 
 def bind(placement: Placement) -> list[Bound]:
@@ -66,44 +79,41 @@ def bind(placement: Placement) -> list[Bound]:
     return [Bound(shard) for placed in placement.pes for shard in cut(placement.network, placement.request, placed.share)]
 
 
-def kernels_s(shards: list[Bound], positions: list[dict[int, Section]], alone: bool = False) -> float:
+def kernels_s(placement: Placement, shards: list[Bound], positions: list[dict[int, Section]], alone: bool = False) -> float:
     """Return CPU seconds a position of kernel time of all `shards`, on the events of a recorded run.
 
     AssertionError where the layers emit another number of events than in that run: then it was other work.
 
     Args:
+        placement: the run's.
         shards: every shard of the run (`bind`).
         positions: for each position the valid section of each population (`Recorded.positions`).
         alone: True runs all positions of a shard before the next shard's, so that its weights stay in the caches.
 
     """
-    heard = [{number: (section.flags, _chunks(section)) for number, section in sections.items()} for sections in positions]
-    need = sum(len(section.keys) // 4 for sections in positions for number, section in sections.items() if number)
-    befores: list[dict[int, tuple[int, _Chunks]]] = [{}, *heard[:-1]]
+    heard = [{n: Heard(section.flags, _chunks(placement, section)) for n, section in sections.items()} for sections in positions]
+    layers = placement.network.layers
+    need = sum(count for sections in heard for n in layers for _, _, count in sections[n].chunks)
     events = 0
     began = time.thread_time()
     if alone:
         for shard in shards:
-            for now, before in zip(heard, befores, strict=True):
-                events += shard.tick(now, before)
+            for at in range(len(heard)):
+                events += shard.step(at, heard)
     else:
-        for now, before in zip(heard, befores, strict=True):
+        for at in range(len(heard)):
             for shard in shards:
-                events += shard.tick(now, before)
+                events += shard.step(at, heard)
     elapsed = time.thread_time() - began
     assert events == need, f"the shards emitted {events} events; the recorded run {need}"
-    return elapsed / len(positions) - _entering_s(shards, positions)
+    return elapsed / len(positions) - _entering_s(shards, heard)
 
 
-def _entering_s(shards: list[Bound], positions: list[dict[int, Section]]) -> float:
+def _entering_s(shards: list[Bound], positions: list[dict[int, Heard]]) -> float:
     """Return what the same number of calls into compiled code costs a position if they do nothing."""
     fifo = np.zeros(FIFO_EVENTS, np.uint32), np.zeros(FIFO_EVENTS, np.float32)
-    without = with_events = 0
-    for shard in shards:
-        for source, port, _ in shard.ports:
-            with_events += sum(len(_chunks(sections[source])) for sections in positions)
-            without += (1 + (port.product is not nothing)) * len(positions)
-        without += len(positions)
+    without = len(positions) * sum(shard.calls for shard in shards)
+    with_events = sum(len(sections[port.population].chunks) for shard in shards for port in shard.ports for sections in positions)
     began = time.thread_time()
     for _ in range(without):
         nothing()
@@ -112,7 +122,14 @@ def _entering_s(shards: list[Bound], positions: list[dict[int, Section]]) -> flo
     return (time.thread_time() - began) / len(positions)
 
 
-def _chunks(section: Section) -> _Chunks:
-    keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
-    starts = range(0, len(keys), FIFO_EVENTS)
-    return [(keys[i : i + FIFO_EVENTS], values[i : i + FIFO_EVENTS], len(keys[i : i + FIFO_EVENTS])) for i in starts]
+def _chunks(placement: Placement, section: Section) -> _Chunks:
+    source = placement.network.populations[section.population]
+    item_bytes = payload_bytes(source.payload)
+    keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, np.uint8)
+    events = len(values) // item_bytes if source.dense else len(keys)
+    chunks: _Chunks = []
+    for first in range(0, events, FIFO_EVENTS):
+        last = min(first + FIFO_EVENTS, events)
+        part = values[item_bytes * first : item_bytes * last] if item_bytes else None
+        chunks.append((first if source.dense else keys[first:last], part, last - first))
+    return chunks

@@ -27,7 +27,7 @@ from host.workloads.lm.scoring import TextScore, TextSource
 from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
-from noc import dram, router, serve, tick_join, wire
+from noc import dram, payload, router, serve, tick_join, wire
 from noc.transports.zmq import ZmqTransport
 from pe import core, socket_loop, tick
 
@@ -200,7 +200,7 @@ STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
     "hash": (event_hash,),
     "ledger": (recorder,),
     "compiled tick": (socket_loop, tick),  # compiled code has no frame of its own
-    "merge": (tick_join._merge,),
+    "merge": (payload,),
     "join": (tick_join,),
     "kernel": (formats, kernels, lowpass),
     "scheduling": (core, router, serve, run, host_process),

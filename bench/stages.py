@@ -49,8 +49,8 @@ def stages_s(recorded: Recorded) -> dict[str, dict[str, float]]:
     finally:
         gc.enable()
     shards, positions = bind(recorded.job.placement), recorded.positions()
-    kernels_s(shards, positions[:5])
-    kernel = kernels_s(shards, positions, alone=True)
+    kernels_s(recorded.job.placement, shards, positions[:5])
+    kernel = kernels_s(recorded.job.placement, shards, positions, alone=True)
     pe = per_tick["PE"]
     pe["kernels"] = kernel
     pe["read, write, schedule"] = max(pe.pop("compiled tick") - kernel, 0.0)
@@ -124,6 +124,6 @@ def _host(recorded: Recorded, clock: _Clock) -> None:
     clock.run("hash", lambda: [stream.add(section) for section in sections])
     readout = prepare(recorded.job.options).readout
     output = [section for section in sections if section.population == job.placement.network.output]
-    clock.run("decoder", lambda: [readout.answer(section) for section in output])
+    clock.run("decoder", lambda: [readout.answer(section.position, {section.population: [section]}) for section in output])
     spent = clock.spent_s
     spent["ledger"] = max(spent.pop("settle") - spent["hash"] - spent["decoder"], 0.0)

@@ -53,13 +53,13 @@ def measure(tokens: int = 300, runs: int = 5, pes: int = 150, form: str = "csr")
     sizes = [recorded.sizes(placed.name) for placed in placement.pes]
     network, request = placement.network, replace(placement.request, pes=pes)
     most = {name: largest_batch(network, replace(request, format=name), placement.mapping) for name in ("csr", "packed")}
-    kernels_s(shards, positions[:5])  # compiles, or loads what was compiled
+    kernels_s(placement, shards, positions[:5])  # compiles, or loads what was compiled
 
     floors: dict[str, list[float]] = defaultdict(list)
     done: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for _ in range(runs):
         # All that belongs to a ratio within seconds of each other, so that a machine that slows down slows all of it.
-        floors["kernel"].append(kernels_s(shards, positions))
+        floors["kernel"].append(kernels_s(placement, shards, positions))
         floors["pipe"].append(pipe_s(pes, _FLOOR_TICKS))
         floors["echo"].append(zmq_s(sizes, _FLOOR_TICKS))
         for name, wanted in (("token", options), ("batch", batched), ("generation", generating)):

@@ -13,8 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from models.kernels.egru import RECURRENT
-from models.network import F32, Network, Population
+from models.kernels.egru import INPUT, RECURRENT
+from models.network import F32, ModelError, Network, Population
 from models.reference import Reference
 
 _ONLY_THRESHOLDS = 0.1  # up to this drive; thresholds spread by 0.05 around their mean, so all of them are 0 there
@@ -28,8 +28,14 @@ _WARM_UP = 3  # positions that are not counted, because states begin at zero
 def at_activity(network: Network, target: float, inputs: F32) -> Network:
     """Return `network` with thresholds and biases moved so that a share `target`, 0 to 1, of each layer's units fires.
 
-    `inputs` (positions, input units) float32, more than a few positions, is what the activity is measured with.
+    `inputs` (positions, input units) float32, more than a few positions, is what the activity is measured with. ModelError for
+    anything but a line of EGRU layers: what drives other neurons is theirs to say.
     """
+    for number in network.layers:
+        layer = network.populations[number]
+        hears = {(projection.port, projection.source, projection.delay) for projection in layer.projections}
+        if layer.kernel != "egru" or hears != {(INPUT, number - 1, 0), (RECURRENT, number, 1)}:
+            raise ModelError(f"activity: {layer.name} is no layer of a line of EGRUs; only of those it can be set")
     populations = [network.populations[0]]
     heard = list(inputs)
     for number in network.layers:

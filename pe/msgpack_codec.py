@@ -148,7 +148,7 @@ def read_transfers(raw: Array, at: int, rows: Array, names: Array, peers: int, o
         if at >= raw.size or raw[at] != 0x97:
             return UNREADABLE_TRANSFERS
         kind, at = _number(raw, at + 1)
-        if at < 0 or kind > MOST_KIND:
+        if at < 0 or kind > MOST_KIND or kind == READ:  # only a DRAM is asked
             return UNREADABLE_TRANSFERS
         tried = 0
         while tried < peers and not _is_name(raw, at, names[peer]):  # they come in the order of names
@@ -183,10 +183,10 @@ def _is_name(raw: Array, at: int, name: Array) -> bool:
     size = 1 + (int(name[0]) & 0x1F)
     if at + size > raw.size:
         return False
+    alike = True
     for i in range(size):
-        if raw[at + i] != name[i]:
-            return False
-    return True
+        alike &= raw[at + i] == name[i]
+    return alike
 
 
 @inlined

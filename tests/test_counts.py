@@ -52,7 +52,7 @@ def text(tokens):
 
 def evaluation(tokens):
     streams = text(tokens)
-    return TextSource(store(), streams, SEGMENT), TextScore(decoder(), streams), len(streams)
+    return TextSource(store(), streams, SEGMENT, 0), TextScore(decoder(), streams), len(streams)
 
 
 def played(tokens):

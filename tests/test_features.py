@@ -53,9 +53,10 @@ def test_every_event_is_the_reference_s_and_a_batch_is_its_sequences(files):
 
 
 def test_a_sequence_begins_fresh_and_has_no_segments():
-    feeds = VectorSource(SimpleNamespace(feed=lambda rows: (rows.tolist(), b"")), 2, 3)
+    feeds = VectorSource({0: SimpleNamespace(feed=lambda rows: (rows.tolist(), b""))}, 2, 3)
     assert [feeds.next() for _ in range(4)] == [
-        (0, VALID | FRESH | RESET, [0, 3], b""), (1, VALID, [1, 4], b""), (2, VALID, [2, 5], b""), None,
+        (0, VALID | FRESH | RESET, {0: ([0, 3], b"")}, b""), (1, VALID, {0: ([1, 4], b"")}, b""),
+        (2, VALID, {0: ([2, 5], b"")}, b""), None,
     ]  # fmt: skip
     assert feeds.exhausted()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from host.cost import twins
 from host.cost.chip_streams import listeners
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import all_stages
@@ -15,16 +16,20 @@ from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import machine_traffic
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price
+from host.cost.price import price, price_block
 from host.cost.timeline import timeline
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
+from host.show.content import Content, PricedRun
+from host.show.page import html
 from host.show.perfetto import power_w, write_trace
 from host.workloads.contract import Feed, Source
 from host.workloads.lane_sets import pack_lanes
+from models.network import ModelError
 from models.numerics import PAYLOADS
 from models.schedule import schedule
+from models.tuned_activity import at_activity
 from noc.chip import load_chip
 from tests.tools.egru_graphs import egru_graph
 from tests.tools.graphs import Layer, graph, with_members
@@ -134,13 +139,12 @@ GRAPHS = {
 RECORDED = [name for name in GRAPHS if name != "spikes"]
 
 
-def placed(name, form="csr", pes=None, chips=1):
-    """Return a placement of a graph for three lanes: of float32 events over seven PEs, else a PE a layer."""
-    few = name in ("numbers", "spikes")
-    return place(GRAPHS[name](), CHIP, "uniform" if few else "balanced", form, pes or (3 if few else 7), 3, chips, quick=True)
+def placed(name, form="csr", pes=7, chips=1):
+    """Return a placement of a graph for three lanes."""
+    return place(GRAPHS[name](), CHIP, "balanced", form, pes, 3, chips, quick=True)
 
 
-def recorded(name, form="csr", pes=None, chips=1):
+def recorded(name, form="csr", pes=7, chips=1):
     """Return a graph's placement and what a run of it recorded."""
     placement = placed(name, form, pes, chips)
     return placement, ran(placement, Episodes(placement.network, 3)).recorder.ledger()
@@ -375,7 +379,7 @@ def test_sums_that_are_added_up_cost_what_the_table_says(ledgers):
     assert more == (9 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
 
 
-@pytest.mark.parametrize("name", ["branches", "ticks", "loop"])
+@pytest.mark.parametrize("name", ["branches", "ticks", "spikes", "numbers"])
 def test_several_chips(name, tmp_path):
     placement, ledger = recorded(name, pes=9, chips=3)
     assert len(set(ledger.chip_of.tolist())) == 3
@@ -387,12 +391,11 @@ def test_several_chips(name, tmp_path):
     machine = machine_for(ledger, CHIP)
     assert machine_traffic(ledger, machine, [[0], [1], [2]]).token_bytes > 0
     write_trace(tmp_path / "t.gz", ledger, p, CHIP, TABLE, 5, {})
-    # What the price says of events on links is what the routers counted.
-    events = p.link_traffic.events.sum(axis=(0, 1))
+    if name == "numbers":
+        return  # routers count the numbers of a section without keys, a price the packets that they fill
     counted = ran(placement, Episodes(placement.network, 3)).conservation()["links"]
-    assert {str(link): int(n) for link, n in zip(p.link_traffic.links, events, strict=True) if n} == {
-        k: n for k, n in counted.items() if n
-    }
+    events = dict(zip(map(str, p.link_traffic.links), p.link_traffic.events.sum(axis=(0, 1)).tolist(), strict=True))
+    assert {link: n for link, n in events.items() if n} == {link: n for link, n in counted.items() if n}
 
 
 # ---- NeuroBench
@@ -413,3 +416,39 @@ def test_products_with_spikes_are_accumulates(ledgers):
     assert found["Footprint"] == sum(w.shape[0] * w.shape[1] for w in weights)  # a byte each
     silent = found["ActivationSparsityByLayer"]["a"]
     assert silent == 1 - int(ledger.sent[:, 1].sum()) / (7 * runs)
+
+
+# ---- what tools say of any graph
+
+
+def test_activity_is_set_of_lines_of_egrus_alone():
+    with pytest.raises(ModelError, match=r"^activity: b is no layer of a line of EGRUs; only of those it can be set$"):
+        at_activity(skips(), 0.2, np.ones((6, 6), np.float32))
+
+
+def test_the_page_shows_any_graph(ledgers):
+    for placement, ledger in ledgers.values():
+        p = priced(ledger)
+        report = {"modelled": price_block(p, ledger), "neurobench": neurobench_metrics(placement.network, ledger, 0)}
+        run = PricedRun(ledger, p, CHIP, TABLE)
+        page = html(Content(name="graph", report=report, config={}, mapping=placement.table(), run=run))
+        assert all(stage in page for stage in p.stages)
+        assert all(name in page for name in ledger.layer_names)
+
+
+def test_a_twin_brings_its_constants(monkeypatch, ledgers):
+    """A neuron model's own constant can be set, counts as assumed where it is in use, and is of no other name."""
+    _, ledger = ledgers["ticks"]
+    entry = {"value": 1000, "unit": "cycle", "grade": "NF", "assumed": True, "source": "made up"}
+    leaky = twins.twin("kernels", "leaky")
+    monkeypatch.setattr(leaky, "CONSTANTS", {"leaky_event_cycles": entry}, raising=False)
+    monkeypatch.setattr(leaky, "active_cycles", lambda counts, events, table: table["leaky_event_cycles"] * events, raising=False)
+    table = load_table()
+    p, free = (price(ledger, CHIP, one) for one in (table, apply_settings(table, ["leaky_event_cycles=0"])[0]))
+    events = sum(int(ledger.sent[:, n].sum()) for n in ledger.layers if ledger.populations[n].kernel == "leaky")
+    assert (p.shard_cycles - free.shard_cycles).sum() == pytest.approx(1000 * events)
+    assert "leaky_event_cycles" in p.assumed
+    assert "leaky_event_cycles" not in price(ledgers["skips"][1], CHIP, table).assumed
+    monkeypatch.setattr(leaky, "CONSTANTS", {"value_bytes": entry})
+    with pytest.raises(HostError, match=r"^cost twin kernel=leaky: constant 'value_bytes' is one of costs\.toml$"):
+        load_table()

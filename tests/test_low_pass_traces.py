@@ -133,7 +133,7 @@ def test_a_new_sequence_forgets_the_trace_of_the_last_one_and_nothing_lies_outsi
     [
         ((0, 5, 1.0), "port 'input': trace 1.0 needs a number from 0 to below 1"),
         ((0, 5, float("nan")), "port 'input': trace nan"),
-        ((1, 5, 0.5), "port 'recurrent' hears the trace of its own events"),
+        ((1, 5, 0.5), "port 'recurrent' hears a trace late; needs delay 0"),
         ((0, 5, "much"), "not in the form of Shard.to_parts"),
     ],
 )
@@ -141,7 +141,7 @@ def test_a_trace_that_cannot_be_is_a_fault_that_names_the_pe(change, line):
     placement = place(TRACED, load_chip(), "uniform", "dense", 2)
     message = load_of(placement, placement.pes[1])
     port, place_of, value = change
-    message.shards[0][6][port][place_of] = value
+    message.shards[0][3][port][place_of] = value
     pe = Pe("PE(1,1,1)@0", ROUTER)
     pe.boot()
     fault = only(pe.handle(ROUTER, message))

@@ -16,7 +16,7 @@ import pytest
 
 from host.cli import main
 from host.cost.cost_table import CHOICES, load_table
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.price import price_at, price_block
 from host.show.pictures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
@@ -113,11 +113,9 @@ def test_another_chip(recorded, launch, tmp_path):
 
 
 def test_what_a_run_overrode_holds_until_something_replaces_it(recorded, launch, tmp_path):
-    from host.cost.ledger_file import load_ledger
-
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
-    replace(load_ledger(run), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 50.0, "pe_clock_hz": 75e6}}).save(run)
+    save_ledger(replace(load_ledger(run), chip={"preset": "spinnaker2", "facts": {"hop_cycles": 50.0, "pe_clock_hz": 75e6}}), run)
 
     def chip_of(*flags):
         told = json.loads(launch(run, *flags, "--json")[1])["priced"]["settings"]
@@ -191,7 +189,7 @@ def test_a_run_on_several_chips(recorded, launch, tmp_path):
     shutil.copytree(recorded, run)
     ledger = load_ledger(run)
     moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
-    replace(ledger, pes=moved, chips=2).save(run)
+    save_ledger(replace(ledger, pes=moved, chips=2), run)
     code, out, _ = launch(
         run, "--set", "link_bit_pj=50", "--set", "link_router_cycles=400", "--set", "chip.link_onboard_frame_s=1e-6"
     )
@@ -217,7 +215,7 @@ def test_pictures_of_a_run_on_several_chips(recorded, tmp_path):
     shutil.copytree(recorded, run)
     ledger = load_ledger(run)
     moved = tuple(pe._replace(chip=int(number > 2)) for number, pe in enumerate(ledger.pes))
-    replace(ledger, pes=moved, chips=2).save(run)
+    save_ledger(replace(ledger, pes=moved, chips=2), run)
     report = json.loads((run / "report.json").read_text())
     report["modelled"] = price_block(price_at(load_ledger(run)), ledger)
     (run / "report.json").write_text(json.dumps(report))
@@ -247,7 +245,7 @@ def test_a_thousand_tokens_of_the_papers_model_take_under_a_second(recorded, tmp
     """Of processor time of the machine of docs/performance.md, start of Python included. No compiler is loaded."""
     run = tmp_path / "run"
     shutil.copytree(recorded, run)
-    cut(paper_lm(2), list(np.arange(1000) % 2)).save(run)
+    save_ledger(cut(paper_lm(2), list(np.arange(1000) % 2)), run)
     code = "import sys, time; from host.cli import main; main(sys.argv[1:]); assert 'numba' not in sys.modules"
     code += "; print(time.process_time(), file=sys.stderr)"
     done = subprocess.run(

@@ -30,7 +30,7 @@ from host.workloads.site import load_run_chip
 from models import formats
 from models.checkpoint import Model, load
 from models.checkpoint.metadata import FACTS
-from models.network import Network
+from models.network import Network, Projection
 from pe.layout import ShardSize, pe_fields
 from pe.sram import footprint, plan
 
@@ -68,25 +68,53 @@ def run(flags: Mapping[str, Any]) -> int:
 
 
 def _facts(title: str, model: Model, width: int) -> list[str]:
-    network, params = model.network, [model.network.populations[n].params for n in model.network.layers]
+    network = model.network
+    egrus = [network.populations[n].params for n in network.layers if network.populations[n].kernel == FACTS["kernel"]]
     possible = sum(p.weights.shape[0] * p.weights.shape[1] for n in network.layers for p in network.populations[n].projections)
     rows = [
         ("checkpoint", plain_text(title)),
-        ("units", " > ".join(f"{population.units:,}" for population in network.populations) + ", the first of them the input"),
+        ("units", _units(network)),
         ("weights", f"{network.nonzeros:,} of {possible:,} ({_percent(network.nonzeros, possible)})"),
-        ("kernel", f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"),
-        ("zoneout", " / ".join(f"{p['zoneout']:g}" for p in params)),
+        ("kernel", _kernels(network)),
         ("segment", f"{model.segment} positions; where one begins, c is {model.state} and y carried"),
     ]
+    if egrus:
+        rows.insert(4, ("zoneout", " / ".join(f"{p.get('zoneout', 0):g}" for p in egrus)))
     traces = [projection.trace for n in network.layers for projection in network.populations[n].projections[:1]]
     if any(traces):
         rows.append(("hears", " / ".join(f"trace {trace:g}" if trace else "events" for trace in traces)))
-    if any(p["fire_at_threshold"] for p in params):
-        rows.append(("at threshold", " / ".join("fires" if p["fire_at_threshold"] else "silent" for p in params)))
+    if any(p.get("fire_at_threshold") for p in egrus):
+        rows.append(("at threshold", " / ".join("fires" if p.get("fire_at_threshold") else "silent" for p in egrus)))
     for workload in workloads().values():
         rows += workload.part("info", "describe", lambda _: [])(model)
     rows += list_entries("provenance", model.provenance)
     return [line for label, value in rows for line in _wrapped(label, value, width)]
+
+
+def _is_line(network: Network) -> bool:
+    """Tell whether a network is a line of layers, each of which hears the one before it and at most itself."""
+    return network.inputs == (0,) and all(set(network.sources(n)) in ({n - 1}, {n - 1, n}) for n in network.layers)
+
+
+def _units(network: Network) -> str:
+    if _is_line(network):
+        return " > ".join(f"{population.units:,}" for population in network.populations) + ", the first of them the input"
+    names = [f"{plain_text(one.name)} {one.units:,}{'' if one.kernel else ' (input)'}" for one in network.populations]
+    return ", ".join(names) + "; outputs " + ", ".join(plain_text(network.populations[n].name) for n in network.outputs)
+
+
+def _kernels(network: Network) -> str:
+    egru = f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"
+    names = dict.fromkeys(network.populations[n].kernel for n in network.layers)
+    return "; ".join(egru if name == FACTS["kernel"] else plain_text(name) for name in names)
+
+
+def _matrix_name(network: Network, projection: Projection) -> str:
+    """Return a projection's port, and beyond lines of layers which population it hears, and how late."""
+    if _is_line(network):
+        return projection.port
+    late = f", {projection.delay} later" if projection.delay else ""
+    return f"{projection.port} of {plain_text(network.populations[projection.source].name)}{late}"
 
 
 def _matrices(network: Network, blocks: Blocks) -> list[str]:
@@ -97,7 +125,7 @@ def _matrices(network: Network, blocks: Blocks) -> list[str]:
             counts = [part.ports[number].shape.nonzeros for part in parts]
             possible = weights.shape[0] * weights.shape[1]
             shape = f"{weights.shape[0]:,} x {weights.shape[1]:,}"
-            row = [network.populations[layer].name if not number else "", projection.port, shape]
+            row = [network.populations[layer].name if not number else "", _matrix_name(network, projection), shape]
             row += [f"{weights.nonzeros:,}", _percent(weights.nonzeros, possible)]
             rows.append([*row, f"{min(counts):,}", f"{np.median(counts):,.0f}", f"{max(counts):,}"])
     heads = ["layer", "matrix", "rows x columns", "nonzeros", "density", "min", "median", "max"]
@@ -109,10 +137,14 @@ def _thresholds(network: Network) -> list[str]:
     rows = []
     for layer in network.layers:
         population = network.populations[layer]
+        if "threshold" not in population.vectors:
+            continue
         values = population.vectors["threshold"]
         figures = [f"{figure:.4g}" for figure in (values.min(), np.median(values), values.max())]
         rows.append([population.name, f"{population.units:,}", *figures, _percent(int((values == 0).sum()), values.size)])
     heads = ["layer", "units", "min", "median", "max", "zero"]
+    if not rows:
+        return []
     return _table("units of each layer, and their event thresholds", heads, rows, {"layer"})
 
 

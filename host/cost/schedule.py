@@ -122,6 +122,10 @@ def _sequential(layer_s: F64, before: list[list[int]]) -> tuple[F64, Array]:
         if before[n]:  # what ended last before it is on the path where it is
             waited_for = np.array(before[n])[np.argmax(ends[:, before[n]], axis=1)]
             on_path[positions[on_path[:, n]], waited_for[on_path[:, n]]] = True
+    if on_path.all():  # in line: rounded as one sum over the run
+        ends_s = np.cumsum(layer_s[:, done].ravel())
+        began[:, done] = np.concatenate([np.zeros(min(1, len(ends_s))), ends_s[:-1]]).reshape(layer_s.shape)
+        return began, on_path
     lasts = ends.max(axis=1)
     return began + np.concatenate([[0.0], np.cumsum(lasts)[:-1]])[: len(lasts), None], on_path
 

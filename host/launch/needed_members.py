@@ -22,10 +22,9 @@ def needed_members(options: RunOptions) -> list[str]:
     """
     workload = workload_of(options)
     path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / (workload.about.SHIPPED or "none")
-    kernels = kernel_names(path) or getattr(workload.about, "KERNELS", ())
-    return [
-        f"noc.transports.{options.transport}", f"models.formats.{options.format}", *(f"models.kernels.{name}" for name in kernels)
-    ]  # fmt: skip
+    kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
+    names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
+    return names + [f"models.kernels.{name}" for name in kernels]
 
 
 def kernel_names(path: Path) -> list[str]:

@@ -1,11 +1,11 @@
 """The accounts of a run's packets: what was sent, delivered, dropped and handed on, and every line that does not balance."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from noc.machine import Machine
-from noc.packet import HOST, chip_of, router_name
+from noc.packet import HOST, KIND_NAMES, KINDS, chip_of, router_name
 
 Readings = Mapping[str, Mapping[str, Any]]
 
@@ -38,6 +38,42 @@ def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, 
     if lost:
         wrong.append(f"{lost} packets were dropped for want of a routing entry")
     return {"sent": sent, "delivered": delivered, "dropped": dropped, "links": links, "wrong": wrong}
+
+
+def balance_transfers(machine: Machine, pes: Readings, routers: Readings, host_got: Sequence[int]) -> dict[str, Any]:
+    """Return the accounts of transfers, by kind: what PEs, DRAMs and the host sent and got, what links carried, bytes of the DRAMs,
+    and what does not balance; nothing where nobody exchanges any.
+    """
+    none = [0] * len(KINDS)
+    into, out = (
+        {name: counts for reading in routers.values() for name, counts in reading.get(key, {}).items()}
+        for key in ("transfers_in", "transfers_out")
+    )
+    if not into:
+        return {}
+    wrong, links = [], {}
+    said = {name: (reading.get("transfers_sent", none), reading.get("transfers_delivered", none)) for name, reading in pes.items()}
+    said[HOST] = none, list(host_got)
+    for name, (sent, delivered) in said.items():
+        for what, have, need in (("sent", sent, into.get(name, none)), ("got", delivered, out.get(name, none))):
+            if list(have) != need:
+                wrong.append(f"{name} {what} {_kinds(have)}, its router counted {_kinds(need)}")
+    for link in machine.links:
+        here, there = router_name(link.chip), router_name(link.to)
+        over = routers[here].get("transfers_over", {}).get(there, none)
+        came = routers[there].get("transfers_from", {}).get(here, none)
+        links[str(link)] = over
+        if over != came:
+            wrong.append(f"{here} handed {_kinds(over)} over link {link}, {there} took in {_kinds(came)}")
+    total_in, total_out = ([sum(column) for column in zip(*counts.values(), strict=True)] for counts in (into, out))
+    if total_in != total_out:
+        wrong.append(f"sent {_kinds(total_in)} is not delivered {_kinds(total_out)}")
+    dram = {f"DRAM@{chip_of(name)}": reading["dram"] for name, reading in routers.items() if reading.get("dram")}
+    return {"sent": into, "delivered": out, "links": links, "dram": dram, "wrong": wrong}
+
+
+def _kinds(counts: Sequence[int]) -> str:
+    return ", ".join(f"{count} {name.upper()}" for name, count in zip(KIND_NAMES, counts, strict=True) if count) or "none"
 
 
 def _sums(accounts: Iterable[Mapping[str, int]]) -> dict[str, int]:

@@ -1,17 +1,14 @@
 """Checkpoints: a network with what makes it a language model or a gesture classifier in one safetensors file.
 
-Tensors, for layer l from 1:
+Tensors, beside those of the network (`graph.py`):
 
-- `layer{l}.{input,recurrent}.{extents,columns,values}`: rows of gates z, r, g times units; int64, uint16 (uint32 beyond
-  65,536 columns), float32; or, where that is smaller, `layer{l}.{input,recurrent}.dense` (rows, columns), float32 or float16
-- `layer{l}.{threshold,bias,recurrent_bias}`: float32
 - `embedding` (words, input units) float32 or float16, `decoder_bias` (words,) float32: the decoder is the embedding again
 - `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
 - `vocabulary` uint8: the words in UTF-8, one a line
 - `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
 - `head{n}`, `features` and `readout`: the parts of a gesture classifier (`gesture.py`)
 
-All but the layers may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
+All but the network may be missing; metadata (`metadata.py`) say what is there. Loading compares every name, shape and type
 with them before it reads a tensor, then checks the contents, and says in one line what is wrong. Saving checks the same.
 """
 
@@ -27,11 +24,11 @@ import numpy as np
 from safetensors.numpy import save as save_tensors
 
 from models.checkpoint import gesture as gesture_parts
-from models.checkpoint.metadata import FACTS, LayerFacts, Metadata, parse
-from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, narrowed, opened
+from models.checkpoint import graph as graph_parts
+from models.checkpoint.metadata import Metadata, parse
+from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, opened
 from models.heads.gesture import Gesture
-from models.kernels.egru import DEFAULTS, GATES, INPUT, RECURRENT, VECTORS, layer_of
-from models.network import F32, U32, Array, ModelError, Network, Population, SparseRows, in_one_line
+from models.network import F32, U32, Array, ModelError, Network, in_one_line
 from models.text.tokeniser import TextError
 from models.text.vocabulary import Vocabulary
 
@@ -111,19 +108,8 @@ def load(path: Path) -> Model:
 
 def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
     """Return the tensors and the metadata of a model."""
-    tensors: dict[str, Array] = {}
-    layers = []
-    for number in model.network.layers:
-        layer, ports = model.network.populations[number], _ports(number)
-        if layer.kernel != FACTS["kernel"] or {p.port: p.source for p in layer.projections} != ports:
-            raise ModelError(f"{who}: layer {number} needs kernel {FACTS['kernel']!r} and the ports {ports}")
-        traces = {p.port: p.trace for p in layer.projections}
-        if traces[RECURRENT]:
-            raise ModelError(f"{who}: layer {number} hears the trace of its own events; needs the events themselves")
-        layers.append(LayerFacts(layer.units, {**DEFAULTS, **layer.params}, traces[INPUT]))
-        tensors |= {f"layer{number}.{name}": np.asarray(vector, np.float32) for name, vector in layer.vectors.items()}
-        for projection in layer.projections:
-            tensors |= _stored(who, f"layer{number}.{projection.port}", projection.weights)
+    graph_parts.check(who, model.network)
+    tensors = graph_parts.tensors_of(who, model.network)
     words = 0 if model.embedding is None else len(model.embedding)
     if model.embedding is not None:
         tensors["embedding"] = model.embedding
@@ -131,7 +117,7 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
         tensors["decoder_bias"] = model.decoder_bias
     if model.projection is not None:
         tensors |= {"projection.weight": model.projection.weight, "projection.bias": model.projection.bias}
-    tensors |= {f"tokens.{split}": _narrow(numbers, words) for split, numbers in model.tokens.items()}
+    tensors |= {f"tokens.{split}": graph_parts.narrow(numbers, words) for split, numbers in model.tokens.items()}
     sha256 = None
     if model.vocabulary:
         sha256 = _vocabulary(who, model.vocabulary).sha256
@@ -142,55 +128,24 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
         tensors |= gesture_parts.tensors_of(model.gesture)
         gesture = gesture_parts.facts_of(model.gesture)
     about = Metadata(
-        input_units=model.network.populations[0].units, layers=tuple(layers), segment=model.segment, state=model.state,
-        words=words, vocabulary_sha256=sha256, projection=activation, gesture=gesture, text_licence=model.text_licence,
+        graph=graph_parts.graph_of(model.network), segment=model.segment, state=model.state, words=words,
+        vocabulary_sha256=sha256, projection=activation, gesture=gesture, text_licence=model.text_licence,
         provenance=dict(model.provenance),
     )  # fmt: skip
     return tensors, about
 
 
-def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
-    """Return the tensors of a matrix: sparse (6 bytes a nonzero), or dense (4 or 2 a weight) where that needs fewer."""
-    half = narrowed(rows.values)
-    if 3 * rows.nonzeros > rows.shape[0] * rows.shape[1] * (1 if half.dtype == np.float16 else 2):
-        rows.check(f"{who}: {name}")
-        return {f"{name}.dense": rows.to_dense().astype(half.dtype)}
-    columns = _narrow(rows.columns, rows.shape[1])
-    return {f"{name}.extents": rows.extents, f"{name}.columns": columns, f"{name}.values": rows.values}
-
-
-def _ports(number: int) -> dict[str, int]:
-    """Return the population that each port of a layer hears."""
-    return {INPUT: number - 1, RECURRENT: number}
-
-
-def _narrow(numbers: Array, below: int) -> Array:
-    """Return numbers as uint16 where all that may be are below 65,536, else as uint32; wrong ones stay wrong."""
-    small = below <= 1 << 16 and not np.any(numbers >= 1 << 16)
-    return numbers.astype(np.uint16 if small else np.uint32)
-
-
 def _check_sizes(about: Metadata, tensors: Tensors) -> None:
     """Raise ModelError unless the tensors are those that the metadata name, in shape and type."""
-    widths = about.widths
-    for number, units in enumerate(widths[1:], start=1):
-        head = f"layer{number}"
-        for name, vector in VECTORS.items():
-            tensors.need(f"{head}.{name}", (vector.length * units,), "float32")
-        for port, source in _ports(number).items():
-            if tensors.has(f"{head}.{port}.dense"):
-                tensors.need(f"{head}.{port}.dense", (GATES * units, widths[source]), "float16", "float32")
-                continue
-            tensors.need(f"{head}.{port}.extents", (GATES * units + 1,), "int64")
-            nonzeros = tensors.need(f"{head}.{port}.columns", (None,), "uint16", "uint32")
-            tensors.need(f"{head}.{port}.values", nonzeros, "float32")
+    graph_parts.need(tensors, about.graph)
     if about.words:
+        heard, said = about.ends(tensors.who)
         if about.projection is not None:
-            tensors.need("projection.weight", (about.input_units, widths[-1]), "float32")
-            tensors.need("projection.bias", (about.input_units,), "float32")
-        elif widths[-1] != widths[0]:
-            raise ModelError(f"{tensors.who}: the tied decoder needs a last layer of {widths[0]} units, has {widths[-1]}")
-        tensors.need("embedding", (about.words, about.input_units), "float16", "float32")
+            tensors.need("projection.weight", (heard, said), "float32")
+            tensors.need("projection.bias", (heard,), "float32")
+        elif said != heard:
+            raise ModelError(f"{tensors.who}: the tied decoder needs a last layer of {heard} units, has {said}")
+        tensors.need("embedding", (about.words, heard), "float16", "float32")
         tensors.need("decoder_bias", (about.words,), "float32")
         if about.vocabulary_sha256 is not None:
             tensors.need("vocabulary", (None,), "uint8")
@@ -202,23 +157,14 @@ def _check_sizes(about: Metadata, tensors: Tensors) -> None:
     if about.gesture is not None:
         if about.words:
             raise ModelError(f"{tensors.who}: has an embedding and a gesture head; needs one of them")
-        gesture_parts.need(tensors, about.gesture, widths[0], widths[-1])
+        gesture_parts.need(tensors, about.gesture, *about.ends(tensors.who))
     tensors.need_no_more()
 
 
 def _model(about: Metadata, tensors: Tensors) -> Model:
     _check_sizes(about, tensors)
     who = tensors.who
-    widths, populations = about.widths, [Population("input", about.input_units)]
-    for number, layer in enumerate(about.layers, start=1):
-        head = f"layer{number}"
-        kernel, recurrent = (
-            _rows(tensors, f"{head}.{port}", (GATES * layer.units, widths[source])) for port, source in _ports(number).items()
-        )
-        vectors = {name: tensors.finite(f"{head}.{name}") for name in VECTORS}
-        # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
-        vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
-        populations.append(layer_of(number, kernel, recurrent, vectors, layer.params, layer.trace))
+    network = graph_parts.network_of(tensors, about.graph)
     embedding = bias = projection = None
     words: tuple[str, ...] = ()
     if about.words:
@@ -231,19 +177,10 @@ def _model(about: Metadata, tensors: Tensors) -> Model:
     tokens = {split: _tokens(tensors, split, about.words) for split in SPLITS if tensors.has(f"tokens.{split}")}
     gesture = None if about.gesture is None else gesture_parts.gesture_of(tensors, about.gesture)
     return Model(
-        network=Network(tuple(populations)), embedding=embedding, decoder_bias=bias, vocabulary=words, segment=about.segment,
+        network=network, embedding=embedding, decoder_bias=bias, vocabulary=words, segment=about.segment,
         state=about.state, projection=projection, tokens=tokens, text_licence=about.text_licence,
         provenance=about.provenance, gesture=gesture,
     )  # fmt: skip
-
-
-def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:
-    if tensors.has(f"{name}.dense"):
-        return SparseRows.from_dense(tensors.finite(f"{name}.dense"))
-    extents, columns, values = (tensors.read(f"{name}.{part}") for part in ("extents", "columns", "values"))
-    rows = SparseRows(shape, extents, columns.astype(np.uint32), values)
-    rows.check(f"{tensors.who}: {name}")
-    return rows
 
 
 def _words(who: str, lines: bytes, about: Metadata) -> tuple[str, ...]:

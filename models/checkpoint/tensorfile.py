@@ -21,7 +21,10 @@ from models.network import F32, Array, ModelError, check_finite
 
 IMPORT_FIRST = "`launch.py import FILE NEW` reads checkpoints of EvNN and torch.nn.GRU"
 MAX_HEADER_BYTES = 8 << 20  # thousands of layers; the library would parse 100 MB
-_NAMES = {"F32": "float32", "F16": "float16", "I64": "int64", "U32": "uint32", "U16": "uint16", "U8": "uint8"}
+_NAMES = {
+    "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U32": "uint32",
+    "U16": "uint16", "U8": "uint8",
+}  # fmt: skip
 
 
 class Tensors:
@@ -52,6 +55,10 @@ class Tensors:
         tensor = self.read(name)
         check_finite(f"{self.who}: {name}", tensor)
         return np.ascontiguousarray(tensor, np.float32)
+
+    def number(self, name: str) -> Array:
+        """Return tensor `name`, contiguous: int8 as it is, anything else as `finite` does."""
+        return np.ascontiguousarray(self.read(name)) if self._sizes[name][1] == "int8" else self.finite(name)
 
     def has(self, name: str) -> bool:
         """Tell whether there is a tensor called `name`."""

@@ -68,7 +68,8 @@ EventValues: TypeAlias = Annotated[F32, "values"]
 Lane: TypeAlias = Annotated[int, "keys"]
 EventsBefore: TypeAlias = Annotated[int, "values"]
 Phase: TypeAlias = Annotated[int, "count"]
-_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase}
+Arrived: TypeAlias = Annotated[int, " keys"]  # to what is made once a tick: how many transfers the inbox has
+_AT_EACH_CALL = {EventKeys, EventValues, Lane, EventsBefore, Phase, Arrived}
 _KINDS = {"float32": "floats", "uint32": "words", "int32": "ints", "uint16": "shorts", "int8": "chars", "uint8": "bytes"}
 
 WORDS = 3  # of an operand in a block: address, rows, columns of an array; the number itself and two zeros of a number
