@@ -29,7 +29,8 @@ ROOT = Path(__file__).resolve().parents[1]
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     """A folder of a user's own, which the variable names; what is imported from it is forgotten afterwards."""
-    paths = {name: list(module.__path__) for name, module in sys.modules.items() if hasattr(module, "__path__")}
+    ours = {name: module for name, module in sys.modules.items() if name.split(".")[0] in {"host", "models", "noc", "pe"}}
+    paths = {name: list(module.__path__) for name, module in ours.items() if hasattr(module, "__path__")}
     monkeypatch.setenv(families.VARIABLE, str(tmp_path))
     before = set(sys.modules)
     yield tmp_path
