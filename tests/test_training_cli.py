@@ -271,7 +271,7 @@ def test_a_wrong_flag_gets_one_line(train, prose, tmp_path, arguments, line):
         (("plot", "empty", "--out", "x.jpeg"), "--out x.jpeg: needs a name that ends in .png or .svg"),
         (("plot", "other", "--out", "x.png"), "log other/log.csv: not a training log"),
         (("floors", "--data", "missing.txt"), "missing.txt"),
-        (("conform", "missing.safetensors"), "checkpoint missing.safetensors: no such file"),
+        (("conform", "missing.safetensors"), "checkpoint missing.safetensors: cannot be read (no such file)"),
         (("conform", "x", "--state", "lost"), "argument --state: invalid choice: 'lost'"),
     ],
 )
