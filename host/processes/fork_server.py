@@ -42,10 +42,10 @@ def _leave_signals_to_the_launcher() -> None:
 def _load_kernels() -> float:
     """Load everything that is compiled; return the seconds that it took to compile, 0 where the cache had it all."""
     begin = time.perf_counter()
-    from models.compute.compiling import cache_is_complete, compiled_now
+    from models.compute.compiling import cache_is_complete, cache_is_writable, compiled_now
 
     is_cached = cache_is_complete()
-    if not is_cached:
+    if not is_cached and cache_is_writable():
         _compile_in_another_process()
     _warm()
     return 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin

@@ -27,7 +27,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.compute.compiling import inlined, remember
+from models.compute.compiling import compiled_callback, inlined
 from models.network import F32, U32, Array
 
 CFunction: TypeAlias = Any  # numba's CFunc, which has no types
@@ -54,7 +54,7 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    return compiled_callback(function, _SIGNATURE)
 
 
 class Call:
@@ -101,7 +101,7 @@ def bindable(function: Callable[..., int | None]) -> Bindable:
     arguments = ", ".join(kind.__metadata__[0].format(at=at.get(name)) for name, kind in hints.items())
     code, name = function.__code__, f"{function.__name__}_at"
     body = f"return function({arguments})" if answers else f"function({arguments}); return 0"
-    # The file and line of the function itself: numba's cache goes by them.
+    # The file and line of the function itself: the cache goes by them.
     source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
     # Inlined before it is typed, the body would compile in 2.5 s of CPU less (of 18 in all), but `dense` would be 8 % slower.
     namespace = globals() | {"function": inlined(function), "__name__": function.__module__}
