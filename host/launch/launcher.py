@@ -21,6 +21,7 @@ from host.launch.outcome import Outcome
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
 from host.processes.process_group import SIGNALS, ProcessGroup
+from host.processes.room import shortage_to_start
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
@@ -82,14 +83,11 @@ class Launcher:
                 self._start()
                 return self._watch()
             except HostError as error:
+                if self._signal and error.code is Exit.DIED:  # what was being started was being ended
+                    return self._interrupted()
                 return self._outcome(error.code, str(error), self._postmortem(str(error)))
             except KeyboardInterrupt:  # a second Ctrl-C
                 return self._interrupted()
-            except (EOFError, ConnectionError, FileNotFoundError) as error:
-                if self._signal:
-                    return self._interrupted()
-                problem = f"the fork server died while processes were started ({type(error).__name__})"
-                return self._outcome(Exit.DIED, problem)
             finally:
                 for number in SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
@@ -104,7 +102,10 @@ class Launcher:
                 raise KeyboardInterrupt
             self._signal = number
 
-        before = {number: signal.signal(number, note) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as nohup has it for SIGHUP: what is ignored at the start stays so
+                signal.signal(number, note)
         try:
             yield
         finally:
@@ -112,6 +113,9 @@ class Launcher:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
+        problem = shortage_to_start()
+        if problem:
+            raise HostError(problem)
         preload = f"host.workloads.{self._options.workload}.prepare"
         self._processes.start_fork_server(preload)  # before there are threads; workers of our own look for its resource tracker
         self._meanwhile()
@@ -323,6 +327,10 @@ class Launcher:
 
     def _describe_death(self, dead: list[str], tick: int) -> str:
         """Return the error line: which process died, how, in what state and at which tick."""
+        end = self._processes.fork_server_end()
+        if end:
+            phase = self._status.get("phase", "starting").upper()
+            return f"the fork server died ({end}), and every process here with it, while {phase}, at tick {tick}"
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
         how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
         phase = self._status.get("phase", "starting")

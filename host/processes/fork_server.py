@@ -8,9 +8,13 @@ import ctypes
 import gc
 import os
 import signal
+import sys
 import time
+from types import TracebackType
 
 from host.processes import parent_death
+from host.processes.fork_environment import code_for_lack
+from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 _filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
@@ -19,14 +23,27 @@ _filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
 def main() -> None:
     """Get ready to fork: leave signals to the launcher, load and compile kernels, and settle the memory that children share."""
     _leave_signals_to_the_launcher()  # 1. before anything takes long
+    sys.excepthook = _leave_with_what_lacks
     parent_death.note_fork_server()  # 2. children die with this process
-    compile_s = _load_kernels()  # 3. the slow part
     from host.processes import child_main
 
+    try:
+        compile_s = _load_kernels()  # 3. the slow part
+    except ModelError as error:  # the host process says it, in place of a run
+        return child_main.refuse(str(error))
     child_main.load(compile_s)  # 4. what children run, beside kernels
     gc.collect()  # 5. last: nothing that is allocated later is shared cheaply
     _fill_heap_gaps()
     gc.freeze()  # a collection in a child would touch, and so copy, every page of what was made here
+    return None
+
+
+def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Leave with an exit code that the launcher puts into words, where the system has no memory or no process to give."""
+    code = code_for_lack(error)
+    if code is not None:
+        os._exit(code)
+    sys.__excepthook__(kind, error, trace)
 
 
 def _leave_signals_to_the_launcher() -> None:
@@ -67,7 +84,22 @@ def _compile_in_another_process() -> None:
 
 
 def _warm() -> None:
-    """Compile, or load from the cache, each kernel and format, a PE's tick, and the heads."""
+    """Compile, or load from the cache, each kernel and format, a PE's tick, and the heads.
+
+    ModelError where the compiler fails and a user's settings may be why.
+    """
+    from models.compute.compiler_settings import explain
+
+    try:
+        _load_all()
+    except Exception as error:
+        problem = explain(error)
+        if problem is None or code_for_lack(error) is not None:
+            raise
+        raise problem from error
+
+
+def _load_all() -> None:
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models import formats, heads, kernels
     from models.compute import exponentials  # noqa: F401 - the reference's
