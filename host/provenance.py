@@ -47,7 +47,7 @@ def _fingerprint(path: Path) -> dict[str, str]:
         if sum(file.stat().st_size for file in files) <= _WHOLE_FOLDER_BYTES:
             return {"sha256": _of_files(path, files), "covers": "names and content"}
         sizes = "".join(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\n" for file in sorted(files))
-        return {"sha256": hashlib.sha256(sizes.encode()).hexdigest(), "covers": "names and sizes"}
+        return {"sha256": hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest(), "covers": "names and sizes"}
     except OSError as error:  # it was there when the run began
         return {"sha256": "", "covers": f"nothing: {error.strerror}"}
 
@@ -55,6 +55,6 @@ def _fingerprint(path: Path) -> dict[str, str]:
 def _of_files(root: Path, files: Iterable[Path]) -> str:
     total = hashlib.sha256()
     for path in sorted(files):
-        total.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        total.update(f"{path.relative_to(root).as_posix()}\0".encode("utf-8", "surrogateescape"))
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -21,11 +21,11 @@ ONE_FILE_EACH = {
     "dask_jobqueue": "host/cluster/dask_client.py",
     "yaml": "models/importers/config.py",
     "pickletools": "models/importers/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
-    "matplotlib": "host/show/plots.py",
+    "matplotlib": "host/show/canvas.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.
 ELSEWHERE = {
-    "matplotlib": {"host/show/sweep_plots.py", "models/training/common/log_plot.py"},
+    "matplotlib": {"models/training/common/log_plot.py"},
     "zmq": {"noc/transport_tcp.py"},  # between machines
     "distributed": {"host/cluster/dask_worker.py"},  # what runs in the engine's workers
 }

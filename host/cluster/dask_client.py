@@ -56,6 +56,9 @@ class DaskClient:
             from host.cluster import dask_worker
         except ModuleNotFoundError as error:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
+        except Exception as error:  # Dask reads its configuration when it is imported
+            why = " ".join(str(error).split())[:300]
+            raise HostError(f"--cluster: Dask cannot be loaded ({why}); is a file in ~/.config/dask or DASK_CONFIG broken?") from error
         for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # errors are reported here, in one line
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)

@@ -82,7 +82,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
             content.figures = _figures(ledger, priced, chip, costs, mapping, unit_of(report))
             content.chip, content.costs, content.links = chip, costs, _link_rows(priced, chip, costs)
         content.files = _files(folder)
-        (folder / PAGE).write_text(html(content), "utf-8")
+        (folder / PAGE).write_text(html(content), "utf-8", "backslashreplace")  # names of files may be no text
     except OSError as error:
         raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
     return f"{folder / PAGE}{''.join(f', {name}' for name in written[1:])} ({time.perf_counter() - began:.1f} s)"

@@ -10,14 +10,11 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
+from host.show import canvas
+from host.show.canvas import Axes, Figure, LineCollection, PolyCollection, to_rgb
 from host.show.plot_style import COLOURS, FAINT, INK, STYLE, escape_formula
 from noc.chip import HOLES, QPES, PeId
 from noc.machine import DIRECTIONS, ChipLink
@@ -26,7 +23,7 @@ from noc.xy_routes import Link
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
 MAP = "viridis"
 
-styled = mpl.rc_context(STYLE)
+styled = canvas.styled(STYLE)
 """Decorates what draws for a page."""
 Values = npt.NDArray[Any]
 
