@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 from models.network import ModelError, in_one_line
 
@@ -24,6 +25,21 @@ def load_compiler() -> None:
             raise ModelError(f"the compiler of kernels, numba, cannot be loaded{_with_settings()}: {why}") from error
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]  # set at import, by name
         raise ModelError("NUMBA_DISABLE_JIT is set: kernels need the compiler; unset it")
+    _check_processor(numba.config)
+
+
+def _check_processor(config: Any) -> None:
+    """Raise ModelError where kernels would be compiled for another processor than this one, and end by SIGILL."""
+    name, features = config.CPU_NAME, config.CPU_FEATURES
+    if name not in (None, "", "host", "generic") or (features and name != "generic"):
+        what = f"NUMBA_CPU_NAME={name}" if name else f"NUMBA_CPU_FEATURES={features}"
+        raise ModelError(f"{what}: kernels run on the processor that compiles them; unset it, or set NUMBA_CPU_NAME=generic")
+    from llvmlite import binding
+
+    here = binding.get_host_cpu_features()
+    lacking = [feature for feature in (features or "").split(",") if feature.startswith("+") and not here.get(feature[1:])]
+    if lacking:
+        raise ModelError(f"NUMBA_CPU_FEATURES={features}: this processor lacks {', '.join(lacking)}; unset it")
 
 
 def explain(error: Exception) -> ModelError | None:

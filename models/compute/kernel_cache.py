@@ -16,7 +16,6 @@ import contextlib
 import hashlib
 import logging
 import os
-import pickle
 import re
 import stat
 import sys
@@ -31,7 +30,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.compiler import CompileResult
-from numba.core.serialize import dumps
+from numba.core.serialize import dumps, loads
 
 ROOT = Path(__file__).resolve().parents[2]
 _MAGIC = b"Gennaker's compiled kernel, 1\n"
@@ -226,7 +225,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         """Return the compiled code for a signature, or None."""
         target_context.refresh()
         payload = self._folder.read(self._file(sig, target_context.codegen())) if self._enabled else None
-        return None if payload is None else CompileResult._rebuild(target_context, *pickle.loads(payload))  # noqa: S301 - our own
+        return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code for a signature, where it does not depend on where things lie in this process."""
