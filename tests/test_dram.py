@@ -248,9 +248,11 @@ def test_a_disk_without_room_is_an_error_and_no_signal(tmp_path):
         "  try: dram.write(region, at, b'x' * (1 << 14))\n"
         "  except DramFull as error: print(at, error); break"
     )
-    mounted = f"mount -t tmpfs -o size=128k none {tmp_path} && exec {sys.executable} -c \"{fills}\""
+    mounted = f'mount -t tmpfs -o size=128k none {tmp_path} && exec {sys.executable} -c "{fills}"'
     inside = ["unshare", "-m", "sh", "-c", mounted]
-    done = subprocess.run(inside, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        inside, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
     if done.returncode and "mount" in done.stderr:
         pytest.skip("no mount namespaces here")
     assert done.returncode == 0, done.stderr

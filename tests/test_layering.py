@@ -25,7 +25,7 @@ ONE_FILE_EACH = {
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.
 ELSEWHERE = {
-    "matplotlib": {"models/training/common/log_plot.py"},
+    "matplotlib": {"host/show/sweep_plots.py", "models/training/common/log_plot.py"},
     "zmq": {"noc/transport_tcp.py"},  # between machines
     "distributed": {"host/cluster/dask_worker.py"},  # what runs in the engine's workers
 }

@@ -1,4 +1,4 @@
-"""How much room chips need on a worker: an upper bound, because nobody watches that machine (`host/processes/room.py` has the rest)."""
+"""How much room chips need on a worker: an upper bound, because nobody watches that machine."""
 
 from host.processes.room import describe_shortage, resources_available
 

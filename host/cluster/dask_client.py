@@ -58,7 +58,8 @@ class DaskClient:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
         except Exception as error:  # Dask reads its configuration when it is imported
             why = " ".join(str(error).split())[:300]
-            raise HostError(f"--cluster: Dask cannot be loaded ({why}); is a file in ~/.config/dask or DASK_CONFIG broken?") from error
+            where = "is its configuration (~/.config/dask, DASK_CONFIG) broken?"
+            raise HostError(f"--cluster: Dask cannot be loaded ({why}); {where}") from error
         for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # errors are reported here, in one line
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)

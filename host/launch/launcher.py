@@ -129,6 +129,7 @@ class Launcher:
         folder, content_folder = (str(path) if path else None for path in (self._folder, self._backend.content_folder))
         self._processes.start(HOST, run_host, child_end, self._options.resolved(), folder, content_folder)
         child_end.close()
+        self._heard_at = time.monotonic()  # the fork server may have compiled for minutes
 
     def _watch(self) -> Outcome:
         interrupted_at, awake_at = 0.0, time.monotonic()

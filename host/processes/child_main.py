@@ -156,8 +156,8 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
     _prepare_process(HOST)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         if _refusal:
-            return pipe.send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            pipe.send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            return
         from host.run.host_process import drive
 
         drive(pipe, options, folder, content_folder, _compile_s)
-    return None

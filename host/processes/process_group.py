@@ -16,6 +16,7 @@ import shutil
 import signal
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable
@@ -34,7 +35,11 @@ _MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millis
 _LEAVE_S = 3.0  # for stopped processes to be gone
 _DEATH_S = 0.5  # for a fork server that is on its way out to be gone
 _LONGEST_FOLDER_BYTES = 107 - len("/pymp-12345678/listener-12345678")  # a socket's name has 107 bytes at most
-_LACKING = (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.EDQUOT)  # what a limit or a full disk does
+_REMEDIES = {  # of what a limit or a full disk does
+    errno.EAGAIN: "raise ulimit -u, or the container's pids limit", errno.ENOMEM: "raise the limit on memory",
+    errno.EMFILE: "raise ulimit -n", errno.ENFILE: "the machine has no more files to open",
+    errno.ENOSPC: "make room where TMPDIR is", errno.EDQUOT: "make room where TMPDIR is",
+}  # fmt: skip
 
 
 class ProcessGroup:
@@ -55,6 +60,8 @@ class ProcessGroup:
 
         HostError, one line, where the system does not let it.
         """
+        if sys.flags.ignore_environment:
+            raise HostError("python -I or -E: other processes find the project by PYTHONPATH; run without")
         try:
             os.environ[PRELOAD_VARIABLE] = preload
             os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
@@ -119,10 +126,8 @@ class ProcessGroup:
             return HostError(f"{folder} was removed while processes were started: nothing may empty TMPDIR during a run", Exit.DIED)
         if isinstance(error, FileNotFoundError) and not _current_folder_exists():
             return HostError("the current folder was removed while processes were started; change to one that exists", Exit.DIED)
-        if isinstance(error, OSError) and error.errno in _LACKING:
-            remedy = "raise ulimit -n" if error.errno in (errno.EMFILE, errno.ENFILE) else "raise ulimit -u and the container's limits"
-            remedy = "make room in TMPDIR" if error.errno in (errno.ENOSPC, errno.EDQUOT) else remedy
-            return HostError(f"no more processes can be started here ({error.strerror}); {remedy}", Exit.DIED)
+        if isinstance(error, OSError) and error.errno in _REMEDIES:
+            return HostError(f"no more processes can be started here ({error.strerror}); {_REMEDIES[error.errno]}", Exit.DIED)
         return HostError(f"the fork server died while processes were started ({type(error).__name__}: {error})", Exit.DIED)
 
     def fork_server_end(self, within_s: float = 0.0) -> str:

@@ -34,7 +34,7 @@ _folder = KernelFolder(_folder_name())
 def compiled(function: F) -> F:
     """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
     # error_model "numpy": a division does not test for zero, which no kernel here can reach.
-    dispatcher = numba.njit(error_model="numpy", fastmath=False)(function)
+    dispatcher: Any = numba.njit(error_model="numpy", fastmath=False)(function)
     dispatcher._cache = KernelCache(function, _folder)
     _dispatchers.append(dispatcher)
     return cast(F, dispatcher)
@@ -52,7 +52,7 @@ def always_inlined(function: F) -> F:
 
 def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
     """Compile `function` for one of numba's signatures at once, so that other code can call it by its address (cached on disk)."""
-    callback = CFunc(function, (signature.args, signature.return_type), locals={}, options={})
+    callback: Any = CFunc(function, (signature.args, signature.return_type), locals={}, options={})
     callback._cache = KernelCache(function, _folder)
     callback.compile()
     _at_once.append(callback)

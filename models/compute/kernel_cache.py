@@ -49,8 +49,8 @@ def compiler_identity() -> str:
     return repr((versions, processor, sorted(settings.items())))
 
 
-def sources_digest(*files: Path) -> str:
-    """Return the SHA-256 (hex) of these source files and of every file of the project that they import, however far away."""
+def sources_of(*files: Path) -> list[Path]:
+    """Return these source files and every file of the project that they import, however far away."""
     seen: set[Path] = set()
     waiting = [file.resolve() for file in files]
     while waiting:
@@ -58,8 +58,13 @@ def sources_digest(*files: Path) -> str:
         if file not in seen:
             seen.add(file)
             waiting += _source(file)[1]
+    return sorted(seen)
+
+
+def sources_digest(*files: Path) -> str:
+    """Return the SHA-256 (hex) of these source files and of all that they import of the project."""
     digest = hashlib.sha256()
-    for file in sorted(seen):
+    for file in sources_of(*files):
         name = file.relative_to(ROOT).as_posix() if file.is_relative_to(ROOT) else file.name
         digest.update(f"{name} {_source(file)[0]}\n".encode("utf-8", "surrogateescape"))
     return digest.hexdigest()
@@ -205,7 +210,7 @@ def _write_file(path: Path, content: bytes) -> None:
         raise
 
 
-class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
+class KernelCache(FunctionCache):
     """What numba asks for a function's code, by signature: `load_overload`, and `save_overload` after it has compiled."""
 
     def __init__(self, function: Any, folder: KernelFolder) -> None:
@@ -214,7 +219,7 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         code = function.__code__
         self._sources = sources_digest(Path(code.co_filename))
         self._title = re.sub(r"[^\w.-]", "", f"{function.__module__}.{function.__qualname__}-{code.co_firstlineno}")[-100:]
-        self.enable()
+        self._enabled = True
 
     @property
     def cache_path(self) -> str:
@@ -225,14 +230,14 @@ class KernelCache(FunctionCache):  # type: ignore[misc]  # numba has no types
         """Return the compiled code for a signature, or None."""
         target_context.refresh()
         payload = self._folder.read(self._file(sig, target_context.codegen())) if self._enabled else None
-        return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))
+        return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))  # type: ignore[no-untyped-call]
 
     def save_overload(self, sig: Any, data: Any) -> None:
         """Keep compiled code for a signature, where it does not depend on where things lie in this process."""
         if self._enabled and not data.library.has_dynamic_globals and all(lifted.can_cache for lifted in data.lifted):
-            self._folder.write(self._file(sig, data.codegen), dumps(data._reduce()))
+            self._folder.write(self._file(sig, data.codegen), dumps(data._reduce()))  # type: ignore[no-untyped-call]
 
     def _file(self, sig: Any, codegen: Any) -> str:
-        _, target, code = self._index_key(sig, codegen)
+        _, target, code = self._index_key(sig, codegen)  # type: ignore[no-untyped-call]
         key = hashlib.sha256(repr((self._sources, compiler_identity(), str(sig), target, code)).encode()).hexdigest()
         return f"{self._title}.{key[:32]}.nbc"
