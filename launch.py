@@ -17,6 +17,12 @@ if __name__ == "__main__":
             raise  # a bug of ours
         print(f"gennaker: this Python lacks {error.name}; run `make setup` and use .venv/bin/python launch.py", file=sys.stderr)
         code = 2
+    except (ImportError, MemoryError) as error:
+        if isinstance(error, ImportError) and "failed to map" not in str(error) and "allocate memory" not in str(error):
+            raise
+        why = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+        print(f"gennaker: no memory to load the program ({why}); raise ulimit -v or the container's limit", file=sys.stderr)
+        code = 2
     except KeyboardInterrupt:  # before the command line could take care of it
         code = 130
     raise SystemExit(code)
