@@ -32,6 +32,7 @@ _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
+_UNKNOWN_END = "exit code 255"  # multiprocessing's word for a process whose fork server is gone
 _PIPE, _BACKEND = "pipe", "backend"  # names of what is readable: the host's pipe, and the backend
 
 
@@ -328,12 +329,12 @@ class Launcher:
 
     def _describe_death(self, dead: list[str], tick: int) -> str:
         """Return the error line: which process died, how, in what state and at which tick."""
-        end = self._processes.fork_server_end()
+        name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
+        how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
+        end = self._processes.fork_server_end(_DEATH_S if how == _UNKNOWN_END else 0.0)
         if end:
             phase = self._status.get("phase", "starting").upper()
             return f"the fork server died ({end}), and every process here with it, while {phase}, at tick {tick}"
-        name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
-        how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""

@@ -16,6 +16,7 @@ from host.processes.process_group import count_tasks, free_memory_bytes
 _START_BYTES = 130_000_000  # the fork server with all kernels, the host, and what keeps track of them
 _START_TASKS = 7  # the same, a process that compiles, and the host's threads
 _START_ADDRESSES = 600_000_000  # of each process; the compiler takes the most
+_START_DATA_BYTES = 300_000_000  # of each process; with less, OpenBLAS asks for ever
 _START_DESCRIPTORS = 32
 _PE_BYTES, _ROUTER_BYTES = 4_000_000, 4_000_000
 _PE_TASKS, _ROUTER_TASKS = 1, 3  # a router has ZeroMQ's two threads
@@ -26,6 +27,7 @@ _NAMES = {
     "tasks": ("processes and threads", 1, "", "ulimit -u, or the container's pids limit"),
     "descriptors": ("open files", 1, "", "ulimit -n"),
     "addresses": ("address space", 1e6, " MB", "ulimit -v"),
+    "data": ("data of a process", 1e6, " MB", "ulimit -d"),
 }
 
 
@@ -51,7 +53,8 @@ def describe_shortage(need: Mapping[str, int], have: Mapping[str, int]) -> str |
 def shortage_to_start() -> str | None:
     """Return what is lacking here for a run of any size, in one line with what to raise; None where nothing is."""
     need = {
-        "memory_bytes": _START_BYTES, "tasks": _START_TASKS, "addresses": _START_ADDRESSES, "descriptors": _START_DESCRIPTORS,
+        "memory_bytes": _START_BYTES, "tasks": _START_TASKS, "addresses": _START_ADDRESSES, "data": _START_DATA_BYTES,
+        "descriptors": _START_DESCRIPTORS,
     }  # fmt: skip
     return _shortage_here("this machine has no room for a run", need)
 
@@ -66,8 +69,9 @@ def shortage_for(pes: int, routers: int) -> str | None:
 
 
 def _shortage_here(who: str, need: Mapping[str, int]) -> str | None:
-    addresses, _ = resource.getrlimit(resource.RLIMIT_AS)
-    have = {**resources_available(), "addresses": UNLIMITED if addresses == resource.RLIM_INFINITY else addresses}
+    limits = {"addresses": resource.RLIMIT_AS, "data": resource.RLIMIT_DATA}
+    soft = {name: resource.getrlimit(kind)[0] for name, kind in limits.items()}
+    have = resources_available() | {name: UNLIMITED if n == resource.RLIM_INFINITY else n for name, n in soft.items()}
     lacks = describe_shortage(need, have)
     remedies = [remedy for key, (_, _, _, remedy) in _NAMES.items() if need.get(key, 0) > have[key]]
     return f"{who}: {lacks}; raise {', '.join(remedies)}" if lacks else None
