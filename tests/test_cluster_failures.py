@@ -129,6 +129,22 @@ def test_too_few_chips_are_said_with_both_numbers(run, cluster):
     assert time.monotonic() - began < 10
 
 
+def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_named(run, cluster, tmp_path):
+    namesake = tmp_path / "host" / "__init__.py"
+    namesake.parent.mkdir()
+    namesake.touch()
+    for name, path, place in (("bare", "", "nowhere"), ("namesake", str(tmp_path), str(namesake))):
+        cluster.add(name, 1, PYTHONPATH=path)
+        cluster.wait(3)
+        outcome = run(pes=4, chips=2, cluster=cluster.address)
+        assert outcome.code is Exit.USAGE
+        why = rf"the project cannot be imported there, or is another version \(.*No module named.*; package host: {re.escape(place)}\)"
+        line = rf"worker tcp://\S+: {why}; install the same one as here, \w{{12}}"
+        assert re.fullmatch(line, outcome.problem), outcome.problem
+        cluster.remove(name)
+        cluster.wait(2)
+
+
 def test_a_worker_without_room_and_one_of_another_version_are_named_before_anything_starts(run, cluster, tmp_path):
     cluster.remove("b")
     cluster.add("tight", 1, inside=("bash", "-c", 'ulimit -n 140 && exec "$@"', "--"))
