@@ -151,7 +151,8 @@ def test_nothing_is_ever_written_among_the_sources(base, monkeypatch):
 
 def test_all_sources_that_compiled_code_takes_constants_and_functions_from_are_its_sources():
     names = {path.relative_to(ROOT).as_posix() for path in sources_of(ROOT / "pe" / "socket_loop.py")}
-    assert {"pe/socket_loop.py", "pe/tick.py", "noc/transport_zmtp.py", "noc/packet.py", "models/compute/bound_calls.py"} <= names
+    assert {"pe/socket_loop.py", "pe/tick.py", "noc/zmtp.py", "noc/packet.py"} <= names
+    assert {"models/numerics.py", "models/compute/bound_calls.py"} <= names
     assert "models/compute/lowpass.py" in {path.relative_to(ROOT).as_posix() for path in sources_of(ROOT / "models/formats/csr.py")}
 
 
@@ -168,7 +169,8 @@ print(add(1), compiled_now())
 def test_an_edited_source_is_compiled_anew_whatever_its_time_stamp_and_a_damaged_cache_is_one_line(tmp_path):
     """In a copy of what compiles, with a user's own NUMBA_CACHE_DIR."""
     shutil.copytree(ROOT / "models" / "compute", tmp_path / "models" / "compute", ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "models" / "network.py", tmp_path / "models")
+    for name in ("network.py", "families.py"):
+        shutil.copy(ROOT / "models" / name, tmp_path / "models")
     (tmp_path / "models" / "probe.py").write_text(_PROBE)
     constant, cache = tmp_path / "models" / "constant.py", tmp_path / "cache"
     constant.write_text("NUMBER = 7\n")

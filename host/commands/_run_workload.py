@@ -99,6 +99,9 @@ def load_drawing() -> None:
     """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
     with contextlib.suppress(Exception):  # of whatever kind a user's settings cause
         import host.show.pictures  # noqa: F401
+        from host.show.sections import all_sections
+
+        all_sections()
 
 
 @contextlib.contextmanager

@@ -83,9 +83,8 @@ def lines(
 def require() -> None:
     """Raise HostError, one line, where no picture can be drawn; called before long work."""
     try:
+        import host.show.canvas  # noqa: F401, I001 - first: it leaves out a user's settings
         import matplotlib  # noqa: F401
-
-        import host.show.canvas  # noqa: F401
     except ModuleNotFoundError as error:
         raise HostError(f"pictures need {error.name}; run `pip install {error.name}`") from error
     except Exception as error:  # of whatever kind a setting's check raises
