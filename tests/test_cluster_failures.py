@@ -138,8 +138,8 @@ def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_nam
         cluster.wait(3)
         outcome = run(pes=4, chips=2, cluster=cluster.address)
         assert outcome.code is Exit.USAGE
-        why = rf"the project cannot be imported there, or is another version \(.*No module named.*; package host: {re.escape(place)}\)"
-        line = rf"worker tcp://\S+: {why}; install the same one as here, \w{{12}}"
+        why = rf"\(.*No module named.*; package host: {re.escape(place)}\); install the same one as here, \w{{12}}"
+        line = rf"worker tcp://\S+: the project cannot be imported there, or is another version {why}"
         assert re.fullmatch(line, outcome.problem), outcome.problem
         cluster.remove(name)
         cluster.wait(2)
