@@ -117,9 +117,9 @@ class Configure(NamedTuple):
     the number of this chip's endpoints that the network wants its events delivered to, `beyond` the same for each
     neighbour it is handed on to, as neighbour -> [endpoints, 1 if the host's tap lies that way]. `routes`: the routing
     table, (key, mask, names of endpoints and neighbours) as in a multicast entry. `payloads`: for each of these populations
-    [bytes of a value, lanes, units, shares]; shares, where it is dense: the units (uint32, ascending) of each sender, by name, and of
-    each chip, by number. `depth`: how many ticks an endpoint may be ahead of the host. `transfers`: as in `noc/exchange.py`; empty
-    where there are none.
+    [bytes of a value, lanes, units, shares]; shares, where it is dense: the units (uint32, ascending) of each sender, by name, and
+    of each chip, by number. `depth`: how many ticks an endpoint may be ahead of the host. `transfers`: as in `noc/exchange.py`;
+    empty where there are none.
     """
 
     window: int

@@ -16,7 +16,7 @@ from noc.packet import VALID, Section
 
 I64 = npt.NDArray[np.int64]
 MISFIT = -1  # instead of a number of events: the section is none of its population's
-_MOVED = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}  # by bytes of a value
+_MOVED: dict[int, Any] = {1: np.dtype("u1"), 2: np.dtype("<u2"), 4: np.dtype("<u4")}  # by bytes of a value
 
 
 class Payload:

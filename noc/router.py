@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from noc import packet
 from noc.packet import HOST, Batch, Configure, Fill, Letter, Linked, Message, Outgoing, Relay, chip_of, dram_name
 from noc.routing_table import RoutingError
-from noc.tick_join import Join, JoinError
+from noc.streams import JoinError
+from noc.tick_join import Join
 from noc.wire import WireError, decode, encode
 from noc.wiring import Wiring
 

@@ -14,88 +14,12 @@ Nothing here blocks: the host's window bounds the ticks that can be open at once
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from noc.exchange import Boxes, Exchange, ExchangeError
-from noc.packet import HOST, Batch, Bundle, Configure, Fill, Outgoing, Relay, Section, Transfer
-from noc.payload import I64, MISFIT, Payload, payloads_of
-from noc.routing_table import RoutingEntry, RoutingTable
-
-
-class JoinError(ValueError):
-    """What a sender or neighbour did wrong, in one line with its name and the tick."""
-
-
-class _Way(NamedTuple):
-    """How a stream goes on over a link."""
-
-    copies: int  # that it becomes beyond
-    routed: bool
-    tapped: bool  # whether the host's tap lies there
-
-
-@dataclass(eq=False)
-class _Stream:
-    """A population's events from one chip."""
-
-    population: int
-    source: int
-    arrives_from: str  # a neighbour, or "" where it begins on this chip
-    endpoints: frozenset[str]  # of this chip, by the routing table
-    wanted: int  # copies that the network wants of each event, here and beyond
-    ways: dict[str, _Way]
-    values: int  # that a section holds where the population is dense
-    events: int = 0
-
-    @property
-    def given(self) -> int:
-        """Copies that the routing table makes of each event, here and beyond."""
-        return len(self.endpoints) + sum(way.copies for way in self.ways.values() if way.routed)
-
-
-@dataclass(eq=False)
-class _Population:
-    """What this chip has to do with a population: who sends it here, and which streams of it are awaited."""
-
-    number: int
-    payload: Payload
-    slots: dict[str, int]
-    events: dict[str, int]  # by sender
-    values: dict[str, int]  # by sender, that a section holds where the population is dense
-    order: I64 | None  # of the values of this chip's senders
-    sources: tuple[int, ...] = ()  # chips whose streams are joined here, ascending; empty where nobody listens
-    order_of_sources: I64 | None = None
-    groups: list[_Group] = field(default_factory=list)
-
-    def merge(self, sections: list[Section]) -> Section:
-        """Return the sections of all streams as one."""
-        return self.payload.merge(sections, self.order_of_sources)
-
-
-def _population(number: int, payload: Payload, names: list[str]) -> _Population:
-    values = {name: payload.values_of(name) for name in names}
-    slots = {name: slot for slot, name in enumerate(names)}
-    return _Population(number, payload, slots, dict.fromkeys(names, 0), values, payload.order(names))
-
-
-@dataclass(eq=False)
-class _Group:
-    """Endpoints that wait for the same populations and are routed the same: they get the same bytes. One that may be sent transfers
-    is a group of its own.
-    """
-
-    waits: tuple[int, ...]
-    routed: frozenset[tuple[int, int]]  # streams whose events they are given
-    endpoints: tuple[str, ...]
-    exchanges: bool
-
-
-class _Arrived(NamedTuple):
-    section: Section
-    routed: bool
+from noc.packet import HOST, VALID, Batch, Bundle, Configure, Fill, Outgoing, Relay, Section, Transfer
+from noc.payload import MISFIT
+from noc.streams import Arrived, Group, JoinError, Population, Stream, beyond_error, check_agreement, misfit_error, read_streams
 
 
 class _Tick:
@@ -108,11 +32,11 @@ class _Tick:
         self.columns: dict[int, list[Section | None]] = {p.number: [None] * len(p.slots) for p in own}
         self.missing = {p.number: len(p.slots) for p in own}
         self.wanting = {p.number: len(p.sources) for p in join.populations.values()}
-        self.parts: dict[int, dict[int, _Arrived]] = {}
+        self.parts: dict[int, dict[int, Arrived]] = {}
         self.runs: dict[int, Section] = {}
         self.waiting = {id(group): len(group.waits) + group.exchanges for group in join.groups}
         self.due = dict(join.waits_over)
-        self.relays: dict[str, list[tuple[_Stream, Section, bool]]] = {link: [] for link in join.waits_over}
+        self.relays: dict[str, list[tuple[Stream, Section, bool]]] = {link: [] for link in join.waits_over}
         self.left = join.sources
         self.boxes = Boxes(join.exchange) if join.exchange else None
 
@@ -124,25 +48,7 @@ class Join:
     """
 
     def __init__(self, chip: int, message: Configure, table_entries: int) -> None:
-        table = RoutingTable((RoutingEntry(k, m, tuple(d)) for k, m, d in message.routes), table_entries)
-        payloads = payloads_of(message.payloads)
-        self.populations = {number: _population(number, payloads[number], names) for number, names in message.senders.items()}
-        self.streams: dict[tuple[int, int], _Stream] = {}
-        for number, source, key, mask, arrives_from, here, beyond in message.streams:
-            to = table.destinations_of_block(key, mask)
-            ways = {link: _Way(copies, link in to, bool(tap)) for link, (copies, tap) in beyond.items()}
-            wanted = here + sum(way.copies for way in ways.values())
-            endpoints = frozenset(name for name in to if name not in ways)
-            values = payloads[number].values_of(source)
-            self.streams[number, source] = _Stream(number, source, arrives_from, endpoints, wanted, ways, values)
-            population = self.populations.setdefault(number, _population(number, payloads[number], []))
-            if (source == chip) != (not arrives_from) or (source == chip and not population.slots):
-                raise ValueError(f"stream of population {number} from chip {source} begins nowhere")
-        for population in self.populations.values():
-            if population.slots and (population.number, chip) not in self.streams:
-                raise ValueError(f"population {population.number} has senders and no stream")
-            if population.slots and sum(population.values.values()) != self.streams[population.number, chip].values:
-                raise ValueError(f"population {population.number} has other units than its senders")
+        self.populations, self.streams = read_streams(chip, message, table_entries)
         self._chip, self._window = chip, message.window
         # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
         # the host may still be on its way to this chip, so that all are ahead of it by one more.
@@ -173,7 +79,7 @@ class Join:
         self._lost_parts: Counter[tuple[str, str]] = Counter()  # events by endpoint and by who is said to have lost them
         self._open: dict[int, _Tick] = {}
 
-    def _grouped(self, waits: dict[str, list[int]]) -> list[_Group]:
+    def _grouped(self, waits: dict[str, list[int]]) -> list[Group]:
         groups: dict[Any, list[str]] = {}
         targets = self.exchange.targets if self.exchange else frozenset[str]()
         if not targets <= waits.keys():
@@ -190,7 +96,7 @@ class Join:
             waits_for = tuple(self.populations[n].number for n in numbers)
             alone = endpoint if endpoint == HOST or endpoint in targets else ""
             groups.setdefault((waits_for, routed, alone), []).append(endpoint)
-        return [_Group(numbers, routed, tuple(names), alone in targets) for (numbers, routed, alone), names in groups.items()]
+        return [Group(numbers, routed, tuple(names), alone in targets) for (numbers, routed, alone), names in groups.items()]
 
     def _stays_inside(self, endpoint: str, population: int) -> bool:
         """Tell whether `endpoint` alone sends a population: its events reach it inside, without a packet or the table's say."""
@@ -207,18 +113,22 @@ class Join:
             slot = population.slots.get(sender) if population else None
             if population is None or slot is None or state.columns[population.number][slot] is not None:
                 raise JoinError(f"batch of {sender} at tick {tick}: a second or foreign section of population {section.population}")
-            events = population.payload.count(section, population.values[sender])
+            payload, events = population.payload, len(section.keys) >> 2
+            # The usual case without a call, several hundred times a tick.
+            plain = not (payload.dense or section.lanes) and (section.flags & VALID or not events)
+            if not plain or len(section.values) != events * payload.value_bytes:
+                events = payload.count(section, population.values[sender])
             if events == MISFIT:
-                raise _misfit("batch", sender, tick, section, population.payload.need(population.values[sender]))
+                raise misfit_error("batch", sender, tick, section, population.payload.need(population.values[sender]))
             state.columns[population.number][slot] = section
             population.events[sender] += events
             state.missing[population.number] -= 1
             if not state.missing[population.number]:
                 parts = dict(zip(population.slots, state.columns[population.number], strict=True))
-                joined = population.payload.merge(_agreeing("batch", parts, tick), population.order)
+                joined = population.payload.merge(check_agreement("batch", parts, tick), population.order)
                 if population.payload.is_beyond(joined):
-                    raise _beyond(population, parts, tick)
-                out += self._arrive(tick, state, self.streams[population.number, self._chip], _Arrived(joined, True))
+                    raise beyond_error(population, parts, tick)
+                out += self._arrive(tick, state, self.streams[population.number, self._chip], Arrived(joined, True))
         if transfers or (self.exchange is not None and self.exchange.sends(sender)):
             out += self._take_transfers("batch", sender, tick, state, transfers)
         return out
@@ -239,10 +149,10 @@ class Join:
             # What goes along for its header alone has no events, be they values of a dense population.
             events = 0 if not routed and not section.values and not section.keys else payload.count(section, stream.values)
             if events == MISFIT:
-                raise _misfit("relay", neighbour, tick, section, payload.need(stream.values))
+                raise misfit_error("relay", neighbour, tick, section, payload.need(stream.values))
             if routed:
                 self.links_in[neighbour] += events
-            out += self._arrive(tick, state, stream, _Arrived(section, bool(routed)))
+            out += self._arrive(tick, state, stream, Arrived(section, bool(routed)))
         if transfers or (self.exchange is not None and neighbour in self.exchange.arrivals):
             out += self._take_transfers("relay", neighbour, tick, state, transfers)
         return out
@@ -293,7 +203,7 @@ class Join:
             out += self._settle(tick, state, self.exchange.dram_name)  # nobody has asked it for anything yet
         return state
 
-    def _arrive(self, tick: int, state: _Tick, stream: _Stream, arrived: _Arrived) -> Outgoing:
+    def _arrive(self, tick: int, state: _Tick, stream: Stream, arrived: Arrived) -> Outgoing:
         """A stream of a tick is in: hand it on, and deliver its population if it was the last of it."""
         out: Outgoing = []
         population = self.populations[stream.population]
@@ -338,16 +248,16 @@ class Join:
             if self.exchange is not None and state.boxes is not None:
                 self.exchange.close(state.boxes)
 
-    def _complete(self, tick: int, state: _Tick, population: _Population) -> Outgoing:
+    def _complete(self, tick: int, state: _Tick, population: Population) -> Outgoing:
         """All streams of `population` are in: let go every bundle that waited for this last."""
         parts = state.parts[population.number]
-        _agreeing("stream", {f"chip {source}": parts[source].section for source in population.sources}, tick)
+        check_agreement("stream", {f"chip {source}": parts[source].section for source in population.sources}, tick)
         out: Outgoing = []
         for group in population.groups:
             out += self._bundle_if_due(tick, state, group)
         return out
 
-    def _bundle_if_due(self, tick: int, state: _Tick, group: _Group) -> Outgoing:
+    def _bundle_if_due(self, tick: int, state: _Tick, group: Group) -> Outgoing:
         """One more is in of what a group waits for: let its bundle go if it was the last."""
         state.waiting[id(group)] -= 1
         if state.waiting[id(group)]:
@@ -379,7 +289,7 @@ class Join:
         except ExchangeError as error:
             raise JoinError(str(error)) from None
 
-    def _deliver(self, state: _Tick, number: int, group: _Group) -> Section:
+    def _deliver(self, state: _Tick, number: int, group: Group) -> Section:
         """Return the section of a population as a group hears it."""
         parts, population = state.parts[number], self.populations[number]
         given = population.sources
@@ -398,7 +308,7 @@ class Join:
             return whole._replace(ledger=b"")
         return header
 
-    def _lose_parts(self, population: _Population, given: tuple[int, ...], group: _Group) -> None:
+    def _lose_parts(self, population: Population, given: tuple[int, ...], group: Group) -> None:
         """Count as lost what came of a dense section that is not whole."""
         for source in given:
             stream = self.streams[population.number, source]
@@ -442,36 +352,6 @@ class Join:
         packets = {"packets_in": dict(taken), "packets_out": dict(handed), "packets_dropped": dict(dropped)}
         transfers = self.exchange.counters() if self.exchange else {}
         return {**packets, "links_out": self.links_out, "links_in": self.links_in, **transfers}
-
-
-def _agreeing(what: str, parts: dict[str, Any], tick: int) -> list[Section]:
-    """Return the sections in order; JoinError, naming two senders, where they are not of one position or name other lanes."""
-    sections = list(parts.values())
-    first = sections[0]
-    for section in sections:
-        if section.flags != first.flags or section.position != first.position or section.lanes != first.lanes:
-            first_name, name = (next(name for name, part in parts.items() if part is one) for one in (first, section))
-            alike = section.flags == first.flags and section.position == first.position
-            have, need = (
-                f"lanes {one.lanes.hex() or 'all alike'}" if alike else f"flags {one.flags}, position {one.position}"
-                for one in (section, first)
-            )
-            raise JoinError(f"{what} of {name} at tick {tick}: {have}; needs {need} as {first_name}")
-    return sections
-
-
-def _misfit(what: str, sender: str, tick: int, section: Section, need: str) -> JoinError:
-    have = (
-        f"{len(section.keys)} B of keys, {len(section.values)} B of values, {len(section.lanes)} B of lanes, flags {section.flags}"
-    )
-    return JoinError(f"{what} of {sender} at tick {tick}: section of population {section.population} has {have}; needs {need}")
-
-
-def _beyond(population: _Population, parts: dict[str, Any], tick: int) -> JoinError:
-    sender = next(name for name, section in parts.items() if population.payload.is_beyond(section))
-    key = int(np.frombuffer(parts[sender].keys, "<u4").max())
-    what = f"section of population {population.number} has key {key}"
-    return JoinError(f"batch of {sender} at tick {tick}: {what}; needs one below {population.payload.keys}")
 
 
 def _by_source(transfer: Transfer) -> tuple[str, int]:

@@ -48,7 +48,7 @@ def decode(raw: bytes) -> Message:
         sections: tuple[Section, ...] = ()
         for section in parts[2]:  # one to three of them: a comprehension would cost more than it saves
             sections += (_section(kind, section),)
-        message: Message = kind(parts[1], sections, _transfers(kind, parts[3]))
+        message: Message = kind(parts[1], sections) if parts[3] == [] else kind(parts[1], sections, _transfers(kind, parts[3]))
         return message
     if kind is Relay:
         return _relay(parts)

@@ -9,8 +9,8 @@ import numpy as np
 
 from models.compute.bound_calls import Call, called
 from models.network import Array
-from pe import msgpack_codec
 from noc.packet import KINDS
+from pe import msgpack_codec
 from pe.tick import tick_function
 from pe.tick_records import EXCHANGE, LISTENER, PROBE, RESIDENT, SLOT, STATE, Exchange, Listener, Resident
 

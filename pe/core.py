@@ -162,10 +162,9 @@ class Pe:
             return self._fault(f"{self.name}: bundle of tick {bundle.tick} came sooner after the last than the schedule says")
         if answer == FLOODED and self._boxes is not None:
             sizes = [len(transfer.data) for transfer in bundle.transfers]
-            need, have = f"{len(sizes)} transfers of {sum(sizes)} B", (len(self._boxes.inbox), self._boxes.inbox_data.nbytes)
-            return self._fault(
-                f"{self.name}: bundle of tick {bundle.tick} has {need}; its inbox has room for {have[0]} of {have[1]} B"
-            )
+            came = f"{len(sizes)} transfers of {sum(sizes)} B"
+            room = f"{len(self._boxes.inbox)} of {self._boxes.inbox_data.nbytes} B"
+            return self._fault(f"{self.name}: bundle of tick {bundle.tick} has {came}; its inbox has room for {room}")
         if answer == WRONG:
             return self._fault(f"{self.name}: at tick {bundle.tick} its kernel sent what is no transfer to a peer")
         if answer == BEYOND:
@@ -195,6 +194,6 @@ def _recall_section(port: Listener, message: Recall) -> bool:
         for lane in range(port.lanes):
             slot.product(lane=lane)
     since = np.unpackbits(np.frombuffer(message.lanes, np.uint8), count=port.lanes, bitorder="little")
-    for lane in np.flatnonzero(since):
-        slot.forget(lane=int(lane))
+    for lane in np.flatnonzero(since).tolist():
+        slot.forget(lane=lane)
     return True

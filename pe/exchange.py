@@ -1,14 +1,14 @@
 """Transfers of a PE, compiled: a bundle's go into its inbox, and what its kernel puts into the outbox goes with the batch.
 
 The kernel's exchange runs once a tick, before the tick's step, whether or not a population steps. What it sent counts when the
-next bundle is in: by then it has been delivered, so that sent and delivered are of the same ticks. Only a PE that exchanges transfers
-loads this file; its tick calls these functions by address.
+next bundle is in: by then it has been delivered, so that sent and delivered are of the same ticks. Only a PE that exchanges
+transfers loads this file; its tick calls these functions by address.
 """
 
 from __future__ import annotations
 
 from models.compute.bound_calls import bytes_at, call, call_at, carray, words_at
-from models.transfers import AT, KIND, PEER, SIZE, TRANSFER_WORDS
+from models.transfers import AT, KIND, PEER, READ, SIZE, TRANSFER_WORDS
 from pe import msgpack_codec
 from pe.msgpack_codec import MOST_KIND, NAME_BYTES, WRONG
 from pe.tick_records import exchange_at, long_at
@@ -37,12 +37,12 @@ def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
     for kind in range(KINDS):
         counts[0, kind] += counts[2, kind]
         counts[2, kind] = 0
-    sent = call_at(box.step.address, box.step.block, arrived, 0, 0)
+    sent: int = call_at(box.step.address, box.step.block, arrived, 0, 0)
     if not 0 <= sent <= box.outbox_rows:
         return WRONG
     rows = carray(words_at(box.outbox), (box.outbox_rows, TRANSFER_WORDS))
     for i in range(sent):
-        size = 0 if rows[i, KIND] == msgpack_codec.READ else int(rows[i, SIZE])
+        size = 0 if rows[i, KIND] == READ else int(rows[i, SIZE])
         if rows[i, KIND] > MOST_KIND or rows[i, PEER] >= box.peers or int(rows[i, AT]) + size > box.outbox_bytes:
             return WRONG
         counts[2, rows[i, KIND]] += 1

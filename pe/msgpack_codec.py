@@ -183,10 +183,10 @@ def _is_name(raw: Array, at: int, name: Array) -> bool:
     size = 1 + (int(name[0]) & 0x1F)
     if at + size > raw.size:
         return False
+    alike = True
     for i in range(size):
-        if raw[at + i] != name[i]:
-            return False
-    return True
+        alike &= raw[at + i] == name[i]
+    return alike
 
 
 @inlined

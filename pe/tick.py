@@ -48,8 +48,8 @@ def _names(lanes: int, kind: int, mask_bytes: int, lane: int, otherwise: bool) -
 
 @inlined
 def _is_whole(listeners: Array, residents: Array, section: Array, clock: int) -> bool:
-    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what all of those need."""
-    awaited = section[POPULATION] == clock
+    """Tell whether a port listens to the section's population, or a shard waits for it, and its bytes are what those need."""
+    awaited = bool(section[POPULATION] == clock)
     for i in range(listeners.size):
         port = listeners[i]
         if port.population == section[POPULATION]:
@@ -291,5 +291,6 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
         else:
             state.sent += resident.events * resident.copies
     if state.exchanges:
-        return call_at(state.put.address, state.put.block, reply, at, sent)
+        size_out: int = call_at(state.put.address, state.put.block, reply, at, sent)
+        return size_out
     return msgpack_codec.put_count(out, at, 0)

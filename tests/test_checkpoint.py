@@ -244,7 +244,10 @@ def test_wide_numbers_are_taken_where_narrow_ones_would_do(folder, files):
         ({"provenance": {"when": object()}}, "cannot be written as JSON"),
         ({"provenance": {"loss": float("nan")}}, "cannot be written as JSON"),
         ({"provenance": {"log": "x" * (1 << 20)}}, "shorten the provenance"),
-        ({"network": Network((Population("input", 6), replace(FULL.network.populations[1], kernel="lif")))}, "unknown neuron model 'lif'"),
+        (
+            {"network": Network((Population("input", 6), replace(FULL.network.populations[1], kernel="lif")))},
+            "unknown neuron model 'lif'",
+        ),
         (
             {"network": Network((Population("input", 6), replace(FULL.network.populations[1], projections=())))},
             "egru1: nothing feeds its port 'input'",

@@ -1,5 +1,6 @@
-"""What PEs that exchange transfers promise: kernels of a user's own folder move bytes between PEs, DRAMs and over links, to the byte, on any
-number of chips and in any order of arrival; everything is counted by kind; and boxes have the size that the arena says.
+"""What PEs that exchange transfers promise: kernels of a user's own folder move bytes between PEs, DRAMs and over links, to the
+byte, on any number of chips and in any order of arrival; everything is counted by kind; and boxes have the size that the arena
+says.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What transfers promise in routers: each arrives once, in the tick in which it was sent, whole and in order, whatever chips it
-crosses and whatever order things come in; a DRAM answers in the next tick; all of it is counted by kind at every endpoint and on every
-link; and whoever may not send, or reads where there is nothing, is named.
+crosses and whatever order things come in; a DRAM answers in the next tick; all of it is counted by kind at every endpoint and on
+every link; and whoever may not send, or reads where there is nothing, is named.
 """
 
 import dataclasses
@@ -18,6 +18,7 @@ from noc import packet as p
 from noc.chip import PeId
 from noc.dram import RESERVED_BYTES
 from noc.machine import Machine
+from noc.wire import decode
 from tests.tools.linked import Chips, World
 
 patient = settings(deadline=None, max_examples=60)
@@ -35,7 +36,8 @@ def world_of(machine, pes, allowed, said):
         waits={**{name: [0] for name in (*pes, *drams)}, p.HOST: [1]},
         payloads={0: Sent(4, 1, 8), 1: Sent(4, 1, 8)}, transfers=Transfers(allowed, DRAM_BYTES, 16),
     )  # fmt: skip
-    batches = {name: [p.Batch(t, (p.Section(1, 0, 0, b"", b"", b""),), tuple(sent)) for t, sent in enumerate(said[name])] for name in pes}
+    bubble = (p.Section(1, 0, 0, b"", b"", b""),)
+    batches = {name: [p.Batch(t, bubble, tuple(sent)) for t, sent in enumerate(said[name])] for name in pes}
     batches[p.HOST] = [p.Batch(t, (p.Section(0, 0, 0, b"", b"", b""),)) for t in range(TICKS)]
     return World(machine, connectivity, batches)
 
@@ -60,7 +62,8 @@ def sendings(draw, name, targets):
         kind = draw(st.sampled_from([p.READ, p.WRITE] if target.startswith("DRAM") else [p.WRITE, p.SIGNAL]))
         size = draw(st.integers(0, 40))
         address = FIRST + 16 * draw(st.integers(0, 8))
-        out.append(p.Transfer(kind, name, target, number, address, size, b"" if kind == p.READ else draw(st.binary(min_size=size, max_size=size))))
+        data = b"" if kind == p.READ else draw(st.binary(min_size=size, max_size=size))
+        out.append(p.Transfer(kind, name, target, number, address, size, data))
     return out
 
 
@@ -135,7 +138,7 @@ def test_transfers_are_counted_by_kind_at_both_ends_and_once_on_each_link_of_the
 @settings(patient, max_examples=60)
 @given(worlds(), seeds, st.data())
 def test_whoever_may_be_sent_something_waits_for_those_who_may_send_it(world, seed, data):
-    """Without one batch of a tick, no bundle of that tick leaves for whoever its sender may send to; on its own chip all others do."""
+    """Without one batch of a tick, no bundle of that tick leaves for whoever its sender may send to; on one chip all others do."""
     late = data.draw(st.sampled_from([name for name in world.said if name != p.HOST]))
     said = {name: batches[:1] if name != late else [] for name, batches in world.said.items()}
     chips = Chips(dataclasses.replace(world, said=said), seed)
@@ -170,7 +173,8 @@ def test_what_the_host_fills_is_read_from_the_first_tick_on():
 
 
 @pytest.mark.parametrize(
-    "fill", [p.Fill(0, b"a"), p.Fill(FIRST + ROOM - 16, bytes(17)), p.Fill(-16, b"a"), p.Fill(DRAM_BYTES, b"a"), p.Fill(FIRST + 1, b"a")]
+    "fill",
+    [p.Fill(0, b"a"), p.Fill(FIRST + ROOM - 16, bytes(17)), p.Fill(-16, b"a"), p.Fill(DRAM_BYTES, b"a"), p.Fill(FIRST + 1, b"a")],
 )
 def test_what_does_not_fit_the_store_is_a_fault_that_names_it_and_the_addresses(fill):
     chips = Chips(pair())
@@ -241,7 +245,9 @@ def test_a_transfer_that_may_not_be_is_a_fault_that_names_the_sender_or_the_stor
     assert len(fault.text.splitlines()) == 1
 
 
-@pytest.mark.parametrize("one", [a_transfer(source=B), a_transfer(target="PE(9,9,9)@1"), a_transfer(target=A), a_transfer(source="")])
+@pytest.mark.parametrize(
+    "one", [a_transfer(source=B), a_transfer(target="PE(9,9,9)@1"), a_transfer(target=A), a_transfer(source="")], ids=str
+)
 def test_a_relay_with_a_transfer_that_does_not_come_this_way_is_a_fault(one):
     chips = Chips(pair())
     relays = []
@@ -249,13 +255,11 @@ def test_a_relay_with_a_transfer_that_does_not_come_this_way_is_a_fault(one):
     for name in (p.HOST, A):
         relays += [m for _, m in chips.routers[0].handle(name, chips.world.said[name][0]) if isinstance(m, p.Relay)]
     (relay,) = relays
-    ((_, letter),) = [out for out in chips.routers[1].handle("router@0", relay._replace(transfers=(one,))) if isinstance(out[1], p.Letter)]
-    fault = p.Fault("").__class__
-    from noc.wire import decode
-
-    message = decode(letter.body)
-    assert isinstance(message, fault)
-    assert "relay of router@0 at tick 0" in message.text
+    out = chips.routers[1].handle("router@0", relay._replace(transfers=(one,)))
+    (letter,) = [message for _, message in out if isinstance(message, p.Letter)]
+    fault = decode(letter.body)
+    assert isinstance(fault, p.Fault)
+    assert "relay of router@0 at tick 0" in fault.text
 
 
 def test_kernels_and_routers_mean_the_same_kinds():

@@ -76,9 +76,9 @@ class Tap:
             numbers[:] = np.frombuffer(section.values, dtype)
         else:
             numbers[np.frombuffer(section.keys, "<u4")] = np.frombuffer(section.values, dtype) if dtype else 1
-        place = section.population, section.position, section.flags // PHASE
-        assert place not in self.sent
-        self.sent[place] = numbers.reshape(self._lanes, -1)
+        at = section.population, section.position, section.flags // PHASE
+        assert at not in self.sent
+        self.sent[at] = numbers.reshape(self._lanes, -1)
 
     def answer(self, position, outputs):
         self.answers.append((position, {number: [s.flags // PHASE for s in sections] for number, sections in outputs.items()}))
@@ -136,8 +136,8 @@ def computed_plainly(network, positions, lanes):
 
 def assert_alike(have, need):
     assert have.keys() == need.keys()
-    for place in sorted(need, key=lambda place: (place[1], place[0], place[2])):
-        assert have[place].tobytes() == need[place].astype(have[place].dtype).tobytes(), place
+    for at in sorted(need, key=lambda at: (at[1], at[0], at[2])):
+        assert have[at].tobytes() == need[at].astype(have[at].dtype).tobytes(), at
 
 
 @settings(thorough, max_examples=120)

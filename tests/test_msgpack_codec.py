@@ -23,7 +23,7 @@ from pe.sram import Arena, Region, SramSize
 LEDGER_BYTES = 28  # of seven counts
 LIMIT = 1 << 62
 MOST_SECTIONS = 20  # that these tests' reader has room for
-WRITTEN = 11  # columns of a section that is written: population, flags, position, then address and bytes of keys, values, ledger, lanes
+WRITTEN = 11  # columns of a section that is written: three numbers, then address and bytes of keys, values, ledger and lanes
 NAMES = ["PE(1,1,0)@0", "DRAM@0", "host", "PE(7,6,3)@123456789"]
 OWN = "PE(1,1,1)@0"
 ROWS, ROOM = 4, 64  # of the inbox that transfers are read into

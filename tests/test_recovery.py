@@ -43,7 +43,7 @@ def answer(folder, losses=(), **options):
     assert run.phase == "read", run.fault
     assert run.conservation()["wrong"] == []
     counts = [(run.counts.events(n), run.counts.macs(n), run.counts.visited(n)) for n in job.placement.network.layers]
-    same = run.events.report(), counts, run.counts.of_kernels(), job.readout.result(), run.recorder.ledger().counts.tobytes()
+    same = run.events.report(), counts, run.counts.of_kernels(), job.readout.result(), run.recorder.ledger().port_counts.tobytes()
     return same, went_on
 
 

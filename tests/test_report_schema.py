@@ -138,6 +138,10 @@ def change(report: Mapping[str, Any], path: tuple[Any, ...], how: str, *value: A
     return changed
 
 
+OF_KERNELS = (("counters", "units"), ("counters", "exponentials"))
+"""What EGRUs count; other neuron models count something else."""
+
+
 def fits(report: Mapping[str, Any]) -> bool:
     """Tell whether a report fits the schema."""
     try:
@@ -150,6 +154,7 @@ def fits(report: Mapping[str, Any]) -> bool:
 @pytest.mark.parametrize("name", workloads())
 def test_a_missing_key_is_noticed_wherever_it_is(name, reports):
     keys = [path for path in places(reports[name]) if isinstance(path[-1], str) and not FREE & set(path[:-1])]
+    keys = [path for path in keys if path not in OF_KERNELS]
     assert len(keys) > 90
     assert [path for path in keys if fits(change(reports[name], path, "pop"))] == []
 
@@ -168,7 +173,9 @@ def test_a_key_too_many_is_noticed(name, reports):
         for key in path:
             place = place[key]
         if isinstance(place, dict):
-            assert not fits(change(reports[name], (*path, "surplus"), "__setitem__", 1)), path
+            # Among the counters stand those of the neuron models, whole numbers by their names.
+            surplus = 0.5 if path == ("counters",) else 1
+            assert not fits(change(reports[name], (*path, "surplus"), "__setitem__", surplus)), path
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""What sections of any payload promise over 1 to 4 linked chips: by key or dense, of one lane or several, some of them idle, in phases and
-from several inputs, each listener hears exactly what was sent, whoever waits for headers alone hears those, and links and
-accounts agree; and what does not fit its population is a fault that names the sender.
+"""What sections of any payload promise over 1 to 4 linked chips: by key or dense, of one lane or several, some of them idle, in
+phases and from several inputs, each listener hears exactly what was sent, whoever waits for headers alone hears those, and links
+and accounts agree; and what does not fit its population is a fault that names the sender.
 """
 
 import dataclasses
@@ -241,7 +241,7 @@ def test_a_section_that_does_not_fit_is_a_fault_that_names_the_sender_and_the_ti
 def test_senders_that_name_other_lanes_are_a_fault_with_both(what):
     names = ["PE(1,1,0)@0", "PE(1,1,1)@0"]
     connectivity = Connectivity(
-        senders={0: [p.HOST], 1: names}, listeners={0: names, 1: [p.HOST]}, waits={**dict.fromkeys(names, [0]), p.HOST: [1]},
+        senders={0: [p.HOST], 1: names}, listeners={0: names, 1: [p.HOST]}, waits={names[0]: [0], names[1]: [0], p.HOST: [1]},
         payloads={0: Sent(4, 2, 3), 1: Sent(4, 2, 3)},
     )  # fmt: skip
     one = p.Section(1, p.VALID, 5, b"", b"", b"", b"\1\0\0")

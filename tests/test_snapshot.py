@@ -16,10 +16,10 @@ from tests.tools.tiny import tiny_network
 def scene(chips, pes=12, mapping="uniform", lanes=1):
     placement = place(tiny_network(), load_chip(), mapping, "csr", pes, lanes, chips)
     ledger = invented(placement, 5, 0.4)
-    rows = np.zeros((ledger.positions, len(ledger.table["layer"]), 7), "<u4")  # words of an EGRU layer, of which events are the first
-    rows[:, :, 0] = ledger.of("events")
+    rows = np.zeros((ledger.positions, len(ledger.shards["pe"]), 7), "<u4")  # words of an EGRU layer, of which events are the first
+    rows[:, :, 0] = ledger.events
     recent = [
-        {n: section(n, position, rows[position, ledger.table["layer"] == n].tobytes()) for n in range(1, 1 + len(ledger.layers))}
+        {n: section(n, position, rows[position, ledger.shards["population"] == n].tobytes()) for n in ledger.layers}
         for position in range(ledger.positions)
     ]
     return placement, ledger, recent
@@ -33,7 +33,7 @@ def test_links_carry_what_the_ledger_says_they_carried_at_a_position(chips, mapp
     links, events = link_packets(ledger, placement.machine)
     assert len(links) > 1
     for position, sections in enumerate(recent):
-        loads = glance.links(sections, {0: int(ledger.input_events[position])})
+        loads = glance.links(sections, {0: int(ledger.input_events[position, 0])})
         have = {link: load for link, load in zip(placement.machine.links, loads, strict=True) if load}
         assert have == {link: n for link, n in zip(links, events[position].sum(axis=0).tolist(), strict=True) if n}
 
@@ -52,10 +52,10 @@ def test_one_chip_has_no_links():
 @pytest.mark.parametrize("lanes", [1, 3])
 def test_a_pe_is_as_active_as_its_units_were(pes, mapping, lanes):
     placement, ledger, recent = scene(2, pes, mapping, lanes)
-    glance, table = ActivitySnapshot(placement, StepCounts(placement)), ledger.table
+    glance, table = ActivitySnapshot(placement, StepCounts(placement)), ledger.shards
     assert glance.activity({}) == [0.0] * len(placement.pes)
     for position, sections in enumerate(recent):
         for place_of_pe, share in enumerate(glance.activity(sections)):
             mine = table["pe"] == place_of_pe
             units = int(table["units"][mine].sum()) * lanes
-            assert share == pytest.approx(int(ledger.of("events")[position, mine].sum()) / units)
+            assert share == pytest.approx(int(ledger.events[position, mine].sum()) / units)

@@ -1,4 +1,4 @@
-"""`verify` names the first position, layer and unit, tick of the position and sequence, at which a run differs from the reference."""
+"""`verify` names the first position, layer, unit, tick and sequence at which a run differs from the reference."""
 
 from __future__ import annotations
 

@@ -266,9 +266,7 @@ def test_a_field_of_another_type_is_refused_by_kind(message, bad):
 
 # --- sections ---------------------------------------------------------------------------------------------------------
 
-GOOD = {
-    "population": 1, "flags": 1, "position": 0, "keys": b"\0" * 8, "values": b"\0" * 8, "ledger": b"\0" * LEDGER_BYTES, "lanes": b"",
-}  # fmt: skip
+GOOD = p.Section(1, p.VALID, 0, keys=b"\0" * 8, values=b"\0" * 8, ledger=b"\0" * LEDGER_BYTES)._asdict()
 
 
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
@@ -364,15 +362,16 @@ def test_lengths_of_keys_and_values_agree(keys_size, values_size, ledger_size):
 
 # --- transfers --------------------------------------------------------------------------------------------------------
 
-A_WRITE = {"kind": p.WRITE, "source": "PE(1,1,0)@0", "target": "DRAM@0", "number": 3, "address": 1024, "size_bytes": 2, "data": b"ab"}
+A_WRITE = p.Transfer(p.WRITE, "PE(1,1,0)@0", "DRAM@0", number=3, address=1024, size_bytes=2, data=b"ab")._asdict()
 
 
 @pytest.mark.parametrize("kind", [p.Batch, p.Bundle, p.Relay])
 @pytest.mark.parametrize(
     "bad",
     [
-        {"kind": -1}, {"kind": len(p.KINDS)}, {"kind": True}, {"source": 0}, {"target": b"DRAM@0"}, {"number": -1}, {"number": 1 << 62},
-        {"address": -1}, {"address": 1 << 62}, {"size_bytes": 1}, {"size_bytes": -1}, {"data": ""}, {"data": b"abc"}, {"kind": p.READ},
+        {"kind": -1}, {"kind": len(p.KINDS)}, {"kind": True}, {"source": 0}, {"target": b"DRAM@0"}, {"number": -1},
+        {"number": 1 << 62}, {"address": -1}, {"address": 1 << 62}, {"size_bytes": 1}, {"size_bytes": -1}, {"data": ""},
+        {"data": b"abc"}, {"kind": p.READ},
         {"kind": p.READ, "data": b"", "size_bytes": p.MOST_TRANSFER_BYTES + 1},
         {"data": bytes(p.MOST_TRANSFER_BYTES + 1), "size_bytes": p.MOST_TRANSFER_BYTES + 1},
     ],

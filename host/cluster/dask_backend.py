@@ -21,6 +21,7 @@ from host.options import RunOptions
 from host.processes.backend import Backend, LaunchPlan
 from host.provenance import content_sha256
 from host.run.content_store import ContentStore
+from models.families import VARIABLE, user_folders
 from noc.packet import HOST, chip_of, router_name
 from noc.transport_tcp import REFUSALS, address_of, new_keys
 
@@ -111,6 +112,8 @@ class DaskBackend(Backend):
                 raise HostError(f"worker {worker}: {' '.join(why.split())}; install the same one as here, {version_here[:12]}")
             if answer["version"] != version_here:
                 versions = f"has version {answer['version'][:12]} of the project; needs {version_here[:12]}, as here"
+                if user_folders():
+                    versions += f", with what {VARIABLE} names"
                 raise HostError(f"worker {answer['name']} at {worker}: {versions}")
             descriptions[worker] = answer
         return descriptions

@@ -28,6 +28,7 @@ from host.cluster.framing import RecordReader, frame_record
 from host.processes.process_group import interface_addresses
 from host.provenance import ROOT, content_sha256
 from host.run.content_store import ContentStore
+from models.families import VARIABLE, user_folders
 from noc.wire import pack_status, unpack_status
 
 BEAT_S = 0.5
@@ -96,7 +97,8 @@ def topic_of(run: str) -> str:
 
 
 def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1"}
+    folders = os.pathsep.join(map(str, user_folders()))  # absolute: the agent begins in another folder
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: folders}
     agent = subprocess.Popen(  # noqa: S603 - our own module
         [sys.executable, "-m", "host.cluster.agent", str(os.getpid())],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env=environment, start_new_session=True,

@@ -41,11 +41,14 @@ def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, 
 
 
 def balance_transfers(machine: Machine, pes: Readings, routers: Readings, host_got: Sequence[int]) -> dict[str, Any]:
-    """Return the accounts of transfers, by kind: what PEs, DRAMs and the host sent and got, what links carried, bytes of the DRAMs, and
-    what does not balance; nothing where nobody exchanges any.
+    """Return the accounts of transfers, by kind: what PEs, DRAMs and the host sent and got, what links carried, bytes of the DRAMs,
+    and what does not balance; nothing where nobody exchanges any.
     """
     none = [0] * len(KINDS)
-    into, out = ({name: counts for r in routers.values() for name, counts in r.get(key, {}).items()} for key in _ENDS)
+    into, out = (
+        {name: counts for reading in routers.values() for name, counts in reading.get(key, {}).items()}
+        for key in ("transfers_in", "transfers_out")
+    )
     if not into:
         return {}
     wrong, links = [], {}
@@ -57,7 +60,8 @@ def balance_transfers(machine: Machine, pes: Readings, routers: Readings, host_g
                 wrong.append(f"{name} {what} {_kinds(have)}, its router counted {_kinds(need)}")
     for link in machine.links:
         here, there = router_name(link.chip), router_name(link.to)
-        over, came = (routers[at].get(key, {}).get(to, none) for at, key, to in ((here, _LINKS[0], there), (there, _LINKS[1], here)))
+        over = routers[here].get("transfers_over", {}).get(there, none)
+        came = routers[there].get("transfers_from", {}).get(here, none)
         links[str(link)] = over
         if over != came:
             wrong.append(f"{here} handed {_kinds(over)} over link {link}, {there} took in {_kinds(came)}")
@@ -66,9 +70,6 @@ def balance_transfers(machine: Machine, pes: Readings, routers: Readings, host_g
         wrong.append(f"sent {_kinds(total_in)} is not delivered {_kinds(total_out)}")
     dram = {f"DRAM@{chip_of(name)}": reading["dram"] for name, reading in routers.items() if reading.get("dram")}
     return {"sent": into, "delivered": out, "links": links, "dram": dram, "wrong": wrong}
-
-
-_ENDS, _LINKS = ("transfers_in", "transfers_out"), ("transfers_over", "transfers_from")
 
 
 def _kinds(counts: Sequence[int]) -> str:

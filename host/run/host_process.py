@@ -16,6 +16,8 @@ from typing import Any, Protocol
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import save_ledger
 from host.errors import Exit, HostError
+from host.mapping.placement import Placement
+from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
@@ -33,6 +35,7 @@ from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
 from noc.wire import WireError, decode, pack_status, unpack_status
+from pe.compile_ahead import compile_ahead
 from pe.core import Pe
 from pe.lifecycle import State
 
@@ -78,12 +81,19 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
         return _send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+    _compile_for(job.placement)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, Path(folder) if folder else None)
     return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+
+
+def _compile_for(placement: Placement) -> None:
+    """Compile what PEs will call and few runs use, once for all of them."""
+    network, request = placement.network, placement.request
+    compile_ahead(size for placed in placement.pes for size in share_sizes(network, request, placed.share))
 
 
 def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:

@@ -12,9 +12,14 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
   a decay `trace` above 0 its product runs over the low-pass trace of the events, in an array `trace` (`models/compute/lowpass.py`).
 
-Every row is summed in ascending source unit with one float32 accumulator that starts at +0. Adding a product
-with a zero event changes no accumulator (it can never be -0), so formats that visit zeros and formats that skip them
-agree to the bit. An element of a trace that is exactly zero is no event, and so neither a MAC nor a visit.
+Every row is summed in ascending source unit with one accumulator: float32 that starts at +0, each product and sum rounded, or
+int32 modulo 2**32. A source of several ticks a position is heard section by section, the product made after each, with `more`
+before all but the first: the accumulator goes on. Adding a product with a zero event changes no accumulator (it can never be
+-0), so formats that visit zeros and formats that skip them agree to the bit. A zero in a dense section or in a trace is no event,
+and so neither a MAC nor, where events are looped over, a visit. Events with keys are never zero; a spike stands for a 1.
+
+A format's functions are compiled at load for what most runs use, float32, and for other types where they are first bound
+(`models/compute/bound_calls.py`, `pe/compile_ahead.py`).
 """
 
 from __future__ import annotations

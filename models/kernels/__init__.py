@@ -11,12 +11,12 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
 - `fields(units, lanes)`: what a shard keeps beside its ports, vectors, counts and the events that it sends.
 - `stepper(mem, width, params)`: the step bound to a shard's arena views: `units`, each vector and field by its name,
   `<port>.sums` (lanes, rows), `counts`, `send_keys` and `send_values` (none for a spike, no keys for a dense kernel).
-- `TRANSFERS`, where its PEs send bytes beside events, to each other, a DRAM or the host: a `TransferSpec` (`models/transfers.py`). The
-  stepper then has an `exchange`, which runs once a tick, before the step if there is one, whether or not the population steps: it gets the
-  number of transfers in the inbox and returns how many it put into the outbox. Arena views more: `inbox` and `outbox` (rows,
-  `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32, which population each peer is of or which other
-  endpoint it is. What is sent at a tick arrives at the next; a READ is answered by a DATA of its number a tick later than that.
-  Numbers ascend within a tick.
+- `TRANSFERS`, where its PEs send bytes beside events, to each other, a DRAM or the host: a `TransferSpec` (`models/transfers.py`).
+  The stepper then has an `exchange`, which runs once a tick, before the step if there is one, whether or not the population
+  steps: it gets the number of transfers in the inbox and returns how many it put into the outbox. Arena views more: `inbox` and
+  `outbox` (rows, `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32: which population each peer
+  is of, or which other endpoint it is. What one exchange sends is in its peer's inbox at the next; a DATA, with the number of the
+  READ that it answers, at the one after that. Numbers ascend within a tick.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The

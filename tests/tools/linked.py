@@ -230,7 +230,8 @@ class Chips:
     ) -> None:
         self.world, self.network, host = world, Watched(order), Listener()
         chips = MemoryChip(
-            host=host, machine=world.machine, table_entries=1000, pes=[name for name in world.connectivity.waits if name.startswith("PE")],
+            host=host, machine=world.machine, table_entries=1000,
+            pes=[name for name in world.connectivity.waits if name.startswith("PE")],
             make_pe=Listener, network=self.network,
         )  # fmt: skip
         self.routers = {chip_of(name): router for name, router in chips.routers.items()}

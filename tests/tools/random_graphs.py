@@ -25,7 +25,7 @@ def random_graphs(draw: Any, most: int = 5) -> Network:
     for n, payload in enumerate(inputs):
         layers[f"input{n}"] = Layer(draw(st.integers(1, 5)), payload=payload)
     chosen: list[tuple[str, str]] = []  # (kernel, payload) of each layer
-    for n in range(draw(st.integers(1, most))):
+    for _ in range(draw(st.integers(1, most))):
         before = [*inputs, *(payload for _, payload in chosen)]
         kernel = draw(st.sampled_from([k for k in _KERNELS if _can_hear(k, before)]))
         chosen.append((kernel, draw(st.sampled_from(kernels.named(kernel).EMITS))))

@@ -1,4 +1,4 @@
-"""A made-up kernel of the tests: it answers each SIGNAL with its bytes plus one, and keeps a copy of them in every DRAM that it knows."""
+"""A made-up kernel of the tests: it answers each SIGNAL with its bytes plus one, and writes those to every DRAM that it knows."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,17 @@ from models.compute.bound_calls import Arrived, Bytes, WordRows, Words, bindable
 from models.kernels import PortSpec, Stepper
 from models.network import Array, Field
 from models.transfers import (
-    ADDRESS, AT, KIND, NUMBER, OTHER_DRAM, OWN_DRAM, PEER, SIGNAL, SIZE, WRITE, TransferSpec,
+    ADDRESS,
+    AT,
+    KIND,
+    NUMBER,
+    OTHER_DRAM,
+    OWN_DRAM,
+    PEER,
+    SIGNAL,
+    SIZE,
+    WRITE,
+    TransferSpec,
 )  # fmt: skip
 
 PORTS = {"input": PortSpec(1)}

@@ -1,5 +1,5 @@
-"""A made-up kernel of the tests: every third tick it writes 16 bytes to its chip's DRAM, reads them back, sends them to every PE of its peers,
-and adds up what those answer; at each position each unit sends the sum.
+"""A made-up kernel of the tests: every third tick it writes 16 bytes to its chip's DRAM, reads them back, sends them to every PE of
+its peers, and adds up what those answer; at each position each unit sends the sum.
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,19 @@ from models.compute.bound_calls import Arrived, Bytes, EventsBefore, Floats, Lan
 from models.kernels import PortSpec, Stepper
 from models.network import Array, Field
 from models.transfers import (
-    ADDRESS, AT, DATA, KIND, NOBODY, NUMBER, OWN_DRAM, PEER, READ, SIGNAL, SIZE, WRITE, TransferSpec,
+    ADDRESS,
+    AT,
+    DATA,
+    KIND,
+    NOBODY,
+    NUMBER,
+    OWN_DRAM,
+    PEER,
+    READ,
+    SIGNAL,
+    SIZE,
+    WRITE,
+    TransferSpec,
 )  # fmt: skip
 
 PORTS = {"input": PortSpec(1)}

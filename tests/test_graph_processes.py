@@ -1,0 +1,69 @@
+"""Graphs from a file on real processes: verified, priced, and gone on with after a machine was lost."""
+
+from __future__ import annotations
+
+import pytest
+from test_graph_runs import egru, of_egru, of_numbers
+
+from host.launch.launcher import Launcher
+from host.workloads.features.options import Options
+from models.checkpoint import Model, save
+from tests.tools.graphs import Layer, graph, with_members
+from tests.tools.processes import SLOW, answer
+from tests.tools.tiny import UNITS, save_tiny
+from tests.tools.workers import workers
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("graphs")
+    with with_members():
+        for name, graph in (("egru", of_egru), ("numbers", of_numbers)):
+            save(folder / f"{name}.safetensors", Model(graph()))
+        yield folder
+
+
+def run_features(files, name, **options):
+    options = Options(**{"checkpoint": str(files / f"{name}.safetensors"), "tokens": 12, "pes": 7, "chips": 2} | options)
+    options.check()
+    return Launcher(options, lambda _: None, lambda _: None).run()
+
+
+@pytest.mark.parametrize("name", ["egru", "numbers"])
+def test_a_graph_runs_on_processes_as_in_one(files, name):
+    alone = run_features(files, name, transport="mem", pes=1, chips=1, batch=2, verify=True)
+    processes = run_features(files, name, batch=2, verify=True)
+    for outcome in (alone, processes):
+        assert (outcome.code, outcome.problem) == (0, None)
+        assert outcome.mismatch["difference"] is None
+        assert outcome.report["modelled"]["time_s"] > 0
+        assert outcome.report["conservation"]["wrong"] == []
+    assert alone.report["events"] == processes.report["events"]
+    assert alone.report["counters"]["macs"] == processes.report["counters"]["macs"]
+
+
+def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, tmp_path):
+    """A language model whose layers hear each other up to three positions late: told what was sent before the boundary."""
+    network = graph({
+        "input": Layer(UNITS), "a": egru(12, [("input", 0), ("b", 1)], [("a", 2)]),
+        "b": egru(10, [("a", 0), ("input", 2)], [("b", 1), ("a", 3)]), "c": egru(UNITS, [("b", 0), ("a", 1)], [("c", 1)]),
+    })  # fmt: skip
+    checkpoint = str(save_tiny(tmp_path / "graph.safetensors", network))
+    alone = answer(run(checkpoint=checkpoint, transport="mem", pes=1))
+    struck = []
+
+    def observe(status):
+        if status["phase"] == "running" and status.get("tick", 0) > 30 and not struck:
+            struck.append(cluster.remove("b"))
+
+    with workers(tmp_path, a=1, b=1, spare=1) as cluster:
+        cluster.wait(3)
+        options = {"checkpoint": checkpoint, "chips": 2, "pes": 6, "faults": SLOW, "restart": True, "verify": True}
+        outcome = run(observe=observe, cluster=cluster.address, **options)
+    assert struck
+    assert answer(outcome) == alone
+    assert outcome.mismatch["difference"] is None
+    (restart,) = outcome.report["machines"]["restarts"]
+    assert restart["position"] in (7, 14, 21)
