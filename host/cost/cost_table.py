@@ -123,7 +123,7 @@ def _shipped() -> CostTable:
 def read_toml(path: Path, who: str) -> dict[str, Any]:
     """Return what a TOML file holds; HostError, one line that begins with `who`, where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise HostError(f"{who}: cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
