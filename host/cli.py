@@ -12,6 +12,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -83,6 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; return the exit code."""
     if sys.stdout is None:  # closed by the caller, as some schedulers do
         sys.stdout = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - for the rest of the process
+    if isinstance(sys.stdout, TextIOWrapper):  # names of files may have bytes that are no text
+        sys.stdout.reconfigure(errors="backslashreplace")
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return complain("the current folder is gone; change to one that exists", Exit.USAGE)
     try:
         check_user_folders()
         return _command(arguments)()

@@ -52,7 +52,7 @@ def _fingerprint(path: Path) -> dict[str, str]:
         if sum(file.stat().st_size for file in files) <= _WHOLE_FOLDER_BYTES:
             return {"sha256": _of_files(_named(path, files)), "covers": "names and content"}
         sizes = "".join(f"{file.relative_to(path).as_posix()}\0{file.stat().st_size}\n" for file in sorted(files))
-        return {"sha256": hashlib.sha256(sizes.encode()).hexdigest(), "covers": "names and sizes"}
+        return {"sha256": hashlib.sha256(sizes.encode("utf-8", "surrogateescape")).hexdigest(), "covers": "names and sizes"}
     except OSError as error:  # it was there when the run began
         return {"sha256": "", "covers": f"nothing: {error.strerror}"}
 
@@ -66,6 +66,6 @@ def _of_files(files: Iterable[tuple[str, Path]]) -> str:
     """Return the SHA-256 (hex) over names and bytes of files, in this order."""
     total = hashlib.sha256()
     for name, path in files:
-        total.update(f"{name}\0".encode())
+        total.update(f"{name}\0".encode("utf-8", "surrogateescape"))
         total.update(hashlib.sha256(path.read_bytes()).digest())
     return total.hexdigest()

@@ -28,11 +28,23 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def write_run(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any], mapping: Any = None) -> None:
-    """Write a run's files into its folder; without a `mapping` (a point that placed nothing by name) that file is left out."""
+    """Write a run's files into its folder; without a `mapping` (a point that placed nothing by name) that file is left out.
+
+    A file name that is no text stays as it is in `config.json`, which finds the file again; the report can be read by all.
+    """
     write_json(folder / "config.json", config)
     if mapping is not None:
         write_json(folder / "mapping.json", mapping)
-    write_json(folder / "report.json", report)
+    write_json(folder / "report.json", printable(report))
+
+
+def printable(content: Any) -> Any:
+    """Return JSON content with each byte that is no text (as half a surrogate pair) written out."""
+    if isinstance(content, str):
+        return content.encode("utf-8", "backslashreplace").decode()
+    if isinstance(content, Mapping):
+        return {printable(name): printable(value) for name, value in content.items()}
+    return [printable(value) for value in content] if isinstance(content, list | tuple) else content
 
 
 def read_report(folder: Path, schemas: Sequence[int] = (SCHEMA,)) -> dict[str, Any]:
@@ -42,7 +54,7 @@ def read_report(folder: Path, schemas: Sequence[int] = (SCHEMA,)) -> dict[str, A
     if (folder / "report.json").exists():
         need_file(folder / "report.json", f"run {folder}: report.json")
     try:
-        report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        report = json.loads((folder / "report.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise HostError(f"run {folder}: is incomplete: has no report.json") from error
     except (OSError, ValueError, RecursionError) as error:

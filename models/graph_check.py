@@ -7,6 +7,8 @@ from models.network import ModelError, Network, Population, Projection, check_tr
 from models.numerics import payload_bytes, sum_of
 from models.schedule import schedule
 
+MOST_TICKS = 1024  # of a position: a section's flags hold the number of one (`noc/packet.py`)
+
 
 def check_network(network: Network) -> None:
     """Raise ModelError, in one line, for a network that cannot run as it stands."""
@@ -23,6 +25,9 @@ def check_network(network: Network) -> None:
             form = "dense sections" if kernels.is_dense(layer.kernel) else "events"
             have = f"{'dense sections' if layer.dense else 'events'} of {layer.payload}"
             raise ModelError(f"{layer.name}: sends {have}; neuron model {layer.kernel!r} sends {form} of {', '.join(kernel.EMITS)}")
+        ticks = kernels.ticks_of(layer.kernel, layer.params)
+        if not 1 <= ticks <= MOST_TICKS:
+            raise ModelError(f"{layer.name}: takes {ticks} ticks a position; needs 1 to {MOST_TICKS}")
         for name, vector in kernel.VECTORS.items():
             have_shape = layer.vectors[name].shape if name in layer.vectors else None
             if have_shape != (vector.length * layer.units,):

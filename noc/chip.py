@@ -163,7 +163,7 @@ def load_chip(
     if override is None:
         return _build(data, preset, {"facts": dict(numbers or {})}, source)
     try:
-        user = tomllib.loads(override.read_text(encoding="utf-8"))
+        user = tomllib.loads(override.read_text(encoding="utf-8-sig"))
         if numbers:
             user["facts"] = {**_checked("facts", user.get("facts", {}), dict, "a table of numbers"), **numbers}
         return _build(data, preset, user, override.name)

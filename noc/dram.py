@@ -1,12 +1,16 @@
 """The emulated LPDDR4 store: named regions of a memory-mapped file, capacity enforced, bytes counted.
 
-The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. The
+The file is unlinked from the start and sparse, so it costs what is written to it and nothing is left whatever dies. Room
+on the disk is reserved before a write: a page that finds none there ends the process (SIGBUS). The
 chip has two interfaces of 1 GB each; 0x0-0x3FF of each is reserved, starts are multiples of 16 bytes, and a read may
 not cross from one interface to the other (developer portal, second-hand).
 """
 
+import errno
 import mmap
+import os
 import tempfile
+import weakref
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +19,7 @@ import numpy.typing as npt
 
 INTERFACES = 2
 RESERVED_BYTES = 0x400  # at the start of each interface
+_BLOCK_BYTES = 1 << 16  # of which room on the disk is reserved, when the first byte is written
 
 
 class DramError(ValueError):
@@ -23,6 +28,10 @@ class DramError(ValueError):
 
 class DramOverflow(DramError):
     """A region that fits no interface; one line that names it, what it needs and what is free."""
+
+
+class DramFull(DramError, OSError):
+    """A write for which the disk behind the store has no room, in one line."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +54,15 @@ class Dram:
         self._interface = capacity_bytes // INTERFACES
         self._end = RESERVED_BYTES
         self._names: set[str] = set()
+        self._blocks: set[int] = set()  # that have room on the disk
         if self._interface <= RESERVED_BYTES:
             raise DramError(f"DRAM: {capacity_bytes} B; needs more than {INTERFACES * RESERVED_BYTES} B, which are reserved")
         try:
-            with tempfile.TemporaryFile() as file:
-                file.truncate(capacity_bytes)
-                self._memory = mmap.mmap(file.fileno(), capacity_bytes)
+            file = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the store is
+            weakref.finalize(self, file.close)
+            file.truncate(capacity_bytes)
+            self._memory = mmap.mmap(file.fileno(), capacity_bytes)
+            self._descriptor = file.fileno()
         except (OSError, OverflowError) as error:
             raise DramError(f"DRAM: a store of {capacity_bytes} B cannot be made here ({error})") from error
 
@@ -91,16 +103,18 @@ class Dram:
         return self._aligned(row_bytes)
 
     def write(self, region: DramRegion, offset: int, data: bytes) -> None:
-        """Write `data` at `offset` of the region."""
+        """Write `data` at `offset` of the region; DramFull where the disk has no room."""
         self._check(region, offset, len(data), "write")
+        self._reserve(region.offset + offset, len(data))
         self._memory[region.offset + offset : region.offset + offset + len(data)] = data
         self.written_bytes += len(data)
 
     def write_rows(self, region: DramRegion, rows: npt.NDArray[Any]) -> None:
-        """Write a 2-D array row by row, each row aligned."""
+        """Write a 2-D array row by row, each row aligned; DramFull where the disk has no room."""
         row_bytes = rows.shape[1] * rows.itemsize
         stride = self.row_stride(row_bytes)
         self._check(region, 0, stride * len(rows), "write")
+        self._reserve(region.offset, stride * len(rows))
         target = np.frombuffer(self._memory, np.uint8, stride * len(rows), region.offset).reshape(len(rows), stride)
         target[:, :row_bytes] = np.ascontiguousarray(rows).view(np.uint8).reshape(len(rows), -1)
         self.written_bytes += rows.nbytes
@@ -118,8 +132,9 @@ class Dram:
         return self._memory[address : address + size_bytes]
 
     def write_at(self, address: int, data: bytes) -> None:
-        """Write bytes at an address; DramError as for `read_at`."""
+        """Write bytes at an address; DramError as for `read_at`, DramFull where the disk has no room."""
         self._check_address(address, len(data))
+        self._reserve(address, len(data))
         self._memory[address : address + len(data)] = data
         self.written_bytes += len(data)
 
@@ -133,6 +148,19 @@ class Dram:
             )
         if address % self._alignment:
             raise DramError(f"{what}; needs a start aligned to {self._alignment} B")
+
+    def _reserve(self, start: int, size_bytes: int) -> None:
+        """Reserve room on the disk for these bytes."""
+        for block in range(start // _BLOCK_BYTES, -(-(start + size_bytes) // _BLOCK_BYTES)):
+            if block not in self._blocks:
+                try:
+                    at = block * _BLOCK_BYTES
+                    os.posix_fallocate(self._descriptor, at, min(_BLOCK_BYTES, self.capacity_bytes - at))
+                except OSError as error:
+                    if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL):  # a file system that cannot say
+                        where = f"in {tempfile.gettempdir()} ({error.strerror}); set TMPDIR to a folder with room"
+                        raise DramFull(f"DRAM: {size_bytes:,} B cannot be stored {where}") from error
+                self._blocks.add(block)
 
     def _check(self, region: DramRegion, offset: int, size_bytes: int, what: str) -> None:
         end = offset + size_bytes

@@ -14,6 +14,7 @@ _MAX_TICK = 1 << 62
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
 _PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
+_STATUS_PACKER = msgpack.Packer(unicode_errors="surrogatepass")  # names of files may be no text
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
@@ -33,7 +34,7 @@ def encode(message: Message) -> bytes:
 def decode(raw: bytes) -> Message:
     """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
     try:
-        parts = msgpack.unpackb(raw, strict_map_key=False)
+        parts = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")
     except Exception as error:
         # msgpack documents several exception classes for bad input and lets others through (RecursionError, UnicodeDecodeError).
         raise WireError(f"{len(raw)} B are not msgpack ({type(error).__name__})") from error
@@ -110,11 +111,11 @@ def _section(kind: Any, parts: Any) -> Section:
 
 def pack_status(status: dict[str, Any]) -> bytes:
     """Return a flat status record (host to launcher) as bytes."""
-    packed: bytes = _PACKER.pack(status)
+    packed: bytes = _STATUS_PACKER.pack(status)
     return packed
 
 
 def unpack_status(raw: bytes) -> dict[str, Any]:
     """Return the status record in `raw`, which comes from our own process."""
-    status: dict[str, Any] = msgpack.unpackb(raw, strict_map_key=False)
+    status: dict[str, Any] = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")
     return status

@@ -129,6 +129,23 @@ def test_too_few_chips_are_said_with_both_numbers(run, cluster):
     assert time.monotonic() - began < 10
 
 
+def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_named(run, tmp_path):
+    namesake = tmp_path / "elsewhere" / "host" / "__init__.py"
+    namesake.parent.mkdir(parents=True)
+    namesake.touch()
+    with workers(tmp_path) as cluster:
+        for name, path, place in (("bare", "", "nowhere"), ("namesake", str(namesake.parents[1]), str(namesake))):
+            cluster.add(name, 1, PYTHONPATH=path)
+            cluster.wait(1)
+            outcome = run(pes=4, cluster=cluster.address)
+            assert outcome.code is Exit.USAGE
+            why = rf"\(.*No module named.*; package host: {re.escape(place)}\); install the same one as here, \w{{12}}"
+            line = rf"worker tcp://\S+: the project cannot be imported there, or is another version {why}"
+            assert re.fullmatch(line, outcome.problem), outcome.problem
+            cluster.remove(name)
+            cluster.wait(0)
+
+
 def test_a_worker_without_room_and_one_of_another_version_are_named_before_anything_starts(run, cluster, tmp_path):
     cluster.remove("b")
     cluster.add("tight", 1, inside=("bash", "-c", 'ulimit -n 140 && exec "$@"', "--"))

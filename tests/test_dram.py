@@ -1,5 +1,9 @@
 """What the emulated DRAM promises: named, aligned regions within two interfaces, each byte counted, no file left behind."""
 
+import os
+import re
+import subprocess
+import sys
 import tempfile
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +17,7 @@ from host.workloads.rows_in_dram import RowsInDram
 from noc.chip import load_chip
 from noc.dram import INTERFACES, RESERVED_BYTES, Dram, DramError, DramOverflow
 
+ROOT = Path(__file__).resolve().parents[1]
 CAPACITY, ALIGNMENT = 1 << 16, 16
 INTERFACE = CAPACITY // INTERFACES
 ROOM = INTERFACE - RESERVED_BYTES
@@ -229,6 +234,26 @@ def test_the_file_costs_what_is_written_to_it():
     before = open_store()
     dram = Dram(1 << 31, ALIGNMENT)
     dram.write(dram.allocate("weights", 1 << 20), 0, b"x" * 64)
-    (mine,) = [found for found in open_store() if found not in before]
+    (mine,) = {found for found in open_store() if found not in before}  # twice: the map's descriptor, and the one that reserves
     assert mine[0] == 1 << 31
     assert mine[1] < 1 << 20
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of 128 KiB")
+def test_a_disk_without_room_is_an_error_and_no_signal(tmp_path):
+    """A page of a mapped file that finds no room on the disk would end the process (SIGBUS)."""
+    fills = (
+        "import tempfile; from noc.dram import Dram, DramFull; dram = Dram(1 << 24, 16); region = dram.allocate('rows', 1 << 20)\n"
+        "for at in range(0, 1 << 20, 1 << 14):\n"
+        "  try: dram.write(region, at, b'x' * (1 << 14))\n"
+        "  except DramFull as error: print(at, error); break"
+    )
+    mounted = f'mount -t tmpfs -o size=128k none {tmp_path} && exec {sys.executable} -c "{fills}"'
+    inside = ["unshare", "-m", "sh", "-c", mounted]
+    done = subprocess.run(
+        inside, cwd=ROOT, env={**os.environ, "TMPDIR": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    if done.returncode and "mount" in done.stderr:
+        pytest.skip("no mount namespaces here")
+    assert done.returncode == 0, done.stderr
+    assert re.fullmatch(r"\d+ DRAM: 16,384 B cannot be stored in \S+ \(No space left on device\); set TMPDIR .*\n", done.stdout)

@@ -2,17 +2,20 @@
 fewest bytes that any such schedule takes (brute force).
 """
 
+from dataclasses import replace
 from itertools import product
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.graph_check import check_network
+from models.graph_check import MOST_TICKS, check_network
 from models.kernels.egru import GATES
-from models.network import ModelError, Network
+from models.network import ModelError, Network, SparseRows
 from models.schedule import Schedule, schedule
 from models.seeded import seeded_egru
+from noc.packet import MOST_PHASES
 from tests.tools.egru_graphs import egru_graph
 
 
@@ -166,3 +169,34 @@ def test_two_projections_that_are_one_are_named():
 
 def test_an_output_that_computes_nothing_is_named():
     assert "output 0 is no layer" in refused({"input": 2, "a": 3}, [("input", "a", "input", 0), *OWN], outputs=["input"])
+
+
+def test_weights_of_another_width_are_named():
+    network = egru_graph({"input": 2, "a": 3}, [("input", "a", "input", 0), *OWN])
+    layer = network.populations[1]
+    narrow = replace(layer.projections[0], weights=layer.projections[1].weights)
+    with pytest.raises(ModelError, match=r"input to a: weights of port 'input' need \(9, 2\) rows and columns, have \(9, 3\)"):
+        check_network(Network((network.populations[0], replace(layer, projections=(narrow, layer.projections[1])))))
+
+
+def test_two_populations_of_one_name_are_named():
+    network = egru_graph({"input": 2, "a": 3}, [("input", "a", "input", 0), *OWN])
+    with pytest.raises(ModelError, match="2 populations are called 'a'"):
+        check_network(Network((replace(network.populations[0], name="a"), network.populations[1])))
+
+
+def test_a_numeric_that_a_neuron_model_does_not_take_is_named():
+    network = egru_graph({"input": 2, "a": 3}, [("input", "a", "input", 0), *OWN])
+    with pytest.raises(ModelError, match="input to a: weights of float32 with events of int8: no sums for them"):
+        check_network(Network((replace(network.populations[0], payload="int8"), network.populations[1])))
+    layer = network.populations[1]
+    first = layer.projections[0]
+    whole = replace(first, weights=SparseRows.from_dense(np.ones(first.weights.shape, np.int8)))
+    with pytest.raises(ModelError, match="input to a: port 'input' of neuron model 'egru' takes sums of float32; gets int32"):
+        check_network(Network((
+            replace(network.populations[0], payload="int8"), replace(layer, projections=(whole, layer.projections[1]))
+        )))  # fmt: skip
+
+
+def test_more_ticks_than_a_section_can_number_are_named():
+    assert MOST_TICKS == MOST_PHASES

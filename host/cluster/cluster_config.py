@@ -69,7 +69,7 @@ def parse_cluster(text: str) -> ClusterConfig:
 def _read(path: Path) -> ClusterConfig:
     need_file(path, f"--cluster {path}")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:
         raise HostError(f"--cluster {path}: {getattr(error, 'strerror', None) or error}") from error
     for name, value in content.items():

@@ -104,11 +104,12 @@ class DaskBackend(Backend):
         """Return the workers' descriptions; HostError where one runs another version of the project than this process."""
         version_here, descriptions = content_sha256(), {}
         for worker, answer in answers.items():
-            if isinstance(answer, (ModuleNotFoundError, AttributeError)):
-                why = f"the project cannot be imported there, or is another version ({answer})"
-                raise HostError(f"worker {worker}: {why}; install the same one as here, {version_here[:12]}")
-            if isinstance(answer, Exception):
-                continue  # it has just come or just gone: asked again, or not there the next time
+            if not isinstance(answer, dict):  # Dask hands an error on as one of another kind, with its text
+                place = self._client.project_at(worker)
+                if place is None:
+                    continue  # it has just come or just gone: asked again, or not there the next time
+                why = f"the project cannot be imported there, or is another version ({answer}; package host: {place})"
+                raise HostError(f"worker {worker}: {' '.join(why.split())}; install the same one as here, {version_here[:12]}")
             if answer["version"] != version_here:
                 versions = f"has version {answer['version'][:12]} of the project; needs {version_here[:12]}, as here"
                 if user_folders():

@@ -56,6 +56,10 @@ class DaskClient:
             from host.cluster import dask_worker
         except ModuleNotFoundError as error:
             raise HostError(f"--cluster: this Python lacks {error.name}; install the extra 'cluster'") from error
+        except Exception as error:  # Dask reads its configuration when it is imported
+            why = " ".join(str(error).split())[:300]
+            where = "is its configuration (~/.config/dask, DASK_CONFIG) broken?"
+            raise HostError(f"--cluster: Dask cannot be loaded ({why}); {where}") from error
         for name in [*logging.root.manager.loggerDict, "distributed.client"]:  # errors are reported here, in one line
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
@@ -132,6 +136,17 @@ class DaskClient:
         except Exception as error:
             answers = dict.fromkeys(workers, error)
         return {worker: answers.get(worker, TimeoutError(f"no answer for {ASK_S:.0f} s")) for worker in workers}
+
+    def project_at(self, worker: str) -> str | None:
+        """Return where a worker finds the project's package `host` ("nowhere", too); None where it does not answer.
+
+        It asks for nothing that the worker would have to import.
+        """
+        place = "str(getattr(__import__('importlib.util').util.find_spec('host'), 'origin', None) or 'nowhere')"
+        with contextlib.suppress(Exception):
+            answer = self._call_within(partial(self._client.run, eval, place, workers=[worker]), ASK_S)[worker]
+            return answer if isinstance(answer, str) else None
+        return None
 
     def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
         return self._pool.submit(function).result(seconds)

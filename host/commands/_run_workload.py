@@ -22,6 +22,7 @@ from host.launch.outcome import Outcome
 from host.launch.recorded_run import run_into
 from host.options import RUN, TRACE_POSITIONS, RunOptions
 from host.run_folder import new_folder
+from host.show import sweep_plots
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
 from host.workloads.registry import Workload, restore_options
@@ -66,6 +67,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _print_outcome(workload, outcome, folder, streams)
     if not flags["no_pictures"] and (folder / "report.json").exists():
+        sweep_plots.require()
         from host.show.pictures import make_pictures  # not above: `load_drawing` says when
 
         sections = workload.part("page", "sections", lambda _: [])
@@ -100,8 +102,11 @@ def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
 
 def load_drawing() -> None:
     """Load what draws, so that it is there at the end; where that fails, it is told of when it should draw."""
-    with contextlib.suppress(ImportError):
+    with contextlib.suppress(Exception):  # of whatever kind a user's settings cause
         import host.show.pictures  # noqa: F401
+        from host.show.sections import all_sections
+
+        all_sections()
 
 
 @contextlib.contextmanager

@@ -22,6 +22,7 @@ from host.launch.outcome import Outcome
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
 from host.processes.process_group import SIGNALS, ProcessGroup
+from host.processes.room import shortage_to_start
 from noc.packet import HOST, chip_of, router_name
 from noc.wire import pack_status, unpack_status
 
@@ -32,6 +33,7 @@ _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
+_UNKNOWN_END = "exit code 255"  # multiprocessing's word for a process whose fork server is gone
 _PIPE, _BACKEND = "pipe", "backend"  # names of what is readable: the host's pipe, and the backend
 
 
@@ -83,14 +85,11 @@ class Launcher:
                 self._start()
                 return self._watch()
             except HostError as error:
+                if self._signal and error.code is Exit.DIED:  # what was being started was being ended
+                    return self._interrupted()
                 return self._outcome(error.code, str(error), self._postmortem(str(error)))
             except KeyboardInterrupt:  # a second Ctrl-C
                 return self._interrupted()
-            except (EOFError, ConnectionError, FileNotFoundError) as error:
-                if self._signal:
-                    return self._interrupted()
-                problem = f"the fork server died while processes were started ({type(error).__name__})"
-                return self._outcome(Exit.DIED, problem)
             finally:
                 for number in SIGNALS:
                     signal.signal(number, signal.SIG_IGN)
@@ -105,7 +104,10 @@ class Launcher:
                 raise KeyboardInterrupt
             self._signal = number
 
-        before = {number: signal.signal(number, note) for number in SIGNALS}
+        before = {number: signal.getsignal(number) for number in SIGNALS}
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as nohup has it for SIGHUP: what is ignored at the start stays so
+                signal.signal(number, note)
         try:
             yield
         finally:
@@ -113,6 +115,9 @@ class Launcher:
                 signal.signal(number, handler)
 
     def _start(self) -> None:
+        problem = shortage_to_start()
+        if problem:
+            raise HostError(problem)
         preload = f"host.workloads.{self._options.workload}.prepare"
         # Before there are threads; workers of our own look for its resource tracker.
         self._processes.start_fork_server(preload, needed_members(self._options))
@@ -127,6 +132,7 @@ class Launcher:
         folder, content_folder = (str(path) if path else None for path in (self._folder, self._backend.content_folder))
         self._processes.start(HOST, run_host, child_end, self._options.resolved(), folder, content_folder)
         child_end.close()
+        self._heard_at = time.monotonic()  # the fork server may have compiled for minutes
 
     def _watch(self) -> Outcome:
         interrupted_at, awake_at = 0.0, time.monotonic()
@@ -327,6 +333,10 @@ class Launcher:
         """Return the error line: which process died, how, in what state and at which tick."""
         name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
         how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
+        end = self._processes.fork_server_end(_DEATH_S if how == _UNKNOWN_END else 0.0)
+        if end:
+            phase = self._status.get("phase", "starting").upper()
+            return f"the fork server died ({end}), and every process here with it, while {phase}, at tick {tick}"
         phase = self._status.get("phase", "starting")
         state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
         more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""

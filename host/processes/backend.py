@@ -104,7 +104,10 @@ class LocalBackend(Backend):
 
         scheme = transport_named(self._transport)
         self._plan, queue, routers = plan, plan["queue"], plan["routers"]
-        problem = reserve_descriptors(len(plan["layout"]["pes"]))
+        from host.processes.room import shortage_for
+
+        pes = len(plan["layout"]["pes"])
+        problem = reserve_descriptors(pes) or shortage_for(pes, len(routers))
         if problem:
             self._records.append({"kind": "failed", "problem": problem})
             return

@@ -12,12 +12,13 @@ import importlib
 import os
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from host.errors import Exit
 from host.options import transport_named
-from host.processes.fork_environment import PRELOAD_VARIABLE
+from host.processes.fork_environment import PRELOAD_VARIABLE, code_for_lack
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
@@ -29,6 +30,13 @@ from noc.wiring import Wiring
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 _compile_s = 0.0  # what the fork server took to compile kernels
+_refusal = ""  # why nothing can run: kernels could not be compiled
+
+
+def refuse(problem: str) -> None:
+    """Note in the fork server that its children cannot run, and why."""
+    global _refusal  # noqa: PLW0603 - set once, before the first fork
+    _refusal = problem
 
 
 def load(compile_s: float) -> None:
@@ -50,6 +58,16 @@ def _prepare_process(name: str) -> None:
     signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
+@contextlib.contextmanager
+def _leaving_with_what_lacks() -> Iterator[None]:
+    """Where the system has no memory to give, leave with the exit code that says so."""
+    try:
+        yield
+    except MemoryError as error:
+        os._exit(code_for_lack(error) or 1)
+
+
+@_leaving_with_what_lacks()
 def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float) -> None:
     """Run one processing element until it is stopped. `scheme`: the transport's name."""
     _prepare_process(name)
@@ -78,6 +96,7 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 """A router's part in links between machines: a pipe to the agent, keys, where to listen, and the remote peers' names."""
 
 
+@_leaving_with_what_lacks()
 def run_router(
     name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
     slow: dict[str, float], remote: RemoteLinks | None = None, store: str | None = None,
@@ -89,6 +108,11 @@ def run_router(
     _prepare_process(name)
     gc.disable()
     links = Wiring(*wiring)
+    if _refusal:  # at home the host says it
+        if remote:
+            remote[0].send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            time.sleep(_COMPLAINT_READ_S)
+        return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
     local = transport_named(scheme).listen(name, addresses[name], queue, calls)
     transport: Transport | None = _bridged(name, local, queue, links, remote) if remote else local
@@ -130,10 +154,14 @@ def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLi
     return Bridge(local, links, frozenset(remote_peers))
 
 
+@_leaving_with_what_lacks()
 def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_folder: str | None) -> None:
     """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load."""
     _prepare_process(HOST)
-    from host.run.host_process import drive
-
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
+        if _refusal:
+            pipe.send_bytes(pack_status({"kind": "refused", "text": _refusal, "code": int(Exit.USAGE)}))
+            return
+        from host.run.host_process import drive
+
         drive(pipe, options, folder, content_folder, _compile_s)

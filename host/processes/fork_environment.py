@@ -1,6 +1,10 @@
-"""What the fork server and its children inherit: import path, no main module, no OpenBLAS threads, a limit on open files."""
+"""What the fork server and its children inherit: import path, no main module, no OpenBLAS threads, a limit on open files.
+
+And the exit codes by which they say what they lacked, instead of a traceback.
+"""
 
 import contextlib
+import errno
 import os
 import resource
 import sys
@@ -9,6 +13,20 @@ from collections.abc import Iterator
 
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
 MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
+
+NO_TASK, NO_MEMORY = 71, 72  # exit codes; what a system's limits do to a process is no bug
+LACKS = {
+    NO_TASK: "no process or thread could be started: raise ulimit -u, or the container's pids limit",
+    NO_MEMORY: "no memory was left: raise ulimit -v, or the container's limit",
+}
+
+
+def code_for_lack(error: BaseException) -> int | None:
+    """Return the exit code for an error that means that a process got no memory, or no task; None for any other."""
+    number = error.errno if isinstance(error, OSError) else 0
+    if isinstance(error, MemoryError) or number == errno.ENOMEM:
+        return NO_MEMORY
+    return NO_TASK if number == errno.EAGAIN else None
 
 
 @contextlib.contextmanager

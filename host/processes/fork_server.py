@@ -4,16 +4,18 @@
 work: `main` runs at its end.
 """
 
-import contextlib
 import ctypes
 import gc
 import importlib
 import os
 import signal
+import sys
 import time
+from types import TracebackType
 
 from host.processes import parent_death
-from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE
+from host.processes.fork_environment import MEMBERS_VARIABLE, PRELOAD_VARIABLE, code_for_lack
+from models.network import ModelError
 
 _SIGNALS = (signal.SIGINT, signal.SIGHUP, signal.SIGTERM)
 _filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
@@ -22,14 +24,27 @@ _filling: list[bytes] = []  # kept for good: see `_fill_heap_gaps`
 def main() -> None:
     """Get ready to fork: leave signals to the launcher, load and compile kernels, and settle the memory that children share."""
     _leave_signals_to_the_launcher()  # 1. before anything takes long
+    sys.excepthook = _leave_with_what_lacks
     parent_death.note_fork_server()  # 2. children die with this process
-    compile_s = _load_kernels()  # 3. the slow part
     from host.processes import child_main
 
+    try:
+        compile_s = _load_kernels()  # 3. the slow part
+    except ModelError as error:  # the host process says it, in place of a run
+        return child_main.refuse(str(error))
     child_main.load(compile_s)  # 4. what children run, beside kernels
     gc.collect()  # 5. last: nothing that is allocated later is shared cheaply
     _fill_heap_gaps()
     gc.freeze()  # a collection in a child would touch, and so copy, every page of what was made here
+    return None
+
+
+def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Leave with an exit code that the launcher puts into words, where the system has no memory or no process to give."""
+    code = code_for_lack(error)
+    if code is not None:
+        os._exit(code)
+    sys.__excepthook__(kind, error, trace)
 
 
 def _leave_signals_to_the_launcher() -> None:
@@ -45,10 +60,10 @@ def _leave_signals_to_the_launcher() -> None:
 def _load_kernels() -> float:
     """Load what is compiled and will be needed; return the seconds that it took to compile, 0 where the cache had it all."""
     begin = time.perf_counter()
-    from models.compute.compiling import cache_is_complete, compiled_now
+    from models.compute.compiling import cache_is_complete, cache_is_writable, compiled_now
 
     is_cached = cache_is_complete(_need())
-    if not is_cached:
+    if not is_cached and cache_is_writable():
         _compile_in_another_process()
     _warm()
     return 0.0 if is_cached and not compiled_now() else time.perf_counter() - begin
@@ -74,19 +89,40 @@ def _need() -> str:
 
 
 def _warm() -> None:
-    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload."""
+    """Compile, or load from the cache, a PE's tick, the kernels and the format of the run, and the heads of its workload.
+
+    ModelError where the compiler fails and a user's settings may be why.
+    """
+    from models.compute.compiler_settings import explain
+
+    try:
+        _load_all()
+    except Exception as error:
+        problem = explain(error)
+        if problem is None or code_for_lack(error) is not None:
+            raise
+        raise problem from error
+
+
+def _load_all() -> None:
     import pe.socket_loop  # noqa: F401 - compiles a PE's tick
     from models.compute import exponentials  # noqa: F401 - the reference's
 
     for module in filter(None, os.environ.get(MEMBERS_VARIABLE, "").split(",")):
-        with contextlib.suppress(Exception):  # whoever needs it says what is wrong with it
-            importlib.import_module(module)
+        _load_member(module)
     if preload := os.environ.get(PRELOAD_VARIABLE):
         from models import heads
 
-        with contextlib.suppress(Exception):  # as above
-            importlib.import_module(preload)
+        _load_member(preload)
         heads.warm_loaded()
+
+
+def _load_member(module: str) -> None:
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # whoever needs it says what is wrong with it
+        if code_for_lack(error) is not None:
+            raise
 
 
 def _fill_heap_gaps() -> None:

@@ -72,7 +72,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
             name=folder.resolve().name, report=report, config=config, mapping=mapping, files=_files(folder),
             sections=sections(report), run=run,
         )  # fmt: skip
-        (folder / PAGE).write_text(html(content), "utf-8")
+        (folder / PAGE).write_text(html(content), "utf-8", "backslashreplace")  # names of files may be no text
     except OSError as error:
         raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
     return f"{folder / PAGE}{''.join(f', {name}' for name in written[1:])} ({time.perf_counter() - began:.1f} s)"

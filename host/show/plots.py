@@ -10,14 +10,11 @@ from io import StringIO
 from itertools import pairwise
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
-from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 
+from host.show import canvas
+from host.show.canvas import Axes, Figure, LineCollection, PolyCollection, colormaps, to_rgb
 from host.show.plot_style import COLOURS, FAINT, INK, STYLE, escape_formula
 from noc.chip import HOLES, QPES, PeId
 from noc.machine import DIRECTIONS, ChipLink
@@ -26,7 +23,7 @@ from noc.xy_routes import Link
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
 MAP = "viridis"
 
-styled = mpl.rc_context(STYLE)
+styled = canvas.styled(STYLE)
 """Decorates what draws for a page."""
 Values = npt.NDArray[Any]
 
@@ -210,7 +207,7 @@ def chip_maps(
     for pe, value in values.items():
         column, row = places[pe.chip]
         pixels[row + 2 * (pe.y - 1) + pe.p // 2, column + 2 * (pe.x - 1) + pe.p % 2] = value
-    colours = mpl.colormaps[MAP].with_extremes(bad=(0, 0, 0, 0), under=(*to_rgb(FAINT), 0.35))
+    colours = colormaps[MAP].with_extremes(bad=(0, 0, 0, 0), under=(*to_rgb(FAINT), 0.35))
     most = high if high is not None else (max(values.values(), default=0) or 1)
     wide_in, high_in = points * columns / 72, points * rows / 72
     figure, axes = new_figure(high_in + 0.16, (0.1, WIDTH_IN - 0.1 - wide_in, 0.08, 0.08))

@@ -14,8 +14,7 @@ from host.errors import HostError
 from host.show.plot_style import STANDALONE, escape_formula
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from host.show.canvas import Axes, Figure
 
 SUFFIXES = (".png", ".svg")
 _MARKS = "osD^vP*X"
@@ -84,20 +83,23 @@ def lines(
 def require() -> None:
     """Raise HostError, one line, where no picture can be drawn; called before long work."""
     try:
+        import host.show.canvas  # noqa: F401, I001 - first: it leaves out a user's settings
         import matplotlib  # noqa: F401
     except ModuleNotFoundError as error:
-        raise HostError("pictures need matplotlib; run `pip install matplotlib`") from error
+        raise HostError(f"pictures need {error.name}; run `pip install {error.name}`") from error
+    except Exception as error:  # of whatever kind a setting's check raises
+        raise HostError(f"pictures cannot be drawn ({' '.join(str(error).split())[:160]})") from error
 
 
 def _style() -> Any:
     require()
-    from matplotlib import rc_context
+    from host.show.canvas import styled
 
-    return rc_context(STANDALONE)
+    return styled(STANDALONE)
 
 
 def _figure(width: float, height: float) -> tuple[Figure, Axes]:
-    from matplotlib.figure import Figure
+    from host.show.canvas import Figure
 
     figure = Figure((width, height), layout="constrained")
     return figure, figure.add_subplot()

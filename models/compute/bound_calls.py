@@ -29,7 +29,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
 
-from models.compute.compiling import cache_of, inlined, remember
+from models.compute.compiling import compiled_callback, inlined
 from models.network import F32, I32, U32, Array
 from models.numerics import PAYLOADS
 
@@ -81,8 +81,7 @@ def call(function: Callable[[int, int, int, int], int]) -> CFunction:
 
     `keys` and `values` are the addresses of a FIFO's arrays, `count` its events; what needs none is called with zeros.
     """
-    with cache_of(function):
-        return remember(numba.cfunc(_SIGNATURE, cache=True)(function))
+    return compiled_callback(function, _SIGNATURE)
 
 
 class Call:
@@ -176,7 +175,7 @@ class Bindable:
         inner = f"function({', '.join(arguments)})"
         body = f"return {inner}" if self._answers else f"{inner}; return 0"
         name = "_".join([f"{function.__name__}_at", *filter(None, key)])
-        # The file and line of the function itself: numba's cache goes by them.
+        # The file and line of the function itself: the cache goes by them.
         source = "\n" * (code.co_firstlineno - 1) + f"def {name}(block, keys, values, count): {body}"
         # Inlined before it is typed, the body would compile in 2.5 s of CPU less (of 18 in all), but `dense` would be 8 % slower.
         namespace = globals() | {"function": inlined(function), "__name__": function.__module__}

@@ -1,89 +1,57 @@
-"""Compile kernels, and keep the machine code between runs.
+"""Compile kernels, and keep the machine code between runs (`models/compute/kernel_cache.py`).
 
 Kernels are explicit loops over arrays, compiled by numba without fast-math: the order of every float32 operation is the
-order written in the source, so a result is the same on every machine. The compiled code is cached in a folder whose
-name is a hash of all sources that may be compiled, because numba's own check looks at one source file at a time and would
-miss a change in a function that another file inlines. A file hashed in vain only costs a compilation. What is compiled of a
-user's own files (`models/families.py`) has a folder in it, whose name is a hash of those.
+order written in the source, so a result is the same on every machine. What is compiled of a user's own files
+(`models/families.py`) goes by all of those.
 """
 
-import contextlib
 import hashlib
-import os
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from numba.core.ccallback import CFunc
 
+from models.compute.kernel_cache import ROOT, KernelCache, KernelFolder, compiler_identity, sources_digest
 from models.families import user_folders, user_sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_SOURCES = Path(__file__).resolve().parents[1]  # models/
-_COMPILED = ("compute", "heads", "kernels", "formats", "../pe")  # a PE's tick inlines functions of several of these
-_CONSTANTS = "../noc/packet.py"  # flags of a section, which compiled code has in itself
-_COMPLETE = "whole"  # begins the name of a file in the cache's folder, when that has everything for a kind of run
+_COMPILED = ("models/compute", "models/heads", "models/kernels", "models/formats", "pe")  # a PE's tick inlines of several of these
+_COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []
 
 
-def _cache_folder() -> Path:
-    """The folder for compiled code: under the user's cache, or the temporary folder where that cannot be written."""
-    digest = hashlib.sha256()
-    sources = (source for folder in _COMPILED for source in (_SOURCES / folder).resolve().rglob("*.py"))
-    for source in sorted((*sources, (_SOURCES / _CONSTANTS).resolve())):
-        digest.update(source.read_bytes())
-    chosen = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    base = (chosen if chosen.is_absolute() else Path.home() / ".cache") / "gennaker"  # relative ones are to be ignored
-    folder = base / f"kernels-{digest.hexdigest()[:16]}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except OSError:
-        # A per-user name, so that nobody else's machine code is ever loaded from a shared folder.
-        fallback = Path(tempfile.gettempdir()) / f"gennaker-{os.getuid()}-{digest.hexdigest()[:16]}"
-        fallback.mkdir(mode=0o700, exist_ok=True)
-        if fallback.stat().st_uid != os.getuid():
-            msg = f"cache folder {fallback} belongs to user {fallback.stat().st_uid}, not to {os.getuid()}; set XDG_CACHE_HOME"
-            raise PermissionError(msg) from None
-        return fallback
+def _folder_name() -> str:
+    """Return a name that changes with the compiler and with all sources of what the fork server compiles."""
+    sources: list[Path] = [path for folder in _COMPILED for path in (ROOT / folder).rglob("*.py")]
+    return f"kernels-{hashlib.sha256((compiler_identity() + sources_digest(*sources)).encode()).hexdigest()[:16]}"
 
 
-_folder = None if "NUMBA_CACHE_DIR" in os.environ else _cache_folder()  # a user's own choice goes first
-if _folder is not None:
-    numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]  # set at import, by name
+_folder = KernelFolder(_folder_name())
 
 
 def user_digest() -> str:
     """Return a hash of all sources in a user's own folders that may be compiled; "" where there are none."""
     digest, sources = hashlib.sha256(), user_sources(["models"])
     for name, path in sources:
-        digest.update(f"{name}\0".encode() + path.read_bytes())
+        digest.update(f"{name}\0".encode("utf-8", "surrogateescape") + path.read_bytes())
     return digest.hexdigest()[:16] if sources else ""
 
 
-@contextlib.contextmanager
-def cache_of(function: Callable[..., Any]) -> Iterator[None]:
-    """While it lasts, let what is compiled of `function`'s file be cached where it belongs."""
+def _cache_of(function: Callable[..., Any]) -> KernelCache:
+    """Return the cache of a function's code; that of a user's own changes with all of her sources."""
     is_own = any(Path(function.__code__.co_filename).is_relative_to(folder) for folder in user_folders())
-    if _folder is None or not is_own:
-        yield
-        return
-    numba.config.CACHE_DIR = str(_folder / f"members-{user_digest()}")  # type: ignore[attr-defined]
-    try:
-        yield
-    finally:
-        numba.config.CACHE_DIR = str(_folder)  # type: ignore[attr-defined]
+    return KernelCache(function, _folder, user_digest() if is_own else "")
 
 
 def compiled(function: F) -> F:
     """Compile `function` at its first call (numba, nopython, IEEE float32, cached on disk)."""
     # error_model "numpy": a division does not test for zero, which no kernel here can reach.
-    with cache_of(function):
-        dispatcher = numba.njit(cache=True, error_model="numpy", fastmath=False)(function)
+    dispatcher: Any = numba.njit(error_model="numpy", fastmath=False)(function)
+    dispatcher._cache = _cache_of(function)
     _dispatchers.append(dispatcher)
     return cast(F, dispatcher)
 
@@ -98,24 +66,28 @@ def always_inlined(function: F) -> F:
     return cast(F, numba.njit(error_model="numpy", fastmath=False, inline="never", forceinline=True)(function))
 
 
-def remember(function: Any) -> Any:
-    """Count what was compiled at once, for `compiled_now`; return it."""
-    _at_once.append(function)
-    return function
+def compiled_callback(function: Callable[..., Any], signature: Any) -> Any:
+    """Compile `function` for one of numba's signatures at once, so that other code can call it by its address (cached on disk)."""
+    callback: Any = CFunc(function, (signature.args, signature.return_type), locals={}, options={})
+    callback._cache = _cache_of(function)
+    callback.compile()
+    _at_once.append(callback)
+    return callback
 
 
 def cache_is_complete(need: str = "") -> bool:
-    """Tell whether an earlier process that loaded `need` has left all that it compiled in the cache; a user's own folder is not
-    asked.
-    """
-    return _folder is None or (_folder / _mark(need)).exists()
+    """Tell whether an earlier process that loaded `need` has left all that it compiled in the cache."""
+    return _folder.read(_mark(need)) is not None
+
+
+def cache_is_writable() -> bool:
+    """Tell whether what is compiled can be kept; a warning says where it cannot."""
+    return _folder.is_writable()
 
 
 def mark_cache_complete(need: str = "") -> None:
     """Mark the cache as complete for whoever loads `need`; if the mark cannot be written, every start checks again."""
-    if _folder is not None:
-        with contextlib.suppress(OSError):
-            (_folder / _mark(need)).touch()
+    _folder.write(_mark(need), b"")
 
 
 def _mark(need: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,11 @@ def plot(logs: dict[str, Path], out: Path) -> None:
     """Draw the logs (label -> `log.csv`) side by side into one PNG or SVG; ModelError, one line, where that cannot be."""
     if out.suffix not in (".png", ".svg"):
         raise ModelError(f"--out {out}: needs a name that ends in .png or .svg")
+    os.environ.pop("MPLBACKEND", None)  # a notebook's need not be there
     import matplotlib as mpl
 
     mpl.use("Agg")
+    mpl.rcdefaults()  # whatever a user has set for other work
     import matplotlib.pyplot as plt
 
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True, height_ratios=(3, 2), layout="constrained")

@@ -1,0 +1,47 @@
+"""matplotlib as this project draws with it: whatever a user has set for other work, it starts from its own defaults.
+
+The only file that imports it. A backend of a notebook's (MPLBACKEND) need not be there, and a user's matplotlibrc may ask
+for LaTeX, for another look, or be damaged; here every picture is written to a file, in one look.
+"""
+
+import contextlib
+import importlib.util
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+
+@contextlib.contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Leave out the user's backend and settings while matplotlib is loaded, and what it says of them."""
+    names = ("MPLBACKEND", "MATPLOTLIBRC")
+    before, log = {name: os.environ.pop(name, None) for name in names}, logging.getLogger("matplotlib")
+    level = log.level
+    log.setLevel(logging.CRITICAL)
+    package = importlib.util.find_spec("matplotlib")
+    if package is not None and package.origin:  # its own file of defaults; one in the current folder still goes first
+        os.environ["MATPLOTLIBRC"] = str(Path(package.origin).with_name("mpl-data"))
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+        os.environ.pop("MATPLOTLIBRC", None)
+        os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+with _undisturbed():
+    from matplotlib import colormaps, style
+    from matplotlib.axes import Axes
+    from matplotlib.collections import LineCollection, PolyCollection
+    from matplotlib.colors import to_rgb
+    from matplotlib.figure import Figure
+
+__all__ = ["Axes", "Figure", "LineCollection", "PolyCollection", "colormaps", "styled", "to_rgb"]
+
+
+def styled(settings: Any) -> contextlib._GeneratorContextManager[None]:
+    """Return what decorates (or surrounds, with `with`) all that draws: matplotlib's defaults, and over them `settings`."""
+    context: contextlib._GeneratorContextManager[None] = style.context(["default", settings])
+    return context
