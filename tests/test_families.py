@@ -88,8 +88,8 @@ def test_two_members_of_one_name_are_refused_in_a_line_that_names_both(folder, t
 
 def test_an_unknown_member_is_told_the_nearest(folder):
     write(folder, "models/kernels/leakier.py")
-    with pytest.raises(ModelError, match=r"unknown neuron model 'leaky': have egru, leakier; did you mean 'leakier'\?"):
-        kernels.named("leaky")
+    with pytest.raises(ModelError, match=r"unknown neuron model 'leakie': have egru, leakier; did you mean 'leakier'\?"):
+        kernels.named("leakie")
 
 
 def test_a_file_with_an_underscore_is_no_member(folder):
