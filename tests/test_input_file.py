@@ -159,7 +159,7 @@ def test_every_reader_names_what_a_file_is_in_one_line(tmp_path, reader, kind):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (gzip.compress(b"words"), "compressed with gzip; unpack it first"),
+        (gzip.compress(b"words", mtime=0), "compressed with gzip; unpack it first"),
         (b"%PDF-1.7\n", "a PDF; save its text"),
         ("\ufeffwords".encode("utf-16-le"), "a text in UTF-16; save it as UTF-8"),
         (b"404: Not Found", "what a download server answered, '404: Not Found'"),
