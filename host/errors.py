@@ -4,6 +4,9 @@ import difflib
 import sys
 from collections.abc import Iterable
 from enum import IntEnum
+from pathlib import Path
+
+from models.input_file import InputError, check_input
 
 
 class Exit(IntEnum):
@@ -35,6 +38,14 @@ def complain(text: str, code: Exit) -> int:
     """Print one line for the user on stderr; return the exit code."""
     print(f"gennaker: {text}", file=sys.stderr)
     return int(code)
+
+
+def need_file(path: Path, who: str) -> None:
+    """Raise HostError, one line that begins with `who`, where `path` is no file that has an end and is what its name says."""
+    try:
+        check_input(path)
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from error
 
 
 def nearest_name(name: str, names: Iterable[str]) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.errors import HostError, need_file
 
 SCHEMA = 2
 PRICED_SCHEMAS = (1, SCHEMA)  # of runs that can be priced again: their ledgers are the same
@@ -51,6 +51,8 @@ def read_report(folder: Path, schemas: Sequence[int] = (SCHEMA,)) -> dict[str, A
     """Return a run's report; HostError, one line, where it is not there, damaged, or of a schema that is not among `schemas`."""
     if not folder.is_dir():
         raise HostError(f"run {folder}: is no folder")
+    if (folder / "report.json").exists():
+        need_file(folder / "report.json", f"run {folder}: report.json")
     try:
         report = json.loads((folder / "report.json").read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:

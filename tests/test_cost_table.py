@@ -121,10 +121,10 @@ def test_a_table_that_cannot_be_used_gets_one_line(tmp_path, text, line):
 def test_a_table_that_is_not_there_or_is_no_text(tmp_path):
     with pytest.raises(HostError, match="cannot be read"):
         load_table(tmp_path / "none.toml")
-    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\x00")
     with pytest.raises(HostError, match="cannot be read as TOML"):
         load_table(tmp_path / "bytes.toml")
-    with pytest.raises(HostError, match="cannot be read"):
+    with pytest.raises(HostError, match="a folder"):
         load_table(tmp_path)
 
 

@@ -66,7 +66,7 @@ def test_a_scheduler_local_workers_and_files_are_told_apart(tmp_path):
     [
         ("local:0", "needs a number of workers"), ("local:x", "needs a number of workers"),
         ("head:8786", "needs a scheduler's address"),
-        ("nowhere.toml", "No such file"),
+        ("nowhere.toml", "no such file"),
     ],
 )  # fmt: skip
 def test_what_names_no_cluster_is_refused(text, words):

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.dvs.folder import CSV_HEADER, open_folder
+from models.dvs.folder import open_folder
+from models.dvs.labels import CSV_HEADER
 from models.dvs.samples import DvsError, Events
 from tests.tools.dvs_bytes import HEADER, aedat, event, packet
 
@@ -93,12 +94,14 @@ def test_a_recording_that_breaks_off_keeps_the_slices_before_the_damage_and_the_
     assert damage.offset == len(HEADER) + 28 + 8 * 25
 
 
-def test_a_quiet_end_is_no_damage_but_spans_after_the_recording_hold_nothing(tmp_path):
-    recording(tmp_path, "user01_led.aedat", every(10, 160), (1, 0, 200), (2, 300, 10**18 - 1))
-    listed(tmp_path, "user01_led.aedat")
-    samples, damages = read(tmp_path)
-    assert names(samples) == ["user01_led.aedat[0]#0", "user01_led.aedat[0]#1"]
-    assert damages == []
+def test_a_quiet_end_is_no_damage_but_spans_after_the_recording_hold_nothing_and_are_counted(tmp_path):
+    recording(tmp_path, "user01_led.aedat", every(10, 160), (1, 0, 200))
+    recording(tmp_path, "user02_led.aedat", every(10, 160, start=5), (1, 0, 200), (2, 300, 700))
+    listed(tmp_path, "user01_led.aedat", "user02_led.aedat")
+    samples, (damage,) = read(tmp_path)
+    assert names(samples) == [f"{user}_led.aedat[0]#{n}" for user in ("user01", "user02") for n in (0, 1)]
+    assert damage.file.endswith("user02_led.aedat")
+    assert damage.why.startswith("4 of 6 slices hold no event and are left out: labels from 0 s to 0.0007 s")
 
 
 def test_a_label_of_thousands_of_years_ends_with_the_events_there_are(tmp_path):
@@ -265,7 +268,7 @@ def test_rows_that_are_no_events_are_left_out_and_counted(tmp_path, bad):
 
 
 def test_times_that_step_back_are_sorted_and_said(tmp_path):
-    tonic(tmp_path, rows=[[1, 1, 1, 0.0], [2, 2, 1, 0.09], [3, 3, 1, 0.05], [4, 4, 1, 0.2]])
+    tonic(tmp_path, rows=[[1, 1, 1, 0.0], [2, 2, 1, 0.09], [3, 3, 1, 0.05], [4, 4, 1, 0.15]])
     (first,), (damage,) = read(tmp_path)
     assert first.events.x.tolist() == [1, 3, 2]
     assert "1 steps back" in damage.why

@@ -260,7 +260,8 @@ def test_the_table_states_the_activity_that_a_run_showed(tmp_path):
 # -- what users do wrong --
 
 WRONG = [
-    ("", "needs [grid]"),
+    ("# nothing", "needs [grid]"),
+    ("", "is empty"),
     ("[grid", "cannot be read as TOML"),
     ("[gird]\npes = [1]", "unknown key 'gird'; the nearest is 'grid'"),
     ("[grid]\npse = [1]", "[grid]: unknown key 'pse'; the nearest is 'pes'"),
@@ -326,7 +327,7 @@ def test_folders_that_are_there_or_not(tmp_path, capsys):
     assert run(path, tmp_path / "new", "--resume") == 2
     assert "is no folder" in capsys.readouterr().err
     assert run(tmp_path / "missing.toml", tmp_path / "new") == 2
-    assert "missing.toml: cannot be read (No such file or directory)" in capsys.readouterr().err
+    assert "missing.toml: cannot be read (no such file)" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "experiments").glob("*.toml")), ids=lambda path: path.stem)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import builtins
+import collections
+import datetime
 import io
 import os
 import pickle
@@ -10,6 +13,7 @@ import struct
 import tracemalloc
 import zipfile
 import zlib
+from pathlib import PurePosixPath
 
 import numpy as np
 import pytest
@@ -61,6 +65,18 @@ def refused(folder, raw, *words):
     for word in words:
         assert word in line, line
 
+
+class Runs:
+    """An object whose pickle calls what it is given."""
+
+    def __init__(self, function, *arguments):
+        self.call = function, arguments
+
+    def __reduce__(self):
+        return self.call
+
+
+TARGET = "touched-by-a-pickle"
 
 # ---- the files that torch writes
 
@@ -164,6 +180,129 @@ def test_a_wrapped_state_dict(folder, wrapper):
     refused(folder, torch_file(TENSORS, wrapper="weights"), "needs tensors by name", "has a dict with weights")
 
 
+def beside(values, before=b""):
+    """A file of torch.save: the state_dict under `state_dict`, and beside it what Python pickles of `values`, by name."""
+    raw, storages = state_dict_members(TENSORS, wrapper="state_dict")
+    out = raw.removesuffix(b"s.")  # a dict and one pair that waits to be put into it
+    for name, value in values.items():
+        pickled = value if isinstance(value, bytes) else pickle.dumps(value, 2)
+        text = name.encode()
+        out += b"s" + before + b"X" + struct.pack("<I", len(text)) + text + pickled.removeprefix(b"\x80\x02").removesuffix(b".")
+    return archive(out + b"s.", storages)
+
+
+class Mine:
+    """A class of the user's own."""
+
+
+BESIDE = {
+    "best_ppl": (np.float64(81.4), ["numpy.dtype", "scalar"]),
+    "args": (argparse.Namespace(lr=0.1, sizes=[1, 2]), ["argparse.Namespace"]),
+    "hyper_parameters": ({"root": PurePosixPath("/data"), "when": datetime.date(2026, 1, 2)}, ["pathlib", "datetime.date"]),
+    "random_state": (np.random.RandomState(1).get_state(), ["numpy"]),
+    "seen": ({1, 2, 3}, ["set"]),
+    "milestones": (collections.Counter({30: 1}), ["collections.Counter"]),
+    "history": (collections.deque([1.0, 2.0], maxlen=3), ["collections.deque"]),
+    "losses": (collections.defaultdict(list, {"train": [1.0]}), []),
+    "by_epoch": ({0.5: 1, None: 2, -1: 3, True: 4}, []),
+    "array": (np.arange(4), ["numpy"]),
+}
+
+
+@pytest.mark.parametrize("name", BESIDE)
+def test_what_trainers_leave_beside_the_weights_is_passed_over_and_named(folder, name):
+    value, words = BESIDE[name]
+    raw = beside({name: value})
+    assert {key: array.tobytes() for key, array in read(folder, raw).items()} == {k: v.tobytes() for k, v in TENSORS.items()}
+    with opened_state(folder / "model.cpt") as state:
+        notes = state.log.notes
+    assert f"the state_dict lies under 'state_dict'; beside it: {name}" in notes
+    passed = [note for note in notes if note.startswith("passed over, without running anything: ")]
+    assert bool(passed) == bool(words)
+    for word in words:
+        assert word in passed[0]
+
+
+def test_an_object_of_an_unknown_class_is_refused_with_its_place_and_the_line_that_helps(folder):
+    for value in (Mine(), Runs(Mine), {"deep": [1, Mine()]}):
+        line = refusal(folder, beside({"args": value, "epoch": 3}))
+        assert "Mine under 'args'" in line
+        assert 'torch.save(torch.load(FILE, weights_only=False)["state_dict"], NEW)' in line
+    line = refusal(folder, archive(pickle.dumps(Mine(), 2)))
+    assert "torch.save(torch.load(FILE, weights_only=False).state_dict(), NEW)" in line
+
+
+def test_what_may_do_harm_is_refused_without_a_line_that_loads_it(folder):
+    line = refusal(folder, beside({"args": Runs(os.system, f"touch {TARGET}")}))
+    assert "tries to execute posix.system under 'args'" in line
+    assert "weights_only" not in line
+    assert line.endswith("do not load it with torch either")
+
+
+@pytest.mark.parametrize("words", ["numpy.core.multiarray\n_reconstruct", "argparse\nNamespace"])
+def test_a_file_of_nothing_but_such_a_value_holds_no_state_dict(folder, words):
+    refused(folder, archive(f"\x80\x02c{words}\n.".encode("latin1")), f"holds nothing but a {words.replace(chr(10), '.')}")
+
+
+def test_arrays_of_numpy_in_the_place_of_tensors_are_told_how_to_become_some(folder):
+    refused(folder, archive(pickle.dumps({"a": np.zeros(3)}, 2)), "needs tensors by name", "numpy arrays", "torch.from_numpy")
+
+
+@pytest.mark.parametrize("wrapper", ["model", "net", "module", "ema_state_dict"])
+def test_other_wrappers_and_wrappers_in_wrappers(folder, wrapper):
+    assert set(read(folder, torch_file(TENSORS, wrapper=wrapper))) == set(TENSORS)
+    inner, storages = state_dict_members(TENSORS, wrapper=wrapper)
+    outer = b"\x80\x02}X\x0a\0\0\0state_dict" + inner.removeprefix(b"\x80\x02").removesuffix(b".") + b"s."
+    assert set(read(folder, archive(outer, storages))) == set(TENSORS)
+
+
+def test_a_file_without_checksums_is_read_and_says_so(folder):
+    good = torch_file(TENSORS)
+    raw = without_checksums(good)
+    assert {key: array.tobytes() for key, array in read(folder, raw).items()} == {k: v.tobytes() for k, v in TENSORS.items()}
+    with opened_state(folder / "model.cpt") as state:
+        assert any("no checksums" in note for note in state.log.notes)
+    spoilt = bytearray(good)
+    spoilt[good.find(WEIGHT.tobytes())] ^= 1
+    refused(folder, bytes(spoilt), "damaged", "Bad CRC-32")  # one that has them is still held to them
+
+
+def without_checksums(raw):
+    """The file as torch writes it after torch.serialization.set_crc32_options(False): a zero for each."""
+    out = bytearray(raw)
+    for mark, at in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
+        place = out.find(mark)
+        while place >= 0:
+            out[place + at : place + at + 4] = bytes(4)
+            place = out.find(mark, place + 4)
+    return bytes(out)
+
+
+def test_torchs_own_file_without_checksums(tmp_path):
+    torch = pytest.importorskip("torch")
+    torch.serialization.set_crc32_options(False)
+    try:
+        in_torch(TENSORS, tmp_path / "t.cpt")
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert set(read(tmp_path, (tmp_path / "t.cpt").read_bytes())) == set(TENSORS)
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.pt", "model.safetensors", "model"])
+def test_a_file_is_told_by_its_content_and_not_by_its_name(folder, name):
+    save_file({key: array.copy() for key, array in TENSORS.items()}, folder / "plain")
+    for raw in ((folder / "plain").read_bytes(), torch_file(TENSORS)):
+        assert set(read(folder, raw, name)) == set(TENSORS)
+
+
+@pytest.mark.parametrize(
+    ("raw", "words"),
+    [(b"\x89HDF\r\n\x1a\n" + bytes(20), "HDF5"), (b'{"weight_map": {}}', "JSON"), (b"GGUF" + bytes(20), "GGUF")],
+)
+def test_files_of_other_kinds_are_named(folder, raw, words):
+    refused(folder, raw, "no file of torch.save or safetensors", words)
+
+
 def test_members_that_torch_may_or_may_not_write(folder):
     """Older versions write neither byteorder nor the dotted members; others pack files of their own."""
     raw, storages = state_dict_members(TENSORS)
@@ -186,25 +325,14 @@ def test_safetensors(folder):
     assert read(folder, raw, "b.safetensors")["a"].tolist() == [1.5, -2]
     with pytest.raises(ModelError, match="F8_E4M3"):
         read(folder, raw.replace(b'"BF16","shape":[2]', b'"F8_E4M3","shape":[4]').replace(b"\x37", b"\x3a", 1), "c.safetensors")
-    for bad in (b"", b"x" * 30, raw[:-1]):
-        with pytest.raises(ModelError, match="damaged"):
+    for bad, why in ((b"", "is empty"), (b"x" * 30, "damaged"), (raw[:-1], "damaged")):
+        with pytest.raises(ModelError, match=why):
             read(folder, bad, "d.safetensors")
 
 
 # ---- files that want to run something
 
 
-class Runs:
-    """An object whose pickle calls what it is given."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-
-TARGET = "touched-by-a-pickle"
 HOSTILE = {
     "system by GLOBAL": (pickle.dumps(Runs(os.system, f"touch {TARGET}"), 2), "posix.system"),
     "system by STACK_GLOBAL": (pickle.dumps(Runs(os.system, f"touch {TARGET}"), 4), "posix.system"),
@@ -220,7 +348,6 @@ HOSTILE = {
     "an attribute path": (b"\x80\x04\x8c\x0bcollections\x8c\x14OrderedDict.__init__\x93.", "collections.OrderedDict.__init__"),
     "a name with a blank": (b"\x80\x02ccollections \nOrderedDict\n.", "OrderedDict"),
     "an unknown builder of torch's": (b"\x80\x02ctorch._utils\n_rebuild_sparse_tensor\n.", "torch._utils._rebuild_sparse_tensor"),
-    "numpy": (b"\x80\x02cnumpy.core.multiarray\n_reconstruct\n.", "numpy.core.multiarray._reconstruct"),
     "a name of two lines": (b"\x80\x04\x8c\x04a\nb\x1b\x8c\x02\xc3\xbc\x93.", "a"),
 }
 

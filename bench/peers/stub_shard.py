@@ -15,8 +15,8 @@ from bench.peers.exchange import EVENT, PATTERNS, Part, WrongEventsError, lap_ti
 from models.compute.bound_calls import Call, call, carray, nothing, number, pointer, words, words_at
 from models.compute.compiling import inlined
 from models.network import Array
-from noc.packet import LEDGER
-from pe.tick import Listener, Resident, Tick
+from pe.bound_tick import Tick
+from pe.tick_records import Listener, Resident, Slot
 
 FIFO_EVENTS = 256  # as in a run: 2 KiB
 _MONOTONIC = 1  # CLOCK_MONOTONIC, as Python's time.monotonic
@@ -43,10 +43,21 @@ class Parrot:
             size.warm_up, lap_ticks(size), size.all_ticks,
         )  # fmt: skip
         clear, receive = Call(_clear_at, self._progress), Call(_receive_at, self._progress, *due)
-        ledger = np.zeros(len(LEDGER), np.uint32)
-        shard = Resident(population, population, size.processes, nothing, step, (), (), send_keys, send_values, ledger)
+        slot = Slot(
+            clear=clear, receive=receive, product=nothing, forget=nothing, more=nothing, add=nothing,
+            counts=np.zeros((1, 2), np.uint32),
+        )  # fmt: skip
+        port = Listener(
+            population=population, delay=0, keys=keys, item_bytes=4, dense=False, lanes=1, closes=False, adds=False,
+            restart=nothing, slots=[slot],
+        )  # fmt: skip
+        shard = Resident(
+            population=population, trigger=population, wait=0, ticks=1, lanes=1, copies=size.processes, reset=nothing, step=step,
+            listeners=[port], send_keys=send_keys, send_values=send_values, ledger=np.zeros(3, np.uint32), probes=[],
+            headers=None, marks=None,
+        )  # fmt: skip
         fifo = np.zeros(FIFO_EVENTS, np.uint32), np.zeros(FIFO_EVENTS, np.float32)
-        self.tick = Tick([shard], [Listener(population, keys, nothing, clear, receive)], *fifo)
+        self.tick = Tick([shard], FIFO_EVENTS, *fifo)
         running[0] = self.tick.block  # its first word
 
     def tell(self) -> None:

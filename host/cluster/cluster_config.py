@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.errors import HostError, need_file
 
 KINDS = ("scheduler", "local", "ssh", "jobqueue")
 SCHEMES = ("tcp://", "tls://", "ucx://")
@@ -67,6 +67,7 @@ def parse_cluster(text: str) -> ClusterConfig:
 
 
 def _read(path: Path) -> ClusterConfig:
+    need_file(path, f"--cluster {path}")
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except (OSError, ValueError) as error:

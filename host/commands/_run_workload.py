@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._piped_inputs import drop_copies, keep_piped_inputs
 from host.errors import HostError, complain
 from host.faults import parse_fault
 from host.flags import add_flags as add_option_flags
@@ -25,6 +26,7 @@ from host.show import sweep_plots
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
 from host.workloads.registry import Workload, restore_options
+from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 
 
 def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
@@ -54,10 +56,13 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
     streams = options.streams_text and not flags["monitor"]
     try:
+        options = keep_piped_inputs(options, folder)
         with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
             meanwhile, remote = (lambda: None) if flags["no_pictures"] else load_drawing, remote_backend(options)
             outcome = run_into(folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, remote=remote)
     finally:
+        if not (folder / "config.json").exists():
+            drop_copies(folder)
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
     code = _print_outcome(workload, outcome, folder, streams)
@@ -84,9 +89,9 @@ def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
     """Return the options in a config file; HostError where it cannot be read or is another workload's."""
     who = f"--config {path}"
     try:
-        record = json.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
+        record = json.loads(read_input(path, MOST_SETTINGS_BYTES, WAIT_S))
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise HostError(f"{who}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
     if not isinstance(record, dict) or record.get("workload") != workload.name:

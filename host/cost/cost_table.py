@@ -15,6 +15,7 @@ from typing import Any
 
 from host.cost import twins
 from host.errors import HostError, nearest_name
+from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 from noc.chip import ChipSpec
 
 DATA_FILE = Path(__file__).with_name("costs.toml")
@@ -123,9 +124,9 @@ def _shipped() -> CostTable:
 def read_toml(path: Path, who: str) -> dict[str, Any]:
     """Return what a TOML file holds; HostError, one line that begins with `who`, where it cannot be read."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise HostError(f"{who}: cannot be read ({error.strerror})") from error
+        return tomllib.loads(read_input(path, MOST_SETTINGS_BYTES, WAIT_S).decode("utf-8-sig"))
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from error
     except (ValueError, RecursionError) as error:  # TOML, UTF-8, or a number with too many digits to convert
         raise HostError(" ".join(f"{who}: cannot be read as TOML: {error}".split())) from error
 

@@ -15,7 +15,7 @@ from safetensors.numpy import save as save_tensors
 from host.cost import old_ledgers
 from host.cost.ledger import PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
 from host.cost.ledger_checks import check_ledger
-from host.errors import HostError
+from host.errors import HostError, need_file
 from models.network import Array
 from noc.chip import parse_pe
 
@@ -63,6 +63,7 @@ def load_ledger(folder: Path) -> Ledger:
     path = folder / FILE
     if not path.is_file():
         raise HostError(f"run {folder}: has no {FILE}; needs a finished run of `lm`, `dvs` or `verify`")
+    need_file(path, f"run {folder}: {FILE}")
     try:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {}).get(_KEY, "null"))

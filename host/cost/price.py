@@ -29,7 +29,7 @@ from host.cost.noc_traffic import NocTraffic
 from host.cost.operations import count_operations
 from host.cost.schedule import Schedule, schedule
 from host.cost.twins import twin
-from host.errors import HostError
+from host.errors import HostError, need_file
 from models.network import F64, I64
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, load_chip
 from noc.machine import Machine
@@ -203,6 +203,7 @@ def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapp
         recorded = {}
         if Path(other).suffix == ".toml" or Path(other).exists():
             file = Path(other)
+            need_file(file, f"--chip {other}")
         elif clock is None:
             preset = other
         else:

@@ -96,7 +96,9 @@ def columns_of(workload: Workload) -> dict[str, Column]:
 
 def _metric(metric: Metric) -> Column:
     def value(r: Result) -> Any:
-        return next((one["value"] for one in r.report["metrics"] if one["name"] == metric.name), None)
+        one = next((one for one in r.report["metrics"] if one["name"] == metric.name), None)
+        # A value that no number holds is said in words, so that the cell is not empty.
+        return None if one is None else one["note"] or None if one["value"] is None else one["value"]
 
     return Column(f"{metric.label}{f', {metric.unit}' if metric.unit else ''}", value)
 

@@ -11,6 +11,7 @@ from typing import Any
 from host.options import RunOptions
 from host.workloads.registry import workload_of
 from models import shipped
+from models.input_file import open_input
 
 _MOST_HEADER_BYTES = 1 << 26
 
@@ -29,7 +30,7 @@ def needed_members(options: RunOptions) -> list[str]:
 def kernel_names(path: Path) -> list[str]:
     """Return the names of the neuron models in a checkpoint, by its header alone; none where it cannot be read."""
     try:
-        with path.open("rb") as file:
+        with open_input(path) as file:
             (size,) = struct.unpack("<Q", file.read(8))
             about = json.loads(json.loads(file.read(min(size, _MOST_HEADER_BYTES)))["__metadata__"]["gennaker"])
         return sorted({name for name in _values_of(about, "kernel") if name.isidentifier()})

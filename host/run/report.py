@@ -34,14 +34,15 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
         **_packets(accounts),
     }  # fmt: skip
-    metrics, neurobench = job.readout.metrics(cost), None
+    metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
+    note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:
         task = {metric.name: metric.value for metric in metrics}
         neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task)
     return {
         "schema": SCHEMA, "workload": job.options.workload, "title": job.title, "unit": workload_of(job.options).about.UNIT,
         "partial": partial, "inputs": input_record(job.inputs),
-        "events": run.events.report(), "result": {**job.readout.result(), **job.facts, "note": job.note},
+        "events": run.events.report(), "result": {**result, **job.facts, "note": note},
         "metrics": [metric._asdict() for metric in metrics], "mapping": mapping_block(placement),
         "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},

@@ -127,7 +127,10 @@ class Readout(Protocol):
         """Return how far the run is."""
 
     def result(self) -> dict[str, Any]:
-        """Return the workload's own block of the report, which its folder documents; only its `host_s` is measured by a clock."""
+        """Return the workload's own block of the report, which its folder documents; only its `host_s` is measured by a clock.
+
+        A `note` in it says what to know when reading it, and is joined to the job's.
+        """
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return the figures of merit; `cost` is the report's `modelled` block, None where the run was not priced."""

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.errors import HostError, need_file
 from host.mapping.expected_traffic import rates_of
 from host.mapping.placement import Placement, place
 from host.options import RunOptions
@@ -21,7 +21,9 @@ _SHIPPED = Path(shipped.__file__).parent
 
 
 def load_run_chip(options: RunOptions) -> ChipSpec:
-    """Return the chip that the options name; ChipError for a preset or file that cannot be used."""
+    """Return the chip that the options name; ChipError or HostError for a preset or file that cannot be used."""
+    if options.chip_file:
+        need_file(Path(options.chip_file), f"--chip-file {options.chip_file}")
     return load_chip(options.chip, Path(options.chip_file) if options.chip_file else None)
 
 

@@ -26,7 +26,7 @@ from safetensors.numpy import save as save_tensors
 from models.checkpoint import gesture as gesture_parts
 from models.checkpoint import graph as graph_parts
 from models.checkpoint.metadata import Metadata, parse
-from models.checkpoint.tensorfile import Tensors, opened
+from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, opened
 from models.heads.gesture import Gesture
 from models.network import F32, U32, Array, ModelError, Network, in_one_line
 from models.text.tokeniser import TextError
@@ -96,7 +96,9 @@ def load(path: Path) -> Model:
     who = f"checkpoint {path}"
     try:
         with opened(who, path) as (metadata, tensors):
-            return _model(parse(who, metadata.get(_KEY, "null")), tensors)
+            if _KEY not in metadata:
+                raise ModelError(f"{who}: is a file of safetensors, but no checkpoint of Gennaker's; {IMPORT_FIRST}")
+            return _model(parse(who, metadata[_KEY]), tensors)
     except ModelError:
         raise
     except Exception as error:

@@ -16,8 +16,10 @@ from reprlib import repr as short
 import numpy as np
 from safetensors import safe_open
 
+from models.input_file import HEAD_BYTES, InputError, is_pickle, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite
 
+IMPORT_FIRST = "`launch.py import FILE NEW` reads checkpoints of EvNN and torch.nn.GRU"
 MAX_HEADER_BYTES = 8 << 20  # thousands of layers; the library would parse 100 MB
 _NAMES = {
     "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U32": "uint32",
@@ -77,11 +79,21 @@ def narrowed(values: Array) -> Array:
 
 @contextmanager
 def opened(who: str, path: Path) -> Iterator[tuple[Mapping[str, str], Tensors]]:
-    """Open the file at `path` and give its metadata and tensors; ModelError where it is missing or its header too large."""
-    if not path.is_file():
-        raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
-    with path.open("rb") as file:
-        (header_bytes,) = struct.unpack("<Q", file.read(8))
+    """Open the file at `path` and give its metadata and tensors.
+
+    ModelError where it is missing, something else than a file of safetensors, or its header too large.
+    """
+    try:
+        with open_input(path) as file:
+            head = file.read(HEAD_BYTES)
+    except InputError as error:
+        raise ModelError(f"{who}: {error}") from error
+    if is_pickle(head) or is_zip(head):
+        what = "a zip archive" if is_zip(head) and b"data.pkl" not in head else "a file of torch.save, it seems"
+        raise ModelError(f"{who}: is {what}; {IMPORT_FIRST}")
+    (header_bytes,) = struct.unpack("<Q", head[:8])
+    if header_bytes >= 1 << 32:  # letters or numbers of something else, taken for a length
+        raise ModelError(f"{who}: damaged or no safetensors file (begins with {head[:16]!r})")
     if header_bytes > MAX_HEADER_BYTES:
         raise ModelError(f"{who}: damaged or no safetensors file (a header of {header_bytes:,} B; at most {MAX_HEADER_BYTES:,})")
     with safe_open(path, "numpy") as file:

@@ -11,7 +11,7 @@ What is wrong with a file never raises, it is reported with its byte offset:
 * Events outside the sensor or before time 0 are left out and counted.
 * Events that are earlier than the one before them are moved to their place in time; events of one time keep their order.
 
-Events whose validity bit is 0 are left out without a word: that is what the bit is for.
+Events whose validity bit is 0 are left out and counted in `AedatFile.invalid`: that is what the bit is for.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from models.dvs.samples import SENSOR, Damage, DvsError, Events
+from models.input_file import HEAD_BYTES, foreign_kind
 
 VERSION = b"#!AER-DAT3.1"
 END_HEADER = b"#!END-HEADER"
@@ -49,6 +50,7 @@ class AedatFile:
     events: Events
     damages: tuple[Damage, ...]
     whole: bool  # false where the reading ended before the file did
+    invalid: int = 0  # events that the file itself marks as not valid
 
 
 class _Packet(NamedTuple):
@@ -85,8 +87,8 @@ def read_aedat(path: str | Path) -> AedatFile:
     except ValueError as error:  # a NUL in the path
         raise DvsError(f"read_aedat: {str(path)!r}: need the path of a file, have {error}") from None
     whole = not damages
-    events = _decoded(packets, str(path), damages)
-    return AedatFile(events, tuple(damages), whole)
+    events, invalid = _decoded(packets, str(path), damages)
+    return AedatFile(events, tuple(damages), whole, invalid)
 
 
 def _open_now(path: str, flags: int) -> int:
@@ -132,7 +134,8 @@ def _after_header(file: BinaryIO) -> int:
         line = file.readline(MOST_HEADER_BYTES - offset)
         text = line.rstrip(b"\r\n")
         if offset == 0 and text != VERSION:
-            raise _Stop(0, f"need {VERSION.decode()}, have {line[: len(VERSION) + 4]!r}")
+            what = foreign_kind(line + file.read(HEAD_BYTES)) if line else "empty"
+            raise _Stop(0, f"is {what}" if what else f"need {VERSION.decode()}, have {line[: len(VERSION) + 4]!r}")
         if not line.startswith(b"#") or not line.endswith(b"\n"):
             raise _Stop(offset, f"need a line that begins with '#', up to {END_HEADER.decode()}, have {line[:16]!r}")
         if text.startswith(b"#Format:") and text.split(b":", 1)[1].strip() != b"RAW":
@@ -142,8 +145,11 @@ def _after_header(file: BinaryIO) -> int:
             return offset
 
 
-def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> Events:
-    """Return the valid events of all packets in order of time; append what is wrong with some to `damages`."""
+def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> tuple[Events, int]:
+    """Return the valid events of all packets in order of time, and the number of the others.
+
+    What is wrong with some is appended to `damages`.
+    """
     raw = np.frombuffer(b"".join(packet.payload for packet in packets), _EVENT)
     counts = np.array([len(packet.payload) // _EVENT.itemsize for packet in packets], np.int64)
     overflow = np.repeat(np.array([packet.overflow for packet in packets], np.int64), counts)
@@ -166,7 +172,8 @@ def _decoded(packets: list[_Packet], path: str, damages: list[Damage]) -> Events
         report(int(order[back[0] + 1]), f"need times that ascend, have {back.size} steps back; sorted by time")
         order = order[np.argsort(t_us[order], kind="stable")]
     p: NDArray[np.bool_] = (raw["data"][order] >> 1 & 1).astype(np.bool_)
-    return Events(t_us[order], x[order].astype(np.uint8), y[order].astype(np.uint8), p)
+    events = Events(t_us[order], x[order].astype(np.uint8), y[order].astype(np.uint8), p)
+    return events, int(np.count_nonzero(~valid))
 
 
 def write_aedat(path: str | Path, events: Events) -> None:

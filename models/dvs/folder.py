@@ -4,41 +4,29 @@ DVS128 Gesture: `userNN_light.aedat` recordings, each with `userNN_light_labels.
 microseconds), and the published lists `trials_to_train.txt` and `trials_to_test.txt`. Every labelled span is cut into
 slices from its start; slices do not overlap and an incomplete last one is dropped.
 
-One bad file never stops the set: it is named with its byte offset in `GestureSet.damages`, and
-reading goes on with the next. It knows neither the bytes of AEDAT (`aedat.py`) nor those of numpy (`tonic_folder.py`).
+One bad file never stops the set: it is named with its byte offset in `GestureSet.damages`, and reading goes on with the
+next. So is whatever is odd: a recording that is listed twice, labels that overlap or fit no events. It knows neither the
+bytes of AEDAT (`aedat.py`), the lines of labels (`labels.py`) nor numpy's files (`tonic_folder.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+
+import numpy as np
 
 from models.dvs.aedat import read_aedat
-from models.dvs.samples import CLASSES, SLICE_US, Damage, DvsError, GestureSet, Sample, check_split
+from models.dvs.coverage import cut
+from models.dvs.labels import Line, read_labels, read_lines
+from models.dvs.samples import SLICE_US, SPLITS, Damage, DvsError, GestureSet, Sample, check_split
 from models.dvs.tonic_folder import FOLDERS, tonic_samples
+from models.input_file import InputError, check_input
 
 LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-CSV_HEADER = "class,startTime_usec,endTime_usec"
 LICENCE = "if they are the published ones: DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
-_MOST_TEXT_BYTES = 1 << 24
-_LONGEST_NUMBER = 18  # digits: below 2**62, so that sums of two stay below 2**63
-
-
-class Span(NamedTuple):
-    """One line of a label file."""
-
-    place: int  # its number among the labels of the recording, from 0, bad lines counted
-    label: int
-    start_us: int
-    end_us: int
-
-
-class _Line(NamedTuple):
-    number: int
-    offset: int
-    text: str
 
 
 def open_folder(path: str | Path, split: str, slice_us: int = SLICE_US) -> GestureSet:
@@ -51,80 +39,92 @@ def open_folder(path: str | Path, split: str, slice_us: int = SLICE_US) -> Gestu
     place = Path(path)
     try:
         for folder in (place, place / "DvsGesture"):
-            if (folder / LISTS[split]).is_file():
-                read, source = partial(_samples, folder, LISTS[split], slice_us), f"AEDAT 3.1 recordings in {path}; {LICENCE}"
+            if (folder / LISTS[split]).exists():
+                read, source = partial(_samples, folder, split, slice_us), f"AEDAT 3.1 recordings in {path}; {LICENCE}"
                 return GestureSet(str(path), split, source, read)
         for folder in (place, place / "DVSGesture"):
             if (folder / FOLDERS[split]).is_dir():
                 read = partial(tonic_samples, folder / FOLDERS[split], slice_us)
                 return GestureSet(str(path), split, f"numpy files in {path}; {LICENCE}", read)
-        have = "neither" if place.is_dir() else "no such folder"
+        have = "neither" if place.is_dir() else "no such folder" if not place.exists() else f"something that {_what_file(place)}"
     except (OSError, ValueError) as error:
         have = f"none that can be read ({error})"
     raise DvsError(f"open_folder: {str(path)!r}: need {LISTS[split]} (AEDAT) or {FOLDERS[split]}/ (tonic), have {have}")
 
 
-def _samples(folder: Path, list_name: str, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
-    for line in _lines(folder / list_name, damages):
-        name = line.text
-        if not name.endswith(".aedat") or Path(name).name != name or not name.isprintable():
-            why = f"line {line.number}: need the name of an .aedat file in the same folder, have {name[:80]!r}"
-            damages.append(Damage(str(folder / list_name), line.offset, why))
-            continue
-        spans = list(_spans(folder / f"{name.removesuffix('.aedat')}_labels.csv", damages))
+def _samples(folder: Path, split: str, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
+    recordings: dict[str, int] = {}  # by events: the line of the list that named them first
+    for name, line in _listed(folder, split, damages):
+        where = folder / LISTS[split]
+        spans = read_labels(folder / f"{name.removesuffix('.aedat')}_labels.csv", damages)
         if not spans:
             continue
         try:
             recording = read_aedat(folder / name)
         except DvsError as error:
-            damages.append(Damage(str(folder / list_name), line.offset, f"line {line.number}: {error}"))
+            damages.append(Damage(str(where), line.offset, f"line {line.number}: {error}"))
             continue
-        damages.extend(recording.damages)
         t_us = recording.events.t_us
-        last_us = int(t_us[-1]) if t_us.size else -1
-        for span in spans:
-            # A recording may be quiet at its end; one that breaks off says nothing about what came then.
-            end_us = span.end_us if recording.whole else min(span.end_us, last_us)
-            for number, events in recording.events.slices(span.start_us, max(end_us, span.start_us), slice_us):
-                yield Sample(events, span.label, name.split("_")[0].removesuffix(".aedat"), f"{name}[{span.place}]#{number}")
+        if t_us.size:
+            first = recordings.setdefault(hashlib.blake2b(np.ascontiguousarray(t_us).data).hexdigest(), line.number)
+            if first != line.number:
+                why = f"line {line.number}: {name} holds the events of line {first}, as a copy does: its samples count as well"
+                damages.append(Damage(str(where), line.offset, why))
+        slices, found = cut(recording, spans, slice_us)
+        damages.extend(Damage(str(folder / name), offset, why) for offset, why in found)
+        for span, number, events in slices:
+            yield Sample(events, span.label, name.split("_")[0].removesuffix(".aedat"), f"{name}[{span.place}]#{number}")
 
 
-def _spans(path: Path, damages: list[Damage]) -> Iterator[Span]:
-    """Yield the good lines of a label file."""
-    lines = _lines(path, damages)
-    head = next(lines, None)
-    if head is None:
-        return
-    if head.text.replace(" ", "") != CSV_HEADER:
-        damages.append(Damage(str(path), head.offset, f"line {head.number}: need {CSV_HEADER}, have {head.text[:80]!r}"))
-        return
-    for place, line in enumerate(lines):
-        parts = [part.strip() for part in line.text.split(",")]
-        good = len(parts) == 3 and all(part.isascii() and part.isdigit() and len(part) <= _LONGEST_NUMBER for part in parts)
-        label, start_us, end_us = (int(part) for part in parts) if good else (0, 0, 0)
-        if 1 <= label <= len(CLASSES) and start_us < end_us:
-            yield Span(place, label - 1, start_us, end_us)
-        else:
-            need = f"a class of 1 to {len(CLASSES)}, a start and a later end"
-            damages.append(Damage(str(path), line.offset, f"line {line.number}: need {need}, have {line.text[:80]!r}"))
+def _listed(folder: Path, split: str, damages: list[Damage]) -> Iterator[tuple[str, Line]]:
+    """Yield the recordings of a split's list, each once, with their lines; append what is odd about the list."""
+    path = folder / LISTS[split]
+    lines = list(read_lines(path, damages))
+    others = {_plain(line.text) for other in SPLITS if other != split for line in read_lines(folder / LISTS[other], [])}
+    files: dict[object, Line] = {}
+    both: list[Line] = []
+    for line in lines:
+        name = _plain(line.text)
+        if not name.endswith(".aedat") or Path(name).name != name or not name.isprintable():
+            why = f"line {line.number}: need the name of an .aedat file in the same folder, have {line.text[:80]!r}"
+            damages.append(Damage(str(path), line.offset, why))
+            continue
+        first = files.setdefault(_identity(folder / name), line)
+        if first is not line:
+            why = f"line {line.number}: {name} again, as in line {first.number}; taken once"
+            damages.append(Damage(str(path), line.offset, why))
+            continue
+        both += [line] if name in others else []
+        yield name, line
+    if both:
+        why = f"line {both[0].number}: {_plain(both[0].text)}{_more(both)} in the other split's list, too"
+        damages.append(Damage(str(path), both[0].offset, why))
+    if not lines and path.is_file() and path.stat().st_size:
+        damages.append(Damage(str(path), 0, "names no recording"))
 
 
-def _lines(path: Path, damages: list[Damage]) -> Iterator[_Line]:
-    """Yield the lines of a text file that are not blank; a file that cannot be read is a damage at byte 0."""
+def _what_file(path: Path) -> str:
+    """Return what a path is that should be a folder's."""
     try:
-        if not path.is_file():
-            raise OSError("no such file")
-        with path.open("rb") as file:
-            raw = file.read(_MOST_TEXT_BYTES + 1)
-    except OSError as error:
-        damages.append(Damage(str(path), 0, f"cannot be read ({error.strerror or error})"))
-        return
-    if len(raw) > _MOST_TEXT_BYTES:
-        damages.append(Damage(str(path), _MOST_TEXT_BYTES, f"need a text of at most {_MOST_TEXT_BYTES} bytes, have more"))
-        return
-    offset = 0
-    for number, line in enumerate(raw.split(b"\n"), start=1):
-        text = line.decode("utf-8", "backslashreplace").lstrip("\ufeff").strip()
-        if text:
-            yield _Line(number, offset, text)
-        offset += len(line) + 1
+        check_input(path)
+    except InputError as error:
+        return str(error)
+    return "is no folder but a file"
+
+
+def _plain(name: str) -> str:
+    """Return a name in a list without what says that it lies in the same folder."""
+    return name.removeprefix("./")
+
+
+def _more(lines: Sequence[Line]) -> str:
+    return " is" if len(lines) == 1 else f" and {len(lines) - 1} more are"
+
+
+def _identity(path: Path) -> object:
+    """Return what two names of one file have in common: links, and case where the file system has none."""
+    try:
+        facts = path.stat()
+    except (OSError, ValueError):
+        return path.name
+    return facts.st_dev, facts.st_ino

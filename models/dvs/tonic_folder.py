@@ -21,10 +21,12 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from models.dvs.samples import CLASSES, SENSOR, Damage, Events, Sample
+from models.input_file import InputError, open_input
 
 FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 _NAME = re.compile(r"\d{1,4}\.npy", re.ASCII)
 _MOST_HEADER_BYTES = 1 << 14
+_LONGEST_US = 600_000_000  # of a plausible span: a hundred times a gesture of DVS128 Gesture
 _LATEST_US = 1 << 52  # whole microseconds up to here are exact in float64
 
 
@@ -34,8 +36,12 @@ class _Bad(Exception):
 
 def tonic_samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
     """Yield every slice of every file, users by name and files by number; append what is wrong to `damages`."""
+    files: dict[tuple[int, int], Path] = {}
     for path in sorted(folder.glob("*/*.npy"), key=lambda path: (path.parent.name, len(path.name), path.name)):
         try:
+            first = files.setdefault(_identity(path), path)
+            if first is not path:
+                raise _Bad(0, f"is {first.parent.name}/{first.name} under another name; taken once")
             if not _NAME.fullmatch(path.name) or not 0 <= int(path.stem) < len(CLASSES):
                 raise _Bad(0, f"need the name of a file to be its label, 0 to {len(CLASSES) - 1}, and .npy")
             rows, start = _rows(path)
@@ -44,18 +50,42 @@ def tonic_samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterato
             continue
         events = _events(rows, str(path), start, damages)
         if not events.t_us.size:
+            damages.append(Damage(str(path), start, "no slice: it holds no event"))
             continue
-        for number, slice_ in events.slices(int(events.t_us[0]), int(events.t_us[-1]), slice_us):
+        begin, length_us = int(events.t_us[0]), int(events.t_us[-1] - events.t_us[0])
+        slices = list(events.slices(begin, begin + length_us, slice_us))
+        damages.extend(Damage(str(path), start, why) for why in _odd(length_us, slice_us, len(slices)))
+        for number, slice_ in slices:
             name = f"{path.parent.name}/{path.name}#{number}"
             yield Sample(slice_, int(path.stem), path.parent.name.split("_")[0], name)
+
+
+def _odd(length_us: int, slice_us: int, slices: int) -> Iterator[str]:
+    """Yield in words what is odd about a file of events that last so long and give so many slices."""
+    lasts = f"its events last {length_us / 1e6:g} s"
+    if not slices:
+        hint = "; are its times in seconds? They need milliseconds" if slice_us <= length_us * 1000 else ""
+        yield f"no slice: {lasts}, a slice {slice_us / 1e6:g} s{hint}"
+    elif (holes := length_us // slice_us - slices) > 0:
+        hint = "; are its times in microseconds? They need milliseconds" if length_us > _LONGEST_US else ""
+        yield f"{holes:,} of {holes + slices:,} slices hold no event and are left out: {lasts}{hint}"
+    elif length_us > _LONGEST_US:
+        yield f"{lasts}; are its times in microseconds? They need milliseconds"
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    """Return what all names of one file have in common; raise `_Bad` where there is none."""
+    try:
+        facts = path.stat()
+    except OSError as error:
+        raise _Bad(0, f"cannot be read ({error.strerror or error})") from None
+    return facts.st_dev, facts.st_ino
 
 
 def _rows(path: Path) -> tuple[NDArray[np.float64], int]:
     """Return the array as float64 (events, 4) and the offset of its first byte; raise `_Bad`."""
     try:
-        if not path.is_file():
-            raise OSError("not a file")
-        with path.open("rb") as file:
+        with open_input(path) as file:
             head = file.read(_MOST_HEADER_BYTES)
             shape, fortran, dtype, start = _header(head)
             if len(shape) != 2 or shape[1] != 4 or dtype.kind not in "iufb":
@@ -65,6 +95,8 @@ def _rows(path: Path) -> tuple[NDArray[np.float64], int]:
                 raise _Bad(start + min(need, max(have, 0)), f"need {need} bytes of numbers, have {have}")
             file.seek(start)
             raw = file.read(need)
+    except InputError as error:
+        raise _Bad(0, str(error)) from None
     except OSError as error:
         raise _Bad(0, f"cannot be read ({error.strerror or error})") from None
     if len(raw) != need:

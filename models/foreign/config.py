@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.input_file import InputError, read_input
 from models.network import ModelError
 
 NAME = "config.yaml"
@@ -40,6 +41,12 @@ class Config:
             raise ModelError(f"config {self.path}: needs one zoneout from 0 to 1, has {_short(zoneouts)}; say it with --zoneout")
         return float(value)
 
+    def prunes(self) -> str:
+        """Return the setting by which units or weights were pruned, as `name value`; "" where there is none."""
+        kinds = (int, float)
+        given = ((k, v) for k, v in self.values.items() if "prun" in k and (v is True or (type(v) in kinds and v > 0)))
+        return next((f"{_short(name)} {value}" for name, value in given), "")
+
     def facts(self) -> dict[str, Any]:
         """Return the numbers and truth values, for a record; texts may be names of somebody's folders and stay out."""
         kinds = (int, float, bool)
@@ -60,13 +67,9 @@ def beside(checkpoint: Path) -> Config:
     import yaml  # of no use to those who bring no such file
 
     try:
-        with path.open("rb") as file:
-            raw = file.read(MAX_BYTES + 1)
-        if len(raw) > MAX_BYTES:
-            raise ModelError(f"config {path}: more than {MAX_BYTES} bytes")
-        values = yaml.safe_load(raw)
-    except ModelError:
-        raise
+        values = yaml.safe_load(read_input(path, MAX_BYTES))
+    except InputError as error:
+        raise ModelError(f"config {path}: {error}") from error
     except Exception as error:  # of yaml's half a dozen kinds, decoding, recursion
         why = ascii(" ".join(str(getattr(error, "problem", None) or error).split())[:160])[1:-1]
         raise ModelError(f"config {path}: no YAML of plain values ({why})") from error

@@ -17,7 +17,7 @@ from models import importers
 from models.checkpoint import Model
 from models.families import member, member_names, require_member
 from models.foreign.request import Findings, ImportRequest
-from models.foreign.state_dict import listed, opened_state
+from models.foreign.state_dict import describe_keys, opened_state
 from models.importers import HEAD_BYTES, WORD, Head, Importer
 from models.network import ModelError
 from models.text.corpus import SPLITS, wikitext
@@ -57,7 +57,7 @@ def _choose_importer(path: Path, request: ImportRequest) -> Importer:
     need = " or ".join(one.KNOWN_BY for one in all_of_them.values())
     prefix = request.prefix.rstrip(".") + "."
     where = f"under {prefix!a}" if request.prefix else "in it"
-    raise ModelError(f"import {path}: no {need} {where}; has {listed(head.keys)}")
+    raise ModelError(f"import {path}: no {need} {where}; has {describe_keys(head.keys)}")
 
 
 def _importer(name: str) -> Importer:
@@ -72,8 +72,9 @@ def _head_of(path: Path, request: ImportRequest) -> tuple[Head, ModelError | Non
             start = file.read(HEAD_BYTES)
     try:
         with opened_state(path) as state:
-            scope = state.under(request.prefix) if request.prefix else state
-            return Head(path, start, tuple(scope.tensors)), None
+            part = state.plain_part(request.prefix)
+            keys = tuple(part.tensors)
+            return Head(path, start, keys, keys_in_file=tuple(map(part.key_in_file, keys))), None
     except ModelError as error:
         return Head(path, start), error
 

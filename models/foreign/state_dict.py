@@ -17,11 +17,19 @@ import safetensors
 
 from models.foreign import torch_file
 from models.foreign.request import Findings, ImportRequest
-from models.foreign.torch_file import Tensor
-from models.foreign.unpickle import View
+from models.foreign.torch_file import Tensor, TorchFile
+from models.foreign.unpickle import SAVE_AGAIN, Passed, View
+from models.input_file import HEAD_BYTES, InputError, is_pickle, is_safetensors, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
-WRAPPERS = ("state_dict", "model_state_dict")
+WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "ema_state_dict", "ema")
+"""Under which name a checkpoint has its state_dict, the first that is there."""
+_DEEPEST = 4  # wrappers in wrappers
+ADDED = {
+    "module": "torch.nn.DataParallel", "_orig_mod": "torch.compile", "_fsdp_wrapped_module": "FSDP",
+    "_checkpoint_wrapped_module": "activation checkpointing", "_forward_module": "Lightning Fabric",
+}  # fmt: skip
+"""Parts of keys that a wrapper around a module adds, wherever it stands, and whose."""
 FLOATS = ("float32", "float64", "float16", "bfloat16")
 _SAFE_TYPES = {
     "F32": "float32", "F64": "float64", "F16": "float16", "BF16": "bfloat16", "I64": "int64", "I32": "int32", "I16": "int16",
@@ -54,12 +62,16 @@ class Log:
 
 @dataclass(frozen=True)
 class StateDict:
-    """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint."""
+    """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint.
+
+    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here.
+    """
 
     who: str
     tensors: Mapping[str, Tensor]
     prefix: str = ""
     log: Log = field(default_factory=Log)
+    in_file: Mapping[str, str] = field(default_factory=dict)
 
     def under(self, prefix: str) -> StateDict:
         """Return the part whose keys begin with `prefix` and a dot; ModelError where there is none."""
@@ -68,6 +80,39 @@ class StateDict:
         if not part:
             raise ModelError(f"{self.who}: no key begins with {head!a}; has {listed(self.tensors)}")
         return replace(self, tensors=part, prefix=self.prefix + head)
+
+    def without_wrappers(self) -> StateDict:
+        """Return the same tensors under keys without what wrappers around modules add (`ADDED`), with a note of it.
+
+        ModelError where two keys would become one.
+        """
+        tensors: dict[str, Tensor] = {}
+        in_file: dict[str, str] = {}
+        for key, tensor in self.tensors.items():
+            plain = plain_key(key)
+            if plain in tensors:
+                both = listed([in_file.get(self.prefix + plain, self.prefix + plain), self.prefix + key])
+                raise ModelError(f"{self.who}: two keys differ by a wrapper alone ({both}); choose one with --prefix")
+            tensors[plain] = tensor
+            if plain != key:
+                in_file[self.prefix + plain] = self.prefix + key
+        if in_file:
+            added = dict.fromkeys(part for key in in_file.values() for part in key.split(".") if part in ADDED)
+            names = ", ".join(f"{part} ({ADDED[part]})" for part in added)
+            self.log.notes.append(f"{len(in_file)} keys read without {names}")
+        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file})
+
+    def plain_part(self, prefix: str) -> StateDict:
+        """Return the part under `prefix`, as the file or a plain module has its keys, without what wrappers add to keys."""
+        head = f"{prefix.rstrip('.')}."
+        if not prefix or any(key.startswith(head) for key in self.tensors):
+            return (self.under(prefix) if prefix else self).without_wrappers()
+        return self.without_wrappers().under(prefix)
+
+    def key_in_file(self, key: str) -> str:
+        """Return the whole key that a tensor has in the file."""
+        whole = self.prefix + key
+        return self.in_file.get(whole, whole)
 
     def has(self, key: str) -> bool:
         """Say whether there is a tensor `key`, whole or as a pruning pair."""
@@ -90,7 +135,7 @@ class StateDict:
         weights, mask = self._floats(f"{key}_orig", key, shape), self._tensor(f"{key}_mask", f"{key}_mask")
         if mask.shape != shape:
             raise ModelError(f"{self.who}: {self.prefix}{key}_mask needs shape {shape}, has {mask.shape}")
-        self.log.used.add(f"{self.prefix}{key}_mask")
+        self._use(f"{key}_mask")
         with np.errstate(all="ignore"):
             product: F32 = weights * self._read(f"{key}_mask", mask).astype(np.float32)
         check_finite(f"{self.who}: {self.prefix}{key}_mask", product)
@@ -101,6 +146,13 @@ class StateDict:
     def left(self) -> list[str]:
         """Return the keys that nobody has asked for, as they are in the file."""
         return [self.prefix + key for key in self.tensors if self.prefix + key not in self.log.used]
+
+    def _use(self, key: str) -> bool:
+        """Note that somebody asked for a tensor; tell whether it is the first time."""
+        name = self.key_in_file(key)
+        first = name not in self.log.used
+        self.log.used.add(name)
+        return first
 
     def _tensor(self, key: str, asked: str) -> Tensor:
         tensor = self.tensors.get(key)
@@ -116,11 +168,10 @@ class StateDict:
         with np.errstate(all="ignore"):  # what does not fit float32 becomes infinite, and is refused
             values = np.array(raw, np.float32, order="C")
         check_finite(f"{self.who}: {self.prefix}{key}", values)
-        if self.prefix + key not in self.log.used and tensor.dtype != "float32":
+        if self._use(key) and tensor.dtype != "float32":
             self.log.widened[tensor.dtype] += 1
             if tensor.dtype == "float64":
                 self.log.rounded += int(np.count_nonzero(values.astype(np.float64) != raw))
-        self.log.used.add(self.prefix + key)
         return values
 
     def _read(self, key: str, tensor: Tensor) -> Array:
@@ -133,32 +184,45 @@ class StateDict:
 
 @contextmanager
 def opened_state(path: Path) -> Iterator[StateDict]:
-    """Open a state_dict: a file of `torch.save` or of safetensors. ModelError, in one line, for what is none."""
+    """Open a state_dict: a file of `torch.save` or of safetensors, whatever its name. ModelError, in one line, for what is none."""
     who = f"import {path}"
     with ExitStack() as stack:
         with _damage_named(who):
-            if not path.is_file():
-                raise ModelError(f"{who}: {'is no file' if path.exists() else 'no such file'}")
-            if path.suffix == ".safetensors":
+            try:
+                with open_input(path) as file:
+                    head = file.read(HEAD_BYTES)
+            except InputError as error:
+                raise ModelError(f"{who}: {error}") from error
+            if is_zip(head):
+                state = _unwrapped(who, stack.enter_context(torch_file.opened(path)))
+            elif is_pickle(head):
+                raise ModelError(f"{who}: a bare pickle, as torch wrote before 1.6 (no zip); {SAVE_AGAIN}")
+            elif is_safetensors(head):
                 state = StateDict(who, _safetensors(who, path.read_bytes()))
             else:
-                state = _unwrapped(who, *stack.enter_context(torch_file.opened(path)))
+                raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors (begins with {_begin(head)})")
         yield state
 
 
 def read_state(path: Path, request: ImportRequest, read: Callable[[Path, StateDict, ImportRequest], Findings]) -> Findings:
-    """Return what `read` makes of the state_dict in a file, or of its part under the prefix.
+    """Return what `read` makes of the state_dict in a file, or of its part under the prefix, under keys without wrappers.
 
     Notes say what was converted, and which keys are left.
     """
     with opened_state(path) as state:
-        scope = state.under(request.prefix) if request.prefix else state
-        findings = read(path, scope, request)
+        findings = read(path, state.plain_part(request.prefix), request)
         left = state.left()
         notes = [*findings.notes, *state.log.lines()]
     if left:
         notes.append(f"{len(left)} keys left out: {listed(left)}")
     return replace(findings, notes=tuple(notes))
+
+
+def _begin(head: bytes) -> str:
+    """Return how a file of another kind begins, and what it may be."""
+    kinds = {b"\x89HDF": "HDF5, as Keras writes", b"GGUF": "GGUF", b"\x93NUMPY": "a numpy array", b"{": "JSON"}
+    kind = next((f", {kind}" for start, kind in kinds.items() if head.lstrip().startswith(start)), "")
+    return f"{head[:12]!r}{kind}"
 
 
 @contextmanager
@@ -173,18 +237,22 @@ def _damage_named(who: str) -> Iterator[None]:
         raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors ({why})") from error
 
 
-def _unwrapped(who: str, tree: Any, tensor: Callable[[View], Tensor]) -> StateDict:
+def _unwrapped(who: str, file: TorchFile) -> StateDict:
     """Return the state_dict of a file: what it holds, or what lies in it under a name that says so."""
-    log = Log()
+    log, tree = Log(notes=list(file.notes)), file.tree
+    for _ in range(_DEEPEST):
+        wrapper = next((name for name in WRAPPERS if isinstance(tree, dict) and isinstance(tree.get(name), dict)), None)
+        if wrapper is None:
+            break
+        log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
+        tree = tree[wrapper]
     if isinstance(tree, dict):
-        wrapper = next((name for name in WRAPPERS if isinstance(tree.get(name), dict)), None)
-        if wrapper is not None:
-            log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
-            tree = tree[wrapper]
-        tensors = {key: tensor(value) for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
-        if tensors:
-            return StateDict(who, tensors, log=log)
+        views = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
+        if views:
+            return StateDict(who, {key: file.tensor(view) for key, view in views.items()}, log=log)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
+    if isinstance(tree, dict) and any(isinstance(value, Passed) and value.name.startswith("numpy.") for value in tree.values()):
+        have += ", of numpy arrays: make tensors of them with torch.from_numpy"
     raise ModelError(f"{who}: needs tensors by name, or a dict of them under {' or '.join(WRAPPERS)}; has {have}")
 
 
@@ -198,6 +266,19 @@ def _safetensors(who: str, raw: bytes) -> dict[str, Tensor]:
         array = np.frombuffer(entry["data"], kind).reshape(entry["shape"])
         tensors[name] = Tensor(tuple(entry["shape"]), dtype, lambda array=array: array)  # type: ignore[misc]
     return tensors
+
+
+def plain_key(key: str) -> str:
+    """Return a key without the parts that wrappers around modules add."""
+    return ".".join(part for part in key.split(".") if part not in ADDED)
+
+
+def describe_keys(keys: Collection[str]) -> str:
+    """Return keys for a line of text, and what to do where no importer knows them for their parametrization."""
+    if any("parametrizations." in key or key.endswith(("weight_g", "weight_v")) for key in keys):
+        remedy = "torch.nn.utils.parametrize.remove_parametrizations(MODULE, NAME) before saving helps"
+        return f"{listed(keys)}; weights are parametrized: {remedy}"
+    return listed(keys)
 
 
 def listed(names: Collection[Any], most: int = 8) -> str:

@@ -10,10 +10,11 @@ from __future__ import annotations
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -21,7 +22,6 @@ from models.foreign.unpickle import View, unpickle
 from models.network import Array, ModelError
 
 MAX_TIMES_SEEN = 8  # all tensors together may have this many times the file's bytes: a tied decoder is seen twice
-_PICKLE = b"\x80"  # how a pickle without a zip begins: torch before 1.6
 
 
 @dataclass(frozen=True)
@@ -36,26 +36,32 @@ class Tensor:
     read: Callable[[], Array]
 
 
+class TorchFile(NamedTuple):
+    """An open file: what its pickle holds, what makes a `Tensor` of a `View` in it, and notes for the user."""
+
+    tree: Any
+    tensor: Callable[[View], Tensor]
+    notes: tuple[str, ...]
+
+
 @contextmanager
-def opened(path: Path) -> Iterator[tuple[Any, Callable[[View], Tensor]]]:
-    """Open a file that `torch.save` wrote; give what its pickle holds, and what makes a `Tensor` of a `View` in it.
+def opened(path: Path) -> Iterator[TorchFile]:
+    """Open a zip that `torch.save` wrote.
 
     Tensors are read when they are asked for, while the file is open. ModelError, naming the file, for what is wrong with
     it; but zipfile has exceptions of its own, here and when a tensor is read.
     """
     who = f"import {path}"
-    with path.open("rb") as file:
-        head = file.read(4)
-    if not head.startswith(b"PK"):
-        why = "a bare pickle, as torch wrote before 1.6" if head.startswith(_PICKLE) else "no file of torch.save or safetensors"
-        raise ModelError(f"{who}: {why} (no zip); load it with torch and save its state_dict again")
     with zipfile.ZipFile(path) as archive:
         members = _Members(who, archive, path.stat().st_size)
         try:
-            tree = unpickle(members.read(f"{members.root}/data.pkl"))
+            tree, passed = unpickle(members.read(f"{members.root}/data.pkl"))
         except ModelError as error:
             raise ModelError(f"{who}: {error}") from error
-        yield tree, members.tensor
+        notes = [f"passed over, without running anything: {', '.join(passed[:8])}"] if passed else []
+        if not members.has_checksums:
+            notes.append("the file has no checksums (torch.serialization.set_crc32_options(False)): damage would not be noticed")
+        yield TorchFile(tree, members.tensor, tuple(notes))
 
 
 class _Members:
@@ -75,6 +81,8 @@ class _Members:
                 sizes = f"{info.compress_size} and {info.file_size} bytes"
                 raise ModelError(f"{who}: member {_short(info.filename)} has two sizes, {sizes}")
             self._infos[info.filename] = info
+        # A file without checksums has zero for each; one member's may be zero by chance.
+        self.has_checksums = any(info.CRC for info in self._infos.values())
         total = sum(info.file_size for info in self._infos.values())
         if total > size:
             raise ModelError(f"{who}: its members claim {total} bytes, the file has {size}")
@@ -90,10 +98,13 @@ class _Members:
         self._order: Literal["<", ">"] = "<" if order == b"little" else ">"
 
     def read(self, name: str) -> bytes:
-        """Return a member's bytes; the zip's checksum is held against them."""
+        """Return a member's bytes; the zip's checksum is held against them, where the file has checksums."""
         info = self._infos.get(name)
         if info is None:
             raise ModelError(f"{self._who}: has no member {_short(name)}")
+        if not self.has_checksums:
+            info = copy(info)
+            del info.CRC  # then zipfile compares none
         return self._archive.read(info)
 
     def tensor(self, view: View) -> Tensor:

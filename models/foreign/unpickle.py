@@ -1,10 +1,11 @@
 """Plain data and tensors from the pickle that `torch.save` writes, read as a list of facts: nothing in it is ever called.
 
 `pickletools` cuts the bytes into opcodes; a table here says what each of the few opcodes does that torch writes for a
-state_dict. There is no Python object behind a name in the file: a name is looked up in `_BUILDERS`, a dict literal, and
-one that is not there ends the reading with its name. So the file can build dicts, lists, tuples, numbers, text and
-tensors, and has no words for anything else. (`pickle.Unpickler` with a narrow `find_class` would be as safe against
-running code, but takes gigabytes for a memo index of four bytes.)
+state_dict. There is no Python object behind a name in the file: a name is looked up in `_BUILDERS`, a dict literal. One
+that is known to make plain data (`inert_names.py`: numpy's numbers, namespaces, paths) is passed over: a `Passed` takes
+its place, which is nothing but its name. Any other ends the reading with its name. So the file can build dicts, lists,
+tuples, numbers, text and tensors, and has no words for anything else. (`pickle.Unpickler` with a narrow `find_class`
+would be as safe against running code, but takes gigabytes for a memo index of four bytes.)
 
 `torch_file.py` gives it the storages.
 """
@@ -15,8 +16,10 @@ import math
 import pickletools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from types import NoneType
+from typing import Any, Final, NamedTuple
 
+from models.foreign.inert_names import is_inert, is_of_system
 from models.network import ModelError
 
 MAX_PICKLE_BYTES = 2 << 20
@@ -27,6 +30,7 @@ STORAGE_TYPES = {
 }  # fmt: skip
 MAX_DIMENSIONS = 8
 MAX_NUMBER = 1 << 31  # of a dict's key and of the memo
+SAVE_AGAIN = "if you trust it: torch.save(torch.load(FILE, weights_only=False), NEW)"
 _NO_STATE_DICT = "a state_dict holds tensors alone, and nothing in this file was run"
 
 
@@ -55,6 +59,28 @@ class View:
 
 
 @dataclass(frozen=True)
+class Passed:
+    """What stands in the place of a value that was not built: the name of what it would have been."""
+
+    name: str
+
+
+class Contents(NamedTuple):
+    """What a pickle holds, and the names of what was passed over in it."""
+
+    value: Any
+    passed: tuple[str, ...]
+
+
+class _Refusal(ModelError):
+    """The pickle wants to run something, called `words`."""
+
+    def __init__(self, text: str, words: str) -> None:
+        super().__init__(text)
+        self.words = words
+
+
+@dataclass(frozen=True)
 class _Name:
     """What a GLOBAL opcode leaves on the stack: words, with nothing behind them."""
 
@@ -68,8 +94,8 @@ class _Mark:
 _MARK: Final = _Mark()
 
 
-def unpickle(raw: bytes) -> Any:
-    """Return what the pickle holds: dicts, lists, tuples, numbers, text, bytes, None and `View`s.
+def unpickle(raw: bytes) -> Contents:
+    """Return what the pickle holds: dicts, lists, tuples, numbers, text, bytes, None, `View`s and `Passed`.
 
     ModelError, without a file's name, for a pickle that names anything but a tensor's parts, uses an opcode that torch
     does not write for a state_dict, or is damaged.
@@ -81,7 +107,13 @@ def unpickle(raw: bytes) -> Any:
         for opcode, argument, _ in pickletools.genops(raw):
             machine.do(opcode.name, argument)
         (value,) = machine.stack
-        return value
+        if isinstance(value, Passed | _Name):
+            name = value.name if isinstance(value, Passed) else _spelt(value.text)
+            raise ModelError(f"holds nothing but a {name}; {_NO_STATE_DICT}")
+        return Contents(value, tuple(machine.passed))
+    except _Refusal as refusal:
+        way_out = "do not load it with torch either" if is_of_system(refusal.words) else machine.way_out()
+        raise ModelError(f"{refusal}{machine.place()}; {_NO_STATE_DICT}; {way_out}") from refusal
     except ModelError:
         raise
     except (ValueError, TypeError, IndexError, KeyError, AttributeError, OverflowError, RecursionError, AssertionError) as error:
@@ -94,6 +126,28 @@ class _Machine:
     def __init__(self) -> None:
         self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
+        self.passed: dict[str, None] = {}  # names, in their order
+
+    def place(self) -> str:
+        """Return in words under which key of the outermost dict the reading stands; "" where there is none."""
+        key = self._key()
+        return "" if key is None else f" under {key[:60]!a}"
+
+    def way_out(self) -> str:
+        """Return the line of Python that makes a state_dict of the file, for those who trust it."""
+        part = ".state_dict()" if self._key() is None else '["state_dict"]'
+        return f"if you trust it: torch.save(torch.load(FILE, weights_only=False){part}, NEW)"
+
+    def _key(self) -> str | None:
+        if not self.stack or type(self.stack[0]) is not dict:
+            return None
+        if self.stack[1:2] != [_MARK]:
+            key = next(iter(self.stack[1:]), None)  # the one pair that is being put together
+        else:
+            rest = self.stack[2:]
+            items = rest[: rest.index(_MARK)] if _MARK in rest else rest
+            key = items[(len(items) - 1) // 2 * 2] if items else None  # keys and values by turns, the last value unfinished
+        return key if isinstance(key, str) else None
 
     def do(self, opcode: str, argument: Any) -> None:
         if opcode in _PUSHES:
@@ -145,22 +199,31 @@ class _Machine:
 
     def _append(self, count: int | None) -> None:
         values = self._since_mark() if count is None else [self._pop()]
-        self._top(list).extend(values)
+        target = self._top((list, Passed))
+        if isinstance(target, list):
+            target.extend(values)
 
     def _set_items(self, count: Any) -> None:
         values = self._since_mark() if count is None else [self._pop(), self._pop()][::-1]
-        table = self._top(dict)
+        table = self._top((dict, Passed))
+        if isinstance(table, Passed):
+            return
         for key, value in zip(values[::2], values[1::2], strict=True):
-            # Text and small numbers only: the hash of a tuple nested a million deep would end the process, and there are
+            # Text and small numbers: the hash of a tuple nested a million deep would end the process, and there are
             # large numbers enough that all hash alike to keep it busy for hours.
-            if type(key) is not str and not (type(key) is int and 0 <= key < MAX_NUMBER):
+            if type(key) not in (str, float, bool, NoneType) and not (type(key) is int and abs(key) < MAX_NUMBER):
                 raise ModelError(f"has a dict with a key that is a {type(key).__name__}; a state_dict's are text")
             table[key] = value
 
     def _global(self, words: str) -> None:
-        if words not in _BUILDERS and _storage_type(words) is None:
+        if words not in _BUILDERS and _storage_type(words) is None and not is_inert(words):
             _refuse(words)
         self.stack.append(_Name(words))
+
+    def _pass(self, words: str) -> None:
+        """Put what says that something was passed over in its place."""
+        self.passed[_spelt(words)] = None
+        self.stack.append(Passed(_spelt(words)))
 
     def _stack_global(self, _: Any) -> None:
         name, module = self._pop(), self._pop()
@@ -170,15 +233,37 @@ class _Machine:
 
     def _reduce(self, _: Any) -> None:
         arguments, name = self._pop(), self._pop()
-        if not isinstance(name, _Name) or name.text not in _BUILDERS or not isinstance(arguments, tuple):
-            what = name.text.replace(" ", ".") if isinstance(name, _Name) else f"a {type(name).__name__}"
-            raise ModelError(f"tries to call {what[:80]!r}; {_NO_STATE_DICT}")
-        self.stack.append(_BUILDERS[name.text](*arguments))
+        if isinstance(name, _Name) and isinstance(arguments, tuple):
+            if name.text in _BUILDERS:
+                self.stack.append(_BUILDERS[name.text](*arguments))
+                return
+            if is_inert(name.text):
+                self._pass(name.text)
+                return
+        raise _refused_call(name)
+
+    def _new_object(self, parts: int) -> None:
+        """Pass an object over: its class and `parts` more, of which nothing is made."""
+        for _ in range(parts):
+            self._pop()
+        name = self._pop()
+        if not isinstance(name, _Name) or not is_inert(name.text):
+            raise _refused_call(name)
+        self._pass(name.text)
+
+    def _new_set(self, opcode: str) -> None:
+        if opcode == "FROZENSET":
+            self._since_mark()
+        self._pass("builtins set")
+
+    def _add_items(self, _: Any) -> None:
+        self._since_mark()
+        self._top(Passed)
 
     def _build(self, _: Any) -> None:
-        """Drop the attributes that torch hangs on a state_dict (`_metadata`: versions of modules)."""
+        """Drop the attributes that torch hangs on a state_dict (`_metadata`: versions of modules), and those of what is passed."""
         self._pop()
-        self._top(dict)
+        self._top((dict, Passed))
 
     def _persistent_id(self, _: Any) -> None:
         match self._pop():
@@ -214,6 +299,11 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
     "GLOBAL": _Machine._global,
     "STACK_GLOBAL": _Machine._stack_global,
     "REDUCE": _Machine._reduce,
+    "NEWOBJ": lambda machine, _: machine._new_object(1),
+    "NEWOBJ_EX": lambda machine, _: machine._new_object(2),
+    "EMPTY_SET": lambda machine, _: machine._new_set("EMPTY_SET"),
+    "FROZENSET": lambda machine, _: machine._new_set("FROZENSET"),
+    "ADDITEMS": _Machine._add_items,
     "BUILD": _Machine._build,
     "BINPERSID": _Machine._persistent_id,
 }
@@ -222,10 +312,21 @@ _ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
 def _refuse(words: str) -> None:
     """Raise the ModelError that names what a file wanted to run."""
     module, _, name = words.partition(" ")
-    spelt = f"{module}.{name}".encode("ascii", "backslashreplace").decode()[:120]
     if module in ("torch", "torch.storage", "torch.cuda") and name.endswith("Storage"):
-        raise ModelError(f"has a storage of type {' '.join(spelt.split())}; needs one of {', '.join(STORAGE_TYPES.values())}")
-    raise ModelError(f"tries to execute {' '.join(spelt.split())}; {_NO_STATE_DICT}")
+        raise ModelError(f"has a storage of type {_spelt(words)}; needs one of {', '.join(STORAGE_TYPES.values())}")
+    raise _Refusal(f"tries to execute {_spelt(words)}", words)
+
+
+def _refused_call(name: Any) -> _Refusal:
+    """Return the refusal of a call of what lies on the stack as its name."""
+    words = name.text if isinstance(name, _Name) else ""
+    return _Refusal(f"tries to call {_spelt(words)[:80]!r}" if words else f"tries to call a {type(name).__name__}", words)
+
+
+def _spelt(words: str) -> str:
+    """Return a name in a file as a word to print."""
+    module, _, name = words.partition(" ")
+    return " ".join(f"{module}.{name}".encode("ascii", "backslashreplace").decode()[:120].split())
 
 
 def _storage_type(words: str) -> str | None:
@@ -278,5 +379,7 @@ _BUILDERS: dict[str, Callable[..., Any]] = {
     "torch._utils _rebuild_tensor": _tensor,
     "torch._utils _rebuild_tensor_v2": _tensor,
     "torch._utils _rebuild_parameter": _parameter,
+    "torch._utils _rebuild_parameter_with_state": _parameter,
+    "collections defaultdict": lambda *_: {},
     "torch Size": _size,
 }

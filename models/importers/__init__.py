@@ -25,13 +25,16 @@ HEAD_BYTES = 4096
 
 
 class Head(NamedTuple):
-    """What can be known of a file at a glance: its path, its first bytes, and the keys of its tensors (under the prefix that was
-    asked for) where it is a state_dict.
+    """What can be known of a file at a glance: its path, its first bytes, and the keys of its tensors where it is a state_dict.
+
+    `keys` are those under the prefix that was asked for, without it and without what wrappers around modules add
+    (`module.`, `_orig_mod.`); `keys_in_file` are the same ones, whole.
     """
 
     path: Path
     start: bytes
     keys: tuple[str, ...] = ()
+    keys_in_file: tuple[str, ...] = ()
 
 
 class Importer(Protocol):

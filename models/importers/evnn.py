@@ -21,7 +21,7 @@ from models.checkpoint import DecoderProjection, Model
 from models.compute.exponentials import sigmoid_of
 from models.foreign.config import Config, beside
 from models.foreign.request import SEGMENT, Findings, ImportRequest
-from models.foreign.state_dict import StateDict, listed, read_state
+from models.foreign.state_dict import StateDict, describe_keys, listed, read_state
 from models.importers import Head
 from models.kernels.egru import GATES, layer_of
 from models.network import F32, ModelError, Network, Population, SparseRows
@@ -32,13 +32,14 @@ VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
 TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
 _LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
+_BASELINE_KEY = re.compile(r"(?:.+\.)?rnns\.(?:\d+\.)?module\.(?:weight|bias)_[ih]h_l\d+.*")
 _LM_LAYERS = "rnns"
 _TIED = ("embeddings.weight", "decoder.decoder.weight")
 
 
 def probe(head: Head) -> int:
     """Return how certain it is that the tensors are EvNN's, also where they are a baseline, which `read` refuses."""
-    return _LAYERS if _heads(head.keys) else _BASELINE if any(map(_is_baseline, head.keys)) else 0
+    return _LAYERS if _heads(head.keys) else _BASELINE if any(map(_is_baseline, head.keys_in_file)) else 0
 
 
 def read(path: Path, request: ImportRequest) -> Findings:
@@ -53,14 +54,15 @@ def _heads(keys: Iterable[str]) -> list[str]:
 
 
 def _is_baseline(key: str) -> bool:
-    return ".module." in f".{key}" and key.rsplit(".", maxsplit=1)[-1].startswith(("weight_ih_l", "weight_hh_l"))
+    """Tell whether a key of the file is of EvNN's LSTM or GRU baseline, which wraps a layer of torch's as `module`."""
+    return _BASELINE_KEY.fullmatch(key.replace("_orig_mod.", "")) is not None
 
 
 def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     if not _heads(state.tensors):
-        for key in filter(_is_baseline, state.tensors):
+        for key in filter(_is_baseline, map(state.key_in_file, state.tensors)):
             raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
-        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {describe_keys(state.tensors)}")
     if request.gru is not None:
         raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
     stem, layer_heads = _stack(state)
@@ -91,7 +93,7 @@ def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
         notes += _dvs(state, root)
         return Findings(Model(network, segment=segment, state=how), tuple(description), tuple(notes), provenance)
     model = _language_model(state.under(root.rstrip(".")), network, version, request.projection, notes)
-    _check_config(state.who, config, model)
+    notes += _check_config(state.who, config, model)
     if given is None:
         notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
     return Findings(replace(model, segment=segment, state=how), tuple(description), tuple(notes), provenance)
@@ -108,7 +110,8 @@ def _stack(state: StateDict) -> tuple[str, list[str]]:
             stem = ""
         stacks.setdefault(stem, {})[int(number)] = head
     if len(stacks) > 1:
-        raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(list(stacks))}); choose one with --prefix")
+        roots = [_root(state, stem) for stem in stacks]
+        raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(roots)}); choose one with --prefix")
     ((stem, layers),) = stacks.items()
     if sorted(layers) != list(range(len(layers))):
         have = ", ".join(str(number) for number in sorted(layers)[:8])
@@ -116,6 +119,13 @@ def _stack(state: StateDict) -> tuple[str, list[str]]:
         where = listed([state.prefix + stem])
         raise ModelError(f"{state.who}: layers of {where} need the numbers 0 to {max(layers)}, have {have}{one}")
     return stem, [layers[number] for number in sorted(layers)]
+
+
+def _root(state: StateDict, stem: str) -> str:
+    """Return the prefix that chooses a stack: that of the language model around it, where there is one."""
+    root = stem.removesuffix(_LM_LAYERS)
+    whole = root != stem and root and any(state.has(f"{root}{key}") for key in _TIED)
+    return state.prefix + (root.rstrip(".") if whole else stem)
 
 
 @dataclass
@@ -206,8 +216,13 @@ def _language_model(state: StateDict, network: Network, version: str, projection
     return Model(network, embedding, bias, projection=between)
 
 
-def _check_config(who: str, config: Config, model: Model) -> None:
-    """Hold the sizes in the configuration against the tensors'; what it does not name is not compared."""
+def _check_config(who: str, config: Config, model: Model) -> list[str]:
+    """Hold the sizes in the configuration against the tensors'; what it does not name is not compared.
+
+    A run that prunes units writes the sizes it began with: what the tensors have less of is noted, and ModelError raised for
+    everything else that differs.
+    """
+    notes = []
     kind = config.values.get("rnn_type")
     if kind is not None and "egru" not in str(kind).lower():
         raise ModelError(f"config {config.path}: rnn_type is {ascii(str(kind))[:40]}; needs an EGRU")
@@ -217,12 +232,18 @@ def _check_config(who: str, config: Config, model: Model) -> None:
     have: Mapping[str, set[int]] = {"layers": {len(units)}, "emb_dim": {model.embedding.shape[1]}, "hidden_dim": set(hidden)}
     for name, sizes in have.items():
         need = config.number(name)
-        if need is not None and sizes - {need}:
+        if need is None or not sizes - {need}:
+            continue
+        if name != "layers" and config.prunes() and max(sizes) <= need:
+            have_sizes = ", ".join(map(str, sorted(sizes)))
+            notes.append(f"config.yaml says {name} {need}, the tensors {have_sizes}: units were pruned, by its {config.prunes()}")
+        else:
             raise ModelError(f"{who}: config {config.path} says {name} {need}, the tensors {', '.join(map(str, sorted(sizes)))}")
     projection = config.values.get("projection")
     if isinstance(projection, bool) and projection != (model.projection is not None):
         have_one = "has one" if model.projection is not None else "has none"
         raise ModelError(f"{who}: config {config.path} says projection {str(projection).lower()}, the file {have_one}")
+    return notes
 
 
 def _dvs(state: StateDict, root: str) -> list[str]:

@@ -26,15 +26,15 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.foreign.request import SEGMENT, Findings, ImportRequest
-from models.foreign.state_dict import StateDict, listed, read_state
+from models.foreign.state_dict import StateDict, describe_keys, listed, read_state
 from models.importers import Head
 from models.kernels.egru import layer_of
 from models.network import F32, ModelError, Network, Population, SparseRows
 
 KNOWN_BY = "GRU (weight_hh_l0)"
 _CERTAINTY = 80
-_KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)")
-_REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)")
+_KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)(?:_orig)?")
+_REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_mask)?")
 _ORDER = (1, 0, 2)  # r z n -> z r g
 
 
@@ -76,7 +76,7 @@ def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
             raise ModelError(f"{state.who}: {flag}: a torch.nn.GRU has none")
     places = _stems(state.tensors)
     if not places:
-        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {describe_keys(state.tensors)}")
     if len(places) > 1:
         raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
     part = state.under(places[0]) if places[0] else state
@@ -106,7 +106,7 @@ def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
 def _layers(state: StateDict) -> list[_Layer]:
     for key in state.tensors:
         if _REFUSED.fullmatch(key):
-            what = "a bidirectional GRU" if key.endswith("_reverse") else "a GRU with dropped weights"
+            what = "a bidirectional GRU" if "_reverse" in key else "a GRU with dropped weights"
             raise ModelError(f"{state.who}: {listed([state.prefix + key])}: {what}; needs one direction and plain weights")
     tails = [match["tail"] for match in (_KEY.fullmatch(key) for key in state.tensors) if match and not match["stem"]]
     numbers = sorted(int(tail[2:]) if tail else 0 for tail in tails)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from models.input_file import MOST_TEXT_BYTES, InputError, read_text_input
 from models.text import cache
 from models.text.tokeniser import EOS, TextError, tokenise, tokenised_paragraphs
 
@@ -85,7 +86,7 @@ def split_of(document: str) -> str:
 def text_file(path: str | Path) -> list[str]:
     """Return the words of a UTF-8 text file, as `tokenise` cuts them.
 
-    Raises `TextError` for a file that is missing, a folder, not readable, not UTF-8 (with the byte's offset), or
+    Raises `TextError` for what is no readable file (a folder, a pipe, a web page ...), not UTF-8 (with the byte's offset), or
     without a single letter or digit.
     """
     text = _read(path, "text_file")
@@ -107,7 +108,7 @@ def wikitext(folder: str | Path) -> Corpus:
     used: list[str] = []
     for split, names in looked_for.items():
         for name in names:
-            if _is_file(place / name):
+            if _exists(place / name):
                 words[split] = _lines(_read(place / name, "wikitext"))
                 used.append(name)
                 break
@@ -121,9 +122,10 @@ def wikitext(folder: str | Path) -> Corpus:
     return Corpus("wikitext", **words, documents=counts, source=f"{', '.join(used)} in {folder}")
 
 
-def _is_file(path: Path) -> bool:
+def _exists(path: Path) -> bool:
+    """Tell whether there is something that reading says more of, a pipe for one."""
     try:
-        return path.is_file()
+        return path.exists() and not path.is_dir()
     except OSError:  # before Python 3.14, for a folder that may not be entered
         return False
 
@@ -135,11 +137,9 @@ def _lines(text: str) -> list[str]:
 
 def _read(path: str | Path, who: str) -> str:
     try:
-        return Path(path).read_bytes().decode("utf-8")
+        return read_text_input(path, MOST_TEXT_BYTES)
     except UnicodeDecodeError as error:
         byte = error.object[error.start]
         raise TextError(f"{who}: {str(path)!r}: need UTF-8, have byte 0x{byte:02x} at offset {error.start}") from None
-    except ValueError as error:  # a NUL in the path
-        raise TextError(f"{who}: {str(path)!r}: need the path of a file, have {error}") from None
-    except OSError as error:
-        raise TextError(f"{who}: {str(path)!r}: cannot be read ({error.strerror or error})") from None
+    except InputError as error:
+        raise TextError(f"{who}: {str(path)!r}: {error}") from None

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from noc.transport_mem import MemNetwork
-
 from host.mapping.placement import Placement
 from host.mapping.sharding import cut
 from noc import packet as p
 from noc.memory_chip import MemoryChip
+from noc.transports.mem import MemNetwork
 from noc.wire import decode, encode
 from noc.wiring import deepest_first
 from pe.core import Pe

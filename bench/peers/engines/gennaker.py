@@ -19,7 +19,7 @@ from bench.peers.forked import Forked
 from bench.peers.stub_shard import Parrot
 from host.processes.parent_death import die_with
 from noc import packet
-from noc.packet import HOST, LEDGER, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
+from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
 from noc.router import ChipRouter
 from noc.serve import post, serve
 from noc.transports.zmq import ZmqTransport, new_address
@@ -52,7 +52,7 @@ class _Emitter:
                 self.tick.run(True)
                 events = np.frombuffer(self._part.batch(0), EVENT)
                 keys, values = events["key"].tobytes(), events["value"].tobytes()
-                return [((_ROUTER,), Batch(0, (Section(_POPULATION, VALID, 0, keys, values, bytes(4 * len(LEDGER))),)))]
+                return [((_ROUTER,), Batch(0, (Section(_POPULATION, VALID, 0, keys, values, bytes(4)),)))]
             case Bundle():  # the first that the tick does not answer: all have been heard, or one was wrong
                 self._parrot.tell()
                 self.done = True
@@ -106,7 +106,10 @@ def play(size: Size, scratch: Path) -> list[Report]:  # noqa: ARG001 - the addre
         transport.send(_ROUTER, encode(packet.Letter(peer, encode(message))))
 
     stream = [_POPULATION, _CHIP, 0, 0, "", size.processes, {}]
-    say(_ROUTER, packet.Configure(_WINDOW, {_POPULATION: pes}, {pe: [_POPULATION] for pe in pes}, [stream], [(0, 0, pes)]))
+    say(_ROUTER, packet.Configure(
+        window=_WINDOW, senders={_POPULATION: pes}, waits={pe: [_POPULATION] for pe in pes}, streams=[stream],
+        routes=[(0, 0, pes)], payloads={_POPULATION: [4, 1, UNITS * size.processes, {}]}, depth=1,
+    ))  # fmt: skip
     assert _letter(transport) == (_ROUTER, packet.Configured())
     os.close(open_gate)
     greeted = {_letter(transport)[0] for _ in pes}

@@ -4,6 +4,7 @@
 trainer has left it, so that no torch is needed here.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -52,6 +53,7 @@ def compose_result(
     correct = sum(answer.prediction == answer.label for answer in answers)
     by_torch, note = _torch(setting, answers) if answers else (None, "no sample came through")
     pairs = [(by_torch[number] if by_torch else None, answer) for number, answer in enumerate(answers)]
+    overflowed = sum(any(not math.isfinite(score) for score in answer.scores) for answer in answers)
     right = sum(other is not None and other.prediction == answer.label for other, answer in pairs)
     agree = sum(other is not None and other.prediction == answer.prediction for other, answer in pairs)
     return {
@@ -85,6 +87,7 @@ def compose_result(
         "bin_us": setting.bin_us,
         "slice_us": setting.slice_us,
         "host_s": host_s,
+        "note": f"{overflowed} of {len(answers)} samples have scores that are no finite numbers" if overflowed else "",
     }
 
 

@@ -19,6 +19,8 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
         lines.append(f"confused     {pairs or 'no pair of classes'}")
     else:
         lines.append(f"accuracy     none: no sample came through; {where}")
+    if overflowed := sum(None in one["scores"] for one in result["predictions"]):
+        lines.append(f"overflow     {overflowed} of {result['samples']} samples have scores that are no finite numbers")
     lines += [f"damaged      {line}" for line in result["damages"][:10]]
     if len(result["damages"]) > 10:
         lines.append(f"damaged      and {len(result['damages']) - 10} more, in report.json")

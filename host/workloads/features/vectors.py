@@ -13,7 +13,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
-from host.errors import HostError
+from host.errors import HostError, need_file
 from host.workloads.contract import Feed, Metric, Outputs, Progress, Source
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import F32, U32, Array, Population
@@ -62,6 +62,7 @@ def load_inputs(path: Path, inputs: Sequence[Population], sequences: int, frames
     """
     who = f"features {path}"
     names = [_TENSOR] if len(inputs) == 1 else [population.name for population in inputs]
+    need_file(path, who)
     try:
         with safe_open(path, "numpy") as file:
             arrays = [file.get_tensor(name) for name in names]

@@ -41,6 +41,7 @@ class Generation(Source):
         self._random = np.random.default_rng(choice.seed)
         self.positions = self._prompt + words - 1
         self._answered = 0
+        self._not_finite = 0  # words that were chosen by scores beyond float32
 
     def next(self) -> Feed | None:
         """Return the next position's input; None while its word has not been chosen yet."""
@@ -57,6 +58,7 @@ class Generation(Source):
         if position >= self._prompt - 1:
             draw, choice = float(self._random.random()), self._choice
             logits = self._decoder.logits_of(only_section(outputs), 0)
+            self._not_finite += not np.isfinite(logits).all()
             self._words.append(sample(logits, choice.temperature, choice.top_k, draw, choice.forbidden))
 
     def progress(self) -> Progress:
@@ -64,18 +66,20 @@ class Generation(Source):
         return Progress(self._answered, self.positions, shown={"text": self._detokenise(self._words)})
 
     def result(self) -> dict[str, Any]:
-        """Return the text, and the numbers of the words that were generated."""
+        """Return the text, the numbers of the words that were generated, and how many of them scores beyond float32 chose."""
         text, generated = self._detokenise(self._words), self._words[self._prompt :]
-        return {"tokens": self._answered, "text": text, "generated": generated}
+        note = f"scores of {self._not_finite} words are no finite numbers: the text means nothing" if self._not_finite else ""
+        return {"tokens": self._answered, "text": text, "generated": generated, "not_finite": self._not_finite, "note": note}
 
     def metrics(self, cost: object) -> list[Metric]:  # noqa: ARG002 - nothing to score
         """Return nothing: there is no text to compare with."""
         return []
 
     def snapshot(self) -> bytes:
-        """Return the words so far, both positions, and the state of the random numbers."""
-        return json.dumps([self._words, self._next, self._answered, self._random.bit_generator.state]).encode()
+        """Return the words so far, both positions, the count of scores beyond float32, and the state of the random numbers."""
+        state = [self._words, self._next, self._answered, self._not_finite, self._random.bit_generator.state]
+        return json.dumps(state).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot."""
-        self._words, self._next, self._answered, self._random.bit_generator.state = json.loads(snapshot)
+        self._words, self._next, self._answered, self._not_finite, self._random.bit_generator.state = json.loads(snapshot)

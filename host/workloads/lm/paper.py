@@ -37,6 +37,7 @@ class Perplexity(NamedTuple):
 
     here: float | None = None
     trainer: float | None = None
+    overflow: str = ""  # what it is here where no number holds it
 
 
 def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
@@ -85,7 +86,7 @@ def perplexity_of(model: Model | None, report: Mapping[str, Any]) -> Perplexity:
     listed = [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else []
     numbers = [entry.get("perplexity") for entry in listed if same.items() <= entry.items()]
     trainer = next((float(number) for number in numbers if isinstance(number, int | float)), None)
-    return Perplexity(result["perplexity"], trainer)
+    return Perplexity(result["perplexity"], trainer, "" if result["perplexity"] is not None else result["note"])
 
 
 def compose_chapter(model: str, memory: Memory, perplexity: Perplexity, cost: Priced) -> PaperChapter:
@@ -136,7 +137,7 @@ def _two_readings(label: str, kb: float, size: int) -> tuple[str, ...]:
 def table_2(perplexity: Perplexity, cost: Priced) -> str:
     """Return Table II: the language model, batch 1."""
     gpu, chip = published()["table2"]["a100"], published()["table2"]["spinnaker2"]
-    here = "none" if perplexity.here is None else f"{perplexity.here:.4g}"
+    here = perplexity.overflow.removeprefix("perplexity ") or "none" if perplexity.here is None else f"{perplexity.here:.4g}"
     trainer = "" if perplexity.trainer is None else f"trainer {perplexity.trainer:.4g}"
     row = ("Test PPL", f"{gpu['perplexity']}", f"{chip['perplexity']}", here, trainer, "other text")
     return format_markdown(COST_HEAD, [*cost_rows(gpu, chip, cost, batch=1, digits=4), row])
@@ -153,8 +154,10 @@ def stages_table(cost: Priced) -> str:
 
 
 def _perplexity_text(perplexity: Perplexity) -> str:
-    here, trainer = perplexity
+    here, trainer, overflow = perplexity
     cannot = "The paper's 81.4 is on WikiText-2: no text of ours is comparable with it."
+    if overflow:
+        return f"The emulator's {overflow}: the model is broken. {cannot}"
     if here is None:
         return f"A seeded network has learnt nothing: its perplexity is not shown. {cannot}"
     if trainer is None:

@@ -6,7 +6,6 @@ length).
 """
 
 import json
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,14 +16,7 @@ from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import log_likelihood
 from models.network import U32
-
-_HIGHEST_MEAN_NATS = 700.0  # beyond, a float64 cannot hold the perplexity
-
-
-def perplexity_of(cross_entropy_nats: float, tokens: int) -> float | None:
-    """Return exp(cross entropy / tokens); None where a model's logits overflow float32."""
-    mean = cross_entropy_nats / tokens
-    return math.exp(mean) if mean < _HIGHEST_MEAN_NATS else None  # also None for NaN
+from models.text.perplexity import overflow_in_words, perplexity_of
 
 
 class TextSource(Source):
@@ -59,27 +51,39 @@ class TextScore:
             self._cross_entropy_nats -= log_likelihood(self._decoder.logits_of(section, lane), int(target))
             self._scored += 1
 
+    @property
+    def _tokens(self) -> int:
+        """Those that the authors count so far."""
+        return self._scored + len(self._streams)
+
     def perplexity(self) -> float | None:
-        """Return the authors' perplexity so far."""
-        return perplexity_of(self._cross_entropy_nats, self._scored + len(self._streams)) if self._scored else None
+        """Return the authors' perplexity so far; None where there is none yet, or where no number holds it."""
+        return finite(perplexity_of(self._cross_entropy_nats, self._tokens)) if self._scored else None
+
+    def overflow(self) -> str:
+        """Return in words a perplexity that no number holds; "" for any other."""
+        return overflow_in_words(self._cross_entropy_nats, self._tokens) if self._scored else ""
 
     def progress(self) -> Progress:
         """Return how many tokens are scored, and the perplexity so far."""
         return Progress(self._scored, (self._streams.shape[1] - 1) * len(self._streams), self.metrics(None))
 
     def result(self) -> dict[str, Any]:
-        """Return tokens, cross entropy and perplexity."""
-        each = perplexity_of(self._cross_entropy_nats, self._scored) if self._scored else None
+        """Return tokens, cross entropy and perplexity, and a note where no number holds that."""
+        each = finite(perplexity_of(self._cross_entropy_nats, self._scored)) if self._scored else None
         return {
             "tokens": self._scored,
             "cross_entropy_nats": finite(self._cross_entropy_nats),
             "perplexity": self.perplexity(),
             "perplexity_per_prediction": each,
+            "note": f"perplexity {self.overflow()}" if self.overflow() else "",
         }
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - perplexity costs nothing
         """Return the perplexity."""
-        return [METRICS["perplexity"]._replace(value=self.perplexity(), note=f"over {self._scored:,} tokens")]
+        over = f"over {self._scored:,} tokens"
+        note = f"{self.overflow()} {over}" if self.overflow() else over
+        return [METRICS["perplexity"]._replace(value=self.perplexity(), note=note)]
 
     def snapshot(self) -> bytes:
         """Return both sums."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from pathlib import Path
 from typing import Any
 
+from models.input_file import InputError, read_text_input
 from models.network import ModelError
 
 COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
@@ -15,9 +17,10 @@ COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Return the rows of a `log.csv`, numbers as floats, `activity` as a list, empty cells as None; ModelError for another."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(read_text_input(path), newline="")))
         return [{name: _cell(name, row[name]) for name in COLUMNS} for row in rows]
+    except InputError as error:
+        raise ModelError(f"log {path}: {error}") from error
     except (KeyError, ValueError, AttributeError, csv.Error) as error:
         raise ModelError(f"log {path}: not a training log ({type(error).__name__}: {error})") from error
 

@@ -29,7 +29,7 @@ from models.training.gesture.settings import GestureSettings
 WHOLE = 0.5  # the scale that makes whole numbers of frames: the mean of two counts is a multiple of one half
 _LARGEST = {np.uint8: 255, np.uint16: 65_535, np.float32: np.inf}  # the narrowest type that holds all counts is stored
 _TEXTS = ("subjects", "names", "damages")
-_VERSION = 1
+_VERSION = 2  # of the readers, too: another one may read other samples of the same files
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,8 @@ def frames_of_set(
         on_sample()
     if not counts:
         need = f"a sample needs {spec.slice_us / 1e6} s of events"
-        raise ModelError(f"{gestures.name}: no samples in its {gestures.split} split; {need}")
+        why = gestures.damages[0] if gestures.damages else need
+        raise ModelError(f"{gestures.name}: no samples in its {gestures.split} split; {why}")
     whole, classes = np.stack(counts), np.array(labels)  # numpy widens all to the widest
     damages = tuple(map(str, gestures.damages))
     split = Frames(

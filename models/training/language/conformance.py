@@ -11,7 +11,6 @@ the emulator's own x, y and c. How far free runs drift apart is reported beside 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -27,6 +26,7 @@ from models.checkpoint import Model
 from models.heads.language import log_likelihood, logits_of, project
 from models.network import F32, U32, Array, ModelError, Network, Population
 from models.shard import PortShape
+from models.text.perplexity import perplexity_of
 from models.training.common.egru_layer import Egru, LayerState
 
 TOLERANCE = 1e-6
@@ -226,8 +226,8 @@ def compare(model: Model, ids: U32, layers: list[Egru] | None = None) -> Conform
     return Conformance(
         layers=[teacher_forced(layer, steps) for layer, steps in zip(layers, steps_of, strict=True)],
         drift=drift, units=sum(layer.units for layer in layers),
-        perplexity=math.exp(nats / len(ids)),  # the authors count the first token, which nothing predicts
-        torch_perplexity=math.exp(torch_nats / len(ids)),
+        perplexity=perplexity_of(nats, len(ids)),  # the authors count the first token, which nothing predicts
+        torch_perplexity=perplexity_of(torch_nats, len(ids)),
     )  # fmt: skip
 
 

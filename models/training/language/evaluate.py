@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from models.network import U32
+from models.text.perplexity import perplexity_of
 from models.training.common.egru_layer import Egru
 from models.training.language.network import LanguageModel
 from models.training.language.text_streams import segments, streams
@@ -58,6 +59,5 @@ def score(model: LanguageModel, ids: U32, sequences: int, state: str | None = No
                 fired = share if fired is None else fired + share
             count += len(words)
     model.train(was)
-    mean = nats / text.numel()
-    perplexity = math.exp(min(mean, 700.0)) if math.isfinite(mean) else math.inf
-    return Score(perplexity, [] if fired is None else [float(a) for a in fired / count])
+    perplexity = perplexity_of(nats, text.numel())
+    return Score(math.inf if math.isnan(perplexity) else perplexity, [] if fired is None else [float(a) for a in fired / count])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -40,21 +41,31 @@ def finish(trainer: LanguageTrainer, licence: str, say: Callable[[str], object])
     for split in ("valid", "test"):
         for mode in modes:
             result = score(model, trainer.text.splits[split], TEST_SEQUENCES, mode)
-            figures[f"{split}_{mode}"] = {"perplexity": result.perplexity, "activity": result.activity}
+            figures[f"{split}_{mode}"] = {"perplexity": _finite(result.perplexity), "activity": result.activity}
             say(_line(split, mode if egru else "", result))
     if egru:
         test = trainer.text.splits["test"]
         tokens = min(FIRST_TOKENS, len(test) - 1)
         figures["first_tokens"] = [
-            {"split": "test", "tokens": tokens, "state": mode, "perplexity": score(model, test, 1, mode, tokens).perplexity}
+            {
+                "split": "test",
+                "tokens": tokens,
+                "state": mode,
+                "perplexity": _finite(score(model, test, 1, mode, tokens).perplexity),
+            }
             for mode in modes
-        ]
+        ]  # fmt: skip
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
     if egru:
         save(folder / "model.safetensors", model_of(model, trainer.text, licence, figures))
         say(f"checkpoint   {folder / 'model.safetensors'}")
     plot({trainer.settings.model.upper(): folder / "log.csv"}, folder / "log.png")
     return figures
+
+
+def _finite(perplexity: float) -> float | None:
+    """Return a perplexity as a record holds it: None beyond a double, for which JSON has no number."""
+    return perplexity if math.isfinite(perplexity) else None
 
 
 def _line(split: str, mode: str, result: Score) -> str:

@@ -7,7 +7,6 @@ of the state, so that it shrinks with the model.
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from models.text.perplexity import perplexity_of
 from models.training.common.log_plot import COLUMNS
 from models.training.common.loop import VALUE, OnProgress, Sums, TrainingLoop, adamw
 from models.training.common.pruning import Pruner, sparsity_at
@@ -156,7 +156,7 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
         activity = valid.activity if valid else sums.mean_activity()
         row: dict[str, Any] = {
             "iteration": at.iteration, "epoch": round(at.iteration / self.iterations * self.settings.epochs, 3),
-            "lr": self.rate(at.iteration), "train_perplexity": math.exp(min(sums.nats / sums.words, 700.0)),
+            "lr": self.rate(at.iteration), "train_perplexity": perplexity_of(sums.nats, sums.words),
             "sparsity": sum(zeros.values()) / max(1, len(zeros)), "gradient_norm": sums.norms / sums.iterations,
             "seconds": round(at.seconds, 1), "activity": " ".join(f"{share:.4f}" for share in activity),
         }  # fmt: skip
