@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from noc.dram import Dram, DramError
+from noc.dram import Dram, DramError, DramFull
 from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Fill, Transfer, chip_of, dram_name
 
 
@@ -182,5 +182,7 @@ class DramEndpoint:
     def _write(self, who: str, address: int, data: bytes) -> None:
         try:
             self.store.write_at(address, data)
+        except DramFull as error:
+            raise ExchangeError(f"{self.name}: WRITE by {who}: {error}") from error
         except DramError as error:
             raise ExchangeError(f"{self.name}: WRITE by {who} of {error}") from None

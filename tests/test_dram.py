@@ -240,12 +240,13 @@ def test_the_file_costs_what_is_written_to_it():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount a file system of 128 KiB")
-def test_a_disk_without_room_is_an_error_and_no_signal(tmp_path):
+@pytest.mark.parametrize("write", ["write(region, at, ", "write_at(region.offset + at, "])
+def test_a_disk_without_room_is_an_error_and_no_signal(tmp_path, write):
     """A page of a mapped file that finds no room on the disk would end the process (SIGBUS)."""
     fills = (
         "import tempfile; from noc.dram import Dram, DramFull; dram = Dram(1 << 24, 16); region = dram.allocate('rows', 1 << 20)\n"
         "for at in range(0, 1 << 20, 1 << 14):\n"
-        "  try: dram.write(region, at, b'x' * (1 << 14))\n"
+        f"  try: dram.{write}b'x' * (1 << 14))\n"
         "  except DramFull as error: print(at, error); break"
     )
     mounted = f'mount -t tmpfs -o size=128k none {tmp_path} && exec {sys.executable} -c "{fills}"'

@@ -72,7 +72,8 @@ def _leaving_with_what_lacks() -> Iterator[None]:
 def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float) -> None:
     """Run one processing element until it is stopped. `scheme`: the transport's name."""
     _prepare_process(name)
-    logging.getLogger("gennaker").setLevel(logging.ERROR)  # what is wrong with the kernel cache, the host says
+    # What is wrong with the kernel cache, the host says. A level would be set on every logger, and their pages copied.
+    logging.getLogger("gennaker").disabled = True
     # A tick makes no reference cycles, and a collection would touch, and so copy, pages shared with the fork server.
     gc.disable()
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
