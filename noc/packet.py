@@ -153,7 +153,7 @@ class Load(NamedTuple):
     shards: list[Any]
     copies: dict[int, int]
     spec: dict[str, int]  # sram_bytes, bank_bytes, program_bytes, debug_bytes
-    probes: dict[int, list[str]]
+    probes: dict[int, list[str]] = {}  # noqa: RUF012 - a named tuple's default, never written to
     peers: list[Any] = []  # noqa: RUF012 - a named tuple's default, never written to
 
 

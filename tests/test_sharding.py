@@ -54,7 +54,7 @@ def network_of(layers, inputs=20):
         lengths = np.minimum(lengths, sources)
         projections = (
             Projection(number - 1, "input", rows_of(np.tile(lengths, 3), sources)),
-            Projection(number, "recurrent", rows_of(np.zeros(3 * units, np.int64), units)),
+            Projection(number, "recurrent", rows_of(np.zeros(3 * units, np.int64), units), delay=1),
         )
         vectors = {name: np.zeros(n * units, np.float32) for name, n in (("threshold", 1), ("bias", 3), ("recurrent_bias", 3))}
         populations.append(Population(f"layer{number}", units, "egru", projections, vectors))
@@ -378,7 +378,7 @@ def test_a_cut_has_the_sizes_that_it_was_judged_by(name, network, lanes, form):
     for share in deal(name, network, asked):
         for shard, size in zip(cut(network, asked, share), share_sizes(network, asked, share), strict=True):
             assert (shard.population, len(shard.units), shard.lanes) == (size.population, size.units, size.lanes)
-            assert [(p.name, p.source_units, p.nonzeros, p.trace > 0) for p in shard.ports] == list(size.ports)
+            assert [(p.name, p.source, p.delay, p.shape) for p in shard.ports] == list(size.ports)
 
 
 @patient
@@ -390,7 +390,7 @@ def test_the_shards_of_a_layer_hold_all_its_weights(network, data):
     for layer in network.layers:
         mine = [shard for shard in shards if shard.population == layer]
         for index, projection in enumerate(network.populations[layer].projections):
-            assert sum(shard.ports[index].nonzeros for shard in mine) == projection.weights.nonzeros
+            assert sum(shard.ports[index].shape.nonzeros for shard in mine) == projection.weights.nonzeros
             assert sum(len(shard.ports[index].arrays["values"]) for shard in mine) == projection.weights.nonzeros
         for vector, whole in network.populations[layer].vectors.items():
             assert sum(len(shard.vectors[vector]) for shard in mine) == len(whole)

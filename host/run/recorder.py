@@ -88,8 +88,8 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
     for n in network.layers:
         words, rows = words_of(network.populations[n]), steps[n].rows
         once = kernels.named(network.populations[n].kernel).PER_UNIT
-        positions, of_layer = rows.shape[:2]
-        turns = rows.reshape(positions, -1, words.size)
+        positions, of_layer, ticks = rows.shape[:3]
+        turns = rows.reshape(positions, of_layer * ticks, words.size)
         events.append(turns[:, :, 0])
         by_port.append(rows[:, :, :, words.first_port :].sum(axis=2, dtype=np.uint32).reshape(positions, of_layer * words.ports, 2))
         for name in every_count:
