@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import multiprocessing.forkserver
+
 import pytest
 from test_graph_runs import egru, of_egru, of_numbers
 
@@ -20,9 +22,15 @@ pytestmark = pytest.mark.timeout(120)
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("graphs")
     with with_members():
+        stop_fork_server()  # one from a test before knows of no members
         for name, graph in (("egru", of_egru), ("numbers", of_numbers)):
             save(folder / f"{name}.safetensors", Model(graph()))
         yield folder
+        stop_fork_server()
+
+
+def stop_fork_server():
+    multiprocessing.forkserver._forkserver._stop()
 
 
 def run_features(files, name, **options):
