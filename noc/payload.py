@@ -51,9 +51,13 @@ class Payload:
         events = len(section.keys) // 4
         return events if size == events * self.value_bytes and (valid or not events) else MISFIT
 
-    def is_beyond(self, section: Section) -> bool:
-        """Tell whether a key is that of no unit."""
-        return bool(section.keys) and bool(np.frombuffer(section.keys, "<u4").max() >= self.keys)
+    def is_beyond(self, section: Section, *, in_order: bool = False) -> bool:
+        """Tell whether a key is that of no unit; `in_order`: keys are ascending, as `merge` leaves those of several sections."""
+        if not section.keys:
+            return False
+        if in_order:
+            return int.from_bytes(section.keys[-4:], "little") >= self.keys
+        return bool(np.frombuffer(section.keys, "<u4").max() >= self.keys)
 
     def need(self, values: int) -> str:
         """Say what a section holds."""

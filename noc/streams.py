@@ -118,8 +118,9 @@ def check_agreement(what: str, parts: dict[str, Any], tick: int) -> list[Section
     """Return the sections in order; JoinError, naming two senders, where they are not of one position or name other lanes."""
     sections = list(parts.values())
     first = sections[0]
+    _, flags, position, _, _, _, lanes = first
     for section in sections:
-        if section.flags != first.flags or section.position != first.position or section.lanes != first.lanes:
+        if section.position != position or section.flags != flags or section.lanes != lanes:
             first_name, name = (next(name for name, part in parts.items() if part is one) for one in (first, section))
             alike = section.flags == first.flags and section.position == first.position
             have, need = (

@@ -109,26 +109,26 @@ class Join:
         out: Outgoing = []
         state = self._take_turn("batch", sender, tick, len(sections), out)
         for section in sections:
-            population = self.populations.get(section.population)
+            number, flags, _, keys, values, _, lanes = section
+            population = self.populations.get(number)
             slot = population.slots.get(sender) if population else None
-            if population is None or slot is None or state.columns[population.number][slot] is not None:
-                raise JoinError(f"batch of {sender} at tick {tick}: a second or foreign section of population {section.population}")
-            payload, events = population.payload, len(section.keys) >> 2
+            if population is None or slot is None or state.columns[number][slot] is not None:
+                raise JoinError(f"batch of {sender} at tick {tick}: a second or foreign section of population {number}")
+            payload, events = population.payload, len(keys) >> 2
             # The usual case without a call, several hundred times a tick.
-            plain = not (payload.dense or section.lanes) and (section.flags & VALID or not events)
-            if not plain or len(section.values) != events * payload.value_bytes:
+            if lanes or payload.dense or len(values) != events * payload.value_bytes or not (flags & VALID or not events):
                 events = payload.count(section, population.values[sender])
-            if events == MISFIT:
-                raise misfit_error("batch", sender, tick, section, population.payload.need(population.values[sender]))
-            state.columns[population.number][slot] = section
+                if events == MISFIT:
+                    raise misfit_error("batch", sender, tick, section, payload.need(population.values[sender]))
+            state.columns[number][slot] = section
             population.events[sender] += events
-            state.missing[population.number] -= 1
-            if not state.missing[population.number]:
-                parts = dict(zip(population.slots, state.columns[population.number], strict=True))
-                joined = population.payload.merge(check_agreement("batch", parts, tick), population.order)
-                if population.payload.is_beyond(joined):
+            state.missing[number] -= 1
+            if not state.missing[number]:
+                parts = dict(zip(population.slots, state.columns[number], strict=True))
+                joined = payload.merge(check_agreement("batch", parts, tick), population.order)
+                if payload.is_beyond(joined, in_order=len(parts) > 1):
                     raise beyond_error(population, parts, tick)
-                out += self._arrive(tick, state, self.streams[population.number, self._chip], Arrived(joined, True))
+                out += self._arrive(tick, state, self.streams[number, self._chip], Arrived(joined, True))
         if transfers or (self.exchange is not None and self.exchange.sends(sender)):
             out += self._take_transfers("batch", sender, tick, state, transfers)
         return out

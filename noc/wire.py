@@ -101,8 +101,9 @@ def _section(kind: Any, parts: Any) -> Section:
         raise WireError(f"{kind.__name__}: a section needs {need}")
     section = Section._make(parts)
     population, flags, position, keys, values, _, _ = section
+    size, have = len(keys), len(values)
     # With keys, each has a value of 0, 1, 2 or 4 bytes; which of these, a router and a PE know of each population.
-    if len(keys) & 3 or (keys and 4 * len(values) not in (0, len(keys), 2 * len(keys), 4 * len(keys))):
+    if size & 3 or (size != have and size and 4 * have not in (0, size, 2 * size)):
         raise WireError(f"{kind.__name__}: {len(keys)} B of keys and {len(values)} B of values do not match")
     if not (0 <= population < _MAX_TICK and 0 <= position < _MAX_TICK and 0 <= flags <= FLAGS):
         raise WireError(f"{kind.__name__}: population {population}, flags {flags} or position {position} out of range")
