@@ -14,6 +14,7 @@ import difflib
 import importlib
 import os
 import pkgutil
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
@@ -81,7 +82,13 @@ def require_member(package: ModuleType | str, name: str, what: str) -> None:
 
 
 def member(package: ModuleType | str, name: str, what: str) -> ModuleType:
-    """Return a family's member; ModelError as `require_member`. A bug in the member's file is the member's own error."""
+    """Return a family's member; ModelError as `require_member`. A bug in the member's file is the member's own error.
+
+    One that is loaded is not looked for again: each of hundreds of PEs would read the folders.
+    """
+    loaded = sys.modules.get(f"{package if isinstance(package, str) else package.__name__}.{name}")
+    if loaded is not None:
+        return loaded
     require_member(package, name, what)
     return importlib.import_module(f"{_family(package).__name__}.{name}")
 

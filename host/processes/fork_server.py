@@ -4,6 +4,7 @@
 work: `main` runs at its end.
 """
 
+import contextlib
 import ctypes
 import gc
 import importlib
@@ -11,6 +12,7 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 
 from host.processes import parent_death
@@ -113,14 +115,29 @@ def _load_all() -> None:
     if preload := os.environ.get(PRELOAD_VARIABLE):
         from models import heads
 
-        _load_member(preload)
+        _load_module(preload)
         heads.warm_loaded()
 
 
 def _load_member(module: str) -> None:
-    try:
+    from models.families import member
+
+    package, _, name = module.rpartition(".")
+    with _left_to_who_needs_it():
+        member(package, name, "member")
+
+
+def _load_module(module: str) -> None:
+    with _left_to_who_needs_it():
         importlib.import_module(module)
-    except Exception as error:  # whoever needs it says what is wrong with it
+
+
+@contextlib.contextmanager
+def _left_to_who_needs_it() -> Iterator[None]:
+    """Leave what is wrong with a module to whoever needs it, but for a lack of memory or processes."""
+    try:
+        yield
+    except Exception as error:
         if code_for_lack(error) is not None:
             raise
 
