@@ -129,13 +129,23 @@ def test_too_few_chips_are_said_with_both_numbers(run, cluster):
     assert time.monotonic() - began < 10
 
 
+FORGET_THE_PROJECT = f"""import sys
+sys.path[:] = [entry for entry in sys.path if entry != {str(ROOT)!r}]
+sys.meta_path[:] = [finder for finder in sys.meta_path if "editable" not in repr(finder)]
+"""
+"""Run by a worker's Python when it starts: an environment in which the project is installed for development has it anywhere."""
+
+
 def test_a_worker_without_the_project_or_with_another_package_of_its_name_is_named(run, tmp_path):
-    namesake = tmp_path / "elsewhere" / "host" / "__init__.py"
-    namesake.parent.mkdir(parents=True)
+    bare, namesake = tmp_path / "bare", tmp_path / "elsewhere" / "host" / "__init__.py"
+    for folder in (bare, namesake.parent):
+        folder.mkdir(parents=True)
     namesake.touch()
+    for folder in (bare, namesake.parents[1]):
+        (folder / "sitecustomize.py").write_text(FORGET_THE_PROJECT)
     with workers(tmp_path) as cluster:
-        for name, path, place in (("bare", "", "nowhere"), ("namesake", str(namesake.parents[1]), str(namesake))):
-            cluster.add(name, 1, PYTHONPATH=path)
+        for name, path, place in (("bare", bare, "nowhere"), ("namesake", namesake.parents[1], str(namesake))):
+            cluster.add(name, 1, PYTHONPATH=str(path))
             cluster.wait(1)
             outcome = run(pes=4, cluster=cluster.address)
             assert outcome.code is Exit.USAGE

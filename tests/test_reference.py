@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import models.reference
+from models.families import VARIABLE
 from models.network import ModelError
 from models.reference import Reference
 from tests.tools.graphs import RELU, Layer, graph, with_members
@@ -100,6 +102,8 @@ def test_a_model_without_a_plain_reference_is_refused_by_name():
     line = "unknown neuron model with a plain reference 'leaky': have egru"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ModelError, match=line):
         patch.setattr(models.reference, "__path__", models.reference.__path__[:1])
+        patch.delenv(VARIABLE)
+        patch.delitem(sys.modules, "models.reference.leaky", raising=False)
         Reference(network)
 
 

@@ -514,9 +514,9 @@ def test_ledgers_of_several_chips_are_each_pes_own(chips):
     """They come to the host chip by chip; each count must be that of the PE that the mapping says."""
     bench = finished(Bench(evaluation(), 27, chips=chips, network=Watched()).play())
     ledger, placement = bench.run.recorder.ledger(), bench.run.placement
-    for shard, number in enumerate(ledger.table["pe"]):
-        key = str(ledger.pes[number]), int(ledger.table["layer"][shard])
-        assert ledger.of("events")[:, shard].sum() == bench.network.emitted[key]
+    for shard, number in enumerate(ledger.shards["pe"]):
+        key = str(ledger.pes[number]), int(ledger.shards["population"][shard])
+        assert ledger.events[:, shard].sum() == bench.network.emitted[key]
     assert [str(pe) for pe in ledger.pes] == [placed.name for placed in placement.pes]
 
 
