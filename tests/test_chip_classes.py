@@ -18,7 +18,7 @@ from host.cost.price import price
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
-from host.workloads.features.vectors import VectorCount, VectorSource, seeded_features
+from host.workloads.arrays.vectors import VectorCount, VectorSource, seeded_features
 from host.workloads.rows_in_dram import RowsInDram
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity

@@ -17,7 +17,7 @@ from host.cost.ledger_file import load_ledger
 from host.errors import HostError
 from host.experiments.columns import columns_of
 from host.experiments.experiment_file import read as read_experiment
-from host.workloads.features.vectors import load_features
+from host.workloads.arrays.vectors import load_features
 from host.workloads.lm.options import Options
 from host.workloads.registry import workloads
 from host.workloads.site import load_run_chip

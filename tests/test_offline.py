@@ -10,7 +10,7 @@ import pytest
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import load_offline_run, load_or_record, network_sha256, record
-from host.workloads.features.vectors import VectorSource, seeded_features
+from host.workloads.arrays.vectors import VectorSource, seeded_features
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import Network
 from models.reference import Reference
