@@ -75,7 +75,7 @@ SINABS = Convention(
 ROCKPOOL = Convention("rockpool", integrator="exponential", reset="subtract", fire="ge", multi_spike=True, gain="one")
 SPIKINGJELLY = Convention("spikingjelly", fire="ge", start="leak", form="quotient")
 _SNNTORCH_DT = 1e-4  # written into its exporter, as into SpikingJelly's default
-_NORSE_DT = 1e-6  # its default of 1 ms, and the factor of a thousand by which 1.1.0 writes time constants too small
+NORSE_DT = 1e-6  # its default of 1 ms, and the factor of a thousand by which 1.1.0 writes time constants too small
 _MOST_JELLY_TAU = 20.0
 
 
@@ -155,7 +155,7 @@ def _norse(e: Evidence) -> list[Fit]:
         return [Fit(NORSE, "r of every IF is 1", is_reader=not e.kinds.isdisjoint({"SumPool2d", "AvgPool2d"}))]
     if e.time_constants.max() < 1e-4:
         why = "r is 1 and every tau below 1e-4: Norse 1.1.0 writes time constants a thousand times too small"
-        return [Fit(replace(NORSE, dt=_NORSE_DT), why)]
+        return [Fit(replace(NORSE, dt=NORSE_DT), why)]
     if e.time_constants.min() >= 1e-4 and e.time_constants.max() <= 1:
         why = "r is 1 and tau in seconds, as Norse and people write"
         return [Fit(NORSE, why), Fit(EQUATION, why)]

@@ -9,7 +9,7 @@ import numpy as np
 
 from models import kernels
 from models.foreign.nir_evidence import CUBA, LEAKY
-from models.foreign.nir_exporters import Convention
+from models.foreign.nir_exporters import NORSE_DT, Convention
 from models.foreign.nir_file import SPIKING, Node
 from models.foreign.nir_shapes import Shape, spread, units_of
 from models.network import F32, F64, Array, ModelError, Population, Projection
@@ -123,9 +123,23 @@ def _step(who: str, node: Node, c: Convention, *, tau: F64, r: F64, leak: F64, i
     is_one = c.gain == "one" or bool(np.all(np.abs(gain - 1) < _ONE))
     if c.form == "decay" or c.gain == "one" or (is_one and c.form != "difference" and not np.any(leak)):
         return _Step("decay", _decay(tau, r, c.dt) if is_one else 1 - part, 1.0 if is_one else gain, part * leak)
-    # Norse has the step's part as a product in float32, of dt and of 1 / tau.
-    rate = np.float32(c.dt) * (np.float32(1) / tau.astype(np.float32)) if c.form == "difference" else part
-    return _Step("difference", rate, r, leak)
+    return _Step("difference", _norse_rate(tau, c.dt) if c.form == "difference" else part, r, leak)
+
+
+def _norse_rate(tau: F64, dt: float) -> F32:
+    """Return dt / tau as Norse has it: in float32, a product of dt and of 1 / tau.
+
+    A time constant that 1.1.0 wrote is dt times its own: dt / inverse for the `inverse` that it stepped with, at 1 ms.
+    """
+    inverse = np.float32(1) / tau.astype(np.float32)
+    if dt != NORSE_DT:
+        return np.float32(dt) * inverse
+    step = np.float32(1e-3)
+    near = step / tau.astype(np.float32)
+    for at in (near, np.nextafter(near, np.float32(0)), np.nextafter(near, np.float32(np.inf)), np.rint(near)):
+        inverse = np.where(step / at == tau.astype(np.float32), at, near)  # the last that fits is the roundest
+        near = inverse
+    return step * near
 
 
 def _times(never: Array, r: F64) -> F64:

@@ -23,6 +23,7 @@ from models.network import ModelError
 
 KNOWN_BY = "NIR graph (HDF5)"
 SUFFIX = ".nir"
+DIRECT = (SUFFIX,)
 _CERTAINTY, _BY_NAME = 90, 60
 
 
