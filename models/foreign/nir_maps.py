@@ -1,7 +1,8 @@
 """Linear maps between nodes of a NIR graph, in float64: kernels that stay kernels, matrices where nothing else will do.
 
 Weights, pools, scales and flattenings between two neurons are one map. A convolution with a pool or a scale of channels
-before it, or a scale of channels behind it, is a convolution again; anything else is multiplied out.
+before it, or a scale of channels behind it, is a convolution again, and so is a matrix behind a pool; anything else is
+multiplied out.
 """
 
 from __future__ import annotations
@@ -40,9 +41,10 @@ class Kernel:
 
 @dataclass(frozen=True, eq=False)
 class Matrix:
-    """A sparse matrix of SciPy's, by rows, of float64."""
+    """A sparse matrix of SciPy's, by rows, of float64; `dense` is the array (out, in) that it was made of, where it was one."""
 
     rows: Any
+    dense: F64 | None = None
 
 
 Map = Identity | Kernel | Matrix
@@ -52,8 +54,11 @@ def dense_map(weight: Array, copies: int = 1) -> Matrix:
     """Return the map of a matrix (out, in), applied to each of so many rows of its input."""
     from scipy import sparse
 
-    rows = sparse.csr_array(np.asarray(weight, np.float64))
-    return Matrix(rows if copies == 1 else sparse.csr_array(sparse.kron(sparse.eye_array(copies), rows, format="csr")))
+    dense = np.asarray(weight, np.float64)
+    rows = sparse.csr_array(dense)
+    if copies == 1:
+        return Matrix(rows, dense)
+    return Matrix(sparse.csr_array(sparse.kron(sparse.eye_array(copies), rows, format="csr")))
 
 
 def scale_map(scale: F64, shape: tuple[int, ...]) -> Map:
@@ -91,6 +96,11 @@ def then(who: str, first: Map, second: Map) -> Map:
             return Kernel(replace(b, kernel=kernel, input_shape=a.input_shape, pool=pool))
         if second.is_pointwise and b.pool == (1, 1):
             return Kernel(replace(a, kernel=a.kernel * b.kernel))
+    if isinstance(first, Kernel) and isinstance(second, Matrix) and first.is_pointwise and second.dense is not None:
+        a = first.convolution
+        if a.pool != (1, 1):  # a kernel as large as the pooled map, so that weights are not repeated for each of a window
+            kernel = second.dense.reshape(len(second.dense), *a.pooled_shape) * a.kernel[:, 0, 0, 0][:, None, None]
+            return Kernel(Convolution(kernel, a.input_shape, pool=a.pool))
     left, right = _rows(who, second), _rows(who, first)
     products = int(np.diff(right.indptr)[left.indices].sum())
     if products > MOST_UNROLLED:
