@@ -129,7 +129,8 @@ class Names:
 
     def refusal(self, flag: str, value: Any) -> str:
         """Return the line for a value that is none."""
-        return f"{flag} {','.join(map(str, value)) if isinstance(value, list | tuple) else value!r}: needs {self.need}"
+        have = ",".join(map(str, value)) if isinstance(value, list | tuple) else repr(value)
+        return f"{flag} {have}: needs {self.need}"
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from host.workloads.site import SEEDED
 from models import shipped
 from models.families import member, member_names
 
-HELP = "show what there is: workloads, models, kernels, formats, importers"
-EXAMPLES = (("list", "workloads, models, kernels, formats, importers"),)
+HELP = "show workloads, models, kernels, formats, importers"
+EXAMPLES = (("list", "what there is to choose from"),)
 _NARROWEST, _WIDEST = 60, 120
 Rows = list[tuple[str, str]]
 

@@ -19,22 +19,29 @@ def read_word_numbers(path: Path, who: str, words: int) -> U32:
     """
     need_file(path, who)
     try:
-        numbers = np.load(path) if path.suffix == ".npy" else _numbers(read_text_input(path, MOST_TEXT_BYTES))
+        numbers = _array(path) if path.suffix == ".npy" else _numbers(read_text_input(path, MOST_TEXT_BYTES))
     except InputError as error:
         raise HostError(f"{who}: {error}") from error
     except UnicodeDecodeError as error:
         raise HostError(f"{who}: is no text in UTF-8; a file of numpy ends in .npy") from error
     except Exception as error:  # numpy's own, and a stranger's bytes: exceptions of several kinds
         raise HostError(f"{who}: cannot be read ({in_one_line(error)})") from error
-    if not isinstance(numbers, np.ndarray) or numbers.ndim != 1 or numbers.dtype.kind not in "iu":
-        have = f"{numbers.shape} of {numbers.dtype}" if isinstance(numbers, np.ndarray) else "several arrays"
-        raise HostError(f"{who}: needs word numbers (tokens,) of whole numbers, has {have}")
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
+        raise HostError(f"{who}: needs word numbers (tokens,) of whole numbers, has {numbers.shape} of {numbers.dtype}")
     if not len(numbers):
         raise HostError(f"{who}: has no word numbers")
     wrong = np.flatnonzero((numbers < 0) | (numbers >= words))
     if len(wrong):
         raise HostError(f"{who}: needs word numbers below {words:,}, has {numbers[wrong[0]]} at {wrong[0]}")
     return np.ascontiguousarray(numbers, np.uint32)
+
+
+def _array(path: Path) -> Array:
+    loaded = np.load(path)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    loaded.close()
+    raise InputError("holds several arrays (.npz); needs one")
 
 
 def _numbers(text: str) -> Array:
