@@ -1,7 +1,7 @@
-"""The conventions by which a NIR file is read: those of the exporter that its numbers fit, and what the user chose in their place.
+"""The conventions by which a NIR file is read: those of the exporter that its numbers fit, and what the user chose instead.
 
-What is inferred is reported with its reason. Where exporters fit whose spikes differ, and where nothing says how long a step is, the
-file is refused in a line that names the flags that choose.
+What is inferred is reported with its reason. Where exporters fit whose spikes differ, and where nothing says how long a step
+is, the file is refused in a line that names the flags that choose.
 """
 
 from __future__ import annotations
@@ -164,13 +164,14 @@ def _undecided(evidence: Evidence, some: list[Fit]) -> str:
         many = ", several spikes a step" if c.multi_spike else ""
         ways.append(f"{c.exporter} ({fit.why}; {how}, gain {c.gain}, reset {c.reset}, fire {c.fire}{many})")
     choice = " or ".join(f"--exporter {name}" for name in names) + ", or with " if len(names) > 1 else ""
-    return f"may be {' or '.join(ways)}, whose spikes differ; choose with {choice}{', '.join(flags)}"
+    return f"may be {' or '.join(ways)}, whose spikes differ; choose with {choice}{', '.join(flags)} of `launch.py import`"
 
 
 def _no_step(evidence: Evidence) -> str:
     taus = evidence.time_constants
     span = f" (time constants {taus.min():g} to {taus.max():g})" if taus.size else ""
-    return f"how long a step is is not in the file{span}; choose with --dt, in the file's unit of time, as in --dt 1e-4 or --dt 1e-3"
+    how = "choose with --dt of `launch.py import`, in the file's unit of time, as in --dt 1e-4 or --dt 1e-3"
+    return f"the length of a step is not in the file{span}; {how}"
 
 
 def _check_resets(evidence: Evidence, convention: Convention) -> None:
@@ -182,7 +183,8 @@ def _check_resets(evidence: Evidence, convention: Convention) -> None:
         if reset is not None and np.any(reset):
             at = int(np.flatnonzero(reset)[0])
             need = "a reset by subtraction has no value to go to; choose --reset zero"
-            raise ModelError(f"{evidence.flat.who}: {node}: v_reset is {reset.flat[at]:g} at {at}, with reset {convention.reset}: {need}")
+            have = f"v_reset is {reset.flat[at]:g} at {at}, with reset {convention.reset}"
+            raise ModelError(f"{evidence.flat.who}: {node}: {have}: {need}")
 
 
 def _lines(evidence: Evidence, fit: Fit, choices: Choices) -> list[tuple[str, str]]:

@@ -115,7 +115,7 @@ class Evidence:
 
     @cached_property
     def lies_on_grid(self) -> bool:
-        """Whether weights and thresholds are whole numbers of 1/64 and decays of 1/4096, as lava's are; enough of them to say so."""
+        """Whether weights and thresholds are whole numbers of 1/64, and decays of 1/4096, as lava has them; enough to say so."""
         step, weights = self.ratio, set[float]()
         if step is None:
             return False
@@ -177,8 +177,7 @@ def _pairs(one: F64, other: F64) -> Iterator[tuple[float, float]]:
     if one.size != other.size and 1 not in (one.size, other.size):
         return  # shapes are checked elsewhere
     table = np.stack(np.broadcast_arrays(one.reshape(-1), other.reshape(-1)), axis=1)
-    for a, b in np.unique(table, axis=0).tolist():
-        yield a, b
+    yield from map(tuple, np.unique(table, axis=0).tolist())
 
 
 def _ratios(node: Node) -> list[F64]:

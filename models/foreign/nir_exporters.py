@@ -26,7 +26,8 @@ class Convention:
     """How a file's neurons step. `dt` is in the file's unit of time; None: nothing says.
 
     `gain`: whether inputs are multiplied as the equation says (dt r / tau, or (1 - exp(-dt / tau)) r), or enter as they are.
-    `start`: whether membranes begin at 0 or at their v_leak. `form`: how the membrane's step is written (`models/spiking.py`), which decides its rounding; "": as the numbers suggest.
+    `start`: whether membranes begin at 0 or at their v_leak.
+    `form`: how the membrane's step is written (`models/spiking.py`), which decides its rounding; "": as the numbers suggest.
     """
 
     exporter: str

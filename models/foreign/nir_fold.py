@@ -14,7 +14,7 @@ import numpy as np
 from models.convolution import Convolution
 from models.foreign.nir_file import NEURONS, Node, shown
 from models.foreign.nir_flat import Flat
-from models.foreign.nir_maps import Identity, Kernel, Map, Matrix, applied, dense_map, only, plus, pool_map, scale_map, then
+from models.foreign.nir_maps import Identity, Kernel, Map, applied, dense_map, only, plus, pool_map, scale_map, then
 from models.foreign.nir_shapes import Shape, Shapes, groups_of, map_of, spread, units_of, window_of
 from models.network import F64, Array, ModelError
 
@@ -38,7 +38,6 @@ class Folded:
     shapes: Shapes
     neurons: Mapping[str, Sum]
     outputs: Mapping[str, Sum]
-    folded: tuple[str, ...]  # nodes that are no population
 
     def units(self, name: str) -> int:
         """Return the units of a node."""
@@ -54,7 +53,7 @@ def fold(flat: Flat, shapes: Shapes, dt: float | None, late: Mapping[tuple[str, 
     folder = _Folder(flat, shapes, dt, late)
     neurons = {n.name: folder.heard(n) for n in flat.nodes.values() if n.kind in NEURONS}
     outputs = {n.name: folder.heard(n) for n in flat.nodes.values() if n.kind == "Output"}
-    return Folded(flat, shapes, neurons, outputs, tuple(n for n, node in flat.nodes.items() if node.kind not in (*NEURONS, "Input")))
+    return Folded(flat, shapes, neurons, outputs)
 
 
 class _Folder:
@@ -71,7 +70,8 @@ class _Folder:
         for name in self._flat.before[node.name]:
             given, steps = self._gives(name), self._late.get((name, node.name), 0)
             if steps and given.constant is not None:
-                raise ModelError(f"{self._who(node)}: {shown(name)} comes {steps} steps late with a bias, which would begin late too")
+                late = f"{shown(name)} comes {steps} steps late with a bias"
+                raise ModelError(f"{self._who(node)}: {late}, which would begin late too; needs the bias behind the delay")
             for (source, delay), part in given.parts.items():
                 at = source, delay + steps
                 parts[at] = plus(self._who(node), parts[at], part) if at in parts else part
@@ -139,7 +139,8 @@ class _Folder:
             scale = spread(self._finite(node, "scale"), takes)
             if scale is None:
                 raise ModelError(f"{self._who(node)}: scale does not fit {takes}")
-            return scale_map(scale, (takes[0], 1, takes[1]) if len(takes) == 2 else takes)
+            is_line = len(takes) == 2  # channels and length
+            return scale_map(scale, (*takes[:1], 1, *takes[1:]) if is_line else takes)
         return Identity(units_of(gives))
 
     def _pool(self, node: Node, takes: Shape) -> Map:
@@ -147,7 +148,8 @@ class _Folder:
         windows = window.kernel[0] * window.kernel[1]
         scale = 1 / windows if node.kind == "AvgPool2d" else 1.0
         if any(window.padding) and node.kind == "AvgPool2d":
-            raise ModelError(f"{self._who(node)}: padding {window.padding[:2]}: whether its zeros count for the mean differs; needs 0")
+            why = "whether zeros outside count for the mean differs"
+            raise ModelError(f"{self._who(node)}: padding {window.padding[:2]}: {why}; needs 0")
         if window.kernel == window.stride and not any(window.padding):
             return pool_map(shape, window.kernel, scale)
         kernel = np.full((shape[0], 1, *window.kernel), scale)  # windows that overlap, or leave gaps
@@ -206,6 +208,3 @@ def is_direct(what: Sum) -> str | None:
         return None
     ((source, delay), part), *_ = what.parts.items()
     return source if delay == 0 and isinstance(part, Identity) else None
-
-
-__all__ = ["Folded", "Matrix", "Source", "Sum", "fold", "is_direct"]

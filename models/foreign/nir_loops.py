@@ -7,7 +7,7 @@ entered in two places has no such edge, and is refused until one is chosen.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from graphlib import CycleError, TopologicalSorter
 
 from models.foreign.nir_file import shown
@@ -81,8 +81,3 @@ def _loops(edges: Iterable[Edge]) -> list[frozenset[str]]:
     for name, label in zip(names, labels.tolist(), strict=True):
         groups.setdefault(label, set()).add(name)
     return [frozenset(group) for group in groups.values() if len(group) > 1]
-
-
-def with_late(parts: Mapping[tuple[str, int], object], late: Mapping[str, int]) -> dict[tuple[str, int], object]:
-    """Return parts by source and delay, those of some sources later."""
-    return {(source, delay + late.get(source, 0)): part for (source, delay), part in parts.items()}

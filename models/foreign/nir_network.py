@@ -48,12 +48,14 @@ def network_of(file: NirFile, choices: Choices, delays: tuple[str, ...] = ()) ->
     for node, what in ends:
         projections = _projections(flat, node, what, number)
         populations.append(sum_population(names[node], folded.units(node), projections, what.constant))
-    notes += _unheard(flat, shapes)
+    notes += _unheard(flat)
     network = Network(tuple(populations), tuple(number[node] for node in outputs))
     return Imported(network, (*order, *(name for name, _ in ends)), reading, tuple(notes))
 
 
-def _split_delays(flat: Flat, chosen: Mapping[tuple[str, str], int]) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
+def _split_delays(
+    flat: Flat, chosen: Mapping[tuple[str, str], int]
+) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
     """Return the delays between populations, and those of other edges; ModelError for ends that are not there."""
     sources = {name for name, node in flat.nodes.items() if node.kind in (*NEURONS, "Input")}
     between, on_edges = {}, {}
@@ -82,10 +84,13 @@ def _late(folded: Folded, between: Mapping[tuple[str, str], int], notes: list[st
     prompt = {(source, target) for target, what in sums.items() for source, delay in what.parts if not delay}
     heard_of_inputs = {b for a, b in prompt if flat.nodes[a].kind == "Input"}
     inner = {(a, b) for a, b in prompt if flat.nodes[a].kind != "Input"}
-    delayed = {target for target, what in sums.items() for source, delay in what.parts if delay and flat.nodes[source].kind == "Input"}
+    delayed = {
+        target for target, what in sums.items() for source, delay in what.parts if delay and flat.nodes[source].kind == "Input"
+    }
     for (a, b), why in late_edges(who, inner, heard_of_inputs | delayed).items():
         sums[b] = _later(who, sums[b], {a: 1})
-        notes.append(f"{shown(a)} to {shown(b)} comes 1 step late: {why}; not in the file, other: --delay")
+        other = "" if a == b else "; not in the file, other: --delay"
+        notes.append(f"{shown(a)} to {shown(b)} comes 1 step late: {why}{other}")
     return sums
 
 
@@ -173,8 +178,9 @@ def _weights(flat: Flat, source: str, name: str, part: Map) -> Weights | Convolu
     return weights_of(f"{flat.who}: {flat.nodes[source]} to {flat.nodes[name]}", part)
 
 
-def _unheard(flat: Flat, shapes: Shapes) -> list[str]:
+def _unheard(flat: Flat) -> list[str]:
     """Return notes on nodes whose numbers go nowhere."""
-    del shapes
     ends = (*NEURONS, "Output", "Input", THROUGH)
-    return [f"{node}: feeds nothing; left out" for name, node in flat.nodes.items() if not flat.after[name] and node.kind not in ends]
+    return [
+        f"{node}: feeds nothing; left out" for name, node in flat.nodes.items() if not flat.after[name] and node.kind not in ends
+    ]

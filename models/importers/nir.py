@@ -6,20 +6,21 @@ It knows flags and what is reported; the file is read by `models/foreign/nir_*.p
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from models.checkpoint import Model
 from models.foreign.hdf5 import SIGNATURE
 from models.foreign.nir_conventions import CHOICES, Choices
 from models.foreign.nir_exporters import EXPORTERS
 from models.foreign.nir_file import is_nir, read_file
-from models.foreign.nir_network import Imported, network_of
 from models.foreign.request import SEGMENT, Findings, ImportRequest
-from models.graph_check import check_network
-from models.importers import Head
+from models.importers import Flags, Head
 from models.network import ModelError
+
+if TYPE_CHECKING:  # what compiles code is loaded when a file is read
+    from models.foreign.nir_network import Imported
 
 KNOWN_BY = "NIR graph (HDF5)"
 SUFFIX = ".nir"
@@ -27,11 +28,13 @@ DIRECT = (SUFFIX,)
 _CERTAINTY, _BY_NAME = 90, 60
 
 
-def add_flags(parser: argparse.ArgumentParser) -> None:
+def add_flags(parser: Flags) -> None:
     """Add the flags by which a user says what a NIR file does not."""
     parser.add_argument("--dt", type=float, metavar="T", help="length of a step, in the file's unit of time")
     parser.add_argument("--exporter", metavar="NAME", help=f"read as what {', '.join(EXPORTERS)} writes (default: by its numbers)")
-    parser.add_argument("--integrator", metavar="NAME", help=f"{' or '.join(CHOICES['integrator'])} Euler, or exact for constant input")
+    parser.add_argument(
+        "--integrator", metavar="NAME", help=f"{' or '.join(CHOICES['integrator'])} Euler, or exact for constant input"
+    )
     parser.add_argument("--reset", metavar="NAME", help=f"what a spike does to the membrane: {', '.join(CHOICES['reset'])}")
     parser.add_argument("--fire", metavar="NAME", help="gt: above the threshold; ge: at it, too")
     parser.add_argument("--multi-spike", action=argparse.BooleanOptionalAction, default=None, help="several spikes a step")
@@ -54,10 +57,12 @@ def probe(head: Head) -> int:
 
 def read(path: Path, request: ImportRequest) -> Findings:
     """Return the network of a NIR file; ModelError, in one line, where it makes none or something has to be chosen."""
-    options = dict(getattr(request, "options", {}))
     file = read_file(path)
-    delays = tuple(options.pop("delay", None) or ())
-    choices = Choices(**{name: options.get(flag) for name, flag in _OPTIONS.items()})
+    choices, delays = _chosen(file.who, request.given)
+    from models.checkpoint import Model
+    from models.foreign.nir_network import network_of
+    from models.graph_check import check_network
+
     imported = network_of(file, choices, delays)
     try:
         check_network(imported.network)
@@ -74,6 +79,19 @@ _OPTIONS = {
     "exporter": "exporter", "dt": "dt", "integrator": "integrator", "reset": "reset", "fire": "fire", "multi_spike": "multi_spike",
     "floor": "floor_v", "gain": "gain", "start": "start",
 }  # fmt: skip
+
+
+def _chosen(who: str, given: Mapping[str, Any]) -> tuple[Choices, tuple[str, ...]]:
+    """Return what was chosen, from the command line or from Python; ModelError for values of another type."""
+    delays = given.get("delay", ())
+    delays = (delays,) if isinstance(delays, str) else tuple(delays)
+    if not all(isinstance(delay, str) for delay in delays):
+        raise ModelError(f"{who}: --delay {delays!r:.80}: needs texts such as lif2>lif1=1")
+    values = {name: given.get(flag) for name, flag in _OPTIONS.items()}
+    dt = values["dt"]
+    if dt is not None and (isinstance(dt, bool) or not isinstance(dt, int | float)):
+        raise ModelError(f"{who}: --dt {dt!r:.80}: needs a number")
+    return Choices(**values), delays
 
 
 def _populations(imported: Imported) -> list[tuple[str, str]]:

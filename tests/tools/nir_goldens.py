@@ -64,9 +64,11 @@ def _recorded(modules: list[Any], run: Callable[[], None]) -> list[np.ndarray]:
     rows: list[list[np.ndarray]] = [[] for _ in modules]
     hooks = []
     for at, module in enumerate(modules):
+
         def hook(_: Any, __: Any, out: Any, at: int = at) -> None:
             first = out[0] if isinstance(out, tuple) else out
             rows[at].append(first.detach().numpy().copy())
+
         hooks.append(module.register_forward_hook(hook))
     run()
     for hook in hooks:
@@ -168,8 +170,9 @@ def snntorch_recurrent_synaptic() -> Golden:
     import torch
 
     recurrent = snn.RSynaptic(alpha=0.7, beta=0.9, linear_features=16, init_hidden=True)
-    layers = [_strong(torch.nn.Linear(12, 16), 2), recurrent, _strong(torch.nn.Linear(16, 5), 3),
-              snn.Synaptic(alpha=torch.full((5,), 0.5), beta=torch.full((5,), 0.8), threshold=torch.ones(5), init_hidden=True)]  # fmt: skip
+    ones = torch.ones(5)
+    last = snn.Synaptic(alpha=0.5 * ones, beta=0.8 * ones, threshold=ones, init_hidden=True)
+    layers = [_strong(torch.nn.Linear(12, 16), 2), recurrent, _strong(torch.nn.Linear(16, 5), 3), last]
     return _snntorch("snntorch_recurrent_synaptic", layers, (snn.RSynaptic, snn.Synaptic), spikes_in(5, 12), {})
 
 
@@ -199,10 +202,10 @@ def norse_lif() -> Golden:
     import torch
 
     def box(size: int, inverse: float) -> Any:
-        parameters = norse.LIFBoxParameters(
-            tau_mem_inv=torch.full((size,), inverse), v_th=torch.full((size,), 0.4), v_leak=torch.zeros(size), v_reset=torch.zeros(size)
-        )  # fmt: skip
-        return norse.LIFBoxCell(parameters)
+        zeros = torch.zeros(size)
+        return norse.LIFBoxCell(
+            norse.LIFBoxParameters(tau_mem_inv=zeros + inverse, v_th=zeros + 0.4, v_leak=zeros.clone(), v_reset=zeros.clone())
+        )
 
     readout = norse.LIBoxCell(norse.LIBoxParameters(tau_mem_inv=torch.full((4,), 70.0), v_leak=torch.zeros(4)))
     first, second = box(20, 100.0), box(10, 230.0)
@@ -236,13 +239,16 @@ def _own_cuba() -> Any:
     def weights(*shape: int) -> np.ndarray:
         return rng.normal(0, 2.0 / np.sqrt(shape[-1]), shape).astype(np.float32)
 
+    def between(low: float, high: float) -> np.ndarray:
+        return rng.uniform(low, high, units).astype(np.float32)
+
     return nir.NIRGraph(
         nodes={
             "input": nir.Input(np.array([12])),
             "fc": nir.Affine(weight=4 * weights(units, 12), bias=weights(units) / 4),
             "cuba": nir.CubaLIF(
-                tau_syn=rng.uniform(1e-3, 4e-3, units).astype(np.float32), tau_mem=rng.uniform(2e-3, 8e-3, units).astype(np.float32),
-                r=np.ones(units, np.float32), v_leak=np.zeros(units, np.float32), w_in=rng.uniform(1, 3, units).astype(np.float32),
+                tau_syn=between(1e-3, 4e-3), tau_mem=between(2e-3, 8e-3), r=np.ones(units, np.float32),
+                v_leak=np.zeros(units, np.float32), w_in=between(1, 3),
                 v_threshold=np.full(units, 0.3, np.float32), v_reset=np.zeros(units, np.float32),
             ),
             "rec": nir.Affine(weight=weights(units, units), bias=weights(units) / 10),
@@ -268,7 +274,7 @@ def norse_cuba() -> Golden:
 
 def norse_cuba_subtract() -> Golden:
     """The same, reset by subtraction."""
-    import norse.torch.functional.reset as reset
+    from norse.torch.functional import reset
 
     return _norse_reads("norse_cuba_subtract", {"reset": "subtract"}, reset_method=reset.reset_subtract)
 
@@ -318,7 +324,9 @@ def _sinabs_lif(name: str, norm_input: bool, choices: dict[str, Any]) -> Golden:
         return sl.LIFSqueeze(tau_mem=torch.full((size,), tau), spike_threshold=threshold, batch_size=1, norm_input=norm_input)
 
     factor = 6 if norm_input else 1.5
-    layers = [_strong(torch.nn.Linear(12, 20), factor), lif(20, 8.0), _strong(torch.nn.Linear(20, 6), 3 * factor), lif(6, 15.0)]
+    second = _strong(torch.nn.Linear(20, 6), factor)
+    second.weight[::2].abs_()  # inputs that only add up, so that these fire in either case
+    layers = [_strong(torch.nn.Linear(12, 20), factor), lif(20, 8.0), second, lif(6, 15.0)]
     return _sinabs(name, layers, sl.LIFSqueeze, spikes_in(10, 12), choices)
 
 
