@@ -8,11 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from host.workloads.lane_sets import read_lanes
-<<<<<<< HEAD
-from models.convolution import Convolution
-=======
 from host.workloads.section_events import all_sending
->>>>>>> h/arrays
+from models.convolution import Convolution
 from models.network import F32, I64, U32, Array, Network, Projection
 from models.schedule import schedule
 from noc.packet import PHASE, Section
