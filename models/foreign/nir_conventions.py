@@ -90,7 +90,7 @@ def choose(flat: Flat, choices: Choices, metadata: Mapping[str, Array]) -> Readi
     else:
         candidates = fits(evidence)
     chosen = [replace(fit, convention=_with(fit.convention, choices)) for fit in _matching(candidates, choices)]
-    different = {_effect(evidence, fit.convention): fit for fit in reversed(chosen)}
+    different = {tuple(_effect(evidence, fit.convention).items()): fit for fit in reversed(chosen)}
     if len(different) > 1:
         raise ModelError(f"{flat.who}: {_undecided(evidence, list(reversed(different.values())))}")
     fit = chosen[0]
@@ -138,26 +138,19 @@ def _with(convention: Convention, choices: Choices) -> Convention:
     return replace(convention, **changes)
 
 
-def _effect(evidence: Evidence, convention: Convention) -> tuple[Any, ...]:
+def _effect(evidence: Evidence, convention: Convention) -> dict[str, Any]:
     """Return what decides spikes, up to rounding."""
-    steps = uses_step(evidence, convention)
-    effect: list[Any] = [convention.dt, convention.integrator, convention.gain] if steps else [None, None, None]
-    if not evidence.leaky:
-        effect[1:] = [None, None]
-    leaks = any(np.any(node.params["v_leak"]) for node in evidence.leaky)
-    effect.append(convention.start if leaks else None)
-    if evidence.spikes:
-        effect += [convention.reset, convention.fire, convention.multi_spike, convention.floor]
-    return tuple(effect)
+    names: list[str] = ["dt"] if uses_step(evidence, convention) else []
+    names += ["integrator", "gain"] if evidence.leaky else []
+    names += ["start"] if any(np.any(node.params["v_leak"]) for node in evidence.leaky) else []
+    names += ["reset", "fire", "multi_spike", "floor"] if evidence.spikes else []
+    return {name: getattr(convention, name) for name in names}
 
 
 def _undecided(evidence: Evidence, some: list[Fit]) -> str:
     names = list(dict.fromkeys(fit.convention.exporter for fit in some))
-    flags, ways = [], []
-    for name in ("dt", *FLAGS):
-        values = list(dict.fromkeys(getattr(fit.convention, name) for fit in some))
-        if len(values) > 1 and (name != "dt" or uses_step(evidence, some[0].convention)):
-            flags.append(FLAGS.get(name, "--dt"))
+    effects, ways = [_effect(evidence, fit.convention) for fit in some], []
+    flags = [FLAGS.get(name, "--dt") for name in ("dt", *FLAGS) if len({effect.get(name) for effect in effects}) > 1]
     for fit in some:
         c = fit.convention
         how = f"{c.integrator} Euler" if c.integrator == "forward" else c.integrator
@@ -194,11 +187,7 @@ def _lines(evidence: Evidence, fit: Fit, choices: Choices) -> list[tuple[str, st
     if uses_step(evidence, c):
         how = "chosen" if choices.dt is not None else f"as {c.exporter} writes; other: --dt"
         lines.append(("step", f"{c.dt:g} of the file's unit of time ({how})"))
-    names = ["integrator", "gain"] if evidence.leaky else []
-    if any(np.any(node.params["v_leak"]) for node in evidence.leaky):
-        names.append("start")
-    if evidence.spikes:
-        names += ["reset", "fire", "multi_spike", "floor"]
+    names = [name for name in _effect(evidence, c) if name != "dt"]
     for name in names:
         value = getattr(c, name)
         text = {True: "yes", False: "no"}.get(value, value) if isinstance(value, bool) else str(value)

@@ -21,9 +21,9 @@ Nodes = Mapping[str, Mapping[str, Any]]
 
 def lif(units: int | tuple[int, ...] = (), *, dt: float = 1e-4, beta: float | np.ndarray = 0.9, **changes: Any) -> dict[str, Any]:
     """Return a LIF as snnTorch writes one: tau and r from beta; a scalar without `units`."""
-    tau = np.broadcast_to(np.asarray(dt / (1 - np.asarray(beta))), units)
+    tau = np.broadcast_to(np.float32(dt) / (1 - np.asarray(beta, np.float32)), units)
     ones = np.ones(units)
-    node = {"type": "LIF", "tau": tau, "r": tau / dt, "v_leak": 0 * ones, "v_threshold": ones, "v_reset": 0 * ones}
+    node = {"type": "LIF", "tau": tau, "r": tau / np.float32(dt), "v_leak": 0 * ones, "v_threshold": ones, "v_reset": 0 * ones}
     return without(node | changes)
 
 
