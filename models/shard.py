@@ -16,7 +16,8 @@ class PortShape(NamedTuple):
 
     `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the
     numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
-    position; `slots`, positions held at a time.
+    position; `slots`, positions held at a time. A format that keeps a convolution's kernel has its `window`, the numbers of a
+    `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for.
     """
 
     rows: int
@@ -30,6 +31,7 @@ class PortShape(NamedTuple):
     dense: bool = False
     phases: int = 1
     slots: int = 1
+    window: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,13 +89,17 @@ class Shard:
                 population=population, kernel=kernel, format=form, width=width, lanes=lanes, payload=payload,
                 units=_unpack(units)["units"], trigger=trigger, wait=wait, ticks=ticks, interval=interval,
                 ports=tuple(
-                    ShardPort(name=n, source=s, delay=d, shape=PortShape(*shape), arrays=_unpack(arrays), trace=float(trace))
+                    ShardPort(name=n, source=s, delay=d, shape=_port_shape(*shape), arrays=_unpack(arrays), trace=float(trace))
                     for n, s, d, shape, arrays, trace in ports
                 ),
                 vectors=_unpack(vectors), params={str(k): float(v) for k, v in params.items()},
             )  # fmt: skip
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError, SyntaxError) as error:
             raise ModelError(f"shard: not in the form of Shard.to_parts ({error})") from error
+
+
+def _port_shape(*numbers: Any) -> PortShape:
+    return PortShape._make((*numbers[:-1], tuple(numbers[-1])))
 
 
 def _pack(arrays: Mapping[str, Array]) -> list[list[Any]]:

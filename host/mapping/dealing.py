@@ -2,6 +2,9 @@
 
 Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean weights
 and overflow a PE that is sized for the mean. So units are dealt heaviest first, each to the lightest PE that may take one.
+
+A layer that hears through a convolution is dealt in runs: in C order so many units to each PE, that is output channels, or
+rows of one. So a PE has few channels, and few kernels; and its units are alike but for those at the borders.
 """
 
 from __future__ import annotations
@@ -14,19 +17,23 @@ import numpy as np
 
 from host.errors import Exit, HostError
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
-from host.mapping.sharding import all_fit, plan_share, row_lengths
+from host.mapping.sharding import all_fit, plan_share
 from models import kernels
-from models.network import Network
+from models.convolution import Convolution
+from models.network import I64, Network
 from pe.sram import SramOverflow
 
 
 def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
     """Deal the units of a layer to `pes` PEs, heaviest first, each to the lightest PE.
 
-    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable.
+    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable. A layer that
+    hears through a convolution is always dealt in runs of as many units.
     """
     units = network.populations[layer].units
-    weights = sum(row_lengths(network, layer), np.zeros(units, np.int64))
+    if hears_by_kernel(network, layer):
+        return [(UnitSet(layer, run),) for run in np.array_split(np.arange(units, dtype=np.uint32), pes)]
+    weights = _unit_weights(network, layer)
     if not even:
         weights += _unit_words(network, layer)
     full, larger = divmod(units, pes)
@@ -46,6 +53,17 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
     return [(UnitSet(layer, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def hears_by_kernel(network: Network, layer: int) -> bool:
+    """Tell whether a layer hears anything through a convolution."""
+    return any(isinstance(projection.weights, Convolution) for projection in network.populations[layer].projections)
+
+
+def _unit_weights(network: Network, layer: int) -> I64:
+    population = network.populations[layer]
+    lengths = [p.weights.row_nonzeros.reshape(-1, population.units).sum(axis=0) for p in population.projections]
+    return np.asarray(sum(lengths, np.zeros(population.units, np.int64)))
 
 
 def _unit_words(network: Network, layer: int) -> int:
@@ -84,7 +102,7 @@ def split_pes(network: Network, pes: int) -> dict[int, int]:
 def fewest_pes(network: Network, request: Request, layer: int, *, even: bool) -> int:
     """Return the smallest number of PEs over which `layer` fits; HostError where one unit is too much for a PE."""
     units = network.populations[layer].units
-    heaviest = np.argmax(sum(row_lengths(network, layer), np.zeros(units, np.int64)))
+    heaviest = np.argmax(_unit_weights(network, layer))
     try:
         plan_share(network, request, (UnitSet(layer, np.array([heaviest], np.uint32)),), f"layer {layer}, one unit a PE")
     except SramOverflow as error:

@@ -1,7 +1,7 @@
 """As few PEs as fit (or the number asked for), each with about the same bytes, whatever the number of units."""
 
 from host.errors import Exit, HostError
-from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, fewest_pes
+from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, fewest_pes, hears_by_kernel
 from host.mapping.request import Deal, Request
 from host.mapping.sharding import all_fit, layer_bytes
 from models.network import Network
@@ -24,7 +24,9 @@ def deals(network: Network, request: Request) -> list[Deal]:
         least = f"dealt by bytes, the layers need at least {sum(counts.values())} PEs ({need})"
         raise HostError(f"--pes {request.pes}: {least}", Exit.DOES_NOT_FIT)
     check_units(network, request.pes or 0)
-    weights = {layer: layer_bytes(network, request, layer) for layer in layers}
+    # A kernel's few bytes say nothing of how many units share it.
+    roles = {layer: ("weights", "variables") if hears_by_kernel(network, layer) else ("weights",) for layer in layers}
+    weights = {layer: layer_bytes(network, request, layer, roles=roles[layer]) for layer in layers}
     while request.pes is not None and sum(counts.values()) < request.pes:
         growing = [layer for layer in layers if counts[layer] < network.populations[layer].units]
         counts[max(growing, key=lambda layer: weights[layer] / counts[layer])] += 1
