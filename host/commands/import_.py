@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
+from host.commands._write_model import check_target, write_model
 from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
@@ -45,6 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
     parser.add_argument("--importer", metavar="NAME", help="which importer reads SRC (default: the one that is most certain)")
+    add_quantise_flags(parser.add_argument_group("of spiking networks"), FLOAT)
     groups: dict[str, Any] = {}
     for flag, of in all_flags():
         title = f"for the importer{'s' if len(of) > 1 else ''} {' and '.join(of)}"
@@ -55,32 +54,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
-    from models.checkpoint import save
     from models.foreign.import_model import import_model
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
-    if os.path.lexists(target):
-        raise HostError(f"import: {target}: exists already; nothing is overwritten")
-    if not target.parent.is_dir():
-        raise HostError(f"import: {target}: its folder does not exist")
+    quantising = take_quantise_flags(flags)
+    check_target("import", target)
     imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
-    partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
-    try:
-        save(partial, imported.model)
-        # A link comes to be at once and never replaces anything, whoever else writes meanwhile.
-        os.link(partial, target)
-        size = target.stat().st_size
-    except FileExistsError:
-        raise HostError(f"import: {target}: exists already; nothing is overwritten") from None
-    except OSError as error:
-        why = error.strerror or errno.errorcode.get(error.errno or 0)
-        raise HostError(f"import: {target}: cannot be written ({why})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    model, report = quantise_model(imported.model, quantising)
+    size = write_model("import", target, model)
     for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:
         print(f"{'note':<14} {note}")
-    print(f"{'written':<14} {target} ({size:,} bytes)")
+    print("\n".join([*report, f"{'written':<14} {target} ({size:,} bytes)"]))
     return 0
