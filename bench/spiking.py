@@ -65,7 +65,7 @@ def truncated(network: Network, rounded: Network) -> Network:
         projections = []
         for exact, near in zip(one.projections, other.projections, strict=True):
             is_kernel = isinstance(exact.weights, Convolution)
-            matrices = (exact.weights.kernel, near.weights.kernel) if is_kernel else (exact.weights.to_dense(), near.weights.to_dense())
+            matrices = [w.kernel if is_kernel else w.to_dense() for w in (exact.weights, near.weights)]
             scale = 127 / max(np.abs(p.weights.values).max() for p in one.projections)
             numbers = np.trunc(matrices[0].astype(np.float64) * scale).astype(np.int8)
             assert np.abs(numbers.astype(int) - matrices[1]).max() <= 1
@@ -78,7 +78,8 @@ def truncated(network: Network, rounded: Network) -> Network:
 def spikes_of(model: Model, x: Any) -> dict[int, Any]:
     """Return what each layer sends at each step, (steps, units)."""
     network = model.network
-    rows = {network.populations[n].name: [x.astype("f4" if network.populations[n].payload == "float32" else "u1")] for n in network.inputs}
+    inputs = [network.populations[n] for n in network.inputs]
+    rows = {one.name: [x.astype("f4" if one.payload == "float32" else "u1")] for one in inputs}
     job = prepare_arrays(Options(pes=60, mapping="balanced", format="conv"), model, rows, title="")
     run = record(job.placement, job.source, job.readout)
     return {n: layer.events[:, 0] for n, layer in run.layers.items()}

@@ -103,8 +103,9 @@ def test_norse_lif_box(leak):
 
 @pytest.mark.parametrize("method", ["zero", "subtract"])
 def test_norse_of_a_nir_cuba_lif(method):
-    torch, nir, norse = pytest.importorskip("torch"), pytest.importorskip("nir"), pytest.importorskip("norse.torch")
-    pytest.importorskip("nirtorch")
+    torch, nir = pytest.importorskip("torch"), pytest.importorskip("nir")
+    for package in ("norse.torch", "nirtorch"):
+        pytest.importorskip(package)
     from norse.torch.functional.reset import reset_subtract, reset_value
     from norse.torch.utils.import_nir import _import_norse_module
 
