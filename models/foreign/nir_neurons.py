@@ -19,6 +19,7 @@ KERNELS = {
     "IF": "lif", "LIF": "lif", "Threshold": "lif", "I": "li", "LI": "li", "CubaLIF": "cuba_lif", "CubaLI": "cuba_li",
 }  # fmt: skip
 _ONE = 1e-4  # how far from 1 a gain is still 1, of a step that was rounded to float32
+_ROUND = 6  # characters of a decay that somebody chose
 _ULPS = 6  # around 1 - 1 / r, in which the decay is looked for that rounds to tau and r
 
 
@@ -174,4 +175,5 @@ def _decay_of(tau: float, r: float) -> float:
             tau_of = step / (np.float32(1) - at)
             if tau_of == np.float32(tau) and tau_of / step == np.float32(r):
                 fits.append(at)
-    return float(min(fits, key=lambda at: (len(str(at)), abs(at - decay)))) if fits else near
+    # Below 0.5 several decays round to one tau: those with few decimals are likelier than others.
+    return float(min(fits, key=lambda at: (len(str(at)) > _ROUND, abs(at - decay)))) if fits else near
