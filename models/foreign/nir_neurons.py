@@ -162,7 +162,7 @@ def _decay_of(tau: float, r: float) -> float:
     if float(np.float32(tau)) != tau or float(np.float32(r)) != r:
         return near
     decay = np.float32(near)
-    tries = [decay]
+    tries = [np.float32(round(near, digits)) for digits in (2, 3, 4)] + [decay]
     for direction in (np.float32(2), np.float32(-1)):
         at = decay
         for _ in range(_ULPS):
