@@ -52,8 +52,9 @@ def write(folder, name, text="WORD = 5\n"):
 
 
 def test_a_member_of_a_user_s_own_is_found_beside_the_project_s(folder):
+    own = kernels.names()
     write(folder, "models/kernels/mine.py")
-    assert kernels.names() == ["egru", "mine"]
+    assert kernels.names() == sorted([*own, "mine"])
     assert families.member(kernels, "mine", "neuron model").WORD == 5
 
 
@@ -90,13 +91,14 @@ def test_two_members_of_one_name_are_refused_in_a_line_that_names_both(folder, t
 
 def test_an_unknown_member_is_told_the_nearest(folder):
     write(folder, "models/kernels/leakier.py")
-    with pytest.raises(ModelError, match=r"unknown neuron model 'leakie': have egru, leakier; did you mean 'leakier'\?"):
+    with pytest.raises(ModelError, match=r"unknown neuron model 'leakie': have .*egru.*; did you mean 'leakier'\?"):
         kernels.named("leakie")
 
 
 def test_a_file_with_an_underscore_is_no_member(folder):
+    own = kernels.names()
     write(folder, "models/kernels/_shared.py")
-    assert kernels.names() == ["egru"]
+    assert kernels.names() == own
 
 
 def test_a_bug_in_a_member_shows_itself(folder):
