@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from models.foreign import torch_file
+from models.foreign import legacy_file, torch_file
 from models.foreign.parametrized import Recipe, recipes, shape_of, value_of
 from models.foreign.request import Findings, ImportRequest
 from models.foreign.torch_file import Tensor, TorchFile
-from models.foreign.unpickle import SAVE_AGAIN, Passed, View
+from models.foreign.unpickle import SAVE_AS_TORCH, Passed, View
 from models.input_file import HEAD_BYTES, InputError, is_pickle, is_safetensors, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
@@ -252,8 +252,10 @@ def opened_state(path: Path) -> Iterator[StateDict]:
                 raise ModelError(f"{who}: {error}") from error
             if is_zip(head):
                 state = _unwrapped(who, stack.enter_context(torch_file.opened(path)))
+            elif legacy_file.is_legacy(head):
+                state = _unwrapped(who, stack.enter_context(legacy_file.opened(path)))
             elif is_pickle(head):
-                raise ModelError(f"{who}: a bare pickle, as torch wrote before 1.6 (no zip); {SAVE_AGAIN}")
+                raise ModelError(f"{who}: a bare pickle, as pickle.dump writes, no file of torch.save; {SAVE_AS_TORCH}")
             elif is_safetensors(head):
                 state = StateDict(who, _safetensors(who, path.read_bytes()), in_order=False)
             else:
