@@ -119,7 +119,7 @@ def test_what_is_missing_is_said(info, tiny):
     text = info(embedding=None, decoder_bias=None, vocabulary=())
     said = [value(text, label) for label in ("decoder", "vocabulary", "text", "text licence", "provenance")]
     assert said == ["none: a bare stack of layers", "none", "none stored", "not stated", "not stated"]
-    assert value(info(vocabulary=()), "vocabulary") == "none: cannot be run until imported with its text"
+    assert value(info(vocabulary=()), "vocabulary") == "none: runs on word numbers (`lm --ids FILE`) until imported with its text"
 
 
 def test_a_projection_is_told(info, tiny):
@@ -293,7 +293,9 @@ def test_a_damaged_file_is_shown_or_gets_one_line(tmp_path, folder, data):
         assert "fewest PEs" in out.getvalue()
 
 
-@pytest.mark.parametrize("arguments", [["missing.safetensors"], ["."], [], ["FILE", "--batch", "0"], ["FILE", "--format", "csr"]])
+@pytest.mark.parametrize(
+    "arguments", [["missing.safetensors"], ["."], ["seeded"], ["FILE", "--batch", "0"], ["FILE", "--format", "csr"]]
+)
 def test_what_cannot_be_shown_gets_one_line(capfd, folder, monkeypatch, arguments):
     monkeypatch.chdir(folder)
     try:

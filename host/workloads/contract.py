@@ -7,7 +7,7 @@ clock: one vector of events of every input and lane; a *lane* is one of the sequ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
     from host.mapping.placement import Placement
     from host.options import RunOptions
+    from models.network import Array
     from noc.dram import Dram
     from noc.packet import Section
 
@@ -42,11 +43,18 @@ def only_section(outputs: Outputs) -> Section:
     return section
 
 
+SaveRow: TypeAlias = "Callable[[str, str, int, int, Array], None]"
+"""Keeps a row of what a readout computed: (a name of `--save`, of what, sequence, position in it, row)."""
+
+
 class Command(NamedTuple):
-    """A command of `launch.py` that runs a workload: its line in the help, and the options that it sets."""
+    """A command of `launch.py` that runs a workload: its line in the help, the options that it sets, and whether a model must be
+    named.
+    """
 
     text: str
     presets: Mapping[str, Any] = {}
+    needs_model: bool = False
 
 
 class Metric(NamedTuple):
@@ -118,6 +126,9 @@ class Readout(Protocol):
 
     Where the job has `probes`, it also has `observe(position, layer, fields)`, which takes what is probed of a layer at one
     tick of a position: field -> array whose last dimension is the layer's units.
+
+    One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
+    hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
     """
 
     def answer(self, position: int, outputs: Outputs) -> None:
@@ -149,7 +160,8 @@ class Job:
     `inputs` are the files and folders that were read, by their part (checkpoint, text ...); `facts` join the report's `result`;
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
     monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
-    no part of the model, take no memory of it and change no event.
+    no part of the model, take no memory of it and change no event. `fills`: chip -> (address, bytes) that its DRAM holds before
+    the first tick, for PEs that exchange transfers with it.
     """
 
     options: RunOptions
@@ -164,6 +176,7 @@ class Job:
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    fills: Mapping[int, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:
