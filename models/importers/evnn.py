@@ -86,6 +86,7 @@ def _read(path: Path | None, state: StateDict, request: ImportRequest) -> Findin
     whole = stem.split(".")[-1] == _LM_LAYERS and any(state.has(f"{root}{key}") for key in _TIED)
     config = beside(path) if whole and path is not None else Config()
     given = config.zoneout() if given is None else given
+    given = state.zoneout() if given is None else given
     zoneout = 0.0 if given is None else given
     layers = _Layers()
     for head in layer_heads:
