@@ -1,0 +1,26 @@
+"""NIR: a spiking network, quantised or not, as a file that other programs read (`docs/nir.md`)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from models.checkpoint import Model
+from models.foreign.hdf5 import write as write_hdf5
+from models.foreign.nir_tree import tree_of
+from models.network import ModelError
+
+SUFFIXES = (".nir",)
+
+
+def write(path: Path, model: Model, notes: list[str]) -> None:
+    """Write the model's network; `notes` gets lines for the user.
+
+    ModelError, in one line, for a model that NIR has no primitives for; OSError where the file cannot be written.
+    """
+    who = f"export {path}"
+    if model.front or model.head or model.embedding is not None:
+        raise ModelError(f"{who}: the model has parts around its network (front end, head or words), which NIR has no place for")
+    write_hdf5(path, tree_of(who, model.network, notes), who)
+    notes.append(
+        "NIR has no words for the step, the reset and the compare: they are noted in the metadata, and other readers need them"
+    )
