@@ -13,7 +13,7 @@ from host.mapping.placement import place
 from host.options import RunOptions
 from host.workloads.registry import prepare, workloads
 from host.workloads.site import SEEDED, load_run_chip, model_path
-from models import formats, importers, kernels, shipped
+from models import exporters, formats, importers, kernels, shipped
 from models.families import member_names
 from models.network import ModelError
 from models.seeded import seeded_egru
@@ -34,7 +34,7 @@ def test_everything_is_listed_with_a_line(capsys, monkeypatch):
     printed = capsys.readouterr().out
     assert names_of(printed, "workloads") == list(workloads())
     assert names_of(printed, "models") == [*shipped.names(), SEEDED]
-    for title, package in (("kernels", kernels), ("formats", formats), ("importers", importers)):
+    for title, package in (("kernels", kernels), ("formats", formats), ("importers", importers), ("exporters", exporters)):
         assert names_of(printed, title) == member_names(package)
     assert max(map(len, printed.splitlines())) <= 80
     for title in command.GROUPS:

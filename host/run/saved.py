@@ -7,7 +7,8 @@ megabytes, and at the end 32 bytes a row of the array that is being written. No 
 - `events.npz`: `events`, a structured array (`EVENT`), each population in ascending position, and `populations`, their names
   by number. They are the events of the run's hash. In pandas: `pd.DataFrame(np.load("events.npz")["events"])`.
 - `states.npz`: `<population>.<field>` (sequences, time, units), what the neuron models keep after each position.
-- `outputs.npz`: `<population>` (sequences, time, units), what the outputs send, or the workload's answers.
+- `outputs.npz`: `outputs` (sequences, time, units), what the output sends, or the workload's answers; with several outputs each
+  under its population's name. Where an output takes several ticks a position they are a dimension before the units.
 - `logits.npz`: what the workload's head computes.
 
 Beside arrays of sequences stands `lengths` (sequences,): how many positions of each count; behind them are zeros.
@@ -26,7 +27,7 @@ import numpy as np
 
 from host.errors import HostError
 from host.options import SAVED, RunOptions
-from host.workloads.contract import Job
+from host.workloads.contract import Job, output_labels
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
 from models import kernels
@@ -60,6 +61,7 @@ class SavedRun:
         if set(own) & set(self.names):
             job.readout.save_rows_to(self.add_row)  # type: ignore[attr-defined] # a readout that has `saves` has it
         self._own, self._outputs = own, () if OUTPUTS in own or OUTPUTS not in self.names else network.outputs
+        self._labels = output_labels(network)
         self._events = _Spool(folder) if EVENTS in self.names else None
         self._rows: dict[str, dict[str, _Rows]] = {name: {} for name in self.names if name != EVENTS}
         self._states = _states_of(network) if STATES in self.names else {}
@@ -87,7 +89,7 @@ class SavedRun:
         if number in self._outputs:
             rows = sending.spread(section, self._lanes)
             for lane, place in places.items():
-                self._add(OUTPUTS, self._network.populations[number].name, *place, rows[lane], phase, sending.ticks)
+                self._add(OUTPUTS, self._labels[number], *place, rows[lane], phase, sending.ticks)
 
     def observe(self, section: Section, fields: Mapping[str, Array]) -> None:
         """Take what is probed of a population at one tick of a position: field -> (lanes, units)."""
