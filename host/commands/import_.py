@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from host.commands._new_file import check_new, write_new
+from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
 from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
@@ -42,6 +43,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
     parser.add_argument("--importer", metavar="NAME", help="which importer reads SRC (default: the one that is most certain)")
+    add_quantise_flags(parser.add_argument_group("of spiking networks"), FLOAT)
     groups: dict[str, Any] = {}
     for flag, of in all_flags():
         title = f"for the importer{'s' if len(of) > 1 else ''} {' and '.join(of)}"
@@ -57,12 +59,14 @@ def run(flags: dict[str, Any]) -> int:
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
+    quantising = take_quantise_flags(flags)
     check_new("import", target)
     imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
-    size = write_new("import", target, lambda path: save(path, imported.model))
+    model, report = quantise_model(imported.model, quantising)
+    size = write_new("import", target, lambda path: save(path, model))
     for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:
         print(f"{'note':<14} {note}")
-    print(f"{'written':<14} {target} ({size:,} bytes)")
+    print("\n".join([*report, f"{'written':<14} {target} ({size:,} bytes)"]))
     return 0

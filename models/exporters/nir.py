@@ -15,12 +15,11 @@ SUFFIXES = (".nir",)
 def write(path: Path, model: Model, notes: list[str]) -> None:
     """Write the model's network; `notes` gets lines for the user.
 
-    ModelError, in one line, for a model that NIR has no primitives for; OSError where the file cannot be written.
+    ModelError, one line without the file's name, for a model that NIR has no primitives for; OSError where the file cannot be written.
     """
-    who = f"export {path}"
     if model.front or model.head or model.embedding is not None:
-        raise ModelError(f"{who}: the model has parts around its network (front end, head or words), which NIR has no place for")
-    write_hdf5(path, tree_of(who, model.network, notes), who)
+        raise ModelError("the model has parts around its network (front end, head or words), which NIR has no place for")
+    write_hdf5(path, tree_of(model.network, notes), "NIR")
     notes.append(
         "NIR has no words for the step, the reset and the compare: they are noted in the metadata, and other readers need them"
     )

@@ -46,20 +46,20 @@ class _Tree:
         return whole
 
 
-def tree_of(who: str, network: Network, notes: list[str]) -> dict[str, Any]:
-    """Return the tree of a NIR file; ModelError, beginning with `who`, for what NIR has no primitive for."""
+def tree_of(network: Network, notes: list[str]) -> dict[str, Any]:
+    """Return the tree of a NIR file; ModelError, naming a population, for what NIR has no primitive for."""
     for number in network.layers:
         population = network.populations[number]
         if population.kernel not in _KERNELS:
-            raise ModelError(f"{who}: {population.name}: NIR has no primitive for neuron model {population.kernel!r}")
-    convention = _convention(who, network)
+            raise ModelError(f"{population.name}: NIR has no primitive for neuron model {population.kernel!r}")
+    convention = _convention(network)
     tree, shapes, names = _Tree(), _shapes(network), {}
     sums = {n for n in network.outputs if _is_sum(network, n)}
     for number, population in enumerate(network.populations):
         if not population.kernel:
             names[number] = tree.add(population.name, "Input", shape=np.array(shapes[number]))
         elif number not in sums:
-            names[number] = _neuron(who, tree, population, shapes[number], convention, notes)
+            names[number] = _neuron(tree, population, shapes[number], convention, notes)
     for output in network.outputs:
         name = network.populations[output].name if output in sums else "output"
         port = tree.add(name, "Output", shape=np.array(shapes[output]))
@@ -67,9 +67,9 @@ def tree_of(who: str, network: Network, notes: list[str]) -> dict[str, Any]:
             names[output] = port
         else:
             tree.edges.append((names[output], port))
-    implied = _implied(who, network)
+    implied = _implied(network)
     for number in network.layers:
-        _hears(who, tree, network, number, shapes, names, implied)
+        _hears(tree, network, number, shapes, names, implied)
     return {"version": VERSION, "node": {
         "type": "NIRGraph", "nodes": tree.nodes, "edges": [list(edge) for edge in tree.edges], "metadata": notes_of(convention),
     }}  # fmt: skip
@@ -102,7 +102,7 @@ def _is_sum(network: Network, number: int) -> bool:
     return plain and bool(np.all(p.vectors["gain"] == 1)) and int(p.params.get("form", 0)) == FORMS.index("decay")
 
 
-def _convention(who: str, network: Network) -> Convention:
+def _convention(network: Network) -> Convention:
     """Return the conventions of a network; ModelError where its populations have several, which a file cannot say."""
     seen: dict[str, dict[Any, str]] = {}
     for number in network.layers:
@@ -120,15 +120,14 @@ def _convention(who: str, network: Network) -> Convention:
     for name, by in seen.items():
         if len(by) > 1:
             (one, first), (other, second), *_ = by.items()
-            raise ModelError(f"{who}: {name} of {first} is {one}, of {second} {other}; a NIR file is read by one for all")
+            raise ModelError(f"{name} of {first} is {one}, of {second} {other}; a NIR file is read by one for all")
     chosen = {name: next(iter(by)) for name, by in seen.items()}
     starts = any(np.any(network.populations[n].vectors["start"]) for n in network.layers)
     return Convention("gennaker", dt=DT, start="leak" if starts else "zero", **{"form": "decay", **chosen})
 
 
-def _neuron(who: str, tree: _Tree, p: Population, shape: Shape, c: Convention, notes: list[str]) -> str:
+def _neuron(tree: _Tree, p: Population, shape: Shape, c: Convention, notes: list[str]) -> str:
     """Add a population's node; return its name."""
-    who = f"{who}: {p.name}"
 
     def shaped(vector: Any) -> Array:
         return np.broadcast_to(np.asarray(vector, np.float64), (p.units,)).reshape(shape).copy()
@@ -141,10 +140,10 @@ def _neuron(who: str, tree: _Tree, p: Population, shape: Shape, c: Convention, n
     v = {name: np.asarray(vector, np.float64) for name, vector in p.vectors.items()}
     if np.all(v["rate"] == 1) and FORMS[int(p.params.get("form", 0))] == "decay" and p.kernel in ("lif", "li"):
         if np.any(v["leak"]) or np.any(v["start"]):
-            raise ModelError(f"{who}: adds a number at every step without a leak, or starts at one; NIR has no word for it")
+            raise ModelError(f"{p.name}: adds a number at every step without a leak, or starts at one; NIR has no word for it")
         kind, r = ("IF", v["gain"]) if p.kernel == "lif" else ("I", v["gain"] / DT)
         return tree.add(p.name, kind, r=shaped(r), **params)
-    tau, r, leak = _inverse(who, FORMS[int(p.params.get("form", 0))], v["rate"], v["gain"], v["leak"])
+    tau, r, leak = _inverse(p.name, FORMS[int(p.params.get("form", 0))], v["rate"], v["gain"], v["leak"])
     if np.any(v["start"]) and not np.array_equal(v["start"].astype(np.float32), leak.astype(np.float32)):
         notes.append(f"{p.name}: starts at a value of its own, which NIR has no word for; read again it starts at its leak")
     params |= {"r": shaped(r), "v_leak": shaped(leak)}
@@ -156,8 +155,8 @@ def _neuron(who: str, tree: _Tree, p: Population, shape: Shape, c: Convention, n
         notes.append(f"{p.name}: its current decays with its input; read again it rounds otherwise")
     same = "difference" if synapse == "difference" else "decay"
     if same != c.form:
-        raise ModelError(f"{who}: current by {synapse} and membrane by {c.form}; a NIR file is read by one form")
-    tau_syn, w_in, _ = _inverse(who, same, v["synapse_rate"], gain, np.zeros(p.units))
+        raise ModelError(f"{p.name}: current by {synapse} and membrane by {c.form}; a NIR file is read by one form")
+    tau_syn, w_in, _ = _inverse(p.name, same, v["synapse_rate"], gain, np.zeros(p.units))
     kind = "CubaLIF" if p.kernel == "cuba_lif" else "CubaLI"
     return tree.add(p.name, kind, tau_mem=shaped(tau), tau_syn=shaped(tau_syn), w_in=shaped(w_in), **params)
 
@@ -176,7 +175,7 @@ def _inverse(who: str, form: str, rate: F64, gain: F64, leak: F64) -> tuple[F64,
     return np.where(never, np.inf, tau), np.where(never, np.inf, gain * tau / DT), np.where(never, 0.0, leak / part)
 
 
-def _implied(who: str, network: Network) -> set[tuple[int, int]]:
+def _implied(network: Network) -> set[tuple[int, int]]:
     """Return those (source, target) whose delay of 1 a reader finds in the graph by itself."""
     late = {(p.source, n) for n in network.layers for p in network.populations[n].projections if p.delay == 1}
     late = {edge for edge in late if edge[0] in network.layers}
@@ -187,7 +186,7 @@ def _implied(who: str, network: Network) -> set[tuple[int, int]]:
     for some in (late, {edge for edge in late if edge[0] == edge[1]}):
         edges = {(str(a), str(b)) for a, b in (prompt | some) if a in network.layers}
         try:
-            implied = late_edges(who, edges, entered)
+            implied = late_edges("", edges, entered)
         except ModelError:  # a loop that is entered twice
             continue
         if {(int(a), int(b)) for a, b in implied} == some and not some & prompt:
@@ -196,7 +195,7 @@ def _implied(who: str, network: Network) -> set[tuple[int, int]]:
 
 
 def _hears(
-    who: str, tree: _Tree, network: Network, number: int, shapes: list[Shape], names: Mapping[int, str], implied: set[tuple[int, int]]
+    tree: _Tree, network: Network, number: int, shapes: list[Shape], names: Mapping[int, str], implied: set[tuple[int, int]]
 ) -> None:  # fmt: skip
     """Add what lies between a population and its sources."""
     p, target = network.populations[number], names[number]
@@ -204,7 +203,7 @@ def _hears(
     rest: F64 | None = bias if np.any(bias) else None
     for projection in p.projections:
         if projection.trace:
-            raise ModelError(f"{who}: {p.name}: hears a trace, which NIR has no primitive for")
+            raise ModelError(f"{p.name}: hears a trace, which NIR has no primitive for")
         source = network.populations[projection.source]
         label, at = f"{source.name}_{p.name}", names[projection.source]
         if projection.delay and (projection.source, number) not in implied:
@@ -212,17 +211,17 @@ def _hears(
             tree.edges.append((at, late))
             at = late
         add = _convolved if isinstance(projection.weights, Convolution) else _matrix
-        at, rest = add(f"{who}: {label}", tree, label, at, projection, shapes[projection.source], rest)
+        at, rest = add(tree, label, at, projection, shapes[projection.source], rest)
         tree.edges.append((at, target))
     if rest is not None:
-        raise ModelError(f"{who}: {p.name}: has a bias that differs within a channel; NIR's Conv2d has one a channel")
+        raise ModelError(f"{p.name}: has a bias that differs within a channel; NIR's Conv2d has one a channel")
 
 
 def _matrix(
-    who: str, tree: _Tree, label: str, at: str, projection: Projection, shape: Shape, bias: F64 | None
+    tree: _Tree, label: str, at: str, projection: Projection, shape: Shape, bias: F64 | None
 ) -> tuple[str, F64 | None]:  # fmt: skip
     if projection.weights.shape[0] * projection.weights.shape[1] > _MOST_DENSE:
-        raise ModelError(f"{who}: a matrix of {projection.weights.shape}; NIR has dense ones alone, of at most {_MOST_DENSE:,}")
+        raise ModelError(f"{label}: a matrix of {projection.weights.shape}; NIR has dense ones alone, of at most {_MOST_DENSE:,}")
     dense = projection.weights.to_dense().astype(np.float32)
     return _weights(tree, label, _flat(tree, label, at, shape), dense, bias)
 
@@ -243,12 +242,12 @@ def _weights(tree: _Tree, label: str, at: str, dense: Array, bias: F64 | None) -
 
 
 def _convolved(
-    who: str, tree: _Tree, label: str, at: str, projection: Projection, shape: Shape, bias: F64 | None
+    tree: _Tree, label: str, at: str, projection: Projection, shape: Shape, bias: F64 | None
 ) -> tuple[str, F64 | None]:  # fmt: skip
     weights = projection.weights
     assert isinstance(weights, Convolution)
     if shape != weights.input_shape:
-        raise ModelError(f"{who}: takes a map of {weights.input_shape}, another projection one of {shape}")
+        raise ModelError(f"{label}: takes a map of {weights.input_shape}, another projection one of {shape}")
     if weights.pool != (1, 1):
         pool = np.array(weights.pool)
         name = tree.add(f"pool_{label}", "SumPool2d", kernel_size=pool, stride=pool, padding=np.zeros(2, np.int64))
@@ -262,18 +261,18 @@ def _convolved(
     takes = by_channel is not None and bool(np.all(by_channel == by_channel[:, :1]))
     own = by_channel[:, 0] if by_channel is not None and takes else np.zeros(len(kernel))
     name = tree.add(
-        label, "Conv2d", weight=kernel, bias=own, stride=np.array(weights.stride), padding=_padding(who, weights),
+        label, "Conv2d", weight=kernel, bias=own, stride=np.array(weights.stride), padding=_padding(label, weights),
         dilation=np.array(weights.dilation), groups=weights.groups, input_shape=np.array(weights.pooled_shape[1:]),
     )  # fmt: skip
     tree.edges.append((at, name))
     return name, None if takes else bias
 
 
-def _padding(who: str, weights: Convolution) -> Any:
+def _padding(label: str, weights: Convolution) -> Any:
     top, left, bottom, right = weights.padding
     if (top, left) == (bottom, right):
         return np.array([top, left])
     whole = [d * (k - 1) for d, k in zip(weights.dilation, weights.kernel.shape[2:], strict=True)]
     if weights.stride == (1, 1) and weights.padding == (whole[0] // 2, whole[1] // 2, -(-whole[0] // 2), -(-whole[1] // 2)):
         return "same"
-    raise ModelError(f"{who}: padding {weights.padding} differs between its sides; NIR has no word for it")
+    raise ModelError(f"{label}: padding {weights.padding} differs between its sides; NIR has no word for it")
