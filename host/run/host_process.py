@@ -101,7 +101,8 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
 def _compile_for(placement: Placement) -> None:
     """Compile what PEs will call and few runs use, once for all of them."""
     network, request = placement.network, placement.request
-    compile_ahead(size for placed in placement.pes for size in share_sizes(network, request, placed.share))
+    sizes = (size for placed in placement.pes for size in share_sizes(network, request, placed.share))
+    compile_ahead(sizes, {n: network.populations[n].params for n in network.layers})
 
 
 def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
