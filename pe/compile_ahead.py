@@ -16,14 +16,19 @@ from models.compute.sums import adding
 from models.network import Array
 from models.numerics import SUMS, sum_of
 from models.shard import PortShape
-from pe.layout import ShardSize, place_ports
+from pe.layout import ShardSize, pe_fields, place_ports, prefix
 
 
-def compile_ahead(shards: Iterable[ShardSize]) -> None:
-    """Compile, or find in the cache, what shards of these sizes call."""
-    seen = set()
+def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str, float]] | None = None) -> None:
+    """Compile, or find in the cache, what shards of these sizes call: at their ports, and at their steps, of each population whose
+    parameters `params` has.
+    """
+    seen, stepped = set(), set()
     for shard in shards:
         kernels.named(shard.kernel)
+        if params and shard.population not in stepped:
+            stepped.add(shard.population)
+            _compile_step(shard, params[shard.population])
         for port, place in zip(shard.ports, place_ports(shard), strict=True):
             fields = formats.named(shard.format).fields(port.shape)
             weights = (port.shape.nonzeros,)  # of which shards have any number
@@ -32,6 +37,13 @@ def compile_ahead(shards: Iterable[ShardSize]) -> None:
             if key not in seen:
                 seen.add(key)
                 _compile_port(shard.format, port.shape, place.adds)
+
+
+def _compile_step(shard: ShardSize, params: Mapping[str, float]) -> None:
+    kernel, head = kernels.named(shard.kernel), prefix(shard.population)
+    mem = {field.name.removeprefix(head): np.zeros(field.shape, field.dtype) for field in pe_fields([shard])}
+    mem["counts"] = mem["ledger"][1 : 1 + len(kernel.COUNTS)]
+    kernel.stepper(mem, 1, {**kernel.DEFAULTS, **params})
 
 
 def _compile_port(name: str, shape: PortShape, adds: bool) -> None:

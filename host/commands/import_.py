@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from host.commands._new_file import check_new, write_new
 from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
-from host.commands._write_model import check_target, write_model
 from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
@@ -54,15 +54,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
+    from models.checkpoint import save
     from models.foreign.import_model import import_model
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
     quantising = take_quantise_flags(flags)
-    check_target("import", target)
+    check_new("import", target)
     imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
     model, report = quantise_model(imported.model, quantising)
-    size = write_model("import", target, model)
+    size = write_new("import", target, lambda path: save(path, model))
     for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:

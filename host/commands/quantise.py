@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from host.commands._new_file import check_new, write_new
 from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
-from host.commands._write_model import check_target, write_model
 from host.errors import HostError
 
 HELP = "give a spiking checkpoint weights of 8 bits"
@@ -33,8 +33,10 @@ def run(flags: dict[str, Any]) -> int:
     source, target, chosen = flags.pop("source"), Path(flags.pop("target")), take_quantise_flags(flags)
     if chosen.bits == FLOAT:
         raise HostError(f"quantise --bits {FLOAT}: does nothing; needs 8 (or 2 to 7)")
-    check_target("quantise", target)
+    check_new("quantise", target)
     model, report = quantise_model(load_model(model_path(source, "") or Path(source)), chosen)
-    size = write_model("quantise", target, model)
+    from models.checkpoint import save
+
+    size = write_new("quantise", target, lambda path: save(path, model))
     print("\n".join([*report, f"written {target} ({size:,} bytes)"]))
     return 0

@@ -110,6 +110,8 @@ def _linears(state: StateDict, inner: Sequence[str]) -> list[_Linear]:
         if match is None or _is_under(key, inner) or len(state.tensors[key].shape) != 2 or 0 in state.tensors[key].shape:
             continue
         stem = match["stem"] or ""
+        if stem in state.others:
+            continue
         words = re.split(r"[^a-z]+", stem.lower())
         if any(word.startswith("emb") and word != "embed" for word in words):  # rows of words, which no numbers go through
             continue
@@ -228,6 +230,10 @@ def _activations(state: StateDict, side: str, chain: Sequence[_Linear], request:
             )
     else:
         names = [state.activations.get(layer.stem, "linear") for layer in chain]
+        for layer, name in zip(chain, names, strict=True):
+            if name not in ACTIVATIONS:
+                need = f"needs {' or '.join(ACTIVATIONS)}; {flag} says which to take for it, or --{side} {NONE}"
+                raise ModelError(f"{state.who}: behind {layer.stem} comes {name[:80]}, which is not computed here; {need}")
     if chain:
         what = " > ".join(
             f"{layer.stem or 'weight'} ({layer.inputs} > {layer.outputs}, {n})" for layer, n in zip(chain, names, strict=True)

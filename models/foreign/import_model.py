@@ -33,10 +33,10 @@ def import_model(path: Path, request: ImportRequest) -> Findings:
     findings = importers.named(name).read(path, request)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return _with_record(findings, request, {"imported_from": path.name, "sha256": sha256})
+    return with_record(findings, request, {"imported_from": path.name, "sha256": sha256})
 
 
-def _with_record(findings: Findings, request: ImportRequest, origin: Mapping[str, Any]) -> Findings:
+def with_record(findings: Findings, request: ImportRequest, origin: Mapping[str, Any]) -> Findings:
     """Return the findings with the words of --text, and with what was done in the model's provenance."""
     notes = list(findings.notes)
     model = _with_text(findings.model, request, notes)

@@ -222,4 +222,4 @@ def _noted(metadata: Mapping[str, Array]) -> Convention | None:
         return None
     if "dt" in values and not (isinstance(values["dt"], float) and math.isfinite(values["dt"]) and values["dt"] > 0):
         return None
-    return Convention("nir", **{**values, "multi_spike": bool(values.get("multi_spike", False))})
+    return Convention(METADATA, **{**values, "multi_spike": bool(values.get("multi_spike", False))})

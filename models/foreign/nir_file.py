@@ -151,7 +151,7 @@ def _collect(group: Group, prefix: str, path: str, nodes: dict[str, Node | Graph
         part, whole = group.group(name), prefix + name
         if part.has("type") and not part.is_group("type"):
             nodes[whole] = _node(part, f"{path}.{whole}" if path else whole)
-        elif part.names():
+        elif part.names() and all(part.is_group(inner) for inner in part.names()):
             _collect(part, f"{whole}/", path, nodes)
         else:
             raise ModelError(f"{group.who}: node {shown(whole)} has no type")

@@ -28,7 +28,7 @@ def late_edges(who: str, prompt: Iterable[Edge], inputs: Iterable[str]) -> dict[
     rest = [(edges, entered)]
     while rest:
         some, outside = rest.pop()
-        for loop in _loops(some):
+        for loop in loops_of(some):
             entries = sorted(n for n in loop if n in outside or any(b == n and a not in loop for a, b in some))
             if len(entries) != 1:
                 how = " and ".join(map(shown, entries)) if entries else "nowhere"
@@ -58,7 +58,7 @@ def chosen_delays(who: str, texts: Iterable[str]) -> dict[Edge, int]:
     return delays
 
 
-def _loops(edges: Iterable[Edge]) -> list[frozenset[str]]:
+def loops_of(edges: Iterable[Edge]) -> list[frozenset[str]]:
     """Return the strongly connected components of more than one node."""
     after: dict[str, set[str]] = {}
     for a, b in edges:

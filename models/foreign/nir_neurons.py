@@ -8,6 +8,7 @@ from functools import cache
 import numpy as np
 
 from models import kernels
+from models.foreign.nir_conventions import METADATA
 from models.foreign.nir_evidence import CUBA, LEAKY
 from models.foreign.nir_exporters import NORSE_DT, Convention
 from models.foreign.nir_file import SPIKING, Node
@@ -19,6 +20,8 @@ KERNELS = {
     "IF": "lif", "LIF": "lif", "Threshold": "lif", "I": "li", "LI": "li", "CubaLIF": "cuba_lif", "CubaLI": "cuba_li",
 }  # fmt: skip
 _ONE = 1e-4  # how far from 1 a gain is still 1, of a step that was rounded to float32
+_OUR_ONE = 1e-12  # of a file that we wrote, in float64
+_ROUND = 6  # characters of a decay that somebody chose
 _ULPS = 6  # around 1 - 1 / r, in which the decay is looked for that rounds to tau and r
 
 
@@ -89,7 +92,7 @@ def _membrane(who: str, node: Node, p: dict[str, F64], c: Convention, units: int
     if node.kind in ("I", "IF"):
         scale = (c.dt or 1.0) if node.kind == "I" or c.exporter in ("nir", "spikingjelly") else 1.0
         gain = scale * p["r"]
-        return _Step("decay", np.ones(units), np.where(np.abs(gain - 1) < _ONE, 1.0, gain))
+        return _Step("decay", np.ones(units), np.where(np.abs(gain - 1) < _near_one(c), 1.0, gain))
     tau = p["tau_mem" if node.kind in CUBA else "tau"]
     return _step(who, node, c, tau=tau, r=p["r"], leak=p["v_leak"], is_membrane=True)
 
@@ -120,10 +123,12 @@ def _step(who: str, node: Node, c: Convention, *, tau: F64, r: F64, leak: F64, i
     if is_membrane and c.form in ("quotient", "quotient-input"):
         return _Step(c.form, tau / c.dt, 1.0, leak)
     gain = np.where(never, _times(never, r), part * np.where(never, 0, r))
-    is_one = c.gain == "one" or bool(np.all(np.abs(gain - 1) < _ONE))
+    is_one = c.gain == "one" or bool(np.all(np.abs(gain - 1) < _near_one(c)))
     if c.form == "decay" or c.gain == "one" or (is_one and c.form != "difference" and not np.any(leak)):
-        return _Step("decay", _decay(tau, r, c.dt) if is_one else 1 - part, 1.0 if is_one else gain, part * leak)
-    return _Step("difference", _norse_rate(tau, c.dt) if c.form == "difference" else part, r, leak)
+        return _Step(
+            "decay", _decay(tau, r, c.dt) if is_one and c.exporter != METADATA else 1 - part, 1.0 if is_one else gain, part * leak
+        )
+    return _Step("difference", _norse_rate(tau, c.dt) if c.form == "difference" and c.exporter != METADATA else part, r, leak)
 
 
 def _norse_rate(tau: F64, dt: float) -> F32:
@@ -140,6 +145,10 @@ def _norse_rate(tau: F64, dt: float) -> F32:
         inverse = np.where(step / at == tau.astype(np.float32), at, near)  # the last that fits is the roundest
         near = inverse
     return step * near
+
+
+def _near_one(c: Convention) -> float:
+    return _OUR_ONE if c.exporter == METADATA else _ONE
 
 
 def _times(never: Array, r: F64) -> F64:
@@ -161,7 +170,7 @@ def _decay_of(tau: float, r: float) -> float:
     if float(np.float32(tau)) != tau or float(np.float32(r)) != r:
         return near
     decay = np.float32(near)
-    tries = [decay]
+    tries = [np.float32(round(near, digits)) for digits in (2, 3, 4)] + [decay]
     for direction in (np.float32(2), np.float32(-1)):
         at = decay
         for _ in range(_ULPS):
@@ -174,4 +183,5 @@ def _decay_of(tau: float, r: float) -> float:
             tau_of = step / (np.float32(1) - at)
             if tau_of == np.float32(tau) and tau_of / step == np.float32(r):
                 fits.append(at)
-    return float(min(fits, key=lambda at: (len(str(at)), abs(at - decay)))) if fits else near
+    # Below 0.5 several decays round to one tau: those with few decimals are likelier than others.
+    return float(min(fits, key=lambda at: (len(str(at)) > _ROUND, abs(at - decay)))) if fits else near

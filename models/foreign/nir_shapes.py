@@ -55,6 +55,11 @@ def shapes_of(flat: Flat) -> Shapes:
         rest.append(node.name)
     if not rest:
         raise ModelError(f"{flat.who}: has no node of type Input")
+    for a, b in flat.edges:
+        if flat.nodes[b].kind == "Input":
+            raise ModelError(f"{flat.who}: {flat.nodes[a]} feeds {flat.nodes[b]}, which takes nothing")
+        if flat.nodes[a].kind == "Output":
+            raise ModelError(f"{flat.who}: {flat.nodes[a]} feeds {flat.nodes[b]}; an Output feeds nothing")
     while rest:
         name = rest.popleft()
         given = shapes.gives[name]
@@ -178,8 +183,6 @@ def _gives(flat: Flat, source: Node, node: Node, shape: Shape, notes: list[str])
             need = _checked(flat, node, declared)
             if core(need) != core(shape):
                 raise _mismatch(flat, source, node, shape, str(need))
-        if node.kind == "Input":
-            raise ModelError(f"{flat.who}: {source} feeds {node}, which takes nothing")
         return shape
     if node.kind in NEURONS or node.kind in ("Scale", "Delay"):
         for key, value in node.params.items():

@@ -15,11 +15,12 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from models.foreign import torch_file
+from models.foreign import legacy_file, torch_file
+from models.foreign.facts import parse_facts
 from models.foreign.parametrized import Recipe, recipes, shape_of, value_of
 from models.foreign.request import Findings, ImportRequest
 from models.foreign.torch_file import Tensor, TorchFile
-from models.foreign.unpickle import SAVE_AGAIN, Passed, View
+from models.foreign.unpickle import SAVE_AS_TORCH, Passed, View
 from models.input_file import HEAD_BYTES, InputError, is_pickle, is_safetensors, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
@@ -73,8 +74,9 @@ class StateDict:
 
     `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here, `made_of` those of
     the parts of tensors that are computed. `in_order`: keys come as the modules do; files of safetensors sort them.
-    `activations` names what follows a linear layer, by the layer's key without `.weight`, where something says that. `facts` are
-    what the file says of itself beside its tensors, where it was exported here.
+    `activations` names what follows a linear layer, by the layer's key without `.weight`, where something says that; the weights
+    of `others` belong to modules that are known to be no linear layers. `facts` are what is said beside the tensors, by a file
+    that was exported here or by a module.
     """
 
     who: str
@@ -85,6 +87,7 @@ class StateDict:
     made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     in_order: bool = True
     activations: Mapping[str, str] = field(default_factory=dict)
+    others: frozenset[str] = frozenset()
     facts: Mapping[str, Any] = field(default_factory=dict)
 
     def under(self, prefix: str) -> StateDict:
@@ -94,7 +97,8 @@ class StateDict:
         if not part:
             raise ModelError(f"{self.who}: no key begins with {head!a}; has {listed(self.tensors)}")
         activations = {key.removeprefix(head): name for key, name in self.activations.items() if key.startswith(head)}
-        return replace(self, tensors=part, prefix=self.prefix + head, activations=activations)
+        others = frozenset(key.removeprefix(head) for key in self.others if key.startswith(head))
+        return replace(self, tensors=part, prefix=self.prefix + head, activations=activations, others=others)
 
     def without_wrappers(self) -> StateDict:
         """Return the same tensors under keys without what wrappers around modules add (`ADDED`), with a note of it.
@@ -116,7 +120,8 @@ class StateDict:
             names = ", ".join(f"{part} ({ADDED[part]})" for part in added)
             self.log.notes.append(f"{len(in_file)} keys read without {names}")
         activations = {plain_key(key): name for key, name in self.activations.items()}
-        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file}, activations=activations)
+        others = frozenset(map(plain_key, self.others))
+        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file}, activations=activations, others=others)
 
     def with_computed(self) -> StateDict:
         """Return the same tensors, with parametrized weights under their plain keys in the place of their parts."""
@@ -161,6 +166,13 @@ class StateDict:
         """Return the whole key that a tensor has in the file."""
         whole = self.prefix + key
         return self.in_file.get(whole, whole)
+
+    def zoneouts(self, layers: int) -> list[float] | None:
+        """Return the zoneout of each layer, where it is said beside the tensors; ModelError where it is that of other layers."""
+        values: list[float] | None = self.facts.get("zoneout")
+        if values is None or len(values) in (1, layers):
+            return values if values is None or len(values) == layers else values * layers
+        raise ModelError(f"{self.who}: says the zoneout of {len(values)} layers, has {layers}")
 
     def has(self, key: str) -> bool:
         """Say whether there is a tensor `key`, whole or as a pruning pair."""
@@ -243,8 +255,10 @@ def opened_state(path: Path) -> Iterator[StateDict]:
                 raise ModelError(f"{who}: {error}") from error
             if is_zip(head):
                 state = _unwrapped(who, stack.enter_context(torch_file.opened(path)))
+            elif legacy_file.is_legacy(head):
+                state = _unwrapped(who, stack.enter_context(legacy_file.opened(path)))
             elif is_pickle(head):
-                raise ModelError(f"{who}: a bare pickle, as torch wrote before 1.6 (no zip); {SAVE_AGAIN}")
+                raise ModelError(f"{who}: a bare pickle, as pickle.dump writes, no file of torch.save; {SAVE_AS_TORCH}")
             elif is_safetensors(head):
                 state = StateDict(who, _safetensors(who, path.read_bytes()), in_order=False)
             else:
@@ -258,12 +272,15 @@ def read_state(path: Path, request: ImportRequest, read: Callable[[Path, StateDi
     Notes say what was converted, and which keys are left.
     """
     with opened_state(path) as state:
-        findings = read(path, state.plain_part(request.prefix), request)
-        left = state.left()
-        notes = [*findings.notes, *state.log.lines()]
-    if left:
-        notes.append(f"{len(left)} keys left out: {listed(left)}")
-    return replace(findings, notes=tuple(notes))
+        return read_part(state, request, lambda part, request: read(path, part, request))
+
+
+def read_part(state: StateDict, request: ImportRequest, read: Callable[[StateDict, ImportRequest], Findings]) -> Findings:
+    """Return what `read_state` does, of a state_dict at hand."""
+    findings = read(state.plain_part(request.prefix), request)
+    left = state.left()
+    more = [f"{len(left)} keys left out: {listed(left)}"] if left else []
+    return replace(findings, notes=(*findings.notes, *state.log.lines(), *more))
 
 
 def _begin(head: bytes) -> str:
@@ -297,7 +314,9 @@ def _unwrapped(who: str, file: TorchFile) -> StateDict:
     if isinstance(tree, dict):
         views = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
         if views:
-            return StateDict(who, {key: file.tensor(view) for key, view in views.items()}, log=log)
+            facts = parse_facts(who, file.facts)
+            tensors = {key: file.tensor(view) for key, view in views.items()}
+            return StateDict(who, tensors, log=log, activations=facts.get("activations", {}), facts=facts)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
     if isinstance(tree, dict) and any(isinstance(value, Passed) and value.name.startswith("numpy.") for value in tree.values()):
         have += ", of numpy arrays: make tensors of them with torch.from_numpy"

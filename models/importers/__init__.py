@@ -24,6 +24,7 @@ from models.network import ModelError
 
 if TYPE_CHECKING:
     from models.foreign.request import Findings, ImportRequest
+    from models.foreign.state_dict import StateDict
 
 __path__ = family_path(__path__, __name__)
 WORD = "importer"
@@ -72,6 +73,13 @@ class Importer(Protocol):
 
     def read(self, path: Path, request: ImportRequest) -> Findings:
         """Return the model in a file, and what was found and done."""
+
+
+class TensorImporter(Importer, Protocol):
+    """An importer that reads tensors by their keys."""
+
+    def read_tensors(self, state: StateDict, request: ImportRequest) -> Findings:
+        """Return what `read` does, of a state_dict at hand."""
 
 
 def named(name: str) -> Importer:

@@ -1,34 +1,32 @@
-"""A checkpoint written where nothing was before, whole or not at all."""
+"""A file that a command makes: nothing is overwritten, and it appears whole or not at all."""
 
 from __future__ import annotations
 
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from host.errors import HostError
 
-if TYPE_CHECKING:  # the command line reads this file too, and must not load a compiler
-    from models.checkpoint import Model
 
-
-def check_target(command: str, target: Path) -> None:
-    """Raise HostError, beginning with the command's name, where `target` is there, or its folder is not."""
+def check_new(command: str, target: Path) -> None:
+    """Raise HostError where something of that name is there, or its folder is not."""
     if os.path.lexists(target):
         raise HostError(f"{command}: {target}: exists already; nothing is overwritten")
     if not target.parent.is_dir():
         raise HostError(f"{command}: {target}: its folder does not exist")
 
 
-def write_model(command: str, target: Path, model: Model) -> int:
-    """Write a model and return the bytes of its file; HostError, beginning with the command's name, where that cannot be."""
-    from models.checkpoint import save
+def write_new(command: str, target: Path, write: Callable[[Path], object]) -> int:
+    """Let `write` write a file of another name beside `target`, and give it that name; return its bytes.
 
+    HostError where it cannot be written, or where something of that name has come to be meanwhile.
+    """
     partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
     try:
-        save(partial, model)
+        write(partial)
         # A link comes to be at once and never replaces anything, whoever else writes meanwhile.
         os.link(partial, target)
         return target.stat().st_size
