@@ -1,4 +1,4 @@
-"""Arrays from files: .npy, .npz, .csv and .safetensors, for networks with one input or several, sequences of any lengths.
+"""Arrays from files: .npy, .npz, .csv, .safetensors and NIR data, for networks with one input or several, sequences of any lengths.
 
 A file holds for each input an array (time, units), (sequences, time, units), or one array a sequence under its number
 (`name.0`, `name.1` ..., or `arr_0`, `arr_1` ... as `numpy.savez` calls them). `lengths` (sequences,) beside an array of sequences
@@ -17,12 +17,14 @@ from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError, need_file
 from host.workloads.arrays.expected_input import ExpectedInput, check_inputs
+from models.foreign.nir_data import read_data
 from models.input_file import MOST_TEXT_BYTES, InputError, read_text_input
-from models.network import F32, Array, in_one_line
+from models.network import F32, Array, ModelError, in_one_line
 
 FEATURES = "features"  # as the one tensor of a file for a network with one input is called
 LENGTHS = "lengths"
-SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
+NIR_DATA = ".nir"
+SUFFIXES = (".npy", ".npz", ".csv", ".safetensors", NIR_DATA)
 _NUMBERED = re.compile(r"(.+)[._](\d+)")
 
 
@@ -46,19 +48,24 @@ def read_inputs(path: Path, expected: Sequence[ExpectedInput], who: str) -> dict
         )
     try:
         arrays = _read(path, expected[0].name)
-    except HostError:
+    except (HostError, ModelError):
         raise
     except InputError as error:
         raise HostError(f"{who}: {error}") from error
     except Exception as error:  # the libraries' own, and a stranger's bytes: exceptions of several kinds
         raise HostError(f"{who}: cannot be read ({in_one_line(error)})") from error
-    return check_inputs(who, expected, _sequences(who, arrays, [one.name for one in expected]))
+    names = [one.name for one in expected]
+    if path.suffix == NIR_DATA and not arrays.keys().isdisjoint(names):  # a recording has other nodes, too
+        arrays = {name: array for name, array in arrays.items() if name in names}
+    return check_inputs(who, expected, _sequences(who, arrays, names))
 
 
 def _read(path: Path, name: str) -> dict[str, Array]:
     """Return the arrays of a file by name; `name` for that of a file that has one without a name."""
     if path.suffix == ".csv":
         return {name: _table(read_text_input(path, MOST_TEXT_BYTES))}
+    if path.suffix == NIR_DATA:
+        return read_data(path)
     if path.suffix == ".safetensors":
         with safe_open(path, "numpy") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
