@@ -297,7 +297,12 @@ class Network:
         """Return the populations that a layer hears, ascending."""
         return tuple(sorted({projection.source for projection in self.populations[number].projections}))
 
-    @property
+    @cached_property
     def nonzeros(self) -> int:
-        """Number of stored weights in all layers."""
+        """Number of stored weights in all layers that are not zero; those of a kernel once."""
+        return sum(int(np.count_nonzero(p.weights.values)) for layer in self.populations for p in layer.projections)
+
+    @cached_property
+    def connections(self) -> int:
+        """Number of pairs of units that weights of all layers join: as `nonzeros`, with kernels as matrices."""
         return sum(p.weights.nonzeros for layer in self.populations for p in layer.projections)

@@ -15,7 +15,7 @@ from host.errors import Exit
 from host.launch.needed_members import kernel_names, needed_members
 from host.provenance import content_sha256
 from host.workloads.lm.options import Options as LmOptions
-from models import families, formats, importers, kernels, shipped
+from models import exporters, families, formats, importers, kernels, shipped
 from models.checkpoint import load
 from models.compute import compiling
 from models.compute.kernel_cache import KernelFolder
@@ -219,6 +219,14 @@ def test_two_importers_that_are_as_certain_are_named_and_one_may_be_chosen(folde
         import_model(path, ImportRequest(importer="second"))
     with pytest.raises(ModelError, match="unknown importer 'third'"):
         import_model(path, ImportRequest(importer="third"))
+
+
+@pytest.mark.parametrize("name", member_names(exporters))
+def test_an_exporter_keeps_its_contract(name):
+    one = families.member(exporters, name, exporters.WORD)
+    assert one.SUFFIXES
+    assert all(suffix.startswith(".") for suffix in one.SUFFIXES)
+    assert all(exporters.exporter_for(Path(f"x{suffix}")) is one for suffix in one.SUFFIXES)
 
 
 PLAIN_IMPORTER = """

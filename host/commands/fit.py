@@ -16,6 +16,7 @@ from host.flags import add_flags as add_option_flags
 from host.mapping import strategies
 from host.mapping.advice import fewer_pes, largest_batch
 from host.mapping.expected_traffic import expected_flows, flow_loads, rates_of
+from host.mapping.layer_needs import LayerNeed, layer_needs
 from host.mapping.placement import PlacedPe, Placement, place
 from host.options import RunOptions
 from host.run.offline import record
@@ -57,11 +58,11 @@ def run(flags: dict[str, Any]) -> int:
     chip = load_run_chip(options)
     rates, measured = rates_of(network, model.provenance if model else {})
     if compare:
-        print(f"{title}: {network.nonzeros:,} weights, format {options.format}, batch {options.batch}\n")
+        print(f"{title}: {_weights(network)}, format {options.format}, batch {options.batch}\n")
         print(_compare(options, model, network, chip, rates))
         return 0
     placement = _place(options, network, chip, rates)
-    print(f"{title}: {network.nonzeros:,} weights")
+    print(f"{title}: {_weights(network)}")
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
     batch = f"batch {options.batch} (the largest that fits here: {most})"
     print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {batch}")
@@ -81,11 +82,18 @@ def run(flags: dict[str, Any]) -> int:
     if not every:
         print("the fullest PE of each layer; --all lists every PE")
     print(f"\n{_formats_table(options, placement)}")
+    if needs := layer_needs(network, placement.request, [placed.share for placed in placement.pes]):
+        print(f"\n{_needs_table(network, needs)}")
     if model is None and options.format == "csr":
         paper = ", ".join(f"{role} {published()['table1'][name]} KB" for role, name in _PAPER_KB.items())
         print(f"\nthe paper's Table I: {paper} (fullest PE, csr, 150 PEs)")
     print("spill: variables behind the program in its bank; free: of the three data banks")
     return 0
+
+
+def _weights(network: Network) -> str:
+    joined = f" ({network.connections:,} as matrices)" if network.connections != network.nonzeros else ""
+    return f"{network.nonzeros:,} weights{joined}"
 
 
 def _place(
@@ -134,6 +142,17 @@ def _frame_bytes(chip: ChipSpec, table: CostTable) -> float:
 def _fullest(placement: Placement, layer: int) -> PlacedPe:
     pes = [placed for placed in placement.pes if any(population == layer for population, _ in placed.share)]
     return min(pes, key=lambda placed: footprint(placed.regions, placement.request.size)["free"])
+
+
+def _needs_table(network: Network, needs: Mapping[int, LayerNeed]) -> str:
+    """Return what the fullest PE of each layer has of what, and the fewest PEs for it."""
+    rows: list[tuple[str, ...]] = [("layer", "kernels", "rows", "state", "rings", "fewest PEs")]
+    for layer, need in needs.items():
+        sizes = (f"{size:,}" for size in (need.kernels_bytes, need.rows_bytes, need.state_bytes, need.rings_bytes))
+        rows.append((network.populations[layer].name, *sizes, str(need.pes) if need.pes else "does not fit"))
+    if all(need.pes for need in needs.values()):
+        rows.append(("all", "", "", "", "", str(sum(need.pes for need in needs.values()))))
+    return "\n".join(line.rstrip() for line in format_table(rows, left=(0,), least=(18, *[9] * 4, 12), separator=" "))
 
 
 def _formats_table(options: RunOptions, placement: Placement) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 from host.commands._model_argument import add_model
 from host.errors import HostError
 from host.flags import add_flags as add_option_flags
-from host.mapping.request import Request, sram_size
+from host.mapping.request import Request, Share, sram_size
 from host.mapping.sharding import share_sizes
 from host.mapping.strategies import balanced, uniform
 from host.options import RunOptions
@@ -30,6 +30,7 @@ from host.workloads.site import SEEDED, load_model, load_run_chip, model_path
 from models import formats
 from models.checkpoint import Model
 from models.checkpoint.metadata import FACTS
+from models.convolution import Convolution
 from models.network import Network, Projection
 from pe.layout import ShardSize, pe_fields
 from pe.sram import footprint, plan
@@ -37,7 +38,8 @@ from pe.sram import footprint, plan
 _LABEL = 13  # columns at the left that hold the labels
 _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what it needs can be told
 
-Blocks = dict[int, list[ShardSize]]  # by layer, one for each PE
+Shares = dict[int, list[Share]]  # by layer, one for each PE
+Blocks = dict[int, list[ShardSize]]
 
 HELP = "show what a checkpoint holds and what it needs, start nothing"
 EXAMPLES = (("info FILE", "what a checkpoint holds and needs"),)
@@ -58,13 +60,14 @@ def run(flags: Mapping[str, Any]) -> int:
         raise HostError(f"info {SEEDED}: it is made when a run needs it, there is no file; `fit {SEEDED}` shows what it needs")
     model, title, chip = load_model(path), path.name, load_run_chip(options)
     request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
-    blocks: Blocks = {layer: [] for layer in model.network.layers}
+    shares: Shares = {layer: [] for layer in model.network.layers}
     for share in uniform.deals(model.network, request)[0]:
-        blocks[share[0].population] += share_sizes(model.network, request, share)
+        shares[share[0].population].append(share)
+    blocks = {layer: [share_sizes(model.network, request, share)[0] for share in own] for layer, own in shares.items()}
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = _facts(f"{title}, {path.stat().st_size:,} B", model, width)
     lines += [*_matrices(model.network, blocks), *_thresholds(model.network)]
-    lines += [*_memory(model.network, blocks, request), *_fewest(model.network, request)]
+    lines += [*_memory(model.network, shares, request), *_fewest(model.network, request)]
     encoding = sys.stdout.encoding or "utf-8"
     print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
     return 0
@@ -73,11 +76,11 @@ def run(flags: Mapping[str, Any]) -> int:
 def _facts(title: str, model: Model, width: int) -> list[str]:
     network = model.network
     egrus = [network.populations[n].params for n in network.layers if network.populations[n].kernel == FACTS["kernel"]]
-    possible = sum(p.weights.shape[0] * p.weights.shape[1] for n in network.layers for p in network.populations[n].projections)
+    possible = sum(p.weights.places for n in network.layers for p in network.populations[n].projections)
     rows = [
         ("checkpoint", plain_text(title)),
         ("units", _units(network)),
-        ("weights", f"{network.nonzeros:,} of {possible:,} ({_percent(network.nonzeros, possible)})"),
+        ("weights", f"{network.nonzeros:,} of {possible:,} ({_percent(network.nonzeros, possible)}){_joined(network)}"),
         ("kernel", _kernels(network)),
         ("segment", f"{model.segment} positions; where one begins, c is {model.state} and y carried"),
     ]
@@ -92,6 +95,11 @@ def _facts(title: str, model: Model, width: int) -> list[str]:
         rows += workload.part("info", "describe", lambda _: [])(model)
     rows += list_entries("provenance", model.provenance)
     return [line for label, value in rows for line in _wrapped(label, value, width)]
+
+
+def _joined(network: Network) -> str:
+    """Return for how many connections kernels stand, where there are any."""
+    return f", which join {network.connections:,} pairs of units" if network.connections != network.nonzeros else ""
 
 
 def _is_line(network: Network) -> bool:
@@ -114,6 +122,9 @@ def _kernels(network: Network) -> str:
 
 def _matrix_name(network: Network, projection: Projection) -> str:
     """Return a projection's port, and beyond lines of layers which population it hears, and how late."""
+    if isinstance(projection.weights, Convolution):
+        kernel = "x".join(map(str, projection.weights.kernel.shape))
+        return f"{projection.port} of {plain_text(network.populations[projection.source].name)}, kernel {kernel}"
     if _is_line(network):
         return projection.port
     late = f", {projection.delay} later" if projection.delay else ""
@@ -151,13 +162,14 @@ def _thresholds(network: Network) -> list[str]:
     return _table("units of each layer, and their event thresholds", heads, rows, {"layer"})
 
 
-def _memory(network: Network, blocks: Blocks, request: Request) -> list[str]:
+def _memory(network: Network, shares: Shares, request: Request) -> list[str]:
     room, endless = request.size.data_bytes, replace(request.size, sram_bytes=_ENDLESS)
     rows = []
-    for layer, parts in blocks.items():
-        head = [network.populations[layer].name, f"{len(parts)}"]
+    for layer, own in shares.items():
+        head = [network.populations[layer].name, f"{len(own)}"]
         for form in formats.names():
-            every = [footprint(plan("", pe_fields([part._replace(format=form)]), endless), endless) for part in parts]
+            sizes = [share_sizes(network, replace(request, format=form), part)[0] for part in own]
+            every = [footprint(plan("", pe_fields([size]), endless), endless) for size in sizes]
             fullest = min(every, key=lambda used: used["free"])
             need = endless.data_bytes - fullest["free"]
             share = _percent(need, room) if need <= room else "does not fit"
@@ -165,7 +177,7 @@ def _memory(network: Network, blocks: Blocks, request: Request) -> list[str]:
             rows.append([*head, form, *bytes_by_role, f"{need:,}", share])
             head = ["", ""]
     heads = ["layer", "PEs", "format", "weights", "variables", "of them spill", "data", f"of {room:,} B"]
-    title = f"expected SRAM of the fullest PE in bytes ({_split(blocks)}; batch {request.lanes})"
+    title = f"expected SRAM of the fullest PE in bytes ({_split(shares)}; batch {request.lanes})"
     return _table(title, heads, rows, {"layer", "format"})
 
 
@@ -181,8 +193,8 @@ def _fewest(network: Network, request: Request) -> list[str]:
     return _table("fewest PEs (mapping 'balanced')", ["format", "PEs", ""], rows, {"format", ""})
 
 
-def _split(blocks: Blocks) -> str:
-    return f"{len(next(iter(blocks.values())))} PEs a layer"
+def _split(shares: Mapping[int, Sequence[Any]]) -> str:
+    return f"{len(next(iter(shares.values())))} PEs a layer"
 
 
 def _percent(part: int, whole: int) -> str:

@@ -35,7 +35,8 @@ import numpy as np
 
 from host.cost.ledger import MACS, Ledger
 from host.cost.twins import twin
-from models.network import Network
+from models.convolution import Convolution
+from models.network import Network, Weights
 
 FLOAT_BYTES = 4
 
@@ -56,10 +57,10 @@ def neurobench_metrics(
     weights = [projection.weights for layer in layers for projection in layer.projections]
     vectors = [vector for layer in layers for vector in layer.vectors.values()]
     biases = [vector for layer in layers for name, vector in layer.vectors.items() if name.endswith("bias")]
-    sizes = [matrix.shape[0] * matrix.shape[1] for matrix in weights]
+    sizes = [matrix.places for matrix in weights]
     footprint = sum(size * matrix.values.itemsize for size, matrix in zip(sizes, weights, strict=True))
-    dense, parameters = sum(sizes), sum(sizes) + sum(vector.size for vector in vectors)
-    connections = dense + sum(vector.size for vector in biases)
+    dense, parameters = sum(map(_dense_products, weights)), sum(sizes) + sum(vector.size for vector in vectors)
+    connections = sum(sizes) + sum(vector.size for vector in biases)
     nonzero = sum(int(np.count_nonzero(values)) for values in (*(matrix.values for matrix in weights), *biases))
     runs = max(ledger.executions, 1)
     events, outputs = _events_and_outputs(ledger)
@@ -84,6 +85,11 @@ def neurobench_metrics(
             "SynapticOperations": {"Effective_MACs": words * heard / runs, "Effective_ACs": 0.0, "Dense": words * width},
         }
     return measures
+
+
+def _dense_products(weights: Weights) -> int:
+    """Return the products of a position at which every unit of the source has an event; padding has none."""
+    return int(weights.row_met.sum()) if isinstance(weights, Convolution) else weights.places
 
 
 def _events_and_outputs(ledger: Ledger) -> tuple[dict[int, int], dict[int, int]]:
