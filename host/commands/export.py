@@ -16,7 +16,7 @@ from models.network import ModelError, in_one_line
 HELP = "write a model for torch and other programs"
 EXAMPLES = (
     ("export MODEL OUT.pth", "a state_dict that torch loads"),
-    ("export MODEL OUT.nir", "a spiking network for other simulators"),
+    ("export MODEL OUT.nir", "a spiking network in NIR"),
 )
 DESCRIPTION = """\
 Write MODEL as a file that another program reads; which one, the suffix of OUT

@@ -56,10 +56,10 @@ def read_inputs(path: Path, expected: Sequence[ExpectedInput], who: str) -> dict
         raise HostError(f"{who}: {error}") from error
     except Exception as error:  # the libraries' own, and a stranger's bytes: exceptions of several kinds
         raise HostError(f"{who}: cannot be read ({in_one_line(error)})") from error
-    names = [one.name for one in expected]
-    if kind == NIR_DATA and not arrays.keys().isdisjoint(names):  # a recording has other nodes, too
-        arrays = {name: array for name, array in arrays.items() if name in names}
-    return check_inputs(who, expected, _sequences(who, arrays, names))
+    inputs = [one.name for one in expected]
+    if kind == NIR_DATA and not arrays.keys().isdisjoint(inputs):  # a recording has other nodes, too
+        arrays = {name: array for name, array in arrays.items() if name in inputs}
+    return check_inputs(who, expected, _sequences(who, arrays, inputs))
 
 
 def _kind_of(path: Path) -> str:
