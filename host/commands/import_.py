@@ -12,18 +12,20 @@ from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
 
-HELP = "read a checkpoint of EvNN or torch.nn.GRU"
-EXAMPLES = (("import SRC DST", "read an EvNN or torch.nn.GRU file"),)
+HELP = "read a checkpoint of EvNN or torch.nn.GRU, or a NIR file"
+EXAMPLES = (("import SRC DST", "read an EvNN, GRU or NIR file"),)
 DESCRIPTION = """\
 Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
 of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save
 (a state_dict, or a dict with one; CUDA tensors too) or of safetensors. It is
-read without torch and without running anything that it holds."""
+read without torch and without running anything that it holds. A spiking network
+may come as a NIR file (snnTorch, Norse, sinabs, ...): docs/nir.md."""
 EPILOG = """\
 examples:
   python launch.py import checkpoints/EGRU_best_model.cpt DST --text wikitext-2/
   python launch.py import best_model.pth gestures.safetensors --prefix layers
   python launch.py import decoder.pth DST --prefix egru.1 --zoneout 0.2
+  python launch.py import network.nir DST --dt 1e-3 --reset zero
 
 A config.yaml beside SRC, or above its folder checkpoints, is held against the
 tensors and gives bptt and zoneout. What becomes of each key: docs/import.md."""

@@ -4,8 +4,10 @@ While the run goes on everything streams to files without a name in the run fold
 it ends; a run without a folder keeps it in memory. At the end it becomes one file of numpy (.npz) a name. In memory are a few
 megabytes, and at the end 32 bytes a row of the array that is being written. No event, hash or count changes.
 
-- `events.npz`: `events`, a structured array (`EVENT`), each population in ascending position, and `populations`, their names
-  by number. They are the events of the run's hash. In pandas: `pd.DataFrame(np.load("events.npz")["events"])`.
+- `events.npz`: `events`, a structured array (`EVENT`), each population in ascending position; `populations` and `units`, the names
+  and sizes of populations by number; `layers`, the numbers of those whose events are there (all but the inputs); `lengths`, the
+  positions of each sequence. They are the events of the run's hash. In pandas:
+  `pd.DataFrame(np.load("events.npz")["events"])`.
 - `states.npz`: `<population>.<field>` (sequences, time, units), what the neuron models keep after each position.
 - `outputs.npz`: `outputs` (sequences, time, units), what the output sends, or the workload's answers; with several outputs each
   under its population's name. Where an output takes several ticks a position they are a dimension before the units.
@@ -63,6 +65,7 @@ class SavedRun:
         self._own, self._outputs = own, () if OUTPUTS in own or OUTPUTS not in self.names else network.outputs
         self._labels = output_labels(network)
         self._events = _Spool(folder) if EVENTS in self.names else None
+        self._positions: dict[int, int] = {}  # of each sequence
         self._rows: dict[str, dict[str, _Rows]] = {name: {} for name in self.names if name != EVENTS}
         self._states = _states_of(network) if STATES in self.names else {}
         self.probes: Mapping[int, Sequence[str]] = {  # of the job, and those whose values are kept
@@ -77,6 +80,8 @@ class SavedRun:
         sending, phase = self._sending[number], section.flags // PHASE
         places = self._places(section)
         if self._events is not None:
+            for sequence, position in places.values():
+                self._positions[sequence] = max(self._positions.get(sequence, 0), position + 1)
             keys, numbers = sending.keys_of(section), sending.numbers_of(section)
             edges = np.searchsorted(keys, np.arange(self._lanes + 1) * sending.units)
             for lane, (sequence, position) in places.items():
@@ -128,7 +133,11 @@ class SavedRun:
                     assert self._events is not None
                     names = np.array([population.name for population in self._network.populations])
                     _write_array(archive, "events", (self._events.size // EVENT.itemsize,), EVENT, self._events.chunks())
-                    _write_array(archive, "populations", names.shape, names.dtype, [names.tobytes()])
+                    units = np.array([population.units for population in self._network.populations], np.int64)
+                    lengths = np.array([self._positions.get(n, 0) for n in range(max(self._positions, default=-1) + 1)], np.int64)
+                    layers = np.array(self._network.layers, np.int64)
+                    for of, array in (("populations", names), ("units", units), ("layers", layers), ("lengths", lengths)):
+                        _write_array(archive, of, array.shape, array.dtype, [array.tobytes()])
                 else:
                     shape, lengths = self._shape(name), self._lengths(name)
                     for of, rows in self._rows[name].items():

@@ -4,7 +4,8 @@ Contract of an exporter's file:
 
 - `SUFFIXES`: the suffixes of the names of its files, by which it is chosen (".pth");
 - `write(path, model, notes)`: writes `model` into `path`, which is new and may have another suffix, and adds to `notes` what the
-  user should know, a line each; ModelError, one line without the file's name, for what the kind of file cannot say.
+  user should know, a line each; ModelError, one line without the file's name, for what the kind of file cannot say;
+- `write_events(path, recorded, dt)`, where such files also hold what a run sent (`models/foreign/nir_data.py`): steps of `dt`.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from models.network import ModelError
 
 if TYPE_CHECKING:
     from models.checkpoint import Model
+    from models.foreign.nir_data import Recorded
 
 SUFFIXES = (".nir",)
 
@@ -26,3 +27,10 @@ def write(path: Path, model: Model, notes: list[str]) -> None:
         raise ModelError("the model has parts around its network (front end, head or words), which NIR has no place for")
     write_hdf5(path, tree_of(model.network, notes), "NIR")
     notes.append("NIR has no words for step, reset and compare: they are noted in its metadata, other readers have to be told")
+
+
+def write_events(path: Path, recorded: Recorded, dt: float) -> None:
+    """Write a run's events as NIR data, an event of position p at time p * dt; ModelError, OSError as `write`."""
+    from models.foreign import nir_data
+
+    nir_data.write_events(path, recorded, dt)

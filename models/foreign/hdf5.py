@@ -94,6 +94,18 @@ class Group:
             raise ModelError(f"{self.who}: dataset {where} cannot be read ({in_one_line(error)})") from error
         return _texts(self.who, where, value) if texts else value
 
+    def attribute(self, name: str) -> Any:
+        """Return an attribute that is one number or text, as Python has it; None for anything else, and where there is none."""
+        try:
+            value = self._group.attrs.get(name)
+        except (OSError, TypeError, ValueError, KeyError):  # of a type that h5py does not know
+            return None
+        if isinstance(value, np.generic) or (isinstance(value, np.ndarray) and value.size == 1):
+            value = value.reshape(-1)[0].item() if isinstance(value, np.ndarray) else value.item()
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        return value if isinstance(value, str | int | float | bool) else None
+
     def text(self, name: str) -> str:
         """Return a dataset that holds one text; ModelError where it does not."""
         value = self.array(name)

@@ -124,8 +124,8 @@ class _Folder:
         takes, gives = self._shapes.takes[node.name], self._shapes.gives[node.name]
         if node.kind in ("Affine", "Linear"):
             weight = self._finite(node, "weight")
-            weight = weight.reshape(weight.shape[-2:])
-            return dense_map(weight, units_of(takes) // weight.shape[1])
+            outs, ins = weight.shape[-2:]
+            return dense_map(weight.reshape(outs, ins), units_of(takes) // int(ins))
         if node.kind in ("Conv1d", "Conv2d"):
             weight, window = self._finite(node, "weight"), window_of(self._flat, node)
             kernel = weight[:, :, None] if node.kind == "Conv1d" else weight
