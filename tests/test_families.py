@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from host.cli import main
 from host.commands import command_names, load_command
 from host.errors import Exit
 from host.launch.needed_members import kernel_names, needed_members
 from host.provenance import content_sha256
 from host.workloads.lm.options import Options as LmOptions
-from models import families, formats, importers, kernels, shipped
+from models import exporters, families, formats, importers, kernels, shipped
+from models.checkpoint import load
 from models.compute import compiling
 from models.compute.kernel_cache import KernelFolder
 from models.families import member_names
@@ -50,8 +52,9 @@ def write(folder, name, text="WORD = 5\n"):
 
 
 def test_a_member_of_a_user_s_own_is_found_beside_the_project_s(folder):
+    own = kernels.names()
     write(folder, "models/kernels/mine.py")
-    assert kernels.names() == ["egru", "mine"]
+    assert kernels.names() == sorted([*own, "mine"])
     assert families.member(kernels, "mine", "neuron model").WORD == 5
 
 
@@ -88,13 +91,14 @@ def test_two_members_of_one_name_are_refused_in_a_line_that_names_both(folder, t
 
 def test_an_unknown_member_is_told_the_nearest(folder):
     write(folder, "models/kernels/leakier.py")
-    with pytest.raises(ModelError, match=r"unknown neuron model 'leakie': have egru, leakier; did you mean 'leakier'\?"):
+    with pytest.raises(ModelError, match=r"unknown neuron model 'leakie': have .*egru.*; did you mean 'leakier'\?"):
         kernels.named("leakie")
 
 
 def test_a_file_with_an_underscore_is_no_member(folder):
+    own = kernels.names()
     write(folder, "models/kernels/_shared.py")
-    assert kernels.names() == ["egru"]
+    assert kernels.names() == own
 
 
 def test_a_bug_in_a_member_shows_itself(folder):
@@ -215,6 +219,66 @@ def test_two_importers_that_are_as_certain_are_named_and_one_may_be_chosen(folde
         import_model(path, ImportRequest(importer="second"))
     with pytest.raises(ModelError, match="unknown importer 'third'"):
         import_model(path, ImportRequest(importer="third"))
+
+
+@pytest.mark.parametrize("name", member_names(exporters))
+def test_an_exporter_keeps_its_contract(name):
+    one = families.member(exporters, name, exporters.WORD)
+    assert one.SUFFIXES
+    assert all(suffix.startswith(".") for suffix in one.SUFFIXES)
+    assert all(exporters.exporter_for(Path(f"x{suffix}")) is one for suffix in one.SUFFIXES)
+
+
+PLAIN_IMPORTER = """
+from pathlib import Path
+
+import numpy as np
+
+KNOWN_BY = "rows of a table"
+
+def add_flags(parser):
+    parser.add_argument("--table-threshold", type=float, metavar="X", help="threshold of every unit")
+    {more}
+
+def probe(head):
+    return 60 if head.start.startswith(b"table") else 0
+
+def read(path, request):
+    from models.checkpoint import Model
+    from models.foreign.request import Findings
+    from models.seeded import seeded_egru
+
+    threshold = request.number("table_threshold", 0, 1)
+    model = Model(seeded_egru(3, [4], 0.5))
+    return Findings(model, (("kind", "a table"),), (), {{"threshold": 0.25 if threshold is None else threshold}})
+"""
+
+
+def test_an_importer_brings_options_of_its_own_and_no_other_file_is_touched(folder, capsys):
+    write(folder, "models/importers/table.py", PLAIN_IMPORTER.format(more=""))
+    path = write(folder, "file.bin", "table of numbers")
+    assert main(["import", path.as_posix(), str(folder / "a.safetensors"), "--table-threshold", "0.5"]) == 0
+    assert load(folder / "a.safetensors").provenance["threshold"] == 0.5
+    assert import_model(path, ImportRequest()).model.provenance["threshold"] == 0.25
+    with pytest.raises(ModelError, match=r"--gru 'plain': the importer 'table', .* no such option; has --table-threshold"):
+        import_model(path, ImportRequest(options={"gru": "plain"}))
+    with pytest.raises(ModelError, match="--table-threshold high: needs 0 to 1"):  # from Python nothing is parsed
+        import_model(path, ImportRequest(options={"table_threshold": "high"}))
+    with pytest.raises(SystemExit):
+        main(["import", "--help"])
+    out = capsys.readouterr().out
+    assert "for the importer table:\n  --table-threshold X" in out
+    assert "--gru" in out
+
+
+def test_importers_may_share_an_option_but_not_its_name_alone(folder):
+    write(folder, "models/importers/table.py", PLAIN_IMPORTER.format(more=""))
+    write(folder, "models/importers/sheet.py", PLAIN_IMPORTER.format(more=""))
+    assert [of for flag, of in importers.all_flags() if flag.typed == "--table-threshold"] == [["sheet", "table"]]
+    more = 'parser.add_argument("--gru", metavar="N", help="how many")'
+    write(folder, "models/importers/third.py", PLAIN_IMPORTER.format(more=more))
+    with pytest.raises(ModelError, match="importers 'gru' and 'third' both have an option --gru; rename one"):
+        importers.all_flags()
 
 
 @pytest.mark.parametrize("name", command_names())

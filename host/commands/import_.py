@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
-from models.foreign.request import GRUS, PROJECTIONS, ImportRequest
+from host.commands._new_file import check_new, write_new
+from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
+from models.foreign.request import ImportRequest
+from models.importers import all_flags
 from models.network import SEGMENT_STATES
 
 HELP = "read a checkpoint of EvNN or torch.nn.GRU"
@@ -40,13 +39,17 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="DIR", help=text)
     parser.add_argument("--licence", default="", metavar="TEXT", help="licence of that text, kept in DST")
     parser.add_argument("--prefix", default="", metavar="KEY", help="take only the layers whose keys begin so")
-    parser.add_argument("--projection", metavar="NAME", help=f"{' or '.join(PROJECTIONS)} decoder projection (default: by version)")
-    parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
     parser.add_argument("--segment", type=int, metavar="N", help="positions of a segment (default: bptt of config.yaml, else 70)")
     state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
     parser.add_argument("--importer", metavar="NAME", help="which importer reads SRC (default: the one that is most certain)")
-    parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
+    add_quantise_flags(parser.add_argument_group("of spiking networks"), FLOAT)
+    groups: dict[str, Any] = {}
+    for flag, of in all_flags():
+        title = f"for the importer{'s' if len(of) > 1 else ''} {' and '.join(of)}"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        groups[title].add_argument(flag.typed, dest=flag.name, **flag.settings)
 
 
 def run(flags: dict[str, Any]) -> int:
@@ -55,28 +58,15 @@ def run(flags: dict[str, Any]) -> int:
     from models.foreign.import_model import import_model
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
-    text = flags.pop("text")
-    if os.path.lexists(target):
-        raise HostError(f"import: {target}: exists already; nothing is overwritten")
-    if not target.parent.is_dir():
-        raise HostError(f"import: {target}: its folder does not exist")
-    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, **flags))
-    partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
-    try:
-        save(partial, imported.model)
-        # A link comes to be at once and never replaces anything, whoever else writes meanwhile.
-        os.link(partial, target)
-        size = target.stat().st_size
-    except FileExistsError:
-        raise HostError(f"import: {target}: exists already; nothing is overwritten") from None
-    except OSError as error:
-        why = error.strerror or errno.errorcode.get(error.errno or 0)
-        raise HostError(f"import: {target}: cannot be written ({why})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
+    quantising = take_quantise_flags(flags)
+    check_new("import", target)
+    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
+    model, report = quantise_model(imported.model, quantising)
+    size = write_new("import", target, lambda path: save(path, model))
     for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:
         print(f"{'note':<14} {note}")
-    print(f"{'written':<14} {target} ({size:,} bytes)")
+    print("\n".join([*report, f"{'written':<14} {target} ({size:,} bytes)"]))
     return 0

@@ -77,7 +77,8 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         saved = save_for(job, Path(folder) if folder else None)
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
-            repeatable=job.options.restart, probes=job.probes, saved=saved,
+            repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
+            saved=saved,
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
@@ -89,7 +90,12 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
-    return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+    try:
+        loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+    finally:
+        if saved is not None:
+            saved.close()
+    return None
 
 
 def _compile_for(placement: Placement) -> None:
@@ -257,7 +263,7 @@ class _HostLoop:
     def _check_progress(self, now: float, send: Callable[[Outgoing], None]) -> None:
         """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
         run = self._run
-        mark = (run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values()))
+        mark = (run.phase, run.completed, len(run.pids), len(run.readings), run.filling.pieces_written, tuple(run.states.values()))
         asleep = now - self._watched_at > _ASLEEP_S  # this process itself stood still (Ctrl-Z)
         self._watched_at = now
         if mark != self._progress_mark or asleep:
@@ -270,7 +276,7 @@ class _HostLoop:
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
             self._has_stalled = True
             if now - self._asked_at > ANSWER_WITHIN_S:
-                run.mark_silent_routers()
+                run.overdue.mark_silent_routers()
             run.fault, run.phase = f"stalled: {self._describe_stall()} for {waited:.0f} s", "failed"
 
     def _describe_stall(self) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
     from host.mapping.placement import Placement
     from host.options import RunOptions
-    from models.network import Array
+    from models.network import Array, Network
     from noc.dram import Dram
     from noc.packet import Section
 
@@ -35,6 +35,12 @@ class Feed(NamedTuple):
 
 Outputs: TypeAlias = "Mapping[int, Sequence[Section]]"
 """What a network answers at one position: for each output its sections, one a tick that the position takes there."""
+
+
+def output_labels(network: Network) -> dict[int, str]:
+    """Return what saved arrays of each output are called: `outputs` where there is one, else as the population is."""
+    several = len(network.outputs) > 1
+    return {n: network.populations[n].name if several else "outputs" for n in network.outputs}
 
 
 def only_section(outputs: Outputs) -> Section:
@@ -160,7 +166,8 @@ class Job:
     `inputs` are the files and folders that were read, by their part (checkpoint, text ...); `facts` join the report's `result`;
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
     monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
-    no part of the model, take no memory of it and change no event.
+    no part of the model, take no memory of it and change no event. `fills`: chip -> (address, bytes) that its DRAM holds before
+    the first tick, for PEs that exchange transfers with it.
     """
 
     options: RunOptions
@@ -175,6 +182,7 @@ class Job:
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    fills: Mapping[int, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

@@ -65,7 +65,7 @@ def _step(
     sums: NumberRows, synapse_rate: Floats, synapse_gain: Floats, rate: Floats, gain: Floats, leak: Floats, bias: Floats,
     i: FloatRows, v: FloatRows, counts: Words, values: Floats, synapse_kind: Number, form_kind: Number, lane: Lane,
 ) -> int:  # fmt: skip
-    units = v.shape[1]
+    units: int = v.shape[1]
     for n in range(units):
         x = synapse_gain[n] * (np.float32(sums[lane, n]) + bias[n])
         i[lane, n] = current_after(synapse_kind, i[lane, n], x, synapse_rate[n])

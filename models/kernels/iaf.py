@@ -65,7 +65,7 @@ def _spikes_of(v: Any, threshold: Any, inclusive: bool, many: bool) -> int:
         return 0
     if not many:
         return 1
-    spikes = v // threshold if inclusive else (v - 1) // threshold
+    spikes: int = v // threshold if inclusive else (v - 1) // threshold
     return min(spikes, MOST_SPIKES)
 
 

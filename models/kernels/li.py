@@ -58,7 +58,7 @@ def _step(
     sums: NumberRows, rate: Floats, gain: Floats, leak: Floats, bias: Floats, v: FloatRows, counts: Words, values: Floats,
     form_kind: Number, lane: Lane,
 ) -> int:  # fmt: skip
-    n = v.shape[1]
+    n: int = v.shape[1]
     for i in range(n):
         x = gain[i] * (np.float32(sums[lane, i]) + bias[i])
         v[lane, i] = membrane_after(form_kind, v[lane, i], x, rate[i], leak[i])

@@ -100,7 +100,7 @@ def _on_grid(weights: SparseRows, scales: F64, grid: Grid) -> Quantised:
     errors = numbers * scales[rows] - weights.values
     power, lost = float(np.square(weights.values, dtype=np.float64).sum()), float(np.square(errors).sum())
     return Quantised(
-        weights=_without_zeros(weights, rows, numbers),
+        weights=without_zeros(weights, rows, numbers),
         scales=scales,
         clipped=clipped,
         vanished=int(np.count_nonzero(numbers == 0)),
@@ -110,7 +110,8 @@ def _on_grid(weights: SparseRows, scales: F64, grid: Grid) -> Quantised:
     )
 
 
-def _without_zeros(weights: SparseRows, rows: Array, numbers: Array) -> SparseRows:
+def without_zeros(weights: SparseRows, rows: Array, numbers: Array) -> SparseRows:
+    """Return a matrix with these numbers, whose `rows` they are in, in the place of its values; zeros are not stored."""
     stays = numbers != 0
     extents = np.zeros(weights.shape[0] + 1, np.int64)
     np.cumsum(np.bincount(rows[stays], minlength=weights.shape[0]), out=extents[1:])

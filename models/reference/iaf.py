@@ -29,10 +29,7 @@ class Neurons:
         threshold, reset = self._vectors["threshold"], self._vectors["reset"]
         late = self._spikes(self._v) if self._reset in ("subtract-late", "subtract-no-delay", "zero-late") else 0 * self._v
         v = _wrapped(self._v + sums["input"] + self._vectors["bias"])
-        if self._reset == "zero-late":
-            v = np.where(late > 0, reset, v)
-        else:
-            v = _wrapped(v - late * threshold)
+        v = np.where(late > 0, reset, v) if self._reset == "zero-late" else _wrapped(v - late * threshold)
         spikes = self._spikes(v)
         if self._reset == "zero":
             v = np.where(spikes > 0, reset, v)

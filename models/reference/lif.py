@@ -67,7 +67,7 @@ def charged(form: str, v: F32, x: F32, rate: F32, leak: F32) -> F32:
     if form == "difference":
         return v + rate * ((x + leak) - v)
     if form == "quotient-input":
-        return v + (x - (v - leak)) / rate
+        return np.asarray(v + (x - (v - leak)) / rate, np.float32)
     if form == "quotient":
-        return (v - (v - leak) / rate) + x
+        return np.asarray((v - (v - leak) / rate) + x, np.float32)
     return (rate * v + x) + leak

@@ -1,0 +1,28 @@
+"""What an integrator with a synaptic current costs apart from its products.
+
+Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of float32 sums, form and synapse "decay";
+the band has every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from host.cost.cost_table import CostTable
+from models.network import F64, I64
+
+PORT_STAGES = {"input": "synapses"}
+UNIT_READ_BYTES = 4 * 9  # sum, bias, both gains and rates, leak, current, membrane
+UNIT_WRITTEN_BYTES = 4 * 3  # current, membrane, what is sent
+_COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "
+CONSTANTS = {
+    "cuba_li_unit_cycles": {
+        "value": 35, "low": 33, "high": 41, "unit": "cycle", "grade": "D",
+        "source": _COUNT + "35 decaying, 41 as differences; beside the refill of one branch",
+    },
+}  # fmt: skip
+
+
+def cycles(units: I64, table: CostTable) -> F64:
+    """Return the cycles of a step of so many units, shaped as `units`, none of which fires."""
+    return np.asarray(units * (table["cuba_li_unit_cycles"] + table["branch_refill_cycles"]), np.float64)
