@@ -45,9 +45,9 @@ def scaled(population: Population, lam: F64) -> tuple[Mapping[str, Array], Mappi
         new |= {"synapse_rate": old["synapse_rate"], "synapse_gain": np.ones(population.units)}
         gain = gain * hears
     if np.any(gain <= 0):
-        unit = int(np.flatnonzero(gain <= 0)[0])
+        at = int(np.flatnonzero(gain <= 0)[0])
         raise ModelError(
-            f"quantise: {population.name}: what it hears is multiplied by {gain[unit]:g} (unit {unit}); needs a gain above 0"
+            f"quantise: {population.name}: what it hears is multiplied by {gain[at]:g} (unit {at}); needs a gain above 0"
         )
     unit = lam / gain
     new |= {"rate": rate, "gain": np.ones(population.units), "leak": leak * unit}
