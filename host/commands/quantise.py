@@ -11,7 +11,7 @@ from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_mo
 from host.errors import HostError
 
 HELP = "give a spiking checkpoint weights of 8 bits"
-EXAMPLES = (("quantise SRC DST", "a spiking checkpoint or NIR file in 8 bits"),)
+EXAMPLES = (("quantise SRC DST", "a spiking network in 8 bits"),)
 DESCRIPTION = """\
 Give a spiking network weights of 8 bits with one scale a population (or a
 channel), and scale its biases, thresholds, leaks and resets with them. Weights

@@ -145,6 +145,8 @@ def _sinabs(e: Evidence) -> list[Fit]:
     if e.leaky:  # its norm_input is not in the file: whether inputs are multiplied by 1 - alpha
         why = "r is 1 and tau, in steps, is 1 or more"
         return [Fit(replace(SINABS, gain=gain, floor="none"), why) for gain in ("equation", "one")]
+    if all(value.ndim == 0 for node in e.plain for value in node.params.values()):
+        return []  # it writes a number for each unit
     pools = " and the pools are sums" if "SumPool2d" in e.kinds else ""
     return [Fit(SINABS, f"r of every IF is 1, v_reset 0 or not there{pools}")]
 
@@ -153,7 +155,7 @@ def _norse(e: Evidence) -> list[Fit]:
     if not e.neurons or not np.all(e.resistances == 1) or e.has_own_w_in or not e.kinds.isdisjoint({"I", "Threshold"}):
         return []
     if not e.leaky:
-        return [Fit(NORSE, "r of every IF is 1", is_reader=not e.kinds.isdisjoint({"SumPool2d", "AvgPool2d"}))]
+        return [Fit(NORSE, "r of every IF is 1", is_reader="SumPool2d" in e.kinds)]
     if e.time_constants.max() < 1e-4:
         why = "r is 1 and every tau below 1e-4: Norse 1.1.0 writes time constants a thousand times too small"
         return [Fit(replace(NORSE, dt=NORSE_DT), why)]
