@@ -103,6 +103,10 @@ def test_what_is_inferred_is_said_with_its_reason_and_the_flag(path, name):
     assert re.search(r"not in the file; other: --fire\)$", lines["fire"])
 
 
+INFERRED |= {
+    "norse, IF": (dense(neuron_if()), {"exporter": "norse", "reset": "zero", "fire": "gt", "multi_spike": False}),
+    "norse, IF and means": (pooled("AvgPool2d"), {"exporter": "norse", "reset": "zero"}),
+}
 UNDECIDED = {
     "a step": (dense(rlif(2.5e-3, v_reset=None)), {"dt": 1e-4}, r"a step is not in the file \(time constants 0.0025 .*--dt"),
     "a step of numbers of nobody's": (dense(rlif(2e-2, r=np.full(5, 3.0))), {"dt": 1e-3}, "not in the file .*--dt"),

@@ -87,6 +87,13 @@ def test_a_batch_of_one_before_a_convolution(path):
     assert np.array_equal(sent[0], sent[2])
 
 
+def test_an_input_shape_with_channels_and_batch(path):
+    weight = RNG.normal(size=(2, 3, 3, 3)).astype(np.float32)
+    for shape in ((5, 6), (3, 5, 6), (1, 3, 5, 6)):
+        node = conv2d(weight, input_shape=np.array(shape))
+        imported(path, chain(("in", port("Input", 1, 3, 5, 6)), ("c", node), ("n", lif()), ("out", port("Output", 2, 3, 4))))
+
+
 def test_names_with_dots_and_slashes_and_numbers_in_any_order(path):
     names = [str(number) for number in range(12)]
     nodes = {"in put": port("Input", 5)}

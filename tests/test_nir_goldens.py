@@ -73,6 +73,7 @@ def test_the_emulator_gives_the_spikes_of_the_framework(name, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.filterwarnings("ignore")  # the frameworks' own
 def test_what_is_installed_still_gives_the_golden_spikes(tmp_path):
     """The frameworks themselves, where they are there: their networks and spikes of today, read and stepped here."""
     nir = pytest.importorskip("nir")

@@ -44,7 +44,9 @@ def with_record(findings: Findings, request: ImportRequest, origin: Mapping[str,
     if request.text:
         provenance["text"] = request.text.name
     model = replace(model, provenance=provenance, text_licence=request.licence)
-    return replace(findings, model=model, description=(*findings.description, *_described(model)), notes=tuple(notes))
+    said = findings.description
+    description = (*said, *_described(model, {title for title, _ in said}))
+    return replace(findings, model=model, description=description, notes=tuple(notes))
 
 
 def _choose_importer(path: Path, request: ImportRequest) -> str:
@@ -112,7 +114,8 @@ def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
     return replace(model, vocabulary=vocabulary.words, tokens=tokens)
 
 
-def _described(model: Model) -> list[tuple[str, str]]:
+def _described(model: Model, titles: set[str]) -> list[tuple[str, str]]:
+    """Return what a model is; parameters of those neuron models alone that the importer has no line for (`titles`)."""
     layers = [model.network.populations[number] for number in model.network.layers]
     places = sum(row.weights.places for layer in layers for row in layer.projections)
     lines = [
@@ -132,7 +135,7 @@ def _described(model: Model) -> list[tuple[str, str]]:
         lines.append(("head", ", ".join(filter(None, ["twins subtracted" * model.twins, _chain(model.head)]))))
     params: dict[str, Mapping[str, None]] = {}
     for layer in layers:
-        for name, value in layer.params.items():
+        for name, value in layer.params.items() if layer.kernel not in titles else ():
             params.setdefault(name, {})
             params[name] = {**params[name], f"{value:g}": None}
     lines += [(name, ", ".join(values)) for name, values in params.items()]

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.foreign.nir_evidence import Evidence, has_few_decimals, is_round
+from models.foreign.nir_evidence import CUBA, Evidence, has_few_decimals, is_round
 
 INTEGRATORS = ("forward", "exponential")
 FIRES = ("gt", "ge")
@@ -62,7 +62,8 @@ def named(exporter: str, evidence: Evidence) -> list[Fit]:
     """Return the conventions of an exporter that was asked for, as far as they do not depend on its numbers."""
     own = _ROWS[exporter](evidence)
     if own:
-        return [Fit(fit.convention, fit.why) for fit in own]
+        writes = [fit for fit in own if not fit.is_reader] or own[:1]
+        return [Fit(fit.convention, fit.why) for fit in writes]
     return [Fit(_PLAIN[exporter], "as it was asked for")]
 
 
@@ -145,15 +146,21 @@ def _sinabs(e: Evidence) -> list[Fit]:
     if e.leaky:  # its norm_input is not in the file: whether inputs are multiplied by 1 - alpha
         why = "r is 1 and tau, in steps, is 1 or more"
         return [Fit(replace(SINABS, gain=gain, floor="none"), why) for gain in ("equation", "one")]
+    if all(value.ndim == 0 for node in e.plain for value in node.params.values()):
+        return []  # it writes a number for each unit
     pools = " and the pools are sums" if "SumPool2d" in e.kinds else ""
     return [Fit(SINABS, f"r of every IF is 1, v_reset 0 or not there{pools}")]
 
 
 def _norse(e: Evidence) -> list[Fit]:
+    if e.ratio is not None and not e.plain and all(node.kind in CUBA for node in e.leaky) and e.has_own_w_in:
+        # What snnTorch wrote: nobody but Norse puts these neurons to zero, or subtracts, in the step of the spike.
+        why = f"tau_mem / r is {e.ratio:g} for every neuron, and Norse reads such files"
+        return [Fit(replace(NORSE, dt=e.ratio, reset=reset), why, is_reader=True) for reset in ("zero", "subtract")]
     if not e.neurons or not np.all(e.resistances == 1) or e.has_own_w_in or not e.kinds.isdisjoint({"I", "Threshold"}):
         return []
     if not e.leaky:
-        return [Fit(NORSE, "r of every IF is 1", is_reader=not e.kinds.isdisjoint({"SumPool2d", "AvgPool2d"}))]
+        return [Fit(NORSE, "r of every IF is 1", is_reader="SumPool2d" in e.kinds)]
     if e.time_constants.max() < 1e-4:
         why = "r is 1 and every tau below 1e-4: Norse 1.1.0 writes time constants a thousand times too small"
         return [Fit(replace(NORSE, dt=NORSE_DT), why)]

@@ -29,12 +29,18 @@ class Flat:
     @cached_property
     def before(self) -> Mapping[str, list[str]]:
         """The nodes that feed each node, in the order of the edges."""
-        return {name: [a for a, b in self.edges if b == name] for name in self.nodes}
+        before: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for a, b in self.edges:
+            before[b].append(a)
+        return before
 
     @cached_property
     def after(self) -> Mapping[str, list[str]]:
         """The nodes that each node feeds, in the order of the edges."""
-        return {name: [b for a, b in self.edges if a == name] for name in self.nodes}
+        after: dict[str, list[str]] = {name: [] for name in self.nodes}
+        for a, b in self.edges:
+            after[a].append(b)
+        return after
 
     def of_kind(self, kind: str) -> list[Node]:
         """Return the nodes of a kind, in the order of their names in the file."""

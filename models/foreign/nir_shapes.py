@@ -241,8 +241,8 @@ def _convolution(flat: Flat, source: Node, node: Node, shape: Shape) -> Shape:
     declared = node.params.get("input_shape")
     if declared is not None and declared.size:
         sizes = tuple(int(n) for n in np.asarray(declared, np.float64).reshape(-1))
-        have = (height, width)[-len(sizes) :] if len(sizes) <= 2 else ()
-        if sizes != have:
+        have = (channels, height, width)[-len(core(sizes)) :] if len(core(sizes)) <= 3 else ()
+        if core(sizes) != core(have):  # the channels, and a batch of one, stand there in some files
             raise _mismatch(flat, source, node, shape, f"({need_channels}, {', '.join(map(str, sizes))}), by its input_shape")
     rows, columns = window_of(flat, node).sizes(height, width)
     if rows < 1 or columns < 1:

@@ -57,6 +57,8 @@ def probe(head: Head) -> int:
 
 def read(path: Path, request: ImportRequest) -> Findings:
     """Return the network of a NIR file; ModelError, in one line, where it makes none or something has to be chosen."""
+    if request.prefix:
+        raise ModelError(f"NIR file {path}: --prefix {request.prefix!a}: is for files of tensors; a NIR file has none")
     file = read_file(path)
     choices, delays = _chosen(file.who, request.given)
     from models.checkpoint import Model

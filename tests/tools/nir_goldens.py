@@ -229,8 +229,11 @@ def norse_iaf() -> Golden:
     return _norse("norse_iaf", net, [first, second], spikes_in(7, 12), {"exporter": "norse"})
 
 
-def _own_cuba() -> Any:
-    """Return a recurrent CubaLIF as people write it by hand: a flat loop, and parameters that differ between neurons."""
+def _own_cuba(dt: float | None = None) -> Any:
+    """Return a recurrent CubaLIF as people write it by hand: a flat loop, and parameters that differ between neurons.
+
+    With `dt` its r and w_in are those of snnTorch at that step.
+    """
     import nir
 
     rng = np.random.default_rng(8)
@@ -242,14 +245,18 @@ def _own_cuba() -> Any:
     def between(low: float, high: float) -> np.ndarray:
         return rng.uniform(low, high, units).astype(np.float32)
 
+    syn, mem = between(1e-3, 4e-3), between(2e-3, 8e-3)
+    r, w_in = np.ones(units, np.float32), between(1, 3)
+    if dt is not None:
+        syn, mem = syn / 10, mem / 10
+        r, w_in = mem / np.float32(dt), syn / np.float32(dt)
     return nir.NIRGraph(
         nodes={
             "input": nir.Input(np.array([12])),
             "fc": nir.Affine(weight=4 * weights(units, 12), bias=weights(units) / 4),
             "cuba": nir.CubaLIF(
-                tau_syn=between(1e-3, 4e-3), tau_mem=between(2e-3, 8e-3), r=np.ones(units, np.float32),
-                v_leak=np.zeros(units, np.float32), w_in=between(1, 3),
-                v_threshold=np.full(units, 0.3, np.float32), v_reset=np.zeros(units, np.float32),
+                tau_syn=syn, tau_mem=mem, r=r, v_leak=np.zeros(units, np.float32), w_in=w_in,
+                v_threshold=np.full(units, 0.3 if dt is None else 9.0, np.float32), v_reset=np.zeros(units, np.float32),
             ),
             "rec": nir.Affine(weight=weights(units, units), bias=weights(units) / 10),
             "out": nir.Output(np.array([units])),
@@ -258,25 +265,39 @@ def _own_cuba() -> Any:
     )  # fmt: skip
 
 
-def _norse_reads(name: str, choices: dict[str, Any], **options: Any) -> Golden:
+def _norse_reads(name: str, graph: Any, dt: float, choices: dict[str, Any], **options: Any) -> Golden:
     import norse.torch as norse
 
-    graph, x = _own_cuba(), spikes_in(8, 12)
-    net = norse.from_nir(graph, dt=1e-3, **options)
+    x = spikes_in(8, 12)
+    net = norse.from_nir(graph, dt=dt, **options)
     module = next(module for module in net.modules() if type(module).__name__ == "CubaLIF")
-    return Golden(name, graph, x, _norse_run(net, [module], x), choices | {"dt": 1e-3, "exporter": "norse"})
+    return Golden(name, graph, x, _norse_run(net, [module], x), choices)
 
 
 def norse_cuba() -> Golden:
     """A hand-written recurrent CubaLIF as Norse reads it."""
-    return _norse_reads("norse_cuba", {})
+    return _norse_reads("norse_cuba", _own_cuba(), 1e-3, {"dt": 1e-3, "exporter": "norse"})
 
 
 def norse_cuba_subtract() -> Golden:
     """The same, reset by subtraction."""
     from norse.torch.functional import reset
 
-    return _norse_reads("norse_cuba_subtract", {"reset": "subtract"}, reset_method=reset.reset_subtract)
+    choices = {"dt": 1e-3, "exporter": "norse", "reset": "subtract"}
+    return _norse_reads("norse_cuba_subtract", _own_cuba(), 1e-3, choices, reset_method=reset.reset_subtract)
+
+
+def norse_synaptic() -> Golden:
+    """What snnTorch would write of Synaptic neurons, as Norse reads it."""
+    return _norse_reads("norse_synaptic", _own_cuba(1e-4), 1e-4, {"reset": "zero"})
+
+
+def norse_synaptic_subtract() -> Golden:
+    """The same, reset by subtraction."""
+    from norse.torch.functional import reset
+
+    choices = {"reset": "subtract"}
+    return _norse_reads("norse_synaptic_subtract", _own_cuba(1e-4), 1e-4, choices, reset_method=reset.reset_subtract)
 
 
 def _sinabs(name: str, layers: list[Any], neurons: type | tuple[type, ...], x: np.ndarray, choices: dict[str, Any]) -> Golden:
@@ -344,7 +365,7 @@ _SNNTORCH = (
     snntorch_leaky, snntorch_leaky_zero, snntorch_leaky_no_delay, snntorch_conv, snntorch_synaptic, snntorch_recurrent,
     snntorch_recurrent_synaptic,
 )  # fmt: skip
-_NORSE = (norse_lif, norse_iaf, norse_cuba, norse_cuba_subtract)
+_NORSE = (norse_lif, norse_iaf, norse_cuba, norse_cuba_subtract, norse_synaptic, norse_synaptic_subtract)
 _SINABS = (sinabs_iaf, sinabs_lif, sinabs_lif_as_is)
 
 
