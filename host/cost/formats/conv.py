@@ -2,8 +2,8 @@
 a weight for each channel there; for weights that are no convolution, what `packed` does.
 
 Cycles were counted by `python -m bench.instructions.convolutions`: the loop compiled by GCC 12.2.1 (-O2), run in Unicorn and
-timed, over kernels of 2 to 5 rows and columns, strides of 1 and 2, and 1 to 16 channels. Eight divisions are an event's, by sizes that
-the compiler does not know. With dilation, outputs that are looked at and passed over are not counted.
+timed, over kernels of 2 to 5 rows and columns, strides of 1 and 2, and 1 to 16 channels. Eight divisions are an event's, by
+sizes that the compiler does not know. With dilation, outputs that are looked at and passed over are not counted.
 """
 
 from collections.abc import Mapping
