@@ -61,7 +61,7 @@ def mapping_block(placement: Placement) -> dict[str, Any]:
         "pes": len(placement.pes), "strategy": placement.mapping, "format": placement.request.format,
         "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in network.layers],
         "sram": {"worst": placement.worst()},
-        **({"advice": advice} if (advice := fewer_pes(network, placement.request, len(placement.pes))) else {}),
+        "advice": fewer_pes(network, placement.request, len(placement.pes)),
     }  # fmt: skip
 
 
