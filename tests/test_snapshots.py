@@ -4,6 +4,8 @@ could tell by its answer; where a boundary is as near, none is taken.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -93,25 +95,26 @@ def _noting(noted, to):
 
 
 def test_a_tick_that_was_past_for_somebody_is_asked_for_later_and_no_part_of_it_stays():
-    snapshots = Snapshots(["a", "b"], 3, 4)
-    assert snapshots.begin(2, 10) == []
-    assert snapshots.begin(3, 10) == [("a", p.Save(14)), ("b", p.Save(14))]
-    assert snapshots.begin(5, 11) == []  # one at a time
+    replay = SimpleNamespace(positions=2, add_cut=lambda cut: cuts.append(cut))
+    snapshots, cuts = Snapshots(["a", "b"], replay, 3, 4), []
+    assert snapshots.begin(10) == []
+    replay.positions = 3
+    assert snapshots.begin(10) == [("a", p.Save(14)), ("b", p.Save(14))]
+    assert snapshots.begin(11) == []  # one at a time
     snapshots.add("a", p.Snapshot(14, b"memory", b"batch", []))
-    snapshots.add("b", p.Snapshot(14, b"", b"", []))
     snapshots.note_fed(Fed(1, 2, 3, 4))
     snapshots.note_heard(Heard(1, {}))
-    assert snapshots.take() is None
-    assert snapshots.begin(5, 12) == [("a", p.Save(20)), ("b", p.Save(20))]
+    snapshots.add("b", p.Snapshot(14, b"", b"", []))
+    assert snapshots.begin(12) == [("a", p.Save(20)), ("b", p.Save(20))]
     snapshots.add("a", p.Snapshot(14, b"late", b"batch", []))
     snapshots.note_fed(Fed(5, 6, 7, 8))
     snapshots.note_heard(Heard(2, {3: 1}))
+    assert not cuts
     for name in "ab":
         snapshots.add(name, p.Snapshot(20, name.encode(), b"batch", [1]))
-    cut = snapshots.take()
+    (cut,) = cuts
     assert (cut.tick, cut.fed, cut.heard) == (20, Fed(5, 6, 7, 8), Heard(2, {3: 1}))
     assert {name: part.memory for name, part in cut.parts.items()} == {"a": b"a", "b": b"b"}
-    assert snapshots.take() is None
 
 
 def pe_of(placement):

@@ -14,29 +14,41 @@ import numpy as np
 from host.mapping.placement import Placement
 from models import kernels
 from models.network import U32, Array, Field, ModelError, Population
+from models.transfers import EXCHANGED_WORDS
 from noc.packet import Section
 
 
 class Words(NamedTuple):
-    """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections."""
+    """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections.
+
+    Behind them stand, where it exchanges transfers, four for each of `peers` (`EXCHANGED_WORDS`), which add up from step to step.
+    """
 
     counts: tuple[str, ...]
     ports: int
+    peers: int = 0
 
     @property
     def size(self) -> int:
         """How many words a row has."""
-        return 1 + len(self.counts) + 2 * self.ports
+        return self.first_peer + EXCHANGED_WORDS * self.peers
 
     @property
     def first_port(self) -> int:
         """Where the words of the projections begin."""
         return 1 + len(self.counts)
 
+    @property
+    def first_peer(self) -> int:
+        """Where the words of the peers begin, behind those of the projections."""
+        return self.first_port + 2 * self.ports
+
 
 def words_of(population: Population) -> Words:
     """Return the words of a population's row."""
-    return Words(counts=tuple(kernels.named(population.kernel).COUNTS), ports=len(population.projections))
+    spec = kernels.transfers_of(population.kernel)
+    counts = tuple(kernels.named(population.kernel).COUNTS)
+    return Words(counts=counts, ports=len(population.projections), peers=spec.most_peers if spec else 0)
 
 
 class StepCounts:
@@ -98,11 +110,11 @@ class StepCounts:
 
     def macs(self, layer: int) -> int:
         """Return a layer's effective multiply-accumulates."""
-        return int(self._totals[layer][self.words[layer].first_port :: 2].sum())
+        return int(self._totals[layer][self.words[layer].first_port : self.words[layer].first_peer : 2].sum())
 
     def visited(self, layer: int) -> int:
         """Return how many stored weights a layer looked at."""
-        return int(self._totals[layer][self.words[layer].first_port + 1 :: 2].sum())
+        return int(self._totals[layer][self.words[layer].first_port + 1 : self.words[layer].first_peer : 2].sum())
 
     def of_kernels(self) -> dict[str, int]:
         """Return what the kernels counted, by name, added up over all layers."""
