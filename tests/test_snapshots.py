@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from host.mapping.placement import place
 from host.run.run import Run
-from host.run.snapshots import Fed, Heard, Snapshots
+from host.run.machine_snapshots import Fed, Heard, Snapshots
 from models.late_inputs import hear_late
 from noc import packet as p
 from noc.chip import load_chip
@@ -22,6 +22,7 @@ from tests.tools.graph_runs import Noted, RandomInput, run_graph
 from tests.tools.graphs import with_members
 from tests.tools.random_graphs import random_graphs
 
+pytestmark = pytest.mark.timeout(180)
 CHIP = load_chip()
 
 
@@ -39,7 +40,7 @@ def answer(placement, lanes, positions, *losses, begins=None, shuffle=None, snap
     return (run.events.report(), counts, run.counts.of_kernels(), readout.answers), went_on, run
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(random_graphs(most=4), st.data())
 def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(network, data):
     lanes, chips = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
@@ -51,10 +52,10 @@ def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(networ
     def is_late(tick):
         return tick % late == 1
 
-    whole, _, run = answer(placement, lanes, 40, shuffle=seed, late=is_late)
+    whole, _, run = answer(placement, lanes, 30, shuffle=seed, late=is_late)
     loaded, ticks = 3 * len(placement.pes) + len(placement.machine.live), run.completed
     losses = [loaded + data.draw(st.integers(0, ticks + 10)) for _ in range(data.draw(st.integers(1, 3)))]
-    again, went_on, _ = answer(placement, lanes, 40, *losses, shuffle=seed, snapshot=4, late=is_late)
+    again, went_on, _ = answer(placement, lanes, 30, *losses, shuffle=seed, snapshot=4, late=is_late)
     assert again == whole
     assert went_on == sorted(went_on)
 

@@ -70,7 +70,7 @@ def test_a_run_that_was_lost_has_the_same_rows():
             try:
                 live(run, loss, 3)
             except Exception as error:
-                assert type(error).__name__ == "Lost"  # noqa: PT017 - the tool's
+                assert type(error).__name__ == "Lost"
                 run.prepare_restart()
         rows.append(run.recorder.ledger().transfers)
     assert rows[0].tobytes() == rows[1].tobytes()

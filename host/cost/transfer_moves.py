@@ -2,9 +2,9 @@
 
 A transfer within a chip is a DMA, in every message mode; a READ of the chip's own DRAM is one of the bytes that it brings. What
 goes to another chip travels as its events do, which is assumed: packets of four bytes that the core writes, to the event router,
-over the links of its chip's tree, and from the far event router to the PE. A READ over links is one packet, and its answer takes
-the way back from there. Where the DRAM's interfaces are on the mesh is not public: what it moves loads its PEs' ports and no link of
-a mesh. The way to the host ends at its chip.
+over the links of its chip's tree, and from the far event router to the PE. A READ over links is one packet, and its answer
+takes the way back from there. Where the DRAM's interfaces are on the mesh is not public: what it moves loads its PEs' ports and
+no link of a mesh. The way to the host ends at its chip.
 
 The ledger has messages and bytes of each sender, target and position: those of one are taken to be alike, and all of them to be
 sent at once, in the first exchange of the layer's step at the position. Everything here is an exact integer under that.

@@ -23,11 +23,11 @@ from host.run.accounts import Accounts
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
+from host.run.machine_snapshots import Fed, Heard, Snapshots
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.section_events import all_sending
-from host.run.snapshots import Fed, Heard, Snapshots
 from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
