@@ -148,6 +148,8 @@ def _transfer_fields(kernel: str, head: str) -> list[Field]:
         Field(f"{head}peers", (spec.most_peers,), "<u4", "variables", "population of a peer"),
         Field(f"{head}exchanged", (spec.most_peers, EXCHANGED_WORDS), "<u4", "variables", "transfers and bytes to a peer"),
     ]
+    if counts := kernels.exchange_counts_of(kernel):
+        fields.append(Field(f"{head}exchange_counts", (len(counts),), "<u4", "variables", "counts of all exchanges"))
     for box, most, size in (("inbox", spec.most_in, spec.bytes_in), ("outbox", spec.most_out, spec.bytes_out)):
         fields.append(Field(f"{head}{box}", (most, TRANSFER_WORDS), "<u4", "variables", "transfer", scratch=True))
         fields.append(Field(f"{head}{box}_data", (size,), "|u1", "variables", "bytes of transfers", scratch=True))

@@ -36,7 +36,7 @@ def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: S
         begun.add(port.name)
     own = {name.removeprefix(head): view for name, view in views.items() if name.startswith(head)}
     own["counts"] = own["ledger"][1 : 1 + len(kernel.COUNTS)]
-    told = [own[name] for name in (*(["exchanged"] if "exchanged" in own else []), *probes)]
+    told = [own[name] for name in (*(name for name in ("exchanged", "exchange_counts") if name in own), *probes)]
     stepper = kernel.stepper(own, shard.width, {**kernel.DEFAULTS, **shard.params})
     return Resident(
         population=shard.population, trigger=shard.trigger, wait=shard.wait, ticks=shard.ticks, lanes=shard.lanes, copies=copies,

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host.mapping.placement import place
-from host.run.run import Run
 from host.run.machine_snapshots import Fed, Heard, Snapshots
+from host.run.run import Run
 from models.late_inputs import hear_late
 from noc import packet as p
 from noc.chip import load_chip

@@ -77,6 +77,24 @@ def test_a_run_that_was_lost_has_the_same_rows():
     assert answer()[1] == []
 
 
+def test_what_a_kernel_counts_in_its_exchange_is_in_the_ledger_and_its_twin_prices_it(runs):
+    """An answerer adds one to each byte of each SIGNAL that an asker sends it."""
+    ledger, run = runs[1].recorder.ledger(), runs[1]
+    additions = ledger.by_turn["additions"].astype(np.int64)
+    answerers = ledger.shards["population"] == 2
+    assert (additions[:, ~answerers] == 0).all()
+    to_answerers = answerers[ledger.shards["pe"][np.maximum(ledger.peers["pe"], 0)]] & (ledger.peers["pe"] >= 0)
+    told = ledger.transfers[:, to_answerers, BYTES].astype(np.int64).sum(axis=1)
+    assert additions[1:].sum(axis=1).tolist() == told[:-1].tolist()  # they hear it a tick later
+    assert (
+        0 < run.counts.of_kernels()["additions"] - additions.sum() <= 32 or additions.sum() == run.counts.of_kernels()["additions"]
+    )
+    priced = price(ledger, CHIP, TABLE)
+    units = priced.shard_cycles[:, answerers, priced.stages.index("pointwise")]
+    stepped = 5 * ledger.units_stepped[:, answerers]
+    np.testing.assert_array_equal(units, stepped + 3 * additions[:, answerers])
+
+
 @pytest.mark.parametrize("chips", [1, 2])
 def test_a_ledger_with_transfers_comes_back_and_one_with_wrong_peers_is_refused(runs, chips, tmp_path):
     ledger = runs[chips].recorder.ledger()

@@ -11,7 +11,7 @@ import numpy as np
 from host.cost.ledger import PEER_COLUMNS, PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
-from host.run.step_counts import words_of
+from host.run.step_counts import Words, words_of
 from host.workloads.lane_sets import idle_lanes
 from models import kernels
 from models.network import I64, U32, Network
@@ -85,7 +85,7 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
     events, by_port = [], []
     by_turn: dict[str, list[U32]] = {}
     per_lane: dict[str, list[I64]] = {}
-    every_count = dict.fromkeys(name for n in network.layers for name in words_of(network.populations[n]).counts)
+    every_count = dict.fromkeys(name for n in network.layers for name in names_of(words_of(network.populations[n])))
     for n in network.layers:
         words, rows = words_of(network.populations[n]), steps[n].rows
         once = kernels.named(network.populations[n].kernel).PER_UNIT
@@ -100,6 +100,8 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
         for name in every_count:
             place = 1 + words.counts.index(name) if name in words.counts else None
             counts = turns[:, :, place] if place else np.zeros(turns.shape[:2], np.uint32)
+            if name in words.in_exchange:
+                counts = counts + _in_exchange(rows, words.first_in_exchange + words.in_exchange.index(name))
             by_turn.setdefault(name, []).append(np.zeros_like(counts) if name in once else counts)
             amounts = (
                 _lane_amounts(rows[:, :, 0, place], steps[n].stepped) if place and name in once else np.zeros(of_layer, np.int64)
@@ -117,6 +119,19 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
         pes=tuple(placed.pe for placed in placement.pes), lanes=placement.request.lanes,
         format=placement.request.format, **machine_fields(placement.chip, placement.machine),
     )  # fmt: skip
+
+
+def names_of(words: Words) -> tuple[str, ...]:
+    """Return the names of what a kernel counts, at its steps and in its exchange."""
+    return (*words.counts, *words.in_exchange)
+
+
+def _in_exchange(rows: U32, place: int) -> U32:
+    """Return what shards counted in exchanges since the step before, (positions, turns): in the last tick of a position."""
+    totals = rows[:, :, -1, place]
+    counts = np.zeros(rows.shape[:3], np.uint32)
+    counts[:, :, -1] = np.diff(totals, axis=0, prepend=np.zeros_like(totals[:1]))
+    return counts.reshape(len(rows), -1)
 
 
 def _joined(parts: list[U32]) -> U32:
@@ -151,7 +166,7 @@ def _transfers(placement: Placement, shards: list[tuple[int, int, U32]], steps: 
         place, column[population] = column[population], column[population] + 1
         if not words.peers:
             continue
-        totals = rows[:, place, -1, words.first_peer :].reshape(len(rows), words.peers, EXCHANGED_WORDS)
+        totals = rows[:, place, -1, words.first_peer : words.first_in_exchange].reshape(len(rows), words.peers, EXCHANGED_WORDS)
         since = np.diff(totals, axis=0, prepend=np.zeros_like(totals[:1]))
         for peer, (name, _) in enumerate(placement.peers(placement.pes[pe])[2]):
             table.append((number, numbers.get(name, -1), chip_of(name)))
