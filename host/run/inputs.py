@@ -8,9 +8,9 @@ from host.mapping.placement import Placement
 from host.run.late_feed import LateFeed
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
-from host.workloads.section_events import all_sending
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Source
+from host.workloads.section_events import all_sending
 
 
 class Inputs:
