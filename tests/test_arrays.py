@@ -220,6 +220,9 @@ def test_every_kind_of_file_holds_the_same_arrays(tmp_path, write):
     arrays = [seeded_features(1, 4, 3, number)[0] for number in range(1 if write is as_csv else 3)]
     read = read_inputs(write(tmp_path / "x", arrays), [ExpectedInput("input", 3)], "x")
     assert list(read) == ["input"]
+    (path := next(tmp_path.iterdir())).rename(tmp_path / "inputs_from_pipe")  # as what comes through a pipe is kept
+    piped = read_inputs(tmp_path / "inputs_from_pipe", [ExpectedInput("input", 3)], "x")["input"]
+    assert all(np.array_equal(one, want) for one, want in zip(piped, arrays, strict=True)), path
     assert all(one.dtype == np.float32 and np.array_equal(one, want) for one, want in zip(read["input"], arrays, strict=True))
 
 

@@ -31,6 +31,7 @@ MAX_UNITS = 1 << 24
 KERNEL_VERSION = 5  # of the file: the first that may store kernels
 _LARGEST = 1e30  # of a parameter
 _POPULATION = {"name", "units", "kernel", "payload", "dense", "params", "projections"}
+_PEERS = "peers"  # of a population that has some
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
 _MAX_NAME = 80
 
@@ -63,6 +64,7 @@ class Node:
     dense: bool = False
     params: Mapping[str, float] | None = None
     projections: tuple[Edge, ...] = ()
+    peers: tuple[int, ...] = ()
 
     def head(self, number: int, edge: Edge) -> str:
         """Return what the names of an edge's tensors begin with."""
@@ -113,7 +115,7 @@ def graph_of(network: Network) -> Graph:
         params = None
         if layer.kernel:
             params = {name: float(n) for name, n in {**kernels.named(layer.kernel).DEFAULTS, **layer.params}.items()}
-        nodes.append(Node(layer.name, layer.units, layer.kernel, layer.payload, layer.dense, params, edges))
+        nodes.append(Node(layer.name, layer.units, layer.kernel, layer.payload, layer.dense, params, edges, layer.peers))
     return Graph(tuple(nodes), network.outputs)
 
 
@@ -127,10 +129,12 @@ def _edge_of(projection: Projection) -> Edge:
 
 def facts_of(graph: Graph) -> dict[str, Any]:
     """Return a graph as the metadata have it."""
-    populations = [
-        {**vars(node), "params": dict(node.params or {}), "projections": [edge.to_json() for edge in node.projections]}
-        for node in graph.nodes
-    ]
+    populations = []
+    for node in graph.nodes:
+        edges = [edge.to_json() for edge in node.projections]
+        facts = {**vars(node), "params": dict(node.params or {}), "projections": edges}
+        peers = facts.pop(_PEERS)
+        populations.append(facts | ({_PEERS: list(peers)} if peers else {}))
     return {"populations": populations, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
 
 
@@ -148,7 +152,9 @@ def parse(who: str, about: Mapping[str, Any]) -> Graph:
     A projection says what it is a convolution of in files of version `KERNEL_VERSION` and later.
     """
     populations, kernels_too = about["populations"], about["version"] >= KERNEL_VERSION
-    if not isinstance(populations, list) or not all(isinstance(p, dict) and p.keys() == _POPULATION for p in populations):
+    if not isinstance(populations, list) or not all(
+        isinstance(p, dict) and p.keys() - {_PEERS} == _POPULATION for p in populations
+    ):
         raise ModelError(f"{who}: metadata list no populations with {', '.join(sorted(_POPULATION))}: {short(populations)}")
     graph = Graph(
         tuple(_node(who, populations, number, kernels_too) for number in range(len(populations))), _numbers(who, about, "outputs")
@@ -184,12 +190,15 @@ def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too:
     optional = {"convolution"} if kernels_too else set()
     if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() - optional == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
-    if not kernel and (given or edges):
-        raise ModelError(f"{who}: an input has no params and no projections")
+    peers = _numbers(who, about, _PEERS) if _PEERS in about else ()
+    if not kernel and (given or edges or peers):
+        raise ModelError(f"{who}: an input has no params, no projections and no peers")
+    if any(peer >= len(populations) for peer in peers):
+        raise ModelError(f"{who}: peers {short(list(peers))} of {len(populations)} populations cannot be")
     return Node(
         name=name, units=units, kernel=kernel, payload=about["payload"], dense=about["dense"],
         params=params_of(who, kernel, given) if kernel else None,
-        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges),
+        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges), peers=peers,
     )  # fmt: skip
 
 
@@ -294,7 +303,7 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
         )
         populations.append(Population(
             name=node.name, units=node.units, kernel=node.kernel, projections=projections, vectors=vectors,
-            params=node.params or {}, payload=node.payload, dense=node.dense,
+            params=node.params or {}, payload=node.payload, dense=node.dense, peers=node.peers,
         ))  # fmt: skip
     network = Network(tuple(populations), graph.outputs)
     check(tensors.who, network)

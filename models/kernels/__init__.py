@@ -18,6 +18,8 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
   is of, or which other endpoint it is. What one exchange sends is in its peer's inbox at the next; a DATA, with the number of the
   READ that it answers, at the one after that. Numbers ascend within a tick.
 - `check(population)`, where a population of it may have numbers that cannot be: raises ModelError, one line that names it.
+  `EXCHANGE_COUNTS`, where there is something to count in an exchange: names; `exchange_counts`, uint32, is one view more, to be
+  added to and never cleared. A ledger has what was added from step to step.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The
@@ -101,6 +103,11 @@ def transfers_of(name: str) -> TransferSpec | None:
     """Return what a PE of neuron model `name` keeps for its transfers; None where it has none, as an input, ""."""
     spec: TransferSpec | None = getattr(named(name), "TRANSFERS", None) if name else None
     return spec
+
+
+def exchange_counts_of(name: str) -> tuple[str, ...]:
+    """Return what a neuron model `name` counts in its exchange; nothing where it has none."""
+    return tuple(getattr(named(name), "EXCHANGE_COUNTS", ())) if name else ()
 
 
 def is_dense(name: str) -> bool:
