@@ -123,6 +123,46 @@ def test_a_bare_gru_answers_with_its_hidden_state(files):
     np.testing.assert_allclose(answers(got.model, INPUTS), gru_outputs(entries, INPUTS), atol=1e-5)
 
 
+@pytest.mark.parametrize("names", [("rnns.0.", "rnns.1.", "rnns.2."), ("gru1.", "gru2.", "gru3."), ("net.2.", "net.3.", "net.4.")])
+def test_grus_one_behind_the_other_are_one_stack(files, names):
+    stacks = [
+        gru_tensors(RNG(n), widths, name) for n, (name, widths) in enumerate(zip(names, ((6, 7), (7, 4, 4), (4, 5)), strict=True))
+    ]
+    before = "net.0" if names[0] == "net.2." else "encoder"
+    entries = linear(before, 6, 3) | stacks[2] | stacks[0] | stacks[1] | linear("head", 2, 5)
+    got = files.write(entries).read()
+    xs = want = INPUTS[:, :3]
+    want = through(entries, before, want)
+    for name, tensors in zip(names, stacks, strict=True):
+        want = gru_outputs(tensors, want, name)
+    np.testing.assert_allclose(answers(got.model, xs), through(entries, "head", want), atol=5e-5)
+    assert [p.units for p in got.model.network.populations] == [6, 14, 8, 8, 10]
+
+
+def test_grus_that_are_not_one_stack_are_refused(files):
+    one, other = gru_tensors(RNG(1), (6, 7), "gru1."), gru_tensors(RNG(2), (6, 7), "gru2.")
+    files.write(one | other).refused("gru2: has 6 inputs, the GRU before it 7 units")
+    files.write(one | gru_tensors(RNG(2), (7, 7), "gru3.")).refused("has GRUs in 2 places (gru1, gru3); choose one with --prefix")
+    files.write(one | gru_tensors(RNG(2), (7, 7), "rnn2.")).refused("has GRUs in 2 places (gru1, rnn2); choose one with --prefix")
+
+
+def test_a_linear_layer_between_two_of_a_stack_is_not_taken(files):
+    entries = gru_tensors(RNG(1), (6, 6), "net.0.") | linear("net.1", 6, 6) | gru_tensors(RNG(2), (6, 6), "net.2.")
+    files.write(entries).refused("has GRUs in 2 places (net.0, net.2); choose one with --prefix")
+
+
+def test_info_says_what_lies_around(files, tmp_path, capsys):
+    files.write(linear("encoder", 6, 3) | gru_tensors(RNG(6), (6, 5), "gru.") | linear("head", 2, 5))
+    out = str(tmp_path / "m.safetensors")
+    assert main(["import", str(files.checkpoint), out, "--front-activation", "relu"]) == 0
+    capsys.readouterr()
+    assert main(["info", out]) == 0
+    printed = capsys.readouterr().out
+    assert "front end    on the host: 3 > 6 relu" in printed
+    assert "head         on the host: twins subtracted, 5 > 2" in printed
+    assert "decoder" not in printed
+
+
 def test_layers_that_make_no_one_chain_are_left_out_with_a_note(files):
     """An actor and a critic hear the same; which of them is meant is the user's to say."""
     entries = gru_tensors(RNG(6), (3, 5), "gru.") | linear("actor", 2, 5) | linear("critic", 1, 5)

@@ -144,6 +144,12 @@ def _through(layers: Sequence[Affine], rows: npt.ArrayLike) -> F32:
     return heard
 
 
+def describe_chain(layers: Sequence[Affine]) -> str:
+    """Return linear layers for a line of text: `3 > 8 relu > 2`; "" for none."""
+    behind = [f"{layer.outputs}" + ("" if layer.activation == "linear" else f" {layer.activation}") for layer in layers]
+    return " > ".join([f"{layers[0].inputs}", *behind]) if layers else ""
+
+
 def check_fit(
     who: str, front: Sequence[tuple[int, int]], head: Sequence[tuple[int, int]], twins: bool, ends: tuple[int, int]
 ) -> None:

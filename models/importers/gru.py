@@ -38,6 +38,7 @@ KNOWN_BY = "GRU (weight_hh_l0)"
 GRUS = ("mirrored", "plain")
 _CERTAINTY = 80
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)(?:_orig)?")
+_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]{1,4})")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_mask)?")
 
 
@@ -66,9 +67,13 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
     places = _stems(state.tensors)
     if not places:
         raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
-    if len(places) > 1:
-        raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
-    layers = _layers(state.under(places[0]) if places[0] else state)
+    places = _in_line(state.who, places)
+    parts = [_layers(state.under(place) if place else state) for place in places]
+    layers = [layer for part in parts for layer in part]
+    for place, before, part in zip(places[1:], parts, parts[1:], strict=False):
+        hears, makes = part[0].kernel.shape[1], before[-1].units
+        if hears != makes:
+            raise ModelError(f"{state.who}: {state.prefix}{place}: has {hears} inputs, the GRU before it {makes} units")
     ends = layers[0].kernel.shape[1], layers[-1].units
     outside = around.around(state, places, ends, request)
     how, exact = request.state or state.facts.get("state", "carried"), mirrored
@@ -85,7 +90,7 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
         exact = False
         notes.append("not exact from the second segment on: cell states are zeroed there, and a GRU's are not")
     kind = "torch.nn.GRU, " + ("mirrored" if mirrored else "unit for unit")
-    description = ("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}")
+    description = ("kind", f"{kind}, keys {listed([state.prefix + place for place in places]) if places[0] else 'bare'}")
     provenance: dict[str, Any] = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
     if outside.record:
         provenance["around"] = dict(outside.record)
@@ -99,6 +104,22 @@ def _stems(keys: Iterable[str]) -> list[str]:
     """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
     matches = (_KEY.fullmatch(key) for key in keys)
     return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
+
+
+def _in_line(who: str, places: list[str]) -> list[str]:
+    """Return several GRUs in the order of the numbers that their keys end with (`rnns.0`, `rnns.1`; `gru1`, `gru2`).
+
+    ModelError where the keys differ in more than such numbers, one after the other.
+    """
+    if len(places) == 1:
+        return places
+    matches = [_NUMBERED.fullmatch(place) for place in places]
+    numbers = sorted((int(match["number"]), match.string) for match in matches if match)
+    stems = {match["stem"] for match in matches if match}
+    first = numbers[0][0] if numbers else 0
+    if len(stems) != 1 or [number for number, _ in numbers] != list(range(first, first + len(places))):
+        raise ModelError(f"{who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
+    return [place for _, place in numbers]
 
 
 def _layers(state: StateDict) -> list[GruLayer]:
