@@ -1,13 +1,14 @@
 """What a run keeps of what the network computed, where asked for: events, states, answers, and rows of the workload's own.
 
 While the run goes on everything streams to files without a name in the run folder, which vanish with the host process however
-it ends; a run without a folder keeps it in memory. At the end it becomes one file of numpy (.npz) a name. In memory are at most a
-sequence's rows of one array, and 8 bytes a row. No event, hash or count changes.
+it ends; a run without a folder keeps it in memory. At the end it becomes one file of numpy (.npz) a name. In memory are a few
+megabytes, and at the end 32 bytes a row of the array that is being written. No event, hash or count changes.
 
 - `events.npz`: `events`, a structured array (`EVENT`), each population in ascending position, and `populations`, their names
   by number. They are the events of the run's hash. In pandas: `pd.DataFrame(np.load("events.npz")["events"])`.
 - `states.npz`: `<population>.<field>` (sequences, time, units), what the neuron models keep after each position.
-- `outputs.npz`: `<population>` (sequences, time, units), what the outputs send, or the workload's answers.
+- `outputs.npz`: `outputs` (sequences, time, units), what the output sends, or the workload's answers; with several outputs each
+  under its population's name. Where an output takes several ticks a position they are a dimension before the units.
 - `logits.npz`: what the workload's head computes.
 
 Beside arrays of sequences stands `lengths` (sequences,): how many positions of each count; behind them are zeros.
@@ -26,7 +27,7 @@ import numpy as np
 
 from host.errors import HostError
 from host.options import SAVED, RunOptions
-from host.workloads.contract import Job
+from host.workloads.contract import Job, output_labels
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
 from models import kernels
@@ -60,6 +61,7 @@ class SavedRun:
         if set(own) & set(self.names):
             job.readout.save_rows_to(self.add_row)  # type: ignore[attr-defined] # a readout that has `saves` has it
         self._own, self._outputs = own, () if OUTPUTS in own or OUTPUTS not in self.names else network.outputs
+        self._labels = output_labels(network)
         self._events = _Spool(folder) if EVENTS in self.names else None
         self._rows: dict[str, dict[str, _Rows]] = {name: {} for name in self.names if name != EVENTS}
         self._states = _states_of(network) if STATES in self.names else {}
@@ -87,7 +89,7 @@ class SavedRun:
         if number in self._outputs:
             rows = sending.spread(section, self._lanes)
             for lane, place in places.items():
-                self._add(OUTPUTS, self._network.populations[number].name, *place, rows[lane], phase, sending.ticks)
+                self._add(OUTPUTS, self._labels[number], *place, rows[lane], phase, sending.ticks)
 
     def observe(self, section: Section, fields: Mapping[str, Array]) -> None:
         """Take what is probed of a population at one tick of a position: field -> (lanes, units)."""
@@ -109,7 +111,8 @@ class SavedRun:
 
     def arrays(self, name: str) -> dict[str, Array]:
         """Return what is kept under a name but events: name of the array -> (sequences, time, ...), and `lengths`."""
-        kept = {of: np.stack(list(rows.blocks(self._shape(name)))) for of, rows in self._rows[name].items()}
+        shape = self._shape(name)
+        kept = {of: np.concatenate([*rows.blocks(shape)]).reshape(rows.full_shape(shape)) for of, rows in self._rows[name].items()}
         return {**kept, "lengths": self._lengths(name)}
 
     def write(self, folder: Path, names: Sequence[str] | None = None) -> dict[str, int]:
@@ -137,6 +140,12 @@ class SavedRun:
         finally:
             part.unlink(missing_ok=True)
         return size
+
+    def close(self) -> None:
+        """Let go of the files without a name; nothing can be read any more."""
+        every = [rows.spool for of_name in self._rows.values() for rows in of_name.values()]
+        for spool in [*every, *([self._events] if self._events is not None else [])]:
+            spool.close()
 
     def _places(self, section: Section) -> dict[int, tuple[int, int]]:
         """Return (sequence, position in it) of each lane that steps."""
@@ -193,6 +202,10 @@ class _Spool:
         self._file.write(raw)
         self.size += len(raw)
 
+    def close(self) -> None:
+        """Drop the bytes."""
+        self._file.close()
+
     def records(self, dtype: np.dtype[Any]) -> Array:
         """Return all that is there as records; of a file without reading it."""
         count = self.size // dtype.itemsize
@@ -213,18 +226,18 @@ class _Rows:
     """Rows of one shape, each with its sequence and step in it; a position takes `ticks` steps."""
 
     def __init__(self, spool: _Spool, like: Array, ticks: int) -> None:
-        self._spool, self._ticks, self.dtype, self._row = spool, ticks, like.dtype, like.shape
+        self.spool, self._ticks, self.dtype, self._row = spool, ticks, like.dtype, like.shape
         self._record = np.dtype([("sequence", "<u4"), ("step", "<u4"), ("row", like.dtype, like.shape)])
 
     def add(self, sequence: int, step: int, row: Array) -> None:
         """Take one row."""
         record = np.empty(1, self._record)
         record["sequence"], record["step"], record["row"] = sequence, step, row
-        self._spool.append(record.tobytes())
+        self.spool.append(record.tobytes())
 
     def lengths(self) -> Array:
         """Return the positions of each sequence, (sequences,)."""
-        records = self._spool.records(self._record)
+        records = self.spool.records(self._record)
         out = np.zeros(int(records["sequence"].max(initial=0)) + 1 if len(records) else 0, np.int64)
         np.maximum.at(out, records["sequence"], records["step"].astype(np.int64) // self._ticks + 1)
         return out
@@ -234,15 +247,17 @@ class _Rows:
         return (*shape, *(() if self._ticks == 1 else (self._ticks,)), *self._row)
 
     def blocks(self, shape: tuple[int, int]) -> Iterator[Array]:
-        """Yield each sequence's rows in order of position, zeros where there is none."""
-        records, (sequences, positions) = self._spool.records(self._record), shape
-        order = np.argsort(records["sequence"], kind="stable")
-        edges = np.searchsorted(records["sequence"][order], np.arange(sequences + 1))
-        for sequence in range(sequences):
-            block = np.zeros((positions * self._ticks, *self._row), self.dtype)
-            here = records[order[edges[sequence] : edges[sequence + 1]]]
-            block[here["step"]] = here["row"]
-            yield block.reshape(self.full_shape(shape)[1:])
+        """Yield all rows, sequence by sequence in order of step, some at a time; zeros where there is none."""
+        records, (sequences, positions) = self.spool.records(self._record), shape
+        places = records["sequence"].astype(np.int64) * positions * self._ticks + records["step"]
+        order = np.argsort(places, kind="stable")
+        places, steps = places[order], sequences * positions * self._ticks
+        at_once = max(_CHUNK_BYTES // max(self._record.itemsize, 1), 1)
+        for first in range(0, steps, at_once):
+            block = np.zeros((min(at_once, steps - first), *self._row), self.dtype)
+            begin, end = np.searchsorted(places, (first, first + len(block)))
+            block[places[begin:end] - first] = records[order[begin:end]]["row"]
+            yield block
 
 
 def _states_of(network: Network) -> dict[int, list[str]]:
