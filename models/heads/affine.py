@@ -182,7 +182,7 @@ def example() -> Example:
         Affine(example_numbers(out, out, into), example_numbers(7, out), name)
         for out, into, name in ((5, 6, "tanh"), (3, 5, "relu"))
     )
-    model = Around(head=layers, twins=True)
+    model = Sides(head=layers, twins=True)
 
     def plainly(row: F32) -> F32:
         heard = plain_sums(layers[0].weight, layers[0].bias, row[:6] - row[6:])
@@ -194,7 +194,7 @@ def example() -> Example:
 
 
 @dataclass(frozen=True)
-class Around:
+class Sides:
     """What lies around a network, without the network."""
 
     front: tuple[Affine, ...] = ()

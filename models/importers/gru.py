@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.foreign import around
+from models.foreign import linear_layers
 from models.foreign.request import SEGMENT, Findings, ImportRequest
 from models.foreign.state_dict import StateDict, listed, read_state
 from models.importers import Flags, Head
@@ -45,7 +45,7 @@ _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_m
 def add_flags(parser: Flags) -> None:
     """Add the importer's options."""
     parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
-    around.add_flags(parser)
+    linear_layers.add_flags(parser)
 
 
 def probe(head: Head) -> int:
@@ -75,7 +75,7 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
         if hears != makes:
             raise ModelError(f"{state.who}: {state.prefix}{place}: has {hears} inputs, the GRU before it {makes} units")
     ends = layers[0].kernel.shape[1], layers[-1].units
-    outside = around.around(state, places, ends, request)
+    outside = linear_layers.find_linear_layers(state, places, ends, request)
     how, exact = request.state or state.facts.get("state", "carried"), mirrored
     if mirrored:
         n = layers[-1].units
@@ -93,7 +93,7 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
     description = ("kind", f"{kind}, keys {listed([state.prefix + place for place in places]) if places[0] else 'bare'}")
     provenance: dict[str, Any] = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
     if outside.record:
-        provenance["around"] = dict(outside.record)
+        provenance["linear_layers"] = dict(outside.record)
     segment = request.segment or state.facts.get("segment", SEGMENT)
     model = Model(network_of(layers, mirrored), segment=segment, state=how, twins=mirrored)
     model = replace(model, front=outside.front, head=outside.head)

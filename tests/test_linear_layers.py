@@ -69,7 +69,7 @@ def test_a_front_end_and_a_head_by_any_usual_name(files, front, stack, head):
     assert not any("left out" in note for note in got.notes)
     for flag, name in (("--front-activation", front), ("--head-activation", head)):
         assert any(name in note and "activations are in no state_dict" in note and flag in note for note in got.notes)
-    assert got.model.provenance["around"] == {"front": [f"{front}: linear"], "head": [f"{head}: linear"]}
+    assert got.model.provenance["linear_layers"] == {"front": [f"{front}: linear"], "head": [f"{head}: linear"]}
 
 
 @pytest.mark.parametrize(("front", "head"), [("encoder", "head"), ("a_in", "fc"), ("net.0", "net.2"), ("fc_in", "zz")])
@@ -225,4 +225,4 @@ def test_the_command_writes_the_layers_around_and_says_what_it_took(files, tmp_p
     assert "head           twins subtracted, 5 > 2" in printed
     model = load(out)
     assert (sizes(model.front), sizes(model.head), model.front[0].activation, model.twins) == ([(3, 6)], [(5, 2)], "relu", True)
-    assert json.loads(json.dumps(dict(model.provenance)))["around"]["front"] == ["encoder: relu"]
+    assert json.loads(json.dumps(dict(model.provenance)))["linear_layers"]["front"] == ["encoder: relu"]
