@@ -12,7 +12,7 @@ from host.mapping.advice import SPARSE_UNITS, fewer_pes
 from host.mapping.placement import place
 from host.options import RunOptions
 from host.workloads.registry import prepare, workloads
-from host.workloads.site import SEEDED, load_run_chip, model_path
+from host.workloads.site import SEEDED, direct_importer, load_model, load_run_chip, model_path
 from models import exporters, formats, importers, kernels, shipped
 from models.families import member_names
 from models.network import ModelError
@@ -63,6 +63,24 @@ def test_every_shipped_model_has_a_line_and_a_file():
     assert sorted(shipped.ABOUT) == shipped.names()
     assert all(shipped.path_of(name).is_file() for name in shipped.names())
     assert shipped.path_of("lm.safetensors") is None
+
+
+def test_a_file_that_an_importer_reads_as_it_is_is_a_model(tmp_path, monkeypatch):
+    """By the suffixes that the importer names; a network of one input and one layer."""
+    (tmp_path / "models/importers").mkdir(parents=True)
+    (tmp_path / "models/importers/mine.py").write_text(
+        'DIRECT, KNOWN_BY = (".mine",), "mine"\n\ndef probe(head):\n    return 0\n\n'
+        "def read(path, request):\n    from models.checkpoint import Model\n    from models.foreign.request import Findings\n"
+        "    from models.seeded import seeded_egru\n"
+        "    return Findings(Model(seeded_egru(3, (4,), 1.0, 1)), (), (), {})\n"
+    )
+    (tmp_path / "x.mine").write_text("anything")
+    monkeypatch.setenv("GENNAKER_PATH", str(tmp_path))
+    try:
+        assert load_model(tmp_path / "x.mine").network.populations[1].units == 4
+        assert direct_importer(tmp_path / "x.other") is None
+    finally:
+        importers.__path__[:] = [path for path in importers.__path__ if not path.startswith(str(tmp_path))]
 
 
 def test_names_are_models_and_paths_are_files(tmp_path, monkeypatch):

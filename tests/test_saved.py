@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import tracemalloc
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -152,20 +154,39 @@ def test_what_is_kept_streams_to_disk(kept, tmp_path):
     """80 MB of rows take a few megabytes of memory, and nothing is left but the file that was asked for."""
     job = prepare(kept[0])
     saved = SavedRun(job, ["outputs", "events"], tmp_path)
-    row, rows = np.arange(10_000, dtype="f4"), 2000  # 80 MB
+    row, rows, told = np.arange(10_000, dtype="f4"), 2000, []  # 80 MB
     tracemalloc.start()
     for position in range(rows):
         saved.add_row("outputs", "y", position % 2, position // 2, row)
-    size = saved.write_file("outputs", tmp_path / "y.npz")
+    size = saved.write_file("outputs", tmp_path / "y.npz", lambda: told.append(1))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     saved.close()
     assert size > rows * row.nbytes
+    assert len(told) >= 80e6 / 4.2e6  # so that nobody takes a process that writes for one that stands still
     assert peak < 24e6
     assert [path.name for path in tmp_path.iterdir()] == ["y.npz"]
     with np.load(tmp_path / "y.npz") as file:
         assert file["y"].shape == (2, rows // 2, len(row))
         assert (file["y"] == row).all()
+
+
+def test_a_disk_without_room_is_told_of_at_the_end_and_leaves_no_half_a_file(kept, tmp_path):
+    """The run goes on: its report is worth more than what was to be kept."""
+    saved = SavedRun(prepare(kept[0]), ["outputs"], tmp_path)
+    saved.add_row("outputs", "y", 0, 0, np.ones(3))
+    ((_, rows),) = saved._rows["outputs"].items()
+
+    def write(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rows.spool, "_file", SimpleNamespace(write=write))
+        saved.add_row("outputs", "y", 0, 1, np.ones(3))
+    with pytest.raises(OSError, match="No space left on device"):
+        saved.write(tmp_path)
+    saved.close()
+    assert not list(tmp_path.iterdir())
 
 
 def test_rows_of_unequal_sequences_in_any_order_come_out_in_order(kept):

@@ -340,9 +340,15 @@ class _HostLoop:
         if self._saved is None:
             return {}, None
         try:
-            return {"saved": write_saved(self._saved, self._job.options, self._folder)}, None
+            return {"saved": write_saved(self._saved, self._job.options, self._folder, self._tell_alive)}, None
         except OSError as error:
             return {}, f"--save: cannot be written ({error.strerror})"
+
+    def _tell_alive(self) -> None:
+        """Let the launcher know that this process works, as often as it hears of a run."""
+        if (now := time.monotonic()) >= self._next_status:
+            self._next_status = now + STATUS_EVERY_S
+            self._send("status", **self._status())
 
     def _save_ledger(self) -> Ledger:
         """Return the ledger; it also goes into the run folder, where there is one and it has a position."""

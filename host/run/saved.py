@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ import numpy as np
 
 from host.errors import HostError
 from host.options import SAVED, RunOptions
+from host.run_folder import part_of
 from host.workloads.contract import Job, output_labels
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
@@ -41,6 +42,7 @@ EVENT = np.dtype([
 spike. Every payload fits a float64."""
 EVENTS, STATES, OUTPUTS, LOGITS = SAVED
 _CHUNK_BYTES = 1 << 22
+Alive = Callable[[], None]
 
 
 class SavedRun:
@@ -115,24 +117,29 @@ class SavedRun:
         kept = {of: np.concatenate([*rows.blocks(shape)]).reshape(rows.full_shape(shape)) for of, rows in self._rows[name].items()}
         return {**kept, "lengths": self._lengths(name)}
 
-    def write(self, folder: Path, names: Sequence[str] | None = None) -> dict[str, int]:
+    def write(self, folder: Path, names: Sequence[str] | None = None, alive: Alive = lambda: None) -> dict[str, int]:
         """Write `NAME.npz` into a folder for each of `names` (all that are kept); return each file's bytes. OSError."""
-        return {f"{name}.npz": self.write_file(name, folder / f"{name}.npz") for name in names or self.names}
+        return {f"{name}.npz": self.write_file(name, folder / f"{name}.npz", alive) for name in names or self.names}
 
-    def write_file(self, name: str, path: Path) -> int:
-        """Write what is kept under a name to a new file; return its bytes. OSError; whoever looks sees all of it or nothing."""
-        part = path.with_name(f".{path.name}.part")
+    def write_file(self, name: str, path: Path, alive: Alive = lambda: None) -> int:
+        """Write what is kept under a name to a new file; return its bytes. `alive` is called every few megabytes.
+
+        OSError where that fails, now or before; whoever looks sees all of the file or nothing.
+        """
+        part = part_of(path)
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
                 if name == EVENTS:
                     assert self._events is not None
                     names = np.array([population.name for population in self._network.populations])
-                    _write_array(archive, "events", (self._events.size // EVENT.itemsize,), EVENT, self._events.chunks())
+                    _write_array(
+                        archive, "events", (self._events.size // EVENT.itemsize,), EVENT, _watched(self._events.chunks(), alive)
+                    )
                     _write_array(archive, "populations", names.shape, names.dtype, [names.tobytes()])
                 else:
                     shape, lengths = self._shape(name), self._lengths(name)
                     for of, rows in self._rows[name].items():
-                        blocks = (np.ascontiguousarray(block).tobytes() for block in rows.blocks(shape))
+                        blocks = _watched((np.ascontiguousarray(block).tobytes() for block in rows.blocks(shape)), alive)
                         _write_array(archive, of, rows.full_shape(shape), rows.dtype, blocks)
                     _write_array(archive, "lengths", lengths.shape, lengths.dtype, [lengths.tobytes()])
             size = part.stat().st_size
@@ -179,12 +186,18 @@ def save_for(job: Job, folder: Path | None) -> SavedRun | None:
     return SavedRun(job, names, folder) if names else None
 
 
-def write_saved(saved: SavedRun, options: RunOptions, folder: Path | None) -> dict[str, int]:
+def write_saved(saved: SavedRun, options: RunOptions, folder: Path | None, alive: Alive) -> dict[str, int]:
     """Write what `options` ask for into the run folder, where there is one, and where else they say; return each file's bytes."""
-    files = saved.write(folder, options.save) if folder is not None and options.save else {}
+    files = saved.write(folder, options.save, alive) if folder is not None and options.save else {}
     if options.outputs is not None:
-        files[options.outputs] = saved.write_file(OUTPUTS, Path(options.outputs))
+        files[options.outputs] = saved.write_file(OUTPUTS, Path(options.outputs), alive)
     return files
+
+
+def _watched(parts: Iterable[bytes], alive: Alive) -> Iterator[bytes]:
+    for part in parts:
+        alive()
+        yield part
 
 
 class _Spool:
@@ -196,18 +209,24 @@ class _Spool:
         except OSError as error:
             raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
         self.size, self._in_memory = 0, folder is None
+        self._trouble: OSError | None = None
 
     def append(self, raw: bytes) -> None:
-        """Add bytes at the end."""
-        self._file.write(raw)
-        self.size += len(raw)
+        """Add bytes at the end; a disk that has no room for them is told of where they are read, and the run goes on."""
+        try:
+            self._file.write(raw)
+            self.size += len(raw)
+        except OSError as error:
+            self._trouble = error
 
     def close(self) -> None:
         """Drop the bytes."""
         self._file.close()
 
     def records(self, dtype: np.dtype[Any]) -> Array:
-        """Return all that is there as records; of a file without reading it."""
+        """Return all that is there as records; of a file without reading it. OSError where it could not be written."""
+        if self._trouble is not None:
+            raise self._trouble
         count = self.size // dtype.itemsize
         if self._in_memory or not count:
             return np.frombuffer(self._file.getvalue() if count else b"", dtype)
@@ -215,7 +234,9 @@ class _Spool:
         return np.memmap(self._file, dtype, mode="r", shape=(count,))
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield all that is there, piece by piece."""
+        """Yield all that is there, piece by piece. OSError where it could not be written."""
+        if self._trouble is not None:
+            raise self._trouble
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK_BYTES):
             yield chunk

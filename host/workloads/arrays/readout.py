@@ -59,8 +59,8 @@ class ArrayReadout:
         self._done += sum(place is not None for place in places)
         for n, sections in outputs.items():
             sending = self._sending[n]
-            rows = np.stack([sending.spread(section, self._plan.lanes) for section in sections], axis=1)
-            rows = rows[:, 0] if sending.ticks == 1 else rows
+            ticks = [sending.spread(section, self._plan.lanes) for section in sections]
+            rows = ticks[0] if sending.ticks == 1 else np.stack(ticks, axis=1)
             rows = rows if self._answer is None else self._answer(rows)
             for lane, place in enumerate(places):
                 if place is not None:
