@@ -271,6 +271,17 @@ def test_an_importer_brings_options_of_its_own_and_no_other_file_is_touched(fold
     assert "--gru" in out
 
 
+def test_reading_the_options_of_importers_loads_nothing_that_compiles():
+    code = "import sys\nfrom models.importers import all_flags\nall_flags()\nprint({'numba', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_options_by_name_are_sorted_into_those_of_all_importers_and_those_of_one():
+    request = ImportRequest.of(prefix="a", gru="plain", head=("x", "y"), segment=5)
+    assert request == ImportRequest(prefix="a", segment=5, options={"gru": "plain", "head": ("x", "y")})
+
+
 def test_importers_may_share_an_option_but_not_its_name_alone(folder):
     write(folder, "models/importers/table.py", PLAIN_IMPORTER.format(more=""))
     write(folder, "models/importers/sheet.py", PLAIN_IMPORTER.format(more=""))

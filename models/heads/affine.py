@@ -144,6 +144,12 @@ def _through(layers: Sequence[Affine], rows: npt.ArrayLike) -> F32:
     return heard
 
 
+def describe_chain(layers: Sequence[Affine]) -> str:
+    """Return linear layers for a line of text: `3 > 8 relu > 2`; "" for none."""
+    behind = [f"{layer.outputs}" + ("" if layer.activation == "linear" else f" {layer.activation}") for layer in layers]
+    return " > ".join([f"{layers[0].inputs}", *behind]) if layers else ""
+
+
 def check_fit(
     who: str, front: Sequence[tuple[int, int]], head: Sequence[tuple[int, int]], twins: bool, ends: tuple[int, int]
 ) -> None:
@@ -176,7 +182,7 @@ def example() -> Example:
         Affine(example_numbers(out, out, into), example_numbers(7, out), name)
         for out, into, name in ((5, 6, "tanh"), (3, 5, "relu"))
     )
-    model = Around(head=layers, twins=True)
+    model = Sides(head=layers, twins=True)
 
     def plainly(row: F32) -> F32:
         heard = plain_sums(layers[0].weight, layers[0].bias, row[:6] - row[6:])
@@ -188,7 +194,7 @@ def example() -> Example:
 
 
 @dataclass(frozen=True)
-class Around:
+class Sides:
     """What lies around a network, without the network."""
 
     front: tuple[Affine, ...] = ()
