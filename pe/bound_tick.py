@@ -56,6 +56,7 @@ class Tick:
         self.reply = np.zeros(most_bytes, np.uint8)
         self.address: int = tick_function.address
         self.block: int = self._state.ctypes.data
+        self._room_bytes = -1  # for a bundle that comes as Python's bytes
 
     def _address(self, array: Array | None) -> int:
         if array is None:
@@ -106,11 +107,20 @@ class Tick:
         row["counts"] = self._address(self._exchanged)
         return self._address(record)
 
+    def _make_room(self, most_bytes: int) -> None:
+        """Make room for a bundle that comes as Python's bytes: finding out where they lie takes longer than copying them."""
+        message, self._room_bytes = np.zeros(most_bytes, np.uint8), most_bytes
+        self._message, self._reply = memoryview(message), memoryview(self.reply)
+        self._at = self.block, int(message.ctypes.data), int(self.reply.ctypes.data)
+
     def __call__(self, raw: bytes) -> bytes | int:
         """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
-        message = np.frombuffer(raw, np.uint8)
-        size = called(tick_function)(self.block, message.ctypes.data, self.reply.ctypes.data, message.size)
-        return self.reply[:size].tobytes() if size >= 0 else int(size)
+        count = len(raw)
+        if count > self._room_bytes:
+            self._make_room(2 * count)
+        self._message[:count] = raw
+        size = called(tick_function)(*self._at, count)
+        return self._reply[:size].tobytes() if size >= 0 else int(size)
 
     def run(self, running: bool) -> None:
         """Say whether bundles are answered."""
