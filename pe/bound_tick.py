@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from models.compute.bound_calls import Call, called
+from models.compute.bound_calls import Call
 from models.network import Array
 from noc.packet import KINDS
 from pe import msgpack_codec
@@ -54,9 +56,9 @@ class Tick:
                 state[name] = function.address, record
             most_bytes += len(exchange.outbox) * (msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.outbox_data.nbytes)
         self.reply = np.zeros(most_bytes, np.uint8)
+        self._reply_at = int(self.reply.ctypes.data)
         self.address: int = tick_function.address
         self.block: int = self._state.ctypes.data
-        self._room_bytes = -1  # for a bundle that comes as Python's bytes
 
     def _address(self, array: Array | None) -> int:
         if array is None:
@@ -107,20 +109,10 @@ class Tick:
         row["counts"] = self._address(self._exchanged)
         return self._address(record)
 
-    def _make_room(self, most_bytes: int) -> None:
-        """Make room for a bundle that comes as Python's bytes: finding out where they lie takes longer than copying them."""
-        message, self._room_bytes = np.zeros(most_bytes, np.uint8), most_bytes
-        self._message, self._reply = memoryview(message), memoryview(self.reply)
-        self._at = self.block, int(message.ctypes.data), int(self.reply.ctypes.data)
-
     def __call__(self, raw: bytes) -> bytes | int:
         """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
-        count = len(raw)
-        if count > self._room_bytes:
-            self._make_room(2 * count)
-        self._message[:count] = raw
-        size = called(tick_function)(*self._at, count)
-        return self._reply[:size].tobytes() if size >= 0 else int(size)
+        size: int = _on_bytes(tick_function)(self.block, raw, self._reply_at, len(raw))
+        return self.reply[:size].tobytes() if size >= 0 else size
 
     def run(self, running: bool) -> None:
         """Say whether bundles are answered."""
@@ -141,6 +133,12 @@ class Tick:
         """How many transfers of each kind were sent and taken in; nothing where the PE exchanges none."""
         sent, delivered = self._exchanged[:2].tolist()
         return {"transfers_sent": sent, "transfers_delivered": delivered} if self._exchanges else {}
+
+
+@cache
+def _on_bytes(function: Any) -> Any:
+    """Return a compiled call whose second argument is Python's bytes, which it reads where they lie."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)(function.address)
 
 
 def encode_name(name: str) -> bytes:

@@ -61,7 +61,7 @@ class Pe:
             self.tick.run(self.state is State.RUNNING)
         return out
 
-    def answer(self, raw: bytes) -> Outgoing | None:
+    def answer_bytes(self, raw: bytes) -> Outgoing | None:
         """Return what goes out for the bytes of a message, where they are the bundle that is due; else None, and nothing is done."""
         if self.tick is None or self.state is not State.RUNNING:
             return None

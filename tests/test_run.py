@@ -287,7 +287,7 @@ def test_query_names_the_pe_that_does_not_answer():
         heard[type(message)] += 1
         return [] if heard[Bundle] > 2 else handle(sender, message)
 
-    silent.handle = deaf
+    silent.handle, silent.answer_bytes = deaf, lambda raw: None
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
@@ -586,7 +586,7 @@ def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
         heard[type(message)] += 1
         return [] if heard[Bundle] > 2 else handle(sender, message)
 
-    silent.handle = deaf
+    silent.handle, silent.answer_bytes = deaf, lambda raw: None
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)

@@ -28,15 +28,15 @@ class MemNetwork:
 
     def __init__(self, shuffle_seed: int | None = None) -> None:
         self._cores: dict[str, Core] = {}
-        self._answers: dict[str, Callable[[bytes], Outgoing | None]] = {}
+        self._by_bytes: set[str] = set()  # those that may answer bytes as they come (`Pe.answer_bytes`)
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
 
     def attach(self, name: str, core: Core) -> None:
         """Add an endpoint."""
         self._cores[name] = core
-        if hasattr(core, "answer"):
-            self._answers[name] = core.answer
+        if hasattr(core, "answer_bytes"):
+            self._by_bytes.add(name)
 
     def post(self, sender: str, outgoing: Outgoing) -> None:
         """Queue what `sender` sends."""
@@ -60,11 +60,10 @@ class MemNetwork:
             if not queue:
                 del self._queues[pair]
             sender, destination = pair
-            answer = self._answers.get(destination)
-            if answer is not None and (out := answer(raw)) is not None:  # bytes in, bytes out, as a PE's process does it
-                self.post(destination, out)
-                continue
             core = self._cores[destination]
+            if destination in self._by_bytes and (out := core.answer_bytes(raw)) is not None:  # type: ignore[attr-defined]
+                self.post(destination, out)  # as a PE's process does it, without a message in between
+                continue
             try:
                 out = core.handle(sender, decode(raw))
             except WireError as error:
