@@ -11,13 +11,14 @@ from typing import Any
 
 from host.errors import HostError
 from host.faults import Faults
-from host.flags import Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
+from host.flags import Names, Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
 from models import formats
 from models.families import member, member_names
 
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
 _TRANSPORTS, _DEFAULT_TRANSPORT = "noc.transports", "zmq"
 CHIP, RUN = "chip and mapping", "run"  # headings of flags
+SAVED = ("events", "states", "outputs", "logits")  # what a run can keep (`host/run/saved.py`)
 
 
 def mapping_names() -> list[str]:
@@ -76,6 +77,12 @@ class RunOptions:
     stall_s: float = option(
         30.0, "give up after S seconds without progress",
         bounds=Number(0.0, above=True, unit="seconds"), metavar="S", flag="--stall", group=RUN, sweep=False)
+    save: tuple[str, ...] | None = option(
+        None, f"keep in the run folder, any of {','.join(SAVED)} (docs/report.md)",
+        bounds=Names(SAVED), metavar="WHAT", group=RUN, sweep=False)
+    outputs: str | None = option(
+        None, "write what the network answers to this .npz, too; must not exist",
+        bounds=Text(), metavar="FILE", group=RUN, sweep=False)
     verify: bool = option(False, "compare every event with a plain reference", bounds=YesNo(), group=RUN, sweep=False)
     faults: Faults = field(default_factory=Faults)
     # fmt: on
@@ -95,6 +102,10 @@ class RunOptions:
         check_options(self)
         if self.cluster is not None and self.transport not in (fit := transports_with("JOINS_MACHINES")):
             raise HostError(f"--cluster: goes with --transport {' or '.join(fit)}; in one process nothing is on another machine")
+        if self.outputs is not None and not self.outputs.endswith(".npz"):
+            raise HostError(f"--outputs {self.outputs}: needs a name that ends in .npz")
+        if self.outputs is not None and Path(self.outputs).exists():
+            raise HostError(f"--outputs {self.outputs}: exists already; nothing is overwritten")
         if self.restart and self.cluster is None:
             raise HostError("--restart: goes with --cluster; without workers there is none to lose")
         if self.faults.shuffle is not None and self.transport not in (fit := transports_with("PROCESSES", False)):

@@ -11,8 +11,8 @@ import pytest
 from host.cli import main
 from host.errors import HostError
 from host.launch.launcher import Launcher
-from host.workloads.features.options import Options
-from host.workloads.features.vectors import VectorSource, load_features, save_features, seeded_features
+from host.workloads.arrays.options import Options
+from host.workloads.arrays.vectors import VectorSource, load_features, save_features, seeded_features
 from models.checkpoint import Model, save
 from noc.packet import FRESH, RESET, VALID
 from tests.tools.tiny import UNITS, tiny_network

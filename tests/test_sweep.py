@@ -19,7 +19,7 @@ from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
 from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
-from host.workloads.features.vectors import seeded_features
+from host.workloads.arrays.seeded_numbers import seeded_features
 from models.reference import Reference
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity

@@ -25,7 +25,7 @@ from host.run_folder import new_folder
 from host.show import sweep_plots
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
-from host.workloads.registry import Workload, restore_options
+from host.workloads.registry import Workload, restore_options, workload_named
 from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 
 
@@ -94,7 +94,7 @@ def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
         raise HostError(f"{who}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise HostError(f"{who}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
-    if not isinstance(record, dict) or record.get("workload") != workload.name:
+    if not isinstance(record, dict) or workload_named(record.get("workload")) != workload:
         have = record.get("workload") if isinstance(record, dict) else type(record).__name__
         raise HostError(f"{who}: needs the options of {workload.name!r}, as `{command}` runs it, has {have!r}")
     return restore_options(record, who)

@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from host.run.section_events import all_sending
 from host.workloads.lane_sets import read_lanes
+from host.workloads.section_events import all_sending
 from models.network import F32, I64, U32, Array, Network, Projection
 from models.schedule import schedule
 from noc.packet import PHASE, Section

@@ -26,10 +26,10 @@ from host.mapping.sharding import share_sizes
 from host.run.event_hash import EventStream
 from host.run.heard import Heard, Hearing
 from host.run.recorder import LayerSteps, assemble_ledger, count_lanes, shards_of
-from host.run.section_events import all_sending
 from host.run.step_counts import words_of
 from host.run.whole_layers import WholeLayers
 from host.workloads.contract import Readout, Source
+from host.workloads.section_events import all_sending
 from models import kernels
 from models.network import I64, U32, Array, Network
 from models.schedule import schedule
