@@ -23,10 +23,21 @@ def run_into(
     remote: ConnectBackend | None = None,
 ) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
-    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    began = start_time()
     outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
+    write_outcome(folder, options, outcome, began)
+    return outcome
+
+
+def start_time() -> str:
+    """Return the time now, as a report has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: str) -> None:
+    """Write what came of a run that began then into its folder, but where nothing came of it; HostError where that cannot be."""
     if outcome.report is None and not outcome.mapping:
-        return outcome
+        return
     report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True}
     if report["partial"]:
         report.setdefault("problem", outcome.problem)
@@ -39,4 +50,3 @@ def run_into(
         write_run(folder, options.repeatable() | used, report, outcome.mapping)
     except OSError as error:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
-    return outcome

@@ -226,6 +226,11 @@ class Run:
             recalled += [out for recall in self._recalls if recall.population in late for out in self._to(name, recall)]
         return recalled + self._to_all(packet.Start()) + self.pump()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether every tick that was begun has come back."""
+        return self.completed == self._issued
+
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []

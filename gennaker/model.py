@@ -1,0 +1,253 @@
+"""`load`: a network from a file or from torch; `Model`: what was read, what was left out, and whether it computes the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gennaker.errors import WrongInput, explained
+from gennaker.rich_text import html_table
+
+if TYPE_CHECKING:
+    from gennaker.plan import Plan
+    from host.workloads.arrays.expected_input import ExpectedInput
+    from models.checkpoint import Model as Checkpoint
+
+
+def load(source: Any, **options: Any) -> Model:
+    """Read a network, of this project's own format or of another program's.
+
+    Args:
+        source: a path to a checkpoint that `launch.py import` reads (torch's state_dict of a torch.nn.GRU or an EvNN model, in
+            .pth, .cpt or .safetensors, and whatever other importers there are) or that it has written; or a `torch.nn.Module`.
+        options: what only you know of another program's file, as the flags of `launch.py import`: `prefix="layers"`,
+            `gru="plain"`, `zoneout=0.2`, `state="zeroed"`, `importer="gru"` ...
+
+    Returns:
+        A `Model`; `print` it to see what was read, what was left out, and whether it is exact.
+
+    Raises:
+        WrongInput: the file is missing, damaged, of no kind that is known, or holds a network that cannot run; or an option is
+            none.
+
+    >>> import gennaker as gk
+    >>> model = gk.load(example.path)
+    >>> model.inputs, model.outputs
+    ({'input': 8}, {'egru2': 12})
+    """
+    from models.foreign.request import ImportRequest
+
+    known = sorted({entry.name for entry in fields(ImportRequest)} - {"text", "licence"})
+    with explained():
+        if isinstance(source, str | os.PathLike):
+            path = Path(source).expanduser()
+            if not options and _is_own(path):
+                from models.checkpoint import load as load_own
+
+                return Model(load_own(path), name=path.name, path=path)
+            from models.foreign.import_model import import_model
+
+            findings = import_model(path, _request(known, options))
+            name = path.name
+        elif hasattr(source, "state_dict") and hasattr(source, "modules"):
+            from models.foreign.module import model_of_module
+
+            findings, name = model_of_module(source, _request(known, options)), type(source).__name__
+        else:
+            raise WrongInput(f"load: needs a path or a torch.nn.Module, has {type(source).__name__}")
+    return Model(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
+
+
+def _request(known: list[str], options: Mapping[str, Any]) -> Any:
+    from host.errors import nearest_name
+    from models.foreign.request import ImportRequest
+
+    for name in options:
+        if name not in known:
+            raise WrongInput(f"load: no option {name!r}; have {', '.join(known)}; did you mean {nearest_name(name, known)!r}?")
+    return ImportRequest(**options)
+
+
+def _is_own(path: Path) -> bool:
+    """Tell whether the file is to be read as this project's own; what is missing too, by whoever says so best."""
+    from models.checkpoint.tensorfile import opened
+    from models.network import ModelError
+
+    if not path.is_file():
+        return True
+    try:
+        with opened("", path) as (metadata, _):
+            return "gennaker" in metadata
+    except ModelError:
+        return False
+    except Exception:  # noqa: BLE001 - a library's own, of whatever kind; the importer says what is wrong
+        return False
+
+
+class Model:
+    """A network, with what lies around it on the host: what `load` has read.
+
+    `name`: of the file or class. `notes`: what was left out or done to it, a line each. `exact`: whether it computes what the other
+    program does, up to the rounding of sums; None where nothing is known or nothing was converted. `checkpoint`: the network
+    itself.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, name: str, path: Path | None = None, description: Mapping[str, str] | None = None,
+        notes: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        self.checkpoint, self.name = checkpoint, name
+        said = checkpoint.provenance.get("notes", ())
+        self.notes: tuple[str, ...] = notes or (tuple(map(str, said)) if isinstance(said, list | tuple) else ())
+        exact = checkpoint.provenance.get("exact")
+        self.exact: bool | None = exact if isinstance(exact, bool) else None
+        self._description = dict(description or {})
+        self._path = path.absolute() if path else None
+        self._stamp = _stamp(self._path) if self._path else None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+
+    @property
+    def inputs(self) -> dict[str, int]:
+        """The inputs by name, and how many numbers each takes: those of the front end where the model has one.
+
+        >>> model.inputs
+        {'input': 8}
+        """
+        return {one.name: one.units for one in self.expected}
+
+    @property
+    def outputs(self) -> dict[str, int]:
+        """The outputs by name, and how many numbers each gives: those of the head where the model has one.
+
+        >>> model.outputs
+        {'egru2': 12}
+        """
+        import numpy as np
+
+        from models.heads.affine import answer_of
+
+        network = self.checkpoint.network
+        ends = {network.populations[n].name: network.populations[n].units for n in network.outputs}
+        if len(ends) > 1:
+            return ends
+        return {name: answer_of(self.checkpoint, np.zeros(units, np.float32)).shape[-1] for name, units in ends.items()}
+
+    @property
+    def layers(self) -> dict[str, int]:
+        """The populations that run on PEs by name, and their units.
+
+        >>> model.layers
+        {'egru1': 16, 'egru2': 12}
+        """
+        network = self.checkpoint.network
+        return {network.populations[n].name: network.populations[n].units for n in network.layers}
+
+    @property
+    def expected(self) -> list[ExpectedInput]:
+        """What each input takes."""
+        from host.workloads.arrays.prepare import expected_by
+
+        return expected_by(self.checkpoint)
+
+    def fit(
+        self, *, batch: int | None = None, pes: int | None = None, mapping: str = "uniform", format: str = "csr",  # noqa: A002
+        chips: int = 1, chip: str = "spinnaker2", chip_file: str | os.PathLike[str] | None = None,
+    ) -> Plan:  # fmt: skip
+        """Place the network on PEs; nothing is started.
+
+        Args:
+            batch: how many sequences run side by side, for which each PE has memory; None: as many as a run is given, and the plan
+                is shown for one.
+            pes: how many PEs to use; None: all that spare the busiest a unit ("balanced": as few as fit).
+            mapping: how units are dealt to PEs: "uniform" (the paper's), "balanced", "clustered" ...
+            format: how weights lie in SRAM: "csr", "packed" or "dense".
+            chips: how many chips, linked as on a board.
+            chip: "spinnaker2" or "spinnaker2-300mhz".
+            chip_file: a TOML file with numbers of the chip to override (docs/costs.md).
+
+        Returns:
+            A `Plan`, which runs it.
+
+        Raises:
+            DoesNotFit: a PE's 128 KiB or the chip's PEs do not suffice; with the region, the bytes and the fewest PEs that would.
+            WrongInput: a name or number that is none.
+
+        >>> plan = model.fit(pes=4, mapping="balanced")
+        >>> plan.pes
+        4
+        >>> try:
+        ...     model.fit(pes=200)
+        ... except gk.DoesNotFit as error:
+        ...     print(error, error.need, error.free)
+        pes=200: one chip has 152 PEs 200 152
+        """
+        from gennaker.plan import fit
+
+        file = None if chip_file is None else os.fspath(chip_file)
+        return fit(self, batch=batch, pes=pes, mapping=mapping, format=format, chips=chips, chip=chip, chip_file=file)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the model as a checkpoint of this project, which every command takes; WrongInput where the file exists.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     model.save(f"{folder}/mine.safetensors")
+        ...     gk.load(f"{folder}/mine.safetensors").layers
+        {'egru1': 16, 'egru2': 12}
+        """
+        from models.checkpoint import save
+
+        target = Path(path).expanduser()
+        if os.path.lexists(target):
+            raise WrongInput(f"save {target}: exists already; nothing is overwritten")
+        with explained():
+            try:
+                save(target, self.checkpoint)
+            except OSError as error:
+                raise WrongInput(f"save {target}: cannot be written ({error.strerror})") from None
+
+    def file(self) -> Path:
+        """Return a checkpoint file of the model: the one that it was read from, as long as that is as it was, else a copy that goes
+        with this object.
+        """
+        if self._path is not None and _stamp(self._path) == self._stamp:
+            return self._path
+        if self._folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="gennaker-model-")
+            self.save(Path(self._folder.name) / "model.safetensors")
+        return Path(self._folder.name) / "model.safetensors"
+
+    def rows(self) -> list[tuple[str, str]]:
+        """Return what is to be said of the model, as pairs of a name and a text."""
+        network = self.checkpoint.network
+        ends = [(name, ", ".join(f"{key} {units:,}" for key, units in of.items())) for name, of in self._ends().items()]
+        exact = {True: "yes, up to the rounding of sums", False: "no: see the notes", None: ""}[self.exact]
+        rows = [("model", self.name), *ends, ("weights", f"{network.nonzeros:,} that are not zero")]
+        known = {name for name, _ in rows}
+        rows += [(name, text) for name, text in self._description.items() if name not in known]
+        return rows + ([("exact", exact)] if exact else []) + [("note", note) for note in self.notes]
+
+    def _ends(self) -> dict[str, dict[str, int]]:
+        return {"inputs": self.inputs, "layers": self.layers, "outputs": self.outputs}
+
+    def __repr__(self) -> str:
+        layers = " > ".join(map(str, (*self.inputs.values(), *self.layers.values())))
+        return f"<gennaker.Model {self.name}: {layers}, {self.checkpoint.network.nonzeros:,} weights>"
+
+    def __str__(self) -> str:
+        return "\n".join(f"{name:<14} {text}" for name, text in self.rows())
+
+    def _repr_html_(self) -> str:
+        return html_table(["", ""], self.rows(), title=f"Model {self.name}")
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_ino, about.st_size, about.st_mtime_ns
