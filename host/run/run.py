@@ -228,8 +228,8 @@ class Run:
 
     @property
     def quiet(self) -> bool:
-        """Whether every tick that was begun has come back."""
-        return self.completed == self._issued
+        """Whether everything that was fed has come back: the layers are a tick ahead of the host, which has sent nothing since."""
+        return self.completed > self._issued
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
