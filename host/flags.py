@@ -127,6 +127,11 @@ class Names:
         """Tell whether the value is such a list."""
         return isinstance(value, list | tuple) and all(name in self.names for name in value)
 
+    def refusal(self, flag: str, value: Any) -> str:
+        """Return the line for a value that is none."""
+        have = ",".join(map(str, value)) if isinstance(value, list | tuple) else repr(value)
+        return f"{flag} {have}: needs {self.need}"
+
 
 @dataclass(frozen=True)
 class YesNo:
@@ -191,7 +196,7 @@ def check_options(options: Any) -> None:
             continue
         if not bounds.fits(value):
             name = flag_of(entry) if entry.metadata["help"] else entry.name
-            if isinstance(bounds, OneOf):
+            if isinstance(bounds, OneOf | Names):
                 raise HostError(bounds.refusal(name, value))
             raise HostError(f"{name} {value!r}: needs {bounds.need}")
 

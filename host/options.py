@@ -5,6 +5,7 @@ Each workload adds its own options (`host/workloads/NAME/options.py`).
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from host.errors import HostError
 from host.faults import Faults
 from host.flags import Names, Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
-from models import formats
+from models import formats, shipped
 from models.families import member, member_names
 
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
@@ -47,8 +48,8 @@ class RunOptions:
 
     # fmt: off
     checkpoint: str | None = option(
-        None, "a checkpoint file, or 'seeded' for random weights (default: the trained model that is shipped)",
-        bounds=Text(), metavar="FILE", file=True)
+        None, "as MODEL, the other way to name it",
+        bounds=Text(), metavar="MODEL", file=True)
     batch: int = option(1, "independent sequences side by side", bounds=Whole(1), metavar="B")
     pes: int | None = option(
         None, "PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
@@ -104,8 +105,10 @@ class RunOptions:
             raise HostError(f"--cluster: goes with --transport {' or '.join(fit)}; in one process nothing is on another machine")
         if self.outputs is not None and not self.outputs.endswith(".npz"):
             raise HostError(f"--outputs {self.outputs}: needs a name that ends in .npz")
-        if self.outputs is not None and Path(self.outputs).exists():
+        if self.outputs is not None and os.path.lexists(self.outputs):
             raise HostError(f"--outputs {self.outputs}: exists already; nothing is overwritten")
+        if self.outputs is not None and not os.access(Path(self.outputs).parent, os.W_OK):
+            raise HostError(f"--outputs {self.outputs}: its folder does not exist or cannot be written")
         if self.restart and self.cluster is None:
             raise HostError("--restart: goes with --cluster; without workers there is none to lose")
         if self.faults.shuffle is not None and self.transport not in (fit := transports_with("PROCESSES", False)):
@@ -123,6 +126,6 @@ class RunOptions:
         record = self.resolved()
         for entry in option_fields(type(self)):
             value = record[entry.name]
-            if entry.metadata["file"] and value is not None and Path(value).exists():
+            if entry.metadata["file"] and value is not None and value not in shipped.names() and Path(value).exists():
                 record[entry.name] = str(Path(value).resolve())
         return record

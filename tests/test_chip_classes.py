@@ -200,7 +200,8 @@ def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
     placement = place(network, CHIP, "uniform", "csr", 3)
-    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), ArrayReadout(placement.network, LanePlan([3], 1))).ledger(placement)
+    readout = ArrayReadout(placement.network, LanePlan([3], 1))
+    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), readout).ledger(placement)
     assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 
 

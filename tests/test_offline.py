@@ -32,7 +32,8 @@ def features(lanes=1, positions=POSITIONS, seed=1):
     vectors = seeded_features(lanes, positions, UNITS, seed)
     vectors[:, :, ::3] = 0
     vectors[:, 4] = 0  # a position without any event
-    return ArraySource({0: RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))}, LanePlan([positions] * lanes, lanes))
+    rows = RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))
+    return ArraySource({0: rows}, LanePlan([positions] * lanes, lanes))
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,8 @@ def needed_members(options: RunOptions) -> list[str]:
     loaded by each PE that needs it.
     """
     workload = workload_of(options)
-    path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / (workload.about.SHIPPED or "none")
+    named = options.checkpoint or workload.about.SHIPPED.removesuffix(".safetensors") or "none"
+    path = shipped.path_of(named) or Path(named)
     kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
     return names + [f"models.kernels.{name}" for name in kernels]

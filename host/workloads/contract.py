@@ -48,10 +48,13 @@ SaveRow: TypeAlias = "Callable[[str, str, int, int, Array], None]"
 
 
 class Command(NamedTuple):
-    """A command of `launch.py` that runs a workload: its line in the help, and the options that it sets."""
+    """A command of `launch.py` that runs a workload: its line in the help, the options that it sets, and whether a model must be
+    named.
+    """
 
     text: str
     presets: Mapping[str, Any] = {}
+    needs_model: bool = False
 
 
 class Metric(NamedTuple):

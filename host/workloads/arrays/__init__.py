@@ -10,8 +10,8 @@ SHIPPED = ""
 KERNELS = ("egru",)
 FORMER = ("features",)  # what the folder was called before: config files and experiments may say so
 COMMANDS = {
-    "run": Command("run any network on arrays of your own"),
-    "features": Command("run any network on vectors of numbers, the seeded one without a checkpoint"),
+    "run": Command("run any network on arrays of your own", needs_model=True),
+    "features": Command("run any network, or a seeded one, on vectors of numbers"),
 }
 EXAMPLES = (
     ("run MODEL --inputs x.npy", "any network on your arrays"),

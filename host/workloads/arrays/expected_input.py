@@ -88,7 +88,7 @@ def _converted(where: str, expected: ExpectedInput, array: Array) -> Array:
     if expected.payload == "spike":
         wrong |= converted > 1
     if wrong.any():
-        have = f"{int(wrong.sum())} others, first {_first(wrong)}: {array[wrong][0]!r}"
+        have = f"{int(wrong.sum())} others, first {_first(wrong)}: {array[wrong][0].item()!r}"
         hint = "; say how to round: x.astype('float32')" if expected.payload == "float32" else ""
         raise HostError(f"{where}: needs {expected.numbers}, has {have}{hint}")
     return converted

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from host.errors import HostError
+from host.workloads.arrays import SHIPPED
 from host.workloads.arrays.expected_input import ExpectedInput, check_inputs, expected_inputs
 from host.workloads.arrays.lane_plan import LanePlan
 from host.workloads.arrays.options import NETWORK, Options
@@ -19,9 +21,10 @@ from host.workloads.arrays.seeded_numbers import seeded_features, seeded_numbers
 from host.workloads.arrays.source import ArraySource
 from host.workloads.contract import Job
 from host.workloads.rows_in_dram import RowsInDram
-from host.workloads.site import SEEDED, new_dram, paths_of, place_for_run
-from models.checkpoint import Model, load, save
-from models.network import Array, Network
+from host.workloads.site import load_model, model_path, new_dram, paths_of, place_for_run
+from models.checkpoint import Model, save
+from models.heads.affine import answer_of, front_of
+from models.network import Array, Network, check_finite
 from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESHOLD, seeded_egru
 from models.tuned_activity import at_activity
 
@@ -32,16 +35,11 @@ _TUNING_VECTORS = 12  # with which thresholds are set for an activity
 
 def prepare(options: Options) -> Job:
     """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
-    if options.checkpoint in (None, SEEDED):
-        model, title = Model(seeded_network(options)), "seeded network"
-    else:
-        path = Path(str(options.checkpoint))
-        model, title = load(path), path.name
+    path = None if options.checkpoint is None else model_path(options.checkpoint, SHIPPED)
+    model, title = (Model(seeded_network(options)), "seeded network") if path is None else (load_model(path), path.name)
     inputs, name = _read(options, model)
     job = prepare_arrays(options, model, inputs, title=f"{title} on {name}")
-    files = paths_of(
-        checkpoint=None if options.checkpoint == SEEDED else options.checkpoint, features=options.features, inputs=options.inputs
-    )
+    files = paths_of(checkpoint=path, features=options.features, inputs=options.inputs)
     return replace(job, inputs=files, facts={"source": name})
 
 
@@ -60,20 +58,25 @@ def prepare_arrays(options: Options, model: Model, inputs: Mapping[str, Sequence
     options = replace(options, batch=lanes)
     placement = place_for_run(options, network, model.provenance)
     dram, plan = new_dram(placement.chip), LanePlan(lengths, lanes)
+    answer = partial(answer_of, model) if model.head or model.twins else None
     stores = {}
     for number in network.inputs:
         population = network.populations[number]
         rows = np.concatenate(arrays[population.name])
+        if model.front:
+            rows = front_of(model, rows)
+            check_finite("the front end's numbers", rows)
         stores[number] = RowsInDram.of(dram, f"inputs of {population.name}", rows, population.payload, population.dense)
     return Job(
-        options=options, placement=placement, source=ArraySource(stores, plan), readout=ArrayReadout(network, plan), dram=dram,
-        title=title,
+        options=options, placement=placement, source=ArraySource(stores, plan), readout=ArrayReadout(network, plan, answer),
+        dram=dram, title=title,
     )  # fmt: skip
 
 
 def expected_by(model: Model) -> list[ExpectedInput]:
     """Return what each input of a model takes, before its front end if it has one."""
-    return expected_inputs(model.network)
+    expected = expected_inputs(model.network)
+    return [expected[0]._replace(units=model.front[0].inputs)] if model.front else expected
 
 
 def _read(options: Options, model: Model) -> tuple[dict[str, list[Array]], str]:

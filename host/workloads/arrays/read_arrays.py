@@ -63,13 +63,13 @@ def _read(path: Path, name: str) -> dict[str, Array]:
         with safe_open(path, "numpy") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
     loaded = np.load(path)
-    if path.suffix == ".npy":
-        if not isinstance(loaded, np.ndarray):
-            raise InputError("is a .npz by what it holds; rename it")
-        return {name: loaded}
     if isinstance(loaded, np.ndarray):
-        raise InputError("is a .npy by what it holds; rename it")
+        if path.suffix != ".npy":
+            raise InputError("is a .npy by what it holds; rename it")
+        return {name: loaded}
     with loaded as archive:
+        if path.suffix != ".npz":
+            raise InputError("is a .npz by what it holds; rename it")
         return {key: archive[key] for key in archive.files}
 
 
@@ -114,7 +114,8 @@ def _sequences(who: str, arrays: Mapping[str, Array], names: Sequence[str]) -> d
             raise HostError(
                 f"{who}: sequences of {name} need to be {need}, has {', '.join(f'{name}.{n}' for n in sorted(parts))[:80]}"
             )
-        whole[name] = [parts[number] for number in range(len(parts))]
+        ordered = [parts[number] for number in range(len(parts))]
+        whole[name] = ordered if len(ordered) > 1 else _split(who, name, ordered[0], arrays.get(LENGTHS))
     if len(names) == len(whole) == 1:
         return {names[0]: next(iter(whole.values()))}
     return whole
