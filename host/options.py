@@ -75,6 +75,9 @@ class RunOptions:
     restart: bool = option(
         False, "with --cluster: where a worker is lost, go on from the last segment boundary",
         bounds=YesNo(), group=RUN, sweep=False)
+    snapshot: int = option(
+        256, "with --restart: at most about N positions are run again, by snapshots where no segment boundary is as near; 0: none",
+        bounds=Whole(0), metavar="N", group=RUN, sweep=False)
     stall_s: float = option(
         30.0, "give up after S seconds without progress",
         bounds=Number(0.0, above=True, unit="seconds"), metavar="S", flag="--stall", group=RUN, sweep=False)

@@ -43,6 +43,17 @@ class DramRegion:
     size_bytes: int
 
 
+def check_address(address: int, size_bytes: int, capacity_bytes: int, alignment_bytes: int) -> None:
+    """Raise DramError unless so many bytes at an address lie in one interface of a store, behind what is reserved and aligned."""
+    interface, what = capacity_bytes // INTERFACES, f"bytes {address:#x} to {address + size_bytes:#x}"
+    first = address - address % interface + RESERVED_BYTES if interface else 0
+    end = first - RESERVED_BYTES + interface
+    if not (0 <= address < interface * INTERFACES and first <= address and address + size_bytes <= end):
+        raise DramError(f"{what}; has {INTERFACES} x {interface:#x} B, of which the first {RESERVED_BYTES:#x} are reserved")
+    if address % alignment_bytes:
+        raise DramError(f"{what}; needs a start aligned to {alignment_bytes} B")
+
+
 class Dram:
     """A store of `capacity_bytes`, with starts aligned to `alignment_bytes`; DramError where it cannot be made."""
 
@@ -138,16 +149,17 @@ class Dram:
         self._memory[address : address + len(data)] = data
         self.written_bytes += len(data)
 
+    def peek(self, address: int, size_bytes: int) -> bytes:
+        """Return bytes without counting them, wherever they lie."""
+        return self._memory[address : address + size_bytes]
+
+    def poke(self, address: int, data: bytes) -> None:
+        """Put bytes back without counting them, wherever they lie; DramFull where the disk has no room."""
+        self._reserve(address, len(data))
+        self._memory[address : address + len(data)] = data
+
     def _check_address(self, address: int, size_bytes: int) -> None:
-        what = f"bytes {address:#x} to {address + size_bytes:#x}"
-        first = address - address % self._interface + RESERVED_BYTES if self._interface else 0
-        end = first - RESERVED_BYTES + self._interface
-        if not (0 <= address < self._interface * INTERFACES and first <= address and address + size_bytes <= end):
-            raise DramError(
-                f"{what}; has {INTERFACES} x {self._interface:#x} B, of which the first {RESERVED_BYTES:#x} are reserved"
-            )
-        if address % self._alignment:
-            raise DramError(f"{what}; needs a start aligned to {self._alignment} B")
+        check_address(address, size_bytes, self.capacity_bytes, self._alignment)
 
     def _reserve(self, start: int, size_bytes: int) -> None:
         """Reserve room on the disk for these bytes."""

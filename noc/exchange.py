@@ -18,7 +18,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from noc.dram import Dram, DramError, DramFull
-from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Fill, Transfer, chip_of, dram_name
+from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Batch, Fill, Snapshot, Transfer, chip_of, dram_name
+from noc.wire import decode, encode
+
+PAGE_BYTES = 1 << 12  # of what a DRAM says that PEs have changed
+MOST_SAVED_BYTES = 1 << 26  # of a DRAM: with more, it says nothing
 
 
 class ExchangeError(ValueError):
@@ -49,10 +53,10 @@ class Boxes:
 class Exchange:
     """One configuration's transfers. TypeError, ValueError or KeyError where it contradicts itself."""
 
-    def __init__(self, chip: int, plan: Sequence[Any]) -> None:
+    def __init__(self, chip: int, plan: Sequence[Any], first: int = 0) -> None:
         allowed, awaited, passes, dram = plan
         self.dram_name = dram_name(chip)
-        self.dram = DramEndpoint(self.dram_name, Dram(*dram)) if dram else None
+        self.dram = DramEndpoint(self.dram_name, Dram(*dram), first) if dram else None
         self._chip = chip
         self._allowed = {sender: frozenset(names) for sender, names in allowed.items()}
         self._next: dict[int, dict[int, str]] = {}
@@ -153,21 +157,61 @@ class Exchange:
 
 
 class DramEndpoint:
-    """`DRAM@chip`: takes the transfers of a tick in their order, and answers each READ by a DATA of the next tick. Sans-I/O."""
+    """`DRAM@chip`: takes the transfers of a tick in their order, and answers each READ by a DATA of the next tick. Sans-I/O.
 
-    def __init__(self, name: str, store: Dram) -> None:
+    It can say what PEs have changed in it up to a tick, and go on from there in another router.
+    """
+
+    def __init__(self, name: str, store: Dram, first: int = 0) -> None:
         self.name, self.store = name, store
+        self.first_answers: tuple[Transfer, ...] = ()
+        self.saved: list[Snapshot] = []  # to be sent to the host
+        self._tick = first  # of its next batch
+        self._save_at = -1
+        self._changed: set[int] = set()  # pages, by PEs
 
     def fill(self, fill: Fill) -> None:
         """Write what the host sends before the first tick; ExchangeError beyond the store."""
         self._write("host", fill.address, fill.data)
 
+    def save(self, tick: int) -> None:
+        """Say in `saved` what is needed to go on from a tick, when it comes; at once, and nothing, where it is past."""
+        if tick <= self._tick:
+            self.saved.append(Snapshot(tick, b"", b"", []))
+        self._save_at = tick
+
+    def restore(self, snapshot: Snapshot) -> None:
+        """Become what said so; the host has filled the store as it did that one's. ExchangeError where the disk has no room."""
+        pages = snapshot.counts
+        for number, page in enumerate(pages):
+            try:
+                self.store.poke(page * PAGE_BYTES, snapshot.memory[number * PAGE_BYTES : (number + 1) * PAGE_BYTES])
+            except DramFull as error:
+                raise ExchangeError(f"{self.name}: {error}") from error
+        self._changed = set(pages)
+        batch = decode(snapshot.batch)
+        assert isinstance(batch, Batch)
+        self._tick, self.first_answers = batch.tick, batch.transfers
+
     def serve(self, transfers: Iterable[Transfer]) -> list[Transfer]:
         """Return the answers to a tick's transfers; ExchangeError, naming who and the addresses, beyond the store."""
+        answers = self._serve(transfers)
+        self._tick += 1
+        if self._tick == self._save_at:
+            pages, saved = sorted(self._changed), Snapshot(self._tick, b"", b"", [])
+            if len(pages) * PAGE_BYTES <= MOST_SAVED_BYTES:
+                memory = b"".join(self.store.peek(page * PAGE_BYTES, PAGE_BYTES) for page in pages)
+                saved = saved._replace(memory=memory, batch=encode(Batch(self._tick, (), tuple(answers))), counts=pages)
+            self.saved.append(saved)
+        return answers
+
+    def _serve(self, transfers: Iterable[Transfer]) -> list[Transfer]:
         answers = []
         for transfer in transfers:
             if transfer.kind == WRITE:
                 self._write(transfer.source, transfer.address, transfer.data)
+                last = transfer.address + max(len(transfer.data), 1) - 1
+                self._changed.update(range(transfer.address // PAGE_BYTES, last // PAGE_BYTES + 1))
             elif transfer.kind == READ:
                 try:
                     data = self.store.read_at(transfer.address, transfer.size_bytes)

@@ -119,7 +119,7 @@ class Configure(NamedTuple):
     table, (key, mask, names of endpoints and neighbours) as in a multicast entry. `payloads`: for each of these populations
     [bytes of a value, lanes, units, shares]; shares, where it is dense: the units (uint32, ascending) of each sender, by name, and
     of each chip, by number. `depth`: how many ticks an endpoint may be ahead of the host. `transfers`: as in `noc/exchange.py`;
-    empty where there are none.
+    empty where there are none. `first`: the number of the first tick.
     """
 
     window: int
@@ -130,6 +130,7 @@ class Configure(NamedTuple):
     payloads: dict[int, list[Any]]
     depth: int
     transfers: list[Any] = []  # noqa: RUF012 - a named tuple's default, never written to
+    first: int = 0
 
 
 class Configured(NamedTuple):
@@ -171,6 +172,12 @@ class Fill(NamedTuple):
     data: bytes
 
 
+class Filled(NamedTuple):
+    """The DRAM of a chip to the host: the bytes that you sent for `address` are written."""
+
+    address: int
+
+
 class Recall(NamedTuple):
     """Host to a loaded PE: what `population` emitted at a `position` before the one that the run goes on at, for the ports that
     hear it late: `flags` give its phase, `keys` and `values` its events as in a section. `lanes` is the set of those, a bit each,
@@ -183,6 +190,26 @@ class Recall(NamedTuple):
     keys: bytes
     values: bytes
     lanes: bytes
+
+
+class Save(NamedTuple):
+    """Host to a PE or DRAM: say what is needed to go on from `tick`, when it comes."""
+
+    tick: int
+
+
+class Snapshot(NamedTuple):
+    """PE or DRAM to host: what is needed to go on from `tick`; with `batch` empty, that tick was past when it was asked for.
+    Host to a loaded PE, or to a DRAM that is filled: go on from there.
+
+    `memory`: what it keeps that changes, as its sender alone knows it; `batch`: its packed batch of the tick; `counts` belong to
+    `memory`.
+    """
+
+    tick: int
+    memory: bytes
+    batch: bytes
+    counts: list[int]
 
 
 class Loaded(NamedTuple):
@@ -238,7 +265,7 @@ class Fault(NamedTuple):
 # A message's code on the wire is its place here, and its fields' types are those that `noc/wire.py` checks.
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
-    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill
+    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill | Filled | Save | Snapshot
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]

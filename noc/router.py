@@ -10,7 +10,23 @@ import hashlib
 from collections.abc import Mapping
 
 from noc import packet
-from noc.packet import HOST, Batch, Configure, Fill, Letter, Linked, Message, Outgoing, Relay, chip_of, dram_name
+from noc.exchange import ExchangeError
+from noc.packet import (
+    HOST,
+    Batch,
+    Configure,
+    Fill,
+    Filled,
+    Letter,
+    Linked,
+    Message,
+    Outgoing,
+    Relay,
+    Save,
+    Snapshot,
+    chip_of,
+    dram_name,
+)  # fmt: skip
 from noc.routing_table import RoutingError
 from noc.streams import JoinError
 from noc.tick_join import Join
@@ -40,6 +56,7 @@ class ChipRouter:
         self._configured = False
         self._join: Join | None = None
         self._read_after: int | None = None  # ticks to be through before the counters are handed over
+        self._is_asked = False  # by the host, for something that comes with a tick
         self._malformed: dict[str, int] = {}
 
     def boot(self) -> Outgoing:
@@ -64,7 +81,7 @@ class ChipRouter:
         try:
             if self._join is not None and sender in self._join.endpoints and type(message) is Batch:
                 out = self._join.batch(sender, message)
-                return out if self._read_after is None else out + self._reading(self._join)
+                return out if not self._is_asked else out + self._answers(self._join)
             if sender in self._neighbours:
                 return self._from_neighbour(sender, message)
             if sender == HOST:
@@ -78,7 +95,7 @@ class ChipRouter:
     def _from_neighbour(self, sender: str, message: Message) -> Outgoing:
         match message:
             case Relay() if self._join is not None:
-                return self._join.relay(sender, message) + self._reading(self._join)
+                return self._join.relay(sender, message) + self._answers(self._join)
             case Linked():
                 self._not_linked.discard(sender)
                 held, self._held = self._held, []
@@ -107,7 +124,7 @@ class ChipRouter:
         if self._join is not None and letter.peer in self._join.endpoints:
             return [((letter.peer,), letter.body)]
         if letter.peer == self._dram_name:
-            return self._fill(letter.body)
+            return self._to_dram(letter.body)
         link = self._wiring.down.get(chip_of(letter.peer))
         if link is None:
             return self._fault(f"a letter to {letter.peer}, which is no endpoint of {self.name}")
@@ -137,23 +154,32 @@ class ChipRouter:
             case packet.Query() if self._join is not None:
                 return self._say(packet.StallReport(*self._join.missing()))
             case packet.Read(ticks) if self._join is not None:
-                self._read_after = ticks
-                return self._reading(self._join)
+                self._read_after, self._is_asked = ticks, True
+                return self._answers(self._join)
             case packet.Stop():
                 self.done = True
                 return self._say(packet.Stopped())
         return self.malformed(HOST, f"{type(message).__name__} is not for a router")
 
-    def _fill(self, body: bytes) -> Outgoing:
-        """Write what the host sends into the chip's DRAM."""
+    def _to_dram(self, body: bytes) -> Outgoing:
+        """Do what the host says to the chip's DRAM."""
         try:
             message = decode(body)
         except WireError as error:
             return self.malformed(HOST, str(error))
-        if self._join is None or not isinstance(message, Fill):
+        if self._join is None or not isinstance(message, Fill | Save | Snapshot):
             return self.malformed(HOST, f"{type(message).__name__} is not for a DRAM")
-        self._join.fill(message)
-        return []
+        if (dram := self._join.dram) is None:
+            return self._fault(f"{type(message).__name__} for {self._dram_name}, which is not in use")
+        if isinstance(message, Save):
+            self._is_asked = True
+            dram.save(message.tick)
+            return self._answers(self._join)
+        try:
+            dram.fill(message) if isinstance(message, Fill) else dram.restore(message)
+        except ExchangeError as error:
+            return self._fault(str(error))
+        return self._up(Letter(self._dram_name, encode(Filled(message.address if isinstance(message, Fill) else 0))))
 
     def _hand(self, peer: str, sha256: str) -> Outgoing:
         body = self._store.get(sha256)
@@ -161,14 +187,17 @@ class ChipRouter:
             return self._fault(f"the store holds nothing under {sha256[:12]}..., which {peer} is to be given")
         if hashlib.sha256(body).hexdigest() != sha256:
             return self._fault(f"what the store holds under {sha256[:12]}... is something else; {peer} is given nothing")
-        return self._fill(body) if peer == self._dram_name else [((peer,), body)]
+        return self._to_dram(body) if peer == self._dram_name else [((peer,), body)]
 
-    def _reading(self, join: Join) -> Outgoing:
-        """Hand the counters over, if they have been asked for and all is counted that they are asked for."""
-        if self._read_after is None or not join.through(self._read_after):
-            return []
-        self._read_after = None
-        return self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
+    def _answers(self, join: Join) -> Outgoing:
+        """Hand over what the host has asked for and has come: the DRAM's state, and the counters once all is counted."""
+        out: Outgoing = []
+        while join.dram is not None and join.dram.saved:
+            out += self._up(Letter(self._dram_name, encode(join.dram.saved.pop(0))))
+        if self._read_after is not None and join.through(self._read_after):
+            self._read_after = None
+            out += self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
+        return out
 
     def _configure(self, message: Configure) -> Outgoing:
         try:

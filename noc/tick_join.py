@@ -16,8 +16,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from noc.exchange import Boxes, Exchange, ExchangeError
-from noc.packet import HOST, VALID, Batch, Bundle, Configure, Fill, Outgoing, Relay, Section, Transfer
+from noc.exchange import Boxes, DramEndpoint, Exchange, ExchangeError
+from noc.packet import HOST, VALID, Batch, Bundle, Configure, Outgoing, Relay, Section, Transfer
 from noc.payload import MISFIT
 from noc.streams import Arrived, Group, JoinError, Population, Stream, beyond_error, check_agreement, misfit_error, read_streams
 
@@ -53,7 +53,7 @@ class Join:
         # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
         # the host may still be on its way to this chip, so that all are ahead of it by one more.
         self._most_open = message.window + 1 + message.depth
-        self.exchange = Exchange(chip, message.transfers) if message.transfers else None
+        self.exchange = Exchange(chip, message.transfers, message.first) if message.transfers else None
         self.groups = self._grouped(message.waits)
         for population in self.populations.values():
             population.groups = [group for group in self.groups if population.number in group.waits]
@@ -67,7 +67,8 @@ class Join:
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
         relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
-        self._next_tick = dict.fromkeys(sorted(self._expects), 0)
+        self._next_tick = dict.fromkeys(sorted(self._expects), message.first)
+        self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
         self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
         links = Counter(link for stream in self.streams.values() for link in stream.ways)
@@ -199,8 +200,10 @@ class Join:
 
     def _open_tick(self, tick: int, out: Outgoing) -> _Tick:
         state = self._open[tick] = _Tick(self)
-        if not tick and self.exchange is not None and self.exchange.sends(self.exchange.dram_name):
-            out += self._settle(tick, state, self.exchange.dram_name)  # nobody has asked it for anything yet
+        exchange = self.exchange
+        if tick == self._first_tick and exchange is not None and exchange.dram and exchange.sends(exchange.dram_name):
+            # Where a run begins, nobody has asked it for anything yet.
+            out += self._take_transfers("batch", exchange.dram_name, tick, state, exchange.dram.first_answers)
         return state
 
     def _arrive(self, tick: int, state: _Tick, stream: Stream, arrived: Arrived) -> Outgoing:
@@ -280,14 +283,10 @@ class Join:
             out += self._take_transfers("batch", self.exchange.dram_name, tick + 1, state, tuple(answers))
         return out
 
-    def fill(self, fill: Fill) -> None:
-        """Write into the chip's DRAM; JoinError where there is none, or beyond it."""
-        if self.exchange is None or self.exchange.dram is None:
-            raise JoinError(f"bytes to fill a DRAM of chip {self._chip}, which is not in use")
-        try:
-            self.exchange.dram.fill(fill)
-        except ExchangeError as error:
-            raise JoinError(str(error)) from None
+    @property
+    def dram(self) -> DramEndpoint | None:
+        """The chip's DRAM, where PEs exchange transfers with it."""
+        return self.exchange.dram if self.exchange else None
 
     def _deliver(self, state: _Tick, number: int, group: Group) -> Section:
         """Return the section of a population as a group hears it."""

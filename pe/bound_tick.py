@@ -16,6 +16,8 @@ from pe import msgpack_codec
 from pe.tick import tick_function
 from pe.tick_records import EXCHANGE, LISTENER, PROBE, RESIDENT, SLOT, STATE, Exchange, Listener, Resident
 
+_FOREVER = 1 << 62
+
 
 class Tick:
     """The compiled tick bound to a PE's shards and the event FIFO: keys uint32 (None where all it hears is dense), and values."""
@@ -114,9 +116,22 @@ class Tick:
         size: int = _on_bytes(tick_function)(self.block, raw, self._reply_at, len(raw))
         return self.reply[:size].tobytes() if size >= 0 else size
 
-    def run(self, running: bool) -> None:
-        """Say whether bundles are answered."""
-        self._state["running"] = running
+    def run(self, running: bool, until: int = _FOREVER) -> None:
+        """Say whether bundles are answered, those of ticks before `until`."""
+        self._state["until"] = until if running else 0
+
+    @property
+    def counts(self) -> list[int]:
+        """What goes on at the next tick and does not lie in the arena: events and transfers of the last batch."""
+        return [*map(int, self._shards["events"]), *map(int, self._exchanged[2])]
+
+    def go_on(self, number: int, counts: list[int]) -> None:
+        """Go on with tick `number`, from what `counts` was before it. ValueError where that is not of these shards."""
+        shards = len(self._shards)
+        if len(counts) != shards + len(KINDS):
+            raise ValueError(f"{len(counts)} counts; needs {shards + len(KINDS)}")
+        self._shards["events"], self._exchanged[2] = counts[:shards], counts[shards:]
+        self._state["tick"], self._state["sent"] = number, int((self._shards["events"] * self._shards["copies"]).sum())
 
     @property
     def number(self) -> int:

@@ -24,6 +24,8 @@ from pe.sram import Arena, SramOverflow, SramSize, plan
 from pe.tick import BEYOND, CROWDED, FLOODED, WRONG
 from pe.tick_records import Exchange, Listener, Resident
 
+_NEVER = 1 << 62
+
 
 class Pe:
     """One processing element: its endpoint name, `PE(x,y,p)@chip`, and its chip's router, to which it says everything."""
@@ -39,6 +41,9 @@ class Pe:
         self._early: list[Bundle] = []  # that came before the start: no more than there are ticks in flight
         self._malformed = 0
         self._read_after = 0
+        self._began = False
+        self._save_at = _NEVER  # the tick at which the host wants to know all
+        self._first_batch: bytes | None = None  # where it goes on from a snapshot
 
     @property
     def done(self) -> bool:
@@ -58,7 +63,7 @@ class Pe:
         """Take one message; return what goes out because of it."""
         out = self._handle(message)
         if self.tick is not None:
-            self.tick.run(self.state is State.RUNNING)
+            self.tick.run(self.state is State.RUNNING, self._save_at - 1)
         return out
 
     def answer_bytes(self, raw: bytes) -> Outgoing | None:
@@ -85,6 +90,10 @@ class Pe:
                 return self._load(message)
             case Recall():
                 return self._recall(message)
+            case packet.Snapshot():
+                return self._restore(message)
+            case packet.Save(tick):
+                return self._save(tick)
             case packet.Start():
                 return self._start()
             case packet.Read():
@@ -148,12 +157,42 @@ class Pe:
                 return self._fault(f"{self.name}: events to recall, of population {message.population}, are not of its units")
         return []
 
+    def _save(self, tick: int) -> Outgoing:
+        """Say all that is needed to go on from `tick` when it comes; at once, and nothing, where it is past."""
+        if self.tick is None or tick <= self.tick.number:
+            return self._say(packet.Snapshot(tick, b"", b"", []))
+        self._save_at = tick
+        return []
+
+    def _snapshot(self, batch: bytes) -> Outgoing:
+        assert self.arena is not None and self.tick is not None
+        memory = b"".join(view.tobytes() for view in self.arena.variables)
+        return self._say(packet.Snapshot(self.tick.number, memory, batch, self.tick.counts))
+
+    def _restore(self, message: packet.Snapshot) -> Outgoing:
+        """Become what a PE with these shards was when it said so."""
+        assert self.arena is not None and self.tick is not None  # by the table, it is loaded
+        views, at = self.arena.variables, 0
+        if len(message.memory) != (need := sum(view.nbytes for view in views)):
+            return self._fault(f"{self.name}: a snapshot of {len(message.memory)} B; needs {need} B")
+        for view in views:
+            view[...] = np.frombuffer(message.memory, view.dtype, view.size, at).reshape(view.shape)
+            at += view.nbytes
+        try:
+            self.tick.go_on(message.tick, message.counts)
+        except ValueError as error:
+            return self._fault(f"{self.name}: a snapshot with {error}")
+        self._first_batch = message.batch
+        return []
+
     def _start(self) -> Outgoing:
-        if self.tick is not None and self.tick.number:
+        if self._began:
             return []  # a second run goes on from the tick where the first one waited
+        self._began = True
         bubbles = tuple(Section(resident.population, 0, 0, b"", b"", b"") for resident in self._residents)
+        first = Batch(0, bubbles) if self._first_batch is None else decode(self._first_batch)
         early, self._early = self._early, []
-        return [(self._to_router, Batch(0, bubbles)), *(out for bundle in early for out in self._bundle(bundle))]
+        return [(self._to_router, first), *(out for bundle in early for out in self._bundle(bundle))]
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if self.tick is None or bundle.tick != self.tick.number:
@@ -162,7 +201,8 @@ class Pe:
         self.tick.run(True)  # by the table it may be answered, whatever the state
         answer = self.tick(encode(bundle))
         if isinstance(answer, bytes):
-            return [(self._to_router, decode(answer))]
+            saved = self._snapshot(answer) if self.tick.number == self._save_at else []
+            return [(self._to_router, decode(answer)), *saved]
         awaited = {port.population for resident in self._residents for port in resident.listeners}
         heard = ", ".join(map(str, sorted(awaited | {resident.trigger for resident in self._residents})))
         if answer == CROWDED:

@@ -6,7 +6,7 @@ The states are those of the paper's Algorithm 1: check for input, process it, wa
 from enum import Enum
 from typing import Any
 
-from noc.packet import Bundle, Fault, Hello, Load, Loaded, Read, Reading, Recall, Start, Stop, Stopped
+from noc.packet import Bundle, Fault, Hello, Load, Loaded, Read, Reading, Recall, Save, Snapshot, Start, Stop, Stopped
 
 
 class State(Enum):
@@ -26,19 +26,24 @@ class State(Enum):
 
 _ANYTIME: dict[Any, State] = {Fault: State.FAULT, Stop: State.STOPPING}
 
+
+def _stay(state: State, *kinds: Any) -> dict[Any, State]:
+    return dict.fromkeys(kinds, state)
+
+
 LIFECYCLE: dict[State, dict[Any, State]] = {
     State.BOOT: {Hello: State.IDLE, **_ANYTIME},
     State.IDLE: {Load: State.LOADING, **_ANYTIME},
     State.LOADING: {Loaded: State.LOADED, **_ANYTIME},
     # Whoever does not hear itself may hear others that were started before it.
-    State.LOADED: {Recall: State.LOADED, Bundle: State.LOADED, Start: State.RUNNING, **_ANYTIME},
-    State.RUNNING: {Bundle: State.RUNNING, Read: State.READ, **_ANYTIME},
-    State.READ: {Bundle: State.READ, Reading: State.WAITING, **_ANYTIME},
+    State.LOADED: {**_stay(State.LOADED, Recall, Snapshot, Bundle), Start: State.RUNNING, **_ANYTIME},
+    State.RUNNING: {**_stay(State.RUNNING, Bundle, Save, Snapshot), Read: State.READ, **_ANYTIME},
+    State.READ: {**_stay(State.READ, Bundle, Save, Snapshot), Reading: State.WAITING, **_ANYTIME},
     # Layers behind the first run a tick ahead of the host, so a last bubble may still come while they wait.
-    State.WAITING: {Bundle: State.WAITING, Read: State.READ, Start: State.RUNNING, **_ANYTIME},
-    State.STOPPING: {Stopped: State.STOPPED, Bundle: State.STOPPING, **_ANYTIME},
+    State.WAITING: {**_stay(State.WAITING, Bundle, Save, Snapshot), Read: State.READ, Start: State.RUNNING, **_ANYTIME},
+    State.STOPPING: {Stopped: State.STOPPED, **_stay(State.STOPPING, Bundle, Save), **_ANYTIME},
     State.STOPPED: {},
-    State.FAULT: {Stop: State.STOPPING, Stopped: State.STOPPED, Bundle: State.FAULT},
+    State.FAULT: {Stop: State.STOPPING, Stopped: State.STOPPED, Bundle: State.FAULT, Save: State.FAULT},
 }
 
 

@@ -19,6 +19,7 @@ from models.network import Array, Field
 
 ALIGNMENT_BYTES = 4  # the M4F loads float32 and 32-bit integers from word addresses
 PROGRAM, DEBUG = "program", "debug"
+FIFO = "fifo."  # what the names of the event FIFO begin with: it is empty between ticks
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,12 @@ class Arena:
     def _view(self, region: Region) -> Array:
         assert region.field is not None
         return np.ndarray(region.field.shape, region.field.dtype, self._memory, self._first + region.offset)
+
+    @property
+    def variables(self) -> list[Array]:
+        """All that may be kept from one tick to the next and is no weight: views in the order of the regions."""
+        kept = [r for r in self.regions if r.role == "variables" and not r.name.startswith(FIFO)]
+        return [self.views[region.name] for region in kept]
 
     def holds(self, array: Array) -> bool:
         """Tell whether `array` lies wholly inside the arena."""

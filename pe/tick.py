@@ -233,7 +233,7 @@ def tick_function(block: int, message: int, reply: int, size: int) -> int:
     sections = carray(long_at(state.section), (state.sections, msgpack_codec.COLUMNS))
     listeners = carray(listener_at(state.listener), (state.listeners,))
     residents = carray(resident_at(state.resident), (state.residents,))
-    if not state.running:
+    if state.tick >= state.until:
         return NOT_MINE
     tick, count, transfers = msgpack_codec.read_bundle(raw, sections)
     if tick != state.tick:

@@ -201,7 +201,7 @@ def test_a_store_that_is_not_in_use_is_filled_by_nobody():
     chips.tell("DRAM@0", p.Fill(FIRST, b"a"))
     chips.network.run(list)
     (fault,) = chips.letters(p.Fault).values()
-    assert "chip 0" in fault.text
+    assert "Fill for DRAM@0, which is not in use" in fault.text
 
 
 def test_what_is_no_fill_is_counted():

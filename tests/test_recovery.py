@@ -109,5 +109,5 @@ def test_what_is_kept_is_a_segment_and_what_came_before_it():
             assert replay.add_output(section) is True
             assert replay.add_output(section) is False  # the same again, after a restart
     assert replay.position == 15
-    assert [feed.position for feed in replay.feeds()] == [15, 16, 17, 18, 19]
+    assert [feed.position for _, feed in replay.feeds()] == [15, 16, 17, 18, 19]
     assert [(recall.population, recall.position, recall.lanes) for recall in replay.recalls()] == [(1, 14, b"\0"), (2, 14, b"\0")]

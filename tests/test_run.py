@@ -292,7 +292,7 @@ def test_query_names_the_pe_that_does_not_answer():
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
     assert bench.run.phase == "running"
-    assert bench.run.missing == {ROUTER: StallReport(3, [silent.name])}
+    assert bench.run.overdue._missing == {ROUTER: StallReport(3, [silent.name])}
     assert bench.run.oldest_missing() == (3, [silent.name])
 
 
@@ -590,7 +590,7 @@ def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
-    assert set(bench.run.missing) == set(bench.routers)
+    assert set(bench.run.overdue._missing) == set(bench.routers)
     assert bench.run.oldest_missing() == (3, [silent.name])
 
 
@@ -627,7 +627,7 @@ def test_a_router_that_still_owes_its_first_answer_is_named_when_the_run_is_give
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
-    bench.run.mark_silent_routers()
+    bench.run.overdue.mark_silent_routers()
     assert bench.run.oldest_missing()[1] == [last.name]
 
 

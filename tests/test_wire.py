@@ -60,7 +60,7 @@ ANY = {
     p.Relay: st.builds(relay, ticks, st.lists(st.tuples(ticks, st.integers(0, 1), sections), max_size=3), sent),
     p.Linked: st.builds(p.Linked),
     p.Letter: st.builds(p.Letter, names, st.binary(max_size=100)),
-    p.Configure: st.builds(p.Configure, numbers, dicts, dicts, lists, lists, dicts, numbers, lists),
+    p.Configure: st.builds(p.Configure, numbers, dicts, dicts, lists, lists, dicts, numbers, lists, numbers),
     p.Configured: st.builds(p.Configured),
     p.Hello: st.builds(p.Hello, numbers),
     p.Load: st.builds(p.Load, lists, dicts, dicts, dicts, lists),
@@ -76,6 +76,9 @@ ANY = {
     p.Hand: st.builds(p.Hand, names, names),
     p.Recall: st.builds(p.Recall, numbers, numbers, numbers, st.binary(max_size=40), st.binary(max_size=40)),
     p.Fill: st.builds(p.Fill, numbers, st.binary(max_size=40)),
+    p.Filled: st.builds(p.Filled, numbers),
+    p.Save: st.builds(p.Save, numbers),
+    p.Snapshot: st.builds(p.Snapshot, numbers, st.binary(max_size=40), st.binary(max_size=40), lists),
 }
 messages = st.one_of(*ANY.values())
 

@@ -77,7 +77,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         saved = save_for(job, Path(folder) if folder else None)
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
-            repeatable=job.options.restart, probes=job.probes, saved=saved,
+            repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills, saved=saved,
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
@@ -256,7 +256,7 @@ class _HostLoop:
     def _check_progress(self, now: float, send: Callable[[Outgoing], None]) -> None:
         """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
         run = self._run
-        mark = (run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values()))
+        mark = (run.phase, run.completed, len(run.pids), len(run.readings), run.filling.pieces_written, tuple(run.states.values()))
         asleep = now - self._watched_at > _ASLEEP_S  # this process itself stood still (Ctrl-Z)
         self._watched_at = now
         if mark != self._progress_mark or asleep:
@@ -269,7 +269,7 @@ class _HostLoop:
         if waited > self._job.options.stall_s and run.phase not in ("failed", "reported", "stopping"):
             self._has_stalled = True
             if now - self._asked_at > ANSWER_WITHIN_S:
-                run.mark_silent_routers()
+                run.overdue.mark_silent_routers()
             run.fault, run.phase = f"stalled: {self._describe_stall()} for {waited:.0f} s", "failed"
 
     def _describe_stall(self) -> str:

@@ -19,19 +19,22 @@ from typing import Any
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
-from host.run.conservation import balance
+from host.run.conservation import balance, balance_transfers
+from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.late_feed import LateFeed
+from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.saved import SavedRun
+from host.run.snapshots import Cut, Fed, Heard, Snapshots
 from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
 from host.workloads.section_events import all_sending
 from models.schedule import schedule
 from noc import packet
-from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import KINDS, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -49,15 +52,19 @@ class Run:
         late: tells for each tick whether the DRAM delivers nothing (a recoverable fault; also how a pause looks).
         witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
         repeatable: keep what `prepare_restart` needs.
+        snapshot_positions: where that would run so many positions again, ask everybody for a snapshot; 0: never.
         probes: layer -> fields that the readout observes (`Job.probes`).
+        fills: what DRAMs hold before the first tick (`Job.fills`); HostError for what they cannot.
+        cut: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
         saved: keeps what the network computes; its probes are the job's and its own.
 
     """
 
     def __init__(
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
-        witness: Witness | None = None, repeatable: bool = False, probes: Mapping[int, Sequence[str]] | None = None,
-        saved: SavedRun | None = None,
+        witness: Witness | None = None, repeatable: bool = False, snapshot_positions: int = 0,
+        probes: Mapping[int, Sequence[str]] | None = None, fills: Fills | None = None, saved: SavedRun | None = None,
+        cut: Cut | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
@@ -83,7 +90,14 @@ class Run:
         self._answers: dict[int, dict[int, list[Section]]] = {}  # by position: outputs of which not all are in
         self._answer_sections = sum(self._sending[n].ticks for n in network.outputs)  # of a position
         self._witness = witness
-        self._replay = RestartLog(network, lanes) if repeatable else None
+        self._fills: Fills = fills or {}
+        check_fills(placement, self._fills)
+        drams = placement.transfers.drams
+        self._replay = RestartLog(network, lanes, any_tick=bool(drams)) if repeatable else None
+        self._go_on, self._asked_parts = cut, dict[str, packet.Snapshot]()
+        self._snapshots: Snapshots | None = None
+        if repeatable and snapshot_positions:
+            self._snapshots = Snapshots([*self._placed, *drams], snapshot_positions, 2 * self.window)
         self._reset()
 
     def _reset(self) -> None:
@@ -94,25 +108,31 @@ class Run:
         self.states = {placed.name: State.BOOT for placed in self.placement.pes}
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
-        self.completed = 0  # ticks whose bundle has been read
-        self.missing: dict[str, packet.StallReport] = {}  # by router, of those that were asked and said
+        cut = self._replay.cut if self._replay else self._go_on
+        self.first_tick = cut.tick if cut else 0
+        self.completed = self.first_tick  # ticks whose bundle has been read
+        self.overdue = Overdue(self.routers)
         self.readings: dict[str, dict[str, Any]] = {}
         self.router_readings: dict[str, dict[str, Any]] = {}
-        self._issued = 0
-        self._needed = 0  # ticks that must be issued for the position fed last to come out
-        self._next_feed = 0  # the tick from which the next position may enter
-        self._positions_fed = self._positions_answered = 0
+        self._issued = self.first_tick
+        self._needed = cut.fed.needed if cut else 0  # ticks that must be issued for the position fed last to come out
+        self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
+        self._positions_fed, self._positions_answered = (cut.fed.positions, cut.heard.answered) if cut else (0, 0)
         self._arrived: deque[Section] = deque()
         self._input_packets = self._output_events = 0
-        self._outputs_arrived: Counter[int] = Counter()  # sections of outputs, of positions of which not all are in
-        self._asked: set[str] = set()  # routers that owe an answer to the last question
-        self._silent_routers: set[str] = set()  # those that had not answered the one before when it was asked again
-        self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before
+        # Sections of outputs, of positions of which not all are in.
+        self._outputs_arrived = Counter(cut.heard.sections if cut else ())
+        self._transfers_heard = [0] * len(KINDS)
+        self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before, with its tick
         self._recalls = self._replay.recalls() if self._replay else []
+        self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
+        self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
+        if self._snapshots is not None:
+            self._snapshots.forget()
 
     def prepare_restart(self) -> int:
-        """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, the last segment
-        boundary. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
+        """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
+        boundary or snapshot. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
         """
         assert self._replay is not None
         self.settle()
@@ -127,7 +147,9 @@ class Run:
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
         configurations = self.placement.configure(self.window)
-        return [self._letter_to(name, configurations[chip_of(name)]) for name in reversed(self.routers)]
+        return [
+            self._letter_to(name, configurations[chip_of(name)]._replace(first=self.first_tick)) for name in reversed(self.routers)
+        ]
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
         """Count bytes that were no message."""
@@ -151,6 +173,11 @@ class Run:
             return []
         if peer in self.routers:
             return self._from_router(peer, message)
+        if isinstance(message, packet.Filled):
+            out = [self._letter_to(*piece) for piece in self.filling.written(peer)]
+            return self._start() if self.filling.done and not out else out
+        if isinstance(message, packet.Snapshot) and peer not in self.states:
+            return self._add_snapshot(peer, message)
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
         try:
@@ -164,7 +191,9 @@ class Run:
                 return self._send_load_by_hash(peer) if self.stored else self._to(peer, self._load(self._placed[peer]))
             case packet.Loaded():
                 if all(state is State.LOADED for state in self.states.values()):
-                    return self._start()
+                    return self._start() if self.filling.done else [self._letter_to(*piece) for piece in self.filling.begin()]
+            case packet.Snapshot():
+                return self._add_snapshot(peer, message)
             case packet.Reading(counters):
                 self.readings[peer] = counters
                 return self._after_reading()
@@ -180,8 +209,7 @@ class Run:
                 if len(self.configured) == len(self.routers):
                     self.phase = "loading"
             case packet.StallReport():
-                self.missing[peer] = message
-                self._asked.discard(peer)
+                self.overdue.note_answer(peer, message)
             case packet.Reading(counters):
                 self.router_readings[peer] = counters
                 return self._after_reading()
@@ -224,12 +252,56 @@ class Run:
         for name, placed in self._placed.items() if self._recalls else ():
             late = {p.source for part in placed.share for p in network.populations[part.population].projections if p.delay}
             recalled += [out for recall in self._recalls if recall.population in late for out in self._to(name, recall)]
+        for name in self._placed if self._parts else ():
+            recalled += self._to(name, self._parts[name])
         return recalled + self._to_all(packet.Start()) + self.pump()
 
     @property
     def quiet(self) -> bool:
         """Whether everything that was fed has come back: the layers are a tick ahead of the host, which has sent nothing since."""
         return self.completed > self._issued
+
+    def ask_snapshot(self) -> Outgoing:
+        """Ask everybody what they need to go on from a tick by which all that was fed has gone through, and let bubbles run until then;
+        `whole_snapshot` returns it when it has come. For a run that waits for its source.
+        """
+        self._asked_parts, self._needed = {}, self._issued + 2 * self.window
+        save = packet.Save(self._needed)
+        out = [self._letter_to(name, save) for name in self.placement.transfers.drams]
+        return out + self._to_all(save) + self.pump()
+
+    def whole_snapshot(self) -> Cut | None:
+        """Return the snapshot that was asked for; None while a part of it is missing."""
+        parts = self._asked_parts
+        if len(parts) < len(self._placed) + len(self.placement.transfers.drams):
+            return None
+        fed = Fed(positions=self._positions_fed, next_feed=0, needed=0, next_position=self._positions_fed)
+        return Cut(self._needed, fed, Heard(self._positions_answered, {}), parts)
+
+    def _add_snapshot(self, name: str, part: packet.Snapshot) -> Outgoing:
+        if part.tick == self._needed and part.batch:
+            self._asked_parts[name] = part
+        if self._snapshots is not None:
+            self._snapshots.add(name, part)
+            self._keep_snapshot(self._snapshots)
+        return []
+
+    def _keep_snapshot(self, snapshots: Snapshots) -> None:
+        """Keep the snapshot that was being taken, if it is whole."""
+        cut = snapshots.take()
+        if cut is not None and self._replay is not None:
+            self._replay.add_cut(cut)
+
+    def _ask_for_snapshot(self, snapshots: Snapshots, replay: RestartLog) -> Outgoing:
+        """Note what has been fed before the tick of a snapshot; ask for one where too much would be run again."""
+        if self._issued == snapshots.tick:
+            next_position = self._feeds_to_repeat[0][1].position if self._feeds_to_repeat else replay.next_position
+            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, next_position))
+        return [
+            out
+            for name, save in snapshots.begin(replay.positions, self._issued)
+            for out in (self._to(name, save) if name in self.states else [self._letter_to(name, save)])
+        ]
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
@@ -244,7 +316,9 @@ class Run:
                 out.append(self._batch(self._bubbles))
                 read = packet.Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
-            late = self._late(self._issued)
+            if self._snapshots is not None and self._replay is not None:
+                out += self._ask_for_snapshot(self._snapshots, self._replay)
+            late = self._late(self._issued) or bool(self._feeds_to_repeat and self._feeds_to_repeat[0][0] > self._issued)
             waits = exhausted or late or self._issued < self._next_feed
             feed = None if waits else self._next_input()
             if feed is None and not late and self._issued >= self._needed:
@@ -255,7 +329,10 @@ class Run:
     def _next_input(self) -> Feed | None:
         """Return the next position's input, or the one that is fed once more; None while the source has none."""
         if self._feeds_to_repeat:
-            return self._feeds_to_repeat.popleft()
+            repeated = self._feeds_to_repeat.popleft()[1]
+            assert self._replay is not None
+            self._replay.add_again(repeated, self._issued)
+            return repeated
         given = self.source.next()
         if given is None:
             return None
@@ -267,7 +344,7 @@ class Run:
         if self._witness is not None:
             self._witness.see_input(given)
         if self._replay is not None:
-            self._replay.add_input(feed)
+            self._replay.add_input(feed, self._issued)
         return feed
 
     def _feed(self, feed: Feed) -> tuple[Section, ...]:
@@ -290,14 +367,23 @@ class Run:
             self._fail(f"host: bundle of tick {bundle.tick}; needs tick {self.completed}")
             return []
         self.completed += 1
-        if self.missing:
-            self.missing, self._asked, self._silent_routers = {}, set(), set()
+        self.overdue.forget()
         self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
+        for transfer in bundle.transfers:
+            self._transfers_heard[transfer.kind] += 1
+        if self._snapshots is not None and self.completed == self._snapshots.tick:
+            self._take_arrived()
+            self._snapshots.note_heard(Heard(self._positions_answered, dict(self._outputs_arrived)))
+            self._keep_snapshot(self._snapshots)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
 
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
+        self._take_arrived()
+        return self.pump()
+
+    def _take_arrived(self) -> None:
         outputs = self.placement.network.outputs
         while self._arrived:
             section = self._arrived.popleft()
@@ -322,7 +408,6 @@ class Run:
                 self._witness.see_events(section)
             if population in outputs:
                 self._answer(section)
-        return self.pump()
 
     def _answer(self, section: Section) -> None:
         """Take a section of an output; with the last of its position, the readout answers."""
@@ -354,27 +439,12 @@ class Run:
 
     def query(self) -> Outgoing:
         """Ask every router whose batch is missing."""
-        self._silent_routers, self._asked = self._asked, set(self.routers)
+        self.overdue.note_question()
         return [self._letter_to(name, packet.Query()) for name in self.routers]
 
-    def mark_silent_routers(self) -> None:
-        """Count every router that still owes an answer as one that does not answer."""
-        self._silent_routers |= self._asked
-
     def oldest_missing(self) -> tuple[int, list[str]] | None:
-        """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said.
-
-        A router that does not answer is named before all, the one nearest to the host, because others lie behind it. One that
-        lacks a relay only waits for somebody, so endpoints are named before neighbours.
-        """
-        if not self.missing and not self._silent_routers:
-            return None
-        tick = min((answer.tick for answer in self.missing.values()), default=self.completed)
-        mute = next((name for name in reversed(self.routers) if name in self._silent_routers), None)
-        if mute is not None:
-            return tick, [mute]
-        names = sorted({name for answer in self.missing.values() if answer.tick == tick for name in answer.missing})
-        return tick, [name for name in names if name not in self.routers] or names
+        """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said."""
+        return self.overdue.oldest(self.completed)
 
     def malformed_counts(self) -> dict[str, int]:
         """Return how many messages that were none each endpoint got, by whom they came from."""
@@ -390,4 +460,10 @@ class Run:
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
-        return balance(self.placement.machine, self.readings, self.router_readings, self._input_packets, self._output_events)
+        machine = self.placement.machine
+        accounts = balance(machine, self.readings, self.router_readings, self._input_packets, self._output_events)
+        transfers = balance_transfers(machine, self.readings, self.router_readings, self._transfers_heard)
+        if transfers:
+            accounts["wrong"] += transfers.pop("wrong")
+            accounts["transfers"] = transfers
+        return accounts

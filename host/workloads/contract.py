@@ -160,7 +160,8 @@ class Job:
     `inputs` are the files and folders that were read, by their part (checkpoint, text ...); `facts` join the report's `result`;
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
     monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
-    no part of the model, take no memory of it and change no event.
+    no part of the model, take no memory of it and change no event. `fills`: chip -> (address, bytes) that its DRAM holds before
+    the first tick, for PEs that exchange transfers with it.
     """
 
     options: RunOptions
@@ -175,6 +176,7 @@ class Job:
     host_table: tuple[int, int] | None = None
     shown: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
+    fills: Mapping[int, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

@@ -81,14 +81,16 @@ class Lost(Exception):
 
 def run_graph(
     placement: Placement, source: Source, *, losses: Sequence[int] = (), shuffle: int | None = None,
-    late: Callable[[int], bool] = lambda _: False, probes: Mapping[int, Sequence[str]] | None = None,
+    late: Callable[[int], bool] = lambda _: False, probes: Mapping[int, Sequence[str]] | None = None, snapshot: int = 0,
 ) -> tuple[Run, Noted, list[int]]:  # fmt: skip
     """Run to the end and compare with the plain reference; all routers and PEs are lost after each number of messages in `losses`.
 
-    Return the run, its readout, and the positions that it went on from.
+    `snapshot`: of how many positions (`Run`). Return the run, its readout, and the positions that it went on from.
     """
     readout, witness, went_on = Noted(), Witness(placement), []
-    run = Run(placement, source, readout, late=late, witness=witness, repeatable=bool(losses), probes=probes)
+    run = Run(
+        placement, source, readout, late=late, witness=witness, repeatable=bool(losses), snapshot_positions=snapshot, probes=probes
+    )
     for loss in [*losses, None]:
         try:
             _live(run, loss, MemNetwork(shuffle))

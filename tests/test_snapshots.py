@@ -1,0 +1,160 @@
+"""Snapshots: a run that never comes to a segment boundary goes on from a tick at which everybody said what they keep, and nobody
+could tell by its answer; where a boundary is as near, none is taken.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from host.mapping.placement import place
+from host.run.run import Run
+from host.run.snapshots import Fed, Heard, Snapshots
+from noc import packet as p
+from noc.chip import load_chip
+from tests.tools.graph_runs import Noted, RandomInput, run_graph
+from tests.tools.graphs import with_members
+from tests.tools.random_graphs import random_graphs
+
+CHIP = load_chip()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _members():
+    with with_members():
+        yield
+
+
+def answer(placement, lanes, positions, *losses, begins=None, shuffle=None, snapshot=0, late=lambda _: False):
+    source = RandomInput(placement.network, lanes, positions, 3, **(begins or {}))
+    run, readout, went_on = run_graph(placement, source, losses=losses, shuffle=shuffle, snapshot=snapshot, late=late)
+    layers = placement.network.layers
+    counts = [(run.counts.events(n), run.counts.macs(n), run.counts.visited(n)) for n in layers]
+    return (run.events.report(), counts, run.counts.of_kernels(), readout.answers), went_on, run
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(random_graphs(most=4), st.data())
+def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(network, data):
+    lanes, chips = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
+    form = data.draw(st.sampled_from(["csr", "packed", "dense"]))
+    pes = data.draw(st.integers(max(chips, 1), 6))
+    placement = place(network, CHIP, data.draw(st.sampled_from(["uniform", "balanced"])), form, pes, lanes, chips)
+    seed, late = data.draw(st.integers(0, 99)), data.draw(st.integers(2, 9))
+
+    def is_late(tick):
+        return tick % late == 1
+
+    whole, _, run = answer(placement, lanes, 40, shuffle=seed, late=is_late)
+    loaded, ticks = 3 * len(placement.pes) + len(placement.machine.live), run.completed
+    losses = [loaded + data.draw(st.integers(0, ticks + 10)) for _ in range(data.draw(st.integers(1, 3)))]
+    again, went_on, _ = answer(placement, lanes, 40, *losses, shuffle=seed, snapshot=4, late=is_late)
+    assert again == whole
+    assert went_on == sorted(went_on)
+
+
+def placed(pes=5, chips=2, **how):
+    from test_graph_runs import of_numbers
+
+    return place(of_numbers(), CHIP, "uniform", "csr", pes, 2, chips, **how)
+
+
+def test_what_is_run_again_is_bounded_by_the_interval_whatever_its_length():
+    placement = placed()
+    for positions, loss in ((60, 120), (120, 240)):
+        _, (went_on,), run = answer(placement, 2, positions, loss, snapshot=8)
+        assert went_on > 0
+        assert loss - went_on < positions  # most of what had come was not run again
+        assert len(run._replay.feeds()) <= 8 + 3 * run.window
+    whole, _, _ = answer(placement, 2, 60)
+    again, went_on, _ = answer(placement, 2, 60, 100, 70, 60, snapshot=8)
+    assert again == whole
+    assert 0 < went_on[0] <= went_on[1] <= went_on[2]
+
+
+def test_where_segments_are_shorter_than_the_interval_nobody_is_asked(monkeypatch):
+    asked = []
+    monkeypatch.setattr(Run, "_to", _noting(asked, Run._to))
+    begins = {"reset": 1.0, "alike": True}
+    answer(placed(), 2, 60, 500, begins=begins, snapshot=20)
+    assert not [message for message in asked if isinstance(message, p.Save)]
+    answer(placed(), 2, 60, 500, snapshot=20)
+    assert [message for message in asked if isinstance(message, p.Save)]
+
+
+def _noting(noted, to):
+    def noting(self, name, message):
+        noted.append(message)
+        return to(self, name, message)
+
+    return noting
+
+
+def test_a_tick_that_was_past_for_somebody_is_asked_for_later_and_no_part_of_it_stays():
+    snapshots = Snapshots(["a", "b"], 3, 4)
+    assert snapshots.begin(2, 10) == []
+    assert snapshots.begin(3, 10) == [("a", p.Save(14)), ("b", p.Save(14))]
+    assert snapshots.begin(5, 11) == []  # one at a time
+    snapshots.add("a", p.Snapshot(14, b"memory", b"batch", []))
+    snapshots.add("b", p.Snapshot(14, b"", b"", []))
+    snapshots.note_fed(Fed(1, 2, 3, 4))
+    snapshots.note_heard(Heard(1, {}))
+    assert snapshots.take() is None
+    assert snapshots.begin(5, 12) == [("a", p.Save(20)), ("b", p.Save(20))]
+    snapshots.add("a", p.Snapshot(14, b"late", b"batch", []))
+    snapshots.note_fed(Fed(5, 6, 7, 8))
+    snapshots.note_heard(Heard(2, {3: 1}))
+    for name in "ab":
+        snapshots.add(name, p.Snapshot(20, name.encode(), b"batch", [1]))
+    cut = snapshots.take()
+    assert (cut.tick, cut.fed, cut.heard) == (20, Fed(5, 6, 7, 8), Heard(2, {3: 1}))
+    assert {name: part.memory for name, part in cut.parts.items()} == {"a": b"a", "b": b"b"}
+    assert snapshots.take() is None
+
+
+def test_a_snapshot_of_other_shards_is_a_fault_of_the_pe():
+    from noc.memory_chip import MemoryChip
+    from noc.transports.mem import MemNetwork
+    from pe.core import Pe
+
+    placement = placed(2, 1)
+    run = Run(placement, RandomInput(placement.network, 2, 4), Noted())
+    chip = MemoryChip(
+        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
+        pes=[one.name for one in placement.pes], make_pe=Pe, network=MemNetwork(),
+    )  # fmt: skip
+    chip.boot_routers(run.begin(), list)
+    name = placement.pes[0].name
+    pe = Pe(name, "router@0")
+    pe.boot()
+    pe.handle("router@0", run._load(placement.pes[0]))
+    need = sum(view.nbytes for view in pe.arena.variables)
+    for memory, counts, words in (
+        (b"abc", [0] * 8, f"a snapshot of 3 B; needs {need} B"),
+        (bytes(need), [0], "a snapshot with 1 counts"),
+    ):
+        pe.state = type(pe.state).LOADED
+        ((_, fault),) = pe.handle("router@0", p.Snapshot(5, memory, b"batch", counts))
+        assert isinstance(fault, p.Fault)
+        assert fault.text.startswith(f"{name}: ")
+        assert words in fault.text
+
+
+def test_what_lies_in_the_weights_and_the_fifo_is_no_part_of_a_snapshot():
+    placement = placed(3, 1)
+    run = Run(placement, RandomInput(placement.network, 2, 4), Noted())
+    pe = Pe_of(run, placement.pes[0])
+    names = {region.name for region in pe.arena.regions if any(pe.arena.views.get(region.name) is v for v in pe.arena.variables)}
+    assert not any(name.endswith((".values", ".columns", ".extents")) or name.startswith("fifo") for name in names)
+    assert np.sum([v.nbytes for v in pe.arena.variables]) < sum(r.size_bytes for r in pe.arena.regions)
+
+
+def Pe_of(run, placed_pe):
+    from pe.core import Pe
+
+    pe = Pe(placed_pe.name, "router@0")
+    pe.boot()
+    pe.handle("router@0", run._load(placed_pe))
+    return pe
