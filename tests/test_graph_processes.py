@@ -75,3 +75,23 @@ def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, tm
     assert outcome.mismatch["difference"] is None
     (restart,) = outcome.report["machines"]["restarts"]
     assert restart["position"] in (7, 14, 21)
+
+
+def test_a_run_that_never_resets_goes_on_from_a_snapshot_with_the_same_answer(run, tmp_path):
+    """States are carried from segment to segment: no boundary, and so none to go on from but the run's beginning."""
+    carried = {"state": "carried", "tokens": 60}
+    alone = answer(run(transport="mem", pes=1, **carried))
+    struck = []
+
+    def observe(status):
+        if status["phase"] == "running" and status.get("tick", 0) > 40 and not struck:
+            struck.append(cluster.remove("b"))
+
+    with workers(tmp_path, a=1, b=1, spare=1) as cluster:
+        cluster.wait(3)
+        options = {"chips": 2, "pes": 6, "faults": SLOW, "restart": True, "snapshot": 6, **carried}
+        outcome = run(observe=observe, cluster=cluster.address, **options)
+    assert struck
+    assert answer(outcome) == alone
+    (restart,) = outcome.report["machines"]["restarts"]
+    assert restart["position"] >= 10

@@ -1,13 +1,14 @@
 """The accounts of a run's packets: what was sent, delivered, dropped and handed on, and every line that does not balance."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from noc.machine import Machine
-from noc.packet import HOST, KIND_NAMES, KINDS, chip_of, router_name
+from noc.packet import HOST, KIND_NAMES, KINDS, Bundle, chip_of, router_name
 
 Readings = Mapping[str, Mapping[str, Any]]
+_MOST_AHEAD = 16  # ticks of an endpoint ahead of the host's: whoever exchanges transfers is at most 1
 
 
 def balance(machine: Machine, pes: Readings, routers: Readings, host_sent: int, host_got: int) -> dict[str, Any]:
@@ -70,6 +71,27 @@ def balance_transfers(machine: Machine, pes: Readings, routers: Readings, host_g
         wrong.append(f"sent {_kinds(total_in)} is not delivered {_kinds(total_out)}")
     dram = {f"DRAM@{chip_of(name)}": reading["dram"] for name, reading in routers.items() if reading.get("dram")}
     return {"sent": into, "delivered": out, "links": links, "dram": dram, "wrong": wrong}
+
+
+class TransfersHeard:
+    """Transfers that the host got, by kind. Whoever hears no input directly may be ahead of the ticks that are accounted for."""
+
+    def __init__(self) -> None:
+        self._counts = [0] * len(KINDS)
+        self._latest = deque[tuple[int, list[int]]](maxlen=_MOST_AHEAD)  # by tick
+
+    def add(self, bundle: Bundle) -> None:
+        """Count the transfers of a tick; ticks come in order."""
+        counts = [0] * len(KINDS)
+        for transfer in bundle.transfers:
+            counts[transfer.kind] += 1
+        self._latest.append((bundle.tick, counts))
+        self._counts = [have + more for have, more in zip(self._counts, counts, strict=True)]
+
+    def before(self, tick: int) -> list[int]:
+        """Return how many came in the ticks before `tick`, one of the latest."""
+        ahead = [counts for at, counts in self._latest if at >= tick]
+        return [sum(column) for column in zip(self._counts, *([-count for count in counts] for counts in ahead), strict=True)]
 
 
 def _kinds(counts: Sequence[int]) -> str:

@@ -19,7 +19,7 @@ from typing import Any
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
-from host.run.conservation import balance, balance_transfers
+from host.run.conservation import TransfersHeard, balance, balance_transfers
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.late_feed import LateFeed
@@ -34,7 +34,7 @@ from host.workloads.contract import Feed, Readout, Source
 from host.workloads.section_events import all_sending
 from models.schedule import schedule
 from noc import packet
-from noc.packet import KINDS, VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -122,7 +122,7 @@ class Run:
         self._input_packets = self._output_events = 0
         # Sections of outputs, of positions of which not all are in.
         self._outputs_arrived = Counter(cut.heard.sections if cut else ())
-        self._transfers_heard = [0] * len(KINDS)
+        self._transfers_heard = TransfersHeard()
         self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before, with its tick
         self._recalls = self._replay.recalls() if self._replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
@@ -369,8 +369,8 @@ class Run:
         self.completed += 1
         self.overdue.forget()
         self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
-        for transfer in bundle.transfers:
-            self._transfers_heard[transfer.kind] += 1
+        if bundle.transfers:
+            self._transfers_heard.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
             self._take_arrived()
             self._snapshots.note_heard(Heard(self._positions_answered, dict(self._outputs_arrived)))
@@ -462,7 +462,7 @@ class Run:
         """Return the accounts of copies after fan-out, and every line of them that does not balance."""
         machine = self.placement.machine
         accounts = balance(machine, self.readings, self.router_readings, self._input_packets, self._output_events)
-        transfers = balance_transfers(machine, self.readings, self.router_readings, self._transfers_heard)
+        transfers = balance_transfers(machine, self.readings, self.router_readings, self._transfers_heard.before(self._issued))
         if transfers:
             accounts["wrong"] += transfers.pop("wrong")
             accounts["transfers"] = transfers
