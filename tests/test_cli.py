@@ -208,7 +208,7 @@ WRONG = [
     (("--chip", "spinnaker3"), 2, "the nearest name is 'spinnaker2'"),
     (("--chip-file", "missing.toml"), 2, "missing.toml"),
     (("--trace-positions", "-1"), 2, "--trace-positions -1: needs at least 0"),
-    (("--tokns", "5"), 2, "unrecognized arguments: --tokns 5"),
+    (("--tokns", "5"), 2, "unrecognized arguments: --tokns"),
     (("--tokens", "many"), 2, "argument --tokens: invalid int value: 'many'"),
 ]
 
@@ -288,7 +288,7 @@ def test_a_bare_stack_of_layers_is_mapped_but_not_run(launch, tiny, folder, tmp_
     for command in ("lm", "verify"):
         done = tiny(model=tmp_path / "bare.safetensors", command=command)
         assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-        assert "has no embedding; a bare stack of layers can be mapped (`fit`), not run on text" in done.stderr
+        assert "has no embedding; a bare stack of layers is run on arrays, not on text: `launch.py run MODEL`" in done.stderr
     for command in ("fit", "info"):
         assert launch(command, tmp_path / "bare.safetensors").returncode == 0
 

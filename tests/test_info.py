@@ -293,7 +293,9 @@ def test_a_damaged_file_is_shown_or_gets_one_line(tmp_path, folder, data):
         assert "fewest PEs" in out.getvalue()
 
 
-@pytest.mark.parametrize("arguments", [["missing.safetensors"], ["."], [], ["FILE", "--batch", "0"], ["FILE", "--format", "csr"]])
+@pytest.mark.parametrize(
+    "arguments", [["missing.safetensors"], ["."], ["seeded"], ["FILE", "--batch", "0"], ["FILE", "--format", "csr"]]
+)
 def test_what_cannot_be_shown_gets_one_line(capfd, folder, monkeypatch, arguments):
     monkeypatch.chdir(folder)
     try:

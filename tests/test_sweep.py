@@ -286,7 +286,7 @@ WRONG = [
     (f"[grid]\npes = {list(range(1, 101))}\nbatch = {list(range(1, 102))}", "10,100 points, at most 10,000"),
     (f"[grid]\npes = {list(range(1, 101))}\nbatch = {list(range(1, 12))}", "1,100 runs, at most 1,000"),
     ("[base]\ncheckpoint = 'a'\n[grid]\nhidden = [5]", "checkpoint and hidden: choose one"),
-    ("[base]\ntext = 'a'\n[grid]\nhidden = [5]", "text is an option of lm, not of features"),
+    ("[base]\ntext = 'a'\n[grid]\nhidden = [5]", "text is an option of lm, not of arrays"),
     ("[base]\nthreshold = 0.5\n[grid]\nactivity = [0.5]", "threshold and activity: choose one"),
     ("[base]\nchip = 'spinnaker2'\n[grid]\nclock = ['150MHz']", "clock and chip: choose one"),
     ("[grid]\npes = [1]\n[table]\ncolumns = ['tokn_ms']", "[table] columns: unknown key 'tokn_ms'; the nearest is 'token_ms'"),

@@ -77,7 +77,8 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         saved = save_for(job, Path(folder) if folder else None)
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
-            repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills, saved=saved,
+            repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
+            saved=saved,
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))

@@ -55,7 +55,7 @@ class Run:
         snapshot_positions: where that would run so many positions again, ask everybody for a snapshot; 0: never.
         probes: layer -> fields that the readout observes (`Job.probes`).
         fills: what DRAMs hold before the first tick (`Job.fills`); HostError for what they cannot.
-        cut: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
+        snapshot: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
         saved: keeps what the network computes; its probes are the job's and its own.
 
     """
@@ -64,7 +64,7 @@ class Run:
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
         witness: Witness | None = None, repeatable: bool = False, snapshot_positions: int = 0,
         probes: Mapping[int, Sequence[str]] | None = None, fills: Fills | None = None, saved: SavedRun | None = None,
-        cut: Cut | None = None,
+        snapshot: Cut | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
@@ -94,7 +94,7 @@ class Run:
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
         self._replay = RestartLog(network, lanes, any_tick=bool(drams)) if repeatable else None
-        self._go_on, self._asked_parts = cut, dict[str, packet.Snapshot]()
+        self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._snapshots: Snapshots | None = None
         if repeatable and snapshot_positions:
             self._snapshots = Snapshots([*self._placed, *drams], snapshot_positions, 2 * self.window)

@@ -11,8 +11,8 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     result, lines = report["result"], []
     if result.get("text") is not None:
         lines.append("text         " + result["text"].strip().replace("\n", "\n" + 13 * " "))
-    unknown = result["unknown_words"] / max(result["words_run"], 1)
-    beside = f", {100 * unknown:.3g} % of the words <unk>," if unknown else ""
+    share = 100 * result["unknown_words"] / result["words_run"] if result["unknown_words"] else 0.0
+    beside = f", {share:.3g} % of the words <unk>," if share else ""
     over, note = f"over {result['tokens']} tokens{beside} of {result['source']}", f"   ({result['note']})" if result["note"] else ""
     if (perplexity := result.get("perplexity")) is not None:
         lines.append(f"perplexity   {perplexity:{'.2f' if perplexity < _LONG else '.4g'}} {over}{note}")
