@@ -24,7 +24,7 @@ from safetensors.numpy import save_file
 from models.foreign.state_dict import opened_state
 from models.foreign.unpickle import MAX_PICKLE_BYTES
 from models.network import ModelError
-from tests.tools.torch_bytes import Pickle, archive, bfloat16, state_dict_members, torch_file
+from tests.tools.torch_bytes import Pickle, archive, bfloat16, legacy_file, state_dict_members, torch_file
 
 RNG = np.random.default_rng(3)
 WEIGHT = RNG.normal(size=(5, 3)).astype(np.float32)
@@ -141,8 +141,9 @@ def test_torchs_own_files_are_read(tmp_path):
     for protocol in (2, 3, 4, 5):
         torch.save(dict(module.named_parameters()), tmp_path / "p.pth", pickle_protocol=protocol)
         assert set(read(tmp_path, (tmp_path / "p.pth").read_bytes())) == set(TENSORS) - {"decoder.decoder.weight"}
-    torch.save(module.state_dict(), tmp_path / "old.pth", _use_new_zipfile_serialization=False)
-    refused(tmp_path, (tmp_path / "old.pth").read_bytes(), "before 1.6")
+    for protocol in (2, 3, 4):
+        torch.save(whole, tmp_path / "old.pth", pickle_protocol=protocol, _use_new_zipfile_serialization=False)
+        assert set(read(tmp_path, (tmp_path / "old.pth").read_bytes())) == set(TENSORS)
     torch.save(module.decoder.decoder, tmp_path / "module.pth")
     refused(tmp_path, (tmp_path / "module.pth").read_bytes(), "tries to execute torch.nn.modules.linear.Linear")
 
@@ -156,6 +157,72 @@ def test_strided_torch_tensors_are_read(tmp_path):
     assert {k: (v.shape, v.tolist()) for k, v in have.items()} == {k: (tuple(v.shape), v.tolist()) for k, v in views.items()}
     torch.save({"a": torch.zeros(1).expand(1000, 1000)}, tmp_path / "e.pt")
     refused(tmp_path, (tmp_path / "e.pt").read_bytes(), "needs 1000000 elements", "has 1")
+
+
+# ---- before 1.6
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "bfloat16", "int64", "uint8", "bool"])
+def test_a_file_of_before_1_6_is_read(folder, dtype, order):
+    values = np.array([[0, 1, 2.0], [3, 0, 96]])
+    array = bfloat16(values) if dtype == "bfloat16" else values.astype(dtype)
+    have = read(folder, legacy_file({"a": array, "b": array, "c": BIAS}, byteorder=order))
+    assert have["a"].tolist() == have["b"].tolist() == (values.astype(bool) if dtype == "bool" else values).tolist()
+    assert have["c"].tobytes() == BIAS.tobytes()
+
+
+def test_torchs_own_of_before_1_6_is_what_ours_is(tmp_path):
+    torch = pytest.importorskip("torch")
+    whole = torch.arange(24, dtype=torch.float32).reshape(4, 6)
+    views = {"t": whole.t(), "part": whole[1:, 2:5], "bits": whole.bfloat16(), "none": whole[:0], "x": torch.ones(3).double()}
+    torch.save({"epoch": 3, "model": views}, tmp_path / "t.pt", _use_new_zipfile_serialization=False)
+    have = read(tmp_path, (tmp_path / "t.pt").read_bytes())
+    assert {k: (v.shape, v.tolist()) for k, v in have.items()} == {k: (tuple(v.shape), v.tolist()) for k, v in views.items()}
+    (tmp_path / "own.pt").write_bytes(legacy_file(TENSORS))
+    own = torch.load(tmp_path / "own.pt", weights_only=True)
+    assert {key: tensor.numpy().tobytes() for key, tensor in own.items()} == {key: t.tobytes() for key, t in TENSORS.items()}
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda raw: raw[:-5], ["ends within storage '1', of 20 bytes"]),
+        (lambda raw: raw[:-28], ["storage '1' needs 5 elements, and has another number, or is not there"]),
+        (lambda raw: raw.replace(struct.pack("<q", 5), struct.pack("<q", 6)), ["storage '1' needs 5 elements"]),
+        (lambda raw: raw.replace(b"M\xe9\x03.", b"M\xe8\x03."), ["needs torch's format 1001", "has 1000"]),
+        (lambda raw: raw[:137], ["a damaged pickle"]),
+        (lambda raw: raw.replace(b"ctorch._utils\n_rebuild_tensor_v2\n", b"cos\nsystem\n", 1), ["tries to execute os.system"]),
+        (lambda raw: b"X\x01\0\0\x007q".join(raw.rsplit(b"X\x01\0\0\x001q", 1)), ["lists other storages"]),
+    ],
+)
+def test_a_damaged_file_of_before_1_6_is_refused(folder, damage, words):
+    raw = legacy_file(TENSORS)
+    assert damage(raw) != raw
+    refused(folder, damage(raw), *words)
+
+
+@given(st.data())
+@settings(deadline=None, max_examples=80)
+def test_any_damage_to_a_file_of_before_1_6_ends_in_one_line_without_more_memory(folder, data):
+    raw = bytearray(legacy_file({"a": BIAS}))
+    for _ in range(data.draw(st.integers(1, 4))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    tracemalloc.start()
+    try:
+        read(folder, bytes(raw), "bad.cpt")
+    except ModelError as error:
+        assert len(str(error).splitlines()) == 1
+    finally:
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+def test_a_bare_pickle_is_told_how_to_become_a_file_of_torchs(folder):
+    refused(
+        folder, pickle.dumps({"a": 1}), "a bare pickle, as pickle.dump writes", 'torch.save(pickle.load(open(FILE, "rb")), NEW)'
+    )
 
 
 @pytest.mark.parametrize("location", ["cpu", "cuda:0", "cuda:7", "mps", "xla:1"])
@@ -177,7 +244,7 @@ def test_every_type_in_both_byte_orders(folder, dtype, order):
 @pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict"])
 def test_a_wrapped_state_dict(folder, wrapper):
     assert set(read(folder, torch_file(TENSORS, wrapper=wrapper))) == set(TENSORS)
-    refused(folder, torch_file(TENSORS, wrapper="weights"), "needs tensors by name", "has a dict with weights")
+    refused(folder, torch_file(TENSORS, wrapper="things"), "needs tensors by name", "has a dict with things")
 
 
 def beside(values, before=b""):

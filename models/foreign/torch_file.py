@@ -55,7 +55,7 @@ def opened(path: Path) -> Iterator[TorchFile]:
     with zipfile.ZipFile(path) as archive:
         members = _Members(who, archive, path.stat().st_size)
         try:
-            tree, passed = unpickle(members.read(f"{members.root}/data.pkl"))
+            tree, passed, *_ = unpickle(members.read(f"{members.root}/data.pkl"))
         except ModelError as error:
             raise ModelError(f"{who}: {error}") from error
         notes = [f"passed over, without running anything: {', '.join(passed[:8])}"] if passed else []
@@ -110,24 +110,38 @@ class _Members:
     def tensor(self, view: View) -> Tensor:
         """Return the tensor that sees `view` of a storage; ModelError where the storage's member is not as it should be."""
         name = f"{self.root}/data/{view.storage.key}"
-        itemsize = 2 if view.storage.dtype == "bfloat16" else np.dtype(view.storage.dtype).itemsize
+        itemsize = itemsize_of(view.storage.dtype)
         need, info = view.storage.elements * itemsize, self._infos.get(name)
         if info is None or info.file_size != need:
             have = "no such member" if info is None else f"{info.file_size}"
             raise ModelError(f"{self._who}: storage {_short(view.storage.key)} needs {need} bytes, has {have}")
         self._seen += view.elements * itemsize
-        if self._seen > MAX_TIMES_SEEN * self._size:
-            why = f"they need more than {MAX_TIMES_SEEN} times its bytes"
-            raise ModelError(f"{self._who}: its tensors share storages too often: {why}")
-        return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name, itemsize))
+        check_times_seen(self._who, self._seen, self._size)
+        return Tensor(view.shape, view.storage.dtype, partial(self._array, view, name))
 
-    def _array(self, view: View, name: str, itemsize: int) -> Array:
-        kind = "uint16" if view.storage.dtype == "bfloat16" else view.storage.dtype
-        dtype = np.dtype(kind).newbyteorder(self._order)
-        raw, strides = self.read(name), tuple(n * itemsize for n in view.strides)
-        if not view.elements:
-            return np.zeros(view.shape, kind)
-        return np.ndarray(view.shape, dtype, raw, view.offset * itemsize, strides)
+    def _array(self, view: View, name: str) -> Array:
+        return array_of(view, self.read(name), self._order)
+
+
+def itemsize_of(dtype: str) -> int:
+    """Return how many bytes an element of a storage has."""
+    return 2 if dtype == "bfloat16" else np.dtype(dtype).itemsize
+
+
+def array_of(view: View, raw: bytes, order: Literal["<", ">"]) -> Array:
+    """Return what a tensor sees of its storage's bytes; of bfloat16 the uint16 of its bits."""
+    kind = "uint16" if view.storage.dtype == "bfloat16" else view.storage.dtype
+    dtype = np.dtype(kind).newbyteorder(order)
+    if not view.elements:
+        return np.zeros(view.shape, kind)
+    strides = tuple(n * dtype.itemsize for n in view.strides)
+    return np.ndarray(view.shape, dtype, raw, view.offset * dtype.itemsize, strides)
+
+
+def check_times_seen(who: str, elements_bytes: int, file_bytes: int) -> None:
+    """Raise ModelError where all tensors together have too many times the file's bytes."""
+    if elements_bytes > MAX_TIMES_SEEN * file_bytes:
+        raise ModelError(f"{who}: its tensors share storages too often: they need more than {MAX_TIMES_SEEN} times its bytes")
 
 
 def _short(name: str) -> str:

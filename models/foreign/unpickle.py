@@ -7,15 +7,16 @@ its place, which is nothing but its name. Any other ends the reading with its na
 tuples, numbers, text and tensors, and has no words for anything else. (`pickle.Unpickler` with a narrow `find_class`
 would be as safe against running code, but takes gigabytes for a memo index of four bytes.)
 
-`torch_file.py` gives it the storages.
+`torch_file.py` and `legacy_file.py` give it the storages.
 """
 
 from __future__ import annotations
 
 import math
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from io import BytesIO
 from types import NoneType
 from typing import Any, Final, NamedTuple
 
@@ -30,7 +31,7 @@ STORAGE_TYPES = {
 }  # fmt: skip
 MAX_DIMENSIONS = 8
 MAX_NUMBER = 1 << 31  # of a dict's key and of the memo
-SAVE_AGAIN = "if you trust it: torch.save(torch.load(FILE, weights_only=False), NEW)"
+SAVE_AS_TORCH = 'if you trust it: torch.save(pickle.load(open(FILE, "rb")), NEW)'
 _NO_STATE_DICT = "a state_dict holds tensors alone, and nothing in this file was run"
 
 
@@ -66,10 +67,12 @@ class Passed:
 
 
 class Contents(NamedTuple):
-    """What a pickle holds, and the names of what was passed over in it."""
+    """What a pickle holds, the names of what was passed over in it, its storages by key, and its length in bytes."""
 
     value: Any
     passed: tuple[str, ...]
+    storages: Mapping[str, Storage]
+    size_bytes: int
 
 
 class _Refusal(ModelError):
@@ -102,15 +105,20 @@ def unpickle(raw: bytes) -> Contents:
     """
     if len(raw) > MAX_PICKLE_BYTES:
         raise ModelError(f"a pickle of {len(raw)} bytes; a state_dict's has less than {MAX_PICKLE_BYTES}")
-    machine = _Machine()
+    return unpickle_first(raw)
+
+
+def unpickle_first(raw: bytes) -> Contents:
+    """Return what the first of the pickles in `raw` holds, as `unpickle` does; who calls it bounds `raw`."""
+    machine, file = _Machine(), BytesIO(raw)
     try:
-        for opcode, argument, _ in pickletools.genops(raw):
+        for opcode, argument, _ in pickletools.genops(file):
             machine.do(opcode.name, argument)
         (value,) = machine.stack
         if isinstance(value, Passed | _Name):
             name = value.name if isinstance(value, Passed) else _spelt(value.text)
             raise ModelError(f"holds nothing but a {name}; {_NO_STATE_DICT}")
-        return Contents(value, tuple(machine.passed))
+        return Contents(value, tuple(machine.passed), machine.storages, file.tell())
     except _Refusal as refusal:
         way_out = "do not load it with torch either" if is_of_system(refusal.words) else machine.way_out()
         raise ModelError(f"{refusal}{machine.place()}; {_NO_STATE_DICT}; {way_out}") from refusal
@@ -127,6 +135,7 @@ class _Machine:
         self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         self.passed: dict[str, None] = {}  # names, in their order
+        self.storages: dict[str, Storage] = {}
 
     def place(self) -> str:
         """Return in words under which key of the outermost dict the reading stands; "" where there is none."""
@@ -267,10 +276,12 @@ class _Machine:
 
     def _persistent_id(self, _: Any) -> None:
         match self._pop():
-            case ("storage", _Name(words), str(key), str(), int(elements)) if _storage_type(words):
-                if not 0 <= elements < 1 << 62:
+            # Before 1.6 a sixth part said of which storage this one is a part: None.
+            case ("storage", _Name(words), str(key), str(), int(elements), *rest) if _storage_type(words) and rest in ([], [None]):
+                storage = Storage(key, str(_storage_type(words)), elements)
+                if not 0 <= elements < 1 << 62 or self.storages.setdefault(key, storage) != storage:
                     raise ModelError("has a storage of a number of elements that cannot be")
-                self.stack.append(Storage(key, str(_storage_type(words)), elements))
+                self.stack.append(storage)
             case _:
                 raise ModelError("has a persistent id that is no storage of a known type, in the form torch writes")
 

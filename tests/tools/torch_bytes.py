@@ -93,7 +93,7 @@ class Pickle:
             value(item)
         self.out += {0: b"", 1: b"s"}.get(len(table), b"u")
 
-    def tensor(self, storage_type, key, location, elements, offset, shape, strides):
+    def tensor(self, storage_type, key, location, elements, offset, shape, strides, legacy=False):
         self.named("torch._utils _rebuild_tensor_v2")
         self.out += b"(("
         self.text("storage")
@@ -101,7 +101,7 @@ class Pickle:
         self.text(key)
         self.text(location, known=location == "cpu")
         self.integer(elements)
-        self.out += b"t"
+        self.out += b"Nt" if legacy else b"t"
         self.put()
         self.out += b"Q"
         self.integer(offset)
@@ -115,7 +115,9 @@ class Pickle:
         self.put()
 
 
-def state_dict_members(tensors: Mapping[str, np.ndarray], location="cpu", metadata=None, wrapper="", byteorder="little"):
+def state_dict_members(
+    tensors: Mapping[str, np.ndarray], location="cpu", metadata=None, wrapper="", byteorder="little", legacy=False
+):
     """Return data.pkl and storages by key for `tensors`; arrays that are one object share a storage, as tied weights do."""
     pickle, storages, keys = Pickle(), {}, {}
 
@@ -126,7 +128,7 @@ def state_dict_members(tensors: Mapping[str, np.ndarray], location="cpu", metada
             storages[keys[id(array)]] = plain.astype(plain.dtype.newbyteorder(">" if byteorder == "big" else "<")).tobytes()
         kind = STORAGES["bfloat16" if isinstance(array, Bits) else array.dtype.name]
         strides = [int(np.prod(array.shape[i + 1 :], dtype=int)) for i in range(array.ndim)]
-        pickle.tensor(kind, keys[id(array)], location, array.size, 0, array.shape, strides)
+        pickle.tensor(kind, keys[id(array)], location, array.size, 0, array.shape, strides, legacy)
 
     if wrapper:
         pickle.out += b"}"
@@ -176,3 +178,24 @@ def torch_file(tensors, root="archive", byteorder="little", **layout):
     """Return the bytes of a file as `torch.save(state_dict, path)` writes it."""
     pickle, storages = state_dict_members(tensors, byteorder=byteorder, **layout)
     return archive(pickle, storages, root, byteorder)
+
+
+def legacy_file(tensors, byteorder="little"):
+    """Return the bytes of a file as torch before 1.6 wrote it."""
+    pickle, storages = state_dict_members(tensors, byteorder=byteorder, legacy=True)
+    machine = Pickle()
+    machine.out += b"}"
+    machine.put()
+    machine.text("little_endian")
+    machine.out += (b"\x88" if byteorder == "little" else b"\x89") + b"s."
+    keys = Pickle()
+    keys.out += b"]"
+    keys.put()
+    keys.out += b"("
+    for key in storages:
+        keys.text(key)
+    keys.out += b"e."
+    magic = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+    head = magic + b"\x80\x02M\xe9\x03." + bytes(machine.out) + pickle + bytes(keys.out)
+    sizes = {id(t): t.size for t in tensors.values()}
+    return head + b"".join(struct.pack("<q", size) + raw for size, raw in zip(sizes.values(), storages.values(), strict=True))
