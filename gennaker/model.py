@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ if TYPE_CHECKING:
     from gennaker.plan import Plan
     from host.workloads.arrays.expected_input import ExpectedInput
     from models.checkpoint import Model as Checkpoint
+    from models.foreign.request import ImportRequest
 
 
 def load(source: Any, **options: Any) -> Model:
@@ -23,7 +23,8 @@ def load(source: Any, **options: Any) -> Model:
 
     Args:
         source: a path to a checkpoint that `launch.py import` reads (torch's state_dict of a torch.nn.GRU or an EvNN model, in
-            .pth, .cpt or .safetensors, and whatever other importers there are) or that it has written; or a `torch.nn.Module`.
+            .pth, .cpt or .safetensors, and whatever other importers there are) or that it has written; the name of a model that
+            is shipped ("tiny"); or a `torch.nn.Module`.
         options: what only you know of another program's file, as the flags of `launch.py import`: `prefix="layers"`,
             `gru="plain"`, `zoneout=0.2`, `state="zeroed"`, `importer="gru"` ...
 
@@ -39,37 +40,43 @@ def load(source: Any, **options: Any) -> Model:
     >>> model.inputs, model.outputs
     ({'input': 8}, {'egru2': 12})
     """
-    from models.foreign.request import ImportRequest
-
-    known = sorted({entry.name for entry in fields(ImportRequest)} - {"text", "licence"})
     with explained():
         if isinstance(source, str | os.PathLike):
-            path = Path(source).expanduser()
-            if not options and _is_own(path):
+            from models import shipped
+
+            path = shipped.path_of(os.fspath(source)) or Path(source).expanduser()
+            if _is_own(path):
+                if options:
+                    raise WrongInput(f"load {path}: options are for other programs' files; this is a checkpoint of Gennaker's")
                 from models.checkpoint import load as load_own
 
                 return Model(load_own(path), name=path.name, path=path)
             from models.foreign.import_model import import_model
 
-            findings = import_model(path, _request(known, options))
-            name = path.name
-        elif hasattr(source, "state_dict") and hasattr(source, "modules"):
-            from models.foreign.module import model_of_module
-
-            findings, name = model_of_module(source, _request(known, options)), type(source).__name__
+            findings, name = import_model(path, _request(options)), path.name
         else:
-            raise WrongInput(f"load: needs a path or a torch.nn.Module, has {type(source).__name__}")
+            from models.foreign.module import is_module, model_of_module
+
+            if not is_module(source):
+                raise WrongInput(f"load: needs a path or a torch.nn.Module, has {type(source).__name__}")
+            findings, name = model_of_module(source, _request(options)), type(source).__name__
     return Model(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
 
 
-def _request(known: list[str], options: Mapping[str, Any]) -> Any:
+def _request(options: Mapping[str, Any]) -> ImportRequest:
+    """Return the options as importers take them; WrongInput for one that none has."""
     from host.errors import nearest_name
     from models.foreign.request import ImportRequest
+    from models.importers import all_flags
 
+    shared, own = ("prefix", "segment", "state", "licence", "importer", "text"), [flag.name for flag, _ in all_flags()]
     for name in options:
-        if name not in known:
+        if name not in (known := sorted({*shared, *own})):
             raise WrongInput(f"load: no option {name!r}; have {', '.join(known)}; did you mean {nearest_name(name, known)!r}?")
-    return ImportRequest(**options)
+    values = {name: options[name] for name in shared if name in options}
+    if "text" in values:
+        values["text"] = Path(values["text"])
+    return ImportRequest(**values, options={name: options[name] for name in own if name in options})
 
 
 def _is_own(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -147,13 +148,17 @@ class Plan:
             self, x, save=tuple(save), transport=transport, verify=verify, progress=progress, stall_s=stall_s
         )  # fmt: skip
 
-    def session(self, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0) -> Session:
+    def session(
+        self, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,
+        restore: str | os.PathLike[str] | None = None,
+    ) -> Session:  # fmt: skip
         """Open a closed loop: the network stays on its PEs, and is fed a vector at a time.
 
         Args:
             batch: how many sequences run side by side; None: the plan's, or 1.
             transport: as of `run`.
             stall_s: give up on a step after so many seconds.
+            restore: a file that a session of this plan has saved, to go on from.
 
         Returns:
             A `Session`; use it in a `with`, at whose end its processes leave.
@@ -165,7 +170,7 @@ class Plan:
         """
         from gennaker.session import Session
 
-        return Session(self, batch=batch, transport=transport, stall_s=stall_s)
+        return Session(self, batch=batch, transport=transport, stall_s=stall_s, restore=restore)
 
     def _fullest(self) -> list[Mapping[str, Any]]:
         rows: dict[str, Mapping[str, Any]] = {}

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import weakref
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +17,7 @@ from gennaker.costs import Cost, settings_of
 from gennaker.errors import Error, RunError, WrongInput, explained
 from gennaker.networks import NetworkHere, NetworkOfProcesses
 from gennaker.plan import placed
+from gennaker.saved_session import SavedSession
 from gennaker.step_records import StepHash, StepLedger
 from gennaker.steps import InputEvents, StepReadout, StepSource
 from models.network import Array
@@ -40,27 +43,22 @@ class Session:
     True
     """
 
-    def __init__(self, plan: Plan, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0) -> None:
-        from host.options import transport_named
-        from host.run.run import Run
+    def __init__(
+        self, plan: Plan, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,
+        restore: str | os.PathLike[str] | None = None,
+    ) -> None:  # fmt: skip
         from host.workloads.section_events import sending_of
 
         if batch is not None and (type(batch) is not int or batch < 1):
             raise WrongInput(f"batch {batch!r}: needs a whole number of at least 1")
-        self._model, self._lanes = plan.model, batch or plan.options.batch or 1
+        self._lanes = batch or plan.options.batch or 1
         self._batched = (batch or plan.options.batch) is not None
         with explained():
             replace(plan.options, transport=transport, stall_s=stall_s).check()
         same = self._lanes == plan.placement.request.lanes
-        placement = plan.placement if same else placed(plan.model, plan.options, self._lanes)
-        self._stall_s, self._problem = stall_s, ""
-        self._readout, network = StepReadout(), placement.network
-        self._source = StepSource(self._lanes, closed=lambda sequence: self._hash.close(sequence))
-        self._run = Run(placement, self._source, self._readout)
-        self._source.keep_for(self._run.window + 1)
-        self._hash = self._run.events = StepHash(network, self._lanes, self._source.sequence_at)
-        self._ledger = self._run.recorder = StepLedger(placement)
-        original = plan.model.checkpoint.network
+        self._placement = plan.placement if same else placed(plan.model, plan.options, self._lanes)
+        self._plan, self._transport, self._stall_s, self._problem = plan, transport, stall_s, ""
+        original, network = plan.model.checkpoint.network, self._placement.network
         self._inputs = {
             original.populations[n].name: (n, InputEvents(original.populations[n].payload, original.populations[n].dense))
             for n in original.inputs
@@ -69,10 +67,29 @@ class Session:
         self._sending = {n: sending_of(network.populations[n], self._lanes) for n in network.outputs}
         self._output_names = {n: network.populations[n].name for n in network.outputs}
         self._has_front = bool(plan.model.checkpoint.front)
-        if transport_named(transport).PROCESSES:
-            self._network: NetworkHere | NetworkOfProcesses = NetworkOfProcesses(self._run, _plan_for(self._run, plan), transport)
+        self._open(None if restore is None else SavedSession.read(Path(restore), self._placement))
+
+    def _open(self, saved: SavedSession | None) -> None:
+        """Start the network, new or from where it was saved."""
+        from host.options import transport_named
+        from host.run.run import Run
+
+        placement = self._placement
+        self._readout = StepReadout()
+        self._source = StepSource(self._lanes, closed=lambda sequence: self._hash.close(sequence))
+        if saved is not None:
+            self._source.restore(saved.source)
+            self._readout.position = self._source.position - 1
+        self._first_step = self._source.position
+        self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None)
+        self._source.keep_for(self._run.window + 1)
+        self._hash = self._run.events = StepHash(placement.network, self._lanes, self._source.sequence_at)
+        self._ledger = self._run.recorder = StepLedger(placement)
+        self._network: NetworkHere | NetworkOfProcesses
+        if transport_named(self._transport).PROCESSES:
+            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport)
         else:
-            self._network = NetworkHere(self._run, transport)
+            self._network = NetworkHere(self._run, self._transport)
         self._end = weakref.finalize(self, self._network.close)
         self._check_fault()
 
@@ -80,8 +97,8 @@ class Session:
 
     @property
     def steps(self) -> int:
-        """How many steps were taken, by all lanes together."""
-        return self._source.position
+        """How many steps were taken, by all lanes together, since the session began or was restored."""
+        return self._source.position - self._first_step
 
     def step(self, observation: Any) -> Any:
         """Feed one vector to each lane, and return what the network answers to it.
@@ -97,8 +114,7 @@ class Session:
             WrongInput: another shape, width or type, or a number that is not finite; nothing was stepped.
             RunError: a process died or stood still; the session is over.
         """
-        if self._problem or self._source.ended:
-            raise Error(f"session: is over{f' ({self._problem})' if self._problem else ''}; open another with plan.session()")
+        self._need_open()
         self._source.put(self._events_of(observation))
         position = self._source.position
         try:
@@ -179,7 +195,7 @@ class Session:
         if self._has_front:
             from models.heads.affine import front_of
 
-            return front_of(self._model.checkpoint, rows)
+            return front_of(self._plan.model.checkpoint, rows)
         return rows
 
     def _answer(self) -> Any:
@@ -191,7 +207,7 @@ class Session:
             rows = np.stack([sending.spread(section, self._lanes) for section in sections], axis=1)
             rows = rows[:, 0] if sending.ticks == 1 else rows
             if len(self._sending) == 1:
-                rows = answer_of(self._model.checkpoint, rows)
+                rows = answer_of(self._plan.model.checkpoint, rows)
             if (idle := self._source.idle).any():
                 rows[idle] = 0
             out[self._output_names[n]] = rows if self._batched else rows[0]
@@ -234,6 +250,55 @@ class Session:
         if not self._problem and not self._source.ended and not self._run.quiet:
             self._network.drive([], lambda: self._run.quiet, self._stall_s)
 
+    # --- save and restore ---
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the state of every PE to a file, from which this session, or another one of the same plan, can go on.
+
+        Raises:
+            WrongInput: the file exists, or cannot be written.
+
+        >>> import tempfile
+        >>> with tempfile.TemporaryDirectory() as folder, plan.session(transport="mem") as chip:
+        ...     _ = chip.step(x[0, 0])
+        ...     chip.save(f"{folder}/after-one")
+        ...     there = chip.step(x[0, 1])
+        ...     chip.restore(f"{folder}/after-one")
+        ...     again = chip.step(x[0, 1])
+        >>> bool((there == again).all())
+        True
+        """
+        target, run = Path(path).expanduser(), self._run
+        if os.path.lexists(target):
+            raise WrongInput(f"save {target}: exists already; nothing is overwritten")
+        self._need_open()
+        try:
+            self._finish_ticks()
+            self._network.drive(run.ask_snapshot(), lambda: run.whole_snapshot() is not None and run.quiet, self._stall_s)
+            self._check_fault()
+        except BaseException as error:
+            self._give_up("it was interrupted" if isinstance(error, KeyboardInterrupt) else str(error))
+            raise
+        cut = run.whole_snapshot()
+        assert cut is not None
+        SavedSession(cut, self._source.record()).write(target, self._placement)
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go on from a file that `save` has written, with new routers and PEs. Steps, cost and hash begin anew: they are of what
+        comes now.
+
+        Raises:
+            WrongInput: the file is missing or damaged, or of another model, plan or batch; the session goes on as it was.
+        """
+        self._need_open()
+        saved = SavedSession.read(Path(path).expanduser(), self._placement)
+        self._end()
+        self._open(saved)
+
+    def _need_open(self) -> None:
+        if self._problem or self._source.ended:
+            raise Error(f"session: is over{f' ({self._problem})' if self._problem else ''}; open another with plan.session()")
+
     # --- the end ---
 
     def close(self) -> None:
@@ -275,7 +340,7 @@ class Session:
 
     def __repr__(self) -> str:
         state = "over" if self._problem or self._source.ended else "open"
-        return f"<gennaker.Session of {self._model.name}: {self.steps:,} steps, {state}>"
+        return f"<gennaker.Session of {self._plan.model.name}: {self.steps:,} steps, {state}>"
 
 
 def _plan_for(run: Any, plan: Plan) -> dict[str, Any]:

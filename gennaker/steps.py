@@ -89,6 +89,19 @@ class StepSource(Source):
             self._close(self._ended.popleft()[1])
         return feed
 
+    def record(self) -> dict[str, Any]:
+        """Return where every lane is, as plain values."""
+        return {
+            "position": self.position, "next_sequence": self.next_sequence, "begins": self._begins.tolist(),
+            "idle": self._idle.tolist(), "turns": [list(turns[-1]) for turns in self._turns],
+        }  # fmt: skip
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        self.position, self.next_sequence = record["position"], record["next_sequence"]
+        self._begins, self._idle = np.array(record["begins"], bool), np.array(record["idle"], bool)
+        self._turns = [deque([_Turn(*turn)]) for turn in record["turns"]]
+
     def _close(self, sequence: int) -> None:
         for turns in self._turns:
             if len(turns) > 1 and turns[0].sequence == sequence:
