@@ -15,7 +15,7 @@ class Error(Exception):
     ...     gk.load("missing.safetensors")
     ... except gk.Error as error:
     ...     print(error)
-    checkpoint missing.safetensors: no such file
+    checkpoint missing.safetensors: cannot be read (no such file)
     """
 
 

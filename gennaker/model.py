@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gennaker.errors import WrongInput, explained
 from gennaker.rich_text import html_table
+from gennaker.temporary_folder import TemporaryFolder
 
 if TYPE_CHECKING:
     from gennaker.plan import Plan
@@ -115,7 +115,7 @@ class Model:
         self._description = dict(description or {})
         self._path = path.absolute() if path else None
         self._stamp = _stamp(self._path) if self._path else None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: TemporaryFolder | None = None
 
     @property
     def inputs(self) -> dict[str, int]:
@@ -189,8 +189,10 @@ class Model:
         >>> try:
         ...     model.fit(pes=200)
         ... except gk.DoesNotFit as error:
-        ...     print(error, error.need, error.free)
-        pes=200: one chip has 152 PEs 200 152
+        ...     print(error)
+        ...     print(error.need, error.free, error.fewest_pes)
+        pes=200: one chip has 152 PEs; what fits: ...
+        200 152 2
         """
         from gennaker.plan import fit
 
@@ -224,9 +226,9 @@ class Model:
         if self._path is not None and _stamp(self._path) == self._stamp:
             return self._path
         if self._folder is None:
-            self._folder = tempfile.TemporaryDirectory(prefix="gennaker-model-")
-            self.save(Path(self._folder.name) / "model.safetensors")
-        return Path(self._folder.name) / "model.safetensors"
+            self._folder = TemporaryFolder("model")
+            self.save(self._folder.path / "model.safetensors")
+        return self._folder.path / "model.safetensors"
 
     def rows(self) -> list[tuple[str, str]]:
         """Return what is to be said of the model, as pairs of a name and a text."""

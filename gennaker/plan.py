@@ -76,9 +76,9 @@ class Plan:
 
     >>> print(plan)
     4 PEs on 1 chip, mapping balanced, format csr, batch 1
-    PE         layer   units   program   weights   variables      free
-    PE(1,1,0)  egru1       8    18,432     4,944         760    87,480
-    PE(1,1,2)  egru2       6    18,432     4,104         584    88,496
+    PE           layer  units  program  weights  variables    free
+    PE(1,1,0)@0  egru1      8   18,330    3,904      2,732  88,692
+    PE(1,1,2)@0  egru2      6   18,330    3,608      2,612  89,124
     the fullest PE of each layer, bytes
     """
 

@@ -21,6 +21,7 @@ from models.network import Array
 
 if TYPE_CHECKING:
     from gennaker.sequences import Sequences
+    from gennaker.temporary_folder import TemporaryFolder
     from host.cost.ledger import Ledger
 
 
@@ -34,13 +35,13 @@ class Run:
     True
     """
 
-    def __init__(self, name: str, folder: tempfile.TemporaryDirectory[str], sequences: Sequences, kept: tuple[str, ...]) -> None:
+    def __init__(self, name: str, folder: TemporaryFolder, sequences: Sequences, kept: tuple[str, ...]) -> None:
         self._name, self._folder, self._sequences, self._kept = name, folder, sequences, kept
         self.report: dict[str, Any] = json.loads((self._path / "report.json").read_text(encoding="utf-8"))
 
     @property
     def _path(self) -> Path:
-        return Path(self._folder.name) / "run"
+        return self._folder.path / "run"
 
     def _file(self, name: str) -> Path:
         if name not in self._kept:

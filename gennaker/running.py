@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +13,7 @@ from gennaker.plan import placed
 from gennaker.progress import Progress
 from gennaker.results import Run
 from gennaker.sequences import Sequences, sequences_of
+from gennaker.temporary_folder import TemporaryFolder
 
 if TYPE_CHECKING:
     from gennaker.plan import Plan
@@ -36,9 +36,9 @@ def run_plan(
         raise WrongInput(f"x: has {sequences.count} sequences, the plan was fit for a batch of {lanes}; fit(batch={sequences.count})")
     if lanes != plan.placement.request.lanes:
         placed(plan.model, plan.options, lanes)  # refused here, with its numbers
-    folder = tempfile.TemporaryDirectory(prefix="gennaker-run-")
+    folder = TemporaryFolder("run")
     try:
-        inputs = Path(folder.name) / "inputs.npz"
+        inputs = folder.path / "inputs.npz"
         with explained():
             options = replace(
                 plan.options, batch=lanes, inputs=str(inputs), save=tuple(dict.fromkeys(save)) or None, transport=transport,
@@ -46,16 +46,16 @@ def run_plan(
             )  # fmt: skip
             options.check()
             _write(inputs, sequences)
-            (Path(folder.name) / "run").mkdir()
+            (folder.path / "run").mkdir()
         bar = Progress(plan.model.name, progress)
         try:
-            outcome = _execute(options, Path(folder.name) / "run", bar)
+            outcome = _execute(options, folder.path / "run", bar)
         finally:
             bar.close()
         _raise_problem(outcome)
         return Run(plan.model.name, folder, sequences, tuple(dict.fromkeys(save)))
     except BaseException:
-        folder.cleanup()
+        folder.remove()
         raise
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from gennaker.bands import Band
 from gennaker.costs import Cost, cost_of
+from gennaker.temporary_folder import TemporaryFolder
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.price import price_at
@@ -69,7 +68,7 @@ class StepLedger(Recorder):
         super().__init__(placement)
         network = placement.network
         self._late = max((p.delay for n in network.layers for p in network.populations[n].projections), default=0)
-        self._folder = tempfile.TemporaryDirectory(prefix="gennaker-session-")
+        self._folder = TemporaryFolder("session")
         self._files, self._head = 0, 0  # files, and positions at the beginning of what is here that are in the file before
         self._last = network.layers[-1]
         self._priced: dict[tuple[str, ...], tuple[int, list[Cost]]] = {}
@@ -84,7 +83,7 @@ class StepLedger(Recorder):
         ledger = self.ledger()
         if ledger.positions < _BLOCK // 2 + self._head:  # other layers are behind
             return
-        folder = Path(self._folder.name) / str(self._files)
+        folder = self._folder.path / str(self._files)
         folder.mkdir()
         save_ledger(ledger, folder)
         (folder / "head").write_text(str(self._head))
@@ -97,7 +96,7 @@ class StepLedger(Recorder):
         key = tuple(settings)
         done, costs = self._priced.get(key, (0, []))
         for number in range(done, self._files):
-            folder = Path(self._folder.name) / str(number)
+            folder = self._folder.path / str(number)
             costs = [_sum_of([*costs, *_priced(load_ledger(folder), int((folder / "head").read_text()), key)])]
         if self._files:
             self._priced = {key: (self._files, costs)}

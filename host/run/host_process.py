@@ -90,7 +90,11 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
-    return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+    try:
+        return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+    finally:
+        if saved is not None:
+            saved.close()
 
 
 def _compile_for(placement: Placement) -> None:

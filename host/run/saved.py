@@ -112,6 +112,12 @@ class SavedRun:
         kept = {of: np.stack(list(rows.blocks(self._shape(name)))) for of, rows in self._rows[name].items()}
         return {**kept, "lengths": self._lengths(name)}
 
+    def close(self) -> None:
+        """Give the files back that are behind what is kept."""
+        for spool in [self._events, *(rows.spool for of in self._rows.values() for rows in of.values())]:
+            if spool is not None:
+                spool.close()
+
     def write(self, folder: Path, names: Sequence[str] | None = None) -> dict[str, int]:
         """Write `NAME.npz` into a folder for each of `names` (all that are kept); return each file's bytes. OSError."""
         return {f"{name}.npz": self.write_file(name, folder / f"{name}.npz") for name in names or self.names}
@@ -188,6 +194,10 @@ class _Spool:
             raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
         self.size, self._in_memory = 0, folder is None
 
+    def close(self) -> None:
+        """Give the file back."""
+        self._file.close()
+
     def append(self, raw: bytes) -> None:
         """Add bytes at the end."""
         self._file.write(raw)
@@ -213,18 +223,18 @@ class _Rows:
     """Rows of one shape, each with its sequence and step in it; a position takes `ticks` steps."""
 
     def __init__(self, spool: _Spool, like: Array, ticks: int) -> None:
-        self._spool, self._ticks, self.dtype, self._row = spool, ticks, like.dtype, like.shape
+        self.spool, self._ticks, self.dtype, self._row = spool, ticks, like.dtype, like.shape
         self._record = np.dtype([("sequence", "<u4"), ("step", "<u4"), ("row", like.dtype, like.shape)])
 
     def add(self, sequence: int, step: int, row: Array) -> None:
         """Take one row."""
         record = np.empty(1, self._record)
         record["sequence"], record["step"], record["row"] = sequence, step, row
-        self._spool.append(record.tobytes())
+        self.spool.append(record.tobytes())
 
     def lengths(self) -> Array:
         """Return the positions of each sequence, (sequences,)."""
-        records = self._spool.records(self._record)
+        records = self.spool.records(self._record)
         out = np.zeros(int(records["sequence"].max(initial=0)) + 1 if len(records) else 0, np.int64)
         np.maximum.at(out, records["sequence"], records["step"].astype(np.int64) // self._ticks + 1)
         return out
@@ -235,7 +245,7 @@ class _Rows:
 
     def blocks(self, shape: tuple[int, int]) -> Iterator[Array]:
         """Yield each sequence's rows in order of position, zeros where there is none."""
-        records, (sequences, positions) = self._spool.records(self._record), shape
+        records, (sequences, positions) = self.spool.records(self._record), shape
         order = np.argsort(records["sequence"], kind="stable")
         edges = np.searchsorted(records["sequence"][order], np.arange(sequences + 1))
         for sequence in range(sequences):
