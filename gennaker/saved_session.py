@@ -24,16 +24,19 @@ _KEY, _VERSION = "gennaker-session", 1
 
 @dataclass(frozen=True)
 class SavedSession:
-    """Where a session was: everybody's state, and where its lanes were (`StepSource.record`)."""
+    """Where a session was: everybody's state, where its lanes were (`StepSource.record`), and what inputs are still heard late
+    (`LateFeed.record`).
+    """
 
     cut: Cut
     source: Mapping[str, Any]
+    late: Mapping[str, Any]
 
     def write(self, path: Path, placement: Placement) -> None:
         """Write it to a new file; WrongInput where that cannot be."""
         about = {
             "version": _VERSION, "plan": _plan_sha256(placement), "tick": self.cut.tick, "fed": list(self.cut.fed),
-            "answered": self.cut.heard.answered, "source": dict(self.source),
+            "answered": self.cut.heard.answered, "source": dict(self.source), "late": dict(self.late),
             "counts": {name: part.counts for name, part in self.cut.parts.items()},
         }  # fmt: skip
         tensors = {}
@@ -67,7 +70,7 @@ class SavedSession:
                 for name, counts in about["counts"].items()
             }
             cut = Cut(about["tick"], Fed(*about["fed"]), Heard(about["answered"], {}), parts)
-            saved = cls(cut, about["source"])
+            saved = cls(cut, about["source"], about["late"])
         except Exception as error:  # noqa: BLE001 - a library's own, and a stranger's bytes: exceptions of several kinds
             why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise WrongInput(f"{who}: is no saved session, or damaged ({why})") from None

@@ -82,6 +82,8 @@ class Session:
             self._readout.position = self._source.position - 1
         self._first_step = self._source.position
         self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None)
+        if saved is not None:
+            self._run.late_feed.restore(saved.late)
         self._source.keep_for(self._run.window + 1)
         self._hash = self._run.events = StepHash(placement.network, self._lanes, self._source.sequence_at)
         self._ledger = self._run.recorder = StepLedger(placement)
@@ -281,7 +283,7 @@ class Session:
             raise
         cut = run.whole_snapshot()
         assert cut is not None
-        SavedSession(cut, self._source.record()).write(target, self._placement)
+        SavedSession(cut, self._source.record(), run.late_feed.record()).write(target, self._placement)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a file that `save` has written, with new routers and PEs. Steps, cost and hash begin anew: they are of what

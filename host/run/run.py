@@ -84,7 +84,7 @@ class Run:
         self._to_router = (router_name(placement.machine.host_chip),)
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
-        self._late_feed = LateFeed(placement)
+        self.late_feed = LateFeed(placement)
         self._sending = all_sending(network, lanes)
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
         self._answers: dict[int, dict[int, list[Section]]] = {}  # by position: outputs of which not all are in
@@ -336,7 +336,7 @@ class Run:
         given = self.source.next()
         if given is None:
             return None
-        feed = self._late_feed.completed(given)
+        feed = self.late_feed.completed(given)
         events = [feed.events.get(n, (b"", b"")) for n in self.placement.network.inputs]
         self.recorder.add_input(
             *(self._sending[n].count_events(*e) for n, e in zip(self.placement.network.inputs, events, strict=True))
