@@ -56,7 +56,7 @@ class NetworkOfProcesses:
     """
 
     def __init__(self, run: Run, plan: dict[str, Any], transport: str) -> None:
-        self._run, self._transport_name = run, transport
+        self._run, self._asked_at = run, 0.0
         self._way: Transport | None = None
         self._helper = Helper()
         try:
@@ -116,9 +116,12 @@ class NetworkOfProcesses:
         record = self._helper.receive(0.0)
         if record is not None:
             raise self._error(record)
-        if waited_s > min(_ASK_AFTER_S, patience_s / 2) and run.phase == "running" and not run.missing:
+        now = time.monotonic()
+        if waited_s > min(_ASK_AFTER_S, patience_s / 2) and run.phase == "running" and now - self._asked_at > _ASK_AFTER_S:
+            self._asked_at = now
             post(way, run.query())
         if waited_s > patience_s + _ANSWER_S:
+            run.overdue.mark_silent_routers()
             missing = run.oldest_missing()
             who = f"{', '.join(missing[1][:3])} did not send the batch of tick {missing[0]}" if missing else f"no answer while {run.phase}"
             raise RunError(f"stalled: {who} for {waited_s:.0f} s", int(Exit.STALLED))

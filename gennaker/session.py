@@ -76,7 +76,7 @@ class Session:
 
         placement = self._placement
         self._readout = StepReadout()
-        self._source = StepSource(self._lanes, closed=lambda sequence: self._hash.close(sequence))
+        self._source = StepSource(self._lanes)
         if saved is not None:
             self._source.restore(saved.source)
             self._readout.position = self._source.position - 1
@@ -84,8 +84,8 @@ class Session:
         self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None)
         if saved is not None:
             self._run.late_feed.restore(saved.late)
-        self._source.keep_for(self._run.window + 1)
         self._hash = self._run.events = StepHash(placement.network, self._lanes, self._source.sequence_at)
+        self._source.close_after(self._run.window + 1, self._hash.close)
         self._ledger = self._run.recorder = StepLedger(placement)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:

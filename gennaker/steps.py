@@ -28,13 +28,11 @@ class _Turn(NamedTuple):
 
 class StepSource(Source):
     """Hands out one position at a time, once `put` has given its events. `lanes`: how many sequences run side by side.
-
-    `closed` is called with the number of each sequence of which nothing more will come.
     """
 
-    def __init__(self, lanes: int, closed: Callable[[int], None]) -> None:
+    def __init__(self, lanes: int) -> None:
         self.lanes, self.position, self.ended = lanes, 0, False
-        self._late, self._closed = 0, closed
+        self._late, self._closed = 0, _no_one
         self._events: Mapping[int, tuple[bytes, bytes]] | None = None
         self._begins = np.ones(lanes, bool)
         self._idle = np.zeros(lanes, bool)
@@ -47,9 +45,9 @@ class StepSource(Source):
         """Which lanes take no part, (lanes,) bool."""
         return self._idle
 
-    def keep_for(self, positions: int) -> None:
-        """Say how many positions after its own a section may still come in."""
-        self._late = positions
+    def close_after(self, positions: int, closed: Callable[[int], None]) -> None:
+        """Call `closed` with the number of each sequence of which nothing more will come: so many positions after its last."""
+        self._late, self._closed = positions, closed
 
     def begin(self, lane: int) -> None:
         """Let a lane begin a new sequence at the next step; one that has not taken a step goes on as it is."""
@@ -118,6 +116,10 @@ class StepSource(Source):
             if position >= turn.begin:
                 return turn.sequence, position - turn.begin
         return None
+
+
+def _no_one(sequence: int) -> None:
+    """Take no note of a sequence that is complete."""
 
 
 class StepReadout:
