@@ -1,4 +1,4 @@
-"""What can go wrong for a user of `gennaker`: exceptions with one line, which says who, what it needs, what it has, and what to do."""
+"""What can go wrong for a user of `gennaker`: exceptions with one line: who, what it needs, what it has, what to do."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ class DoesNotFit(Error):
 class RunError(Error):
     """A run that did not come to its end, or whose result cannot be trusted.
 
-    `code` is the exit code of the command line: 4 a process died, 5 one stalled, 6 verify found a difference, 7 packets were lost, 8
-    a PE or router found a fault. `report` is the report as far as the run got, None where there is none.
+    `code` is the exit code of the command line: 4 a process died, 5 one stalled, 6 verify found a difference, 7 packets were lost,
+    8 a PE or router found a fault. `report` is the report as far as the run got, None where there is none.
     """
 
     def __init__(self, text: str, code: int, report: dict[str, object] | None = None) -> None:

@@ -11,7 +11,6 @@ import contextlib
 import os
 import select
 import signal
-import struct
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from gennaker.records import LENGTH
 from host.errors import Exit
 from host.launch.outcome import Outcome
 from host.options import RunOptions
@@ -29,7 +29,6 @@ from noc.wire import pack_status, unpack_status
 _CODE = "from gennaker.helper_main import main; main()"
 _ROOT = Path(__file__).resolve().parents[1]
 _END_S = 8.0  # for a helper that was interrupted to end its processes in order
-_LENGTH = struct.Struct("<I")
 
 
 class Helper:
@@ -53,18 +52,18 @@ class Helper:
         assert self._process.stdin is not None
         raw = pack_status({"kind": kind, **record})
         with contextlib.suppress(OSError):
-            self._process.stdin.write(_LENGTH.pack(len(raw)) + raw)
+            self._process.stdin.write(LENGTH.pack(len(raw)) + raw)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next record, None after `timeout_s` without one; RuntimeError, with what it said, where the helper has died."""
+        """Return the next record, None after `timeout_s`; RuntimeError, with what it said, where the helper has died."""
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
         while True:
-            if len(self._inbox) >= _LENGTH.size:
-                (size,) = _LENGTH.unpack_from(self._inbox)
-                if len(self._inbox) >= _LENGTH.size + size:
-                    raw = self._inbox[_LENGTH.size : _LENGTH.size + size]
-                    self._inbox = self._inbox[_LENGTH.size + size :]
+            if len(self._inbox) >= LENGTH.size:
+                (size,) = LENGTH.unpack_from(self._inbox)
+                if len(self._inbox) >= LENGTH.size + size:
+                    raw = self._inbox[LENGTH.size : LENGTH.size + size]
+                    self._inbox = self._inbox[LENGTH.size + size :]
                     return unpack_status(raw)
             wait_s = deadline - time.monotonic()
             if not select.select([self._process.stdout], [], [], max(wait_s, 0.0))[0]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
-import struct
 import sys
 import threading
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from noc.wire import pack_status, unpack_status
-
-_LENGTH = struct.Struct("<I")
+from gennaker.records import read_record, send_record
 
 
 def main() -> None:
@@ -58,27 +54,3 @@ def _leave_with_the_program(commands: BinaryIO) -> None:
     while read_record(commands) is not None:
         pass
     os.kill(os.getpid(), signal.SIGTERM)
-
-
-def read_record(stream: BinaryIO) -> dict[str, Any] | None:
-    """Return the next record of a pipe, None at its end."""
-    head = _read_all(stream, _LENGTH.size)
-    raw = _read_all(stream, _LENGTH.unpack(head)[0]) if head else b""
-    return unpack_status(raw) if raw else None
-
-
-def _read_all(stream: BinaryIO, size: int) -> bytes:
-    parts = b""
-    while len(parts) < size:
-        part = stream.read(size - len(parts))
-        if not part:
-            return b""
-        parts += part
-    return parts
-
-
-def send_record(stream: BinaryIO, kind: str, **record: Any) -> None:
-    """Send one record; a program that is gone is noticed elsewhere."""
-    raw = pack_status({"kind": kind, **record})
-    with contextlib.suppress(OSError):
-        stream.write(_LENGTH.pack(len(raw)) + raw)

@@ -123,7 +123,11 @@ class NetworkOfProcesses:
         if waited_s > patience_s + _ANSWER_S:
             run.overdue.mark_silent_routers()
             missing = run.oldest_missing()
-            who = f"{', '.join(missing[1][:3])} did not send the batch of tick {missing[0]}" if missing else f"no answer while {run.phase}"
+            who = (
+                f"{', '.join(missing[1][:3])} did not send the batch of tick {missing[0]}"
+                if missing
+                else f"no answer while {run.phase}"
+            )
             raise RunError(f"stalled: {who} for {waited_s:.0f} s", int(Exit.STALLED))
 
     def _error(self, record: dict[str, Any]) -> RunError:

@@ -4,74 +4,19 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from gennaker.errors import DoesNotFit, explained, in_python
+from gennaker.placing import PlacedModel
 from gennaker.rich_text import html_table, list_of_rows
 
 if TYPE_CHECKING:
-    from gennaker.model import Model
     from gennaker.results import Run
     from gennaker.session import Session
-    from host.errors import HostError
-    from host.mapping.placement import Placement
-    from host.workloads.arrays.options import Options
 
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
 
 
-def fit(model: Model, **options: Any) -> Plan:
-    """Return the plan of a model; what `Model.fit` says."""
-    from host.workloads.arrays.options import Options
-
-    with explained():
-        chosen = Options(checkpoint=str(model.file()), **options)
-        chosen.check()
-    return Plan(model, chosen, placed(model, chosen, lanes=chosen.batch or 1))
-
-
-def placed(model: Model, options: Options, lanes: int) -> Placement:
-    """Return the placement of a model for so many sequences side by side; DoesNotFit and WrongInput as `Model.fit`."""
-    from host.errors import Exit, HostError
-    from host.workloads.site import place_for_run
-
-    with explained():
-        try:
-            return place_for_run(replace(options, batch=lanes), model.checkpoint.network, model.checkpoint.provenance)
-        except HostError as error:
-            if error.code is not Exit.DOES_NOT_FIT:
-                raise
-            raise _does_not_fit(error, model, options, lanes) from None
-
-
-def _does_not_fit(error: HostError, model: Model, options: Options, lanes: int) -> DoesNotFit:
-    """Return what does not fit, with its numbers."""
-    from host.errors import HostError
-    from host.mapping import strategies
-    from host.mapping.advice import fewest_pes_in_all
-    from host.mapping.request import Request, sram_size
-    from host.workloads.site import load_run_chip
-    from noc.machine import machine_of
-    from pe.sram import SramOverflow
-
-    chip = load_run_chip(options)
-    live = machine_of(chip, options.chips).live
-    available = sum(len(chip.usable_pes(number)) for number in live)
-    request = Request(format=options.format, lanes=lanes, size=sram_size(chip), available=available, chips=len(live))
-    cause: BaseException | None = error
-    while cause is not None and not isinstance(cause, SramOverflow):
-        cause = cause.__cause__
-    region, need, free = (cause.region, cause.need_bytes, cause.free_bytes) if cause else ("", options.pes or 0, available)
-    try:
-        fewest = fewest_pes_in_all(model.checkpoint.network, request, even=strategies.named(options.mapping).EVEN)
-    except HostError:  # one unit is too much for a PE
-        fewest = None
-    need = need if cause or options.pes else fewest or 0
-    return DoesNotFit(in_python(str(error)), region=region, need=need, free=free, fewest_pes=fewest)
-
-
-class Plan:
+class Plan(PlacedModel):
     """A model on PEs. `pes` and `chips` say how many are in use, `free` the bytes that the fullest PE has left.
 
     >>> print(plan)
@@ -81,9 +26,6 @@ class Plan:
     PE(1,1,2)@0  egru2      6   18,330    3,608      2,612  89,124
     the fullest PE of each layer, bytes
     """
-
-    def __init__(self, model: Model, options: Options, placement: Placement) -> None:
-        self.model, self.options, self.placement = model, options, placement
 
     @property
     def pes(self) -> int:
@@ -122,8 +64,8 @@ class Plan:
         """Run arrays through the network.
 
         Args:
-            x: one sequence (time, features), a batch (sequences, time, features), or a list of sequences of any lengths; float32, or
-                what the input sends (whole numbers, 0 and 1 of spikes). For several inputs, a dict of such by the input's name.
+            x: one sequence (time, features), a batch (sequences, time, features), or a list of sequences of any lengths; float32,
+                or what the input sends (whole numbers, 0 and 1 of spikes). For several inputs, a dict of such by the input's name.
             save: what to keep of what the network computes, of "outputs", "events" and "states".
             transport: "zmq", a process for each PE and router; or "mem", all in this process: the same bits and hash.
             verify: compare every event with a plain reference; slow.
@@ -141,6 +83,7 @@ class Plan:
         >>> run = plan.run(x, transport="mem")
         >>> x.shape, run.outputs.shape
         ((3, 20, 8), (3, 20, 12))
+
         """
         from gennaker.running import run_plan
 
@@ -167,6 +110,7 @@ class Plan:
         ...     y = chip.step(x[0, 0])
         >>> y.shape
         (12,)
+
         """
         from gennaker.session import Session
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
+from html import escape
 from typing import Any
 
 _EVERY_S = 0.2
@@ -18,11 +20,11 @@ class Progress:
         notebook = _in_notebook() if shown is not False else False
         self._terminal = not notebook and (shown is True or (shown is None and _is_terminal()))
         self._handle: Any = None
+        self._html: Any = None
         if notebook:
-            from IPython.display import HTML, display  # type: ignore[import-not-found, unused-ignore]
-
-            self._html = HTML
-            self._handle = display(HTML(self._bar(0, 0, "starting")), display_id=True)
+            display = importlib.import_module("IPython.display")
+            self._html = display.HTML
+            self._handle = display.display(display.HTML(self._bar(0, 0, "starting")), display_id=True)
         self._show(0, 0, "starting; kernels are compiled before a first run")
 
     def update(self, status: dict[str, Any]) -> None:
@@ -52,10 +54,12 @@ class Progress:
             self._line = line
 
     def _bar(self, done: int, total: int, text: str) -> str:
-        from html import escape
-
         bar = f"<progress value='{done}' max='{max(total, 1)}'></progress>"
-        return f"{escape(self._title)} {bar} {done:,} of {total:,} {escape(text)}" if total > 1 else f"{escape(self._title)} {escape(text)}"
+        return (
+            f"{escape(self._title)} {bar} {done:,} of {total:,} {escape(text)}"
+            if total > 1
+            else f"{escape(self._title)} {escape(text)}"
+        )
 
 
 def _in_notebook() -> bool:

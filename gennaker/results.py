@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import shutil
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from gennaker.sequences import Sequences
     from gennaker.temporary_folder import TemporaryFolder
     from host.cost.ledger import Ledger
-
 
 
 class Run:
@@ -51,8 +51,8 @@ class Run:
 
     @cached_property
     def outputs(self) -> Any:
-        """What the network answers, behind its head where it has one: float32, in the form of x: (time, features), (sequences, time,
-        features), or a list of (time, features). Of a network with several outputs a dict of such by name.
+        """What the network answers, behind its head where it has one: float32, in the form of x: (time, features), (sequences,
+        time, features), or a list of (time, features). Of a network with several outputs a dict of such by name.
 
         >>> run.outputs.dtype, run.outputs.shape
         (dtype('float32'), (3, 20, 12))
@@ -112,11 +112,11 @@ class Run:
         return states
 
     def to_xarray(self) -> Any:
-        """Return outputs and states, as far as they are kept, as an xarray Dataset over `sequence` and `time`; Error where there is no
-        xarray. Behind the end of a short sequence are zeros; `length` says where that is.
+        """Return outputs and states, as far as they are kept, as an xarray Dataset over `sequence` and `time`; Error where there is
+        no xarray. Behind the end of a short sequence are zeros; `length` says where that is.
         """
         try:
-            import xarray as xr
+            xarray = importlib.import_module("xarray")
         except ImportError:
             raise Error("to_xarray needs xarray: pip install xarray") from None
         arrays: dict[str, Any] = {}
@@ -128,11 +128,13 @@ class Run:
                         if name != "lengths":
                             label = f"output {name}" if kept == "outputs" else name
                             arrays[label] = (("sequence", "time", *(f"{label} {n}" for n in range(2, file[name].ndim))), file[name])
-        return xr.Dataset(arrays)
+        return xarray.Dataset(arrays)
 
     @property
     def sha256(self) -> str:
-        """The SHA-256 of all events (docs/report.md): the same on any PEs, chips and transports, and as `launch.py run` prints it."""
+        """The SHA-256 of all events (docs/report.md): the same on any PEs, chips and transports, and as `launch.py run`
+        prints it.
+        """
         return str(self.report["events"]["sha256"])
 
     @property
@@ -189,6 +191,7 @@ class Run:
 
         >>> run.price(clock="300MHz").time_s.value < run.time_s.value
         True
+
         """
         from host.cost.price import price_at
 

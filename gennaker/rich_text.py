@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -24,10 +25,10 @@ def html_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, title: st
 def frame_of(rows: Any, **options: Any) -> Any:
     """Return a pandas DataFrame of rows or columns; Error, one line, where there is no pandas."""
     try:
-        import pandas as pd
+        pandas = importlib.import_module("pandas")
     except ImportError:
         raise Error("a frame needs pandas: pip install pandas; without it, leave frame=True out") from None
-    return pd.DataFrame(rows, **options)
+    return pandas.DataFrame(rows, **options)
 
 
 def list_of_rows(rows: Iterable[Mapping[str, Any]], frame: bool) -> Any:

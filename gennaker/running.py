@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gennaker.errors import RunError, WrongInput, explained, in_python
-from gennaker.plan import placed
+from gennaker.placing import PlacedModel, placed
 from gennaker.progress import Progress
 from gennaker.results import Run
 from gennaker.sequences import Sequences, sequences_of
 from gennaker.temporary_folder import TemporaryFolder
 
 if TYPE_CHECKING:
-    from gennaker.plan import Plan
     from host.launch.outcome import Outcome
     from host.workloads.arrays.options import Options
 
@@ -24,7 +23,7 @@ SAVED = ("outputs", "events", "states")
 
 
 def run_plan(
-    plan: Plan, x: Any, *, save: tuple[str, ...], transport: str, verify: bool, progress: bool | None, stall_s: float
+    plan: PlacedModel, x: Any, *, save: tuple[str, ...], transport: str, verify: bool, progress: bool | None, stall_s: float
 ) -> Run:
     """Run arrays through a plan; what `Plan.run` says."""
     for name in save:
@@ -33,7 +32,9 @@ def run_plan(
     sequences = sequences_of(plan.model, x)
     lanes = plan.options.batch or sequences.count
     if sequences.count < lanes:
-        raise WrongInput(f"x: has {sequences.count} sequences, the plan was fit for a batch of {lanes}; fit(batch={sequences.count})")
+        raise WrongInput(
+            f"x: has {sequences.count} sequences, the plan was fit for a batch of {lanes}; fit(batch={sequences.count})"
+        )
     if lanes != plan.placement.request.lanes:
         placed(plan.model, plan.options, lanes)  # refused here, with its numbers
     folder = TemporaryFolder("run")
@@ -63,7 +64,7 @@ def _write(path: Path, sequences: Sequences) -> None:
     """Write sequences as `--inputs` takes them."""
     arrays = {f"{name}.{number}": array for name, of in sequences.inputs.items() for number, array in enumerate(of)}
     try:
-        np.savez(path, **arrays)
+        np.savez(path, **arrays)  # type: ignore[arg-type] # none of them is called as its own flag
     except OSError as error:
         raise WrongInput(f"x: cannot be written to {path.parent} ({error.strerror}); make room where TMPDIR is") from None
 

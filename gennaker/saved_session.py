@@ -17,6 +17,7 @@ from gennaker.errors import WrongInput
 from host.mapping.placement import Placement
 from host.run.offline import network_sha256
 from host.run.snapshots import Cut, Fed, Heard
+from models.network import Array
 from noc.packet import Snapshot
 
 _KEY, _VERSION = "gennaker-session", 1
@@ -39,9 +40,12 @@ class SavedSession:
             "answered": self.cut.heard.answered, "source": dict(self.source), "late": dict(self.late),
             "counts": {name: part.counts for name, part in self.cut.parts.items()},
         }  # fmt: skip
-        tensors = {}
+        tensors: dict[str, Array] = {}
         for name, part in self.cut.parts.items():
-            tensors |= {f"{name}.memory": np.frombuffer(part.memory, np.uint8), f"{name}.batch": np.frombuffer(part.batch, np.uint8)}
+            tensors |= {
+                f"{name}.memory": np.frombuffer(part.memory, np.uint8),
+                f"{name}.batch": np.frombuffer(part.batch, np.uint8),
+            }
         digest = hashlib.sha256(b"".join(tensors[name].tobytes() for name in sorted(tensors))).hexdigest()
         raw = save_tensors(tensors, {_KEY: json.dumps({**about, "sha256": digest})})
         part_path = path.with_name(f".{path.name}.part")
@@ -71,7 +75,7 @@ class SavedSession:
             }
             cut = Cut(about["tick"], Fed(*about["fed"]), Heard(about["answered"], {}), parts)
             saved = cls(cut, about["source"], about["late"])
-        except Exception as error:  # noqa: BLE001 - a library's own, and a stranger's bytes: exceptions of several kinds
+        except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise WrongInput(f"{who}: is no saved session, or damaged ({why})") from None
         if about["plan"] != _plan_sha256(placement):

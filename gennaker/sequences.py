@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gennaker.errors import WrongInput, explained
-from gennaker.model import Model
+from gennaker.loaded import Loaded
 from models.network import Array
 
 ONE, BATCH, LIST = "one", "batch", "list"  # the forms of x, which outputs have too
@@ -34,7 +34,7 @@ class Sequences:
         return np.stack(arrays) if self.form == BATCH else arrays
 
 
-def sequences_of(model: Model, x: Any) -> Sequences:
+def sequences_of(model: Loaded, x: Any) -> Sequences:
     """Return x as sequences; WrongInput, one line, where the model does not take it."""
     from host.workloads.arrays.expected_input import check_inputs
     from host.workloads.arrays.prepare import expected_by

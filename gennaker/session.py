@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +16,12 @@ from gennaker.bands import Band
 from gennaker.costs import Cost, settings_of
 from gennaker.errors import Error, RunError, WrongInput, explained
 from gennaker.networks import NetworkHere, NetworkOfProcesses
-from gennaker.plan import placed
+from gennaker.placing import PlacedModel, placed
 from gennaker.saved_session import SavedSession
 from gennaker.step_records import StepHash, StepLedger
 from gennaker.steps import InputEvents, StepReadout, StepSource
 from models.network import Array
 
-if TYPE_CHECKING:
-    from gennaker.plan import Plan
-
-_START_S = 600.0
 _NOTHING = Band(0.0, 0.0, 0.0)
 
 
@@ -44,7 +40,7 @@ class Session:
     """
 
     def __init__(
-        self, plan: Plan, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,
+        self, plan: PlacedModel, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,
         restore: str | os.PathLike[str] | None = None,
     ) -> None:  # fmt: skip
         from host.workloads.section_events import sending_of
@@ -78,7 +74,7 @@ class Session:
         self._readout = StepReadout()
         self._source = StepSource(self._lanes)
         if saved is not None:
-            self._source.restore(saved.source)
+            self._source.go_on_from(saved.source)
             self._readout.position = self._source.position - 1
         self._first_step = self._source.position
         self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None)
@@ -109,12 +105,13 @@ class Session:
             observation: (features,) numbers, or (batch, features) of a session with a batch; a dict of such by input, for several.
 
         Returns:
-            float32 (outputs,) or (batch, outputs), behind the head where the model has one; zeros for idle lanes; a dict by output of
-            a network with several.
+            float32 (outputs,) or (batch, outputs), behind the head where the model has one; zeros for idle lanes; a dict by output
+            of a network with several.
 
         Raises:
             WrongInput: another shape, width or type, or a number that is not finite; nothing was stepped.
             RunError: a process died or stood still; the session is over.
+
         """
         self._need_open()
         self._source.put(self._events_of(observation))
@@ -142,7 +139,8 @@ class Session:
             self._source.begin(one)
 
     def rest(self, lane: int) -> None:
-        """Let a lane take no part in steps until it is `reset`: an episode that ended before the others. Its input is not looked at.
+        """Let a lane take no part in steps until it is `reset`: an episode that ended before the others. Its input is not
+        looked at.
 
         >>> with plan.session(batch=2, transport="mem") as chip:
         ...     _ = chip.step(x[:2, 0])
@@ -269,6 +267,7 @@ class Session:
         ...     again = chip.step(x[0, 1])
         >>> bool((there == again).all())
         True
+
         """
         target, run = Path(path).expanduser(), self._run
         if os.path.lexists(target):
@@ -291,6 +290,7 @@ class Session:
 
         Raises:
             WrongInput: the file is missing or damaged, or of another model, plan or batch; the session goes on as it was.
+
         """
         self._need_open()
         saved = SavedSession.read(Path(path).expanduser(), self._placement)
@@ -345,7 +345,7 @@ class Session:
         return f"<gennaker.Session of {self._plan.model.name}: {self.steps:,} steps, {state}>"
 
 
-def _plan_for(run: Any, plan: Plan) -> dict[str, Any]:
+def _plan_for(run: Any, plan: PlacedModel) -> dict[str, Any]:
     """Return what a helper must know of the mapping."""
     from noc.packet import chip_of
     from noc.wiring import wiring_of

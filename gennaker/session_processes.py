@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any, BinaryIO
 
-from gennaker.helper_main import read_record, send_record
+from gennaker.records import read_record, send_record
 from host.errors import Exit, HostError
 from host.options import RunOptions
 from host.processes.backend import LocalBackend

@@ -92,7 +92,9 @@ class StepLedger(Recorder):
         self.forget(ledger.positions - self._head)
 
     def cost(self, settings: Iterable[str] = ()) -> Cost | None:
-        """Return what all steps cost so far, with settings as of `launch.py price`; None before the first. A file is priced once."""
+        """Return what all steps cost so far, with settings as of `launch.py price`; None before the first. Each file is priced
+        once.
+        """
         key = tuple(settings)
         done, costs = self._priced.get(key, (0, []))
         for number in range(done, self._files):
@@ -137,7 +139,9 @@ def _sum_of(costs: list[Cost]) -> Cost:
     )
     first = costs[0]
     powers = [energy / time if time else 0.0 for energy, time in zip(energy_j, time_s, strict=True)]
-    power_w = Band(powers[0], min(*(cost.power_w.low for cost in costs), powers[0]), max(*(cost.power_w.high for cost in costs), powers[0]))
+    power_w = Band(
+        powers[0], min(*(cost.power_w.low for cost in costs), powers[0]), max(*(cost.power_w.high for cost in costs), powers[0])
+    )
     return replace(
         first, time_s=time_s, energy_j=energy_j, power_w=power_w, positions=sum(cost.positions for cost in costs),
         stages_s={

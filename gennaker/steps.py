@@ -1,8 +1,8 @@
 """A session's source and readout: the input of one step at a time, and what the outputs say to it.
 
-A lane runs one sequence behind another. `begin` lets the next step be the first of a new one; a lane that is idle takes no part until
-then. Sequences are numbered in the order in which they begin, those of the first step by their lanes, so that a session has the
-hash of a run at once.
+A lane runs one sequence behind another. `begin` lets the next step be the first of a new one; a lane that is idle takes no part
+until then. Sequences are numbered in the order in which they begin, those of the first step by their lanes, so that a session has
+the hash of a run at once.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class _Turn(NamedTuple):
 
 
 class StepSource(Source):
-    """Hands out one position at a time, once `put` has given its events. `lanes`: how many sequences run side by side.
-    """
+    """Hands out one position at a time, once `put` has given its events. `lanes`: how many sequences run side by side."""
 
     def __init__(self, lanes: int) -> None:
         self.lanes, self.position, self.ended = lanes, 0, False
-        self._late, self._closed = 0, _no_one
+        self._late = 0
+        self._closed: Callable[[int], None] = _no_one
         self._events: Mapping[int, tuple[bytes, bytes]] | None = None
         self._begins = np.ones(lanes, bool)
         self._idle = np.zeros(lanes, bool)
@@ -94,7 +94,7 @@ class StepSource(Source):
             "idle": self._idle.tolist(), "turns": [list(turns[-1]) for turns in self._turns],
         }  # fmt: skip
 
-    def restore(self, record: Mapping[str, Any]) -> None:
+    def go_on_from(self, record: Mapping[str, Any]) -> None:
         """Go on from a record."""
         self.position, self.next_sequence = record["position"], record["next_sequence"]
         self._begins, self._idle = np.array(record["begins"], bool), np.array(record["idle"], bool)

@@ -67,7 +67,7 @@ class Pe:
         return out
 
     def answer_bytes(self, raw: bytes) -> Outgoing | None:
-        """Return what goes out for the bytes of a message, where they are the bundle that is due; else None, and nothing is done."""
+        """Return what goes out for the bytes of a message, if they are the bundle that is due; else None, and nothing is done."""
         if self.tick is None or self.state is not State.RUNNING:
             return None
         batch = self.tick(raw)

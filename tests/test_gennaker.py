@@ -1,7 +1,6 @@
 """The Python face, all in this process: load, fit, run, results, cost; and every wrong input in one line, with nothing left."""
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -173,7 +172,19 @@ def test_the_folder_and_the_hash_are_the_command_lines(path, plan, tmp_path, cap
         with np.load(f"ours/{name}") as a, np.load(f"theirs/{name}") as b:
             assert {key: a[key].tobytes() for key in a.files} == {key: b[key].tobytes() for key in b.files}
     report = json.loads(Path("ours/report.json").read_text())
-    same = ("schema", "workload", "unit", "partial", "events", "result", "metrics", "mapping", "counters", "conservation", "modelled")
+    same = (
+        "schema",
+        "workload",
+        "unit",
+        "partial",
+        "events",
+        "result",
+        "metrics",
+        "mapping",
+        "counters",
+        "conservation",
+        "modelled",
+    )
     for key in same:
         if key != "result":  # which names the file that the input came from
             assert report[key] == theirs[key], key
@@ -210,7 +221,7 @@ def test_a_file_that_changes_after_load_is_not_what_runs(tmp_path):
     save(file, Model(seeded_egru(4, (6,), 0.9, seed=1, threshold=0.1)))
     model = gk.load(file)
     before = run(model.fit(), x).sha256
-    os.replace(_saved(tmp_path / "other.safetensors", seed=2), file)
+    _saved(tmp_path / "other.safetensors", seed=2).replace(file)
     assert run(model.fit(), x).sha256 == before
     assert run(gk.load(file).fit(), x).sha256 != before
 
@@ -241,7 +252,7 @@ def test_options_of_load_are_those_of_import(tmp_path):
     assert gk.load(gru, gru="plain").layers == {"egru1": 4}
     with pytest.raises(gk.WrongInput, match=r"no option 'zonout'; have .*did you mean 'zoneout'"):
         gk.load(gru, zonout=0.1)
-    with pytest.raises(gk.WrongInput, match="gru='mirored'|mirored"):
+    with pytest.raises(gk.WrongInput, match="mirored"):
         gk.load(gru, gru="mirored")
 
 

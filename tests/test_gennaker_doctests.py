@@ -26,7 +26,8 @@ def names(tmp_path_factory):
     x = np.random.default_rng(7).standard_normal((3, 20, 8)).astype(np.float32)
     run = plan.run(x, transport="mem")
     return {
-        "gk": gk, "np": np, "example": SimpleNamespace(path=path), "model": model, "plan": plan, "x": x, "run": run, "Band": gk.Band,
+        "gk": gk, "np": np, "example": SimpleNamespace(path=path), "model": model, "plan": plan, "x": x, "run": run,
+        "Band": gk.Band,
     }  # fmt: skip
 
 

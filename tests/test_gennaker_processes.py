@@ -54,13 +54,22 @@ def nothing_is_left():
 
 
 def _helpers():
-    return [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE and "gennaker" in " ".join(p.cmdline())]
+    return [
+        p
+        for p in psutil.Process().children(recursive=True)
+        if p.status() != psutil.STATUS_ZOMBIE and "gennaker" in " ".join(p.cmdline())
+    ]
 
 
 def script(code, **options):
     """Run a script of a user's in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options
+        [sys.executable, "-c", textwrap.dedent(code)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        **options,
     )
 
 
@@ -116,7 +125,7 @@ def test_a_pe_that_dies_is_named_and_the_session_is_over(plan):
     assert str(caught.value).startswith(name[:9])
     assert caught.value.code == 4
     assert nothing_is_left()
-    with pytest.raises(gk.Error, match="session: is over .*died"):
+    with pytest.raises(gk.Error, match=r"session: is over .*died"):
         chip.step(x[2])
 
 
@@ -169,7 +178,7 @@ def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what
         "session": "chip = plan.session()\nwhile True: chip.step(np.ones(8, np.float32))",
     }[what]
     program = script(
-        "import numpy as np, gennaker as gk\n" f"plan = gk.load({str(path)!r}).fit(pes=2)\n{work}\n", start_new_session=True
+        f"import numpy as np, gennaker as gk\nplan = gk.load({str(path)!r}).fit(pes=2)\n{work}\n", start_new_session=True
     )
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and sum(p.name().startswith("PE(") for p in _of(program.pid)) < 2:
@@ -178,7 +187,7 @@ def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what
     time.sleep(0.3)
     os.kill(program.pid, ending)
     _, err = program.communicate(timeout=60)
-    assert program.returncode == (1 if ending == signal.SIGINT else -ending) or program.returncode == -signal.SIGINT
+    assert program.returncode in {1 if ending == signal.SIGINT else -ending, -signal.SIGINT}
     assert ending == signal.SIGKILL or err.strip().endswith("KeyboardInterrupt")
     assert gone(lambda: _names_of_orphans(program.pid), within_s=15.0)
     assert gone(sockets, within_s=5.0)

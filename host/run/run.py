@@ -262,8 +262,8 @@ class Run:
         return self.completed > self._issued
 
     def ask_snapshot(self) -> Outgoing:
-        """Ask everybody what they need to go on from a tick by which all that was fed has gone through, and let bubbles run until then;
-        `whole_snapshot` returns it when it has come. For a run that waits for its source.
+        """Ask everybody what they need to go on from a tick by which all that was fed has gone through, and let bubbles run until
+        then; `whole_snapshot` returns it when it has come. For a run that waits for its source.
         """
         self._asked_parts, self._needed = {}, self._issued + 2 * self.window
         save = packet.Save(self._needed)
