@@ -87,14 +87,14 @@ class NetworkOfProcesses:
         assert way is not None
         try:
             post(way, outgoing)
-            heard_at = 0.0
+            moved, moved_at = self._mark(), time.monotonic()
             while not until():
                 received = way.receive(_POLL_S)
                 if received is None:
-                    heard_at = heard_at or time.monotonic()
-                    self._look_after(time.monotonic() - heard_at, patience_s)
+                    if (mark := self._mark()) != moved:
+                        moved, moved_at = mark, time.monotonic()
+                    self._look_after(time.monotonic() - moved_at, patience_s)
                     continue
-                heard_at = 0.0
                 try:
                     out = run.handle(received[0], decode(received[1]))
                 except WireError as error:
@@ -108,6 +108,11 @@ class NetworkOfProcesses:
                     return
         except TransportError as error:
             raise RunError(f"stalled: {error}", int(Exit.STALLED)) from None
+
+    def _mark(self) -> tuple[Any, ...]:
+        """Return what changes while anything goes on: what a router says of who is missing is no progress."""
+        run = self._run
+        return run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values())
 
     def _look_after(self, waited_s: float, patience_s: float) -> None:
         """Raise RunError where a process is known to have died, or too long nothing has come."""
