@@ -35,7 +35,8 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     from host.workloads.registry import restore_options
 
     # The program closes the pipe, or is gone: this process is then told as by `kill`, and the launcher ends the run in order.
-    threading.Thread(target=_leave_with_the_program, args=(commands,), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_leave_with_the_program, args=(commands, over), daemon=True).start()
     try:
         outcome = run_into(
             Path(record["folder"]), restore_options(record["options"]),
@@ -43,6 +44,7 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
         )  # fmt: skip
     except HostError as error:
         outcome = Outcome(error.code, problem=str(error))
+    over.set()
     send_record(records, "outcome", code=int(outcome.code), problem=outcome.problem, report=outcome.report)
 
 
@@ -50,7 +52,8 @@ def _what_is_shown(status: dict[str, Any]) -> dict[str, Any]:
     return {name: status[name] for name in ("phase", "done", "total", "per_s") if name in status}
 
 
-def _leave_with_the_program(commands: BinaryIO) -> None:
+def _leave_with_the_program(commands: BinaryIO, over: threading.Event) -> None:
     while read_record(commands) is not None:
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    if not over.is_set():
+        os.kill(os.getpid(), signal.SIGTERM)

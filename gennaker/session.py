@@ -159,10 +159,10 @@ class Session:
         return range(lane, lane + 1)
 
     def _events_of(self, observation: Any) -> dict[int, tuple[bytes, bytes]]:
-        idle = self._source.idle
-        if idle.all():
+        resting = self._source.resting
+        if resting == self._lanes:
             raise WrongInput("step: every lane rests; reset one")
-        idle = idle if idle.any() else None
+        idle = self._source.idle if resting else None
         if not isinstance(observation, Mapping):
             if len(self._inputs) > 1:
                 raise WrongInput(f"step: needs a dict with numbers for each of {', '.join(self._inputs)}")
@@ -204,12 +204,14 @@ class Session:
         out = {}
         for n, sections in self._readout.outputs.items():
             sending = self._sending[n]
-            rows = np.stack([sending.spread(section, self._lanes) for section in sections], axis=1)
-            rows = rows[:, 0] if sending.ticks == 1 else rows
+            if sending.ticks == 1:
+                rows = sending.spread(sections[0], self._lanes)
+            else:
+                rows = np.stack([sending.spread(section, self._lanes) for section in sections], axis=1)
             if len(self._sending) == 1:
                 rows = answer_of(self._plan.model.checkpoint, rows)
-            if (idle := self._source.idle).any():
-                rows[idle] = 0
+            if self._source.resting:
+                rows[self._source.idle] = 0
             out[self._output_names[n]] = rows if self._batched else rows[0]
         return out if len(out) > 1 else next(iter(out.values()))
 

@@ -36,6 +36,7 @@ class StepSource(Source):
         self._events: Mapping[int, tuple[bytes, bytes]] | None = None
         self._begins = np.ones(lanes, bool)
         self._idle = np.zeros(lanes, bool)
+        self._resting, self._any_begins = 0, True
         self._turns = [deque([_Turn(0, lane)]) for lane in range(lanes)]
         self._ended: deque[tuple[int, int]] = deque()  # position at which another one began, and the sequence
         self.next_sequence = lanes
@@ -49,12 +50,19 @@ class StepSource(Source):
         """Call `closed` with the number of each sequence of which nothing more will come: so many positions after its last."""
         self._late, self._closed = positions, closed
 
+    @property
+    def resting(self) -> int:
+        """How many lanes are idle."""
+        return self._resting
+
     def begin(self, lane: int) -> None:
         """Let a lane begin a new sequence at the next step; one that has not taken a step goes on as it is."""
         self._idle[lane] = False
+        self._count()
         if self._begins[lane]:
             return
         self._begins[lane] = True
+        self._any_begins = True
         turns = self._turns[lane]
         self._ended.append((self.position, turns[-1].sequence))
         turns.append(_Turn(self.position, self.next_sequence))
@@ -63,6 +71,10 @@ class StepSource(Source):
     def rest(self, lane: int) -> None:
         """Let a lane be idle until it begins anew."""
         self._idle[lane] = True
+        self._count()
+
+    def _count(self) -> None:
+        self._resting, self._any_begins = int(self._idle.sum()), bool(self._begins.any())
 
     def put(self, events: Mapping[int, tuple[bytes, bytes]]) -> None:
         """Give the events of the next position."""
@@ -73,13 +85,14 @@ class StepSource(Source):
         if self._events is None:
             return None
         flags, lanes = VALID, b""
-        begins = self._begins & ~self._idle
-        if begins.any() or self._idle.any():
+        if self._any_begins or self._resting:
+            begins = self._begins & ~self._idle
             for lane in np.flatnonzero(begins).tolist():
                 if self._turns[lane][-1].begin != self.position:  # it was idle, or waited while others stepped
                     self._turns[lane][-1] = self._turns[lane][-1]._replace(begin=self.position)
             flags, lanes = pack_lanes(begins, begins, self._idle)
             self._begins &= self._idle
+            self._any_begins = bool(self._begins.any())
         feed = Feed(self.position, flags, self._events, lanes)
         self._events = None
         self.position += 1
@@ -99,6 +112,7 @@ class StepSource(Source):
         self.position, self.next_sequence = record["position"], record["next_sequence"]
         self._begins, self._idle = np.array(record["begins"], bool), np.array(record["idle"], bool)
         self._turns = [deque([_Turn(*turn)]) for turn in record["turns"]]
+        self._count()
 
     def _close(self, sequence: int) -> None:
         for turns in self._turns:

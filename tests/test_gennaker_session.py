@@ -17,6 +17,7 @@ from tests.tools.random_graphs import random_graphs
 from tests.tools.work import highest_memory_bytes
 
 FEATURES, ANSWERS = 8, 12
+pytestmark = pytest.mark.timeout(180)  # neuron models that only tests have may be compiled meanwhile
 
 
 @pytest.fixture(scope="module", autouse=True)
