@@ -15,8 +15,8 @@ from safetensors.numpy import save as save_tensors
 
 from gennaker.errors import WrongInput
 from host.mapping.placement import Placement
+from host.run.machine_snapshots import Cut, Fed, Heard
 from host.run.offline import network_sha256
-from host.run.snapshots import Cut, Fed, Heard
 from models.network import Array
 from noc.packet import Snapshot
 

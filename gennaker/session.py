@@ -77,12 +77,12 @@ class Session:
             self._source.go_on_from(saved.source)
             self._readout.position = self._source.position - 1
         self._first_step = self._source.position
-        self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None)
+        self._ledger = StepLedger(placement)
+        self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None, recorder=self._ledger)
         if saved is not None:
-            self._run.late_feed.restore(saved.late)
+            self._run.inputs.late_feed.restore(saved.late)
         self._hash = self._run.events = StepHash(placement.network, self._lanes, self._source.sequence_at)
         self._source.close_after(self._run.window + 1, self._hash.close)
-        self._ledger = self._run.recorder = StepLedger(placement)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:
             self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport)
@@ -284,7 +284,7 @@ class Session:
             raise
         cut = run.whole_snapshot()
         assert cut is not None
-        SavedSession(cut, self._source.record(), run.late_feed.record()).write(target, self._placement)
+        SavedSession(cut, self._source.record(), run.inputs.late_feed.record()).write(target, self._placement)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go on from a file that `save` has written, with new routers and PEs. Steps, cost and hash begin anew: they are of what

@@ -22,6 +22,11 @@ def new_folder(path: Path) -> Path:
     return path
 
 
+def part_of(path: Path) -> Path:
+    """Return where a large file lies while it is being written, so that whoever looks sees all of it or nothing."""
+    return path.with_name(f".{path.name}.part")
+
+
 def write_json(path: Path, content: Any) -> None:
     """Write one JSON file of a run folder."""
     path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

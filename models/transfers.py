@@ -12,6 +12,8 @@ READ, WRITE, DATA, SIGNAL = range(4)
 KIND, PEER, NUMBER, ADDRESS, SIZE, AT = range(6)
 """Columns of a row: kind, number of the peer, the sender's number, address, bytes, and where those begin in the box."""
 TRANSFER_WORDS = 6
+EXCHANGED_WORDS = 4
+"""Of each peer, what was sent to it since the run began: messages and their bytes, READs and the bytes that those ask for."""
 OWN_DRAM, HOST, OTHER_DRAM, NOBODY = range(0xFFFFFFFF, 0xFFFFFFFB, -1)
 """What a peer is that is no PE of a population: the DRAM of the PE's chip, the host, the DRAM of a peer's chip, or none."""
 

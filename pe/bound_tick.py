@@ -108,7 +108,7 @@ class Tick:
             raw = encode_name(name)
             place[: len(raw)] = np.frombuffer(raw, np.uint8)
         row["names"], row["peers"], row["own"] = self._address(names), len(exchange.peers), self._address(names[-1])
-        row["counts"] = self._address(self._exchanged)
+        row["counts"], row["exchanged"] = self._address(self._exchanged), self._address(exchange.exchanged)
         return self._address(record)
 
     def __call__(self, raw: bytes) -> bytes | int:

@@ -17,7 +17,7 @@ from models import formats, kernels
 from models.network import Field
 from models.numerics import PAYLOADS, SUMS, payload_bytes, sum_of
 from models.shard import PortShape, Shard
-from models.transfers import TRANSFER_WORDS
+from models.transfers import EXCHANGED_WORDS, TRANSFER_WORDS
 
 FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
 HEADER_WORDS = 3  # of a section that is still to come: tick, flags, position; then the bits of its lanes
@@ -144,7 +144,12 @@ def _transfer_fields(kernel: str, head: str) -> list[Field]:
     spec = kernels.transfers_of(kernel)
     if spec is None:
         return []
-    fields = [Field(f"{head}peers", (spec.most_peers,), "<u4", "variables", "population of a peer")]
+    fields = [
+        Field(f"{head}peers", (spec.most_peers,), "<u4", "variables", "population of a peer"),
+        Field(f"{head}exchanged", (spec.most_peers, EXCHANGED_WORDS), "<u4", "variables", "transfers and bytes to a peer"),
+    ]
+    if counts := kernels.exchange_counts_of(kernel):
+        fields.append(Field(f"{head}exchange_counts", (len(counts),), "<u4", "variables", "counts of all exchanges"))
     for box, most, size in (("inbox", spec.most_in, spec.bytes_in), ("outbox", spec.most_out, spec.bytes_out)):
         fields.append(Field(f"{head}{box}", (most, TRANSFER_WORDS), "<u4", "variables", "transfer", scratch=True))
         fields.append(Field(f"{head}{box}_data", (size,), "|u1", "variables", "bytes of transfers", scratch=True))

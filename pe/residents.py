@@ -36,11 +36,12 @@ def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: S
         begun.add(port.name)
     own = {name.removeprefix(head): view for name, view in views.items() if name.startswith(head)}
     own["counts"] = own["ledger"][1 : 1 + len(kernel.COUNTS)]
+    told = [own[name] for name in (*(name for name in ("exchanged", "exchange_counts") if name in own), *probes)]
     stepper = kernel.stepper(own, shard.width, {**kernel.DEFAULTS, **shard.params})
     return Resident(
         population=shard.population, trigger=shard.trigger, wait=shard.wait, ticks=shard.ticks, lanes=shard.lanes, copies=copies,
         reset=stepper.reset, step=stepper.step, listeners=listeners, send_keys=own.get("send_keys"),
-        send_values=own.get("send_values"), ledger=own["ledger"], probes=[own[name] for name in probes],
+        send_values=own.get("send_values"), ledger=own["ledger"], probes=told,
         headers=own.get("headers"), marks=own.get("marks"), exchange=stepper.exchange,
     )  # fmt: skip
 
@@ -62,7 +63,8 @@ def exchange_of(
     views[f"{head}peers"][: len(peers)] = [others.get(population, population) for _, population in peers]
     return Exchange(
         step=resident.exchange, inbox=views[f"{head}inbox"], inbox_data=views[f"{head}inbox_data"], outbox=views[f"{head}outbox"],
-        outbox_data=views[f"{head}outbox_data"], own=who, peers=[name for name, _ in peers], clock=clock,
+        outbox_data=views[f"{head}outbox_data"], exchanged=views[f"{head}exchanged"], own=who,
+        peers=[name for name, _ in peers], clock=clock,
     )  # fmt: skip
 
 

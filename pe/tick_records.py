@@ -35,6 +35,7 @@ EXCHANGE = np.dtype(
         ("step", CALL), ("inbox", "i8"), ("inbox_rows", "i8"), ("inbox_data", "i8"), ("inbox_bytes", "i8"),
         ("outbox", "i8"), ("outbox_rows", "i8"), ("outbox_data", "i8"), ("outbox_bytes", "i8"),
         ("names", "i8"), ("peers", "i8"), ("own", "i8"), ("counts", "i8"),  # by kind: sent, delivered, sent at the last tick
+        ("exchanged", "i8"),
     ]
 )  # fmt: skip
 STATE = np.dtype(
@@ -91,6 +92,7 @@ class Exchange(NamedTuple):
     inbox_data: Array
     outbox: Array
     outbox_data: Array
+    exchanged: Array  # by peer: what was sent to it since the run began
     own: str
     peers: Sequence[str]
     clock: int  # an input of whose sections it hears the headers at every tick

@@ -93,7 +93,7 @@ def test_sequences_of_any_lengths_give_one_answer_in_any_number_of_lanes(files, 
         assert done.mismatch is None or done.mismatch["difference"] is None
         shas.add(done.report["events"]["sha256"])
         with np.load(path) as saved:
-            answers.append(saved["egru3"])
+            answers.append(saved["outputs"])
             assert saved["lengths"].tolist() == list(LENGTHS)
     assert len(shas) == 1
     assert all(np.array_equal(one, answers[0]) for one in answers)
@@ -162,7 +162,7 @@ def test_what_lies_around_the_network_is_applied_on_the_host(surrounded, tmp_pat
         for number, rows in enumerate(features):
             want = answer_of(surrounded, referenced(surrounded.network, front_of(surrounded, rows)))
             assert want.shape == (len(rows), 3)
-            assert np.array_equal(saved["egru3"][number, : len(rows)], want)
+            assert np.array_equal(saved["outputs"][number, : len(rows)], want)
 
 
 def test_the_job_of_arrays_in_memory_expects_what_the_front_end_takes(surrounded):
@@ -220,6 +220,9 @@ def test_every_kind_of_file_holds_the_same_arrays(tmp_path, write):
     arrays = [seeded_features(1, 4, 3, number)[0] for number in range(1 if write is as_csv else 3)]
     read = read_inputs(write(tmp_path / "x", arrays), [ExpectedInput("input", 3)], "x")
     assert list(read) == ["input"]
+    (path := next(tmp_path.iterdir())).rename(tmp_path / "inputs_from_pipe")  # as what comes through a pipe is kept
+    piped = read_inputs(tmp_path / "inputs_from_pipe", [ExpectedInput("input", 3)], "x")["input"]
+    assert all(np.array_equal(one, want) for one, want in zip(piped, arrays, strict=True)), path
     assert all(one.dtype == np.float32 and np.array_equal(one, want) for one, want in zip(read["input"], arrays, strict=True))
 
 

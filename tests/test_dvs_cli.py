@@ -242,7 +242,7 @@ WRONG = [
     (("--pes", 200), 3, "--pes 200: one chip has 152 PEs"),
     (("--pes", 40), 3, "use at most --pes 32"),
     (("--format", "dens"), 2, "did you mean 'dense'?"),
-    (("--tokens", 5), 2, "unrecognized arguments: --tokens 5"),
+    (("--tokens", 5), 2, "unrecognized arguments: --tokens"),
     (("--fault", "shuffle=x"), 2, "--fault 'shuffle=x'"),
     (("--trace-positions", -1), 2, "--trace-positions -1: needs at least 0"),
 ]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import multiprocessing.forkserver
 
+import numpy as np
 import pytest
-from test_graph_runs import egru, of_egru, of_numbers
+from test_graph_runs import GRAPHS, egru, of_egru, of_numbers
 
 from host.launch.launcher import Launcher
 from host.workloads.arrays.options import Options
 from models.checkpoint import Model, save
+from models.reference import Reference
 from tests.tools.graphs import Layer, graph, with_members
 from tests.tools.processes import SLOW, answer
 from tests.tools.tiny import UNITS, save_tiny
@@ -33,10 +35,10 @@ def stop_fork_server():
     multiprocessing.forkserver._forkserver._stop()
 
 
-def run_features(files, name, **options):
+def run_features(files, name, folder=None, **options):
     options = Options(**{"checkpoint": str(files / f"{name}.safetensors"), "tokens": 12, "pes": 7, "chips": 2} | options)
     options.check()
-    return Launcher(options, lambda _: None, lambda _: None).run()
+    return Launcher(options, lambda _: None, lambda _: None, folder=folder).run()
 
 
 @pytest.mark.parametrize("name", ["egru", "numbers"])
@@ -50,6 +52,41 @@ def test_a_graph_runs_on_processes_as_in_one(files, name):
         assert outcome.report["conservation"]["wrong"] == []
     assert alone.report["events"] == processes.report["events"]
     assert alone.report["counters"]["macs"] == processes.report["counters"]["macs"]
+
+
+@pytest.mark.parametrize("name", ["egru", "numbers"])
+def test_several_inputs_and_outputs_are_arrays_by_name(files, tmp_path, name):
+    """Sequences of unequal lengths, two lanes, payloads of every kind; answers are the reference's, states those of probes."""
+    network, rng = GRAPHS[name](), np.random.default_rng(5)
+    inputs = {number: network.populations[number] for number in network.inputs}
+    sequences = [{one.name: numbers_for(one.payload, rng, (length, one.units)) for one in inputs.values()} for length in (6, 9, 4)]
+    arrays = {f"{of}.{n}": array for n, sequence in enumerate(sequences) for of, array in sequence.items()}
+    np.savez(tmp_path / "x.npz", **arrays)
+    options = {"inputs": str(tmp_path / "x.npz"), "tokens": None, "transport": "mem", "save": ("outputs", "states"), "batch": 2}
+    outcome = run_features(files, name, folder=tmp_path, verify=True, **options)
+    assert (outcome.code, outcome.problem) == (0, None)
+    assert outcome.mismatch["difference"] is None
+    with np.load(tmp_path / "outputs.npz") as answers, np.load(tmp_path / "states.npz") as states:
+        assert sorted(answers) == sorted(["lengths", *(network.populations[n].name for n in network.outputs)])
+        assert answers["lengths"].tolist() == states["lengths"].tolist() == [6, 9, 4]
+        for sequence, of in enumerate(sequences):
+            reference, length = Reference(network), len(next(iter(of.values())))
+            for t in range(length):
+                step = {n: of[one.name][t] for n, one in inputs.items()}
+                want = reference.step(step, fresh=t == 0, reset=t == 0, idle=False)
+                for n in network.outputs:
+                    have, one = answers[network.populations[n].name][sequence, t], np.squeeze(np.stack(want[n]))
+                    assert np.array_equal(have, one.astype(have.dtype)), (sequence, t, n)
+        if name == "numbers":
+            assert answers["phase"].shape == (3, 9, 3, 5)  # a row a tick
+            assert states["int.membrane"].any()
+
+
+def numbers_for(payload, rng, shape):
+    """Numbers that an input of that payload sends."""
+    if payload == "float32":
+        return rng.standard_normal(shape).astype("f4")
+    return rng.integers(*{"spike": (0, 2), "int8": (-128, 128)}[payload], shape)
 
 
 def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, tmp_path):

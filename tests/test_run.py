@@ -270,7 +270,7 @@ def test_malformed_bytes_are_counted_by_endpoint_and_change_nothing():
     bench = finished(Bench(evaluation(), after=noise).play())
     assert bench.answer == PLAIN.answer
     assert bench.run.malformed_here > 0
-    counts = bench.run.malformed_counts()
+    counts = bench.run.accounts.malformed()
     assert set(counts) == {PE, f"{ROUTER} from {PE}"}
     assert all(counts.values())
 
@@ -548,7 +548,7 @@ def test_whatever_is_taken_out_of_any_chips_table_is_noticed_with_the_number(chi
     if any(name.startswith("router@") for _, _, name in cut):
         assert not any("over link" in line for line in accounts["wrong"])  # what did not set out is missed by no neighbour
     # The host hears its tap whatever the tables say, so what they lose of the output it gets all the same.
-    missed = accounts["delivered"][HOST] - bench.run.router_readings[ROUTER]["packets_out"].get(HOST, 0)
+    missed = accounts["delivered"][HOST] - bench.run.accounts.routers[ROUTER]["packets_out"].get(HOST, 0)
     assert sum(accounts["sent"].values()) + missed == sum(accounts["delivered"].values()) + lost
     assert f"{lost} packets were dropped for want of a routing entry" in accounts["wrong"] or not lost
     assert lost or bench.answer == PLAIN.answer

@@ -4,14 +4,16 @@ could tell by its answer; where a boundary is as near, none is taken.
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from host.mapping.placement import place
+from host.run.machine_snapshots import Fed, Heard, Snapshots
 from host.run.run import Run
-from host.run.snapshots import Fed, Heard, Snapshots
 from models.late_inputs import hear_late
 from noc import packet as p
 from noc.chip import load_chip
@@ -20,6 +22,7 @@ from tests.tools.graph_runs import Noted, RandomInput, run_graph
 from tests.tools.graphs import with_members
 from tests.tools.random_graphs import random_graphs
 
+pytestmark = pytest.mark.timeout(180)
 CHIP = load_chip()
 
 
@@ -37,7 +40,7 @@ def answer(placement, lanes, positions, *losses, begins=None, shuffle=None, snap
     return (run.events.report(), counts, run.counts.of_kernels(), readout.answers), went_on, run
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=12, suppress_health_check=[HealthCheck.too_slow])
 @given(random_graphs(most=4), st.data())
 def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(network, data):
     lanes, chips = data.draw(st.integers(1, 2)), data.draw(st.integers(1, 3))
@@ -49,10 +52,10 @@ def test_wherever_a_run_without_segments_is_lost_it_gives_the_same_answer(networ
     def is_late(tick):
         return tick % late == 1
 
-    whole, _, run = answer(placement, lanes, 40, shuffle=seed, late=is_late)
+    whole, _, run = answer(placement, lanes, 30, shuffle=seed, late=is_late)
     loaded, ticks = 3 * len(placement.pes) + len(placement.machine.live), run.completed
     losses = [loaded + data.draw(st.integers(0, ticks + 10)) for _ in range(data.draw(st.integers(1, 3)))]
-    again, went_on, _ = answer(placement, lanes, 40, *losses, shuffle=seed, snapshot=4, late=is_late)
+    again, went_on, _ = answer(placement, lanes, 30, *losses, shuffle=seed, snapshot=4, late=is_late)
     assert again == whole
     assert went_on == sorted(went_on)
 
@@ -93,25 +96,26 @@ def _noting(noted, to):
 
 
 def test_a_tick_that_was_past_for_somebody_is_asked_for_later_and_no_part_of_it_stays():
-    snapshots = Snapshots(["a", "b"], 3, 4)
-    assert snapshots.begin(2, 10) == []
-    assert snapshots.begin(3, 10) == [("a", p.Save(14)), ("b", p.Save(14))]
-    assert snapshots.begin(5, 11) == []  # one at a time
+    replay = SimpleNamespace(positions=2, add_cut=lambda cut: cuts.append(cut))
+    snapshots, cuts = Snapshots(["a", "b"], replay, 3, 4), []
+    assert snapshots.begin(10) == []
+    replay.positions = 3
+    assert snapshots.begin(10) == [("a", p.Save(14)), ("b", p.Save(14))]
+    assert snapshots.begin(11) == []  # one at a time
     snapshots.add("a", p.Snapshot(14, b"memory", b"batch", []))
-    snapshots.add("b", p.Snapshot(14, b"", b"", []))
     snapshots.note_fed(Fed(1, 2, 3, 4))
     snapshots.note_heard(Heard(1, {}))
-    assert snapshots.take() is None
-    assert snapshots.begin(5, 12) == [("a", p.Save(20)), ("b", p.Save(20))]
+    snapshots.add("b", p.Snapshot(14, b"", b"", []))
+    assert snapshots.begin(12) == [("a", p.Save(20)), ("b", p.Save(20))]
     snapshots.add("a", p.Snapshot(14, b"late", b"batch", []))
     snapshots.note_fed(Fed(5, 6, 7, 8))
     snapshots.note_heard(Heard(2, {3: 1}))
+    assert not cuts
     for name in "ab":
         snapshots.add(name, p.Snapshot(20, name.encode(), b"batch", [1]))
-    cut = snapshots.take()
+    (cut,) = cuts
     assert (cut.tick, cut.fed, cut.heard) == (20, Fed(5, 6, 7, 8), Heard(2, {3: 1}))
     assert {name: part.memory for name, part in cut.parts.items()} == {"a": b"a", "b": b"b"}
-    assert snapshots.take() is None
 
 
 def pe_of(placement):

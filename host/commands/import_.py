@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import errno
-import os
-import secrets
 from pathlib import Path
 from typing import Any
 
-from host.errors import HostError
+from host.commands._new_file import check_new, write_new
 from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
@@ -60,24 +57,9 @@ def run(flags: dict[str, Any]) -> int:
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
-    if os.path.lexists(target):
-        raise HostError(f"import: {target}: exists already; nothing is overwritten")
-    if not target.parent.is_dir():
-        raise HostError(f"import: {target}: its folder does not exist")
+    check_new("import", target)
     imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
-    partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
-    try:
-        save(partial, imported.model)
-        # A link comes to be at once and never replaces anything, whoever else writes meanwhile.
-        os.link(partial, target)
-        size = target.stat().st_size
-    except FileExistsError:
-        raise HostError(f"import: {target}: exists already; nothing is overwritten") from None
-    except OSError as error:
-        why = error.strerror or errno.errorcode.get(error.errno or 0)
-        raise HostError(f"import: {target}: cannot be written ({why})") from error
-    finally:
-        partial.unlink(missing_ok=True)
+    size = write_new("import", target, lambda path: save(path, imported.model))
     for name, value in (("source", str(source)), *imported.description):
         print(f"{name:<14} {value}")
     for note in imported.notes:

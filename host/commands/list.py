@@ -81,6 +81,7 @@ GROUPS: Mapping[str, Callable[[], Rows]] = {
     "kernels": _members_of("models.kernels"),
     "formats": _members_of("models.formats"),
     "importers": _members_of("models.importers"),
+    "exporters": _members_of("models.exporters"),
     "mappings": _of_mappings,
     "transports": _members_of("noc.transports"),
 }

@@ -31,7 +31,10 @@ CHOICES = {
 CLOCKS = {"150MHz": "spinnaker2", "300MHz": "spinnaker2-300mhz"}
 CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", "power_coremark_w", "power_mla_w", "mla_ops_per_s")
 """Numbers of the chip that a clock brings along (the keys of a preset in `noc/spinnaker2.toml`)."""
-CHIP_NUMBERS = {"dma_setup_cycles": ("messages=dma",), "sram_wait_states": (), "dram_sustained_bytes_per_s": ("dram=waited",)}
+CHIP_NUMBERS = {
+    "dma_setup_cycles": ("messages=dma", "transfers"), "sram_wait_states": (),
+    "dram_sustained_bytes_per_s": ("dram=waited", "transfers"),
+}  # fmt: skip
 """Numbers of the chip that a price uses though no source gives them, and when (as `Constant.used_when`)."""
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
 _LARGEST = 1e30  # as for numbers of the chip: no product overflows

@@ -10,9 +10,12 @@ from host.cost.formats import PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
+from host.cost.transfer_moves import TransferMoves
 from models.network import F64, I64
 from noc.chip import ChipSpec
 
+TRANSFERS = "transfers"
+"""One stage more, first of all, of a run whose PEs exchange any: what the core does for them."""
 UNITS, SEND, WAIT = "pointwise", "broadcast", "wait"
 """The stages that every layer has, in the paper's words: the units, messages and their transit, and DRAM."""
 LINKS = "links"
@@ -24,13 +27,13 @@ def stages_of(ledger: Ledger) -> tuple[str, ...]:
     be, and `egru_internal`, R y), then units, messages and the wait.
     """
     kernels = list(dict.fromkeys(ledger.populations[n].kernel for n in ledger.layers))
-    return (*twins.port_stages(kernels), UNITS, SEND, WAIT)
+    return (*([TRANSFERS] if ledger.transfers.any() else []), *twins.port_stages(kernels), UNITS, SEND, WAIT)
 
 
 def all_stages() -> tuple[str, ...]:
     """Return the stages that runs of any neuron model may have."""
     names = twins.names("kernels")
-    return (*twins.port_stages(sorted(names, key=lambda name: (name != "egru", name))), UNITS, SEND, WAIT)
+    return (*twins.port_stages(sorted(names, key=lambda name: (name != "egru", name))), UNITS, SEND, WAIT, TRANSFERS)
 
 
 def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> F64:
@@ -42,6 +45,8 @@ def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable)
         np.add.at(np.moveaxis(cycles[:, :, stages.index(stage)], 1, 0), first[ledger.ports["shard"][ports]], of_ports[:, ports].T)
     cycles[:, :, stages.index(UNITS)] = _unit_cycles(ledger, table)
     cycles[:, :, stages.index(SEND)] = _message_cycles(moves.noc, chip, table)
+    if moves.transfers is not None:
+        cycles[:, first, stages.index(TRANSFERS)] = _transfer_cycles(moves.transfers, chip, table)
     return cycles
 
 
@@ -107,3 +112,11 @@ def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
         noc_cycles = flits + table["dma_wait_noc_cycles"]
         return (chip.dma_setup_cycles + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)) * noc.sends + elsewhere
     return (table["packet_setup_cycles"] + table["packet_cycles"] * flits) * noc.sends + elsewhere
+
+
+def _transfer_cycles(transfers: TransferMoves, chip: ChipSpec, table: CostTable) -> F64:
+    """Return the cycles of each shard for what it sends its peers, (positions, shards): as for messages, of DMA and of packets."""
+    noc_cycles = transfers.dma_flits + table["dma_wait_noc_cycles"] * transfers.dma_messages
+    by_dma = chip.dma_setup_cycles * transfers.dma_messages + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)
+    by_packets = table["packet_setup_cycles"] * transfers.packet_messages + table["packet_cycles"] * transfers.packets
+    return np.asarray(by_dma + by_packets, np.float64)

@@ -24,7 +24,9 @@ from noc.machine import Machine
 
 SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
+PEER_COLUMNS = ("shard", "pe", "chip")
 MACS, VISITED = 0, 1  # of a port's counts
+MESSAGES, BYTES, READS, READ_BYTES = range(4)  # of a peer's
 
 
 class PopulationFacts(NamedTuple):
@@ -59,6 +61,11 @@ class Ledger:
     positions late, its rows and stored weights, how many units it listens to, bytes of a weight, whether it keeps a trace, and
     whether its sums are added to those of the port (each 1 or 0). `chip` holds the preset and the numbers that were overridden.
 
+    `peers` maps each of `PEER_COLUMNS` to one int64 a peer of a shard: the shard, the peer's index in `pes` (-1 for a DRAM or the
+    host), and its chip (-1 for the host). `transfers` (positions, peers, 4) uint32 is what the shard sent it after its step at
+    the position before, up to its step at this one: messages and their bytes, READs and the bytes that those asked for. What is
+    sent after the last step is in no row.
+
     `chips` is how many chips the machine has; `down_chips` and `down_links`, (chip, direction), are what it lacks. Where
     chips do the same to the last integer, one of them stands for all: `representatives` (chips,) int64 names the chip of `pes`
     that stands for each chip, -1 for one without a PE in use; None, as in every recorded run, where each stands for itself.
@@ -76,6 +83,8 @@ class Ledger:
     shards: Mapping[str, I64]
     ports: Mapping[str, I64]
     port_names: tuple[str, ...]
+    peers: Mapping[str, I64] = field(default_factory=lambda: {name: np.zeros(0, np.int64) for name in PEER_COLUMNS})
+    transfers: U32 = field(default_factory=lambda: np.zeros((0, 0, 4), np.uint32))
     pes: tuple[PeId, ...]
     lanes: int
     format: str

@@ -26,6 +26,7 @@ def check_ledger(ledger: Ledger, who: str) -> None:
     except ChipError as error:
         raise HostError(f"{who}: traffic for {error}") from None
     _check_machine(ledger, who)
+    _check_peers(ledger, who)
     _check_counts(ledger, who)
 
 
@@ -106,6 +107,21 @@ def _check_tables(ledger: Ledger, who: str) -> None:
             raise HostError(f"{who}: ports.{name} needs 0 to {most}, has {int(ports[name].max())}")
     if (np.diff(ports["shard"]) < 0).any():
         raise HostError(f"{who}: ports are not in the order of their shards")
+
+
+def _check_peers(ledger: Ledger, who: str) -> None:
+    """Raise HostError where transfers are of shards, or to peers, that are not there."""
+    peers, rows = ledger.peers, len(ledger.peers["shard"])
+    need: list[tuple[str, Array, tuple[int, ...], type]] = [(f"peers.{n}", c, (rows,), np.int64) for n, c in peers.items()]
+    if ledger.transfers.size or rows:
+        need.append(("transfers", ledger.transfers, (ledger.positions, rows, 4), np.uint32))
+    _compare(need, who)
+    for name, least, most in (("shard", 0, len(ledger.shards["pe"])), ("pe", -1, len(ledger.pes)), ("chip", -1, ledger.chips)):
+        if rows and not least <= peers[name].min() <= peers[name].max() < most:
+            raise HostError(f"{who}: peers.{name} needs {least} to {most - 1}, has {peers[name].min()} to {peers[name].max()}")
+    of_pes = peers["pe"] >= 0
+    if (ledger.chip_of[peers["pe"][of_pes]] != peers["chip"][of_pes]).any():
+        raise HostError(f"{who}: peers are on other chips than their PEs")
 
 
 def _check_machine(ledger: Ledger, who: str) -> None:

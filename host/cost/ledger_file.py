@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.cost import old_ledgers
-from host.cost.ledger import PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
+from host.cost.ledger import PEER_COLUMNS, PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
 from host.cost.ledger_checks import check_ledger
 from host.errors import HostError, need_file
 from models.network import Array
@@ -43,6 +43,8 @@ def save_ledger(ledger: Ledger, folder: Path) -> None:
     tensors |= {f"ports.{name}": ledger.ports[name] for name in PORT_COLUMNS}
     tensors |= {_BY_TURN + name: counts for name, counts in ledger.by_turn.items()}
     tensors |= {_PER_LANE + name: counts for name, counts in ledger.per_lane.items()}
+    if ledger.transfers.size:
+        tensors |= {f"peers.{name}": ledger.peers[name] for name in PEER_COLUMNS} | {"transfers": ledger.transfers}
     if ledger.representatives is not None:
         tensors["alike"] = ledger.representatives
     tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
@@ -86,6 +88,13 @@ def load_ledger(folder: Path) -> Ledger:
     return ledger
 
 
+def _transfers_of(tensors: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the fields of transfers, where a file has them."""
+    if "transfers" not in tensors:
+        return {}
+    return {"peers": {name: tensors[f"peers.{name}"] for name in PEER_COLUMNS}, "transfers": tensors["transfers"]}
+
+
 def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger:
     chip, machine = about["chip"], about["machine"]
     kinds = {"name": str, "kernel": str, "payload": str, "dense": bool}  # the others are integers
@@ -98,6 +107,7 @@ def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger
         per_lane={name[len(_PER_LANE) :]: tensor for name, tensor in tensors.items() if name.startswith(_PER_LANE)},
         shards={name: tensors[f"shards.{name}"] for name in SHARD_COLUMNS},
         ports={name: tensors[f"ports.{name}"] for name in PORT_COLUMNS}, port_names=tuple(map(str, about["port_names"])),
+        **_transfers_of(tensors),
         pes=tuple(parse_pe(name) for name in about["pes"]), lanes=int(about["lanes"]), format=str(about["format"]),
         chip={"preset": str(chip["preset"]), "facts": {str(k): float(v) for k, v in chip["facts"].items()}},
         chips=int(machine["chips"]), down_chips=tuple(map(int, machine["down_chips"])),

@@ -10,7 +10,7 @@ chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from math import gcd
@@ -19,6 +19,7 @@ import numpy as np
 
 from host.cost.chip_streams import ChipStreams
 from host.cost.ledger import Ledger
+from host.cost.transfer_moves import Crossing
 from models.network import I64, Array
 from noc.chip import ChipSpec
 from noc.machine import DIRECTIONS, ChipLink, Machine, shared_machine
@@ -34,10 +35,10 @@ _SOURCES = 1_000  # of an exchange, beyond that
 class LinkTraffic:
     """Packets on the links that any are on, by the exchanges of a ledger (`host/cost/exchanges.py`).
 
-    `events` (positions, exchanges, links) packets that hold an event; `dones` (exchanges, links) packets that say "done",
-    at every position; `cables` (links,) whether a link leaves its board; `deepest` (exchanges,) links of the longest route
-    and `deepest_cables` (exchanges,) the most cables of any route; 0 where nothing leaves its chip. `sampled`: the share of
-    source chips that the rest was reckoned from, 1 where all is exact.
+    `events` (positions, exchanges, links) packets that hold an event or a part of a transfer; `dones` (exchanges, links) packets
+    that say "done", at every position; `cables` (links,) whether a link leaves its board; `deepest` (exchanges,) links of
+    the longest route and `deepest_cables` (exchanges,) the most cables of any route; 0 where nothing leaves its chip. `sampled`:
+    the share of source chips that the rest was reckoned from, 1 where all is exact.
     """
 
     links: tuple[ChipLink, ...]
@@ -61,8 +62,10 @@ def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
     return shared_machine(ledger.chips, down_chips, down_links)
 
 
-def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None) -> LinkTraffic:
-    """Return what the streams `between` chips put on the links of `machine`.
+def link_traffic(
+    between: ChipStreams, machine: Machine, most: int | None = None, crossings: Iterable[Crossing] = ()
+) -> LinkTraffic:
+    """Return what the streams `between` chips, and `crossings` of transfers, put on the links of `machine`.
 
     `most`: about how many source chips of an exchange to walk the trees of; None: all, or a sample on very large machines.
     """
@@ -86,7 +89,13 @@ def link_traffic(between: ChipStreams, machine: Machine, most: int | None = None
         if len(walked) < len(sources):
             loads[n] = np.rint(loads[n] * (amounts[sources].sum(axis=0) / np.maximum(amounts[walked].sum(axis=0), 1)))
         walked_sources, all_sources = walked_sources + len(walked), all_sources + len(sources)
-    used: Array = np.any(loads[..., -1], axis=0)
+    for n, source, to, packets in crossings:
+        route = machine.route(source, to)
+        for link in route:
+            loads[n, link.chip, link.direction, :-1] += packets
+        cables = sum(machine.is_cable(link.chip, link.direction) for link in route)
+        longest[n] = np.maximum(longest[n], [len(route), cables])
+    used: Array = np.any(loads, axis=(0, 3))
     return LinkTraffic(
         links=tuple(link for link in machine.links if used[link.chip, link.direction]), cables=machine.cables[used],
         events=np.ascontiguousarray(np.moveaxis(loads[:, used, :-1], 2, 0)), dones=loads[:, used, -1],

@@ -1,14 +1,16 @@
 """What the network between computers of a cluster must carry of a run, by its ledger: bytes a token between each pair.
 
 Every stream goes along its source chip's tree (`noc/machine.py`). It crosses a link once a position, with its events to whoever
-hears them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. Counted are bytes
-of messages as routers hand them over, before encryption; loading, counters and what TCP adds are not.
+hears them and to the host, which taps every layer; towards the host it brings the ledger of each PE along. To chips that only
+wait for its header (layers that hear nothing at once, and whoever exchanges transfers) it goes without events. Transfers cross
+links with their head. Counted are bytes of messages as routers hand them over, before encryption; loading, counters, bubbles
+and what TCP adds are not.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -25,6 +27,7 @@ from noc.resumable_line import HEAD_BYTES
 _WORD_BYTES = 4  # of a count
 _STREAM_BYTES = 20  # head and section of a stream in a relay: numbers and lengths, as msgpack packs them
 _RELAY_BYTES = 8 + HEAD_BYTES
+_TRANSFER_BYTES = 36  # head of a transfer: two names of eleven characters, and numbers
 _LISTED = 12  # pairs of computers in the text
 
 
@@ -51,6 +54,7 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
     between, positions, host = chip_streams(ledger, machine), ledger.positions, at[machine.host_chip]
     sent = _sent_bytes(ledger, machine)
     loads: dict[str, I64] = defaultdict(lambda: np.zeros(positions, np.int64))
+    headers = _header_chips(ledger)
     relays: set[tuple[int, int]] = set()
     for exchange, (number, tapped) in enumerate(
         zip(ledger.exchanges.population.tolist(), ledger.exchanges.of_layers.tolist(), strict=True)
@@ -62,20 +66,50 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
             carried = sent[:, exchange, source] + _STREAM_BYTES
             to_host = {link[:3:2] for link in machine.route(source, machine.host_chip)} if tapped else set()
             goals = np.flatnonzero(between.wanted[exchange]).tolist() + ([machine.host_chip] if tapped else [])
-            for link in machine.multicast(source, goals):
+            with_events = {(link.chip, link.to) for link in machine.multicast(source, goals)}
+            waiting = headers if number == ledger.inputs[0] else []
+            for link in machine.multicast(source, sorted({*goals, *waiting})):
                 if at[link.chip] != at[link.to]:
                     rows = int(ledger_bytes[source]) if (link.chip, link.to) in to_host else 0
-                    loads[f"{at[link.chip]}>{at[link.to]}"] += carried + rows
+                    events_too = (link.chip, link.to) in with_events
+                    loads[f"{at[link.chip]}>{at[link.to]}"] += carried + rows if events_too else np.int64(_STREAM_BYTES)
                     relays.add((link.chip, link.to))
             if tapped:
                 loads[f"{host}>{HOST}"] += carried + int(ledger_bytes[source])
             else:
                 loads[f"{HOST}>{host}"] += carried
+    for source, to, amount in _transfers(ledger, machine):
+        for link in machine.route(source, to):
+            if at[link.chip] != at[link.to]:
+                loads[f"{at[link.chip]}>{at[link.to]}"] += amount
+                relays.add((link.chip, link.to))
     for chip, to in relays:
         loads[f"{at[chip]}>{at[to]}"] += _RELAY_BYTES
     busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
     means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
     return MachineTraffic(machines=len(blocks), by_pair=means, busiest_position=busiest, lanes=ledger.lanes)
+
+
+def _header_chips(ledger: Ledger) -> list[int]:
+    """Return the chips on which somebody waits for the first input's header, whether or not they hear its events."""
+    prompt = np.zeros(len(ledger.shards["pe"]), bool)
+    prompt[ledger.ports["shard"][ledger.ports["delay"] == 0]] = True
+    prompt[ledger.peers["shard"]] = False
+    waiting = set(ledger.chip_of[ledger.shards["pe"][~prompt]].tolist())
+    stores = ledger.peers["chip"][ledger.peers["pe"] < 0]
+    waiting |= set(stores[stores >= 0].tolist())
+    return np.flatnonzero(np.isin(ledger.representative_of, sorted(waiting))).tolist()
+
+
+def _transfers(ledger: Ledger, machine: Machine) -> Iterator[tuple[int, int, I64]]:
+    """Yield from which chip to which other what bytes of transfers go, (positions,), answers of DRAMs among them."""
+    counts = ledger.transfers.astype(np.int64)
+    for row, (shard, to) in enumerate(zip(ledger.peers["shard"].tolist(), ledger.peers["chip"].tolist(), strict=True)):
+        source, target = int(ledger.chip_of[ledger.shards["pe"][shard]]), machine.host_chip if to < 0 else to
+        messages, size, reads, read_bytes = counts[:, row].T
+        if source != target:
+            yield source, target, (messages + reads) * _TRANSFER_BYTES + size
+            yield target, source, reads * _TRANSFER_BYTES + read_bytes
 
 
 def _sent_bytes(ledger: Ledger, machine: Machine) -> I64:

@@ -12,6 +12,7 @@ from host.cost.cost_table import CostTable
 from host.cost.ledger import Ledger
 from host.cost.link_traffic import LinkTraffic, link_traffic, machine_for
 from host.cost.noc_traffic import NocTraffic, noc_traffic, vector_bytes_of
+from host.cost.transfer_moves import TransferMoves, transfer_moves
 from models.network import I64
 from noc.chip import ChipSpec
 from noc.machine import Machine
@@ -41,15 +42,17 @@ class Moves:
     noc: NocTraffic
     links: LinkTraffic
     inputs: tuple[InputReads, ...]
+    transfers: TransferMoves | None = None
 
 
 def moves_of(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Moves:
     """Return what the run in `ledger` moves on `chip`; MachineError where the chip's broken links leave no route."""
     machine = machine_for(ledger, chip)
-    streams = chip_streams(ledger, machine)
+    streams, transfers = chip_streams(ledger, machine), transfer_moves(ledger, machine, chip.payload_bits // 8)
     return Moves(
-        settings=table.settings, machine=machine,
-        noc=noc_traffic(ledger, streams, chip, table), links=link_traffic(streams, machine),
+        settings=table.settings, machine=machine, transfers=transfers,
+        noc=noc_traffic(ledger, streams, chip, table, transfers),
+        links=link_traffic(streams, machine, crossings=transfers.crossings if transfers else ()),
         inputs=tuple(_reads_of(ledger, machine, streams, table, number) for number in ledger.inputs),
     )  # fmt: skip
 

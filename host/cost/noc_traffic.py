@@ -28,6 +28,7 @@ from host.cost.exchanges import Exchanges
 from host.cost.formats import KEY_BYTES
 from host.cost.ledger import Ledger, PopulationFacts
 from host.cost.mesh_paths import LINKS, SITE, hops_between, link_uses, way_in, way_out
+from host.cost.transfer_moves import TransferMoves
 from models.network import I64, Array
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec
@@ -114,9 +115,11 @@ def vector_bytes_of(population: PopulationFacts, lanes: int, units: int, table: 
     return lanes * units * value_bytes
 
 
-def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: CostTable) -> NocTraffic:
-    """Return what `ledger`'s messages put on the meshes of its chips, in the message mode of `table`; `streams` come from and
-    go to other chips.
+def noc_traffic(
+    ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: CostTable, transfers: TransferMoves | None = None
+) -> NocTraffic:
+    """Return what `ledger`'s messages and `transfers` put on the meshes of its chips, in the message mode of `table`; `streams`
+    come from and go to other chips. A port that messages keep busiest is taken to be the one that transfers do.
     """
     listens, exchanges, turns = listeners(ledger), ledger.exchanges, ledger.turns
     turn_pe, turn_population = ledger.shards["pe"][turns.shard], ledger.shards["population"][turns.shard]
@@ -141,6 +144,12 @@ def noc_traffic(ledger: Ledger, streams: ChipStreams, chip: ChipSpec, table: Cos
                 came = streams.arriving_packets[:, n, on_chip]
                 size = packet_bytes[population]
                 meshes.deliver(n, number, senders=senders, hearing=hearing, packets=came, packet_bytes=size, streams=arriving)
+    for (n, on_chip), flits_on in transfers.mesh.items() if transfers else ():
+        if on_chip in own_chips:
+            first = own_chips.index(on_chip) * len(LINKS)
+            meshes.loads[:, n, first : first + len(LINKS)] += flits_on
+    if transfers:
+        meshes.ports += transfers.ports
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
     return NocTraffic(
         exchanges=exchanges, flits=meshes.flits,

@@ -8,6 +8,7 @@ Bytes of SRAM that products and units move are those of the cost twins (`host/co
 | of events | 4 an element; 12 an event (key, y, h) | 4 an element; 4 an event |
 | `broadcast` | every payload that is sent, each time it is injected | every payload that arrives, also from other chips |
 | sums that are added up | 8 a row | 4 a row |
+| `transfers` | what is sent | what arrives |
 | `wait` | | input vectors, from DRAM: on the host's chip; other chips get their events |
 
 Bank conflicts and the bytes of the host's own work are counted nowhere.
@@ -21,7 +22,7 @@ import numpy as np
 
 from host.cost.chip_streams import sum_heard_on_chip
 from host.cost.cost_table import sends_vectors
-from host.cost.cycles import SEND, UNITS, ports_by_stage, turns_by_kernel
+from host.cost.cycles import SEND, TRANSFERS, UNITS, ports_by_stage, turns_by_kernel
 from host.cost.formats import KEY_BYTES, WORD_BYTES, PortCounts
 from host.cost.ledger import Ledger
 from host.cost.moves import Moves
@@ -40,6 +41,12 @@ def count_operations(ledger: Ledger, moves: Moves) -> tuple[dict[str, int], dict
     for reads in moves.inputs:
         np.add.at(by_pe["dram_read_bytes"], reads.readers, positions * reads.vector_bytes)
     by_pe["sram_written_bytes.wait"] = by_pe["dram_read_bytes"]
+    if (transfers := moves.transfers) is not None:
+        by_pe["transfers"] = _by_pe(ledger, (transfers.dma_messages + transfers.packet_messages).sum(axis=0))
+        by_pe["dram_read_bytes"] = by_pe["dram_read_bytes"] + transfers.dram_read_bytes
+        by_pe["dram_written_bytes"] = transfers.dram_written_bytes
+        by_pe[f"sram_read_bytes.{TRANSFERS}"] = transfers.read_bytes
+        by_pe[f"sram_written_bytes.{TRANSFERS}"] = transfers.written_bytes
     for kind in ("sram_read_bytes", "sram_written_bytes"):
         by_pe[kind] = sum((v for name, v in by_pe.items() if name.startswith(f"{kind}.")), np.zeros(len(ledger.pes), np.int64))
     totals = {name: int((values * ledger.multiplicity).sum()) for name, values in by_pe.items()}

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from host.cost.cost_table import CLOCK_FACTS, CostTable, apply_settings, load_table
-from host.cost.cycles import LINKS, SEND, WAIT, shard_cycles, stages_of
+from host.cost.cycles import LINKS, SEND, TRANSFERS, WAIT, shard_cycles, stages_of
 from host.cost.ledger import Ledger
 from host.cost.link_cost import LinkCost, idle_w, link_cost, links_block
 from host.cost.link_traffic import LinkTraffic
@@ -66,12 +66,12 @@ class Priced(Schedule):
     @property
     def computation_s(self) -> float:
         """Seconds of the run in which layers compute, each on its critical PE."""
-        return sum(stages[name] for stages in self.stages_s.values() for name in self.stages[:-2])
+        return sum(stages[name] for stages in self.stages_s.values() for name in self.stages[:-2] if name != TRANSFERS)
 
     @property
     def communication_s(self) -> float:
         """Seconds in which layers send, and messages are under way on meshes and over links."""
-        return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in (SEND, LINKS))
+        return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in (TRANSFERS, SEND, LINKS))
 
 
 class _Evaluation(NamedTuple):
@@ -157,6 +157,7 @@ def facts_of(ledger: Ledger, linked: bool) -> list[str]:
     facts = [f"kernel={ledger.populations[number].kernel}" for number in ledger.layers] + [f"format={ledger.format}"]
     facts += ["weights=int8"] if (ledger.ports["weight_bytes"] == 1).any() else []
     facts += ["sums=added"] if ledger.ports["adds"].any() else []
+    facts += ["transfers"] if ledger.transfers.any() else []
     return facts + (["links"] if linked else [])
 
 

@@ -63,6 +63,8 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
             input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
         read_bytes = sum(reads.bytes for reads in moves.inputs)
         wait_s = read_bytes / chip.dram_sustained_bytes_per_s + input_links_s
+    if moves.transfers is not None:
+        wait_s = wait_s + moves.transfers.dram_bytes / chip.dram_sustained_bytes_per_s
     after_s = transit_s + links.after_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
     layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))

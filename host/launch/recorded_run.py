@@ -11,10 +11,10 @@ from typing import Any
 from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
-from host.options import RunOptions
+from host.options import SAVED, RunOptions
 from host.processes.backend import ConnectBackend
 from host.provenance import code_record
-from host.run_folder import SCHEMA, write_run
+from host.run_folder import SCHEMA, part_of, write_run
 
 
 def run_into(
@@ -24,7 +24,11 @@ def run_into(
 ) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
     began = start_time()
-    outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
+    try:
+        outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
+    finally:
+        for path in [*(folder / f"{name}.npz" for name in SAVED), *([Path(options.outputs)] if options.outputs else [])]:
+            part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
     write_outcome(folder, options, outcome, began)
     return outcome
 

@@ -91,10 +91,11 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
     try:
-        return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
+        loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
     finally:
         if saved is not None:
             saved.close()
+    return None
 
 
 def _compile_for(placement: Placement) -> None:
@@ -261,7 +262,8 @@ class _HostLoop:
     def _check_progress(self, now: float, send: Callable[[Outgoing], None]) -> None:
         """Ask after a tick that takes long; end the run where nothing at all has moved for `stall_s`."""
         run = self._run
-        mark = (run.phase, run.completed, len(run.pids), len(run.readings), run.filling.pieces_written, tuple(run.states.values()))
+        moved = run.completed, len(run.pids), len(run.accounts.pes), run.filling.pieces_written
+        mark = (run.phase, moved, tuple(run.states.values()))
         asleep = now - self._watched_at > _ASLEEP_S  # this process itself stood still (Ctrl-Z)
         self._watched_at = now
         if mark != self._progress_mark or asleep:
@@ -292,7 +294,7 @@ class _HostLoop:
         order = list(State)  # as a life goes
         furthest = max(order.index(state) for state in run.states.values())
         behind = [name for name, state in run.states.items() if order.index(state) < furthest]
-        behind += [name for name in run.routers if run.phase == "reading" and name not in run.router_readings]
+        behind += [name for name in run.routers if run.phase == "reading" and name not in run.accounts.routers]
         return f"{', '.join(behind[:3]) or run.routers[-1]} made no progress while {run.phase}"
 
     def _status(self) -> dict[str, Any]:
@@ -338,9 +340,15 @@ class _HostLoop:
         if self._saved is None:
             return {}, None
         try:
-            return {"saved": write_saved(self._saved, self._job.options, self._folder)}, None
+            return {"saved": write_saved(self._saved, self._job.options, self._folder, self._tell_alive)}, None
         except OSError as error:
             return {}, f"--save: cannot be written ({error.strerror})"
+
+    def _tell_alive(self) -> None:
+        """Let the launcher know that this process works, as often as it hears of a run."""
+        if (now := time.monotonic()) >= self._next_status:
+            self._next_status = now + STATUS_EVERY_S
+            self._send("status", **self._status())
 
     def _save_ledger(self) -> Ledger:
         """Return the ledger; it also goes into the run folder, where there is one and it has a position."""

@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
+from host.cost.ledger import PEER_COLUMNS, PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
-from host.run.step_counts import words_of
+from host.run.step_counts import Words, words_of
 from host.workloads.lane_sets import idle_lanes
 from models import kernels
 from models.network import I64, U32, Network
 from models.numerics import WEIGHTS
 from models.schedule import schedule
-from noc.packet import PHASE, Section
+from models.transfers import EXCHANGED_WORDS
+from noc.packet import PHASE, Section, chip_of
 from pe.layout import place_ports
 
 
@@ -91,17 +92,23 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
     events, by_port = [], []
     by_turn: dict[str, list[U32]] = {}
     per_lane: dict[str, list[I64]] = {}
-    every_count = dict.fromkeys(name for n in network.layers for name in words_of(network.populations[n]).counts)
+    every_count = dict.fromkeys(name for n in network.layers for name in names_of(words_of(network.populations[n])))
     for n in network.layers:
         words, rows = words_of(network.populations[n]), steps[n].rows
         once = kernels.named(network.populations[n].kernel).PER_UNIT
         positions, of_layer, ticks = rows.shape[:3]
         turns = rows.reshape(positions, of_layer * ticks, words.size)
         events.append(turns[:, :, 0])
-        by_port.append(rows[:, :, :, words.first_port :].sum(axis=2, dtype=np.uint32).reshape(positions, of_layer * words.ports, 2))
+        by_port.append(
+            rows[:, :, :, words.first_port : words.first_peer]
+            .sum(axis=2, dtype=np.uint32)
+            .reshape(positions, of_layer * words.ports, 2)
+        )
         for name in every_count:
             place = 1 + words.counts.index(name) if name in words.counts else None
             counts = turns[:, :, place] if place else np.zeros(turns.shape[:2], np.uint32)
+            if name in words.in_exchange:
+                counts = counts + _in_exchange(rows, words.first_in_exchange + words.in_exchange.index(name))
             by_turn.setdefault(name, []).append(np.zeros_like(counts) if name in once else counts)
             amounts = (
                 _lane_amounts(rows[:, :, 0, place], steps[n].stepped) if place and name in once else np.zeros(of_layer, np.int64)
@@ -115,9 +122,23 @@ def assemble_ledger(placement: Placement, steps: Mapping[int, LayerSteps], input
         stepped=np.ascontiguousarray(np.stack([steps[n].stepped for n in network.layers], axis=1), np.uint32),
         by_turn={name: counts for name, counts in joined.items() if counts.any()},
         per_lane={name: amounts for name, amounts in once_counted.items() if amounts.any()},
-        **_tables(placement, shards), pes=tuple(placed.pe for placed in placement.pes), lanes=placement.request.lanes,
+        **_tables(placement, shards), **_transfers(placement, shards, steps),
+        pes=tuple(placed.pe for placed in placement.pes), lanes=placement.request.lanes,
         format=placement.request.format, **machine_fields(placement.chip, placement.machine),
     )  # fmt: skip
+
+
+def names_of(words: Words) -> tuple[str, ...]:
+    """Return the names of what a kernel counts, at its steps and in its exchange."""
+    return (*words.counts, *words.in_exchange)
+
+
+def _in_exchange(rows: U32, place: int) -> U32:
+    """Return what shards counted in exchanges since the step before, (positions, turns): in the last tick of a position."""
+    totals = rows[:, :, -1, place]
+    counts = np.zeros(rows.shape[:3], np.uint32)
+    counts[:, :, -1] = np.diff(totals, axis=0, prepend=np.zeros_like(totals[:1]))
+    return counts.reshape(len(rows), -1)
 
 
 def _joined(parts: list[U32]) -> U32:
@@ -140,6 +161,30 @@ def population_facts(network: Network) -> tuple[PopulationFacts, ...]:
         )
         for n, one in enumerate(network.populations)
     )  # fmt: skip
+
+
+def _transfers(placement: Placement, shards: list[tuple[int, int, U32]], steps: Mapping[int, LayerSteps]) -> dict[str, Any]:
+    """Return the table of the peers of shards, and what was sent to each since the step before, (positions, peers, 4)."""
+    table: list[tuple[int, int, int]] = []
+    counts: list[U32] = []
+    numbers, column = {placed.name: n for n, placed in enumerate(placement.pes)}, dict.fromkeys(steps, 0)
+    for number, (pe, population, _) in enumerate(shards):
+        words, rows = words_of(placement.network.populations[population]), steps[population].rows
+        place, column[population] = column[population], column[population] + 1
+        if not words.peers:
+            continue
+        totals = rows[:, place, -1, words.first_peer : words.first_in_exchange].reshape(len(rows), words.peers, EXCHANGED_WORDS)
+        since = np.diff(totals, axis=0, prepend=np.zeros_like(totals[:1]))
+        for peer, (name, _) in enumerate(placement.peers(placement.pes[pe])[2]):
+            table.append((number, numbers.get(name, -1), chip_of(name)))
+            counts.append(since[:, peer])
+    columns = np.array(table, np.int64).reshape(len(table), len(PEER_COLUMNS)).T
+    if not table:
+        return {}
+    return {
+        "peers": {name: np.ascontiguousarray(part) for name, part in zip(PEER_COLUMNS, columns, strict=True)},
+        "transfers": np.ascontiguousarray(np.stack(counts, axis=1), np.uint32),
+    }
 
 
 def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ hear late: of a layer that somebody hears D positions late, the D positions befo
 told that, get the same input again, and make the same events; those that the host has had already it leaves out, and
 everything that was counted stays. Where states are carried on there is no boundary but a sequence's beginning; and where PEs
 exchange transfers none but the run's, since what their exchange keeps is never zeroed. From there, and from a snapshot
-(`host/run/snapshots.py`), the input is fed again at the same ticks, so that nothing differs for whoever counts them.
+(`host/run/machine_snapshots.py`), the input is fed again at the same ticks, so that nothing differs for whoever counts them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from host.run.snapshots import Cut
+from host.run.machine_snapshots import Cut
 from host.workloads.contract import Feed
 from host.workloads.lane_sets import read_lanes
 from models.kernels import ticks_of

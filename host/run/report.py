@@ -32,7 +32,7 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
         "macs_by_layer": [steps.macs(n) for n in network.layers],
         "dram_read_bytes": job.dram.read_bytes, "dram_written_bytes": job.dram.written_bytes,
-        "malformed": {HOST: run.malformed_here} | run.malformed_counts(),
+        "malformed": {HOST: run.malformed_here} | run.accounts.malformed(),
         **_packets(accounts),
     }  # fmt: skip
     metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
@@ -61,7 +61,7 @@ def mapping_block(placement: Placement) -> dict[str, Any]:
         "pes": len(placement.pes), "strategy": placement.mapping, "format": placement.request.format,
         "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in network.layers],
         "sram": {"worst": placement.worst()},
-        **({"advice": advice} if (advice := fewer_pes(network, placement.request, len(placement.pes))) else {}),
+        "advice": fewer_pes(network, placement.request, len(placement.pes)),
     }  # fmt: skip
 
 

@@ -19,15 +19,15 @@ from typing import Any
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
-from host.run.conservation import TransfersHeard, balance, balance_transfers
+from host.run.accounts import Accounts
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
-from host.run.late_feed import LateFeed
+from host.run.inputs import Inputs
+from host.run.machine_snapshots import Cut, Fed, Heard, Snapshots
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.saved import SavedRun
-from host.run.snapshots import Cut, Fed, Heard, Snapshots
 from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
@@ -55,6 +55,7 @@ class Run:
         snapshot_positions: where that would run so many positions again, ask everybody for a snapshot; 0: never.
         probes: layer -> fields that the readout observes (`Job.probes`).
         fills: what DRAMs hold before the first tick (`Job.fills`); HostError for what they cannot.
+        recorder: keeps the ledger; None: in memory.
         snapshot: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
         saved: keeps what the network computes; its probes are the job's and its own.
 
@@ -64,7 +65,7 @@ class Run:
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
         witness: Witness | None = None, repeatable: bool = False, snapshot_positions: int = 0,
         probes: Mapping[int, Sequence[str]] | None = None, fills: Fills | None = None, saved: SavedRun | None = None,
-        snapshot: Cut | None = None,
+        snapshot: Cut | None = None, recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
@@ -77,14 +78,13 @@ class Run:
         self.interrupted = False
         self._probes, self._saved = saved.probes if saved is not None else probes or {}, saved
         self.counts = StepCounts(placement, self._probes)
-        self.recorder = Recorder(placement)
+        self.recorder = recorder or Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._late = late
-        self.late_feed = LateFeed(placement)
         self._sending = all_sending(network, lanes)
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
         self._answers: dict[int, dict[int, list[Section]]] = {}  # by position: outputs of which not all are in
@@ -93,11 +93,12 @@ class Run:
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
-        self._replay = RestartLog(network, lanes, any_tick=bool(drams)) if repeatable else None
+        self._replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
+        self.inputs = Inputs(placement, source, self.recorder, witness, self._replay)
         self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._snapshots: Snapshots | None = None
-        if repeatable and snapshot_positions:
-            self._snapshots = Snapshots([*self._placed, *drams], snapshot_positions, 2 * self.window)
+        if self._replay is not None and snapshot_positions:
+            self._snapshots = Snapshots([*self._placed, *drams], self._replay, snapshot_positions, 2 * self.window)
         self._reset()
 
     def _reset(self) -> None:
@@ -112,18 +113,15 @@ class Run:
         self.first_tick = cut.tick if cut else 0
         self.completed = self.first_tick  # ticks whose bundle has been read
         self.overdue = Overdue(self.routers)
-        self.readings: dict[str, dict[str, Any]] = {}
-        self.router_readings: dict[str, dict[str, Any]] = {}
+        self.accounts = Accounts(self.placement)
         self._issued = self.first_tick
         self._needed = cut.fed.needed if cut else 0  # ticks that must be issued for the position fed last to come out
         self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
         self._positions_fed, self._positions_answered = (cut.fed.positions, cut.heard.answered) if cut else (0, 0)
         self._arrived: deque[Section] = deque()
-        self._input_packets = self._output_events = 0
         # Sections of outputs, of positions of which not all are in.
         self._outputs_arrived = Counter(cut.heard.sections if cut else ())
-        self._transfers_heard = TransfersHeard()
-        self._feeds_to_repeat = deque(self._replay.feeds() if self._replay else ())  # input that has been fed before, with its tick
+        self.inputs.begin()
         self._recalls = self._replay.recalls() if self._replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
@@ -195,7 +193,7 @@ class Run:
             case packet.Snapshot():
                 return self._add_snapshot(peer, message)
             case packet.Reading(counters):
-                self.readings[peer] = counters
+                self.accounts.pes[peer] = counters
                 return self._after_reading()
             case packet.Stopped():
                 if all(state is State.STOPPED for state in self.states.values()):
@@ -211,7 +209,7 @@ class Run:
             case packet.StallReport():
                 self.overdue.note_answer(peer, message)
             case packet.Reading(counters):
-                self.router_readings[peer] = counters
+                self.accounts.routers[peer] = counters
                 return self._after_reading()
             case packet.Stopped():
                 later = self.routers[self.routers.index(peer) + 1 :]
@@ -283,31 +281,21 @@ class Run:
             self._asked_parts[name] = part
         if self._snapshots is not None:
             self._snapshots.add(name, part)
-            self._keep_snapshot(self._snapshots)
         return []
 
-    def _keep_snapshot(self, snapshots: Snapshots) -> None:
-        """Keep the snapshot that was being taken, if it is whole."""
-        cut = snapshots.take()
-        if cut is not None and self._replay is not None:
-            self._replay.add_cut(cut)
-
-    def _ask_for_snapshot(self, snapshots: Snapshots, replay: RestartLog) -> Outgoing:
+    def _ask_for_snapshot(self, snapshots: Snapshots) -> Outgoing:
         """Note what has been fed before the tick of a snapshot; ask for one where too much would be run again."""
         if self._issued == snapshots.tick:
-            next_position = self._feeds_to_repeat[0][1].position if self._feeds_to_repeat else replay.next_position
-            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, next_position))
-        return [
-            out
-            for name, save in snapshots.begin(replay.positions, self._issued)
-            for out in (self._to(name, save) if name in self.states else [self._letter_to(name, save)])
-        ]
+            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, self.inputs.next_position))
+        asked = snapshots.begin(self._issued)
+        to_pes = [out for name, save in asked if name in self.states for out in self._to(name, save)]
+        return to_pes + [self._letter_to(name, save) for name, save in asked if name not in self.states]
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
-            exhausted = (self.source.exhausted() and not self._feeds_to_repeat) or self.interrupted
+            exhausted = self.inputs.exhausted() or self.interrupted
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
@@ -316,43 +304,22 @@ class Run:
                 out.append(self._batch(self._bubbles))
                 read = packet.Read(self._issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
-            if self._snapshots is not None and self._replay is not None:
-                out += self._ask_for_snapshot(self._snapshots, self._replay)
-            late = self._late(self._issued) or bool(self._feeds_to_repeat and self._feeds_to_repeat[0][0] > self._issued)
+            if self._snapshots is not None:
+                out += self._ask_for_snapshot(self._snapshots)
+            late = self._late(self._issued) or self.inputs.is_early(self._issued)
             waits = exhausted or late or self._issued < self._next_feed
-            feed = None if waits else self._next_input()
+            feed = None if waits else self.inputs.next(self._issued)
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
             out.append(self._batch(self._bubbles if feed is None else self._feed(feed)))
         return out
-
-    def _next_input(self) -> Feed | None:
-        """Return the next position's input, or the one that is fed once more; None while the source has none."""
-        if self._feeds_to_repeat:
-            repeated = self._feeds_to_repeat.popleft()[1]
-            assert self._replay is not None
-            self._replay.add_again(repeated, self._issued)
-            return repeated
-        given = self.source.next()
-        if given is None:
-            return None
-        feed = self.late_feed.completed(given)
-        events = [feed.events.get(n, (b"", b"")) for n in self.placement.network.inputs]
-        self.recorder.add_input(
-            *(self._sending[n].count_events(*e) for n, e in zip(self.placement.network.inputs, events, strict=True))
-        )
-        if self._witness is not None:
-            self._witness.see_input(given)
-        if self._replay is not None:
-            self._replay.add_input(feed, self._issued)
-        return feed
 
     def _feed(self, feed: Feed) -> tuple[Section, ...]:
         """Count a position's input; return its sections."""
         self._needed, self._next_feed = self._issued + self._schedule.depth, self._issued + self._schedule.interval
         self._positions_fed += 1
         self.recent_input = {n: self._sending[n].count_events(*events) for n, events in feed.events.items()}
-        self._input_packets += sum(n * len(self.placement.destinations(number)) for number, n in self.recent_input.items())
+        self.accounts.input_packets += sum(n * len(self.placement.destinations(number)) for number, n in self.recent_input.items())
         none = b"", b""
         return tuple(
             Section(n, feed.flags, feed.position, *feed.events.get(n, none), b"", feed.lanes) for n in self.placement.network.inputs
@@ -370,11 +337,10 @@ class Run:
         self.overdue.forget()
         self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
         if bundle.transfers:
-            self._transfers_heard.add(bundle)
+            self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
             self._take_arrived()
             self._snapshots.note_heard(Heard(self._positions_answered, dict(self._outputs_arrived)))
-            self._keep_snapshot(self._snapshots)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
 
@@ -389,7 +355,7 @@ class Run:
             section = self._arrived.popleft()
             population, position = section.population, section.position
             if population in outputs:
-                self._output_events += self._sending[population].count_events(section.keys, section.values)
+                self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
                 self._outputs_arrived[position] += 1
                 if self._outputs_arrived[position] == self._answer_sections:
                     del self._outputs_arrived[position]
@@ -446,24 +412,11 @@ class Run:
         """Return the oldest tick that waits and who has not sent their batch of it, as far as the routers have said."""
         return self.overdue.oldest(self.completed)
 
-    def malformed_counts(self) -> dict[str, int]:
-        """Return how many messages that were none each endpoint got, by whom they came from."""
-        counts = {name: reading["malformed"] for name, reading in self.readings.items() if reading["malformed"]}
-        for router, reading in sorted(self.router_readings.items()):
-            counts |= {f"{router} from {name}": number for name, number in reading["malformed"].items()}
-        return counts
-
     @property
     def accounted(self) -> bool:
         """Whether every PE and every router have handed over their counters."""
-        return len(self.router_readings) == len(self.routers) and len(self.readings) == len(self.states)
+        return self.accounts.are_whole
 
     def conservation(self) -> dict[str, Any]:
-        """Return the accounts of copies after fan-out, and every line of them that does not balance."""
-        machine = self.placement.machine
-        accounts = balance(machine, self.readings, self.router_readings, self._input_packets, self._output_events)
-        transfers = balance_transfers(machine, self.readings, self.router_readings, self._transfers_heard.before(self._issued))
-        if transfers:
-            accounts["wrong"] += transfers.pop("wrong")
-            accounts["transfers"] = transfers
-        return accounts
+        """Return the accounts of copies after fan-out and of transfers, and every line of them that does not balance."""
+        return self.accounts.balance(self._issued)

@@ -1,13 +1,14 @@
 """What a run keeps of what the network computed, where asked for: events, states, answers, and rows of the workload's own.
 
 While the run goes on everything streams to files without a name in the run folder, which vanish with the host process however
-it ends; a run without a folder keeps it in memory. At the end it becomes one file of numpy (.npz) a name. In memory are at most a
-sequence's rows of one array, and 8 bytes a row. No event, hash or count changes.
+it ends; a run without a folder keeps it in memory. At the end it becomes one file of numpy (.npz) a name. In memory are a few
+megabytes, and at the end 32 bytes a row of the array that is being written. No event, hash or count changes.
 
 - `events.npz`: `events`, a structured array (`EVENT`), each population in ascending position, and `populations`, their names
   by number. They are the events of the run's hash. In pandas: `pd.DataFrame(np.load("events.npz")["events"])`.
 - `states.npz`: `<population>.<field>` (sequences, time, units), what the neuron models keep after each position.
-- `outputs.npz`: `<population>` (sequences, time, units), what the outputs send, or the workload's answers.
+- `outputs.npz`: `outputs` (sequences, time, units), what the output sends, or the workload's answers; with several outputs each
+  under its population's name. Where an output takes several ticks a position they are a dimension before the units.
 - `logits.npz`: what the workload's head computes.
 
 Beside arrays of sequences stands `lengths` (sequences,): how many positions of each count; behind them are zeros.
@@ -17,7 +18,7 @@ from __future__ import annotations
 
 import tempfile
 import zipfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,8 @@ import numpy as np
 
 from host.errors import HostError
 from host.options import SAVED, RunOptions
-from host.workloads.contract import Job
+from host.run_folder import part_of
+from host.workloads.contract import Job, output_labels
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
 from models import kernels
@@ -40,6 +42,7 @@ EVENT = np.dtype([
 spike. Every payload fits a float64."""
 EVENTS, STATES, OUTPUTS, LOGITS = SAVED
 _CHUNK_BYTES = 1 << 22
+Alive = Callable[[], None]
 
 
 class SavedRun:
@@ -60,6 +63,7 @@ class SavedRun:
         if set(own) & set(self.names):
             job.readout.save_rows_to(self.add_row)  # type: ignore[attr-defined] # a readout that has `saves` has it
         self._own, self._outputs = own, () if OUTPUTS in own or OUTPUTS not in self.names else network.outputs
+        self._labels = output_labels(network)
         self._events = _Spool(folder) if EVENTS in self.names else None
         self._rows: dict[str, dict[str, _Rows]] = {name: {} for name in self.names if name != EVENTS}
         self._states = _states_of(network) if STATES in self.names else {}
@@ -87,7 +91,7 @@ class SavedRun:
         if number in self._outputs:
             rows = sending.spread(section, self._lanes)
             for lane, place in places.items():
-                self._add(OUTPUTS, self._network.populations[number].name, *place, rows[lane], phase, sending.ticks)
+                self._add(OUTPUTS, self._labels[number], *place, rows[lane], phase, sending.ticks)
 
     def observe(self, section: Section, fields: Mapping[str, Array]) -> None:
         """Take what is probed of a population at one tick of a position: field -> (lanes, units)."""
@@ -109,33 +113,33 @@ class SavedRun:
 
     def arrays(self, name: str) -> dict[str, Array]:
         """Return what is kept under a name but events: name of the array -> (sequences, time, ...), and `lengths`."""
-        kept = {of: np.stack(list(rows.blocks(self._shape(name)))) for of, rows in self._rows[name].items()}
+        shape = self._shape(name)
+        kept = {of: np.concatenate([*rows.blocks(shape)]).reshape(rows.full_shape(shape)) for of, rows in self._rows[name].items()}
         return {**kept, "lengths": self._lengths(name)}
 
-    def close(self) -> None:
-        """Give the files back that are behind what is kept."""
-        for spool in [self._events, *(rows.spool for of in self._rows.values() for rows in of.values())]:
-            if spool is not None:
-                spool.close()
-
-    def write(self, folder: Path, names: Sequence[str] | None = None) -> dict[str, int]:
+    def write(self, folder: Path, names: Sequence[str] | None = None, alive: Alive = lambda: None) -> dict[str, int]:
         """Write `NAME.npz` into a folder for each of `names` (all that are kept); return each file's bytes. OSError."""
-        return {f"{name}.npz": self.write_file(name, folder / f"{name}.npz") for name in names or self.names}
+        return {f"{name}.npz": self.write_file(name, folder / f"{name}.npz", alive) for name in names or self.names}
 
-    def write_file(self, name: str, path: Path) -> int:
-        """Write what is kept under a name to a new file; return its bytes. OSError; whoever looks sees all of it or nothing."""
-        part = path.with_name(f".{path.name}.part")
+    def write_file(self, name: str, path: Path, alive: Alive = lambda: None) -> int:
+        """Write what is kept under a name to a new file; return its bytes. `alive` is called every few megabytes.
+
+        OSError where that fails, now or before; whoever looks sees all of the file or nothing.
+        """
+        part = part_of(path)
         try:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
                 if name == EVENTS:
                     assert self._events is not None
                     names = np.array([population.name for population in self._network.populations])
-                    _write_array(archive, "events", (self._events.size // EVENT.itemsize,), EVENT, self._events.chunks())
+                    _write_array(
+                        archive, "events", (self._events.size // EVENT.itemsize,), EVENT, _watched(self._events.chunks(), alive)
+                    )
                     _write_array(archive, "populations", names.shape, names.dtype, [names.tobytes()])
                 else:
                     shape, lengths = self._shape(name), self._lengths(name)
                     for of, rows in self._rows[name].items():
-                        blocks = (np.ascontiguousarray(block).tobytes() for block in rows.blocks(shape))
+                        blocks = _watched((np.ascontiguousarray(block).tobytes() for block in rows.blocks(shape)), alive)
                         _write_array(archive, of, rows.full_shape(shape), rows.dtype, blocks)
                     _write_array(archive, "lengths", lengths.shape, lengths.dtype, [lengths.tobytes()])
             size = part.stat().st_size
@@ -143,6 +147,12 @@ class SavedRun:
         finally:
             part.unlink(missing_ok=True)
         return size
+
+    def close(self) -> None:
+        """Let go of the files without a name; nothing can be read any more."""
+        every = [rows.spool for of_name in self._rows.values() for rows in of_name.values()]
+        for spool in [*every, *([self._events] if self._events is not None else [])]:
+            spool.close()
 
     def _places(self, section: Section) -> dict[int, tuple[int, int]]:
         """Return (sequence, position in it) of each lane that steps."""
@@ -176,12 +186,18 @@ def save_for(job: Job, folder: Path | None) -> SavedRun | None:
     return SavedRun(job, names, folder) if names else None
 
 
-def write_saved(saved: SavedRun, options: RunOptions, folder: Path | None) -> dict[str, int]:
+def write_saved(saved: SavedRun, options: RunOptions, folder: Path | None, alive: Alive) -> dict[str, int]:
     """Write what `options` ask for into the run folder, where there is one, and where else they say; return each file's bytes."""
-    files = saved.write(folder, options.save) if folder is not None and options.save else {}
+    files = saved.write(folder, options.save, alive) if folder is not None and options.save else {}
     if options.outputs is not None:
-        files[options.outputs] = saved.write_file(OUTPUTS, Path(options.outputs))
+        files[options.outputs] = saved.write_file(OUTPUTS, Path(options.outputs), alive)
     return files
+
+
+def _watched(parts: Iterable[bytes], alive: Alive) -> Iterator[bytes]:
+    for part in parts:
+        alive()
+        yield part
 
 
 class _Spool:
@@ -193,18 +209,24 @@ class _Spool:
         except OSError as error:
             raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
         self.size, self._in_memory = 0, folder is None
-
-    def close(self) -> None:
-        """Give the file back."""
-        self._file.close()
+        self._trouble: OSError | None = None
 
     def append(self, raw: bytes) -> None:
-        """Add bytes at the end."""
-        self._file.write(raw)
-        self.size += len(raw)
+        """Add bytes at the end; a disk that has no room for them is told of where they are read, and the run goes on."""
+        try:
+            self._file.write(raw)
+            self.size += len(raw)
+        except OSError as error:
+            self._trouble = error
+
+    def close(self) -> None:
+        """Drop the bytes."""
+        self._file.close()
 
     def records(self, dtype: np.dtype[Any]) -> Array:
-        """Return all that is there as records; of a file without reading it."""
+        """Return all that is there as records; of a file without reading it. OSError where it could not be written."""
+        if self._trouble is not None:
+            raise self._trouble
         count = self.size // dtype.itemsize
         if self._in_memory or not count:
             return np.frombuffer(self._file.getvalue() if count else b"", dtype)
@@ -212,7 +234,9 @@ class _Spool:
         return np.memmap(self._file, dtype, mode="r", shape=(count,))
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield all that is there, piece by piece."""
+        """Yield all that is there, piece by piece. OSError where it could not be written."""
+        if self._trouble is not None:
+            raise self._trouble
         self._file.seek(0)
         while chunk := self._file.read(_CHUNK_BYTES):
             yield chunk
@@ -244,15 +268,17 @@ class _Rows:
         return (*shape, *(() if self._ticks == 1 else (self._ticks,)), *self._row)
 
     def blocks(self, shape: tuple[int, int]) -> Iterator[Array]:
-        """Yield each sequence's rows in order of position, zeros where there is none."""
+        """Yield all rows, sequence by sequence in order of step, some at a time; zeros where there is none."""
         records, (sequences, positions) = self.spool.records(self._record), shape
-        order = np.argsort(records["sequence"], kind="stable")
-        edges = np.searchsorted(records["sequence"][order], np.arange(sequences + 1))
-        for sequence in range(sequences):
-            block = np.zeros((positions * self._ticks, *self._row), self.dtype)
-            here = records[order[edges[sequence] : edges[sequence + 1]]]
-            block[here["step"]] = here["row"]
-            yield block.reshape(self.full_shape(shape)[1:])
+        places = records["sequence"].astype(np.int64) * positions * self._ticks + records["step"]
+        order = np.argsort(places, kind="stable")
+        places, steps = places[order], sequences * positions * self._ticks
+        at_once = max(_CHUNK_BYTES // max(self._record.itemsize, 1), 1)
+        for first in range(0, steps, at_once):
+            block = np.zeros((min(at_once, steps - first), *self._row), self.dtype)
+            begin, end = np.searchsorted(places, (first, first + len(block)))
+            block[places[begin:end] - first] = records[order[begin:end]]["row"]
+            yield block
 
 
 def _states_of(network: Network) -> dict[int, list[str]]:

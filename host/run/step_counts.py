@@ -14,29 +14,49 @@ import numpy as np
 from host.mapping.placement import Placement
 from models import kernels
 from models.network import U32, Array, Field, ModelError, Population
+from models.transfers import EXCHANGED_WORDS
 from noc.packet import Section
 
 
 class Words(NamedTuple):
-    """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections."""
+    """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections.
+
+    Behind them stand, where it exchanges transfers, four for each of `peers` (`EXCHANGED_WORDS`) and what `in_exchange` names. These add
+    up from step to step.
+    """
 
     counts: tuple[str, ...]
     ports: int
+    peers: int = 0
+    in_exchange: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
         """How many words a row has."""
-        return 1 + len(self.counts) + 2 * self.ports
+        return self.first_in_exchange + len(self.in_exchange)
 
     @property
     def first_port(self) -> int:
         """Where the words of the projections begin."""
         return 1 + len(self.counts)
 
+    @property
+    def first_peer(self) -> int:
+        """Where the words of the peers begin, behind those of the projections."""
+        return self.first_port + 2 * self.ports
+
+    @property
+    def first_in_exchange(self) -> int:
+        """Where the words begin that the kernel counts in its exchange."""
+        return self.first_peer + EXCHANGED_WORDS * self.peers
+
 
 def words_of(population: Population) -> Words:
     """Return the words of a population's row."""
-    return Words(counts=tuple(kernels.named(population.kernel).COUNTS), ports=len(population.projections))
+    spec = kernels.transfers_of(population.kernel)
+    counts = tuple(kernels.named(population.kernel).COUNTS)
+    peers, in_exchange = (spec.most_peers, kernels.exchange_counts_of(population.kernel)) if spec else (0, ())
+    return Words(counts=counts, ports=len(population.projections), peers=peers, in_exchange=in_exchange)
 
 
 class StepCounts:
@@ -62,11 +82,15 @@ class StepCounts:
                     have = ", ".join(by_sender[0]) or "none"
                     raise ModelError(f"probe of {layer.name}: neuron model {layer.kernel!r} has no field {name!r}; has {have}")
             self._fields[n] = [[fields[name] for name in names] for fields in by_sender]
+        self._in_exchange: dict[int, U32] = {}  # by layer: totals of the latest section, (senders, names)
         self._totals = {n: np.zeros(words.size, np.int64) for n, words in self.words.items()}
 
     def add(self, section: Section) -> None:
         """Add a section's counts to the totals."""
-        self._totals[section.population] += self.rows(section).sum(axis=0, dtype=np.int64)
+        rows, words = self.rows(section), self.words[section.population]
+        self._totals[section.population] += rows.sum(axis=0, dtype=np.int64)
+        if words.in_exchange:
+            self._in_exchange[section.population] = rows[:, words.first_in_exchange :]
 
     def rows(self, section: Section) -> U32:
         """Return the counts of a section, (senders, words)."""
@@ -98,11 +122,11 @@ class StepCounts:
 
     def macs(self, layer: int) -> int:
         """Return a layer's effective multiply-accumulates."""
-        return int(self._totals[layer][self.words[layer].first_port :: 2].sum())
+        return int(self._totals[layer][self.words[layer].first_port : self.words[layer].first_peer : 2].sum())
 
     def visited(self, layer: int) -> int:
         """Return how many stored weights a layer looked at."""
-        return int(self._totals[layer][self.words[layer].first_port + 1 :: 2].sum())
+        return int(self._totals[layer][self.words[layer].first_port + 1 : self.words[layer].first_peer : 2].sum())
 
     def of_kernels(self) -> dict[str, int]:
         """Return what the kernels counted, by name, added up over all layers."""
@@ -110,4 +134,7 @@ class StepCounts:
         for layer, words in self.words.items():
             for place, name in enumerate(words.counts, start=1):
                 totals[name] = totals.get(name, 0) + int(self._totals[layer][place])
+            for place, name in enumerate(words.in_exchange):
+                latest = self._in_exchange.get(layer)
+                totals[name] = totals.get(name, 0) + (int(latest[:, place].sum(dtype=np.int64)) if latest is not None else 0)
         return totals

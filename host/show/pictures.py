@@ -29,6 +29,10 @@ _FILES = {
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
+    "events.npz": "every event: sequence, position, phase, population, unit, value (docs/run.md)",
+    "states.npz": "what neuron models keep after each position",
+    "outputs.npz": "what the network answers",
+    "logits.npz": "what the head computes",
     perfetto.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
 

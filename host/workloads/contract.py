@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
     from host.mapping.placement import Placement
     from host.options import RunOptions
-    from models.network import Array
+    from models.network import Array, Network
     from noc.dram import Dram
     from noc.packet import Section
 
@@ -35,6 +35,12 @@ class Feed(NamedTuple):
 
 Outputs: TypeAlias = "Mapping[int, Sequence[Section]]"
 """What a network answers at one position: for each output its sections, one a tick that the position takes there."""
+
+
+def output_labels(network: Network) -> dict[int, str]:
+    """Return what saved arrays of each output are called: `outputs` where there is one, else as the population is."""
+    several = len(network.outputs) > 1
+    return {n: network.populations[n].name if several else "outputs" for n in network.outputs}
 
 
 def only_section(outputs: Outputs) -> Section:

@@ -99,7 +99,7 @@ def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
     if request.text is None:
         if request.licence:
             raise ModelError("--licence: names the licence of --text, which is missing")
-        notes.append("no --text: which word has which number is unknown, so the model takes and gives word numbers alone")
+        notes.append("no --text: which word has which number is unknown, so the model takes word numbers (`lm MODEL --ids FILE`)")
         return model
     corpus = wikitext(request.text)
     vocabulary = Vocabulary.in_order_of_appearance(corpus.train, corpus.valid, corpus.test)

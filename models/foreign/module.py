@@ -66,7 +66,7 @@ def _state_of(who: str, module: Any) -> StateDict:
     modules: dict[str, Any] = dict(module.named_modules())
     others = frozenset(name for name, part in modules.items() if hasattr(part, "weight") and not _is_a(part, "Linear"))
     zoneouts = {float(part.zoneout) for part in modules.values() if isinstance(getattr(part, _ZONEOUT, None), int | float)}
-    facts = {_ZONEOUT: zoneouts.pop()} if len(zoneouts) == 1 else {}
+    facts = {_ZONEOUT: [zoneouts.pop()]} if len(zoneouts) == 1 else {}
     activations = {
         stem: activation
         for name, part in modules.items()

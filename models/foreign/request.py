@@ -31,6 +31,12 @@ class ImportRequest:
     importer: str | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, **options: Any) -> ImportRequest:
+        """Return a request from options by name, those of importers among the others, as Python has them."""
+        own = {name: value for name, value in options.items() if name in cls.__dataclass_fields__ and name != "options"}
+        return cls(**own, options={name: value for name, value in options.items() if name not in own})
+
     def check(self) -> None:
         """Raise ModelError for an invalid value; options are the importer's to check."""
         if self.state is not None and self.state not in SEGMENT_STATES:

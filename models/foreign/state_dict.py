@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 
 from models.foreign import legacy_file, torch_file
+from models.foreign.facts import parse_facts
 from models.foreign.parametrized import Recipe, recipes, shape_of, value_of
 from models.foreign.request import Findings, ImportRequest
 from models.foreign.torch_file import Tensor, TorchFile
@@ -166,10 +167,12 @@ class StateDict:
         whole = self.prefix + key
         return self.in_file.get(whole, whole)
 
-    def zoneout(self) -> float | None:
-        """Return the zoneout of all layers, where it is said beside the tensors."""
-        value = self.facts.get("zoneout")
-        return value if isinstance(value, float) and 0 <= value <= 1 else None
+    def zoneouts(self, layers: int) -> list[float] | None:
+        """Return the zoneout of each layer, where it is said beside the tensors; ModelError where it is that of other layers."""
+        values: list[float] | None = self.facts.get("zoneout")
+        if values is None or len(values) in (1, layers):
+            return values if values is None or len(values) == layers else values * layers
+        raise ModelError(f"{self.who}: says the zoneout of {len(values)} layers, has {layers}")
 
     def has(self, key: str) -> bool:
         """Say whether there is a tensor `key`, whole or as a pruning pair."""
@@ -311,7 +314,9 @@ def _unwrapped(who: str, file: TorchFile) -> StateDict:
     if isinstance(tree, dict):
         views = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}
         if views:
-            return StateDict(who, {key: file.tensor(view) for key, view in views.items()}, log=log)
+            facts = parse_facts(who, file.facts)
+            tensors = {key: file.tensor(view) for key, view in views.items()}
+            return StateDict(who, tensors, log=log, activations=facts.get("activations", {}), facts=facts)
     have = f"a dict with {listed(tree)}" if isinstance(tree, dict) else f"a {type(tree).__name__}"
     if isinstance(tree, dict) and any(isinstance(value, Passed) and value.name.startswith("numpy.") for value in tree.values()):
         have += ", of numpy arrays: make tensors of them with torch.from_numpy"

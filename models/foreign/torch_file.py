@@ -21,6 +21,8 @@ import numpy as np
 from models.foreign.unpickle import View, unpickle
 from models.network import Array, ModelError
 
+FACTS_MEMBER = "gennaker.json"  # in files that were exported here (`torch_writer.py`)
+MAX_FACTS_BYTES = 1 << 20
 MAX_TIMES_SEEN = 8  # all tensors together may have this many times the file's bytes: a tied decoder is seen twice
 
 
@@ -37,11 +39,14 @@ class Tensor:
 
 
 class TorchFile(NamedTuple):
-    """An open file: what its pickle holds, what makes a `Tensor` of a `View` in it, and notes for the user."""
+    """An open file: what its pickle holds, what makes a `Tensor` of a `View` in it, notes for the user, and where it was exported
+    here, the JSON of what its tensors do not say.
+    """
 
     tree: Any
     tensor: Callable[[View], Tensor]
     notes: tuple[str, ...]
+    facts: bytes = b""
 
 
 @contextmanager
@@ -61,7 +66,7 @@ def opened(path: Path) -> Iterator[TorchFile]:
         notes = [f"passed over, without running anything: {', '.join(passed[:8])}"] if passed else []
         if not members.has_checksums:
             notes.append("the file has no checksums (torch.serialization.set_crc32_options(False)): damage would not be noticed")
-        yield TorchFile(tree, members.tensor, tuple(notes))
+        yield TorchFile(tree, members.tensor, tuple(notes), members.facts())
 
 
 class _Members:
@@ -106,6 +111,11 @@ class _Members:
             info = copy(info)
             del info.CRC  # then zipfile compares none
         return self._archive.read(info)
+
+    def facts(self) -> bytes:
+        """Return what the file says beside its tensors; nothing where it says nothing, or too much."""
+        info = self._infos.get(f"{self.root}/{FACTS_MEMBER}")
+        return b"" if info is None or info.file_size > MAX_FACTS_BYTES else self.read(info.filename)
 
     def tensor(self, view: View) -> Tensor:
         """Return the tensor that sees `view` of a storage; ModelError where the storage's member is not as it should be."""

@@ -7,6 +7,7 @@ Contract of an importer's file:
 - `read(path, request)`: the `Findings` (`models/foreign/request.py`); ModelError in one line where the file makes no model;
 - `add_flags(parser)`, where it has options of its own: calls `parser.add_argument` for each, as a command does. The values come in
   `request.options`, by name and without those that nobody gave, from the command line and from Python, so `read` checks them;
+- `DIRECT`, where its files need no import: suffixes that commands take as MODEL, read with the importer's defaults;
 - `read_tensors(state, request)`, where it reads tensors by their keys: the same as `read` of a state_dict that is at hand.
 
 The command line reads these files for their flags, so they load what compiles code only when they read a file.

@@ -86,10 +86,9 @@ def _read(path: Path | None, state: StateDict, request: ImportRequest) -> Findin
     whole = stem.split(".")[-1] == _LM_LAYERS and any(state.has(f"{root}{key}") for key in _TIED)
     config = beside(path) if whole and path is not None else Config()
     given = config.zoneout() if given is None else given
-    given = state.zoneout() if given is None else given
-    zoneout = 0.0 if given is None else given
+    zoneouts = state.zoneouts(len(layer_heads)) if given is None else [given] * len(layer_heads)
     layers = _Layers()
-    for head in layer_heads:
+    for head, zoneout in zip(layer_heads, zoneouts or [0.0] * len(layer_heads), strict=True):
         layers.add(state.under(head), zoneout)
     network = Network((Population("input", layers.widths[0]), *layers.populations))
     version = VERSIONS[layers.threshold]
@@ -102,23 +101,24 @@ def _read(path: Path | None, state: StateDict, request: ImportRequest) -> Findin
     if config.values:
         provenance["config"] = config.facts()
     # A language model was trained and scored in segments; one call of a bare layer is one sequence, whatever its length.
-    segment = request.segment or config.number("bptt") or SEGMENT
-    how = request.state or ("zeroed" if whole or request.segment else "carried")
+    segment = request.segment or config.number("bptt") or state.facts.get("segment", SEGMENT)
+    how = request.state or state.facts.get("state") or ("zeroed" if whole or request.segment else "carried")
     if not whole:
         if projection is not None:
             raise ModelError(f"{state.who}: --projection: a bare stack of layers has no decoder")
         if dvs := _dvs(state, root):
             around.refuse_options(state.who, request, "EvNN's gesture model has convolutions and traces around its layers")
             return Findings(Model(network, segment=segment, state=how), tuple(description), (*notes, *dvs), provenance)
-        outside = around.around(state, layer_heads, (layers.widths[0], network.populations[-1].units), request)
-        model = Model(network, segment=segment, state=how, front=outside.front, head=outside.head)
+        twins, said = state.facts.get("twins", False), network.populations[-1].units
+        outside = around.around(state, layer_heads, (layers.widths[0], said // 2 if twins else said), request)
+        model = Model(network, segment=segment, state=how, front=outside.front, head=outside.head, twins=twins)
         if outside.record:
             provenance["around"] = dict(outside.record)
         return Findings(model, tuple(description), (*notes, *outside.notes), provenance)
     around.refuse_options(state.who, request, "a language model has its embedding and decoder around its layers")
-    model = _language_model(state.under(root.rstrip(".")), network, version, projection, notes)
+    model = _language_model(state.under(root.rstrip(".")), network, version, projection or state.facts.get("projection"), notes)
     notes += _check_config(state.who, config, model)
-    if given is None:
+    if zoneouts is None:
         notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
     return Findings(replace(model, segment=segment, state=how), tuple(description), tuple(notes), provenance)
 

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,7 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
     layers = _layers(state.under(places[0]) if places[0] else state)
     ends = layers[0].kernel.shape[1], layers[-1].units
     outside = around.around(state, places, ends, request)
-    how, exact = request.state or "carried", mirrored
+    how, exact = request.state or state.facts.get("state", "carried"), mirrored
     if mirrored:
         n = layers[-1].units
         twins = f"h = y[0:{n}] - y[{n}:{2 * n}] of the last layer, which is what the head hears, or the answer"
@@ -88,10 +89,9 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
     provenance: dict[str, Any] = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
     if outside.record:
         provenance["around"] = dict(outside.record)
-    model = Model(
-        network_of(layers, mirrored), segment=request.segment or SEGMENT, state=how, front=outside.front, head=outside.head,
-        twins=mirrored,
-    )  # fmt: skip
+    segment = request.segment or state.facts.get("segment", SEGMENT)
+    model = Model(network_of(layers, mirrored), segment=segment, state=how, twins=mirrored)
+    model = replace(model, front=outside.front, head=outside.head)
     return Findings(model, (description,), (*notes, *outside.notes), provenance)
 
 

@@ -17,6 +17,8 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
   `outbox` (rows, `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32: which population each peer
   is of, or which other endpoint it is. What one exchange sends is in its peer's inbox at the next; a DATA, with the number of the
   READ that it answers, at the one after that. Numbers ascend within a tick.
+  `EXCHANGE_COUNTS`, where there is something to count in an exchange: names; `exchange_counts`, uint32, is one view more, to be
+  added to and never cleared. A ledger has what was added from step to step.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The
@@ -100,6 +102,11 @@ def transfers_of(name: str) -> TransferSpec | None:
     """Return what a PE of neuron model `name` keeps for its transfers; None where it has none, as an input, ""."""
     spec: TransferSpec | None = getattr(named(name), "TRANSFERS", None) if name else None
     return spec
+
+
+def exchange_counts_of(name: str) -> tuple[str, ...]:
+    """Return what a neuron model `name` counts in its exchange; nothing where it has none."""
+    return tuple(getattr(named(name), "EXCHANGE_COUNTS", ())) if name else ()
 
 
 def is_dense(name: str) -> bool:

@@ -40,7 +40,14 @@ def prepare(options: Options) -> Job:
     inputs, name = _read(options, model)
     job = prepare_arrays(options, model, inputs, title=f"{title} on {name}")
     files = paths_of(checkpoint=path, features=options.features, inputs=options.inputs)
-    return replace(job, inputs=files, facts={"source": name})
+    return replace(job, inputs=files, facts={"source": name}, note=_part_alone(model))
+
+
+def _part_alone(model: Model) -> str:
+    """Return a note where only a part of the model is run, else ""."""
+    if model.embedding is not None:
+        return "the layers of a language model alone: `lm` runs it on texts"
+    return "the layers of a gesture network alone: `dvs` runs it on recordings" if model.gesture is not None else ""
 
 
 def prepare_arrays(options: Options, model: Model, inputs: Mapping[str, Sequence[Array]], *, title: str) -> Job:
@@ -81,15 +88,12 @@ def expected_by(model: Model) -> list[ExpectedInput]:
 
 def _read(options: Options, model: Model) -> tuple[dict[str, list[Array]], str]:
     """Return the inputs that the options name, by input population, and what to call them."""
-    expected, network = expected_by(model), model.network
+    expected = expected_by(model)
     if options.inputs is None and options.features is None:
         count, sequences = options.tokens or DEFAULT_VECTORS, options.batch or 1
-        return {
-            network.populations[number].name: list(
-                seeded_numbers(network.populations[number], sequences, count, options.seed + _SEEDS_APART * place)
-            )
-            for place, number in enumerate(network.inputs)
-        }, "seeded numbers"
+        seeds = (options.seed + _SEEDS_APART * place for place in range(len(expected)))
+        numbers = {one.name: list(seeded_numbers(one, sequences, count, seed)) for one, seed in zip(expected, seeds, strict=True)}
+        return numbers, "seeded numbers"
     flag, path = ("--inputs", Path(options.inputs)) if options.inputs else ("--features", Path(str(options.features)))
     who = f"{flag} {path}"
     inputs = read_inputs(path, expected, who)

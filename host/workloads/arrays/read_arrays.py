@@ -17,12 +17,13 @@ from safetensors.numpy import save as save_tensors
 
 from host.errors import HostError, need_file
 from host.workloads.arrays.expected_input import ExpectedInput, check_inputs
-from models.input_file import MOST_TEXT_BYTES, InputError, read_text_input
+from models.input_file import HEAD_BYTES, MOST_TEXT_BYTES, InputError, is_safetensors, is_zip, read_text_input
 from models.network import F32, Array, in_one_line
 
 FEATURES = "features"  # as the one tensor of a file for a network with one input is called
 LENGTHS = "lengths"
 SUFFIXES = (".npy", ".npz", ".csv", ".safetensors")
+_NPY = b"\x93NUMPY"
 _NUMBERED = re.compile(r"(.+)[._](\d+)")
 
 
@@ -37,15 +38,16 @@ def read_inputs(path: Path, expected: Sequence[ExpectedInput], who: str) -> dict
     HostError, one line that begins with `who`, where the file is missing, damaged or of another kind, and as `check_inputs`.
     """
     need_file(path, who)
-    if path.suffix not in SUFFIXES:
+    kind = path.suffix or _kind_of(path)
+    if kind not in SUFFIXES:
         raise HostError(f"{who}: needs a name that ends in {', '.join(SUFFIXES)}")
-    if path.suffix in (".npy", ".csv") and len(expected) > 1:
+    if kind in (".npy", ".csv") and len(expected) > 1:
         names = ", ".join(one.name for one in expected)
         raise HostError(
             f"{who}: this network has {len(expected)} inputs; needs a .npz or .safetensors with an array for each: {names}"
         )
     try:
-        arrays = _read(path, expected[0].name)
+        arrays = _read(path, kind, expected[0].name)
     except HostError:
         raise
     except InputError as error:
@@ -55,20 +57,29 @@ def read_inputs(path: Path, expected: Sequence[ExpectedInput], who: str) -> dict
     return check_inputs(who, expected, _sequences(who, arrays, [one.name for one in expected]))
 
 
-def _read(path: Path, name: str) -> dict[str, Array]:
+def _kind_of(path: Path) -> str:
+    """Return the suffix that a file without one, as what comes through a pipe, should have by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+    if is_safetensors(head):
+        return ".safetensors"
+    return ".npy" if head.startswith(_NPY) else ".npz" if is_zip(head) else ".csv"
+
+
+def _read(path: Path, kind: str, name: str) -> dict[str, Array]:
     """Return the arrays of a file by name; `name` for that of a file that has one without a name."""
-    if path.suffix == ".csv":
+    if kind == ".csv":
         return {name: _table(read_text_input(path, MOST_TEXT_BYTES))}
-    if path.suffix == ".safetensors":
+    if kind == ".safetensors":
         with safe_open(path, "numpy") as file:
             return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - it is no mapping
     loaded = np.load(path)
     if isinstance(loaded, np.ndarray):
-        if path.suffix != ".npy":
+        if kind != ".npy":
             raise InputError("is a .npy by what it holds; rename it")
         return {name: loaded}
     with loaded as archive:
-        if path.suffix != ".npz":
+        if kind != ".npz":
             raise InputError("is a .npz by what it holds; rename it")
         return {key: archive[key] for key in archive.files}
 

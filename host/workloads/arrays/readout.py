@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from host.workloads.arrays.lane_plan import LanePlan
-from host.workloads.contract import Metric, Outputs, Progress, SaveRow
+from host.workloads.contract import Metric, Outputs, Progress, SaveRow, output_labels
 from host.workloads.section_events import sending_of
 from models.network import Array, Network
 
@@ -30,6 +30,7 @@ class ArrayReadout:
         self._plan, self._answer, self._done = plan, answer, 0
         self._sending = {n: sending_of(network.populations[n], plan.lanes) for n in network.outputs}
         self._names = {n: network.populations[n].name for n in network.outputs}
+        self._labels = output_labels(network)
         self._save: SaveRow | None = None
         self._by_output: dict[int, list[Array]] = {}
         for n, sending in self._sending.items():
@@ -58,14 +59,14 @@ class ArrayReadout:
         self._done += sum(place is not None for place in places)
         for n, sections in outputs.items():
             sending = self._sending[n]
-            rows = np.stack([sending.spread(section, self._plan.lanes) for section in sections], axis=1)
-            rows = rows[:, 0] if sending.ticks == 1 else rows
+            ticks = [sending.spread(section, self._plan.lanes) for section in sections]
+            rows = ticks[0] if sending.ticks == 1 else np.stack(ticks, axis=1)
             rows = rows if self._answer is None else self._answer(rows)
             for lane, place in enumerate(places):
                 if place is not None:
                     self._by_output[n][place[0]][place[1]] = rows[lane]
                     if self._save is not None:
-                        self._save(OUTPUTS, self._names[n], *place, rows[lane])
+                        self._save(OUTPUTS, self._labels[n], *place, rows[lane])
 
     def progress(self) -> Progress:
         """Return how many vectors came through."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from models.network import F32, Array, Population
+from host.workloads.arrays.expected_input import ExpectedInput
+from models.network import F32, Array
 from models.numerics import PAYLOADS
 from models.seeded import seeded_embedding
 
@@ -16,14 +17,14 @@ def seeded_features(sequences: int, frames: int, units: int, seed: int = 1) -> F
     return np.stack([seeded_embedding(frames, units, seed + 1000 * number) for number in range(sequences)])
 
 
-def seeded_numbers(population: Population, sequences: int, frames: int, seed: int) -> Array:
+def seeded_numbers(expected: ExpectedInput, sequences: int, frames: int, seed: int) -> Array:
     """Return seeded features as numbers that an input may send: whole ones are scaled, about half the units spike."""
-    features = seeded_features(sequences, frames, population.units, seed)
-    if population.payload == "float32":
+    features = seeded_features(sequences, frames, expected.units, seed)
+    if expected.payload == "float32":
         return features
-    if population.payload == "spike":
+    if expected.payload == "spike":
         return (features > 0).astype(np.uint8)
-    limits = np.iinfo(PAYLOADS[population.payload])
+    limits = np.iinfo(PAYLOADS[expected.payload])
     scale = np.float32(1 << (16 if limits.bits == 32 else 8))
     whole: Array = np.clip(np.rint(features * scale), limits.min, limits.max).astype(limits.dtype)
     return whole

@@ -14,6 +14,7 @@ from host.workloads.arrays.lane_plan import LanePlan
 from host.workloads.contract import Feed, Source
 from host.workloads.lane_sets import pack_lanes
 from host.workloads.rows_in_dram import RowsInDram
+from noc.packet import VALID
 
 
 class ArraySource(Source):
@@ -31,14 +32,13 @@ class ArraySource(Source):
         """Return a vector of every sequence that runs."""
         places = [self._plan.at(lane, position) for lane in range(self._plan.lanes)]
         rows = [None if place is None else self._first[place[0]] + place[1] for place in places]
-        begin, idle = (np.array([test(place) for place in places]) for test in (_begins, lambda place: place is None))
-        flags, lanes = pack_lanes(begin, begin, idle)
-        return Feed(position, flags, {number: store.feed(rows) for number, store in self._stores.items()}, lanes)
+        events = {number: store.feed(rows) for number, store in self._stores.items()}
+        begin, idle = [place is not None and place[1] == 0 for place in places], [place is None for place in places]
+        if not (any(begin) or any(idle)):
+            return Feed(position, VALID, events)
+        flags, lanes = pack_lanes(np.array(begin), np.array(begin), np.array(idle))
+        return Feed(position, flags, events, lanes)
 
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
         """Return (sequence, position in it) of a lane; None where it is idle."""
         return self._plan.at(lane, position)
-
-
-def _begins(place: tuple[int, int] | None) -> bool:
-    return place is not None and place[1] == 0

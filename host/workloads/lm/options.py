@@ -14,7 +14,7 @@ DEFAULT_TOKENS = 700  # ten of the authors' segments of 70
 DEFAULT_WORDS = 40
 _HIGHEST_TEMPERATURE = 1e6  # far beyond this every word is as likely as any other
 _MOST_WORDS = 1_000_000
-_of_text = partial(option, group="text (default: what the checkpoint holds, else the standard library's documentation)")
+_of_text = partial(option, group="text (default: the checkpoint's, else Python's documentation)")
 _of_prompt = partial(_of_text, sweep=False)
 
 

@@ -25,6 +25,7 @@ VECTORS: dict = {}
 DEFAULTS: dict = {}
 COUNTS = ("units",)
 PER_UNIT = {"units": 1}
+EXCHANGE_COUNTS = ("additions",)
 TRANSFERS = TransferSpec(most_in=4, bytes_in=64, most_out=20, bytes_out=64, most_peers=16)
 ADDRESS_OF_COPY = 0x800
 
@@ -36,7 +37,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the exchange; the step sends nothing."""
-    boxes = {name: mem[name] for name in ("inbox", "inbox_data", "outbox", "outbox_data", "peers", "state")}
+    boxes = {name: mem[name] for name in ("inbox", "inbox_data", "outbox", "outbox_data", "peers", "state", "exchange_counts")}
     return Stepper(reset=nothing, step=_step.bind(units=mem["units"], counts=mem["counts"]), exchange=_exchange.bind(**boxes))
 
 
@@ -48,7 +49,14 @@ def _step(units: Words, counts: Words) -> int:
 
 @bindable
 def _exchange(
-    inbox: WordRows, inbox_data: Bytes, outbox: WordRows, outbox_data: Bytes, peers: Words, state: Words, arrived: Arrived
+    inbox: WordRows,
+    inbox_data: Bytes,
+    outbox: WordRows,
+    outbox_data: Bytes,
+    peers: Words,
+    state: Words,
+    exchange_counts: Words,
+    arrived: Arrived,
 ) -> int:
     sent = 0
     for i in range(arrived):
@@ -57,6 +65,7 @@ def _exchange(
         begin = inbox[i, AT]
         for j in range(inbox[i, SIZE]):
             outbox_data[begin + j] = (inbox_data[begin + j] + 1) & 255
+        exchange_counts[0] += inbox[i, SIZE]
         for p in range(peers.size):
             store = peers[p] == OWN_DRAM or peers[p] == OTHER_DRAM
             if store or p == inbox[i, PEER]:

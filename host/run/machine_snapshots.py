@@ -8,7 +8,7 @@ so, and the host tries again with twice the time. It keeps the newest whole snap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from noc import packet
 
@@ -40,14 +40,23 @@ class Cut(NamedTuple):
     parts: Mapping[str, packet.Snapshot]
 
 
+class Restartable(Protocol):
+    """What keeps the newest snapshot (`host/run/recovery.py`)."""
+
+    positions: int  # that would be run again
+
+    def add_cut(self, cut: Cut) -> None:
+        """Add a snapshot."""
+
+
 class Snapshots:
-    """Takes one snapshot at a time of the endpoints `names`, as soon as `most_positions` or more would be run again.
+    """Takes one snapshot at a time of the endpoints `names` for `replay`, as soon as that would run `most_positions` or more again.
 
     `margin_ticks`: how far ahead of the host's next batch the tick lies that it asks for.
     """
 
-    def __init__(self, names: Iterable[str], most_positions: int, margin_ticks: int) -> None:
-        self.names = tuple(names)
+    def __init__(self, names: Iterable[str], replay: Restartable, most_positions: int, margin_ticks: int) -> None:
+        self.names, self._replay = tuple(names), replay
         self._most_positions, self._margin_ticks = most_positions, margin_ticks
         self.forget()
 
@@ -58,9 +67,9 @@ class Snapshots:
         self._heard: Heard | None = None
         self._parts: dict[str, packet.Snapshot] = {}
 
-    def begin(self, positions: int, issued: int) -> list[tuple[str, packet.Save]]:
-        """Return whom to ask for which tick, where so many `positions` would be run again, after `issued` ticks."""
-        if positions < self._most_positions or self.tick >= 0:
+    def begin(self, issued: int) -> list[tuple[str, packet.Save]]:
+        """Return whom to ask for which tick, after `issued` ticks, if a snapshot is due."""
+        if self._replay.positions < self._most_positions or self.tick >= 0:
             return []
         self.tick = issued + self._margin_ticks
         return [(name, packet.Save(self.tick)) for name in self.names]
@@ -68,10 +77,12 @@ class Snapshots:
     def note_fed(self, fed: Fed) -> None:
         """Note what the host has fed before the tick."""
         self._fed = fed
+        self._hand_over()
 
     def note_heard(self, heard: Heard) -> None:
         """Note what the host has heard before the tick."""
         self._heard = heard
+        self._hand_over()
 
     def add(self, name: str, part: packet.Snapshot) -> None:
         """Add what an endpoint says; where the tick was past for it, the next one is asked for earlier."""
@@ -82,11 +93,10 @@ class Snapshots:
             self._margin_ticks *= 2
             return
         self._parts[name] = part
+        self._hand_over()
 
-    def take(self) -> Cut | None:
-        """Return the snapshot when it is whole, once."""
-        if self._fed is None or self._heard is None or len(self._parts) < len(self.names):
-            return None
-        cut = Cut(self.tick, self._fed, self._heard, self._parts)
-        self.forget()
-        return cut
+    def _hand_over(self) -> None:
+        """Hand the snapshot over if it is whole."""
+        if self._fed is not None and self._heard is not None and len(self._parts) == len(self.names):
+            self._replay.add_cut(Cut(self.tick, self._fed, self._heard, self._parts))
+            self.forget()

@@ -1,0 +1,123 @@
+"""What a run's transfers move: from the ledger's counts of each position to flits, packets between chips, and bytes of DRAM.
+
+A transfer within a chip is a DMA, in every message mode; a READ of the chip's own DRAM is one of the bytes that it brings. What
+goes to another chip travels as its events do, which is assumed: packets of four bytes that the core writes, to the event router,
+over the links of its chip's tree, and from the far event router to the PE. A READ over links is one packet, and its answer
+takes the way back from there. Where the DRAM's interfaces are on the mesh is not public: what it moves loads its PEs' ports and
+no link of a mesh. The way to the host ends at its chip.
+
+The ledger has messages and bytes of each sender, target and position: those of one are taken to be alike, and all of them to be
+sent at once, in the first exchange of the layer's step at the position. Everything here is an exact integer under that.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+import numpy as np
+
+from host.cost.chip_streams import PACKET_VALUE_BYTES
+from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
+from host.cost.mesh_paths import LINKS, SITE, link_uses, way_in, way_out
+from models.network import I64
+from noc.machine import Machine
+
+Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and packets (positions,)
+
+
+@dataclass(frozen=True)
+class TransferMoves:
+    """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions, layers'
+    exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (positions, links of a mesh), `ports` (positions,
+    exchanges) flits of the busiest port; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
+    SRAM, `dram_read_bytes` and `dram_written_bytes` of DRAMs by who asked.
+    """
+
+    dma_messages: I64
+    dma_flits: I64
+    packet_messages: I64
+    packets: I64
+    dram_bytes: I64
+    mesh: dict[tuple[int, int], I64]
+    ports: I64
+    crossings: list[Crossing]
+    read_bytes: I64
+    written_bytes: I64
+    dram_read_bytes: I64
+    dram_written_bytes: I64
+
+
+def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> TransferMoves | None:
+    """Return what the transfers of a run move; None where there are none."""
+    if not ledger.transfers.any():
+        return None
+    peers, counts, positions = ledger.peers, ledger.transfers.astype(np.int64), ledger.positions
+    exchange_of = {int(n): e for e, n in reversed(list(enumerate(ledger.exchanges.population.tolist())))}  # the first of each
+    shard = peers["shard"]
+    sender, target = ledger.shards["pe"][shard], peers["pe"]
+    exchange = np.array([exchange_of[n] for n in ledger.shards["population"][shard].tolist()], np.int64)
+    at_host = peers["chip"] < 0
+    from_chip, to_chip = ledger.chip_of[sender], np.where(at_host, machine.host_chip, peers["chip"])
+    here, is_dram = (from_chip == to_chip) & ~at_host, (target < 0) & ~at_host
+    sent, size = counts[:, :, MESSAGES], counts[:, :, BYTES]
+    asked, answered = counts[:, :, READS], counts[:, :, READ_BYTES]
+    flits, answer_flits = _cut(sent, size, flit_bytes), _cut(asked, answered, flit_bytes)
+    packets, answer_packets = _cut(sent, size, PACKET_VALUE_BYTES) + asked, _cut(asked, answered, PACKET_VALUE_BYTES)
+    shards, pes = len(ledger.shards["pe"]), len(ledger.pes)
+    out, into = (np.zeros((positions, len(ledger.exchanges), pes), np.int64) for _ in range(2))
+    stores: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros(positions, np.int64))
+    mesh: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros((positions, len(LINKS)), np.int64))
+    crossings: list[Crossing] = []
+    site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
+    for row, (e, pe, to) in enumerate(zip(exchange.tolist(), sender.tolist(), target.tolist(), strict=True)):
+        chip, other = int(from_chip[row]), int(to_chip[row])
+        out[:, e, pe] += flits[:, row] if here[row] else packets[:, row]
+        into[:, e, pe] += answer_flits[:, row] if here[row] else answer_packets[:, row]
+        if is_dram[row]:
+            stores[e, other] += size[:, row] + answered[:, row]
+        elif to >= 0:
+            into[:, e, to] += flits[:, row] if here[row] else packets[:, row]
+        if here[row] and to >= 0:
+            only = np.bincount(site[[to]], minlength=len(SITE))
+            mesh[e, chip] += flits[:, row, None] * link_uses(site[[pe]], only, np.zeros(1, np.int64), "dma")[0]
+        if chip != other:
+            mesh[e, chip] += packets[:, row, None] * way_out(site[[pe]]) + answer_packets[:, row, None] * way_in(site[[pe]])
+            if to >= 0:
+                mesh[e, other] += packets[:, row, None] * way_in(site[[to]])
+            crossings += [(e, chip, other, packets[:, row]), (e, other, chip, answer_packets[:, row])]
+    layers = ledger.exchanges.layers
+    dram_bytes = np.zeros((positions, len(layers)), np.int64)
+    for (e, _), amount in stores.items():
+        column = int(np.searchsorted(layers, e))
+        dram_bytes[:, column] = np.maximum(dram_bytes[:, column], amount)
+    totals = counts.sum(axis=0)
+    got = np.flatnonzero(target >= 0)
+    arrived = _add(pes, sender, totals[:, READ_BYTES]) + _add(pes, target[got], totals[got, BYTES])
+    return TransferMoves(
+        dma_messages=_by_shard(shards, shard, (sent + asked) * here),
+        dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),
+        packet_messages=_by_shard(shards, shard, (sent + asked) * ~here), packets=_by_shard(shards, shard, packets * ~here),
+        dram_bytes=dram_bytes, mesh=dict(mesh), ports=np.maximum(out.max(axis=2), into.max(axis=2)), crossings=crossings,
+        read_bytes=_add(pes, sender, totals[:, BYTES]), written_bytes=arrived,
+        dram_read_bytes=_add(pes, sender, totals[:, READ_BYTES] * is_dram),
+        dram_written_bytes=_add(pes, sender, totals[:, BYTES] * is_dram),
+    )  # fmt: skip
+
+
+def _cut(messages: I64, size_bytes: I64, part_bytes: int) -> I64:
+    """Return how many parts so many messages of so many bytes in all are, at least one each."""
+    mean = -(-size_bytes // np.maximum(messages, 1))
+    return np.asarray(messages * np.maximum(-(-mean // part_bytes), 1), np.int64)
+
+
+def _by_shard(shards: int, shard: I64, values: I64) -> I64:
+    out = np.zeros((len(values), shards), np.int64)
+    np.add.at(out.T, shard, np.asarray(values, np.int64).T)
+    return out
+
+
+def _add(size: int, places: I64, values: I64) -> I64:
+    out = np.zeros(size, np.int64)
+    np.add.at(out, places, values)
+    return out
