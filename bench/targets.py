@@ -32,6 +32,9 @@ TARGETS = {
     "monitor": Target("the live monitor, of the run's CPU time", 3.0, "%"),
     "trace": Target("a trace of every position, of the run's time", 15.0, "%"),
     "report": Target("the report", 1.0, "s"),
+    "step_processes": Target("a step of a session, GRU 8 > 24 > 24, 8 PEs", 1.2, "ms"),
+    "step_here": Target("the same in one process", 0.5, "ms"),
+    "step_small": Target("a step, 16 units on one PE, one process", 0.25, "ms"),
 }
 Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""

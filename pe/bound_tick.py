@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from models.compute.bound_calls import Call, called
+from models.compute.bound_calls import Call
 from models.network import Array
 from noc.packet import KINDS
 from pe import msgpack_codec
@@ -56,6 +58,7 @@ class Tick:
                 state[name] = function.address, record
             most_bytes += len(exchange.outbox) * (msgpack_codec.MOST_TRANSFER_HEAD_BYTES + exchange.outbox_data.nbytes)
         self.reply = np.zeros(most_bytes, np.uint8)
+        self._reply_at = int(self.reply.ctypes.data)
         self.address: int = tick_function.address
         self.block: int = self._state.ctypes.data
 
@@ -110,9 +113,8 @@ class Tick:
 
     def __call__(self, raw: bytes) -> bytes | int:
         """Answer the bytes of a bundle with those of a batch; a negative number of `pe/tick.py` where there is no answer."""
-        message = np.frombuffer(raw, np.uint8)
-        size = called(tick_function)(self.block, message.ctypes.data, self.reply.ctypes.data, message.size)
-        return self.reply[:size].tobytes() if size >= 0 else int(size)
+        size: int = _on_bytes(tick_function)(self.block, raw, self._reply_at, len(raw))
+        return self.reply[:size].tobytes() if size >= 0 else size
 
     def run(self, running: bool, until: int = _FOREVER) -> None:
         """Say whether bundles are answered, those of ticks before `until`."""
@@ -146,6 +148,12 @@ class Tick:
         """How many transfers of each kind were sent and taken in; nothing where the PE exchanges none."""
         sent, delivered = self._exchanged[:2].tolist()
         return {"transfers_sent": sent, "transfers_delivered": delivered} if self._exchanges else {}
+
+
+@cache
+def _on_bytes(function: Any) -> Any:
+    """Return a compiled call whose second argument is Python's bytes, which it reads where they lie."""
+    return ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64, ctypes.c_char_p, ctypes.c_int64, ctypes.c_int64)(function.address)
 
 
 def encode_name(name: str) -> bytes:

@@ -10,8 +10,11 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-PACKAGES = ("models", "noc", "pe", "host")
-MAY_IMPORT = {"models": set(), "noc": set(), "pe": {"models", "noc"}, "host": {"pe", "models", "noc"}, "launch.py": {"host"}}
+PACKAGES = ("models", "noc", "pe", "host", "gennaker")
+MAY_IMPORT = {
+    "models": set(), "noc": set(), "pe": {"models", "noc"}, "host": {"pe", "models", "noc"},
+    "gennaker": {"host", "pe", "models", "noc"}, "launch.py": {"host"},
+}  # fmt: skip
 ONE_FILE_EACH = {
     "zmq": "noc/transports/zmq.py",
     "msgpack": "noc/wire.py",

@@ -287,7 +287,7 @@ def test_query_names_the_pe_that_does_not_answer():
         heard[type(message)] += 1
         return [] if heard[Bundle] > 2 else handle(sender, message)
 
-    silent.handle = deaf
+    silent.handle, silent.answer_bytes = deaf, lambda raw: None
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)
@@ -402,7 +402,7 @@ def test_a_packet_lost_at_a_pe_is_noticed():
     def without_the_first(bundle):
         return hear(bundle._replace(sections=tuple(s._replace(keys=s.keys[4:], values=s.values[4:]) for s in bundle.sections)))
 
-    lossy._bundle = without_the_first
+    lossy._bundle, lossy.answer_bytes = without_the_first, lambda raw: None
     bench.play()
     assert any(lossy.name in line for line in bench.run.conservation()["wrong"])
 
@@ -586,7 +586,7 @@ def test_a_silent_pe_of_another_chip_is_named_over_all_who_wait_for_it(chips):
         heard[type(message)] += 1
         return [] if heard[Bundle] > 2 else handle(sender, message)
 
-    silent.handle = deaf
+    silent.handle, silent.answer_bytes = deaf, lambda raw: None
     bench.play()
     bench.post(bench.run.query())
     bench.network.run(bench.settle)

@@ -18,7 +18,7 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.needed_members import needed_members
-from host.launch.outcome import Outcome
+from host.launch.outcome import Outcome, complete_emulation, judged
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
 from host.processes.process_group import SIGNALS, ProcessGroup
@@ -280,14 +280,7 @@ class Launcher:
         self._send("stop")
         if record["interrupted"]:
             return self._interrupted(report)
-        outcome, wrong = self._outcome(Exit.OK, None, report), (report["conservation"] or {}).get("wrong", [])
-        outcome.mismatch = record["mismatch"]
-        if wrong:
-            more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
-            outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
-        if record["mismatch"] and record["mismatch"]["difference"]:
-            outcome.code, outcome.problem = Exit.MISMATCH, record["mismatch"]["difference"]
-        return outcome
+        return judged(report, self._plan.get("mapping", []), record["mismatch"])
 
     def _on_failed_host(self, record: dict[str, Any]) -> Outcome | None:
         """Return the outcome after the host gave up; None where the run restarts. A dead process or lost machine explains more."""
@@ -348,13 +341,10 @@ class Launcher:
 
     def _complete_report(self, report: dict[str, Any]) -> dict[str, Any]:
         """Add to the report what only the owner of the processes knows."""
-        emulation, units = report["emulation"], report["emulation"].pop("units")
-        emulation |= {
-            "processes": self._backend.process_count() + int(self._backend.remote), "start_s": self._start_s,
-            "prepare_s": self._plan.get("prepare_s", 0.0), "first_compile_s": self._plan.get("compile_s", 0.0),
-            "ms_per_token": 1e3 * emulation["run_s"] / units if units else None, "pe_uss_bytes": self._backend.pe_uss_bytes(),
-        }  # fmt: skip
-        return report
+        processes = self._backend.process_count() + int(self._backend.remote)
+        return complete_emulation(
+            report, self._plan, processes=processes, start_s=self._start_s, pe_uss_bytes=self._backend.pe_uss_bytes()
+        )
 
     def _end(self) -> None:
         """End every process on every machine, and wait until none is left."""

@@ -1,5 +1,6 @@
 """`Outcome`: how a run ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,3 +16,24 @@ class Outcome:
     problem: str | None = None
     mapping: list[dict[str, Any]] = field(default_factory=list)
     mismatch: dict[str, Any] | None = None
+
+
+def judged(report: dict[str, Any], mapping: list[dict[str, Any]], mismatch: dict[str, Any] | None) -> Outcome:
+    """Return the outcome of a run that came to its end: whether packets were lost, or `verify` found a difference."""
+    outcome, wrong = Outcome(Exit.OK, report, None, mapping, mismatch), (report["conservation"] or {}).get("wrong", [])
+    if wrong:
+        more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
+        outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
+    if mismatch and mismatch["difference"]:
+        outcome.code, outcome.problem = Exit.MISMATCH, mismatch["difference"]
+    return outcome
+
+
+def complete_emulation(report: dict[str, Any], plan: Mapping[str, Any], **owned: Any) -> dict[str, Any]:
+    """Add to a report what only the owner of the processes knows: `processes`, `start_s`, `pe_uss_bytes`, and what `plan` says."""
+    emulation, units = report["emulation"], report["emulation"].pop("units")
+    emulation |= {
+        "prepare_s": plan.get("prepare_s", 0.0), "first_compile_s": plan.get("compile_s", 0.0),
+        "ms_per_token": 1e3 * emulation["run_s"] / units if units else None, **owned,
+    }  # fmt: skip
+    return report

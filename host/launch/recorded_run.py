@@ -23,14 +23,25 @@ def run_into(
     remote: ConnectBackend | None = None,
 ) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
-    began = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    began = start_time()
     try:
         outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     finally:
         for path in [*(folder / f"{name}.npz" for name in SAVED), *([Path(options.outputs)] if options.outputs else [])]:
             part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
+    write_outcome(folder, options, outcome, began)
+    return outcome
+
+
+def start_time() -> str:
+    """Return the time now, as a report has it."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+
+
+def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: str) -> None:
+    """Write what came of a run that began then into its folder, but where nothing came of it; HostError where that cannot be."""
     if outcome.report is None and not outcome.mapping:
-        return outcome
+        return
     report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True}
     if report["partial"]:
         report.setdefault("problem", outcome.problem)
@@ -43,4 +54,3 @@ def run_into(
         write_run(folder, options.repeatable() | used, report, outcome.mapping)
     except OSError as error:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error
-    return outcome

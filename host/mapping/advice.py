@@ -74,6 +74,13 @@ def _fits(network: Network, request: Request, mapping: str) -> bool:
 def _more_pes(network: Network, request: Request, mapping: str, error: ShareTooLargeError) -> str:
     """Return the smallest number of PEs that would do."""
     layer, even = error.share[0].population, strategies.named(mapping).EVEN
+    of_layer, total = fewest_pes(network, request, layer, even=even), fewest_pes_in_all(network, request, even=even)
+    available = f", {request.available} are there" if total > request.available else ""
+    return f"use at least {of_layer} PEs for layer {layer}, for all layers --pes {total}{available}"
+
+
+def fewest_pes_in_all(network: Network, request: Request, *, even: bool) -> int:
+    """Return the smallest number of PEs that holds a network, where layers are dealt `even` or not; HostError where none does."""
     need = {n: fewest_pes(network, request, n, even=even) for n in network.layers}
     total = sum(need.values())
     if even:  # every layer gets as many as the others, whatever it needs; the more in all, the more for each
@@ -83,5 +90,4 @@ def _more_pes(network: Network, request: Request, mapping: str, error: ShareTooL
 
         most = sum(network.populations[n].units for n in network.layers)
         total = range(total, most + 1)[bisect_left(range(total, most), True, key=enough)]
-    available = f", {request.available} are there" if total > request.available else ""
-    return f"use at least {need[layer]} PEs for layer {layer}, for all layers --pes {total}{available}"
+    return total

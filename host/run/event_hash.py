@@ -35,6 +35,7 @@ class EventStream:
         self._network = network
         self._lanes = lanes
         self._sequence_at = sequence_at
+        self._lane_edges = np.arange(lanes + 1)
         self._sending = all_sending(network, lanes)
         self._digests: dict[int, dict[int, Any]] = {}  # by sequence and layer
         for lane in range(lanes):  # those that a run begins with are there, however early it ends
@@ -48,7 +49,8 @@ class EventStream:
         layer, sending = section.population, self._sending[section.population]
         keys, bits, width, phase = sending.keys_of(section), sending.bits_of(section), sending.units, section.flags // PHASE
         assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
-        edges, idle = np.searchsorted(keys, np.arange(self._lanes + 1) * width), idle_lanes(section.lanes, self._lanes)
+        edges: Any = (0, len(keys)) if self._lanes == 1 else np.searchsorted(keys, self._lane_edges * width)
+        idle = idle_lanes(section.lanes, self._lanes)
         count = 0
         for lane in range(self._lanes):
             place = self._sequence_at(lane, section.position)

@@ -21,7 +21,7 @@ class Inputs:
     ) -> None:
         self._inputs, self._sending = placement.network.inputs, all_sending(placement.network, placement.request.lanes)
         self._source, self._recorder, self._witness, self._replay = source, recorder, witness, replay
-        self._late_feed = LateFeed(placement)
+        self.late_feed = LateFeed(placement)
         self.begin()
 
     def begin(self) -> None:
@@ -52,7 +52,7 @@ class Inputs:
         given = self._source.next()
         if given is None:
             return None
-        feed = self._late_feed.completed(given)
+        feed = self.late_feed.completed(given)
         self._recorder.add_input(*(self._sending[n].count_events(*feed.events.get(n, (b"", b""))) for n in self._inputs))
         if self._witness is not None:
             self._witness.see_input(given)

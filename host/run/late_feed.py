@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -45,6 +46,20 @@ class LateFeed:
                 heard = self._before[-1 - delay].get(source, _NONE)
                 events[number] = self._without(source, heard, (self._marks > feed.position - delay) | idle)
         return feed._replace(events=events)
+
+    def record(self) -> dict[str, Any]:
+        """Return what of the positions so far is still to be heard, as plain values."""
+        before = [
+            [[number, keys.hex(), values.hex()] for number, (keys, values) in events.items()]
+            for events in (self._before if self._late else ())
+        ]
+        return {"marks": self._marks.tolist(), "before": before}
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        self._marks = np.array(record["marks"], np.int64)
+        for events in record["before"]:
+            self._before.append({number: (bytes.fromhex(keys), bytes.fromhex(values)) for number, keys, values in events})
 
     def _without(self, source: int, events: Events, lanes: Bools) -> Events:
         """Return an input's events without those of some lanes."""

@@ -45,6 +45,13 @@ class Recorder:
         if section.flags < PHASE:
             self._stepped[section.population].append(count_lanes(section.lanes, self._placement.request.lanes))
 
+    def forget(self, positions: int) -> None:
+        """Forget the first positions, which every layer must have finished."""
+        for n, parts in self._parts.items():
+            del parts[: positions * self._ticks[n]]
+            del self._stepped[n][:positions]
+        del self._inputs[:positions]
+
     def ledger(self) -> Ledger:
         """Return the ledger of the positions that every layer has finished."""
         placement = self._placement

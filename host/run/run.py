@@ -23,7 +23,7 @@ from host.run.accounts import Accounts
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
-from host.run.machine_snapshots import Fed, Heard, Snapshots
+from host.run.machine_snapshots import Cut, Fed, Heard, Snapshots
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
@@ -55,6 +55,8 @@ class Run:
         snapshot_positions: where that would run so many positions again, ask everybody for a snapshot; 0: never.
         probes: layer -> fields that the readout observes (`Job.probes`).
         fills: what DRAMs hold before the first tick (`Job.fills`); HostError for what they cannot.
+        recorder: keeps the ledger; None: in memory.
+        snapshot: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
         saved: keeps what the network computes; its probes are the job's and its own.
 
     """
@@ -63,6 +65,7 @@ class Run:
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
         witness: Witness | None = None, repeatable: bool = False, snapshot_positions: int = 0,
         probes: Mapping[int, Sequence[str]] | None = None, fills: Fills | None = None, saved: SavedRun | None = None,
+        snapshot: Cut | None = None, recorder: Recorder | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
@@ -75,7 +78,7 @@ class Run:
         self.interrupted = False
         self._probes, self._saved = saved.probes if saved is not None else probes or {}, saved
         self.counts = StepCounts(placement, self._probes)
-        self.recorder = Recorder(placement)
+        self.recorder = recorder or Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
@@ -91,7 +94,8 @@ class Run:
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
         self._replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
-        self._inputs = Inputs(placement, source, self.recorder, witness, self._replay)
+        self.inputs = Inputs(placement, source, self.recorder, witness, self._replay)
+        self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._snapshots: Snapshots | None = None
         if self._replay is not None and snapshot_positions:
             self._snapshots = Snapshots([*self._placed, *drams], self._replay, snapshot_positions, 2 * self.window)
@@ -105,7 +109,7 @@ class Run:
         self.states = {placed.name: State.BOOT for placed in self.placement.pes}
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
-        cut = self._replay.cut if self._replay else None
+        cut = self._replay.cut if self._replay else self._go_on
         self.first_tick = cut.tick if cut else 0
         self.completed = self.first_tick  # ticks whose bundle has been read
         self.overdue = Overdue(self.routers)
@@ -117,7 +121,7 @@ class Run:
         self._arrived: deque[Section] = deque()
         # Sections of outputs, of positions of which not all are in.
         self._outputs_arrived = Counter(cut.heard.sections if cut else ())
-        self._inputs.begin()
+        self.inputs.begin()
         self._recalls = self._replay.recalls() if self._replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
@@ -250,7 +254,31 @@ class Run:
             recalled += self._to(name, self._parts[name])
         return recalled + self._to_all(packet.Start()) + self.pump()
 
+    @property
+    def quiet(self) -> bool:
+        """Whether everything that was fed has come back: the layers are a tick ahead of the host, which has sent nothing since."""
+        return self.completed > self._issued
+
+    def ask_snapshot(self) -> Outgoing:
+        """Ask everybody what they need to go on from a tick by which all that was fed has gone through, and let bubbles run until
+        then; `whole_snapshot` returns it when it has come. For a run that waits for its source.
+        """
+        self._asked_parts, self._needed = {}, self._issued + 2 * self.window
+        save = packet.Save(self._needed)
+        out = [self._letter_to(name, save) for name in self.placement.transfers.drams]
+        return out + self._to_all(save) + self.pump()
+
+    def whole_snapshot(self) -> Cut | None:
+        """Return the snapshot that was asked for; None while a part of it is missing."""
+        parts = self._asked_parts
+        if len(parts) < len(self._placed) + len(self.placement.transfers.drams):
+            return None
+        fed = Fed(positions=self._positions_fed, next_feed=0, needed=0, next_position=self._positions_fed)
+        return Cut(self._needed, fed, Heard(self._positions_answered, {}), parts)
+
     def _add_snapshot(self, name: str, part: packet.Snapshot) -> Outgoing:
+        if part.tick == self._needed and part.batch:
+            self._asked_parts[name] = part
         if self._snapshots is not None:
             self._snapshots.add(name, part)
         return []
@@ -258,7 +286,7 @@ class Run:
     def _ask_for_snapshot(self, snapshots: Snapshots) -> Outgoing:
         """Note what has been fed before the tick of a snapshot; ask for one where too much would be run again."""
         if self._issued == snapshots.tick:
-            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, self._inputs.next_position))
+            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, self.inputs.next_position))
         asked = snapshots.begin(self._issued)
         to_pes = [out for name, save in asked if name in self.states for out in self._to(name, save)]
         return to_pes + [self._letter_to(name, save) for name, save in asked if name not in self.states]
@@ -267,7 +295,7 @@ class Run:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
-            exhausted = self._inputs.exhausted() or self.interrupted
+            exhausted = self.inputs.exhausted() or self.interrupted
             if exhausted and self._positions_answered == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
@@ -278,9 +306,9 @@ class Run:
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
             if self._snapshots is not None:
                 out += self._ask_for_snapshot(self._snapshots)
-            late = self._late(self._issued) or self._inputs.is_early(self._issued)
+            late = self._late(self._issued) or self.inputs.is_early(self._issued)
             waits = exhausted or late or self._issued < self._next_feed
-            feed = None if waits else self._inputs.next(self._issued)
+            feed = None if waits else self.inputs.next(self._issued)
             if feed is None and not late and self._issued >= self._needed:
                 return out  # the way of what was fed is free; more bubbles would only stand before the next input
             out.append(self._batch(self._bubbles if feed is None else self._feed(feed)))

@@ -192,7 +192,8 @@ class Watched(MemNetwork):
         self.emitted: dict[tuple[str, int], int] = {}  # events by sender and population
 
     def post(self, sender, outgoing):
-        for destinations, message in outgoing:
+        for destinations, sent in outgoing:
+            message = decode(sent) if isinstance(sent, bytes) else sent
             for part in message.sections if isinstance(message, Batch) else ():
                 key = sender, part.population
                 self.emitted[key] = self.emitted.get(key, 0) + len(part.keys) // 4

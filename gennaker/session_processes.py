@@ -1,0 +1,54 @@
+"""The routers and PEs of a session, as its helper process starts, watches and ends them; the host is in the program itself."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, BinaryIO
+
+from gennaker.records import read_record, send_record
+from host.errors import Exit, HostError
+from host.options import RunOptions
+from host.processes.backend import LocalBackend
+from host.processes.process_group import ProcessGroup
+from host.processes.room import shortage_to_start
+
+_COMMANDS = "commands"
+_LOOK_S, _DEATH_S, _LEAVE_S = 1.0, 0.5, 1.0
+
+
+def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
+    """Start what `plan` (`host/run/launch_plan.py`) asks for; end it when the program says so, or is gone."""
+    group = ProcessGroup()
+    patience_s = 0.0
+    try:
+        problem = shortage_to_start()
+        if problem:
+            raise HostError(problem)
+        group.start_fork_server("", plan["members"])
+        options = RunOptions(transport=plan["transport"])
+        backend = LocalBackend(group, options)
+        backend.start_routers(plan)
+        for record in backend.take_records():
+            send_record(records, **record)
+        group.watch(commands, _COMMANDS)
+        parent, reported = os.getppid(), set[str]()
+        while True:
+            readable = group.poll(_LOOK_S)
+            for name in group.ended():
+                if name not in reported:
+                    reported.add(name)
+                    send_record(records, "died", name=name, how=group.describe_end(name, _DEATH_S))
+            if _COMMANDS in readable:
+                command = read_record(commands)
+                if command is None or command["kind"] == "end":
+                    patience_s = _LEAVE_S if command else 0.0
+                    return
+                if command["kind"] == "pes":
+                    backend.start_pes(lambda: False)
+            if os.getppid() != parent:
+                return
+    except HostError as error:
+        send_record(records, "failed", problem=str(error), code=int(error.code if error.code else Exit.DIED))
+        read_record(commands)
+    finally:
+        group.end(patience_s)
