@@ -75,6 +75,15 @@ def test_a_workload_that_moves_bytes_runs_on_processes_as_in_one(chips):
         assert any(map(any, accounts["transfers"]["links"].values())) == (report["mapping"]["chips"] > 1)
 
 
+def test_its_report_fits_the_schema(tmp_path):
+    from test_report_schema import report_of, validate
+
+    report = report_of(tmp_path / "run", {"workload": "couriers", "pes": 6, "chips": 2, "steps": 12, "transport": "mem"})
+    validate(report)
+    assert report["modelled"]["work"]["dram_written_bytes"] > 0
+    assert report["counters"]["additions"] > 0
+
+
 def test_a_dram_that_no_pe_asks_is_refused_before_anything_starts():
     outcome = launched(chips=2, transport="mem", stores=2)
     assert outcome.code is Exit.USAGE
