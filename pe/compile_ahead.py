@@ -8,6 +8,7 @@ disk for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 import numpy as np
 
@@ -26,6 +27,8 @@ def compile_ahead(shards: Iterable[ShardSize], params: Mapping[int, Mapping[str,
     seen, stepped = set(), set()
     for shard in shards:
         kernels.named(shard.kernel)
+        if kernels.transfers_of(shard.kernel) is not None:
+            import_module("pe.exchange")
         if params and shard.population not in stepped:
             stepped.add(shard.population)
             _compile_step(shard, params[shard.population])
