@@ -33,6 +33,8 @@ def check_network(network: Network) -> None:
             if have_shape != (vector.length * layer.units,):
                 raise ModelError(f"{layer.name}: vector {name!r} needs {vector.length * layer.units} numbers, has {have_shape}")
         _check_peers(network, number)
+        if hasattr(kernel, "check"):
+            kernel.check(layer)
     schedule(network)
     _check_reach(network)
 

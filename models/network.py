@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -58,6 +58,49 @@ class Field:
         return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
 
+class Weights(Protocol):
+    """A projection's weights, as a matrix (rows, columns): by rows, or a convolution's kernel (`models/convolution.py`)."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns."""
+
+    @property
+    def numeric(self) -> str:
+        """What the weights are: "float32" or "int8" (`models/numerics.py`)."""
+
+    @property
+    def values(self) -> Array:
+        """What is stored: each weight once, however many elements of the matrix it is."""
+
+    @property
+    def places(self) -> int:
+        """Number of weights there are, those that are zero too, each once."""
+
+    @property
+    def nonzeros(self) -> int:
+        """Number of elements of the matrix that are not zero."""
+
+    @property
+    def row_nonzeros(self) -> I64:
+        """Number of elements of each row that are not zero."""
+
+    def products(self, heard: Array) -> I64:
+        """Return how many products each row makes of weights that are not zero, (rows,), and `heard` events of each column."""
+
+    def take(self, rows: Array) -> Weights:
+        """Return the given rows, in the given order."""
+
+    def to_rows(self) -> SparseRows:
+        """Return the matrix by rows: a kernel unrolled."""
+
+    def to_dense(self) -> Array:
+        """Return the (rows, columns) matrix, of the values' type."""
+
+    def check(self, who: str) -> None:
+        """Raise ModelError, beginning with `who`, where the weights cannot be."""
+
+
 @dataclass(frozen=True)
 class SparseRows:
     """A weight matrix by rows: `values` float32 or int8, `columns` uint32 ascending within a row, `extents` int64 (rows + 1)."""
@@ -76,6 +119,11 @@ class SparseRows:
     def nonzeros(self) -> int:
         """Number of stored weights."""
         return int(self.extents[-1])
+
+    @property
+    def places(self) -> int:
+        """Number of elements, those that are zero too."""
+        return self.shape[0] * self.shape[1]
 
     @cached_property
     def row_nonzeros(self) -> I64:
@@ -97,6 +145,15 @@ class SparseRows:
         dense = np.zeros(self.shape, self.values.dtype)
         dense[np.repeat(np.arange(self.shape[0]), np.diff(self.extents)), self.columns] = self.values
         return dense
+
+    def to_rows(self) -> SparseRows:
+        """Return these rows."""
+        return self
+
+    def products(self, heard: Array) -> I64:
+        """Return how many products of stored weights each row makes, (rows,), of `heard` events of each column."""
+        sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(heard[self.columns], dtype=np.int64)])
+        return np.asarray(sums[self.extents[1:]] - sums[self.extents[:-1]], np.int64)
 
     def take(self, rows: Array) -> SparseRows:
         """Return the given rows, in the given order."""
@@ -161,7 +218,7 @@ class Projection:
 
     source: int
     port: str
-    weights: SparseRows
+    weights: Weights
     trace: float = 0.0
     delay: int = 0
     summed_as: tuple[int, int] | None = None  # of an input that is fed late: the source and delay that it stands for

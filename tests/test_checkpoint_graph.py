@@ -98,7 +98,7 @@ def test_a_line_of_egru_layers_is_written_as_before(folder):
 
 def test_a_graph_with_an_embedding_needs_one_input_and_one_output(folder):
     embedding, bias = seeded_embedding(4, 6), np.zeros(4, np.float32)
-    with pytest.raises(ModelError, match="has 2 inputs and 2 outputs; an embedding or a gesture head needs one of each"):
+    with pytest.raises(ModelError, match="has 2 inputs and 2 outputs; an embedding needs one of each"):
         save(folder / "never.safetensors", Model(of_egru(), embedding, bias))
 
 

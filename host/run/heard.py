@@ -82,9 +82,7 @@ class Hearing:
                 active = np.zeros(projection.weights.shape[1], np.int64)
             else:
                 active = events[hears].sum(axis=0)
-            weights = projection.weights
-            sums = np.concatenate([np.zeros(1, np.int64), np.cumsum(active[weights.columns])])
-            rows = sums[weights.extents[1:]] - sums[weights.extents[:-1]]
+            rows = projection.weights.products(active)
             self._macs[number, at].append(rows.reshape(-1, population.units).sum(axis=0).astype(np.uint32))
             self._heard[number, at].append(int(active.sum()))
             self._lanes_heard[number, at].append(int(hears.sum()))

@@ -111,6 +111,14 @@ def facts_of(graph: Graph) -> dict[str, Any]:
     return {"populations": populations, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
 
 
+def ends_of(who: str, graph: Graph, what: str) -> tuple[int, int]:
+    """Return the units of the one input and the one output; ModelError where there are more than `what` needs."""
+    if len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        have = f"{len(graph.inputs)} inputs and {len(graph.outputs)} outputs"
+        raise ModelError(f"{who}: has {have}; {what} needs one of each")
+    return graph.nodes[graph.inputs[0]].units, graph.nodes[graph.outputs[0]].units
+
+
 def parse(who: str, about: Mapping[str, Any]) -> Graph:
     """Return the graph that the metadata say; ModelError, beginning with `who`, for what cannot be."""
     populations = about["populations"]

@@ -10,63 +10,69 @@ from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any, NoReturn
 
-from models.checkpoint import gesture as gesture_parts
+from models.checkpoint import tasks
 from models.checkpoint.graph import MAX_UNITS, Graph, chain, facts_of, params_of
 from models.checkpoint.graph import parse as parse_graph
+from models.checkpoint.tasks import language
 from models.network import SEGMENT_STATES, ModelError, check_trace
 
-FORMAT_VERSION = 4  # any graph
-CHAIN_VERSION = 3  # a line of EGRU layers, still written where that is all
-OLDER_VERSIONS = (2, CHAIN_VERSION)  # 2: without `gesture` and without traces
+TASK_VERSION = 5  # any graph, with a task that is named
+GRAPH_VERSION = 4  # any graph: a language model, a gesture classifier, or neither; still written where that is all
+CHAIN_VERSION = 3  # a line of EGRU layers, else the same; still written where that is all
+OLDEST_VERSION = 2  # without `gesture` and without traces
+VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION)
 FACTS = {
     "kernel": "egru", "gates": "z r g", "reset_gate": "after the recurrent product", "event_reset": "subtracts the threshold",
 }  # fmt: skip
-ACTIVATIONS = ("linear", "relu")
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
+_OLD_TASKS = ("language", "gesture")  # what keys of their own said up to version 4
 _REST = (
     *("segment", "state", "words", "vocabulary_sha256"),
     *("decoder", "projection", "gesture", "text_licence", "provenance"),
 )
-_CHAIN_KEYS = ("version", *FACTS, "input_units", "layers", *_REST)  # up to version 3
-_GRAPH_KEYS = ("version", "conventions", "populations", "inputs", "outputs", *_REST)
+_GRAPH = ("version", "conventions", "populations", "inputs", "outputs")
+_KEYS = {
+    **dict.fromkeys((OLDEST_VERSION, CHAIN_VERSION), ("version", *FACTS, "input_units", "layers", *_REST)),
+    GRAPH_VERSION: (*_GRAPH, *_REST),
+    TASK_VERSION: (*_GRAPH, "segment", "state", "task", "text_licence", "provenance"),
+}
 _CONVENTIONS = {"egru": {key: fact for key, fact in FACTS.items() if key != "kernel"}}  # of neuron models that are used
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a checkpoint says of itself; `words` is 0, and others None, where there is none."""
+    """What a checkpoint says of itself; `tasks` has what each task's facts are, by its name: none, or one."""
 
     graph: Graph
     segment: int
     state: str
-    words: int
-    vocabulary_sha256: str | None
-    projection: str | None  # its activation
-    gesture: gesture_parts.Facts | None
+    tasks: Mapping[str, tasks.Facts]
     text_licence: str
     provenance: Mapping[str, Any]
 
-    def ends(self, who: str) -> tuple[int, int]:
-        """Return the units of the one input and the one output; ModelError where there are more."""
-        inputs, outputs = self.graph.inputs, self.graph.outputs
-        if len(inputs) != 1 or len(outputs) != 1:
-            have = f"{len(inputs)} inputs and {len(outputs)} outputs"
-            raise ModelError(f"{who}: has {have}; an embedding or a gesture head needs one of each")
-        return self.graph.nodes[inputs[0]].units, self.graph.nodes[outputs[0]].units
+    @property
+    def version(self) -> int:
+        """The oldest format version that can say it."""
+        if self.tasks.keys() - set(_OLD_TASKS):
+            return TASK_VERSION
+        return CHAIN_VERSION if self.graph.is_chain else GRAPH_VERSION
 
     def to_text(self, who: str) -> str:
         """Return the JSON text; ModelError for a provenance that is no JSON or too long."""
-        about = vars(self) | {"decoder": "tied" if self.words else None}
-        if self.graph.is_chain:
+        about = vars(self) | {"version": self.version}
+        if self.version == CHAIN_VERSION:
             first, *layers = self.graph.nodes
             listed = [{"units": n.units, "params": dict(n.params or {}), "trace": n.projections[0].trace} for n in layers]
-            about |= FACTS | {"version": CHAIN_VERSION, "input_units": first.units, "layers": listed}
-            keys = _CHAIN_KEYS
+            about |= FACTS | {"input_units": first.units, "layers": listed}
         else:
-            about |= facts_of(self.graph) | {"version": FORMAT_VERSION, "conventions": _conventions(self.graph)}
-            keys = _GRAPH_KEYS
+            about |= facts_of(self.graph) | {"conventions": _conventions(self.graph)}
+        if self.version == TASK_VERSION:
+            ((name, facts),) = self.tasks.items()
+            about |= {"task": {"name": name, "facts": facts}}
+        else:
+            about |= {**self.tasks.get("language", language.ABSENT), "gesture": self.tasks.get("gesture")}
         try:
-            return json.dumps({key: about[key] for key in keys}, allow_nan=False)
+            return json.dumps({key: about[key] for key in _KEYS[self.version]}, allow_nan=False)
         except (TypeError, ValueError, RecursionError) as error:
             raise ModelError(f"{who}: metadata cannot be written as JSON ({error})") from error
 
@@ -86,12 +92,11 @@ def parse(who: str, text: str) -> Metadata:
 
     about = json.loads(text, parse_constant=no_number)
     version = about.get("version") if isinstance(about, dict) else "no metadata"
-    if type(version) is not int or version not in (*OLDER_VERSIONS, FORMAT_VERSION):
-        versions = " or ".join(map(str, (*OLDER_VERSIONS, FORMAT_VERSION)))
-        raise ModelError(f"{who}: needs Gennaker format version {versions}, has {short(version)}")
-    oldest, is_graph = version == OLDER_VERSIONS[0], version == FORMAT_VERSION
-    keys_needed = _GRAPH_KEYS if is_graph else _CHAIN_KEYS
-    if oldest:
+    if type(version) is not int or version not in VERSIONS:
+        raise ModelError(f"{who}: needs Gennaker format version {' or '.join(map(str, VERSIONS))}, has {short(version)}")
+    is_graph = version >= GRAPH_VERSION
+    keys_needed = _KEYS[version]
+    if version == OLDEST_VERSION:
         about.setdefault("gesture", None)
         if about["gesture"] is not None:
             raise ModelError(f"{who}: metadata hold 'gesture', which format version {version} does not have")
@@ -102,25 +107,40 @@ def parse(who: str, text: str) -> Metadata:
         json.dumps(about, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:  # could be neither printed nor written to a report
         raise ModelError(f"{who}: metadata hold half a surrogate pair") from error
-    words = about["words"]
     facts = {} if is_graph else {key: (value,) for key, value in FACTS.items()}
-    known = {**facts, "state": SEGMENT_STATES, "projection": (None, *ACTIVATIONS)}
-    for key, choice in {**known, "decoder": ("tied" if words else None,)}.items():
+    for key, choice in {**facts, "state": SEGMENT_STATES}.items():
         if about[key] not in choice:
-            need = " or ".join(map(repr, choice))
-            raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {need}")
-    graph = parse_graph(who, about) if is_graph else _chain(who, about["input_units"], about["layers"], oldest)
+            raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {' or '.join(map(repr, choice))}")
+    tasks_in = _tasks(who, about)
+    graph = parse_graph(who, about) if is_graph else _chain(who, about["input_units"], about["layers"], version == OLDEST_VERSION)
     if is_graph and about["conventions"] != _conventions(graph):
         need = json.dumps(_conventions(graph))
         raise ModelError(f"{who}: conventions {short(about['conventions'])} are not known here, needs {need}")
-    for key, least in (("segment", 1), ("words", 0)):
-        if not _is_count(about[key], least):
-            raise ModelError(f"{who}: {key} {short(about[key])} cannot be, needs a number from {least} to {MAX_UNITS - 1}")
-    for key, kinds in (("vocabulary_sha256", (str, type(None))), ("text_licence", (str,)), ("provenance", (dict,))):
-        if not isinstance(about[key], kinds):
-            raise ModelError(f"{who}: {key} needs {kinds[0].__name__}, has {short(about[key])}")
-    about = about | {"graph": graph, "gesture": gesture_parts.parse(who, about["gesture"])}
+    if not _is_count(about["segment"], 1):
+        raise ModelError(f"{who}: segment {short(about['segment'])} cannot be, needs a number from 1 to {MAX_UNITS - 1}")
+    for key, of_type in (("text_licence", str), ("provenance", dict)):
+        if not isinstance(about[key], of_type):
+            raise ModelError(f"{who}: {key} needs {of_type.__name__}, has {short(about[key])}")
+    about = about | {"graph": graph, "tasks": tasks_in}
     return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__})
+
+
+def _tasks(who: str, about: Mapping[str, Any]) -> dict[str, tasks.Facts]:
+    """Return what the metadata say of each task, checked by it."""
+    if about["version"] < TASK_VERSION:
+        words = {key: about[key] for key in language.ABSENT}
+        of_language = {} if words == language.ABSENT and type(words["words"]) is int else {"language": words}
+        facts = of_language | ({} if about["gesture"] is None else {"gesture": about["gesture"]})
+    else:
+        task = about["task"]
+        if not isinstance(task, dict) or task.keys() != {"name", "facts"} or type(task["name"]) is not str:
+            raise ModelError(f"{who}: task needs a name and facts, has {short(task)}")
+        if task["name"] not in tasks.names():
+            have = ", ".join(tasks.names())
+            raise ModelError(f"{who}: task {short(task['name'])} is not known here, needs one of {have}")
+        facts = {task["name"]: task["facts"]}
+    tasks.need_one(who, facts)
+    return {name: tasks.named(name).parse(who, said) for name, said in facts.items()}
 
 
 def _is_count(value: Any, least: int) -> bool:

@@ -16,28 +16,37 @@ from typing import Any
 
 import numpy as np
 
+from models.checkpoint.graph import Graph, ends_of
+from models.checkpoint.model import Model
+from models.checkpoint.tasks import Facts
 from models.checkpoint.tensorfile import Tensors, narrowed
 from models.heads.gesture import ConvLayer, Gesture
 from models.network import F32, Array, ModelError
 
+WORD = "a gesture head"
 _NUMBERS = ("bin_us", "slice_us", "size")
 _KEYS = {"head", "feature_relu", "classes", *_NUMBERS, "polarity", "scale", "trace", "record"}
 _LAYER = {"out": 1, "kernel": 1, "stride": 1, "padding": 0}  # least values
 _LARGEST = 1 << 24
 _MOST = 64  # convolutions, whose widths are worked out before a tensor is looked at
 
-Facts = Mapping[str, Any]
 
-
-def facts_of(gesture: Gesture) -> dict[str, Any]:
-    """Return what the metadata say of a gesture classifier."""
+def facts_of(who: str, model: Model) -> dict[str, Any] | None:
+    """Return what the metadata say of a gesture classifier; None where the model is none."""
+    del who
+    gesture = model.gesture
+    if gesture is None:
+        return None
     head = [{"out": len(layer.weight), "kernel": layer.weight.shape[2], **_how(vars(layer))} for layer in gesture.head]
     facts = {"head": head, "classes": list(gesture.classes), "record": dict(gesture.record)}
     return facts | {name: getattr(gesture, name) for name in sorted(_KEYS - facts.keys())}
 
 
-def tensors_of(gesture: Gesture) -> dict[str, Array]:
+def tensors_of(who: str, model: Model) -> dict[str, Array]:
     """Return the tensors of a gesture classifier, float16 where that loses nothing."""
+    del who
+    gesture = model.gesture
+    assert gesture is not None
     tensors: dict[str, F32] = {}
     for number, layer in enumerate(gesture.head, start=1):
         tensors |= {f"head{number}.weight": layer.weight, f"head{number}.bias": layer.bias}
@@ -46,10 +55,8 @@ def tensors_of(gesture: Gesture) -> dict[str, Array]:
     return {name: narrowed(tensor) for name, tensor in tensors.items()}
 
 
-def parse(who: str, about: Any) -> Facts | None:
+def parse(who: str, about: Any) -> Facts:
     """Check the types of what the metadata say; ModelError, beginning with `who`, for what cannot be."""
-    if about is None:
-        return None
     if not isinstance(about, dict) or about.keys() != _KEYS:
         raise ModelError(f"{who}: gesture needs the keys {', '.join(sorted(_KEYS))}, has {short(about)}")
     head = about["head"]
@@ -78,8 +85,9 @@ def _is_layer(layer: Any) -> bool:
     )
 
 
-def need(tensors: Tensors, facts: Facts, input_units: int, units: int) -> None:
-    """Raise ModelError unless the tensors are those that `facts` name, for `input_units` features and a last layer of `units`."""
+def need(tensors: Tensors, facts: Facts, graph: Graph) -> None:
+    """Raise ModelError unless the tensors are those that `facts` name, for the features and the last layer of the network."""
+    input_units, units = ends_of(tensors.who, graph, WORD)
     channels, width = 1, facts["size"]
     for number, layer in enumerate(facts["head"], start=1):
         out, kernel = layer["out"], layer["kernel"]
@@ -95,8 +103,8 @@ def need(tensors: Tensors, facts: Facts, input_units: int, units: int) -> None:
         tensors.need(f"{name}.bias", shape[:1], "float16", "float32")
 
 
-def gesture_of(tensors: Tensors, facts: Facts) -> Gesture:
-    """Return the gesture classifier; ModelError for values that cannot be."""
+def fields_of(tensors: Tensors, facts: Facts) -> dict[str, Any]:
+    """Return the field of `Model` that a gesture classifier fills; ModelError for values that cannot be."""
     with _by(tensors.who):
         head = tuple(
             ConvLayer(tensors.finite(f"head{n}.weight"), tensors.finite(f"head{n}.bias"), **_how(layer))
@@ -106,7 +114,8 @@ def gesture_of(tensors: Tensors, facts: Facts) -> Gesture:
         readout = tensors.finite("readout.weight"), tensors.finite("readout.bias")
         others = {name: facts[name] for name in _KEYS - {"head", "classes", "scale", "trace"}}
         scale, trace = float(facts["scale"]), float(facts["trace"])
-        return Gesture(head, *linear, *readout, tuple(facts["classes"]), scale=scale, trace=trace, **others)
+        gesture = Gesture(head, *linear, *readout, tuple(facts["classes"]), scale=scale, trace=trace, **others)
+    return {"gesture": gesture}
 
 
 @contextmanager
