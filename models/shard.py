@@ -16,7 +16,8 @@ class PortShape(NamedTuple):
 
     `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the
     numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
-    position; `slots`, positions held at a time.
+    position; `slots`, positions held at a time; whether its product is made `early`, when a section comes, so that what it heard
+    need not be kept until the step.
     """
 
     rows: int
@@ -30,6 +31,7 @@ class PortShape(NamedTuple):
     dense: bool = False
     phases: int = 1
     slots: int = 1
+    early: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

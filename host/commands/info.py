@@ -27,14 +27,14 @@ from host.show.entries import list_entries, plain_text
 from host.show.text_table import format_table
 from host.workloads.registry import workloads
 from host.workloads.site import load_run_chip
-from models import formats
+from models import formats, kernels
 from models.checkpoint import Model, load
-from models.checkpoint.metadata import FACTS
 from models.network import Network, Projection
 from pe.layout import ShardSize, pe_fields
 from pe.sram import footprint, plan
 
 _LABEL = 13  # columns at the left that hold the labels
+_CONVENTIONS = {"reset_gate": "reset gate", "event_reset": "an event"}  # as a line says them
 _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what it needs can be told
 
 Blocks = dict[int, list[ShardSize]]  # by layer, one for each PE
@@ -57,7 +57,8 @@ def run(flags: Mapping[str, Any]) -> int:
     request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     blocks: Blocks = {layer: [] for layer in model.network.layers}
     for share in uniform.deals(model.network, request)[0]:
-        blocks[share[0].population] += share_sizes(model.network, request, share)
+        for size in share_sizes(model.network, request, share):
+            blocks[size.population].append(size)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = _facts(f"{title}, {path.stat().st_size:,} B", model, width)
     lines += [*_matrices(model.network, blocks), *_thresholds(model.network)]
@@ -69,7 +70,8 @@ def run(flags: Mapping[str, Any]) -> int:
 
 def _facts(title: str, model: Model, width: int) -> list[str]:
     network = model.network
-    egrus = [network.populations[n].params for n in network.layers if network.populations[n].kernel == FACTS["kernel"]]
+    layers = [network.populations[n] for n in network.layers]
+    egrus = [layer.params for layer in layers if "zoneout" in kernels.named(layer.kernel).DEFAULTS]
     possible = sum(p.weights.shape[0] * p.weights.shape[1] for n in network.layers for p in network.populations[n].projections)
     rows = [
         ("checkpoint", plain_text(title)),
@@ -104,9 +106,12 @@ def _units(network: Network) -> str:
 
 
 def _kernels(network: Network) -> str:
-    egru = f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"
-    names = dict.fromkeys(network.populations[n].kernel for n in network.layers)
-    return "; ".join(egru if name == FACTS["kernel"] else plain_text(name) for name in names)
+    parts = []
+    for name in dict.fromkeys(network.populations[n].kernel for n in network.layers):
+        facts: Mapping[str, str] = getattr(kernels.named(name), "CONVENTIONS", {})
+        said = "; ".join(f"{_CONVENTIONS.get(key, key)} {fact}" for key, fact in facts.items())
+        parts.append(f"{plain_text(name)}, {said}" if said else plain_text(name))
+    return "; ".join(parts)
 
 
 def _matrix_name(network: Network, projection: Projection) -> str:
@@ -151,10 +156,12 @@ def _thresholds(network: Network) -> list[str]:
 def _memory(network: Network, blocks: Blocks, request: Request) -> list[str]:
     room, endless = request.size.data_bytes, replace(request.size, sram_bytes=_ENDLESS)
     rows = []
-    for layer, parts in blocks.items():
-        head = [network.populations[layer].name, f"{len(parts)}"]
+    for group in network.groups:
+        shares = list(zip(*(blocks[layer] for layer in group), strict=True))
+        head = [" + ".join(network.populations[layer].name for layer in group), f"{len(shares)}"]
         for form in formats.names():
-            every = [footprint(plan("", pe_fields([part._replace(format=form)]), endless), endless) for part in parts]
+            together = [[size._replace(format=form) for size in share] for share in shares]
+            every = [footprint(plan("", pe_fields(sizes), endless), endless) for sizes in together]
             fullest = min(every, key=lambda used: used["free"])
             need = endless.data_bytes - fullest["free"]
             share = _percent(need, room) if need <= room else "does not fit"

@@ -38,11 +38,13 @@ def _port_shape(
 ) -> PortShape:
     """Return the shape of a projection's port at a PE that has so many of its units and weights."""
     layer, source, times = network.populations[population], network.populations[projection.source], schedule(network)
-    gates = kernels.named(layer.kernel).PORTS[projection.port].rows
+    gates, phases = kernels.named(layer.kernel).PORTS[projection.port].rows, times.ticks[projection.source]
+    # Layers that lie beside each other hear the same, and then each other: between these, a PE need not keep what it heard.
+    early = len(network.group_of(population)) > 1 and not projection.trace and phases == 1
     return PortShape(
         rows=gates * units, gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
-        phases=times.ticks[projection.source], slots=times.slots(population, projection),
+        phases=phases, slots=times.slots(population, projection), early=early,
     )  # fmt: skip
 
 

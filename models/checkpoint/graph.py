@@ -27,6 +27,7 @@ from models.numerics import PAYLOADS, WEIGHTS
 MAX_UNITS = 1 << 24
 _LARGEST = 1e30  # of a parameter
 _POPULATION = {"name", "units", "kernel", "payload", "dense", "params", "projections"}
+_OPTIONAL = {"beside"}  # of a population: only where it is used
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
 _MAX_NAME = 80
 
@@ -53,6 +54,7 @@ class Node:
     dense: bool = False
     params: Mapping[str, float] | None = None
     projections: tuple[Edge, ...] = ()
+    beside: int | None = None
 
     def head(self, number: int, edge: Edge) -> str:
         """Return what the names of an edge's tensors begin with."""
@@ -98,16 +100,20 @@ def graph_of(network: Network) -> Graph:
         params = None
         if layer.kernel:
             params = {name: float(n) for name, n in {**kernels.named(layer.kernel).DEFAULTS, **layer.params}.items()}
-        nodes.append(Node(layer.name, layer.units, layer.kernel, layer.payload, layer.dense, params, edges))
+        nodes.append(Node(
+            name=layer.name, units=layer.units, kernel=layer.kernel, payload=layer.payload, dense=layer.dense, params=params,
+            projections=edges, beside=layer.beside,
+        ))  # fmt: skip
     return Graph(tuple(nodes), network.outputs)
 
 
 def facts_of(graph: Graph) -> dict[str, Any]:
     """Return a graph as the metadata have it."""
-    populations = [
-        {**vars(node), "params": dict(node.params or {}), "projections": [dict(vars(edge)) for edge in node.projections]}
-        for node in graph.nodes
-    ]
+    populations = []
+    for node in graph.nodes:
+        edges = [dict(vars(edge)) for edge in node.projections]
+        said = {**vars(node), "params": dict(node.params or {}), "projections": edges}
+        populations.append({key: value for key, value in said.items() if key not in _OPTIONAL or value is not None})
     return {"populations": populations, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
 
 
@@ -122,7 +128,9 @@ def ends_of(who: str, graph: Graph, what: str) -> tuple[int, int]:
 def parse(who: str, about: Mapping[str, Any]) -> Graph:
     """Return the graph that the metadata say; ModelError, beginning with `who`, for what cannot be."""
     populations = about["populations"]
-    if not isinstance(populations, list) or not all(isinstance(p, dict) and p.keys() == _POPULATION for p in populations):
+    if not isinstance(populations, list) or not all(
+        isinstance(p, dict) and p.keys() - _OPTIONAL == _POPULATION for p in populations
+    ):
         raise ModelError(f"{who}: metadata list no populations with {', '.join(sorted(_POPULATION))}: {short(populations)}")
     graph = Graph(tuple(_node(who, populations, number) for number in range(len(populations))), _numbers(who, about, "outputs"))
     if _numbers(who, about, "inputs") != graph.inputs:
@@ -155,12 +163,15 @@ def _node(who: str, populations: list[dict[str, Any]], number: int) -> Node:
     edges = about["projections"]
     if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
-    if not kernel and (given or edges):
-        raise ModelError(f"{who}: an input has no params and no projections")
+    beside = about.get("beside")
+    if "beside" in about and (type(beside) is not int or not 0 <= beside < len(populations)):
+        raise ModelError(f"{who}: beside {short(beside)} cannot be, needs a number from 0 to {len(populations) - 1}")
+    if not kernel and (given or edges or beside is not None):
+        raise ModelError(f"{who}: an input has no params and no projections, and lies beside none")
     return Node(
         name=name, units=units, kernel=kernel, payload=about["payload"], dense=about["dense"],
         params=params_of(who, kernel, given) if kernel else None,
-        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges),
+        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges), beside=beside,
     )  # fmt: skip
 
 
@@ -260,7 +271,7 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
         )
         populations.append(Population(
             name=node.name, units=node.units, kernel=node.kernel, projections=projections, vectors=vectors,
-            params=node.params or {}, payload=node.payload, dense=node.dense,
+            params=node.params or {}, payload=node.payload, dense=node.dense, beside=node.beside,
         ))  # fmt: skip
     network = Network(tuple(populations), graph.outputs)
     check(tensors.who, network)
