@@ -106,7 +106,7 @@ def split_pes(network: Network, pes: int) -> dict[tuple[int, ...], int]:
 
 
 def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, even: bool) -> int:
-    """Return the smallest number of PEs over which a group of layers fits; HostError where one unit of each is too much for a PE."""
+    """Return the fewest PEs over which a group of layers fits; HostError where one unit of each is too much for a PE."""
     units = network.populations[group[0]].units
     weights = [length for layer in group for length in row_lengths(network, layer)]
     heaviest = np.array([np.argmax(sum(weights, np.zeros(units, np.int64)))], np.uint32)
