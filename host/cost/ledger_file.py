@@ -89,7 +89,10 @@ def load_ledger(folder: Path) -> Ledger:
 def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger:
     chip, machine = about["chip"], about["machine"]
     kinds = {"name": str, "kernel": str, "payload": str, "dense": bool}  # the others are integers
-    populations = [{name: kinds.get(name, int)(one[name]) for name in PopulationFacts._fields} for one in about["populations"]]
+    later = {"beside": -1}  # what older files of this schema do not say
+    populations = [
+        {name: kinds.get(name, int)({**later, **one}[name]) for name in PopulationFacts._fields} for one in about["populations"]
+    ]
     return Ledger(
         populations=tuple(PopulationFacts(**one) for one in populations), outputs=tuple(map(int, about["outputs"])),
         interval=int(about["interval"]), events=tensors["events"], input_events=tensors["input_events"],
