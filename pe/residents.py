@@ -73,9 +73,7 @@ def exchange_of(
     )  # fmt: skip
 
 
-def _listener(
-    shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[str, Array], *, first: bool, fills: bool
-) -> Listener:
+def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[str, Array], *, first: bool, fills: bool) -> Listener:
     """Put a port's weights into SRAM and bind its slots; `first`: its port's sums begin with its own. `fills`: if it shares a
     vector, no other port fills that with the same events.
     """

@@ -21,7 +21,8 @@ def needed_members(options: RunOptions) -> list[str]:
     loaded by each PE that needs it.
     """
     workload = workload_of(options)
-    path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / (workload.about.SHIPPED or "none")
+    shipped_name = getattr(workload.about, "shipped_for", lambda _: workload.about.SHIPPED)(options) or "none"
+    path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / shipped_name
     kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
     return names + [f"models.kernels.{name}" for name in kernels]
