@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.pairs import machine_cpu_s
 from host.launch.launcher import Launcher
-from host.workloads.features.options import Options
+from host.workloads.arrays.options import Options
 from models.checkpoint import Model, save
 from models.kernels.egru import GATES, INPUT, RECURRENT, VECTORS
 from models.network import Network, Population, Projection, SparseRows

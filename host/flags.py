@@ -113,6 +113,27 @@ class Sizes:
 
 
 @dataclass(frozen=True)
+class Names:
+    """A list of names, each one of `names`."""
+
+    names: tuple[str, ...]
+
+    @property
+    def need(self) -> str:
+        """The names."""
+        return f"any of {', '.join(self.names)}, with commas between"
+
+    def fits(self, value: Any) -> bool:
+        """Tell whether the value is such a list."""
+        return isinstance(value, list | tuple) and all(name in self.names for name in value)
+
+    def refusal(self, flag: str, value: Any) -> str:
+        """Return the line for a value that is none."""
+        have = ",".join(map(str, value)) if isinstance(value, list | tuple) else repr(value)
+        return f"{flag} {have}: needs {self.need}"
+
+
+@dataclass(frozen=True)
 class YesNo:
     """True or false."""
 
@@ -175,7 +196,7 @@ def check_options(options: Any) -> None:
             continue
         if not bounds.fits(value):
             name = flag_of(entry) if entry.metadata["help"] else entry.name
-            if isinstance(bounds, OneOf):
+            if isinstance(bounds, OneOf | Names):
                 raise HostError(bounds.refusal(name, value))
             raise HostError(f"{name} {value!r}: needs {bounds.need}")
 
@@ -198,7 +219,7 @@ def add_flags(parser: argparse.ArgumentParser, options: type, only: Iterable[str
         text = about["help"].replace("%", "%%")
         if entry.default is not None:
             text += f" (default {entry.default:g})" if isinstance(entry.default, int | float) else f" (default {entry.default})"
-        kind = {Whole: int, Number: float, Sizes: _sizes}.get(type(about["bounds"]), str)
+        kind = {Whole: int, Number: float, Sizes: _sizes, Names: _names}.get(type(about["bounds"]), str)
         group.add_argument(flag_of(entry), type=kind, metavar=about["metavar"], help=text, **shared)
     return groups
 
@@ -209,6 +230,11 @@ def _sizes(text: str) -> tuple[int, ...]:
         return tuple(int(size) for size in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"needs sizes such as 64,64,20, has {text!r}") from None
+
+
+def _names(text: str) -> tuple[str, ...]:
+    """Return the names that a flag lists, as in events,states."""
+    return tuple(name.strip() for name in text.split(","))
 
 
 def read_options(options: type, record: Mapping[str, Any], who: str) -> dict[str, Any]:

@@ -5,19 +5,21 @@ Each workload adds its own options (`host/workloads/NAME/options.py`).
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
 from host.faults import Faults
-from host.flags import Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
-from models import formats
+from host.flags import Names, Number, OneOf, Text, Whole, YesNo, check_options, option, option_fields
+from models import formats, shipped
 from models.families import member, member_names
 
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
 _TRANSPORTS, _DEFAULT_TRANSPORT = "noc.transports", "zmq"
 CHIP, RUN = "chip and mapping", "run"  # headings of flags
+SAVED = ("events", "states", "outputs", "logits")  # what a run can keep (`host/run/saved.py`)
 
 
 def mapping_names() -> list[str]:
@@ -46,8 +48,8 @@ class RunOptions:
 
     # fmt: off
     checkpoint: str | None = option(
-        None, "a checkpoint file, or 'seeded' for random weights (default: the trained model that is shipped)",
-        bounds=Text(), metavar="FILE", file=True)
+        None, "as MODEL, the other way to name it",
+        bounds=Text(), metavar="MODEL", file=True)
     batch: int = option(1, "independent sequences side by side", bounds=Whole(1), metavar="B")
     pes: int | None = option(
         None, "PEs to use (default: all that spare the busiest a unit; balanced: as few as fit)",
@@ -76,6 +78,12 @@ class RunOptions:
     stall_s: float = option(
         30.0, "give up after S seconds without progress",
         bounds=Number(0.0, above=True, unit="seconds"), metavar="S", flag="--stall", group=RUN, sweep=False)
+    save: tuple[str, ...] | None = option(
+        None, f"keep in the run folder, any of {','.join(SAVED)} (docs/report.md)",
+        bounds=Names(SAVED), metavar="WHAT", group=RUN, sweep=False)
+    outputs: str | None = option(
+        None, "write what the network answers to this .npz, too; must not exist",
+        bounds=Text(), metavar="FILE", group=RUN, sweep=False)
     verify: bool = option(False, "compare every event with a plain reference", bounds=YesNo(), group=RUN, sweep=False)
     faults: Faults = field(default_factory=Faults)
     # fmt: on
@@ -95,6 +103,12 @@ class RunOptions:
         check_options(self)
         if self.cluster is not None and self.transport not in (fit := transports_with("JOINS_MACHINES")):
             raise HostError(f"--cluster: goes with --transport {' or '.join(fit)}; in one process nothing is on another machine")
+        if self.outputs is not None and not self.outputs.endswith(".npz"):
+            raise HostError(f"--outputs {self.outputs}: needs a name that ends in .npz")
+        if self.outputs is not None and os.path.lexists(self.outputs):
+            raise HostError(f"--outputs {self.outputs}: exists already; nothing is overwritten")
+        if self.outputs is not None and not os.access(Path(self.outputs).parent, os.W_OK):
+            raise HostError(f"--outputs {self.outputs}: its folder does not exist or cannot be written")
         if self.restart and self.cluster is None:
             raise HostError("--restart: goes with --cluster; without workers there is none to lose")
         if self.faults.shuffle is not None and self.transport not in (fit := transports_with("PROCESSES", False)):
@@ -112,6 +126,6 @@ class RunOptions:
         record = self.resolved()
         for entry in option_fields(type(self)):
             value = record[entry.name]
-            if entry.metadata["file"] and value is not None and Path(value).exists():
+            if entry.metadata["file"] and value is not None and value not in shipped.names() and Path(value).exists():
                 record[entry.name] = str(Path(value).resolve())
         return record

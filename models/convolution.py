@@ -80,10 +80,17 @@ class Convolution:
     @cached_property
     def row_nonzeros(self) -> I64:
         """Number of elements of each row of the matrix that are not zero."""
-        rows, columns = self._inside()
-        taps = np.count_nonzero(self.kernel, axis=1)  # (out, rows, columns) of the kernel
-        counts = rows.astype(np.int64) @ taps @ columns.T.astype(np.int64)  # (out, rows, columns) of the output
-        return np.asarray(counts.reshape(-1) * self.pool[0] * self.pool[1], np.int64)
+        return self._count(np.count_nonzero(self.kernel, axis=1))
+
+    @cached_property
+    def row_met(self) -> I64:
+        """Number of elements of each row of the matrix at which an event meets an element of the kernel, be it zero."""
+        return self._count(np.full((len(self.kernel), *self.kernel.shape[2:]), self.kernel.shape[1]))
+
+    def _count(self, elements: Array) -> I64:
+        """Return how many (out, rows, columns) `elements` of the kernel, summed over channels in, each row of the matrix has."""
+        rows, columns = (inside.astype(np.int64) for inside in self._inside())
+        return np.asarray((rows @ elements @ columns.T).reshape(-1) * self.pool[0] * self.pool[1], np.int64)
 
     def _inside(self) -> tuple[Array, Array]:
         """Return for rows, and for columns, whether each element of the kernel (second) lies inside for each output (first)."""
@@ -100,13 +107,21 @@ class Convolution:
 
     def products(self, heard: Array) -> I64:
         """Return how many products of weights that are not zero each row makes, (rows,), of `heard` events of each column."""
+        return self._correlate(self.kernel != 0, heard)
+
+    def meetings(self, heard: Array) -> I64:
+        """Return how many elements of the kernel, be they zero, `heard` events of each column meet for each row, (rows,)."""
+        return self._correlate(np.ones(self.kernel.shape, bool), heard)
+
+    def _correlate(self, taken: Array, heard: Array) -> I64:
+        """Return the convolution of `heard` events of each column with a kernel of ones where an element is `taken`, (rows,)."""
         rows, columns = self._inside()
         rows_at, columns_at = (np.where(part, self._places(at), 0) for at, part in enumerate((rows, columns)))
         channels, of_group = self.pooled_shape[0], self.kernel.shape[1]
         (high, wide), (_, tall, broad) = self.pool, self.pooled_shape
         events = np.asarray(heard, np.int64).reshape(self.input_shape)[:, : high * tall, : wide * broad]
         events = events.reshape(channels, tall, high, broad, wide).sum(axis=(2, 4))
-        taps = (self.kernel != 0).astype(np.int64).reshape(self.groups, -1, *self.kernel.shape[1:])
+        taps = taken.astype(np.int64).reshape(self.groups, -1, *self.kernel.shape[1:])
         counts = np.zeros((self.groups, taps.shape[1], *self.output_shape[1:]), np.int64)
         for i in range(self.kernel.shape[2]):
             for j in range(self.kernel.shape[3]):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from models import kernels
+from models.convolution import Convolution
 from models.network import ModelError, Network, Population, Projection, check_trace
 from models.numerics import payload_bytes, sum_of
 from models.schedule import schedule
@@ -94,6 +95,8 @@ def _check_projection(network: Network, number: int, projection: Projection) -> 
         ports = ", ".join(kernel.PORTS)
         raise ModelError(f"{who}: neuron model {layer.kernel!r} has no port {projection.port!r}; has {ports}")
     spec = kernel.PORTS[projection.port]
+    if isinstance(projection.weights, Convolution):
+        projection.weights.check(who)
     need = spec.rows * layer.units, source.units
     if projection.weights.shape != need:
         have = projection.weights.shape

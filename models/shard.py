@@ -16,8 +16,9 @@ class PortShape(NamedTuple):
 
     `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the
     numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
-    position; `slots`, positions held at a time; whether its product is made `early`, when a section comes, so that what it heard
-    need not be kept until the step.
+    position; `slots`, positions held at a time. A format that keeps a convolution's kernel has its `window`, the numbers of a
+    `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for. `early`: its product is made when a
+    section comes, so that what it heard need not be kept until the step.
     """
 
     rows: int
@@ -31,6 +32,7 @@ class PortShape(NamedTuple):
     dense: bool = False
     phases: int = 1
     slots: int = 1
+    window: tuple[int, ...] = ()
     early: bool = False
 
 
@@ -89,13 +91,17 @@ class Shard:
                 population=population, kernel=kernel, format=form, width=width, lanes=lanes, payload=payload,
                 units=_unpack(units)["units"], trigger=trigger, wait=wait, ticks=ticks, interval=interval,
                 ports=tuple(
-                    ShardPort(name=n, source=s, delay=d, shape=PortShape(*shape), arrays=_unpack(arrays), trace=float(trace))
+                    ShardPort(name=n, source=s, delay=d, shape=_port_shape(*shape), arrays=_unpack(arrays), trace=float(trace))
                     for n, s, d, shape, arrays, trace in ports
                 ),
                 vectors=_unpack(vectors), params={str(k): float(v) for k, v in params.items()},
             )  # fmt: skip
         except (TypeError, ValueError, KeyError, AttributeError, OverflowError, SyntaxError) as error:
             raise ModelError(f"shard: not in the form of Shard.to_parts ({error})") from error
+
+
+def _port_shape(*numbers: Any) -> PortShape:
+    return PortShape._make((*numbers[:-1], tuple(numbers[-1])))
 
 
 def _pack(arrays: Mapping[str, Array]) -> list[list[Any]]:

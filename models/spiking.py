@@ -59,7 +59,5 @@ def check_firing(population: Population) -> None:
         )
     many = bool(population.params.get("multi_spike", 0.0))
     if many != (population.payload == "count"):
-        have = "several spikes" if many else "one spike"
-        raise ModelError(
-            f"{population.name}: sends {have} a position as {population.payload}; needs {'count' if many else 'spike'}"
-        )
+        have, need = ("several spikes", "count") if many else ("one spike", "spike")
+        raise ModelError(f"{population.name}: sends {have} a position as {population.payload}; needs {need}")

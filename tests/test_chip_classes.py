@@ -18,7 +18,10 @@ from host.cost.price import price
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record
-from host.workloads.features.vectors import VectorCount, VectorSource, seeded_features
+from host.workloads.arrays.lane_plan import LanePlan
+from host.workloads.arrays.readout import ArrayReadout
+from host.workloads.arrays.seeded_numbers import seeded_features
+from host.workloads.arrays.source import ArraySource
 from host.workloads.rows_in_dram import RowsInDram
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity
@@ -143,7 +146,7 @@ def test_a_chips_sums_are_right_to_one(activity, units, pes, positions, chips):
 
 def vectors(features):
     """Return a source that feeds one sequence of these vectors."""
-    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features)}, 1, len(features))
+    return ArraySource({0: RowsInDram.of(Dram(1 << 20, 16), "features", features)}, LanePlan([len(features)], 1))
 
 
 @pytest.fixture(scope="module")
@@ -152,7 +155,7 @@ def run():
     features = seeded_features(1, 40, 240)
     network = at_activity(seeded_egru(240, (240, 240), density=0.3, seed=3), 0.2, features[0])
     placement = place(network, CHIP, "uniform", "csr", 240, 1, 2)
-    return record(placement, vectors(features.reshape(-1, 240)), VectorCount(1, 40))
+    return record(placement, vectors(features.reshape(-1, 240)), ArrayReadout(placement.network, LanePlan([40], 1)))
 
 
 @pytest.mark.parametrize(("form", "within"), [("csr", 0.03), ("dense", 0.02), ("packed", 0.10)])
@@ -197,7 +200,8 @@ def test_three_units_are_not_a_uniform_network():
     """A ledger of one chip is its own compression."""
     network = three_units()
     placement = place(network, CHIP, "uniform", "csr", 3)
-    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), VectorCount(1, 3)).ledger(placement)
+    readout = ArrayReadout(placement.network, LanePlan([3], 1))
+    ledger = record(placement, vectors(np.ones((3, 2), np.float32)), readout).ledger(placement)
     assert merge_identical_chips(ledger).pes == ledger.pes == (PeId(0, 1, 1, 0), PeId(0, 1, 1, 1), PeId(0, 1, 1, 2))
 
 

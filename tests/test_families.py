@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from host.cli import main
 from host.commands import command_names, load_command
 from host.errors import Exit
 from host.launch.needed_members import kernel_names, needed_members
 from host.provenance import content_sha256
 from host.workloads.lm.options import Options as LmOptions
 from models import families, formats, importers, kernels, shipped
+from models.checkpoint import load
 from models.compute import compiling
 from models.compute.kernel_cache import KernelFolder
 from models.families import member_names
@@ -215,6 +217,58 @@ def test_two_importers_that_are_as_certain_are_named_and_one_may_be_chosen(folde
         import_model(path, ImportRequest(importer="second"))
     with pytest.raises(ModelError, match="unknown importer 'third'"):
         import_model(path, ImportRequest(importer="third"))
+
+
+PLAIN_IMPORTER = """
+from pathlib import Path
+
+import numpy as np
+
+KNOWN_BY = "rows of a table"
+
+def add_flags(parser):
+    parser.add_argument("--table-threshold", type=float, metavar="X", help="threshold of every unit")
+    {more}
+
+def probe(head):
+    return 60 if head.start.startswith(b"table") else 0
+
+def read(path, request):
+    from models.checkpoint import Model
+    from models.foreign.request import Findings
+    from models.seeded import seeded_egru
+
+    threshold = request.number("table_threshold", 0, 1)
+    model = Model(seeded_egru(3, [4], 0.5))
+    return Findings(model, (("kind", "a table"),), (), {{"threshold": 0.25 if threshold is None else threshold}})
+"""
+
+
+def test_an_importer_brings_options_of_its_own_and_no_other_file_is_touched(folder, capsys):
+    write(folder, "models/importers/table.py", PLAIN_IMPORTER.format(more=""))
+    path = write(folder, "file.bin", "table of numbers")
+    assert main(["import", path.as_posix(), str(folder / "a.safetensors"), "--table-threshold", "0.5"]) == 0
+    assert load(folder / "a.safetensors").provenance["threshold"] == 0.5
+    assert import_model(path, ImportRequest()).model.provenance["threshold"] == 0.25
+    with pytest.raises(ModelError, match=r"--gru 'plain': the importer 'table', .* no such option; has --table-threshold"):
+        import_model(path, ImportRequest(options={"gru": "plain"}))
+    with pytest.raises(ModelError, match="--table-threshold high: needs 0 to 1"):  # from Python nothing is parsed
+        import_model(path, ImportRequest(options={"table_threshold": "high"}))
+    with pytest.raises(SystemExit):
+        main(["import", "--help"])
+    out = capsys.readouterr().out
+    assert "for the importer table:\n  --table-threshold X" in out
+    assert "--gru" in out
+
+
+def test_importers_may_share_an_option_but_not_its_name_alone(folder):
+    write(folder, "models/importers/table.py", PLAIN_IMPORTER.format(more=""))
+    write(folder, "models/importers/sheet.py", PLAIN_IMPORTER.format(more=""))
+    assert [of for flag, of in importers.all_flags() if flag.typed == "--table-threshold"] == [["sheet", "table"]]
+    more = 'parser.add_argument("--gru", metavar="N", help="how many")'
+    write(folder, "models/importers/third.py", PLAIN_IMPORTER.format(more=more))
+    with pytest.raises(ModelError, match="importers 'gru' and 'third' both have an option --gru; rename one"):
+        importers.all_flags()
 
 
 @pytest.mark.parametrize("name", command_names())

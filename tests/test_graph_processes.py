@@ -8,7 +8,7 @@ import pytest
 from test_graph_runs import egru, of_egru, of_numbers
 
 from host.launch.launcher import Launcher
-from host.workloads.features.options import Options
+from host.workloads.arrays.options import Options
 from models.checkpoint import Model, save
 from tests.tools.graphs import Layer, graph, with_members
 from tests.tools.processes import SLOW, answer

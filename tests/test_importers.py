@@ -128,7 +128,8 @@ class Files:
         return self
 
     def read(self, **wishes):
-        return import_model(self.checkpoint, ImportRequest(**wishes))
+        options = {name: wishes.pop(name) for name in list(wishes) if name not in ImportRequest.__dataclass_fields__}
+        return import_model(self.checkpoint, ImportRequest(**wishes, options=options))
 
     def refused(self, *words, kind=ModelError, **wishes):
         with pytest.raises(kind) as caught:
@@ -454,12 +455,13 @@ def test_wrapped_and_inside_another_module(files, wrapper):
         ({"projection": "relu"}, "--projection: the file has no decoder.projection.weight"),
         ({"state": "kept"}, "--state 'kept': needs carried or zeroed"),
         ({"gru": "plain"}, "--gru"),
-        ({"gru": "x"}, "--gru 'x'"),
+        ({"gru": "x"}, "--gru 'x': the importer 'evnn', which reads this file, has no such option; has --projection, --zoneout"),
         ({"zoneout": 1.5}, "--zoneout 1.5"),
         ({"zoneout": float("nan")}, "--zoneout nan"),
         ({"segment": 0}, "--segment 0"),
         ({"segment": 1 << 40}, "--segment"),
         ({"prefix": "layers"}, "no key begins with 'layers.'"),
+        ({"head": "x"}, "--head: a language model has its embedding and decoder around its layers"),
     ],
 )
 def test_wishes_that_cannot_be(files, wishes, words):
@@ -487,7 +489,7 @@ def test_a_gesture_checkpoint_gives_its_layers(files):
 
 
 def test_one_layer_by_its_prefix_or_bare(files):
-    """As in event-based neural decoding: a Linear, an EGRU of two units, a head."""
+    """As in event-based neural decoding: a Linear, an EGRU, a head, which are taken where no prefix says otherwise."""
     entries, layer = layer_tensors(np.random.default_rng(3), 6, 5)
     rest = {
         "egru.0.weight": np.zeros((6, 9), np.float32),
@@ -497,6 +499,10 @@ def test_one_layer_by_its_prefix_or_bare(files):
     files.write({**rest, **{f"egru.1.{name}": tensor for name, tensor in entries.items()}}, root="best_egrumodel")
     agree(files.read(prefix="egru.1").model, [layer])
     agree(files.read(prefix="egru.1.").model, [layer])
+    whole = files.read().model
+    agree(whole, [layer])
+    assert [(a.inputs, a.outputs) for a in (*whole.front, *whole.head)] == [(9, 6), (5, 2)]
+    files.write({f"egru.1.{name}": tensor for name, tensor in entries.items()})
     files.refused("need the numbers 0 to 1, have 1; a single one: --prefix egru.1")
     files.write(entries)
     agree(files.read(state="zeroed", segment=5).model, [layer])
@@ -649,7 +655,7 @@ def test_a_gru_cell_and_a_gru_without_bias(files):
         (changed("weight_ih_l1", lambda t: t[:, 1:].copy()), {}, ["has 6 inputs, the layer before it 7 units"]),
         (changed("weight_ih_l1", lambda t: t[1:].copy()), {}, ["weight_ih_l1 needs shape (15, 7)"]),
         (without("weight_ih_l0"), {}, ["has no tensor 'weight_ih_l0'"]),
-        (without(), {"zoneout": 0.1}, ["--zoneout: a torch.nn.GRU has none"]),
+        (without(), {"zoneout": 0.1}, ["--zoneout '0.1'", "has --gru"]),
         (without(), {"projection": "relu"}, ["--projection"]),
         (renamed("_l1", "_l0_b"), {"prefix": "x"}, ["no key begins with 'x.'"]),
         (lambda e: e.update({f"x.{key}": tensor for key, tensor in e.items()}), {}, ["has GRUs in 2 places"]),

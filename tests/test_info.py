@@ -119,7 +119,7 @@ def test_what_is_missing_is_said(info, tiny):
     text = info(embedding=None, decoder_bias=None, vocabulary=())
     said = [value(text, label) for label in ("decoder", "vocabulary", "text", "text licence", "provenance")]
     assert said == ["none: a bare stack of layers", "none", "none stored", "not stated", "not stated"]
-    assert value(info(vocabulary=()), "vocabulary") == "none: cannot be run until imported with its text"
+    assert value(info(vocabulary=()), "vocabulary") == "none: runs on word numbers (`lm --ids FILE`) until imported with its text"
 
 
 def test_a_projection_is_told(info, tiny):

@@ -17,7 +17,8 @@ from host.cost.ledger_file import load_ledger
 from host.errors import HostError
 from host.experiments.columns import columns_of
 from host.experiments.experiment_file import read as read_experiment
-from host.workloads.features.vectors import load_features
+from host.workloads.arrays.expected_input import ExpectedInput
+from host.workloads.arrays.read_arrays import read_inputs
 from host.workloads.lm.options import Options
 from host.workloads.registry import workloads
 from host.workloads.site import load_run_chip
@@ -124,7 +125,7 @@ READERS = {
     "--costs": lambda path, content: load_table(put(path, content)),
     "experiment": experiment,
     "--config": config_of_run,
-    "--features": lambda path, content: load_features(put(path, content), 4, 1, None),
+    "--features": lambda path, content: read_inputs(put(path, content), [ExpectedInput("input", 4)], f"--features {path}"),
     "list": lambda path, content: recordings(path, "trials_to_test.txt", content),
     "labels": lambda path, content: recordings(path, "user01_led_labels.csv", content),
     "recording": lambda path, content: recordings(path, "user01_led.aedat", content),

@@ -22,6 +22,7 @@ ONE_FILE_EACH = {
     "dask_jobqueue": "host/cluster/dask_client.py",
     "yaml": "models/foreign/config.py",
     "pickletools": "models/foreign/unpickle.py",  # cuts a pickle into opcodes; it builds and calls nothing
+    "h5py": "models/foreign/hdf5.py",
     "matplotlib": "host/show/canvas.py",
 }
 # The charts of the paper and of sweeps, and the trainer's log, which knows no host.

@@ -21,8 +21,9 @@ from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher
 from host.mapping.placement import place
-from host.workloads.features.options import Options
-from host.workloads.features.vectors import save_features, seeded_features
+from host.workloads.arrays.options import Options
+from host.workloads.arrays.read_arrays import save_features
+from host.workloads.arrays.seeded_numbers import seeded_features
 from models import formats
 from models.checkpoint import save
 from models.network import Network

@@ -10,7 +10,9 @@ import pytest
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import load_offline_run, load_or_record, network_sha256, record
-from host.workloads.features.vectors import VectorSource, seeded_features
+from host.workloads.arrays.lane_plan import LanePlan
+from host.workloads.arrays.seeded_numbers import seeded_features
+from host.workloads.arrays.source import ArraySource
 from host.workloads.rows_in_dram import RowsInDram
 from models.network import Network
 from models.reference import Reference
@@ -30,7 +32,8 @@ def features(lanes=1, positions=POSITIONS, seed=1):
     vectors = seeded_features(lanes, positions, UNITS, seed)
     vectors[:, :, ::3] = 0
     vectors[:, 4] = 0  # a position without any event
-    return VectorSource({0: RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))}, lanes, positions)
+    rows = RowsInDram.of(Dram(1 << 20, 16), "features", vectors.reshape(-1, UNITS))
+    return ArraySource({0: rows}, LanePlan([positions] * lanes, lanes))
 
 
 @pytest.fixture(scope="module")

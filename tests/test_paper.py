@@ -207,9 +207,9 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
 
 
 def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "workloads", lambda: {"features": workloads()["features"]})
+    monkeypatch.setattr(command, "workloads", lambda: {"arrays": workloads()["arrays"]})
     assert main(["paper", "--out", str(tmp_path / "out")]) == 2
-    assert "(features) has a table of the paper" in capsys.readouterr().err
+    assert "(arrays) has a table of the paper" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
 
 

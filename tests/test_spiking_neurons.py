@@ -91,6 +91,24 @@ def test_every_way_to_integrate_reset_and_fire_has_the_references_bits(kernel, s
     assert fired > 1000
 
 
+def test_every_way_of_the_int32_neuron_has_the_references_integers():
+    rng, fired = np.random.default_rng(3), 0
+    for reset, inclusive, many, floor in itertools.product(RESETS, (0.0, 1.0), (0.0, 1.0), (0.0, 1.0)):
+        params = {"reset": float(RESETS.index(reset)), "fire_at_threshold": inclusive, "multi_spike": many, "floor": floor}
+        vectors = {"bias": rng.integers(-5, 9, 7), "threshold": rng.integers(1, 60, 7), "start": rng.integers(-20, 20, 7)}
+        vectors |= {} if reset.startswith("subtract") else {"reset": rng.integers(-5, 5, 7)}
+        population = neurons("iaf", 7, rng, params, **vectors)
+        shard, reference = Shard(population, "int32"), neurons_of(population)
+        for step in range(40):
+            most = 2**31 - 1 if step % 10 == 9 else 90  # sums wrap
+            x = rng.integers(-most // 2, most, 7).astype(np.int32)
+            sent = shard.step(x)
+            fired += int(np.minimum(sent, 1).sum())
+            assert sent.tolist() == reference.step({"input": x}, 0).tolist(), params
+            assert shard.mem["v"][0].tolist() == reference._v.tolist(), params
+    assert fired > 1000
+
+
 @pytest.mark.parametrize("kernel", ["li", "cuba_li"])
 @pytest.mark.parametrize("form", FORMS)
 def test_every_integrator_has_the_references_bits(kernel, form):

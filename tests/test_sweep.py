@@ -19,7 +19,7 @@ from host.experiments import sweep as sweep_module
 from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
 from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
-from host.workloads.features.vectors import seeded_features
+from host.workloads.arrays.seeded_numbers import seeded_features
 from models.reference import Reference
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity
@@ -277,7 +277,7 @@ WRONG = [
     ("[grid]\nactivity = [nan]", "[grid] activity: needs a finite number from 0 to 1, has nan"),
     ("[grid]\ndensity = [0]", "[grid] density: needs a finite number above 0 and up to 1, has 0"),
     ("[grid]\nlayers = [24]", "[grid] layers: needs a list of units"),
-    ("[grid]\nformat = ['cst']", "[grid] format: needs one of csr, dense, packed, has 'cst'"),
+    ("[grid]\nformat = ['cst']", "[grid] format: needs one of conv, csr, dense, packed, has 'cst'"),
     ("[grid]\nschedule = ['parallel']", "[grid] schedule: needs one of sequential, pipelined, has 'parallel'"),
     ("[grid]\nclock = ['200MHz']", "[grid] clock: needs one of 150MHz, 300MHz, has '200MHz'"),
     ("[grid]\nbranch_refill_cycles = ['two']", "branch_refill_cycles: needs a finite number from 0, has 'two'"),

@@ -177,7 +177,7 @@ def test_every_type_in_both_byte_orders(folder, dtype, order):
 @pytest.mark.parametrize("wrapper", ["state_dict", "model_state_dict"])
 def test_a_wrapped_state_dict(folder, wrapper):
     assert set(read(folder, torch_file(TENSORS, wrapper=wrapper))) == set(TENSORS)
-    refused(folder, torch_file(TENSORS, wrapper="weights"), "needs tensors by name", "has a dict with weights")
+    refused(folder, torch_file(TENSORS, wrapper="things"), "needs tensors by name", "has a dict with things")
 
 
 def beside(values, before=b""):

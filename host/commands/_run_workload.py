@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._model_argument import add_model, take_model
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
 from host.errors import HostError, complain
 from host.faults import parse_fault
@@ -25,12 +26,14 @@ from host.run_folder import new_folder
 from host.show import sweep_plots
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
-from host.workloads.registry import Workload, restore_options
+from host.workloads.registry import Workload, restore_options, workload_named
+from models import shipped
 from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 
 
 def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
     """Add the flags of a workload's options, and those of every run."""
+    add_model(parser, "the trained one that is shipped" if workload.about.SHIPPED else "a seeded network")
     groups = add_option_flags(parser, workload.options)
     run = groups[RUN]
     run.add_argument("--config", metavar="FILE", help="options of an earlier run (its config.json); flags given beside it go first")
@@ -78,11 +81,16 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
 def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> RunOptions:
     """Return the options: the command's presets, over them those of `--config`, over them the flags that were given."""
     names = {entry.name for entry in fields(workload.options)}
-    given = {name: value for name, value in flags.items() if name in names}
+    given = dict(flags)
+    take_model(given)
+    given = {name: value for name, value in given.items() if name in names}
     options = _read_config(Path(flags["config"]), workload, command) if flags["config"] else workload.options()
     if flags["fault"]:
         given["faults"] = parse_fault(flags["fault"])
-    return replace(options, **{**workload.commands[command].presets, **given})
+    options = replace(options, **{**workload.commands[command].presets, **given})
+    if workload.commands[command].needs_model and options.checkpoint is None:
+        raise HostError(f"{command}: needs MODEL, a checkpoint file, {', '.join(shipped.names())} or seeded")
+    return options
 
 
 def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
@@ -94,7 +102,7 @@ def _read_config(path: Path, workload: Workload, command: str) -> RunOptions:
         raise HostError(f"{who}: {error}") from error
     except (ValueError, RecursionError) as error:
         raise HostError(f"{who}: cannot be read as JSON ({' '.join(str(error).split())[:120]})") from error
-    if not isinstance(record, dict) or record.get("workload") != workload.name:
+    if not isinstance(record, dict) or workload_named(record.get("workload")) != workload:
         have = record.get("workload") if isinstance(record, dict) else type(record).__name__
         raise HostError(f"{who}: needs the options of {workload.name!r}, as `{command}` runs it, has {have!r}")
     return restore_options(record, who)

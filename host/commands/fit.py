@@ -8,12 +8,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from host.commands._model_argument import add_model, take_model
 from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
 from host.errors import Exit, HostError
 from host.flags import add_flags as add_option_flags
 from host.mapping import strategies
-from host.mapping.advice import largest_batch
+from host.mapping.advice import fewer_pes, largest_batch
 from host.mapping.expected_traffic import expected_flows, flow_loads, rates_of
 from host.mapping.placement import PlacedPe, Placement, place
 from host.options import RunOptions
@@ -39,7 +40,7 @@ EXAMPLES = (("fit --mapping balanced", "what fits where; starts no process"),)
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument("file", metavar="CHECKPOINT", nargs="?", help="as --checkpoint, without the flag")
+    add_model(parser)
     add_option_flags(parser, RunOptions, only=_OPTIONS)
     parser.add_argument("--compare", action="store_true", help="all mappings side by side: packets on links, time, energy")
     parser.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
@@ -47,9 +48,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 
 def run(flags: dict[str, Any]) -> int:
     """Print the table; HostError and the like for what does not fit."""
-    every, file, compare = flags.pop("all"), flags.pop("file"), flags.pop("compare")
-    if file is not None:
-        flags.setdefault("checkpoint", file)
+    take_model(flags)
+    every, compare = flags.pop("all"), flags.pop("compare")
     options = default_workload().options(**flags)
     options.check()
     model, title = open_model(options.checkpoint, default_workload().about.SHIPPED)
@@ -65,6 +65,8 @@ def run(flags: dict[str, Any]) -> int:
     most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
     batch = f"batch {options.batch} (the largest that fits here: {most})"
     print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {batch}")
+    if line := fewer_pes(placement.network, placement.request, len(placement.pes)):
+        print(line)
     if options.chips > 1:
         print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
     print()

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from host.errors import HostError
-from models.foreign.request import GRUS, PROJECTIONS, ImportRequest
+from models.foreign.request import ImportRequest
+from models.importers import all_flags
 from models.network import SEGMENT_STATES
 
 HELP = "read a checkpoint of EvNN or torch.nn.GRU"
@@ -40,13 +41,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--text", metavar="DIR", help=text)
     parser.add_argument("--licence", default="", metavar="TEXT", help="licence of that text, kept in DST")
     parser.add_argument("--prefix", default="", metavar="KEY", help="take only the layers whose keys begin so")
-    parser.add_argument("--projection", metavar="NAME", help=f"{' or '.join(PROJECTIONS)} decoder projection (default: by version)")
-    parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
     parser.add_argument("--segment", type=int, metavar="N", help="positions of a segment (default: bptt of config.yaml, else 70)")
     state = f"{' or '.join(SEGMENT_STATES)} cell state where a segment begins (default: zeroed for language models, else carried)"
     parser.add_argument("--state", metavar="NAME", help=state)
     parser.add_argument("--importer", metavar="NAME", help="which importer reads SRC (default: the one that is most certain)")
-    parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
+    groups: dict[str, Any] = {}
+    for flag, of in all_flags():
+        title = f"for the importer{'s' if len(of) > 1 else ''} {' and '.join(of)}"
+        if title not in groups:
+            groups[title] = parser.add_argument_group(title)
+        groups[title].add_argument(flag.typed, dest=flag.name, **flag.settings)
 
 
 def run(flags: dict[str, Any]) -> int:
@@ -55,12 +59,12 @@ def run(flags: dict[str, Any]) -> int:
     from models.foreign.import_model import import_model
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
-    text = flags.pop("text")
+    text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
     if os.path.lexists(target):
         raise HostError(f"import: {target}: exists already; nothing is overwritten")
     if not target.parent.is_dir():
         raise HostError(f"import: {target}: its folder does not exist")
-    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, **flags))
+    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
     partial = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.partial")
     try:
         save(partial, imported.model)

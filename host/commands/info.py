@@ -12,11 +12,11 @@ import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from host.commands._model_argument import add_model
 from host.errors import HostError
 from host.flags import add_flags as add_option_flags
 from host.mapping.request import Request, sram_size
@@ -25,10 +25,10 @@ from host.mapping.strategies import balanced, uniform
 from host.options import RunOptions
 from host.show.entries import list_entries, plain_text
 from host.show.text_table import format_table
-from host.workloads.registry import workloads
-from host.workloads.site import load_run_chip
+from host.workloads.registry import default_workload, workloads
+from host.workloads.site import SEEDED, load_model, load_run_chip, model_path
 from models import formats, kernels
-from models.checkpoint import Model, load
+from models.checkpoint import Model
 from models.network import Network, Projection
 from pe.layout import ShardSize, pe_fields
 from pe.sram import footprint, plan
@@ -45,15 +45,18 @@ EXAMPLES = (("info FILE", "what a checkpoint holds and needs"),)
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument("file", metavar="FILE", help="a checkpoint file")
+    add_model(parser)
     add_option_flags(parser, RunOptions, only=("batch",))
 
 
 def run(flags: Mapping[str, Any]) -> int:
     """Print the tables; ModelError for a file that is no checkpoint, HostError for a batch that cannot be."""
-    path, options = Path(flags["file"]), RunOptions(batch=flags.get("batch", 1))
+    options = RunOptions(batch=flags.get("batch", 1))
     options.check()
-    model, title, chip = load(path), path.name, load_run_chip(options)
+    path = model_path(flags["model"], default_workload().about.SHIPPED if flags["model"] is None else "")
+    if path is None:
+        raise HostError(f"info {SEEDED}: it is made when a run needs it, there is no file; `fit {SEEDED}` shows what it needs")
+    model, title, chip = load_model(path), path.name, load_run_chip(options)
     request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     blocks: Blocks = {layer: [] for layer in model.network.layers}
     for share in uniform.deals(model.network, request)[0]:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from host.commands._model_argument import add_model, take_model
 from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
 from host.errors import Exit, HostError
@@ -47,7 +48,8 @@ EXAMPLES = (("paper", "the paper's tables, and ours"),)
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
-    parser.add_argument("--checkpoint", metavar="FILE", help="a file, or 'seeded' (default: the trained model that is shipped)")
+    add_model(parser)
+    parser.add_argument("--checkpoint", metavar="MODEL", help="as MODEL")
     parser.add_argument("--out", metavar="DIR", help="folder for tables, figure and runs; must not exist (default runs/paper-TIME)")
     transport = RunOptions.transport
     parser.add_argument(
@@ -59,6 +61,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Run, price, print and write; HostError, one line, for what cannot be run or written."""
     sweep_plots.require()
+    take_model(flags)
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
     makers = [make for workload in workloads().values() if (make := workload.part("paper", "paper_part"))]
     parts: list[PaperPart] = sorted((make(flags["checkpoint"], flags["transport"]) for make in makers), key=lambda part: part.place)

@@ -24,6 +24,7 @@ from noc.machine import Machine
 
 SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
+KERNEL_COLUMNS = ("channels", "places")
 MACS, VISITED = 0, 1  # of a port's counts
 
 
@@ -58,7 +59,12 @@ class Ledger:
     `shards` maps each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its population, its units.
     `ports` maps each of `PORT_COLUMNS` to one a port: its shard, its name (in `port_names`), the population it hears and how many
     positions late, its rows and stored weights, how many units it listens to, bytes of a weight, whether it keeps a trace, and
-    whether its sums are added to those of the port (each 1 or 0). `chip` holds the preset and the numbers that were overridden.
+    whether its sums are added to those of the port (each 1 or 0). `chip` holds the preset and the numbers
+    that were overridden.
+
+    Where any port keeps a convolution's kernel there are `KERNEL_COLUMNS`, 0 for the others: how many output channels an event
+    meets at most, and how many outputs the window around its own has; its stored weights are elements of the matrix for which
+    one of the kernel stands.
 
     `chips` is how many chips the machine has; `down_chips` and `down_links`, (chip, direction), are what it lacks. Where
     chips do the same to the last integer, one of them stands for all: `representatives` (chips,) int64 names the chip of `pes`
@@ -163,6 +169,7 @@ class Ledger:
             weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
             value_bytes=np.array([payload_bytes(one.payload) for one in self.populations], np.int64)[sources],
             dense=np.array([one.dense for one in self.populations], bool)[sources], traced=ports["trace"], adds=ports["adds"],
+            **{name: ports.get(name, np.zeros_like(ports["rows"])) for name in KERNEL_COLUMNS},
         )  # fmt: skip
 
     @property

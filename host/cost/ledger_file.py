@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.cost import old_ledgers
-from host.cost.ledger import PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
+from host.cost.ledger import KERNEL_COLUMNS, PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
 from host.cost.ledger_checks import check_ledger
 from host.errors import HostError, need_file
 from models.network import Array
@@ -40,7 +40,7 @@ def save_ledger(ledger: Ledger, folder: Path) -> None:
         "stepped": ledger.stepped,
     }
     tensors |= {f"shards.{name}": ledger.shards[name] for name in SHARD_COLUMNS}
-    tensors |= {f"ports.{name}": ledger.ports[name] for name in PORT_COLUMNS}
+    tensors |= {f"ports.{name}": ledger.ports[name] for name in (*PORT_COLUMNS, *KERNEL_COLUMNS) if name in ledger.ports}
     tensors |= {_BY_TURN + name: counts for name, counts in ledger.by_turn.items()}
     tensors |= {_PER_LANE + name: counts for name, counts in ledger.per_lane.items()}
     if ledger.representatives is not None:
@@ -89,6 +89,8 @@ def load_ledger(folder: Path) -> Ledger:
 def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger:
     chip, machine = about["chip"], about["machine"]
     kinds = {"name": str, "kernel": str, "payload": str, "dense": bool}  # the others are integers
+    # Where no port keeps a kernel the columns of kernels are left out, as in files from before there were any.
+    columns = [*PORT_COLUMNS, *(name for name in KERNEL_COLUMNS if f"ports.{name}" in tensors)]
     later = {"beside": -1}  # what older files of this schema do not say
     populations = [
         {name: kinds.get(name, int)({**later, **one}[name]) for name in PopulationFacts._fields} for one in about["populations"]
@@ -100,7 +102,7 @@ def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger
         by_turn={name[len(_BY_TURN) :]: tensor for name, tensor in tensors.items() if name.startswith(_BY_TURN)},
         per_lane={name[len(_PER_LANE) :]: tensor for name, tensor in tensors.items() if name.startswith(_PER_LANE)},
         shards={name: tensors[f"shards.{name}"] for name in SHARD_COLUMNS},
-        ports={name: tensors[f"ports.{name}"] for name in PORT_COLUMNS}, port_names=tuple(map(str, about["port_names"])),
+        ports={name: tensors[f"ports.{name}"] for name in columns}, port_names=tuple(map(str, about["port_names"])),
         pes=tuple(parse_pe(name) for name in about["pes"]), lanes=int(about["lanes"]), format=str(about["format"]),
         chip={"preset": str(chip["preset"]), "facts": {str(k): float(v) for k, v in chip["facts"].items()}},
         chips=int(machine["chips"]), down_chips=tuple(map(int, machine["down_chips"])),

@@ -21,8 +21,9 @@ def needed_members(options: RunOptions) -> list[str]:
     loaded by each PE that needs it.
     """
     workload = workload_of(options)
-    shipped_name = getattr(workload.about, "shipped_for", lambda _: workload.about.SHIPPED)(options) or "none"
-    path = Path(options.checkpoint) if options.checkpoint else Path(shipped.__file__).parent / shipped_name
+    shipped_name = getattr(workload.about, "shipped_for", lambda _: workload.about.SHIPPED)(options)
+    named = options.checkpoint or shipped_name.removesuffix(".safetensors") or "none"
+    path = shipped.path_of(named) or Path(named)
     kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
     return names + [f"models.kernels.{name}" for name in kernels]

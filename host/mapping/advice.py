@@ -15,6 +15,8 @@ from host.mapping.sharding import ShareTooLargeError, all_fit
 from models import formats
 from models.network import Network
 
+SPARSE_UNITS = 4  # units a PE, below which the exchange of events outweighs what a step computes
+
 
 def explain(error: HostError, network: Network, request: Request, mapping: str, count_pes: Callable[[str, str], int]) -> str:
     """Return one line: what does not fit by `error`, and what would.
@@ -36,6 +38,17 @@ def explain(error: HostError, network: Network, request: Request, mapping: str, 
                 with contextlib.suppress(HostError):
                     fits.append(f"--mapping {other} --format {form} ({count_pes(other, form)} PEs)")
     return f"{line}{batch}; what fits: {', '.join(fits)}" if fits else f"{line}{batch}"
+
+
+def fewer_pes(network: Network, request: Request, used: int) -> str:
+    """Return a line where a mapping that could choose took more PEs than units make sense, and what takes fewer; else ""."""
+    units = sum(network.populations[n].units for n in network.layers)
+    if request.pes is not None or units >= SPARSE_UNITS * used:
+        return ""
+    fewest = ""
+    with contextlib.suppress(HostError):
+        fewest = f", --mapping balanced takes {len(strategies.named('balanced').deals(network, request)[0])}"
+    return f"{units / used:.2g} units a PE: more PEs than so few units make use of; --pes N takes fewer{fewest}"
 
 
 def largest_batch(network: Network, request: Request, mapping: str) -> int:

@@ -2,12 +2,16 @@
 
 Trained matrices are uneven: after magnitude pruning, blocks of units cut in index order can hold 1.3 times the mean weights
 and overflow a PE that is sized for the mean. So units are dealt heaviest first, each to the lightest PE that may take one.
+
+A layer that hears through a convolution is dealt in runs: in C order so many units to each PE, that is output channels, or
+rows of one. So a PE has few channels, and few kernels; and its units are alike but for those at the borders.
 """
 
 from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
+from collections.abc import Sequence
 from itertools import chain, pairwise
 
 import numpy as np
@@ -15,9 +19,10 @@ import numpy as np
 from host.errors import Exit, HostError
 from host.mapping.even_phases import deal_evenly
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
-from host.mapping.sharding import all_fit, plan_share, row_lengths
+from host.mapping.sharding import all_fit, plan_share
 from models import kernels
-from models.network import Network
+from models.convolution import Convolution
+from models.network import I64, Network, Projection
 from pe.sram import SramOverflow
 
 
@@ -31,10 +36,9 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -
         return deal_layer(network, group[0], pes, even)
     phases = []
     for layer in group:
-        projections, lengths = network.populations[layer].projections, row_lengths(network, layer)
-        late = [p.delay == 0 and p.source in group for p in projections]
-        for kind in sorted(set(late)):
-            phases.append(sum(length for length, is_late in zip(lengths, late, strict=True) if is_late == kind))
+        of_group = [p for p in network.populations[layer].projections if p.delay == 0 and p.source in group]
+        others = [p for p in network.populations[layer].projections if p.delay or p.source not in group]
+        phases += [_weights_of_units(network, layer, projections) for projections in (others, of_group) if projections]
     hands = deal_evenly(np.stack(phases), pes, even)
     return [tuple(UnitSet(layer, np.array(hand, np.uint32)) for layer in group) for hand in hands]
 
@@ -42,10 +46,13 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -
 def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
     """Deal the units of a layer to `pes` PEs, heaviest first, each to the lightest PE.
 
-    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable.
+    `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable. A layer that
+    hears through a convolution is always dealt in runs of as many units.
     """
     units = network.populations[layer].units
-    weights = sum(row_lengths(network, layer), np.zeros(units, np.int64))
+    if hears_by_kernel(network, layer):
+        return [(UnitSet(layer, run),) for run in np.array_split(np.arange(units, dtype=np.uint32), pes)]
+    weights = _unit_weights(network, layer)
     if not even:
         weights += _unit_words(network, layer)
     full, larger = divmod(units, pes)
@@ -65,6 +72,22 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
     return [(UnitSet(layer, np.array(sorted(hand), np.uint32)),) for hand in hands]
+
+
+def hears_by_kernel(network: Network, layer: int) -> bool:
+    """Tell whether a layer hears anything through a convolution."""
+    return any(isinstance(projection.weights, Convolution) for projection in network.populations[layer].projections)
+
+
+def _unit_weights(network: Network, layer: int) -> I64:
+    return _weights_of_units(network, layer, network.populations[layer].projections)
+
+
+def _weights_of_units(network: Network, layer: int, projections: Sequence[Projection]) -> I64:
+    """Return how many weights each unit of a layer has in these of its projections."""
+    units = network.populations[layer].units
+    lengths = [p.weights.row_nonzeros.reshape(-1, units).sum(axis=0) for p in projections]
+    return np.asarray(sum(lengths, np.zeros(units, np.int64)))
 
 
 def _unit_words(network: Network, layer: int) -> int:
@@ -108,8 +131,8 @@ def split_pes(network: Network, pes: int) -> dict[tuple[int, ...], int]:
 def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, even: bool) -> int:
     """Return the fewest PEs over which a group of layers fits; HostError where one unit of each is too much for a PE."""
     units = network.populations[group[0]].units
-    weights = [length for layer in group for length in row_lengths(network, layer)]
-    heaviest = np.array([np.argmax(sum(weights, np.zeros(units, np.int64)))], np.uint32)
+    weights = sum((_unit_weights(network, layer) for layer in group), np.zeros(units, np.int64))
+    heaviest = np.array([np.argmax(weights)], np.uint32)
     try:
         share = tuple(UnitSet(layer, heaviest) for layer in group)
         plan_share(network, request, share, f"{name_of(group)}, one unit a PE")

@@ -12,7 +12,9 @@ import numpy as np
 from host.errors import Exit, HostError
 from host.mapping.request import Request, Share, whole_layer
 from models import formats, kernels
-from models.network import U32, Array, Network, Projection
+from models.convolution import Convolution
+from models.kernel_window import KernelWindow, largest_window, window_of
+from models.network import U32, Array, Network, Projection, Weights
 from models.schedule import schedule
 from models.shard import PortShape, Shard, ShardPort
 from pe.layout import PortSize, ShardSize, pe_fields
@@ -27,24 +29,33 @@ class ShareTooLargeError(HostError):
         self.share = share
 
 
-def row_lengths(network: Network, population: int) -> list[Array]:
-    """Return, per projection, how many weights each unit of a population has (all gates)."""
+def row_lengths(network: Network, form: str, population: int) -> list[Array]:
+    """Return, per projection, how many weights each unit of a population has (all gates); of a kernel that stays one, how many
+    elements of the matrix it stands for.
+    """
     layer = network.populations[population]
-    return [p.weights.row_nonzeros.reshape(-1, layer.units).sum(axis=0) for p in layer.projections]
+    return [_row_weights(form, p.weights).reshape(-1, layer.units).sum(axis=0) for p in layer.projections]
+
+
+def _row_weights(form: str, weights: Weights) -> Array:
+    return weights.row_met if isinstance(weights, Convolution) and formats.keeps_kernel(form, weights) else weights.row_nonzeros
 
 
 def _port_shape(
-    network: Network, request: Request, population: int, projection: Projection, *, units: int, nonzeros: int
+    network: Network, request: Request, population: int, projection: Projection, *, units: U32, nonzeros: int
 ) -> PortShape:
-    """Return the shape of a projection's port at a PE that has so many of its units and weights."""
+    """Return the shape of a projection's port at a PE that has these of its units, and so many weights."""
     layer, source, times = network.populations[population], network.populations[projection.source], schedule(network)
     gates, phases = kernels.named(layer.kernel).PORTS[projection.port].rows, times.ticks[projection.source]
     # Layers that lie beside each other hear the same, and then each other: between these, a PE need not keep what it heard.
     early = len(network.group_of(population)) > 1 and not projection.trace and phases == 1
+    weights, window = projection.weights, tuple[int, ...]()
+    if isinstance(weights, Convolution) and formats.keeps_kernel(request.format, weights):
+        window = tuple(window_of(weights, _gate_rows(units, layer.units, gates)))
     return PortShape(
-        rows=gates * units, gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
+        rows=gates * len(units), gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
-        phases=phases, slots=times.slots(population, projection), early=early,
+        phases=phases, slots=times.slots(population, projection), window=window, early=early,
     )  # fmt: skip
 
 
@@ -52,11 +63,11 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
     """Return what the SRAM layout needs to know of a share."""
     sizes = []
     for population, units in share:
-        layer, lengths, times = network.populations[population], row_lengths(network, population), schedule(network)
+        layer, lengths, times = network.populations[population], row_lengths(network, request.format, population), schedule(network)
         ports = []
         for p, length in zip(layer.projections, lengths, strict=True):
             nonzeros = int(length[units].sum())
-            shape = _port_shape(network, request, population, p, units=len(units), nonzeros=nonzeros)
+            shape = _port_shape(network, request, population, p, units=units, nonzeros=nonzeros)
             ports.append(PortSize(p.port, p.source, p.delay, shape))
         sizes.append(ShardSize(
             population=population, kernel=layer.kernel, format=request.format, units=len(units), lanes=request.lanes,
@@ -71,10 +82,10 @@ def plan_share(network: Network, request: Request, share: Share, who: str) -> li
     return plan(who, pe_fields(share_sizes(network, request, share)), request.size)
 
 
-def layer_bytes(network: Network, request: Request, layer: int, suffix: str = "") -> int:
-    """Return about how many bytes of weights a layer has in all, in fields whose names end with `suffix`."""
+def layer_bytes(network: Network, request: Request, layer: int, suffix: str = "", roles: Sequence[str] = ("weights",)) -> int:
+    """Return about how many bytes of these roles a layer has in all, in fields whose names end with `suffix`."""
     fields = pe_fields(share_sizes(network, request, (whole_layer(network, layer),)))
-    return sum(field.size_bytes for field in fields if field.role == "weights" and field.name.endswith(suffix))
+    return sum(field.size_bytes for field in fields if field.role in roles and field.name.endswith(suffix))
 
 
 def check_room(network: Network, request: Request) -> None:
@@ -107,6 +118,8 @@ def _largest(sizes: Sequence[ShardSize]) -> ShardSize:
     for n, port in enumerate(sizes[0].ports):
         shapes = [size.ports[n].shape for size in sizes]
         most = port.shape._replace(nonzeros=max(shape.nonzeros for shape in shapes), rows=max(shape.rows for shape in shapes))
+        if most.window:
+            most = most._replace(window=tuple(largest_window([KernelWindow(*shape.window) for shape in shapes])))
         ports.append(port._replace(shape=most))
     return sizes[0]._replace(units=max(size.units for size in sizes), ports=tuple(ports))
 
@@ -128,9 +141,12 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
     for population, units in share:
         layer = network.populations[population]
         kernel, times, ports = kernels.named(layer.kernel), schedule(network), []
-        for projection in layer.projections:
+        lengths = row_lengths(network, request.format, population)
+        for projection, length in zip(layer.projections, lengths, strict=True):
             weights = projection.weights.take(_gate_rows(units, layer.units, kernel.PORTS[projection.port].rows))
-            shape = _port_shape(network, request, population, projection, units=len(units), nonzeros=weights.nonzeros)
+            nonzeros = int(length[units].sum())
+            shape = _port_shape(network, request, population, projection, units=units, nonzeros=nonzeros)
+            weights = weights if shape.window else weights.to_rows()
             ports.append(ShardPort(
                 name=projection.port, source=projection.source, delay=projection.delay, shape=shape,
                 arrays=form.encode(weights, shape), trace=projection.trace,
@@ -146,4 +162,4 @@ def cut(network: Network, request: Request, share: Share) -> list[Shard]:
 
 
 def _gate_rows(units: U32, width: int, gates: int) -> Array:
-    return (np.arange(gates)[:, None] * width + units[None, :]).ravel()
+    return (np.arange(gates)[:, None] * width + units[None, :].astype(np.int64)).ravel()

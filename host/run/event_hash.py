@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 
-from host.run.section_events import all_sending
 from host.workloads.contract import side_by_side
 from host.workloads.lane_sets import idle_lanes
+from host.workloads.section_events import all_sending
 from models.network import Network
 from noc.packet import PHASE, Section
 

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from host.run.section_events import all_sending
 from host.workloads.lane_sets import read_lanes
+from host.workloads.section_events import all_sending
+from models.convolution import Convolution
 from models.network import F32, I64, U32, Array, Network, Projection
 from models.schedule import schedule
 from noc.packet import PHASE, Section
@@ -17,11 +18,14 @@ from noc.packet import PHASE, Section
 class Heard(NamedTuple):
     """What a projection heard, over all lanes: multiply-accumulates (positions, units) uint32; elements that were not zero, and
     lanes that heard anything of a position of theirs, (positions,) uint32 each.
+
+    `met`, where weights are a convolution's kernel that has zeros: elements of the kernel that events met, those zeros among them.
     """
 
     macs: U32
     elements: U32
     lanes: U32
+    met: U32 | None = None
 
 
 class Hearing:
@@ -39,6 +43,12 @@ class Hearing:
         # Positions for which what was sent is kept: a layer steps no later than the schedule's depth.
         self._kept = max((p.delay for p in projections.values()), default=0) + schedule(network).depth
         self._macs: Mapping[tuple[int, int], list[U32]] = {key: [] for key in projections}
+        self._meetings = {
+            key: p.weights.meetings
+            for key, p in projections.items()
+            if isinstance(p.weights, Convolution) and not p.weights.kernel.all()
+        }
+        self._met: Mapping[tuple[int, int], list[U32]] = {key: [] for key in self._meetings}
         self._heard: Mapping[tuple[int, int], list[int]] = {key: [] for key in projections}
         self._lanes_heard: Mapping[tuple[int, int], list[int]] = {key: [] for key in projections}
 
@@ -82,8 +92,9 @@ class Hearing:
                 active = np.zeros(projection.weights.shape[1], np.int64)
             else:
                 active = events[hears].sum(axis=0)
-            rows = projection.weights.products(active)
-            self._macs[number, at].append(rows.reshape(-1, population.units).sum(axis=0).astype(np.uint32))
+            self._macs[number, at].append(_by_unit(projection.weights.products(active), population.units))
+            if (number, at) in self._met:
+                self._met[number, at].append(_by_unit(self._meetings[number, at](active), population.units))
             self._heard[number, at].append(int(active.sum()))
             self._lanes_heard[number, at].append(int(hears.sum()))
 
@@ -94,6 +105,11 @@ class Hearing:
             Heard(
                 macs=np.array(self._macs[layer, at], np.uint32).reshape(-1, units),
                 elements=np.array(self._heard[layer, at], np.uint32), lanes=np.array(self._lanes_heard[layer, at], np.uint32),
+                met=np.array(self._met[layer, at], np.uint32).reshape(-1, units) if (layer, at) in self._met else None,
             )
             for at in places
         ]  # fmt: skip
+
+
+def _by_unit(rows: I64, units: int) -> U32:
+    return np.asarray(rows.reshape(-1, units).sum(axis=0), np.uint32)

@@ -23,6 +23,7 @@ from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
 from host.run.report import build_report
 from host.run.run import Run
+from host.run.saved import SavedRun, save_for, write_saved
 from host.run.snapshot import ActivitySnapshot
 from host.run.verify import Witness
 from host.workloads.contract import Job
@@ -73,9 +74,10 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         if chips > MOST_CHIPS:
             raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
         witness = Witness(job.placement) if job.options.verify else None
+        saved = save_for(job, Path(folder) if folder else None)
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
-            repeatable=job.options.restart, probes=job.probes,
+            repeatable=job.options.restart, probes=job.probes, saved=saved,
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
@@ -86,7 +88,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
     _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
-    loop = _HostLoop(pipe, job, run, witness, Path(folder) if folder else None)
+    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
     return loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
 
 
@@ -103,8 +105,10 @@ def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
 class _HostLoop:
     """The host's work in one run, over one transport: messages, the clock, and the launcher's commands."""
 
-    def __init__(self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, folder: Path | None) -> None:
-        self._folder = folder
+    def __init__(
+        self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None
+    ) -> None:
+        self._folder, self._saved = folder, saved
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
         self._send = partial(_send_record, pipe)
         self._next_status = 0.0
@@ -313,13 +317,25 @@ class _HostLoop:
 
     def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
         run, ledger = self._run, self._save_ledger()
+        saved, trouble = self._write_saved()
+        problem, code = (problem, code) if problem or not trouble else (trouble, Exit.USAGE)
         report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
+        report |= saved
         report["emulation"]["run_s"] = self._run_s or self._running_s()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None
         self._send(
             "failed" if problem else "report", report=report, problem=problem, code=int(code), mismatch=mismatch,
             tick=run.completed, interrupted=run.interrupted,
         )  # fmt: skip
+
+    def _write_saved(self) -> tuple[dict[str, Any], str | None]:
+        """Write what the run kept; return the report's `saved`, {} where it kept nothing, and what went wrong."""
+        if self._saved is None:
+            return {}, None
+        try:
+            return {"saved": write_saved(self._saved, self._job.options, self._folder)}, None
+        except OSError as error:
+            return {}, f"--save: cannot be written ({error.strerror})"
 
     def _save_ledger(self) -> Ledger:
         """Return the ledger; it also goes into the run folder, where there is one and it has a position."""

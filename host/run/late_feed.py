@@ -8,9 +8,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from host.mapping.placement import Placement
-from host.run.section_events import Sending, all_sending
 from host.workloads.contract import Feed
 from host.workloads.lane_sets import Bools, read_lanes
+from host.workloads.section_events import Sending, all_sending
 from noc.packet import FRESH, RESET
 
 Events = tuple[bytes, bytes]

@@ -22,16 +22,17 @@ from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.request import UnitSet
-from host.mapping.sharding import share_sizes
+from host.mapping.sharding import row_lengths, share_sizes
 from host.run.event_hash import EventStream
 from host.run.heard import Heard, Hearing
 from host.run.recorder import LayerSteps, assemble_ledger, count_lanes, shards_of
-from host.run.section_events import all_sending
 from host.run.step_counts import words_of
 from host.run.whole_layers import WholeLayers
 from host.workloads.contract import Readout, Source
-from models import kernels
-from models.network import I64, U32, Array, Network
+from host.workloads.section_events import all_sending
+from models import formats, kernels
+from models.convolution import Convolution
+from models.network import I64, U32, Array, Network, Weights
 from models.schedule import schedule
 from noc.packet import PHASE, Section
 from pe.layout import place_ports
@@ -83,17 +84,20 @@ class OfflineRun:
         for phase in range(times.ticks[number]):
             rows[:, :, phase, 0] = _sum_by_share(layer.events[:, phase], shares)
         sizes = np.array([len(units) for units in shares])
+        lengths = row_lengths(self.network, placement.request.format, number)
         keeps_sums = [_keeps_sums(self.network, placement, number, units) for units in shares]
         for place, name in enumerate(words.counts, start=1):
             rows[:, :, :, place] = (kernels.named(population.kernel).PER_UNIT[name] * stepped[:, None] * sizes)[:, :, None]
         for place, projection in enumerate(population.projections):
-            heard, lengths = layer.heard[place], projection.weights.row_nonzeros.reshape(-1, population.units)
-            macs = _sum_by_share(heard.macs, shares)
-            stored = np.array([lengths[:, units].sum() for units in shares]) * times.ticks[projection.source]
+            heard, macs = layer.heard[place], _sum_by_share(layer.heard[place].macs, shares)
+            kernel = formats.keeps_kernel(placement.request.format, projection.weights)
+            met = macs if heard.met is None or not kernel else _sum_by_share(heard.met, shares)
+            stored = np.array([lengths[place][units].sum() for units in shares]) * times.ticks[projection.source]
             lanes = np.stack([heard.lanes if kept[place] else self.stepped for kept in keeps_sums], axis=1).astype(np.int64)
+            gates = projection.weights.shape[0] // population.units
             elements = heard.elements.astype(np.int64)[:, None]
             at = words.first_port + 2 * place
-            rows[:, :, 0, at], rows[:, :, 0, at + 1] = macs, form.visited(macs, elements, stored * lanes, len(lengths) * sizes)
+            rows[:, :, 0, at], rows[:, :, 0, at + 1] = macs, form.visited(met, elements, stored * lanes, gates * sizes)
         return LayerSteps(rows=rows, stepped=self.stepped)
 
     def save(self, path: Path) -> None:
@@ -102,7 +106,8 @@ class OfflineRun:
         for number, layer in self.layers.items():
             tensors[f"{number}.events"] = layer.events
             for place, heard in enumerate(layer.heard):
-                tensors |= {f"{number}.{place}.{what}": array for what, array in heard._asdict().items()}
+                arrays = {what: array for what, array in heard._asdict().items() if array is not None}
+                tensors |= {f"{number}.{place}.{what}": array for what, array in arrays.items()}
         about = {"lanes": self.lanes, "sha256": self.sha256}
         path.write_bytes(save_tensors({k: np.ascontiguousarray(v) for k, v in tensors.items()}, {_KEY: json.dumps(about)}))
 
@@ -113,9 +118,11 @@ def load_offline_run(path: Path, network: Network) -> OfflineRun:
         with safe_open(path, "numpy") as file:
             about = json.loads((file.metadata() or {})[_KEY])
             layers = {}
+            held = set(file.keys())
             for n in network.layers:
                 places = range(len(network.populations[n].projections))
-                heard = tuple(Heard(*(file.get_tensor(f"{n}.{place}.{what}") for what in Heard._fields)) for place in places)
+                names = [[what for what in Heard._fields if f"{n}.{place}.{what}" in held] for place in places]
+                heard = tuple(Heard(**{what: file.get_tensor(f"{n}.{place}.{what}") for what in names[place]}) for place in places)
                 layers[n] = LayerCounts(events=file.get_tensor(f"{n}.events"), heard=heard)
             inputs, stepped = file.get_tensor("input_events"), file.get_tensor("stepped")
             lanes, sha256 = int(about["lanes"]), str(about["sha256"])
@@ -163,11 +170,19 @@ def network_sha256(network: Network) -> str:
         for projection in population.projections:
             others = sorted((k, v) for k, v in vars(projection).items() if k != "weights")
             digest.update(json.dumps(others).encode())
-            for array in (projection.weights.extents, projection.weights.columns, projection.weights.values):
+            for array in _numbers(projection.weights):
                 digest.update(array.tobytes())
         for name in sorted(population.vectors):
             digest.update(name.encode() + population.vectors[name].tobytes())
     return digest.hexdigest()
+
+
+def _numbers(weights: Weights) -> list[Array]:
+    if isinstance(weights, Convolution):
+        shape = *weights.kernel.shape, *weights.input_shape, *weights.stride, *weights.padding, *weights.dilation, weights.groups
+        return [np.array([*shape, *weights.pool], np.int64), weights.kernel]
+    rows = weights.to_rows()
+    return [rows.extents, rows.columns, rows.values]
 
 
 def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun:

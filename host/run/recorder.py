@@ -8,15 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
+from host.cost.ledger import KERNEL_COLUMNS, PORT_COLUMNS, Ledger, PopulationFacts, machine_fields
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.run.step_counts import words_of
 from host.workloads.lane_sets import idle_lanes
 from models import kernels
+from models.kernel_window import KernelWindow
 from models.network import I64, U32, Network
 from models.numerics import WEIGHTS
 from models.schedule import schedule
+from models.shard import PortShape
 from noc.packet import PHASE, Section
 from pe.layout import place_ports
 
@@ -147,15 +149,26 @@ def _tables(placement: Placement, shards: list[tuple[int, int, U32]]) -> dict[st
             shape = port.shape
             rows.append((
                 number, names.index(port.name), port.source, port.delay, shape.rows, shape.nonzeros, shape.source_units,
-                np.dtype(WEIGHTS[shape.weight]).itemsize, int(shape.trace), int(place.adds),
+                np.dtype(WEIGHTS[shape.weight]).itemsize, int(shape.trace), int(place.adds), *_kernel_columns(shape),
             ))  # fmt: skip
-    columns = np.array(rows, np.int64).reshape(len(rows), len(PORT_COLUMNS)).T
+    heads = *PORT_COLUMNS, *KERNEL_COLUMNS
+    columns = dict(zip(heads, np.array(rows, np.int64).reshape(len(rows), len(heads)).T, strict=True))
+    if not columns[KERNEL_COLUMNS[0]].any():
+        columns = {name: columns[name] for name in PORT_COLUMNS}
     return {
         "shards": {
             "pe": np.array([pe for pe, _, _ in shards], np.int64),
             "population": np.array([population for _, population, _ in shards], np.int64),
             "units": np.array([len(units) for _, _, units in shards], np.int64),
         },
-        "ports": {name: np.ascontiguousarray(column) for name, column in zip(PORT_COLUMNS, columns, strict=True)},
+        "ports": {name: np.ascontiguousarray(column) for name, column in columns.items()},
         "port_names": tuple(names),
     }
+
+
+def _kernel_columns(shape: PortShape) -> tuple[int, int]:
+    """Return a port's `KERNEL_COLUMNS`."""
+    if not shape.window:
+        return 0, 0
+    window = KernelWindow(*shape.window)
+    return window.met, window.places

@@ -9,6 +9,7 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import Ledger
 from host.cost.neurobench import neurobench_metrics
 from host.cost.price import price, price_block
+from host.mapping.advice import fewer_pes
 from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.run import Run
@@ -53,12 +54,14 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
 
 def mapping_block(placement: Placement) -> dict[str, Any]:
     """Return the report's block on a mapping."""
+    network = placement.network
     by_chip = Counter(placed.pe.chip for placed in placement.pes)
     return {
         "chips": len(placement.machine.live), "pes_by_chip": [by_chip[chip] for chip in placement.machine.live],
         "pes": len(placement.pes), "strategy": placement.mapping, "format": placement.request.format,
-        "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in placement.network.layers],
+        "lanes": placement.request.lanes, "layers": [len(placement.senders(n)) for n in network.layers],
         "sram": {"worst": placement.worst()},
+        **({"advice": advice} if (advice := fewer_pes(network, placement.request, len(placement.pes))) else {}),
     }  # fmt: skip
 
 

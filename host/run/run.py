@@ -24,10 +24,11 @@ from host.run.event_hash import EventStream
 from host.run.late_feed import LateFeed
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
-from host.run.section_events import all_sending
+from host.run.saved import SavedRun
 from host.run.step_counts import StepCounts
 from host.run.verify import Witness
 from host.workloads.contract import Feed, Readout, Source
+from host.workloads.section_events import all_sending
 from models.schedule import schedule
 from noc import packet
 from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
@@ -49,12 +50,14 @@ class Run:
         witness: compares every input and every valid section of a layer with the reference, in order of position per layer.
         repeatable: keep what `prepare_restart` needs.
         probes: layer -> fields that the readout observes (`Job.probes`).
+        saved: keeps what the network computes; its probes are the job's and its own.
 
     """
 
     def __init__(
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
         witness: Witness | None = None, repeatable: bool = False, probes: Mapping[int, Sequence[str]] | None = None,
+        saved: SavedRun | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
@@ -65,7 +68,7 @@ class Run:
         self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
         self.interrupted = False
-        self._probes: Mapping[int, Sequence[str]] = probes or {}
+        self._probes, self._saved = saved.probes if saved is not None else probes or {}, saved
         self.counts = StepCounts(placement, self._probes)
         self.recorder = Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
@@ -305,6 +308,8 @@ class Run:
             self.events.add(section)
             self.recent[population] = section
             self.counts.add(section)
+            if self._saved is not None:
+                self._saved.add(section)
             if population in self._probes:
                 section = self._observe(section)
             self.recorder.add(section)
@@ -324,9 +329,11 @@ class Run:
 
     def _observe(self, section: Section) -> Section:
         """Let the readout observe what is probed of a section; return the section with its counts alone."""
-        observe = getattr(self.readout, "observe", None)
+        observe, fields = getattr(self.readout, "observe", None), self.counts.probes(section)
         if observe is not None:
-            observe(section.position, section.population, self.counts.probes(section))
+            observe(section.position, section.population, fields)
+        if self._saved is not None:
+            self._saved.observe(section, fields)
         return section._replace(ledger=self.counts.rows(section).tobytes())
 
     def _after_reading(self) -> Outgoing:

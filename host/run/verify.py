@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from host.mapping.placement import Placement
-from host.run.section_events import all_sending
 from host.workloads.contract import Feed
 from host.workloads.lane_sets import read_lanes
+from host.workloads.section_events import all_sending
 from models.late_inputs import hear_late
 from models.network import Array
 from models.reference import Reference

@@ -25,6 +25,12 @@ def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
     return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
 
 
+def _saved_line(report: Mapping[str, Any]) -> list[str]:
+    """Return a line on the files that hold what the network computed, where any was asked for."""
+    files = [f"{name} ({size / 1e6:.2f} MB)" for name, size in report.get("saved", {}).items()]
+    return [f"saved        {', '.join(files)}"] if files else []
+
+
 def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     """Return what a run did, as a few lines; `first` are those of its workload."""
     unit, lines = report["unit"], list(first)
@@ -48,6 +54,9 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
         f"{worst['variables']:,} B variables ({worst['spill']:,} B of them behind the program), {worst['debug']:,} B debug, "
         f"{worst['free']:,} B free"
     )
+    if m.get("advice"):
+        lines.append(f"             {m['advice']}")
+    lines += _saved_line(report)
     cost = report.get("modelled")
     if cost:
         low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])

@@ -7,7 +7,7 @@ clock: one vector of events of every input and lane; a *lane* is one of the sequ
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 if TYPE_CHECKING:  # whoever only asks for a workload's name or options needs no network
     from host.mapping.placement import Placement
     from host.options import RunOptions
+    from models.network import Array
     from noc.dram import Dram
     from noc.packet import Section
 
@@ -42,11 +43,18 @@ def only_section(outputs: Outputs) -> Section:
     return section
 
 
+SaveRow: TypeAlias = "Callable[[str, str, int, int, Array], None]"
+"""Keeps a row of what a readout computed: (a name of `--save`, of what, sequence, position in it, row)."""
+
+
 class Command(NamedTuple):
-    """A command of `launch.py` that runs a workload: its line in the help, and the options that it sets."""
+    """A command of `launch.py` that runs a workload: its line in the help, the options that it sets, and whether a model must be
+    named.
+    """
 
     text: str
     presets: Mapping[str, Any] = {}
+    needs_model: bool = False
 
 
 class Metric(NamedTuple):
@@ -118,6 +126,9 @@ class Readout(Protocol):
 
     Where the job has `probes`, it also has `observe(position, layer, fields)`, which takes what is probed of a layer at one
     tick of a position: field -> array whose last dimension is the layer's units.
+
+    One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
+    hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
     """
 
     def answer(self, position: int, outputs: Outputs) -> None:

@@ -6,7 +6,8 @@ A folder `host/workloads/NAME/` has
   (arguments and what they do, for the help), `UNIT` (what one position of one sequence is called), `METRICS` (name ->
   `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or ""); and where it
   is so, `KERNELS` (the neuron models of networks that it makes by itself, which are loaded before PEs start), `DEFAULT = True`
-  (it runs where no workload is named) and `claims(settings)` (an experiment that names no workload means this one);
+  (it runs where no workload is named), `claims(settings)` (an experiment that names no workload means this one) and `FORMER`
+  (names that it had before, which config files and experiments may still say);
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
 - `example.py`: `smallest(folder)`, which writes the files of the smallest run there is into a folder and returns the options
@@ -70,6 +71,14 @@ def workloads() -> Mapping[str, Workload]:
     return {name: Workload(name) for name in member_names(host.workloads, folders=True)}
 
 
+def workload_named(name: Any) -> Workload | None:
+    """Return the workload of a name, or of a name that it had before; None where there is none."""
+    if not isinstance(name, str):
+        return None
+    former = (one for one in workloads().values() if name in getattr(one.about, "FORMER", ()))
+    return workloads().get(name) or next(former, None)
+
+
 def workload_of(options: RunOptions) -> Workload:
     """Return the workload whose options these are."""
     return workloads()[options.workload]
@@ -92,9 +101,10 @@ def claimed_workload(settings: Mapping[str, Any]) -> Workload:
     if name is None:
         claiming = (w for w in workloads().values() if (claims := getattr(w.about, "claims", None)) and claims(settings))
         return next(claiming, None) or default_workload()
-    if name not in workloads():
+    workload = workload_named(name)
+    if workload is None:
         raise HostError(f"workload {name!r}: have {', '.join(workloads())}")
-    return workloads()[name]
+    return workload
 
 
 def prepare(options: RunOptions) -> Job:
@@ -110,10 +120,11 @@ def prepare(options: RunOptions) -> Job:
 
 def restore_options(record: Mapping[str, Any], who: str = "options") -> RunOptions:
     """Return the options that `RunOptions.resolved` made a record of; HostError, one line, for a record that is none."""
-    if not isinstance(record, Mapping) or record.get("workload") not in workloads():
+    workload = workload_named(record.get("workload")) if isinstance(record, Mapping) else None
+    if workload is None:
         have = record.get("workload") if isinstance(record, Mapping) else type(record).__name__
         raise HostError(f"{who}: needs the options of a workload ({', '.join(workloads())}), has {have!r}")
-    options = workloads()[record["workload"]].options
+    options = workload.options
     rest = {name: value for name, value in record.items() if name not in ("workload", "faults")}
     try:
         faults = Faults.from_record(record["faults"]) if "faults" in record else Faults()

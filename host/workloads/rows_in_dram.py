@@ -23,6 +23,7 @@ class RowsInDram:
         self._dram, self._row_bytes = dram, self.dtype.itemsize * units
         self._stride_bytes = dram.row_stride(self._row_bytes)
         self._region = dram.allocate(name, self._stride_bytes * rows)
+        self._nothing = bytes(self._row_bytes)
 
     @classmethod
     def of(cls, dram: Dram, name: str, table: Array, payload: str = "float32", dense: bool = False) -> RowsInDram:
@@ -36,9 +37,12 @@ class RowsInDram:
         """Write one row, (units,)."""
         self._dram.write(self._region, number * self._stride_bytes, row.astype(self.dtype).tobytes())
 
-    def feed(self, numbers: Iterable[int]) -> tuple[bytes, bytes]:
-        """Return keys and values of one row a lane, as they go into a packet; a zero element is no event but of a dense input."""
-        rows = b"".join([self._dram.read(self._region, int(n) * self._stride_bytes, self._row_bytes) for n in numbers])
+    def feed(self, numbers: Iterable[int | None]) -> tuple[bytes, bytes]:
+        """Return keys and values of one row a lane, as they go into a packet; a zero element is no event but of a dense input.
+
+        None is an idle lane: nothing is read for it.
+        """
+        rows = b"".join([self._nothing if n is None else self._read(int(n)) for n in numbers])
         if self._dense:
             return b"", rows
         values = np.frombuffer(rows, self.dtype)
@@ -46,3 +50,6 @@ class RowsInDram:
         if self._is_spike:
             return keys.tobytes(), b""
         return keys.tobytes(), rows if len(keys) == len(values) else values[keys].tobytes()
+
+    def _read(self, number: int) -> bytes:
+        return self._dram.read(self._region, number * self._stride_bytes, self._row_bytes)

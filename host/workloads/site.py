@@ -8,16 +8,17 @@ from host.errors import HostError, need_file
 from host.mapping.expected_traffic import rates_of
 from host.mapping.placement import Placement, place
 from host.options import RunOptions
-from models import shipped
+from models import importers, shipped
 from models.checkpoint import Model, load
+from models.families import member, member_names
 from models.kernels import ticks_of
 from models.network import Network
 from noc.chip import ChipSpec, load_chip
 from noc.dram import Dram
 from noc.packet import router_name
 
+_CHECKPOINT_SUFFIX = ".safetensors"
 SEEDED = "seeded"  # as a checkpoint's name: random weights in the paper's sizes
-_SHIPPED = Path(shipped.__file__).parent
 
 
 def load_run_chip(options: RunOptions) -> ChipSpec:
@@ -28,22 +29,52 @@ def load_run_chip(options: RunOptions) -> ChipSpec:
 
 
 def shipped_path(name: str) -> Path:
-    """Return the path of a checkpoint that is shipped."""
-    return _SHIPPED / name
+    """Return the path of a file among the models that are shipped."""
+    return Path(shipped.__file__).with_name(name)
+
+
+def model_path(model: str | None, shipped_name: str) -> Path | None:
+    """Return the file that a user names: a shipped model by its name, any other by its path, without a name the one in
+    `shipped_name`; None for the seeded network.
+
+    HostError where nothing is named and nothing is shipped. A file that is called as a shipped model is `./lm`.
+    """
+    if model == SEEDED:
+        return None
+    if model is not None:
+        return shipped.path_of(model) or Path(model)
+    if not shipped_name:
+        raise HostError(f"MODEL: needs a file or {', '.join(shipped.names())}; no model is shipped for this command")
+    return shipped_path(shipped_name)
+
+
+def load_model(path: Path) -> Model:
+    """Return the model in a file: a checkpoint, or a file that an importer reads as it is; ModelError for what cannot be used."""
+    if (importer := direct_importer(path)) is not None:
+        from models.foreign.import_model import import_model
+        from models.foreign.request import ImportRequest
+
+        return import_model(path, ImportRequest(importer=importer)).model
+    return load(path)
+
+
+def direct_importer(path: Path) -> str | None:
+    """Return the name of the importer that reads files of this suffix as they are (its `DIRECT`); None where none does."""
+    if path.suffix in ("", _CHECKPOINT_SUFFIX):
+        return None
+    names = member_names(importers)
+    return next((name for name in names if path.suffix in getattr(member(importers, name, "importer"), "DIRECT", ())), None)
 
 
 def open_model(checkpoint: str | None, shipped_name: str) -> tuple[Model | None, str]:
-    """Return the model of a checkpoint and a title; no model where the seeded network is meant.
+    """Return the model that a user names and a title; no model where the seeded network is meant.
 
     Without a name it is the shipped one; HostError where there is none either, ModelError for a file that cannot be used.
     """
-    if checkpoint == SEEDED:
+    path = model_path(checkpoint, shipped_name)
+    if path is None:
         return None, "seeded network with the paper's sizes"
-    if checkpoint is None and not shipped_name:
-        raise HostError("--checkpoint: needs a file; no model is shipped for this command")
-    if checkpoint is None:
-        return load(shipped_path(shipped_name)), "the trained model of the paper's sizes"
-    return load(Path(checkpoint)), Path(checkpoint).name
+    return load_model(path), path.name if checkpoint is not None else "the trained model of the paper's sizes"
 
 
 def place_for_run(options: RunOptions, network: Network, provenance: Mapping[str, Any] | None = None) -> Placement:

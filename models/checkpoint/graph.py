@@ -3,8 +3,9 @@
 Tensors of layer l, the population of that number:
 
 - `layer{l}.{port}.{extents,columns,values}`: rows of a projection's weights; int64, uint16 (uint32 beyond 65,536 columns),
-  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8. Where several
-  projections share a port its name is followed by the number of the source and, behind an @, the delay: `layer3.input.1@2`
+  float32 or int8; or, where that is smaller, `layer{l}.{port}.dense` (rows, columns), float32, float16 or int8; or, of a
+  convolution, `layer{l}.{port}.kernel` (`models/checkpoint/convolutions.py`). Where several projections share a port its name is
+  followed by the number of the source and, behind an @, the delay: `layer3.input.1@2`
 - `layer{l}.{vector}`: of the type that the neuron model says
 """
 
@@ -18,13 +19,16 @@ from typing import Any
 import numpy as np
 
 from models import kernels
+from models.checkpoint.convolutions import KernelFacts, kernel_facts, need_kernel, parse_kernel, read_kernel, stored_kernel
 from models.checkpoint.tensorfile import Tensors, narrowed
+from models.convolution import Convolution
 from models.graph_check import check_network
 from models.kernels.egru import INPUT, RECURRENT
-from models.network import Array, ModelError, Network, Population, Projection, SparseRows, check_trace
+from models.network import Array, ModelError, Network, Population, Projection, SparseRows, Weights, check_trace
 from models.numerics import PAYLOADS, WEIGHTS
 
 MAX_UNITS = 1 << 24
+KERNEL_VERSION = 5  # of the file: the first that may store kernels
 _LARGEST = 1e30  # of a parameter
 _POPULATION = {"name", "units", "kernel", "payload", "dense", "params", "projections"}
 _OPTIONAL = {"beside"}  # of a population: only where it is used
@@ -34,13 +38,19 @@ _MAX_NAME = 80
 
 @dataclass(frozen=True)
 class Edge:
-    """A projection without its weights; `numeric` is their type."""
+    """A projection without its weights; `numeric` is their type, and `convolution` says which, where they are a kernel."""
 
     source: int
     port: str
     delay: int = 0
     trace: float = 0.0
     numeric: str = "float32"
+    convolution: KernelFacts | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the edge as the metadata have it; one that is no convolution says nothing of them."""
+        facts = {key: value for key, value in vars(self).items() if value is not None}
+        return facts | ({"convolution": self.convolution.to_json()} if self.convolution else {})
 
 
 @dataclass(frozen=True)
@@ -76,6 +86,11 @@ class Graph:
         return tuple(number for number, node in enumerate(self.nodes) if not node.kernel)
 
     @property
+    def has_kernels(self) -> bool:
+        """Whether any weights are a convolution's kernel."""
+        return any(edge.convolution for node in self.nodes for edge in node.projections)
+
+    @property
     def is_chain(self) -> bool:
         """Whether it is a line of EGRU layers, as all were up to version 3."""
         traces = [next((edge.trace for edge in node.projections if edge.port == INPUT), 0.0) for node in self.nodes[1:]]
@@ -96,7 +111,7 @@ def graph_of(network: Network) -> Graph:
     """Return a network's graph."""
     nodes = []
     for layer in network.populations:
-        edges = tuple(Edge(p.source, p.port, p.delay, float(p.trace), p.weights.numeric) for p in layer.projections)
+        edges = tuple(map(_edge_of, layer.projections))
         params = None
         if layer.kernel:
             params = {name: float(n) for name, n in {**kernels.named(layer.kernel).DEFAULTS, **layer.params}.items()}
@@ -107,12 +122,19 @@ def graph_of(network: Network) -> Graph:
     return Graph(tuple(nodes), network.outputs)
 
 
+def _edge_of(projection: Projection) -> Edge:
+    weights = projection.weights
+    return Edge(
+        projection.source, projection.port, projection.delay, float(projection.trace), weights.numeric,
+        kernel_facts(weights) if isinstance(weights, Convolution) else None,
+    )  # fmt: skip
+
+
 def facts_of(graph: Graph) -> dict[str, Any]:
     """Return a graph as the metadata have it."""
     populations = []
     for node in graph.nodes:
-        edges = [dict(vars(edge)) for edge in node.projections]
-        said = {**vars(node), "params": dict(node.params or {}), "projections": edges}
+        said = {**vars(node), "params": dict(node.params or {}), "projections": [edge.to_json() for edge in node.projections]}
         populations.append({key: value for key, value in said.items() if key not in _OPTIONAL or value is not None})
     return {"populations": populations, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
 
@@ -126,13 +148,18 @@ def ends_of(who: str, graph: Graph, what: str) -> tuple[int, int]:
 
 
 def parse(who: str, about: Mapping[str, Any]) -> Graph:
-    """Return the graph that the metadata say; ModelError, beginning with `who`, for what cannot be."""
-    populations = about["populations"]
+    """Return the graph that the metadata say; ModelError, beginning with `who`, for what cannot be.
+
+    A projection says what it is a convolution of in files of version `KERNEL_VERSION` and later.
+    """
+    populations, kernels_too = about["populations"], about["version"] >= KERNEL_VERSION
     if not isinstance(populations, list) or not all(
         isinstance(p, dict) and p.keys() - _OPTIONAL == _POPULATION for p in populations
     ):
         raise ModelError(f"{who}: metadata list no populations with {', '.join(sorted(_POPULATION))}: {short(populations)}")
-    graph = Graph(tuple(_node(who, populations, number) for number in range(len(populations))), _numbers(who, about, "outputs"))
+    graph = Graph(
+        tuple(_node(who, populations, number, kernels_too) for number in range(len(populations))), _numbers(who, about, "outputs")
+    )
     if _numbers(who, about, "inputs") != graph.inputs:
         raise ModelError(f"{who}: inputs {short(about['inputs'])}; populations without a kernel are {short(list(graph.inputs))}")
     if not graph.outputs or max(graph.outputs) >= len(populations):
@@ -147,7 +174,7 @@ def _numbers(who: str, about: Mapping[str, Any], key: str) -> tuple[int, ...]:
     return tuple(numbers)
 
 
-def _node(who: str, populations: list[dict[str, Any]], number: int) -> Node:
+def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too: bool) -> Node:
     about = populations[number]
     name, units, kernel, given = about["name"], about["units"], about["kernel"], about["params"]
     if type(name) is not str or not 0 < len(name) <= _MAX_NAME or not name.isprintable():
@@ -161,7 +188,8 @@ def _node(who: str, populations: list[dict[str, Any]], number: int) -> Node:
         have = f"{short(about['payload'])}, dense {short(about['dense'])}"
         raise ModelError(f"{who}: payload needs one of {', '.join(PAYLOADS)}, and dense true or false; has {have}")
     edges = about["projections"]
-    if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() == _PROJECTION for e in edges):
+    optional = {"convolution"} if kernels_too else set()
+    if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() - optional == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
     beside = about.get("beside")
     if "beside" in about and (type(beside) is not int or not 0 <= beside < len(populations)):
@@ -200,7 +228,8 @@ def _edge(who: str, kernel: str, about: dict[str, Any], populations: int) -> Edg
     check_trace(who, trace)
     if type(about["numeric"]) is not str or about["numeric"] not in WEIGHTS:
         raise ModelError(f"{who}: weights of {short(about['numeric'])}; needs one of {', '.join(WEIGHTS)}")
-    return Edge(source, port, delay, float(trace), about["numeric"])
+    facts = parse_kernel(who, about["convolution"]) if "convolution" in about else None
+    return Edge(source, port, delay, float(trace), about["numeric"], facts)
 
 
 def tensors_of(who: str, network: Network) -> dict[str, Array]:
@@ -217,8 +246,11 @@ def tensors_of(who: str, network: Network) -> dict[str, Array]:
     return tensors
 
 
-def _stored(who: str, name: str, rows: SparseRows) -> dict[str, Array]:
-    """Return the tensors of a matrix: sparse (two bytes a nonzero beside its value), or dense where that needs fewer."""
+def _stored(who: str, name: str, weights: Weights) -> dict[str, Array]:
+    """Return the tensors of weights: a kernel, sparse (two bytes a nonzero beside its value), or dense where that needs fewer."""
+    if isinstance(weights, Convolution):
+        return stored_kernel(who, name, weights)
+    rows = weights.to_rows()
     small = rows.values if rows.values.dtype == np.int8 else narrowed(rows.values)
     if (2 + rows.values.itemsize) * rows.nonzeros > rows.shape[0] * rows.shape[1] * small.itemsize:
         rows.check(f"{who}: {name}")
@@ -240,6 +272,9 @@ def need(tensors: Tensors, graph: Graph) -> None:
             tensors.need(f"layer{number}.{name}", (vector.length * node.units,), np.dtype(vector.dtype).name)
         for edge in node.projections:
             head, shape = node.head(number, edge), _shape(graph, node, edge)
+            if edge.convolution:
+                need_kernel(tensors, head, edge.convolution, edge.numeric)
+                continue
             if tensors.has(f"{head}.dense"):
                 tensors.need(f"{head}.dense", shape, *(("int8",) if edge.numeric == "int8" else ("float16", "float32")))
                 continue
@@ -264,9 +299,7 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
             # The authors' code clamps thresholds to [0, 1] at every forward pass, and files hold slightly negative ones.
             vectors["threshold"] = np.clip(vectors["threshold"], np.float32(0), np.float32(1))
         projections = tuple(
-            Projection(
-                edge.source, edge.port, _rows(tensors, node.head(number, edge), _shape(graph, node, edge)), edge.trace, edge.delay
-            )
+            Projection(edge.source, edge.port, _weights(tensors, graph, number, edge), edge.trace, edge.delay)
             for edge in node.projections
         )
         populations.append(Population(
@@ -284,6 +317,14 @@ def check(who: str, network: Network) -> None:
         check_network(network)
     except ModelError as error:
         raise ModelError(f"{who}: {error}") from error
+
+
+def _weights(tensors: Tensors, graph: Graph, number: int, edge: Edge) -> Weights:
+    node = graph.nodes[number]
+    name = node.head(number, edge)
+    if edge.convolution:
+        return read_kernel(tensors, name, edge.convolution)
+    return _rows(tensors, name, _shape(graph, node, edge))
 
 
 def _rows(tensors: Tensors, name: str, shape: tuple[int, int]) -> SparseRows:

@@ -18,7 +18,7 @@ from models.checkpoint.tasks import language
 from models.kernels import egru
 from models.network import SEGMENT_STATES, ModelError, check_trace
 
-TASK_VERSION = 5  # any graph, with a task that is named
+TASK_VERSION = 5  # any graph, kernels among its weights, and a task that is named, or none
 GRAPH_VERSION = 4  # any graph: a language model, a gesture classifier, or neither; still written where that is all
 CHAIN_VERSION = 3  # a line of EGRU layers, else the same; still written where that is all
 OLDEST_VERSION = 2  # without `gesture` and without traces
@@ -52,7 +52,7 @@ class Metadata:
     @property
     def version(self) -> int:
         """The oldest format version that can say it."""
-        if self.tasks.keys() - set(_OLD_TASKS):
+        if self.tasks.keys() - set(_OLD_TASKS) or self.graph.has_kernels:
             return TASK_VERSION
         return CHAIN_VERSION if self.graph.is_chain else GRAPH_VERSION
 
@@ -66,8 +66,8 @@ class Metadata:
         else:
             about |= facts_of(self.graph) | {"conventions": _conventions(self.graph)}
         if self.version == TASK_VERSION:
-            ((name, facts),) = self.tasks.items()
-            about |= {"task": {"name": name, "facts": facts}}
+            named = [{"name": name, "facts": facts} for name, facts in self.tasks.items()]
+            about |= {"task": named[0] if named else None}
         else:
             about |= {**self.tasks.get("language", language.ABSENT), "gesture": self.tasks.get("gesture")}
         try:
@@ -133,6 +133,8 @@ def _tasks(who: str, about: Mapping[str, Any]) -> dict[str, tasks.Facts]:
         facts = of_language | ({} if about["gesture"] is None else {"gesture": about["gesture"]})
     else:
         task = about["task"]
+        if task is None:
+            return {}
         if not isinstance(task, dict) or task.keys() != {"name", "facts"} or type(task["name"]) is not str:
             raise ModelError(f"{who}: task needs a name and facts, has {short(task)}")
         if task["name"] not in tasks.names():

@@ -6,19 +6,20 @@ It asks the importers whose the file is, and knows what all of them share: text,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any
 
 import numpy as np
 
 from models import importers
 from models.checkpoint import Model
-from models.families import member, member_names, require_member
+from models.families import member_names, require_member
 from models.foreign.request import Findings, ImportRequest
-from models.foreign.state_dict import describe_keys, opened_state
-from models.importers import HEAD_BYTES, WORD, Head, Importer
+from models.foreign.state_dict import listed, opened_state
+from models.heads.affine import Affine
+from models.importers import HEAD_BYTES, WORD, Head
 from models.network import ModelError
 from models.text.corpus import SPLITS, wikitext
 from models.text.vocabulary import Vocabulary
@@ -27,41 +28,51 @@ from models.text.vocabulary import Vocabulary
 def import_model(path: Path, request: ImportRequest) -> Findings:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
     request.check()
-    findings = _choose_importer(path, request).read(path, request)
-    notes = list(findings.notes)
-    model = _with_text(findings.model, request, notes)
+    name = _choose_importer(path, request)
+    importers.check_options(f"import {path}", name, request.given)
+    findings = importers.named(name).read(path, request)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    provenance = {"imported_from": path.name, "sha256": sha256, **findings.provenance, "notes": notes}
+    return _with_record(findings, request, {"imported_from": path.name, "sha256": sha256})
+
+
+def _with_record(findings: Findings, request: ImportRequest, origin: Mapping[str, Any]) -> Findings:
+    """Return the findings with the words of --text, and with what was done in the model's provenance."""
+    notes = list(findings.notes)
+    model = _with_text(findings.model, request, notes)
+    provenance = {**origin, **findings.provenance, "notes": notes}
     if request.text:
         provenance["text"] = request.text.name
     model = replace(model, provenance=provenance, text_licence=request.licence)
     return replace(findings, model=model, description=(*findings.description, *_described(model)), notes=tuple(notes))
 
 
-def _choose_importer(path: Path, request: ImportRequest) -> Importer:
-    """Return the importer that was asked for, or the most certain one; ModelError where none is, or two are as certain."""
+def _choose_importer(path: Path, request: ImportRequest) -> str:
+    """Return the name of the importer that was asked for, or of the most certain one; ModelError where none is, or two are."""
     if request.importer is not None:
         require_member(importers, request.importer, WORD)
-        return _importer(request.importer)
+        return request.importer
     head, unreadable = _head_of(path, request)
-    all_of_them = {name: _importer(name) for name in member_names(importers)}
+    return choose_importer(f"import {path}", head, request.prefix, unreadable)
+
+
+def choose_importer(who: str, head: Head, prefix: str, unreadable: ModelError | None = None) -> str:
+    """Return the name of the importer that is most certain of a file or a state_dict.
+
+    ModelError, beginning with `who`, where two are as certain, or none is: `unreadable`, where that says why.
+    """
+    all_of_them = {name: importers.named(name) for name in member_names(importers)}
     certainties = {name: one.probe(head) for name, one in all_of_them.items()}
     best = [name for name, certainty in certainties.items() if certainty and certainty == max(certainties.values())]
     if len(best) > 1:
-        raise ModelError(f"import {path}: may be one for {' or '.join(best)}; choose with --importer")
+        raise ModelError(f"{who}: may be one for {' or '.join(best)}; choose with --importer")
     if best:
-        return all_of_them[best[0]]
+        return best[0]
     if unreadable is not None:
         raise unreadable
     need = " or ".join(one.KNOWN_BY for one in all_of_them.values())
-    prefix = request.prefix.rstrip(".") + "."
-    where = f"under {prefix!a}" if request.prefix else "in it"
-    raise ModelError(f"import {path}: no {need} {where}; has {describe_keys(head.keys)}")
-
-
-def _importer(name: str) -> Importer:
-    return cast(Importer, member(importers, name, WORD))
+    where = f"under {prefix.rstrip('.') + '.'!a}" if prefix else "in it"
+    raise ModelError(f"{who}: no {need} {where}; has {listed(head.keys)}")
 
 
 def _head_of(path: Path, request: ImportRequest) -> tuple[Head, ModelError | None]:
@@ -115,6 +126,10 @@ def _described(model: Model) -> list[tuple[str, str]]:
     if model.projection is not None:
         out, into = model.projection.weight.shape
         lines.append(("projection", f"{into} -> {out}, {model.projection.activation}"))
+    if model.front:
+        lines.append(("front end", _chain(model.front)))
+    if model.head or model.twins:
+        lines.append(("head", ", ".join(filter(None, ["twins subtracted" * model.twins, _chain(model.head)]))))
     params: dict[str, Mapping[str, None]] = {}
     for layer in layers:
         for name, value in layer.params.items():
@@ -124,3 +139,9 @@ def _described(model: Model) -> list[tuple[str, str]]:
     every = f"every {model.segment} positions" if model.state == "zeroed" else "over all positions"
     lines.append(("cell state", f"{model.state} {every}; outputs carried"))
     return lines
+
+
+def _chain(layers: Sequence[Affine]) -> str:
+    """Return linear layers for a line of text: `3 > 8 relu > 2`."""
+    behind = [f"{layer.outputs}" + ("" if layer.activation == "linear" else f" {layer.activation}") for layer in layers]
+    return " > ".join([f"{layers[0].inputs}", *behind]) if layers else ""

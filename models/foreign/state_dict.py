@@ -16,13 +16,17 @@ import numpy as np
 import safetensors
 
 from models.foreign import torch_file
+from models.foreign.parametrized import Recipe, recipes, shape_of, value_of
 from models.foreign.request import Findings, ImportRequest
 from models.foreign.torch_file import Tensor, TorchFile
 from models.foreign.unpickle import SAVE_AGAIN, Passed, View
 from models.input_file import HEAD_BYTES, InputError, is_pickle, is_safetensors, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite, in_one_line
 
-WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "ema_state_dict", "ema")
+WRAPPERS = (
+    *("state_dict", "model_state_dict", "model_state", "model", "network", "net", "module", "weights", "model_weights"),
+    *("ema_state_dict", "ema"),
+)
 """Under which name a checkpoint has its state_dict, the first that is there."""
 _DEEPEST = 4  # wrappers in wrappers
 ADDED = {
@@ -46,6 +50,7 @@ class Log:
     rounded: int = 0  # how many float64 values float32 could not hold exactly
     masked: list[int] = field(default_factory=lambda: [0, 0, 0])
     """Of tensors stored as pruning pairs: how many, their values, and how many of those were kept."""
+    computed: Counter[str] = field(default_factory=Counter)  # how many tensors of a parametrization were computed
     notes: list[str] = field(default_factory=list)
 
     def lines(self) -> list[str]:
@@ -54,6 +59,8 @@ class Log:
         for dtype, count in sorted(self.widened.items()):
             loss = f"{self.rounded:,} values rounded" if dtype == "float64" else "without loss"
             lines.append(f"{count} {dtype} tensors converted to float32, {loss}")
+        for kind, count in sorted(self.computed.items()):
+            lines.append(f"{count} tensors computed from the parts that {kind} leaves, in float64, rounded once")
         pairs, values, nonzeros = self.masked
         if pairs:
             lines.append(f"{pairs} pruned tensors stored as weights and mask: {nonzeros:,} of {values:,} weights kept")
@@ -64,7 +71,10 @@ class Log:
 class StateDict:
     """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint.
 
-    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here.
+    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here, `made_of` those of
+    the parts of tensors that are computed. `in_order`: keys come as the modules do; files of safetensors sort them.
+    `activations` names what follows a linear layer, by the layer's key without `.weight`, where something says that. `facts` are
+    what the file says of itself beside its tensors, where it was exported here.
     """
 
     who: str
@@ -72,6 +82,10 @@ class StateDict:
     prefix: str = ""
     log: Log = field(default_factory=Log)
     in_file: Mapping[str, str] = field(default_factory=dict)
+    made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    in_order: bool = True
+    activations: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     def under(self, prefix: str) -> StateDict:
         """Return the part whose keys begin with `prefix` and a dot; ModelError where there is none."""
@@ -79,7 +93,8 @@ class StateDict:
         part = {key.removeprefix(head): tensor for key, tensor in self.tensors.items() if key.startswith(head)}
         if not part:
             raise ModelError(f"{self.who}: no key begins with {head!a}; has {listed(self.tensors)}")
-        return replace(self, tensors=part, prefix=self.prefix + head)
+        activations = {key.removeprefix(head): name for key, name in self.activations.items() if key.startswith(head)}
+        return replace(self, tensors=part, prefix=self.prefix + head, activations=activations)
 
     def without_wrappers(self) -> StateDict:
         """Return the same tensors under keys without what wrappers around modules add (`ADDED`), with a note of it.
@@ -100,14 +115,47 @@ class StateDict:
             added = dict.fromkeys(part for key in in_file.values() for part in key.split(".") if part in ADDED)
             names = ", ".join(f"{part} ({ADDED[part]})" for part in added)
             self.log.notes.append(f"{len(in_file)} keys read without {names}")
-        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file})
+        activations = {plain_key(key): name for key, name in self.activations.items()}
+        return replace(self, tensors=tensors, in_file={**self.in_file, **in_file}, activations=activations)
+
+    def with_computed(self) -> StateDict:
+        """Return the same tensors, with parametrized weights under their plain keys in the place of their parts."""
+        todo = recipes(self.tensors)
+        if not todo:
+            return self
+        part_of = {key: whole for whole, recipe in todo.items() for key in recipe.keys}
+        tensors: dict[str, Tensor] = {}
+        for key, tensor in self.tensors.items():
+            whole = part_of.get(key)
+            if whole is None:
+                tensors[key] = tensor
+            elif whole not in tensors:
+                tensors[whole] = self._computed(todo[whole])
+        made_of = {self.prefix + whole: tuple(map(self.key_in_file, recipe.keys)) for whole, recipe in todo.items()}
+        return replace(self, tensors=tensors, made_of={**self.made_of, **made_of})
+
+    def _computed(self, recipe: Recipe) -> Tensor:
+        shapes = {key: self.tensors[key].shape for key in recipe.keys}
+
+        def read() -> Array:
+            value = value_of(self.who, recipe._replace(keys=tuple(self.prefix + key for key in recipe.keys)), self._part)
+            self.log.computed[recipe.kind] += 1
+            return value
+
+        return Tensor(shape_of(recipe, shapes), "float32", read)
+
+    def _part(self, key: str) -> Array:
+        key = key.removeprefix(self.prefix)
+        return self._floats(key, key, self.tensors[key].shape)
 
     def plain_part(self, prefix: str) -> StateDict:
-        """Return the part under `prefix`, as the file or a plain module has its keys, without what wrappers add to keys."""
+        """Return the part under `prefix`, as the file or a plain module has its keys, without what wrappers add to keys and with
+        parametrized weights computed.
+        """
         head = f"{prefix.rstrip('.')}."
         if not prefix or any(key.startswith(head) for key in self.tensors):
-            return (self.under(prefix) if prefix else self).without_wrappers()
-        return self.without_wrappers().under(prefix)
+            return (self.under(prefix) if prefix else self).without_wrappers().with_computed()
+        return self.without_wrappers().under(prefix).with_computed()
 
     def key_in_file(self, key: str) -> str:
         """Return the whole key that a tensor has in the file."""
@@ -149,9 +197,9 @@ class StateDict:
 
     def _use(self, key: str) -> bool:
         """Note that somebody asked for a tensor; tell whether it is the first time."""
-        name = self.key_in_file(key)
-        first = name not in self.log.used
-        self.log.used.add(name)
+        names = self.made_of.get(self.prefix + key, (self.key_in_file(key),))
+        first = not self.log.used.issuperset(names)
+        self.log.used.update(names)
         return first
 
     def _tensor(self, key: str, asked: str) -> Tensor:
@@ -198,7 +246,7 @@ def opened_state(path: Path) -> Iterator[StateDict]:
             elif is_pickle(head):
                 raise ModelError(f"{who}: a bare pickle, as torch wrote before 1.6 (no zip); {SAVE_AGAIN}")
             elif is_safetensors(head):
-                state = StateDict(who, _safetensors(who, path.read_bytes()))
+                state = StateDict(who, _safetensors(who, path.read_bytes()), in_order=False)
             else:
                 raise ModelError(f"{who}: damaged, or no file of torch.save or safetensors (begins with {_begin(head)})")
         yield state
@@ -271,14 +319,6 @@ def _safetensors(who: str, raw: bytes) -> dict[str, Tensor]:
 def plain_key(key: str) -> str:
     """Return a key without the parts that wrappers around modules add."""
     return ".".join(part for part in key.split(".") if part not in ADDED)
-
-
-def describe_keys(keys: Collection[str]) -> str:
-    """Return keys for a line of text, and what to do where no importer knows them for their parametrization."""
-    if any("parametrizations." in key or key.endswith(("weight_g", "weight_v")) for key in keys):
-        remedy = "torch.nn.utils.parametrize.remove_parametrizations(MODULE, NAME) before saving helps"
-        return f"{listed(keys)}; weights are parametrized: {remedy}"
-    return listed(keys)
 
 
 def listed(names: Collection[Any], most: int = 8) -> str:

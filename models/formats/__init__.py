@@ -7,7 +7,9 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   "weights" hold the matrix. It follows from counts alone, so that a mapping can be judged before anything is encoded. What
   a port hears of one position, before its product, is called `vector`: where it holds several positions, the PE keeps
   several of those, or of its sums.
-- `encode(weights, shape)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units).
+- `encode(weights, shape)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units), as
+  `SparseRows`. A format with `KEEPS_KERNELS = True` gets the rows of a convolution as they are (`models/convolution.py`), and its
+  `shape.window`; for any other they are unrolled.
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
   a decay `trace` above 0 its product runs over the low-pass trace of the events, in an array `trace` (`models/compute/lowpass.py`).
@@ -29,8 +31,9 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
+from models.convolution import Convolution
 from models.families import family_path, member, member_names, require_member
-from models.network import Array, Field, SparseRows
+from models.network import Array, Field, Weights
 from models.shard import PortShape
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
@@ -48,7 +51,7 @@ def trace_field(shape: PortShape) -> Field:
 class Format(Protocol):
     """A module of this package."""
 
-    def encode(self, weights: SparseRows, shape: PortShape) -> dict[str, Array]:
+    def encode(self, weights: Weights, shape: PortShape) -> dict[str, Array]:
         """Return the arrays of the weights as they lie in SRAM."""
 
     def fields(self, shape: PortShape) -> list[Field]:
@@ -66,6 +69,11 @@ def names() -> list[str]:
 def require(name: str) -> None:
     """Raise ModelError, with the nearest name, where there is no format called `name`."""
     require_member(sys.modules[__name__], name, WORD)
+
+
+def keeps_kernel(name: str, weights: Weights) -> bool:
+    """Tell whether a format keeps these weights as a convolution's kernel."""
+    return isinstance(weights, Convolution) and getattr(named(name), "KEEPS_KERNELS", False)
 
 
 @cache  # a mapping asks for it once a shard

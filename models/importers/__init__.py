@@ -4,17 +4,23 @@ Contract of an importer's file:
 
 - `KNOWN_BY`: what it looks for in a file, for the line that says that there is nothing ("GRU (weight_hh_l0)");
 - `probe(head)`: how certain it is that the file is its own, from 0, not at all, to 100; the most certain one reads it;
-- `read(path, request)`: the `Findings` (`models/foreign/request.py`); ModelError in one line where the file makes no model.
+- `read(path, request)`: the `Findings` (`models/foreign/request.py`); ModelError in one line where the file makes no model;
+- `add_flags(parser)`, where it has options of its own: calls `parser.add_argument` for each, as a command does. The values come in
+  `request.options`, by name and without those that nobody gave, from the command line and from Python, so `read` checks them;
+- `read_tensors(state, request)`, where it reads tensors by their keys: the same as `read` of a state_dict that is at hand.
 
+The command line reads these files for their flags, so they load what compiles code only when they read a file.
 `models/foreign/state_dict.py` has `read_state` for those that read tensors by their keys.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
-from models.families import family_path
+from models.families import family_path, member, member_names
+from models.network import ModelError
 
 if TYPE_CHECKING:
     from models.foreign.request import Findings, ImportRequest
@@ -37,6 +43,25 @@ class Head(NamedTuple):
     keys_in_file: tuple[str, ...] = ()
 
 
+class Flag(NamedTuple):
+    """One option of an importer: its name in `ImportRequest.options`, as it is typed, and the settings of `add_argument`."""
+
+    name: str
+    typed: str
+    settings: Mapping[str, Any]
+
+
+class Flags:
+    """Takes what an importer's `add_flags` adds, as a parser does."""
+
+    def __init__(self) -> None:
+        self.all: list[Flag] = []
+
+    def add_argument(self, typed: str, **settings: Any) -> None:
+        """Take an option; its value is None where nobody gave it."""
+        self.all.append(Flag(typed.lstrip("-").replace("-", "_"), typed, {"default": None, **settings}))
+
+
 class Importer(Protocol):
     """A module of this package."""
 
@@ -47,3 +72,42 @@ class Importer(Protocol):
 
     def read(self, path: Path, request: ImportRequest) -> Findings:
         """Return the model in a file, and what was found and done."""
+
+
+def named(name: str) -> Importer:
+    """Return an importer by its name; ModelError, with the nearest name, for another."""
+    return cast(Importer, member(__name__, name, WORD))
+
+
+def flags_of(name: str) -> list[Flag]:
+    """Return the options that an importer has of its own."""
+    flags = Flags()
+    add = getattr(named(name), "add_flags", None)
+    if add is not None:
+        add(flags)
+    return flags.all
+
+
+def all_flags() -> list[tuple[Flag, list[str]]]:
+    """Return every importer's options, each with the names of the importers that have it.
+
+    Importers may share an option; ModelError where two have different ones of one name.
+    """
+    flags: dict[str, tuple[Flag, list[str]]] = {}
+    for name in member_names(__name__):
+        for flag in flags_of(name):
+            known, importers = flags.setdefault(flag.name, (flag, []))
+            if known != flag:
+                raise ModelError(f"importers {importers[0]!r} and {name!r} both have an option {flag.typed}; rename one")
+            importers.append(name)
+    return list(flags.values())
+
+
+def check_options(who: str, name: str, options: Mapping[str, Any]) -> None:
+    """Raise ModelError, beginning with `who`, for an option that the importer `name` does not have."""
+    have = [flag.name for flag in flags_of(name)]
+    for option, value in options.items():
+        if option not in have:
+            own = ", ".join(f"--{flag.replace('_', '-')}" for flag in have) or "none"
+            given = f"--{option.replace('_', '-')} {str(value)[:40]!r}"
+            raise ModelError(f"{who}: {given}: the importer {name!r}, which reads this file, has no such option; has {own}")

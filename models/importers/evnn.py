@@ -13,21 +13,23 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.checkpoint import DecoderProjection, Model
-from models.compute.exponentials import sigmoid_of
+from models.foreign import around
 from models.foreign.config import Config, beside
 from models.foreign.request import SEGMENT, Findings, ImportRequest
-from models.foreign.state_dict import StateDict, describe_keys, listed, read_state
-from models.importers import Head
-from models.kernels.egru import GATES, layer_of
+from models.foreign.state_dict import StateDict, listed, read_state
+from models.importers import Flags, Head
 from models.network import F32, ModelError, Network, Population, SparseRows
+
+if TYPE_CHECKING:
+    from models.checkpoint import Model
 
 KNOWN_BY = "EGRU layer (key recurrent_kernel)"
 _LAYERS, _BASELINE = 100, 90  # certainties; a baseline's keys look like a GRU's
+PROJECTIONS = ("linear", "relu")
 VERSIONS = {"thr": "0.2.0", "thr_reparam": "0.1.0"}
 ACTIVATIONS = {"0.2.0": "linear", "0.1.0": "relu"}
 TRAINING_ONLY = ("_max_norm", "dampening_factor", "pseudo_derivative_support")
@@ -35,6 +37,14 @@ _LAYER = re.compile(r"(?:(?P<head>.+)\.)?recurrent_kernel(?:_orig)?")
 _BASELINE_KEY = re.compile(r"(?:.+\.)?rnns\.(?:\d+\.)?module\.(?:weight|bias)_[ih]h_l\d+.*")
 _LM_LAYERS = "rnns"
 _TIED = ("embeddings.weight", "decoder.decoder.weight")
+
+
+def add_flags(parser: Flags) -> None:
+    """Add the importer's options."""
+    names = " or ".join(PROJECTIONS)
+    parser.add_argument("--projection", metavar="NAME", help=f"{names} decoder projection (default: by version)")
+    parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
+    around.add_flags(parser)
 
 
 def probe(head: Head) -> int:
@@ -45,6 +55,11 @@ def probe(head: Head) -> int:
 def read(path: Path, request: ImportRequest) -> Findings:
     """Return the model in a file; ModelError in one line where its parts do not make one."""
     return read_state(path, request, _read)
+
+
+def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
+    """Return what `read` does, of a state_dict at hand, beside which there is no configuration."""
+    return _read(None, state, request)
 
 
 def _heads(keys: Iterable[str]) -> list[str]:
@@ -58,18 +73,19 @@ def _is_baseline(key: str) -> bool:
     return _BASELINE_KEY.fullmatch(key.replace("_orig_mod.", "")) is not None
 
 
-def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
+def _read(path: Path | None, state: StateDict, request: ImportRequest) -> Findings:
+    from models.checkpoint import Model
+
     if not _heads(state.tensors):
         for key in filter(_is_baseline, map(state.key_in_file, state.tensors)):
             raise ModelError(f"{state.who}: {key!a}: an LSTM or GRU baseline of EvNN, which has no events; needs an EGRU")
-        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {describe_keys(state.tensors)}")
-    if request.gru is not None:
-        raise ModelError(f"{state.who}: --gru: has EGRU layers, no torch.nn.GRU")
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
+    projection, given = request.choice("projection", PROJECTIONS), request.number("zoneout", 0, 1)
     stem, layer_heads = _stack(state)
     root = stem.removesuffix(_LM_LAYERS)
     whole = stem.split(".")[-1] == _LM_LAYERS and any(state.has(f"{root}{key}") for key in _TIED)
-    config = beside(path) if whole else Config()
-    given = request.zoneout if request.zoneout is not None else config.zoneout()
+    config = beside(path) if whole and path is not None else Config()
+    given = config.zoneout() if given is None else given
     zoneout = 0.0 if given is None else given
     layers = _Layers()
     for head in layer_heads:
@@ -88,11 +104,18 @@ def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
     segment = request.segment or config.number("bptt") or SEGMENT
     how = request.state or ("zeroed" if whole or request.segment else "carried")
     if not whole:
-        if request.projection is not None:
+        if projection is not None:
             raise ModelError(f"{state.who}: --projection: a bare stack of layers has no decoder")
-        notes += _dvs(state, root)
-        return Findings(Model(network, segment=segment, state=how), tuple(description), tuple(notes), provenance)
-    model = _language_model(state.under(root.rstrip(".")), network, version, request.projection, notes)
+        if dvs := _dvs(state, root):
+            around.refuse_options(state.who, request, "EvNN's gesture model has convolutions and traces around its layers")
+            return Findings(Model(network, segment=segment, state=how), tuple(description), (*notes, *dvs), provenance)
+        outside = around.around(state, layer_heads, (layers.widths[0], network.populations[-1].units), request)
+        model = Model(network, segment=segment, state=how, front=outside.front, head=outside.head)
+        if outside.record:
+            provenance["around"] = dict(outside.record)
+        return Findings(model, tuple(description), (*notes, *outside.notes), provenance)
+    around.refuse_options(state.who, request, "a language model has its embedding and decoder around its layers")
+    model = _language_model(state.under(root.rstrip(".")), network, version, projection, notes)
     notes += _check_config(state.who, config, model)
     if given is None:
         notes.append("zoneout taken as 0: neither the file nor a config.yaml has it; --zoneout says otherwise")
@@ -113,12 +136,19 @@ def _stack(state: StateDict) -> tuple[str, list[str]]:
         roots = [_root(state, stem) for stem in stacks]
         raise ModelError(f"{state.who}: has EGRU layers in {len(stacks)} places ({listed(roots)}); choose one with --prefix")
     ((stem, layers),) = stacks.items()
-    if sorted(layers) != list(range(len(layers))):
+    first = min(layers)
+    if sorted(layers) != list(range(first, first + len(layers))) or (first and not _is_led_to(state, stem, first)):
         have = ", ".join(str(number) for number in sorted(layers)[:8])
         one = f"; a single one: --prefix {listed([state.prefix + layers[min(layers)]])}" if len(layers) == 1 else ""
         where = listed([state.prefix + stem])
         raise ModelError(f"{state.who}: layers of {where} need the numbers 0 to {max(layers)}, have {have}{one}")
     return stem, [layers[number] for number in sorted(layers)]
+
+
+def _is_led_to(state: StateDict, stem: str, first: int) -> bool:
+    """Tell whether a linear layer stands before the first layer of a stack, under a smaller number beside it."""
+    dot = f"{stem}." if stem else ""
+    return any(state.has(f"{dot}{number}.weight") for number in range(first))
 
 
 def _root(state: StateDict, stem: str) -> str:
@@ -140,6 +170,8 @@ class _Layers:
 
     def add(self, state: StateDict, zoneout: float) -> None:
         """Read the next layer; `state` has its keys alone."""
+        from models.kernels.egru import GATES, layer_of
+
         number = len(self.populations) + 1
         inputs, wide = state.shape("kernel", 2)
         units = wide // GATES
@@ -157,6 +189,8 @@ class _Layers:
         self.training.append({name: float(state.array(name, (1,))[0]) for name in TRAINING_ONLY if state.has(name)})
 
     def _threshold(self, where: str, state: StateDict, units: int) -> F32:
+        from models.compute.exponentials import sigmoid_of
+
         names = [name for name in VERSIONS if state.has(name)]
         if len(names) != 1:
             raise ModelError(f"{where}: needs either thr (EvNN 0.2.0) or thr_reparam (0.1.0), has {listed(names)}")
@@ -182,6 +216,8 @@ class _Layers:
 
 
 def _language_model(state: StateDict, network: Network, version: str, projection: str | None, notes: list[str]) -> Model:
+    from models.checkpoint import DecoderProjection, Model
+
     who = state.who
     keys = [key for key in _TIED if state.has(key)]
     words, width = state.shape(keys[0], 2)

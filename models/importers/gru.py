@@ -12,45 +12,38 @@ any layer is ever negative, and part with the first that is.
 -h. Together they say h = max(h, 0) - max(-h, 0), and every matrix W that hears h becomes (W, -W). This holds for any
 input and any weights, up to the float32 rounding of the sums; it takes twice the units and up to four times the weights.
 
-It knows keys and signs; files and number formats are `models/foreign`'s.
+It knows keys and what to say; signs are `models/foreign/gru_layers.py`'s, files and number formats the rest of `models/foreign`'s.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.checkpoint import Model
+from models.foreign import around
 from models.foreign.request import SEGMENT, Findings, ImportRequest
-from models.foreign.state_dict import StateDict, describe_keys, listed, read_state
-from models.importers import Head
-from models.kernels.egru import layer_of
-from models.network import F32, ModelError, Network, Population, SparseRows
+from models.foreign.state_dict import StateDict, listed, read_state
+from models.importers import Flags, Head
+from models.network import ModelError
+
+if TYPE_CHECKING:
+    from models.foreign.gru_layers import GruLayer
 
 KNOWN_BY = "GRU (weight_hh_l0)"
+GRUS = ("mirrored", "plain")
 _CERTAINTY = 80
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)(?:_orig)?")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_mask)?")
-_ORDER = (1, 0, 2)  # r z n -> z r g
 
 
-@dataclass(frozen=True)
-class _Layer:
-    """A GRU layer with its gates in the order z, r, g: (3H, C), (3H, H), (3H,), (3H,)."""
-
-    kernel: F32
-    recurrent: F32
-    bias: F32
-    recurrent_bias: F32
-
-    @property
-    def units(self) -> int:
-        """Number of units H."""
-        return int(self.recurrent.shape[1])
+def add_flags(parser: Flags) -> None:
+    """Add the importer's options."""
+    parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
+    around.add_flags(parser)
 
 
 def probe(head: Head) -> int:
@@ -59,36 +52,30 @@ def probe(head: Head) -> int:
 
 
 def read(path: Path, request: ImportRequest) -> Findings:
-    """Return a bare stack of EGRU layers that computes what the GRU does; ModelError where the file has none."""
-    return read_state(path, request, _read)
+    """Return a stack of EGRU layers that computes what the GRU does, with the linear layers around; ModelError for no GRU."""
+    return read_state(path, request, lambda _, state, request: read_tensors(state, request))
 
 
-def _stems(keys: Iterable[str]) -> list[str]:
-    """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
-    matches = (_KEY.fullmatch(key) for key in keys)
-    return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
+def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
+    """Return what `read` does, of a state_dict at hand."""
+    from models.checkpoint import Model
+    from models.foreign.gru_layers import network_of, never_negative
 
-
-def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
-    del path
-    for flag, value in (("--projection", request.projection), ("--zoneout", request.zoneout)):
-        if value is not None:
-            raise ModelError(f"{state.who}: {flag}: a torch.nn.GRU has none")
+    mirrored = request.choice("gru", GRUS) != "plain"
     places = _stems(state.tensors)
     if not places:
-        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {describe_keys(state.tensors)}")
+        raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
     if len(places) > 1:
         raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
-    part = state.under(places[0]) if places[0] else state
-    layers = _layers(part)
-    mirrored = request.gru != "plain"
-    network = _network(layers, mirrored)
+    layers = _layers(state.under(places[0]) if places[0] else state)
+    ends = layers[0].kernel.shape[1], layers[-1].units
+    outside = around.around(state, places, ends, request)
     how, exact = request.state or "carried", mirrored
     if mirrored:
         n = layers[-1].units
-        twins = f"h = y[0:{n}] - y[{n}:{2 * n}] of the last layer"
+        twins = f"h = y[0:{n}] - y[{n}:{2 * n}] of the last layer, which is what the head hears, or the answer"
         notes = [f"exact for any input, up to rounding: each unit has a twin of the other sign; {twins}"]
-    elif _never_negative(layers):
+    elif never_negative(layers):
         exact, notes = True, ["exact, up to rounding, for inputs from -1 to 1: by its weights no state is ever negative"]
     else:
         part_at = "the two part where a state is negative (--gru mirrored is exact)"
@@ -98,12 +85,25 @@ def _read(path: Path, state: StateDict, request: ImportRequest) -> Findings:
         notes.append("not exact from the second segment on: cell states are zeroed there, and a GRU's are not")
     kind = "torch.nn.GRU, " + ("mirrored" if mirrored else "unit for unit")
     description = ("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}")
-    provenance = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
-    model = Model(network, segment=request.segment or SEGMENT, state=how)
-    return Findings(model, (description,), tuple(notes), provenance)
+    provenance: dict[str, Any] = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
+    if outside.record:
+        provenance["around"] = dict(outside.record)
+    model = Model(
+        network_of(layers, mirrored), segment=request.segment or SEGMENT, state=how, front=outside.front, head=outside.head,
+        twins=mirrored,
+    )  # fmt: skip
+    return Findings(model, (description,), (*notes, *outside.notes), provenance)
 
 
-def _layers(state: StateDict) -> list[_Layer]:
+def _stems(keys: Iterable[str]) -> list[str]:
+    """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
+    matches = (_KEY.fullmatch(key) for key in keys)
+    return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
+
+
+def _layers(state: StateDict) -> list[GruLayer]:
+    from models.foreign.gru_layers import GruLayer, swapped
+
     for key in state.tensors:
         if _REFUSED.fullmatch(key):
             what = "a bidirectional GRU" if "_reverse" in key else "a GRU with dropped weights"
@@ -112,7 +112,7 @@ def _layers(state: StateDict) -> list[_Layer]:
     numbers = sorted(int(tail[2:]) if tail else 0 for tail in tails)
     if numbers != list(range(len(numbers))):
         raise ModelError(f"{state.who}: GRU layers need the numbers 0 to {max(numbers)}, have {', '.join(map(str, numbers[:8]))}")
-    layers: list[_Layer] = []
+    layers: list[GruLayer] = []
     for number in numbers:
         tail = f"_l{number}" if f"_l{number}" in tails else ""
         inputs, (rows, units) = state.shape(f"weight_ih{tail}", 2)[1], state.shape(f"weight_hh{tail}", 2)
@@ -127,50 +127,5 @@ def _layers(state: StateDict) -> list[_Layer]:
             state.array(f"{name}{tail}", (rows,)) if state.has(f"{name}{tail}") else np.zeros(rows, np.float32)
             for name in ("bias_ih", "bias_hh")
         ]
-        layers.append(_Layer(*(_reordered(tensor) for tensor in (ih, hh, *biases))))
+        layers.append(GruLayer(*(swapped(tensor) for tensor in (ih, hh, *biases))))
     return layers
-
-
-def _reordered(rows: F32) -> F32:
-    gates = np.split(rows, 3)
-    return np.concatenate([gates[gate] for gate in _ORDER])
-
-
-def _network(layers: list[_Layer], mirrored: bool) -> Network:
-    populations = [Population("input", layers[0].kernel.shape[1])]
-    for number, layer in enumerate(layers, start=1):
-        whole = _with_twins(layer, number == 1) if mirrored else layer
-        kernel, recurrent = SparseRows.from_dense(whole.kernel), SparseRows.from_dense(whole.recurrent)
-        threshold = np.zeros(whole.units, np.float32)
-        vectors = {"threshold": threshold, "bias": whole.bias, "recurrent_bias": whole.recurrent_bias}
-        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": 0.0}))
-    return Network(tuple(populations))
-
-
-def _with_twins(layer: _Layer, first: bool) -> _Layer:
-    """Return the layer of 2 H units in which unit H + i has the state of unit i with the other sign."""
-    kernel = layer.kernel if first else np.concatenate([layer.kernel, -layer.kernel], axis=1)
-    recurrent = np.concatenate([layer.recurrent, -layer.recurrent], axis=1)
-    return _Layer(*(_twice(rows) for rows in (kernel, recurrent, layer.bias, layer.recurrent_bias)))
-
-
-def _twice(rows: F32) -> F32:
-    """Return gate rows for units and their twins: z and r the same, g with the other sign."""
-    z, r, g = np.split(rows, 3)
-    return np.concatenate([z, z, r, r, g, -g])
-
-
-def _never_negative(layers: list[_Layer]) -> bool:
-    """Say whether the weights alone keep every state of every layer at 0 or above, for inputs from -1 to 1.
-
-    A state is a mean of candidates, beginning at 0, so this holds where no candidate can be negative: where the smallest
-    argument of its tanh is not, over inputs, states in [0, 1] and reset gates in [0, 1].
-    """
-    for number, layer in enumerate(layers):
-        h = layer.units
-        kernel, recurrent = (rows[2 * h :].astype(np.float64) for rows in (layer.kernel, layer.recurrent))
-        heard = -np.abs(kernel).sum(axis=1) if number == 0 else np.minimum(kernel, 0).sum(axis=1)
-        fed_back = np.minimum(layer.recurrent_bias[2 * h :] + np.minimum(recurrent, 0).sum(axis=1), 0)
-        if np.any(layer.bias[2 * h :] + heard + fed_back < 0):
-            return False
-    return True

@@ -14,7 +14,8 @@ The membrane hears the new current. Currents are not reset by a spike, and begin
 
 | framework, neuron | synapse; rate, gain | form; rate, gain, leak | reset | fires |
 |---|---|---|---|---|
-| snnTorch Synaptic (subtract; with reset_delay=False; zero) | decay; alpha, 1 | decay; beta, 1, 0 | subtract-late; subtract-no-delay; zero-late | > |
+| snnTorch Synaptic (subtract; zero) | decay; alpha, 1 | decay; beta, 1, 0 | subtract-late; zero-late | > |
+| with reset_delay=False | the same | the same | subtract-no-delay | > |
 | Norse, of a NIR CubaLIF | difference; dt / tau_syn, w_in | difference; dt / tau_mem, r, v_leak | zero, or subtract | > |
 | sinabs LIF with tau_syn | sum-first; exp(-1 / tau_syn), 1 | decay; exp(-1 / tau_mem), 1 | subtract | >=, many |
 | Rockpool LIFTorch | sum-first; exp(-dt / tau_syn), 1 | decay; exp(-dt / tau_mem), 1, bias | subtract | >=, many |
@@ -29,8 +30,18 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import (
-    EventsBefore, Flag, FloatRows, Floats, Lane, Number, NumberRows, Shorts, Words, bindable, bindable_late,
-)  # fmt: skip
+    EventsBefore,
+    Flag,
+    FloatRows,
+    Floats,
+    Lane,
+    Number,
+    NumberRows,
+    Shorts,
+    Words,
+    bindable,
+    bindable_late,
+)
 from models.compute.compiling import inlined
 from models.compute.membrane import after_firing, before_firing, current_after, membrane_after, resets_late, spikes_of
 from models.kernels import PortSpec, Stepper, Vector
@@ -70,10 +81,7 @@ def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -
     operands: dict[str, Any] = {name: mem[name] for name in names} | {"sums": mem["input.sums"], "keys": mem["send_keys"]}
     operands |= {f"{name}_kind": int(params[name]) for name in ("synapse", "form", "reset")}
     operands |= {"inclusive": int(params["fire_at_threshold"]), "floor": int(params["floor"]), "width": width}
-    if params["multi_spike"]:
-        step = _step_counts.bind(**operands, values=mem["send_values"])
-    else:
-        step = _step_spikes.bind(**operands)
+    step = _step_counts.bind(**operands, values=mem["send_values"]) if params["multi_spike"] else _step_spikes.bind(**operands)
     return Stepper(reset=_begin.bind(v=mem["v"], i=mem["i"], start=mem["start"]), step=step)
 
 

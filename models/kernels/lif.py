@@ -24,10 +24,10 @@ A sequence or segment begins at `start`. Frameworks, read in their sources and h
 | snnTorch Leaky (subtract; with reset_delay=False; zero) | decay; beta, 1, 0 | subtract-late; subtract-no-delay; zero | > |
 | Norse LIFBox, of a NIR LIF | difference; dt / tau in float32, r (it leaves it out: 1), v_leak | zero (v_reset) | > |
 | Norse, of a NIR IF | decay; 1, 1, 0 | zero | > |
-| sinabs IAF, LIF | decay; 1 or exp(-1 / tau), 1 (norm_input: 1 - rate), 0 | subtract; `floor` for min_v_mem = -threshold | >=, many |
+| sinabs IAF, LIF (norm_input) | decay; 1, exp(-1 / tau); 1 (1 - rate); 0 | subtract; `floor`: min_v_mem = -threshold | >=, many |
 | Rockpool LIFNeuron | decay; exp(-dt / tau), 1, bias | subtract | >=, many |
-| SpikingJelly IF, LIF (decay_input) | decay 1; quotient-input; tau, 1, v_reset; start = v_reset | zero (hard), subtract (soft) | >= |
-| SpikingJelly LIF (decay_input=False) | quotient; tau, 1, v_reset; start = v_reset | the same | >= |
+| SpikingJelly IF; LIF (decay_input) | decay, 1; quotient-input, tau; 1; v_reset = start | zero (hard), subtract (soft) | >= |
+| SpikingJelly LIF (decay_input=False) | quotient; tau, 1, v_reset = start | the same | >= |
 | py-spinnaker2 lif_no_delay, lif_conv2d | decay; alpha, 1, offset | zero or subtract | > |
 
 The port `input` takes any number of projections; a neuron that hears itself has one of delay 1 among them. Their sums are added
@@ -40,8 +40,18 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import (
-    EventsBefore, Flag, FloatRows, Floats, Lane, Number, NumberRows, Shorts, Words, bindable, bindable_late,
-)  # fmt: skip
+    EventsBefore,
+    Flag,
+    FloatRows,
+    Floats,
+    Lane,
+    Number,
+    NumberRows,
+    Shorts,
+    Words,
+    bindable,
+    bindable_late,
+)
 from models.compute.compiling import inlined
 from models.compute.membrane import after_firing, before_firing, membrane_after, resets_late, spikes_of
 from models.kernels import PortSpec, Stepper, Vector
@@ -76,10 +86,7 @@ def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -
     operands: dict[str, Any] = {name: mem[name] for name in names} | {"sums": mem["input.sums"], "keys": mem["send_keys"]}
     operands |= {f"{name}_kind": int(params[name]) for name in ("form", "reset")}
     operands |= {"inclusive": int(params["fire_at_threshold"]), "floor": int(params["floor"]), "width": width}
-    if params["multi_spike"]:
-        step = _step_counts.bind(**operands, values=mem["send_values"])
-    else:
-        step = _step_spikes.bind(**operands)
+    step = _step_counts.bind(**operands, values=mem["send_values"]) if params["multi_spike"] else _step_spikes.bind(**operands)
     return Stepper(reset=_begin.bind(v=mem["v"], start=mem["start"]), step=step)
 
 

@@ -23,9 +23,11 @@ from typing import Any, Protocol, cast
 
 import numpy as np
 
+from models.convolution import Convolution
 from models.families import family_path, member
-from models.network import F32, I64, Array, Network, Population, Projection
+from models.network import Array, Network, Population, Projection, Weights
 from models.numerics import PAYLOADS, sum_of
+from models.plain_convolution import PlainConvolution
 
 __path__ = family_path(__path__, __name__)
 
@@ -107,10 +109,9 @@ class _Product:
     """A projection's weights, and the trace that it hears where it has one."""
 
     def __init__(self, source: Population, projection: Projection) -> None:
-        self.projection = projection
-        self._is_float = sum_of(projection.weights.numeric, source.payload) == "float32"
-        columns = np.ascontiguousarray(projection.weights.to_dense().T)
-        self._columns: Array = columns if self._is_float else columns.astype(np.int64)
+        self.projection, weights = projection, projection.weights
+        is_float = sum_of(weights.numeric, source.payload) == "float32"
+        self._sums = PlainConvolution(weights, is_float) if isinstance(weights, Convolution) else _Matrix(weights, is_float)
         self._keep = np.float32(projection.trace)
         self._trace = np.zeros(source.units, np.float32)
 
@@ -123,23 +124,28 @@ class _Product:
     def of(self, heard: Array | None) -> Array:
         """Return the sums (rows,) of what is heard of a position, (ticks, units); None is silence."""
         if heard is None:
-            heard = np.zeros((1, len(self._columns)), np.float32)
+            heard = np.zeros((1, self.projection.weights.shape[1]), np.float32)
         if self._keep:
             heard = self._trace[None]
-        return _float_sums(self._columns, heard) if self._is_float else _whole_sums(self._columns, heard)
+        return self._sums.of(heard)
 
 
-def _float_sums(columns: F32, heard: Array) -> F32:
-    total = np.zeros(columns.shape[1], np.float32)
-    for numbers in heard.astype(np.float32):
-        for unit in np.flatnonzero(numbers):  # a zero times finite weights changes no accumulator: none is ever -0
-            total += columns[unit] * numbers[unit]
-    return total
+class _Matrix:
+    """A matrix of weights, dense."""
 
+    def __init__(self, weights: Weights, is_float: bool) -> None:
+        columns = np.ascontiguousarray(weights.to_dense().T)
+        self._is_float, self._columns = is_float, columns if is_float else columns.astype(np.int64)
 
-def _whole_sums(columns: I64, heard: Array) -> Array:
-    total: I64 = heard.astype(np.int64).sum(axis=0) @ columns
-    return total.astype(np.int32)
+    def of(self, heard: Array) -> Array:
+        """Return the sums (rows,) of what is heard of a position, (ticks, units)."""
+        if not self._is_float:
+            return np.asarray(heard.astype(np.int64).sum(axis=0) @ self._columns, np.int64).astype(np.int32)
+        total = np.zeros(self._columns.shape[1], np.float32)
+        for numbers in heard.astype(np.float32):
+            for unit in np.flatnonzero(numbers):  # a zero times finite weights changes no accumulator: none is ever -0
+                total += self._columns[unit] * numbers[unit]
+        return total
 
 
 def _dtype(population: Population) -> str:

@@ -1,6 +1,27 @@
-"""Trained models that come with the project.
-
-`lm.safetensors`: the paper's sizes (750; 1350, 1350, 750), 95 % of every weight matrix pruned, trained on the standard
-library's documentation: a demonstration corpus, not WikiText-2 (docs/model.md). `tiny.safetensors`: the same text at a
-size that a few PEs hold, for tests.
+"""Trained models that come with the project, by names that every command takes in the place of a file (docs/model.md,
+docs/gesture.md).
 """
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_FOLDER, _SUFFIX = Path(__file__).parent, ".safetensors"
+ABOUT = {
+    "lm": "language model of the paper's sizes, 95 % pruned, trained on the documentation of Python's standard library",
+    "tiny": "language model that a few PEs hold, trained on the same text, for tests",
+    "tiny-inside": "the same with its reset gates inside the recurrent product, as the paper's equation 4 prints it",
+    "gesture": "gestures before an event camera; layers hear traces",
+    "gesture-plain": "gestures in the paper's variant; layers hear events",
+}
+"""Name -> what the model is."""
+
+
+def names() -> list[str]:
+    """Return the names of the shipped models, ascending."""
+    return sorted(path.stem for path in _FOLDER.glob(f"*{_SUFFIX}"))
+
+
+def path_of(name: str) -> Path | None:
+    """Return the file of a shipped model; None for any other name."""
+    return _FOLDER / f"{name}{_SUFFIX}" if name in names() else None

@@ -25,7 +25,8 @@ class PortCounts:
     position, each of which brings a product of its own; `rows`, of which a unit has `gates`, stored `weights`, `width` in units
     of the source, `weight_bytes` of each weight, `value_bytes` of what an event carries beside its key, whether the source is
     `dense` and sends no keys, `traced`, 1 where the port keeps a low-pass trace of what it hears, else 0, and `adds`, 1 where
-    its sums are added to those of others, or come out of a ring.
+    its sums are added to those of others, or come out of a ring. Of a port that keeps a convolution's kernel, else 0: `channels`,
+    output channels that an event meets at most, and `places`, outputs of the window around those that it has.
     """
 
     macs: U32
@@ -42,6 +43,8 @@ class PortCounts:
     dense: Array
     traced: I64
     adds: I64
+    channels: I64
+    places: I64
 
     @property
     def products(self) -> I64:

@@ -10,8 +10,8 @@ from host.workloads.dvs.options import DEFAULT_SAMPLES, Options
 from host.workloads.dvs.readout import ClassReadout
 from host.workloads.dvs.results import Setting
 from host.workloads.dvs.source import SampleSource, SampleStore
-from host.workloads.site import SEEDED, new_dram, only_ends, paths_of, place_for_run, shipped_path
-from models.checkpoint import Model, load
+from host.workloads.site import load_model, model_path, new_dram, only_ends, paths_of, place_for_run, shipped_path
+from models.checkpoint import Model
 from models.dvs.folder import open_folder
 from models.dvs.samples import CLASSES, SLICE_US, DvsError, GestureSet
 from models.dvs.synthetic import open_synthetic
@@ -69,16 +69,14 @@ def paper_sized(slice_us: int = SLICE_US) -> Model:
 
 def _checkpoint_path(name: str | None) -> Path | None:
     """Return the file of a checkpoint's name; None for the seeded network."""
-    if name == SEEDED:
-        return None
-    return shipped_path(SHIPPED if name is None else SHIPPED_PLAIN) if name in (None, PLAIN) else Path(str(name))
+    return shipped_path(SHIPPED_PLAIN) if name == PLAIN else model_path(name, SHIPPED)
 
 
 def _open_model(path: Path | None, name: str | None) -> tuple[Model, str]:
     """Return the model with a title; HostError where it is none of gestures."""
     if path is None:
         return paper_sized(), "seeded gesture network with the paper's sizes"
-    model = load(path)
+    model = load_model(path)
     if name in (None, PLAIN):
         return model, f"the trained gesture model ({'y' if name else 'traces'} handed on)"
     if model.gesture is None:

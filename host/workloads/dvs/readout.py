@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from host.workloads.contract import Metric, Outputs, Progress, only_section
+from host.workloads.contract import Metric, Outputs, Progress, SaveRow, only_section
 from host.workloads.dvs import METRICS
 from host.workloads.dvs.results import Answer, Setting, compose_result, sample_cost
 from host.workloads.dvs.source import SampleSource
@@ -17,13 +17,17 @@ from models.network import F32
 class ClassReadout:
     """Sums the scores of the samples that are running in `source`, and keeps the answers.
 
-    `damages` returns one line for each file that could not be read.
+    `damages` returns one line for each file that could not be read. For `--save logits` it has the `scores` (classes,) of each
+    sample after each frame.
     """
+
+    saves = ("logits",)
 
     def __init__(self, gesture: Gesture, source: SampleSource, setting: Setting, damages: Callable[[], list[str]]) -> None:
         self._gesture, self._source, self._setting, self._damages = gesture, source, setting, damages
         self._scores = [Scores(gesture, lane) for lane in range(source.lanes)]
         self.answers: list[Answer] = []
+        self._save: SaveRow | None = None
         self._frames = 0  # of samples, that came through
         self._answered = 0  # positions
         self._shown = 0  # the sample on the screen
@@ -44,10 +48,16 @@ class ClassReadout:
             if frame == 0:
                 self._scores[lane].reset()
             self._scores[lane].add(keys, values)
+            if self._save is not None:
+                self._save("logits", "scores", turn * lanes + lane, frame, self._scores[lane].scores())
             if frame == source.frames - 1:
                 scores = self._scores[lane].scores()
                 sample = source.loaded[turn * lanes + lane]
                 self.answers.append(Answer(*sample, prediction=class_of(scores), scores=[float(score) for score in scores]))
+
+    def save_rows_to(self, save: SaveRow) -> None:
+        """Hand the scores after every frame to `save`, too."""
+        self._save = save
 
     def progress(self) -> Progress:
         """Return how many frames came through, the accuracy so far, and the sample that the first lane runs."""

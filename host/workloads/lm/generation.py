@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.workloads.contract import Feed, Metric, Outputs, Progress, Source, only_section
+from host.workloads.contract import Feed, Metric, Outputs, Progress, SaveRow, Source, only_section
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
 from models.heads.language import sample
@@ -26,8 +26,10 @@ class Generation(Source):
     """Continues a prompt, at least one word number, by `words` words; the embeddings lie in DRAM, a row a word.
 
     `segment`: positions after which cell states are zeroed, or 0; `into`: the population that hears the words; `detokenise`: word
-    numbers -> text.
+    numbers -> text. For `--save logits` it has the `logits` (words,) by which each word was drawn, and the `word`.
     """
+
+    saves = ("logits",)
 
     def __init__(
         self, embedding: RowsInDram, decoder: Decoder, *, prompt: U32, words: int, choice: Choice, segment: int, into: int,
@@ -41,6 +43,7 @@ class Generation(Source):
         self._random = np.random.default_rng(choice.seed)
         self.positions = self._prompt + words - 1
         self._answered = 0
+        self._save: SaveRow | None = None
         self._not_finite = 0  # words that were chosen by scores beyond float32
 
     def next(self) -> Feed | None:
@@ -60,6 +63,13 @@ class Generation(Source):
             logits = self._decoder.logits_of(only_section(outputs), 0)
             self._not_finite += not np.isfinite(logits).all()
             self._words.append(sample(logits, choice.temperature, choice.top_k, draw, choice.forbidden))
+            if self._save is not None:
+                for of, row in (("logits", logits), ("word", np.uint32(self._words[-1]))):
+                    self._save("logits", of, 0, position - self._prompt + 1, np.asarray(row))
+
+    def save_rows_to(self, save: SaveRow) -> None:
+        """Hand the logits of every word that is drawn to `save`, too."""
+        self._save = save
 
     def progress(self) -> Progress:
         """Return words and text so far."""

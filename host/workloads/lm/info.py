@@ -13,7 +13,8 @@ def describe(model: Model) -> list[tuple[str, str]]:
     if model.vocabulary:
         rows += [("vocabulary", f"{len(model.vocabulary):,} words"), ("sha256", Vocabulary(model.vocabulary).sha256)]
     else:
-        rows.append(("vocabulary", "none" if model.embedding is None else "none: cannot be run until imported with its text"))
+        without = "none: runs on word numbers (`lm --ids FILE`) until imported with its text"
+        rows.append(("vocabulary", "none" if model.embedding is None else without))
     rows.append(("text", ", ".join(f"{split} {len(numbers):,} words" for split, numbers in model.tokens.items()) or "none stored"))
     rows.append(("text licence", plain_text(model.text_licence) or "not stated"))
     return rows

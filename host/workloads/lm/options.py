@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from host.errors import HostError
-from host.flags import Number, OneOf, Text, Whole, option
+from host.flags import Number, OneOf, Text, Whole, YesNo, option
 from host.options import RunOptions
 from host.workloads.lm import GATES
 
@@ -40,6 +40,11 @@ class Options(RunOptions):
         None, f"{' or '.join(SPLITS)}, where the text has splits (default test)", bounds=OneOf(lambda: SPLITS), metavar="NAME"
     )
     text: str | None = _of_text(None, "any UTF-8 text file", bounds=Text(), metavar="FILE", file=True)
+    ids: str | None = _of_text(
+        None, "word numbers, for a model with or without its words: .npy, or .txt with blanks between",
+        bounds=Text(), metavar="FILE", file=True,
+    )  # fmt: skip
+    force: bool = _of_text(False, "run a text whose words mostly are not the model's", bounds=YesNo(), sweep=False)
     wikitext: str | None = _of_text(
         None, "a folder with wiki.test.tokens (WikiText's layout)", bounds=Text(), metavar="DIR", file=True
     )
@@ -71,11 +76,11 @@ class Options(RunOptions):
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         super().check()
-        texts = {"--text": self.text, "--wikitext": self.wikitext, "--prompt": self.prompt}
+        texts = {"--text": self.text, "--ids": self.ids, "--wikitext": self.wikitext, "--prompt": self.prompt}
         given = [flag for flag, value in texts.items() if value is not None]
         if len(given) > 1:
             raise HostError(f"{' and '.join(given)}: choose one")
-        if self.split is not None and (self.text is not None or self.prompt is not None):
+        if self.split is not None and given and self.wikitext is None:
             raise HostError(f"--split {self.split}: goes with a text that has splits, not with {given[0]}")
         if self.prompt is None:
             if self.generate:

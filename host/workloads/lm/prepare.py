@@ -14,13 +14,15 @@ from host.workloads.lm.options import DEFAULT_TOKENS, Options
 from host.workloads.lm.scoring import TextScore, TextSource
 from host.workloads.lm.text import TokenisedText, read_text
 from host.workloads.rows_in_dram import RowsInDram
-from host.workloads.site import new_dram, only_ends, open_model, paths_of, place_for_run, shipped_path
+from host.workloads.site import model_path, new_dram, only_ends, open_model, paths_of, place_for_run
 from models import kernels
 from models.checkpoint import Model
 from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.tokeniser import UNK, detokenise
 
+MOST_UNKNOWN = 0.5  # share of words that the model lacks, above which a text is refused
+WARNED_SHARE = 0.1  # above which it is warned of
 PAPER_SEGMENT = 70  # positions; section IV-C1 and the authors' evaluation
 _SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows that the path works"
 
@@ -29,7 +31,7 @@ def prepare(options: Options) -> Job:
     """Build the job; HostError, ModelError, TextError or ChipError, one line each, for what cannot be run."""
     trained, title = open_language_model(options)
     if trained is not None:
-        _require_words(options, trained)
+        _require_words(options, trained, title)
     network = trained.network if trained else seeded_egru(inside=options.gate == "inside")
     into, _ = only_ends(network, str(options.checkpoint))
     placement = place_for_run(options, network, trained.provenance if trained else None)
@@ -47,10 +49,9 @@ def prepare(options: Options) -> Job:
         source = readout = _generation(options, model, text, embedding, decoder, into)
         unknown = text.unknown
     else:
-        streams = _streams(text.numbers, options, text.name)
-        source, readout = TextSource(embedding, streams, model.reset_every, into), TextScore(decoder, streams)
-        unknown = _streams(text.unknown, options, text.name)  # counted over what is run, not over the whole text
-    checkpoint = None if trained is None else options.checkpoint or shipped_path(shipped_for(options))
+        streams, unknown = (_streams(words, options, text.name) for words in (text.numbers, text.unknown))  # of what is run
+        source = TextSource(embedding, streams, model.reset_every, into)
+        readout = TextScore(decoder, streams, unknown_share=float(unknown.mean()))
     return Job(
         options=options,
         placement=placement,
@@ -58,14 +59,19 @@ def prepare(options: Options) -> Job:
         readout=readout,
         dram=dram,
         title=f"{title} on {text.name}",
-        note=_SEEDED_NOTE if trained is None else "",
-        inputs=paths_of(checkpoint=checkpoint, text=options.text, wikitext=options.wikitext),
-        host_table=(len(text.vocabulary), network.populations[into].units),
+        note="; ".join(filter(None, (_SEEDED_NOTE if trained is None else "", _foreign_words(options, text, unknown)))),
+        inputs=paths_of(
+            checkpoint=model_path(options.checkpoint, shipped_for(options)),
+            text=options.text,
+            wikitext=options.wikitext,
+            ids=options.ids,
+        ),
+        host_table=(len(model.embedding), network.populations[into].units),
         facts={
             "source": text.name,
             "text_licence": text.licence,
-            "vocabulary": len(text.vocabulary),
-            "vocabulary_sha256": text.vocabulary.sha256,
+            "vocabulary": len(model.embedding),
+            "vocabulary_sha256": text.vocabulary.sha256 if text.vocabulary else None,
             "unknown_words": int(unknown.sum()),
             "words_run": int(unknown.size),
             "segment": model.reset_every,
@@ -100,10 +106,12 @@ def gate_of(kernel: str) -> str:
 def _generation(
     options: Options, model: Model, text: TokenisedText, embedding: RowsInDram, decoder: Decoder, into: int
 ) -> Generation:
-    unk = int(text.vocabulary.encode([UNK])[0][0])
+    vocabulary = text.vocabulary
+    assert vocabulary is not None  # a prompt has words
+    unk = int(vocabulary.encode([UNK])[0][0])
 
     def as_text(numbers: list[int]) -> str:
-        return detokenise(text.vocabulary.decode(np.array(numbers, np.uint32)))
+        return detokenise(vocabulary.decode(np.array(numbers, np.uint32)))
 
     return Generation(
         embedding, decoder, prompt=text.numbers, words=options.words, segment=model.reset_every, into=into, detokenise=as_text,
@@ -111,17 +119,34 @@ def _generation(
     )  # fmt: skip
 
 
-def _require_words(options: Options, model: Model) -> None:
+def _require_words(options: Options, model: Model, title: str) -> None:
     """Raise HostError where the checkpoint lacks a part that a run on text needs."""
+    who = f"checkpoint {options.checkpoint or title}"
     if model.embedding is None:
-        why = "a bare stack of layers can be mapped (`fit`), not run on text"
-        raise HostError(f"checkpoint {options.checkpoint}: has no embedding; {why}")
-    if not model.vocabulary:
-        why = "it must be imported together with the text it was trained on"
-        raise HostError(f"checkpoint {options.checkpoint}: has no vocabulary; {why}")
+        what, command = ("a gesture network", "dvs") if model.gesture is not None else ("a bare stack of layers", "run")
+        raise HostError(f"{who}: has no embedding; {what} is run on arrays, not on text: `launch.py {command} MODEL`")
+    if not model.vocabulary and options.ids is None:
+        why = "it must be imported together with the text it was trained on, or take word numbers: --ids FILE"
+        raise HostError(f"{who}: has no vocabulary; {why}")
+
+
+def _foreign_words(options: Options, text: TokenisedText, unknown: Array) -> str:
+    """Return a warning where many words of somebody's text are not the model's, else "".
+
+    HostError where most are not, unless it is forced.
+    """
+    count, share = int(unknown.sum()), float(unknown.mean())
+    if not text.foreign or share <= WARNED_SHARE:
+        return ""
+    what = f"{count:,} of {unknown.size:,} words ({100 * share:.0f} %) are not the model's and became {UNK}"
+    if share > MOST_UNKNOWN and options.prompt is None and not options.force:
+        why = f"a perplexity would say nothing; at most {100 * MOST_UNKNOWN:.0f} % may be"
+        raise HostError(f"text {text.name!r}: {what}: {why}; take a text in its words, or --force")
+    return f"{what}: what comes of it says little of the model"
 
 
 def _seeded(network: Network, text: TokenisedText) -> Model:
+    assert text.vocabulary is not None  # word numbers need a checkpoint
     embedding = seeded_embedding(len(text.vocabulary), PAPER_INPUT_UNITS)
     bias = np.zeros(len(embedding), np.float32)
     return Model(network, embedding, bias, text.vocabulary.words, segment=PAPER_SEGMENT)

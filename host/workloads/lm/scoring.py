@@ -9,8 +9,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from host.show.status import finite
-from host.workloads.contract import Feed, Metric, Outputs, Progress, Source, only_section
+from host.workloads.contract import Feed, Metric, Outputs, Progress, SaveRow, Source, only_section
 from host.workloads.lm import METRICS
 from host.workloads.lm.decoder import Decoder, section_flags
 from host.workloads.rows_in_dram import RowsInDram
@@ -37,10 +39,17 @@ class TextSource(Source):
 
 
 class TextScore:
-    """Sums the cross entropy of the predictions of texts, (lanes, tokens) word numbers in `streams`."""
+    """Sums the cross entropy of the predictions of texts, (lanes, tokens) word numbers in `streams`.
 
-    def __init__(self, decoder: Decoder, streams: U32) -> None:
-        self._decoder, self._streams = decoder, streams
+    `unknown_share` of the words are `<unk>`: stated beside the perplexity, which is lower for it. For `--save logits` it has of
+    every prediction `logits` (words,), `target`, the word that came, and its `cross_entropy_nats`.
+    """
+
+    saves = ("logits",)
+
+    def __init__(self, decoder: Decoder, streams: U32, unknown_share: float = 0.0) -> None:
+        self._decoder, self._streams, self._unknown_share = decoder, streams, unknown_share
+        self._save: SaveRow | None = None
         self._scored = 0
         self._cross_entropy_nats = 0.0
 
@@ -48,8 +57,18 @@ class TextScore:
         """Score the prediction of each lane at one position."""
         section = only_section(outputs)
         for lane, target in enumerate(self._streams[:, position + 1]):
-            self._cross_entropy_nats -= log_likelihood(self._decoder.logits_of(section, lane), int(target))
+            logits = self._decoder.logits_of(section, lane)
+            nats = -log_likelihood(logits, int(target))
+            self._cross_entropy_nats += nats
             self._scored += 1
+            if self._save is not None:
+                rows = {"logits": logits, "target": target, "cross_entropy_nats": np.float64(nats)}
+                for of, row in rows.items():
+                    self._save("logits", of, lane, position, np.asarray(row))
+
+    def save_rows_to(self, save: SaveRow) -> None:
+        """Hand every prediction to `save`, too."""
+        self._save = save
 
     @property
     def _tokens(self) -> int:
@@ -81,7 +100,8 @@ class TextScore:
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - perplexity costs nothing
         """Return the perplexity."""
-        over = f"over {self._scored:,} tokens"
+        unknown = f", {100 * self._unknown_share:.3g} % of the words <unk>" if self._unknown_share else ""
+        over = f"over {self._scored:,} tokens{unknown}"
         note = f"{self.overflow()} {over}" if self.overflow() else over
         return [METRICS["perplexity"]._replace(value=self.perplexity(), note=note)]
 

@@ -11,7 +11,9 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     result, lines = report["result"], []
     if result.get("text") is not None:
         lines.append("text         " + result["text"].strip().replace("\n", "\n" + 13 * " "))
-    over, note = f"over {result['tokens']} tokens of {result['source']}", f"   ({result['note']})" if result["note"] else ""
+    unknown = result["unknown_words"] / max(result["words_run"], 1)
+    beside = f", {100 * unknown:.3g} % of the words <unk>," if unknown else ""
+    over, note = f"over {result['tokens']} tokens{beside} of {result['source']}", f"   ({result['note']})" if result["note"] else ""
     if (perplexity := result.get("perplexity")) is not None:
         lines.append(f"perplexity   {perplexity:{'.2f' if perplexity < _LONG else '.4g'}} {over}{note}")
     elif result.get("text") is None and result["tokens"]:  # a note says why no number holds it

@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from host.workloads.features.vectors import save_features, seeded_features
+from host.workloads.arrays.read_arrays import save_features
+from host.workloads.arrays.seeded_numbers import seeded_features
 
 _UNITS, _VECTORS, _SEQUENCES = 12, 12, 2
 

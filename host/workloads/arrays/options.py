@@ -1,4 +1,4 @@
-"""The options of `launch.py features`."""
+"""The options of `launch.py run` and `features`."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -8,17 +8,24 @@ from host.flags import Number, Sizes, Text, Whole, option
 from host.options import RunOptions
 
 _WIDEST = 1_000_000
-_VECTORS = "vectors"
+_VECTORS = "arrays"
 _of_network = partial(option, group="seeded network, without --checkpoint (default: the paper's sizes)")
 NETWORK = ("input", "layers", "hidden", "density", "threshold", "activity", "seed")
 
 
 @dataclass(frozen=True)
 class Options(RunOptions):
-    """Vectors of numbers, and a checkpoint or a seeded network that hears them."""
+    """Arrays of numbers, and a checkpoint or a seeded network that hears them."""
 
+    batch: int | None = option(  # type: ignore[assignment] # with all sequences, how many they are is known when they are read
+        None, "sequences side by side (default: all of --inputs, else 1)", bounds=Whole(1), metavar="B"
+    )
+    inputs: str | None = option(
+        None, "(time, units) or (sequences, time, units): .npy, .npz, .csv, .safetensors, several inputs by name",
+        bounds=Text(), metavar="FILE", group=_VECTORS, file=True,
+    )  # fmt: skip
     features: str | None = option(
-        None, "a safetensors file with `features` (sequences, frames, units) float32 (default: numbers from --seed)",
+        None, "such a file, the first --batch sequences of it (default: numbers from --seed)",
         bounds=Text(), metavar="FILE", group=_VECTORS, file=True,
     )  # fmt: skip
     tokens: int | None = option(
@@ -39,6 +46,8 @@ class Options(RunOptions):
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         super().check()
+        if self.inputs is not None and self.features is not None:
+            raise HostError("--inputs and --features: choose one")
         given = [name for name in NETWORK[:-1] if getattr(self, name) is not None]
         if self.checkpoint is not None and given:
             raise HostError(f"checkpoint and {sorted(given)[0]}: choose one, {sorted(given)[0]} is of a seeded network")

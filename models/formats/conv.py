@@ -1,0 +1,177 @@
+"""`conv`: a convolution's kernel lies once in the PE, of the output channels that the shard has; events are scattered into sums.
+
+An event's key is lane * width + unit with units in C order (channel, row, column). Where it lies follows by division; the
+outputs that it meets, and which element of the kernel at each, by steps over rows and columns. No weight is repeated, and
+there is no vector of the source's units. A row meets its events in the order of any other format, so the bits are theirs.
+
+Of the kernel the PE has (channels in of a group * kernel rows * kernel columns, its own channels out), and which of those
+channels each group has. Its outputs are a run of a window (`models/kernel_window.py`), whose places among the sums are
+computed; or any others: then an index of two bytes for each place of the smallest window around them says where.
+
+A projection whose weights are no convolution is kept as in `packed`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from models.compute.bound_calls import (
+    EventKeys,
+    EventType,
+    EventValues,
+    FloatRows,
+    Ints,
+    Lane,
+    Number,
+    NumberRows,
+    Shorts,
+    WordRows,
+    bindable_late,
+    nothing,
+    value_of,
+)
+from models.compute.compiling import inlined
+from models.compute.lowpass import traced
+from models.compute.port import Port
+from models.compute.sums import clearing, forget_lane, forgetting
+from models.convolution import ConvolutionRows
+from models.formats import packed, trace_field
+from models.kernel_window import KernelWindow
+from models.network import Array, Field, Weights
+from models.numerics import WEIGHTS
+from models.shard import PortShape
+
+KEEPS_KERNELS = True
+_NOT_HERE = 0xFFFF  # in the index
+
+
+def encode(weights: Weights, shape: PortShape) -> dict[str, Array]:
+    """Return `values`, the `window`, `channels` (groups + 1), where each group's begin, and an `index` where it needs one."""
+    if not shape.window:
+        return packed.encode(weights.to_rows(), shape)
+    if not isinstance(weights, ConvolutionRows):
+        raise TypeError("a shard of a convolution needs the convolution's rows")
+    window, whole = KernelWindow(*shape.window), weights.whole
+    _, tall, broad = whole.output_shape
+    channel = weights.rows // (tall * broad)
+    channels = np.unique(channel)
+    firsts = np.arange(whole.groups + 1) * (len(whole.kernel) // whole.groups)
+    kernel = whole.kernel[channels].reshape(len(channels), -1)
+    arrays = {
+        "values": np.ascontiguousarray(kernel.T), "window": np.array(window, np.int32),
+        "channels": np.searchsorted(channels, firsts).astype(np.uint16),
+    }  # fmt: skip
+    if window.listed:
+        index = np.full((window.channels, window.rows, window.columns), _NOT_HERE, np.uint16)
+        row, column = weights.rows // broad % tall, weights.rows % broad
+        at = np.searchsorted(channels, channel), row - window.first_row, column - window.first_column
+        index[at] = np.arange(len(weights.rows), dtype=np.uint16)
+        arrays["index"] = index.reshape(-1)
+    return arrays
+
+
+def fields(shape: PortShape) -> list[Field]:
+    """Return the kernel of a port, and what says where it goes."""
+    if not shape.window:
+        return packed.fields(shape)
+    window = KernelWindow(*shape.window)
+    arrays = [
+        Field("values", (window.elements, window.channels), WEIGHTS[shape.weight], "weights", "of each channel"),
+        Field("window", (len(window),), "<i4", "weights", "of the convolution and the shard"),
+        Field("channels", (window.groups + 1,), "<u2", "weights", "where a group's begin"),
+    ]
+    if window.listed:
+        arrays.append(Field("index", (window.places,), "<u2", "weights", "row of a place"))
+    return [*arrays, *([trace_field(shape)] if shape.trace else [])]
+
+
+def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:
+    """Bind a port to its arena views."""
+    if not shape.window:
+        return packed.port(mem, shape, trace)
+    buffers = {"sums": mem["sums"], "counts": mem["counts"]}
+    index = mem.get("index", np.zeros(1, np.uint16))  # not looked at where nothing is listed
+    kernel = {"values": mem["values"], "window": mem["window"], "channels": mem["channels"], "index": index, **buffers}
+    if trace:
+        heard = mem["trace"]
+        return traced(heard, trace, _product.bind(trace=heard, **kernel))
+    receive = _accumulate.bind(EventType(shape.payload, shape.dense), source_units=shape.source_units, **kernel)
+    return Port(clear=clearing(**buffers), receive=receive, product=nothing, forget=forgetting(**buffers))
+
+
+@inlined
+def _scatter(values: Array, window: Array, channels: Array, index: Array, unit: Any, event: Any, sums: Array) -> tuple[int, int]:
+    """Add what a unit's event makes to a lane's sums; return how many weights it met that are not zero, and how many in all."""
+    height, width, of_group, pool_rows, pool_columns = window[0], window[1], window[3], window[4], window[5]
+    channel = unit // (height * width)
+    row = (unit - channel * height * width) // width
+    down, right = row // pool_rows, (unit - (channel * height + row) * width) // pool_columns
+    group = channel // of_group
+    first, last = np.int64(channels[group]), np.int64(channels[group + 1])
+    if first == last or down >= height // pool_rows or right >= width // pool_columns:  # a pool drops what is left over
+        return 0, 0
+    kernel_rows, kernel_columns, stride_down, stride_right = window[6], window[7], window[8], window[9]
+    down, right, dilation_down, dilation_right = down + window[10], right + window[11], window[12], window[13]
+    first_row, rows, first_column, columns = window[15], window[16], window[17], window[18]
+    skip, listed = window[19], window[20]
+    base, area, zero = (channel - group * of_group) * kernel_rows, rows * columns, values.dtype.type(0)
+    # The first output whose kernel reaches so far, rounded up; and the last one, which it meets with its first element.
+    top = max(first_row, -((dilation_down * (kernel_rows - 1) - down) // stride_down))
+    left = max(first_column, -((dilation_right * (kernel_columns - 1) - right) // stride_right))
+    bottom, end = min(first_row + rows - 1, down // stride_down), min(first_column + columns - 1, right // stride_right)
+    macs = visited = 0
+    for y in range(top, bottom + 1):
+        into = down - y * stride_down
+        if dilation_down > 1 and into % dilation_down:
+            continue
+        line = (base + into // dilation_down) * kernel_columns
+        for x in range(left, end + 1):
+            across = right - x * stride_right
+            if dilation_right > 1 and across % dilation_right:
+                continue
+            element = line + across // dilation_right
+            place = first * area + (y - first_row) * columns + x - first_column - skip
+            for own in range(first, last):
+                at = np.int64(index[place]) if listed else np.int64(place)
+                if 0 <= at < sums.size:
+                    weight = values[element, own]
+                    sums[at] += weight * event
+                    macs += weight != zero
+                    visited += 1
+                place += area
+    return macs, visited
+
+
+@bindable_late
+def _accumulate(
+    values: NumberRows, window: Ints, channels: Shorts, index: Shorts, sums: NumberRows, counts: WordRows, source_units: Number,
+    keys: EventKeys, events: EventValues,
+) -> None:  # fmt: skip
+    number = sums.dtype.type
+    for e, key in enumerate(keys):
+        lane = np.int64(key) // source_units
+        unit = np.int64(key) - lane * source_units
+        event = number(value_of(events, e))
+        if event == number(0):  # in a dense section, no event
+            continue
+        macs, visited = _scatter(values, window, channels, index, unit, event, sums[lane])
+        counts[lane, 0] += macs
+        counts[lane, 1] += visited
+
+
+@bindable_late
+def _product(
+    values: FloatRows, window: Ints, channels: Shorts, index: Shorts, sums: FloatRows, counts: WordRows, trace: FloatRows,
+    lane: Lane,
+) -> None:  # fmt: skip
+    forget_lane(sums, counts, lane)
+    macs = visited = 0
+    for unit in range(trace.shape[1]):
+        event = trace[lane, unit]
+        if event != np.float32(0):
+            some, met = _scatter(values, window, channels, index, unit, event, sums[lane])
+            macs += some
+            visited += met
+    counts[lane, 0] = macs
+    counts[lane, 1] = visited
