@@ -32,8 +32,8 @@ class PortShape(NamedTuple):
     dense: bool = False
     phases: int = 1
     slots: int = 1
-    window: tuple[int, ...] = ()
     early: bool = False
+    window: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
