@@ -94,6 +94,17 @@ class Group:
             raise ModelError(f"{self.who}: dataset {where} cannot be read ({in_one_line(error)})") from error
         return _texts(self.who, where, value) if texts else value
 
+    def attribute(self, name: str) -> str | None:
+        """Return an attribute of the group that is a text; None where there is none, or something else."""
+        value = self._group.attrs.get(name)
+        value = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+        if not isinstance(value, str):
+            return None
+        self._budget.size_bytes -= len(value)
+        if self._budget.size_bytes < 0:
+            raise ModelError(f"{self.who}: attribute {_shown(f'{self.where}@{name}')} is longer than what is read of a file")
+        return value
+
     def text(self, name: str) -> str:
         """Return a dataset that holds one text; ModelError where it does not."""
         value = self.array(name)
