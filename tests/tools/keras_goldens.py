@@ -1,4 +1,4 @@
-"""Makes `tests/golden_keras`, a small model of Keras with its answers: `KERAS_BACKEND=torch python -m tests.tools.keras_goldens`."""
+"""Makes `tests/golden_keras`, a model of Keras with its answers: `KERAS_BACKEND=torch python -m tests.tools.keras_goldens`."""
 
 from __future__ import annotations
 
