@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.cost import cost_table
+from host.cost import cost_table, twins
 from host.cost.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, apply_settings, load_table
 from host.errors import HostError
 from noc.chip import DATA_FILE as CHIP_FILE
@@ -38,13 +38,14 @@ def test_names_are_the_files_and_each_is_used():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "port.by_weight":
                 name = ast.literal_eval(node.args[1])
                 read |= {("table", name), ("table", f"int8_{name}")}
-    assert {name for owner, name in read if owner == "table"} == set(SHIPPED["constants"])
+    brought = set(twins.constants())
+    assert {name for owner, name in read if owner == "table"} - brought == set(SHIPPED["constants"])
     assert {name for owner, name in read if owner.split(".")[-1] == "settings"} >= set(CHOICES)
 
 
 def test_a_constant_says_when_it_is_in_use():
     conditions = {f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices}
-    conditions |= {"links", "weights=int8", "sums=added"}
+    conditions |= {"links", "weights=int8", "sums=added"} | {whose for whose, _ in twins.constants().values()}
     for name, one in load_table().constants.items():
         assert set(one.used_when) <= conditions, name
     for name, used_when in cost_table.CHIP_NUMBERS.items():

@@ -15,6 +15,7 @@ from host.mapping.even_phases import deal_evenly
 from host.mapping.placement import place
 from host.run.offline import record
 from host.workloads.lm.options import Options
+from host.workloads.lm.paper_gate import gate_section, price_forms, token_s
 from host.workloads.lm.prepare import prepare
 from models import shipped
 from models.checkpoint import Model, load, save
@@ -252,3 +253,28 @@ def test_a_ledger_says_who_lies_beside_whom(tmp_path):
     back = load_ledger(tmp_path)
     assert [one.beside for one in back.populations] == [-1, -1, 1, -1, 3, -1, 5]
     assert price_at(back).time_s == price_at(ledger).time_s
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_a_recording_has_the_ledger_of_a_run(lanes):
+    """Products are made as sections come: none of what a sequence has not heard yet, in either."""
+    net = network()
+    placement = place(net, CHIP, "uniform", "csr", 6, lanes)
+    source = {"lanes": lanes, "positions": 12, "idle": 0.2 * (lanes > 1), **BEGINS}
+    run, _, _ = run_graph(placement, RandomInput(net, **source))
+    ledger, again = run.recorder.ledger(), record(placement, RandomInput(net, **source), Noted()).ledger(placement)
+    np.testing.assert_array_equal(again.events, ledger.events)
+    np.testing.assert_array_equal(again.port_counts, ledger.port_counts)
+    assert price_at(again).time_s == price_at(ledger).time_s
+
+
+def test_the_paper_has_table_2_of_both_forms():
+    """Of any line of EGRUs: the same matrices, and one exchange a layer more."""
+    options = Options(tokens=3, pes=12)
+    forms = price_forms(seeded_egru(60, (120, 80), 0.3), options)
+    assert token_s(forms.first) < token_s(forms.naive)
+    assert forms.first.work == forms.naive.work
+    section = gate_section(forms, forms.first, forms.after)
+    assert "inside, r first" in section.table
+    assert "{" not in section.text
+    assert forms.first.work["messages_sent"] - forms.after.work["messages_sent"] == 3 * 2 * 6 * 5
