@@ -80,6 +80,8 @@ class LanguageSettings(TrainingSettings):
         """Raise ModelError, one line, for what cannot be trained."""
         for name, allowed in CHOICES.items():
             need_one_of(self, name, allowed)
+        if self.gate != "after" and self.model != "egru":
+            raise ModelError(f"--gate {self.gate}: goes with --model egru, not with {self.model}")
         if any(size < 1 for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
         super().check()
