@@ -34,6 +34,7 @@ def check_network(network: Network) -> None:
             if have_shape != (vector.length * layer.units,):
                 raise ModelError(f"{layer.name}: vector {name!r} needs {vector.length * layer.units} numbers, has {have_shape}")
         _check_peers(network, number)
+        _check_beside(network, number)
         if hasattr(kernel, "check"):
             kernel.check(layer)
     schedule(network)
@@ -48,6 +49,22 @@ def _check_peers(network: Network, number: int) -> None:
             raise ModelError(f"{layer.name}: may send transfers to population {peer}, which takes none")
     if layer.peers and kernels.transfers_of(layer.kernel) is None:
         raise ModelError(f"{layer.name}: has peers; neuron model {layer.kernel!r} exchanges no transfers")
+
+
+def _check_beside(network: Network, number: int) -> None:
+    """Raise ModelError for a layer that lies beside what it cannot share PEs with, unit by unit."""
+    layer = network.populations[number]
+    if layer.beside is None:
+        return
+    if layer.beside not in network.layers or layer.beside == number:
+        layers = ", ".join(str(n) for n in network.layers if n != number) or "none"
+        raise ModelError(f"{layer.name}: lies beside population {layer.beside}; needs another layer, has {layers}")
+    other = network.populations[layer.beside]
+    if other.units != layer.units:
+        raise ModelError(f"{layer.name}: {layer.units} units lie beside the {other.units} of {other.name}; needs as many")
+    if other.beside is not None:
+        leader = network.populations[other.beside].name
+        raise ModelError(f"{layer.name}: lies beside {other.name}, which lies beside {leader}; needs to lie beside {leader} too")
 
 
 def _check_populations(network: Network) -> None:

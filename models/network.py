@@ -236,7 +236,8 @@ class Population:
     Projections are kept by port and, within one, in the order in which their sums are added; counts of a step follow that order.
 
     `payload` is what each of its events carries beside its key, and `dense` whether it sends every unit's number at every
-    position, without keys (`models/numerics.py`). `peers`: the populations whose PEs its own may send transfers to.
+    position, without keys (`models/numerics.py`). `peers`: the populations whose PEs its own may send transfers to. `beside`:
+    the population with which it shares PEs, unit by unit; it has as many units, and lies beside none itself.
     """
 
     name: str
@@ -248,6 +249,7 @@ class Population:
     payload: str = "float32"
     dense: bool = False
     peers: tuple[int, ...] = ()
+    beside: int | None = None
 
     def __post_init__(self) -> None:
         in_order = tuple(sorted(self.projections, key=lambda p: (p.port, p.sort_key)))
@@ -278,6 +280,19 @@ class Network:
     def layers(self) -> tuple[int, ...]:
         """The numbers of the populations that run on PEs."""
         return tuple(number for number, population in enumerate(self.populations) if population.kernel)
+
+    @cached_property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The layers by the PEs that they share unit by unit, each group ascending; most layers are a group of their own."""
+        groups: dict[int, list[int]] = {}
+        for number in self.layers:
+            beside = self.populations[number].beside
+            groups.setdefault(number if beside is None else beside, []).append(number)
+        return tuple(sorted(map(tuple, groups.values())))
+
+    def group_of(self, number: int) -> tuple[int, ...]:
+        """Return the layers with which a layer shares PEs unit by unit, itself among them."""
+        return next(group for group in self.groups if number in group)
 
     @property
     def output(self) -> int:

@@ -15,6 +15,7 @@ import numpy as np
 
 from models.checkpoint import Model
 from models.heads.gesture import ConvLayer, Gesture
+from models.kernels import egru_cell
 from models.kernels.egru import INPUT, layer_of
 from models.network import F32, Network, Population, SparseRows
 
@@ -52,9 +53,10 @@ def _matrix(rng: np.random.Generator, rows: int, columns: int, density: float, s
 
 def seeded_egru(
     input_units: int = PAPER_INPUT_UNITS, layers: Sequence[int] = PAPER_LAYERS, density: float = PAPER_DENSITY,
-    seed: int = 1, threshold: float = THRESHOLD, zoneout: float = 0.0,
+    seed: int = 1, threshold: float = THRESHOLD, zoneout: float = 0.0, inside: bool = False,
 ) -> Network:  # fmt: skip
-    """Return a line of EGRU layers; by default with the paper's sizes.
+    """Return a line of EGRU layers; by default with the paper's sizes. `inside`: with their reset gates inside the product, two
+    populations a layer.
 
     `density` is the share of each weight matrix that is not pruned, (0, 1]; `threshold` the mean event threshold (0 with large
     biases makes every unit fire, 1 none); `zoneout` the authors' inference-time mix of old and new state.
@@ -62,7 +64,7 @@ def seeded_egru(
     rng = np.random.default_rng(seed)
     populations = [Population("input", input_units)]
     for number, units in enumerate(layers, start=1):
-        sources = populations[number - 1].units
+        sources = populations[-1].units
         source_rms = EMBEDDING_RMS if number == 1 else _EVENT_RMS
         kernel = _matrix(rng, 3 * units, sources, density, source_rms)
         recurrent = _matrix(rng, 3 * units, units, density, _EVENT_RMS)
@@ -71,7 +73,13 @@ def seeded_egru(
             "bias": _uniform(rng, 3 * units, 0.1),
             "recurrent_bias": _uniform(rng, 3 * units, 0.1),
         }
-        populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
+        if inside:
+            populations += egru_cell.layer_of(
+                len(populations), len(populations) - 1, kernel=kernel, recurrent=recurrent, bias=vectors["bias"],
+                threshold=vectors["threshold"], params={"zoneout": zoneout}, name=str(number),
+            )  # fmt: skip
+        else:
+            populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": zoneout}))
     return Network(tuple(populations))
 
 

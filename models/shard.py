@@ -17,7 +17,8 @@ class PortShape(NamedTuple):
     `rows` of the shard, `gates` rows a unit; `source_units`, stored `nonzeros`, `lanes`; whether it keeps a `trace`; the
     numerics of `weight` and `payload`; whether the source sends `dense` sections; ticks (`phases`) that it takes for a
     position; `slots`, positions held at a time. A format that keeps a convolution's kernel has its `window`, the numbers of a
-    `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for.
+    `KernelWindow`, and as `nonzeros` how many elements of the matrix the kernel stands for. `early`: its product is made when a
+    section comes, so that what it heard need not be kept until the step.
     """
 
     rows: int
@@ -31,6 +32,7 @@ class PortShape(NamedTuple):
     dense: bool = False
     phases: int = 1
     slots: int = 1
+    early: bool = False
     window: tuple[int, ...] = ()
 
 

@@ -129,8 +129,10 @@ class Pe:
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
             views, copies, probes = self.arena.views, message.copies, message.probes
+            heard = set[tuple[int, int]]()
             self._residents = [
-                resident_of(shard, views, copies.get(shard.population, 0), probes.get(shard.population, [])) for shard in shards
+                resident_of(shard, views, copies.get(shard.population, 0), probes.get(shard.population, []), heard)
+                for shard in shards
             ]
             self._boxes = self._exchange(shards, message.peers)
             self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"), self._boxes)

@@ -5,7 +5,8 @@ order in memory; `pe/sram.py` turns it into addresses or an overflow.
 
 A projection's accumulators are its port's sums, where it is alone and the port holds one position. Where it holds several, or
 shares the port, they are a ring of `slots`, and the port's sums are added up from them when the shard steps. A format that
-looks events up in a `vector` keeps a ring of those instead, if that takes less.
+looks events up in a `vector` keeps a ring of those instead, if that takes less. Ports whose products are made `early` share
+one vector on their PE, `heard`: it holds one section at a time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from models.numerics import PAYLOADS, SUMS, payload_bytes, sum_of
 from models.shard import PortShape, Shard
 from models.transfers import EXCHANGED_WORDS, TRANSFER_WORDS
 
+HEARD = "heard"  # the vector that early ports share
 FIFO_EVENTS = 256  # 2 KiB: with csr it fits behind the program beside two dense vectors of the paper's model
 HEADER_WORDS = 3  # of a section that is still to come: tick, flags, position; then the bits of its lanes
 
@@ -78,7 +80,7 @@ def place_ports(shard: ShardSize) -> list[PortPlace]:
         shared = sum(other.name == port.name for other in shard.ports) > 1
         head = f"{name}.{port.source}" + (f"@{port.delay}" if port.delay else "") if shared else name
         fields = formats.named(shard.format).fields(shape)
-        vector_bytes = sum(item.size_bytes for item in fields if item.name == "vector")
+        vector_bytes = 0 if shape.early else sum(item.size_bytes for item in fields if item.name == "vector")
         slot_bytes = shape.lanes * shape.rows * 4
         by_vector = bool(vector_bytes) and shape.phases == 1 and (vector_bytes - slot_bytes) * (shape.slots - 1) <= 0
         rings, vectors = (1, shape.slots) if by_vector else (shape.slots, 1)
@@ -102,6 +104,8 @@ def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
     """Return every array of a PE that runs `shards`: theirs, then the event FIFO they share."""
     shards = list(shards)
     fields = [item for shard in shards for item in _shard_fields(shard)]
+    if heard_bytes := max((_heard_bytes(shard, port) for shard in shards for port in shard.ports), default=0):
+        fields.append(Field(HEARD, (heard_bytes,), "|u1", "variables", "events of a section", scratch=True))
     payloads = {port.shape.payload for shard in shards for port in shard.ports}
     widest = max(payloads, key=payload_bytes, default="float32")
     if any(not port.shape.dense for shard in shards for port in shard.ports):
@@ -111,12 +115,24 @@ def pe_fields(shards: Iterable[ShardSize]) -> list[Field]:
     return fields
 
 
+def heard_field(form: str, shape: PortShape) -> Field | None:
+    """Return the vector in which a port in format `form` looks up what it heard, if it is one that its PE's early ports share."""
+    return next((item for item in formats.named(form).fields(shape) if item.name == "vector"), None) if shape.early else None
+
+
+def _heard_bytes(shard: ShardSize, port: PortSize) -> int:
+    vector = heard_field(shard.format, port.shape)
+    return vector.size_bytes if vector else 0
+
+
 def _shard_fields(shard: ShardSize) -> list[Field]:
     kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
     head, lanes, fields = prefix(shard.population), shard.lanes, []
     for port, place in zip(shard.ports, place_ports(shard), strict=True):
         rows, slots = port.shape.rows, place.rings
         for item in form.fields(port.shape):
+            if port.shape.early and item.name == "vector":
+                continue
             several = place.vectors if item.name == "vector" else 1
             fields.append(_named(item, f"{place.head}.{item.name}", several))
         sums = SUMS[sum_of(port.shape.weight, port.shape.payload)]

@@ -12,14 +12,18 @@ from models.network import Array, ModelError, check_trace
 from models.numerics import payload_bytes
 from models.shard import Shard, ShardPort
 from models.transfers import HOST, NOBODY, OTHER_DRAM, OWN_DRAM
-from pe.layout import PortPlace, place_ports, prefix, size_of
+from pe.layout import HEARD, PortPlace, heard_field, place_ports, prefix, size_of
 from pe.tick_records import Exchange, Listener, Resident, Slot
 
 
-def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: Sequence[str] = ()) -> Resident:
+def resident_of(
+    shard: Shard, views: Mapping[str, Array], copies: int, probes: Sequence[str] = (), heard: set[tuple[int, int]] | None = None
+) -> Resident:
     """Put a shard into SRAM and return it as a tick meets it; ModelError where it is no shard of its model.
 
-    `copies` is how many each of its events becomes; `probes` names fields of its kernel that ride behind the ledger.
+    `copies` is how many each of its events becomes; `probes` names fields of its kernel that ride behind the ledger. `heard` are
+    the sources and delays whose events ports of other shards on the PE put into the vector that all early ports share; its own
+    are added.
     """
     kernel, head = kernels.named(shard.kernel), prefix(shard.population)
     for what, have, need in (
@@ -30,10 +34,13 @@ def resident_of(shard: Shard, views: Mapping[str, Array], copies: int, probes: S
             raise ModelError(f"shard of population {shard.population}: {what} {sorted(have)}; needs {sorted(need)}")
     for name, vector in (*shard.vectors.items(), ("units", shard.units)):
         views[head + name][...] = vector
-    listeners, begun = [], set[str]()
+    listeners, begun, heard = [], set[str](), set() if heard is None else heard
     for port, place in zip(shard.ports, place_ports(size_of(shard)), strict=True):
-        listeners.append(_listener(shard, port, place, views, first=port.name not in begun))
+        fills = (port.source, port.delay) not in heard
+        listeners.append(_listener(shard, port, place, views, first=port.name not in begun, fills=fills))
         begun.add(port.name)
+        if port.shape.early:
+            heard.add((port.source, port.delay))
     own = {name.removeprefix(head): view for name, view in views.items() if name.startswith(head)}
     own["counts"] = own["ledger"][1 : 1 + len(kernel.COUNTS)]
     told = [own[name] for name in (*(name for name in ("exchanged", "exchange_counts") if name in own), *probes)]
@@ -68,8 +75,10 @@ def exchange_of(
     )  # fmt: skip
 
 
-def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[str, Array], first: bool) -> Listener:
-    """Put a port's weights into SRAM and bind its slots; `first`: its port's sums begin with its own."""
+def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[str, Array], *, first: bool, fills: bool) -> Listener:
+    """Put a port's weights into SRAM and bind its slots; `first`: its port's sums begin with its own. `fills`: if it shares a
+    vector, no other port fills that with the same events.
+    """
     form, shape = formats.named(shard.format), port.shape
     check_trace(f"shard of population {shard.population}: port {port.name!r}", port.trace)
     if port.trace and port.delay:
@@ -77,7 +86,10 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
     for name, array in port.arrays.items():
         views[f"{place.head}.{name}"][...] = array
     arrays = {name.rpartition(".")[2]: view for name, view in views.items() if name.rpartition(".")[0] == place.head}
-    several = place.rings > 1 or shape.phases > 1
+    shared = heard_field(shard.format, shape)
+    if shared is not None:
+        arrays["vector"] = views[HEARD][: shared.size_bytes].view(shared.dtype).reshape(shared.shape)
+    several = place.rings > 1 or shape.phases > 1 or shape.early
     slots, bound, closes = [], None, False
     for number in range(shape.slots):
         mem = dict(arrays)
@@ -87,6 +99,8 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
         if "vector" in mem and place.vectors > 1:
             mem["vector"] = mem["vector"][number * shape.lanes : (number + 1) * shape.lanes]
         bound = form.port(mem, shape, port.trace)
+        if shared is not None and not fills:
+            bound = bound._replace(clear=nothing, receive=nothing)
         add = nothing
         if place.adds:
             add = adding(mem["sums"], views[f"{prefix(shard.population)}{port.name}.sums"], first)

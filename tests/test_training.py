@@ -478,6 +478,8 @@ def test_what_is_exported_is_what_was_trained(tmp_path):
 
 
 WRONG = [
+    ({"gate": "between"}, "--gate 'between': needs one of after, inside"),
+    ({"gate": "inside", "model": "lstm"}, "--gate inside: goes with --model egru, not with lstm"),
     ({"model": "rnn"}, "--model 'rnn': needs one of egru, lstm, gru"),
     ({"hidden": "12,x"}, "--hidden '12,x': needs sizes such as 1350,1350"),
     ({"hidden": "0"}, "--hidden '0': every layer needs at least 1 unit"),

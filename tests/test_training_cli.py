@@ -125,6 +125,24 @@ def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(
     assert train("conform", "run/model.safetensors").returncode == 0
 
 
+def test_the_printed_equation_4_is_trained_and_runs_on_the_chip(train, wiki, tmp_path, capfd):
+    """With the reset gate inside the product: the emulated chip gets the trainer's own perplexity, verified."""
+    done = train("lm", "--data", wiki, "--out", "run", *TINY, "--gate", "inside", "--zoneout", 0.1, "--prune-every", 1)
+    assert done.returncode == 0, done.stderr
+    model = load(tmp_path / "run" / "model.safetensors")
+    kernels = [one.kernel for one in model.network.populations]
+    assert kernels == ["", *["egru_gate", "egru_cell"] * 3]
+    assert model.provenance["settings"]["gate"] == "inside"
+    figures = json.loads((tmp_path / "run" / "figures.json").read_text())
+    tokens = len(words_of(wiki, "test")) - 1
+    flags = ("--gate", "inside", "--tokens", tokens, "--transport", "mem", "--pes", 3, "--verify", "--out", "out")
+    assert launch(["lm", "--checkpoint", "run/model.safetensors", *map(str, flags)]) == 0, capfd.readouterr().err
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert f"{report['result']['perplexity']:.4g}" == f"{figures['test_zeroed']['perplexity']:.4g}"
+    capfd.readouterr()
+    assert train("conform", "run/model.safetensors").returncode == 0
+
+
 def test_a_flag_goes_before_the_recipe_and_the_demo_recipe_can_be_asked_for(train, wiki, tmp_path):
     train("lm", "--data", wiki, "--out", "one", *TINY, "--lr", 0.01, "--no-vary-length", "--state", "carried")
     used = json.loads((tmp_path / "one" / "settings.json").read_text())

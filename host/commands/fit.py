@@ -71,7 +71,7 @@ def run(flags: dict[str, Any]) -> int:
     if options.chips > 1:
         print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
     print()
-    rows = placement.pes if every else [_fullest(placement, layer) for layer in network.layers]
+    rows = placement.pes if every else [_fullest(placement, group[0]) for group in network.groups]
     cells = [["PE", "layer", "units", *_ROLES, "  bytes"]]
     for placed in rows:
         used = footprint(placed.regions, placement.request.size)

@@ -27,15 +27,15 @@ from host.show.entries import list_entries, plain_text
 from host.show.text_table import format_table
 from host.workloads.registry import default_workload, workloads
 from host.workloads.site import SEEDED, load_model, load_run_chip, model_path
-from models import formats
+from models import formats, kernels
 from models.checkpoint import Model
-from models.checkpoint.metadata import FACTS
 from models.convolution import Convolution
 from models.network import Network, Projection
 from pe.layout import ShardSize, pe_fields
 from pe.sram import footprint, plan
 
 _LABEL = 13  # columns at the left that hold the labels
+_CONVENTIONS = {"reset_gate": "reset gate", "event_reset": "an event"}  # as a line says them
 _ENDLESS = 1 << 50  # bytes of an SRAM in which every shard fits, so that what it needs can be told
 
 Shares = dict[int, list[Share]]  # by layer, one for each PE
@@ -61,9 +61,11 @@ def run(flags: Mapping[str, Any]) -> int:
     model, title, chip = load_model(path), path.name, load_run_chip(options)
     request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     shares: Shares = {layer: [] for layer in model.network.layers}
+    blocks: Blocks = {layer: [] for layer in model.network.layers}
     for share in uniform.deals(model.network, request)[0]:
         shares[share[0].population].append(share)
-    blocks = {layer: [share_sizes(model.network, request, share)[0] for share in own] for layer, own in shares.items()}
+        for size in share_sizes(model.network, request, share):
+            blocks[size.population].append(size)
     width = max(60, min(shutil.get_terminal_size((100, 24)).columns, 120))
     lines = _facts(f"{title}, {path.stat().st_size:,} B", model, width)
     lines += [*_matrices(model.network, blocks), *_thresholds(model.network)]
@@ -75,7 +77,8 @@ def run(flags: Mapping[str, Any]) -> int:
 
 def _facts(title: str, model: Model, width: int) -> list[str]:
     network = model.network
-    egrus = [network.populations[n].params for n in network.layers if network.populations[n].kernel == FACTS["kernel"]]
+    layers = [network.populations[n] for n in network.layers]
+    egrus = [layer.params for layer in layers if "zoneout" in kernels.named(layer.kernel).DEFAULTS]
     possible = sum(weights.places for weights in network.weights)
     rows = [
         ("checkpoint", plain_text(title)),
@@ -115,9 +118,12 @@ def _units(network: Network) -> str:
 
 
 def _kernels(network: Network) -> str:
-    egru = f"{FACTS['kernel']}, gates {FACTS['gates']}; reset gate {FACTS['reset_gate']}; an event {FACTS['event_reset']}"
-    names = dict.fromkeys(network.populations[n].kernel for n in network.layers)
-    return "; ".join(egru if name == FACTS["kernel"] else plain_text(name) for name in names)
+    parts = []
+    for name in dict.fromkeys(network.populations[n].kernel for n in network.layers):
+        facts: Mapping[str, str] = getattr(kernels.named(name), "CONVENTIONS", {})
+        said = "; ".join(f"{_CONVENTIONS.get(key, key)} {fact}" for key, fact in facts.items())
+        parts.append(f"{plain_text(name)}, {said}" if said else plain_text(name))
+    return "; ".join(parts)
 
 
 def _matrix_name(network: Network, projection: Projection) -> str:
@@ -165,11 +171,12 @@ def _thresholds(network: Network) -> list[str]:
 def _memory(network: Network, shares: Shares, request: Request) -> list[str]:
     room, endless = request.size.data_bytes, replace(request.size, sram_bytes=_ENDLESS)
     rows = []
-    for layer, own in shares.items():
-        head = [network.populations[layer].name, f"{len(own)}"]
+    for group in network.groups:
+        own = shares[group[0]]
+        head = [" + ".join(network.populations[layer].name for layer in group), f"{len(own)}"]
         for form in formats.names_for(network.weights):
-            sizes = [share_sizes(network, replace(request, format=form), part)[0] for part in own]
-            every = [footprint(plan("", pe_fields([size]), endless), endless) for size in sizes]
+            together = [share_sizes(network, replace(request, format=form), share) for share in own]
+            every = [footprint(plan("", pe_fields(sizes), endless), endless) for sizes in together]
             fullest = min(every, key=lambda used: used["free"])
             need = endless.data_bytes - fullest["free"]
             share = _percent(need, room) if need <= room else "does not fit"

@@ -36,6 +36,7 @@ CHANGES: Mapping[str, Sequence[str]] = {
     "exponential unit": ("exponential=unit",),
     "messages written by the core": ("messages=packets",),
     "DRAM prefetched": ("dram=prefetched",),
+    "all work before gates send": ("beside=work_first",),
     "waiting PEs sleep": ("waiting_power_share=0",),
     "layers pipelined": ("schedule=pipelined",),
     "300 MHz, 0.8 V": ("clock=300MHz",),

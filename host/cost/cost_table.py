@@ -27,6 +27,7 @@ CHOICES = {
     "zero_skip": ("no", "yes"),
     "dense_loop": ("dot", "event"),
     "dram": ("waited", "prefetched"),
+    "beside": ("send_first", "work_first"),
 }
 CLOCKS = {"150MHz": "spinnaker2", "300MHz": "spinnaker2-300mhz"}
 CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", "power_coremark_w", "power_mla_w", "mla_ops_per_s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from host.cost import twins
+from host.cost.beside import early_ports, turn_of_ports
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.formats import PortCounts
 from host.cost.ledger import Ledger
@@ -38,15 +39,25 @@ def all_stages() -> tuple[str, ...]:
 
 def shard_cycles(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> F64:
     """Return the cycles of each turn of each shard, (positions, turns, stages but `wait`), wait states included."""
-    stages, first, wait_states = stages_of(ledger), ledger.turns.first, float(chip.sram_wait_states)
+    stages, turn_of_port, wait_states = stages_of(ledger), turn_of_ports(ledger, table), float(chip.sram_wait_states)
     cycles = np.zeros((ledger.positions, len(ledger.turns.shard), len(stages) - 1))
     of_ports = port_cycles(ledger, table, wait_states)
     for stage, ports in ports_by_stage(ledger).items():
-        np.add.at(np.moveaxis(cycles[:, :, stages.index(stage)], 1, 0), first[ledger.ports["shard"][ports]], of_ports[:, ports].T)
+        np.add.at(np.moveaxis(cycles[:, :, stages.index(stage)], 1, 0), turn_of_port[ports], of_ports[:, ports].T)
     cycles[:, :, stages.index(UNITS)] = _unit_cycles(ledger, table)
     cycles[:, :, stages.index(SEND)] = _message_cycles(moves.noc, chip, table)
     if moves.transfers is not None:
-        cycles[:, first, stages.index(TRANSFERS)] = _transfer_cycles(moves.transfers, chip, table)
+        cycles[:, ledger.turns.first, stages.index(TRANSFERS)] = _transfer_cycles(moves.transfers, chip, table)
+    return cycles
+
+
+def early_cycles(ledger: Ledger, chip: ChipSpec, table: CostTable) -> F64:
+    """Return what of each turn's cycles need not wait for layers that lie beside its own, (positions, turns)."""
+    early, of_ports = early_ports(ledger), port_cycles(ledger, table, float(chip.sram_wait_states))
+    cycles = np.zeros((ledger.positions, len(ledger.turns.shard)))
+    for ports in ports_by_stage(ledger).values():
+        chosen = ports[early[ports]]
+        np.add.at(cycles.T, ledger.turns.first[ledger.ports["shard"][chosen]], of_ports[:, chosen].T)
     return cycles
 
 
@@ -55,7 +66,8 @@ def ports_by_stage(ledger: Ledger) -> dict[str, I64]:
     by_stage: dict[str, list[int]] = {}
     for number, (shard, name) in enumerate(zip(ledger.ports["shard"].tolist(), ledger.ports["name"].tolist(), strict=True)):
         stages = twins.twin("kernels", ledger.kernel_of(shard)).PORT_STAGES
-        by_stage.setdefault(stages[ledger.port_names[name]], []).append(number)
+        if stage := stages.get(ledger.port_names[name]):
+            by_stage.setdefault(stage, []).append(number)
     return {stage: np.array(numbers, np.int64) for stage, numbers in by_stage.items()}
 
 

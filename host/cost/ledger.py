@@ -32,7 +32,7 @@ MESSAGES, BYTES, READS, READ_BYTES = range(4)  # of a peer's
 
 class PopulationFacts(NamedTuple):
     """What a ledger knows of a population; an input has no `kernel`. `start` and `ticks` are its schedule's; `words` is how long
-    the row is that each of its shards sends the host at each tick.
+    the row is that each of its shards sends the host at each tick. `beside`: the layer whose PEs it shares, unit by unit, or -1.
     """
 
     name: str
@@ -43,6 +43,7 @@ class PopulationFacts(NamedTuple):
     start: int = 0
     ticks: int = 1
     words: int = 0
+    beside: int = -1
 
 
 @dataclass(frozen=True, kw_only=True)

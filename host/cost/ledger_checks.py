@@ -81,6 +81,8 @@ def _check_populations(ledger: Ledger, who: str) -> None:
             raise HostError(f"{who}: {population.name} has {population.units} units and {population.ticks} ticks; needs at least 1")
         if bool(population.kernel) != (population.start > 0):
             raise HostError(f"{who}: {population.name} starts at {population.start}; inputs start at 0, and nothing else does")
+        if population.beside != -1 and population.beside not in ledger.layers:
+            raise HostError(f"{who}: {population.name} lies beside population {population.beside}, which is no layer")
     if not ledger.outputs or not set(ledger.outputs) <= set(ledger.layers):
         raise HostError(f"{who}: has outputs {list(ledger.outputs)}; needs some of its layers")
     if not 1 <= ledger.lanes <= _LARGEST or not 1 <= ledger.interval <= _LARGEST:

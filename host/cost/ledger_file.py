@@ -100,7 +100,10 @@ def _ledger_of(about: Mapping[str, Any], tensors: Mapping[str, Array]) -> Ledger
     kinds = {"name": str, "kernel": str, "payload": str, "dense": bool}  # the others are integers
     # Where no port keeps a kernel the columns of kernels are left out, as in files from before there were any.
     columns = [*PORT_COLUMNS, *(name for name in KERNEL_COLUMNS if f"ports.{name}" in tensors)]
-    populations = [{name: kinds.get(name, int)(one[name]) for name in PopulationFacts._fields} for one in about["populations"]]
+    later = {"beside": -1}  # what older files of this schema do not say
+    populations = [
+        {name: kinds.get(name, int)({**later, **one}[name]) for name in PopulationFacts._fields} for one in about["populations"]
+    ]
     return Ledger(
         populations=tuple(PopulationFacts(**one) for one in populations), outputs=tuple(map(int, about["outputs"])),
         interval=int(about["interval"]), events=tensors["events"], input_events=tensors["input_events"],

@@ -68,9 +68,12 @@ def _reads_of(ledger: Ledger, machine: Machine, streams: ChipStreams, table: Cos
     # Each layer waits for what it hears before its step, in the first of its ticks.
     begins = {int(exchanges.population[e]): at for at, e in enumerate(exchanges.layers.tolist()) if not exchanges.phase[e]}
     for layer in sorted(set(layers.tolist())):
+        if ledger.populations[layer].beside in layers:
+            continue  # its PEs have read it for the layer that it lies beside
         readers = np.unique(ledger.shards["pe"][hearing[at_host & (layers == layer)]])
         reads[begins[layer]] += len(readers) * vector_bytes
     first = min(set(layers.tolist()), key=lambda layer: (ledger.populations[layer].start, layer), default=None)
     place = 0 if first is None else begins[first]
     reads[place] += int(streams.leaves[exchanges.inputs[ledger.inputs.index(number)]].any()) * vector_bytes
-    return InputReads(readers=ledger.shards["pe"][hearing[at_host]], vector_bytes=vector_bytes, first=place, bytes=reads)
+    apart = np.array([ledger.populations[n].beside not in layers for n in layers.tolist()], bool)
+    return InputReads(readers=ledger.shards["pe"][hearing[at_host & apart]], vector_bytes=vector_bytes, first=place, bytes=reads)

@@ -5,8 +5,9 @@ before it on its PEs are done; a position takes the longest path, and the next o
 positions enter as many ticks apart as the network's own schedule says, and each tick lasts as long as its slowest PE.
 
 With several chips a layer's events also take links, until the last of them has arrived on the last chip: all chips wait
-for that. Inputs wait in the host chip's DRAM and cross links before the first layer that hears them begins; with
-`dram=prefetched` they do so unseen. A layer whose step takes several ticks pays as many exchanges.
+for that. Layers that lie beside each other work while their messages travel (`host/cost/beside.py`). Inputs wait in the host
+chip's DRAM and cross links before the first layer that hears them begins; with `dram=prefetched` they do so unseen. A layer
+whose step takes several ticks pays as many exchanges.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
+from host.cost.cycles import early_cycles
 from host.cost.exchanges import Exchanges
 from host.cost.ledger import Ledger
 from host.cost.link_cost import LinkCost
@@ -32,11 +35,13 @@ class Schedule:
     (DRAM, and the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over
     links, `layer_s` how long all that took, and `critical`, its slowest turn. `input_links_s` is what of `wait_s` was
     inputs' way to other chips; `on_path`, whether it was on its position's longest path, which a sequential run takes; `busy_s`
-    (PEs,) how long each PE computed over the run.
+    (PEs,) how long each PE computed over the run. `ahead_s` (positions, turns), where layers lie beside each other and work while
+    messages travel: how much later than its layer each turn begins, or sooner; None where none does.
     """
 
     time_s: float
     began_s: F64 = field(repr=False)
+    ahead_s: F64 | None = field(repr=False)
     wait_s: F64 = field(repr=False)
     transit_s: F64 = field(repr=False)
     links_s: F64 = field(repr=False)
@@ -75,6 +80,19 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
         pe_s[:, n, turn_pe[of_layer]] = shard_s[:, of_layer]
         critical[:, n] = of_layer[np.argmax(shard_s[:, of_layer], axis=1)]
         layer_s[:, n] = shard_s[:, of_layer].max(axis=1) + after_s[:, n] + wait_s[:, n]
+    ahead_s, links_s = None, links.after_s
+    groups = groups_of(ledger)
+    if groups and not pipelined and table.settings["beside"] == "send_first":
+        early_s, ahead_s = early_cycles(ledger, chip, table) / chip.pe_clock_hz, np.zeros(shard_s.shape)
+        transit_s, links_s = transit_s.copy(), links_s.copy()
+        for one in (layer for group in groups for layer in overlap(ledger, group, shard_s, early_s, after_s)):
+            n, shown = (
+                one.column,
+                np.divide(one.exposed_s, after_s[:, one.column], out=np.zeros(shape[0]), where=after_s[:, one.column] > 0),
+            )
+            transit_s[:, n], links_s[:, n] = transit_s[:, n] * shown, links_s[:, n] * shown
+            critical[:, n], ahead_s[:, one.turns] = one.critical, one.ahead_s
+            layer_s[:, n] = one.clocked_s + one.exposed_s + wait_s[:, n]
     on_path = np.ones(shape, bool)
     if pipelined and ledger.positions:
         began_s, time_s = _pipelined(exchanges, pe_s, runs, wait_s, after_s)
@@ -82,7 +100,7 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
         began_s, on_path = _sequential(layer_s, predecessors(ledger, runs))
         time_s = float(np.where(on_path, layer_s, 0.0).sum())
     return Schedule(
-        time_s=time_s, began_s=began_s, wait_s=wait_s, transit_s=transit_s, links_s=links.after_s, layer_s=layer_s,
+        time_s=time_s, began_s=began_s, ahead_s=ahead_s, wait_s=wait_s, transit_s=transit_s, links_s=links_s, layer_s=layer_s,
         critical=critical, input_links_s=input_links_s, on_path=on_path, busy_s=pe_s.sum(axis=(0, 1)),
     )  # fmt: skip
 

@@ -66,7 +66,7 @@ def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:
     exchanges, column, first = ledger.exchanges, layer_exchange_of(ledger), span.indices(ledger.positions)[0]
     late = np.zeros(priced.shard_cycles[span].shape[:2])
     if priced.settings["schedule"] == "sequential":
-        return late
+        return late if priced.ahead_s is None else priced.ahead_s[span]
     busy = priced.shard_cycles.sum(axis=2) / priced.settings["clock_hz"]
     pe, tick = ledger.shards["pe"][ledger.turns.shard], exchanges.tick[ledger.turns.exchange]
     for turn in range(len(pe)):

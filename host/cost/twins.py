@@ -8,7 +8,8 @@ Contract of a format's twin (`PortCounts` is in `host/cost/formats`):
 - `cycles(port, table, wait_states)`: of weights times events, (positions, ports), with wait states for each load of a weight;
 - `sram_bytes(port, settings)`: read and written over the run, (ports,) each, word by word, without the instruction fetch.
 
-Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each port; `cycles(units, table)` of so many units'
+Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each port (a port that it does not name costs nothing beside
+the unit's step: a unit that hears itself alone has that at hand); `cycles(units, table)` of so many units'
 step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM. Where it has them: `active_cycles(counts,
 events, table)`, what activity adds to that: `counts` maps the names of what the kernel counts to (positions, turns), and
 `events` of that shape were sent; and `UNIT_MACS`, the products of its own that a unit makes (0).

@@ -21,7 +21,8 @@ def needed_members(options: RunOptions) -> list[str]:
     loaded by each PE that needs it.
     """
     workload = workload_of(options)
-    named = options.checkpoint or workload.about.SHIPPED.removesuffix(".safetensors") or "none"
+    shipped_name = getattr(workload.about, "shipped_for", lambda _: workload.about.SHIPPED)(options)
+    named = options.checkpoint or shipped_name.removesuffix(".safetensors") or "none"
     path = shipped.path_of(named) or Path(named)
     kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]

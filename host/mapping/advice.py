@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from host.errors import HostError
 from host.mapping import strategies
-from host.mapping.dealing import fewest_pes, split_pes
+from host.mapping.dealing import fewest_pes, name_of, split_pes
 from host.mapping.request import Request
 from host.mapping.sharding import ShareTooLargeError, all_fit
 from models import formats
@@ -73,21 +73,21 @@ def _fits(network: Network, request: Request, mapping: str) -> bool:
 
 def _more_pes(network: Network, request: Request, mapping: str, error: ShareTooLargeError) -> str:
     """Return the smallest number of PEs that would do."""
-    layer, even = error.share[0].population, strategies.named(mapping).EVEN
-    of_layer, total = fewest_pes(network, request, layer, even=even), fewest_pes_in_all(network, request, even=even)
+    group, even = network.group_of(error.share[0].population), strategies.named(mapping).EVEN
+    of_group, total = fewest_pes(network, request, group, even=even), fewest_pes_in_all(network, request, even=even)
     available = f", {request.available} are there" if total > request.available else ""
-    return f"use at least {of_layer} PEs for layer {layer}, for all layers --pes {total}{available}"
+    return f"use at least {of_group} PEs for {name_of(group)}, for all layers --pes {total}{available}"
 
 
 def fewest_pes_in_all(network: Network, request: Request, *, even: bool) -> int:
     """Return the smallest number of PEs that holds a network, where layers are dealt `even` or not; HostError where none does."""
-    need = {n: fewest_pes(network, request, n, even=even) for n in network.layers}
+    need = {one: fewest_pes(network, request, one, even=even) for one in network.groups}
     total = sum(need.values())
     if even:  # every layer gets as many as the others, whatever it needs; the more in all, the more for each
 
         def enough(pes: int) -> bool:
-            return all(count >= need[n] for n, count in split_pes(network, pes).items())
+            return all(count >= need[one] for one, count in split_pes(network, pes).items())
 
-        most = sum(network.populations[n].units for n in network.layers)
+        most = sum(network.populations[one[0]].units for one in network.groups)
         total = range(total, most + 1)[bisect_left(range(total, most), True, key=enough)]
     return total

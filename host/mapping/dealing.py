@@ -11,17 +11,36 @@ from __future__ import annotations
 
 import heapq
 from bisect import bisect_right
-from itertools import pairwise
+from collections.abc import Sequence
+from itertools import chain, pairwise
 
 import numpy as np
 
 from host.errors import Exit, HostError
+from host.mapping.even_phases import deal_evenly
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
 from host.mapping.sharding import all_fit, plan_share
 from models import kernels
 from models.convolution import Convolution
-from models.network import I64, Network
+from models.network import I64, Network, Projection
 from pe.sram import SramOverflow
+
+
+def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -> Deal:
+    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` as of `deal_layer`.
+
+    Each phase of a position is even on its own: what a layer computes from what was there before its group began, and what it
+    computes from what others of the group send.
+    """
+    if len(group) == 1:
+        return deal_layer(network, group[0], pes, even)
+    phases = []
+    for layer in group:
+        of_group = [p for p in network.populations[layer].projections if p.delay == 0 and p.source in group]
+        others = [p for p in network.populations[layer].projections if p.delay or p.source not in group]
+        phases += [_weights_of_units(network, layer, projections) for projections in (others, of_group) if projections]
+    hands = deal_evenly(np.stack(phases), pes, even)
+    return [tuple(UnitSet(layer, np.array(hand, np.uint32)) for layer in group) for hand in hands]
 
 
 def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
@@ -61,9 +80,14 @@ def hears_by_kernel(network: Network, layer: int) -> bool:
 
 
 def _unit_weights(network: Network, layer: int) -> I64:
-    population = network.populations[layer]
-    lengths = [p.weights.row_nonzeros.reshape(-1, population.units).sum(axis=0) for p in population.projections]
-    return np.asarray(sum(lengths, np.zeros(population.units, np.int64)))
+    return _weights_of_units(network, layer, network.populations[layer].projections)
+
+
+def _weights_of_units(network: Network, layer: int, projections: Sequence[Projection]) -> I64:
+    """Return how many weights each unit of a layer has in these of its projections."""
+    units = network.populations[layer].units
+    lengths = [p.weights.row_nonzeros.reshape(-1, units).sum(axis=0) for p in projections]
+    return np.asarray(sum(lengths, np.zeros(units, np.int64)))
 
 
 def _unit_words(network: Network, layer: int) -> int:
@@ -75,23 +99,28 @@ def _unit_words(network: Network, layer: int) -> int:
 
 
 def deal_whole_layers(network: Network, pes: int) -> Deal:
-    """Put whole layers, in order, on fewer PEs than there are layers."""
-    edges = [len(network.layers) * pe // pes for pe in range(pes + 1)]
-    layers = [whole_layer(network, layer) for layer in network.layers]
-    return [tuple(layers[a:b]) for a, b in pairwise(edges)]
+    """Put whole groups of layers, in order, on fewer PEs than there are groups."""
+    edges = [len(network.groups) * pe // pes for pe in range(pes + 1)]
+    groups = [[whole_layer(network, layer) for layer in group] for group in network.groups]
+    return [tuple(chain.from_iterable(groups[a:b])) for a, b in pairwise(edges)]
 
 
 def check_units(network: Network, pes: int) -> None:
     """Raise HostError for more PEs than units."""
-    units = {layer: network.populations[layer].units for layer in network.layers}
+    units = {group: network.populations[group[0]].units for group in network.groups}
     if pes > sum(units.values()):
-        have = ", ".join(f"layer {layer} has {n} units" for layer, n in units.items())
+        have = ", ".join(f"{name_of(group)} has {n} units" for group, n in units.items())
         raise HostError(f"--pes {pes}: {have}; use at most --pes {sum(units.values())}", Exit.DOES_NOT_FIT)
 
 
-def split_pes(network: Network, pes: int) -> dict[int, int]:
-    """Return PEs for each layer, as even as units allow: a layer with few units leaves what it cannot use to the others."""
-    units = {layer: network.populations[layer].units for layer in network.layers}
+def name_of(group: tuple[int, ...]) -> str:
+    """Return what a message calls a group of layers."""
+    return f"layer{'s' if len(group) > 1 else ''} {' and '.join(map(str, group))}"
+
+
+def split_pes(network: Network, pes: int) -> dict[tuple[int, ...], int]:
+    """Return PEs for each group of layers, as even as units allow: one with few units leaves what it cannot use to the others."""
+    units = {group: network.populations[group[0]].units for group in network.groups}
     each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
     counts = {layer: min(each, n) for layer, n in units.items()}
     growing = [layer for layer, n in units.items() if n > each]
@@ -99,19 +128,21 @@ def split_pes(network: Network, pes: int) -> dict[int, int]:
     return counts
 
 
-def fewest_pes(network: Network, request: Request, layer: int, *, even: bool) -> int:
-    """Return the smallest number of PEs over which `layer` fits; HostError where one unit is too much for a PE."""
-    units = network.populations[layer].units
-    heaviest = np.argmax(_unit_weights(network, layer))
+def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, even: bool) -> int:
+    """Return the fewest PEs over which a group of layers fits; HostError where one unit of each is too much for a PE."""
+    units = network.populations[group[0]].units
+    weights = sum((_unit_weights(network, layer) for layer in group), np.zeros(units, np.int64))
+    heaviest = np.array([np.argmax(weights)], np.uint32)
     try:
-        plan_share(network, request, (UnitSet(layer, np.array([heaviest], np.uint32)),), f"layer {layer}, one unit a PE")
+        share = tuple(UnitSet(layer, heaviest) for layer in group)
+        plan_share(network, request, share, f"{name_of(group)}, one unit a PE")
     except SramOverflow as error:
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        return all_fit(network, request, deal_layer(network, layer, pes, even))
+        return all_fit(network, request, deal_group(network, group, pes, even))
 
-    values_bytes = sum(p.weights.values.nbytes for p in network.populations[layer].projections)
+    values_bytes = sum(p.weights.values.nbytes for layer in group for p in network.populations[layer].projections)
     low = min(values_bytes // request.size.data_bytes, units - 1)  # in any format the values alone need more than this
     step, high = 1, min(low + 1, units)
     while high < units and not enough(high):

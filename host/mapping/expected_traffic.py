@@ -34,8 +34,9 @@ def rates_of(network: Network, provenance: Mapping[str, Any]) -> tuple[dict[int,
     for text in ("test_carried", "test_zeroed", "valid_carried", "valid_zeroed"):
         figures = provenance.get(text)
         activity = figures.get("activity") if isinstance(figures, dict) else None
-        if isinstance(activity, list) and len(activity) == len(network.layers) and all(map(_is_share, activity)):
-            return assumed | dict(zip(network.layers, map(float, activity), strict=True)), True
+        if isinstance(activity, list) and len(activity) == len(network.groups) and all(map(_is_share, activity)):
+            of_groups = zip(network.groups, map(float, activity), strict=True)
+            return assumed | {n: share for group, share in of_groups for n in group}, True
     return assumed, False
 
 

@@ -46,13 +46,16 @@ def _port_shape(
 ) -> PortShape:
     """Return the shape of a projection's port at a PE that has these of its units, and so many weights."""
     layer, source, times = network.populations[population], network.populations[projection.source], schedule(network)
-    gates, weights, window = kernels.named(layer.kernel).PORTS[projection.port].rows, projection.weights, tuple[int, ...]()
+    gates, phases = kernels.named(layer.kernel).PORTS[projection.port].rows, times.ticks[projection.source]
+    # Layers that lie beside each other hear the same, and then each other: between these, a PE need not keep what it heard.
+    early = len(network.group_of(population)) > 1 and not projection.trace and phases == 1
+    weights, window = projection.weights, tuple[int, ...]()
     if isinstance(weights, Convolution) and formats.keeps_kernel(request.format, weights):
         window = tuple(window_of(weights, _gate_rows(units, layer.units, gates)))
     return PortShape(
         rows=gates * len(units), gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
-        phases=times.ticks[projection.source], slots=times.slots(population, projection), window=window,
+        phases=phases, slots=times.slots(population, projection), window=window, early=early,
     )  # fmt: skip
 
 

@@ -243,7 +243,10 @@ def _keeps_sums(network: Network, placement: Placement, layer: int, units: U32) 
     then none are made.
     """
     size = share_sizes(network, placement.request, (UnitSet(layer, units),))[0]
-    return [place.rings > 1 or port.shape.phases > 1 for port, place in zip(size.ports, place_ports(size), strict=True)]
+    return [
+        place.rings > 1 or port.shape.phases > 1 or port.shape.early
+        for port, place in zip(size.ports, place_ports(size), strict=True)
+    ]
 
 
 def _sum_by_share(counts: U32, shares: list[U32]) -> I64:

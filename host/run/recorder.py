@@ -160,6 +160,7 @@ def population_facts(network: Network) -> tuple[PopulationFacts, ...]:
         PopulationFacts(
             name=one.name, units=one.units, kernel=one.kernel, payload=one.payload, dense=one.dense, start=times.starts[n],
             ticks=times.ticks[n], words=words_of(one).size if one.kernel else 0,
+            beside=-1 if one.beside is None else one.beside,
         )
         for n, one in enumerate(network.populations)
     )  # fmt: skip

@@ -32,6 +32,8 @@ KERNEL_VERSION = 5  # of the file: the first that may store kernels
 _LARGEST = 1e30  # of a parameter
 _POPULATION = {"name", "units", "kernel", "payload", "dense", "params", "projections"}
 _PEERS = "peers"  # of a population that has some
+_BESIDE = "beside"  # of a population that lies on the PEs of another
+_OPTIONAL = {_PEERS, _BESIDE}
 _PROJECTION = {"source", "port", "delay", "trace", "numeric"}
 _MAX_NAME = 80
 
@@ -65,6 +67,7 @@ class Node:
     params: Mapping[str, float] | None = None
     projections: tuple[Edge, ...] = ()
     peers: tuple[int, ...] = ()
+    beside: int | None = None
 
     def head(self, number: int, edge: Edge) -> str:
         """Return what the names of an edge's tensors begin with."""
@@ -115,7 +118,10 @@ def graph_of(network: Network) -> Graph:
         params = None
         if layer.kernel:
             params = {name: float(n) for name, n in {**kernels.named(layer.kernel).DEFAULTS, **layer.params}.items()}
-        nodes.append(Node(layer.name, layer.units, layer.kernel, layer.payload, layer.dense, params, edges, layer.peers))
+        nodes.append(Node(
+            name=layer.name, units=layer.units, kernel=layer.kernel, payload=layer.payload, dense=layer.dense, params=params,
+            projections=edges, peers=layer.peers, beside=layer.beside,
+        ))  # fmt: skip
     return Graph(tuple(nodes), network.outputs)
 
 
@@ -131,10 +137,9 @@ def facts_of(graph: Graph) -> dict[str, Any]:
     """Return a graph as the metadata have it."""
     populations = []
     for node in graph.nodes:
-        edges = [edge.to_json() for edge in node.projections]
-        facts = {**vars(node), "params": dict(node.params or {}), "projections": edges}
-        peers = facts.pop(_PEERS)
-        populations.append(facts | ({_PEERS: list(peers)} if peers else {}))
+        edges, peers = [edge.to_json() for edge in node.projections], list(node.peers) or None
+        facts = {**vars(node), "params": dict(node.params or {}), "projections": edges, _PEERS: peers}
+        populations.append({key: value for key, value in facts.items() if key not in _OPTIONAL or value is not None})
     return {"populations": populations, "inputs": list(graph.inputs), "outputs": list(graph.outputs)}
 
 
@@ -153,7 +158,7 @@ def parse(who: str, about: Mapping[str, Any]) -> Graph:
     """
     populations, kernels_too = about["populations"], about["version"] >= KERNEL_VERSION
     if not isinstance(populations, list) or not all(
-        isinstance(p, dict) and p.keys() - {_PEERS} == _POPULATION for p in populations
+        isinstance(p, dict) and p.keys() - _OPTIONAL == _POPULATION for p in populations
     ):
         raise ModelError(f"{who}: metadata list no populations with {', '.join(sorted(_POPULATION))}: {short(populations)}")
     graph = Graph(
@@ -191,14 +196,17 @@ def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too:
     if not isinstance(edges, list) or not all(isinstance(e, dict) and e.keys() - optional == _PROJECTION for e in edges):
         raise ModelError(f"{who}: metadata list no projections with {', '.join(sorted(_PROJECTION))}: {short(edges)}")
     peers = _numbers(who, about, _PEERS) if _PEERS in about else ()
-    if not kernel and (given or edges or peers):
-        raise ModelError(f"{who}: an input has no params, no projections and no peers")
     if any(peer >= len(populations) for peer in peers):
         raise ModelError(f"{who}: peers {short(list(peers))} of {len(populations)} populations cannot be")
+    beside = about.get(_BESIDE)
+    if _BESIDE in about and (type(beside) is not int or not 0 <= beside < len(populations)):
+        raise ModelError(f"{who}: beside {short(beside)} cannot be, needs a number from 0 to {len(populations) - 1}")
+    if not kernel and (given or edges or peers or beside is not None):
+        raise ModelError(f"{who}: an input has no params, no projections and no peers, and lies beside none")
     return Node(
         name=name, units=units, kernel=kernel, payload=about["payload"], dense=about["dense"],
         params=params_of(who, kernel, given) if kernel else None,
-        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges), peers=peers,
+        projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges), peers=peers, beside=beside,
     )  # fmt: skip
 
 
@@ -303,7 +311,7 @@ def network_of(tensors: Tensors, graph: Graph) -> Network:
         )
         populations.append(Population(
             name=node.name, units=node.units, kernel=node.kernel, projections=projections, vectors=vectors,
-            params=node.params or {}, payload=node.payload, dense=node.dense, peers=node.peers,
+            params=node.params or {}, payload=node.payload, dense=node.dense, peers=node.peers, beside=node.beside,
         ))  # fmt: skip
     network = Network(tuple(populations), graph.outputs)
     check(tensors.who, network)

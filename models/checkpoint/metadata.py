@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from reprlib import repr as short
 from typing import Any, NoReturn
 
+from models import kernels
 from models.checkpoint import tasks
 from models.checkpoint.graph import MAX_UNITS, Graph, chain, facts_of, params_of
 from models.checkpoint.graph import parse as parse_graph
 from models.checkpoint.tasks import language
+from models.kernels import egru
 from models.network import SEGMENT_STATES, ModelError, check_trace
 
 TASK_VERSION = 5  # any graph, kernels among its weights, and a task that is named, or none
@@ -21,9 +23,7 @@ GRAPH_VERSION = 4  # any graph: a language model, a gesture classifier, or neith
 CHAIN_VERSION = 3  # a line of EGRU layers, else the same; still written where that is all
 OLDEST_VERSION = 2  # without `gesture` and without traces
 VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION)
-FACTS = {
-    "kernel": "egru", "gates": "z r g", "reset_gate": "after the recurrent product", "event_reset": "subtracts the threshold",
-}  # fmt: skip
+FACTS = {"kernel": "egru", **egru.CONVENTIONS}
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _OLD_TASKS = ("language", "gesture")  # what keys of their own said up to version 4
 _REST = (
@@ -36,7 +36,6 @@ _KEYS = {
     GRAPH_VERSION: (*_GRAPH, *_REST),
     TASK_VERSION: (*_GRAPH, "segment", "state", "task", "text_licence", "provenance"),
 }
-_CONVENTIONS = {"egru": {key: fact for key, fact in FACTS.items() if key != "kernel"}}  # of neuron models that are used
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,9 @@ class Metadata:
 
 
 def _conventions(graph: Graph) -> dict[str, Any]:
-    used = {node.kernel for node in graph.nodes}
-    return {kernel: facts for kernel, facts in _CONVENTIONS.items() if kernel in used}
+    """Return what the numbers of the neuron models that are used mean, where they say so."""
+    used = sorted({node.kernel for node in graph.nodes} - {""})
+    return {name: dict(kernels.named(name).CONVENTIONS) for name in used if hasattr(kernels.named(name), "CONVENTIONS")}
 
 
 def parse(who: str, text: str) -> Metadata:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from models.kernels import egru_cell
 from models.kernels.egru import GATES, INPUT, RECURRENT, layer_of
 from models.network import F32, Network, Population, SparseRows
 
@@ -72,13 +73,22 @@ def _once(rows: F32) -> F32:
     return np.concatenate([gate[: len(gate) // 2] for gate in np.split(rows, GATES)])
 
 
-def network_of(layers: Sequence[GruLayer], mirrored: bool) -> Network:
-    """Return the network of EGRU layers at threshold 0: with twins, or unit for unit."""
+def network_of(layers: Sequence[GruLayer], mirrored: bool, *, inside: bool = False) -> Network:
+    """Return the network of EGRU layers at threshold 0: with twins, or unit for unit.
+
+    `inside`: the reset gates are inside the recurrent product, where a recurrent bias has no place: `bias` is all.
+    """
     populations = [Population("input", layers[0].kernel.shape[1])]
     for number, layer in enumerate(layers, start=1):
         whole = layer.with_twins(number > 1) if mirrored else layer
         kernel, recurrent = SparseRows.from_dense(whole.kernel), SparseRows.from_dense(whole.recurrent)
         threshold = np.zeros(whole.units, np.float32)
+        if inside:
+            populations += egru_cell.layer_of(
+                len(populations), len(populations) - 1, kernel=kernel, recurrent=recurrent, bias=whole.bias, threshold=threshold,
+                params={"zoneout": 0.0}, name=str(number),
+            )  # fmt: skip
+            continue
         vectors = {"threshold": threshold, "bias": whole.bias, "recurrent_bias": whole.recurrent_bias}
         populations.append(layer_of(number, kernel, recurrent, vectors, {"zoneout": 0.0}))
     return Network(tuple(populations))

@@ -95,7 +95,10 @@ class Group:
         return _texts(self.who, where, value) if texts else value
 
     def attribute(self, name: str) -> Any:
-        """Return an attribute that is one number or text, as Python has it; None for anything else, and where there is none."""
+        """Return an attribute that is one number or text, as Python has it; None for anything else, and where there is none.
+
+        ModelError where a text is longer than what is read of a file.
+        """
         try:
             value = self._group.attrs.get(name)
         except (OSError, TypeError, ValueError, KeyError):  # of a type that h5py does not know
@@ -104,6 +107,9 @@ class Group:
             value = value.reshape(-1)[0].item() if isinstance(value, np.ndarray) else value.item()
         if isinstance(value, bytes):
             value = value.decode("utf-8", "replace")
+        self._budget.size_bytes -= len(value) if isinstance(value, str) else 0
+        if self._budget.size_bytes < 0:
+            raise ModelError(f"{self.who}: attribute {_shown(f'{self.where}@{name}')} is longer than what is read of a file")
         return value if isinstance(value, str | int | float | bool) else None
 
     def text(self, name: str) -> str:

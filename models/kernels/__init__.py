@@ -17,9 +17,10 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
   `outbox` (rows, `TRANSFER_WORDS`) uint32, `inbox_data` and `outbox_data` uint8, and `peers` uint32: which population each peer
   is of, or which other endpoint it is. What one exchange sends is in its peer's inbox at the next; a DATA, with the number of the
   READ that it answers, at the one after that. Numbers ascend within a tick.
-- `check(population)`, where a population of it may have numbers that cannot be: raises ModelError, one line that names it.
   `EXCHANGE_COUNTS`, where there is something to count in an exchange: names; `exchange_counts`, uint32, is one view more, to be
   added to and never cleared. A ledger has what was added from step to step.
+- `check(population)`, where a population of it may have numbers that cannot be: raises ModelError, one line that names it.
+- `CONVENTIONS`, where other programs' numbers of the same names mean something else: pairs of words that a checkpoint states.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The

@@ -11,7 +11,7 @@ Row-major gates z, r, g; W the input weights, R the recurrent ones, y the events
 (EvNN 0.2.0 `egru_forward_cpu.cc`, and `egru.py`; the paper's Algorithm 1 agrees.) Sums are
 taken from left to right as written. The paper prints two things differently: its eq. 1 lets a unit at its threshold
 fire (`fire_at_threshold`, offered here), and its eq. 4 applies the reset gate to y before the recurrent product, which
-takes a second exchange of events a step: a graph of two populations.
+takes a second exchange of events a step: a graph of two populations (`egru_gate`, `egru_cell`).
 """
 
 from collections.abc import Mapping
@@ -29,6 +29,9 @@ PORTS = {INPUT: PortSpec(GATES), RECURRENT: PortSpec(GATES)}
 EMITS = ("float32",)
 VECTORS = {"threshold": Vector(), "bias": Vector(GATES), "recurrent_bias": Vector(GATES)}
 DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0}
+CONVENTIONS = {
+    "gates": "z r g", "reset_gate": "after the recurrent product", "event_reset": "subtracts the threshold",
+}  # fmt: skip
 EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
 COUNTS = ("units", "exponentials")
 PER_UNIT = {"units": 1, "exponentials": EXPONENTIALS_PER_UNIT}

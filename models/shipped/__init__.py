@@ -10,6 +10,7 @@ _FOLDER, _SUFFIX = Path(__file__).parent, ".safetensors"
 ABOUT = {
     "lm": "language model of the paper's sizes, 95 % pruned, trained on the documentation of Python's standard library",
     "tiny": "language model that a few PEs hold, trained on the same text, for tests",
+    "tiny-inside": "the same with its reset gates inside the recurrent product, as the paper's equation 4 prints it",
     "gesture": "gestures before an event camera; layers hear traces",
     "gesture-plain": "gestures in the paper's variant; layers hear events",
 }

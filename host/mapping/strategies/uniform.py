@@ -1,6 +1,6 @@
 """The paper's mapping: each layer over the same number of PEs, the same number of units to each."""
 
-from host.mapping.dealing import check_units, deal_layer, deal_whole_layers, split_pes
+from host.mapping.dealing import check_units, deal_group, deal_whole_layers, split_pes
 from host.mapping.request import Deal, Request
 from models.network import Network
 
@@ -12,13 +12,14 @@ def deals(network: Network, request: Request) -> list[Deal]:
     """Deal over as many PEs as asked for.
 
     Without a number each layer gets as many as there are for it, less those that would not spare the busiest PE of the
-    smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units.
+    smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units. Layers that lie beside each
+    other count as one.
     """
-    layers, smallest = len(network.layers), min(network.populations[layer].units for layer in network.layers)
-    each = min(request.available // layers, smallest)
-    spread = -(-smallest // -(-smallest // each)) * layers if each else max(request.available, 1)
+    groups, smallest = len(network.groups), min(network.populations[layer].units for layer in network.layers)
+    each = min(request.available // groups, smallest)
+    spread = -(-smallest // -(-smallest // each)) * groups if each else max(request.available, 1)
     pes = request.pes or spread
-    if pes < layers:
+    if pes < groups:
         return [deal_whole_layers(network, pes)]
     check_units(network, pes)
-    return [[share for layer, count in split_pes(network, pes).items() for share in deal_layer(network, layer, count, even=EVEN)]]
+    return [[share for group, count in split_pes(network, pes).items() for share in deal_group(network, group, count, even=EVEN)]]

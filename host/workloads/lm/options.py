@@ -6,6 +6,7 @@ from functools import partial
 from host.errors import HostError
 from host.flags import Number, OneOf, Text, Whole, YesNo, option
 from host.options import RunOptions
+from host.workloads.lm import GATES
 
 # As models/checkpoint has them, which is too heavy for the launcher.
 STATES = ("zeroed", "carried")
@@ -26,6 +27,13 @@ class Options(RunOptions):
         None,
         f"cell states at a segment's beginning: {' or '.join(STATES)} (default: as the checkpoint says)",
         bounds=OneOf(lambda: STATES),
+        metavar="NAME",
+    )
+    gate: str | None = option(
+        None,
+        "an EGRU whose reset gate is after the recurrent product (the authors' code) or inside it (the paper's equation 4): the "
+        "shipped or seeded model of that form; of a file, the form that it must have",
+        bounds=OneOf(lambda: tuple(GATES)),
         metavar="NAME",
     )
     split: str | None = _of_text(

@@ -1,6 +1,7 @@
 """The paper's language model: Tables I and II and Figure 2, ours beside them."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,10 +11,10 @@ from host.mapping.placement import Placement, place
 from host.show import sweep_plots
 from host.show.summary import published
 from host.show.text_table import format_markdown
-from host.workloads.lm import SHIPPED
+from host.workloads.lm import SHIPPED, paper_gate
 from host.workloads.lm.options import Options
 from host.workloads.paper_chapter import COST_HEAD, PaperChapter, PaperPart, PaperRun, PaperSection, cost_rows, deviation
-from host.workloads.site import load_run_chip, open_model
+from host.workloads.site import SEEDED, load_run_chip, open_model
 from models import formats
 from models.checkpoint import Model
 from models.network import ModelError, Network
@@ -46,12 +47,21 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     options = Options(checkpoint=checkpoint, tokens=tokens, pes=paper["pes"], transport=transport)
     options.check()
     model, title = open_model(checkpoint, SHIPPED)
-    memory = memory_of(seeded_egru() if model is None else model.network, options)
-    return PaperPart(
-        place=1,
-        runs={"lm": PaperRun(options, "language, ms", paper["spinnaker2"]["time_ms"])},
-        chapter=lambda reports, costs: compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"]),
-    )
+    network = seeded_egru() if model is None else model.network
+    memory, forms = memory_of(network, options), paper_gate.price_forms(network, options)
+    inside = replace(options, checkpoint=SEEDED, gate="inside")
+    published_ms = paper["spinnaker2"]["time_ms"]
+
+    def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Priced]) -> PaperChapter:
+        made = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
+        section = paper_gate.gate_section(forms, costs[paper_gate.RUN], paper_gate.price_seeded(inside))
+        return made._replace(sections=(*made.sections, section))
+
+    runs = {
+        "lm": PaperRun(options, "language, ms", published_ms),
+        paper_gate.RUN: PaperRun(inside, "gate inside, ms", published_ms),
+    }
+    return PaperPart(place=1, runs=runs, chapter=chapter)
 
 
 def memory_of(network: Network, options: Options) -> Memory:

@@ -1,12 +1,13 @@
 """From the options of `lm` to a job: which model on which text. User errors are refused here."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
 from host.errors import HostError
 from host.workloads.contract import Job, Readout, Source
-from host.workloads.lm import SHIPPED
+from host.workloads.lm import GATES, shipped_for
 from host.workloads.lm.decoder import Decoder
 from host.workloads.lm.generation import Choice, Generation
 from host.workloads.lm.options import DEFAULT_TOKENS, Options
@@ -14,6 +15,7 @@ from host.workloads.lm.scoring import TextScore, TextSource
 from host.workloads.lm.text import TokenisedText, read_text
 from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.site import model_path, new_dram, only_ends, open_model, paths_of, place_for_run
+from models import kernels
 from models.checkpoint import Model
 from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
@@ -27,10 +29,10 @@ _SEEDED_NOTE = "seeded network: it has learnt nothing, its perplexity only shows
 
 def prepare(options: Options) -> Job:
     """Build the job; HostError, ModelError, TextError or ChipError, one line each, for what cannot be run."""
-    trained, title = open_model(options.checkpoint, SHIPPED)
+    trained, title = open_language_model(options)
     if trained is not None:
         _require_words(options, trained, title)
-    network = trained.network if trained else seeded_egru()
+    network = trained.network if trained else seeded_egru(inside=options.gate == "inside")
     into, _ = only_ends(network, str(options.checkpoint))
     placement = place_for_run(options, network, trained.provenance if trained else None)
     text = read_text(options, trained)
@@ -59,7 +61,10 @@ def prepare(options: Options) -> Job:
         title=f"{title} on {text.name}",
         note="; ".join(filter(None, (_SEEDED_NOTE if trained is None else "", _foreign_words(options, text, unknown)))),
         inputs=paths_of(
-            checkpoint=model_path(options.checkpoint, SHIPPED), text=options.text, wikitext=options.wikitext, ids=options.ids
+            checkpoint=model_path(options.checkpoint, shipped_for(options)),
+            text=options.text,
+            wikitext=options.wikitext,
+            ids=options.ids,
         ),
         host_table=(len(model.embedding), network.populations[into].units),
         facts={
@@ -74,6 +79,28 @@ def prepare(options: Options) -> Job:
             "seeded": trained is None,
         },
     )
+
+
+def open_language_model(options: Options) -> tuple[Model | None, str]:
+    """Return the model that the options name, and a title; none where it is seeded. HostError for a file with its reset gate
+    elsewhere than `--gate` says.
+    """
+    gate = options.gate or "after"
+    trained, title = open_model(options.checkpoint, GATES[gate])
+    if options.checkpoint is None and gate != "after":
+        title = f"the trained model with its reset gate {gate} the product"
+    if trained is not None and options.gate is not None:
+        have = {gate_of(trained.network.populations[n].kernel) for n in trained.network.layers} - {""}
+        if have != {gate}:
+            what = f"its reset gate is {' and '.join(sorted(have))} the product" if have else "its layers are no EGRUs"
+            raise HostError(f"--gate {gate}: {title}: {what}; one form's numbers mean nothing in the other")
+    return trained, title
+
+
+def gate_of(kernel: str) -> str:
+    """Return where neuron model `kernel` has its reset gate, "after" or "inside" the product; "" for one that does not say."""
+    said: Mapping[str, str] = getattr(kernels.named(kernel), "CONVENTIONS", {})
+    return said.get("reset_gate", "").partition(" ")[0]
 
 
 def _generation(

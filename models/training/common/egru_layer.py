@@ -28,6 +28,14 @@ def product(left: Tensor, right: Tensor, low: bool) -> Tensor:
     return left @ right
 
 
+def fired_gradient(
+    d_y: Tensor, d_c: Tensor, d_fired: Tensor, p: Tensor, fired: Tensor, surrogate: Tensor, threshold: Tensor
+) -> Tensor:
+    """Return what a step adds to the gradient of the thresholds (units,); the others are (batch, units)."""
+    d_o = d_y * p - d_c * threshold + d_fired
+    return -(d_o * surrogate + fired * d_c).sum(0)
+
+
 class _Steps(torch.autograd.Function):
     """All steps of a layer behind its input product."""
 
@@ -86,8 +94,7 @@ class _Steps(torch.autograd.Function):
             d_p = torch.addcmul(from_c[t] * d_c, from_y[t], d_y)
             d_p.addcmul_(d_fired[t], surrogate[t])
             if d_threshold is not None:
-                d_o = d_y * p[t] - d_c * threshold + d_fired[t]
-                d_threshold -= (d_o * surrogate[t] + fired[t] * d_c).sum(0)
+                d_threshold += fired_gradient(d_y, d_c, d_fired[t], p[t], fired[t], surrogate[t], threshold)
             d_q = d_p if ctx.keep is None else d_p * ctx.keep[t]
             d_g = d_q * to_g[t]
             torch.mul(d_q, to_z[t], out=d_wx[t, :, :units])
@@ -152,16 +159,17 @@ class Egru(nn.Module):
         self.kernel = nn.Parameter(torch.empty(GATES * units, inputs))
         self.recurrent = nn.Parameter(torch.empty(GATES * units, units))
         self.bias = nn.Parameter(torch.zeros(GATES * units))
-        self.recurrent_bias = nn.Parameter(torch.zeros(GATES * units))
+        self.recurrent_bias: nn.Parameter | None = nn.Parameter(torch.zeros(GATES * units))
         self.threshold = nn.Parameter(torch.zeros(units))
-        self._rows: tuple[Tensor, Tensor] | None = None
+        self._rows: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
     @contextmanager
     def pruned_rows(self) -> Iterator[None]:
         """Hold both matrices as CSR, for inference several times as fast, with sums in another order; weights must not change."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-            self._rows = self.kernel.detach().to_sparse_csr(), self.recurrent.detach().to_sparse_csr()
+            rows = self.rows_of(self.recurrent.detach())
+            self._rows = self.kernel.detach().to_sparse_csr(), tuple(part.to_sparse_csr() for part in rows)
         try:
             yield
         finally:
@@ -182,16 +190,24 @@ class Egru(nn.Module):
         """
         with torch.no_grad():
             self.threshold.clamp_(0, 1)
-        kernel, recurrent = self._rows or (self.kernel, self.recurrent)
-        if dropconnect and self.training:
-            recurrent = functional.dropout(recurrent, dropconnect)
+        dropped = functional.dropout(self.recurrent, dropconnect) if dropconnect and self.training else self.recurrent
+        kernel, recurrent = self._rows or (self.kernel, self.rows_of(dropped))
         wx = linear(x, kernel, low) + self.bias
         keep = None
         if self.zoneout and self.training:
             keep = (torch.rand_like(wx[..., : self.units]) >= self.zoneout).to(wx.dtype)
         elif self.zoneout:
             keep = torch.full_like(wx[..., : self.units], 1 - self.zoneout)
-        ys, fired, c = _Steps.apply(  # type: ignore[no-untyped-call]
-            wx, recurrent, self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
-        )
+        ys, fired, c = self.steps(wx, recurrent, state, keep, low)
         return ys, fired, LayerState(ys[-1], c)
+
+    def rows_of(self, recurrent: Tensor) -> tuple[Tensor, ...]:
+        """Return the recurrent rows in the parts that a step multiplies with: all at once."""
+        return (recurrent,)
+
+    def steps(
+        self, wx: Tensor, recurrent: tuple[Tensor, ...], state: LayerState, keep: Tensor | None, low: bool
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Step over wx (steps, batch, 3 units), which has the bias; return y, o and the last c."""
+        of_layer = self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
+        return _Steps.apply(wx, *recurrent, *of_layer)  # type: ignore[no-untyped-call,no-any-return]

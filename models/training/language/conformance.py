@@ -11,7 +11,7 @@ the emulator's own x, y and c. How far free runs drift apart is reported beside 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import NamedTuple
@@ -27,6 +27,7 @@ from models.heads.language import log_likelihood, logits_of, project
 from models.network import F32, U32, Array, ModelError, Network, Population
 from models.shard import PortShape
 from models.text.perplexity import perplexity_of
+from models.training.common.egru_inside import EgruInside
 from models.training.common.egru_layer import Egru, LayerState
 
 TOLERANCE = 1e-6
@@ -56,7 +57,7 @@ class Kernels:
     """A network on the emulator's kernels, position by position, one sequence."""
 
     def __init__(self, network: Network, weights: str = "csr") -> None:
-        self._layers = [_Shard(network.populations[number], network, weights) for number in network.layers]
+        self._layers = [_Layer([_Shard(network.populations[n], network, weights) for n in group]) for group in network.groups]
 
     def reset(self) -> None:
         """Begin a segment: cell states are zeroed, outputs carried."""
@@ -72,8 +73,27 @@ class Kernels:
         return steps
 
 
+class _Layer:
+    """A layer that hears x and its own y of the step before: one shard, or gates and the cells that hear them."""
+
+    def __init__(self, shards: list[_Shard]) -> None:
+        self._gates, self._cells = shards[:-1], shards[-1]
+        self._y = np.zeros(self._cells.units, np.float32)
+
+    def reset(self) -> None:
+        self._cells.reset()
+
+    def step(self, x: F32) -> LayerStep:
+        y_before, c_before = self._y, self._cells.cell
+        heard = {"input": x, "recurrent": y_before, "own": y_before}
+        for gates in self._gates:
+            heard["gated"] = gates.step(heard)
+        self._y = self._cells.step(heard)
+        return LayerStep(x=x, y_before=y_before, c_before=c_before, y=self._y, c=self._cells.cell)
+
+
 class _Shard:
-    """All units of a layer as one shard."""
+    """All units of a population as one shard."""
 
     def __init__(self, layer: Population, network: Network, weights: str) -> None:
         kernel, form, units = kernels.named(layer.kernel), formats.named(weights), layer.units
@@ -94,38 +114,60 @@ class _Shard:
             self._ports[projection.port] = form.port(own, shape)
         self._stepper = kernel.stepper(mem, units, {**kernel.DEFAULTS, **layer.params})
         self.reset = self._stepper.reset
-        self._mem, self._y = mem, np.zeros(units, np.float32)
+        self._mem, self.units = mem, units
 
-    def step(self, x: F32) -> LayerStep:
-        y_before, c_before = self._y, self._mem["cell"][0].copy()
-        for head, heard in (("input", x), ("recurrent", y_before)):
-            keys = np.flatnonzero(heard).astype(np.uint32)
-            port = self._ports[head]
+    @property
+    def cell(self) -> F32:
+        """Cell states c (units,)."""
+        return self._mem["cell"][0].copy()
+
+    def step(self, heard: Mapping[str, F32]) -> F32:
+        """Return what the units send, (units,), of what each port hears."""
+        for name, port in self._ports.items():
+            keys = np.flatnonzero(heard[name]).astype(np.uint32)
             port.clear()
-            port.receive(keys, heard[keys], len(keys))
+            port.receive(keys, heard[name][keys], len(keys))
             port.product()
         events = self._stepper.step()
-        self._y = np.zeros_like(y_before)
-        self._y[self._mem["send_keys"][:events]] = self._mem["send_values"][:events]
-        return LayerStep(x=x, y_before=y_before, c_before=c_before, y=self._y, c=self._mem["cell"][0].copy())
+        sent = np.zeros(self.units, np.float32)
+        sent[self._mem["send_keys"][:events]] = self._mem["send_values"][:events]
+        return sent
 
 
 @torch.no_grad()
 def layers_of(network: Network) -> list[Egru]:
     """Return a network's layers in torch, in evaluation mode; ModelError for what the torch layer does not know."""
     layers = []
-    for number in network.layers:
-        population = network.populations[number]
-        if population.params.get("fire_at_threshold"):
-            raise ModelError(f"{population.name}: the torch layer has no fire_at_threshold; a unit fires above its threshold")
-        matrices = {p.port: torch.from_numpy(p.weights.to_dense()) for p in population.projections}
-        layer = Egru(matrices["input"].shape[1], population.units, zoneout=population.params.get("zoneout", 0.0))
-        layer.kernel.copy_(matrices["input"])
-        layer.recurrent.copy_(matrices["recurrent"])
-        for name, vector in population.vectors.items():
-            layer.get_parameter(name).copy_(torch.from_numpy(np.array(vector, np.float32)))
+    for group in network.groups:
+        *gates, cells = (network.populations[number] for number in group)
+        if cells.params.get("fire_at_threshold"):
+            raise ModelError(f"{cells.name}: the torch layer has no fire_at_threshold; a unit fires above its threshold")
+        numbers = _inside_numbers(gates[0], cells) if gates else _numbers_of(cells)
+        form = EgruInside if gates else Egru
+        layer = form(numbers["kernel"].shape[1], cells.units, zoneout=cells.params.get("zoneout", 0.0))
+        for name, array in numbers.items():
+            layer.get_parameter(name).copy_(torch.from_numpy(np.array(array, np.float32)))
         layers.append(layer.eval())
     return layers
+
+
+def _numbers_of(layer: Population) -> dict[str, Array]:
+    """Return the parameters of a torch layer by their names."""
+    matrices = {p.port: p.weights.to_dense() for p in layer.projections}
+    return {"kernel": matrices["input"], "recurrent": matrices["recurrent"], **layer.vectors}
+
+
+def _inside_numbers(gates: Population, cells: Population) -> dict[str, Array]:
+    """Return the parameters of a torch layer whose gates and cells are populations of their own, rows z, r, g again."""
+    of_gates, of_cells = _numbers_of(gates), _numbers_of(cells)
+    (kernel_z, kernel_g), (bias_z, bias_g) = (np.split(of_cells[name], 2) for name in ("kernel", "bias"))
+    late = next(p.weights.to_dense() for p in cells.projections if p.port == "gated")
+    return {
+        "kernel": np.concatenate([kernel_z, of_gates["kernel"], kernel_g]),
+        "recurrent": np.concatenate([of_cells["recurrent"], of_gates["recurrent"], late]),
+        "bias": np.concatenate([bias_z, of_gates["bias"], bias_g]),
+        "threshold": cells.vectors["threshold"],
+    }
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from models.checkpoint import Model, save
-from models.network import SEGMENT_STATES, Network, Population
+from models.network import SEGMENT_STATES, Network
 from models.training.common.egru_layer import Egru
-from models.training.common.export import array, layer_of, provenance_of
+from models.training.common.export import array, populations_of, provenance_of
 from models.training.common.log_plot import plot
 from models.training.common.run_folder import read_best
 from models.training.language.evaluate import SEGMENT, Score, score
@@ -83,10 +83,8 @@ def round_embedding(model: LanguageModel) -> None:
 def model_of(trained: LanguageModel, text: Text, licence: str, figures: Mapping[str, Any]) -> Model:
     """Return the checkpoint's model; `figures` (perplexities and the like) go into its provenance."""
     settings = trained.settings
-    populations = [Population("input", settings.embedding)]
-    for number, layer in enumerate(trained.layers, start=1):
-        assert isinstance(layer, Egru)
-        populations.append(layer_of(number, layer))
+    layers = [layer for layer in trained.layers if isinstance(layer, Egru)]
+    populations = populations_of(layers, settings.embedding)
     tokens = {split: text.splits[split] for split in ("valid", "test")}
     return Model(
         network=Network(tuple(populations)), embedding=array(trained.embedding).astype(np.float16),

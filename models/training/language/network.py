@@ -1,6 +1,7 @@
 """The language model that is trained: embedding, recurrent layers, a decoder tied to the embedding, and the dropouts.
 
-EGRU layers are `egru_layer.py`, LSTM ones `lstm_layer.py`, GRU ones torch's own, all of the same sizes, for comparison.
+EGRU layers are `egru_layer.py` (with the reset gate inside the product, `egru_inside.py`), LSTM ones `lstm_layer.py`, GRU
+ones torch's own, all of the same sizes, for comparison.
 Initial values are set here, because which ones learn is a property of the whole stack: with the authors' (xavier, uniform
 embeddings) the signal fades through three layers and a short run stays at the unigram level; `scaled` keeps pre-activations
 at unit variance.
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.training.common.egru_inside import EgruInside
 from models.training.common.egru_layer import Egru, LayerState, linear
 from models.training.common.lstm_layer import Lstm
 from models.training.language.settings import LanguageSettings
@@ -47,7 +49,8 @@ class LanguageModel(nn.Module):
         self.layers = nn.ModuleList()
         for inputs, units in pairwise(widths):
             if settings.model == "egru":
-                self.layers.append(Egru(inputs, units, settings.dampening, settings.support, settings.zoneout))
+                form = EgruInside if settings.gate == "inside" else Egru
+                self.layers.append(form(inputs, units, settings.dampening, settings.support, settings.zoneout))
             else:
                 self.layers.append((Lstm if settings.model == "lstm" else nn.GRU)(inputs, units))
         self._initialise()

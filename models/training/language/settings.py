@@ -14,7 +14,7 @@ from models.network import SEGMENT_STATES, ModelError
 from models.training.common.settings import WIDEST, TrainingSettings, flag, need_from, need_one_of, need_shares, sizes_of
 
 CHOICES = {
-    "model": ("egru", "lstm", "gru"), "state": SEGMENT_STATES, "mask_over": ("sequence", "batch"),
+    "model": ("egru", "lstm", "gru"), "gate": ("after", "inside"), "state": SEGMENT_STATES, "mask_over": ("sequence", "batch"),
     "init": ("scaled", "xavier"), "score": ("magnitude", "movement"),
 }  # fmt: skip
 SHARES = ("drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "sparsity", "prune_from")
@@ -25,6 +25,10 @@ class LanguageSettings(TrainingSettings):
     """The hyperparameters of one run."""
 
     model: str = flag("egru", "egru, lstm or gru")
+    gate: str = flag(
+        "after",
+        "of an egru, where the reset gate is: after the recurrent product (the authors' code) or inside (the paper's eq. 4)",
+    )
     embedding: int = flag(750, "width of the embedding, and of the last layer: the decoder is tied to it")
     hidden: str = flag("1350,1350", "units of the layers before the last one")
     epochs: int = flag(14, "times through the training text")
@@ -76,6 +80,8 @@ class LanguageSettings(TrainingSettings):
         """Raise ModelError, one line, for what cannot be trained."""
         for name, allowed in CHOICES.items():
             need_one_of(self, name, allowed)
+        if self.gate != "after" and self.model != "egru":
+            raise ModelError(f"--gate {self.gate}: goes with --model egru, not with {self.model}")
         if any(size < 1 for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
         super().check()

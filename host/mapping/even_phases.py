@@ -1,0 +1,74 @@
+"""Dealing units so that every phase of their work is even over PEs, and not the sum alone.
+
+A PE that waits for the slowest in every exchange loses time in each, however even all its work together is. Units go one by
+one, heaviest first, to the PE whose fullest phase stays lowest; then PEs exchange units for as long as the fullest ones gain.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.network import F64, I64, Array
+
+_EXCHANGES = 4_000  # at most: a layer of the paper's takes some hundreds
+
+
+def deal_evenly(work: I64, pes: int, even: bool) -> list[list[int]]:
+    """Return the units of each of so many PEs, ascending; `work` (phases, units) is what each unit adds to each phase.
+
+    `even`: no PE takes more than one unit more than another.
+    """
+    loads = work / np.maximum(work.sum(axis=1, keepdims=True), 1)
+    hands = _dealt(loads, pes, even)
+    _exchange(loads, hands)
+    return [sorted(hand) for hand in hands]
+
+
+def _dealt(loads: F64, pes: int, even: bool) -> list[list[int]]:
+    """Return the units of each PE, dealt heaviest first to the PE whose fullest phase stays lowest."""
+    units = loads.shape[1]
+    full, larger = divmod(units, pes)
+    room = np.full(pes, full if even else units)
+    sums, hands = np.zeros((pes, len(loads))), [list[int]() for _ in range(pes)]
+    for unit in np.argsort(-loads.sum(axis=0), kind="stable").tolist():
+        if even and not room.any():  # every PE has its full number: some take one more
+            room[np.argsort(sums.max(axis=1), kind="stable")[:larger]] = 1
+        height = np.where(room > 0, (sums + loads[:, unit]).max(axis=1), np.inf)
+        pe = int(np.argmin(height))
+        hands[pe].append(unit)
+        sums[pe] += loads[:, unit]
+        room[pe] -= 1
+    return hands
+
+
+def _exchange(loads: F64, hands: list[list[int]]) -> None:
+    """Let the PE with the fullest phase exchange a unit with another, while that lowers the fuller of the two."""
+    sums = np.stack([loads[:, hand].sum(axis=1) for hand in hands])
+    for _ in range(_EXCHANGES):
+        worst = int(np.argmax(sums.max(axis=1)))
+        found = _best_exchange(loads, hands, sums, worst)
+        if found is None:
+            return
+        gave, other, got = found
+        hands[worst][gave], hands[other][got] = taken, given = hands[other][got], hands[worst][gave]
+        moved = loads[:, taken] - loads[:, given]
+        sums[worst] += moved
+        sums[other] -= moved
+
+
+def _best_exchange(loads: F64, hands: list[list[int]], sums: F64, worst: int) -> tuple[int, int, int] | None:
+    """Return which of its units PE `worst` should give, to whom, and for which of theirs; None where no exchange is a gain."""
+    own = loads[:, hands[worst]]  # (phases, units of it)
+    best, found = float(sums[worst].max()) * (1 - 1e-9), None
+    for other in np.argsort(sums.max(axis=1), kind="stable").tolist():
+        if other == worst:
+            continue
+        moved = loads[:, hands[other]][:, None, :] - own[:, :, None]  # (phases, given, got)
+        heights: Array = np.maximum(
+            (sums[worst][:, None, None] + moved).max(axis=0), (sums[other][:, None, None] - moved).max(axis=0)
+        )
+        at = int(np.argmin(heights))
+        if heights.flat[at] < best:
+            best = float(heights.flat[at])
+            found = (at // heights.shape[1], other, at % heights.shape[1])
+    return found
