@@ -8,6 +8,7 @@ disk for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from importlib import import_module
 
 import numpy as np
 
@@ -24,6 +25,8 @@ def compile_ahead(shards: Iterable[ShardSize]) -> None:
     seen = set()
     for shard in shards:
         kernels.named(shard.kernel)
+        if kernels.transfers_of(shard.kernel) is not None:
+            import_module("pe.exchange")
         for port, place in zip(shard.ports, place_ports(shard), strict=True):
             fields = formats.named(shard.format).fields(port.shape)
             weights = (port.shape.nonzeros,)  # of which shards have any number

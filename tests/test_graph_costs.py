@@ -31,6 +31,7 @@ from models.numerics import PAYLOADS
 from models.schedule import schedule
 from models.tuned_activity import at_activity
 from noc.chip import load_chip
+from noc.resumable_line import HEAD_BYTES
 from tests.tools.egru_graphs import egru_graph
 from tests.tools.graphs import Layer, graph, with_members
 from tests.tools.ledgers import Ignored, destinations, ran
@@ -396,6 +397,19 @@ def test_several_chips(name, tmp_path):
     counted = ran(placement, Episodes(placement.network, 3)).conservation()["links"]
     events = dict(zip(map(str, p.link_traffic.links), p.link_traffic.events.sum(axis=(0, 1)).tolist(), strict=True))
     assert {link: n for link, n in events.items() if n} == {link: n for link, n in counted.items() if n}
+
+
+def test_between_machines_a_header_goes_to_who_waits_for_it_alone():
+    """What the second chip hears of the first is late, so that its PEs step on the input's header: 20 bytes a position."""
+    relu = {"kernel": "leaky", "params": {"decay": 0.0}, "vectors": {"threshold": 0.0}}
+    network = graph({
+        "in": Layer(6), "a": Layer(8, ports={"input": [("in", 0)]}, **relu), "b": Layer(8, ports={"input": [("a", 1)]}, **relu),
+    })  # fmt: skip
+    placement = place(network, CHIP, "uniform", "csr", 4, 1, 2)
+    ledger = ran(placement, Episodes(network, 1)).recorder.ledger()
+    traffic = machine_traffic(ledger, machine_for(ledger, CHIP), [[0], [1]])
+    events = ledger.sent[:, 1].mean()
+    assert traffic.by_pair["0>1"] == pytest.approx(8 * events + 20 + 20 + 8 + HEAD_BYTES)
 
 
 # ---- NeuroBench

@@ -15,6 +15,7 @@ from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
 from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.price import price, price_at
 from host.errors import HostError
+from host.run.offline import record
 from host.run.run import Run
 from noc import packet as p
 from noc.chip import load_chip
@@ -175,6 +176,12 @@ def test_stages_add_up_and_transfers_are_never_free(runs, chips, settings):
     whole = priced.layer_s.sum(axis=0)
     for n, name in enumerate(ledger.layer_names):
         assert sum(priced.stages_s[name].values()) == pytest.approx(whole[n])
+
+
+def test_what_follows_from_pes_is_not_recorded_without_them():
+    job = job_of(chips=1)
+    with pytest.raises(HostError, match="recording: asker exchanges transfers, which follow from its PEs; run it"):
+        record(job.placement, job.source, job.readout)
 
 
 def test_words_of_the_host_and_of_the_pes_are_the_same():

@@ -15,6 +15,7 @@ from host.launch.launcher import Launcher
 from host.mapping.placement import place
 from host.run.run import Run
 from models.checkpoint import Model, load, save
+from models.checkpoint.graph import facts_of, graph_of, parse
 from models.network import ModelError
 from noc.chip import load_chip
 from noc.memory_chip import MemoryChip
@@ -73,6 +74,15 @@ def test_a_workload_that_moves_bytes_runs_on_processes_as_in_one(chips):
         assert len(stores) == report["mapping"]["chips"]
         assert report["modelled"]["time_s"] > 0
         assert any(map(any, accounts["transfers"]["links"].values())) == (report["mapping"]["chips"] > 1)
+
+
+def test_its_report_fits_the_schema(tmp_path):
+    from test_report_schema import report_of, validate
+
+    report = report_of(tmp_path / "run", {"workload": "couriers", "pes": 6, "chips": 2, "steps": 12, "transport": "mem"})
+    validate(report)
+    assert report["modelled"]["work"]["dram_written_bytes"] > 0
+    assert report["counters"]["additions"] > 0
 
 
 def test_a_dram_that_no_pe_asks_is_refused_before_anything_starts():
@@ -170,3 +180,32 @@ def test_a_checkpoint_with_peers_that_cannot_be_is_refused(tmp_path):
     populations = [*whole.populations[:ASKER], asker, *whole.populations[ASKER + 1 :]]
     with pytest.raises(ModelError, match="asker: may send transfers to population 9, which takes none"):
         save(tmp_path / "wrong.safetensors", Model(replace(whole, populations=tuple(populations))))
+
+
+@pytest.mark.parametrize(
+    ("number", "peers", "words"),
+    [
+        (1, [9], "peers [9] of 4 populations cannot be"),
+        (1, [2, 2], "peers need numbers of populations, each once"),
+        (1, ["2"], "peers need numbers of populations, each once"),
+        (1, 2, "peers need numbers of populations, each once"),
+        (0, [1], "an input has no params, no projections and no peers"),
+    ],
+)
+def test_peers_that_a_file_may_not_have_are_refused_by_name(number, peers, words):
+    from host.workloads.couriers.prepare import network
+
+    about = facts_of(graph_of(network()))
+    about["populations"][number]["peers"] = peers
+    with pytest.raises(ModelError) as caught:
+        parse("file", about)
+    assert words in str(caught.value)
+    assert str(caught.value).startswith("file: ")
+
+
+def test_a_network_without_peers_says_nothing_of_them():
+    from host.workloads.couriers.prepare import network
+
+    plain = replace(network(), populations=tuple(replace(population, peers=()) for population in network().populations))
+    assert all("peers" not in facts for facts in facts_of(graph_of(plain))["populations"])
+    assert parse("file", facts_of(graph_of(network()))) == graph_of(network())

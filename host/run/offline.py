@@ -175,7 +175,7 @@ def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun
     not matter.
 
     HostError where a neuron model counts something by activity: what one unit adds to that is not known, so it cannot be dealt out
-    to PEs.
+    to PEs. Nor where one exchanges transfers.
     """
     network, lanes = placement.network, placement.request.lanes
     for n in network.layers:
@@ -185,6 +185,8 @@ def record(placement: Placement, source: Source, readout: Readout) -> OfflineRun
             raise HostError(
                 f"recording: {name} counts {', '.join(by_activity)} by activity, which cannot be dealt out to PEs; run it"
             )
+        if kernels.transfers_of(network.populations[n].kernel) is not None:
+            raise HostError(f"recording: {network.populations[n].name} exchanges transfers, which follow from its PEs; run it")
     layers, stream, hearing = WholeLayers(placement), EventStream(network, lanes, source.sequence_at), Hearing(network, lanes)
     sending, inputs, stepped = all_sending(network, lanes), list[list[int]](), list[int]()
     events: dict[int, list[U32]] = {n: [] for n in network.layers}

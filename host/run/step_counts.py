@@ -21,8 +21,8 @@ from noc.packet import Section
 class Words(NamedTuple):
     """The words of a population's row: `counts` names those of the kernel, and there are two for each of `ports` projections.
 
-    Behind them stand, where it exchanges transfers, four for each of `peers` (`EXCHANGED_WORDS`) and what `in_exchange` names. These add
-    up from step to step.
+    Behind them stand, where it exchanges transfers, four for each of `peers` (`EXCHANGED_WORDS`) and what `in_exchange` names.
+    These add up from step to step.
     """
 
     counts: tuple[str, ...]

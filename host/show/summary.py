@@ -6,11 +6,21 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from noc.packet import KIND_NAMES
+
 
 @cache
 def published() -> dict[str, Any]:
     """Return the paper's numbers (`published.toml`)."""
     return tomllib.loads(Path(__file__).with_name("published.toml").read_text(encoding="utf-8"))
+
+
+def _transfers_line(transfers: Mapping[str, Any]) -> str:
+    """Return the line on bytes that PEs exchanged beside events."""
+    kinds = (sum(column) for column in zip(*transfers["delivered"].values(), strict=True))
+    counts = ", ".join(f"{count:,} {name.upper()}" for name, count in zip(KIND_NAMES, kinds, strict=True))
+    read, written = (sum(store[what] for store in transfers["dram"].values()) for what in ("read_bytes", "written_bytes"))
+    return f"transfers    {counts}; DRAM: {read:,} B read, {written:,} B written"
 
 
 def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
@@ -47,6 +57,8 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
         most = max(links, key=lambda link: links[link])
         total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
         lines.append(f"links        {total}; most over {most}: {links[most]:,}")
+    if transfers := (report["conservation"] or {}).get("transfers"):
+        lines.append(_transfers_line(transfers))
     m = report["mapping"]
     chips = f" on {m['chips']} chips" if m["chips"] > 1 else ""
     lines.append(

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from host.workloads.registry import workloads
 from models import kernels
 from models.families import VARIABLE, family_path
 
@@ -24,6 +25,12 @@ def with_couriers() -> Iterator[None]:
         for name in _FAMILIES:
             package = importlib.import_module(name)
             patch.setattr(package, "__path__", family_path(package.__path__, name))
-        kernels.named.cache_clear()
+        _forget()
         yield
+    _forget()
+
+
+def _forget() -> None:
+    """Forget what has been found before: it is found once a process."""
     kernels.named.cache_clear()
+    workloads.cache_clear()
