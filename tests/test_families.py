@@ -15,7 +15,7 @@ from host.errors import Exit
 from host.launch.needed_members import kernel_names, needed_members
 from host.provenance import content_sha256
 from host.workloads.lm.options import Options as LmOptions
-from models import families, formats, importers, kernels, shipped
+from models import exporters, families, formats, importers, kernels, shipped
 from models.checkpoint import load
 from models.compute import compiling
 from models.compute.kernel_cache import KernelFolder
@@ -219,6 +219,14 @@ def test_two_importers_that_are_as_certain_are_named_and_one_may_be_chosen(folde
         import_model(path, ImportRequest(importer="third"))
 
 
+@pytest.mark.parametrize("name", member_names(exporters))
+def test_an_exporter_keeps_its_contract(name):
+    one = families.member(exporters, name, exporters.WORD)
+    assert one.SUFFIXES
+    assert all(suffix.startswith(".") for suffix in one.SUFFIXES)
+    assert all(exporters.exporter_for(Path(f"x{suffix}")) is one for suffix in one.SUFFIXES)
+
+
 PLAIN_IMPORTER = """
 from pathlib import Path
 
@@ -259,6 +267,17 @@ def test_an_importer_brings_options_of_its_own_and_no_other_file_is_touched(fold
     out = capsys.readouterr().out
     assert "for the importer table:\n  --table-threshold X" in out
     assert "--gru" in out
+
+
+def test_reading_the_options_of_importers_loads_nothing_that_compiles():
+    code = "import sys\nfrom models.importers import all_flags\nall_flags()\nprint({'numba', 'torch'} & set(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    assert (done.stdout, done.stderr) == ("set()\n", "")
+
+
+def test_options_by_name_are_sorted_into_those_of_all_importers_and_those_of_one():
+    request = ImportRequest.of(prefix="a", gru="plain", head=("x", "y"), segment=5)
+    assert request == ImportRequest(prefix="a", segment=5, options={"gru": "plain", "head": ("x", "y")})
 
 
 def test_importers_may_share_an_option_but_not_its_name_alone(folder):

@@ -51,15 +51,16 @@ def _parts(who: str, model: Model) -> tuple[dict[str, Array], Metadata]:
     """Return the tensors and the metadata of a model."""
     graph_parts.check(who, model.network)
     tensors = graph_parts.tensors_of(who, model.network)
-    facts = {name: tasks.named(name).facts_of(who, model) for name in tasks.names()}
-    of_model = {name: said for name, said in facts.items() if said is not None}
-    if unknown := model.parts.keys() - facts.keys():
-        raise ModelError(f"{who}: no checkpoint task {min(unknown)!r}, of which the model has a part; has {', '.join(facts)}")
-    tasks.need_one(who, of_model)
-    for name in of_model:
+    names = tasks.names()
+    if unknown := model.parts.keys() - set(names):
+        raise ModelError(f"{who}: no checkpoint task {min(unknown)!r}, of which the model has a part; has {', '.join(names)}")
+    every = {name: tasks.named(name).facts_of(who, model) for name in names}
+    facts = {name: entry for name, entry in every.items() if entry is not None}
+    tasks.need_one(who, facts)
+    for name in facts:
         tensors |= tasks.named(name).tensors_of(who, model)
     about = Metadata(
-        graph=graph_parts.graph_of(model.network), segment=model.segment, state=model.state, tasks=of_model,
+        graph=graph_parts.graph_of(model.network), segment=model.segment, state=model.state, tasks=facts,
         text_licence=model.text_licence, provenance=dict(model.provenance),
     )  # fmt: skip
     return tensors, about

@@ -139,8 +139,9 @@ def _tasks(who: str, about: Mapping[str, Any]) -> dict[str, tasks.Facts]:
             have = ", ".join(tasks.names())
             raise ModelError(f"{who}: task {short(task['name'])} is not known here, needs one of {have}")
         facts = {task["name"]: task["facts"]}
-    tasks.need_one(who, facts)
-    return {name: tasks.named(name).parse(who, said) for name, said in facts.items()}
+    parsed = {name: tasks.named(name).parse(who, entry) for name, entry in facts.items()}
+    tasks.need_one(who, parsed)
+    return parsed
 
 
 def _is_count(value: Any, least: int) -> bool:

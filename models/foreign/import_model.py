@@ -6,7 +6,7 @@ It asks the importers whose the file is, and knows what all of them share: text,
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from models.checkpoint import Model
 from models.families import member_names, require_member
 from models.foreign.request import Findings, ImportRequest
 from models.foreign.state_dict import listed, opened_state
-from models.heads.affine import Affine
+from models.heads.affine import describe_chain
 from models.importers import HEAD_BYTES, WORD, Head
 from models.network import ModelError
 from models.text.corpus import SPLITS, wikitext
@@ -127,9 +127,9 @@ def _described(model: Model) -> list[tuple[str, str]]:
         out, into = model.projection.weight.shape
         lines.append(("projection", f"{into} -> {out}, {model.projection.activation}"))
     if model.front:
-        lines.append(("front end", _chain(model.front)))
+        lines.append(("front end", describe_chain(model.front)))
     if model.head or model.twins:
-        lines.append(("head", ", ".join(filter(None, ["twins subtracted" * model.twins, _chain(model.head)]))))
+        lines.append(("head", ", ".join(filter(None, ["twins subtracted" * model.twins, describe_chain(model.head)]))))
     params: dict[str, Mapping[str, None]] = {}
     for layer in layers:
         for name, value in layer.params.items():
@@ -139,9 +139,3 @@ def _described(model: Model) -> list[tuple[str, str]]:
     every = f"every {model.segment} positions" if model.state == "zeroed" else "over all positions"
     lines.append(("cell state", f"{model.state} {every}; outputs carried"))
     return lines
-
-
-def _chain(layers: Sequence[Affine]) -> str:
-    """Return linear layers for a line of text: `3 > 8 relu > 2`."""
-    behind = [f"{layer.outputs}" + ("" if layer.activation == "linear" else f" {layer.activation}") for layer in layers]
-    return " > ".join([f"{layers[0].inputs}", *behind]) if layers else ""

@@ -72,7 +72,7 @@ class Log:
 class StateDict:
     """Tensors by key, without `prefix`, which the keys have in the file. `who` begins every complaint.
 
-    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here, `made_of` those of
+    `in_file` has the whole key in the file of those keys (with their prefix) that are called otherwise here, `part_keys` those of
     the parts of tensors that are computed. `in_order`: keys come as the modules do; files of safetensors sort them.
     `activations` names what follows a linear layer, by the layer's key without `.weight`, where something says that; the weights
     of `others` belong to modules that are known to be no linear layers. `facts` are what is said beside the tensors, by a file
@@ -84,7 +84,7 @@ class StateDict:
     prefix: str = ""
     log: Log = field(default_factory=Log)
     in_file: Mapping[str, str] = field(default_factory=dict)
-    made_of: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    part_keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     in_order: bool = True
     activations: Mapping[str, str] = field(default_factory=dict)
     others: frozenset[str] = frozenset()
@@ -125,19 +125,19 @@ class StateDict:
 
     def with_computed(self) -> StateDict:
         """Return the same tensors, with parametrized weights under their plain keys in the place of their parts."""
-        todo = recipes(self.tensors)
-        if not todo:
+        by_key = recipes(self.tensors)
+        if not by_key:
             return self
-        part_of = {key: whole for whole, recipe in todo.items() for key in recipe.keys}
+        part_of = {key: whole for whole, recipe in by_key.items() for key in recipe.keys}
         tensors: dict[str, Tensor] = {}
         for key, tensor in self.tensors.items():
             whole = part_of.get(key)
             if whole is None:
                 tensors[key] = tensor
             elif whole not in tensors:
-                tensors[whole] = self._computed(todo[whole])
-        made_of = {self.prefix + whole: tuple(map(self.key_in_file, recipe.keys)) for whole, recipe in todo.items()}
-        return replace(self, tensors=tensors, made_of={**self.made_of, **made_of})
+                tensors[whole] = self._computed(by_key[whole])
+        part_keys = {self.prefix + whole: tuple(map(self.key_in_file, recipe.keys)) for whole, recipe in by_key.items()}
+        return replace(self, tensors=tensors, part_keys={**self.part_keys, **part_keys})
 
     def _computed(self, recipe: Recipe) -> Tensor:
         shapes = {key: self.tensors[key].shape for key in recipe.keys}
@@ -209,7 +209,7 @@ class StateDict:
 
     def _use(self, key: str) -> bool:
         """Note that somebody asked for a tensor; tell whether it is the first time."""
-        names = self.made_of.get(self.prefix + key, (self.key_in_file(key),))
+        names = self.part_keys.get(self.prefix + key, (self.key_in_file(key),))
         first = not self.log.used.issuperset(names)
         self.log.used.update(names)
         return first

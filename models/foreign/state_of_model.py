@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -68,12 +69,19 @@ def _add_stack(state: ModelState, model: Model, layers: Sequence[Population]) ->
     halves = _without_twins(layers) if model.twins else None
     if halves is None:
         return _add_egru(state, model, layers)
-    stem = "gru." if model.front or model.head else ""
-    for number, half in enumerate(halves):
-        for name, rows in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), half.arrays, strict=True):
-            state.tensors[f"{stem}{name}_l{number}"] = swapped(rows)
-    sizes = f"{halves[0].kernel.shape[1]}, {halves[0].units}" + (f", {len(halves)}" if len(halves) > 1 else "")
-    return f"{'gru = ' if stem else ''}GRU({sizes})"
+    runs = [list(run) for _, run in groupby(halves, key=lambda half: half.units)]  # a torch.nn.GRU has layers of one width
+    bare = len(runs) == 1 and not model.front and not model.head
+    modules = []
+    for place, run in enumerate(runs):
+        stem = "" if bare else "gru." if len(runs) == 1 else f"gru.{place}."
+        for number, half in enumerate(run):
+            for name, rows in zip(("weight_ih", "weight_hh", "bias_ih", "bias_hh"), half.arrays, strict=True):
+                state.tensors[f"{stem}{name}_l{number}"] = swapped(rows)
+        sizes = f"{run[0].kernel.shape[1]}, {run[0].units}" + (f", {len(run)}" if len(run) > 1 else "")
+        modules.append(f"GRU({sizes})")
+    if bare:
+        return modules[0]
+    return f"gru = {modules[0]}" if len(runs) == 1 else f"gru = ModuleList([{', '.join(modules)}])"
 
 
 def _without_twins(layers: Sequence[Population]) -> list[GruLayer] | None:
@@ -81,8 +89,7 @@ def _without_twins(layers: Sequence[Population]) -> list[GruLayer] | None:
     halves = [layer_in(layer).without_twins(number > 0) for number, layer in enumerate(layers)]
     plain = all(not layer.params.get("zoneout") and not np.any(layer.vectors["threshold"]) for layer in layers)
     whole = [half for half in halves if half is not None]
-    same = len({half.units for half in whole}) == 1  # of all layers, as torch.nn.GRU has them
-    return whole if plain and same and len(whole) == len(layers) else None
+    return whole if plain and len(whole) == len(layers) else None
 
 
 def _add_egru(state: ModelState, model: Model, layers: Sequence[Population]) -> str:

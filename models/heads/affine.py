@@ -19,7 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from models.compute.compiling import compiled
-from models.compute.exponentials import sigmoid32, tanh32
+from models.compute.exponentials import sigmoid32, tanh32, tanh_of
+from models.heads import Example
+from models.heads._plain_sums import example_numbers, example_rows, plain_sums
 from models.network import F32, Array, ModelError, check_finite
 
 ACTIVATIONS = ("linear", "relu", "tanh", "sigmoid")
@@ -142,6 +144,12 @@ def _through(layers: Sequence[Affine], rows: npt.ArrayLike) -> F32:
     return heard
 
 
+def describe_chain(layers: Sequence[Affine]) -> str:
+    """Return linear layers for a line of text: `3 > 8 relu > 2`; "" for none."""
+    behind = [f"{layer.outputs}" + ("" if layer.activation == "linear" else f" {layer.activation}") for layer in layers]
+    return " > ".join([f"{layers[0].inputs}", *behind]) if layers else ""
+
+
 def check_fit(
     who: str, front: Sequence[tuple[int, int]], head: Sequence[tuple[int, int]], twins: bool, ends: tuple[int, int]
 ) -> None:
@@ -166,3 +174,29 @@ def check_fit(
 def warm() -> None:
     """Compile the layers."""
     Affine(np.ones((1, 1), np.float32), np.zeros(1, np.float32)).apply(np.ones((1, 1), np.float32))
+
+
+def example() -> Example:
+    """Return a small head of two layers behind twins."""
+    layers = tuple(
+        Affine(example_numbers(out, out, into), example_numbers(7, out), name)
+        for out, into, name in ((5, 6, "tanh"), (3, 5, "relu"))
+    )
+    model = Sides(head=layers, twins=True)
+
+    def plainly(row: F32) -> F32:
+        heard = plain_sums(layers[0].weight, layers[0].bias, row[:6] - row[6:])
+        between = np.empty_like(heard)
+        tanh_of(heard, between)
+        return np.maximum(plain_sums(layers[1].weight, layers[1].bias, between), np.float32(0))
+
+    return Example(lambda row: answer_of(model, row), plainly, example_rows(12, seed=1))
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What lies around a network, without the network."""
+
+    front: tuple[Affine, ...] = ()
+    head: tuple[Affine, ...] = ()
+    twins: bool = False

@@ -19,6 +19,8 @@ from typing import Any
 import numpy as np
 
 from models.compute.compiling import compiled
+from models.heads import Example
+from models.heads._plain_sums import example_numbers, example_rows, plain_sums
 from models.heads.language import logits_of
 from models.network import F32, Array, ModelError, check_finite, check_trace
 
@@ -282,6 +284,33 @@ class Scores:
         out = np.empty_like(self._bias)
         logits_of(self._all, mean, 0, self._gesture.readout_columns, self._bias, out)
         return out
+
+
+def example() -> Example:
+    """Return a small classifier whose frame goes through head and features, and those through trace and read-out, twice."""
+    conv = ConvLayer(example_numbers(1, 2, 1, 2, 2), example_numbers(2, 2), padding=1)
+    linear, offset = example_numbers(3, 4, 18), example_numbers(4, 4)
+    readout, bias = example_numbers(5, 3, 4), example_numbers(6, 3)
+    gesture = Gesture(
+        head=(conv,), linear_weight=linear, linear_bias=offset, readout_weight=readout, readout_bias=bias,
+        classes=("a", "b", "c"), size=2, trace=0.75,
+    )  # fmt: skip
+
+    def answer(row: F32) -> F32:
+        (features,) = features_of(gesture, row.reshape(1, 2, 2))
+        scores, keys = Scores(gesture), np.flatnonzero(features).astype(np.uint32)
+        for _ in range(2):
+            scores.add(keys, features[keys])
+        return scores.scores()
+
+    def plainly(row: F32) -> F32:
+        seen = np.pad(row.reshape(2, 2), 1)
+        flat = [plain_sums(w.reshape(1, 4), b[None], seen[y : y + 2, x : x + 2].reshape(-1))[0]
+                for w, b in zip(conv.weight, conv.bias, strict=True) for y in range(3) for x in range(3)]  # fmt: skip
+        heard = np.float32(0.25) * plain_sums(linear, offset, np.maximum(np.array(flat, np.float32), np.float32(0)))
+        return plain_sums(readout, bias, (heard + (np.float32(0.75) * heard + heard)) / np.float32(2))
+
+    return Example(answer, plainly, example_rows(4, seed=3))
 
 
 def warm() -> None:

@@ -11,7 +11,9 @@ import numpy as np
 
 from models.compute.compiling import compiled
 from models.compute.exponentials import exp32
-from models.network import Array
+from models.heads import Example
+from models.heads._plain_sums import example_numbers, example_rows, plain_sums
+from models.network import F32, Array
 
 BLOCK = 2048  # words whose logits stay in the first-level cache while all events pass over them
 
@@ -92,3 +94,22 @@ def warm() -> None:
     logits_of(np.zeros(1, np.uint32), np.zeros(1, np.float32), 0, columns, bias, logits)
     log_likelihood(logits, 0)
     sample(logits, 1.0, 1, 0.5)
+
+
+def example() -> Example:
+    """Return a small decoder behind a projection."""
+    between, offset = example_numbers(1, 4, 6), example_numbers(2, 4)
+    words, bias = example_numbers(3, 9, 4), example_numbers(4, 9)
+    columns = [np.ascontiguousarray(weight.T) for weight in (between, words)]
+
+    def answer(row: F32) -> F32:
+        hidden, logits = np.empty(4, np.float32), np.empty(9, np.float32)
+        keys = np.flatnonzero(row).astype(np.uint32)
+        project(keys, row[keys], 0, columns[0], offset, "relu", hidden)
+        logits_of(np.arange(4, dtype=np.uint32), hidden, 0, columns[1], bias, logits)
+        return logits
+
+    def plainly(row: F32) -> F32:
+        return plain_sums(words, bias, np.maximum(plain_sums(between, offset, row), np.float32(0)))
+
+    return Example(answer, plainly, example_rows(6, seed=2))

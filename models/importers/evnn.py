@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.foreign import around
+from models.foreign import linear_layers
 from models.foreign.config import Config, beside
 from models.foreign.request import SEGMENT, Findings, ImportRequest
 from models.foreign.state_dict import StateDict, listed, read_state
@@ -44,7 +44,7 @@ def add_flags(parser: Flags) -> None:
     names = " or ".join(PROJECTIONS)
     parser.add_argument("--projection", metavar="NAME", help=f"{names} decoder projection (default: by version)")
     parser.add_argument("--zoneout", type=float, metavar="Z", help="of all layers (default: config.yaml, else 0)")
-    around.add_flags(parser)
+    linear_layers.add_flags(parser)
 
 
 def probe(head: Head) -> int:
@@ -107,15 +107,17 @@ def _read(path: Path | None, state: StateDict, request: ImportRequest) -> Findin
         if projection is not None:
             raise ModelError(f"{state.who}: --projection: a bare stack of layers has no decoder")
         if dvs := _dvs(state, root):
-            around.refuse_options(state.who, request, "EvNN's gesture model has convolutions and traces around its layers")
+            linear_layers.refuse_options(state.who, request, "EvNN's gesture model has convolutions and traces around its layers")
             return Findings(Model(network, segment=segment, state=how), tuple(description), (*notes, *dvs), provenance)
-        twins, said = state.facts.get("twins", False), network.populations[-1].units
-        outside = around.around(state, layer_heads, (layers.widths[0], said // 2 if twins else said), request)
+        twins, outputs = state.facts.get("twins", False), network.populations[-1].units
+        outside = linear_layers.find_linear_layers(
+            state, layer_heads, (layers.widths[0], outputs // 2 if twins else outputs), request
+        )
         model = Model(network, segment=segment, state=how, front=outside.front, head=outside.head, twins=twins)
         if outside.record:
-            provenance["around"] = dict(outside.record)
+            provenance["linear_layers"] = dict(outside.record)
         return Findings(model, tuple(description), (*notes, *outside.notes), provenance)
-    around.refuse_options(state.who, request, "a language model has its embedding and decoder around its layers")
+    linear_layers.refuse_options(state.who, request, "a language model has its embedding and decoder around its layers")
     model = _language_model(state.under(root.rstrip(".")), network, version, projection or state.facts.get("projection"), notes)
     notes += _check_config(state.who, config, model)
     if zoneouts is None:

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from models.foreign import around
+from models.foreign import linear_layers
 from models.foreign.request import SEGMENT, Findings, ImportRequest
 from models.foreign.state_dict import StateDict, listed, read_state
 from models.importers import Flags, Head
@@ -38,13 +38,14 @@ KNOWN_BY = "GRU (weight_hh_l0)"
 GRUS = ("mirrored", "plain")
 _CERTAINTY = 80
 _KEY = re.compile(r"(?:(?P<stem>.+)\.)?weight_hh(?P<tail>(?:_l\d+)?)(?:_orig)?")
+_NUMBERED = re.compile(r"(?P<stem>.*?)(?P<number>[0-9]{1,4})")
 _REFUSED = re.compile(r"(weight|bias)_(ih|hh|hr)(_l\d+)?(_reverse|_raw)(_orig|_mask)?")
 
 
 def add_flags(parser: Flags) -> None:
     """Add the importer's options."""
     parser.add_argument("--gru", metavar="NAME", help=f"torch.nn.GRU {' (exact, default) or '.join(GRUS)} (half the units)")
-    around.add_flags(parser)
+    linear_layers.add_flags(parser)
 
 
 def probe(head: Head) -> int:
@@ -66,11 +67,15 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
     places = _stems(state.tensors)
     if not places:
         raise ModelError(f"{state.who}: no {KNOWN_BY} in it; has {listed(state.tensors)}")
-    if len(places) > 1:
-        raise ModelError(f"{state.who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
-    layers = _layers(state.under(places[0]) if places[0] else state)
+    places = _in_line(state.who, places)
+    parts = [_layers(state.under(place) if place else state) for place in places]
+    layers = [layer for part in parts for layer in part]
+    for place, before, part in zip(places[1:], parts, parts[1:], strict=False):
+        hears, makes = part[0].kernel.shape[1], before[-1].units
+        if hears != makes:
+            raise ModelError(f"{state.who}: {state.prefix}{place}: has {hears} inputs, the GRU before it {makes} units")
     ends = layers[0].kernel.shape[1], layers[-1].units
-    outside = around.around(state, places, ends, request)
+    outside = linear_layers.find_linear_layers(state, places, ends, request)
     how, exact = request.state or state.facts.get("state", "carried"), mirrored
     if mirrored:
         n = layers[-1].units
@@ -85,10 +90,10 @@ def read_tensors(state: StateDict, request: ImportRequest) -> Findings:
         exact = False
         notes.append("not exact from the second segment on: cell states are zeroed there, and a GRU's are not")
     kind = "torch.nn.GRU, " + ("mirrored" if mirrored else "unit for unit")
-    description = ("kind", f"{kind}, keys {listed([state.prefix + places[0]]) if places[0] else 'bare'}")
+    description = ("kind", f"{kind}, keys {listed([state.prefix + place for place in places]) if places[0] else 'bare'}")
     provenance: dict[str, Any] = {"importer": "torch.nn.GRU", "mapping": "mirrored" if mirrored else "plain", "exact": exact}
     if outside.record:
-        provenance["around"] = dict(outside.record)
+        provenance["linear_layers"] = dict(outside.record)
     segment = request.segment or state.facts.get("segment", SEGMENT)
     model = Model(network_of(layers, mirrored), segment=segment, state=how, twins=mirrored)
     model = replace(model, front=outside.front, head=outside.head)
@@ -99,6 +104,22 @@ def _stems(keys: Iterable[str]) -> list[str]:
     """Return what comes before `.weight_hh_l0` (or `.weight_hh` of a GRUCell) in the keys; "" where they lie bare."""
     matches = (_KEY.fullmatch(key) for key in keys)
     return list(dict.fromkeys(match["stem"] or "" for match in matches if match))
+
+
+def _in_line(who: str, places: list[str]) -> list[str]:
+    """Return several GRUs in the order of the numbers that their keys end with (`rnns.0`, `rnns.1`; `gru1`, `gru2`).
+
+    ModelError where the keys differ in more than such numbers, one after the other.
+    """
+    if len(places) == 1:
+        return places
+    matches = [_NUMBERED.fullmatch(place) for place in places]
+    numbers = sorted((int(match["number"]), match.string) for match in matches if match)
+    stems = {match["stem"] for match in matches if match}
+    first = numbers[0][0] if numbers else 0
+    if len(stems) != 1 or [number for number, _ in numbers] != list(range(first, first + len(places))):
+        raise ModelError(f"{who}: has GRUs in {len(places)} places ({listed(places)}); choose one with --prefix")
+    return [place for _, place in numbers]
 
 
 def _layers(state: StateDict) -> list[GruLayer]:

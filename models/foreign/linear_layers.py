@@ -41,8 +41,8 @@ _SURE, _LIKELY, _BY_ORDER, _BY_CUSTOM = 100.0, 4.0, 2.0, 1.0  # what a hint weig
 
 
 @dataclass(frozen=True)
-class Around:
-    """What lies around a stack: front end and head, each from the first layer on, notes, and what a record should have of it."""
+class LinearLayers:
+    """The linear layers around a stack: front end and head, each from the first layer on, with notes and a record."""
 
     front: tuple[Affine, ...] = ()
     head: tuple[Affine, ...] = ()
@@ -76,8 +76,8 @@ def refuse_options(who: str, request: ImportRequest, why: str) -> None:
                 raise ModelError(f"{who}: --{name.replace('_', '-')}: {why}")
 
 
-def around(state: StateDict, inner: Sequence[str], ends: tuple[int, int], request: ImportRequest) -> Around:
-    """Return what lies around a stack of layers under the keys `inner`, which hears and says as many numbers as `ends` has.
+def find_linear_layers(state: StateDict, inner: Sequence[str], ends: tuple[int, int], request: ImportRequest) -> LinearLayers:
+    """Return the linear layers around a stack under the keys `inner`; `ends` are how many numbers the stack hears and answers.
 
     ModelError for options that do not fit.
     """
@@ -97,7 +97,7 @@ def around(state: StateDict, inner: Sequence[str], ends: tuple[int, int], reques
     check_fit(state.who, sizes["front"], sizes["head"], False, ends)
     if norms := _norms(state, inner):
         notes.append(f"normalisation left out ({listed(norms)}): the answer is that of the network without it")
-    return Around(sides["front"], sides["head"], tuple(notes), record if linears else {})
+    return LinearLayers(sides["front"], sides["head"], tuple(notes), record if linears else {})
 
 
 def _linears(state: StateDict, inner: Sequence[str]) -> list[_Linear]:
@@ -179,8 +179,7 @@ def _chains(
 ) -> tuple[list[_Linear], list[_Linear]]:
     """Return front end and head: those that are named, the rest where all of it makes one chain."""
     front, head = named["front"], named["head"]
-    taken = [*(front or []), *(head or [])]
-    rest = [layer for layer in linears if layer not in taken]
+    rest = [layer for layer in linears if layer not in [*(front or []), *(head or [])]]
     if front is not None and head is not None:
         return front, head
     open_sides = [side for side, chain in ((0, front), (1, head)) if chain is None]

@@ -69,7 +69,7 @@ def test_a_front_end_and_a_head_by_any_usual_name(files, front, stack, head):
     assert not any("left out" in note for note in got.notes)
     for flag, name in (("--front-activation", front), ("--head-activation", head)):
         assert any(name in note and "activations are in no state_dict" in note and flag in note for note in got.notes)
-    assert got.model.provenance["around"] == {"front": [f"{front}: linear"], "head": [f"{head}: linear"]}
+    assert got.model.provenance["linear_layers"] == {"front": [f"{front}: linear"], "head": [f"{head}: linear"]}
 
 
 @pytest.mark.parametrize(("front", "head"), [("encoder", "head"), ("a_in", "fc"), ("net.0", "net.2"), ("fc_in", "zz")])
@@ -121,6 +121,46 @@ def test_a_bare_gru_answers_with_its_hidden_state(files):
     entries = gru_tensors(RNG(6), (6, 7, 5))
     got = files.write(entries).read()
     np.testing.assert_allclose(answers(got.model, INPUTS), gru_outputs(entries, INPUTS), atol=1e-5)
+
+
+@pytest.mark.parametrize("names", [("rnns.0.", "rnns.1.", "rnns.2."), ("gru1.", "gru2.", "gru3."), ("net.2.", "net.3.", "net.4.")])
+def test_grus_one_behind_the_other_are_one_stack(files, names):
+    stacks = [
+        gru_tensors(RNG(n), widths, name) for n, (name, widths) in enumerate(zip(names, ((6, 7), (7, 4, 4), (4, 5)), strict=True))
+    ]
+    before = "net.0" if names[0] == "net.2." else "encoder"
+    entries = linear(before, 6, 3) | stacks[2] | stacks[0] | stacks[1] | linear("head", 2, 5)
+    got = files.write(entries).read()
+    xs = want = INPUTS[:, :3]
+    want = through(entries, before, want)
+    for name, tensors in zip(names, stacks, strict=True):
+        want = gru_outputs(tensors, want, name)
+    np.testing.assert_allclose(answers(got.model, xs), through(entries, "head", want), atol=5e-5)
+    assert [p.units for p in got.model.network.populations] == [6, 14, 8, 8, 10]
+
+
+def test_grus_that_are_not_one_stack_are_refused(files):
+    one, other = gru_tensors(RNG(1), (6, 7), "gru1."), gru_tensors(RNG(2), (6, 7), "gru2.")
+    files.write(one | other).refused("gru2: has 6 inputs, the GRU before it 7 units")
+    files.write(one | gru_tensors(RNG(2), (7, 7), "gru3.")).refused("has GRUs in 2 places (gru1, gru3); choose one with --prefix")
+    files.write(one | gru_tensors(RNG(2), (7, 7), "rnn2.")).refused("has GRUs in 2 places (gru1, rnn2); choose one with --prefix")
+
+
+def test_a_linear_layer_between_two_of_a_stack_is_not_taken(files):
+    entries = gru_tensors(RNG(1), (6, 6), "net.0.") | linear("net.1", 6, 6) | gru_tensors(RNG(2), (6, 6), "net.2.")
+    files.write(entries).refused("has GRUs in 2 places (net.0, net.2); choose one with --prefix")
+
+
+def test_info_says_what_lies_around(files, tmp_path, capsys):
+    files.write(linear("encoder", 6, 3) | gru_tensors(RNG(6), (6, 5), "gru.") | linear("head", 2, 5))
+    out = str(tmp_path / "m.safetensors")
+    assert main(["import", str(files.checkpoint), out, "--front-activation", "relu"]) == 0
+    capsys.readouterr()
+    assert main(["info", out]) == 0
+    printed = capsys.readouterr().out
+    assert "front end    on the host: 3 > 6 relu" in printed
+    assert "head         on the host: twins subtracted, 5 > 2" in printed
+    assert "decoder" not in printed
 
 
 def test_layers_that_make_no_one_chain_are_left_out_with_a_note(files):
@@ -185,4 +225,4 @@ def test_the_command_writes_the_layers_around_and_says_what_it_took(files, tmp_p
     assert "head           twins subtracted, 5 > 2" in printed
     model = load(out)
     assert (sizes(model.front), sizes(model.head), model.front[0].activation, model.twins) == ([(3, 6)], [(5, 2)], "relu", True)
-    assert json.loads(json.dumps(dict(model.provenance)))["around"]["front"] == ["encoder: relu"]
+    assert json.loads(json.dumps(dict(model.provenance)))["linear_layers"]["front"] == ["encoder: relu"]
