@@ -112,7 +112,7 @@ class NetworkOfProcesses:
     def _mark(self) -> tuple[Any, ...]:
         """Return what changes while anything goes on: what a router says of who is missing is no progress."""
         run = self._run
-        return run.phase, run.completed, len(run.pids), len(run.readings), tuple(run.states.values())
+        return run.phase, run.completed, len(run.pids), run.accounted, tuple(run.states.values())
 
     def _look_after(self, waited_s: float, patience_s: float) -> None:
         """Raise RunError where a process is known to have died, or too long nothing has come."""
