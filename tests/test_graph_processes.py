@@ -17,7 +17,7 @@ from tests.tools.processes import SLOW, answer
 from tests.tools.tiny import UNITS, save_tiny
 from tests.tools.workers import workers
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -23,7 +23,7 @@ from noc.transports.mem import MemNetwork
 from pe.core import Pe
 from tests.tools.couriers_path import with_couriers
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 STEPS = 30
 
 

@@ -43,7 +43,9 @@ class Cut(NamedTuple):
 class Restartable(Protocol):
     """What keeps the newest snapshot (`host/run/recovery.py`)."""
 
-    positions: int  # that would be run again
+    @property
+    def positions(self) -> int:
+        """How many positions would be run again."""
 
     def add_cut(self, cut: Cut) -> None:
         """Add a snapshot."""

@@ -172,7 +172,7 @@ class Run:
         if peer in self.routers:
             return self._from_router(peer, message)
         if isinstance(message, packet.Filled):
-            out = [self._letter_to(*piece) for piece in self.filling.written(peer)]
+            out: Outgoing = [self._letter_to(*piece) for piece in self.filling.written(peer)]
             return self._start() if self.filling.done and not out else out
         if isinstance(message, packet.Snapshot) and peer not in self.states:
             return self._add_snapshot(peer, message)
