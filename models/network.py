@@ -297,12 +297,17 @@ class Network:
         """Return the populations that a layer hears, ascending."""
         return tuple(sorted({projection.source for projection in self.populations[number].projections}))
 
+    @property
+    def weights(self) -> list[Weights]:
+        """The weights of every projection."""
+        return [projection.weights for layer in self.populations for projection in layer.projections]
+
     @cached_property
     def nonzeros(self) -> int:
         """Number of stored weights in all layers that are not zero; those of a kernel once."""
-        return sum(int(np.count_nonzero(p.weights.values)) for layer in self.populations for p in layer.projections)
+        return sum(int(np.count_nonzero(weights.values)) for weights in self.weights)
 
     @cached_property
     def connections(self) -> int:
         """Number of pairs of units that weights of all layers join: as `nonzeros`, with kernels as matrices."""
-        return sum(p.weights.nonzeros for layer in self.populations for p in layer.projections)
+        return sum(weights.nonzeros for weights in self.weights)

@@ -179,3 +179,12 @@ def test_settings_that_cannot_be_are_refused():
         quantise_rows("w", done.weights, Grid())
     with pytest.raises(ModelError, match="matrices of 1, 2 rows share a grid"):
         quantise_together("w", [rows_of([[1.0]]), rows_of([[1.0], [2.0]])], Grid())
+
+
+def test_a_kernel_is_refused_where_only_matrices_are_quantised():
+    from models.convolution import Convolution
+
+    kernel = Convolution(np.ones((1, 1, 2, 2), np.float32), (1, 3, 3))
+    layer = Population("c", 4, "lif", (Projection(0, "input", kernel),), payload="spike")
+    with pytest.raises(ModelError, match=r"c, port 'input': weights that are a kernel"):
+        quantise_network(Network((Population("in", 9), layer)), Grid())

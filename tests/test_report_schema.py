@@ -15,6 +15,7 @@ from typing import Any
 import fastjsonschema
 import pytest
 
+from host.errors import HostError
 from host.experiments.offline_points import expect_into, record_into
 from host.launch.recorded_run import run_into
 from host.workloads.registry import restore_options, workloads
@@ -115,6 +116,8 @@ def test_so_do_those_of_points_without_processes(records, tmp_path):
     expect_into(tmp_path / "expected", settings, options)
     for name in ("recorded", "expected"):
         validate(json.loads((tmp_path / name / "report.json").read_text()))
+    with pytest.raises(HostError, match=r"'expected': prices uniform chains of EGRU layers by their sizes; has checkpoint a\.nir"):
+        expect_into(tmp_path / "spiking", settings | {"checkpoint": "a.nir"}, options)
 
 
 # -- reports that do not --------------------------------------------------------------------------------------------------------

@@ -158,7 +158,7 @@ def _needs_table(network: Network, needs: Mapping[int, LayerNeed]) -> str:
 def _formats_table(options: RunOptions, placement: Placement) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
     rows = [("format", "weights, fullest PE", "free", "PEs if balanced")]
-    for form in formats.names():
+    for form in formats.names_for(placement.network.weights):
         cells = []
         for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
             try:

@@ -76,7 +76,7 @@ def run(flags: Mapping[str, Any]) -> int:
 def _facts(title: str, model: Model, width: int) -> list[str]:
     network = model.network
     egrus = [network.populations[n].params for n in network.layers if network.populations[n].kernel == FACTS["kernel"]]
-    possible = sum(p.weights.places for n in network.layers for p in network.populations[n].projections)
+    possible = sum(weights.places for weights in network.weights)
     rows = [
         ("checkpoint", plain_text(title)),
         ("units", _units(network)),
@@ -167,7 +167,7 @@ def _memory(network: Network, shares: Shares, request: Request) -> list[str]:
     rows = []
     for layer, own in shares.items():
         head = [network.populations[layer].name, f"{len(own)}"]
-        for form in formats.names():
+        for form in formats.names_for(network.weights):
             sizes = [share_sizes(network, replace(request, format=form), part)[0] for part in own]
             every = [footprint(plan("", pe_fields([size]), endless), endless) for size in sizes]
             fullest = min(every, key=lambda used: used["free"])
@@ -183,7 +183,7 @@ def _memory(network: Network, shares: Shares, request: Request) -> list[str]:
 
 def _fewest(network: Network, request: Request) -> list[str]:
     rows = []
-    for form in formats.names():
+    for form in formats.names_for(network.weights):
         try:
             pes = len(balanced.deals(network, replace(request, format=form))[0])
             there = "" if pes <= request.available else f"does not fit: one chip has {request.available}"

@@ -46,6 +46,9 @@ def record_into(folder: Path, options: RunOptions, recordings: Path) -> None:
 
 def expect_into(folder: Path, settings: Mapping[str, Any], options: RunOptions) -> None:
     """Write the expected ledger of a uniform network into `folder`, which must not exist; HostError where there is none."""
+    if settings.get("checkpoint") is not None:
+        have = f"has checkpoint {settings['checkpoint']}"
+        raise HostError(f"transport {EXPECTED!r}: prices uniform chains of EGRU layers by their sizes; {have}, take 'recorded'")
     need = ("pes_a_chip", "units_a_pe", "fan_in")
     missing = [name for name in need if name not in settings]
     if missing:

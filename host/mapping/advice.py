@@ -34,7 +34,7 @@ def explain(error: HostError, network: Network, request: Request, mapping: str, 
     fits = []
     for other in strategies.names():
         if strategies.named(other).assign_chips is None:  # the others deal as one of these
-            for form in formats.names():
+            for form in formats.names_for(network.weights):
                 with contextlib.suppress(HostError):
                     fits.append(f"--mapping {other} --format {form} ({count_pes(other, form)} PEs)")
     return f"{line}{batch}; what fits: {', '.join(fits)}" if fits else f"{line}{batch}"

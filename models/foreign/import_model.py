@@ -117,7 +117,7 @@ def _with_text(model: Model, request: ImportRequest, notes: list[str]) -> Model:
 def _described(model: Model, titles: set[str]) -> list[tuple[str, str]]:
     """Return what a model is; parameters of those neuron models alone that the importer has no line for (`titles`)."""
     layers = [model.network.populations[number] for number in model.network.layers]
-    places = sum(row.weights.shape[0] * row.weights.shape[1] for layer in layers for row in layer.projections)
+    places = sum(row.weights.places for layer in layers for row in layer.projections)
     lines = [
         ("layers", " -> ".join(str(population.units) for population in model.network.populations)),
         ("weights", f"{model.network.nonzeros:,} of {places:,} ({1 - model.network.nonzeros / places:.1%} absent)"),

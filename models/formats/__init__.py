@@ -27,7 +27,7 @@ A format's functions are compiled at load for what most runs use, float32, and f
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -64,6 +64,12 @@ class Format(Protocol):
 def names() -> list[str]:
     """Return the names of all weight formats, ascending."""
     return member_names(sys.modules[__name__])
+
+
+def names_for(weights: Iterable[Weights]) -> list[str]:
+    """Return the names of the formats between which these weights differ: those that keep kernels only where there is one."""
+    has_kernels = any(isinstance(some, Convolution) for some in weights)
+    return [name for name in names() if has_kernels or not getattr(named(name), "KEEPS_KERNELS", False)]
 
 
 def require(name: str) -> None:

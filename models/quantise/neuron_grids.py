@@ -45,9 +45,9 @@ def scaled(population: Population, lam: F64) -> tuple[Mapping[str, Array], Mappi
         new |= {"synapse_rate": old["synapse_rate"], "synapse_gain": np.ones(population.units)}
         gain = gain * hears
     if np.any(gain <= 0):
-        unit = int(np.flatnonzero(gain <= 0)[0])
+        at = int(np.flatnonzero(gain <= 0)[0])
         raise ModelError(
-            f"quantise: {population.name}: what it hears is multiplied by {gain[unit]:g} (unit {unit}); needs a gain above 0"
+            f"quantise: {population.name}: what it hears is multiplied by {gain[at]:g} (unit {at}); needs a gain above 0"
         )
     unit = lam / gain
     new |= {"rate": rate, "gain": np.ones(population.units), "leak": leak * unit}
@@ -68,14 +68,13 @@ def _as_decay(form: str, old: Mapping[str, F64]) -> tuple[F64, F64, F64]:
 
 
 def _stored(population: Population, vectors: Mapping[str, F64]) -> dict[str, Array]:
-    out = {name: vector.astype(np.float32) for name, vector in vectors.items()}
-    for name, vector in out.items():
-        if not np.all(np.isfinite(vector)):
-            unit = int(np.flatnonzero(~np.isfinite(vector))[0])
-            raise ModelError(
-                f"quantise: {population.name}: {name} of unit {unit} becomes {vectors[name][unit]:g}, too large for float32"
-            )
-    return out
+    """Return vectors in float32; ModelError for a number that it does not hold."""
+    for name, vector in vectors.items():
+        over = np.flatnonzero(~(np.abs(vector) <= np.finfo(np.float32).max))
+        if over.size:
+            have = f"{name} of unit {over[0]} becomes {vector[over[0]]:g}"
+            raise ModelError(f"quantise: {population.name}: {have}, too large for float32")
+    return {name: vector.astype(np.float32) for name, vector in vectors.items()}
 
 
 def whole(name: str, vectors: Mapping[str, Array], params: Mapping[str, float]) -> tuple[dict[str, Array], dict[str, float]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from models.convolution import Convolution
-from models.network import F32, F64, Array, ModelError, Network, Population, Projection, SparseRows
+from models.network import F64, Array, ModelError, Network, Population, Projection, SparseRows, Weights
 from models.numerics import sum_of
 from models.quantise.grids import Grid, common_step, numbers_of, scale_of
 from models.quantise.neuron_grids import SILENT, SPIKING, WHOLE, scaled, whole
@@ -142,10 +142,11 @@ def _scales(name: str, projections: Sequence[Projection], groups: Array, grid: G
     return scales, kept and bool(values.size)
 
 
-def _values(weights: SparseRows | Convolution, groups: Array) -> tuple[F32, Array]:
+def _values(weights: Weights, groups: Array) -> tuple[Array, Array]:
     """Return all stored weights, and the group of each."""
     if isinstance(weights, Convolution):
         return weights.values, np.repeat(_of_channels(weights, groups), weights.kernel[0].size)
+    assert isinstance(weights, SparseRows)
     return weights.values, np.repeat(groups, weights.row_nonzeros)
 
 
@@ -154,9 +155,7 @@ def _of_channels(weights: Convolution, units: Array) -> Array:
     return units[:: int(np.prod(weights.output_shape[1:]))]
 
 
-def _on_grid(
-    weights: SparseRows | Convolution, scales: F64, grid: Grid
-) -> tuple[SparseRows | Convolution, int, int, int, float, float]:
+def _on_grid(weights: Weights, scales: F64, grid: Grid) -> tuple[Weights, int, int, int, float, float]:
     """Return the weights on scales (units,): clipped, nonzero, vanished, their power and that of their errors follow."""
     if isinstance(weights, Convolution):
         each = np.repeat(_of_channels(weights, scales), weights.kernel[0].size)
@@ -170,6 +169,7 @@ def _on_grid(
     )  # fmt: skip
     if isinstance(weights, Convolution):
         return replace(weights, kernel=numbers.reshape(weights.kernel.shape)), *figures
+    assert isinstance(weights, SparseRows)
     rows = np.repeat(np.arange(weights.shape[0]), weights.row_nonzeros)
     return without_zeros(weights, rows, numbers), *figures
 
@@ -180,9 +180,10 @@ def _sum_bits(projections: Sequence[Projection]) -> int:
     return int(most).bit_length() + 1
 
 
-def _largest_row(weights: SparseRows | Convolution) -> int:
+def _largest_row(weights: Weights) -> int:
     if isinstance(weights, Convolution):
         windows = weights.pool[0] * weights.pool[1]
         return int(np.abs(weights.kernel.astype(np.int64)).reshape(len(weights.kernel), -1).sum(axis=1).max()) * windows
+    assert isinstance(weights, SparseRows)
     sums = np.add.reduceat(np.append(np.abs(weights.values.astype(np.int64)), 0), weights.extents[:-1])
     return int(np.where(weights.row_nonzeros > 0, sums, 0).max(initial=0))

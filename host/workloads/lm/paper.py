@@ -64,8 +64,8 @@ def memory_of(network: Network, options: Options) -> Memory:
         except (HostError, ModelError):
             return None
 
-    same = {form: placed(form, options.mapping, options.pes) for form in formats.names()}
-    fewest = {form: placed(form, "balanced", None) for form in formats.names()}
+    same = {form: placed(form, options.mapping, options.pes) for form in formats.names_for(network.weights)}
+    fewest = {form: placed(form, "balanced", None) for form in formats.names_for(network.weights)}
     return Memory(
         worst=place(network, chip, mapping=options.mapping, form=options.format, pes=options.pes).worst(),
         weights={form: other.worst()["weights"] if other else None for form, other in same.items()},
