@@ -72,7 +72,7 @@ def window_of(whole: Convolution, outputs: I64) -> KernelWindow:
         listed = int(not in_a_run)
     numbers = *whole.input_shape[1:], whole.groups, whole.kernel.shape[1], *whole.pool, *whole.kernel.shape[2:], *whole.stride
     own_numbers = channels, top, rows, left, columns, skip, listed, met
-    return KernelWindow._make((*numbers, *whole.padding[:2], *whole.dilation, *own_numbers))
+    return KernelWindow._make(map(int, (*numbers, *whole.padding[:2], *whole.dilation, *own_numbers)))
 
 
 def largest_window(windows: list[KernelWindow]) -> KernelWindow:

@@ -75,7 +75,7 @@ class Shard:
 
     def to_parts(self) -> list[Any]:
         """Return the shard as nested lists, strings, numbers and bytes (little-endian arrays), ready for the wire."""
-        ports = [[p.name, p.source, p.delay, list(p.shape), _pack(p.arrays), p.trace] for p in self.ports]
+        ports = [[p.name, p.source, p.delay, [*p.shape[:-1], list(p.shape.window)], _pack(p.arrays), p.trace] for p in self.ports]
         head = [self.population, self.kernel, self.format, self.width, self.lanes, self.payload]
         times = [self.trigger, self.wait, self.ticks, self.interval]
         return [head, times, _pack({"units": self.units}), ports, _pack(self.vectors), dict(self.params)]

@@ -238,13 +238,15 @@ def test_no_layout_grows_where_a_shard_has_less():
 
 
 def test_a_shard_with_a_kernel_is_the_same_behind_the_wire():
-    kept = Kept("conv", SMALL, np.arange(3, 20), ("float32", "spike"))
+    weights = replace(SMALL, stride=tuple(np.array([1, 1])), input_shape=tuple(np.array([1, 4, 5])))  # as libraries give them
+    kept = Kept("conv", weights, np.arange(3, 20), ("float32", "spike"))
     port = ShardPort(name="input", source=0, delay=0, shape=kept.shape, arrays=kept.stored)
     shard = Shard(
         population=1, kernel="lif", format="conv", width=32, lanes=1, units=np.arange(3, 20, dtype=np.uint32), ports=(port,),
         vectors={}, params={},
     )  # fmt: skip
     again = Shard.from_parts(shard.to_parts())
+    assert all(type(number) is int for number in kept.shape.window)
     assert again.ports[0].shape == kept.shape
     assert all((again.ports[0].arrays[name] == array).all() for name, array in kept.stored.items())
 

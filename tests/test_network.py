@@ -159,6 +159,7 @@ shapes = st.builds(
     dense=st.booleans(),
     phases=st.integers(1, 9),
     slots=st.integers(1, 9),
+    window=st.lists(counts, max_size=3).map(tuple),
 )
 ports = st.builds(
     ShardPort,

@@ -271,6 +271,30 @@ def test_a_damaged_file(path):
         refused(path, None, "damaged HDF5 file")
 
 
+def test_a_heap_of_texts_that_would_be_read_without_end(path):
+    """An object of no size: the library looks at it again and again."""
+    write(path, dense(lif(5)))
+    raw = bytearray(path.read_bytes())
+    heap = raw.index(b"GCOL")
+    raw[heap + 16 : heap + 32] = bytes(16)
+    path.write_bytes(raw)
+    refused(path, None, r"damaged HDF5 file \(a heap of texts that does not end\)")
+
+
+def test_bytes_that_are_changed_at_random_end_in_one_line_or_are_read(path):
+    rng = np.random.default_rng(7)
+    whole = write(path, recurrent("named")).read_bytes()
+    for _ in range(60):
+        raw = bytearray(whole)
+        for at in rng.integers(len(raw), size=rng.integers(1, 20)):
+            raw[at] = rng.integers(256)
+        path.write_bytes(raw)
+        try:
+            imported(path, dt=1e-4, exporter="nir")
+        except ModelError as error:
+            assert "\n" not in str(error)
+
+
 def test_hdf5_without_a_network(path):
     with h5py.File(path, "w") as file:
         file.create_group("model_weights")

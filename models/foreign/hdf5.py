@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from models.foreign.hdf5_heaps import are_whole
 from models.input_file import InputError, open_input
 from models.network import Array, ModelError, in_one_line
 
@@ -138,6 +139,8 @@ def opened(who: str, path: Path) -> Iterator[Group]:
     try:
         with open_input(path) as file:
             head = file.read(len(SIGNATURE))
+            if head == SIGNATURE and not are_whole(file):
+                raise ModelError(f"{who}: damaged HDF5 file (a heap of texts that does not end)")
     except InputError as error:
         raise ModelError(f"{who}: {error}") from error
     if head != SIGNATURE:
