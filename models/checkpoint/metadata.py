@@ -79,7 +79,8 @@ class Metadata:
 def _conventions(graph: Graph) -> dict[str, Any]:
     """Return what the numbers of the neuron models that are used mean, where they say so."""
     used = sorted({node.kernel for node in graph.nodes} - {""})
-    return {name: dict(kernels.named(name).CONVENTIONS) for name in used if hasattr(kernels.named(name), "CONVENTIONS")}
+    said: dict[str, Mapping[str, str]] = {name: getattr(kernels.named(name), "CONVENTIONS", {}) for name in used}
+    return {name: dict(facts) for name, facts in said.items() if facts}
 
 
 def parse(who: str, text: str) -> Metadata:

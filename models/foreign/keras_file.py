@@ -159,7 +159,7 @@ def _of_h5(who: str, layer: dict[str, Any], groups: Group) -> KerasLayer:
     if not name or not groups.has(name):
         raise ModelError(f"{who}: its weights lack layer {name!a}; have {listed(groups.names())}")
     _collect(groups.group(name), found, 0)
-    order = [leaf for leaf in ("kernel", "recurrent_kernel", "bias") if leaf in found]
+    order: list[str] = [leaf for leaf in ("kernel", "recurrent_kernel", "bias") if leaf in found]
     order += [leaf for leaf in found if leaf not in order]
     return KerasLayer(layer["class_name"], name, layer["config"], tuple(found[leaf] for leaf in order))
 

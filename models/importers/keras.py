@@ -93,8 +93,8 @@ def _gru(who: str, layer: KerasLayer, *, last: bool) -> GruLayer:
     bias = rest[0] if rest else np.zeros(3 * units, np.float32)
     if bias.shape != (3 * units,):
         raise ModelError(f"{who}: needs one bias of {3 * units}, has {bias.shape}: {_OTHER_FORM}")
-    transposed = (np.ascontiguousarray(matrix.T) for matrix in (kernel, recurrent))
-    return GruLayer(*transposed, bias, np.zeros_like(bias))
+    rows, recurrent_rows = (np.ascontiguousarray(matrix.T) for matrix in (kernel, recurrent))
+    return GruLayer(kernel=rows, recurrent=recurrent_rows, bias=bias, recurrent_bias=np.zeros_like(bias))
 
 
 def _dense(who: str, layer: KerasLayer) -> Affine:

@@ -119,7 +119,7 @@ class _Shard:
     @property
     def cell(self) -> F32:
         """Cell states c (units,)."""
-        return self._mem["cell"][0].copy()
+        return np.array(self._mem["cell"][0], np.float32)
 
     def step(self, heard: Mapping[str, F32]) -> F32:
         """Return what the units send, (units,), of what each port hears."""
