@@ -39,7 +39,7 @@ def layer_needs(network: Network, request: Request, shares: list[Share]) -> dict
             continue
         fullest = max((_bytes_of(share_sizes(network, request, share)[0]) for share in own), key=lambda need: need.size_bytes)
         try:
-            pes = fewest_pes(network, request, layer, even=False)
+            pes = fewest_pes(network, request, network.group_of(layer), even=False)
         except HostError:
             pes = 0
         needs[layer] = fullest._replace(pes=pes)

@@ -61,7 +61,7 @@ def read_layers(path: Path) -> list[KerasLayer]:
                 return list(_of_zip(who, _chain(who, config), root))
     with opened(who, path) as root:
         text = root.attribute("model_config")
-        if text is None or not root.has("model_weights"):
+        if not isinstance(text, str) or not root.has("model_weights"):
             need = "needs the whole model (`model.save`): only that says where its reset gates are"
             raise ModelError(f"{who}: holds weights of Keras without their model; {need}")
         config, of_layers = _parsed(who, text), root.group("model_weights")
@@ -159,8 +159,8 @@ def _of_h5(who: str, layer: dict[str, Any], groups: Group) -> KerasLayer:
     if not name or not groups.has(name):
         raise ModelError(f"{who}: its weights lack layer {name!a}; have {listed(groups.names())}")
     _collect(groups.group(name), found, 0)
-    order: list[str] = [leaf for leaf in ("kernel", "recurrent_kernel", "bias") if leaf in found]
-    order += [leaf for leaf in found if leaf not in order]
+    usual = ("kernel", "recurrent_kernel", "bias")
+    order = [*(leaf for leaf in usual if leaf in found), *(leaf for leaf in found if leaf not in usual)]
     return KerasLayer(layer["class_name"], name, layer["config"], tuple(found[leaf] for leaf in order))
 
 
