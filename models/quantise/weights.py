@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from models.network import F64, Array, ModelError, Network, Population, SparseRows
+from models.network import F64, Array, ModelError, Network, Population, SparseRows, Weights
 from models.quantise.grids import Grid, numbers_of, scale_of
 
 
@@ -87,10 +87,19 @@ def _quantise_population(population: Population, grid: Grid) -> tuple[Population
         if not places:
             continue
         who = f"{population.name}, port {port!r}"
-        for n, part in zip(places, quantise_together(who, [projections[n].weights for n in places], grid), strict=True):
+        matrices = [_matrix(who, projections[n].weights) for n in places]
+        for n, part in zip(places, quantise_together(who, matrices, grid), strict=True):
             parts[n] = part
             projections[n] = replace(projections[n], weights=part.weights)
     return replace(population, projections=tuple(projections)), parts
+
+
+def _matrix(who: str, weights: Weights) -> SparseRows:
+    if not isinstance(weights, SparseRows):
+        raise ModelError(
+            f"{who}: weights that are a kernel; spiking networks of those are quantised (`quantise_spiking`), no others"
+        )
+    return weights
 
 
 def _on_grid(weights: SparseRows, scales: F64, grid: Grid) -> Quantised:
