@@ -126,7 +126,7 @@ class Run:
                     arrays["length"] = ("sequence", file["lengths"])
                     for name in file.files:
                         if name != "lengths":
-                            label = f"output {name}" if kept == "outputs" else name
+                            label = f"output {name}" if kept == "outputs" and name != "outputs" else name
                             arrays[label] = (("sequence", "time", *(f"{label} {n}" for n in range(2, file[name].ndim))), file[name])
         return xarray.Dataset(arrays)
 

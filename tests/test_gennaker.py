@@ -126,7 +126,7 @@ def test_frames_and_datasets_are_made_when_asked_for(batch_run, plan):
     assert isinstance(batch_run.cost.stages(frame=True), pd.DataFrame)
     data = batch_run.to_xarray()
     assert isinstance(data, xr.Dataset)
-    np.testing.assert_array_equal(data["output egru2"], batch_run.outputs)
+    np.testing.assert_array_equal(data["outputs"], batch_run.outputs)
 
 
 def test_neither_pandas_nor_torch_is_imported_unasked():
