@@ -10,8 +10,8 @@ from typing import Any
 
 from host.commands._model_argument import add_model, take_model
 from host.cost.cost_table import CostTable, load_table
-from host.cost.twins import in_use
 from host.cost.price import price
+from host.cost.twins import in_use
 from host.errors import Exit, HostError
 from host.flags import add_flags as add_option_flags
 from host.mapping import strategies

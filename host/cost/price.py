@@ -154,7 +154,7 @@ def _energy_parts_j(
 
 def facts_of(ledger: Ledger, linked: bool) -> list[str]:
     """Return what a run has that constants may be in use for (`Constant.used_when`); `linked`: anything crosses links."""
-    facts = ledger.twins
+    facts = [*ledger.twins]
     facts += ["weights=int8"] if (ledger.ports["weight_bytes"] == 1).any() else []
     facts += ["sums=added"] if ledger.ports["adds"].any() else []
     facts += ["transfers"] if ledger.transfers.any() else []
