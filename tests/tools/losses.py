@@ -16,7 +16,10 @@ class Lost(Exception):
 
 
 def run_with_losses(run: Run, losses: Sequence[int] = (), shuffle: int | None = None) -> list[int]:
-    """Work to the end, losing all routers and PEs after each number of messages to the host; return the positions it went on from."""
+    """Work to the end, losing all routers and PEs after each number of messages to the host.
+
+    Return the positions that the run went on from.
+    """
     went_on = []
     for loss in [*losses, None]:
         try:
