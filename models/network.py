@@ -8,7 +8,7 @@ checkpoint index everywhere; `models/shard.py` has one PE's slice, `models/graph
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
@@ -260,6 +260,24 @@ class Population:
         return [projection for projection in self.projections if projection.port == port]
 
 
+class HasKernel(Protocol):
+    """A population, or what a ledger knows of one."""
+
+    @property
+    def kernel(self) -> str:
+        """Its neuron model; an input's is empty."""
+
+
+def inputs_among(populations: Sequence[HasKernel]) -> tuple[int, ...]:
+    """Return the numbers of the populations whose events the host sends."""
+    return tuple(number for number, population in enumerate(populations) if not population.kernel)
+
+
+def layers_among(populations: Sequence[HasKernel]) -> tuple[int, ...]:
+    """Return the numbers of the populations that run on PEs."""
+    return tuple(number for number, population in enumerate(populations) if population.kernel)
+
+
 @dataclass(frozen=True)
 class Network:
     """A graph: populations by number. `outputs` are those whose events are the network's answer; empty: the last one alone."""
@@ -274,12 +292,12 @@ class Network:
     @cached_property
     def inputs(self) -> tuple[int, ...]:
         """The numbers of the populations whose events the host sends."""
-        return tuple(number for number, population in enumerate(self.populations) if not population.kernel)
+        return inputs_among(self.populations)
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the populations that run on PEs."""
-        return tuple(number for number, population in enumerate(self.populations) if population.kernel)
+        return layers_among(self.populations)
 
     @cached_property
     def groups(self) -> tuple[tuple[int, ...], ...]:

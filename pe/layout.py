@@ -128,7 +128,8 @@ def _heard_bytes(shard: ShardSize, port: PortSize) -> int:
 def _shard_fields(shard: ShardSize) -> list[Field]:
     kernel, form = kernels.named(shard.kernel), formats.named(shard.format)
     head, lanes, fields = prefix(shard.population), shard.lanes, []
-    for port, place in zip(shard.ports, place_ports(shard), strict=True):
+    ports = list(zip(shard.ports, place_ports(shard), strict=True))
+    for port, place in ports:
         rows, slots = port.shape.rows, place.rings
         for item in form.fields(port.shape):
             if port.shape.early and item.name == "vector":
@@ -138,7 +139,7 @@ def _shard_fields(shard: ShardSize) -> list[Field]:
         sums = SUMS[sum_of(port.shape.weight, port.shape.payload)]
         fields.append(Field(place.sums, (slots * lanes, rows), sums, "variables", "pre-activation"))
         fields.append(Field(f"{place.head}.counts", (slots * lanes, 2), "<u4", "variables", "MACs, weights visited"))
-    for name in dict.fromkeys(port.name for port, place in zip(shard.ports, place_ports(shard), strict=True) if place.adds):
+    for name in dict.fromkeys(port.name for port, place in ports if place.adds):
         shape = next(port.shape for port in shard.ports if port.name == name)
         sums = SUMS[sum_of(shape.weight, shape.payload)]
         fields.append(Field(f"{head}{name}.sums", (lanes, shape.rows), sums, "variables", "pre-activation"))

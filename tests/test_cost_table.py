@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import sys
 import tomllib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import host.cost.formats
 from host.cost import cost_table, twins
 from host.cost.cost_table import CHOICES, CLOCK_FACTS, CLOCKS, apply_settings, load_table
 from host.errors import HostError
@@ -195,3 +197,54 @@ def test_the_ends_of_a_table_and_power_going_another_way():
     assert of("high", "high") == (2, 22, 1, 15)
     assert of("low", "high") == (1, 7, 1, 15)
     assert of("high", "low") == (2, 22, 0, 15)
+
+
+# --- twins of a user's own ----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def user_twin(tmp_path, monkeypatch):
+    """Write a file of a weight format's twin in a folder of a user's own; it is forgotten afterwards."""
+    monkeypatch.setenv("GENNAKER_PATH", str(tmp_path))
+    monkeypatch.setattr(host.cost.formats, "__path__", list(host.cost.formats.__path__))
+
+    def write(text):
+        file = tmp_path / "host" / "cost" / "formats" / "mine.py"
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+        return file
+
+    yield write
+    sys.modules.pop("host.cost.formats.mine", None)
+    vars(host.cost.formats).pop("mine", None)
+    twins.twin.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("import no_such_module\n", "cannot be loaded (ModuleNotFoundError: No module named 'no_such_module')"),
+        ("def cycles(:\n", "cannot be loaded (SyntaxError: "),
+        ("def cycles():\n    pass\n", "lacks visited, sram_bytes; host/cost/twins.py says what it needs"),
+    ],
+)
+def test_a_broken_twin_is_named_where_it_is_in_use_and_breaks_no_other_price(user_twin, text, words):
+    file = user_twin(text)
+    whole = load_table(used=twins.in_use("csr", ["egru"]))
+    assert whole == load_table(used=["format=csr", "kernel=egru"])
+    assert whole["csr_row_cycles"] == load_table()["csr_row_cycles"]  # of names alone
+    with pytest.raises(HostError) as caught:
+        load_table(used=twins.in_use("mine", ["egru"]))
+    assert str(caught.value).startswith(f"cost twin {file}: {words}")
+    assert "\n" not in str(caught.value)
+
+
+def test_twins_that_are_not_in_use_are_not_loaded(user_twin):
+    user_twin("raise RuntimeError('this file was loaded')\n")
+    load_table(used=twins.in_use("csr", ["egru"]))
+    assert "host.cost.formats.mine" not in sys.modules
+    entry = {"value": 7, "unit": "cycle", "grade": "NF", "source": "made up"}
+    whole = f"CONSTANTS = {{'mine_cycles': {entry}}}\nvisited = cycles = sram_bytes = None\n"
+    Path(twins._file("formats", "mine")).write_text(whole)
+    assert load_table(used=["format=mine"])["mine_cycles"] == load_table()["mine_cycles"] == 7
+    assert "mine_cycles" not in load_table(used=["format=csr"]).constants

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.gestures import SLICE_US, save_small
+
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENT = ROOT / "docs" / "extending.md"
 BLOCKS = re.compile(r"^```python\n# (\S+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -116,6 +118,20 @@ def test_the_made_up_importer_reads_its_file(members, tmp_path):
         "--no-monitor", cwd=tmp_path,
     )  # fmt: skip
     assert code == 0, said
+
+
+def test_the_made_up_reader_s_recordings_are_classified(members, tmp_path):
+    save_small(tmp_path / "small.safetensors")
+    lines = (f"test,user03,{label},{t},{label},{t % 128},1\n" for label in (2, 5) for t in range(0, SLICE_US + 100, 100))
+    (tmp_path / "gestures.csv").write_text("split,subject,label,time_us,x,y,polarity\n" + "".join(lines))
+    flags = ["--events", "gestures.csv", "--transport", "mem", "--pes", 2, "--no-monitor", "--no-pictures", "--out", "out"]
+    code, said = launch(members, "dvs", "small.safetensors", *flags, cwd=tmp_path)
+    assert code == 0, said
+    result = json.loads((tmp_path / "out" / "report.json").read_text())["result"]
+    assert [(one["name"], one["label"]) for one in result["predictions"]] == [("user03/2#0", 2), ("user03/5#0", 5)]
+    code, said = launch("", "dvs", "small.safetensors", *flags[:-1], "other", cwd=tmp_path)
+    assert code == 2
+    assert "need trials_to_test.txt (AEDAT) or ibmGestureTest/ (tonic), have something that is no folder but a file" in said
 
 
 def test_without_the_folder_none_of_it_is_there(tmp_path):

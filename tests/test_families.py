@@ -184,7 +184,8 @@ def test_the_neuron_models_of_a_checkpoint_are_known_by_its_header(tmp_path):
 
 def test_a_run_loads_only_the_neuron_model_and_format_that_it_uses(folder):
     """A member that nobody needs may be broken: no process of a run looks into it."""
-    for name in ("models/kernels/broken.py", "models/formats/broken.py", "noc/transports/broken.py"):
+    rooms = ("models/kernels", "models/formats", "noc/transports", "host/cost/kernels", "host/cost/formats", "models/dvs/readers")
+    for name in (f"{room}/broken.py" for room in rooms):
         write(folder, name, "raise RuntimeError('this file was loaded')\n")
     for options in (LmOptions(checkpoint=str(SHIPPED)), LmOptions(checkpoint="seeded", format="packed")):
         assert needed_members(options) == ["noc.transports.zmq", f"models.formats.{options.format}", "models.kernels.egru"]

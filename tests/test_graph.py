@@ -25,9 +25,9 @@ from models.schedule import schedule
 from noc.chip import load_chip
 from noc.memory_chip import MemoryChip
 from noc.packet import PHASE, VALID
-from noc.transports.mem import MemNetwork
 from pe.core import Pe
 from tests.tools.graphs import with_members
+from tests.tools.losses import run_with_losses
 from tests.tools.random_graphs import random_graphs, random_positions
 
 pytestmark = pytest.mark.timeout(600)
@@ -84,10 +84,6 @@ class Tap:
         self.answers.append((position, {number: [s.flags // PHASE for s in sections] for number, sections in outputs.items()}))
 
 
-class Lost(Exception):
-    """Every router and PE is gone."""
-
-
 def play(network, positions, lanes, *, form="csr", pes=None, mapping="balanced", chips=1, shuffle=None, late=(), losses=()):
     """Run a network to its end, losing all routers and PEs after each number of messages to the host; return run and tap."""
     try:
@@ -96,27 +92,7 @@ def play(network, positions, lanes, *, form="csr", pes=None, mapping="balanced",
         placement = place(network, CHIP, "balanced", form, None, lanes, chips)
     tap = Tap(network, lanes)
     run = Run(placement, Script(network, positions), tap, late=late.__contains__, witness=tap, repeatable=True)
-    for loss in [*losses, None]:
-        left = [loss]
-
-        def after_each(left=left):
-            if left[0] is not None:
-                left[0] -= 1
-                if left[0] < 0:
-                    raise Lost
-            return run.settle()
-
-        chip = MemoryChip(
-            host=run, machine=placement.machine, table_entries=CHIP.router_entries, pes=[placed.name for placed in placement.pes],
-            make_pe=Pe, network=MemNetwork(shuffle),
-        )  # fmt: skip
-        try:
-            chip.boot_routers(run.begin(), after_each)
-            chip.boot_pes(after_each)
-            break
-        except Lost:
-            run.prepare_restart()
-    assert (run.phase, run.fault) == ("read", None)
+    run_with_losses(run, losses, shuffle)
     return run, tap
 
 

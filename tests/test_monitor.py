@@ -249,6 +249,13 @@ def test_what_is_unknown_is_shown_as_unknown(seen):
     assert lines[2].strip() == ""
 
 
+@pytest.mark.parametrize("value", [float("inf"), float("nan")])
+def test_what_no_number_holds_is_shown_as_overflow(seen, value):
+    status = {"phase": "running", "metrics": [{"label": "perplexity", "value": value}]}
+    assert any(re.search(r" perplexity +overflow", line) for line in seen(status)[1])
+    assert "perplexity overflow" in plain(status, LAYOUT)
+
+
 def test_while_the_processes_start_it_counts_those_that_are_ready(seen):
     assert "75 of 150 PEs ready" in seen({"phase": "loading", "ready": 75})[1][1]
 

@@ -14,11 +14,13 @@ import pytest
 
 from host.cli import main
 from host.experiments.columns import columns_of, format_cell
+from host.show.status import format_metric
 from host.workloads.dvs.results import Answer, Setting, compose_result
 from host.workloads.dvs.summary import summary_lines as gesture_lines
 from host.workloads.lm.example import smallest
 from host.workloads.lm.generation import Choice, Generation
 from host.workloads.lm.paper import Perplexity, table_2
+from host.workloads.lm.scoring import TextScore
 from host.workloads.lm.summary import summary_lines as text_lines
 from host.workloads.registry import workloads
 from models.checkpoint import load, save
@@ -79,6 +81,16 @@ def test_a_run_says_it_in_summary_note_metric_and_table(exploded):
     assert metric["note"] == "more than 1.8e+308 (9.2e+04 nats a token) over 12 tokens"
     column = columns_of(workloads()["lm"])["perplexity"]
     assert format_cell(column.value(SimpleNamespace(report=report))) == metric["note"]
+
+
+def test_while_a_run_goes_on_it_shows_as_an_overflow():
+    decoder = SimpleNamespace(logits_of=lambda *_: np.float32([1e5, 0, 0]))
+    scoring = TextScore(decoder, np.uint32([[1, 2, 1]]))
+    section = Section(position=0, flags=VALID, population=1, keys=b"", values=b"", ledger=b"")
+    assert format_metric(scoring.progress().metrics[0]._asdict()) == "?"
+    scoring.answer(0, {1: (section,)})
+    assert format_metric(scoring.progress().metrics[0]._asdict()) == "overflow"
+    assert scoring.metrics(None)[0].value is None
 
 
 def test_a_perplexity_with_hundreds_of_digits_is_shortened(exploded):

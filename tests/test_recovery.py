@@ -10,16 +10,10 @@ from host.workloads.contract import Feed
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import prepare
 from models.seeded import seeded_egru
-from noc.memory_chip import MemoryChip
 from noc.packet import FRESH, RESET, VALID, Section
-from noc.transports.mem import MemNetwork
-from pe.core import Pe
+from tests.tools.losses import run_with_losses
 
 SEGMENT = 7  # positions, in the models of these tests
-
-
-class Lost(Exception):
-    """Every router and PE is gone."""
 
 
 def answer(folder, losses=(), **options):
@@ -33,37 +27,11 @@ def answer(folder, losses=(), **options):
         chosen["tokens"] = None
     job = prepare(LmOptions(**(chosen | options)))
     run = Run(job.placement, job.source, job.readout, repeatable=True)
-    went_on = []
-    for loss in [*losses, None]:
-        try:
-            live(job, run, loss)
-            break
-        except Lost:
-            went_on.append(run.prepare_restart())
-    assert run.phase == "read", run.fault
+    went_on = run_with_losses(run, losses, shuffle=3)
     assert run.conservation()["wrong"] == []
     counts = [(run.counts.events(n), run.counts.macs(n), run.counts.visited(n)) for n in job.placement.network.layers]
     same = run.events.report(), counts, run.counts.of_kernels(), job.readout.result(), run.recorder.ledger().port_counts.tobytes()
     return same, went_on
-
-
-def live(job, run, messages):
-    """Work with one set of routers and PEs, for so many messages to the host or to the end."""
-    placement, left = job.placement, [messages]
-    chip = MemoryChip(
-        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=MemNetwork(3),
-    )  # fmt: skip
-
-    def after_each():
-        if left[0] is not None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Lost
-        return run.settle()
-
-    chip.boot_routers(run.begin(), after_each)
-    chip.boot_pes(after_each)
 
 
 @pytest.mark.parametrize(

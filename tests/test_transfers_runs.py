@@ -18,10 +18,8 @@ from models.checkpoint import Model, load, save
 from models.checkpoint.graph import facts_of, graph_of, parse
 from models.network import ModelError
 from noc.chip import load_chip
-from noc.memory_chip import MemoryChip
-from noc.transports.mem import MemNetwork
-from pe.core import Pe
 from tests.tools.couriers_path import with_couriers
+from tests.tools.losses import run_with_losses
 
 pytestmark = pytest.mark.timeout(240)
 STEPS = 30
@@ -113,43 +111,13 @@ def test_fills_that_cannot_be_are_refused_by_address(regions, words):
     assert str(caught.value).startswith("DRAM@0: ")
 
 
-class Lost(Exception):
-    """Every router and PE is gone."""
-
-
 def answer(*losses, chips=2, snapshot=5, shuffle=3):
     job = job_of(chips=chips)
     run = Run(job.placement, job.source, job.readout, repeatable=True, snapshot_positions=snapshot, fills=job.fills)
-    went_on = []
-    for loss in [*losses, None]:
-        try:
-            live(run, loss, shuffle)
-            break
-        except Lost:
-            went_on.append(run.prepare_restart())
-    assert run.phase == "read", run.fault
+    went_on = run_with_losses(run, losses, shuffle)
     assert run.conservation()["wrong"] == []
     counts = [run.counts.events(n) for n in job.placement.network.layers]
     return (run.events.report(), counts, job.readout.result(), run.recorder.ledger().events.tobytes()), went_on
-
-
-def live(run, messages, shuffle):
-    left = [messages]
-    placement = run.placement
-    chip = MemoryChip(
-        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=MemNetwork(shuffle),
-    )  # fmt: skip
-
-    def after_each():
-        if left[0] is not None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Lost
-        return run.settle()
-
-    chip.boot_routers(run.begin(), after_each)
-    chip.boot_pes(after_each)
 
 
 @pytest.mark.parametrize("chips", [1, 2])

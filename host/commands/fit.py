@@ -11,6 +11,7 @@ from typing import Any
 from host.commands._model_argument import add_model, take_model
 from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
+from host.cost.twins import in_use
 from host.errors import Exit, HostError
 from host.flags import add_flags as add_option_flags
 from host.mapping import strategies
@@ -69,7 +70,7 @@ def run(flags: dict[str, Any]) -> int:
     if line := fewer_pes(placement.network, placement.request, len(placement.pes)):
         print(line)
     if options.chips > 1:
-        print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table()))))
+        print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table(used=())))))
     print()
     rows = placement.pes if every else [_fullest(placement, group[0]) for group in network.groups]
     cells = [["PE", "layer", "units", *_ROLES, "  bytes"]]
@@ -107,7 +108,8 @@ def _place(
 
 def _compare(options: RunOptions, model: Model | None, network: Network, chip: ChipSpec, planned: Mapping[int, float]) -> str:
     """Return a table of all mappings, priced on the first words of the text that a run would take, where there is one."""
-    table, rates, cost = load_table(), planned, None
+    used = in_use(options.format, (network.populations[number].kernel for number in network.layers))
+    table, rates, cost = load_table(used=used), planned, None
     note = "expected at the checkpoint's or assumed activity; not priced: a bare stack of layers has no text"
     if model is None or model.vocabulary:
         # Any placement will do: events do not depend on it.

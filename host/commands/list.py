@@ -1,4 +1,4 @@
-"""`launch.py list`: what there is to choose from, each with its line: workloads, models, neuron models, formats, importers.
+"""`launch.py list`: what there is to choose from, each with its line: workloads, models, and the members of families.
 
 All of it is found by name, a user's own members too (`models/families.py`); a member's line is the first of its docstring.
 """
@@ -18,7 +18,7 @@ from host.workloads.site import SEEDED
 from models import shipped
 from models.families import member, member_names
 
-HELP = "show workloads, models, kernels, formats, importers"
+HELP = "show workloads, models, kernels, formats, importers, readers"
 EXAMPLES = (("list", "what there is to choose from"),)
 _NARROWEST, _WIDEST = 60, 120
 Rows = list[tuple[str, str]]
@@ -82,6 +82,7 @@ GROUPS: Mapping[str, Callable[[], Rows]] = {
     "formats": _members_of("models.formats"),
     "importers": _members_of("models.importers"),
     "exporters": _members_of("models.exporters"),
+    "readers": _members_of("models.dvs.readers"),
     "mappings": _of_mappings,
     "transports": _members_of("noc.transports"),
 }

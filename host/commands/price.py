@@ -63,10 +63,11 @@ def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     folder = Path(flags["run"])
     report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
-    table = load_table(Path(flags["costs"]) if flags["costs"] else None)
+    table = load_table(Path(flags["costs"]) if flags["costs"] else None, ledger.twins)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
-    before = price(ledger, load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run"), load_table())
+    of_run = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run")
+    before = price(ledger, of_run, load_table(used=ledger.twins))
     after = price(ledger, chip, table)
     crossing_machines = _crossing(ledger, chip, flags["machines"]) if flags["machines"] else None
     if flags["json"]:

@@ -108,17 +108,20 @@ def sends_vectors(settings: Mapping[str, str]) -> bool:
     return settings["payload"] == "vector" and settings["messages"] != "multicast"
 
 
-def load_table(override: Path | None = None) -> CostTable:
-    """Return the shipped table, changed by a user's file; HostError, one line, for what cannot be used."""
-    table = _shipped()
+def load_table(override: Path | None = None, used: Iterable[str] | None = None) -> CostTable:
+    """Return the shipped table, changed by a user's file; HostError, one line, for what cannot be used.
+
+    `used`: whose cost twins bring constants (`twins.in_use`); None: all of them that can be loaded.
+    """
+    table = _shipped(used)
     return table if override is None else _build(read_toml(override, f"cost table {override}"), str(override), table)
 
 
-def _shipped() -> CostTable:
+def _shipped(used: Iterable[str] | None) -> CostTable:
     """Return the table of `costs.toml` and the constants that twins bring."""
     table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
     brought = dict(table.constants)
-    for name, (whose, entry) in twins.constants().items():
+    for name, (whose, entry) in twins.constants(used).items():
         if name in table.constants:
             raise HostError(f"cost twin {whose}: constant {name!r} is one of costs.toml")
         brought[name] = _constant(f"cost twin {whose}: {name}", name, {"used_when": [whose], **entry}, None, whose)

@@ -17,7 +17,8 @@ import numpy as np
 
 from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
-from models.network import I64, U32
+from host.cost.twins import in_use
+from models.network import I64, U32, inputs_among, layers_among
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec, PeId
 from noc.machine import Machine
@@ -104,17 +105,22 @@ class Ledger:
     @cached_property
     def inputs(self) -> tuple[int, ...]:
         """The numbers of the populations whose events the host sends."""
-        return tuple(number for number, population in enumerate(self.populations) if not population.kernel)
+        return inputs_among(self.populations)
 
     @cached_property
     def layers(self) -> tuple[int, ...]:
         """The numbers of the populations that run on PEs."""
-        return tuple(number for number, population in enumerate(self.populations) if population.kernel)
+        return layers_among(self.populations)
 
     @cached_property
     def layer_names(self) -> tuple[str, ...]:
         """The names of the layers."""
         return tuple(self.populations[number].name for number in self.layers)
+
+    @property
+    def twins(self) -> list[str]:
+        """Whose cost twins price the run: its weight format's and its neuron models' (`twins.in_use`)."""
+        return in_use(self.format, (self.populations[number].kernel for number in self.layers))
 
     @cached_property
     def exchanges(self) -> Exchanges:

@@ -154,7 +154,7 @@ def _energy_parts_j(
 
 def facts_of(ledger: Ledger, linked: bool) -> list[str]:
     """Return what a run has that constants may be in use for (`Constant.used_when`); `linked`: anything crosses links."""
-    facts = [f"kernel={ledger.populations[number].kernel}" for number in ledger.layers] + [f"format={ledger.format}"]
+    facts = [*ledger.twins]
     facts += ["weights=int8"] if (ledger.ports["weight_bytes"] == 1).any() else []
     facts += ["sums=added"] if ledger.ports["adds"].any() else []
     facts += ["transfers"] if ledger.transfers.any() else []
@@ -192,7 +192,7 @@ def price_at(ledger: Ledger, settings: Iterable[str] = ()) -> Priced:
     """Return what a run costs on its own chip, with `name=value` texts as of `launch.py price --set`; HostError or ChipError, one
     line, for what is unknown or contradicts itself.
     """
-    table, clock, numbers = apply_settings(load_table(), settings)
+    table, clock, numbers = apply_settings(load_table(used=ledger.twins), settings)
     return price(ledger, chip_for(ledger, None, clock, numbers), table)
 
 

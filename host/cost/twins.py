@@ -14,20 +14,29 @@ step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of S
 events, table)`, what activity adds to that: `counts` maps the names of what the kernel counts to (positions, turns), and
 `events` of that shape were sent; and `UNIT_MACS`, the products of its own that a unit makes (0).
 
-Either may have `CONSTANTS`: entries as in `costs.toml`, of names that no other has. `used_when` is the twin's own name where it
-is not given.
+Either may have `CONSTANTS`: entries as in `costs.toml`, of names that no other in use has. `used_when` is the twin's own name where
+it is not given.
+
+A price loads the twins of what the run uses and no other.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import importlib.util
+from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
 from host.errors import HostError
 from models.families import member, member_names
+from models.network import in_one_line
 
 _FAMILIES = {"formats": "weight format", "kernels": "neuron model"}
+_NEEDS = {
+    "formats": ("visited", "cycles", "sram_bytes"),
+    "kernels": ("PORT_STAGES", "cycles", "UNIT_READ_BYTES", "UNIT_WRITTEN_BYTES"),
+}
 
 
 def names(family: str) -> list[str]:
@@ -37,23 +46,52 @@ def names(family: str) -> list[str]:
 
 @cache
 def twin(family: str, name: str) -> Any:
-    """Return the twin of a format or kernel, a module; HostError where there is none."""
+    """Return the twin of a format or kernel, a module; HostError where there is none, or where its file is broken."""
     if name not in names(family):
         raise HostError(f"{_FAMILIES[family]} {name!r}: has no prices; have {', '.join(names(family))}")
-    return member(f"host.cost.{family}", name, _FAMILIES[family])
+    try:
+        module = member(f"host.cost.{family}", name, _FAMILIES[family])
+    except Exception as error:  # whatever the file of a user's own raises
+        raise HostError(f"cost twin {_file(family, name)}: cannot be loaded ({in_one_line(error)})") from error
+    if lacking := [need for need in _NEEDS[family] if not hasattr(module, need)]:
+        raise HostError(f"cost twin {_file(family, name)}: lacks {', '.join(lacking)}; host/cost/twins.py says what it needs")
+    return module
 
 
-def constants() -> dict[str, tuple[str, Mapping[str, Any]]]:
-    """Return the constants that twins bring: by name, whose they are ("format=csr") and the entry; HostError for a name twice."""
+def _file(family: str, name: str) -> str:
+    spec = importlib.util.find_spec(f"host.cost.{family}.{name}")
+    return str(spec.origin if spec else name)
+
+
+def in_use(form: str, kernels: Iterable[str]) -> list[str]:
+    """Return whose twins price a run with this weight format and these neuron models: "format=csr", "kernel=egru"."""
+    return [f"format={form}", *(f"kernel={name}" for name in dict.fromkeys(kernels))]
+
+
+def constants(used: Iterable[str] | None = None) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    """Return the constants that twins bring: by name, whose they are ("format=csr") and the entry; HostError for a name twice.
+
+    `used`: as of `in_use`, the twins in use. None, where that is not known yet: every twin that can be loaded.
+    """
     entries: dict[str, tuple[str, Mapping[str, Any]]] = {}
+    for whose in _loadable() if used is None else used:
+        family, _, name = whose.partition("=")
+        for constant, entry in getattr(twin(f"{family}s", name), "CONSTANTS", {}).items():
+            if constant in entries:
+                raise HostError(f"cost twins {entries[constant][0]} and {whose}: both bring a constant {constant!r}")
+            entries[constant] = whose, entry
+    return entries
+
+
+def _loadable() -> list[str]:
+    """Return every twin whose file is whole; a price that needs another says what is wrong with it."""
+    whole = []
     for family in _FAMILIES:
         for name in names(family):
-            whose = f"{family.removesuffix('s')}={name}"
-            for constant, entry in getattr(twin(family, name), "CONSTANTS", {}).items():
-                if constant in entries:
-                    raise HostError(f"cost twins {entries[constant][0]} and {whose}: both bring a constant {constant!r}")
-                entries[constant] = whose, entry
-    return entries
+            with contextlib.suppress(HostError):
+                twin(family, name)
+                whole.append(f"{family.removesuffix('s')}={name}")
+    return whole
 
 
 def port_stages(kernels: list[str]) -> tuple[str, ...]:

@@ -65,7 +65,8 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
         )
         written, run = [PAGE], None
         if report.get("modelled"):
-            ledger, costs = load_ledger(folder), load_table()
+            ledger = load_ledger(folder)
+            costs = load_table(used=ledger.twins)
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
             run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)
             if positions:

@@ -41,10 +41,10 @@ def at(values: Sequence[Any] | None, index: int) -> float | None:
 
 
 def format_metric(metric: Fields) -> str:
-    """Return a metric's value with its digits and unit; "?" where it has none."""
+    """Return a metric's value with its digits and unit; "?" where it has none, "overflow" where no finite number holds it."""
     value, digits = number(metric, "value"), metric.get("digits")
     if value is None:
-        return "?"
+        return "overflow" if isinstance(metric.get("value"), float) else "?"
     return f"{value:,.{digits if isinstance(digits, int) and digits >= 0 else 2}f} {metric.get('unit') or ''}".strip()
 
 

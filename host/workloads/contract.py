@@ -66,8 +66,8 @@ class Command(NamedTuple):
 class Metric(NamedTuple):
     """One figure of merit: what the summary, the page, the monitor, sweeps and NeuroBench's block show of a run.
 
-    `better` is "low", "high" or "" (neither). A share has the unit "%" and a value in percent. `value` is None while it is unknown.
-    `note` is a short text to stand beside it.
+    `better` is "low", "high" or "" (neither). A share has the unit "%" and a value in percent. `value` is None while it is unknown,
+    and in a report also where no number holds it; in a `Progress` it is infinite then. `note` is a short text to stand beside it.
     """
 
     name: str

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from models.input_file import HEAD_BYTES, InputError, is_pickle, is_zip, open_input
 from models.network import F32, Array, ModelError, check_finite
 
-IMPORT_FIRST = "`launch.py import FILE NEW` reads checkpoints of EvNN and torch.nn.GRU"
+IMPORT_FIRST = "`launch.py import FILE NEW` reads those of other programs (`launch.py list importers`)"
 MAX_HEADER_BYTES = 8 << 20  # thousands of layers; the library would parse 100 MB
 _NAMES = {
     "F32": "float32", "F16": "float16", "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U32": "uint32",

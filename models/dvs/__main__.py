@@ -29,8 +29,8 @@ def _parser() -> argparse.ArgumentParser:
         "--repetitions", type=int, metavar="N", help="of each gesture in a recording (default 2 to train, 1 to test)"
     )
     write.add_argument("--seed", type=int, default=1, metavar="S", help="other seeds: other subjects, another camera (default 1)")
-    show = commands.add_parser("show", help="summarise an AEDAT 3.1 file, a folder, or the synthetic set", allow_abbrev=False)
-    show.add_argument("what", metavar="WHAT", help="FILE.aedat, a folder of recordings, or synthetic")
+    show = commands.add_parser("show", help="summarise recordings, or the synthetic set", allow_abbrev=False)
+    show.add_argument("what", metavar="WHAT", help="FILE.aedat, a folder (or file) of recordings, or synthetic")
     show.add_argument("--split", choices=SPLITS, default="test", help="of a folder or the synthetic set (default test)")
     show.add_argument("--samples", type=int, default=11, metavar="N", help="at most so many (default 11)")
     return parser
@@ -57,7 +57,7 @@ def _write(options: argparse.Namespace) -> None:
 
 
 def _show(options: argparse.Namespace) -> None:
-    if options.what != "synthetic" and not Path(options.what).is_dir():
+    if options.what != "synthetic" and not Path(options.what).is_dir() and not _is_set(options.what, options.split):
         from models.dvs.aedat import read_aedat
 
         recording = read_aedat(options.what)
@@ -69,6 +69,12 @@ def _show(options: argparse.Namespace) -> None:
     for sample in islice(chosen.samples(), max(options.samples, 0)):
         print(f"{sample.name:32} {CLASSES[sample.label]:28} {_summary(sample.events)}")
     _warn(chosen.damages)
+
+
+def _is_set(what: str, split: str) -> bool:
+    from models.dvs.folder import is_known
+
+    return is_known(what, split)
 
 
 def _opened(what: str, split: str) -> GestureSet:

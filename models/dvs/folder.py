@@ -1,130 +1,88 @@
-"""Folders of gesture recordings as people have them: DVS128 Gesture itself, or what tonic leaves behind.
-
-DVS128 Gesture: `userNN_light.aedat` recordings, each with `userNN_light_labels.csv` (class from 1, start and end in
-microseconds), and the published lists `trials_to_train.txt` and `trials_to_test.txt`. Every labelled span is cut into
-slices from its start; slices do not overlap and an incomplete last one is dropped.
-
-One bad file never stops the set: it is named with its byte offset in `GestureSet.damages`, and reading goes on with the
-next. So is whatever is odd: a recording that is listed twice, labels that overlap or fit no events. It knows neither the
-bytes of AEDAT (`aedat.py`), the lines of labels (`labels.py`) nor numpy's files (`tonic_folder.py`).
-"""
+"""Recordings as people have them: the folder or file goes to the reader that is most certain of it (`models/dvs/readers`)."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
+from models.dvs.readers import Head, Reader, all_readers
+from models.dvs.samples import SLICE_US, DvsError, GestureSet, check_split
+from models.input_file import InputError, check_input, open_input
+from models.network import ModelError
 
-from models.dvs.aedat import read_aedat
-from models.dvs.coverage import cut
-from models.dvs.labels import Line, read_labels, read_lines
-from models.dvs.samples import SLICE_US, SPLITS, Damage, DvsError, GestureSet, Sample, check_split
-from models.dvs.tonic_folder import FOLDERS, tonic_samples
-from models.input_file import InputError, check_input
-
-LISTS = {"train": "trials_to_train.txt", "test": "trials_to_test.txt"}
-LICENCE = "if they are the published ones: DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
+_HEAD_BYTES = 4096
 
 
 def open_folder(path: str | Path, split: str, slice_us: int = SLICE_US) -> GestureSet:
-    """Return the samples of one split of a folder, in the order of its list (or, for tonic's layout, of its names).
+    """Return the samples of one split of a folder or file, in the reader's order.
 
-    Raises `DvsError` (one line) where the folder has neither layout. Everything else that is wrong is in the set's
-    `damages` after its samples were read.
+    Raises `DvsError` (one line) where no reader knows the layout, or two are as certain of it. Everything else that is wrong is in
+    the set's `damages` after its samples were read.
     """
     check_split("open_folder", split, slice_us)
+    who = f"open_folder: {str(path)!r}"
+    try:
+        readers = all_readers()
+    except ModelError as error:  # two members of one name
+        raise DvsError(f"{who}: {error}") from None
+    try:
+        head = _head_of(path, split)
+        suitable = most_certain(readers, head)
+        have = "" if suitable else _what_is(Path(path))
+    except (OSError, InputError) as error:
+        suitable, have = [], f"none that can be read ({error})"
+    if not suitable:
+        raise DvsError(f"{who}: need {' or '.join(reader.LAYOUT[split] for reader in readers.values())}, have {have}")
+    if len(suitable) > 1:
+        layouts = " and ".join(readers[name].LAYOUT[split] for name in suitable)
+        raise DvsError(f"{who}: need one layout, have {layouts}; the readers {' and '.join(suitable)} are as certain")
+    reader = readers[suitable[0]]
+    return GestureSet(str(path), split, _source(reader, path), partial(reader.read, head, slice_us))
+
+
+def is_known(path: str | Path, split: str) -> bool:
+    """Tell whether a reader knows what lies at a path."""
+    try:
+        return bool(most_certain(all_readers(), _head_of(path, split)))
+    except (OSError, InputError):
+        return False
+
+
+def most_certain(readers: dict[str, Reader], head: Head) -> list[str]:
+    """Return the names of the readers that are most certain of what is asked for: none, one, or several that are as certain."""
+    certain = {name: reader.probe(head) for name, reader in readers.items()}
+    best = max(certain.values(), default=0)
+    return [name for name, certainty in certain.items() if certainty == best > 0]
+
+
+def _head_of(path: str | Path, split: str) -> Head:
+    """Return what readers probe; OSError or InputError where it cannot be looked at."""
     place = Path(path)
     try:
-        for folder in (place, place / "DvsGesture"):
-            if (folder / LISTS[split]).exists():
-                read, source = partial(_samples, folder, split, slice_us), f"AEDAT 3.1 recordings in {path}; {LICENCE}"
-                return GestureSet(str(path), split, source, read)
-        for folder in (place, place / "DVSGesture"):
-            if (folder / FOLDERS[split]).is_dir():
-                read = partial(tonic_samples, folder / FOLDERS[split], slice_us)
-                return GestureSet(str(path), split, f"numpy files in {path}; {LICENCE}", read)
-        have = "neither" if place.is_dir() else "no such folder" if not place.exists() else f"something that {_what_file(place)}"
-    except (OSError, ValueError) as error:
-        have = f"none that can be read ({error})"
-    raise DvsError(f"open_folder: {str(path)!r}: need {LISTS[split]} (AEDAT) or {FOLDERS[split]}/ (tonic), have {have}")
+        place.exists()
+    except ValueError as error:  # a NUL in the path
+        raise InputError(str(error)) from None
+    try:
+        with open_input(place) as file:
+            return Head(place, split, file.read(_HEAD_BYTES))
+    except InputError:  # a folder, or nothing that can be read: `_what_is` says it where no reader knows the place
+        return Head(place, split)
 
 
-def _samples(folder: Path, split: str, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
-    recordings: dict[str, int] = {}  # by events: the line of the list that named them first
-    for name, line in _listed(folder, split, damages):
-        where = folder / LISTS[split]
-        spans = read_labels(folder / f"{name.removesuffix('.aedat')}_labels.csv", damages)
-        if not spans:
-            continue
-        try:
-            recording = read_aedat(folder / name)
-        except DvsError as error:
-            damages.append(Damage(str(where), line.offset, f"line {line.number}: {error}"))
-            continue
-        t_us = recording.events.t_us
-        if t_us.size:
-            first = recordings.setdefault(hashlib.blake2b(np.ascontiguousarray(t_us).data).hexdigest(), line.number)
-            if first != line.number:
-                why = f"line {line.number}: {name} holds the events of line {first}, as a copy does: its samples count as well"
-                damages.append(Damage(str(where), line.offset, why))
-        slices, found = cut(recording, spans, slice_us)
-        damages.extend(Damage(str(folder / name), offset, why) for offset, why in found)
-        for span, number, events in slices:
-            yield Sample(events, span.label, name.split("_")[0].removesuffix(".aedat"), f"{name}[{span.place}]#{number}")
+def _source(reader: Reader, path: str | Path) -> str:
+    """Return where samples come from and under which terms, in one line."""
+    terms = getattr(reader, "TERMS", "")
+    return f"{reader.KIND} in {path}" + (f"; {terms}" if terms else "")
 
 
-def _listed(folder: Path, split: str, damages: list[Damage]) -> Iterator[tuple[str, Line]]:
-    """Yield the recordings of a split's list, each once, with their lines; append what is odd about the list."""
-    path = folder / LISTS[split]
-    lines = list(read_lines(path, damages))
-    others = {_plain(line.text) for other in SPLITS if other != split for line in read_lines(folder / LISTS[other], [])}
-    files: dict[object, Line] = {}
-    both: list[Line] = []
-    for line in lines:
-        name = _plain(line.text)
-        if not name.endswith(".aedat") or Path(name).name != name or not name.isprintable():
-            why = f"line {line.number}: need the name of an .aedat file in the same folder, have {line.text[:80]!r}"
-            damages.append(Damage(str(path), line.offset, why))
-            continue
-        first = files.setdefault(_identity(folder / name), line)
-        if first is not line:
-            why = f"line {line.number}: {name} again, as in line {first.number}; taken once"
-            damages.append(Damage(str(path), line.offset, why))
-            continue
-        both += [line] if name in others else []
-        yield name, line
-    if both:
-        why = f"line {both[0].number}: {_plain(both[0].text)}{_more(both)} in the other split's list, too"
-        damages.append(Damage(str(path), both[0].offset, why))
-    if not lines and path.is_file() and path.stat().st_size:
-        damages.append(Damage(str(path), 0, "names no recording"))
-
-
-def _what_file(path: Path) -> str:
-    """Return what a path is that should be a folder's."""
+def _what_is(path: Path) -> str:
+    """Return what lies at a path that no reader knows."""
+    if path.is_dir():
+        return "none of them"
+    if not path.exists():
+        return "no such folder"
     try:
         check_input(path)
     except InputError as error:
-        return str(error)
-    return "is no folder but a file"
-
-
-def _plain(name: str) -> str:
-    """Return a name in a list without what says that it lies in the same folder."""
-    return name.removeprefix("./")
-
-
-def _more(lines: Sequence[Line]) -> str:
-    return " is" if len(lines) == 1 else f" and {len(lines) - 1} more are"
-
-
-def _identity(path: Path) -> object:
-    """Return what two names of one file have in common: links, and case where the file system has none."""
-    try:
-        facts = path.stat()
-    except (OSError, ValueError):
-        return path.name
-    return facts.st_dev, facts.st_ino
+        return f"something that {error}"
+    return "something that is no folder but a file"

@@ -22,6 +22,7 @@ CLASSES = (
 SENSOR = 128  # pixels along each side of the sensor (DVS128)
 SLICE_US = 1_700_000  # length of a sample in the EGRU authors' code: 1.7 s, no overlap, an incomplete rest dropped
 SPLITS = ("train", "test")
+PUBLISHED_TERMS = "if they are the published ones: DVS128 Gesture (Amir et al., CVPR 2017), terms in its LICENSE.txt"
 
 
 class DvsError(ValueError):

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from models.dvs.aedat import write_aedat
-from models.dvs.folder import LISTS
 from models.dvs.labels import CSV_HEADER
+from models.dvs.readers.dvs128_gesture import LISTS
 from models.dvs.samples import CLASSES, SLICE_US, DvsError, Events
 from models.dvs.synthetic import REPETITIONS, SUBJECTS, checked_plan, people_of, recording_name, rendered
 

@@ -14,9 +14,7 @@ from host.workloads.contract import Feed, Outputs, Progress, Source
 from host.workloads.lane_sets import pack_lanes
 from models.network import Network
 from models.numerics import PAYLOADS
-from noc.memory_chip import MemoryChip
-from noc.transports.mem import MemNetwork
-from pe.core import Pe
+from tests.tools.losses import run_with_losses
 
 
 class RandomInput(Source):
@@ -75,10 +73,6 @@ class Noted:
         return Progress(len(self.answers), 0)
 
 
-class Lost(Exception):
-    """Every router and PE is gone."""
-
-
 def run_graph(
     placement: Placement, source: Source, *, losses: Sequence[int] = (), shuffle: int | None = None,
     late: Callable[[int], bool] = lambda _: False, probes: Mapping[int, Sequence[str]] | None = None, snapshot: int = 0,
@@ -87,36 +81,11 @@ def run_graph(
 
     `snapshot`: of how many positions (`Run`). Return the run, its readout, and the positions that it went on from.
     """
-    readout, witness, went_on = Noted(), Witness(placement), []
+    readout, witness = Noted(), Witness(placement)
     run = Run(
         placement, source, readout, late=late, witness=witness, repeatable=bool(losses), snapshot_positions=snapshot, probes=probes
     )
-    for loss in [*losses, None]:
-        try:
-            _live(run, loss, MemNetwork(shuffle))
-            break
-        except Lost:
-            went_on.append(run.prepare_restart())
-    assert run.phase == "read", run.fault
+    went_on = run_with_losses(run, losses, shuffle)
     assert witness.finish()["difference"] is None
     assert run.conservation()["wrong"] == []
     return run, readout, went_on
-
-
-def _live(run: Run, messages: int | None, network: MemNetwork) -> None:
-    """Work with one set of routers and PEs, for so many messages to the host or to the end."""
-    placement, left = run.placement, [messages]
-    chip = MemoryChip(
-        host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-        pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
-    )  # fmt: skip
-
-    def after_each() -> Any:
-        if left[0] is not None:
-            left[0] -= 1
-            if left[0] < 0:
-                raise Lost
-        return run.settle()
-
-    chip.boot_routers(run.begin(), after_each)
-    chip.boot_pes(after_each)

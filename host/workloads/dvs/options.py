@@ -22,7 +22,8 @@ class Options(RunOptions):
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _CHECKPOINT)
     format: str = with_default(RunOptions, "format", "dense")
     events: str | None = _of_recordings(
-        None, "a folder of DVS128 Gesture, as distributed or as tonic leaves it; or 'synthetic'",
+        None, "a folder of DVS128 Gesture, as distributed or as tonic leaves it, what another of `launch.py list readers` reads, "
+        "or 'synthetic'",
         bounds=Text(), metavar="DIR", file=True,
     )  # fmt: skip
     split: str | None = _of_recordings(None, f"{' or '.join(SPLITS)} (default test)", bounds=OneOf(lambda: SPLITS), metavar="NAME")

@@ -6,6 +6,7 @@ length).
 """
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -84,8 +85,11 @@ class TextScore:
         return overflow_in_words(self._cross_entropy_nats, self._tokens) if self._scored else ""
 
     def progress(self) -> Progress:
-        """Return how many tokens are scored, and the perplexity so far."""
-        return Progress(self._scored, (self._streams.shape[1] - 1) * len(self._streams), self.metrics(None))
+        """Return how many tokens are scored, and the perplexity so far: infinite where no number holds it."""
+        metrics = self.metrics(None)
+        if self.overflow():
+            metrics = [metrics[0]._replace(value=math.inf)]
+        return Progress(self._scored, (self._streams.shape[1] - 1) * len(self._streams), metrics)
 
     def result(self) -> dict[str, Any]:
         """Return tokens, cross entropy and perplexity, and a note where no number holds that."""

@@ -63,7 +63,7 @@ def read(
 
 
 def open_events(events: str, split: str, people: int | None = None) -> GestureSet:
-    """Return the split of `synthetic` or of a folder in DVS128 Gesture's or tonic's layout; DvsError, one line, for another.
+    """Return the split of `synthetic` or of recordings that a reader knows; DvsError, one line, for another.
 
     `people`: how many the synthetic camera shows in training, the fewer the more often; None leaves that to it.
     """
@@ -77,11 +77,11 @@ def open_events(events: str, split: str, people: int | None = None) -> GestureSe
 
 
 def marks_of(gestures: GestureSet, events: str) -> str:
-    """Return what changes when a set does: names, sizes and times of a folder's files, and the first sample's events."""
+    """Return what changes when a set does: name, size and time of each file, and the first sample's events."""
     digest = hashlib.sha256()
     folder = Path(events)
     if events != SYNTHETIC:
-        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        for path in [folder] if folder.is_file() else sorted(path for path in folder.rglob("*") if path.is_file()):
             facts = path.stat()
             digest.update(f"{path.relative_to(folder)}\0{facts.st_size}\0{facts.st_mtime_ns}\0".encode("utf-8", "surrogateescape"))
     for sample in gestures.samples():

@@ -1,6 +1,7 @@
-"""The layout that tonic leaves behind: `ibmGestureTrain/user02_fluorescent/0.npy`, one file for each labelled span.
+"""What tonic leaves behind: numpy files, one for each labelled span.
 
-The file's number is the label. Each file holds a plain array (events, 4) of x, y, polarity and time; the time is in
+`ibmGestureTrain/user02_fluorescent/0.npy` and `ibmGestureTest/`, in the folder itself or in the `DVSGesture/` in it. The file's
+number is the label. Each file holds a plain array (events, 4) of x, y, polarity and time; the time is in
 **milliseconds** (tonic multiplies by 1000 when it loads them). As in tonic's slicing by time, slices begin at the
 span's first event; an incomplete last one is dropped. Files are checked against what their header claims before their
 numbers are touched, and nothing in them is ever unpickled.
@@ -20,10 +21,13 @@ import numpy as np
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from models.dvs.samples import CLASSES, SENSOR, Damage, Events, Sample
+from models.dvs.readers import Head
+from models.dvs.samples import CLASSES, PUBLISHED_TERMS, SENSOR, Damage, Events, Sample
 from models.input_file import InputError, open_input
 
+KIND, TERMS = "numpy files", PUBLISHED_TERMS
 FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
+LAYOUT = {split: f"{name}/ (tonic)" for split, name in FOLDERS.items()}
 _NAME = re.compile(r"\d{1,4}\.npy", re.ASCII)
 _MOST_HEADER_BYTES = 1 << 14
 _LONGEST_US = 600_000_000  # of a plausible span: a hundred times a gesture of DVS128 Gesture
@@ -34,7 +38,24 @@ class _Bad(Exception):
     """The file is not what it should be: (offset, why)."""
 
 
-def tonic_samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
+def probe(head: Head) -> int:
+    """Look for the folder of the split."""
+    return 0 if _place(head) is None else 80
+
+
+def read(head: Head, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
+    """Yield every slice of every file, users by name and files by number."""
+    folder = _place(head)
+    return iter(()) if folder is None else _samples(folder, slice_us, damages)
+
+
+def _place(head: Head) -> Path | None:
+    """Return the folder of the split."""
+    places = (folder / FOLDERS[head.split] for folder in (head.path, head.path / "DVSGesture"))
+    return next((place for place in places if place.is_dir()), None)
+
+
+def _samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterator[Sample]:
     """Yield every slice of every file, users by name and files by number; append what is wrong to `damages`."""
     files: dict[tuple[int, int], Path] = {}
     for path in sorted(folder.glob("*/*.npy"), key=lambda path: (path.parent.name, len(path.name), path.name)):

@@ -1,0 +1,62 @@
+"""The same gestures in the layout of each recording reader, built by hand from the layouts' descriptions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from models.dvs.samples import Events
+from tests.tools.dvs_bytes import aedat, event, packet
+
+LENGTH_US = 250  # of each gesture: two slices of 100 us, and an incomplete rest
+Gestures = dict[tuple[str, int], Events]
+"""By subject and label: events, the first at time 0 and the last at `LENGTH_US`."""
+
+
+def gestures_of(seed: int, subjects: tuple[str, ...]) -> Gestures:
+    """Return two gestures of each subject, of 26 events at distinct times."""
+    rng, gestures = np.random.default_rng(seed), {}
+    for subject in subjects:
+        for label in rng.choice(11, 2, replace=False).tolist():
+            t_us = np.sort(np.append(rng.choice(np.arange(1, LENGTH_US), 24, replace=False), (0, LENGTH_US)))
+            x, y = rng.integers(0, 128, (2, t_us.size)).astype(np.uint8)
+            gestures[subject, label] = Events(t_us, x, y, rng.random(t_us.size) < 0.5)
+    return gestures
+
+
+def write_dvs128_gesture(place: Path, split: str, gestures: Gestures) -> None:
+    """Add a recording a subject, its labels, and the split's list; gestures begin 1 ms after each other."""
+    place.mkdir(exist_ok=True)
+    subjects = dict.fromkeys(subject for subject, _ in gestures)
+    for subject in subjects:
+        own = [(label, events) for (who, label), events in gestures.items() if who == subject]
+        rows, raw = ["class,startTime_usec,endTime_usec"], b""
+        for number, (label, events) in enumerate(own):
+            start = 1000 * (number + 1)
+            raw += b"".join(event(t + start, x, y, p) for t, x, y, p in zip(*(part.tolist() for part in events), strict=True))
+            rows.append(f"{label + 1},{start},{start + LENGTH_US}")
+        (place / f"{subject}_led.aedat").write_bytes(aedat(packet(raw)))
+        (place / f"{subject}_led_labels.csv").write_text("\n".join([*rows, ""]))
+    (place / f"trials_to_{split}.txt").write_text("".join(f"{subject}_led.aedat\n" for subject in subjects))
+
+
+def write_tonic(place: Path, split: str, gestures: Gestures) -> None:
+    """Add a numpy file a gesture."""
+    for (subject, label), events in gestures.items():
+        folder = place / f"ibmGesture{split.capitalize()}" / f"{subject}_led"
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(folder / f"{label}.npy", np.stack([events.x, events.y, events.p, events.t_us / 1000.0], axis=1))
+
+
+def write_event_table(place: Path, split: str, gestures: Gestures) -> None:
+    """Add lines to the table of docs/extending.md."""
+    with place.open("a") as file:
+        if not file.tell():
+            file.write("split,subject,label,time_us,x,y,polarity\n")
+        for (subject, label), events in gestures.items():
+            for t, x, y, p in zip(*(part.tolist() for part in events), strict=True):
+                file.write(f"{split},{subject},{label},{t},{x},{y},{int(p)}\n")
+
+
+WRITERS = {"dvs128_gesture": write_dvs128_gesture, "tonic": write_tonic, "event_table": write_event_table}
