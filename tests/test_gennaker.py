@@ -126,7 +126,8 @@ def test_frames_and_datasets_are_made_when_asked_for(batch_run, plan):
     assert isinstance(batch_run.cost.stages(frame=True), pd.DataFrame)
     data = batch_run.to_xarray()
     assert isinstance(data, xr.Dataset)
-    np.testing.assert_array_equal(data["output egru2"], batch_run.outputs)
+    np.testing.assert_array_equal(data["outputs"], batch_run.outputs)
+    assert data["outputs"].dims == ("sequence", "time", "outputs.unit")
 
 
 def test_neither_pandas_nor_torch_is_imported_unasked():
@@ -265,7 +266,7 @@ def test_shipped_models_have_names():
 NAN, WIDE, FLAT = numbers(4, FEATURES), numbers(4, FEATURES + 1), numbers(FEATURES)
 NAN[2, 3] = np.nan
 WRONG = {
-    "not finite": (NAN, r"x: input: 1 numbers are not finite, first at vector 2, unit 3"),
+    "not finite": (NAN, r"x: input: 1 number is not finite, first at vector 2, unit 3"),
     "width": (WIDE, r"x: input: needs \(time, 8\) for this network, has vectors of 9"),
     "one dimension": (FLAT, r"x: needs \(time, features\) or \(sequences, time, features\), has the shape \(8,\)"),
     "four dimensions": (numbers(1, 1, 2, FEATURES), r"x: needs \(time, features\)"),

@@ -24,6 +24,7 @@ from host.launch.recorded_run import run_into
 from host.options import RUN, TRACE_POSITIONS, RunOptions
 from host.run_folder import new_folder
 from host.show import sweep_plots
+from host.show.labelled_lines import print_labelled
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
 from host.workloads.registry import Workload, restore_options, workload_named
@@ -141,7 +142,8 @@ def _print_outcome(workload: Workload, outcome: Outcome, folder: Path, streamed:
     """Print the summary and where the report lies; return the exit code."""
     if outcome.report is not None:
         lines: Sequence[str] = workload.part("summary", "summary_lines", lambda *_: [])(outcome.report, published())
-        print(summary(outcome.report, [line for line in lines if not (streamed and line.startswith("text "))]))
+        text = summary(outcome.report, [line for line in lines if not (streamed and line.startswith("text "))])
+        print_labelled(text.splitlines())
     if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
         print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")
     if folder.exists():
