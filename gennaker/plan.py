@@ -99,9 +99,8 @@ class Plan(PlacedModel):
         """
         from gennaker.running import run_plan
 
-        return run_plan(
-            self, x, save=(save,) if isinstance(save, str) else tuple(save), transport=transport, verify=verify, progress=progress, stall_s=stall_s
-        )  # fmt: skip
+        names = (save,) if isinstance(save, str) else tuple(save)
+        return run_plan(self, x, save=names, transport=transport, verify=verify, progress=progress, stall_s=stall_s)
 
     def session(
         self, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,

@@ -15,12 +15,13 @@ _NUMBERS = "text-align:right;vertical-align:top"
 
 def html_table(heads: Sequence[str], rows: Iterable[Sequence[Any]], *, title: str = "", note: str = "") -> str:
     """Return a table for a notebook, numbers flush right; every text is escaped: names come from files."""
-    rows = [list(map(str, row)) for row in rows]
-    styles = [_NUMBERS if column and all(map(_is_number, column)) else _STYLE for column in zip(*rows, strict=True)]
+    texts = [list(map(str, row)) for row in rows]
+    styles = [_NUMBERS if column and all(map(_is_number, column)) else _STYLE for column in zip(*texts, strict=True)]
     lines = [f"<table><caption style='{_STYLE}'><b>{html.escape(title)}</b></caption>" if title else "<table>"]
     if any(heads):
-        lines.append("<tr>" + "".join(f"<th style='{style}'>{html.escape(head)}</th>" for head, style in zip(heads, styles, strict=False)) + "</tr>")
-    for row in rows:
+        names = (f"<th style='{style}'>{html.escape(head)}</th>" for head, style in zip(heads, styles, strict=False))
+        lines.append("<tr>" + "".join(names) + "</tr>")
+    for row in texts:
         cells = (f"<td style='{style}'>{html.escape(cell)}</td>" for cell, style in zip(row, styles, strict=True))
         lines.append("<tr>" + "".join(cells) + "</tr>")
     return "".join(lines) + "</table>" + (f"<p>{html.escape(note)}</p>" if note else "")

@@ -374,3 +374,31 @@ def test_one_answer_on_any_pes(tmp_path_factory, features, layers, seed, data):
     one, other = run(model.fit(pes=len(layers)), x), run(model.fit(pes=pes, format="dense"), x)
     assert one.sha256 == other.sha256
     np.testing.assert_array_equal(one.outputs, other.outputs)
+
+
+# --- what a notebook and a hasty user see ---
+
+
+def test_one_name_to_save_needs_no_list(plan):
+    run = plan.run(np.zeros((2, 8), np.float32), save="states", transport="mem")
+    assert run.states["egru1"]["cell"].shape == (2, 16)
+    with pytest.raises(gk.WrongInput, match="save 'statess': needs any of"):
+        plan.run(np.zeros((2, 8), np.float32), save="statess", transport="mem")
+
+
+def test_settings_of_a_price_are_named_as_they_were_written(batch_run):
+    with pytest.raises(gk.WrongInput, match="^clok=3: unknown name"):
+        batch_run.price(clok=3)
+
+
+def test_a_plan_says_where_few_units_take_many_pes(model, plan):
+    wide = model.fit()
+    assert "pes=N takes fewer" in wide.advice
+    assert wide.advice in str(wide) and wide.advice in wide._repr_html_()
+    assert plan.advice == ""  # four were asked for
+
+
+def test_numbers_of_a_table_are_flush_right(plan):
+    table = plan._repr_html_()
+    assert "<td style='text-align:right;vertical-align:top'>8</td>" in table
+    assert "<td style='text-align:left;vertical-align:top'>egru1</td>" in table

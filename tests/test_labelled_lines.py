@@ -2,8 +2,8 @@
 
 import sys
 
-from host.show import labelled_lines
-from host.show.labelled_lines import fold, print_labelled
+from host.commands import _labelled_lines as labelled_lines
+from host.commands._labelled_lines import fold, print_labelled
 
 LINE = "mapping      8 PEs (uniform, csr); fullest: 27,944 B weights, 3,292 B variables (2,432 B of them behind the program)"
 

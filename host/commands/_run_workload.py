@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._labelled_lines import print_labelled
 from host.commands._model_argument import add_model, take_model
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
 from host.errors import HostError, complain
@@ -24,7 +25,6 @@ from host.launch.recorded_run import run_into
 from host.options import RUN, TRACE_POSITIONS, RunOptions
 from host.run_folder import new_folder
 from host.show import sweep_plots
-from host.show.labelled_lines import print_labelled
 from host.show.monitor import Monitor, open_monitor
 from host.show.summary import published, summary
 from host.workloads.registry import Workload, restore_options, workload_named

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from host.commands._labelled_lines import print_labelled
 from host.commands._new_file import check_new, write_new
 from host.errors import HostError, need_file
-from host.show.labelled_lines import print_labelled
 from host.workloads.site import SEEDED, load_model, model_path
 from models import shipped
 from models.network import ModelError, in_one_line

@@ -6,9 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from host.commands._labelled_lines import print_labelled
 from host.commands._new_file import check_new, write_new
 from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
-from host.show.labelled_lines import print_labelled
 from models.foreign.request import ImportRequest
 from models.importers import all_flags
 from models.network import SEGMENT_STATES
