@@ -52,12 +52,12 @@ _FLAG = re.compile(r"--([a-z][a-z-]*)(?: (?=[\w./\\'\"-]))?")
 
 
 def in_python(text: str) -> str:
-    """Return an error line of the command line's with its flags as keywords: `--pes 146` as `pes=146`."""
+    """Return an error line of the command line's with its flags as keywords: `--pes 146` as `pes=146`, `--set a=1` as `a=1`."""
 
     def keyword(match: re.Match[str]) -> str:
         return match[1].replace("-", "_") + ("=" if match[0].endswith(" ") else "")
 
-    return _FLAG.sub(keyword, text)
+    return _FLAG.sub(keyword, text.replace("--set ", ""))
 
 
 @contextmanager

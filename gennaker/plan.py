@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gennaker.errors import in_python
 from gennaker.placing import PlacedModel
 from gennaker.rich_text import html_table, list_of_rows
 
@@ -42,6 +43,17 @@ class Plan(PlacedModel):
         """Bytes of data memory that the fullest PE has left."""
         return self.placement.worst()["free"]
 
+    @property
+    def advice(self) -> str:
+        """What to say of it: where it has more PEs than its few units make use of, and `fit` was not told how many; else "".
+
+        >>> gk.load("tiny").fit().advice
+        '1.7 units a PE: more PEs than so few units make use of; pes=N takes fewer, mapping=balanced takes 2'
+        """
+        from host.mapping.advice import fewer_pes
+
+        return in_python(fewer_pes(self.placement.network, self.placement.request, self.pes))
+
     def table(self, frame: bool = False) -> Any:
         """Return a row a PE: `pe`, its name; `layer`; `units`, how many; and bytes: `program`, `debug`, `weights`, `variables`,
         `spill` (of variables behind the program) and `free`.
@@ -58,7 +70,7 @@ class Plan(PlacedModel):
         return list_of_rows(rows, frame)
 
     def run(
-        self, x: Any, *, save: Sequence[str] = ("outputs", "events"), transport: str = "zmq", verify: bool = False,
+        self, x: Any, *, save: str | Sequence[str] = ("outputs", "events"), transport: str = "zmq", verify: bool = False,
         progress: bool | None = None, stall_s: float = 30.0,
     ) -> Run:  # fmt: skip
         """Run arrays through the network.
@@ -66,7 +78,7 @@ class Plan(PlacedModel):
         Args:
             x: one sequence (time, features), a batch (sequences, time, features), or a list of sequences of any lengths; float32,
                 or what the input sends (whole numbers, 0 and 1 of spikes). For several inputs, a dict of such by the input's name.
-            save: what to keep of what the network computes, of "outputs", "events" and "states".
+            save: what to keep of what the network computes, of "outputs", "events" and "states"; one name or several.
             transport: "zmq", a process for each PE and router; or "mem", all in this process: the same bits and hash.
             verify: compare every event with a plain reference; slow.
             progress: show how far the run is; None: in a notebook or a terminal.
@@ -87,9 +99,8 @@ class Plan(PlacedModel):
         """
         from gennaker.running import run_plan
 
-        return run_plan(
-            self, x, save=tuple(save), transport=transport, verify=verify, progress=progress, stall_s=stall_s
-        )  # fmt: skip
+        names = (save,) if isinstance(save, str) else tuple(save)
+        return run_plan(self, x, save=names, transport=transport, verify=verify, progress=progress, stall_s=stall_s)
 
     def session(
         self, *, batch: int | None = None, transport: str = "zmq", stall_s: float = 30.0,
@@ -137,9 +148,11 @@ class Plan(PlacedModel):
         cells = [["PE", "layer", "units", *names]]
         for row in self._fullest():
             cells.append([row["pe"], row["layer"], str(row["units"]), *(f"{row[name]:,}" for name in names)])
-        return "\n".join([self._title(), *map(str.rstrip, format_table(cells, left=(0, 1))), "the fullest PE of each layer, bytes"])
+        table = map(str.rstrip, format_table(cells, left=(0, 1)))
+        return "\n".join([self._title(), *table, "the fullest PE of each layer, bytes", *filter(None, [self.advice])])
 
     def _repr_html_(self) -> str:
         heads = ["PE", "layer", "units", *_ROLES]
         rows = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row.values()] for row in self._fullest()]
-        return html_table(heads, rows, title=self._title(), note="the fullest PE of each layer, bytes; table() has every PE")
+        note = "; ".join(filter(None, ["the fullest PE of each layer, bytes; table() has every PE", self.advice]))
+        return html_table(heads, rows, title=self._title(), note=note)

@@ -113,7 +113,8 @@ class Run:
 
     def to_xarray(self) -> Any:
         """Return outputs and states, as far as they are kept, as an xarray Dataset over `sequence` and `time`; Error where there is
-        no xarray. Behind the end of a short sequence are zeros; `length` says where that is.
+        no xarray. They are called as in their files: `outputs`, or an output's name where there are several; `egru1.cell`.
+        Behind the end of a short sequence are zeros; `length` says where that is.
         """
         try:
             xarray = importlib.import_module("xarray")
@@ -126,8 +127,9 @@ class Run:
                     arrays["length"] = ("sequence", file["lengths"])
                     for name in file.files:
                         if name != "lengths":
-                            label = f"output {name}" if kept == "outputs" and name != "outputs" else name
-                            arrays[label] = (("sequence", "time", *(f"{label} {n}" for n in range(2, file[name].ndim))), file[name])
+                            population = name if kept == "outputs" else name.rpartition(".")[0]
+                            axes = [f"{population}.phase", f"{population}.unit"][4 - file[name].ndim :]
+                            arrays[name] = (("sequence", "time", *axes), file[name])
         return xarray.Dataset(arrays)
 
     @property

@@ -344,7 +344,7 @@ class Session:
 
     def __repr__(self) -> str:
         state = "over" if self._problem or self._source.ended else "open"
-        return f"<gennaker.Session of {self._plan.model.name}: {self.steps:,} steps, {state}>"
+        return f"<gennaker.Session of {self._plan.model.name}: {self.steps:,} step{'' if self.steps == 1 else 's'}, {state}>"
 
 
 def _plan_for(run: Any, plan: PlacedModel) -> dict[str, Any]:

@@ -305,7 +305,7 @@ BATCH, ROW = np.ones((2, 2, 3)), np.ones((2, 3))
         ("x.csv", put_csv("a,b,c\n"), ONE, "has no row of numbers"),
         ("x.csv", put_csv("1,2,3\n1,2\n"), ONE, "row 2 has 2 columns, the first has 3"),
         ("x.csv", put_csv("1,2,3\n1,x,3\n"), ONE, "row 2 has 'x', which is no number"),
-        ("x.csv", put_csv("1,2,nan\n"), ONE, "1 numbers are not finite"),
+        ("x.csv", put_csv("1,2,nan\n"), ONE, "1 number is not finite"),
         ("x.csv", put_csv("1,2,3\n"), TWO, "this network has 2 inputs; needs a .npz or .safetensors with an"),
         ("x.npz", put_npz(x=BATCH, lengths=[1, 3]), ONE, "lengths needs numbers from 1 to 2, has 1 to 3"),
         ("x.npz", put_npz(x=BATCH, lengths=[1.5]), ONE, "lengths needs a whole number for each of the 2"),
@@ -376,7 +376,7 @@ def test_run_takes_a_model_and_writes_the_answers(files, tmp_path, capsys, monke
 def test_run_needs_a_model(capsys):
     assert main(["run", "--inputs", "x.npy"]) == 2
     assert capsys.readouterr().err == (
-        "gennaker: run: needs MODEL, a checkpoint file, gesture, gesture-plain, lm, tiny or seeded\n"
+        "gennaker: run: needs MODEL, a checkpoint file, gesture, gesture-plain, lm, tiny, tiny-inside or seeded\n"
     )
 
 

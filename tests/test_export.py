@@ -318,3 +318,11 @@ def test_an_exporter_of_a_users_own_is_found_by_its_suffix(tmp_path, monkeypatch
     (folder / "other.py").write_text('SUFFIXES = (".pth",)\n')
     with pytest.raises(ModelError, match=r"exporters other and torch both write \.pth"):
         exporter_for(tmp_path / "x.pth")
+
+
+def test_a_head_of_one_linear_layer_has_the_key_that_programs_give_it(files, tmp_path):
+    torch = pytest.importorskip("torch")
+    model = replace(files.write(gru_tensors(RNG(6), (6, 5))).read().model, head=(affine(2, 5, "linear"),))
+    _, notes = again(tmp_path, model)
+    assert notes[0] == "modules: gru = GRU(6, 5), head = Linear(5, 2)"
+    assert {"head.weight", "head.bias"} <= torch.load(tmp_path / "out.pth", weights_only=True).keys()

@@ -127,6 +127,7 @@ def test_frames_and_datasets_are_made_when_asked_for(batch_run, plan):
     data = batch_run.to_xarray()
     assert isinstance(data, xr.Dataset)
     np.testing.assert_array_equal(data["outputs"], batch_run.outputs)
+    assert data["outputs"].dims == ("sequence", "time", "outputs.unit")
 
 
 def test_neither_pandas_nor_torch_is_imported_unasked():
@@ -265,7 +266,7 @@ def test_shipped_models_have_names():
 NAN, WIDE, FLAT = numbers(4, FEATURES), numbers(4, FEATURES + 1), numbers(FEATURES)
 NAN[2, 3] = np.nan
 WRONG = {
-    "not finite": (NAN, r"x: input: 1 numbers are not finite, first at vector 2, unit 3"),
+    "not finite": (NAN, r"x: input: 1 number is not finite, first at vector 2, unit 3"),
     "width": (WIDE, r"x: input: needs \(time, 8\) for this network, has vectors of 9"),
     "one dimension": (FLAT, r"x: needs \(time, features\) or \(sequences, time, features\), has the shape \(8,\)"),
     "four dimensions": (numbers(1, 1, 2, FEATURES), r"x: needs \(time, features\)"),
@@ -373,3 +374,31 @@ def test_one_answer_on_any_pes(tmp_path_factory, features, layers, seed, data):
     one, other = run(model.fit(pes=len(layers)), x), run(model.fit(pes=pes, format="dense"), x)
     assert one.sha256 == other.sha256
     np.testing.assert_array_equal(one.outputs, other.outputs)
+
+
+# --- what a notebook and a hasty user see ---
+
+
+def test_one_name_to_save_needs_no_list(plan):
+    run = plan.run(np.zeros((2, 8), np.float32), save="states", transport="mem")
+    assert run.states["egru1"]["cell"].shape == (2, 16)
+    with pytest.raises(gk.WrongInput, match="save 'statess': needs any of"):
+        plan.run(np.zeros((2, 8), np.float32), save="statess", transport="mem")
+
+
+def test_settings_of_a_price_are_named_as_they_were_written(batch_run):
+    with pytest.raises(gk.WrongInput, match="^clok=3: unknown name"):
+        batch_run.price(clok=3)
+
+
+def test_a_plan_says_where_few_units_take_many_pes(model, plan):
+    wide = model.fit()
+    assert "pes=N takes fewer" in wide.advice
+    assert wide.advice in str(wide) and wide.advice in wide._repr_html_()
+    assert plan.advice == ""  # four were asked for
+
+
+def test_numbers_of_a_table_are_flush_right(plan):
+    table = plan._repr_html_()
+    assert "<td style='text-align:right;vertical-align:top'>8</td>" in table
+    assert "<td style='text-align:left;vertical-align:top'>egru1</td>" in table

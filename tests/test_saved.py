@@ -198,3 +198,9 @@ def test_rows_of_unequal_sequences_in_any_order_come_out_in_order(kept):
     assert arrays["y"][0].tolist() == [[0, 0], [0, 1], [0, 2]]
     assert not arrays["y"][1].any()
     assert arrays["y"][2].tolist() == [[2, 0], [2, 1], [0, 0]]
+
+
+def test_sizes_of_small_files_are_no_zeros():
+    from host.show.summary import _size
+
+    assert [_size(size) for size in (300, 93_700, 1_234_567)] == ["0.3 kB", "93.7 kB", "1.23 MB"]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._labelled_lines import print_labelled
 from host.commands._model_argument import add_model, take_model
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
 from host.errors import HostError, complain
@@ -141,7 +142,8 @@ def _print_outcome(workload: Workload, outcome: Outcome, folder: Path, streamed:
     """Print the summary and where the report lies; return the exit code."""
     if outcome.report is not None:
         lines: Sequence[str] = workload.part("summary", "summary_lines", lambda *_: [])(outcome.report, published())
-        print(summary(outcome.report, [line for line in lines if not (streamed and line.startswith("text "))]))
+        text = summary(outcome.report, [line for line in lines if not (streamed and line.startswith("text "))])
+        print_labelled(text.splitlines())
     if outcome.mismatch is not None and outcome.mismatch["difference"] is None:
         print(f"verified     {outcome.mismatch['compared']:,} unit states agree with the reference, bit for bit")
     if folder.exists():

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
 
+from host.commands._labelled_lines import print_labelled
 from host.commands._new_file import check_new, write_new
 from host.errors import HostError, need_file
 from host.workloads.site import SEEDED, load_model, model_path
@@ -53,10 +54,8 @@ def run(flags: dict[str, Any]) -> int:
         size = write_new("export", target, lambda path: exporter.write(path, model, notes))
     except ModelError as error:
         raise ModelError(f"export {target}: {error}") from error
-    print(f"{'source':<14} {source}")
-    for note in notes:
-        print(f"{'note':<14} {note}")
-    print(f"{'written':<14} {target} ({size:,} bytes)")
+    rows = [("source", source), *(("note", note) for note in notes), ("written", f"{target} ({size:,} bytes)")]
+    print_labelled((f"{name:<14} {value}" for name, value in rows), label=15)
     return 0
 
 

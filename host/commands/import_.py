@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from host.commands._labelled_lines import print_labelled
 from host.commands._new_file import check_new, write_new
 from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
 from models.foreign.request import ImportRequest
@@ -66,9 +67,7 @@ def run(flags: dict[str, Any]) -> int:
     imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
     model, report = quantise_model(imported.model, quantising)
     size = write_new("import", target, lambda path: save(path, model))
-    for name, value in (("source", str(source)), *imported.description):
-        print(f"{name:<14} {value}")
-    for note in imported.notes:
-        print(f"{'note':<14} {note}")
-    print("\n".join([*report, f"{'written':<14} {target} ({size:,} bytes)"]))
+    rows = [("source", str(source)), *imported.description, *(("note", note) for note in imported.notes)]
+    written = f"{'written':<14} {target} ({size:,} bytes)"
+    print_labelled([*(f"{name:<14} {value}" for name, value in rows), *report, written], label=15)
     return 0

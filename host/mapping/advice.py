@@ -48,7 +48,8 @@ def fewer_pes(network: Network, request: Request, used: int) -> str:
     fewest = ""
     with contextlib.suppress(HostError):
         fewest = f", --mapping balanced takes {len(strategies.named('balanced').deals(network, request)[0])}"
-    return f"{units / used:.2g} units a PE: more PEs than so few units make use of; --pes N takes fewer{fewest}"
+    each = f"{units / used:.2g}"
+    return f"{each} unit{'' if each == '1' else 's'} a PE: more PEs than so few units make use of; --pes N takes fewer{fewest}"
 
 
 def largest_batch(network: Network, request: Request, mapping: str) -> int:

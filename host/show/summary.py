@@ -35,9 +35,13 @@ def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
     return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
 
 
+def _size(size_bytes: int) -> str:
+    return f"{size_bytes / 1e6:,.2f} MB" if size_bytes >= 1e6 else f"{size_bytes / 1e3:.1f} kB"
+
+
 def _saved_line(report: Mapping[str, Any]) -> list[str]:
     """Return a line on the files that hold what the network computed, where any was asked for."""
-    files = [f"{name} ({size / 1e6:.2f} MB)" for name, size in report.get("saved", {}).items()]
+    files = [f"{name} ({_size(size)})" for name, size in report.get("saved", {}).items()]
     return [f"saved        {', '.join(files)}"] if files else []
 
 

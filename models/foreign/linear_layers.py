@@ -97,7 +97,7 @@ def find_linear_layers(state: StateDict, inner: Sequence[str], ends: tuple[int, 
     check_fit(state.who, sizes["front"], sizes["head"], False, ends)
     if norms := _norms(state, inner):
         notes.append(f"normalisation left out ({listed(norms)}): the answer is that of the network without it")
-    return LinearLayers(sides["front"], sides["head"], tuple(notes), record if linears else {})
+    return LinearLayers(sides["front"], sides["head"], tuple(notes), {side: layers for side, layers in record.items() if layers})
 
 
 def _linears(state: StateDict, inner: Sequence[str]) -> list[_Linear]:

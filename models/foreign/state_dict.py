@@ -309,7 +309,8 @@ def _unwrapped(who: str, file: TorchFile) -> StateDict:
         wrapper = next((name for name in WRAPPERS if isinstance(tree, dict) and isinstance(tree.get(name), dict)), None)
         if wrapper is None:
             break
-        log.notes.append(f"the state_dict lies under {wrapper!r}; beside it: {listed([k for k in tree if k != wrapper])}")
+        others = [key for key in tree if key != wrapper]
+        log.notes.append(f"the state_dict lies under {wrapper!r}{f'; beside it: {listed(others)}' if others else ''}")
         tree = tree[wrapper]
     if isinstance(tree, dict):
         views = {key: value for key, value in tree.items() if isinstance(key, str) and isinstance(value, View)}

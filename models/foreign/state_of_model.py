@@ -118,16 +118,20 @@ def _add_egru(state: ModelState, model: Model, layers: Sequence[Population]) -> 
 
 
 def _add_linear(state: ModelState, side: str, layers: Sequence[Affine]) -> str:
-    """Add linear layers under the numbers that they have in an nn.Sequential with their activations; return it in words."""
+    """Add linear layers under the numbers that they have in an nn.Sequential with their activations; return it in words.
+
+    One without an activation needs no Sequential: it has the side's own name.
+    """
+    alone = len(layers) == 1 and layers[0].activation not in _MODULES
     parts: list[str] = []
     for layer in layers:
-        stem = f"{side}.{len(parts)}"
+        stem = side if alone else f"{side}.{len(parts)}"
         state.tensors |= {f"{stem}.weight": layer.weight, f"{stem}.bias": layer.bias}
         state.facts.setdefault("activations", {})[stem] = layer.activation
         parts.append(f"Linear({layer.inputs}, {layer.outputs})")
         if layer.activation in _MODULES:
             parts.append(f"{_MODULES[layer.activation]}()")
-    return f"{side} = Sequential({', '.join(parts)})"
+    return f"{side} = {parts[0]}" if alone else f"{side} = Sequential({', '.join(parts)})"
 
 
 def _add_language(state: ModelState, model: Model) -> None:

@@ -81,7 +81,8 @@ def _checked(who: str, expected: ExpectedInput, arrays: Sequence[Array]) -> list
 def _converted(where: str, expected: ExpectedInput, array: Array) -> Array:
     """Return the array in the input's type; HostError where that would change a number."""
     if array.dtype.kind == "f" and not (finite := np.isfinite(array)).all():
-        raise HostError(f"{where}: {int((~finite).sum())} numbers are not finite, first {_first(~finite)}")
+        count = int((~finite).sum())
+        raise HostError(f"{where}: {count:,} number{' is' if count == 1 else 's are'} not finite, first {_first(~finite)}")
     with np.errstate(over="ignore", invalid="ignore"):
         converted = np.ascontiguousarray(array.astype(expected.dtype))
     wrong = converted != array
