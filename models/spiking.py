@@ -32,7 +32,8 @@ def vectors_of(units: int, need: Mapping[str, Array | float], **values: Array | 
     filled = {}
     for name, default in need.items():
         dtype = np.asarray(default).dtype
-        filled[name] = np.ascontiguousarray(np.broadcast_to(np.asarray(values.get(name, default)).astype(dtype).ravel(), units))
+        with np.errstate(over="ignore"):  # a number beyond float32 becomes an infinity, which is refused by name
+            filled[name] = np.ascontiguousarray(np.broadcast_to(np.asarray(values.get(name, default)).astype(dtype).ravel(), units))
     return filled
 
 

@@ -115,6 +115,11 @@ UNDECIDED = {
         "may be snntorch .* or spikingjelly .* choose with --exporter snntorch or --exporter spikingjelly, or with --reset, --fire",
     ),
     "snntorch or spikingjelly, by reset": (dense(lif(5, beta=0.75)), {"reset": "subtract-late"}, "may be"),
+    "snntorch or lava": (dense(lif(5, beta=0.875), weight=ON_GRID), {"exporter": "snntorch"}, "may be snntorch .* or lava "),
+    "snntorch or lava, without a leak": (
+        dense(lif(5, tau=np.full(5, np.inf), r=np.full(5, np.inf)), weight=ON_GRID), {"reset": "subtract-late"},
+        "may be snntorch .* or lava .*--reset, --fire",
+    ),
     "norse or spikingjelly": (dense(rlif(2e-4)), {"exporter": "spikingjelly"}, "may be norse .* or spikingjelly "),
     "sinabs or norse": (dense(neuron_if(5)), {"exporter": "sinabs"}, "may be sinabs .* or norse .*--reset, --fire, --multi-s"),
     "sinabs or norse, by reset": (dense(neuron_if(5)), {"reset": "zero"}, "may be sinabs"),

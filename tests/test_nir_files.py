@@ -430,6 +430,16 @@ def test_two_sources_that_disagree_are_both_named(path):
     refused(path, root, r"node (a|b) \(Linear\) gives \(., ?\), node (a|b) \(Linear\) gives \(.,\); node n \(LIF\) hears both")
 
 
+@pytest.mark.filterwarnings("error")
+def test_numbers_beyond_float32_are_refused_by_node(path):
+    refused(path, dense(lif(5, v_threshold=np.full(5, 1e60))), r"node n \(LIF\): threshold of a step is inf at 0 in float32")
+    refused(path, dense(lif(5, v_threshold=np.full(5, 1e-60))), r"node n \(LIF\): threshold of a step is 0 at 0 in float32")
+    root = chain(("in", port("Input", 4)), ("fc", linear(W, np.full(5, 1e60))), ("n", lif(5)), ("out", port("Output", 5)))
+    refused(path, root, r"node n \(LIF\): bias of a step is inf at 0")
+    root = chain(("in", port("Input", 4)), ("fc", linear(W, np.full(5, 1e60))), ("out", port("Output", 5)))
+    refused(path, root, r"node out \(Output\): bias of a step is inf at 0")
+
+
 def test_edges_that_cannot_be(path):
     root = dense(lif(5))
     refused(path, {**root, "edges": [*root["edges"], ("fc", "n")]}, "edge fc to n stands 2 times; needs it once")

@@ -144,7 +144,8 @@ def is_round(number: float, digits: int = 2) -> bool:
 
 def has_few_decimals(numbers: F64, decimals: int) -> bool:
     """Say whether numbers, as float32, are what one writes with so many decimals."""
-    return bool(np.array_equal(numbers.astype(np.float32), np.round(numbers, decimals).astype(np.float32)))
+    with np.errstate(over="ignore"):
+        return bool(np.array_equal(numbers.astype(np.float32), np.round(numbers, decimals).astype(np.float32)))
 
 
 def check_numbers(flat: Flat) -> None:

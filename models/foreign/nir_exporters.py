@@ -79,14 +79,18 @@ SPIKINGJELLY = Convention("spikingjelly", fire="ge", start="leak", form="quotien
 _SNNTORCH_DT = 1e-4  # written into its exporter, as into SpikingJelly's default
 NORSE_DT = 1e-6  # its default of 1 ms, and the factor of a thousand by which 1.1.0 writes time constants too small
 _MOST_JELLY_TAU = 20.0
+_CLOSE = 1e-5  # to a beta of few decimals, in float32
 
 
 def _snntorch(e: Evidence) -> list[Fit]:
     step = e.ratio
     if step is None or e.plain or not e.is_at_rest or (np.all(e.resistances == 1) and not _is(step, _SNNTORCH_DT)):
         return []
-    if not (_is(step, _SNNTORCH_DT) or e.differs_between_neurons or is_round(step)) or e.lies_on_grid:
+    if not (_is(step, _SNNTORCH_DT) or e.differs_between_neurons or is_round(step)):
         return []
+    betas = 1 - step / e.time_constants
+    if e.lies_on_grid and np.any(np.abs(betas - np.round(betas, 3)) > _CLOSE):
+        return []  # decays of lava's that nobody would choose as a beta
     dt = _SNNTORCH_DT if _is(step, _SNNTORCH_DT) else step
     return [Fit(replace(SNNTORCH, dt=dt), f"tau / r is {dt:g} for every neuron")]
 

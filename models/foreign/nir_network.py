@@ -47,7 +47,7 @@ def network_of(file: NirFile, choices: Choices, delays: tuple[str, ...] = ()) ->
     populations = [_population(flat, shapes, reading, node, sums.get(node), names, number) for node in order]
     for node, what in ends:
         projections = _projections(flat, node, what, number)
-        populations.append(sum_population(names[node], folded.units(node), projections, what.constant))
+        populations.append(sum_population(flat.who, names[node], folded.units(node), projections, what.constant))
     notes += _unheard(flat)
     network = Network(tuple(populations), tuple(number[node] for node in outputs))
     return Imported(network, (*order, *(name for name, _ in ends)), reading, tuple(notes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -62,21 +63,33 @@ def population_of(
             "reset": float(RESETS.index(convention.reset)), "fire_at_threshold": float(convention.fire == "ge"),
             "multi_spike": float(many), "floor": float(convention.floor == "minus-threshold"),
         }  # fmt: skip
+    vectors = vectors_of(units, kernels.named(kernel).FILL, **values)  # type: ignore[attr-defined]
+    _check_range(f"{who}: {node}", vectors)
     return Population(
-        name=name, units=units, kernel=kernel, projections=projections,
-        vectors=vectors_of(units, kernels.named(kernel).FILL, **values), params=params,  # type: ignore[attr-defined]
+        name=name, units=units, kernel=kernel, projections=projections, vectors=vectors, params=params,
         payload=("count" if many else "spike") if spiking else "float32", dense=not spiking,
     )  # fmt: skip
 
 
-def sum_population(name: str, units: int, projections: tuple[Projection, ...], bias: F64 | None) -> Population:
+def sum_population(who: str, name: str, units: int, projections: tuple[Projection, ...], bias: F64 | None) -> Population:
     """Return a population that sends what it hears, with a bias: weights that feed an output."""
     values = {"rate": np.zeros(1), "bias": bias if bias is not None else np.zeros(1)}
     vectors = vectors_of(units, kernels.named("li").FILL, **values)  # type: ignore[attr-defined]
+    _check_range(f"{who}: node {name} (Output)", vectors)
     return Population(
         name=name, units=units, kernel="li", projections=projections, vectors=vectors, params={"form": 0.0}, payload="float32",
         dense=True,
     )  # fmt: skip
+
+
+def _check_range(who: str, vectors: Mapping[str, Array]) -> None:
+    """Raise ModelError for numbers of a step that float32 cannot hold."""
+    for key, vector in vectors.items():
+        bad = np.flatnonzero(~np.isfinite(vector) | ((vector == 0) & np.full(vector.shape, key == "threshold")))
+        if bad.size:
+            at = int(bad[0])
+            need = "a number above 0" if vector.flat[at] == 0 else "finite numbers"
+            raise ModelError(f"{who}: {key} of a step is {vector.flat[at]:g} at {at} in float32; needs {need}")
 
 
 def _spread(who: str, node: Node, key: str, shape: Shape) -> F64:

@@ -86,6 +86,8 @@ def _snntorch(name: str, layers: list[Any], neurons: type | tuple[type, ...], x:
     graph = export_to_nir(net, torch.tensor(x[:1].astype(np.float32)), ignore_dims=[0])
     utils.reset(net)
     modules = [layer for layer in layers if isinstance(layer, neurons)]
+    for module in modules:
+        module.reset_mem()  # utils.reset leaves the spikes that a recurrent layer feeds back
 
     def run() -> None:
         for row in x:
