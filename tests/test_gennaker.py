@@ -387,7 +387,7 @@ def test_one_name_to_save_needs_no_list(plan):
 
 
 def test_settings_of_a_price_are_named_as_they_were_written(batch_run):
-    with pytest.raises(gk.WrongInput, match="^clok=3: unknown name"):
+    with pytest.raises(gk.WrongInput, match=r"^clok=3: unknown name"):
         batch_run.price(clok=3)
 
 
