@@ -14,7 +14,8 @@ from host.workloads.lm.options import Options as LmOptions
 from host.workloads.lm.text import PYTHON_LICENCE, read_text
 from host.workloads.registry import prepare
 from models import checkpoint
-from models.checkpoint import DecoderProjection, load, metadata, save
+from models.checkpoint import DecoderProjection, load, save
+from models.checkpoint.tasks import language
 from models.network import SEGMENT_STATES
 from models.reference import Reference
 from models.seeded import seeded_egru, seeded_embedding
@@ -179,7 +180,7 @@ def test_a_seeded_network_runs_as_the_paper_has_it():
 # ---- a projection before the decoder
 
 
-@pytest.mark.parametrize("activation", metadata.ACTIVATIONS)
+@pytest.mark.parametrize("activation", language.ACTIVATIONS)
 def test_a_run_with_a_projection(run, tmp_path, tiny, activation):
     """The last layer is not as wide as the embedding; cross entropy beside a plain computation in float64."""
     width = 13

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_transfers_runs import answer, job_of, live
+from test_transfers_runs import answer, job_of
 
 from host.cost.cost_table import load_table
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
@@ -20,6 +20,7 @@ from host.run.run import Run
 from noc import packet as p
 from noc.chip import load_chip
 from tests.tools.couriers_path import with_couriers
+from tests.tools.losses import run_with_losses
 
 CHIP, TABLE = load_chip(), load_table()
 NONE = np.zeros((0, 0, 4), np.uint32)
@@ -37,7 +38,7 @@ def runs(_couriers):
     for chips in (1, 2):
         job = job_of(chips=chips)
         made[chips] = Run(job.placement, job.source, job.readout, fills=job.fills)
-        live(made[chips], None, 1)
+        run_with_losses(made[chips], shuffle=1)
     return made
 
 
@@ -67,12 +68,7 @@ def test_a_run_that_was_lost_has_the_same_rows():
     for losses in ((), (55, 60)):
         job = job_of(chips=2)
         run = Run(job.placement, job.source, job.readout, repeatable=True, snapshot_positions=5, fills=job.fills)
-        for loss in (*losses, None):
-            try:
-                live(run, loss, 3)
-            except Exception as error:
-                assert type(error).__name__ == "Lost"
-                run.prepare_restart()
+        run_with_losses(run, losses, shuffle=3)
         rows.append(run.recorder.ledger().transfers)
     assert rows[0].tobytes() == rows[1].tobytes()
     assert answer()[1] == []
