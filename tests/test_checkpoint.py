@@ -245,8 +245,8 @@ def test_wide_numbers_are_taken_where_narrow_ones_would_do(folder, files):
         ({"provenance": {"loss": float("nan")}}, "cannot be written as JSON"),
         ({"provenance": {"log": "x" * (1 << 20)}}, "shorten the provenance"),
         (
-            {"network": Network((Population("input", 6), replace(FULL.network.populations[1], kernel="lif")))},
-            "unknown neuron model 'lif'",
+            {"network": Network((Population("input", 6), replace(FULL.network.populations[1], kernel="lfi")))},
+            "unknown neuron model 'lfi'",
         ),
         (
             {"network": Network((Population("input", 6), replace(FULL.network.populations[1], projections=())))},
@@ -810,7 +810,7 @@ def _layer(**changes):
         (_layer(trace=-0.5), ["layer 1: trace -0.5"]),
         (lambda about: about["layers"][0].pop("trace"), ["metadata list no layers with params, trace, units"]),
         (_set(version="2\n" * 10**5), ["version 2"]),
-        (_set(kernel="lif"), ["kernel 'lif' is not known here, needs 'egru'"]),
+        (_set(kernel="lfi"), ["kernel 'lfi' is not known here, needs 'egru'"]),
         (_set(gates="r z n"), ["gates 'r z n' is not known here, needs 'z r g'"]),
         (_set(reset_gate="before the recurrent product"), ["reset_gate", "needs 'after the recurrent product'"]),
         (_set(event_reset="to zero"), ["event_reset 'to zero' is not known here"]),

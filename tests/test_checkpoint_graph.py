@@ -130,7 +130,7 @@ def _projection(**changes):
         (_population(2, units=0), ["a: 0 units"]),
         (_population(2, units=1 << 40), ["units cannot be"]),
         (_population(2, units=8), ["layer2"]),
-        (_population(2, kernel="lif"), ["kernel 'lif' is not known here"]),
+        (_population(2, kernel="lfi"), ["kernel 'lfi' is not known here"]),
         (_population(2, kernel="x" * 10**5), ["is not known here"]),
         (_population(2, kernel=["egru"]), ["is not known here"]),
         (_population(2, kernel="leaky"), ["a: params"]),

@@ -25,6 +25,7 @@ from models.convolution import Convolution
 from models.graph_check import check_network
 from models.kernel_window import KernelWindow
 from models.network import ModelError, Network, Population, Projection, SparseRows
+from models.quantise import Grid, quantise_network
 from models.spiking import RESETS, vectors_of
 from noc.chip import load_chip
 from tests.tools.graph_runs import Noted, RandomInput, run_graph
@@ -246,6 +247,11 @@ def test_a_graph_with_a_kernel_that_cannot_be_is_refused_by_name():
     bad = replace(one, projections=(Projection(0, "input", replace(one.projections[0].weights, groups=3)),))
     with pytest.raises(ModelError, match=r"^frame to one: 2 channels in, 4 out and 2 of each kernel do not go with 3 groups$"):
         check_network(Network((whole.populations[0], bad, *whole.populations[2:]), whole.outputs))
+
+
+def test_quantising_by_rows_refuses_a_kernel_by_name():
+    with pytest.raises(ModelError, match=r"^one, port 'input': weights that are a kernel"):
+        quantise_network(NETWORKS["float32"], Grid())
 
 
 def test_fit_and_info_say_what_is_kept_as_a_kernel(tmp_path, capfd):

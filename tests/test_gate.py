@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from host.commands.paper import price_unrun
 from host.cost.beside import early_ports, groups_of
 from host.cost.ledger_file import load_ledger, save_ledger
 from host.cost.price import price_at
@@ -15,8 +16,9 @@ from host.mapping.even_phases import deal_evenly
 from host.mapping.placement import place
 from host.run.offline import record
 from host.workloads.lm.options import Options
-from host.workloads.lm.paper_gate import gate_section, price_forms, token_s
+from host.workloads.lm.paper_gate import forms_of, gate_section, token_s, unrun
 from host.workloads.lm.prepare import prepare
+from host.workloads.paper_chapter import PaperPart
 from models import shipped
 from models.checkpoint import Model, load, save
 from models.compute.exponentials import sigmoid_of
@@ -271,7 +273,8 @@ def test_a_recording_has_the_ledger_of_a_run(lanes):
 def test_the_paper_has_table_2_of_both_forms():
     """Of any line of EGRUs: the same matrices, and one exchange a layer more."""
     options = Options(tokens=3, pes=12)
-    forms = price_forms(seeded_egru(60, (120, 80), 0.3), options)
+    part = PaperPart(1, {}, lambda *_: None, unrun(seeded_egru(60, (120, 80), 0.3), options))
+    forms = forms_of(price_unrun(part))
     assert token_s(forms.first) < token_s(forms.naive)
     assert forms.first.work == forms.naive.work
     section = gate_section(forms, forms.first, forms.after)

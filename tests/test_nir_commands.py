@@ -60,7 +60,7 @@ def test_an_import_says_what_it_read_and_what_was_chosen(known, tmp_path, capsys
 
 def test_what_has_to_be_chosen_is_asked_for_by_every_command(unknown, tmp_path, capsys):
     out = tmp_path / "x.safetensors"
-    for arguments in (["import", unknown, out], ["info", unknown], ["fit", unknown], ["run", unknown]):
+    for arguments in (["import", unknown, out], ["info", unknown], ["fit", unknown], ["run", unknown, "--out", tmp_path / "run"]):
         assert "choose with --dt of `launch.py import`" in refused(arguments, capsys)
     assert not out.exists()
     assert main(["import", str(unknown), str(out), "--dt", "1e-3"]) == 0
@@ -74,7 +74,7 @@ def test_bad_input_is_one_line(known, unknown, tmp_path, capsys):
     assert "is longer than tau 0.02" in refused(["import", unknown, out, "--dt", "0.5", "--exporter", "nir"], capsys)
     text = tmp_path / "text.nir"
     text.write_text("text")
-    assert "is no HDF5 file" in refused(["run", text], capsys)
+    assert "is no HDF5 file" in refused(["run", text, "--out", tmp_path / "run"], capsys)
     assert "no such file" in refused(["info", tmp_path / "none.nir"], capsys)
 
 

@@ -24,8 +24,8 @@ from host.workloads.lm import SHIPPED
 from host.workloads.lm import paper as lm
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.lm.paper import Perplexity
-from host.workloads.lm.paper_gate import price_forms, token_s
-from host.workloads.paper_chapter import deviation
+from host.workloads.lm.paper_gate import forms_of, token_s, unrun
+from host.workloads.paper_chapter import PaperPart, deviation
 from host.workloads.registry import workloads
 from host.workloads.site import open_model
 from models.checkpoint import save
@@ -90,7 +90,8 @@ def test_table_2_the_language_model(costs):
 def test_table_2_of_equation_4_as_printed(costs):
     """Reckoned before there was a run: 1.2 % more a token with r first, 6.1 % in naive order on units dealt by their sum."""
     model, _ = open_model(None, SHIPPED)
-    forms = price_forms(model.network, LmOptions(tokens=70, pes=150))
+    part = PaperPart(1, {}, lambda *_: None, unrun(model.network, LmOptions(tokens=70, pes=150)))
+    forms = forms_of(command.price_unrun(part))
     after = token_s(forms.after)
     assert token_s(forms.first) / after == pytest.approx(1.012, abs=0.002)
     assert token_s(forms.uneven) / after == pytest.approx(1.061, abs=0.004)

@@ -99,7 +99,7 @@ def test_whole_numbers_wrap_at_32_bits_and_spikes_count_one():
 
 def test_a_model_without_a_plain_reference_is_refused_by_name():
     network = graph({"in": Layer(1), "a": Layer(1, ports={"input": [("in", 0)]}, **RELU)})
-    line = "unknown neuron model with a plain reference 'leaky': have egru"
+    line = "unknown neuron model with a plain reference 'leaky': have cuba_li, cuba_lif, egru"
     with pytest.MonkeyPatch.context() as patch, pytest.raises(ModelError, match=line):
         patch.setattr(models.reference, "__path__", models.reference.__path__[:1])
         patch.delenv(VARIABLE)

@@ -17,7 +17,7 @@ def add_model(parser: argparse.ArgumentParser, default: str = "the trained one t
 
 def take_model(flags: dict[str, Any]) -> None:
     """Put MODEL where `--checkpoint` puts its value; HostError where both are given."""
-    model = flags.pop("model")
+    model = flags.pop("model", None)
     if model is None:
         return
     if flags.get("checkpoint") is not None:

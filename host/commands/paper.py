@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from host.commands._model_argument import add_model, take_model
+from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
 from host.options import RunOptions, transport_names
+from host.run.silence import record_silence
 from host.run_folder import new_folder
 from host.show import sweep_plots
 from host.show.summary import published
@@ -73,7 +75,9 @@ def run(flags: dict[str, Any]) -> int:
     reports = {name: _run(folder / name, run.options) for name, run in runs.items()}
     ledgers = [load_ledger(folder / name) for name in runs]
     prices = {change: [price_at(ledger, settings) for ledger in ledgers] for change, settings in CHANGES.items()}
-    chapters = [part.chapter(reports, dict(zip(runs, prices[UNCHANGED], strict=True))) for part in parts]
+    costs = dict(zip(runs, prices[UNCHANGED], strict=True))
+    costs |= {name: one for part in parts for name, one in price_unrun(part).items()}
+    chapters = [part.chapter(reports, costs) for part in parts]
     sections = sorted((section for chapter in chapters for section in chapter.sections), key=lambda section: section.place)
     changes = changes_table(list(runs.values()), prices)
     files = [folder / "paper.md"]
@@ -87,6 +91,18 @@ def run(flags: dict[str, Any]) -> int:
     print(f"\nOne setting or constant changed at a time\n{changes}")
     print(f"\nwritten      {', '.join(map(str, files))}, and the runs beside them")
     return int(Exit.OK)
+
+
+def price_unrun(part: PaperPart) -> dict[str, Priced]:
+    """Return the prices of a part's placements that are not run."""
+    ledgers: dict[int, Ledger] = {}
+    costs = {}
+    for name, one in part.unrun.items():
+        key = id(one.placement)
+        if key not in ledgers:
+            ledgers[key] = record_silence(one.placement, one.positions)
+        costs[name] = price_at(ledgers[key], one.settings)
+    return costs
 
 
 def _run(folder: Path, options: RunOptions) -> dict[str, Any]:

@@ -24,7 +24,9 @@ def needed_members(options: RunOptions) -> list[str]:
     shipped_name = getattr(workload.about, "shipped_for", lambda _: workload.about.SHIPPED)(options)
     named = options.checkpoint or shipped_name.removesuffix(".safetensors") or "none"
     path = shipped.path_of(named) or Path(named)
-    kernels = kernel_names(path) or list(getattr(workload.about, "KERNELS", ()))
+    kernels = kernel_names(path) or list(
+        getattr(workload.about, "kernels_for", lambda _: getattr(workload.about, "KERNELS", ()))(options)
+    )
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
     return names + [f"models.kernels.{name}" for name in kernels]
 

@@ -13,17 +13,18 @@ chosen, a DRAM that is late, a pause), its batch is bubbles. `settle` hashes and
 
 from __future__ import annotations
 
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.accounts import Accounts
+from host.run.answers import Answers
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
-from host.run.machine_snapshots import Cut, Fed, Heard, Snapshots
+from host.run.machine_snapshots import Cut, Fed, Snapshots
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
@@ -87,8 +88,7 @@ class Run:
         self._late = late
         self._sending = all_sending(network, lanes)
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
-        self._answers: dict[int, dict[int, list[Section]]] = {}  # by position: outputs of which not all are in
-        self._answer_sections = sum(self._sending[n].ticks for n in network.outputs)  # of a position
+        self._answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
         self._witness = witness
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
@@ -117,10 +117,9 @@ class Run:
         self._issued = self.first_tick
         self._needed = cut.fed.needed if cut else 0  # ticks that must be issued for the position fed last to come out
         self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
-        self._positions_fed, self._positions_answered = (cut.fed.positions, cut.heard.answered) if cut else (0, 0)
+        self._positions_fed = cut.fed.positions if cut else 0
+        self._answers.begin(cut.heard if cut else None)
         self._arrived: deque[Section] = deque()
-        # Sections of outputs, of positions of which not all are in.
-        self._outputs_arrived = Counter(cut.heard.sections if cut else ())
         self.inputs.begin()
         self._recalls = self._replay.recalls() if self._replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
@@ -250,8 +249,7 @@ class Run:
         for name, placed in self._placed.items() if self._recalls else ():
             late = {p.source for part in placed.share for p in network.populations[part.population].projections if p.delay}
             recalled += [out for recall in self._recalls if recall.population in late for out in self._to(name, recall)]
-        for name in self._placed if self._parts else ():
-            recalled += self._to(name, self._parts[name])
+        recalled += [out for name in self._placed if self._parts for out in self._to(name, self._parts[name])]
         return recalled + self._to_all(packet.Start()) + self.pump()
 
     @property
@@ -264,17 +262,15 @@ class Run:
         then; `whole_snapshot` returns it when it has come. For a run that waits for its source.
         """
         self._asked_parts, self._needed = {}, self._issued + 2 * self.window
-        save = packet.Save(self._needed)
-        out = [self._letter_to(name, save) for name in self.placement.transfers.drams]
-        return out + self._to_all(save) + self.pump()
+        to_drams = [self._letter_to(name, packet.Save(self._needed)) for name in self.placement.transfers.drams]
+        return to_drams + self._to_all(packet.Save(self._needed)) + self.pump()
 
     def whole_snapshot(self) -> Cut | None:
         """Return the snapshot that was asked for; None while a part of it is missing."""
-        parts = self._asked_parts
-        if len(parts) < len(self._placed) + len(self.placement.transfers.drams):
+        if len(parts := self._asked_parts) < len(self._placed) + len(self.placement.transfers.drams):
             return None
         fed = Fed(positions=self._positions_fed, next_feed=0, needed=0, next_position=self._positions_fed)
-        return Cut(self._needed, fed, Heard(self._positions_answered, {}), parts)
+        return Cut(self._needed, fed, self._answers.heard, parts)
 
     def _add_snapshot(self, name: str, part: packet.Snapshot) -> Outgoing:
         if part.tick == self._needed and part.batch:
@@ -296,7 +292,7 @@ class Run:
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
             exhausted = self.inputs.exhausted() or self.interrupted
-            if exhausted and self._positions_answered == self._positions_fed:
+            if exhausted and self._answers.positions == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
@@ -340,7 +336,7 @@ class Run:
             self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
             self._take_arrived()
-            self._snapshots.note_heard(Heard(self._positions_answered, dict(self._outputs_arrived)))
+            self._snapshots.note_heard(self._answers.heard)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
 
@@ -353,13 +349,10 @@ class Run:
         outputs = self.placement.network.outputs
         while self._arrived:
             section = self._arrived.popleft()
-            population, position = section.population, section.position
+            population = section.population
             if population in outputs:
                 self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
-                self._outputs_arrived[position] += 1
-                if self._outputs_arrived[position] == self._answer_sections:
-                    del self._outputs_arrived[position]
-                    self._positions_answered += 1
+                self._answers.count(section.position)
             if self._replay is not None and not self._replay.add_output(section):
                 continue
             self.events.add(section)
@@ -373,15 +366,7 @@ class Run:
             if self._witness is not None:
                 self._witness.see_events(section)
             if population in outputs:
-                self._answer(section)
-
-    def _answer(self, section: Section) -> None:
-        """Take a section of an output; with the last of its position, the readout answers."""
-        position = section.position
-        arrived = self._answers.setdefault(position, {n: [] for n in self.placement.network.outputs})
-        arrived[section.population].append(section)
-        if sum(map(len, arrived.values())) == self._answer_sections:
-            self.readout.answer(position, self._answers.pop(position))
+                self._answers.take(section)
 
     def _observe(self, section: Section) -> Section:
         """Let the readout observe what is probed of a section; return the section with its counts alone."""

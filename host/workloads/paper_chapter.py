@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from host.cost.price import Priced
+from host.mapping.placement import Placement
 from host.options import RunOptions
 
 COST_HEAD = ("Measurement", "A100", "SpiNNaker2", "here", "band", "error")
@@ -22,6 +24,14 @@ class PaperRun(NamedTuple):
     options: RunOptions
     heading: str
     published_ms: float
+
+
+class UnrunPrice(NamedTuple):
+    """A placement that is priced without a run: over silent positions, with settings as of `launch.py price --set`."""
+
+    placement: Placement
+    positions: int
+    settings: Sequence[str] = ()
 
 
 class PaperSection(NamedTuple):
@@ -45,7 +55,8 @@ class PaperChapter(NamedTuple):
 
 
 class PaperPart(NamedTuple):
-    """Runs by the names of their folders, and what makes a chapter of the reports and costs of all runs.
+    """Runs by the names of their folders, and what makes a chapter of the reports and costs of all runs; among the costs are
+    those of `unrun`, by their names.
 
     Workloads come in the order of `place`, that of their first section.
     """
@@ -53,6 +64,7 @@ class PaperPart(NamedTuple):
     place: int
     runs: Mapping[str, PaperRun]
     chapter: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, Priced]], PaperChapter]
+    unrun: Mapping[str, UnrunPrice] = MappingProxyType({})
 
 
 def deviation(ours: float, published: float) -> str:

@@ -4,10 +4,11 @@ A folder `host/workloads/NAME/` has
 
 - `__init__.py`, light to import: `COMMANDS` (command of `launch.py` -> its help and the options that it sets), `EXAMPLES`
   (arguments and what they do, for the help), `UNIT` (what one position of one sequence is called), `METRICS` (name ->
-  `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or ""); and where it
-  is so, `KERNELS` (the neuron models of networks that it makes by itself, which are loaded before PEs start), `DEFAULT = True`
-  (it runs where no workload is named), `claims(settings)` (an experiment that names no workload means this one) and `FORMER`
-  (names that it had before, which config files and experiments may still say);
+  `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or ""; `shipped_for(options)`
+  where that depends on them); and where it is so, `KERNELS` (the neuron models of networks that it makes by itself, which are
+  loaded before PEs start, or `kernels_for(options)`), `DEFAULT = True` (it runs where no workload is named), `claims(settings)` (an
+  experiment that names no workload means this one) and `FORMER` (names that it had before, which config files and experiments
+  may still say);
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
 - `example.py`: `smallest(folder)`, which writes the files of the smallest run there is into a folder and returns the options

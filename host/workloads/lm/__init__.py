@@ -9,7 +9,6 @@ UNIT = "token"
 SHIPPED = "lm.safetensors"
 GATES = {"after": SHIPPED, "inside": "tiny-inside.safetensors"}
 """Forms of the EGRU, by where its reset gate is (`--gate`), and the trained model of each that is shipped."""
-KERNELS = ("egru", "egru_gate", "egru_cell")
 COMMANDS = {
     "lm": Command("run a language model on the emulated chip"),
     "verify": Command("run it and compare every event with a plain reference", {"verify": True}),
@@ -28,6 +27,11 @@ BRIEF = {"tokens": 32}  # options of a run that is long enough to compare mappin
 def shipped_for(options: Any) -> str:
     """Return the shipped model that a run without a checkpoint takes."""
     return GATES[options.gate or "after"]
+
+
+def kernels_for(options: Any) -> tuple[str, ...]:
+    """Return the neuron models of a seeded network."""
+    return ("egru_gate", "egru_cell") if options.gate == "inside" else ("egru",)
 
 
 METRICS = {"perplexity": Metric(name="perplexity", label="perplexity", unit="", digits=2, better="low")}

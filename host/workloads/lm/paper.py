@@ -48,20 +48,21 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     options.check()
     model, title = open_model(checkpoint, SHIPPED)
     network = seeded_egru() if model is None else model.network
-    memory, forms = memory_of(network, options), paper_gate.price_forms(network, options)
+    memory = memory_of(network, options)
     inside = replace(options, checkpoint=SEEDED, gate="inside")
     published_ms = paper["spinnaker2"]["time_ms"]
 
     def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Priced]) -> PaperChapter:
         made = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
-        section = paper_gate.gate_section(forms, costs[paper_gate.RUN], paper_gate.price_seeded(inside))
+        section = paper_gate.gate_section(paper_gate.forms_of(costs), costs[paper_gate.RUN], costs[paper_gate.SEEDED_AFTER])
         return made._replace(sections=(*made.sections, section))
 
+    unrun = paper_gate.unrun(network, options) | paper_gate.seeded_after(options)
     runs = {
         "lm": PaperRun(options, "language, ms", published_ms),
         paper_gate.RUN: PaperRun(inside, "gate inside, ms", published_ms),
     }
-    return PaperPart(place=1, runs=runs, chapter=chapter)
+    return PaperPart(place=1, runs=runs, chapter=chapter, unrun=unrun)
 
 
 def memory_of(network: Network, options: Options) -> Memory:

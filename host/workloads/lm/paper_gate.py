@@ -5,27 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-from host.cost.ledger import Ledger
-from host.cost.price import Priced, price_at
+from host.cost.price import Priced
 from host.errors import HostError
 from host.mapping.placement import PlacedPe, Placement, place
 from host.mapping.request import UnitSet
-from host.run.offline import record
 from host.show.summary import published
 from host.show.text_table import format_markdown
-from host.workloads.contract import Feed, Metric, Outputs, Progress, Source
 from host.workloads.lm.options import Options
-from host.workloads.paper_chapter import PaperSection, deviation
+from host.workloads.paper_chapter import PaperSection, UnrunPrice, deviation
 from host.workloads.site import load_run_chip
 from models.kernels import egru_cell
 from models.network import Network
 from models.seeded import seeded_egru
-from noc.packet import FRESH, RESET, VALID
 
 TEMPLATE = Path(__file__).with_name("paper_gate.md").read_text(encoding="utf-8")
-RUN = "lm-inside"
+RUN, SEEDED_AFTER = "lm-inside", "seeded-after"
 _WORK_FIRST = ("beside=work_first",)
 
 
@@ -58,18 +53,31 @@ def inside_of(network: Network) -> Network:
     return Network(tuple(populations))
 
 
-def price_forms(network: Network, options: Options) -> Forms:
-    """Return the prices of a line of EGRU layers over the tokens and on the PEs of `options`; its events do not matter to them."""
-    inside = inside_of(network)
+def unrun(network: Network, options: Options) -> dict[str, UnrunPrice]:
+    """Return what is priced of a line of EGRU layers in both forms, over the tokens and on the PEs of `options`; events do not
+    matter to these prices.
+    """
+    after, inside, tokens = _placed(network, options), _placed(inside_of(network), options), options.tokens or 1
+    return {
+        "after": UnrunPrice(after, tokens),
+        "first": UnrunPrice(inside, tokens),
+        "naive": UnrunPrice(inside, tokens, _WORK_FIRST),
+        "uneven": UnrunPrice(_dealt_as(inside, after), tokens, _WORK_FIRST),
+    }
 
-    def placed(one: Network) -> Placement:
-        return place(one, load_run_chip(options), mapping=options.mapping, form=options.format, pes=options.pes, quick=True)
 
-    ledgers = [_ledger(placed(one), options.tokens or 1) for one in (network, inside)]
-    return Forms(
-        after=price_at(ledgers[0]), first=price_at(ledgers[1]), naive=price_at(ledgers[1], _WORK_FIRST),
-        uneven=price_at(_ledger(_dealt_as(placed(inside), placed(network)), options.tokens or 1), _WORK_FIRST),
-    )  # fmt: skip
+def seeded_after(options: Options) -> dict[str, UnrunPrice]:
+    """Return what is priced of the seeded network in the authors' form."""
+    return {SEEDED_AFTER: UnrunPrice(_placed(seeded_egru(), options), options.tokens or 1)}
+
+
+def _placed(network: Network, options: Options) -> Placement:
+    return place(network, load_run_chip(options), mapping=options.mapping, form=options.format, pes=options.pes, quick=True)
+
+
+def forms_of(costs: Mapping[str, Priced]) -> Forms:
+    """Return the prices of both forms."""
+    return Forms(**{name: costs[name] for name in Forms.__dataclass_fields__})
 
 
 def _dealt_as(inside: Placement, after: Placement) -> Placement:
@@ -80,10 +88,6 @@ def _dealt_as(inside: Placement, after: Placement) -> Placement:
         for one in after.pes
     )
     return replace(inside, pes=pes)
-
-
-def _ledger(placement: Placement, positions: int) -> Ledger:
-    return record(placement, _Silence(placement.network, positions), _Nobody()).ledger(placement)
 
 
 def gate_section(forms: Forms, run: Priced, run_after: Priced) -> PaperSection:
@@ -130,48 +134,3 @@ def run_text(run: Priced, run_after: Priced) -> str:
         f"The run behind this section is of a seeded network of the paper's sizes with its gates inside: {ms:.2f} ms, where the\n"
         f"same matrices in the other form take {after_ms:.2f} ms ({more} a token behind the first)."
     )
-
-
-def price_seeded(options: Options) -> Priced:
-    """Return the price of the seeded network in the authors' form."""
-    placement = place(
-        seeded_egru(), load_run_chip(options), mapping=options.mapping, form=options.format, pes=options.pes, quick=True
-    )
-    return price_at(_ledger(placement, options.tokens or 1))
-
-
-class _Silence(Source):
-    """Feeds positions without events: no price of these forms depends on them."""
-
-    def __init__(self, network: Network, positions: int) -> None:
-        self.positions, self._inputs = positions, network.inputs
-
-    def feed_at(self, position: int) -> Feed:
-        """Return a position of no events."""
-        return Feed(position, VALID if position else VALID | FRESH | RESET, dict.fromkeys(self._inputs, (b"", b"")))
-
-
-class _Nobody:
-    """Reads nothing."""
-
-    def answer(self, position: int, outputs: Outputs) -> None:
-        """Take an answer."""
-
-    def progress(self) -> Progress:
-        """Return that there is none to tell."""
-        return Progress(0, 0)
-
-    def result(self) -> dict[str, Any]:
-        """Return nothing."""
-        return {}
-
-    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - a readout's form
-        """Return none."""
-        return []
-
-    def snapshot(self) -> bytes:
-        """Return nothing."""
-        return b""
-
-    def restore(self, snapshot: bytes) -> None:
-        """Go on from nothing."""
