@@ -5,7 +5,7 @@ import sys
 
 if __name__ == "__main__":
     folder = os.path.dirname(os.path.abspath(__file__))  # noqa: PTH100, PTH120 - before anything else is imported
-    if folder not in sys.path:  # PYTHONSAFEPATH leaves it out
+    if sys.path[:1] != [folder]:  # PYTHONSAFEPATH leaves it out; `-m launch` has the user's folder there
         sys.path.insert(0, folder)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its threads have nothing to do here, and count against limits
     try:

@@ -48,7 +48,7 @@ class RunError(Error):
         self.code, self.report = code, report
 
 
-_FLAG = re.compile(r"--([a-z][a-z-]*)(?: (?=[\w./\\'\"-]))?")
+_FLAG = re.compile(r"--([a-z][a-z-]*)(?: (?!(?:and|or|says|name|names|needs)\b)(?=[\w./\\'\"-]))?")
 
 
 def in_python(text: str) -> str:

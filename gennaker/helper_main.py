@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -35,7 +36,7 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     from host.workloads.registry import restore_options
 
     # The program closes the pipe, or is gone: this process is then told as by `kill`, and the launcher ends the run in order.
-    over = threading.Event()
+    over, program = threading.Event(), os.getppid()
     threading.Thread(target=_leave_with_the_program, args=(commands, over), daemon=True).start()
     try:
         outcome = run_into(
@@ -45,6 +46,9 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     except HostError as error:
         outcome = Outcome(error.code, problem=str(error))
     over.set()
+    if os.getppid() != program:  # it was killed, and cannot remove what it has kept of this run
+        shutil.rmtree(Path(record["folder"]).parent, ignore_errors=True)
+        return
     send_record(records, "outcome", code=int(outcome.code), problem=outcome.problem, report=outcome.report)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gennaker.errors import WrongInput, explained
+from gennaker.errors import WrongInput, explained, in_python
 from gennaker.rich_text import html_table
 from gennaker.temporary_folder import TemporaryFolder
 
@@ -30,7 +30,7 @@ class Loaded:
     ) -> None:  # fmt: skip
         self.checkpoint, self.name = checkpoint, name
         said = checkpoint.provenance.get("notes", ())
-        self.notes: tuple[str, ...] = notes or (tuple(map(str, said)) if isinstance(said, list | tuple) else ())
+        self.notes = tuple(in_python(str(note)) for note in notes or (said if isinstance(said, list | tuple) else ()))
         exact = checkpoint.provenance.get("exact")
         self.exact: bool | None = exact if isinstance(exact, bool) else None
         self._description = dict(description or {})

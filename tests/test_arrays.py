@@ -380,6 +380,15 @@ def test_run_needs_a_model(capsys):
     )
 
 
+def test_the_seeded_network_by_its_name_takes_its_sizes(tmp_path, capsys):
+    small = ["--input", "4", "--layers", "6,5", "--tokens", "3", "--transport", "mem", "--no-pictures"]
+    hashes = []
+    for number, words in enumerate((["run", "seeded"], ["features"])):
+        assert main([*words, *small, "--out", str(tmp_path / str(number))]) == 0
+        hashes.append(next(line for line in capsys.readouterr().out.splitlines() if line.startswith("sha256")))
+    assert hashes[0] == hashes[1]
+
+
 def test_model_and_checkpoint_are_one_thing(capsys):
     assert main(["run", "tiny", "--checkpoint", "lm"]) == 2
     assert "MODEL tiny and --checkpoint lm: choose one, they are the same" in capsys.readouterr().err

@@ -293,3 +293,17 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     assert outcome.code is Exit.DIED
     line = r"the fork server died \(SIGKILL\), and every process here with it, while RUNNING, at tick \d+"
     assert re.fullmatch(line, outcome.problem), outcome.problem
+
+
+def test_packages_of_ones_own_in_the_working_folder_hide_none_of_ours(tmp_path):
+    """`python -m launch` has the working folder first on the path, and every project has a `models`."""
+    import subprocess
+
+    for name in ("models", "host"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "__init__.py").write_text("raise SystemExit('the wrong one')\n")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-m", "launch", "list", "formats"], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout[:7], done.stderr) == (0, "formats", "")

@@ -402,3 +402,25 @@ def test_numbers_of_a_table_are_flush_right(plan):
     table = plan._repr_html_()
     assert "<td style='text-align:right;vertical-align:top'>8</td>" in table
     assert "<td style='text-align:left;vertical-align:top'>egru1</td>" in table
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("use --pes 146, or --mapping balanced", "use pes=146, or mapping=balanced"),
+        ("linear is a guess: --head-activation says otherwise", "linear is a guess: head_activation says otherwise"),
+        ("--front and --head name those to take", "front and head name those to take"),
+        ("--set clock=9: unknown", "clock=9: unknown"),
+    ],
+)
+def test_flags_in_a_line_are_keywords_in_python(line, said):
+    from gennaker.errors import in_python
+
+    assert in_python(line) == said
+
+
+def test_notes_name_options_as_python_takes_them():
+    torch = pytest.importorskip("torch")
+    net = torch.nn.ModuleDict({"gru": torch.nn.GRU(3, 4), "head": torch.nn.Linear(4, 2)})
+    notes = " ".join(gk.load(net).notes)
+    assert "head_activation says otherwise" in notes and "--" not in notes

@@ -191,8 +191,9 @@ def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what
     assert ending == signal.SIGKILL or err.strip().endswith("KeyboardInterrupt")
     assert gone(lambda: _names_of_orphans(program.pid), within_s=15.0)
     assert gone(sockets, within_s=5.0)
-    if ending == signal.SIGINT:  # a program that is killed cannot remove its own folder
+    if ending == signal.SIGINT:  # a program that is killed cannot remove its model; the helper removes what it has of the run
         assert gone(lambda: list(temporary.iterdir()), within_s=5.0)
+    assert gone(lambda: list(temporary.glob("gennaker-run-*")), within_s=15.0)
 
 
 def _of(pid):

@@ -201,6 +201,7 @@ def test_an_egru_module_says_its_zoneout():
         (5, "load: needs a file or a torch.nn.Module, has a int"),
         (torch.nn.Linear(3, 2), "module Linear: no EGRU layer .* or GRU .* in it; has weight, bias"),
         (torch.nn.LSTM(3, 2), "module LSTM: weight_hh_l0: needs shape .*an LSTM's"),
+        (torch.nn.RNN(3, 2), "module RNN: weight_hh_l0: needs shape .*an RNN's"),
         (torch.nn.GRU(3, 2, bidirectional=True), "a bidirectional GRU"),
         (torch.nn.GRU(3, 2, device="meta"), "weight_ih_l0: cannot be read"),
     ],

@@ -88,8 +88,9 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
         memory = f", {uss / 1e6:.1f} MB unshared a PE" if uss else ""
         speed = f" ({1e3 / emulation['ms_per_token']:.0f} {unit}s/s)" if emulation["ms_per_token"] else ""
         compiled = f", first compile {emulation['first_compile_s']:.1f} s" if emulation.get("first_compile_s") else ""
+        processes = f"{emulation['processes']} process{'' if emulation['processes'] == 1 else 'es'}"
         lines.append(
-            f"emulation    {emulation['processes']} processes up in {emulation['start_s']:.2f} s{compiled}; "
+            f"emulation    {processes} up in {emulation['start_s']:.2f} s{compiled}; "
             f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
         )
     return "\n".join(lines)

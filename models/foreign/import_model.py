@@ -120,7 +120,7 @@ def _described(model: Model, titles: set[str]) -> list[tuple[str, str]]:
     places = sum(row.weights.places for layer in layers for row in layer.projections)
     lines = [
         ("layers", " -> ".join(str(population.units) for population in model.network.populations)),
-        ("weights", f"{model.network.nonzeros:,} of {places:,} ({1 - model.network.nonzeros / places:.1%} absent)"),
+        ("weights", f"{model.network.nonzeros:,} of {places:,} ({100 * (1 - model.network.nonzeros / places):.1f} % absent)"),
     ]
     if model.embedding is not None:
         lines.append(("embedding", f"{model.embedding.shape[0]:,} words of {model.embedding.shape[1]}, tied decoder with bias"))

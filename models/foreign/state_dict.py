@@ -42,6 +42,10 @@ _SAFE_TYPES = {
 }  # fmt: skip
 
 
+def _tensors(count: int, kind: str = "") -> str:
+    return f"{count} {kind}{' ' * bool(kind)}tensor{'' if count == 1 else 's'}"
+
+
 @dataclass
 class Log:
     """What was read of a state_dict, and what had to be done to it; shared by all its parts."""
@@ -59,12 +63,12 @@ class Log:
         lines = list(self.notes)
         for dtype, count in sorted(self.widened.items()):
             loss = f"{self.rounded:,} values rounded" if dtype == "float64" else "without loss"
-            lines.append(f"{count} {dtype} tensors converted to float32, {loss}")
+            lines.append(f"{_tensors(count, dtype)} converted to float32, {loss}")
         for kind, count in sorted(self.computed.items()):
-            lines.append(f"{count} tensors computed from the parts that {kind} leaves, in float64, rounded once")
+            lines.append(f"{_tensors(count)} computed from the parts that {kind} leaves, in float64, rounded once")
         pairs, values, nonzeros = self.masked
         if pairs:
-            lines.append(f"{pairs} pruned tensors stored as weights and mask: {nonzeros:,} of {values:,} weights kept")
+            lines.append(f"{_tensors(pairs, 'pruned')} stored as weights and mask: {nonzeros:,} of {values:,} weights kept")
         return lines
 
 

@@ -139,7 +139,7 @@ def _layers(state: StateDict) -> list[GruLayer]:
         inputs, (rows, units) = state.shape(f"weight_ih{tail}", 2)[1], state.shape(f"weight_hh{tail}", 2)
         where = f"{state.who}: {state.prefix}weight_hh{tail}"
         if not inputs or not units or rows != 3 * units:
-            kind = " (an LSTM's?)" if rows == 4 * units else ""
+            kind = {4 * units: " (an LSTM's?)", units: " (an RNN's?)"}.get(rows, "")
             raise ModelError(f"{where}: needs shape (3 * units, units), has {(rows, units)}{kind}")
         if layers and layers[-1].units != inputs:
             raise ModelError(f"{where}: has {inputs} inputs, the layer before it {layers[-1].units} units")

@@ -45,11 +45,13 @@ class Options(RunOptions):
 
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
+        from host.workloads.site import SEEDED  # with all of the mapping, which no list of flags needs
+
         super().check()
         if self.inputs is not None and self.features is not None:
             raise HostError("--inputs and --features: choose one")
         given = [name for name in NETWORK[:-1] if getattr(self, name) is not None]
-        if self.checkpoint is not None and given:
+        if self.checkpoint not in (None, SEEDED) and given:
             raise HostError(f"checkpoint and {sorted(given)[0]}: choose one, {sorted(given)[0]} is of a seeded network")
         if self.threshold is not None and self.activity is not None:
             raise HostError("threshold and activity: choose one")

@@ -103,7 +103,7 @@ def _table(text: str) -> Array:
         if len(row) != len(rows[0]):
             raise InputError(f"row {number} has {len(row)} columns, the first has {len(rows[0])}")
         if wrong := [cell.strip() for cell in row if not _is_number(cell)]:
-            raise InputError(f"row {number} has {wrong[0][:20]!r}, which is no number")
+            raise InputError(f"row {number} has {wrong[0][:20]!r}, which is no number; columns have commas between")
     return np.array([[np.float32(cell) for cell in row] for row in rows], np.float32)
 
 
