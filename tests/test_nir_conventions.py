@@ -127,6 +127,9 @@ UNDECIDED = {
     "where a membrane begins": (
         dense(rlif(2e-2, v_leak=np.full(5, 0.1))), {"dt": 1e-3, "start": "zero"}, "may be norse .* or nir .* choose with .*--start"
     ),
+    "where a membrane begins, by exporter": (
+        dense(rlif(2e-2, v_leak=np.full(5, 0.1))), {"dt": 1e-3, "exporter": "norse"}, "--exporter norse or --exporter nir"
+    ),
 }  # fmt: skip
 
 

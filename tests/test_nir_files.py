@@ -430,6 +430,13 @@ def test_two_sources_that_disagree_are_both_named(path):
     refused(path, root, r"node (a|b) \(Linear\) gives \(., ?\), node (a|b) \(Linear\) gives \(.,\); node n \(LIF\) hears both")
 
 
+@pytest.mark.parametrize("delay", [3, ["n>n=1", 2]])
+def test_a_delay_that_is_no_text_is_refused(path, delay):
+    write(path, dense(lif(5)))
+    with pytest.raises(ModelError, match=r"--delay .*: needs texts such as lif2>lif1=1$"):
+        import_model(path, ImportRequest(options={"delay": delay}))
+
+
 @pytest.mark.filterwarnings("error")
 def test_numbers_beyond_float32_are_refused_by_node(path):
     refused(path, dense(lif(5, v_threshold=np.full(5, 1e60))), r"node n \(LIF\): threshold of a step is inf at 0 in float32")

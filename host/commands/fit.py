@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -82,9 +83,10 @@ def run(flags: dict[str, Any]) -> int:
     print("\n".join(line.rstrip() for line in format_table(cells, left=(0, 1), least=(14, 18, 6, *[9] * 6), separator=" ")))
     if not every:
         print("the fullest PE of each layer; --all lists every PE")
-    print(f"\n{_formats_table(options, placement)}")
+    fewest = {form: _balanced_pes(options, placement, form) for form in formats.names_for(placement.network.weights)}
+    print(f"\n{_formats_table(options, placement, fewest)}")
     if needs := layer_needs(network, placement.request, [placed.share for placed in placement.pes]):
-        print(f"\n{_needs_table(network, needs)}")
+        print(f"\n{_needs_table(network, needs, fewest.get(options.format))}")
     if model is None and options.format == "csr":
         paper = ", ".join(f"{role} {published()['table1'][name]} KB" for role, name in _PAPER_KB.items())
         print(f"\nthe paper's Table I: {paper} (fullest PE, csr, 150 PEs)")
@@ -146,30 +148,35 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
     return min(pes, key=lambda placed: footprint(placed.regions, placement.request.size)["free"])
 
 
-def _needs_table(network: Network, needs: Mapping[int, LayerNeed]) -> str:
-    """Return what the fullest PE of each layer has of what, and the fewest PEs for it."""
+def _needs_table(network: Network, needs: Mapping[int, LayerNeed], fewest: int | None) -> str:
+    """Return what the fullest PE of each layer has of what, and the fewest PEs for it, and for all, which may share some."""
     rows: list[tuple[str, ...]] = [("layer", "kernels", "rows", "state", "rings", "fewest PEs")]
     for layer, need in needs.items():
         sizes = (f"{size:,}" for size in (need.kernels_bytes, need.rows_bytes, need.state_bytes, need.rings_bytes))
         rows.append((network.populations[layer].name, *sizes, str(need.pes) if need.pes else "does not fit"))
-    if all(need.pes for need in needs.values()):
-        rows.append(("all", "", "", "", "", str(sum(need.pes for need in needs.values()))))
+    rows.append(("all", "", "", "", "", str(fewest) if fewest else "does not fit"))
     return "\n".join(line.rstrip() for line in format_table(rows, left=(0,), least=(18, *[9] * 4, 12), separator=" "))
 
 
-def _formats_table(options: RunOptions, placement: Placement) -> str:
+def _balanced_pes(options: RunOptions, placement: Placement, form: str) -> int | None:
+    """Return the fewest PEs that hold the network in a format; None where it does not fit."""
+    try:
+        trial = replace(options, mapping="balanced", format=form, pes=None)
+        return len(_place(trial, placement.network, placement.chip, quick=True).pes)
+    except ValueError:
+        return None
+
+
+def _formats_table(options: RunOptions, placement: Placement, fewest: Mapping[str, int | None]) -> str:
     """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
     rows = [("format", "weights, fullest PE", "free", "PEs if balanced")]
-    for form in formats.names_for(placement.network.weights):
-        cells = []
-        for mapping, pes in ((options.mapping, len(placement.pes)), ("balanced", None)):
-            try:
-                trial = replace(options, mapping=mapping, format=form, pes=pes)
-                other = _place(trial, placement.network, placement.chip, quick=True)
-                cells.append((f"{other.worst()['weights']:,} B", f"{other.worst()['free']:,} B", str(len(other.pes))))
-            except ValueError:
-                cells.append(("does not fit", "", "does not fit"))
-        rows.append((form, *cells[0][:2], cells[1][2]))
+    for form, pes in fewest.items():
+        cells = ("does not fit", "")
+        with suppress(ValueError):
+            trial = replace(options, format=form, pes=len(placement.pes))
+            worst = _place(trial, placement.network, placement.chip, quick=True).worst()
+            cells = (f"{worst['weights']:,} B", f"{worst['free']:,} B")
+        rows.append((form, *cells, str(pes) if pes else "does not fit"))
     return "\n".join(format_table(rows, least=(8, 20, 9, 16), separator=" "))
 
 

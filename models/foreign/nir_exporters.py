@@ -60,7 +60,7 @@ def fits(evidence: Evidence) -> list[Fit]:
 
 def named(exporter: str, evidence: Evidence) -> list[Fit]:
     """Return the conventions of an exporter that was asked for, as far as they do not depend on its numbers."""
-    own = _ROWS[exporter](evidence)
+    own = [fit for fit in _ROWS[exporter](evidence) if fit.convention.exporter == exporter]
     if own:
         writes = [fit for fit in own if not fit.is_reader] or own[:1]
         return [Fit(fit.convention, fit.why) for fit in writes]

@@ -86,7 +86,7 @@ _OPTIONS = {
 def _chosen(who: str, given: Mapping[str, Any]) -> tuple[Choices, tuple[str, ...]]:
     """Return what was chosen, from the command line or from Python; ModelError for values of another type."""
     delays = given.get("delay", ())
-    delays = (delays,) if isinstance(delays, str) else tuple(delays)
+    delays = tuple(delays) if isinstance(delays, list | tuple) else (delays,)
     if not all(isinstance(delay, str) for delay in delays):
         raise ModelError(f"{who}: --delay {delays!r:.80}: needs texts such as lif2>lif1=1")
     values = {name: given.get(flag) for name, flag in _OPTIONS.items()}
