@@ -117,7 +117,7 @@ def test_table_3_is_of_the_trained_network_where_it_is_there(tmp_path, monkeypat
     if trained:
         model = paper_sized()
         save(path, replace(model, gesture=replace(model.gesture, record={"accuracy": 0.9375})))
-    monkeypatch.setattr(dvs, "SHIPPED_PLAIN", path)
+    monkeypatch.setattr(dvs, "shipped_path", {dvs.SHIPPED_PLAIN: path}.get)
     monkeypatch.setattr(dvs, "compose_chapter", lambda costs, accuracy: (costs, accuracy))
     part = dvs.paper_part(None, "mem")
     costs = {"lm": 0, "gesture-1": 1, "gesture-6": 6}
