@@ -62,7 +62,9 @@ def test_the_launcher_and_the_models_use_the_same_names():
 def test_a_bare_stack_of_layers_is_not_run_on_text(options, command):
     bare = {"embedding": None, "decoder_bias": None, "vocabulary": ()}
     refused(
-        lambda: prepare(options(bare, verify=command == "verify")), "model.safetensors: has no embedding", "is run on arrays, not on text"
+        lambda: prepare(options(bare, verify=command == "verify")),
+        "model.safetensors: has no embedding",
+        "is run on arrays, not on text",
     )
 
 
