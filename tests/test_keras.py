@@ -76,7 +76,8 @@ def plainly(inputs, kernel, recurrent_kernel, bias):
 
 def test_a_model_that_keras_saved_answers_as_keras_did(tmp_path):
     """Two GRUs between dense layers, a dropout that does nothing: the golden file, through a checkpoint of ours."""
-    expected = np.load(FOLDER / "gru-inside.npz")
+    with np.load(FOLDER / "gru-inside.npz") as file:
+        expected = dict(file)
     findings = import_model(GOLDEN, ImportRequest())
     assert findings.model.provenance["exact"]
     save(tmp_path / "model.safetensors", findings.model)

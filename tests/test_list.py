@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 
 import pytest
 
@@ -56,6 +57,8 @@ def test_a_user_s_own_members_are_listed(capsys, monkeypatch, tmp_path):
         assert main(["list", "kernels"]) == 0
     finally:
         kernels.__path__[:] = [path for path in kernels.__path__ if not path.startswith(str(tmp_path))]
+        sys.modules.pop("models.kernels.mine", None)
+        vars(kernels).pop("mine", None)
     assert ["mine", "A", "neuron", "of", "my", "own"] in [line.split() for line in capsys.readouterr().out.splitlines()]
 
 

@@ -545,7 +545,9 @@ def test_a_chip_with_cores_down_has_a_price(tiny, tmp_path):
 def test_every_weight_format_and_neuron_model_has_prices():
     assert twins.names("formats") == formats.names()
     assert twins.names("kernels") == kernels.names()
-    assert all(set(twins.twin("kernels", name).PORT_STAGES) == set(kernels.named(name).PORTS) for name in kernels.names())
+    for name in kernels.names():
+        unpriced = {"egru_gate": {"own"}}.get(name, set())  # an identity: its own y lies in what it sent
+        assert set(twins.twin("kernels", name).PORT_STAGES) | unpriced == set(kernels.named(name).PORTS), name
 
 
 def test_what_has_no_price(tiny):

@@ -446,7 +446,7 @@ def test_all_else_works_without_a_workload(tmp_path):
 
 
 def test_tests_that_do_not_concern_it_pass_without_a_workload(tmp_path):
-    copy_without(tmp_path, "host", "models", "noc", "pe", "launch.py", "tests", "pyproject.toml")
+    copy_without(tmp_path, "gennaker", "host", "models", "noc", "pe", "launch.py", "tests", "pyproject.toml")
     code, said = python("-c", TESTS, *(f"tests/test_{name}.py" for name in QUICK), cwd=tmp_path, timeout_s=50)
     assert code == 0, said
 

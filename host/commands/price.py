@@ -35,7 +35,7 @@ EPILOG = """\
   payload=vector|events            a shard sends its whole slice, or its events
   exponential=soft|unit            newlib, or the chip's exponential unit
   dram=waited|prefetched   zero_skip=no|yes (csr)   dense_loop=dot|event (dense)
-  beside=send_first|work_first     of layers that share PEs: one is sent before other work, or after it
+  beside=send_first|work_first     layers that share PEs: what they do first
   CONSTANT=NUMBER                  any constant of host/cost/costs.toml
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 

@@ -156,7 +156,7 @@ def parse(who: str, about: Mapping[str, Any]) -> Graph:
 
     A projection says what it is a convolution of in files of version `KERNEL_VERSION` and later.
     """
-    populations, kernels_too = about["populations"], about["version"] >= KERNEL_VERSION
+    populations, kernels_too = about["populations"], about.get("version", KERNEL_VERSION) >= KERNEL_VERSION
     if not isinstance(populations, list) or not all(
         isinstance(p, dict) and p.keys() - _OPTIONAL == _POPULATION for p in populations
     ):
