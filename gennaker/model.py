@@ -27,7 +27,8 @@ def load(source: Any, **options: Any) -> Model:
             `gru="plain"`, `zoneout=0.2`, `state="zeroed"`, `importer="gru"` ...
 
     Returns:
-        A `Model`; `print` it to see what was read, what was left out, and whether it is exact.
+        A `Model`. What was read of another program's network, what was left out, and whether it is exact, is printed; `print` the
+        model to see it again.
 
     Raises:
         WrongInput: the file is missing, damaged, of no kind that is known, or holds a network that cannot run; or an option is
@@ -59,7 +60,9 @@ def load(source: Any, **options: Any) -> Model:
             if not is_module(source):
                 raise WrongInput(f"load: needs a path or a torch.nn.Module, has {type(source).__name__}")
             findings, name = model_of_module(source, _request(options)), type(source).__name__
-    return Model(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
+    model = Model(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
+    print(model)  # noqa: T201 - what a user should see before anything runs
+    return model
 
 
 def _request(options: Mapping[str, Any]) -> ImportRequest:

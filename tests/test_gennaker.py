@@ -232,7 +232,7 @@ def _saved(path, seed):
     return path
 
 
-def test_a_mirrored_gru_from_torch_gives_torchs_numbers(tmp_path):
+def test_a_mirrored_gru_from_torch_gives_torchs_numbers(tmp_path, capsys):
     torch = pytest.importorskip("torch")
     torch.manual_seed(1)
     gru = torch.nn.GRU(5, 7, 2, batch_first=True)
@@ -241,6 +241,7 @@ def test_a_mirrored_gru_from_torch_gives_torchs_numbers(tmp_path):
     expected = gru(torch.from_numpy(x))[0].detach().numpy()
     for source in (gru, tmp_path / "gru.pth"):
         model = gk.load(source)
+        assert capsys.readouterr().out == f"{model}\n"  # what was read, left out, and is exact
         assert model.exact is True
         assert any("twin" in note for note in model.notes)
         np.testing.assert_allclose(run(model.fit(pes=2, mapping="balanced"), x).outputs, expected, atol=1e-6)
