@@ -20,6 +20,7 @@ from pe.core import Pe
 
 _POLL_S = 0.05
 _ASK_AFTER_S = 1.0
+_DEATH_S = 1.0  # in which the death behind a fault is told
 _ANSWER_S = 0.5
 _START_S = 600.0  # kernels may be compiled first
 
@@ -105,6 +106,9 @@ class NetworkOfProcesses:
                 if out:
                     post(way, out)
                 if run.fault is not None:
+                    # A router may miss a PE before its death is told, which is the cause.
+                    if (record := self._helper.receive(_DEATH_S)) is not None:
+                        raise self._error(record)
                     return
         except TransportError as error:
             raise RunError(f"stalled: {error}", int(Exit.STALLED)) from None
