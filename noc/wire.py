@@ -13,8 +13,8 @@ MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB
 _MAX_TICK = 1 << 62
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
-_PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
-_STATUS_PACKER = msgpack.Packer(unicode_errors="surrogatepass")  # names of files may be no text
+# Kept: a new one would allocate its 256 KiB of buffer for every message. What was let in can be handed on, be it text or not.
+_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
@@ -112,7 +112,7 @@ def _section(kind: Any, parts: Any) -> Section:
 
 def pack_status(status: dict[str, Any]) -> bytes:
     """Return a flat status record (host to launcher) as bytes."""
-    packed: bytes = _STATUS_PACKER.pack(status)
+    packed: bytes = _PACKER.pack(status)
     return packed
 
 
