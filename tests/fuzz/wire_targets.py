@@ -87,6 +87,19 @@ def _messages() -> list[bytes]:
     return [*ticks, *map(encode, others), *_loads()]
 
 
+def _loud_bundle(core: Pe, tick: int) -> p.Bundle:
+    """Return a bundle in which every unit that a PE hears sends an event."""
+    sections = {}
+    for resident in core._residents:
+        sections[resident.trigger] = p.Section(resident.trigger, p.VALID | p.FRESH | p.RESET, tick, b"", b"", b"")
+        for port in resident.listeners:
+            count = min(port.keys, 64)
+            keys = b"" if port.dense else np.arange(count, dtype="<u4").tobytes()
+            values = np.ones((port.keys if port.dense else count) * port.item_bytes // 4, "<f4").tobytes()
+            sections[port.population] = p.Section(port.population, p.VALID | p.FRESH | p.RESET, tick, keys, values, b"")
+    return p.Bundle(tick, tuple(sections[number] for number in sorted(sections)))
+
+
 def wire() -> Target:
     """`noc/wire.py`: any bytes are a message, which is written and read as the same, or WireError."""
 
@@ -166,6 +179,8 @@ def pe_load() -> Target:
             out = _take(core, ROUTER, encode(p.Start()))
             assert out
             assert isinstance(out[0], p.Batch | p.Fault)
+            for tick in range(2):
+                _take(core, ROUTER, encode(_loud_bundle(core, tick)))
 
     return Target([*_loads(), *_loads(), *_messages()], run)
 
