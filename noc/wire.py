@@ -8,8 +8,11 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgpack
 
 from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
+from noc.unpacked_size import is_larger_unpacked
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
+_REMARKABLE_BYTES = 1 << 16  # of a message: what is smaller unpacks to 5 MB at most
+MOST_UNPACKED_BYTES = 1 << 24  # of a message's objects, beside the bytes of its arrays
 _MAX_TICK = 1 << 62
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
@@ -33,6 +36,8 @@ def encode(message: Message) -> bytes:
 
 def decode(raw: bytes) -> Message:
     """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
+    if len(raw) > _REMARKABLE_BYTES and is_larger_unpacked(raw, MOST_UNPACKED_BYTES):
+        raise WireError(f"{len(raw)} B would unpack to more than {MOST_UNPACKED_BYTES} B of lists and numbers")
     try:
         parts = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")
     except Exception as error:
