@@ -33,6 +33,7 @@ from tests.test_pe import Chip, feeds_of, load_of
 from tests.test_router import OWNS, ROUTER, SENDERS, bubble, command, configuration
 
 MOST_AT_ONCE = 60_000  # bytes that a socket takes though nobody reads
+_LISTENING: list[socket.socket] = []  # as long as this process
 _CASES_A_CORE = 300  # after which a router or PE is made anew, so that a case can be drawn again
 
 
@@ -248,6 +249,7 @@ def zmtp() -> Target:
     name = f"\0gennaker-fuzz-{np.random.default_rng().integers(1 << 62):x}"
     greeting = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48) + b"\4\x1c\5READY\x0bSocket-Type\0\0\0\6DEALER"
     listener = socket.socket(socket.AF_UNIX)
+    _LISTENING.append(listener)
     listener.bind(name)
     listener.listen(4)
 
