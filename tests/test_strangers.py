@@ -127,12 +127,14 @@ def test_text_of_others_is_one_line_that_a_terminal_does_not_obey():
 # --- what is malformed ---
 
 
+@pytest.mark.filterwarnings("ignore")  # numpy's and pickletools' of odd content
 @pytest.mark.parametrize("name", sorted(TARGETS))
 def test_nothing_malformed_does_harm(name):
     done, violations, _ = fuzz(name, CASES, seed=5, seconds=1e9)
     assert (done, violations) == (CASES, {})
 
 
+@pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(("name", "number"), [(name, n) for name in sorted(TARGETS) for n in range(len(kept_seeds(name)))])
 def test_what_once_did_harm_does_none_now(name, number):
     TARGETS[name]().run(kept_seeds(name)[number])
