@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from host.errors import printable
-from host.run.message_bound import most_message_bytes
+from host.run.message_bound import bound_of
 from noc.packet import Configure, Fill, Letter
 from noc.unpacked_size import is_larger_unpacked
 from noc.wire import MOST_UNPACKED_BYTES, WireError, decode, encode
@@ -106,7 +106,7 @@ def test_every_head_of_msgpack_is_reckoned_with(head):
 
 def test_no_message_of_a_run_is_near_its_bound():
     chip = Chip(tiny_network(), pes=12)
-    most = most_message_bytes(chip.placement, set())
+    most = bound_of(chip.placement, set())
     assert most < 16 << 20
     commands = list(chip.placement.configure(4).values())
     loads = [load_of(chip.placement, placed) for placed in chip.placement.pes]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from host.options import transport_named
+from host.run.message_bound import most_message_bytes
 from host.run.run import Run
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
@@ -40,7 +41,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
     return {
-        "layout": layout, "mapping": job.placement.table(), "queue": queue, "most_bytes": run.most_bytes,
+        "layout": layout, "mapping": job.placement.table(), "queue": queue, "most_bytes": most_message_bytes(run),
         "members": [f"models.formats.{job.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
         "processes": transport_named(job.options.transport).PROCESSES,
         "table_entries": job.placement.chip.router_entries, "stored": run.stored,

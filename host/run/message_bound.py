@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from host.mapping.placement import Placement
+from host.run.run import Run
 from models import kernels
 from models.numerics import payload_bytes
 from models.transfers import TRANSFER_WORDS
@@ -15,11 +16,15 @@ _SECTION_BYTES = 1 << 12  # of a shard: a section's head and its ledger
 _TRANSFER_BYTES = 1 << 7  # of a transfer beside its data: names and numbers
 
 
-def most_message_bytes(placement: Placement, probed: Collection[int]) -> int:
-    """Return a bound on the bytes of every message between PEs, routers and the host.
+def most_message_bytes(run: Run) -> int:
+    """Return a bound on the bytes of every message between a run's PEs, routers and host."""
+    return bound_of(run.placement, {number for number, names in run.probes.items() if names})
 
-    `probed`: layers of which the host reads fields. It is the sum of all that could ever travel at
-    once: a PE's memory, all units' events, all ledgers, all transfers of a tick.
+
+def bound_of(placement: Placement, probed: Collection[int]) -> int:
+    """Return the sum of all that could ever travel at once: a PE's memory, all units' events, all ledgers, all transfers of a tick.
+
+    `probed`: layers of which the host reads fields, behind the ledgers.
     """
     network, lanes, sram_bytes = placement.network, placement.request.lanes, placement.request.size.sram_bytes
     events = sum((4 + payload_bytes(one.payload)) * lanes * one.units for one in network.populations)

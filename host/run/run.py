@@ -26,7 +26,6 @@ from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
 from host.run.machine_snapshots import Cut, Fed, Snapshots
-from host.run.message_bound import most_message_bytes
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
@@ -79,8 +78,8 @@ class Run:
         self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
         self.interrupted = False
-        self._probes, self._saved = saved.probes if saved is not None else probes or {}, saved
-        self.counts = StepCounts(placement, self._probes)
+        self.probes, self._saved = saved.probes if saved is not None else probes or {}, saved
+        self.counts = StepCounts(placement, self.probes)
         self.recorder = recorder or Recorder(placement)
         self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
         self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
@@ -92,8 +91,6 @@ class Run:
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
         self._answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
         self._witness = witness
-        self.most_bytes = most_message_bytes(placement, {n for n, names in self._probes.items() if names})
-        """Bytes of any message of this run, at most."""
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
@@ -239,13 +236,12 @@ class Run:
     def _load(self, placed: PlacedPe) -> packet.Load:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
-        probes = {part.population: list(self._probes.get(part.population, ())) for part in placed.share}
+        probes = {part.population: list(self.probes.get(part.population, ())) for part in placed.share}
         return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes, self.placement.peers(placed))
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
-            self.fault = printable(text)
-            self.phase = "failed"
+            self.fault, self.phase = printable(text), "failed"
 
     def _start(self) -> Outgoing:
         self.phase = "running"
@@ -364,7 +360,7 @@ class Run:
             self.counts.add(section)
             if self._saved is not None:
                 self._saved.add(section)
-            if population in self._probes:
+            if population in self.probes:
                 section = self._observe(section)
             self.recorder.add(section)
             if self._witness is not None:
