@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
+from host.program import as_typed
 from models.input_file import InputError, check_input
 
 
 class Exit(IntEnum):
-    """Exit codes of `launch.py` (documented in docs/report.md)."""
+    """Exit codes of the program (documented in docs/report.md)."""
 
     OK = 0
     BUG = 1  # a traceback: please report it
@@ -36,7 +37,7 @@ class HostError(ValueError):
 
 def complain(text: str, code: Exit) -> int:
     """Print one line for the user on stderr; return the exit code."""
-    print(f"gennaker: {text}", file=sys.stderr)
+    print(f"gennaker: {as_typed(text)}", file=sys.stderr)
     return int(code)
 
 
