@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from host.commands import command_names, load_command
-from host.errors import Exit, HostError, complain
-from host.program import as_typed, program_name
+from host.errors import Exit, HostError, as_typed, complain, program_name
 from host.workloads.registry import Workload, workloads
 from models.families import check_user_folders
 from models.network import ModelError
@@ -43,7 +42,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> NoReturn:
         from host.provenance import version
 
-        parser.exit(message=f"gennaker {version()}\n")
+        sys.stdout.write(f"gennaker {version()}\n")
+        parser.exit()
 
 
 def _workload_commands() -> dict[str, Workload]:
@@ -61,8 +61,11 @@ def _parser(asked: Iterable[str], program: str | None = None) -> argparse.Argume
     chosen = [name for name in (*runs, *others) if name in asked][:1] or [*runs, *others]
     about, epilog = "Gennaker: a multiprocess emulator of the SpiNNaker2 neuromorphic chip.", _epilog() if len(chosen) > 1 else None
     layout = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog=program or program_name(), description=about, epilog=epilog, formatter_class=layout, allow_abbrev=False)
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version of the program and end")
+    title = program or program_name()
+    parser = _Parser(prog=title, description=about, epilog=epilog, formatter_class=layout, allow_abbrev=False)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version of the program and end"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name in chosen:
         if name in runs:

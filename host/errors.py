@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
-from host.program import as_typed
 from models.input_file import InputError, check_input
 
 
@@ -33,6 +32,20 @@ class HostError(ValueError):
     def __init__(self, text: str, code: Exit = Exit.USAGE) -> None:
         super().__init__(text)
         self.code = code
+
+
+def program_name() -> str:
+    """Return what the program was started as: `launch.py` in the project's folder, `gennaker` where it is installed."""
+    started = Path(sys.argv[0] if sys.argv else "")
+    is_installed = started.stem == "gennaker" or (started.name == "__main__.py" and started.parent.name == "gennaker")
+    return "gennaker" if is_installed else "launch.py"
+
+
+def as_typed(text: str) -> str:
+    """Return a text in which every command stands as this user types it."""
+    if program_name() == "launch.py":
+        return text
+    return text.replace("python launch.py", "gennaker").replace("launch.py", "gennaker")
 
 
 def complain(text: str, code: Exit) -> int:
