@@ -39,6 +39,7 @@ from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
 from noc.xy_routes import Link
+from tests.tools.grids import some
 from tests.tools.ledgers import invented, placed
 from tests.tools.work import pace
 
@@ -408,7 +409,7 @@ def chromium(*arguments, profile):
 
 @needs_chromium
 @pytest.mark.timeout(250)  # two starts of a browser, on a machine that may be busy
-@pytest.mark.parametrize("width", [360, 1280])
+@pytest.mark.parametrize("width", some((360, 1280), (360).__eq__))
 def test_the_page_in_a_browser(run_folder, tmp_path, width):
     """Nothing sticks out, labels keep a readable size, and the picture shows text and figures in their colours."""
     page = (run_folder / "report.html").read_text()

@@ -8,14 +8,16 @@ from __future__ import annotations
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
 from host.cli import main
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price_at
+from host.cost.price import Priced, price_at
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs import paper as dvs
@@ -24,7 +26,7 @@ from host.workloads.lm import SHIPPED
 from host.workloads.lm import paper as lm
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.lm.paper import Perplexity
-from host.workloads.lm.paper_gate import forms_of, token_s, unrun
+from host.workloads.lm.paper_gate import forms_of, token_s
 from host.workloads.paper_chapter import PaperPart, deviation
 from host.workloads.registry import workloads
 from host.workloads.site import open_model
@@ -36,12 +38,34 @@ LM, DVS = published()["table2"]["spinnaker2"], published()["table3"]["spinnaker2
 RUNS = ("lm", "lm-inside", "gesture-1", "gesture-6")
 
 
+class Whole(NamedTuple):
+    """What the command made: its folder, each part by the titles of its chapter, and the prices of what it did not run."""
+
+    folder: Path
+    parts: dict[str, PaperPart]
+    unrun: dict[str, dict[str, Priced]]
+
+
 @pytest.fixture(scope="module")
-def default(tmp_path_factory):
-    """Run the command; return its folder."""
-    folder = tmp_path_factory.mktemp("paper") / "default"
-    assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
-    return folder
+def whole(tmp_path_factory):
+    """Run the command once, without a page for each run, and keep what others of its runs would make again."""
+    folder, parts, unrun = tmp_path_factory.mktemp("paper") / "default", {}, {}
+    price_unrun, run_headless = command.price_unrun, command.run_headless
+
+    def price(part):
+        parts[next(iter(part.runs))], unrun[next(iter(part.runs))] = part, price_unrun(part)
+        return unrun[next(iter(part.runs))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "price_unrun", price)
+        patch.setattr(command, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
+        assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
+    return Whole(folder, parts, unrun)
+
+
+@pytest.fixture(scope="module")
+def default(whole):
+    return whole.folder
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +111,9 @@ def test_table_2_the_language_model(costs):
     assert cost.energy_j == pytest.approx(LM["energy_j"], rel=0.10)
 
 
-def test_table_2_of_equation_4_as_printed(costs):
+def test_table_2_of_equation_4_as_printed(costs, whole):
     """Reckoned before there was a run: 1.2 % more a token with r first, 6.1 % in naive order on units dealt by their sum."""
-    model, _ = open_model(None, SHIPPED)
-    part = PaperPart(1, {}, lambda *_: None, unrun(model.network, LmOptions(tokens=70, pes=150)))
-    forms = forms_of(command.price_unrun(part))
+    forms = forms_of(whole.unrun["lm"])
     after = token_s(forms.after)
     assert token_s(forms.first) / after == pytest.approx(1.012, abs=0.002)
     assert token_s(forms.uneven) / after == pytest.approx(1.061, abs=0.004)
@@ -197,14 +219,17 @@ def test_the_same_figures_from_the_document(default, costs, memory):
         ("dvs", ["Table III:"], ["gesture, ms", "gesture, batch 6"]),
     ],
 )
-def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkeypatch, capsys, alone, tables, columns):
+def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path, monkeypatch, capsys, alone, tables, columns):
     """As where the other folders are not there."""
+    first = {"lm": "lm", "dvs": "gesture-1"}[alone]
 
     def replay(folder, options):
         shutil.copytree(default / folder.name, folder)
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
-    monkeypatch.setattr(command, "workloads", lambda: {alone: workloads()[alone]})
+    part_of = SimpleNamespace(part=lambda *_: lambda *_: whole.parts[first])
+    monkeypatch.setattr(command, "workloads", lambda: {alone: part_of})
+    monkeypatch.setattr(command, "price_unrun", lambda part: whole.unrun[first])
     monkeypatch.setattr(command, "_run", replay)
     assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
     document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
@@ -214,9 +239,9 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
     assert [cell.strip() for cell in head.split("|")[2:-1]] == [*columns, "power, W"]
     assert ("Language model, time" in document, "Gesture network, time" in document) == (alone == "lm", alone == "dvs")
     assert (tmp_path / "out" / "figure2.svg").exists() == (alone == "lm")
-    whole = (default / "paper.md").read_text(encoding="utf-8").splitlines()
+    lines = (default / "paper.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in document.splitlines() if not line.startswith("|") or line.count("|") == 7]
-    assert all(row in whole for row in rows)
+    assert all(row in lines for row in rows)
     printed = capsys.readouterr().out
     assert all(name in printed for name in tables)
 

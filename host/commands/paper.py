@@ -67,9 +67,11 @@ def run(flags: dict[str, Any]) -> int:
     take_model(flags)
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
     makers = [make for workload in workloads().values() if (make := workload.part("paper", "paper_part"))]
-    parts: list[PaperPart] = sorted((make(flags["checkpoint"], flags["transport"]) for make in makers), key=lambda part: part.place)
-    if not parts:
+    if not makers:
         raise HostError(f"paper: none of the workloads ({', '.join(workloads())}) has a table of the paper")
+    if out.exists():  # said before the seconds that parts take
+        new_folder(out)
+    parts: list[PaperPart] = sorted((make(flags["checkpoint"], flags["transport"]) for make in makers), key=lambda part: part.place)
     folder = new_folder(out)
     runs = {name: run for part in parts for name, run in part.runs.items()}
     reports = {name: _run(folder / name, run.options) for name, run in runs.items()}
