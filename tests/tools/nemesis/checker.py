@@ -55,7 +55,8 @@ def _report_is_wrong(evidence: Evidence, line: str) -> list[str]:
     if evidence.report_is_damaged:
         return ["report: damaged"]
     report, wrong = evidence.report, []
-    if report is not None and report["partial"] != (evidence.code != 0):
+    by_signal = evidence.code is None or evidence.code < 0  # a launcher that was killed: what it had written, it had written
+    if report is not None and not by_signal and report["partial"] != (evidence.code != 0):
         wrong.append(f"partial: {report['partial']} with exit code {evidence.code}")
     if report is not None and line and report.get("problem") != line:
         wrong.append(f"problem: {report.get('problem')!r} in the report")

@@ -229,7 +229,8 @@ class _Play:
             with contextlib.suppress(psutil.Error):
                 left.append(f"process {_kind(process) or process.name()} ({process.status()})")
         left += [f"file {path.relative_to(self._temporary)}" for path in self._temporary.rglob("*")][:8]
-        return left + [f"shared memory {name}" for name in _shared_memory() - self._shared_before]
+        new = _shared_memory() - self._shared_before
+        return left + [f"shared memory {name}" for name in (new - _mapped(self._token) if new else ())]
 
 
 def _kind(process: psutil.Process) -> str:
@@ -258,4 +259,14 @@ def _shared_memory() -> set[str]:
         with contextlib.suppress(OSError):
             if path.is_file() and path.stat().st_uid == os.getuid():
                 files.add(path.name)
+    return files
+
+
+def _mapped(token: str) -> set[str]:
+    """Return the files in shared memory that processes without this mark have mapped."""
+    files: set[str] = set()
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if f"{MARK}={token}".encode() not in (folder / "environ").read_bytes().split(b"\0"):
+                files |= {line.rpartition("/dev/shm/")[2] for line in (folder / "maps").read_text().splitlines() if "/dev/shm/" in line}
     return files
