@@ -63,7 +63,9 @@ class NetworkOfProcesses:
         try:
             self._helper.send("session", **plan, transport=transport)
             record = self._next_record(_START_S)
-            self._way = transport_named(transport).connect(HOST, record["address"], record["queue"], run.routers[-1])
+            self._way = transport_named(transport).connect(
+                HOST, record["address"], record["queue"], peer=run.routers[-1], identity=record["identity"]
+            )
             self.drive(run.begin(), lambda: run.phase == "loading", _START_S)
             self._helper.send("pes")
             self.drive([], lambda: run.phase == "running", _START_S)

@@ -11,9 +11,10 @@ import time
 import pytest
 import zmq
 
+from noc.identities import identity_of
 from noc.transport import TransportError
 from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
-from noc.transports.zmq import ZmqTransport, new_address
+from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 
 pytestmark = pytest.mark.timeout(60)
 HERE = Listening("127.0.0.1")
@@ -197,8 +198,8 @@ def two_free_ports():
 def test_a_router_hears_each_peer_only_where_it_belongs():
     """`Bridge`: PEs within the machine, neighbours over the links; a PE's name over the network is a stranger's."""
     keys, address = new_keys(), new_address()
-    local = ZmqTransport("router@0", address, 10, listen=True)
-    pe = ZmqTransport("PE(1,1,0)@0", address, 10, peer="router@0")
+    local = RouterSocket("router@0", address, 10, secret=bytes(32))
+    pe = DealerSocket("PE(1,1,0)@0", address, 10, peer="router@0", identity=identity_of("PE(1,1,0)@0", bytes(32)))
     listening = MachineLinks("router@0", keys, 10, HERE, lambda _: None)
     bridge = Bridge(local, listening, frozenset({"router@1"}))
     with links(keys, "router@1") as (neighbour, _), links(keys, "PE(1,1,0)@0") as (liar, _):

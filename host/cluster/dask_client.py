@@ -1,5 +1,5 @@
 """`DaskClient`: connects to a Dask scheduler or starts a cluster, runs functions in workers, sends them content, and has each
-run an agent. Together with `host/cluster/dask_worker.py` the only file that knows Dask.
+run an agent. Together with `host/cluster/dask_worker.py` and `private_cluster.py` the only file that knows Dask.
 
 Every call has a time limit and runs in a thread beside the launcher's loop; agents' records are collected until the
 launcher takes them.
@@ -90,9 +90,11 @@ class DaskClient:
         """Start the cluster that the configuration asks for, and return it; None where there is a scheduler already."""
         config, resources = self._config, {"chips": self._chips}
         if config.kind == "local":
-            return distributed.LocalCluster(
-                n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL, **config.options,
+            from host.cluster.private_cluster import PrivateCluster
+
+            return PrivateCluster(
+                n_workers=config.workers, threads_per_worker=1, host="127.0.0.1", resources=resources, memory_limit=0,
+                silence_logs=logging.CRITICAL, **config.options,
             )  # fmt: skip
         if config.kind == "ssh":
             options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **config.options.get("worker_options", {})}

@@ -71,8 +71,8 @@ def _leaving_with_what_lacks() -> Iterator[None]:
 
 
 @_leaving_with_what_lacks()
-def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float) -> None:
-    """Run one processing element until it is stopped. `scheme`: the transport's name."""
+def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float, identity: bytes) -> None:
+    """Run one processing element until it is stopped. `scheme`: the transport's name; `identity`: what it shows its router."""
     _prepare_process(name)
     # What is wrong with the kernel cache, the host says. A level would be set on every logger, and their pages copied.
     logging.getLogger("gennaker").disabled = True
@@ -81,7 +81,7 @@ def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     way = transport_named(scheme)
-    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, router)
+    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
     from pe.core import Pe
 
     core = Pe(name, router)
@@ -104,11 +104,11 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 @_leaving_with_what_lacks()
 def run_router(
     name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
-    slow: dict[str, float], remote: RemoteLinks | None = None, store: str | None = None,
+    slow: dict[str, float], secret: bytes, remote: RemoteLinks | None = None, store: str | None = None,
 ) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `scheme`: the transport's name; `addresses`: of every router of this machine;
-    `slow`: seconds before each message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of
-    content from other machines.
+    `slow`: seconds before each message of a sender, "" for all; `secret`: the run's, by which its peers prove their names;
+    `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
     _prepare_process(name)
     gc.disable()
@@ -119,7 +119,7 @@ def run_router(
             time.sleep(_COMPLAINT_READ_S)
         return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
-    local = transport_named(scheme).listen(name, addresses[name], queue, calls)
+    local = transport_named(scheme).listen(name, addresses[name], queue, calls=calls, secret=secret)
     transport: Transport | None = _bridged(name, local, queue, links, remote) if remote else local
     if transport is None:
         return
