@@ -40,7 +40,13 @@ class PrivateCluster(LocalCluster):
 
     def __init__(self, **named: Any) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
-            **{"security": Security.temporary(), "dashboard_address": None, "worker_class": PrivateNanny, "processes": True, **named}
+            **{
+                "security": Security.temporary(),
+                "dashboard_address": None,
+                "worker_class": PrivateNanny,
+                "processes": True,
+                **named,
+            }
         )
 
     async def _start(self) -> None:

@@ -105,6 +105,10 @@ class ProcessGroup:
         """Tell whether a process is stopped, as by SIGSTOP."""
         return name in self._children and is_stopped(self._children[name].pid)
 
+    def stopped(self) -> list[str]:
+        """Return the names of processes that are stopped now."""
+        return [name for name in self._children if self.is_stopped(name)]
+
     def describe_end(self, name: str, within_s: float = _DEATH_S) -> str:
         """Return how a process ended: its signal, with what that hints at, or its exit code; "" where its fork server died."""
         code = self._children[name].exit_code(within_s)

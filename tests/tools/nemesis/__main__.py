@@ -59,7 +59,13 @@ class Series:
         wrong = judge(trial, evidence, self._quiet[trial.setup])
         self._count(trial, evidence, wrong)
         if self._log is not None:
-            record = {"seed": self._seed, "setups": self._setups, "at": time.strftime("%H:%M:%S"), **trial.record(), **asdict(evidence)}
+            record = {
+                "seed": self._seed,
+                "setups": self._setups,
+                "at": time.strftime("%H:%M:%S"),
+                **trial.record(),
+                **asdict(evidence),
+            }
             record |= {"violations": wrong, "problem": problem_of(evidence), "report": None, "said": evidence.said[-400:]}
             with self._log.open("a") as log:
                 log.write(json.dumps(record) + "\n")

@@ -92,7 +92,11 @@ def allowed_ends(trial: Trial, evidence: Evidence) -> list[tuple[tuple[int, ...]
     if sent in ("SIGTERM", "SIGINT"):
         return [*same, *([((4,), lost)] if victim == "worker" else [])]
     if sent == "SIGSTOP":
-        return [((5,) if not lost else (4, 5), lost or rf"stalled: (the )?{who}\b"), *late, *(same if victim not in ("host", "router", "PE") else [])]
+        return [
+            ((5,) if not lost else (4, 5), lost or rf"stalled: (the )?{who}\b"),
+            *late,
+            *(same if victim not in ("host", "router", "PE") else []),
+        ]
     if lost:
         return [((4,), lost), *late]
     died = "the fork server died" if victim == "fork server" else rf"{who} died"

@@ -21,8 +21,8 @@ def tap_helper(talk: Talk) -> None:
 
     begin, receive = helper.Helper.__init__, helper.Helper.receive
 
-    def begin_and_tell(self: Any) -> None:
-        begin(self)
+    def begin_and_tell(self: Any, stall_s: float) -> None:
+        begin(self, stall_s)
         talk.tell("helper")
 
     def receive_and_tell(self: Any, timeout_s: float) -> Any:

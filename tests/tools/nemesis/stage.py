@@ -268,5 +268,7 @@ def _mapped(token: str) -> set[str]:
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             if f"{MARK}={token}".encode() not in (folder / "environ").read_bytes().split(b"\0"):
-                files |= {line.rpartition("/dev/shm/")[2] for line in (folder / "maps").read_text().splitlines() if "/dev/shm/" in line}
+                files |= {
+                    line.rpartition("/dev/shm/")[2] for line in (folder / "maps").read_text().splitlines() if "/dev/shm/" in line
+                }
     return files
