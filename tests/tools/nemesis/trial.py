@@ -91,7 +91,7 @@ def moments_of(setup: Setup) -> dict[str, tuple[str, ...]]:
     """Return who can be hit at each moment of a run of this kind."""
     if setup.program:
         return dict(_OF_PROGRAM[setup.program])
-    lives = {moment: who for moment, who in _LIVES.items()}
+    lives = dict(_LIVES)
     if not setup.cluster:
         return lives
     lives = {moment: who for moment, who in lives.items() if moment not in ("start router", "start PE", "starting PE")}
