@@ -57,7 +57,7 @@ class NetworkOfProcesses:
     """
 
     def __init__(self, run: Run, plan: dict[str, Any], transport: str, stall_s: float) -> None:
-        self._run, self._asked_at = run, 0.0
+        self._run, self._asked_at, self._phase = run, 0.0, run.phase
         self._way: Transport | None = None
         self._helper = Helper(stall_s)
         try:
@@ -98,6 +98,7 @@ class NetworkOfProcesses:
             post(way, outgoing)
             moved, moved_at = self._mark(), time.monotonic()
             while not until():
+                self._phase = run.phase  # before a fault, which may be the death of another
                 received = way.receive(_POLL_S)
                 if received is None:
                     if (mark := self._mark()) != moved:
@@ -150,7 +151,7 @@ class NetworkOfProcesses:
     def _error(self, record: dict[str, Any]) -> RunError:
         if record["kind"] == "failed":
             return RunError(in_python(record["problem"]), int(record.get("code", Exit.DIED)))
-        what = f"{record['name']} died ({record['how']}) while {self._run.phase.upper()}, at tick {self._run.completed}"
+        what = f"{record['name']} died ({record['how']}) while {self._phase.upper()}, at tick {self._run.completed}"
         return RunError(what, int(Exit.DIED))
 
     def close(self) -> None:

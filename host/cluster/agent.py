@@ -17,8 +17,8 @@ from host.cluster.framing import RecordReader, frame_record
 from host.errors import Exit, HostError
 from host.options import transport_named
 from host.processes.fork_environment import reserve_descriptors
-from host.processes.parent_death import die_with, set_process_name
 from host.processes.fork_server_link import SIGNALS
+from host.processes.parent_death import die_with, set_process_name
 from host.processes.process_group import ProcessGroup
 from noc.identities import identity_of, new_secret
 from noc.wire import pack_status, unpack_status

@@ -189,7 +189,8 @@ class DaskBackend(Backend):
             if chip_of(name) in machine.chips
         ]
         return {
-            "stall_s": self._options.stall_s, "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
+            "stall_s": self._options.stall_s,
+            "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
             "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip

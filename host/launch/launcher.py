@@ -18,15 +18,15 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.needed_members import needed_members
+from host.launch.obituary import describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
-from host.processes.fork_environment import LACKS, NO_ROUTER
 from host.processes.fork_server_link import SIGNALS
 from host.processes.kernel_view import StandstillClock
 from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
-from noc.packet import HOST, chip_of, router_name
+from noc.packet import HOST
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
@@ -160,14 +160,21 @@ class Launcher:
             if now - awake_at > _ASLEEP_S or self._backend.starting:
                 self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
-            quiet_s = now - self._heard_at
-            stall_s = self._options.stall_s
-            is_stopped = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST)) > stall_s
-            if quiet_s > (stall_s if self._plan or is_stopped else max(stall_s, _PREPARE_S)):
+            quiet_s, stall_s = now - self._heard_at, self._options.stall_s
+            stopped_s = self._host_stopped_s() if quiet_s > _ASLEEP_S else 0.0
+            if stopped_s > stall_s or quiet_s > (stall_s if self._plan else max(stall_s, _PREPARE_S)):
+                quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
                 return self._outcome(Exit.STALLED, problem)
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:
                 return self._interrupted()
+
+    def _host_stopped_s(self) -> float:
+        return self._host_stands.look(self._processes.is_stopped(HOST))
+
+    def _is_ending(self) -> bool:
+        """Tell, while many processes are being started, whether that is in vain."""
+        return bool(self._signal or self._processes.ended()) or self._host_stopped_s() > self._options.stall_s
 
     def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
@@ -263,7 +270,7 @@ class Launcher:
             if record["processes"]:
                 self._start_routers()
         elif kind == "routed":
-            self._backend.start_pes(lambda: bool(self._signal))
+            self._backend.start_pes(self._is_ending)
         elif kind == "again":
             self._failures.restarts[-1]["position"] = record["position"]
             self._start_routers()
@@ -307,7 +314,7 @@ class Launcher:
         dead = self._dead_processes()
         problem, code = record["problem"], Exit(record["code"])
         if dead:
-            problem, code = self._describe_death(dead, record["tick"]), Exit.DIED
+            problem, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
@@ -327,32 +334,15 @@ class Launcher:
         report = self._postmortem("a process died")
         if self._signal:  # the process was being ended
             return self._interrupted(report)
-        return self._outcome(Exit.DIED, self._describe_death(dead, self._status.get("tick", 0)), report)
+        return self._outcome(Exit.DIED, self._describe_death(self._status.get("tick", 0)), report)
 
-    def _describe_death(self, dead: list[str], tick: int) -> str:
-        """Return the error line: which process died, how, in what state and at which tick."""
-        name, how = self._first_cause(dead)
-        phase = self._status.get("phase", "starting")
-        if not how:
-            end = self._processes.fork_server_end()
-            return f"the fork server died ({end}), and every process here with it, while {phase.upper()}, at tick {tick}"
-        state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
-        more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
-        return f"{name} died ({how}) while {state}, at tick {tick}{more}"
-
-    def _first_cause(self, dead: list[str]) -> tuple[str, str]:
-        """Return who of the dead is to blame, and how it died, "" where the fork server did: a PE follows the router that it lost."""
-        routers = [name for name in dead if name != HOST and name == router_name(chip_of(name))]
-        name = next((n for n in dead if n != HOST and n not in routers), dead[0])
-        how = self._failures.died.get(name) or self._processes.describe_end(name)
-        deadline = time.monotonic() + (MACHINE_LOSS_S if self._backend.remote else _DEATH_S)
-        while how == LACKS[NO_ROUTER] and not routers and time.monotonic() < deadline:
-            self._processes.poll(_LOOK_S / 2)
+    def _describe_death(self, tick: int) -> str:
+        def dead() -> list[str]:
             self._take_backend_records()
-            routers = [name for name in self._dead_processes() if name != HOST and name == router_name(chip_of(name))]
-        if routers and how == LACKS[NO_ROUTER]:
-            return routers[0], self._failures.died.get(routers[0]) or self._processes.describe_end(routers[0])
-        return name, how
+            return self._dead_processes()
+
+        within_s = MACHINE_LOSS_S if self._backend.remote else _DEATH_S
+        return describe_death(dead, self._failures.died, self._processes, self._status, tick=tick, within_s=within_s)
 
     def _interrupted(self, report: dict[str, Any] | None = None) -> Outcome:
         if self._whole is not None:  # it was over before

@@ -1,4 +1,4 @@
-"""`ForkServerLink`: the fork server of this process: starts it, has it fork, knows how it ended, and waits for it no longer than it may.
+"""`ForkServerLink`: starts the fork server of this process, has it fork, knows how it ended, and bounds each wait for it.
 
 The only file that knows multiprocessing. A process has one fork server, whoever asks; it ends with the process.
 """
@@ -75,7 +75,7 @@ class ForkServerLink:
             raise self.failed_start("", error) from error
 
     def fork(self, name: str, target: Callable[..., None], args: tuple[Any, ...]) -> Child:
-        """Return a new process; HostError, one line, where the fork server is gone or stands still, or the system does not let it."""
+        """Return a new process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
         try:
             if self.end():  # else multiprocessing would start another

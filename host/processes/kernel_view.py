@@ -45,7 +45,7 @@ def _field(pid: int | None, number: int) -> str | None:
 class StandstillClock:
     """Measures how long a process has been stopped, look by look; time in which whoever looks was stopped itself does not count."""
 
-    _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
+    _ASLEEP_S = 2.0  # a gap between two looks that is no scheduling delay
 
     def __init__(self) -> None:
         self._since: float | None = None

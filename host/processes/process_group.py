@@ -76,7 +76,7 @@ class ProcessGroup:
         self._selector.unregister(readable)
 
     def start(self, name: str, target: Callable[..., None], *args: Any) -> None:
-        """Start a process; HostError, one line, where the fork server is gone or stands still, or the system does not let it."""
+        """Start a process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
         child = self._children[name] = self._fork_server.fork(name, target, args)
         self._selector.register(child, selectors.EVENT_READ, name)
         self._on_start(name, child.pid)

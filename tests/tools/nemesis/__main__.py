@@ -35,7 +35,7 @@ def main() -> int:
                 break
     finally:
         stage.close()
-    print(series.summary())
+    print(series.summary())  # noqa: T201
     return 1 if series.violated else 0
 
 
@@ -70,9 +70,9 @@ class Series:
             with self._log.open("a") as log:
                 log.write(json.dumps(record) + "\n")
         words = f"{trial.setup:<8}{trial.signal:<10}{evidence.struck or '(nobody)':<14}{trial.moment:<15}+{trial.delay_s:<7}"
-        print(f"{number:>4} {words} code {evidence.code}, {evidence.to_end_s:.1f} s  {problem_of(evidence)[:110]}")
+        print(f"{number:>4} {words} code {evidence.code}, {evidence.to_end_s:.1f} s  {problem_of(evidence)[:110]}")  # noqa: T201
         for what in wrong:
-            print(f"     VIOLATION {what[:300]}")
+            print(f"     VIOLATION {what[:300]}")  # noqa: T201
         sys.stdout.flush()
 
     def _count(self, trial: Trial, evidence: Evidence, wrong: list[str]) -> None:

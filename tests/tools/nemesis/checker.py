@@ -9,8 +9,9 @@ from tests.tools.nemesis.stage import Evidence
 from tests.tools.nemesis.trial import SETUPS, Trial
 
 END_S = 10.0  # from the signal to the end of a run that it ends
-_LATE = ("reading", "report", "stop", "end", "ended", "outcome", "close")  # what is computed is computed
 _HOW = {"SIGKILL": r"SIGKILL", "SIGSEGV": r"SIGSEGV[^)]*"}
+_KILLED = {"SIGKILL": (-9,), "SIGSEGV": (-11,)}
+_HELPER_DIED = dict.fromkeys(_KILLED, ((4,), "the helper process died"))
 _INTERRUPTED = {"SIGTERM": (143, -15), "SIGINT": (130, -2)}
 
 
@@ -74,30 +75,24 @@ def _end_is_wrong(trial: Trial, evidence: Evidence, line: str) -> list[str]:
 
 
 def allowed_ends(trial: Trial, evidence: Evidence) -> list[tuple[tuple[int, ...], str]]:
-    """Return the ends that a run may have, each exit codes and a pattern of its line."""
-    same: list[tuple[tuple[int, ...], str]] = [((0,), "$")]
-    who, victim, sent = re.escape(evidence.struck), trial.victim, trial.signal
-    late = same if trial.moment in _LATE or trial.delay_s and evidence.last_moment in _LATE else []
-    if not evidence.struck or sent == "STOP-CONT" or victim == "tracker":
-        return same
+    """Return the ends that a run may have, each exit codes and a pattern of its line.
+
+    The same answer as without a signal always is one: who has done its part by then is no longer needed.
+    """
+    victim, sent, who = trial.victim, trial.signal, re.escape(evidence.struck)
+    same: tuple[tuple[int, ...], str] = (0,), "$"
+    if not evidence.struck or sent == "STOP-CONT":
+        return [same]
     if victim == "launcher":
-        if sent in _INTERRUPTED:
-            return [*same, (_INTERRUPTED[sent], r"interrupted|$")]
-        return [((-9,) if sent == "SIGKILL" else (-11,), "$"), *(same if trial.moment in _LATE else [])]
-    lost = r"worker \S+ on .* is lost: " if victim in ("worker", "agent") else ""
+        return [same, (_INTERRUPTED[sent], "interrupted$|$") if sent in _INTERRUPTED else (_KILLED[sent], "$")]
     if victim == "helper":
-        ends = {"SIGSTOP": ((5,), "stalled: the helper process"), "SIGKILL": ((4,), "the helper process died"),
-                "SIGSEGV": ((4,), "the helper process died")}  # fmt: skip
-        return [ends.get(sent, ((130, 143, 4, 0), "")), *late]
+        interrupted = (130, 143, 4), "interrupted$|the helper process died"
+        return [same, {"SIGSTOP": ((5,), "stalled: the helper process"), **_HELPER_DIED}.get(sent, interrupted)]
+    lost = r"worker \S+ on .* is lost: " if victim in ("worker", "agent") else ""
     if sent in ("SIGTERM", "SIGINT"):
-        return [*same, *([((4,), lost)] if victim == "worker" else [])]
-    if sent == "SIGSTOP":
-        return [
-            ((5,) if not lost else (4, 5), lost or rf"stalled: (the )?{who}\b"),
-            *late,
-            *(same if victim not in ("host", "router", "PE") else []),
-        ]
+        return [same, *([((4,), lost)] if victim == "worker" else [])]
     if lost:
-        return [((4,), lost), *late]
-    died = "the fork server died" if victim == "fork server" else rf"{who} died"
-    return [((4,), rf"{died}.* \({_HOW[sent]}\)|{died} \({_HOW[sent]}\)"), *late]
+        return [same, ((4,), lost)]
+    if sent == "SIGSTOP":
+        return [same, ((5,), rf"stalled: (the )?{who}\b")]
+    return [same, ((4,), rf"(the )?{who} died( while processes were started)? \({_HOW[sent]}\)")]

@@ -64,7 +64,7 @@ def main() -> int:
         said = {"error": str(error), "code": error.code}
     except KeyboardInterrupt:
         said = {"error": "interrupted", "code": 130}
-    print(json.dumps(said))
+    print(json.dumps(said))  # noqa: T201
     return said.get("code", 0)
 
 
