@@ -358,6 +358,6 @@ def _plan_for(run: Any, plan: PlacedModel) -> dict[str, Any]:
     members = [f"models.formats.{plan.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))]
     return {
         "layout": {"pes": pes}, "queue": 2 * (run.window + len(placement.network.layers)) * (len(pes) + 2), "members": members,
-        "table_entries": placement.chip.router_entries,
+        "table_entries": placement.chip.router_entries, "most_bytes": run.most_bytes,
         "routers": [{"name": name, "wiring": list(wiring_of(placement.machine, chip_of(name)))} for name in reversed(run.routers)],
     }  # fmt: skip

@@ -77,7 +77,7 @@ class Star:
 
     def __init__(self, scheme, connect, queue=1000):
         self.connect, address = connect, scheme.new_address()
-        self.all = {ROUTER: scheme.listen(ROUTER, address, queue, calls={}, secret=SECRET)}
+        self.all = {ROUTER: scheme.listen(ROUTER, address, queue, calls={}, secret=SECRET, most_bytes=4 * MEGABYTE)}
         for name in ENDPOINTS:
             self.all[name] = self.endpoint(name, address, queue)
             self.all[name].send(ROUTER, encode(Hello(0)))  # a router knows whom it has heard
@@ -453,12 +453,11 @@ def test_a_router_shows_its_own_identity_to_whom_it_calls_and_to_nobody_who_call
         router.close()
 
 
-def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone(monkeypatch):
-    monkeypatch.setattr(transport_zmq, "MAX_MESSAGE_BYTES", MEGABYTE)
+def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone():
     star = Zmq()
     try:
         with Stranger(star) as stranger:
-            stranger.send(bytes(2 * MEGABYTE))
+            stranger.send(bytes(5 * MEGABYTE))
             assert star.all[ROUTER].receive(SOON_S) is None
             others_are_served(star)
     finally:

@@ -128,7 +128,7 @@ class Agent:
                 remote = (child_end, chips["keys"], chips["listening"], router["remote_peers"])
             self._processes.start(
                 name, run_router, name, chips["transport"], self._addresses, chips["queue"], chips["table_entries"],
-                tuple(router["wiring"]), router["slow"], self._secret, remote, chips["store"],
+                tuple(router["wiring"]), router["slow"], self._secret, chips["most_bytes"], remote, chips["store"],
             )  # fmt: skip
             if remote:
                 child_end.close()

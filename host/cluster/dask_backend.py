@@ -191,6 +191,7 @@ class DaskBackend(Backend):
         return {
             "stall_s": self._options.stall_s,
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
+            "most_bytes": self._plan["most_bytes"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
             "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip

@@ -120,7 +120,7 @@ class LocalBackend(Backend):
             slow = self._faults.of_router(name)
             self._processes.start(
                 name, run_router, name, self._transport, self._addresses, queue, plan["table_entries"], wiring, slow,
-                self._secret,
+                self._secret, plan["most_bytes"],
             )  # fmt: skip
         address, identity = self._addresses[routers[0]["name"]], identity_of(HOST, self._secret)
         self._records.append({"kind": "routers", "queue": queue, "address": address, "identity": identity})

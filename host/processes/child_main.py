@@ -104,11 +104,11 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 @_leaving_with_what_lacks()
 def run_router(
     name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
-    slow: dict[str, float], secret: bytes, remote: RemoteLinks | None = None, store: str | None = None,
+    slow: dict[str, float], secret: bytes, most_bytes: int, remote: RemoteLinks | None = None, store: str | None = None,
 ) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `scheme`: the transport's name; `addresses`: of every router of this machine;
     `slow`: seconds before each message of a sender, "" for all; `secret`: the run's, by which its peers prove their names;
-    `remote`: for peers on other machines; `store`: folder of content from other machines.
+    `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
     _prepare_process(name)
     gc.disable()
@@ -119,8 +119,8 @@ def run_router(
             time.sleep(_COMPLAINT_READ_S)
         return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
-    local = transport_named(scheme).listen(name, addresses[name], queue, calls=calls, secret=secret)
-    transport: Transport | None = _bridged(name, local, queue, links, remote) if remote else local
+    local = transport_named(scheme).listen(name, addresses[name], queue, calls=calls, secret=secret, most_bytes=most_bytes)
+    transport: Transport | None = _bridged(name, local, queue, links, remote, most_bytes) if remote else local
     if transport is None:
         return
     from noc.router import ChipRouter
@@ -134,7 +134,9 @@ def run_router(
     transport.close()
 
 
-def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
+def _bridged(
+    name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLinks, most_bytes: int
+) -> Transport | None:  # fmt: skip
     """Return the router's transport with links to other machines; None where it cannot listen, or its agent has gone."""
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 
@@ -145,7 +147,7 @@ def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLi
             pipe.send_bytes(pack_status(record))
 
     try:
-        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), send)
+        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), send, most_bytes)
     except TransportError as error:
         send({"kind": "refused", "text": str(error), "code": int(Exit.USAGE)})
         time.sleep(_COMPLAINT_READ_S)

@@ -32,9 +32,9 @@ def new_address() -> str:
     return f"ipc://@gennaker-{secrets.token_hex(16)}"
 
 
-def listen(name: str, address: str, queue: int, *, calls: Mapping[str, str], secret: bytes) -> "RouterSocket":
+def listen(name: str, address: str, queue: int, *, calls: Mapping[str, str], secret: bytes, most_bytes: int) -> "RouterSocket":
     """Return a router's ROUTER, which also calls its neighbours."""
-    return RouterSocket(name, address, queue, calls=calls, secret=secret)
+    return RouterSocket(name, address, queue, calls=calls, secret=secret, most_bytes=most_bytes)
 
 
 def connect(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> "DealerSocket":
@@ -51,16 +51,21 @@ class RouterSocket:
     """A router's ROUTER at `address`.
 
     `queue`: messages that may wait for a peer, each way. `calls`: the neighbours that it connects to, name -> address. `secret`:
-    the run's, by which identities are made and proven; whoever proves none is a stranger, of whom nothing is unpacked. The
-    system lets in the user of this process alone. TransportError where it cannot listen there.
+    the run's, by which identities are made and proven; whoever proves none is a stranger, of whom nothing is unpacked.
+    `most_bytes`: of a message that is let in; who sends a larger one is hung up on. The system lets in the user of this
+    process alone. TransportError where it cannot listen there.
     """
 
-    def __init__(self, name: str, address: str, queue: int, *, secret: bytes, calls: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, name: str, address: str, queue: int, *, secret: bytes, calls: Mapping[str, str] | None = None,
+        most_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:  # fmt: skip
         self._secret, self._timeout_s = secret, -1.0
         self._ids: dict[str, bytes] = {}
         self._names: dict[bytes, str] = {}  # by proven identity
         self._raw, self._frame = b"", zmq.Frame()  # what was sent last, and as libzmq has it
         self._context, self.socket = _new_socket(zmq.ROUTER, queue)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, most_bytes)
         self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self.socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
         self.socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
@@ -133,6 +138,7 @@ class DealerSocket:
     def __init__(self, name: str, address: str, queue: int, *, peer: str, identity: bytes) -> None:
         self.name, self._peer, self._timeout_s = name, peer, -1.0
         self._context, self.socket = _new_socket(zmq.DEALER, queue)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
         self.socket.setsockopt(zmq.ROUTING_ID, identity)
         self.socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
         self.socket.connect(address)
@@ -167,5 +173,4 @@ def _new_socket(kind: int, queue: int) -> tuple[Any, Any]:
     socket.setsockopt(zmq.SNDHWM, queue)
     socket.setsockopt(zmq.RCVHWM, queue)
     socket.setsockopt(zmq.LINGER, _CLOSE_LINGER_MS)
-    socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
     return context, socket
