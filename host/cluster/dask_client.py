@@ -14,7 +14,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,20 @@ _LEAST_RELEASE_S = 0.5
 _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
+def _begin(function: Callable[[], Any]) -> Future[Any]:
+    """Call a function in a thread of its own, which nobody waits for where this process ends: a worker may never answer."""
+    future: Future[Any] = Future()
+
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="gennaker-dask", daemon=True).start()
+    return future
+
+
 class DaskClient:
     """A connection to workers, for the run of name `run`.
 
@@ -47,7 +61,6 @@ class DaskClient:
         self._others: set[Any] = set()  # processes that were here before a cluster was
         self._cluster: Any = None
         self._client: Any = None
-        self._pool = ThreadPoolExecutor(32, thread_name_prefix="gennaker-dask")
         self._records: deque[dict[str, Any]] = deque()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
@@ -164,7 +177,7 @@ class DaskClient:
         return None
 
     def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
-        return self._pool.submit(function).result(seconds)
+        return _begin(function).result(seconds)
 
     def attend(self, worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]) -> None:
         """Send a worker content and have it run an agent; the worker's resource `chips` is taken until that has ended."""
@@ -182,7 +195,7 @@ class DaskClient:
 
         with self._lock:
             self._heard_at[worker] = None
-        self._pool.submit(go).add_done_callback(lambda done: self._on_sent(worker, done))
+        _begin(go).add_done_callback(lambda done: self._on_sent(worker, done))
 
     def command(self, worker: str, record: dict[str, Any]) -> None:
         """Send a command to a worker's agent, without waiting."""
@@ -192,7 +205,7 @@ class DaskClient:
             with contextlib.suppress(Exception):  # a worker that cannot be reached falls silent, and is found by that
                 self._client.run(self._functions.command, self._run, raw, workers=[worker], on_error="return")
 
-        self._pool.submit(go)
+        _begin(go)
 
     def fileno(self) -> int:
         """Return what becomes readable when there are records."""
@@ -231,7 +244,6 @@ class DaskClient:
         for worker in own_children() - self._others:
             worker.kill()  # this process waits for each of them when it ends
         wake_tracker()
-        self._pool.shutdown(wait=False, cancel_futures=True)
         with self._lock:
             os.close(self._writer)
             self._writer = -1

@@ -24,7 +24,7 @@ from tests.tools.nemesis.trial import SETUPS, Trial
 
 ROOT = Path(__file__).resolve().parents[3]
 MARK = "GENNAKER_NEMESIS_MARK"
-PATIENCE_S, _START_S, _GONE_S = 90.0, 120.0, 4.0
+PATIENCE_S, _START_S, _GONE_S = 90.0, 120.0, 10.0
 _PES, _TOKENS = 24, 40
 
 
@@ -44,7 +44,8 @@ class Evidence:
     to_clean_s: float = 0.0
     hung: bool = False
     left: list[str] = field(default_factory=list)
-    moments: list[str] = field(default_factory=list)
+    struck_s: float = 0.0  # since the start, as `moments` are
+    moments: dict[str, float] = field(default_factory=dict)
 
 
 class Stage:
@@ -108,7 +109,7 @@ class _Play:
     def __init__(self, stage: Stage, trial: Trial, own: Path, token: str) -> None:
         self._trial, self._token, self._out, self._temporary = trial, token, own / "out", own / "t"
         self._temporary.mkdir()
-        self._shared_before = _shared_memory()
+        self._shared: set[str] = set()  # files in shared memory that the run had
         self._evidence = Evidence()
         moment = "tick" if trial.moment == "tick" else trial.moment
         own_reading, subjects_writing = os.pipe()
@@ -134,6 +135,7 @@ class _Play:
                 self._answer()
                 time.sleep(trial.delay_s)
             struck_at = time.monotonic()
+            evidence.struck_s = round(struck_at - self._began, 3)
             self._strike()
         self._answer()
         if evidence.struck and trial.signal == "STOP-CONT":
@@ -169,8 +171,8 @@ class _Play:
             if not piece:
                 return False
             for line in piece.decode().splitlines():
-                self._evidence.moments.append(line.rpartition(" ")[0])
-                self._evidence.last_moment = self._evidence.moments[-1]
+                self._evidence.last_moment, _, at = line.rpartition(" ")
+                self._evidence.moments[self._evidence.last_moment] = round(float(at) - self._began, 3)
             timeout_s = 0.0
         return True
 
@@ -190,6 +192,7 @@ class _Play:
                 return
             self._victim.send_signal(signal.SIGSTOP if trial.signal == "STOP-CONT" else signal.Signals[trial.signal])
             self._evidence.struck = name
+        self._shared = _shared_memory(marked(self._token))
         self._read_moments()
 
     def _alive(self, kind: str) -> list[psutil.Process]:
@@ -229,8 +232,7 @@ class _Play:
             with contextlib.suppress(psutil.Error):
                 left.append(f"process {_kind(process) or process.name()} ({process.status()})")
         left += [f"file {path.relative_to(self._temporary)}" for path in self._temporary.rglob("*")][:8]
-        new = _shared_memory() - self._shared_before
-        return left + [f"shared memory {name}" for name in (new - _mapped(self._token) if new else ())]
+        return left + [f"shared memory {name}" for name in self._shared if Path("/dev/shm", name).exists()]
 
 
 def _kind(process: psutil.Process) -> str:
@@ -252,23 +254,11 @@ def _kind(process: psutil.Process) -> str:
     return kind
 
 
-def _shared_memory() -> set[str]:
-    """Return this user's files in shared memory that nobody without the mark has mapped."""
-    files = set()
-    for path in Path("/dev/shm").iterdir():
-        with contextlib.suppress(OSError):
-            if path.is_file() and path.stat().st_uid == os.getuid():
-                files.add(path.name)
-    return files
-
-
-def _mapped(token: str) -> set[str]:
-    """Return the files in shared memory that processes without this mark have mapped."""
+def _shared_memory(processes: list[psutil.Process]) -> set[str]:
+    """Return the files in shared memory that any of these processes has mapped."""
     files: set[str] = set()
-    for folder in Path("/proc").glob("[0-9]*"):
+    for process in processes:
         with contextlib.suppress(OSError):
-            if f"{MARK}={token}".encode() not in (folder / "environ").read_bytes().split(b"\0"):
-                files |= {
-                    line.rpartition("/dev/shm/")[2] for line in (folder / "maps").read_text().splitlines() if "/dev/shm/" in line
-                }
+            lines = Path(f"/proc/{process.pid}/maps").read_text().splitlines()
+            files |= {line.rpartition("/dev/shm/")[2] for line in lines if "/dev/shm/" in line and not line.endswith("(deleted)")}
     return files
