@@ -103,7 +103,9 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
 def test_any_number_of_runs_leaves_nothing(run, runs):
     shared_before = shared_memory()
     descriptors_before = psutil.Process().num_fds()
-    hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(runs)}
+    outcomes = [run(pes=4, tokens=5) for _ in range(runs)]
+    assert [outcome.problem for outcome in outcomes] == [None] * runs
+    hashes = {outcome.report["events"]["sha256"] for outcome in outcomes}
     assert len(hashes) == 1
     assert gone(children)
     assert gone(sockets)

@@ -154,7 +154,7 @@ class _HostLoop:
         router = self._run.routers[-1]
         if "keys" not in command:
             way: Transport = transport_named(self._job.options.transport).connect(
-                HOST, command["address"], command["queue"], router
+                HOST, command["address"], command["queue"], peer=router, identity=command["identity"]
             )
             return way
         from noc.transport_tcp import Keys, MachineLinks
