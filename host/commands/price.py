@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from host.commands._what_if import print_what_if
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, UNITS, WAIT
 from host.cost.ledger import Ledger
@@ -19,6 +20,7 @@ from host.cost.ledger_file import load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, chip_for, price, price_block
+from host.cost.what_if import Pricing
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
@@ -26,7 +28,10 @@ from host.show.text_table import Row, format_table
 from noc.chip import ChipSpec, load_chip
 
 HELP = "price a recorded run again, without running it"
-EXAMPLES = (("price RUN --set NAME=X", "what it would cost then"),)
+EXAMPLES = (
+    ("price RUN --what-if", "what is slow, and what each setting would change"),
+    ("price RUN --set NAME=X", "what it would cost then"),
+)
 EPILOG = """\
 --set NAME=VALUE, as often as needed:
   clock=150MHz|300MHz              with its supply and power states
@@ -40,6 +45,7 @@ EPILOG = """\
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 
 examples:
+  python launch.py price RUN --what-if
   python launch.py price RUN --set clock=300MHz --set schedule=pipelined
   python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 _WIDTH = 78
@@ -56,6 +62,8 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
+    text = "the bottleneck, and what each single setting, format, mapping and number of chips would change"
+    parser.add_argument("--what-if", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
 
 
@@ -63,7 +71,12 @@ def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     folder = Path(flags["run"])
     report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
-    table = load_table(Path(flags["costs"]) if flags["costs"] else None, ledger.twins)
+    costs = Path(flags["costs"]) if flags["costs"] else None
+    if flags["what_if"]:
+        pricing = Pricing(ledger, settings=tuple(flags["set"]), chip=flags["chip"], costs=costs)
+        print_what_if(folder, report, pricing, as_json=flags["json"])
+        return 0
+    table = load_table(costs, ledger.twins)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
     of_run = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run")
