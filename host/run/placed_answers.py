@@ -6,11 +6,12 @@ Another placement is priced from the recorded counts, dealt out to it (`host/run
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from host.cost.ledger import Ledger
 from host.cost.price import Priced
 from host.cost.what_if import Answer, Pricing, compared, what_if
 from host.errors import HostError
@@ -34,6 +35,11 @@ def answers_of(pricing: Pricing, placement: Placement | str, sram_bytes: int | N
     rows = what_if(pricing, priced, sram_bytes)
     rows += unplaced_answers(placement) if isinstance(placement, str) else placed_answers(pricing, placement, priced)
     return answers_block(pricing.ledger, priced, rows, sram_bytes)
+
+
+def bottleneck_alone(ledger: Ledger, why: str) -> dict[str, Any]:
+    """Return the answers of a run that is too long for a table beside it: its bottleneck."""
+    return answers_block(ledger, Pricing(ledger).price(), unplaced_answers(why, ("settings",)), None)
 
 
 def answers_of_folder(folder: Path, pricing: Pricing, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,9 +80,9 @@ def recorded_placement(folder: Path) -> Placement:
         raise HostError(str(error)) from error
 
 
-def unplaced_answers(why: str) -> list[Answer]:
-    """Return a row without figures for each setting that changes a placement, and why they have none."""
-    return [Answer(group=group, value="others", was="", note=why) for group in GROUPS]
+def unplaced_answers(why: str, groups: Sequence[str] = GROUPS) -> list[Answer]:
+    """Return a row without figures for each of `groups`, those that change a placement, and why they have none."""
+    return [Answer(group=group, value="others", was="", note=why) for group in groups]
 
 
 def _answer(one: Alternative, pricing: Pricing, placement: Placement, priced: Priced) -> Answer:

@@ -29,7 +29,7 @@ def answers_block(ledger: Ledger, priced: Priced, rows: Sequence[Answer], sram_b
     return {
         "schema": SCHEMA,
         "bottleneck": {"sentence": bottleneck_sentence(slow), **(slow.described() if slow else {})},
-        "advice": {"sentence": advice_sentence(first) if rows else "", "row": described(first) if first else None},
+        "advice": {"sentence": advice_sentence(first, rows), "row": described(first) if first else None},
         "recorded": {
             "time_s": priced.time_s, "energy_j": priced.energy_j, "moved_bytes": moved_bytes(priced), "sram_bytes": sram_bytes,
             "executions": ledger.executions,
@@ -56,18 +56,20 @@ def bottleneck_sentence(slow: Bottleneck | None) -> str:
     layer = next(iter(slow.by_layer))
     busiest = format_share(slow.by_layer[layer])
     if slow.pipelined and len(slow.by_layer) > 1:
-        return f"{layer} sets the pace, busy {busiest} of the time, most of it with {part}."
+        return f"{layer} sets the pace, busy {busiest} of the time, the largest part of it {part}."
     share = format_share(slow.by_kind[slow.kind])
     first = f"{slow.kind[0].upper()}{slow.kind[1:]} {'take' if slow.kind in _PLURAL else 'takes'} {share} of the time on the chip"
     if len(slow.by_layer) == 1:
-        return f"{first}." if slow.kind != MULTIPLY or len(slow.by_stage) == 1 else f"{first}, most of it {part}."
+        return f"{first}." if slow.kind != MULTIPLY or len(slow.by_stage) == 1 else f"{first}, the largest part {part}."
     if layer == slow.layer:
-        return f"{first}; the slowest layer is {layer} with {busiest}, most of it {part}."
+        return f"{first}; the slowest layer is {layer} with {busiest}, its largest part {part}."
     return f"{first}; the slowest layer is {layer} with {busiest}, the largest part {part} of {slow.layer}."
 
 
-def advice_sentence(row: Answer | None) -> str:
-    """Return the sentence on the change that helps most."""
+def advice_sentence(row: Answer | None, rows: Sequence[Answer]) -> str:
+    """Return the sentence on the change that helps most, of `rows`."""
+    if not any(row.time_s is not None for row in rows):
+        return "`launch.py price RUN --what-if` says what would help."
     if row is None:
         return "No single setting would take more than 1 % off time x energy."
     return (
@@ -90,7 +92,7 @@ def format_what_if(answers: Record, unit: str, columns: int = 80) -> list[str]:
     """Return the table of settings as lines of at most `columns` characters, the best first; figures are those a `unit`."""
     recorded = answers["recorded"]
     each = max(recorded["executions"], 1)
-    scales = [(name, prefix_of(recorded[name] / each), symbol) for name, symbol in _FIGURES.items()]
+    scales = [(name, prefix_of(recorded[name] / each), symbol) for name, symbol in FIGURES.items()]
     wide = columns >= 100
     head = ["setting"]
     for name, (_, prefix), symbol in scales:
@@ -98,26 +100,36 @@ def format_what_if(answers: Record, unit: str, columns: int = 80) -> list[str]:
     rows = [head + ["fullest PE, B"] * wide]
     rows.append(["as it is", *_cells(recorded, scales, each), *_sram(recorded, wide)])
     for row in priced_rows(answers):
-        name = f"{row['group']} {row['value']}{_MARK if row['expected'] else ''}"
-        rows.append([name, *_cells(row, scales, each), *_sram(row, wide)])
-    lines = [line.rstrip() for line in format_table(rows, separator=" ", least=(25, 12, 7, 12, 7, 9, 7))]
-    if same := [f"{row['group']} {row['value']}" for row in unchanged_rows(answers)]:
+        rows.append([name_of(row), *_cells(row, scales, each), *_sram(row, wide)])
+    lines = [line.rstrip() for line in format_table(rows, separator=" ", least=(22, 11, 6, 11, 6, 9, 6))]
+    if same := [name_of(row) for row in unchanged_rows(answers)]:
         lines += wrap_words(f"no change: {', '.join(same)}", columns)
     for row in unpriced_rows(answers):
-        lines += wrap_words(f"{row['group']} {row['value']}: {row['note']}", columns, indent=2)
+        lines += wrap_words(f"{name_of(row)}: {row['note']}", columns, indent=2)
     return lines + ([_EXPECTED] if any(row["expected"] for row in priced_rows(answers)) else [])
 
 
-_FIGURES = {"time_s": "s", "energy_j": "J", "moved_bytes": "B"}
+FIGURES = {"time_s": "s", "energy_j": "J", "moved_bytes": "B"}
 _CHANGES = {"time_s": "time_change", "energy_j": "energy_change", "moved_bytes": "bytes_change"}
 
 
 def _cells(row: Record, scales: Sequence[tuple[str, tuple[int, str], str]], each: int) -> list[str]:
     cells = []
     for name, (power, _), _ in scales:
-        change = row.get(_CHANGES[name])
+        change = change_of(row, name)
         cells += [format_digits(row[name] / each / 10.0**power), "" if change is None else format_change(change)]
     return cells
+
+
+def name_of(row: Record) -> str:
+    """Return what a row is called; a mark says that its figures are expected."""
+    return f"{row['group']} {row['value']}{_MARK if row['expected'] else ''}"
+
+
+def change_of(row: Record, figure: str) -> float | None:
+    """Return how a row's figure differs from the run's, as a share of it; None in the row of the run itself."""
+    change: float | None = row.get(_CHANGES[figure])
+    return change
 
 
 def _sram(row: Record, wide: bool) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -42,7 +42,7 @@ class Content:
     """What a page shows. Whatever a run lacks (one that failed has no report, an unpriced one no `run`) stays empty.
 
     `report`, `config` and `mapping` are the files of those names; `sections` those of the run's workload; `files` the files of the
-    folder and what they hold.
+    folder and what they hold; `answers` is `answers.json`, empty where there is none.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Content:
     files: Sequence[tuple[str, str]] = ()
     sections: Sequence[Html] = ()
     run: PricedRun | None = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:

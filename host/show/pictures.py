@@ -16,6 +16,7 @@ from host.cost.ledger_file import FILE as LEDGER_FILE
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price
 from host.errors import HostError
+from host.run_folder import ANSWERS
 from host.show import perfetto
 from host.show.blocks import Html
 from host.show.content import Content, PricedRun
@@ -26,6 +27,7 @@ PAGE = "report.html"
 _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
+    ANSWERS: "the bottleneck, and what each single setting would change; docs/answers.md",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -63,6 +65,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
         report, config, mapping = (
             json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
         )
+        answers = json.loads(path.read_text("utf-8")) if (path := folder / ANSWERS).is_file() else {}
         written, run = [PAGE], None
         if report.get("modelled"):
             ledger = load_ledger(folder)
@@ -75,7 +78,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
                 written.append(perfetto.FILE)
         content = Content(
             name=folder.resolve().name, report=report, config=config, mapping=mapping, files=_files(folder),
-            sections=sections(report), run=run,
+            sections=sections(report), run=run, answers=answers,
         )  # fmt: skip
         (folder / PAGE).write_text(html(content), "utf-8", "backslashreplace")  # names of files may be no text
     except OSError as error:

@@ -42,7 +42,9 @@ def format_change(change: float | None) -> str:
     percent = 100 * change
     if abs(percent) >= 1000:
         return f"x {1 + change:.3g}"
-    return f"{percent:+.0f} %" if abs(percent) >= 9.5 else f"{percent:+.1f} %" if abs(percent) >= 0.05 else f"{percent:+.0e} %"
+    if abs(percent) < 0.005:
+        return "~ 0 %"
+    return f"{percent:+.{0 if abs(percent) >= 9.95 else 1 if abs(percent) >= 0.095 else 2}f} %"
 
 
 def format_share(share: float) -> str:

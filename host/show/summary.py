@@ -45,9 +45,15 @@ def _saved_line(report: Mapping[str, Any]) -> list[str]:
     return [f"saved        {', '.join(files)}"] if files else []
 
 
+def _answer_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return the two sentences that a run's figures come to: what is slow, and what would help."""
+    answers = report.get("answers") or {}
+    return [f"{label:<13}{answers[key]}" for label, key in (("bottleneck", "bottleneck"), ("advice", "advice")) if answers.get(key)]
+
+
 def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     """Return what a run did, as a few lines; `first` are those of its workload."""
-    unit, lines = report["unit"], list(first)
+    unit, lines = report["unit"], [*_answer_lines(report), *first]
     events, counters, emulation = report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
     activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
