@@ -1,0 +1,66 @@
+"""Quantities in words: three digits and an SI prefix, the same on the terminal, on the page and in Python."""
+
+from __future__ import annotations
+
+import math
+
+_PREFIXES = {-12: "p", -9: "n", -6: "µ", -3: "m", 0: "", 3: "k", 6: "M", 9: "G", 12: "T"}
+_DIGITS = 3
+UNKNOWN = "?"
+
+
+def format_quantity(value: float | None, unit: str) -> str:
+    """Return a quantity in three digits, with the prefix that leaves 1 to 999 before the point: `2.34 ms`, `1.64 W`.
+
+    "?" where it is None or no finite number.
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    power = _power_of(value)
+    return f"{_digits(value / 10.0**power)} {_PREFIXES[power]}{unit}"
+
+
+def format_band(value: float, band: tuple[float, float] | list[float], unit: str) -> str:
+    """Return a quantity with its band behind it, under one prefix: `2.34 ms (2.34 to 2.52)`; alone where the band is the value."""
+    text = format_quantity(value, unit)
+    return text if band[0] == band[1] == value else f"{text} ({format_ends(value, band)})"
+
+
+def format_ends(value: float, band: tuple[float, float] | list[float], unit: str = "") -> str:
+    """Return the two ends of a quantity's band, under the prefix of the quantity, which stands behind them where `unit` is given."""
+    power = _power_of(value)
+    ends = " to ".join(_digits(end / 10.0**power) for end in band)
+    return f"{ends} {_PREFIXES[power]}{unit}" if unit else ends
+
+
+def format_change(change: float | None) -> str:
+    """Return a change as a share of what was, in percent with its sign: `-56 %`, `+0.4 %`; `0 %` where nothing changes."""
+    if change is None or not math.isfinite(change):
+        return UNKNOWN
+    if change == 0:
+        return "0 %"
+    percent = 100 * change
+    if abs(percent) >= 1000:
+        return f"x {1 + change:.3g}"
+    return f"{percent:+.0f} %" if abs(percent) >= 9.5 else f"{percent:+.1f} %" if abs(percent) >= 0.05 else f"{percent:+.0e} %"
+
+
+def format_share(share: float) -> str:
+    """Return a share in whole percent, and below 9.5 % with one digit more."""
+    return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
+
+
+def _power_of(value: float) -> int:
+    """Return the power of ten of the prefix under which three digits of a number stand."""
+    if value == 0 or not math.isfinite(value):
+        return 0
+    exponent = math.floor(math.log10(abs(float(f"{value:.{_DIGITS - 1}e}"))))  # of the number as it is rounded
+    return min(max(3 * (exponent // 3), min(_PREFIXES)), max(_PREFIXES))
+
+
+def _digits(number: float) -> str:
+    """Return three digits of a number, trailing zeros too."""
+    if number == 0:
+        return "0"
+    exponent = math.floor(math.log10(abs(float(f"{number:.{_DIGITS - 1}e}"))))
+    return f"{number:,.{max(0, _DIGITS - 1 - exponent)}f}" if exponent > -4 else f"{number:.{_DIGITS - 1}e}"
