@@ -6,7 +6,7 @@ there is to set (`CHOICES`, `CLOCKS`), so that a new setting has its rows withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,7 +14,7 @@ from host.cost.cost_table import CHOICES, CLOCKS, CostTable, apply_settings
 from host.cost.ledger import Ledger
 from host.cost.price import Priced, chip_for, price
 from host.errors import HostError
-from noc.chip import ChipError, ChipSpec
+from noc.chip import ChipError
 from noc.machine import MachineError
 
 PROGRAM_CHOICES = {"waiting_power_share": ("0", "1")}
@@ -55,7 +55,9 @@ class Answer:
 def moved_bytes(priced: Priced) -> int:
     """Return the bytes that a run moves: messages on meshes in whole flits, frames over links between chips, and DRAM."""
     work, links = priced.work, priced.links
-    over_links = 0 if links is None or not links["busiest_packets"] else links["packets"] * links["busiest_bytes"] / links["busiest_packets"]
+    over_links = (
+        0 if links is None or not links["busiest_packets"] else links["packets"] * links["busiest_bytes"] / links["busiest_packets"]
+    )
     return round(work["message_bytes"] + work["dram_read_bytes"] + work.get("dram_written_bytes", 0) + over_links)
 
 
@@ -112,6 +114,7 @@ def pricing_on_top(
 
 def best(rows: Iterable[Answer], least: float = 0.01) -> Answer | None:
     """Return the row that takes most off time x energy; None where none takes off at least that share."""
+
     def product(row: Answer) -> float:
         return (1 + (row.time_change or 0.0)) * (1 + (row.energy_change or 0.0))
 

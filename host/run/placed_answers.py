@@ -29,9 +29,7 @@ def sram_bytes(placement: Placement) -> int:
     return worst["weights"] + worst["variables"]
 
 
-def _answer(
-    one: Alternative, ledger: Ledger, placement: Placement, priced: Priced, *, chip: ChipSpec, table: CostTable
-) -> Answer:
+def _answer(one: Alternative, ledger: Ledger, placement: Placement, priced: Priced, *, chip: ChipSpec, table: CostTable) -> Answer:
     row = Answer(group=one.group, value=one.value, was=one.was, flags=one.flags)
     try:
         placed = one.place()

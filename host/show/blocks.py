@@ -39,7 +39,7 @@ class Figure:
     @cached_property
     def svg(self) -> str:
         """The figure as text of the page."""
-        from host.show.plots import svg
+        from host.show.inline_svg import svg
 
         return svg(self.drawn, self.name)
 
@@ -76,6 +76,11 @@ def preformatted(text: str) -> Html:
     return Html(f"<pre>{escape(text)}</pre>")
 
 
+def scrolled(text: str) -> Html:
+    """Return one line of code that does not break: where it finds no room, it can be scrolled."""
+    return Html(f'<div class="scroll"><code class="line">{escape(text)}</code></div>')
+
+
 def listing(points: Iterable[str]) -> Html:
     """Return points, one below the other."""
     return Html(f"<ul>{''.join(f'<li>{escape(point)}</li>' for point in points)}</ul>")
@@ -86,13 +91,25 @@ def details(summary: str, block: Html) -> Html:
     return Html(f"<details><summary>{escape(summary)}</summary>{block}</details>")
 
 
-def figure_row(drawn: Iterable[Figure], beside: Sequence[Html] = ()) -> Html:
-    """Return figures side by side where there is room, then other blocks as one more of them."""
+def contents(titles: Iterable[str]) -> Html:
+    """Return a list of links to the sections with these titles."""
+    links = [f'<a href="#{escape(anchor(title))}">{escape(title)}</a>' for title in titles]
+    return Html(f"<nav>{' '.join(links)}</nav>" if links else "")
+
+
+def figure_row(figures: Iterable[Figure], folder: str = "") -> Html:
+    """Return figures side by side where there is room; `folder`: where they are files, to which links lead."""
     cells = [
-        f"<figure><h3>{escape(one.title)}</h3><figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>" for one in drawn
+        f"<figure><h3>{escape(one.title)}{_files(one.name, folder)}</h3>"
+        f"<figcaption>{escape(one.caption)}</figcaption>{one.svg}</figure>"
+        for one in figures
     ]
-    cells += [f"<div>{''.join(beside)}</div>"] * bool(beside)
     return Html(f'<div class="figures">{"".join(cells)}</div>' if cells else "")
+
+
+def _files(name: str, folder: str) -> str:
+    links = (f'<a href="{folder}/{quote(name)}.{kind}">{kind.upper()}</a>' for kind in ("svg", "pdf"))
+    return f"<small>{' '.join(links)}</small>" if folder else ""
 
 
 def table(

@@ -27,10 +27,16 @@ def format_band(value: float, band: tuple[float, float] | list[float], unit: str
 
 
 def format_ends(value: float, band: tuple[float, float] | list[float], unit: str = "") -> str:
-    """Return the two ends of a quantity's band, under the prefix of the quantity, which stands behind them where `unit` is given."""
+    """Return the two ends of a quantity's band, under the quantity's prefix, which stands behind them where `unit` is given."""
     power = _power_of(value)
     ends = " to ".join(_digits(end / 10.0**power) for end in band)
     return f"{ends} {_PREFIXES[power]}{unit}" if unit else ends
+
+
+def scale_of(value: float, unit: str) -> tuple[float, str]:
+    """Return by what to multiply quantities so that `value`, the largest of them, has 1 to 999 before the point, and their unit."""
+    power = _power_of(value)
+    return 10.0**-power, f"{_PREFIXES[power]}{unit}"
 
 
 def format_change(change: float | None) -> str:

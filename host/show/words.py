@@ -3,9 +3,10 @@
 A name that is not here (a stage or a count of a user's own neuron model) loses its underscores and is shown as it is.
 """
 
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from host.cost.cycles import LINKS, SEND, TRANSFERS, UNITS, WAIT
+from host.cost.twins import stage_words
 
 
 class Words(NamedTuple):
@@ -18,10 +19,6 @@ class Words(NamedTuple):
         return f"{self.text}, {self.unit}" if self.unit else self.text
 
 
-_STAGES = {
-    "egru_input": "input product W\u00a0x", "egru_internal": "recurrent product R\u00a0y", "synapses": "synapses", UNITS: "units' update",
-    SEND: "sending", WAIT: "waiting for DRAM", LINKS: "links between chips", TRANSFERS: "transfers",
-}  # fmt: skip
 _ENERGY = {
     "floor": "chip with its PEs off", "sleep": "PEs powered", "compute": "PEs computing", "wait": "PEs waiting",
     "links": "links between chips",
@@ -52,14 +49,17 @@ _MAPPING = {
     "weights": Words("weights"), "variables": Words("variables"), "spill": Words("of them behind the program"),
     "free": Words("free"), "chips": Words("chips"), "advice": Words("advice"),
 }  # fmt: skip
-STAGES = {name: Words(text) for name, text in _STAGES.items()}
-"""The stages of a layer's turn."""
 ENERGY = {name: Words(text) for name, text in _ENERGY.items()}
 """The parts of a run's energy."""
-NAMES: dict[str, Words] = {**_MAPPING, **_NEUROBENCH, **_COUNTS, **STAGES}
+NAMES: Mapping[str, Words] = {**_MAPPING, **_NEUROBENCH, **_COUNTS}
 
 
-def name_of(key: str, names: dict[str, Words] = NAMES) -> str:
-    """Return words, with their unit, for a name; of a dotted one part by part: "SRAM read, B: sending"."""
+def stages_of(kernels: Iterable[str]) -> dict[str, Words]:
+    """Return the stages of layers of these neuron models by name."""
+    return {name: Words(text.removeprefix("the ")) for name, text in stage_words(kernels).items()}
+
+
+def name_of(key: str, names: Mapping[str, Words] = NAMES) -> str:
+    """Return words, with their unit, for a name; of a dotted one part by part: "SRAM read, B: sending events"."""
     parts = key.split(".")
     return ": ".join(dict.fromkeys(str(names.get(part) or Words(part.replace("_", " "))) for part in parts))
