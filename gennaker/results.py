@@ -19,6 +19,7 @@ from gennaker.answers import Bottleneck, bottleneck_from
 from gennaker.bands import Band
 from gennaker.costs import Cost, cost_of, settings_of
 from gennaker.errors import Error, WrongInput, explained
+from gennaker.figures import Figures
 from gennaker.rich_text import frame_of, html_table, list_of_rows
 from models.network import Array
 
@@ -183,6 +184,15 @@ class Run:
         """Modelled joules of the run on the chip."""
         return self.cost.energy_j
 
+    @cached_property
+    def figures(self) -> Figures:
+        """Every figure of the run's page by name: `run.figures.raster()` is a matplotlib Figure, to change or to save.
+
+        >>> "stages" in run.figures
+        True
+        """
+        return Figures(self._path)
+
     def price(self, **settings: Any) -> Cost:
         """Return what the run would cost with other settings; nothing is run.
 
@@ -241,7 +251,8 @@ class Run:
 
     def save(self, folder: str | os.PathLike[str], *, pictures: bool = True) -> Path:
         """Write the run folder that `launch.py run` would have written: report, options, mapping, ledger and what was kept; with
-        `pictures` also report.html and trace.json.gz. The inputs lie beside them, so that its config.json repeats the run.
+        `pictures` also report.html, its figures and trace.json.gz. The inputs lie beside them, so that its config.json repeats
+        the run.
 
         Returns the folder. WrongInput where it exists, or cannot be written.
 

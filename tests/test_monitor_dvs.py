@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from test_monitor import CODE, LAYOUT, STATUS, fits, seen, terminal  # noqa: F401 - fixtures
 
 from host.show.monitor import open_monitor
-from host.show.terminal_style import BRIGHTNESS
+from models.palette import BRIGHTNESS
 from host.workloads.dvs.frame_glyphs import bars, cells, short
 from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES

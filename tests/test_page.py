@@ -28,13 +28,13 @@ from host.show.blocks import Figure, figure_row
 from host.show.content import Content, PricedRun
 from host.show.page import html
 from host.show.pictures import make_pictures
-from host.show.plot_style import COLOURS
 from host.show.sections import chip as chip_section
 from host.show.sections import links as links_section
 from host.show.sections import time as time_section
 from host.workloads.dvs import page as dvs_page
 from host.workloads.lm.page import sections
 from models.families import member_names
+from models.palette import SERIES
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
@@ -429,7 +429,7 @@ def test_the_page_in_a_browser(run_folder, tmp_path, width):
     assert 0.05 < different.mean() < 0.8
     # Every band of a tenth of the page shows something.
     assert all(band.any() for band in np.array_split(different, 10))
-    for colour in COLOURS[:3]:
+    for colour in SERIES[:3]:
         wanted = [int(colour[i : i + 2], 16) for i in (1, 3, 5)]
         assert (np.abs(pixels - wanted).max(axis=2) <= 2).sum() > 100, colour
 

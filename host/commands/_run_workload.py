@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._drawing_process import draw_beside
 from host.commands._labelled_lines import print_labelled
 from host.commands._model_argument import add_model, take_model
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
@@ -74,8 +75,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
         sweep_plots.require()
         from host.show.pictures import make_pictures  # not above: `load_drawing` says when
 
-        sections = workload.part("page", "sections", lambda _: [])
-        print(f"pictures     {make_pictures(folder, flags['trace_positions'], sections)}")
+        print(f"pictures     {make_pictures(folder, flags['trace_positions'], workload.page(), draw_beside)}")
     return code
 
 

@@ -49,8 +49,7 @@ def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: st
     report["provenance"] = {"date": began, "command": list(sys.argv), "inputs": report.pop("inputs", []), **code_record()}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
-    answers = report.get("answers")
-    if answers:
+    if answers := report.pop("answers", None):
         report["answers"] = short_block(answers)
     # What was left to the mapping is written as it came out, so that the file alone repeats the run.
     used = {"pes": len(outcome.mapping)} if outcome.mapping else {}

@@ -27,9 +27,6 @@ from host.show.mesh_view import EVENT_ROUTER, MARKS, MeshView, pe_named
 from host.show.plain_monitor import PLAIN_INTERVAL_S, PlainMonitor, alarms, busy_links, hardware, machine_lines, progress, readings
 from host.show.status import Fields, at, number
 from host.show.terminal_style import (
-    BRIGHTNESS,
-    HEAT,
-    LOOKS,
     RISE,
     STEPS,
     Panel,
@@ -43,6 +40,7 @@ from host.show.terminal_style import (
     percent,
     sparkline,
 )
+from models.palette import BRIGHTNESS, HEAT, LOOKS
 from noc.chip import PES_PER_QPE, QPES, PeId
 
 FRAME_INTERVAL_S = 0.25

@@ -33,6 +33,12 @@ def format_ends(value: float, band: tuple[float, float] | list[float], unit: str
     return f"{ends} {prefix}{unit}" if unit else ends
 
 
+def scale_of(value: float, unit: str) -> tuple[float, str]:
+    """Return by what to multiply quantities so that `value`, the largest of them, has 1 to 999 before the point, and their unit."""
+    power, prefix = prefix_of(value)
+    return 10.0**-power, f"{prefix}{unit}"
+
+
 def format_change(change: float | None) -> str:
     """Return a change as a share of what was, in percent with its sign: `-56 %`, `+0.4 %`; `0 %` where nothing changes."""
     if change is None or not math.isfinite(change):

@@ -11,25 +11,14 @@ from host.show.status import Fields
 
 STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}
 """Where the colours of activity begin, by their names in the legend; fine at the low end, because activity is sparse."""
-HEAT = ((244, 231), (98, 231), (38, 16), (34, 16), (112, 16), (214, 16))
-"""The colour of each step and of text on it, by their numbers among the terminal's 256: seen on dark and on light, distinct in
-16 colours too, none near red, which means that something is wrong."""
-BRIGHTNESS = (234, 17, 19, 26, 32, 39, 81, 159, 231)
-"""Colours of brightness, dark to light; far apart among 16 too, and none red."""
-LOOKS = {
-    "plain": "", "bold": "bold", "dim": "color(244)", "note": "color(172)", "phase": "bold reverse", "accent": "color(38)",
-    "busy": "bold color(172)", "alarm": "bold red", "fault": "bold color(231) on red",
-    "hit": "bold color(34)", "miss": "color(214)",
-}  # fmt: skip
-"""Looks by name: attributes, then a colour. "hit" and "miss" tell right from wrong where nothing is broken."""
 RISE = " ▁▂▃▄▅▆▇█"
 _REACH = " ▏▎▍▌▋▊▉█"
 _BOUNDS = tuple(STEPS.values())[1:]
 
 
 class Span(NamedTuple):
-    """Characters and how they look: a name in `LOOKS`, "heat" (in the colour of step `ink`, on that of step `ground`), "tile" (as
-    text on the step `ground`) or "light" (as "heat", by places in `BRIGHTNESS`).
+    """Characters and how they look: a name in `models.palette.LOOKS`, "heat" (in the colour of step `ink`, on that of step
+    `ground`), "tile" (as text on the step `ground`) or "light" (as "heat", by places in the palette's `BRIGHTNESS`).
     """
 
     text: str

@@ -4,7 +4,7 @@ import numpy as np
 
 from host.cost.ledger import Ledger
 from host.show import plots
-from host.show.blocks import Figure, Html, figure_row
+from host.show.blocks import Figure, Html
 from host.show.content import Content
 
 TITLE = "Events"
@@ -12,25 +12,37 @@ ORDER = 40
 _MOST_POINTS = 240  # across a figure: as many as a phone shows
 
 
-def build(content: Content) -> list[Html]:
-    """Return raster and course."""
-    return [figure_row(event_figures(content.run.ledger))] if content.run else []
-
-
-def event_figures(ledger: Ledger) -> list[Figure]:
+def figures(content: Content) -> list[Figure]:
     """Return the raster of events and the course of each layer's activity."""
-    population, events = ledger.shards["population"], ledger.shard_events
-    share = 100 * events.T / (ledger.shards["units"] * ledger.lanes)[:, None]
+    if not content.run:
+        return []
+    ledger = content.run.ledger
+    raster = "One line a PE, one column a position: units with an event."
+    course = "Units with an event at each position."
+    return [
+        Figure(name="raster", title="Event raster", caption=raster, draw=lambda: _raster(ledger)),
+        Figure(name="activity", title="Activity by layer", caption=course, draw=lambda: _course(ledger)),
+    ]
+
+
+def build(content: Content) -> list[Html]:  # noqa: ARG001 - a section's signature
+    """Return nothing beside the figures."""
+    return []
+
+
+def _raster(ledger: Ledger) -> plots.Figure:
+    population = ledger.shards["population"]
+    share = 100 * ledger.shard_events.T / (ledger.shards["units"] * ledger.lanes)[:, None]
     starts = [int(np.argmax(population == number)) for number in ledger.layers]
-    raster = plots.raster(share, ledger.layer_names, starts, ledger.positions, "% of units", "position")
+    return plots.raster(share, ledger.layer_names, starts, ledger.positions, "% of units", "position")
+
+
+def _course(ledger: Ledger) -> plots.Figure:
+    population, events = ledger.shards["population"], ledger.shard_events
     at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
     courses = {}
     for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
         units = int(ledger.shards["units"][population == number].sum()) * ledger.lanes
         course = 100 * events[:, population == number].sum(axis=1) / units
         courses[name] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
-    course = plots.lines(courses, "position", "% of units", low=0)
-    return [
-        Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),
-        Figure("Activity by layer", "Units with an event at each position.", plots.svg(course, "course")),
-    ]
+    return plots.lines(courses, "position", "% of units", low=0)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from host.cost.link_cost import link_cost
-from host.show import plots
-from host.show.blocks import Figure, Html, details, figure_row, paragraph, table
+from host.show import chip_plots
+from host.show.blocks import Figure, Html, details, paragraph, table
 from host.show.content import Content, PricedRun
 from noc.machine import BOARD_CHIPS
 
@@ -23,22 +23,23 @@ class LinkRow(NamedTuple):
     busy: float
 
 
-def build(content: Content) -> list[Html]:
-    """Return the map and the table of links; nothing where there are none."""
-    rows = link_rows(content.run) if content.run else []
-    return [figure_row(link_map(content.run), _links(rows))] if content.run and rows else []
-
-
-def link_map(run: PricedRun) -> list[Figure]:
+def figures(content: Content) -> list[Figure]:
     """Return the map of the links between chips; none where there are none, or too many to see."""
-    ledger, machine, traffic = run.ledger, run.machine, run.priced.link_traffic
-    if traffic is None or not traffic.links or len(machine.live) > BOARD_CHIPS:
+    run = content.run
+    traffic = run.priced.link_traffic if run else None
+    if run is None or traffic is None or not traffic.links or len(run.machine.live) > BOARD_CHIPS:
         return []
-    packets = traffic.packets.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    loads = dict.fromkeys(machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
+    packets = traffic.packets.sum(axis=(0, 1)) / max(run.ledger.positions, 1)
+    loads = dict.fromkeys(run.machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
     caption = "Packets on each link, a position; each direction keeps to its side; those around the torus end where they leave."
-    drawn = plots.mesh_links(loads, run.positions, "packets")
-    return [Figure("Links between chips", caption, plots.svg(drawn, "links"))]
+    places = run.positions
+    return [Figure(name="links", title=TITLE, caption=caption, draw=lambda: chip_plots.mesh_links(loads, places, "packets"))]
+
+
+def build(content: Content) -> list[Html]:
+    """Return the table of links; nothing where there are none."""
+    rows = link_rows(content.run) if content.run else []
+    return _links(rows) if rows else []
 
 
 def link_rows(run: PricedRun) -> list[LinkRow]:
