@@ -24,6 +24,7 @@ from host.cost.what_if import Pricing
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
+from host.show.run_words import links_sentence
 from host.show.text_table import Row, format_table
 from noc.chip import ChipSpec, load_chip
 
@@ -115,7 +116,7 @@ def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before:
         "",
     ]
     rows: list[Row] = [("", "recorded", "priced", "")]
-    steps = ledger.positions * ledger.lanes
+    steps = max(1, ledger.executions)
     for name, unit, scale, field, band in (
         ("time", "ms", 1e3, "time_s", "time_band_s"),
         ("power", "mW", 1e3, "power_w", "power_band_w"),
@@ -155,12 +156,10 @@ def _stage_table(title: str, priced: Priced) -> list[str]:
 
 
 def _links_line(priced: Priced) -> list[str]:
-    """Return a line on the busiest link between chips; nothing where none is crossed."""
+    """Return what crossed links between chips; nothing where none is crossed."""
     if priced.links is None:
         return []
-    busiest, packets, share = (priced.links[f"busiest{what}"] for what in ("", "_packets", "_utilisation"))
-    text = f"busiest {busiest} with {packets:,} packets, busy {100 * share:.2g} % of the time;"
-    return [f"links        {text} {priced.links['crossed']} links are crossed"]
+    return _wrap("links", links_sentence(priced.links).split(" "), " ")
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -174,10 +173,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return changes
 
 
-def _wrap(title: str, words: list[str]) -> list[str]:
+def _wrap(title: str, words: list[str], between: str = ", ") -> list[str]:
     """Return `title` and the words behind it, in as many lines as they need."""
     lines, line = [], f"{title:<13}"
-    for word in (*(f"{word}, " for word in words[:-1]), words[-1]):
+    for word in (*(f"{word}{between}" for word in words[:-1]), words[-1]):
         if len(line) + len(word.rstrip()) > _WIDTH and line.strip():
             lines.append(line.rstrip())
             line = 13 * " "

@@ -217,7 +217,7 @@ def chip_for(ledger: Ledger, other: str | None, clock: str | None, numbers: Mapp
 
 def price_block(priced: Priced, ledger: Ledger) -> dict[str, Any]:
     """Return the block `modelled` of a run's report: its price, and what a token of one sequence costs."""
-    steps = max(1, ledger.positions * ledger.lanes)
+    steps = max(1, ledger.executions)
     staged_s = sum(sum(stages.values()) for stages in priced.stages_s.values())
     links_s = sum(stages.get(LINKS, 0.0) for stages in priced.stages_s.values())
     links = None if priced.links is None else {**priced.links, "time_share": links_s / staged_s if staged_s else 0.0}

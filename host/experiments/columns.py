@@ -24,7 +24,7 @@ class Result:
     @property
     def tokens(self) -> int:
         """Positions times sequences."""
-        return max(1, self.ledger.positions * self.ledger.lanes)
+        return max(1, self.ledger.executions)
 
 
 class Column(NamedTuple):

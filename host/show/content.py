@@ -34,8 +34,8 @@ class PricedRun:
 
     @property
     def steps(self) -> int:
-        """Positions times sequences."""
-        return max(1, self.ledger.positions * self.ledger.lanes)
+        """Positions of sequences that were run: an idle lane is none."""
+        return max(1, self.ledger.executions)
 
     @property
     def positions(self) -> dict[int, tuple[int, int]]:
