@@ -48,10 +48,10 @@ class Cost:
 
     def __str__(self) -> str:
         each = max(self.positions, 1)
-        time, energy = (format_band(one.value, (one.low, one.high), unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J")))
-        a_position = ", ".join(
-            format_quantity(one.value / each, unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J"))
+        time, energy = (
+            format_band(one.value, (one.low, one.high), unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J"))
         )
+        a_position = ", ".join(format_quantity(one.value / each, unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J")))
         return f"{time}, {energy} on the chip; {a_position} a position"
 
     def _repr_html_(self) -> str:

@@ -57,7 +57,9 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     unit, lines = report["unit"], [*_answer_lines(report), *first]
     events, counters, emulation = report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
-    lines.append(f"events       {events['count']:,}; active units by layer {activity_words(events)}; {counters['macs']:,} effective MACs")
+    lines.append(
+        f"events       {events['count']:,}; active units by layer {activity_words(events)}; {counters['macs']:,} effective MACs"
+    )
     lines.append(f"sha256       {events['sha256']}")
     if counters["packets_sent"] is not None:
         p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
