@@ -225,8 +225,9 @@ class Run:
         """Return what each single setting would change, a row each; nothing is run (docs/answers.md).
 
         A row has `group`, `value` and `was`, the setting, the choice and what the run has; `time_s`, `energy_j`, `moved_bytes` and
-        `sram_bytes` of the fullest PE; and `time_change`, `energy_change` and `bytes_change`, shares of the run's own. Other formats,
-        mappings and numbers of chips are among them: their counts are `expected`. Where there are no figures `note` says why.
+        `sram_bytes` of the fullest PE; and `time_change`, `energy_change` and `bytes_change`, shares of the run's own. Other
+        formats, mappings and numbers of chips are among them: their counts are `expected`. Where there are no figures `note`
+        says why.
 
         Args:
             frame: whether as a pandas DataFrame, else a list of dicts; None: a frame where pandas is installed.
@@ -243,11 +244,11 @@ class Run:
 
     @cached_property
     def _answers(self) -> dict[str, Any]:
-        from host.cost.what_if import Pricing
+        from host.cost.what_if import PricingTerms
         from host.run.placed_answers import answers_of_folder
 
         with explained():
-            return answers_of_folder(self._path, Pricing(self._ledger), self.report)
+            return answers_of_folder(self._path, PricingTerms(self._ledger), self.report)
 
     def save(self, folder: str | os.PathLike[str], *, pictures: bool = True) -> Path:
         """Write the run folder that `launch.py run` would have written: report, options, mapping, ledger and what was kept; with

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from host.cost.what_if import Pricing
+from host.cost.what_if import PricingTerms
 from host.show.answers import format_what_if
 from host.show.status import unit_of
 from host.show.text_table import wrap_words
@@ -16,7 +16,7 @@ from host.show.text_table import wrap_words
 _NARROWEST, _WIDEST = 80, 140
 
 
-def print_what_if(folder: Path, report: Mapping[str, Any], pricing: Pricing, *, as_json: bool) -> None:
+def print_what_if(folder: Path, report: Mapping[str, Any], pricing: PricingTerms, *, as_json: bool) -> None:
     """Print the answers of a recorded run, whose report this is, on top of the prices that `pricing` has."""
     from host.run.placed_answers import answers_of_folder  # loads the compiler, which no other price needs
 

@@ -17,7 +17,7 @@ from host.cost.bottleneck import bottleneck_of
 from host.cost.ledger_file import load_ledger
 from host.cost.measured import ALL, UNITS, Beside, beside, read_measured
 from host.cost.price import price
-from host.cost.what_if import Pricing
+from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.run_folder import PRICED_SCHEMAS, read_report
 from host.show.quantities import format_change, format_ends, format_quantity
@@ -70,14 +70,14 @@ def run(flags: Mapping[str, Any]) -> int:
 
 def _short_names(folders: Sequence[str]) -> list[str]:
     """Return the folders' names, without the part that all of them begin with."""
-    paths = [os.path.abspath(folder) for folder in folders]
-    common = os.path.commonpath([os.path.dirname(path) for path in paths])
-    return [os.path.relpath(path, common) for path in paths]
+    paths = [Path(folder).resolve() for folder in folders]
+    common = os.path.commonpath([path.parent for path in paths])
+    return [str(path.relative_to(common)) for path in paths]
 
 
 def _figures(folder: Path, settings: Sequence[str]) -> list[FigureOfRun]:
     report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
-    table, chip = Pricing(ledger, tuple(settings)).under()
+    table, chip = PricingTerms(ledger, tuple(settings)).under()
     priced = price(ledger, chip, table)
     return figures_of_run(report, ledger, priced, bottleneck_of(priced, ledger))
 
@@ -102,7 +102,7 @@ def _compare_measured(folder: Path, flags: Mapping[str, Any]) -> None:
     rows: list[Beside] = []
     if flags["measured"]:
         path = Path(flags["measured"])
-        figures, (table, chip) = read_measured(path), Pricing(ledger, tuple(flags["set"])).under()
+        figures, (table, chip) = read_measured(path), PricingTerms(ledger, tuple(flags["set"])).under()
         low, high = (price(ledger, chip, table.at(end, end), bands=False) for end in ("low", "high"))
         middle = price(ledger, chip, table)
         rows = beside(figures, middle, low, high, positions=max(ledger.executions, 1), who=f"--measured {path}")

@@ -20,7 +20,7 @@ from host.cost.ledger_file import load_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, chip_for, price, price_block
-from host.cost.what_if import Pricing
+from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
@@ -74,7 +74,7 @@ def run(flags: Mapping[str, Any]) -> int:
     report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
     costs = Path(flags["costs"]) if flags["costs"] else None
     if flags["what_if"]:
-        pricing = Pricing(ledger, settings=tuple(flags["set"]), chip=flags["chip"], costs=costs)
+        pricing = PricingTerms(ledger, settings=tuple(flags["set"]), chip=flags["chip"], costs=costs)
         print_what_if(folder, report, pricing, as_json=flags["json"])
         return 0
     table = load_table(costs, ledger.twins)

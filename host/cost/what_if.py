@@ -23,8 +23,8 @@ PROGRAM_CHOICES = {"waiting_power_share": ("0", "1")}
 
 
 @dataclass(frozen=True)
-class Pricing:
-    """A ledger with how it is priced: with `settings` (texts of `--set`) and, where they are named, another chip and a user's costs."""
+class PricingTerms:
+    """A ledger with how it is priced: with `settings` (texts of `--set`) and, where named, another chip and a user's costs."""
 
     ledger: Ledger
     settings: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ def choices(priced: Priced, table: CostTable) -> list[tuple[str, str, str]]:
     return [(name, value, was) for name, (values, was) in settable.items() for value in values if value != was]
 
 
-def what_if(pricing: Pricing, priced: Priced, sram_bytes: int | None = None) -> list[Answer]:
+def what_if(pricing: PricingTerms, priced: Priced, sram_bytes: int | None = None) -> list[Answer]:
     """Return a row for each other choice of each setting; a choice that this chip or network cannot mean says why in its note.
 
     `priced` is what `pricing` gives as it is; `sram_bytes` that of the run's fullest PE, which no price changes.

@@ -13,7 +13,7 @@ from typing import Any
 
 from host.cost.ledger import Ledger
 from host.cost.price import Priced
-from host.cost.what_if import Answer, Pricing, compared, what_if
+from host.cost.what_if import Answer, PricingTerms, compared, what_if
 from host.errors import HostError
 from host.mapping.alternatives import GROUPS, Alternative, alternatives
 from host.mapping.placement import Placement
@@ -25,7 +25,7 @@ from models.text.tokeniser import TextError
 from noc.chip import ChipError
 
 
-def answers_of(pricing: Pricing, placement: Placement | str, sram_bytes: int | None = None) -> dict[str, Any]:
+def answers_of(pricing: PricingTerms, placement: Placement | str, sram_bytes: int | None = None) -> dict[str, Any]:
     """Return the answers of a run (`host/show/answers.py`): what each setting of its price, other format, mapping and number of
     chips would change.
 
@@ -39,11 +39,11 @@ def answers_of(pricing: Pricing, placement: Placement | str, sram_bytes: int | N
 
 def bottleneck_alone(ledger: Ledger, why: str) -> dict[str, Any]:
     """Return the answers of a run that is too long for a table beside it: its bottleneck."""
-    return answers_block(ledger, Pricing(ledger).price(), unplaced_answers(why, ("settings",)), None)
+    return answers_block(ledger, PricingTerms(ledger).price(), unplaced_answers(why, ("settings",)), None)
 
 
-def answers_of_folder(folder: Path, pricing: Pricing, report: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the answers of a recorded run, whose report this is; another placement is worked out where its files are still there."""
+def answers_of_folder(folder: Path, pricing: PricingTerms, report: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the answers of a recorded run with this report; another placement is worked out where its files are still there."""
     worst = ((report.get("mapping") or {}).get("sram") or {}).get("worst")
     try:
         placement: Placement | str = recorded_placement(folder)
@@ -52,7 +52,7 @@ def answers_of_folder(folder: Path, pricing: Pricing, report: Mapping[str, Any])
     return answers_of(pricing, placement, sram_bytes=worst["weights"] + worst["variables"] if worst else None)
 
 
-def placed_answers(pricing: Pricing, placement: Placement, priced: Priced) -> list[Answer]:
+def placed_answers(pricing: PricingTerms, placement: Placement, priced: Priced) -> list[Answer]:
     """Return a row for each other format, mapping and number of chips; one that does not fit says so in its note.
 
     `placement` is that of the ledger, `priced` its price as it is.
@@ -85,7 +85,7 @@ def unplaced_answers(why: str, groups: Sequence[str] = GROUPS) -> list[Answer]:
     return [Answer(group=group, value="others", was="", note=why) for group in groups]
 
 
-def _answer(one: Alternative, pricing: Pricing, placement: Placement, priced: Priced) -> Answer:
+def _answer(one: Alternative, pricing: PricingTerms, placement: Placement, priced: Priced) -> Answer:
     row = Answer(group=one.group, value=one.value, was=one.was, flags=one.flags)
     try:
         placed = one.place()

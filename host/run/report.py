@@ -9,7 +9,7 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import Ledger
 from host.cost.neurobench import neurobench_metrics
 from host.cost.price import price, price_block
-from host.cost.what_if import Pricing
+from host.cost.what_if import PricingTerms
 from host.mapping.advice import fewer_pes
 from host.mapping.placement import Placement
 from host.provenance import input_record
@@ -64,7 +64,7 @@ def _answers(job: Job, ledger: Ledger) -> dict[str, Any] | None:
     later = "launch.py price RUN --what-if works it out"
     if ledger.events.size > _MOST_COUNTS:
         return bottleneck_alone(ledger, later)
-    return answers_of(Pricing(ledger), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
+    return answers_of(PricingTerms(ledger), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:

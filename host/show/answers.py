@@ -12,7 +12,7 @@ from host.cost.bottleneck import MULTIPLY, Bottleneck, bottleneck_of
 from host.cost.ledger import Ledger
 from host.cost.price import Priced
 from host.cost.what_if import Answer, best, described, moved_bytes
-from host.show.quantities import format_change, format_digits, format_quantity, format_share, prefix_of
+from host.show.quantities import format_change, format_digits, format_share, prefix_of
 from host.show.text_table import format_table, wrap_words
 
 SCHEMA = 1

@@ -27,7 +27,7 @@ def format_band(value: float, band: tuple[float, float] | list[float], unit: str
 
 
 def format_ends(value: float, band: tuple[float, float] | list[float], unit: str = "") -> str:
-    """Return the two ends of a quantity's band, under the prefix of the quantity, which stands behind them where `unit` is given."""
+    """Return the two ends of a quantity's band, under the quantity's prefix, which stands behind them where `unit` is given."""
     power, prefix = prefix_of(value)
     ends = " to ".join(format_digits(end / 10.0**power) for end in band)
     return f"{ends} {prefix}{unit}" if unit else ends

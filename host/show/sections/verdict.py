@@ -38,7 +38,8 @@ def settings_table(answers: Mapping[str, Any], unit: str) -> list[Html]:
         notes.append(f"change nothing here: {', '.join(same)}")
     if any(row["expected"] for row in rows):
         notes.append("*: expected, from this run's counts dealt out to the other placement's PEs")
-    return [table([*head, "fullest PE"], cells, numeric=range(2, 9)), *([listing(notes)] if notes else [])] if rows else [listing(notes)]
+    blocks = [table([*head, "fullest PE"], cells, numeric=range(2, 9))] if rows else []
+    return [*blocks, *([listing(notes)] if notes else [])]
 
 
 def _figures(row: Mapping[str, Any], each: int) -> list[str]:
