@@ -142,7 +142,8 @@ def _measured_lines(rows: Sequence[Beside], unit: str) -> list[str]:
         [
             row.layer, row.stage, row.quantity, format_quantity(row.measured, UNITS[row.quantity]),
             format_quantity(row.modelled, UNITS[row.quantity]),
-            format_ends(row.modelled, (row.low, row.high), UNITS[row.quantity]), format_change(row.difference), "yes" if row.inside else "no",
+            format_ends(row.modelled, (row.low, row.high), UNITS[row.quantity]), format_change(row.difference),
+            "yes" if row.inside else "no",
         ]
         for row in rows
     ]  # fmt: skip
