@@ -21,6 +21,9 @@ from noc.chip import ChipError, ChipSpec
 PROGRAM_CHOICES = {"waiting_power_share": ("0", "1")}
 """Constants that a program decides, not a measurement: whether a PE that waits sleeps (0) or polls (1)."""
 
+OTHERS = "others"
+"""The value of a row for all other choices of a setting, where none of them was worked out."""
+
 
 @dataclass(frozen=True)
 class PricingTerms:

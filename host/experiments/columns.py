@@ -23,7 +23,7 @@ class Result:
 
     @property
     def tokens(self) -> int:
-        """Positions times sequences."""
+        """Positions of sequences that were run: an idle lane is none."""
         return max(1, self.ledger.executions)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from host.cost.ledger import Ledger
 from host.cost.price import Priced
-from host.cost.what_if import Answer, PricingTerms, compared, what_if
+from host.cost.what_if import OTHERS, Answer, PricingTerms, compared, what_if
 from host.errors import HostError
 from host.mapping.alternatives import GROUPS, Alternative, alternatives
 from host.mapping.placement import Placement
@@ -82,7 +82,7 @@ def recorded_placement(folder: Path) -> Placement:
 
 def unplaced_answers(why: str, groups: Sequence[str] = GROUPS) -> list[Answer]:
     """Return a row without figures for each of `groups`, those that change a placement, and why they have none."""
-    return [Answer(group=group, value="others", was="", note=why) for group in groups]
+    return [Answer(group=group, value=OTHERS, was="", note=why) for group in groups]
 
 
 def _answer(one: Alternative, pricing: PricingTerms, placement: Placement, priced: Priced) -> Answer:

@@ -11,7 +11,7 @@ from typing import Any
 from host.cost.bottleneck import MULTIPLY, Bottleneck, bottleneck_of
 from host.cost.ledger import Ledger
 from host.cost.price import Priced
-from host.cost.what_if import Answer, best, described, moved_bytes
+from host.cost.what_if import OTHERS, Answer, best, described, moved_bytes
 from host.show.quantities import format_change, format_digits, format_share, prefix_of
 from host.show.text_table import format_table, wrap_words
 
@@ -70,10 +70,11 @@ def advice_sentence(row: Answer | None, rows: Sequence[Answer]) -> str:
     """Return the sentence on the change that helps most, of `rows`."""
     if not any(row.time_s is not None for row in rows):
         return "`launch.py price RUN --what-if` says what would help."
+    aside = " without placing the network anew" if any(one.value == OTHERS for one in rows) else ""
     if row is None:
-        return "No single setting would take more than 1 % off time x energy."
+        return f"No single setting{aside} would take more than 1 % off time x energy."
     return (
-        f"What would help most: {row.group} {row.value} in place of {row.was}, {_effect('time', row.time_change or 0)} and "
+        f"What would help most{aside}: {row.group} {row.value} in place of {row.was}, {_effect('time', row.time_change or 0)} and "
         f"{_effect('energy', row.energy_change or 0)}."
     )
 

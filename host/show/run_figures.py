@@ -58,13 +58,9 @@ def _each(band: tuple[float, float], each: int) -> tuple[float, float]:
 
 def side_by_side(runs: Sequence[Sequence[FigureOfRun]]) -> list[tuple[str, str, list[FigureOfRun | None]]]:
     """Return (name, unit, the runs' figures, None where a run lacks it), in the order in which names first stand."""
-    by_name = [{one.name: one for one in figures} for figures in runs]
-    names = dict.fromkeys(one.name for figures in runs for one in figures)
-    rows = []
-    for name in names:
-        of_runs = [figures.get(name) for figures in by_name]
-        rows.append((name, next(one.unit for one in of_runs if one is not None), of_runs))
-    return rows
+    by_name = [{(one.name, one.unit): one for one in figures} for figures in runs]
+    names = dict.fromkeys((one.name, one.unit) for figures in runs for one in figures)
+    return [(*name, [figures.get(name) for figures in by_name]) for name in names]
 
 
 def format_side_by_side(names: Sequence[str], runs: Sequence[Sequence[FigureOfRun]]) -> list[str]:
