@@ -21,6 +21,7 @@ from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
+from host.run.live_price import LivePrice
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
@@ -130,6 +131,7 @@ class _HostLoop:
         self._last_counts = (0, 0, 0)  # ticks, events and packets, at the last status
         placement = job.placement
         self._snapshot = ActivitySnapshot(placement, self._run.counts)
+        self._price = LivePrice(placement, self._run.recorder)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
             part.population: placement.copies(placed)[part.population] - (part.population in placement.network.outputs)
@@ -307,6 +309,8 @@ class _HostLoop:
         before = self._last_counts
         ticks = max(run.completed - before[0], 1)
         self._last_counts = (run.completed, sum(events.values()), packets)
+        if run.phase == "running":
+            self._price.update(time.monotonic())
         late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
         return {
             "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
@@ -318,6 +322,7 @@ class _HostLoop:
             "events_per_tick": (sum(events.values()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
             "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
             "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
+            "modelled": self._price.status,
         }  # fmt: skip
 
     def _running_s(self) -> float:

@@ -54,14 +54,22 @@ class Recorder:
 
     def ledger(self) -> Ledger:
         """Return the ledger of the positions that every layer has finished."""
-        placement = self._placement
-        done = min(len(parts) // self._ticks[n] for n, parts in self._parts.items())
-        steps = {}
+        return self.latest(self._done)
+
+    @property
+    def _done(self) -> int:
+        return min(len(parts) // self._ticks[n] for n, parts in self._parts.items())
+
+    def latest(self, most: int) -> Ledger:
+        """Return the ledger of the last positions that every layer has finished, `most` of them at most."""
+        placement, done = self._placement, self._done
+        first, steps = max(done - most, 0), {}
         for n, parts in self._parts.items():
             senders, ticks = len(placement.senders(n)), self._ticks[n]
-            rows = np.frombuffer(b"".join(parts[: done * ticks]), "<u4").reshape(done, ticks, senders, self._words[n])
-            steps[n] = LayerSteps(rows=rows.transpose(0, 2, 1, 3), stepped=np.array(self._stepped[n][:done], np.uint32))
-        inputs = np.array(self._inputs[:done], np.uint32).reshape(done, len(placement.network.inputs))
+            rows = np.frombuffer(b"".join(parts[first * ticks : done * ticks]), "<u4")
+            rows = rows.reshape(done - first, ticks, senders, self._words[n]).transpose(0, 2, 1, 3)
+            steps[n] = LayerSteps(rows=rows, stepped=np.array(self._stepped[n][first:done], np.uint32))
+        inputs = np.array(self._inputs[first:done], np.uint32).reshape(done - first, len(placement.network.inputs))
         return assemble_ledger(placement, steps, inputs)
 
 
