@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from test_monitor import CODE, LAYOUT, STATUS, fits, seen, terminal  # noqa: F401 - fixtures
 
 from host.show.monitor import open_monitor
-from models.palette import BRIGHTNESS
 from host.workloads.dvs.frame_glyphs import bars, cells, short
 from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES
+from models.palette import BRIGHTNESS
 from tests.tools.work import count_calls
 
 DVS = LAYOUT | {"title": "gestures", "unit": "frame", "shown": {"classes": list(CLASSES)}, "layers": LAYOUT["layers"][:2]}

@@ -26,7 +26,7 @@ from host.show import chip_plots, plots
 from host.show import sections as families
 from host.show.blocks import Figure, figure_row
 from host.show.content import Content, PricedRun
-from host.show.page import html, lay_out
+from host.show.page import html
 from host.show.pictures import WorkloadPage, make_pictures
 from host.show.quantities import format_ends, format_quantity
 from host.show.sections import chip as chip_section

@@ -41,7 +41,6 @@ from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
 
 MIN_WINDOW = 4
-RECENT = 20  # sections of each layer that the monitor averages over
 
 
 class Run:
@@ -81,7 +80,7 @@ class Run:
         self._probes, self._saved = saved.probes if saved is not None else probes or {}, saved
         self.counts = StepCounts(placement, self._probes)
         self.recorder = recorder or Recorder(placement)
-        self.recent = {n: deque[Section](maxlen=RECENT) for n in placement.network.layers}  # valid sections, for the monitor
+        self.recent = {n: deque[Section](maxlen=20) for n in placement.network.layers}  # valid sections, for the monitor
         self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)

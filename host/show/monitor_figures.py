@@ -1,4 +1,6 @@
-"""What stands beside the floor plan in the live view: the run's figures, where the chip's time would go, layers, links, the busiest PEs, and the workload's panel; as many of these as there is room for.
+"""What stands beside the floor plan in the live view, as much of it as there is room for.
+
+The run's figures, where the chip's time would go, layers, links, the busiest PEs, and the workload's panel.
 """
 
 from __future__ import annotations
@@ -39,9 +41,9 @@ class RunFigures:
             own.append([Span(f"{'busiest link':<13}"), Span(f"{load:>9}  ", "bold"), Span(name, "busy")])
         own += [_share("fullest SRAM", number(status, "sram_worst"), width, "accent"), []]
         machines = machine_lines(status)
-        kept = _PANEL_ROWS if self._panel and not self._panel.above else 0
+        kept = _PANEL_ROWS if self._panel_lines(status, width, _PANEL_ROWS, above=False) else 0
         spare = room - len(own) - len(machines) - kept
-        chip = _chip_lines(status, width, spare - len(self._layers) - 1)
+        chip = _chip_lines(status, width, spare - len(self._layers) - 1, with_links=not self._several)
         layers = self._layer_lines(status, width, spare - len(chip))
         lines = [*own, *chip, *layers, *machines]
         if busy and room - len(lines) > 10:
@@ -110,18 +112,18 @@ def _room(width: int) -> int:
     return max(min(width - 33, 60), 1)
 
 
-def _chip_lines(status: Fields, width: int, rows: int) -> list[Line]:
+def _chip_lines(status: Fields, width: int, rows: int, with_links: bool) -> list[Line]:
     """Return where the chip's time would go, as a bar over the stages, and the busiest links where there is room."""
     modelled = status.get("modelled")
     stages = [*_pairs(modelled, "stages")][:_STAGES]
     if rows < 3 or not stages or width < 20:
         return []
+    largest = sorted(enumerate(stages), key=lambda entry: -entry[1][1])
     legend = _wrapped(
-        [[Span("■ ", f"part{n}"), Span(f"{name} {percent(share)}  ")] for n, (name, share) in enumerate(stages) if share >= 0.005],
-        width,
+        [[Span("■ ", f"part{n}"), Span(f"{name} {percent(share)}  ")] for n, (name, share) in largest if share >= 0.005], width
     )
     lines: list[Line] = [_stacked([share for _, share in stages], width - 1), *legend[: min(rows - 2, 3)], []]
-    links = _pairs(modelled, "links")
+    links = _pairs(modelled, "links") if with_links else []
     if links and rows - len(lines) > 4 and isinstance(modelled, Mapping):
         unit = clean(modelled.get("links_unit"))
         lines.append([Span("busiest links  ", "bold"), Span(f"{unit} a position on the chip", "dim")])
