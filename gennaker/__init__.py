@@ -14,6 +14,7 @@ from gennaker._place import check_neighbours
 
 check_neighbours()  # before anything of ours is imported
 
+from gennaker.answers import Bottleneck  # noqa: E402
 from gennaker.bands import Band  # noqa: E402
 from gennaker.costs import Cost  # noqa: E402
 from gennaker.errors import DoesNotFit, Error, RunError, WrongInput  # noqa: E402
@@ -22,4 +23,4 @@ from gennaker.plan import Plan  # noqa: E402
 from gennaker.results import Run  # noqa: E402
 from gennaker.session import Session  # noqa: E402
 
-__all__ = ["Band", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+__all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]

@@ -55,7 +55,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     """Run, write the run folder, print what came of it; return the exit code."""
     if flags["trace_positions"] < 0:
         raise HostError(f"--trace-positions {flags['trace_positions']}: needs at least 0")
-    options = read_flags(workload, command, flags)
+    options = replace(read_flags(workload, command, flags), answers="priced" if flags["no_pictures"] else "placed")
     options.check()
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)

@@ -31,8 +31,8 @@ class Bottleneck:
     """Where the time goes. Shares are of the run's time, from 0 to 1.
 
     `layer` and `stage` take the largest `share` of all, `time_s`; `kind` is the kind of work with the largest share. `by_layer`,
-    `by_stage`, `by_kind`: shares by name, the largest first. Where layers work side by side (`pipelined`), those of layers do not add up to
-    1, and stages and kinds are of the slowest layer alone. `words`: what stages are called in a sentence.
+    `by_stage`, `by_kind`: shares by name, the largest first. Where layers work side by side (`pipelined`), those of layers do not
+    add up to 1, and stages and kinds are of the slowest layer alone. `words`: what stages are called in a sentence.
     """
 
     layer: str

@@ -6,19 +6,56 @@ there is to set (`CHOICES`, `CLOCKS`), so that a new setting has its rows withou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import CHOICES, CLOCKS, CostTable, apply_settings
+from host.cost.cost_table import CHOICES, CLOCKS, CostTable, apply_settings, load_table
 from host.cost.ledger import Ledger
 from host.cost.price import Priced, chip_for, price
 from host.errors import HostError
-from noc.chip import ChipError
-from noc.machine import MachineError
+from noc.chip import ChipError, ChipSpec
 
 PROGRAM_CHOICES = {"waiting_power_share": ("0", "1")}
 """Constants that a program decides, not a measurement: whether a PE that waits sleeps (0) or polls (1)."""
+
+OTHERS = "others"
+"""The value of a row for all other choices of a setting, where none of them was worked out."""
+
+
+@dataclass(frozen=True)
+class PricingTerms:
+    """A ledger with how it is priced: with `settings` (texts of `--set`) and, where named, another chip and a user's costs."""
+
+    ledger: Ledger
+    settings: tuple[str, ...] = ()
+    chip: str | None = None
+    costs: Path | None = None
+
+    @cached_property
+    def table(self) -> CostTable:
+        """The cost table without the settings."""
+        return load_table(self.costs, self.ledger.twins)
+
+    def under(self, *texts: str) -> tuple[CostTable, ChipSpec]:
+        """Return table and chip with further settings on top; HostError or ChipError, one line, for what cannot be meant."""
+        names = {text.partition("=")[0] for text in texts}
+        settings = [text for text in self.settings if text.partition("=")[0] not in names]
+        table, clock, numbers = apply_settings(self.table, [*settings, *texts])
+        if (key := (clock, tuple(numbers.items()))) not in self._chips:  # it takes as long as a small price
+            self._chips[key] = chip_for(self.ledger, self.chip, clock, numbers)
+        return table, self._chips[key]
+
+    @cached_property
+    def _chips(self) -> dict[tuple[str | None, tuple[tuple[str, float], ...]], ChipSpec]:
+        return {}
+
+    def price(self, *texts: str) -> Priced:
+        """Return the price with further settings on top, without its bands."""
+        table, chip = self.under(*texts)
+        return price(self.ledger, chip, table, bands=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,18 +83,12 @@ class Answer:
     expected: bool = False
     note: str = ""
 
-    @property
-    def changes(self) -> bool:
-        """Whether it is priced and changes any figure."""
-        return any((self.time_change, self.energy_change, self.bytes_change))
-
 
 def moved_bytes(priced: Priced) -> int:
     """Return the bytes that a run moves: messages on meshes in whole flits, frames over links between chips, and DRAM."""
-    work, links = priced.work, priced.links
-    over_links = (
-        0 if links is None or not links["busiest_packets"] else links["packets"] * links["busiest_bytes"] / links["busiest_packets"]
-    )
+    work, links, over_links = priced.work, priced.links, 0.0
+    if links is not None and links["busiest_packets"]:
+        over_links = links["packets"] * (links["busiest_bytes"] / links["busiest_packets"])
     return round(work["message_bytes"] + work["dram_read_bytes"] + work.get("dram_written_bytes", 0) + over_links)
 
 
@@ -70,20 +101,19 @@ def choices(priced: Priced, table: CostTable) -> list[tuple[str, str, str]]:
     return [(name, value, was) for name, (values, was) in settable.items() for value in values if value != was]
 
 
-def what_if(
-    priced: Priced, table: CostTable, price_of: Callable[[Sequence[str]], Priced], sram_bytes: int | None = None
-) -> list[Answer]:
+def what_if(pricing: PricingTerms, priced: Priced, sram_bytes: int | None = None) -> list[Answer]:
     """Return a row for each other choice of each setting; a choice that this chip or network cannot mean says why in its note.
 
-    `priced` is what the run costs now, under `table`; `price_of` prices texts of `--set` on top of that.
+    `priced` is what `pricing` gives as it is; `sram_bytes` that of the run's fullest PE, which no price changes.
     """
     rows = []
+    table, _ = pricing.under()
     for name, value, was in choices(priced, table):
         text = f"{name}={value}"
         row = Answer(group=name, value=value, was=was, setting=text, sram_bytes=sram_bytes)
         try:
-            rows.append(compared(row, price_of([text]), priced))
-        except (HostError, ChipError, MachineError) as error:
+            rows.append(compared(row, pricing.price(text), priced))
+        except (HostError, ChipError) as error:
             rows.append(replace(row, note=str(error)))
     return rows
 
@@ -95,21 +125,6 @@ def compared(row: Answer, after: Priced, before: Priced) -> Answer:
         row, time_s=after.time_s, energy_j=after.energy_j, moved_bytes=moved, time_change=_change(before.time_s, after.time_s),
         energy_change=_change(before.energy_j, after.energy_j), bytes_change=_change(was_moved, moved),
     )  # fmt: skip
-
-
-def pricing_on_top(
-    ledger: Ledger, table: CostTable, settings: Iterable[str] = (), other: str | None = None
-) -> Callable[[Sequence[str]], Priced]:
-    """Return what prices a ledger with further texts of `--set` behind `settings`; `other`: another chip than the run's."""
-    base = list(settings)
-
-    def price_of(texts: Sequence[str]) -> Priced:
-        names = {text.partition("=")[0] for text in texts}
-        kept = [text for text in base if text.partition("=")[0] not in names]
-        changed, clock, numbers = apply_settings(table, [*kept, *texts])
-        return price(ledger, chip_for(ledger, other, clock, numbers), changed)
-
-    return price_of
 
 
 def best(rows: Iterable[Answer], least: float = 0.01) -> Answer | None:
@@ -129,8 +144,7 @@ def described(row: Answer) -> dict[str, Any]:
 
 
 def _clock_of(hertz: Any) -> str:
-    named = f"{float(hertz) / 1e6:g}MHz"
-    return named
+    return f"{float(hertz) / 1e6:g}MHz"
 
 
 def _change(before: float, after: float) -> float:

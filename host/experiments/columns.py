@@ -24,8 +24,8 @@ class Result:
 
     @property
     def tokens(self) -> int:
-        """Positions times sequences."""
-        return max(1, self.ledger.positions * self.ledger.lanes)
+        """Positions of sequences that were run: an idle lane is none."""
+        return max(1, self.ledger.executions)
 
 
 class Column(NamedTuple):

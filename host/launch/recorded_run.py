@@ -14,7 +14,8 @@ from host.launch.outcome import Outcome
 from host.options import SAVED, RunOptions
 from host.processes.backend import ConnectBackend
 from host.provenance import code_record
-from host.run_folder import SCHEMA, part_of, write_run
+from host.run_folder import ANSWERS, SCHEMA, part_of, write_json, write_run
+from host.show.answers import short_block
 
 
 def run_into(
@@ -48,9 +49,13 @@ def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: st
     report["provenance"] = {"date": began, "command": list(sys.argv), "inputs": report.pop("inputs", []), **code_record()}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
+    if answers := report.pop("answers", None):
+        report["answers"] = short_block(answers)
     # What was left to the mapping is written as it came out, so that the file alone repeats the run.
     used = {"pes": len(outcome.mapping)} if outcome.mapping else {}
     try:
         write_run(folder, options.repeatable() | used, report, outcome.mapping)
+        if answers:
+            write_json(folder / ANSWERS, answers)
     except OSError as error:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error

@@ -9,6 +9,7 @@ from host.mapping import strategies
 from host.mapping.placement import Placement, place
 from models import formats
 
+GROUPS = ("format", "mapping", "chips")
 MOST_CHIPS = 48
 """A board: more are not placed for a comparison."""
 

@@ -218,6 +218,7 @@ class _HostLoop:
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = self._running_s()
         if run.phase == "read":
+            self._send("status", **self._status())  # the monitor's last frame says what the report does
             run.phase = "reported"
             self._send_report(None)
             return self._execute_command(send)  # the launcher measures the processes, then answers

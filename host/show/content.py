@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -34,8 +34,8 @@ class PricedRun:
 
     @property
     def steps(self) -> int:
-        """Positions times sequences."""
-        return max(1, self.ledger.positions * self.ledger.lanes)
+        """Positions of sequences that were run: an idle lane is none."""
+        return max(1, self.ledger.executions)
 
     @property
     def positions(self) -> dict[int, tuple[int, int]]:
@@ -48,7 +48,7 @@ class Content:
     """What a page shows. Whatever a run lacks (one that failed has no report, an unpriced one no `run`) stays empty.
 
     `report`, `config` and `mapping` are the files of those names; `sections` and `figures` those of the run's workload; `files` the
-    files of the folder and what they hold.
+    files of the folder and what they hold; `answers` is `answers.json`, empty where there is none.
     """
 
     name: str
@@ -59,6 +59,7 @@ class Content:
     sections: Sequence[Html] = ()
     figures: Sequence[Figure] = ()
     run: PricedRun | None = None
+    answers: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def unit(self) -> str:

@@ -17,6 +17,7 @@ from host.cost.ledger_file import FILE as LEDGER_FILE
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price
 from host.errors import HostError
+from host.run_folder import ANSWERS
 from host.show import perfetto
 from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
@@ -28,6 +29,7 @@ PAGE = "report.html"
 _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
+    ANSWERS: "the bottleneck, and what each single setting would change; docs/answers.md",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -107,9 +109,10 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
         costs = load_table(used=ledger.twins)
         chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
         run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)
+    answers = json.loads(path.read_text("utf-8")) if (path := folder / ANSWERS).is_file() else {}
     return Content(
         name=folder.resolve().name, report=report, config=config, mapping=mapping, sections=workload.sections(report),
-        figures=workload.figures(report), run=run,
+        figures=workload.figures(report), run=run, answers=answers,
     )  # fmt: skip
 
 

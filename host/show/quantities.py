@@ -16,8 +16,8 @@ def format_quantity(value: float | None, unit: str) -> str:
     """
     if value is None or not math.isfinite(value):
         return UNKNOWN
-    power = _power_of(value)
-    return f"{_digits(value / 10.0**power)} {_PREFIXES[power]}{unit}"
+    power, prefix = prefix_of(value)
+    return f"{format_digits(value / 10.0**power)} {prefix}{unit}"
 
 
 def format_band(value: float, band: tuple[float, float] | list[float], unit: str) -> str:
@@ -28,15 +28,15 @@ def format_band(value: float, band: tuple[float, float] | list[float], unit: str
 
 def format_ends(value: float, band: tuple[float, float] | list[float], unit: str = "") -> str:
     """Return the two ends of a quantity's band, under the quantity's prefix, which stands behind them where `unit` is given."""
-    power = _power_of(value)
-    ends = " to ".join(_digits(end / 10.0**power) for end in band)
-    return f"{ends} {_PREFIXES[power]}{unit}" if unit else ends
+    power, prefix = prefix_of(value)
+    ends = " to ".join(format_digits(end / 10.0**power) for end in band)
+    return f"{ends} {prefix}{unit}" if unit else ends
 
 
 def scale_of(value: float, unit: str) -> tuple[float, str]:
     """Return by what to multiply quantities so that `value`, the largest of them, has 1 to 999 before the point, and their unit."""
-    power = _power_of(value)
-    return 10.0**-power, f"{_PREFIXES[power]}{unit}"
+    power, prefix = prefix_of(value)
+    return 10.0**-power, f"{prefix}{unit}"
 
 
 def format_change(change: float | None) -> str:
@@ -48,7 +48,9 @@ def format_change(change: float | None) -> str:
     percent = 100 * change
     if abs(percent) >= 1000:
         return f"x {1 + change:.3g}"
-    return f"{percent:+.0f} %" if abs(percent) >= 9.5 else f"{percent:+.1f} %" if abs(percent) >= 0.05 else f"{percent:+.0e} %"
+    if abs(percent) < 0.005:
+        return "~ 0 %"
+    return f"{percent:+.{0 if abs(percent) >= 9.95 else 1 if abs(percent) >= 0.095 else 2}f} %"
 
 
 def format_share(share: float) -> str:
@@ -56,17 +58,22 @@ def format_share(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.095 or share == 0 else f"{100 * share:.1f} %"
 
 
-def _power_of(value: float) -> int:
-    """Return the power of ten of the prefix under which three digits of a number stand."""
+def prefix_of(value: float) -> tuple[int, str]:
+    """Return the power of ten and the prefix under which three digits of a number stand: (-3, "m") of 0.002."""
     if value == 0 or not math.isfinite(value):
-        return 0
-    exponent = math.floor(math.log10(abs(float(f"{value:.{_DIGITS - 1}e}"))))  # of the number as it is rounded
-    return min(max(3 * (exponent // 3), min(_PREFIXES)), max(_PREFIXES))
+        return 0, ""
+    power = min(max(3 * (_exponent(value) // 3), min(_PREFIXES)), max(_PREFIXES))
+    return power, _PREFIXES[power]
 
 
-def _digits(number: float) -> str:
+def format_digits(number: float) -> str:
     """Return three digits of a number, trailing zeros too."""
     if number == 0:
         return "0"
-    exponent = math.floor(math.log10(abs(float(f"{number:.{_DIGITS - 1}e}"))))
+    exponent = _exponent(number)
     return f"{number:,.{max(0, _DIGITS - 1 - exponent)}f}" if exponent > -4 else f"{number:.{_DIGITS - 1}e}"
+
+
+def _exponent(number: float) -> int:
+    """Return the power of ten of a number as it is rounded to its digits."""
+    return math.floor(math.log10(abs(float(f"{number:.{_DIGITS - 1}e}"))))

@@ -7,6 +7,7 @@ from host.cost.link_cost import link_cost
 from host.show import chip_plots
 from host.show.blocks import Figure, Html, details, paragraph, table
 from host.show.content import Content, PricedRun
+from host.show.run_words import links_sentence
 from noc.machine import BOARD_CHIPS
 
 TITLE = "Links between chips"
@@ -39,7 +40,7 @@ def figures(content: Content) -> list[Figure]:
 def build(content: Content) -> list[Html]:
     """Return the table of links; nothing where there are none."""
     rows = link_rows(content.run) if content.run else []
-    return _links(rows) if rows else []
+    return _links(rows, links_sentence(content.report["modelled"]["links"])) if rows else []
 
 
 def link_rows(run: PricedRun) -> list[LinkRow]:
@@ -53,14 +54,9 @@ def link_rows(run: PricedRun) -> list[LinkRow]:
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
-def _links(links: Sequence[LinkRow]) -> list[Html]:
-    """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
+def _links(links: Sequence[LinkRow], said: str) -> list[Html]:
+    """Return the links as tables, the busiest ones open to view; `links` has the busiest first; `said` is the line above."""
     rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
     head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= _ALL_OPEN else _OPEN
-    cables = sum(link.cable for link in links)
-    note = (
-        f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
-        f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
-    )
-    blocks = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
+    blocks = [paragraph(f"{said}."), table(head, rows[:open_rows], numeric=(2, 3))]
     return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])
