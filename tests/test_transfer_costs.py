@@ -12,7 +12,8 @@ from test_transfers_runs import answer, job_of
 
 from host.cost.cost_table import load_table
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
-from host.cost.ledger_file import load_ledger, save_ledger
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
 from host.cost.price import price_at, terms_of
 from host.cost.price import price_positions as price
 from host.errors import HostError

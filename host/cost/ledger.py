@@ -28,7 +28,8 @@ SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
 KERNEL_COLUMNS = ("channels", "places")
 PEER_COLUMNS = ("shard", "pe", "chip")
-MACS, VISITED = 0, 1  # of a port's counts
+PORT_COUNTS, PEER_COUNTS = ("macs", "visited"), ("messages", "message_bytes", "reads", "read_bytes")
+MACS, VISITED = range(2)  # of a port's counts
 MESSAGES, BYTES, READS, READ_BYTES = range(4)  # of a peer's
 PART_BYTES = 96 << 20
 """About what the arrays of a price take at once; a short run is priced in one part."""
@@ -119,9 +120,12 @@ class RunLedger:
         """Yield all positions in order, `at_once` at a time, each time with up to `margin` more on either side."""
         positions, at_once = self.positions, self.at_once
         for first in range(0, max(positions, 1), at_once):
-            last = min(first + at_once, positions)
-            begin, end = max(first - margin, 0), min(last + margin, positions)
-            yield Part(self.part(begin, end), first, first - begin, end - last)
+            yield self.between(first, min(first + at_once, positions), margin)
+
+    def between(self, first: int, last: int, margin: int = 0) -> Part:
+        """Return the positions from `first` to `last` (exclusive), with up to `margin` more on either side."""
+        begin, end = max(first - margin, 0), min(last + margin, self.positions)
+        return Part(self.part(begin, end), first, first - begin, end - last)
 
     @cached_property
     def at_once(self) -> int:

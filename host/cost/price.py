@@ -12,6 +12,7 @@ look-up, decoder, softmax, the gesture head), which the paper does not place.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
@@ -146,6 +147,14 @@ class Pricing:
         self._mesh = self._mesh.plus(mesh) if self._mesh else mesh
         self._link_loads = self._link_loads.plus(loads) if self._link_loads else loads
         return middle, own_moves
+
+    def copy(self) -> Pricing:
+        """Return the same sums, to which others can be added."""
+        other = copy(self)
+        other._time_s, other._busy_s = list(self._time_s), [busy_s.copy() for busy_s in self._busy_s]
+        other._stages_s = {layer: dict(stages) for layer, stages in self._stages_s.items()}
+        other._work = dict(self._work)
+        return other
 
     def priced(self) -> Priced:
         """Return what the parts so far cost together."""

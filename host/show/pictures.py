@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import load_table
-from host.cost.ledger_file import FILE as LEDGER_FILE
 from host.cost.ledger_file import open_ledger
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
 from host.show import perfetto
