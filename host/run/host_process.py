@@ -13,8 +13,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from host.cost.ledger import Ledger
-from host.cost.ledger_file import save_ledger
+from host.cost.ledger import RunLedger
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import Exit, HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
@@ -22,6 +22,7 @@ from host.options import transport_named
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
+from host.run.recorder import Recorder
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
@@ -79,7 +80,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
             repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
-            saved=saved,
+            saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
@@ -330,8 +331,9 @@ class _HostLoop:
         return time.perf_counter() - self._running_since if self._running_since else 0.0
 
     def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
-        run, ledger = self._run, self._save_ledger()
+        run, (ledger, unwritten) = self._run, self._save_ledger()
         saved, trouble = self._write_saved()
+        trouble = unwritten or trouble
         problem, code = (problem, code) if problem or not trouble else (trouble, Exit.USAGE)
         report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
         report |= saved
@@ -357,12 +359,9 @@ class _HostLoop:
             self._next_status = now + STATUS_EVERY_S
             self._send("status", **self._status())
 
-    def _save_ledger(self) -> Ledger:
-        """Return the ledger; it also goes into the run folder, where there is one and it has a position."""
-        ledger = self._run.recorder.ledger()
-        if self._folder is not None and ledger.positions:
-            try:
-                save_ledger(ledger, self._folder)
-            except OSError as error:
-                self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
-        return ledger
+    def _save_ledger(self) -> tuple[RunLedger, str | None]:
+        """Complete the ledger in the run folder, where there is one and it has a position; return it, and what went wrong."""
+        try:
+            return self._run.recorder.save(), None
+        except OSError as error:
+            return self._run.recorder.empty(), f"--out {self._folder}: {LEDGER_FILE} cannot be written ({error.strerror})"

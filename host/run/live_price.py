@@ -54,7 +54,7 @@ class LivePrice:
         if ledger.positions:
             try:
                 self._costs = self._costs or load_table(used=ledger.twins)
-                self.status = describe(ledger, price(ledger, self._placement.chip, self._costs))
+                self.status = describe(ledger, price(ledger, self._placement.chip, self._costs, bands=False))
             except (HostError, ChipError, MachineError):  # the report, at the end, says what is wrong
                 self._priceable = False
         self._due = now + max(_LEAST_S, (time.perf_counter() - began) / CPU_SHARE)
@@ -64,7 +64,7 @@ def describe(ledger: Ledger, priced: Priced) -> dict[str, Any]:
     """Return a price of some positions as the monitor shows it: a position of one sequence in s and J, watts, stages as shares of
     the time, and the links that carried most, a position.
     """
-    steps = max(1, ledger.positions * ledger.lanes)
+    steps = max(1, ledger.executions)
     words = stage_words(ledger.populations[number].kernel for number in ledger.layers)
     seconds: dict[str, float] = {}
     for stages in priced.stages_s.values():
@@ -82,8 +82,7 @@ def describe(ledger: Ledger, priced: Priced) -> dict[str, Any]:
 
 def _link_loads(priced: Priced) -> tuple[list[str], Any, str]:
     """Return the links that matter, what they carried, and its unit: between chips where there are such, else on the mesh."""
-    between = priced.link_traffic
-    if between is not None and between.links:
-        return [str(link) for link in between.links], between.packets.sum(axis=(0, 1)), "packets"
-    mesh = priced.traffic
-    return [f"{a.x},{a.y} to {a.to_x},{a.to_y}" for a in mesh.links], mesh.loads.sum(axis=(0, 1)), "flits"
+    between, mesh = priced.link_loads, priced.mesh
+    if between.links:
+        return [str(link) for link in between.links], between.packets, "packets"
+    return [f"{one.x},{one.y} to {one.to_x},{one.to_y}" for one in mesh.links], mesh.flits, "flits"
