@@ -17,7 +17,8 @@ import pytest
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import CHOICES, load_table
-from host.cost.ledger_file import load_ledger, save_ledger
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
 from host.cost.price import price_at, price_block
 from host.show.pictures import make_pictures
 from tests.tools.ledgers import cut, paper_lm

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
@@ -24,11 +25,11 @@ def run_into(
     remote: ConnectBackend | None = None,
 ) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
-    began = start_time()
+    began, outputs = start_time(), [Path(options.outputs)] if options.outputs else []
     try:
         outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     finally:
-        for path in [*(folder / f"{name}.npz" for name in SAVED), *([Path(options.outputs)] if options.outputs else [])]:
+        for path in [*(folder / name for name in (LEDGER_FILE, *(f"{name}.npz" for name in SAVED))), *outputs]:
             part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
     write_outcome(folder, options, outcome, began)
     return outcome

@@ -6,7 +6,7 @@ from collections import Counter
 from typing import Any
 
 from host.cost.cost_table import load_table
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.neurobench import neurobench_metrics
 from host.cost.price import price, price_block
 from host.cost.what_if import PricingTerms
@@ -23,7 +23,7 @@ from noc.packet import HOST
 _MOST_COUNTS = 1_000_000  # counts of events in a ledger: a dozen prices of a longer one would keep the user waiting
 
 
-def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
+def build_report(job: Job, run: Run, ledger: RunLedger, *, partial: bool) -> dict[str, Any]:
     """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
     network, placement = job.placement.network, job.placement
     steps = run.counts

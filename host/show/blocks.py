@@ -5,6 +5,7 @@ Whatever a run brings (names, paths, prompts, generated text) is escaped; only d
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,10 +92,11 @@ def details(summary: str, block: Html) -> Html:
     return Html(f"<details><summary>{escape(summary)}</summary>{block}</details>")
 
 
-def contents(titles: Iterable[str]) -> Html:
-    """Return a list of links to the sections with these titles."""
-    links = [f'<a href="#{escape(anchor(title))}">{escape(title)}</a>' for title in titles]
-    return Html(f"<nav>{' '.join(links)}</nav>" if links else "")
+def contents(parts: Iterable[Html]) -> Html:
+    """Return a list of links to the sections among these parts of a page."""
+    titles = [title for part in parts for title in re.findall(r'<h2 id="([^"]*)">(.*?)</h2>', part)]
+    links = " ".join(f'<a href="#{name}">{title}</a>' for name, title in titles)
+    return Html(f"<nav>{links}</nav>" if links else "")
 
 
 def figure_row(figures: Iterable[Figure], folder: str = "") -> Html:

@@ -41,8 +41,12 @@ with _undisturbed():
     from matplotlib.patches import Rectangle
     from matplotlib.patheffects import Normal
     from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-__all__ = ["Axes", "Figure", "LineCollection", "Normal", "PolyCollection", "Rectangle", "Text", "colormaps", "styled", "to_rgb"]
+__all__ = [
+    "Axes", "Figure", "LineCollection", "Normal", "PolyCollection", "Rectangle", "Text",
+    "colormaps", "number_ticks", "styled", "to_rgb",
+]  # fmt: skip
 
 
 class Figure(PlainFigure):
@@ -70,3 +74,10 @@ def styled(settings: Any) -> contextlib._GeneratorContextManager[None]:
     """Return what decorates (or surrounds, with `with`) all that draws: matplotlib's defaults, and over them `settings`."""
     context: contextlib._GeneratorContextManager[None] = style.context(["default", settings])
     return context
+
+
+def number_ticks(axis: Any) -> None:
+    """Let a logarithmic axis have ticks at 1, 2 and 5 of each power of ten, as numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

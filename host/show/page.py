@@ -54,8 +54,9 @@ def lay_out(content: Content) -> Page:
     def parts(sections: Sequence[Built]) -> list[Html]:
         return [section(one.title, [*drawn(one.figures), *one.blocks]) for one in sections]
 
-    body = [*_head(content), *parts(first), _cards(content.report), contents(one.title for one in built), *content.sections]
-    text = "\n".join(part for part in (*body, *drawn(content.figures), *parts(others)) if part)
+    verdict, below = parts(first), [*content.sections, *drawn(content.figures), *parts(others)]
+    body = [*_head(content), *verdict, _cards(content.report), contents([*verdict, *below]), *below]
+    text = "\n".join(part for part in body if part)
     page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'

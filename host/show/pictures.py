@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import load_table
-from host.cost.ledger_file import FILE as LEDGER_FILE
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
 from host.run_folder import ANSWERS
@@ -105,7 +105,7 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
     report, config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping"))
     run, workload = None, workload or WorkloadPage()
     if report.get("modelled"):
-        ledger = load_ledger(folder)
+        ledger = open_ledger(folder)
         costs = load_table(used=ledger.twins)
         chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
         run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)

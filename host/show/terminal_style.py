@@ -3,6 +3,7 @@
 No library that draws: the live view (`host/show/monitor.py`) turns each look into colours. Importing this costs nothing.
 """
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TextIO
@@ -54,6 +55,23 @@ def encoding(stream: TextIO) -> str:
 def clean(text: Any) -> str:
     """Return `text` as one line without what would start an escape sequence."""
     return "".join(char if char.isprintable() else " " for char in str(text or ""))
+
+
+def columns_of(character: str) -> int:
+    """Return how many columns a character takes."""
+    if unicodedata.category(character) in ("Mn", "Mc", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """Return `text` in exactly so many columns: cut, or with blanks behind it."""
+    used, end = 0, 0
+    for end, character in enumerate(text):
+        if used + columns_of(character) > columns:
+            return text[:end] + " " * (columns - used)
+        used += columns_of(character)
+    return text + " " * (columns - used)
 
 
 def figure(value: float | None) -> str:

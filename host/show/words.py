@@ -49,6 +49,13 @@ _MAPPING = {
     "weights": Words("weights"), "variables": Words("variables"), "spill": Words("of them behind the program"),
     "free": Words("free"), "chips": Words("chips"), "advice": Words("advice"),
 }  # fmt: skip
+COLUMN_WORDS: Mapping[str, Words] = {
+    "token_ms": Words("time", "ms a token"), "token_mj": Words("energy", "mJ a token"), "power_mw": Words("power", "mW"),
+    "computation_ms": Words("computation", "ms a token"), "communication_ms": Words("communication", "ms a token"),
+    "links_ms": Words("links between chips", "ms a token"), "broadcast_ms": Words("sending events", "ms a token"),
+    "wait_ms": Words("waiting for DRAM", "ms a token"), "pointwise_ms": Words("units' own steps", "ms a token"),
+}  # fmt: skip
+"""Columns of a sweep's table, as a plot calls them."""
 ENERGY = {name: Words(text) for name, text in _ENERGY.items()}
 """The parts of a run's energy."""
 NAMES: Mapping[str, Words] = {**_MAPPING, **_NEUROBENCH, **_COUNTS}

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import Ledger
-from host.cost.price import Priced
+from host.cost.ledger import RunLedger
+from host.cost.noc_traffic import MeshLoads
 from host.show import canvas, chip_plots
 from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
@@ -33,7 +33,7 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Return the maps of activity, memory, time and links; `mapping`: the rows of `mapping.json`."""
     ledger, priced, chip, machine = run.ledger, run.priced, run.chip, run.machine
     pes = ledger.pes
-    active = _by_pe(ledger, ledger.shard_events.sum(axis=0)) / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
+    active = priced.pe_work["events"] / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
     percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
@@ -48,7 +48,7 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
             return lambda: chip_plots.chip_maps(values, run.positions, unit, high=high)
         return lambda: chip_plots.chip_map(values, unit, high=high, names=names)
 
-    at, flits = _busiest_mesh(ledger, priced)
+    at, flits = _busiest_mesh(ledger.positions, priced.mesh)
     where = f" of chip {at}, which has the busiest of all" if len(machine.live) > 1 else ""
     loads = f"Flits on each link between QPEs{where}, a position; each direction keeps to its side."
     activity = f"Units with an event, mean over the run. {how}"
@@ -61,7 +61,7 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
     ]
 
 
-def _names(ledger: Ledger) -> dict[PeId, str]:
+def _names(ledger: RunLedger) -> dict[PeId, str]:
     """Return each PE's name, with the layers that it has and their units."""
     parts: dict[int, list[str]] = {}
     for pe, population, units in zip(*(ledger.shards[name].tolist() for name in ("pe", "population", "units")), strict=True):
@@ -69,14 +69,13 @@ def _names(ledger: Ledger) -> dict[PeId, str]:
     return {pe: f"{pe}, {' and '.join(parts.get(number, ['nothing']))}" for number, pe in enumerate(ledger.pes)}
 
 
-def _busiest_mesh(ledger: Ledger, priced: Priced) -> tuple[int, dict[Link, float]]:
+def _busiest_mesh(positions: int, mesh: MeshLoads) -> tuple[int, dict[Link, float]]:
     """Return the chip with the busiest link between QPEs, and the flits on each of its links, a position."""
-    traffic = priced.traffic
-    flits = traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    at = int(traffic.link_chips[np.argmax(flits)]) if len(flits) else 0
-    of_chip = zip(traffic.links, flits.tolist(), traffic.link_chips.tolist(), strict=True)
+    flits = mesh.flits / max(positions, 1)
+    at = int(mesh.chips[np.argmax(flits)]) if len(flits) else 0
+    of_chip = zip(mesh.links, flits.tolist(), mesh.chips.tolist(), strict=True)
     return at, {link: load for link, load, chip in of_chip if chip == at}
 
 
-def _by_pe(ledger: Ledger, values: Any) -> F64:
+def _by_pe(ledger: RunLedger, values: Any) -> F64:
     return np.asarray(np.bincount(ledger.shards["pe"], weights=values, minlength=len(ledger.pes)), np.float64)

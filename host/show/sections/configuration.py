@@ -30,7 +30,5 @@ def build(content: Content) -> list[Html]:
 def _provenance(provenance: Mapping[str, Any]) -> list[tuple[str, Any]]:
     inputs = [(f"{one.get('part')} {one.get('name')}", one.get("sha256")) for one in provenance.get("inputs") or ()]
     libraries = provenance.get("libraries") or {}
-    return [
-        ("date", provenance.get("date")), ("version", provenance.get("version")),
-        ("hash of the code", provenance.get("code_sha256")), *inputs, ("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items())),
-    ]  # fmt: skip
+    rows = [(words, provenance.get(key)) for words, key in (("date", "date"), ("version", "version"), ("code", "code_sha256"))]
+    return [*rows, *inputs, ("libraries", ", ".join(f"{name} {version}" for name, version in libraries.items()))]

@@ -2,14 +2,15 @@
 
 import numpy as np
 
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.show import plots
 from host.show.blocks import Figure, Html
 from host.show.content import Content
+from models.network import F64
 
 TITLE = "Events"
 ORDER = 40
-_MOST_POINTS = 240  # across a figure: as many as a phone shows
+_MOST_COLUMNS, _MOST_POINTS = 360, 240  # of the raster, and across a figure: as many as a phone shows
 
 
 def figures(content: Content) -> list[Figure]:
@@ -30,19 +31,33 @@ def build(content: Content) -> list[Html]:  # noqa: ARG001 - a section's signatu
     return []
 
 
-def _raster(ledger: Ledger) -> plots.Figure:
-    population = ledger.shards["population"]
-    share = 100 * ledger.shard_events.T / (ledger.shards["units"] * ledger.lanes)[:, None]
-    starts = [int(np.argmax(population == number)) for number in ledger.layers]
-    return plots.raster(share, ledger.layer_names, starts, ledger.positions, "% of units", "position")
+def _raster(run: RunLedger) -> plots.Figure:
+    events, _ = mean_events(run, _MOST_COLUMNS)
+    share = 100 * events.T / (run.shards["units"] * run.lanes)[:, None]
+    starts = [int(np.argmax(run.shards["population"] == number)) for number in run.layers]
+    return plots.raster(share, run.layer_names, starts, run.positions, "% of units", "position")
 
 
-def _course(ledger: Ledger) -> plots.Figure:
-    population, events = ledger.shards["population"], ledger.shard_events
-    at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
+def _course(run: RunLedger) -> plots.Figure:
+    population = run.shards["population"]
+    events, at = mean_events(run, _MOST_POINTS)
     courses = {}
-    for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
-        units = int(ledger.shards["units"][population == number].sum()) * ledger.lanes
-        course = 100 * events[:, population == number].sum(axis=1) / units
-        courses[name] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
+    for number, name in zip(run.layers, run.layer_names, strict=True):
+        units = int(run.shards["units"][population == number].sum()) * run.lanes
+        courses[name] = (at, 100 * events[:, population == number].sum(axis=1) / units)
     return plots.lines(courses, "position", "% of units", low=0)
+
+
+def mean_events(run: RunLedger, most: int) -> tuple[F64, F64]:
+    """Return the events of each shard, (columns, shards), in at most `most` columns, each the mean of as many neighbouring
+    positions as it takes; and each column's mean position.
+    """
+    width = max(-(-run.positions // most), 1)
+    columns = -(-run.positions // width)
+    sums = np.zeros((columns, len(run.shards["pe"])), np.int64)
+    for part in run.parts():
+        events, at = part.ledger.shard_events, (part.first + np.arange(part.ledger.positions)) // width
+        begins = np.flatnonzero(np.diff(at, prepend=-1))
+        sums[at[begins]] += np.add.reduceat(events, begins, axis=0)
+    edges = np.minimum(width * np.arange(columns + 1), run.positions)
+    return sums / np.diff(edges)[:, None], (edges[:-1] + edges[1:] - 1) / 2

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from host.cost.link_cost import link_cost
+from host.cost.link_cost import link_use
 from host.show import chip_plots
 from host.show.blocks import Figure, Html, details, paragraph, table
 from host.show.content import Content, PricedRun
@@ -27,11 +27,11 @@ class LinkRow(NamedTuple):
 def figures(content: Content) -> list[Figure]:
     """Return the map of the links between chips; none where there are none, or too many to see."""
     run = content.run
-    traffic = run.priced.link_traffic if run else None
-    if run is None or traffic is None or not traffic.links or len(run.machine.live) > BOARD_CHIPS:
+    if run is None or not run.priced.link_loads.links or len(run.machine.live) > BOARD_CHIPS:
         return []
-    packets = traffic.packets.sum(axis=(0, 1)) / max(run.ledger.positions, 1)
-    loads = dict.fromkeys(run.machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
+    on_links = run.priced.link_loads
+    packets = on_links.packets / max(run.ledger.positions, 1)
+    loads = dict.fromkeys(run.machine.links, 0.0) | dict(zip(on_links.links, packets.tolist(), strict=True))
     caption = "Packets on each link, a position; each direction keeps to its side; those around the torus end where they leave."
     places = run.positions
     return [Figure(name="links", title=TITLE, caption=caption, draw=lambda: chip_plots.mesh_links(loads, places, "packets"))]
@@ -45,12 +45,11 @@ def build(content: Content) -> list[Html]:
 
 def link_rows(run: PricedRun) -> list[LinkRow]:
     """Return what each link between chips carried, the one that is busy longest first."""
-    priced, traffic = run.priced, run.priced.link_traffic
-    if traffic is None or not traffic.links:
+    loads = run.priced.link_loads
+    if not loads.links:
         return []
-    busy = link_cost(traffic, run.ledger.exchanges, run.chip, run.costs).busy_s / priced.time_s
-    packets = traffic.packets.sum(axis=(0, 1))
-    columns = zip(map(str, traffic.links), traffic.cables.tolist(), packets.tolist(), busy.tolist(), strict=True)
+    busy = link_use(loads, run.chip, run.costs).busy_s / run.priced.time_s
+    columns = zip(map(str, loads.links), loads.cables.tolist(), loads.packets.tolist(), busy.tolist(), strict=True)
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
