@@ -46,7 +46,7 @@ def write(path: Path, *lines: str) -> Path:
     return path
 
 
-# -- runs ---------------------------------------------------------------------------------------------------------------------------
+# -- runs --
 
 
 def test_runs_stand_side_by_side_with_how_they_differ(runs, compare):
@@ -75,7 +75,7 @@ def test_settings_are_those_of_price(runs, compare):
     assert value == price_at(load_ledger(runs[0]), ["clock=300MHz"]).power_w
 
 
-# -- a board ------------------------------------------------------------------------------------------------------------------------
+# -- a board --
 
 
 def test_measured_figures_stand_beside_the_model_s_with_its_bands(runs, compare, tmp_path):
@@ -122,7 +122,7 @@ def test_spikes_are_compared_one_by_one_where_the_run_kept_them(runs, compare, t
     assert compare(runs[0], "--spikes", tmp_path / "board.npz")[1].splitlines()[-1].startswith("counts alone")
 
 
-# -- what users do wrong ------------------------------------------------------------------------------------------------------------
+# -- what users do wrong --
 
 WRONG = [
     (["layer,stage,time"], "column 'time': unknown; the nearest is 'time_s'"),

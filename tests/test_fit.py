@@ -84,14 +84,16 @@ def _projections(placement):
 
 
 def test_what_does_not_fit_says_why_once_and_is_never_taken():
-    one = Choice(format="csr", mapping="uniform", fits=True, pes=4, weights_bytes=10, free_bytes=5, fill=0.5, time_s=2e-3, energy_j=1e-3)
+    one = Choice(
+        format="csr", mapping="uniform", fits=True, pes=4, weights_bytes=10, free_bytes=5, fill=0.5, time_s=2e-3, energy_j=1e-3
+    )
     two = replace(one, mapping="balanced", pes=2, time_s=3e-3)
     none = [Choice(format="dense", mapping=mapping, fits=False, why="needs 9 B") for mapping in ("uniform", "balanced")]
     choices = [one, two, *none]
     assert (fastest(choices), smallest(choices)) == (one, two)
     assert fastest(none) is None
     lines = format_choices(choices)
-    assert [line.split()[2:] for line in lines if line.startswith("dense ")][0] == ["does", "not", "fit"]
+    assert next(line.split()[2:] for line in lines if line.startswith("dense ")) == ["does", "not", "fit"]
     assert "dense uniform, dense balanced: needs 9 B" in lines
     assert lines[-1] == "fewest PEs: --format csr --mapping balanced, 2"
 
