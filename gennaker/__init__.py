@@ -23,6 +23,7 @@ else:
     check_neighbours()  # before anything of ours is imported
 
 if TYPE_CHECKING:
+    from gennaker.answers import Bottleneck
     from gennaker.bands import Band
     from gennaker.costs import Cost
     from gennaker.errors import DoesNotFit, Error, RunError, WrongInput
@@ -33,11 +34,11 @@ if TYPE_CHECKING:
 
 # Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
 _HOMES = {
-    "Band": "bands", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors", "WrongInput": "errors",
+    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors", "WrongInput": "errors",
     "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
 }  # fmt: skip
 
-__all__ = ["Band", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+__all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
 
 
 def __getattr__(name: str) -> Any:

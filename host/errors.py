@@ -1,12 +1,16 @@
 """What a user can cause, and the exit code each kind ends with. A user sees one line; a bug keeps its traceback."""
 
 import difflib
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
 from models.input_file import InputError, check_input
+
+_NARROWEST = 40  # columns; what is narrower folds lines as it likes
 
 
 class Exit(IntEnum):
@@ -49,9 +53,21 @@ def as_typed(text: str) -> str:
 
 
 def complain(text: str, code: Exit) -> int:
-    """Print one line for the user on stderr; return the exit code."""
-    print(f"gennaker: {as_typed(text)}", file=sys.stderr)
+    """Print one line for the user on stderr; return the exit code. A terminal that is narrower shows it part by part."""
+    line = f"gennaker: {as_typed(text)}"
+    if sys.stderr.isatty() and len(line) > (columns := shutil.get_terminal_size().columns):
+        parts = line.split("; ")
+        ended = [f"{part};" for part in parts[:-1]] + parts[-1:]
+        line = "\n".join(fold for n, part in enumerate(ended) for fold in _fold(part, columns, "  " * (n > 0)))
+    print(line, file=sys.stderr)
     return int(code)
+
+
+def _fold(part: str, columns: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        part, max(columns, _NARROWEST), initial_indent=indent, subsequent_indent="    ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def printable(text: str, most: int = 2000) -> str:

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
+from host.cost.price import price_positions as price
 from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher

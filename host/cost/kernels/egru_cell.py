@@ -11,6 +11,7 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "egru_input", "recurrent": "egru_internal", "gated": "egru_internal"}
+STAGE_WORDS = {"egru_input": "the input product W x", "egru_internal": "the recurrent product R y"}
 UNIT_READ_BYTES = 4 * 8  # 4 sums, 2 biases, threshold, cell state
 UNIT_WRITTEN_BYTES = 4 * 2  # cell state, y
 UNIT_MACS = 2  # z c and (1 - z) g

@@ -12,6 +12,7 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "egru_input", "recurrent": "egru_internal"}  # its own y lies in what it sent
+STAGE_WORDS = {"egru_input": "the input product W x", "egru_internal": "the recurrent product R y"}
 UNIT_READ_BYTES = 4 * 4  # 2 sums, bias, y
 UNIT_WRITTEN_BYTES = 4  # r y
 UNIT_MACS = 1  # r y

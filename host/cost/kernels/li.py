@@ -12,6 +12,7 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "synapses"}
+STAGE_WORDS = {"synapses": "the synapses' product W x"}
 UNIT_READ_BYTES = 4 * 6  # sum, bias, gain, rate, leak, membrane
 UNIT_WRITTEN_BYTES = 4 * 2  # membrane, what is sent
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "

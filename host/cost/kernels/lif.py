@@ -14,6 +14,7 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "synapses"}
+STAGE_WORDS = {"synapses": "the synapses' product W x"}
 UNIT_READ_BYTES = 4 * 7  # sum, bias, gain, rate, leak, threshold, membrane; a spike also reads its key and reset
 UNIT_WRITTEN_BYTES = 4 * 1  # membrane; a spike also writes its key
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "

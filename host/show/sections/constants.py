@@ -6,6 +6,7 @@ from typing import Any
 from host.cost.cost_table import CostTable
 from host.show.blocks import Html, details, paragraph, table
 from host.show.content import Content
+from host.show.words import name_of
 from noc.chip import ChipSpec, describe
 
 TITLE = "Constants"
@@ -24,7 +25,7 @@ def build(content: Content) -> list[Html]:
 def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> list[Html]:
     used = set((report.get("modelled") or {}).get("assumed", ()))
     note = GRADES + (f"Assumed and in use in this run: {', '.join(sorted(used))}." if used else "")
-    settings = ", ".join(f"{name} {value}" for name, value in costs.settings.items())
+    settings = ", ".join(f"{name_of(name)} {value}" for name, value in costs.settings.items())
     rows = [
         (name, f"{one.value:g}", f"{one.low:g} to {one.high:g}" if one.low < one.high else "", one.unit, one.grade, one.source)
         for name, one in costs.constants.items()
@@ -38,4 +39,5 @@ def _constants(costs: CostTable, chip: ChipSpec, report: Mapping[str, Any]) -> l
         assumed={name for name, fact in chip.facts.items() if fact.assumed},
     )  # fmt: skip
     summary = f"All {len(chip.facts)} numbers of the chip"
-    return [paragraph(note), paragraph(f"Settings: {settings}; chip {chip.name}."), constants, details(summary, facts)]
+    blocks = [paragraph(f"Settings: {settings}; chip {chip.name}."), paragraph(note, "faint")]
+    return [*blocks, details(f"All {len(rows)} constants of the price", constants), details(summary, facts)]
