@@ -86,7 +86,7 @@ def port_cycles(ledger: Ledger, table: CostTable, wait_states: float) -> F64:
     if port.adds.any():
         sum_cycles = table["port_sum_cycles"] + table["branch_refill_cycles"] + wait_states * table["port_sum_loads"]
         cycles = cycles + sum_cycles * (port.adds * port.rows * port.lanes)
-    return cycles
+    return table["counted_cycles_ratio"] * cycles
 
 
 def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
@@ -99,7 +99,7 @@ def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
         if hasattr(twin, "active_cycles"):
             counts = {name: counts[:, turns] for name, counts in ledger.by_turn.items()}
             cycles[:, turns] += twin.active_cycles(counts, ledger.events[:, turns], table)
-    return cycles
+    return table["counted_cycles_ratio"] * cycles
 
 
 def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:

@@ -11,9 +11,8 @@ look-up, decoder, softmax, the gesture head), which the paper does not place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +28,7 @@ from host.cost.noc_traffic import NocTraffic
 from host.cost.operations import count_operations
 from host.cost.schedule import Schedule, schedule
 from host.cost.twins import twin
+from host.cost.uncertain import chip_at
 from host.errors import HostError, need_file
 from models.network import F64, I64
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, load_chip
@@ -74,14 +74,22 @@ class Priced(Schedule):
         return sum(stages.get(name, 0.0) for stages in self.stages_s.values() for name in (TRANSFERS, SEND, LINKS))
 
 
+class Totals(NamedTuple):
+    """What a run costs in all."""
+
+    time_s: float
+    power_w: float
+    energy_j: float
+
+
 class _Evaluation(NamedTuple):
-    """The passes after the moves, at one set of constants; `totals` are seconds, watts and joules."""
+    """The passes after the moves, at one set of constants."""
 
     cycles: F64
     links: LinkCost
     times: Schedule
     energy_parts_j: dict[str, float]
-    totals: tuple[float, float, float]
+    totals: Totals
 
 
 def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
@@ -93,10 +101,7 @@ def price(ledger: Ledger, chip: ChipSpec, table: CostTable) -> Priced:
     _check(ledger, chip, table)
     moves = moves_of(ledger, chip, table)
     middle = _evaluate(ledger, moves, chip, table)
-    # Time and energy rise with every constant, so their extremes lie where all are low or all are high. Mean power need not: a
-    # slower PE spends more of its time computing; so the constants of power alone also go against the others.
-    corners = [table.at(time=time, power=power) for time, power in product(("low", "high"), repeat=2)]
-    totals = [middle.totals, *(_evaluate(ledger, moves, chip, corner).totals for corner in corners)]  # their arrays are large
+    totals = [middle.totals, *_corners(ledger, moves, middle.times, chip, table)]
     (time_s, power_w, energy_j), bands = totals[0], [(min(column), max(column)) for column in zip(*totals, strict=True)]
     work, pe_work = count_operations(ledger, moves)
     links = links_block(moves.links, middle.links, chip, table, time_s)
@@ -124,13 +129,38 @@ def _check(ledger: Ledger, chip: ChipSpec, table: CostTable) -> None:
         raise HostError(f"powered_pes {powered:g}: needs {used} (PEs in use) to {there} (PEs of the chip)")
 
 
+def totals_of(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> Totals:
+    """Return what a run costs in all, whose moves are known already: `price` without its parts and bands."""
+    return _evaluate(ledger, moves, chip, table).totals  # its arrays are large
+
+
+def _corners(ledger: Ledger, moves: Moves, middle: Schedule, chip: ChipSpec, table: CostTable) -> Iterator[Totals]:
+    """Yield what a run costs where uncertain constants lie at their ends; `middle` is its schedule where none does.
+
+    Time and energy rise with every constant, so their extremes lie where all are low or all are high. Mean power need not: a
+    slower PE spends more of its time computing; so the constants of power alone also go against the others.
+    """
+    for time in ("low", "value", "high"):
+        on_chip, times = chip_at(chip, time), middle if time == "value" else None
+        for power in ("low", "high"):
+            corner = table.at(time=time, power=power)
+            links = link_cost(moves.links, ledger.exchanges, on_chip, corner)
+            if times is None:  # constants of power alone leave it as it is
+                cycles = shard_cycles(ledger, moves, on_chip, corner)
+                times = schedule(ledger, moves, cycles=cycles, links=links, chip=on_chip, table=corner)
+            yield _totals(times, _energy_parts_j(ledger, moves.machine, times=times, links=links, chip=on_chip, table=corner))
+
+
+def _totals(times: Schedule, energy_parts_j: Mapping[str, float]) -> Totals:
+    energy_j = sum(energy_parts_j.values())
+    return Totals(times.time_s, energy_j / times.time_s if times.time_s else 0.0, energy_j)
+
+
 def _evaluate(ledger: Ledger, moves: Moves, chip: ChipSpec, table: CostTable) -> _Evaluation:
     cycles, links = shard_cycles(ledger, moves, chip, table), link_cost(moves.links, ledger.exchanges, chip, table)
     times = schedule(ledger, moves, cycles=cycles, links=links, chip=chip, table=table)
     parts = _energy_parts_j(ledger, moves.machine, times=times, links=links, chip=chip, table=table)
-    time_s, energy_j = times.time_s, sum(parts.values())
-    totals = time_s, energy_j / time_s if time_s else 0.0, energy_j
-    return _Evaluation(cycles=cycles, links=links, times=times, energy_parts_j=parts, totals=totals)
+    return _Evaluation(cycles=cycles, links=links, times=times, energy_parts_j=parts, totals=_totals(times, parts))
 
 
 def _energy_parts_j(
@@ -144,7 +174,7 @@ def _energy_parts_j(
     parts = {
         "floor": chips * chip.power_off_w * times.time_s,
         "sleep": chips * chip.pe_sleep_w * table["powered_pes"] * times.time_s,
-        "compute": chip.pe_active_w * computing_s,
+        "compute": chip.pe_active_w * table["computing_power_ratio"] * computing_s,
         "wait": chip.pe_active_w * table["waiting_power_share"] * waiting_s,
     }
     if chips > 1:

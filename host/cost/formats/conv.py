@@ -19,14 +19,16 @@ _COUNT = "COUNT: bench/instructions/conv.c, GCC 12.2.1 -O2 -ffp-contract=off, ru
 CONSTANTS = {
     "conv_event_cycles": {
         "value": 205, "low": 143, "high": 265, "unit": "cycle", "grade": "D",
+        "words": "an event of conv: its place and what it meets",
         "source": _COUNT + "183 to 225; a division takes 7 (low 2, high 12)",
     },
     "conv_place_cycles": {
-        "value": 24, "low": 15, "high": 34, "unit": "cycle", "grade": "D",
+        "value": 24, "low": 15, "high": 34, "unit": "cycle", "grade": "D", "words": "a place that an event of conv meets",
         "source": _COUNT + "15 to 20 of float32 weights, 29 to 34 of int8 ones",
     },
     "conv_weight_cycles": {
         "value": 17, "low": 16, "high": 17, "unit": "cycle", "grade": "D",
+        "words": "a float32 weight of conv", "at_end": "a store of a float takes 2 cycles, by the tables",
         "source": _COUNT + "low: a store of a float takes 1",
     },
     "int8_conv_weight_cycles": {"value": 12, "unit": "cycle", "grade": "D", "source": _COUNT + "int8 weights, int32 sums"},

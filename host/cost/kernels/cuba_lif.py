@@ -20,11 +20,11 @@ UNIT_WRITTEN_BYTES = 4 * 2  # current, membrane; a spike also writes its key
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "
 CONSTANTS = {
     "cuba_lif_unit_cycles": {
-        "value": 41, "low": 38, "high": 46, "unit": "cycle", "grade": "D",
+        "value": 41, "low": 38, "high": 46, "unit": "cycle", "grade": "D", "words": "a step of a cuba_lif unit",
         "source": _COUNT + "40 to 42 decaying, 46 as differences; beside the refill of one branch",
     },
     "cuba_lif_spike_cycles": {
-        "value": 6, "low": 5, "high": 38, "unit": "cycle", "grade": "D",
+        "value": 6, "low": 5, "high": 38, "unit": "cycle", "grade": "D", "words": "a spike of a cuba_lif unit",
         "source": _COUNT + "5 to 7, 38 with a count (a division); beside the refills of two branches",
     },
 }  # fmt: skip
