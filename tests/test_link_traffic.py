@@ -196,7 +196,7 @@ def test_three_units_on_two_chips_by_hand():
     assert p.links_s.tolist() == [[pytest.approx(2 * FRAME_S + fill)]]
     # On the far chip the input goes from the router at (4,3) to (1,1): five hops; 3 flits on a link.
     input_s = 3 * FRAME_S + fill + (3 + 5 * 5) / 300e6
-    dram_s = 3 * 8 / 6.4e9  # two PEs of the host's chip fetch two float32, and who sends them to the other chip
+    dram_s = 3 * 8 / 5.95e9  # two PEs of the host's chip fetch two float32, and who sends them to the other chip
     assert p.wait_s[0, 0] == pytest.approx(dram_s + input_s)
     assert p.stages_s["units"]["wait"] == pytest.approx(dram_s)
     assert p.stages_s["units"][LINKS] == pytest.approx(2 * FRAME_S + fill + input_s)

@@ -1,6 +1,6 @@
 """What an integrator with a synaptic current costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of float32 sums, form and synapse "decay";
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of float32 sums, form and synapse "decay";
 the band has every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
 """
 

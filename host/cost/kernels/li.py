@@ -1,6 +1,6 @@
 """What an integrator without spikes costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of int32 sums, form "decay"; the band has
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of int32 sums, form "decay"; the band has
 every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
 """
 

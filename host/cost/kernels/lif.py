@@ -1,6 +1,6 @@
 """What an integrate-and-fire neuron costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of int32 sums, form "decay", reset
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of int32 sums, form "decay", reset
 "subtract"; the band has every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
 """
 
