@@ -196,7 +196,7 @@ def test_the_ends_of_a_table_and_power_going_another_way():
     assert of("low", "low") == (1, 7, 0, 15)
     assert of("high", "high") == (2, 22, 1, 16)
     assert of("low", "high") == (1, 7, 1, 15)
-    assert of("high", "low") == (2, 22, 0, 15)
+    assert of("high", "low") == (2, 22, 0, 16)
 
 
 # --- twins of a user's own ----------------------------------------------------------------------------------------------
