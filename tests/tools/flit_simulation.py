@@ -35,6 +35,7 @@ ROUTER, DRAMS = ((4, 3), (4, 4)), ((7, 3), (7, 4))
 _MOVES = ((1, 0), (-1, 0), (0, 1), (0, -1))  # outputs 0 to 3 of a router, 4 to 7 are its own PEs; its inputs are numbered alike
 _PORTS = 8
 _MOST_DELAY = 256
+_MOST_OUTPUTS = 24
 
 
 def xy(site: Site, to: Site) -> Site:
@@ -93,8 +94,10 @@ class Mesh:
                 self._wire(chip, site, port_cycles, dram_cycles)
         for (chip, other), (pace, delay) in self._links.items():
             self._connect((chip, ROUTER[0]), (other, ROUTER[0]), delay, pace, limited=False)
-        self._trees: dict[tuple[Hashable, tuple[Hashable, ...]], int] = {}
-        self._branches: list[np.ndarray] = []
+        self._roots: dict[tuple[Hashable, tuple[Hashable, ...]], int] = {}
+        self._masks: list[int] = []  # of each branch: the outputs by which copies leave it
+        self._children: list[list[int]] = []
+        self._sizes: dict[int, int] = {}
 
     def _wire(self, chip: int, site: Site, port_cycles: float, dram_cycles: float) -> None:
         for number, (dx, dy) in enumerate(_MOVES):
@@ -162,22 +165,33 @@ class Mesh:
         outs += [self._between[(n, ROUTER[0]), (m, ROUTER[0])] for n, m in zip(chips, chips[1:], strict=False)]
         return outs + self._way((other, ROUTER[to[1] > 3]), b)
 
-    def _tree(self, source: Hashable, to: tuple[Hashable, ...]) -> int:
+    def _root(self, source: Hashable, to: tuple[Hashable, ...]) -> int:
+        """Return where a message's tree of copies begins: a copy is for the destinations of one branch, also where branches meet."""
         key = (source, to)
-        if key not in self._trees:
-            branches: dict[int, int] = {}
+        if key not in self._roots:
+            self._roots[key] = root = self._add_branch()
             for name in to:
                 start, end = self._site(source), self._site(name)
                 if start[0] == end[0] and start[1] in ROUTER:
                     start = (start[0], ROUTER[end[1][1] > 3])
+                at = root
                 for out in (*self._way(start, end), self._sink[name]):
-                    node, place = self._out[out][:2]
-                    branches[node] = branches.get(node, 0) | 1 << place
-            row = np.zeros(len(set(self._nodes.values())), np.int64)
-            row[list(branches)] = list(branches.values())
-            self._trees[key] = len(self._branches)
-            self._branches.append(row)
-        return self._trees[key]
+                    place = self._out[out][1]
+                    if not self._masks[at] & 1 << place:
+                        self._masks[at] |= 1 << place
+                        self._children[at][place] = self._add_branch()
+                    at = self._children[at][place]
+        return self._roots[key]
+
+    def _size(self, branch: int) -> int:
+        if branch not in self._sizes:
+            self._sizes[branch] = 1 + sum(self._size(child) for child in self._children[branch] if child >= 0)
+        return self._sizes[branch]
+
+    def _add_branch(self) -> int:
+        self._masks.append(0)
+        self._children.append([-1] * _MOST_OUTPUTS)
+        return len(self._masks) - 1
 
     # ---- running
 
@@ -190,16 +204,15 @@ class Mesh:
         messages = []
         for port in range(len(self._in)):
             for send in by_source.get(port, ()):
-                messages.append((send.cycle, self._tree(send.source, send.to), send.flits))
+                messages.append((send.cycle, self._root(send.source, send.to), send.flits))
             first[port + 1] = len(messages)
         if not messages:
             return Result()
-        branches = np.stack(self._branches)
-        copies = max(64, int(sum(count * _bits(branches[tree]) for _, tree, count in messages)))
+        copies = max(64, sum(count * self._size(root) for _, root, count in messages))
         ins, outs = np.array(self._in), np.array(self._out)
         room = np.array([self._fifo if self._fifo and into >= 0 and self._limited[int(into)] else -1 for into in outs[:, 2]])
         crossed, last = _move(
-            np.array(messages, np.int64), first, branches, ins[:, 0].astype(np.int64), ins[:, 1].astype(np.int64), ins[:, 2],
+            np.array(messages, np.int64), first, np.array(self._masks), np.array(self._children), ins[:, 0].astype(np.int64), ins[:, 1].astype(np.int64), ins[:, 2],
             outs[:, :4].astype(np.int64), outs[:, 4], room.astype(np.int64), self._hop - 1, copies,
         )  # fmt: skip
         if last < 0:
@@ -214,15 +227,11 @@ class Mesh:
         return result
 
 
-def _bits(row: np.ndarray) -> int:
-    return sum(int(mask).bit_count() for mask in row)
-
-
 @numba.njit(cache=True)
-def _move(messages, first, branches, in_node, in_place, in_pace, outs, out_pace, room, credit_cycles, copies):
+def _move(messages, first, masks, children, in_node, in_place, in_pace, outs, out_pace, room, credit_cycles, copies):
     """Return flits over each output, and the cycle behind the last that arrived; -1 for that where nothing moves any more."""
-    inputs, outputs, nodes = len(in_node), len(outs), branches.shape[1]
-    queue_tree, queue_next = np.zeros(copies, np.int64), np.full(copies, -1, np.int64)
+    inputs, outputs, nodes = len(in_node), len(outs), in_node.max() + 1
+    queue_branch, queue_next = np.zeros(copies, np.int64), np.full(copies, -1, np.int64)
     free = np.arange(copies)
     free_count = copies
     head, tail = np.full(inputs, -1, np.int64), np.full(inputs, -1, np.int64)
@@ -240,7 +249,7 @@ def _move(messages, first, branches, in_node, in_place, in_pace, outs, out_pace,
         if outs[out, 2] >= 0:
             feeds[outs[out, 2]] = out
     ins_of, outs_of = [np.flatnonzero(in_node == n) for n in range(nodes)], [np.flatnonzero(outs[:, 0] == n) for n in range(nodes)]
-    places = 64
+    places = _MOST_OUTPUTS
     flying = queued = 0
     waiting = len(messages)
     last = now = idle = 0
@@ -280,7 +289,7 @@ def _move(messages, first, branches, in_node, in_place, in_pace, outs, out_pace,
             if head[port] < 0 and at[port] < first[port + 1] and messages[at[port], 0] <= now and ready[port] <= now:
                 free_count -= 1
                 one = free[free_count]
-                queue_tree[one] = messages[at[port], 1]
+                queue_branch[one] = messages[at[port], 1]
                 queue_next[one] = -1
                 head[port] = tail[port] = one
                 queued += 1
@@ -296,7 +305,7 @@ def _move(messages, first, branches, in_node, in_place, in_pace, outs, out_pace,
             for port in ins_of[node]:
                 if head[port] >= 0:
                     if pending[port] == 0:
-                        pending[port] = branches[queue_tree[head[port]], node]
+                        pending[port] = masks[queue_branch[head[port]]]
                     any_head |= pending[port]
                 granted[port] = 0
             if any_head == 0:
@@ -325,7 +334,7 @@ def _move(messages, first, branches, in_node, in_place, in_pace, outs, out_pace,
                         room[out] -= 1
                     free_count -= 1
                     one = free[free_count]
-                    queue_tree[one] = queue_tree[head[best]]
+                    queue_branch[one] = children[queue_branch[head[best]], outs[out, 1]]
                     queue_next[one] = -1
                     wheel_into[one] = outs[out, 2]
                     then = (now + outs[out, 3]) % _MOST_DELAY
