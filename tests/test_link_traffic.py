@@ -16,7 +16,7 @@ from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS
 from host.cost.link_traffic import link_traffic, machine_for
 from host.cost.link_trees import compiled_add_multicast, compiled_tree
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.cost.timeline import timeline
 from host.show.perfetto import power_w
 from noc.chip import QPES, PeId, load_chip

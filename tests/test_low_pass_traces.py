@@ -16,7 +16,7 @@ from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, 
 
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher

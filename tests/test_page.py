@@ -20,7 +20,8 @@ from matplotlib.image import imread
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import load_table
-from host.cost.price import price, price_block
+from host.cost.price import price_block
+from host.cost.price import price_positions as price
 from host.mapping.placement import place
 from host.show import plots
 from host.show import sections as families

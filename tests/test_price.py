@@ -18,7 +18,7 @@ from host.cost import twins
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import stages_of
 from host.cost.formats import packed as packed_cost
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.cost.timeline import timeline, timer
 from host.errors import HostError
 from models import formats, kernels
@@ -517,7 +517,7 @@ def test_a_thousand_positions_on_1200_pes_take_a_few_seconds_and_little_memory()
         "ledger = invented(place(seeded_egru(), load_chip(), 'uniform', 'csr', 1200, 1, 8), 2)\n"
         "ledger = cut(ledger, [position % 2 for position in range(1000)])\n"
         "began = process_time(); priced = price(ledger, load_chip(), load_table()); used = process_time() - began\n"
-        "print(used / pace(), highest_memory_bytes() >> 20, len(priced.traffic.sends), priced.links['crossed'])"
+        "print(used / pace(), highest_memory_bytes() >> 20, len(priced.busy_s), priced.links['crossed'])"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     seconds, mebibytes, shards, crossed = map(float, done.stdout.split())

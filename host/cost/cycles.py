@@ -8,7 +8,7 @@ from host.cost import twins
 from host.cost.beside import early_ports, turn_of_ports
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.formats import PortCounts
-from host.cost.ledger import Ledger
+from host.cost.ledger import Ledger, RunLedger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
 from host.cost.transfer_moves import TransferMoves
@@ -23,12 +23,12 @@ LINKS = "links"
 """One stage more, of a run on several chips."""
 
 
-def stages_of(ledger: Ledger) -> tuple[str, ...]:
+def stages_of(run: RunLedger) -> tuple[str, ...]:
     """Return the stages of a run: those of its layers' ports (of EGRUs `egru_input`, W x and the upkeep of the trace that x may
     be, and `egru_internal`, R y), then units, messages and the wait.
     """
-    kernels = list(dict.fromkeys(ledger.populations[n].kernel for n in ledger.layers))
-    return (*([TRANSFERS] if ledger.transfers.any() else []), *twins.port_stages(kernels), UNITS, SEND, WAIT)
+    kernels = list(dict.fromkeys(run.populations[n].kernel for n in run.layers))
+    return (*([TRANSFERS] if run.has_transfers else []), *twins.port_stages(kernels), UNITS, SEND, WAIT)
 
 
 def all_stages() -> tuple[str, ...]:

@@ -17,7 +17,7 @@ modes the core writes them once more. Everything here is an exact integer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -33,6 +33,8 @@ from models.network import I64, Array
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec
 from noc.xy_routes import Link
+
+_NUMBER = {link: number for number, link in enumerate(LINKS)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,6 +89,13 @@ class NocTraffic:
         inputs = self.exchanges.inputs
         return np.asarray(np.maximum(self.all_loads[:, inputs].max(axis=2, initial=0), self.all_ports[:, inputs]), np.int64)
 
+    def mesh_loads(self) -> MeshLoads:
+        """Return the flits of all positions."""
+        of_all = self.all_loads.sum(axis=0)
+        return MeshLoads(
+            links=self.links, chips=self.link_chips, flits=of_all[self.exchanges.layers].sum(axis=0), all_flits=of_all.sum(axis=0)
+        )
+
     def peak_flits(self, pipelined: bool, with_input: bool = False) -> I64:
         """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers' exchanges).
 
@@ -98,6 +107,34 @@ class NocTraffic:
         on_links, in_ports = (self.exchanges.sum_by_tick(loads, with_input) for loads in (self.all_loads, self.all_ports))
         of_tick = np.maximum(on_links.max(axis=1, initial=0), in_ports)
         return np.asarray(self.exchanges.of_positions(of_tick, len(self.flits)), np.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeshLoads:
+    """Flits on links of meshes over a run, (links,) each: `chips` they are on, `flits` of layers, and `all_flits`, those of inputs
+    among them. Links without any are left out.
+    """
+
+    links: tuple[Link, ...]
+    chips: I64
+    flits: I64
+    all_flits: I64
+
+    def plus(self, other: MeshLoads) -> MeshLoads:
+        """Return the sum of two parts of a run."""
+        if self.links == other.links and np.array_equal(self.chips, other.chips):
+            return replace(self, flits=self.flits + other.flits, all_flits=self.all_flits + other.all_flits)
+        sums: dict[tuple[int, int], I64] = {}  # by chip and number of the link
+        for one in (self, other):
+            for link, chip, *flits in zip(one.links, one.chips.tolist(), one.flits.tolist(), one.all_flits.tolist(), strict=True):
+                at = chip, _NUMBER[link]
+                sums[at] = sums.get(at, np.zeros(2, np.int64)) + np.array(flits, np.int64)
+        order = sorted(sums)
+        flits_of = np.array([sums[at] for at in order], np.int64).reshape(-1, 2)
+        return MeshLoads(
+            links=tuple(LINKS[number] for _, number in order), chips=np.array([chip for chip, _ in order], np.int64),
+            flits=flits_of[:, 0], all_flits=flits_of[:, 1],
+        )  # fmt: skip
 
 
 def event_bytes_of(population: PopulationFacts, table: CostTable) -> int:

@@ -50,7 +50,7 @@ class TransferMoves:
 
 def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> TransferMoves | None:
     """Return what the transfers of a run move; None where there are none."""
-    if not ledger.transfers.any():
+    if not ledger.has_transfers:
         return None
     peers, counts, positions = ledger.peers, ledger.transfers.astype(np.int64), ledger.positions
     exchange_of = {int(n): e for e, n in reversed(list(enumerate(ledger.exchanges.population.tolist())))}  # the first of each
