@@ -16,7 +16,7 @@ import numpy as np
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from noc.chip import load_chip
 from tests.tools.flit_simulation import message_sends, simulate
 from tests.tools.ledgers import cut, destinations, paper_lm

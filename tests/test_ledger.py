@@ -15,7 +15,7 @@ from host.cost.cost_table import load_table
 from host.cost.ledger import Ledger, PopulationFacts
 from host.cost.ledger_file import FILE, _crc, load_ledger, save_ledger
 from host.cost.link_traffic import machine_for
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.errors import HostError
 from host.mapping.placement import place
 from noc.chip import load_chip

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from noc.chip import QPES, PeId, load_chip
 from tests.tools.flit_simulation import message_sends, simulate
 from tests.tools.ledgers import Fixed, cut, destinations, invented, paper_lm, placed, ran

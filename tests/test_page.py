@@ -20,7 +20,8 @@ from matplotlib.image import imread
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import load_table
-from host.cost.price import price, price_block
+from host.cost.price import price_block
+from host.cost.price import price_positions as price
 from host.mapping.placement import place
 from host.show import plots
 from host.show import sections as families
@@ -38,7 +39,7 @@ from models.families import member_names
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 from tests.tools.ledgers import invented, placed
 from tests.tools.work import pace
 

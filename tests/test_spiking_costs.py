@@ -12,7 +12,7 @@ from host.cost.cost_table import load_table
 from host.cost.cycles import UNITS, shard_cycles, stages_of
 from host.cost.moves import moves_of
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.cost.twins import twin
 from host.mapping.placement import place
 from host.run.offline import record

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import CostTable
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import facts_of, price
 from host.cost.tornado import rows_of, tornado
 from host.cost.uncertain import sentences_on_ends, uncertain
@@ -37,7 +37,7 @@ def check_tornado(flags: Mapping[str, Any]) -> None:
         raise HostError("--csv and --json: choose one")
 
 
-def show_tornado(folder: Path, ledger: Ledger, chip: ChipSpec, table: CostTable, flags: Mapping[str, Any]) -> int:
+def show_tornado(folder: Path, ledger: RunLedger, chip: ChipSpec, table: CostTable, flags: Mapping[str, Any]) -> int:
     """Print the tornado of a recorded run at these prices, and draw it where asked to."""
     bars = tornado(ledger, chip, table)
     if flags["json"]:
@@ -53,7 +53,7 @@ def show_tornado(folder: Path, ledger: Ledger, chip: ChipSpec, table: CostTable,
     return 0
 
 
-def lines_on_ends(ledger: Ledger, chip: ChipSpec, table: CostTable) -> list[str]:
+def lines_on_ends(ledger: RunLedger, chip: ChipSpec, table: CostTable) -> list[str]:
     """Return lines on the constants in use whose value lies on an end of its band, and why; none where there are none."""
     found = sentences_on_ends(uncertain(table, chip, facts_of(ledger, linked=ledger.chips > 1)))
     return ["on an end of their band:", *format_ends(found)] if found else []

@@ -16,7 +16,7 @@ from typing import Any
 from host.commands._model_argument import add_model, take_model
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
-from host.cost.price import Priced, price_at
+from host.cost.price import PricedPositions, price_positions, terms_of
 from host.errors import Exit, HostError
 from host.experiments.headless import run_headless
 from host.options import RunOptions, transport_names
@@ -74,7 +74,9 @@ def run(flags: dict[str, Any]) -> int:
     runs = {name: run for part in parts for name, run in part.runs.items()}
     reports = {name: _run(folder / name, run.options) for name, run in runs.items()}
     ledgers = [load_ledger(folder / name) for name in runs]
-    prices = {change: [price_at(ledger, settings) for ledger in ledgers] for change, settings in CHANGES.items()}
+    prices = {
+        change: [price_positions(ledger, *terms_of(ledger, settings)) for ledger in ledgers] for change, settings in CHANGES.items()
+    }
     costs = dict(zip(runs, prices[UNCHANGED], strict=True))
     costs |= {name: one for part in parts for name, one in price_unrun(part).items()}
     chapters = [part.chapter(reports, costs) for part in parts]
@@ -93,7 +95,7 @@ def run(flags: dict[str, Any]) -> int:
     return int(Exit.OK)
 
 
-def price_unrun(part: PaperPart) -> dict[str, Priced]:
+def price_unrun(part: PaperPart) -> dict[str, PricedPositions]:
     """Return the prices of a part's placements that are not run."""
     ledgers: dict[int, Ledger] = {}
     costs = {}
@@ -101,7 +103,7 @@ def price_unrun(part: PaperPart) -> dict[str, Priced]:
         key = id(one.placement)
         if key not in ledgers:
             ledgers[key] = record_silence(one.placement, one.positions)
-        costs[name] = price_at(ledgers[key], one.settings)
+        costs[name] = price_positions(ledgers[key], *terms_of(ledgers[key], one.settings))
     return costs
 
 
@@ -116,7 +118,7 @@ def _run(folder: Path, options: RunOptions) -> dict[str, Any]:
     return outcome.report
 
 
-def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced]]) -> str:
+def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[PricedPositions]]) -> str:
     """Return how the time of each run, and the power of the first, move where one setting or constant is changed."""
     rows = []
     for name, costs in prices.items():

@@ -15,8 +15,8 @@ from typing import Any
 from host.commands._tornado import add_tornado, check_tornado, lines_on_ends, show_tornado
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, UNITS, WAIT
-from host.cost.ledger import Ledger
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger import RunLedger
+from host.cost.ledger_file import open_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, chip_for, price, price_block
@@ -65,7 +65,7 @@ def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     check_tornado(flags)
     folder = Path(flags["run"])
-    report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     table = load_table(Path(flags["costs"]) if flags["costs"] else None, ledger.twins)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
@@ -88,7 +88,7 @@ def run(flags: Mapping[str, Any]) -> int:
     return 0
 
 
-def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
+def _crossing(ledger: RunLedger, chip: ChipSpec, machines: int) -> MachineTraffic:
     """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
@@ -97,7 +97,7 @@ def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
     return machine_traffic(ledger, machine, blocks)
 
 
-def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
+def _comparison(folder: Path, report: Mapping[str, Any], ledger: RunLedger, before: Priced, after: Priced) -> str:
     """Return the two prices side by side, as text."""
     partial = ", partial" if report.get("partial") else ""
     several = f" of {ledger.chips} chips" if ledger.chips > 1 else ""

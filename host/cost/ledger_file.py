@@ -13,7 +13,7 @@ from safetensors import safe_open
 from safetensors.numpy import save as save_tensors
 
 from host.cost import old_ledgers
-from host.cost.ledger import KERNEL_COLUMNS, PEER_COLUMNS, PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts
+from host.cost.ledger import KERNEL_COLUMNS, PEER_COLUMNS, PORT_COLUMNS, SHARD_COLUMNS, Ledger, PopulationFacts, RunLedger
 from host.cost.ledger_checks import check_ledger
 from host.errors import HostError, need_file
 from models.network import Array
@@ -86,6 +86,11 @@ def load_ledger(folder: Path) -> Ledger:
         why = " ".join(f"{type(error).__name__}: {error}".split())[:160]
         raise HostError(f"run {folder}: {FILE} is damaged ({why})") from error
     return ledger
+
+
+def open_ledger(folder: Path) -> RunLedger:
+    """Return a run folder's ledger for whoever goes through its positions; errors as of `load_ledger`."""
+    return load_ledger(folder)
 
 
 def _transfers_of(tensors: Mapping[str, Array]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """What each uncertain constant moves: a recorded run priced again with one at a time at its low and at its high end.
 
-A pure function of (ledger, chip, cost table); what is moved on meshes and links is worked out once for all of them.
+A pure function of (ledger, chip, cost table). The ledger is read once, and what it moves worked out once, for all of them.
 """
 
 from __future__ import annotations
@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from host.cost.cost_table import CostTable
-from host.cost.ledger import Ledger
-from host.cost.moves import moves_of
-from host.cost.price import Totals, facts_of, totals_of
+from host.cost.ledger import RunLedger
+from host.cost.price import Pricing, Terms, Totals, facts_of
 from host.cost.uncertain import Uncertain, uncertain, with_value
 from noc.chip import ChipSpec
 
@@ -39,17 +38,22 @@ class Bar:
         return max(ends) - min(ends)
 
 
-def tornado(ledger: Ledger, chip: ChipSpec, table: CostTable) -> list[Bar]:
+def tornado(run: RunLedger, chip: ChipSpec, table: CostTable) -> list[Bar]:
     """Return a bar for each uncertain constant that moves this run's time, power or energy, the widest first.
 
     Raises what `price` raises.
     """
-    moves = moves_of(ledger, chip, table)
-    recorded = totals_of(ledger, moves, chip, table)
-    bars = []
-    for one in uncertain(table, chip, facts_of(ledger, linked=bool(moves.links.links))):
-        low, high = (totals_of(ledger, moves, *reversed(with_value(table, chip, one.name, end))) for end in (one.low, one.high))
-        bars.append(Bar(constant=one, recorded=recorded, at_low=low, at_high=high))
+    found = uncertain(table, chip, facts_of(run, linked=run.chips > 1))
+    ends = [
+        Terms(*reversed(with_value(table, chip, one.name, end)), of_power=one.of_power)
+        for one in found
+        for end in (one.low, one.high)
+    ]
+    pricing = Pricing(run, chip, table, bands=False, others=[Terms(chip, table), *ends])
+    for part in run.parts(pricing.margin):
+        pricing.add(part)
+    recorded, *totals = pricing.totals_of_others()
+    bars = [Bar(constant=one, recorded=recorded, at_low=totals[2 * n], at_high=totals[2 * n + 1]) for n, one in enumerate(found)]
     moving = [bar for bar in bars if any(bar.swing(measure) > 0 for measure in MEASURES)]
     return sorted(moving, key=lambda bar: (-max(bar.swing(measure) for measure in MEASURES), bar.constant.name))
 

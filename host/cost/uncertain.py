@@ -28,6 +28,7 @@ class Uncertain:
     grade: str
     source: str
     at_end: str = ""
+    of_power: bool = False
 
     @property
     def inside(self) -> bool:
@@ -41,7 +42,7 @@ def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Un
     found = [
         Uncertain(
             name=name, words=one.words or name.replace("_", " "), value=one.value, low=one.low, high=one.high, unit=one.unit,
-            grade=one.grade, source=one.source, at_end=one.at_end,
+            grade=one.grade, source=one.source, at_end=one.at_end, of_power=one.of_power,
         )
         for name, one in table.constants.items()
         if one.low < one.high and in_use(one.used_when, true)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from host.cost.cycles import LINKS, all_stages
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced
 from host.workloads.contract import Metric
 from host.workloads.registry import Workload
@@ -18,7 +18,7 @@ class Result:
     """A point that came through: its run's report and ledger, and its price."""
 
     report: Mapping[str, Any]
-    ledger: Ledger
+    ledger: RunLedger
     priced: Priced
 
     @property

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
 from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
@@ -174,7 +174,7 @@ def _complete(run: Path) -> bool:
     """Tell whether a run's folder holds what the table needs; one that another version wrote may not."""
     try:
         read_report(run)
-        load_ledger(run)
+        open_ledger(run)
     except (OSError, ValueError):  # also HostError
         return False
     return True
@@ -190,7 +190,7 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
             if problem is None:
                 run = folder / "runs" / name
                 if name not in runs:
-                    runs[name] = read_report(run), load_ledger(run)
+                    runs[name] = read_report(run), open_ledger(run)
                 report, ledger = runs[name]
                 result = Result(report, ledger, price_at(ledger, experiment.of_price(point)))
                 row |= {column: columns[column].value(result) for column in experiment.columns}

@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from host.cost.cost_table import CostTable
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.link_traffic import machine_for
 from host.cost.price import Priced
 from host.show.blocks import Html
@@ -21,7 +21,7 @@ from noc.machine import Machine
 class PricedRun:
     """A run's ledger, and its price on a chip under a table of costs."""
 
-    ledger: Ledger
+    ledger: RunLedger
     priced: Priced
     chip: ChipSpec
     costs: CostTable

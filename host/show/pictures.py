@@ -13,7 +13,7 @@ from typing import Any
 
 from host.cost.cost_table import load_table
 from host.cost.ledger_file import FILE as LEDGER_FILE
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
 from host.cost.price import price
 from host.errors import HostError
 from host.show import perfetto
@@ -65,7 +65,7 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
         )
         written, run = [PAGE], None
         if report.get("modelled"):
-            ledger = load_ledger(folder)
+            ledger = open_ledger(folder)
             costs = load_table(used=ledger.twins)
             chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
             run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)

@@ -18,7 +18,7 @@ from host.show.canvas import Axes, Figure, LineCollection, PolyCollection, color
 from host.show.plot_style import COLOURS, FAINT, INK, STYLE, escape_formula
 from noc.chip import HOLES, QPES, PeId
 from noc.machine import DIRECTIONS, ChipLink
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 
 WIDTH_IN = 4.4  # 422 CSS pixels, 360 and a bit less on a phone: a label of 9 points stays readable
 MAP = "viridis"

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import Ledger
-from host.cost.price import Priced
+from host.cost.ledger import RunLedger
+from host.cost.noc_traffic import MeshLoads
 from host.show import plots
 from host.show.blocks import Figure, Html, figure_row
 from host.show.content import Content, PricedRun
 from models.network import F64
 from noc.chip import PeId, parse_pe
 from noc.machine import BOARD_CHIPS
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 
 TITLE = "The chip"
 ORDER = 20
@@ -28,7 +28,7 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Return the maps of activity, memory, time and links; `mapping`: the rows of `mapping.json`."""
     ledger, priced, chip, machine, positions = run.ledger, run.priced, run.chip, run.machine, run.positions
     pes = ledger.pes
-    active = _by_pe(ledger, ledger.shard_events.sum(axis=0)) / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
+    active = priced.pe_work["events"] / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
     percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
@@ -45,20 +45,19 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
     for n, (title, caption, values, unit, high) in enumerate(values_of):
         drawn = plots.chip_maps(values, positions, unit, high=high) if several else plots.chip_map(values, unit, high=high)
         figures.append(Figure(title, caption, plots.svg(drawn, f"map{n}")))
-    at, flits = _busiest_mesh(ledger, priced)
+    at, flits = _busiest_mesh(ledger.positions, priced.mesh)
     where = f" of chip {at}, which has the busiest of all" if len(machine.live) > 1 else ""
     caption = f"Flits on each link between QPEs{where}, a position; each direction keeps to its side."
     return [*figures, Figure("Link load", caption, plots.svg(plots.link_map(flits, "flits"), f"map{len(figures)}"))]
 
 
-def _busiest_mesh(ledger: Ledger, priced: Priced) -> tuple[int, dict[Link, float]]:
+def _busiest_mesh(positions: int, mesh: MeshLoads) -> tuple[int, dict[Link, float]]:
     """Return the chip with the busiest link between QPEs, and the flits on each of its links, a position."""
-    traffic = priced.traffic
-    flits = traffic.loads.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    at = int(traffic.link_chips[np.argmax(flits)]) if len(flits) else 0
-    of_chip = zip(traffic.links, flits.tolist(), traffic.link_chips.tolist(), strict=True)
+    flits = mesh.flits / max(positions, 1)
+    at = int(mesh.chips[np.argmax(flits)]) if len(flits) else 0
+    of_chip = zip(mesh.links, flits.tolist(), mesh.chips.tolist(), strict=True)
     return at, {link: load for link, load, chip in of_chip if chip == at}
 
 
-def _by_pe(ledger: Ledger, values: Any) -> F64:
+def _by_pe(ledger: RunLedger, values: Any) -> F64:
     return np.asarray(np.bincount(ledger.shards["pe"], weights=values, minlength=len(ledger.pes)), np.float64)

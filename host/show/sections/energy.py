@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from host.cost.windows import windows
 from host.show import perfetto, plots
 from host.show.blocks import Figure, Html, figure_row, table
 from host.show.content import Content, PricedRun
@@ -33,12 +34,14 @@ def energy_split(run: PricedRun, unit: str) -> Figure:
 
 def power_course(run: PricedRun) -> Figure:
     """Return the power of the first positions, for both ends of what is not known."""
-    ledger, priced, course = run.ledger, run.priced, {}
-    last = priced.began_s[:_POWER_POSITIONS].max() if ledger.positions > _POWER_POSITIONS else priced.time_s
+    ledger, course = run.ledger, {}
+    window = next(windows(ledger, run.chip, run.costs, _POWER_POSITIONS))
+    priced, end_s = window.priced, run.priced.time_s
+    last = priced.began_s[window.own].max() if ledger.positions > _POWER_POSITIONS else end_s
     for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
-        starts, power = perfetto.power_w(ledger, priced, run.chip, run.costs.at(end, end))
+        starts, power = perfetto.power_w(window.ledger, priced, run.chip, run.costs.at(end, end), run.priced)
         turns = int(np.searchsorted(starts, last, side="left"))
-        bounds = np.append(starts, priced.time_s)[: turns + 1]
+        bounds = np.append(starts, end_s)[: turns + 1]
         course[name] = (1e3 * np.repeat(bounds, 2)[1:-1], 1e3 * np.repeat(power[:turns], 2))
     figure = plots.lines(course, "modelled time in ms", "mW", low=0)
     whose = "The chip's" if ledger.chips == 1 else "All chips'"

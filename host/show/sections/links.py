@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from host.cost.link_cost import link_cost
+from host.cost.link_cost import link_use
 from host.show import plots
 from host.show.blocks import Figure, Html, details, figure_row, paragraph, table
 from host.show.content import Content, PricedRun
@@ -31,11 +31,11 @@ def build(content: Content) -> list[Html]:
 
 def link_map(run: PricedRun) -> list[Figure]:
     """Return the map of the links between chips; none where there are none, or too many to see."""
-    ledger, machine, traffic = run.ledger, run.machine, run.priced.link_traffic
-    if traffic is None or not traffic.links or len(machine.live) > BOARD_CHIPS:
+    ledger, machine, on_links = run.ledger, run.machine, run.priced.link_loads
+    if not on_links.links or len(machine.live) > BOARD_CHIPS:
         return []
-    packets = traffic.packets.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    loads = dict.fromkeys(machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
+    packets = on_links.packets / max(ledger.positions, 1)
+    loads = dict.fromkeys(machine.links, 0.0) | dict(zip(on_links.links, packets.tolist(), strict=True))
     caption = "Packets on each link, a position; each direction keeps to its side; those around the torus end where they leave."
     drawn = plots.mesh_links(loads, run.positions, "packets")
     return [Figure("Links between chips", caption, plots.svg(drawn, "links"))]
@@ -43,12 +43,11 @@ def link_map(run: PricedRun) -> list[Figure]:
 
 def link_rows(run: PricedRun) -> list[LinkRow]:
     """Return what each link between chips carried, the one that is busy longest first."""
-    priced, traffic = run.priced, run.priced.link_traffic
-    if traffic is None or not traffic.links:
+    loads = run.priced.link_loads
+    if not loads.links:
         return []
-    busy = link_cost(traffic, run.ledger.exchanges, run.chip, run.costs).busy_s / priced.time_s
-    packets = traffic.packets.sum(axis=(0, 1))
-    columns = zip(map(str, traffic.links), traffic.cables.tolist(), packets.tolist(), busy.tolist(), strict=True)
+    busy = link_use(loads, run.chip, run.costs).busy_s / run.priced.time_s
+    columns = zip(map(str, loads.links), loads.cables.tolist(), loads.packets.tolist(), busy.tolist(), strict=True)
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
