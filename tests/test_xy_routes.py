@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from noc.xy_routes import Link, path, tree
 
 from noc.chip import QPES, PeId, parse_pe
-from noc.xy_routes import Link, path, tree
 
 PES = st.builds(lambda site, p: PeId(0, *site, p), st.sampled_from(QPES), st.integers(0, 3))
 

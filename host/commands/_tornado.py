@@ -14,7 +14,7 @@ from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
 from host.cost.price import facts_of, price
 from host.cost.tornado import rows_of, tornado
-from host.cost.uncertain import sentences_on_ends, uncertain
+from host.cost.uncertain import Uncertain, sentences_on_ends, uncertain
 from host.errors import HostError
 from host.show import sweep_plots
 from host.show.uncertainty import format_ends, format_tornado
@@ -47,7 +47,9 @@ def show_tornado(folder: Path, ledger: RunLedger, chip: ChipSpec, table: CostTab
     else:
         priced = price(ledger, chip, table)
         head = f"{1e3 * priced.time_s:.4g} ms, {1e3 * priced.power_w:.4g} mW, {1e3 * priced.energy_j:.4g} mJ"
-        print("\n".join([f"run          {folder}: {head}", "", *format_tornado(bars), "", *lines_on_ends(ledger, chip, table)]))
+        print(
+            "\n".join([f"run          {folder}: {head}", "", *format_tornado(bars), "", *_on_ends([bar.constant for bar in bars])])
+        )
     if flags["draw"]:
         sweep_plots.tornado(bars, f"What moves the price of {folder.name}", Path(flags["draw"]))
     return 0
@@ -55,8 +57,12 @@ def show_tornado(folder: Path, ledger: RunLedger, chip: ChipSpec, table: CostTab
 
 def lines_on_ends(ledger: RunLedger, chip: ChipSpec, table: CostTable) -> list[str]:
     """Return lines on the constants in use whose value lies on an end of its band, and why; none where there are none."""
-    found = sentences_on_ends(uncertain(table, chip, facts_of(ledger, linked=ledger.chips > 1)))
-    return ["on an end of their band:", *format_ends(found)] if found else []
+    return _on_ends(uncertain(table, chip, facts_of(ledger, linked=ledger.chips > 1)))
+
+
+def _on_ends(found: Sequence[Uncertain]) -> list[str]:
+    sentences = sentences_on_ends(found)
+    return ["on an end of their band:", *format_ends(sentences)] if sentences else []
 
 
 def print_csv(rows: Sequence[Mapping[str, Any]]) -> None:

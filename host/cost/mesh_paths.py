@@ -126,7 +126,7 @@ def way_in(to: I64) -> Crossings:
 def copies_in(to: I64) -> Crossings:
     """Return how the copies of one packet from the event router to all of these sites cross each link, (tables, links)."""
     hearing = np.bincount(to, minlength=len(SITES)) > 0
-    loads = [sum(_copies(table, port, hearing & (_PORT == port)) for port in set(_PORT[to].tolist())) for table in TABLES]
+    loads = [sum(_copies(table, port, hearing & (port == _PORT)) for port in set(_PORT[to].tolist())) for table in TABLES]
     ends = way_in(np.flatnonzero(hearing)).ends.sum(axis=1)
     return Crossings(np.array(loads, np.int64), ends)
 

@@ -279,6 +279,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     facts = [*run.twins]
     facts += ["weights=int8"] if (run.ports["weight_bytes"] == 1).any() else []
     facts += ["sums=added"] if run.ports["adds"].any() else []
+    facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []
     return facts + (["links"] if linked else [])
 

@@ -19,9 +19,9 @@ import numpy as np
 from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
 from host.cost.cycles import SEND, TRANSFERS, early_cycles, stages_of
+from host.cost.dram_reads import reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
-from host.cost.dram_reads import reads_s
 from host.cost.moves import Moves
 from host.cost.transit import inputs_s
 from host.cost.transit import transit_s as mesh_transit_s

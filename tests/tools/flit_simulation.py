@@ -19,7 +19,7 @@ it assumes of the chip is what is published (spinnaker2.md 1.6), and no more det
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
 
 import numba
