@@ -134,7 +134,8 @@ def sensitivity_part(tornados: Mapping[str, Sequence[Bar]], headings: Mapping[st
 def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str, sensitivity: str) -> str:
     """Return `docs/paper.md`: tables, what misses and why, and what published data cannot decide."""
     return TEMPLATE.format(
-        source=published()["source"], sections="\n\n".join(section.text for section in sections), changes=changes, sensitivity=sensitivity,
+        source=published()["source"], sections="\n\n".join(section.text for section in sections), changes=changes,
+        sensitivity=sensitivity,
         misses="\n".join(chapter.misses for chapter in chapters),
         undecided="\n".join(chapter.undecided for chapter in chapters),
     )  # fmt: skip
