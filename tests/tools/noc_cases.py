@@ -33,15 +33,14 @@ NETWORKS = {
 SETTING, JUDGED = ("300 > 600 > 300", "900"), ("paper's language model", "paper's gesture model")
 LOADS = (
     ("unicast", "light", ("messages=dma", "payload=events"), 0.02),
-    ("unicast", "20 % active", ("messages=dma", "payload=events"), 0.2),
-    ("unicast", "all active", ("messages=dma", "payload=events"), 1.0),
-    ("unicast", "whole slices", ("messages=dma",), 0.2),
+    ("unicast", "full", ("messages=dma",), 0.2),
     ("qpe", "light", ("messages=qpe", "payload=events"), 0.02),
-    ("qpe", "whole slices", ("messages=qpe",), 0.2),
+    ("qpe", "full", ("messages=qpe",), 0.2),
     ("multicast", "light", ("messages=multicast",), 0.02),
-    ("multicast", "20 % active", ("messages=multicast",), 0.2),
-    ("multicast", "all active", ("messages=multicast",), 1.0),
+    ("multicast", "full", ("messages=multicast",), 1.0),
 )
+"""Traffic, load, settings of a price and activity: light is events at 2 % activity; full, in multicast, an event of each unit, in
+other modes the whole slice of every sender, the price's default."""
 TRANSFER_LOADS = (("light", 64, 1), ("full", 4096, 8))  # bytes of a tile, tiles of a PE
 
 
@@ -163,18 +162,24 @@ def predicted(case: Case, nearest: bool, *more: str) -> float:
 
 def simulated(case: Case, nearest: bool, fifo_flits: int = 0) -> Result:
     """Return what the flit simulation makes of a case."""
+    mesh, sends = mesh_of(case, nearest)
+    return mesh.run(sends, fifo_flits)
+
+
+def mesh_of(case: Case, nearest: bool) -> tuple[Mesh, list[Send]]:
+    """Return the mesh of a case by one of the route tables, and what is sent on it."""
     table, pe_cycle = case.table(), CHIP.noc_clock_hz / CHIP.pe_clock_hz
     routes, frame = load_routes("nearest" if nearest else "balanced"), CHIP.link_onboard_frame_s * CHIP.noc_clock_hz
     way = round(frame + 2 * table["link_router_cycles"] / CHIP.router_clock_hz * CHIP.noc_clock_hz)
     chips = case.ledger.chips
     mesh = Mesh(
-        lambda site, to: routes[site][to], CHIP.hop_cycles, fifo_flits, max(1.0, table["port_flit_cycles"] * pe_cycle), chips=chips,
+        lambda site, to: routes[site][to], CHIP.hop_cycles, max(1.0, table["port_flit_cycles"] * pe_cycle), chips=chips,
         dram_cycles=16 / (CHIP.dram_sustained_bytes_per_s / 2) * CHIP.noc_clock_hz,
         links={(a, b): (frame, way) for a in range(chips) for b in range(chips) if a != b},
     )  # fmt: skip
     if case.ledger.has_transfers:
-        return mesh.run(_transfer_sends(case, table, pe_cycle))
-    return mesh.run([send for layer in case.layers for send in _event_sends(case, table, layer, pe_cycle)])
+        return mesh, _transfer_sends(case, table, pe_cycle)
+    return mesh, [send for layer in case.layers for send in _event_sends(case, table, layer, pe_cycle)]
 
 
 def _event_sends(case: Case, table: CostTable, layer: int, pe_cycle: float) -> Iterator[Send]:
@@ -236,7 +241,7 @@ def _transfer_sends(case: Case, table: CostTable, pe_cycle: float) -> list[Send]
         pe = ledger.pes[ledger.shards["pe"][shard]]
         core = cores.setdefault(pe, _Core(pe, pe_cycle, table))
         sent, size, reads, read_size = ledger.transfers[0, row].tolist()
-        for number in range(sent + reads):
+        for _ in range(sent + reads):
             flits = -(-(size + read_size) // (sent + reads) // 16)
             if to >= 0:
                 sends.append(core.dma((ledger.pes[to],), flits, port))
@@ -246,5 +251,4 @@ def _transfer_sends(case: Case, table: CostTable, pe_cycle: float) -> list[Send]
                 half = (flits + 1 - dram) // 2
                 ends = (("dram", 0, dram), (pe,)) if reads else (pe, (("dram", 0, dram),))
                 sends += [Send(one.cycle, *ends, half)] if half else []
-            del number
     return sorted(sends, key=lambda send: send.cycle)
