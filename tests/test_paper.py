@@ -5,6 +5,8 @@ One run of the whole command serves most tests; the prices it shows are modelled
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -13,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 
 from host.cli import main
+from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
@@ -68,7 +71,7 @@ def text_of(memory, costs):
 
 def text(*chapters):
     """Return the document of chapters, without the table of changed settings."""
-    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "")
+    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "", "")
 
 
 def test_table_1_weights_of_the_busiest_pe(memory):
@@ -165,6 +168,20 @@ def test_what_the_text_says_of_changed_settings(default):
         assert f"{1e3 * priced.time_s:.1f} ({deviation(1e3 * priced.time_s, LM['time_ms'])})" in row
 
 
+def test_a_sensitivity_table_says_what_moves_which_table(default, capsys):
+    """The same of the command of its own, from the runs that are there."""
+    document = (default / "paper.md").read_text(encoding="utf-8")
+    [row] = [line for line in document.splitlines() if "`branch_refill_cycles`" in line][:1]
+    capsys.readouterr()
+    assert main(["sensitivity", *(str(default / name) for name in RUNS), "--csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    for name, cell in zip(RUNS, row.split("|")[3:-1], strict=True):
+        [line] = [line for line in lines if (line["run"], line["constant"]) == (name, "branch_refill_cycles")]
+        slower = 100 * (float(line["time_s_at_high"]) / float(line["time_s_at_low"]) - 1)
+        assert cell.strip() == f"+0.0/{slower:+.1f}"
+    assert main(["sensitivity", str(default / "lm"), "--csv", "--json"]) == 2
+
+
 def test_files_are_written(default):
     folder = default
     for name, head in (("figure2.png", b"\x89PNG"), ("figure2.svg", b"<?xml"), ("paper.md", b"# Beside")):
@@ -178,7 +195,7 @@ def test_files_are_written(default):
 def test_the_document_in_docs_is_what_the_command_writes(default):
     """Refresh it with `launch.py paper --transport mem --write-docs`."""
     assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default / "paper.md").read_text(encoding="utf-8")
-    for name in ("figure2.png", "figure2.svg"):
+    for name in ("figure2.png", "figure2.svg", "sensitivity.png", "sensitivity.svg"):
         assert (command.ROOT / "docs" / name).stat().st_size > 4000
 
 
@@ -204,8 +221,8 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
         shutil.copytree(default / folder.name, folder)
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
-    monkeypatch.setattr(command, "workloads", lambda: {alone: workloads()[alone]})
-    monkeypatch.setattr(command, "_run", replay)
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {alone: workloads()[alone]})
+    monkeypatch.setattr(command, "run_into", replay)
     assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
     document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
     headings = [line.split()[1:3] for line in document.splitlines() if line.startswith(("## Table", "## Figure"))]
@@ -222,7 +239,7 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
 
 
 def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "workloads", lambda: {"arrays": workloads()["arrays"]})
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {"arrays": workloads()["arrays"]})
     assert main(["paper", "--out", str(tmp_path / "out")]) == 2
     assert "(arrays) has a table of the paper" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

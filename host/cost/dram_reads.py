@@ -1,4 +1,4 @@
-"""What is read from DRAM for inputs: bytes, the way over the mesh, and how long both take."""
+"""What is read from DRAM for inputs, and how long DRAMs take: bytes, and the way over the mesh."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import numpy as np
 
 from host.cost.chip_streams import ChipStreams
 from host.cost.cost_table import CostTable
+from host.cost.exchanges import Exchanges
 from host.cost.ledger import Ledger
 from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, between_drams
 from host.cost.noc_traffic import vector_bytes_of
+from host.cost.transfer_moves import TransferMoves
 from host.cost.transit import busy_s, mixed
 from models.network import F64, I64
 from noc.chip import ChipSpec
@@ -82,3 +84,10 @@ def reads_s(inputs: Sequence[InputReads], chip: ChipSpec, table: CostTable) -> F
     mesh_s = busy_s(crossed, np.sum([one.port_flits for one in inputs], axis=0), chip, table)
     latency_s = np.max([one.hops for one in inputs], axis=0) * chip.hop_cycles / chip.noc_clock_hz
     return mixed(np.maximum(read_s, mesh_s) + latency_s, table)
+
+
+def dram_answers_s(transfers: TransferMoves, exchanges: Exchanges, chip: ChipSpec, table: CostTable) -> F64:
+    """Return how long the busiest DRAM takes until the last of what PEs ask has arrived, (positions, layers' exchanges)."""
+    way_s = mixed(transfers.hops[:, exchanges.layers] * chip.hop_cycles / chip.noc_clock_hz, table)
+    read_s = transfers.dram_bytes / chip.dram_sustained_bytes_per_s
+    return np.where(read_s > 0, chip.dma_setup_cycles / chip.pe_clock_hz + read_s + way_s, 0.0)

@@ -41,18 +41,19 @@ _NUMBER = {link: number for number, link in enumerate(LINKS)}
 class NocTraffic:
     """Messages of every turn of every shard, in flits of `flit_bytes`; `exchanges` says whose they are.
 
-    `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
+    `turn_exchange` (turns,) the exchange of each; `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
     sender injects a message for its own chip; `outgoing` (positions, turns) packets that it also writes for other chips;
     `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages, each counted once, and
     `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions, exchanges, links) flits that each exchange
     puts on each link of a mesh, in the order of `links` of the chips `link_chips`, by either route table (`host/cost/mesh_paths.py`),
     and `ends_by_table` how many of them leave by one port at the link's end; `drawn` is the table that counts and maps go by.
-    `all_ports` (positions, exchanges) flits through the busiest port between a PE and its router, in or out; `hops` (tables,
+    `all_ports` (positions, exchanges) flits through the busiest port into a PE: out of one they take no longer than it sends; `hops` (tables,
     exchanges) to the farthest listener, on both chips together where it is on another one. `arrived_packets` and `arrived_bytes`
     (PEs,) what PEs got from other chips over the run. Inputs are on meshes here only where they come from another chip.
     """
 
     exchanges: Exchanges
+    turn_exchange: I64
     flits: I64
     copies: I64
     sends: I64
@@ -83,7 +84,7 @@ class NocTraffic:
 
     @property
     def ports(self) -> I64:
-        """Flits of each exchange of a layer through the busiest port, (positions, layers' exchanges)."""
+        """Flits of each exchange of a layer through the busiest port into a PE, (positions, layers' exchanges)."""
         return np.asarray(self.all_ports[:, self.exchanges.layers], np.int64)
 
     @cached_property
@@ -194,7 +195,7 @@ def noc_traffic(
         meshes.hops = np.maximum(meshes.hops, transfers.hops)
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1, 2)))
     return NocTraffic(
-        exchanges=exchanges, flits=meshes.flits,
+        exchanges=exchanges, turn_exchange=turns.exchange, flits=meshes.flits,
         copies=(listens.T @ ledger.multiplicity)[turn_population] - listens[turn_pe, turn_population], sends=meshes.sends,
         outgoing=meshes.outgoing, leaves=meshes.leaves, payload_bytes=payload.sum(axis=0),
         event_bytes=np.array([event_bytes_of(one, table) for one in ledger.populations], np.int64)[turn_population],
@@ -265,8 +266,6 @@ class _Meshes:
             loads += branch[:, None, 0]
             self.add(n, number, Crossings(loads, np.zeros_like(loads)))
             self.away[:, n] = np.maximum(self.away[:, n], branch.sum(axis=2).max(axis=1))
-        out = self.flits[:, senders] * self.sends[senders] + self.outgoing[:, senders]
-        self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
 
     def deliver(self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int) -> None:
         """Add what the PEs `hearing` of a chip get in exchange `n`: from the turns `senders` on their own chip, and from others

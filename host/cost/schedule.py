@@ -19,7 +19,7 @@ import numpy as np
 from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
 from host.cost.cycles import SEND, TRANSFERS, early_cycles, stages_of
-from host.cost.dram_reads import reads_s
+from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
@@ -69,7 +69,7 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
     shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
-    rate, q = chip.dram_sustained_bytes_per_s, table["transit_exposed_share"]
+    q = table["transit_exposed_share"]
     sender_s = _longest_senders_s(ledger, cycles, (SEND, TRANSFERS), chip)
     transit_s, together_s = mesh_transit_s(noc, sender_s, chip, table, with_input=not waited)
     # Links, too, work while cores send and meshes carry, which write and take what is for other chips first.
@@ -80,9 +80,11 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
         for number, reads in enumerate(moves.inputs):
             input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
         wait_s = reads_s(moves.inputs, chip, table) + input_links_s
-    if moves.transfers is not None:  # a DRAM works while PEs ask it
-        asked_s, dram_s = _longest_senders_s(ledger, cycles, (TRANSFERS,), chip), moves.transfers.dram_bytes / rate
-        wait_s = wait_s + np.maximum(dram_s - asked_s, 0) + q * np.minimum(dram_s, asked_s)
+    if moves.transfers is not None:
+        # A DRAM works while PEs ask it and meshes carry that. Where messages follow, what is under way then is taken to be theirs.
+        asked_s = _longest_senders_s(ledger, cycles, (TRANSFERS,), chip)
+        carried_s = asked_s + np.where(sender_s > asked_s, 0.0, transit_s)
+        wait_s = wait_s + np.maximum(dram_answers_s(moves.transfers, exchanges, chip, table) - carried_s, 0)
     after_s = transit_s + links_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
     layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))

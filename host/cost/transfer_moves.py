@@ -30,7 +30,7 @@ Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and pa
 class TransferMoves:
     """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions, layers'
     exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (tables, positions, links of a mesh), `ports` (positions,
-    exchanges) flits of the busiest port, `hops` (tables, exchanges) of the longest way on a mesh; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
+    exchanges) flits of the busiest port into a PE, `hops` (tables, exchanges) of the longest way on a mesh; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
     SRAM, `dram_read_bytes` and `dram_written_bytes` of DRAMs by who asked.
     """
 
@@ -66,14 +66,13 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     flits, answer_flits = _cut(sent, size, flit_bytes), _cut(asked, answered, flit_bytes)
     packets, answer_packets = _cut(sent, size, PACKET_VALUE_BYTES) + asked, _cut(asked, answered, PACKET_VALUE_BYTES)
     shards, pes = len(ledger.shards["pe"]), len(ledger.pes)
-    out, into = (np.zeros((positions, len(ledger.exchanges), pes), np.int64) for _ in range(2))
+    into = np.zeros((positions, len(ledger.exchanges), pes), np.int64)
     stores: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros(positions, np.int64))
     meshes = _MeshSums(positions, len(ledger.exchanges))
     crossings: list[Crossing] = []
     site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
     for row, (e, pe, to) in enumerate(zip(exchange.tolist(), sender.tolist(), target.tolist(), strict=True)):
         chip, other = int(from_chip[row]), int(to_chip[row])
-        out[:, e, pe] += flits[:, row] if here[row] else packets[:, row]
         into[:, e, pe] += answer_flits[:, row] if here[row] else answer_packets[:, row]
         if is_dram[row]:
             stores[e, other] += size[:, row] + answered[:, row]
@@ -105,7 +104,7 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         dma_messages=_by_shard(shards, shard, (sent + asked) * here),
         dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),
         packet_messages=_by_shard(shards, shard, (sent + asked) * ~here), packets=_by_shard(shards, shard, packets * ~here),
-        dram_bytes=dram_bytes, mesh=meshes.sums, ports=np.maximum(out.max(axis=2), into.max(axis=2)), hops=meshes.hops,
+        dram_bytes=dram_bytes, mesh=meshes.sums, ports=into.max(axis=2), hops=meshes.hops,
         crossings=crossings,
         read_bytes=_add(pes, sender, totals[:, BYTES]), written_bytes=arrived,
         dram_read_bytes=_add(pes, sender, totals[:, READ_BYTES] * is_dram),

@@ -1,8 +1,9 @@
 """How long messages are under way on a mesh beyond their sending: a closed form, held against a flit simulation (docs/noc.md).
 
-    time = max(sender + hops, first + busy) + q min(sender, busy)
+    time = max(sender, sender - tail + hops, first + busy) + q min(sender, busy)
 
-- `sender`: how long the PE that sends longest takes for its messages; `first`: how long until a flit leaves it;
+- `sender`: how long the PE that sends longest takes for its messages; `first`: how long until its first flit for its own chip leaves,
+  after what it writes for others; `tail`: how long after the last one it waits;
 - `busy`: the longest of three. A link: its flits, and what of them wait because heads of queues hold each other up
   (`noc_blocking_share`). The way through a link into a port behind it: a flit that leaves there holds the link's end for as long as
   the port takes. A PE's port itself;
@@ -31,10 +32,21 @@ def port_noc_cycles(chip: ChipSpec, table: CostTable) -> float:
     return max(1.0, table["port_flit_cycles"] * chip.noc_clock_hz / chip.pe_clock_hz)
 
 
-def first_flit_s(chip: ChipSpec, table: CostTable) -> float:
-    """Return how long after a PE begins to send its first flit leaves."""
+def first_flit_s(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
+    """Return how long after a PE begins to send its first flit for its own chip leaves, (positions, layers' exchanges)."""
     by_core = table["packet_setup_cycles"] + table["packet_cycles"]
-    return (chip.dma_setup_cycles if table.settings["messages"] == "dma" else by_core) / chip.pe_clock_hz
+    messages, exchanges = table.settings["messages"], noc.exchanges
+    first = np.full((len(noc.flits), len(exchanges.layers)), float(chip.dma_setup_cycles) if messages == "dma" else by_core)
+    if messages != "multicast" and noc.outgoing.any():
+        for column, number in enumerate(exchanges.layers.tolist()):
+            written = noc.outgoing[:, noc.turn_exchange == number].max(axis=1, initial=0)
+            first[:, column] += (written > 0) * table["packet_setup_cycles"] + written * table["packet_cycles"]
+    return np.asarray(first / chip.pe_clock_hz, np.float64)
+
+
+def tail_s(chip: ChipSpec, table: CostTable) -> float:
+    """Return how long a PE waits after its last flit has left: a DMA engine's message ends with an interrupt."""
+    return table["dma_wait_noc_cycles"] / chip.noc_clock_hz if table.settings["messages"] == "dma" else 0.0
 
 
 def busy_s(crossed: Crossings, port_flits: I64, chip: ChipSpec, table: CostTable) -> F64:
@@ -53,10 +65,10 @@ def mixed(by_table: F64, table: CostTable) -> F64:
     return np.asarray(balanced + table["nearest_routes_share"] * (nearest - balanced), np.float64)
 
 
-def exposed_s(sender_s: F64, mesh_s: F64, latency_s: F64, first_s: float, table: CostTable) -> F64:
+def exposed_s(sender_s: F64, mesh_s: F64, latency_s: F64, first_s: F64, tail: float, q: float) -> F64:
     """Return how long messages are under way when their sender is done; nothing where there are none."""
-    over = np.maximum(sender_s + latency_s, first_s * (mesh_s > 0) + mesh_s) - sender_s
-    return np.asarray(over + table["transit_exposed_share"] * np.minimum(sender_s, mesh_s), np.float64)
+    over = np.maximum(np.maximum(latency_s - tail, 0), first_s * (mesh_s > 0) + mesh_s - sender_s)
+    return np.asarray(over + q * np.minimum(sender_s, mesh_s), np.float64)
 
 
 def layers_busy_s(noc: NocTraffic, chip: ChipSpec, table: CostTable, with_input: bool) -> F64:
@@ -80,8 +92,8 @@ def transit_s(noc: NocTraffic, sender_s: F64, chip: ChipSpec, table: CostTable, 
     """
     mesh_s = layers_busy_s(noc, chip, table, with_input)
     latency_s = (noc.hops[:, None, noc.exchanges.layers] * chip.hop_cycles) / chip.noc_clock_hz
-    first_s = first_flit_s(chip, table)
-    over_s = mixed(exposed_s(sender_s, mesh_s, latency_s, first_s, table), table)
+    first_s, q = first_flit_s(noc, chip, table), table["transit_exposed_share"]
+    over_s = mixed(exposed_s(sender_s, mesh_s, latency_s, first_s, tail_s(chip, table), q), table)
     return over_s, np.maximum(sender_s, mixed(mesh_s, table))
 
 

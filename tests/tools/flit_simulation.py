@@ -72,10 +72,10 @@ class Mesh:
     """
 
     def __init__(
-        self, step: Step = xy, hop_cycles: int = 5, fifo_flits: int = 0, port_cycles: float = 1, *, chips: int = 1,
+        self, step: Step = xy, hop_cycles: int = 5, port_cycles: float = 1, *, chips: int = 1,
         dram_cycles: float = 1.5, links: dict[tuple[int, int], tuple[float, int]] | None = None,
     ) -> None:  # fmt: skip
-        self._step, self._hop, self._fifo, self._links = step, hop_cycles, fifo_flits, links or {}
+        self._step, self._hop, self._links = step, hop_cycles, links or {}
         self._nodes: dict[tuple[int, Site], int] = {}
         for chip in range(chips):
             for site in SITES:
@@ -195,8 +195,11 @@ class Mesh:
 
     # ---- running
 
-    def run(self, sends: Iterable[Send]) -> Result:
-        """Move all flits to the last; those of one source leave in the order given, RuntimeError where they hold each other up."""
+    def run(self, sends: Iterable[Send], fifo_flits: int = 0) -> Result:
+        """Move all flits to the last, with FIFOs of this depth (0: without a limit); those of one source leave in the order given.
+
+        RuntimeError where flits hold each other up.
+        """
         by_source: dict[int, list[Send]] = {}
         for send in sends:
             by_source.setdefault(self._source[send.source], []).append(send)
@@ -210,7 +213,7 @@ class Mesh:
             return Result()
         copies = max(64, sum(count * self._size(root) for _, root, count in messages))
         ins, outs = np.array(self._in), np.array(self._out)
-        room = np.array([self._fifo if self._fifo and into >= 0 and self._limited[int(into)] else -1 for into in outs[:, 2]])
+        room = np.array([fifo_flits if fifo_flits and into >= 0 and self._limited[int(into)] else -1 for into in outs[:, 2]])
         crossed, last = _move(
             np.array(messages, np.int64), first, np.array(self._masks), np.array(self._children), ins[:, 0].astype(np.int64), ins[:, 1].astype(np.int64), ins[:, 2],
             outs[:, :4].astype(np.int64), outs[:, 4], room.astype(np.int64), self._hop - 1, copies,
