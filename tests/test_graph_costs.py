@@ -379,7 +379,7 @@ def test_sums_that_are_added_up_cost_what_the_table_says(ledgers):
     assert not ledger.ports["adds"].all()
     none = replace(ledger, ports={**ledger.ports, "adds": np.zeros_like(ledger.ports["adds"])})
     more = priced(ledger).shard_cycles.sum() - priced(none).shard_cycles.sum()
-    assert more == (9 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
+    assert more == (10 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
 
 
 @pytest.mark.parametrize("name", ["branches", "ticks", "spikes", "numbers"])

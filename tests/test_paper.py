@@ -5,6 +5,8 @@ One run of the whole command serves most tests; the prices it shows are modelled
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from dataclasses import replace
@@ -15,6 +17,7 @@ from typing import NamedTuple
 import pytest
 
 from host.cli import main
+from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
@@ -92,7 +95,7 @@ def text_of(memory, costs):
 
 def text(*chapters):
     """Return the document of chapters, without the table of changed settings."""
-    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "")
+    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "", "")
 
 
 def test_table_1_weights_of_the_busiest_pe(memory):
@@ -187,6 +190,20 @@ def test_what_the_text_says_of_changed_settings(default):
         assert f"{1e3 * priced.time_s:.1f} ({deviation(1e3 * priced.time_s, LM['time_ms'])})" in row
 
 
+def test_a_sensitivity_table_says_what_moves_which_table(default, capsys):
+    """The same of the command of its own, from the runs that are there."""
+    document = (default / "paper.md").read_text(encoding="utf-8")
+    [row] = [line for line in document.splitlines() if "`branch_refill_cycles`" in line][:1]
+    capsys.readouterr()
+    assert main(["sensitivity", *(str(default / name) for name in RUNS), "--csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    for name, cell in zip(RUNS, row.split("|")[3:-1], strict=True):
+        [line] = [line for line in lines if (line["run"], line["constant"]) == (name, "branch_refill_cycles")]
+        slower = 100 * (float(line["time_s_at_high"]) / float(line["time_s_at_low"]) - 1)
+        assert cell.strip() == f"+0.0/{slower:+.1f}"
+    assert main(["sensitivity", str(default / "lm"), "--csv", "--json"]) == 2
+
+
 def test_files_are_written(default):
     folder = default
     for name, head in (("figure2.png", b"\x89PNG"), ("figure2.svg", b"<?xml"), ("paper.md", b"# Beside")):
@@ -200,7 +217,7 @@ def test_files_are_written(default):
 def test_the_document_in_docs_is_what_the_command_writes(default):
     """Refresh it with `launch.py paper --transport mem --write-docs`."""
     assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default / "paper.md").read_text(encoding="utf-8")
-    for name in ("figure2.png", "figure2.svg"):
+    for name in ("figure2.png", "figure2.svg", "sensitivity.png", "sensitivity.svg"):
         assert (command.ROOT / "docs" / name).stat().st_size > 4000
 
 
@@ -228,9 +245,9 @@ def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path,
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
     part_of = SimpleNamespace(part=lambda *_: lambda *_: whole.parts[first])
-    monkeypatch.setattr(command, "workloads", lambda: {alone: part_of})
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {alone: part_of})
     monkeypatch.setattr(command, "price_unrun", lambda part: whole.unrun[first])
-    monkeypatch.setattr(command, "_run", replay)
+    monkeypatch.setattr(command, "run_into", replay)
     assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
     document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
     headings = [line.split()[1:3] for line in document.splitlines() if line.startswith(("## Table", "## Figure"))]
@@ -247,7 +264,7 @@ def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path,
 
 
 def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "workloads", lambda: {"arrays": workloads()["arrays"]})
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {"arrays": workloads()["arrays"]})
     assert main(["paper", "--out", str(tmp_path / "out")]) == 2
     assert "(arrays) has a table of the paper" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

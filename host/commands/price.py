@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from host.commands._tornado import add_tornado, check_tornado, lines_on_ends, show_tornado
 from host.commands._what_if import print_what_if
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, UNITS, WAIT
@@ -66,10 +67,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     text = "the bottleneck, and what each single setting, format, mapping and number of chips would change"
     parser.add_argument("--what-if", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
+    add_tornado(parser)
 
 
 def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
+    check_tornado(flags)
     folder = Path(flags["run"])
     report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     costs = Path(flags["costs"]) if flags["costs"] else None
@@ -80,6 +83,8 @@ def run(flags: Mapping[str, Any]) -> int:
     table = load_table(costs, ledger.twins)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
+    if flags["tornado"]:
+        return show_tornado(folder, ledger, chip, table, flags)
     of_run = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run")
     before = price(ledger, of_run, load_table(used=ledger.twins))
     after = price(ledger, chip, table)
@@ -91,6 +96,7 @@ def run(flags: Mapping[str, Any]) -> int:
         print(json.dumps(both, indent=1, allow_nan=False))
     else:
         print(_comparison(folder, report, ledger, before=before, after=after))
+        print("\n".join(lines_on_ends(ledger, chip, table)))
         if crossing_machines is not None:
             print(format_machine_traffic(crossing_machines))
     return 0

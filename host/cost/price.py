@@ -11,10 +11,9 @@ look-up, decoder, softmax, the gesture head), which the paper does not place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
-from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -30,6 +29,7 @@ from host.cost.noc_traffic import MeshLoads, NocTraffic
 from host.cost.operations import count_operations, total_operations
 from host.cost.schedule import Schedule, margin_of, schedule
 from host.cost.twins import twin
+from host.cost.uncertain import chip_at
 from host.errors import HostError, need_file
 from models.network import F64, I64
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, load_chip
@@ -88,6 +88,22 @@ class PricedPositions(Priced, Schedule):
     link_traffic: LinkTraffic = field(repr=False)
 
 
+class Totals(NamedTuple):
+    """What a run costs in all."""
+
+    time_s: float
+    power_w: float
+    energy_j: float
+
+
+class Terms(NamedTuple):
+    """A chip and prices. `of_power`: they differ from those of the price itself in constants of power alone, which move no time."""
+
+    chip: ChipSpec
+    table: CostTable
+    of_power: bool = False
+
+
 class _Evaluation(NamedTuple):
     """The passes after the moves, over a part's own positions, at one set of constants."""
 
@@ -101,24 +117,37 @@ class Pricing:
     What is kept are sums over positions, so that nothing grows with them.
     """
 
-    def __init__(self, run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True) -> None:
-        """Begin; without `bands` they are left out.
+    def __init__(
+        self, run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, others: Sequence[Terms] = ()
+    ) -> None:
+        """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`).
 
         HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
         """
         _check(run, chip, table)
         self._run, self._chip, self._table, self._machine = run, chip, table, machine_for(run, chip)
+        self._evaluated = [(chip, table)]  # a time each
+        self._terms = [(chip, table, 0)]  # with the number of the time
         # Time and energy rise with every constant, so their extremes lie where all are low or all are high. Mean power need not:
         # a slower PE spends more of its time computing; so the constants of power alone also go against the others.
-        corners = product(("low", "high"), repeat=2) if bands else ()
-        self._tables = [table, *(table.at(time=time, power=power) for time, power in corners)]
-        self._time_s = [0.0] * len(self._tables)
-        self._busy_s = [np.zeros(len(run.pes)) for _ in self._tables]
+        for end in ("low", "value", "high") if bands else ():
+            on_chip = chip_at(chip, end)
+            number = 0 if end == "value" else self._evaluate_too(on_chip, table.at(time=end, power="value"))
+            self._terms += [(on_chip, table.at(time=end, power=power), number) for power in ("low", "high")]
+        self._in_band = len(self._terms)
+        for one in others:
+            self._terms.append((one.chip, one.table, 0 if one.of_power else self._evaluate_too(one.chip, one.table)))
+        self._time_s = [0.0] * len(self._evaluated)
+        self._busy_s = [np.zeros(len(run.pes)) for _ in self._evaluated]
         self._stages_s: dict[str, dict[str, float]] = {}
         self._path_s = dict.fromkeys(run.layer_names, 0.0)
         self._work: dict[str, I64] = {}
         self._mesh: MeshLoads | None = None
         self._link_loads: LinkLoads | None = None
+
+    def _evaluate_too(self, chip: ChipSpec, table: CostTable) -> int:
+        self._evaluated.append((chip, table))
+        return len(self._evaluated) - 1
 
     @property
     def margin(self) -> int:
@@ -133,8 +162,8 @@ class Pricing:
         if own is not part.ledger:
             own_moves = moves_of(own, chip, self._table)
         middle = None
-        for n, table in enumerate(self._tables):  # one after another: their arrays are large
-            one = _evaluate(part, moves, chip, table)
+        for n, (on_chip, table) in enumerate(self._evaluated):  # one after another: their arrays are large
+            one = _evaluate(part, moves, on_chip, table)
             self._time_s[n] += one.times.time_s
             self._busy_s[n] += one.times.busy_s
             middle = middle or one
@@ -168,14 +197,13 @@ class Pricing:
         """Return the fields of `Priced`."""
         run, chip, table, mesh, loads = self._run, self._chip, self._table, self._mesh, self._link_loads
         assert mesh is not None and loads is not None, "no part was added"
-        parts = [self._energy_parts_j(n) for n in range(len(self._tables))]
-        joules = [sum(one.values()) for one in parts]
-        watts = [energy_j / time_s if time_s else 0.0 for energy_j, time_s in zip(joules, self._time_s, strict=True)]
-        time_s = self._time_s[0]
+        totals = [self._totals(n) for n in range(self._in_band)]
+        time_s, power_w, energy_j = totals[0]
+        times, watts, joules = zip(*totals, strict=True)
         links = links_block(loads, link_use(loads, chip, table), chip, table, time_s)
         return {
-            "time_s": time_s, "time_band_s": _band(self._time_s), "power_w": watts[0], "power_band_w": _band(watts),
-            "energy_j": joules[0], "energy_band_j": _band(joules), "energy_parts_j": parts[0],
+            "time_s": time_s, "time_band_s": _band(times), "power_w": power_w, "power_band_w": _band(watts),
+            "energy_j": energy_j, "energy_band_j": _band(joules), "energy_parts_j": self._energy_parts_j(0),
             "stages": stages_of(run), "stages_s": {layer: dict(stages) for layer, stages in self._stages_s.items()},
             "path_s": dict(self._path_s), "busy_s": self._busy_s[0].copy(),
             "work": total_operations(run, self._work, mesh), "pe_work": dict(self._work),
@@ -183,17 +211,26 @@ class Pricing:
             "mesh": mesh, "links": links, "link_loads": loads,
         }  # fmt: skip
 
+    def totals_of_others(self) -> list[Totals]:
+        """Return what the parts so far cost in all at each of `others`."""
+        return [self._totals(n) for n in range(self._in_band, len(self._terms))]
+
+    def _totals(self, n: int) -> Totals:
+        time_s, energy_j = self._time_s[self._terms[n][2]], sum(self._energy_parts_j(n).values())
+        return Totals(time_s, energy_j / time_s if time_s else 0.0, energy_j)
+
     def _energy_parts_j(self, n: int) -> dict[str, float]:
         """Return the joules of all chips, the last pass: their measured power states, weighted by how long PEs compute and wait;
         and links between chips.
         """
-        run, chip, table, time_s, loads = self._run, self._chip, self._tables[n], self._time_s[n], self._link_loads
-        chips, computing_s = len(self._machine.live), float((self._busy_s[n] * run.multiplicity).sum())
+        run, loads, (chip, table, number) = self._run, self._link_loads, self._terms[n]
+        time_s, chips = self._time_s[number], len(self._machine.live)
+        computing_s = float((self._busy_s[number] * run.multiplicity).sum())
         waiting_s = int(run.multiplicity.sum()) * time_s - computing_s
         parts = {
             "floor": chips * chip.power_off_w * time_s,
             "sleep": chips * chip.pe_sleep_w * table["powered_pes"] * time_s,
-            "compute": chip.pe_active_w * computing_s,
+            "compute": chip.pe_active_w * table["computing_power_ratio"] * computing_s,
             "wait": chip.pe_active_w * table["waiting_power_share"] * waiting_s,
         }
         if chips > 1 and loads is not None:
@@ -201,7 +238,7 @@ class Pricing:
         return parts
 
 
-def _band(values: list[float]) -> tuple[float, float]:
+def _band(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
@@ -257,6 +294,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     facts = [*run.twins]
     facts += ["weights=int8"] if (run.ports["weight_bytes"] == 1).any() else []
     facts += ["sums=added"] if run.ports["adds"].any() else []
+    facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []
     return facts + (["links"] if linked else [])
 
@@ -287,9 +325,7 @@ def _stages_s(run: RunLedger, cost: _Evaluation) -> dict[str, dict[str, float]]:
 def _path_s(run: RunLedger, times: Schedule) -> dict[str, float]:
     """Return the seconds of each layer that lie on the longest path of its positions."""
     population, on_path_s = run.exchanges.population[run.exchanges.layers], times.layer_s * times.on_path
-    return {
-        name: float(on_path_s[:, population == number].sum()) for number, name in zip(run.layers, run.layer_names, strict=True)
-    }
+    return {name: float(on_path_s[:, population == number].sum()) for number, name in zip(run.layers, run.layer_names, strict=True)}
 
 
 def _sum_of(seconds: F64, exchanges: list[int]) -> float:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from host.errors import HostError
@@ -15,6 +16,7 @@ from host.show.plot_style import STANDALONE, escape_formula
 from models.palette import FAINT, GROUND
 
 if TYPE_CHECKING:
+    from host.cost.tornado import Bar
     from host.show.canvas import Axes, Figure
 
 SUFFIXES = (".png", ".svg")
@@ -43,6 +45,32 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
         axes.set(ylim=(0, 1.2 * max(bottoms)), ylabel="time, ms", title=escape_formula(title))
         axes.grid(axis="y", alpha=0.3)
         axes.legend(reverse=True)
+        return _write(figure, path)
+
+
+def tornado(bars: Sequence[Bar], title: str, path: Path) -> list[Path]:
+    """Draw how far each constant's two ends move time and energy, in percent, the widest on top; return the files.
+
+    `path` is without suffix. HostError where matplotlib is missing or a file cannot be written.
+    """
+    with _style():
+        from host.show.canvas import Figure
+
+        figure = Figure((8.4, 1.3 + 0.42 * len(bars)), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        places = list(range(len(bars)))[::-1]
+        for axes, (measure, word) in zip(panels, (("time_s", "time"), ("energy_j", "energy")), strict=True):
+            for number, end in enumerate(("low end", "high end")):  # each in a colour
+                axes.barh(places, [100 * bar.changes(measure)[number] for bar in bars], 0.62, label=end)
+            axes.axvline(0, color="black", linewidth=0.8)
+            axes.set(xlabel=f"{word}, % of the price")
+            axes.grid(axis="x", alpha=0.3)
+        names = [
+            f"{fill(bar.constant.words, 44)}\n{bar.constant.low:.3g} to {bar.constant.high:.3g} {bar.constant.unit}" for bar in bars
+        ]
+        panels[0].set_yticks(places, [escape_formula(name) for name in names], fontsize=7)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2)
+        figure.suptitle(escape_formula(title), x=0.01, ha="left", fontsize=9.5)
         return _write(figure, path)
 
 
