@@ -34,8 +34,8 @@ if TYPE_CHECKING:
 
 # Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
 _HOMES = {
-    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors", "WrongInput": "errors",
-    "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
+    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors",
+    "WrongInput": "errors", "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
 }  # fmt: skip
 
 __all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
