@@ -11,7 +11,10 @@ setup: $(VENV)/.ready
 # linting needs as well, at once; ALSO names further requirements.
 EXTRA ?= test
 ALSO ?=
-WORKERS ?= 2
+# Twice as many as the usual two cores: tests of processes wait, for what must come, more than they compute.
+WORKERS ?= 4
+# What tests start is compiled once, also where the environment (an image for containers, say) asks Python to keep nothing.
+unexport PYTHONDONTWRITEBYTECODE
 
 $(VENV)/.ready: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -28,8 +31,9 @@ demo: setup
 test: setup
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
+# What takes long, and every search of hypothesis with all of its examples.
 test-slow: setup
-	$(BIN)/python -m pytest -m slow
+	GENNAKER_WHOLE_TESTS=1 $(BIN)/python -m pytest -m 'slow or search'
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'

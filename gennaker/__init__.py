@@ -10,16 +10,50 @@
 docs/python.md is a tutorial.
 """
 
-from gennaker._place import check_neighbours
+from __future__ import annotations
 
-check_neighbours()  # before anything of ours is imported
+import importlib
+from typing import TYPE_CHECKING, Any
 
-from gennaker.bands import Band  # noqa: E402
-from gennaker.costs import Cost  # noqa: E402
-from gennaker.errors import DoesNotFit, Error, RunError, WrongInput  # noqa: E402
-from gennaker.model import Model, load  # noqa: E402
-from gennaker.plan import Plan  # noqa: E402
-from gennaker.results import Run  # noqa: E402
-from gennaker.session import Session  # noqa: E402
+from gennaker._place import check_neighbours, go_first, is_the_program
 
-__all__ = ["Band", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+if is_the_program():
+    go_first()  # whatever folders are on the path, the command line finds what is ours
+else:
+    check_neighbours()  # before anything of ours is imported
+
+if TYPE_CHECKING:
+    from gennaker.answers import Bottleneck
+    from gennaker.bands import Band
+    from gennaker.costs import Cost
+    from gennaker.errors import DoesNotFit, Error, RunError, WrongInput
+    from gennaker.model import Model, load
+    from gennaker.plan import Plan
+    from gennaker.results import Run
+    from gennaker.session import Session
+
+# Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
+_HOMES = {
+    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors",
+    "WrongInput": "errors", "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
+}  # fmt: skip
+
+__all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name from its file."""
+    if name == "__version__":
+        from host.provenance import version
+
+        return version()
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gennaker' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"gennaker.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """Return the public names, for completion in a notebook."""
+    return sorted({*globals(), *__all__, "__version__"})

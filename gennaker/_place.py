@@ -7,7 +7,21 @@ import sys
 from pathlib import Path
 
 _ROOT = Path(__file__).resolve().parents[1]
+_LAUNCHERS = ("launch.py", "gennaker", "gennaker.exe")
 _PACKAGES = ("host", "models", "noc", "pe")
+
+
+def is_the_program() -> bool:
+    """Return whether this process is our command line, and not a program of a user's that imports us."""
+    name = sys.argv[0] if sys.argv else ""
+    # While Python looks for what `-m` names, "-m" stands in the program's place.
+    return (name == "-m" and "gennaker" in sys.orig_argv) or Path(name).name in _LAUNCHERS
+
+
+def go_first() -> None:
+    """Put our folder first on the import path."""
+    if sys.path[:1] != [str(_ROOT)]:
+        sys.path.insert(0, str(_ROOT))
 
 
 def check_neighbours() -> None:

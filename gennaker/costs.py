@@ -8,6 +8,7 @@ from typing import Any
 
 from gennaker.bands import Band
 from gennaker.rich_text import html_table, list_of_rows
+from host.show.quantities import format_band, format_quantity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,11 +48,11 @@ class Cost:
 
     def __str__(self) -> str:
         each = max(self.positions, 1)
-        return (
-            f"{1e3 * self.time_s.value:.4g} ms ({1e3 * self.time_s.low:.4g} to {1e3 * self.time_s.high:.4g}), "
-            f"{1e3 * self.energy_j.value:.4g} mJ ({1e3 * self.energy_j.low:.4g} to {1e3 * self.energy_j.high:.4g}) on the chip; "
-            f"{1e6 * self.time_s.value / each:.4g} us and {1e6 * self.energy_j.value / each:.4g} uJ a position"
+        time, energy = (
+            format_band(one.value, (one.low, one.high), unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J"))
         )
+        a_position = ", ".join(format_quantity(one.value / each, unit) for one, unit in ((self.time_s, "s"), (self.energy_j, "J")))
+        return f"{time}, {energy} on the chip; {a_position} a position"
 
     def _repr_html_(self) -> str:
         rows = [[row["layer"], row["stage"], f"{1e3 * row['seconds']:.4g}"] for row in self.stages()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -14,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gennaker.answers import Bottleneck, bottleneck_from
 from gennaker.bands import Band
 from gennaker.costs import Cost, cost_of, settings_of
 from gennaker.errors import Error, WrongInput, explained
-from gennaker.rich_text import frame_of, html_table
+from gennaker.figures import Figures
+from gennaker.rich_text import frame_of, html_table, list_of_rows
 from models.network import Array
 
 if TYPE_CHECKING:
@@ -181,6 +184,15 @@ class Run:
         """Modelled joules of the run on the chip."""
         return self.cost.energy_j
 
+    @cached_property
+    def figures(self) -> Figures:
+        """Every figure of the run's page by name: `run.figures.raster()` is a matplotlib Figure, to change or to save.
+
+        >>> "stages" in run.figures
+        True
+        """
+        return Figures(self._path)
+
     def price(self, **settings: Any) -> Cost:
         """Return what the run would cost with other settings; nothing is run.
 
@@ -200,9 +212,48 @@ class Run:
         with explained():
             return cost_of(price_at(self._ledger, settings_of(settings)), self._ledger.executions)
 
+    @cached_property
+    def bottleneck(self) -> Bottleneck:
+        """What takes the largest share of the run's time on the chip, in a sentence and in figures.
+
+        >>> print(run.bottleneck.sentence)  # doctest: +ELLIPSIS
+        ...; the slowest layer is egru1 with ...
+        """
+        return bottleneck_from(self._answers)
+
+    def what_if(self, frame: bool | None = None) -> Any:
+        """Return what each single setting would change, a row each; nothing is run (docs/answers.md).
+
+        A row has `group`, `value` and `was`, the setting, the choice and what the run has; `time_s`, `energy_j`, `moved_bytes` and
+        `sram_bytes` of the fullest PE; and `time_change`, `energy_change` and `bytes_change`, shares of the run's own. Other
+        formats, mappings and numbers of chips are among them: their counts are `expected`. Where there are no figures `note`
+        says why.
+
+        Args:
+            frame: whether as a pandas DataFrame, else a list of dicts; None: a frame where pandas is installed.
+
+        >>> rows = run.what_if(frame=False)
+        >>> fast = next(row for row in rows if row["value"] == "300MHz")
+        >>> fast["time_s"] == run.price(clock="300MHz").time_s.value
+        True
+
+        """
+        if frame is None:
+            frame = importlib.util.find_spec("pandas") is not None
+        return list_of_rows(self._answers["rows"], frame)
+
+    @cached_property
+    def _answers(self) -> dict[str, Any]:
+        from host.cost.what_if import PricingTerms
+        from host.run.placed_answers import answers_of_folder
+
+        with explained():
+            return answers_of_folder(self._path, PricingTerms(self._ledger), self.report)
+
     def save(self, folder: str | os.PathLike[str], *, pictures: bool = True) -> Path:
         """Write the run folder that `launch.py run` would have written: report, options, mapping, ledger and what was kept; with
-        `pictures` also report.html and trace.json.gz. The inputs lie beside them, so that its config.json repeats the run.
+        `pictures` also report.html, its figures and trace.json.gz. The inputs lie beside them, so that its config.json repeats
+        the run.
 
         Returns the folder. WrongInput where it exists, or cannot be written.
 

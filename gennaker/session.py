@@ -85,7 +85,7 @@ class Session:
         self._source.close_after(self._run.window + 1, self._hash.close)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:
-            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport)
+            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport, self._stall_s)
         else:
             self._network = NetworkHere(self._run, self._transport)
         self._end = weakref.finalize(self, self._network.close)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from host.commands import command_names, load_command
-from host.errors import Exit, HostError, complain
+from host.errors import Exit, HostError, as_typed, complain, program_name
 from host.workloads.registry import Workload, workloads
 from models.families import check_user_folders
 from models.network import ModelError
@@ -32,20 +32,40 @@ exit codes: 0 done, 2 wrong input, 3 does not fit, 4 a process died, 5 one
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        self.exit(int(Exit.USAGE), f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(complain(f"{message}; see {self.prog} --help", Exit.USAGE))
+
+    def format_help(self) -> str:
+        return as_typed(super().format_help())
+
+
+class _Version(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, *_rest: object) -> NoReturn:
+        from host.provenance import version
+
+        sys.stdout.write(f"gennaker {version()}\n")
+        parser.exit()
 
 
 def _workload_commands() -> dict[str, Workload]:
     return {command: workload for workload in workloads().values() for command in workload.commands}
 
 
-def _parser(asked: Iterable[str]) -> argparse.ArgumentParser:
+def whole_parser(name: str) -> argparse.ArgumentParser:
+    """Return the parser of all commands, for a program of this name; shells complete by it."""
+    return _parser((), name)
+
+
+def _parser(asked: Iterable[str], program: str | None = None) -> argparse.ArgumentParser:
     """Return a parser of the command that is asked for, or of all where none is."""
     runs, others = _workload_commands(), command_names()
     chosen = [name for name in (*runs, *others) if name in asked][:1] or [*runs, *others]
     about, epilog = "Gennaker: a multiprocess emulator of the SpiNNaker2 neuromorphic chip.", _epilog() if len(chosen) > 1 else None
     layout = argparse.RawDescriptionHelpFormatter
-    parser = _Parser(prog="launch.py", description=about, epilog=epilog, formatter_class=layout, allow_abbrev=False)
+    title = program or program_name()
+    parser = _Parser(prog=title, description=about, epilog=epilog, formatter_class=layout, allow_abbrev=False)
+    parser.add_argument(
+        "--version", action=_Version, nargs=0, default=argparse.SUPPRESS, help="print the version of the program and end"
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
     for name in chosen:
         if name in runs:

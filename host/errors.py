@@ -1,16 +1,20 @@
 """What a user can cause, and the exit code each kind ends with. A user sees one line; a bug keeps its traceback."""
 
 import difflib
+import shutil
 import sys
+import textwrap
 from collections.abc import Iterable
 from enum import IntEnum
 from pathlib import Path
 
 from models.input_file import InputError, check_input
 
+_NARROWEST = 40  # columns; what is narrower folds lines as it likes
+
 
 class Exit(IntEnum):
-    """Exit codes of `launch.py` (documented in docs/report.md)."""
+    """Exit codes of the program (documented in docs/report.md)."""
 
     OK = 0
     BUG = 1  # a traceback: please report it
@@ -34,10 +38,36 @@ class HostError(ValueError):
         self.code = code
 
 
+def program_name() -> str:
+    """Return what the program was started as: `launch.py` in the project's folder, `gennaker` where it is installed."""
+    started = Path(sys.argv[0] if sys.argv else "")
+    is_installed = started.stem == "gennaker" or (started.name == "__main__.py" and started.parent.name == "gennaker")
+    return "gennaker" if is_installed else "launch.py"
+
+
+def as_typed(text: str) -> str:
+    """Return a text in which every command stands as this user types it."""
+    if program_name() == "launch.py":
+        return text
+    return text.replace("python launch.py", "gennaker").replace("launch.py", "gennaker")
+
+
 def complain(text: str, code: Exit) -> int:
-    """Print one line for the user on stderr; return the exit code."""
-    print(f"gennaker: {text}", file=sys.stderr)
+    """Print one line for the user on stderr; return the exit code. A terminal that is narrower shows it part by part."""
+    line = f"gennaker: {as_typed(text)}"
+    if sys.stderr.isatty() and len(line) > (columns := shutil.get_terminal_size().columns):
+        parts = line.split("; ")
+        ended = [f"{part};" for part in parts[:-1]] + parts[-1:]
+        line = "\n".join(fold for n, part in enumerate(ended) for fold in _fold(part, columns, "  " * (n > 0)))
+    print(line, file=sys.stderr)
     return int(code)
+
+
+def _fold(part: str, columns: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        part, max(columns, _NARROWEST), initial_indent=indent, subsequent_indent="    ", break_long_words=False,
+        break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def printable(text: str, most: int = 2000) -> str:

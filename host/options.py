@@ -19,6 +19,7 @@ from models.families import member, member_names
 TRACE_POSITIONS = 200  # first positions of a run that its trace.json.gz shows
 _TRANSPORTS, _DEFAULT_TRANSPORT = "noc.transports", "zmq"
 CHIP, RUN = "chip and mapping", "run"  # headings of flags
+ANSWERS = ("none", "priced", "placed")  # what settings would change: of prices alone, or of the placement, too
 SAVED = ("events", "states", "outputs", "logits")  # what a run can keep (`host/run/saved.py`)
 
 
@@ -88,6 +89,7 @@ class RunOptions:
         None, "write what the network answers to this .npz, too; must not exist",
         bounds=Text(), metavar="FILE", group=RUN, sweep=False)
     verify: bool = option(False, "compare every event with a plain reference", bounds=YesNo(), group=RUN, sweep=False)
+    answers: str = option(ANSWERS[0], bounds=OneOf(lambda: list(ANSWERS), "answers"), sweep=False)
     faults: Faults = field(default_factory=Faults)
     # fmt: on
 

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import platform
+import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,16 @@ def code_record() -> dict[str, Any]:
     """Return version and content hash of the project, and the versions of Python and the libraries that compute."""
     # "unknown": vendored under another name; "not installed": run from a folder.
     libraries = {"python": platform.python_version()} | {name: _version(name, "unknown") for name in _LIBRARIES}
-    return {"version": _version("gennaker", "not installed"), "code_sha256": content_sha256(), "libraries": libraries}
+    return {"version": version(), "code_sha256": content_sha256(), "libraries": libraries}
+
+
+def version() -> str:
+    """Return the version of the project: of what is installed, else of the folder that it runs from."""
+    found = _version("gennaker", "")
+    project = ROOT / "pyproject.toml"
+    if found or not project.is_file():
+        return found or "not installed"
+    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
 
 
 def _version(package: str, otherwise: str) -> str:

@@ -10,6 +10,9 @@ from host.errors import HostError, need_file
 SCHEMA = 2
 PRICED_SCHEMAS = (1, SCHEMA)  # of runs that can be priced again: their ledgers are the same
 
+ANSWERS = "answers.json"
+"""What each single setting would change (`host/show/answers.py`), where a run has worked it out."""
+
 
 def new_folder(path: Path) -> Path:
     """Create a run's folder; HostError where it exists already or cannot be written."""

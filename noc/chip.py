@@ -59,7 +59,11 @@ def require_on_plan(pe: PeId) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One number about the chip, None if unknown. Grades: see `spinnaker2.toml`; "user" is from an override file."""
+    """One number about the chip, None if unknown. Grades: see `spinnaker2.toml`; "user" is from an override file.
+
+    `low` and `high` bound it where it is uncertain and a price uses it; `words` then say what it is, and `at_end` why the value
+    lies on an end, where it does.
+    """
 
     value: int | float | None
     unit: str
@@ -67,6 +71,10 @@ class Fact:
     grade: str
     assumed: bool = False
     note: str = ""
+    low: float | None = None
+    high: float | None = None
+    words: str = ""
+    at_end: str = ""
 
 
 @dataclass(frozen=True)

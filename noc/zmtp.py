@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from noc.transport import TransportError
+from noc.transport import TransportError, Unreachable
 from noc.wire import MAX_MESSAGE_BYTES
 
 SCHEME = "ipc://"
@@ -54,7 +54,7 @@ class ZmtpTransport:
             self._shake_hands(identity)
         except (OSError, EOFError) as error:
             self._socket.close()
-            raise TransportError(f"{name} cannot reach {peer} on {address}: {error}") from error
+            raise Unreachable(f"{name} cannot reach {peer} on {address}: {error}") from error
         self._socket.settimeout(None)
         self._limit(socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)
         self._timeout_s = _FIRST_WAIT_S
@@ -189,7 +189,7 @@ class ZmtpTransport:
             self._writable = False
         except OSError as error:
             self._writable = False  # part of a frame may be out, and what followed would be taken for its rest
-            raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
+            raise Unreachable(f"cannot reach {destination}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the connection; what was sent still arrives."""

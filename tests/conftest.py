@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from host.cluster import remote_backend
 from host.launch.launcher import Launcher
@@ -28,22 +29,57 @@ ROOT = Path(__file__).resolve().parents[1]
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
+_PART = 3  # one in so many
+_FEWEST = 8  # but no fewer
+_BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile the kernels before there are workers: each would compile them."""
-    if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
-        subprocess.run([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, check=True)
+    """Compile kernels, and tests, before there are workers: each would compile all of them."""
+    if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
+        return
+    commands = [["-c", "import host.processes.fork_server"]]
+    if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
+        commands.append(["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"])
+    started = [subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL) for command in commands]
+    codes = [process.wait() for process in started]
+    assert codes[0] == 0  # what is wrong with a test says the worker
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Order the files for workers, which take a file as a whole: those whose tests may take longest first."""
-    if not hasattr(config, "workerinput"):
-        return
+    """Mark and shorten searches, give each test its limit, and order the files for workers, which take a file as a whole: those that
+    may take longest first.
+    """
+    for item in items:
+        if is_search(item):
+            item.add_marker("search")
+    if not os.environ.get(WHOLE):
+        shorten_searches(items)
     longest: dict[Path, float] = {}
     for item in items:
         mark = item.get_closest_marker("timeout")
-        longest[item.path] = max(longest.get(item.path, 0.0), float(mark.args[0]) if mark else 0.0)
+        limit_s = float(mark.args[0] if mark else config.getini("timeout"))
+        longest[item.path] = max(longest.get(item.path, 0.0), limit_s)
+        item.add_marker(pytest.mark.timeout(_BUSY * limit_s), append=False)
+    if not hasattr(config, "workerinput"):
+        return
     items.sort(key=lambda item: -longest[item.path])
+
+
+def is_search(item: pytest.Item) -> bool:
+    """Whether hypothesis searches for an example that a test does not hold for."""
+    return hasattr(getattr(item, "obj", None), "hypothesis")
+
+
+def shorten_searches(items: Iterable[pytest.Item]) -> None:
+    """Let hypothesis try a part of each test's examples, other ones each time; all of them are for `make test-slow`."""
+    attribute = "_hypothesis_internal_use_settings"  # where hypothesis' own plugin for pytest reads them
+    for function in {item.obj for item in items if is_search(item)}:
+        whole = getattr(function, attribute)
+        few = max(whole.max_examples // _PART, min(whole.max_examples, _FEWEST))
+        setattr(function, attribute, settings(whole, max_examples=few))
 
 
 @pytest.fixture(scope="session", autouse=True)

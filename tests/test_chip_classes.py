@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
-from host.cost.ledger_file import load_ledger, save_ledger
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
 from host.cost.link_traffic import link_traffic
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.errors import HostError
 from host.mapping.placement import place
 from host.run.offline import record

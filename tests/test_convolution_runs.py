@@ -13,8 +13,9 @@ import pytest
 
 from host.cli import main
 from host.cost.cost_table import load_table
-from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
+from host.cost.price import price_positions as price
 from host.mapping.layer_needs import layer_needs
 from host.mapping.placement import place
 from host.mapping.sharding import cut

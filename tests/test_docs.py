@@ -12,7 +12,7 @@ from host.experiments.columns import COLUMNS
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-OURS = {path.name for path in ROOT.iterdir() if path.is_dir()}
+OURS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"runs"}  # where runs are written
 FILE = re.compile(r"[\w.*-]+(/[\w.*-]+)*/?")
 
 

@@ -9,8 +9,9 @@ import pytest
 
 from host.commands.paper import price_unrun
 from host.cost.beside import early_ports, groups_of
-from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price_at
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
+from host.cost.price import price_at, price_positions, terms_of
 from host.errors import HostError
 from host.mapping.even_phases import deal_evenly
 from host.mapping.placement import place
@@ -222,7 +223,7 @@ def test_two_exchanges_cost_what_their_messages_cost():
 
 def test_sending_first_is_never_slower_and_hides_what_is_under_way():
     ledger = recorded(seeded_egru(60, (120, 90), 0.3, inside=True), 10)
-    first, last = (price_at(ledger, [f"beside={order}"]) for order in ("send_first", "work_first"))
+    first, last = (price_positions(ledger, *terms_of(ledger, [f"beside={order}"])) for order in ("send_first", "work_first"))
     assert first.time_s < last.time_s
     assert first.work == last.work
     for priced in (first, last):
@@ -235,8 +236,8 @@ def test_sending_first_is_never_slower_and_hides_what_is_under_way():
 def test_sending_first_takes_as_long_as_its_slowest_chain():
     """By hand, of each PE: gates, then what it can do, then what waits for the last message of all gates."""
     ledger = recorded(seeded_egru(30, (40,), 0.5, inside=True), 4, positions=3)
-    priced = price_at(ledger, ["dram=prefetched"])
-    whole = price_at(ledger, ["dram=prefetched", "beside=work_first"])
+    priced = price_positions(ledger, *terms_of(ledger, ["dram=prefetched"]))
+    whole = price_positions(ledger, *terms_of(ledger, ["dram=prefetched", "beside=work_first"]))
     seconds = priced.shard_cycles.sum(axis=2) / priced.settings["clock_hz"]
     (gates, cells), turn_of = groups_of(ledger)[0], ledger.shards["population"][ledger.turns.shard]
     g, c = seconds[:, turn_of == gates], seconds[:, turn_of == cells]

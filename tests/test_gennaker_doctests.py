@@ -12,7 +12,7 @@ from models.checkpoint import Model, save
 from models.seeded import seeded_egru
 from tests.conftest import ROOT
 
-MODULES = ["bands", "costs", "errors", "model", "plan", "results", "session"]
+MODULES = ["answers", "bands", "costs", "errors", "model", "plan", "results", "session"]
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 

@@ -12,11 +12,13 @@ from host.cost import twins
 from host.cost.chip_streams import listeners
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import all_stages
-from host.cost.ledger_file import load_ledger, save_ledger
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import machine_traffic
 from host.cost.neurobench import neurobench_metrics
-from host.cost.price import price, price_block
+from host.cost.price import price_block
+from host.cost.price import price_positions as price
 from host.cost.timeline import timeline
 from host.errors import HostError
 from host.mapping.placement import place
@@ -377,7 +379,7 @@ def test_sums_that_are_added_up_cost_what_the_table_says(ledgers):
     assert not ledger.ports["adds"].all()
     none = replace(ledger, ports={**ledger.ports, "adds": np.zeros_like(ledger.ports["adds"])})
     more = priced(ledger).shard_cycles.sum() - priced(none).shard_cycles.sum()
-    assert more == (9 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
+    assert more == (10 + 1) * int((ledger.port_work.adds * ledger.port_work.rows * ledger.port_work.lanes).sum())
 
 
 @pytest.mark.parametrize("name", ["branches", "ticks", "spikes", "numbers"])

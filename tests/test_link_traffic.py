@@ -16,7 +16,7 @@ from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS
 from host.cost.link_traffic import link_traffic, machine_for
 from host.cost.link_trees import compiled_add_multicast, compiled_tree
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.cost.timeline import timeline
 from host.show.perfetto import power_w
 from noc.chip import QPES, PeId, load_chip
@@ -196,14 +196,14 @@ def test_three_units_on_two_chips_by_hand():
     assert p.links_s.tolist() == [[pytest.approx(2 * FRAME_S + fill)]]
     # On the far chip the input goes from the router at (4,3) to (1,1): five hops; 3 flits on a link.
     input_s = 3 * FRAME_S + fill + (3 + 5 * 5) / 300e6
-    dram_s = 3 * 8 / 6.4e9  # two PEs of the host's chip fetch two float32, and who sends them to the other chip
+    dram_s = 3 * 8 / 5.95e9  # two PEs of the host's chip fetch two float32, and who sends them to the other chip
     assert p.wait_s[0, 0] == pytest.approx(dram_s + input_s)
     assert p.stages_s["units"]["wait"] == pytest.approx(dram_s)
     assert p.stages_s["units"][LINKS] == pytest.approx(2 * FRAME_S + fill + input_s)
     # Out and in are five hops each. PE 1 gets one flit of PE 0 and two packets from afar.
     assert p.transit_s[0, 0] == pytest.approx((3 + 10 * 5) / 300e6)
-    # Unit 0 sends one message on its chip (27 cycles), writes its event for the other (7 + 20), and says "done" (20).
-    assert p.shard_cycles[0, :, 3].tolist() == [27 + 7 + 20 + 20, 27 + 7, 7 + 20 + 20]
+    # Unit 0 sends one message on its chip (25 cycles), writes its event for the other (7 + 18), and says "done" (18).
+    assert p.shard_cycles[0, :, 3].tolist() == [25 + 7 + 18 + 18, 25 + 7, 7 + 18 + 18]
     assert p.energy_parts_j[LINKS] == pytest.approx((5 + 2) * 96 * 5e-12)
     assert p.energy_parts_j["floor"] == pytest.approx(2 * 0.0752 * p.time_s)
     assert p.energy_parts_j["sleep"] == pytest.approx(2 * 0.1602 * p.time_s)
@@ -216,8 +216,8 @@ def test_three_units_on_two_chips_by_hand():
 
 def test_in_multicast_events_leave_the_core_once():
     p = priced(three(), "messages=multicast")
-    # 7 + 20 a packet: the event and "done" for its own chip; its first PE says "done" to the other chip, once more.
-    assert p.shard_cycles[0, :, 3].tolist() == [7 + 20 * 2 + 20, 7 + 20, 7 + 20 * 2 + 20]
+    # 7 + 18 a packet: the event and "done" for its own chip; its first PE says "done" to the other chip, once more.
+    assert p.shard_cycles[0, :, 3].tolist() == [7 + 18 * 2 + 18, 7 + 18, 7 + 18 * 2 + 18]
     assert p.link_traffic.packets.sum() == 7
 
 

@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 from test_pe import LATE, ROUTER, Chip, bare, dense, events, feeds_of, load_of, only, outside, said_by_reference
 
 from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
+from host.cost.price import price_positions as price
 from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher
@@ -249,19 +250,19 @@ def traced_three(form, visited):
 @pytest.mark.parametrize(
     ("form", "visited", "sets", "cycles"),
     [
-        # 13 an element of a trace where vectors are sent: 12 and the branch's refill.
-        ("csr", (8, 8), (), 12 * 8 + 15 * 9 + 2 * 13),
-        ("dense", (18, 0), (), 8 * 18 + 13 * 9 + 2 * 13),
-        ("dense", (18, 0), ("branch_refill_cycles=3",), 10 * 18 + 13 * 9 + 2 * 15),
-        ("dense", (18, 0), ("chip.sram_wait_states=1",), 10 * 18 + 13 * 9 + 2 * (13 + 2)),
-        # Where events are sent, 8 an element and 16 an event; one event, two elements that are not zero.
-        ("dense", (18, 0), ("payload=events",), 8 * 18 + 13 * 9 + 2 * 8 + 16),
-        ("dense", (18, 0), ("messages=multicast",), 8 * 18 + 13 * 9 + 2 * 8 + 16),
-        ("dense", (18, 0), ("payload=events", "chip.sram_wait_states=1"), 10 * 18 + 13 * 9 + 2 * (8 + 1) + 16 + 3),
-        ("dense", (18, 0), ("dense_loop=event", "payload=events"), 12 * 18 + 13 * 2 + 2 * 8 + 16),
-        ("dense", (9, 0), ("dense_loop=event", "payload=events"), 12 * 9 + 13 + 9 + 2 * 8 + 16),  # one element is zero
-        ("packed", (8, 0), (), 16 * 8 + 13 * 2 + 2 * 13),
-        ("packed", (4, 0), (), 16 * 4 + 13 + 9 + 2 * 13),
+        # 14 an element of a trace where vectors are sent: 13 and the branch's refill.
+        ("csr", (8, 8), (), 12 * 8 + 16 * 9 + 2 * 14),
+        ("dense", (18, 0), (), 8 * 18 + 12 * 9 + 2 * 14),
+        ("dense", (18, 0), ("branch_refill_cycles=3",), 10 * 18 + 12 * 9 + 2 * 16),
+        ("dense", (18, 0), ("chip.sram_wait_states=1",), 10 * 18 + 12 * 9 + 2 * (14 + 2)),
+        # Where events are sent, 9 an element and 16 an event; one event, two elements that are not zero.
+        ("dense", (18, 0), ("payload=events",), 8 * 18 + 12 * 9 + 2 * 9 + 16),
+        ("dense", (18, 0), ("messages=multicast",), 8 * 18 + 12 * 9 + 2 * 9 + 16),
+        ("dense", (18, 0), ("payload=events", "chip.sram_wait_states=1"), 10 * 18 + 12 * 9 + 2 * (9 + 1) + 16 + 3),
+        ("dense", (18, 0), ("dense_loop=event", "payload=events"), 13 * 18 + 14 * 2 + 2 * 9 + 16),
+        ("dense", (9, 0), ("dense_loop=event", "payload=events"), 13 * 9 + 14 + 10 + 2 * 9 + 16),  # one element is zero
+        ("packed", (8, 0), (), 16 * 8 + 18 * 2 + 2 * 14),
+        ("packed", (4, 0), (), 16 * 4 + 18 + 10 + 2 * 14),
     ],
 )
 def test_the_upkeep_of_a_trace_by_hand(form, visited, sets, cycles):

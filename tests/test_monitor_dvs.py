@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from test_monitor import CODE, LAYOUT, STATUS, fits, seen, terminal  # noqa: F401 - fixtures
 
 from host.show.monitor import open_monitor
-from host.show.terminal_style import BRIGHTNESS
 from host.workloads.dvs.frame_glyphs import bars, cells, short
 from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES
+from models.palette import BRIGHTNESS
 from tests.tools.work import count_calls
 
 DVS = LAYOUT | {"title": "gestures", "unit": "frame", "shown": {"classes": list(CLASSES)}, "layers": LAYOUT["layers"][:2]}
@@ -156,7 +156,7 @@ def test_plain_lines_count_frames_and_say_how_many_were_right():
     view = open_monitor(DVS, False, stream)
     view.update(RUNNING)
     view.close()
-    assert "running: 700 of 1,400 frames, 0:50 left; frames/s 14; accuracy 83.3 %; events/tick 1,234; " in stream.getvalue()
+    assert "running: 700 of 1,400 frames, 0:50 left; 14 frames/s; accuracy 83.3 %; active " in stream.getvalue()
 
 
 def test_a_frame_with_noise_everywhere_costs_half_as_much_again_as_the_view_without_it(terminal):  # noqa: F811

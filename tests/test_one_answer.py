@@ -15,6 +15,7 @@ import pytest
 from host.errors import Exit
 from host.faults import Faults
 from models import formats
+from tests.tools.grids import pairs
 from tests.tools.processes import answer
 
 pytestmark = pytest.mark.timeout(60)
@@ -32,8 +33,7 @@ def test_any_number_of_pes(run, reference, pes, mapping):
     assert answer(run(pes=pes, mapping=mapping, transport="mem")) == reference
 
 
-@pytest.mark.parametrize("pes", [1, 3, 24])
-@pytest.mark.parametrize("form", formats.names())
+@pytest.mark.parametrize(("form", "pes"), pairs(formats.names(), (1, 3, 24)))
 def test_any_format_over_processes(run, reference, pes, form):
     outcome = run(pes=pes, format=form, transport="zmq")
     assert answer(outcome) == reference
@@ -85,9 +85,9 @@ def test_a_pause(run, reference):
     assert paused
 
 
-@pytest.mark.parametrize("form", formats.names())
-@pytest.mark.parametrize(("name", "share"), [("none", 0.0), ("all", 1.0)])
-def test_at_no_activity_and_at_full_activity(run, folder, form, name, share):
+@pytest.mark.parametrize(("form", "name"), pairs(formats.names(), ("none", "all")))
+def test_at_no_activity_and_at_full_activity(run, folder, form, name):
+    share = {"none": 0.0, "all": 1.0}[name]
     checkpoint = str(folder / f"{name}.safetensors")
     answers = [answer(run(checkpoint=checkpoint, pes=pes, format=form, transport=t)) for pes, t in ((1, "mem"), (7, "zmq"))]
     assert answers[0] == answers[1]
@@ -130,10 +130,15 @@ def test_generated_text_is_the_same_for_a_seed(run):
 
 @pytest.mark.timeout(120)
 def test_the_papers_model_from_the_fewest_pes_that_fit_to_150(run):
-    """Seeded, with the paper's sizes and sparsity; over real processes."""
-    common = {"checkpoint": "seeded", "text": None, "tokens": 12}
-    cases = [("balanced", "csr", None), ("uniform", "csr", 150), ("balanced", "packed", None), ("uniform", "packed", 120)]
-    outcomes = [run(**common, mapping=mapping, format=form, pes=pes) for mapping, form, pes in cases]
+    """Seeded, with the paper's sizes and sparsity; over real processes where they are most and fewest."""
+    common = {"checkpoint": "seeded", "text": None, "tokens": 8}
+    cases = [
+        ("balanced", "csr", None, "mem"),
+        ("uniform", "csr", 150, "zmq"),
+        ("balanced", "packed", None, "zmq"),
+        ("uniform", "packed", 120, "mem"),
+    ]
+    outcomes = [run(**common, mapping=mapping, format=form, pes=pes, transport=how) for mapping, form, pes, how in cases]
     assert len({str(answer(outcome)) for outcome in outcomes}) == 1
     used = [outcome.report["mapping"]["pes"] for outcome in outcomes]
     assert used[1] == 150

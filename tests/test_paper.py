@@ -5,17 +5,22 @@ One run of the whole command serves most tests; the prices it shows are modelled
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import pytest
 
 from host.cli import main
+from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price_at
+from host.cost.price import Priced, price_at
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs import paper as dvs
@@ -24,7 +29,7 @@ from host.workloads.lm import SHIPPED
 from host.workloads.lm import paper as lm
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.lm.paper import Perplexity
-from host.workloads.lm.paper_gate import forms_of, token_s, unrun
+from host.workloads.lm.paper_gate import forms_of, token_s
 from host.workloads.paper_chapter import PaperPart, deviation
 from host.workloads.registry import workloads
 from host.workloads.site import open_model
@@ -36,12 +41,34 @@ LM, DVS = published()["table2"]["spinnaker2"], published()["table3"]["spinnaker2
 RUNS = ("lm", "lm-inside", "gesture-1", "gesture-6")
 
 
+class Whole(NamedTuple):
+    """What the command made: its folder, each part by the titles of its chapter, and the prices of what it did not run."""
+
+    folder: Path
+    parts: dict[str, PaperPart]
+    unrun: dict[str, dict[str, Priced]]
+
+
 @pytest.fixture(scope="module")
-def default(tmp_path_factory):
-    """Run the command; return its folder."""
-    folder = tmp_path_factory.mktemp("paper") / "default"
-    assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
-    return folder
+def whole(tmp_path_factory):
+    """Run the command once, without a page for each run, and keep what others of its runs would make again."""
+    folder, parts, unrun = tmp_path_factory.mktemp("paper") / "default", {}, {}
+    price_unrun, run_headless = command.price_unrun, command.run_headless
+
+    def price(part):
+        parts[next(iter(part.runs))], unrun[next(iter(part.runs))] = part, price_unrun(part)
+        return unrun[next(iter(part.runs))]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(command, "price_unrun", price)
+        patch.setattr(command, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
+        assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
+    return Whole(folder, parts, unrun)
+
+
+@pytest.fixture(scope="module")
+def default(whole):
+    return whole.folder
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +95,7 @@ def text_of(memory, costs):
 
 def text(*chapters):
     """Return the document of chapters, without the table of changed settings."""
-    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "")
+    return command.document([section for chapter in chapters for section in chapter.sections], chapters, "", "")
 
 
 def test_table_1_weights_of_the_busiest_pe(memory):
@@ -87,11 +114,9 @@ def test_table_2_the_language_model(costs):
     assert cost.energy_j == pytest.approx(LM["energy_j"], rel=0.10)
 
 
-def test_table_2_of_equation_4_as_printed(costs):
+def test_table_2_of_equation_4_as_printed(costs, whole):
     """Reckoned before there was a run: 1.2 % more a token with r first, 6.1 % in naive order on units dealt by their sum."""
-    model, _ = open_model(None, SHIPPED)
-    part = PaperPart(1, {}, lambda *_: None, unrun(model.network, LmOptions(tokens=70, pes=150)))
-    forms = forms_of(command.price_unrun(part))
+    forms = forms_of(whole.unrun["lm"])
     after = token_s(forms.after)
     assert token_s(forms.first) / after == pytest.approx(1.012, abs=0.002)
     assert token_s(forms.uneven) / after == pytest.approx(1.061, abs=0.004)
@@ -165,6 +190,20 @@ def test_what_the_text_says_of_changed_settings(default):
         assert f"{1e3 * priced.time_s:.1f} ({deviation(1e3 * priced.time_s, LM['time_ms'])})" in row
 
 
+def test_a_sensitivity_table_says_what_moves_which_table(default, capsys):
+    """The same of the command of its own, from the runs that are there."""
+    document = (default / "paper.md").read_text(encoding="utf-8")
+    [row] = [line for line in document.splitlines() if "`branch_refill_cycles`" in line][:1]
+    capsys.readouterr()
+    assert main(["sensitivity", *(str(default / name) for name in RUNS), "--csv"]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    for name, cell in zip(RUNS, row.split("|")[3:-1], strict=True):
+        [line] = [line for line in lines if (line["run"], line["constant"]) == (name, "branch_refill_cycles")]
+        slower = 100 * (float(line["time_s_at_high"]) / float(line["time_s_at_low"]) - 1)
+        assert cell.strip() == f"+0.0/{slower:+.1f}"
+    assert main(["sensitivity", str(default / "lm"), "--csv", "--json"]) == 2
+
+
 def test_files_are_written(default):
     folder = default
     for name, head in (("figure2.png", b"\x89PNG"), ("figure2.svg", b"<?xml"), ("paper.md", b"# Beside")):
@@ -178,7 +217,7 @@ def test_files_are_written(default):
 def test_the_document_in_docs_is_what_the_command_writes(default):
     """Refresh it with `launch.py paper --transport mem --write-docs`."""
     assert (command.ROOT / "docs" / "paper.md").read_text(encoding="utf-8") == (default / "paper.md").read_text(encoding="utf-8")
-    for name in ("figure2.png", "figure2.svg"):
+    for name in ("figure2.png", "figure2.svg", "sensitivity.png", "sensitivity.svg"):
         assert (command.ROOT / "docs" / name).stat().st_size > 4000
 
 
@@ -197,15 +236,18 @@ def test_the_same_figures_from_the_document(default, costs, memory):
         ("dvs", ["Table III:"], ["gesture, ms", "gesture, batch 6"]),
     ],
 )
-def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkeypatch, capsys, alone, tables, columns):
+def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path, monkeypatch, capsys, alone, tables, columns):
     """As where the other folders are not there."""
+    first = {"lm": "lm", "dvs": "gesture-1"}[alone]
 
     def replay(folder, options):
         shutil.copytree(default / folder.name, folder)
         return json.loads((folder / "report.json").read_text(encoding="utf-8"))
 
-    monkeypatch.setattr(command, "workloads", lambda: {alone: workloads()[alone]})
-    monkeypatch.setattr(command, "_run", replay)
+    part_of = SimpleNamespace(part=lambda *_: lambda *_: whole.parts[first])
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {alone: part_of})
+    monkeypatch.setattr(command, "price_unrun", lambda part: whole.unrun[first])
+    monkeypatch.setattr(command, "run_into", replay)
     assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
     document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
     headings = [line.split()[1:3] for line in document.splitlines() if line.startswith(("## Table", "## Figure"))]
@@ -214,15 +256,15 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
     assert [cell.strip() for cell in head.split("|")[2:-1]] == [*columns, "power, W"]
     assert ("Language model, time" in document, "Gesture network, time" in document) == (alone == "lm", alone == "dvs")
     assert (tmp_path / "out" / "figure2.svg").exists() == (alone == "lm")
-    whole = (default / "paper.md").read_text(encoding="utf-8").splitlines()
+    lines = (default / "paper.md").read_text(encoding="utf-8").splitlines()
     rows = [line for line in document.splitlines() if not line.startswith("|") or line.count("|") == 7]
-    assert all(row in whole for row in rows)
+    assert all(row in lines for row in rows)
     printed = capsys.readouterr().out
     assert all(name in printed for name in tables)
 
 
 def test_without_any_chapter_there_is_one_line(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(command, "workloads", lambda: {"arrays": workloads()["arrays"]})
+    monkeypatch.setattr(_paper_runs, "workloads", lambda: {"arrays": workloads()["arrays"]})
     assert main(["paper", "--out", str(tmp_path / "out")]) == 2
     assert "(arrays) has a table of the paper" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

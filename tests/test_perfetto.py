@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from host.cost.cost_table import load_table
-from host.cost.price import price
+from host.cost.price import price_positions as price
 from host.mapping.placement import place
 from host.options import TRACE_POSITIONS
 from host.show.perfetto import power_w, write_trace

@@ -17,7 +17,8 @@ import pytest
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import CHOICES, load_table
-from host.cost.ledger_file import load_ledger, save_ledger
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
 from host.cost.price import price_at, price_block
 from host.show.pictures import make_pictures
 from tests.tools.ledgers import cut, paper_lm
@@ -161,7 +162,7 @@ def test_a_run_folder_that_cannot_be_priced_gets_one_line(recorded, launch, tmp_
     [
         (("--set", "shedule=pipelined"), "unknown name; the nearest is 'schedule'"),
         (("--set", "csr_row_cycles=-1"), "needs a finite number from 0"),
-        (("--set", "chip.hop_cycels=4"), "hop_cycles"),
+        (("--set", "chip.hop_cycels=4"), "--set chip.hop_cycels=4: unknown name; the nearest is 'chip.hop_cycles'"),
         (("--set", "chip.noc_clock_hz=0"), "need a whole number of Hz, above 0"),
         (("--set", "powered_pes=3"), "powered_pes 3: needs 5"),
         (("--costs", "none.toml"), "cost table none.toml: cannot be read"),

@@ -354,4 +354,4 @@ def test_no_picture_without_matplotlib_but_one_line(monkeypatch, tmp_path):
 
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(HostError, match="pictures need matplotlib"):
-        sweep_plots.lines({"a": [(1, 2.0)]}, ("x", "y"), "title", "", (), tmp_path / "plot")
+        sweep_plots.lines({"a": sweep_plots.Curve([(1, 2.0)])}, sweep_plots.Labels("x", "y", "title"), tmp_path / "plot")

@@ -31,6 +31,7 @@ from models.training.language.network import LanguageModel  # noqa: E402
 from models.training.language.settings import AUTHORS, LanguageSettings  # noqa: E402
 from models.training.language.text_streams import Text, segments, streams  # noqa: E402
 from models.training.language.trainer import LanguageTrainer  # noqa: E402
+from tests.tools.grids import pairs  # noqa: E402
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -284,8 +285,13 @@ def whole_run(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("about", [SMALL, FULL, replace(SMALL, model="lstm"), replace(SMALL, model="gru", sparsity=0.0)])
-@pytest.mark.parametrize("where", ["epoch", "middle", "signal", "death"])
+@pytest.mark.parametrize(
+    ("where", "about"),
+    pairs(
+        ("epoch", "middle", "signal", "death"),
+        (replace(SMALL, model="lstm"), FULL, SMALL, replace(SMALL, model="gru", sparsity=0.0)),
+    ),
+)
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch, whole_run, about, where):
     whole_folder, whole = whole_run(about)
     first = len(whole.lengths[0])

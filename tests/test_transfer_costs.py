@@ -12,8 +12,10 @@ from test_transfers_runs import answer, job_of
 
 from host.cost.cost_table import load_table
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
-from host.cost.ledger_file import load_ledger, save_ledger
-from host.cost.price import price, price_at
+from host.cost.ledger_file import load_ledger
+from host.cost.ledger_writer import save_ledger
+from host.cost.price import price_at, terms_of
+from host.cost.price import price_positions as price
 from host.errors import HostError
 from host.run.offline import record
 from host.run.run import Run
@@ -164,7 +166,7 @@ def test_what_crosses_links_is_packets_of_four_bytes_and_a_packet_a_read(runs):
 @pytest.mark.parametrize("chips", [1, 2])
 def test_stages_add_up_and_transfers_are_never_free(runs, chips, settings):
     ledger = runs[chips].recorder.ledger()
-    priced, bare = price_at(ledger, settings), price_at(without(ledger), settings)
+    priced, bare = (price(one, *terms_of(one, settings)) for one in (ledger, without(ledger)))
     assert priced.time_s > bare.time_s
     assert priced.energy_j > bare.energy_j
     assert priced.time_band_s[0] <= priced.time_s <= priced.time_band_s[1]

@@ -184,9 +184,15 @@ def known(result):
     return {path: value for path, value in leaves(result) if path != ".host_s"}
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+@pytest.mark.parametrize("row", ROWS[:2], ids=str)
 def test_a_run_has_one_answer(example, row, request):
     check_row(example, row, request)
+
+
+@pytest.mark.timeout(180)
+def test_a_run_on_two_workers_has_one_answer(tmp_path_factory, request):
+    """The default workload's; those of the others are slow (`MATRIX`)."""
+    check_row(Example(default_workload(), tmp_path_factory.mktemp("default")), ROWS[2], request)
 
 
 @pytest.mark.slow
@@ -445,6 +451,7 @@ def test_all_else_works_without_a_workload(tmp_path):
     assert said.endswith("imported all\n")
 
 
+@pytest.mark.slow
 def test_tests_that_do_not_concern_it_pass_without_a_workload(tmp_path):
     copy_without(tmp_path, "gennaker", "host", "models", "noc", "pe", "launch.py", "tests", "pyproject.toml")
     code, said = python("-c", TESTS, *(f"tests/test_{name}.py" for name in QUICK), cwd=tmp_path, timeout_s=50)

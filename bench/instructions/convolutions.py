@@ -45,7 +45,7 @@ class Run(NamedTuple):
 class Core:
     """The loop for weights of one type, on a core whose every instruction is noted."""
 
-    def __init__(self, numeric: str) -> None:
+    def __init__(self, numeric: str, store_cycles: int = 2) -> None:
         from unicorn import UC_ARCH_ARM, UC_HOOK_CODE, UC_MODE_MCLASS, UC_MODE_THUMB, Uc
         from unicorn.arm_const import UC_ARM_REG_C1_C0_2, UC_ARM_REG_FPEXC, UC_CPU_ARM_CORTEX_M4
 
@@ -60,7 +60,7 @@ class Core:
             ).stdout
             code = image.read_bytes()
         self._instructions: dict[int, Instruction] = parse(listing)
-        self._numeric = numeric
+        self._numeric, self._store_cycles = numeric, store_cycles
         self._core = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
         self._core.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_M4)
         for start in (_CODE, _VALUES, _WINDOW, _SUMS, _KEYS, _EVENTS, _STACK - 0x10000, _STACK, _BACK):
@@ -93,7 +93,10 @@ class Core:
         self._core.emu_start(_CODE | 1, _BACK)
         sums = bytes(self._core.mem_read(_SUMS, 4 * len(outputs)))
         assert sums == PlainConvolution(weights, self._numeric != "int8").of(heard[None]).tobytes(), "not the reference's sums"
-        met, time = int(weights.meetings(heard != 0).sum()), time_of([self._instructions[at] for at in self._trace])
+        met, time = (
+            int(weights.meetings(heard != 0).sum()),
+            time_of([self._instructions[at] for at in self._trace], self._store_cycles),
+        )
         return Run(met // window.channels, met, time.cycles, time.taken)
 
 
@@ -116,17 +119,26 @@ def divide(runs: list[Run]) -> tuple[Any, Any, float]:
     return of_cycles, of_taken, float(np.abs(counts @ of_cycles / cycles - 1).max())
 
 
+def cost_of(numeric: str, stride: int, store_cycles: int = 2) -> Any:
+    """Return the cycles of an event, a place and a weight, (3,), refills apart."""
+    return divide(_runs(numeric, stride, store_cycles))[0]
+
+
+def _runs(numeric: str, stride: int, store_cycles: int = 2) -> list[Run]:
+    core, rng = Core(numeric, store_cycles), np.random.default_rng(2)
+    runs = []
+    for weights in shards(numeric, stride):
+        heard = np.zeros(weights.shape[1], np.float32 if numeric == "float32" else np.int64)
+        heard[rng.choice(len(heard), _EVENT_COUNT, replace=False)] = rng.integers(1, 5, _EVENT_COUNT)
+        runs.append(core.run(weights, heard))
+    return runs
+
+
 def main() -> None:
     """Print the table."""
     print("| weights | stride | event | place | weight | branches of each | largest error |\n|---|---:|---:|---:|---:|---|---:|")
     for numeric, stride in itertools.product(("float32", "int8"), (1, 2)):
-        core, rng = Core(numeric), np.random.default_rng(2)
-        runs = []
-        for weights in shards(numeric, stride):
-            heard = np.zeros(weights.shape[1], np.float32 if numeric == "float32" else np.int64)
-            heard[rng.choice(len(heard), _EVENT_COUNT, replace=False)] = rng.integers(1, 5, _EVENT_COUNT)
-            runs.append(core.run(weights, heard))
-        cycles, taken, error = divide(runs)
+        cycles, taken, error = divide(_runs(numeric, stride))
         figures = " | ".join(f"{figure:.1f}" for figure in cycles)
         print(f"| {numeric} | {stride} | {figures} | {', '.join(f'{n:.1f}' for n in taken)} | {error:.1%} |")
 

@@ -14,11 +14,12 @@ import time
 from typing import Any
 
 from host.cluster.framing import RecordReader, frame_record
-from host.errors import Exit
+from host.errors import Exit, HostError
 from host.options import transport_named
 from host.processes.fork_environment import reserve_descriptors
+from host.processes.fork_server_link import SIGNALS
 from host.processes.parent_death import die_with, set_process_name
-from host.processes.process_group import SIGNALS, ProcessGroup
+from host.processes.process_group import ProcessGroup
 from noc.identities import identity_of, new_secret
 from noc.wire import pack_status, unpack_status
 
@@ -62,6 +63,9 @@ class Agent:
             self._drain()
         except BrokenPipeError:
             pass  # the worker is gone
+        except HostError as error:  # no process can be started
+            with contextlib.suppress(BrokenPipeError):
+                _send("refused", text=str(error), code=int(error.code))
         finally:
             self._processes.end(0.0)
 
@@ -110,6 +114,7 @@ class Agent:
         problem = reserve_descriptors(len(chips["pes"]))
         if problem:
             return _send("refused", text=problem, code=int(Exit.DOES_NOT_FIT))
+        self._processes.may_stand_still(chips["stall_s"])
         self._processes.start_fork_server(members=chips["members"])
         from host.processes.child_main import run_router
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cluster import remote_backend
+from host.commands._drawing_process import draw_beside
 from host.commands._labelled_lines import print_labelled
 from host.commands._model_argument import add_model, take_model
 from host.commands._piped_inputs import drop_copies, keep_piped_inputs
@@ -54,7 +55,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     """Run, write the run folder, print what came of it; return the exit code."""
     if flags["trace_positions"] < 0:
         raise HostError(f"--trace-positions {flags['trace_positions']}: needs at least 0")
-    options = read_flags(workload, command, flags)
+    options = replace(read_flags(workload, command, flags), answers="priced" if flags["no_pictures"] else "placed")
     options.check()
     name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
     folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
@@ -74,8 +75,7 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
         sweep_plots.require()
         from host.show.pictures import make_pictures  # not above: `load_drawing` says when
 
-        sections = workload.part("page", "sections", lambda _: [])
-        print(f"pictures     {make_pictures(folder, flags['trace_positions'], sections)}")
+        print(f"pictures     {make_pictures(folder, flags['trace_positions'], workload.page(), draw_beside)}")
     return code
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import json
+import sys
 from collections import Counter
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
+from host.commands._fit_choices import Choice, choices_of, expected_cost, fastest, format_choices, records
 from host.commands._model_argument import add_model, take_model
 from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
@@ -22,11 +26,11 @@ from host.mapping.layer_needs import LayerNeed, layer_needs
 from host.mapping.placement import PlacedPe, Placement, place
 from host.options import RunOptions
 from host.run.offline import record
+from host.show.quantities import format_quantity
 from host.show.summary import published
-from host.show.text_table import format_table
+from host.show.text_table import format_table, wrap_words
 from host.workloads.registry import default_workload, prepare
 from host.workloads.site import load_run_chip, open_model
-from models import formats
 from models.checkpoint import Model
 from models.network import Network
 from models.seeded import seeded_egru
@@ -35,6 +39,7 @@ from noc.machine import ChipLink
 from pe.sram import footprint
 
 _OPTIONS = ("checkpoint", "batch", "pes", "mapping", "format", "chips", "chip", "chip_file")
+_COLUMNS = 80
 _ROLES = ("program", "debug", "weights", "variables", "spill", "free")
 _PAPER_KB = {"program": "instruction_kb", "debug": "debug_kb", "weights": "weights_kb", "variables": "variables_kb"}  # of Table I
 HELP = "show the mapping and the SRAM table, start nothing"
@@ -46,13 +51,16 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     add_option_flags(parser, RunOptions, only=_OPTIONS)
     parser.add_argument("--compare", action="store_true", help="all mappings side by side: packets on links, time, energy")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print everything as JSON")
+    form.add_argument("--csv", action="store_true", help="print every format and mapping as CSV")
     parser.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
 
 
 def run(flags: dict[str, Any]) -> int:
     """Print the table; HostError and the like for what does not fit."""
     take_model(flags)
-    every, compare = flags.pop("all"), flags.pop("compare")
+    every, compare, as_json, as_csv = (flags.pop(name) for name in ("all", "compare", "json", "csv"))
     options = default_workload().options(**flags)
     options.check()
     model, title = open_model(options.checkpoint, default_workload().about.SHIPPED)
@@ -64,34 +72,109 @@ def run(flags: dict[str, Any]) -> int:
         print(_compare(options, model, network, chip, rates))
         return 0
     placement = _place(options, network, chip, rates)
-    print(f"{title}: {_weights(network)}")
-    most = largest_batch(network, replace(placement.request, pes=len(placement.pes)), options.mapping)
-    batch = f"batch {options.batch} (the largest that fits here: {most})"
-    print(f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {batch}")
-    if line := fewer_pes(placement.network, placement.request, len(placement.pes)):
-        print(line)
-    if options.chips > 1:
-        print("\n".join(format_links(placement, rates, measured, _frame_bytes(chip, load_table(used=())))))
-    print()
-    rows = placement.pes if every else [_fullest(placement, group[0]) for group in network.groups]
-    cells = [["PE", "layer", "units", *_ROLES, "  bytes"]]
-    for placed in rows:
-        used = footprint(placed.regions, placement.request.size)
-        names = "+".join(network.populations[number].name for number, _ in placed.share)
-        units = sum(len(units) for _, units in placed.share)
-        cells.append([placed.name, names, f"{units}", *(f"{used[role]:,}" for role in _ROLES), ""])
-    print("\n".join(line.rstrip() for line in format_table(cells, left=(0, 1), least=(14, 18, 6, *[9] * 6), separator=" ")))
-    if not every:
-        print("the fullest PE of each layer; --all lists every PE")
-    fewest = {form: _balanced_pes(options, placement, form) for form in formats.names_for(placement.network.weights)}
-    print(f"\n{_formats_table(options, placement, fewest)}")
+    choices = choices_of(network, chip, rates, lanes=options.batch, chips=options.chips, pes=options.pes)
+    if as_csv:
+        print_choices(choices)
+        return 0
+    fit = Fit(title=title, network=network, options=options, placement=placement, choices=choices, rates=rates, measured=measured)
+    if as_json:
+        print(json.dumps(fit.record(), indent=1, allow_nan=False))
+        return 0
+    table = [*format_choices(choices), *wrap_words(fit.activity, _COLUMNS, indent=2)]
+    print("\n".join([*_head_lines(fit, chip), "", *_pe_lines(fit, every), "", *table]))
+    fewest = next((one.pes for one in choices if one.mapping == "balanced" and one.format == options.format), None)
     if needs := layer_needs(network, placement.request, [placed.share for placed in placement.pes]):
-        print(f"\n{_needs_table(network, needs, fewest.get(options.format))}")
+        print(f"\n{_needs_table(network, needs, fewest if options.pes is None else _balanced_pes(options, placement))}")
     if model is None and options.format == "csr":
         paper = ", ".join(f"{role} {published()['table1'][name]} KB" for role, name in _PAPER_KB.items())
         print(f"\nthe paper's Table I: {paper} (fullest PE, csr, 150 PEs)")
     print("spill: variables behind the program in its bank; free: of the three data banks")
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """What a network takes on the chip: as it was asked for, and every format and mapping beside it."""
+
+    title: str
+    network: Network
+    options: RunOptions
+    placement: Placement
+    choices: Sequence[Choice]
+    rates: Mapping[int, float]
+    measured: bool
+
+    @cached_property
+    def largest_batch(self) -> int:
+        """The most sequences side by side that fit on these PEs."""
+        return largest_batch(self.network, replace(self.placement.request, pes=len(self.placement.pes)), self.options.mapping)
+
+    @cached_property
+    def cost(self) -> tuple[float, float] | None:
+        """Expected seconds and joules a position; None where only a run can tell."""
+        try:
+            return expected_cost(self.placement, self.rates)
+        except HostError:
+            return None
+
+    @property
+    def activity(self) -> str:
+        """The line on the activity that expected figures are of."""
+        return f"expected {_activity(self.network, self.rates, self.measured)}"
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as JSON can hold it."""
+        placement, network = self.placement, self.network
+        names = {network.populations[n].name: rate for n, rate in self.rates.items()}
+        time_s, energy_j = self.cost or (None, None)
+        return {
+            "title": self.title, "weights": network.nonzeros, "fits": True, "mapping": self.options.mapping,
+            "format": self.options.format, "batch": self.options.batch, "largest_batch": self.largest_batch,
+            "pes": len(placement.pes), "chips": self.options.chips, "time_s": time_s, "energy_j": energy_j,
+            "activity": names, "activity_is_measured": self.measured, "fullest_pe_bytes": placement.worst(),
+            "choices": records(self.choices), "take": (one := fastest(self.choices)) and one.flags,
+            "pe_table": [{name: row[name] for name in ("pe", "layers", "sram")} for row in placement.table()],
+        }  # fmt: skip
+
+
+def _head_lines(fit: Fit, chip: ChipSpec) -> list[str]:
+    """Return what is asked for, that it fits, and what it is expected to cost."""
+    options, placement = fit.options, fit.placement
+    batch = f"batch {options.batch} (the largest that fits here: {fit.largest_batch})"
+    lines = [
+        f"{fit.title}: {_weights(fit.network)}",
+        f"{len(placement.pes)} PEs, mapping {options.mapping}, format {options.format}, {batch}",
+        f"fits: the fullest PE has {placement.worst()['free']:,} B of its data banks free",
+    ]
+    if fit.cost is not None:
+        time, energy = (format_quantity(value, unit) for value, unit in zip(fit.cost, ("s", "J"), strict=True))
+        lines.append(f"expected: {time} and {energy} a position on the chip{'s' * (options.chips > 1)}")
+    if line := fewer_pes(placement.network, placement.request, len(placement.pes)):
+        lines.append(line)
+    if options.chips > 1:
+        lines += format_links(placement, fit.rates, fit.measured, _frame_bytes(chip, load_table(used=())))
+    return lines
+
+
+def _pe_lines(fit: Fit, every: bool) -> list[str]:
+    """Return the SRAM table: the fullest PE of each layer, or every PE."""
+    placement, network = fit.placement, fit.network
+    cells = [["PE", "layer", "units", *(f"{role}, B" for role in _ROLES)]]
+    for placed in placement.pes if every else [_fullest(placement, group[0]) for group in network.groups]:
+        used = footprint(placed.regions, placement.request.size)
+        names = "+".join(network.populations[number].name for number, _ in placed.share)
+        units = sum(len(units) for _, units in placed.share)
+        cells.append([placed.name, names, f"{units}", *(f"{used[role]:,}" for role in _ROLES)])
+    lines = [line.rstrip() for line in format_table(cells, left=(0, 1), least=(14, 10, 6, *[9] * 6), separator=" ")]
+    return lines if every else [*lines, "the fullest PE of each layer; --all lists every PE"]
+
+
+def print_choices(choices: Sequence[Choice]) -> None:
+    """Print every format and mapping as CSV."""
+    rows = records(choices)
+    writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
 
 
 def _weights(network: Network) -> str:
@@ -150,7 +233,7 @@ def _fullest(placement: Placement, layer: int) -> PlacedPe:
 
 def _needs_table(network: Network, needs: Mapping[int, LayerNeed], fewest: int | None) -> str:
     """Return what the fullest PE of each layer has of what, and the fewest PEs for it, and for all, which may share some."""
-    rows: list[tuple[str, ...]] = [("layer", "kernels", "rows", "state", "rings", "fewest PEs")]
+    rows: list[tuple[str, ...]] = [("layer", "kernels, B", "rows, B", "state, B", "rings, B", "fewest PEs")]
     for layer, need in needs.items():
         sizes = (f"{size:,}" for size in (need.kernels_bytes, need.rows_bytes, need.state_bytes, need.rings_bytes))
         rows.append((network.populations[layer].name, *sizes, str(need.pes) if need.pes else "does not fit"))
@@ -158,26 +241,12 @@ def _needs_table(network: Network, needs: Mapping[int, LayerNeed], fewest: int |
     return "\n".join(line.rstrip() for line in format_table(rows, left=(0,), least=(18, *[9] * 4, 12), separator=" "))
 
 
-def _balanced_pes(options: RunOptions, placement: Placement, form: str) -> int | None:
-    """Return the fewest PEs that hold the network in a format; None where it does not fit."""
+def _balanced_pes(options: RunOptions, placement: Placement) -> int | None:
+    """Return the fewest PEs that hold the network in its format; None where it does not fit."""
     try:
-        trial = replace(options, mapping="balanced", format=form, pes=None)
-        return len(_place(trial, placement.network, placement.chip, quick=True).pes)
+        return len(_place(replace(options, mapping="balanced", pes=None), placement.network, placement.chip, quick=True).pes)
     except ValueError:
         return None
-
-
-def _formats_table(options: RunOptions, placement: Placement, fewest: Mapping[str, int | None]) -> str:
-    """Return weight bytes of the fullest PE and the fewest PEs, for each format, under the mapping asked for."""
-    rows = [("format", "weights, fullest PE", "free", "PEs if balanced")]
-    for form, pes in fewest.items():
-        cells = ("does not fit", "")
-        with suppress(ValueError):
-            trial = replace(options, format=form, pes=len(placement.pes))
-            worst = _place(trial, placement.network, placement.chip, quick=True).worst()
-            cells = (f"{worst['weights']:,} B", f"{worst['free']:,} B")
-        rows.append((form, *cells, str(pes) if pes else "does not fit"))
-    return "\n".join(format_table(rows, least=(8, 20, 9, 16), separator=" "))
 
 
 def expected_link_loads(placement: Placement, rates: Mapping[int, float]) -> dict[ChipLink, float]:
@@ -205,9 +274,14 @@ def format_links(placement: Placement, rates: Mapping[int, float], measured: boo
         f"{len(loads)} of {len(machine.links)} links crossed, {sum(loads.values()):,.0f} times an event a position; "
         f"busiest {link}: {loads[link]:,.0f} events ({loads[link] * event_bytes:,.0f} B in frames)"
     )
+    return [*lines, _activity(network, rates, measured)]
+
+
+def _activity(network: Network, rates: Mapping[int, float], measured: bool) -> str:
+    """Return the activity that expected figures are of."""
     shares = ", ".join(f"{network.populations[n].name} {100 * rates[n]:.3g} %" for n in network.layers)
     origin = "measured: the checkpoint says so" if measured else "assumed"
-    return [*lines, f"at an activity of {shares} ({origin}) and of the input {100 * rates[0]:.3g} % (assumed)"]
+    return f"at an activity of {shares} ({origin}) and of the input {100 * rates[0]:.3g} % (assumed)"
 
 
 def format_comparison(

@@ -14,19 +14,21 @@ from pathlib import Path
 from typing import Any
 
 from host.commands._model_argument import add_model, take_model
+from host.commands._paper_runs import paper_parts, run_into
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
-from host.cost.price import Priced, price_at
-from host.errors import Exit, HostError
-from host.experiments.headless import run_headless
+from host.cost.price import PricedPositions, price_positions, terms_of
+from host.cost.sensitivity import sensitivities
+from host.cost.tornado import Bar, tornado
+from host.errors import Exit
 from host.options import RunOptions, transport_names
 from host.run.silence import record_silence
 from host.run_folder import new_folder
 from host.show import sweep_plots
 from host.show.summary import published
 from host.show.text_table import format_markdown
+from host.show.uncertainty import sensitivity_markdown
 from host.workloads.paper_chapter import PaperChapter, PaperPart, PaperRun, PaperSection, deviation
-from host.workloads.registry import workloads
 
 ROOT = Path(__file__).resolve().parents[2]
 TEMPLATE = Path(__file__).with_name("paper_template.md").read_text(encoding="utf-8")
@@ -58,7 +60,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport", default=transport, metavar="NAME", help=f"{' or '.join(transport_names())} (default {transport})"
     )
-    parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and docs/figure2")
+    parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and its figures")
 
 
 def run(flags: dict[str, Any]) -> int:
@@ -66,34 +68,41 @@ def run(flags: dict[str, Any]) -> int:
     sweep_plots.require()
     take_model(flags)
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
-    makers = [make for workload in workloads().values() if (make := workload.part("paper", "paper_part"))]
-    parts: list[PaperPart] = sorted((make(flags["checkpoint"], flags["transport"]) for make in makers), key=lambda part: part.place)
-    if not parts:
-        raise HostError(f"paper: none of the workloads ({', '.join(workloads())}) has a table of the paper")
+    if out.exists():  # said before the seconds that parts take
+        new_folder(out)
+    parts = paper_parts("paper", flags["checkpoint"], flags["transport"])
     folder = new_folder(out)
     runs = {name: run for part in parts for name, run in part.runs.items()}
-    reports = {name: _run(folder / name, run.options) for name, run in runs.items()}
+    reports = {name: run_into(folder / name, run.options) for name, run in runs.items()}
     ledgers = [load_ledger(folder / name) for name in runs]
-    prices = {change: [price_at(ledger, settings) for ledger in ledgers] for change, settings in CHANGES.items()}
+    prices = {
+        change: [price_positions(ledger, *terms_of(ledger, settings)) for ledger in ledgers] for change, settings in CHANGES.items()
+    }
     costs = dict(zip(runs, prices[UNCHANGED], strict=True))
     costs |= {name: one for part in parts for name, one in price_unrun(part).items()}
     chapters = [part.chapter(reports, costs) for part in parts]
     sections = sorted((section for chapter in chapters for section in chapter.sections), key=lambda section: section.place)
     changes = changes_table(list(runs.values()), prices)
+    tornados = {name: tornado(ledger, *terms_of(ledger)) for name, ledger in zip(runs, ledgers, strict=True)}
+    sensitivity = sensitivity_part(tornados, {name: one.heading.replace(", ms", "") for name, one in runs.items()})
     files = [folder / "paper.md"]
-    files[0].write_text(document(sections, chapters, changes), encoding="utf-8")
+    files[0].write_text(document(sections, chapters, changes, sensitivity), encoding="utf-8")
     files += [file for chapter in chapters for file in chapter.draw(folder)]
+    files += sweep_plots.tornado(
+        next(iter(tornados.values())), "What moves the price of the language model", folder / "sensitivity"
+    )
     if flags["write_docs"]:
         for file in files:
             shutil.copyfile(file, ROOT / "docs" / file.name)
     for section in sections:
         print(f"\n{section.title}\n{section.table}")
     print(f"\nOne setting or constant changed at a time\n{changes}")
+    print(f"\n{sensitivity}")
     print(f"\nwritten      {', '.join(map(str, files))}, and the runs beside them")
     return int(Exit.OK)
 
 
-def price_unrun(part: PaperPart) -> dict[str, Priced]:
+def price_unrun(part: PaperPart) -> dict[str, PricedPositions]:
     """Return the prices of a part's placements that are not run."""
     ledgers: dict[int, Ledger] = {}
     costs = {}
@@ -101,22 +110,11 @@ def price_unrun(part: PaperPart) -> dict[str, Priced]:
         key = id(one.placement)
         if key not in ledgers:
             ledgers[key] = record_silence(one.placement, one.positions)
-        costs[name] = price_at(ledgers[key], one.settings)
+        costs[name] = price_positions(ledgers[key], *terms_of(ledgers[key], one.settings))
     return costs
 
 
-def _run(folder: Path, options: RunOptions) -> dict[str, Any]:
-    """Run into `folder` and return the report; HostError with the run's exit code and cause where it does not come through."""
-    began = time.perf_counter()
-    print(f"running      {folder.name}: {options.pes} PEs, batch {options.batch} ... ", end="", flush=True)
-    outcome = run_headless(folder, options, pictures=True)
-    print(f"{time.perf_counter() - began:.1f} s" if outcome.problem is None else "failed", flush=True)
-    if outcome.problem is not None or outcome.report is None:
-        raise HostError(f"{folder.name}: {outcome.problem or 'no report'}", outcome.code)
-    return outcome.report
-
-
-def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced]]) -> str:
+def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[PricedPositions]]) -> str:
     """Return how the time of each run, and the power of the first, move where one setting or constant is changed."""
     rows = []
     for name, costs in prices.items():
@@ -128,10 +126,18 @@ def changes_table(runs: Sequence[PaperRun], prices: Mapping[str, Sequence[Priced
     return format_markdown(("Changed", *(run.heading for run in runs), "power, W"), rows)
 
 
-def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str) -> str:
+def sensitivity_part(tornados: Mapping[str, Sequence[Bar]], headings: Mapping[str, str]) -> str:
+    """Return which uncertain constant moves the time and the energy of which run, by how many percent, as Markdown."""
+    rows = sensitivities(tornados)
+    time, energy = (sensitivity_markdown(rows, headings, measure) for measure in ("time_s", "energy_j"))
+    return f"Time, percent at the two ends of each constant:\n\n{time}\n\nEnergy:\n\n{energy}"
+
+
+def document(sections: Sequence[PaperSection], chapters: Sequence[PaperChapter], changes: str, sensitivity: str) -> str:
     """Return `docs/paper.md`: tables, what misses and why, and what published data cannot decide."""
     return TEMPLATE.format(
         source=published()["source"], sections="\n\n".join(section.text for section in sections), changes=changes,
+        sensitivity=sensitivity,
         misses="\n".join(chapter.misses for chapter in chapters),
         undecided="\n".join(chapter.undecided for chapter in chapters),
     )  # fmt: skip

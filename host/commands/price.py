@@ -12,21 +12,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from host.commands._tornado import add_tornado, check_tornado, lines_on_ends, show_tornado
+from host.commands._what_if import print_what_if
 from host.cost.cost_table import apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, UNITS, WAIT
-from host.cost.ledger import Ledger
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger import RunLedger
+from host.cost.ledger_file import open_ledger
 from host.cost.link_traffic import machine_for
 from host.cost.machine_traffic import MachineTraffic, format_machine_traffic, machine_traffic
 from host.cost.price import Priced, chip_for, price, price_block
+from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.run_folder import PRICED_SCHEMAS, read_report
+from host.show.run_words import links_sentence
 from host.show.text_table import Row, format_table
 from noc.chip import ChipSpec, load_chip
 
 HELP = "price a recorded run again, without running it"
-EXAMPLES = (("price RUN --set NAME=X", "what it would cost then"),)
+EXAMPLES = (
+    ("price RUN --what-if", "what is slow, and what each setting would change"),
+    ("price RUN --set NAME=X", "what it would cost then"),
+)
 EPILOG = """\
 --set NAME=VALUE, as often as needed:
   clock=150MHz|300MHz              with its supply and power states
@@ -40,6 +47,7 @@ EPILOG = """\
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 
 examples:
+  python launch.py price RUN --what-if
   python launch.py price RUN --set clock=300MHz --set schedule=pipelined
   python launch.py price RUN --set waiting_power_share=0 --chip other.toml"""
 _WIDTH = 78
@@ -56,16 +64,27 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
+    text = "the bottleneck, and what each single setting, format, mapping and number of chips would change"
+    parser.add_argument("--what-if", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
+    add_tornado(parser)
 
 
 def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
+    check_tornado(flags)
     folder = Path(flags["run"])
-    report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
-    table = load_table(Path(flags["costs"]) if flags["costs"] else None, ledger.twins)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
+    costs = Path(flags["costs"]) if flags["costs"] else None
+    if flags["what_if"]:
+        pricing = PricingTerms(ledger, settings=tuple(flags["set"]), chip=flags["chip"], costs=costs)
+        print_what_if(folder, report, pricing, as_json=flags["json"])
+        return 0
+    table = load_table(costs, ledger.twins)
     table, preset, numbers = apply_settings(table, flags["set"])
     chip = chip_for(ledger, flags["chip"], preset, numbers)
+    if flags["tornado"]:
+        return show_tornado(folder, ledger, chip, table, flags)
     of_run = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "run")
     before = price(ledger, of_run, load_table(used=ledger.twins))
     after = price(ledger, chip, table)
@@ -77,12 +96,13 @@ def run(flags: Mapping[str, Any]) -> int:
         print(json.dumps(both, indent=1, allow_nan=False))
     else:
         print(_comparison(folder, report, ledger, before=before, after=after))
+        print("\n".join(lines_on_ends(ledger, chip, table)))
         if crossing_machines is not None:
             print(format_machine_traffic(crossing_machines))
     return 0
 
 
-def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
+def _crossing(ledger: RunLedger, chip: ChipSpec, machines: int) -> MachineTraffic:
     """Return what so many machines would send each other; HostError for a number of them that makes no sense."""
     if not 1 <= machines <= ledger.chips:
         raise HostError(f"--machines {machines}: needs 1 to {ledger.chips}, the chips of the run")
@@ -91,7 +111,7 @@ def _crossing(ledger: Ledger, chip: ChipSpec, machines: int) -> MachineTraffic:
     return machine_traffic(ledger, machine, blocks)
 
 
-def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before: Priced, after: Priced) -> str:
+def _comparison(folder: Path, report: Mapping[str, Any], ledger: RunLedger, before: Priced, after: Priced) -> str:
     """Return the two prices side by side, as text."""
     partial = ", partial" if report.get("partial") else ""
     several = f" of {ledger.chips} chips" if ledger.chips > 1 else ""
@@ -102,7 +122,7 @@ def _comparison(folder: Path, report: Mapping[str, Any], ledger: Ledger, before:
         "",
     ]
     rows: list[Row] = [("", "recorded", "priced", "")]
-    steps = ledger.positions * ledger.lanes
+    steps = max(1, ledger.executions)
     for name, unit, scale, field, band in (
         ("time", "ms", 1e3, "time_s", "time_band_s"),
         ("power", "mW", 1e3, "power_w", "power_band_w"),
@@ -142,12 +162,10 @@ def _stage_table(title: str, priced: Priced) -> list[str]:
 
 
 def _links_line(priced: Priced) -> list[str]:
-    """Return a line on the busiest link between chips; nothing where none is crossed."""
+    """Return what crossed links between chips; nothing where none is crossed."""
     if priced.links is None:
         return []
-    busiest, packets, share = (priced.links[f"busiest{what}"] for what in ("", "_packets", "_utilisation"))
-    text = f"busiest {busiest} with {packets:,} packets, busy {100 * share:.2g} % of the time;"
-    return [f"links        {text} {priced.links['crossed']} links are crossed"]
+    return _wrap("links", links_sentence(priced.links).split(" "), " ")
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
@@ -161,10 +179,10 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
     return changes
 
 
-def _wrap(title: str, words: list[str]) -> list[str]:
+def _wrap(title: str, words: list[str], between: str = ", ") -> list[str]:
     """Return `title` and the words behind it, in as many lines as they need."""
     lines, line = [], f"{title:<13}"
-    for word in (*(f"{word}, " for word in words[:-1]), words[-1]):
+    for word in (*(f"{word}{between}" for word in words[:-1]), words[-1]):
         if len(line) + len(word.rstrip()) > _WIDTH and line.strip():
             lines.append(line.rstrip())
             line = 13 * " "

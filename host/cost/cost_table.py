@@ -16,7 +16,7 @@ from typing import Any
 from host.cost import twins
 from host.errors import HostError, nearest_name
 from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
-from noc.chip import ChipSpec
+from noc.chip import ChipSpec, load_chip
 
 DATA_FILE = Path(__file__).with_name("costs.toml")
 CHOICES = {
@@ -44,11 +44,12 @@ _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit in
 
 @dataclass(frozen=True)
 class Constant:
-    """One constant; `low` and `high` bound it where it is uncertain.
+    """One constant; `low` and `high` bound it where it is uncertain, and `at_end` says why a value lies on an end of its band.
 
+    `words` say in plain English what it is; needed where there is a band.
     `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
-    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added"; one of them is enough, and a constant with none is
-    always in use. `of_power`: it changes power alone, no time.
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces"; one of them is enough, and
+    a constant with none is always in use. `of_power`: it changes power alone, no time.
     """
 
     value: float
@@ -60,6 +61,8 @@ class Constant:
     assumed: bool = False
     used_when: tuple[str, ...] = ()
     of_power: bool = False
+    words: str = ""
+    at_end: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class CostTable:
         return self.constants[name].value
 
     def at(self, time: str, power: str) -> CostTable:
-        """Return the table with every constant at its "low" or "high" end; those of power alone may go another way."""
+        """Return the table with every constant at its "low" or "high" end or its "value"; those of power alone may go elsewhere."""
         ends = {name: power if one.of_power else time for name, one in self.constants.items()}
         moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
         return CostTable(moved, self.settings)
@@ -85,11 +88,15 @@ class CostTable:
 
         `facts` of the run: with "links", where anything crosses links between chips, cores write packets in every mode.
         """
-        true = {f"{name}={choice}" for name, choice in self.settings.items()} | set(facts)
-        constants = [name for name, one in self.constants.items() if one.assumed and _in_use(one.used_when, true)]
-        numbers = [f"chip.{name}" for name, when in CHIP_NUMBERS.items() if chip.facts[name].assumed and _in_use(when, true)]
+        true = self.true(facts)
+        constants = [name for name, one in self.constants.items() if one.assumed and in_use(one.used_when, true)]
+        numbers = [f"chip.{name}" for name, when in CHIP_NUMBERS.items() if chip.facts[name].assumed and in_use(when, true)]
         modes = ["messages=multicast"] if "messages=multicast" in true else ["links=multicast"] if "links" in true else []
         return (*constants, *numbers, *modes)
+
+    def true(self, facts: Iterable[str] = ()) -> set[str]:
+        """Return what holds of a price, as `used_when` names it: settings as `name=choice`, and the `facts` of its run."""
+        return {f"{name}={choice}" for name, choice in self.settings.items()} | set(facts)
 
     def described(self, chip: ChipSpec) -> dict[str, Any]:
         """Return the settings, the clock, and every constant and number of the chip that a user changed."""
@@ -99,7 +106,8 @@ class CostTable:
         return {**self.settings, **clock, **changed, **facts}
 
 
-def _in_use(used_when: Iterable[str], true: set[str]) -> bool:
+def in_use(used_when: Iterable[str], true: set[str]) -> bool:
+    """Tell whether a constant is in use where all of `true` holds."""
     return not used_when or not true.isdisjoint(used_when)
 
 
@@ -157,7 +165,7 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable
     """Return a constant of the shipped table, where `shipped` is None, or one of it as a user's table changes it."""
     allowed, needed = {"value", "low", "high", "unit", "grade", "source", "assumed"}, ["value"]
     if shipped is None:
-        allowed, needed = allowed | {"used_when", "of_power"}, ["value", "unit", "grade", "source"]
+        allowed, needed = allowed | {"used_when", "of_power", "words", "at_end"}, ["value", "unit", "grade", "source"]
     elif name not in shipped.constants:
         raise HostError(f"{what}: unknown; the nearest name is {nearest_name(name, shipped.constants)!r}")
     if strange := sorted(set(entry) - allowed):
@@ -173,7 +181,7 @@ def _constant(what: str, name: str, entry: Mapping[str, Any], shipped: CostTable
     bounded: dict[str, Any] = {"value": value, "low": low, "high": high}
     if shipped:
         source = str(entry.get("source", who))
-        return replace(shipped.constants[name], grade="user", source=source, assumed=False, **bounded)
+        return replace(shipped.constants[name], grade="user", source=source, assumed=False, at_end="", **bounded)
     return Constant(**{**entry, **bounded, "used_when": tuple(entry.get("used_when", ()))})
 
 
@@ -229,11 +237,11 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
         elif name in constants:
             number = _number(what, _parsed(value), constants[name].unit)
             exact = replace(constants[name], value=number, low=number, high=number)
-            constants[name] = replace(exact, grade="user", source="--set", assumed=False)
-        elif name.startswith("chip."):
+            constants[name] = replace(exact, grade="user", source="--set", assumed=False, at_end="")
+        elif name in (numbers := [f"chip.{number}" for number in load_chip().facts]):
             facts[name.removeprefix("chip.")] = _number(what, _parsed(value))
         else:
-            near = nearest_name(name, ["clock", *CHOICES, *constants])
+            near = nearest_name(name, ["clock", *CHOICES, *constants, *numbers])
             raise HostError(f"{what}: unknown name; the nearest is {near!r} (numbers of the chip: chip.NAME)")
     return CostTable(constants, settings), preset, facts
 

@@ -8,10 +8,11 @@ from host.cost import twins
 from host.cost.beside import early_ports, turn_of_ports
 from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.formats import PortCounts
-from host.cost.ledger import Ledger
+from host.cost.ledger import Ledger, RunLedger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
 from host.cost.transfer_moves import TransferMoves
+from host.cost.transit import port_noc_cycles
 from models.network import F64, I64
 from noc.chip import ChipSpec
 
@@ -23,12 +24,12 @@ LINKS = "links"
 """One stage more, of a run on several chips."""
 
 
-def stages_of(ledger: Ledger) -> tuple[str, ...]:
+def stages_of(run: RunLedger) -> tuple[str, ...]:
     """Return the stages of a run: those of its layers' ports (of EGRUs `egru_input`, W x and the upkeep of the trace that x may
     be, and `egru_internal`, R y), then units, messages and the wait.
     """
-    kernels = list(dict.fromkeys(ledger.populations[n].kernel for n in ledger.layers))
-    return (*([TRANSFERS] if ledger.transfers.any() else []), *twins.port_stages(kernels), UNITS, SEND, WAIT)
+    kernels = list(dict.fromkeys(run.populations[n].kernel for n in run.layers))
+    return (*([TRANSFERS] if run.has_transfers else []), *twins.port_stages(kernels), UNITS, SEND, WAIT)
 
 
 def all_stages() -> tuple[str, ...]:
@@ -86,7 +87,7 @@ def port_cycles(ledger: Ledger, table: CostTable, wait_states: float) -> F64:
     if port.adds.any():
         sum_cycles = table["port_sum_cycles"] + table["branch_refill_cycles"] + wait_states * table["port_sum_loads"]
         cycles = cycles + sum_cycles * (port.adds * port.rows * port.lanes)
-    return cycles
+    return table["counted_cycles_ratio"] * cycles
 
 
 def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
@@ -99,7 +100,7 @@ def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
         if hasattr(twin, "active_cycles"):
             counts = {name: counts[:, turns] for name, counts in ledger.by_turn.items()}
             cycles[:, turns] += twin.active_cycles(counts, ledger.events[:, turns], table)
-    return cycles
+    return table["counted_cycles_ratio"] * cycles
 
 
 def _trace_cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:
@@ -121,14 +122,15 @@ def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
     setups = table["packet_setup_cycles"] * noc.leaves if messages != "multicast" else 0.0
     elsewhere = table["packet_cycles"] * noc.outgoing + setups
     if messages == "dma":
-        noc_cycles = flits + table["dma_wait_noc_cycles"]
+        noc_cycles = flits * port_noc_cycles(chip, table) + table["dma_wait_noc_cycles"]
         return (chip.dma_setup_cycles + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)) * noc.sends + elsewhere
     return (table["packet_setup_cycles"] + table["packet_cycles"] * flits) * noc.sends + elsewhere
 
 
 def _transfer_cycles(transfers: TransferMoves, chip: ChipSpec, table: CostTable) -> F64:
     """Return the cycles of each shard for what it sends its peers, (positions, shards): as for messages, of DMA and of packets."""
-    noc_cycles = transfers.dma_flits + table["dma_wait_noc_cycles"] * transfers.dma_messages
+    port, wait = port_noc_cycles(chip, table), table["dma_wait_noc_cycles"]
+    noc_cycles = port * transfers.dma_flits + wait * transfers.dma_messages
     by_dma = chip.dma_setup_cycles * transfers.dma_messages + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)
     by_packets = table["packet_setup_cycles"] * transfers.packet_messages + table["packet_cycles"] * transfers.packets
     return np.asarray(by_dma + by_packets, np.float64)

@@ -8,8 +8,8 @@ follow from events, placement and the price's message mode. Who hears whom is re
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,6 +17,7 @@ import numpy as np
 
 from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
+from host.cost.mesh_paths import LINKS as MESH_LINKS
 from host.cost.twins import in_use
 from models.network import I64, U32, inputs_among, layers_among
 from models.numerics import payload_bytes
@@ -27,8 +28,13 @@ SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
 KERNEL_COLUMNS = ("channels", "places")
 PEER_COLUMNS = ("shard", "pe", "chip")
-MACS, VISITED = 0, 1  # of a port's counts
+PORT_COUNTS, PEER_COUNTS = ("macs", "visited"), ("messages", "message_bytes", "reads", "read_bytes")
+MACS, VISITED = range(2)  # of a port's counts
 MESSAGES, BYTES, READS, READ_BYTES = range(4)  # of a peer's
+PART_BYTES = 96 << 20
+"""About what the arrays of a price take at once; a short run is priced in one part."""
+LEAST_AT_ONCE = 128  # positions; below, what a part costs by itself is more than what its positions do
+_COUNT_BYTES, _LINK_BYTES = 70, 40  # of those arrays, a position: for each count, and each link of a mesh in an exchange
 
 
 class PopulationFacts(NamedTuple):
@@ -48,16 +54,13 @@ class PopulationFacts(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Ledger:
-    """What a run did.
+class RunLedger:
+    """What a run's ledger says without its positions, which are read in parts: in memory (`Ledger`) or from a file (`LedgerFile`).
 
     `populations` by number, `outputs` among them, and `interval`, the fewest ticks between positions. A shard is a
     population's units on one PE; its *turns* are the ticks that a position takes it, one for most (`turns`).
 
-    `events` (positions, turns) uint32; `input_events` (positions, inputs) uint32; `port_counts` (positions, ports, 2) uint32:
-    multiply-accumulates, and stored weights visited; `stepped` (positions, layers) uint32: how many lanes each layer stepped,
-    which are all but those that were idle. `by_turn` maps names of what kernels counted and depends on activity to (positions,
-    turns) uint32, `per_lane` those that do not to (shards,) int64, for each lane and turn.
+    `per_lane` maps names of what kernels counted and does not depend on activity to (shards,) int64, for each lane and turn.
 
     `shards` maps each name of `SHARD_COLUMNS` to one int64 a shard: the index of its PE in `pes`, its population, its units.
     `ports` maps each of `PORT_COLUMNS` to one a port: its shard, its name (in `port_names`), the population it hears and how many
@@ -70,9 +73,7 @@ class Ledger:
     one of the kernel stands.
 
     `peers` maps each of `PEER_COLUMNS` to one int64 a peer of a shard: the shard, the peer's index in `pes` (-1 for a DRAM or the
-    host), and its chip (-1 for the host). `transfers` (positions, peers, 4) uint32 is what the shard sent it after its step at
-    the position before, up to its step at this one: messages and their bytes, READs and the bytes that those asked for. What is
-    sent after the last step is in no row.
+    host), and its chip (-1 for the host).
 
     `chips` is how many chips the machine has; `down_chips` and `down_links`, (chip, direction), are what it lacks. Where
     chips do the same to the last integer, one of them stands for all: `representatives` (chips,) int64 names the chip of `pes`
@@ -82,17 +83,11 @@ class Ledger:
     populations: tuple[PopulationFacts, ...]
     outputs: tuple[int, ...]
     interval: int = 1
-    events: U32
-    input_events: U32
-    port_counts: U32
-    stepped: U32
-    by_turn: Mapping[str, U32] = field(default_factory=dict)
     per_lane: Mapping[str, I64] = field(default_factory=dict)
     shards: Mapping[str, I64]
     ports: Mapping[str, I64]
     port_names: tuple[str, ...]
     peers: Mapping[str, I64] = field(default_factory=lambda: {name: np.zeros(0, np.int64) for name in PEER_COLUMNS})
-    transfers: U32 = field(default_factory=lambda: np.zeros((0, 0, 4), np.uint32))
     pes: tuple[PeId, ...]
     lanes: int
     format: str
@@ -101,6 +96,51 @@ class Ledger:
     down_chips: tuple[int, ...] = ()
     down_links: tuple[tuple[int, int], ...] = ()
     representatives: I64 | None = None
+
+    @property
+    def positions(self) -> int:
+        """How many sequence positions went through every layer."""
+        raise NotImplementedError
+
+    @property
+    def executions(self) -> int:
+        """How many positions of sequences were run: an idle lane is none."""
+        raise NotImplementedError
+
+    @property
+    def has_transfers(self) -> bool:
+        """Whether any shard of the run sent a transfer."""
+        raise NotImplementedError
+
+    def part(self, first: int, last: int) -> Ledger:
+        """Return the positions from `first` to `last` (exclusive), with what those before them sent that they hear."""
+        raise NotImplementedError
+
+    def parts(self, margin: int = 0) -> Iterator[Part]:
+        """Yield all positions in order, `at_once` at a time, each time with up to `margin` more on either side."""
+        positions, at_once = self.positions, self.at_once
+        for first in range(0, max(positions, 1), at_once):
+            yield self.between(first, min(first + at_once, positions), margin)
+
+    def between(self, first: int, last: int, margin: int = 0) -> Part:
+        """Return the positions from `first` to `last` (exclusive), with up to `margin` more on either side."""
+        begin, end = max(first - margin, 0), min(last + margin, self.positions)
+        return Part(self.part(begin, end), first, first - begin, end - last)
+
+    @cached_property
+    def at_once(self) -> int:
+        """How many positions are read and priced at a time: as many as keep a price's arrays at about `PART_BYTES`.
+
+        It follows from what is in this class alone, so that a ledger in memory and one in a file are priced in the same parts.
+        """
+        counts = len(self.turns.shard) + len(self.ports["shard"]) * 2 + len(self.peers["shard"]) * 4
+        meshes = len(self.exchanges) * len(set(self.chip_of.tolist())) * len(MESH_LINKS)
+        return max(PART_BYTES // (_COUNT_BYTES * counts + _LINK_BYTES * meshes), LEAST_AT_ONCE)
+
+    @cached_property
+    def most_delay(self) -> int:
+        """How many positions late any port hears at most."""
+        return int(self.ports["delay"].max(initial=0))
 
     @cached_property
     def inputs(self) -> tuple[int, ...]:
@@ -156,6 +196,102 @@ class Ledger:
         """How many PEs of the machine each PE stands for, (PEs,): 1 in every recorded run."""
         return np.asarray(self.chips_represented[self.chip_of], np.int64)
 
+    def kernel_of(self, shard: int) -> str:
+        """Return the neuron model of a shard."""
+        return self.populations[int(self.shards["population"][shard])].kernel
+
+    def facts(self) -> dict[str, Any]:
+        """Return the fields of this class, for a ledger of other positions of the same run."""
+        return {entry.name: getattr(self, entry.name) for entry in fields(RunLedger)}
+
+    def share(self, other: Ledger) -> Ledger:
+        """Give a ledger of the same run what has been worked out here; return it."""
+        names = (name for name, value in vars(RunLedger).items() if isinstance(value, cached_property))
+        vars(other).update({name: getattr(self, name) for name in names} | {"has_transfers": self.has_transfers})
+        return other
+
+
+class Part(NamedTuple):
+    """Positions of a run: those of `ledger`, but for the first `before` and the last `behind`, which belong to its neighbours.
+    `first` is the number of the first that is its own.
+    """
+
+    ledger: Ledger
+    first: int
+    before: int
+    behind: int
+
+    @property
+    def own(self) -> slice:
+        """Which of the ledger's positions are the part's own."""
+        return slice(self.before, self.ledger.positions - self.behind)
+
+    @property
+    def own_ledger(self) -> Ledger:
+        """The ledger of those alone."""
+        return self.ledger.part(self.own.start, self.own.stop) if self.before or self.behind else self.ledger
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ledger(RunLedger):
+    """What a run did, or a part of it: every position in memory.
+
+    `events` (positions, turns) uint32; `input_events` (positions, inputs) uint32; `port_counts` (positions, ports, 2) uint32:
+    multiply-accumulates, and stored weights visited; `stepped` (positions, layers) uint32: how many lanes each layer stepped,
+    which are all but those that were idle. `by_turn` maps names of what kernels counted and depends on activity to (positions,
+    turns) uint32.
+
+    `transfers` (positions, peers, 4) uint32 is what a shard sent each of `peers` after its step at the position before, up to its
+    step at this one: messages and their bytes, READs and the bytes that those asked for. What is sent after the last step is in
+    no row.
+
+    `before` (positions, populations) int64 is what each population sent at the positions just before the first, none where a run
+    begins: some of it is heard late.
+    """
+
+    events: U32
+    input_events: U32
+    port_counts: U32
+    stepped: U32
+    by_turn: Mapping[str, U32] = field(default_factory=dict)
+    transfers: U32 = field(default_factory=lambda: np.zeros((0, 0, 4), np.uint32))
+    before: I64 = field(default_factory=lambda: np.zeros((0, 0), np.int64))
+
+    @property
+    def positions(self) -> int:
+        """How many sequence positions went through every layer."""
+        return len(self.events)
+
+    @cached_property
+    def executions(self) -> int:
+        """How many positions of sequences were run: an idle lane is none."""
+        return int(self.stepped.max(axis=1, initial=0).sum(dtype=np.int64))
+
+    @cached_property
+    def has_transfers(self) -> bool:
+        """Whether any shard of the run sent a transfer."""
+        return bool(self.transfers.any())
+
+    def part(self, first: int, last: int) -> Ledger:
+        """Return the positions from `first` to `last` (exclusive), with what those before them sent that they hear."""
+        if not first and last >= self.positions:
+            return self
+        span = slice(first, last)
+        return self.share(Ledger(
+            **self.facts(), events=self.events[span], input_events=self.input_events[span],
+            port_counts=self.port_counts[span], stepped=self.stepped[span],
+            by_turn={name: counts[span] for name, counts in self.by_turn.items()},
+            transfers=self.transfers[span] if self.transfers.size else self.transfers, before=self.sent_before(first),
+        ))  # fmt: skip
+
+    def sent_before(self, position: int) -> I64:
+        """Return what was sent at the last positions before one, as many as are heard late, (positions, populations)."""
+        begin = max(position - self.most_delay, 0)
+        sent = self._sent_at(slice(begin, position))
+        if len(sent) < self.most_delay and len(self.before):
+            sent = np.concatenate([self.before, sent])[-self.most_delay :]
+        return sent
+
     @cached_property
     def shard_events(self) -> I64:
         """How many events each shard had, (positions, shards), over all its turns."""
@@ -164,9 +300,12 @@ class Ledger:
     @cached_property
     def sent(self) -> I64:
         """How many events each population sent at each position, (positions, populations)."""
-        of_machine = self.shard_events * self.multiplicity[self.shards["pe"]]
-        sent = np.zeros((self.positions, len(self.populations)), np.int64)
-        sent[:, list(self.inputs)] = self.input_events
+        return self._sent_at(slice(None))
+
+    def _sent_at(self, span: slice) -> I64:
+        of_machine = self.turns.sum_by_shard(self.events[span]) * self.multiplicity[self.shards["pe"]]
+        sent = np.zeros((len(of_machine), len(self.populations)), np.int64)
+        sent[:, list(self.inputs)] = self.input_events[span]
         for number in self.layers:
             sent[:, number] = of_machine[:, self.shards["population"] == number].sum(axis=1)
         return sent
@@ -176,9 +315,10 @@ class Ledger:
         """What the shards did and hold at each of their ports, a port a column."""
         ports, sources = self.ports, self.ports["source"]
         lanes = self.stepped[:, np.searchsorted(self.layers, self.shards["population"])[ports["shard"]]]
+        before = self.before[:, sources] if len(self.before) else np.zeros((0, len(sources)), np.int64)
         return PortCounts(
             macs=self.port_counts[:, :, MACS], visited=self.port_counts[:, :, VISITED],
-            heard=_late(self.sent[:, sources], ports["delay"]), lanes=lanes.astype(np.int64),
+            heard=_late(self.sent[:, sources], ports["delay"], before), lanes=lanes.astype(np.int64),
             phases=np.array([one.ticks for one in self.populations], np.int64)[sources],
             rows=ports["rows"], gates=ports["rows"] // np.maximum(self.shards["units"][ports["shard"]], 1),
             weights=ports["weights"], width=ports["width"], weight_bytes=ports["weight_bytes"],
@@ -188,33 +328,20 @@ class Ledger:
         )  # fmt: skip
 
     @property
-    def positions(self) -> int:
-        """How many sequence positions went through every layer."""
-        return len(self.events)
-
-    @property
     def units_stepped(self) -> I64:
         """How many units step, over all lanes, (positions, turns)."""
         lanes = self.stepped[:, np.searchsorted(self.layers, self.shards["population"])]
         return np.asarray((lanes * self.shards["units"])[:, self.turns.shard], np.int64)
 
-    @property
-    def executions(self) -> int:
-        """How many positions of sequences were run: an idle lane is none."""
-        return int(self.stepped.max(axis=1, initial=0).sum(dtype=np.int64))
 
-    def kernel_of(self, shard: int) -> str:
-        """Return the neuron model of a shard."""
-        return self.populations[int(self.shards["population"][shard])].kernel
-
-
-def _late(sent: I64, delays: I64) -> I64:
-    """Return what ports hear, (positions, ports), of what their sources sent: so many positions later."""
-    heard = sent.copy()
+def _late(sent: I64, delays: I64, before: I64) -> I64:
+    """Return what ports hear, (positions, ports), of what their sources sent: so many positions later; `before` the first, too."""
+    heard, most = sent.copy(), int(delays.max(initial=0))
+    head = np.zeros((most, sent.shape[1]), np.int64)
+    head[most - len(before) :] = before
     for delay in set(delays.tolist()) - {0}:
         late = delays == delay
-        heard[:, late] = 0
-        heard[delay:, late] = sent[: max(len(sent) - delay, 0), late]
+        heard[:, late] = np.concatenate([head[most - delay :, late], sent[:, late]])[: len(sent)]
     return heard
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from host.cost.ledger import MACS, VISITED, Ledger
+from host.cost.ledger import MACS, VISITED, Ledger, RunLedger
 from host.cost.twins import twin
 from host.errors import HostError
 from models.network import Array
@@ -17,52 +17,66 @@ _LARGEST = 1 << 31  # of any size: no product of two overflows
 
 def check_ledger(ledger: Ledger, who: str) -> None:
     """Raise HostError, in one line that begins with `who`, where the parts of a ledger contradict each other."""
-    _check_shapes(ledger, who)
-    _check_populations(ledger, who)
-    _check_tables(ledger, who)
+    check_run(ledger, who)
+    check_positions(ledger, who)
+
+
+def check_run(run: RunLedger, who: str) -> None:
+    """Raise HostError where what a ledger says without its positions contradicts itself."""
+    _check_columns(run, who)
+    _check_populations(run, who)
+    _check_tables(run, who)
     try:
-        for pe in ledger.pes:
+        for pe in run.pes:
             require_on_plan(pe)
     except ChipError as error:
         raise HostError(f"{who}: traffic for {error}") from None
-    _check_machine(ledger, who)
-    _check_peers(ledger, who)
-    _check_counts(ledger, who)
+    _check_machine(run, who)
+    _check_peers(run, who)
 
 
-def _check_shapes(ledger: Ledger, who: str) -> None:
-    """Raise HostError where an array is of another shape or type."""
-    shards, ports, positions = len(ledger.shards["pe"]), len(ledger.ports["shard"]), ledger.positions
+def _check_columns(run: RunLedger, who: str) -> None:
+    """Raise HostError where a column is of another length or type."""
+    shards, ports = len(run.shards["pe"]), len(run.ports["shard"])
     tables = [
-        *((f"shards.{n}", c, shards) for n, c in ledger.shards.items()),
-        *((f"ports.{n}", c, ports) for n, c in ledger.ports.items()),
+        *((f"shards.{n}", c, shards) for n, c in run.shards.items()),
+        *((f"ports.{n}", c, ports) for n, c in run.ports.items()),
     ]
     need: list[tuple[str, Array, tuple[int, ...], type]] = [
         *((name, column, (rows,), np.int64) for name, column, rows in tables),
-        *((f"per_lane.{name}", column, (shards,), np.int64) for name, column in ledger.per_lane.items()),
+        *((f"per_lane.{name}", column, (shards,), np.int64) for name, column in run.per_lane.items()),
     ]
     _compare(need, who)
-    if not positions or not shards:
-        raise HostError(f"{who}: has {positions} positions of {shards} shards; needs at least 1")
+    if not run.positions or not shards:
+        raise HostError(f"{who}: has {run.positions} positions of {shards} shards; needs at least 1")
     for _, column, *_ in need:
         if len(column) and (column.min() < 0 or column.max() > _LARGEST):
             raise HostError(f"{who}: has sizes outside of 0 to {_LARGEST}")
-    if not ledger.inputs or not ledger.layers:
-        raise HostError(f"{who}: has {len(ledger.inputs)} inputs and {len(ledger.layers)} layers; needs at least 1 of each")
-    if not set(ledger.shards["population"].tolist()) <= set(ledger.layers):
-        layers = ", ".join(map(str, ledger.layers))
+    if not run.inputs or not run.layers:
+        raise HostError(f"{who}: has {len(run.inputs)} inputs and {len(run.layers)} layers; needs at least 1 of each")
+    if not set(run.shards["population"].tolist()) <= set(run.layers):
+        layers = ", ".join(map(str, run.layers))
         raise HostError(f"{who}: has shards of other populations than its layers, which are {layers}")
+
+
+def check_positions(ledger: Ledger, who: str, first: int = 0) -> None:
+    """Raise HostError where arrays are of other shapes than a ledger's tables say, or counts are more than they allow.
+
+    `first` is the number of the first position.
+    """
+    positions, ports = ledger.positions, len(ledger.ports["shard"])
     turns = sum(ledger.populations[n].ticks for n in ledger.shards["population"].tolist())
-    _compare(
-        [
-            ("events", ledger.events, (positions, turns), np.uint32),
-            ("input_events", ledger.input_events, (positions, len(ledger.inputs)), np.uint32),
-            ("port_counts", ledger.port_counts, (positions, ports, 2), np.uint32),
-            ("stepped", ledger.stepped, (positions, len(ledger.layers)), np.uint32),
-            *((f"step.{name}", counts, (positions, turns), np.uint32) for name, counts in ledger.by_turn.items()),
-        ],
-        who,
-    )
+    need: list[tuple[str, Array, tuple[int, ...], type]] = [
+        ("events", ledger.events, (positions, turns), np.uint32),
+        ("input_events", ledger.input_events, (positions, len(ledger.inputs)), np.uint32),
+        ("port_counts", ledger.port_counts, (positions, ports, 2), np.uint32),
+        ("stepped", ledger.stepped, (positions, len(ledger.layers)), np.uint32),
+        *((f"step.{name}", counts, (positions, turns), np.uint32) for name, counts in ledger.by_turn.items()),
+    ]
+    if ledger.transfers.size or len(ledger.peers["shard"]):
+        need.append(("transfers", ledger.transfers, (positions, len(ledger.peers["shard"]), 4), np.uint32))
+    _compare(need, who)
+    _check_counts(ledger, who, first)
 
 
 def _compare(need: list[tuple[str, Array, tuple[int, ...], type]], who: str) -> None:
@@ -71,7 +85,7 @@ def _compare(need: list[tuple[str, Array, tuple[int, ...], type]], who: str) -> 
             raise HostError(f"{who}: {name} needs {shape} of {np.dtype(kind)}, has {array.shape} of {array.dtype}")
 
 
-def _check_populations(ledger: Ledger, who: str) -> None:
+def _check_populations(ledger: RunLedger, who: str) -> None:
     names = [population.name for population in ledger.populations]
     if len(set(names)) != len(names):
         raise HostError(f"{who}: has a population twice: {', '.join(sorted({n for n in names if names.count(n) > 1}))}")
@@ -81,6 +95,8 @@ def _check_populations(ledger: Ledger, who: str) -> None:
             raise HostError(f"{who}: {population.name} has {population.units} units and {population.ticks} ticks; needs at least 1")
         if bool(population.kernel) != (population.start > 0):
             raise HostError(f"{who}: {population.name} starts at {population.start}; inputs start at 0, and nothing else does")
+        if not population.kernel and population.ticks != 1:
+            raise HostError(f"{who}: {population.name} takes {population.ticks} ticks; needs 1 of an input")
         if population.beside != -1 and population.beside not in ledger.layers:
             raise HostError(f"{who}: {population.name} lies beside population {population.beside}, which is no layer")
     if not ledger.outputs or not set(ledger.outputs) <= set(ledger.layers):
@@ -89,7 +105,7 @@ def _check_populations(ledger: Ledger, who: str) -> None:
         raise HostError(f"{who}: has {ledger.lanes} lanes, a position each {ledger.interval} ticks; needs 1 to {_LARGEST}")
 
 
-def _check_tables(ledger: Ledger, who: str) -> None:
+def _check_tables(ledger: RunLedger, who: str) -> None:
     shards, ports = ledger.shards, ledger.ports
     for name, have, need in (
         ("pe", shards["pe"], range(len(ledger.pes))), ("population", shards["population"], ledger.layers),
@@ -111,13 +127,10 @@ def _check_tables(ledger: Ledger, who: str) -> None:
         raise HostError(f"{who}: ports are not in the order of their shards")
 
 
-def _check_peers(ledger: Ledger, who: str) -> None:
+def _check_peers(ledger: RunLedger, who: str) -> None:
     """Raise HostError where transfers are of shards, or to peers, that are not there."""
     peers, rows = ledger.peers, len(ledger.peers["shard"])
-    need: list[tuple[str, Array, tuple[int, ...], type]] = [(f"peers.{n}", c, (rows,), np.int64) for n, c in peers.items()]
-    if ledger.transfers.size or rows:
-        need.append(("transfers", ledger.transfers, (ledger.positions, rows, 4), np.uint32))
-    _compare(need, who)
+    _compare([(f"peers.{n}", c, (rows,), np.int64) for n, c in peers.items()], who)
     for name, least, most in (("shard", 0, len(ledger.shards["pe"])), ("pe", -1, len(ledger.pes)), ("chip", -1, ledger.chips)):
         if rows and not least <= peers[name].min() <= peers[name].max() < most:
             raise HostError(f"{who}: peers.{name} needs {least} to {most - 1}, has {peers[name].min()} to {peers[name].max()}")
@@ -126,7 +139,7 @@ def _check_peers(ledger: Ledger, who: str) -> None:
         raise HostError(f"{who}: peers are on other chips than their PEs")
 
 
-def _check_machine(ledger: Ledger, who: str) -> None:
+def _check_machine(ledger: RunLedger, who: str) -> None:
     """Raise HostError where PEs are on chips that the machine lacks, or chips are like chips that are not there."""
     chips = ledger.chips
     if not 1 <= chips <= MOST_CHIPS:
@@ -143,7 +156,7 @@ def _check_machine(ledger: Ledger, who: str) -> None:
         raise HostError(f"{who}: chips are like others that are not there")
 
 
-def _check_counts(ledger: Ledger, who: str) -> None:
+def _check_counts(ledger: Ledger, who: str, first: int) -> None:
     """Raise HostError where counts are more than the shards' sizes allow."""
     if (ledger.stepped > ledger.lanes).any():
         raise HostError(f"{who}: has more lanes stepped than its {ledger.lanes} lanes")
@@ -151,7 +164,7 @@ def _check_counts(ledger: Ledger, who: str) -> None:
         if (ledger.input_events[:, place] > ledger.lanes * ledger.populations[number].units).any():
             raise HostError(f"{who}: has more input events than input units")
     most = ledger.lanes * ledger.shards["units"][ledger.turns.shard]
-    _compare_counts(ledger, who, "events", counts=ledger.events, most=most, shards=ledger.turns.shard)
+    _compare_counts(ledger, who, "events", first=first, counts=ledger.events, most=most, shards=ledger.turns.shard)
     work, ticks = ledger.port_work, np.array([one.ticks for one in ledger.populations], np.int64)[ledger.ports["source"]]
     stored = ledger.lanes * work.weights * ticks
     visited = twin("formats", ledger.format).visited(stored, ledger.lanes * work.width * ticks, stored, work.rows)
@@ -159,12 +172,12 @@ def _check_counts(ledger: Ledger, who: str) -> None:
         of_name = np.flatnonzero(ledger.ports["name"] == name)
         for what, kind, limit in (("macs", MACS, stored), ("visited", VISITED, visited)):
             _compare_counts(
-                ledger, who, f"{what}_{ledger.port_names[name]}", counts=ledger.port_counts[:, of_name, kind],
+                ledger, who, f"{what}_{ledger.port_names[name]}", first=first, counts=ledger.port_counts[:, of_name, kind],
                 most=np.broadcast_to(limit, work.weights.shape)[of_name], shards=ledger.ports["shard"][of_name],
             )  # fmt: skip
 
 
-def _compare_counts(ledger: Ledger, who: str, name: str, *, counts: Array, most: Array, shards: Array) -> None:
+def _compare_counts(ledger: Ledger, who: str, name: str, *, first: int, counts: Array, most: Array, shards: Array) -> None:
     for position, column in np.argwhere(counts > most).tolist():
         have, pe = int(counts[position, column]), ledger.pes[int(ledger.shards["pe"][shards[column]])]
-        raise HostError(f"{who}: {name} of {pe} at position {position} is {have}, its shard allows {int(most[column])}")
+        raise HostError(f"{who}: {name} of {pe} at position {first + position} is {have}, its shard allows {int(most[column])}")

@@ -17,8 +17,8 @@ import numpy as np
 
 from host.cost.cost_table import CostTable
 from host.cost.exchanges import Exchanges
-from host.cost.link_traffic import LinkTraffic
-from models.network import F64
+from host.cost.link_traffic import LinkLoads, LinkTraffic
+from models.network import F64, Array
 from noc.chip import ChipSpec
 from noc.machine import Machine
 
@@ -27,41 +27,55 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 @dataclass(frozen=True)
 class LinkCost:
-    """`input_s` (positions, inputs) how long each input takes to the chips that hear it, `after_s` (positions, layers' exchanges)
-    how long a layer's events take to the last chip that hears them, `energy_j` of all packets; `busy_s` (links,) how long each
-    link is busy.
+    """`input_s` (positions, inputs) how long each input takes to the chips that hear it; `busy_s` (positions, layers' exchanges) how
+    long the busiest link has packets of a layer, and `way_s` (layers' exchanges,) how long one of them takes to the last chip.
     """
 
     input_s: F64
-    after_s: F64
+    busy_s: F64
+    way_s: F64
+
+
+@dataclass(frozen=True)
+class LinkUse:
+    """Over a run: `energy_j` of all packets; `busy_s` (links,) how long each link is busy."""
+
     energy_j: float
     busy_s: F64
 
 
 def link_cost(traffic: LinkTraffic, exchanges: Exchanges, chip: ChipSpec, table: CostTable) -> LinkCost:
-    """Return what `traffic` costs; what links draw without packets is `idle_w`."""
+    """Return what the packets of `traffic` take."""
     positions, inputs, layers = len(traffic.events), exchanges.inputs, exchanges.layers
-    if not traffic.links:
-        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))), 0.0, np.zeros(0))
-    frames = table["link_event_frames"]
-    on_board_s, cable_s = (frames * frame_s for frame_s in (chip.link_onboard_frame_s, chip.link_offboard_frame_s))
-    packet_s = np.where(traffic.cables, cable_s, on_board_s)
+    if not traffic.deepest.any():
+        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))), np.zeros(len(layers)))
+    on_board_s, cable_s, packet_s = _packet_s(traffic.cables, chip, table)
     router_s = table["link_router_cycles"] / chip.router_clock_hz
     cables, deepest = traffic.deepest_cables, traffic.deepest
     fill = (deepest + 1) * router_s + (deepest - cables) * on_board_s + cables * (cable_s + table["link_cable_s"])
     fill = np.where(deepest > 0, fill, 0.0)
     packets = traffic.packets
-    alone = (packets * packet_s).max(axis=2) + fill
-    after = alone[:, layers]
+    busy = (packets * packet_s).max(axis=2, initial=0.0)
+    of_layers = busy[:, layers]
     if table.settings["schedule"] == "pipelined" and positions:
         with_input = table.settings["dram"] != "waited"  # else it has come before
-        of_tick = (exchanges.sum_by_tick(packets, with_input) * packet_s).max(axis=1)
-        after = exchanges.of_positions(of_tick, positions) + fill[layers]
-        after = np.where(deepest[layers] > 0, after, 0.0)
-    on_links = packets.sum(axis=(0, 1))
-    bits = frames * chip.link_frame_bits * on_links
-    picojoules = np.where(traffic.cables, _CODED * table["link_cable_bit_pj"], table["link_bit_pj"])
-    return LinkCost(alone[:, inputs], after, float((bits * picojoules).sum()) * 1e-12, on_links * packet_s)
+        of_tick = (exchanges.sum_by_tick(packets, with_input) * packet_s).max(axis=1, initial=0.0)
+        of_layers = np.where(deepest[layers] > 0, exchanges.of_positions(of_tick, positions), 0.0)
+    return LinkCost(busy[:, inputs] + fill[inputs], of_layers, fill[layers])
+
+
+def link_use(loads: LinkLoads, chip: ChipSpec, table: CostTable) -> LinkUse:
+    """Return what the packets of a run cost; what links draw without packets is `idle_w`."""
+    bits = table["link_event_frames"] * chip.link_frame_bits * loads.packets
+    picojoules = np.where(loads.cables, _CODED * table["link_cable_bit_pj"], table["link_bit_pj"])
+    return LinkUse(float((bits * picojoules).sum()) * 1e-12, loads.packets * _packet_s(loads.cables, chip, table)[2])
+
+
+def _packet_s(cables: Array, chip: ChipSpec, table: CostTable) -> tuple[float, float, F64]:
+    """Return how long a packet takes on a link of a board, on a cable, and on each link."""
+    frames = table["link_event_frames"]
+    on_board_s, cable_s = (frames * frame_s for frame_s in (chip.link_onboard_frame_s, chip.link_offboard_frame_s))
+    return on_board_s, cable_s, np.where(cables, cable_s, on_board_s)
 
 
 def idle_w(machine: Machine, table: CostTable) -> float:
@@ -69,19 +83,18 @@ def idle_w(machine: Machine, table: CostTable) -> float:
     return table["link_cable_idle_w"] * int(machine.cables.sum()) if machine.chips > 1 else 0.0
 
 
-def links_block(traffic: LinkTraffic, cost: LinkCost, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
+def links_block(loads: LinkLoads, use: LinkUse, chip: ChipSpec, table: CostTable, time_s: float) -> Mapping[str, Any] | None:
     """Return what a report says of the links, and of the one busy longest: packets, bytes of whole frames, and its share of the
     run; None where nothing crosses any.
     """
-    if not traffic.links:
+    if not loads.links:
         return None
-    busiest = int(np.argmax(cost.busy_s))
-    packets = traffic.packets.sum(axis=(0, 1))
+    busiest, packets = int(np.argmax(use.busy_s)), loads.packets
     frame_bytes = table["link_event_frames"] * chip.link_frame_bits / 8
     return {
-        "crossed": len(traffic.links), "cables": int(traffic.cables.sum()), "packets": int(packets.sum()),
-        "busiest": str(traffic.links[busiest]), "busiest_is_cable": bool(traffic.cables[busiest]),
+        "crossed": len(loads.links), "cables": int(loads.cables.sum()), "packets": int(packets.sum()),
+        "busiest": str(loads.links[busiest]), "busiest_is_cable": bool(loads.cables[busiest]),
         "busiest_packets": int(packets[busiest]), "busiest_bytes": float(packets[busiest] * frame_bytes),
-        "busiest_utilisation": float(cost.busy_s[busiest] / time_s) if time_s else 0.0,
-        "longest_route_links": int(traffic.deepest.max()), "sources_walked": traffic.sampled,
+        "busiest_utilisation": float(use.busy_s[busiest] / time_s) if time_s else 0.0,
+        "longest_route_links": loads.deepest, "sources_walked": loads.sampled,
     }  # fmt: skip

@@ -10,15 +10,16 @@ chips stand for all, evenly spaced, and `LinkTraffic.sampled` says which share.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from math import gcd
 
 import numpy as np
 
 from host.cost.chip_streams import ChipStreams
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.transfer_moves import Crossing
 from models.network import I64, Array
 from noc.chip import ChipSpec
@@ -54,12 +55,48 @@ class LinkTraffic:
         """All packets, (positions, exchanges, links)."""
         return np.asarray(self.events + self.dones, np.int64)
 
+    def loads(self) -> LinkLoads:
+        """Return the packets of all positions."""
+        return LinkLoads(
+            links=self.links, cables=self.cables, packets=np.asarray(self.packets.sum(axis=(0, 1)), np.int64),
+            deepest=int(self.deepest.max(initial=0)), sampled=self.sampled,
+        )  # fmt: skip
 
-def machine_for(ledger: Ledger, chip: ChipSpec) -> Machine:
+
+@dataclass(frozen=True, kw_only=True)
+class LinkLoads:
+    """Packets on links over a run: `packets` (links,), and of `LinkTraffic` `cables` (links,), the longest route of all and the
+    share of source chips.
+    """
+
+    links: tuple[ChipLink, ...]
+    cables: Array
+    packets: I64
+    deepest: int
+    sampled: float
+
+    def plus(self, other: LinkLoads) -> LinkLoads:
+        """Return the sum of two parts of a run; links in the order of a machine's."""
+        if self.links == other.links:
+            return replace(self, packets=self.packets + other.packets, deepest=max(self.deepest, other.deepest))
+        cables: dict[ChipLink, bool] = {}
+        packets = Counter[ChipLink]()
+        for one in (self, other):
+            cables |= zip(one.links, one.cables.tolist(), strict=True)
+            packets.update(dict(zip(one.links, one.packets.tolist(), strict=True)))
+        links = tuple(sorted(cables))
+        return LinkLoads(
+            links=links, cables=np.array([cables[link] for link in links], bool),
+            packets=np.array([packets[link] for link in links], np.int64), deepest=max(self.deepest, other.deepest),
+            sampled=self.sampled,
+        )  # fmt: skip
+
+
+def machine_for(run: RunLedger, chip: ChipSpec) -> Machine:
     """Return the machine that a run had, without what `chip` lists as down beside; MachineError where that cuts a chip off."""
-    down_chips = frozenset(ledger.down_chips) | {number for number in chip.down_chips if number < ledger.chips}
-    down_links = frozenset(ledger.down_links) | {link for link in chip.down_links if link[0] < ledger.chips}
-    return shared_machine(ledger.chips, down_chips, down_links)
+    down_chips = frozenset(run.down_chips) | {number for number in chip.down_chips if number < run.chips}
+    down_links = frozenset(run.down_links) | {link for link in chip.down_links if link[0] < run.chips}
+    return shared_machine(run.chips, down_chips, down_links)
 
 
 def link_traffic(

@@ -9,7 +9,7 @@ and what TCP adds are not.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from host.cost.chip_streams import chip_streams
 from host.cost.formats import KEY_BYTES
-from host.cost.ledger import Ledger
+from host.cost.ledger import Ledger, RunLedger
 from models.network import I64
 from models.numerics import payload_bytes
 from noc.machine import Machine
@@ -48,8 +48,21 @@ class MachineTraffic:
         return sum(self.by_pair.values()) / self.lanes
 
 
-def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[int]]) -> MachineTraffic:
-    """Return what computers with these `blocks` of live chips, and the host on one more, send each other of the run in `ledger`."""
+def machine_traffic(run: RunLedger, machine: Machine, blocks: Sequence[Sequence[int]]) -> MachineTraffic:
+    """Return what computers with these `blocks` of live chips, and the host on one more, send each other of a run."""
+    sums, most = Counter[str](), Counter[str]()
+    for part in run.parts():
+        for pair, amount in _loads(part.ledger, machine, blocks).items():
+            sums[pair] += int(amount.sum())
+            most[pair] = max(most[pair], int(amount.max(initial=0)))
+    means = {pair: total / run.positions if run.positions else 0.0 for pair, total in sorted(sums.items())}
+    return MachineTraffic(
+        machines=len(blocks), by_pair=means, busiest_position=max(most.values(), default=0), lanes=run.lanes
+    )  # fmt: skip
+
+
+def _loads(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[int]]) -> dict[str, I64]:
+    """Return by pair of computers what one sends the other at each position, (positions,) bytes."""
     at = {chip: str(number) for number, block in enumerate(blocks) for chip in block}
     between, positions, host = chip_streams(ledger, machine), ledger.positions, at[machine.host_chip]
     sent = _sent_bytes(ledger, machine)
@@ -85,9 +98,7 @@ def machine_traffic(ledger: Ledger, machine: Machine, blocks: Sequence[Sequence[
                 relays.add((link.chip, link.to))
     for chip, to in relays:
         loads[f"{at[chip]}>{at[to]}"] += _RELAY_BYTES
-    busiest = max((int(amount.max(initial=0)) for amount in loads.values()), default=0)
-    means = {pair: float(amount.mean()) if positions else 0.0 for pair, amount in sorted(loads.items())}
-    return MachineTraffic(machines=len(blocks), by_pair=means, busiest_position=busiest, lanes=ledger.lanes)
+    return loads
 
 
 def _header_chips(ledger: Ledger) -> list[int]:

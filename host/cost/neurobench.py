@@ -33,17 +33,17 @@ from typing import Any
 
 import numpy as np
 
-from host.cost.ledger import MACS, Ledger
+from host.cost.ledger import MACS, RunLedger
 from host.cost.twins import twin
 from models.convolution import Convolution
-from models.network import Network, Weights
+from models.network import I64, Network, Weights
 
 FLOAT_BYTES = 4
 
 
 def neurobench_metrics(
     network: Network,
-    ledger: Ledger,
+    ledger: RunLedger,
     deployed_bytes: int,
     table: Sequence[int] | None = None,
     task: Mapping[str, float | None] | None = None,
@@ -63,9 +63,10 @@ def neurobench_metrics(
     connections = sum(sizes) + sum(vector.size for vector in biases)
     nonzero = sum(int(np.count_nonzero(values)) for values in (*(matrix.values for matrix in weights), *biases))
     runs = max(ledger.executions, 1)
-    events, outputs = _events_and_outputs(ledger)
+    events, outputs, by_port = _sums(ledger)
     silent = {layer.name: 1 - events[n] / max(outputs[n], 1) for n, layer in zip(network.layers, layers, strict=True)}
-    macs, accumulates = _operations(ledger)
+    spikes = np.array([ledger.populations[source].payload == "spike" for source in ledger.ports["source"].tolist()], bool)
+    macs, accumulates = int(by_port[~spikes].sum()), int(by_port[spikes].sum())
     gates = sum(getattr(twin("kernels", layer.kernel), "UNIT_MACS", 0) * layer.units for layer in layers)
     measures = {
         "Footprint": footprint + sum(vector.nbytes for vector in vectors), "DeployedFootprint": deployed_bytes,
@@ -92,20 +93,16 @@ def _dense_products(weights: Weights) -> int:
     return int(weights.row_met.sum()) if isinstance(weights, Convolution) else weights.places
 
 
-def _events_and_outputs(ledger: Ledger) -> tuple[dict[int, int], dict[int, int]]:
-    """Return how many events each layer sent over the run, and how many it could have."""
-    population, units = ledger.shards["population"][ledger.turns.shard], ledger.units_stepped.sum(axis=0)
-    sent, outputs = ledger.events.sum(axis=0, dtype=np.int64), dict[int, int]()
-    events = {}
-    for number in ledger.layers:
-        outputs[number] = int(units[population == number].sum())
-        # A dense section has a number for each lane, also for those that are idle.
-        events[number] = min(int(sent[population == number].sum()), outputs[number])
-    return events, outputs
-
-
-def _operations(ledger: Ledger) -> tuple[int, int]:
-    """Return multiply-accumulates, and those where the event can only be 1: accumulates."""
-    by_port = ledger.port_counts[:, :, MACS].sum(axis=0, dtype=np.int64)
-    spikes = np.array([ledger.populations[source].payload == "spike" for source in ledger.ports["source"].tolist()], bool)
-    return int(by_port[~spikes].sum()), int(by_port[spikes].sum())
+def _sums(run: RunLedger) -> tuple[dict[int, int], dict[int, int], I64]:
+    """Return over the run how many events each layer sent, and how many it could have; and the products of each port."""
+    population = run.shards["population"][run.turns.shard]
+    units, sent = (np.zeros(len(population), np.int64) for _ in range(2))
+    macs = np.zeros(len(run.ports["shard"]), np.int64)
+    for part in run.parts():
+        units += part.ledger.units_stepped.sum(axis=0)
+        sent += part.ledger.events.sum(axis=0, dtype=np.int64)
+        macs += part.ledger.port_counts[:, :, MACS].sum(axis=0, dtype=np.int64)
+    outputs = {number: int(units[population == number].sum()) for number in run.layers}
+    # A dense section has a number for each lane, also for those that are idle.
+    events = {number: min(int(sent[population == number].sum()), outputs[number]) for number in run.layers}
+    return events, outputs, macs

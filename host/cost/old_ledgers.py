@@ -1,7 +1,7 @@
 """Ledgers of earlier schemas: chains of EGRU layers with an input port and a recurrent one, as columns of the shards.
 
 Schema 2 has no column for traces: nothing kept one. Older files of it name no machine: they are of one chip. Translated, they
-price to the same figures.
+price to the same figures. Schema 4 has today's columns, in arrays of their own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ import numpy as np
 
 from models.network import Array
 
-SCHEMAS = (2, 3)
+CHAINS = (2, 3)
+SCHEMAS = (*CHAINS, 4)  # 4 has today's columns, in arrays of their own
 _WITHOUT_TRACES = 2
 _PORTS = ("input", "recurrent")
 _COUNTS = ("events", "macs_input", "macs_recurrent", "visited_input", "visited_recurrent")

@@ -24,14 +24,15 @@ from host.cost.chip_streams import sum_heard_on_chip
 from host.cost.cost_table import sends_vectors
 from host.cost.cycles import SEND, TRANSFERS, UNITS, ports_by_stage, turns_by_kernel
 from host.cost.formats import KEY_BYTES, WORD_BYTES, PortCounts
-from host.cost.ledger import Ledger
+from host.cost.ledger import Ledger, RunLedger
 from host.cost.moves import Moves
+from host.cost.noc_traffic import MeshLoads
 from host.cost.twins import twin
 from models.network import I64
 
 
-def count_operations(ledger: Ledger, moves: Moves) -> tuple[dict[str, int], dict[str, I64]]:
-    """Return totals over the run, and the same numbers by PE, (PEs,) int64 each."""
+def count_operations(ledger: Ledger, moves: Moves) -> dict[str, I64]:
+    """Return numbers over all positions by PE, (PEs,) int64 each; those of parts of a run add up."""
     noc, positions = moves.noc, ledger.positions
     by_pe = {name: _by_pe(ledger, values) for name, values in _by_shard(ledger, moves).items()}
     by_pe["messages_received"] = positions * sum_heard_on_chip(ledger, np.ones_like(noc.sends))
@@ -49,11 +50,15 @@ def count_operations(ledger: Ledger, moves: Moves) -> tuple[dict[str, int], dict
         by_pe[f"sram_written_bytes.{TRANSFERS}"] = transfers.written_bytes
     for kind in ("sram_read_bytes", "sram_written_bytes"):
         by_pe[kind] = sum((v for name, v in by_pe.items() if name.startswith(f"{kind}.")), np.zeros(len(ledger.pes), np.int64))
-    totals = {name: int((values * ledger.multiplicity).sum()) for name, values in by_pe.items()}
-    on_links = noc.all_loads.sum(axis=(0, 1))
-    totals["link_flits"] = int((on_links * ledger.chips_represented[noc.link_chips]).sum())
-    totals["busiest_link_flits"] = int(on_links.max(initial=0))
-    return totals, by_pe
+    return by_pe
+
+
+def total_operations(run: RunLedger, by_pe: Mapping[str, I64], mesh: MeshLoads) -> dict[str, int]:
+    """Return what a run's PEs did in all, and the flits on its meshes' links."""
+    totals = {name: int((values * run.multiplicity).sum()) for name, values in by_pe.items()}
+    totals["link_flits"] = int((mesh.all_flits * run.chips_represented[mesh.chips]).sum())
+    totals["busiest_link_flits"] = int(mesh.all_flits.max(initial=0))
+    return totals
 
 
 def _by_shard(ledger: Ledger, moves: Moves) -> dict[str, I64]:

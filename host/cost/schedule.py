@@ -18,18 +18,20 @@ import numpy as np
 
 from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
-from host.cost.cycles import early_cycles
-from host.cost.exchanges import Exchanges
-from host.cost.ledger import Ledger
+from host.cost.cycles import SEND, TRANSFERS, early_cycles, stages_of
+from host.cost.dram_reads import dram_answers_s, reads_s
+from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
+from host.cost.transit import inputs_s
+from host.cost.transit import transit_s as mesh_transit_s
 from models.network import F64, I64, Array
 from noc.chip import ChipSpec
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When layers begin, wait, compute and send, in seconds; `time_s` is the whole run.
+    """When layers begin, wait, compute and send, in seconds; `time_s` is all of it, from the first position that it is of.
 
     (positions, layers' exchanges) each: `began_s` when a layer began it at a position, `wait_s` how long it waited for its inputs
     (DRAM, and the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over
@@ -52,25 +54,38 @@ class Schedule:
     busy_s: F64 = field(repr=False)
 
 
-def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
-    """Return the schedule of a run, from its moves, the (positions, turns, stages) `cycles`, and `links`, the seconds of its
-    packets between chips. Settings of the table say in which order layers run, and whether they wait for DRAM.
+def margin_of(run: RunLedger, table: CostTable) -> int:
+    """Return how many positions before and behind a part of a run share ticks with it: none but of a pipeline."""
+    exchanges = run.exchanges
+    return -(-(exchanges.depth - 1) // exchanges.interval) if table.settings["schedule"] == "pipelined" else 0
+
+
+def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipSpec, table: CostTable) -> Schedule:
+    """Return the schedule of a part of a run (of its own positions), from its moves, the (positions, turns, stages) `cycles`, and
+    `links`, the seconds of its packets between chips. Settings of the table say in which order layers run, and whether they wait
+    for DRAM.
     """
+    ledger, own = part.ledger, part.own
     turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
     shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
-    flits = noc.peak_flits(pipelined, with_input=not waited)
-    transit_s = (flits + noc.farthest[exchanges.layers] * chip.hop_cycles) / chip.noc_clock_hz
+    q = table["transit_exposed_share"]
+    sender_s = _longest_senders_s(ledger, cycles, (SEND, TRANSFERS), chip)
+    transit_s, together_s = mesh_transit_s(noc, sender_s, chip, table, with_input=not waited)
+    # Links, too, work while cores send and meshes carry, which write and take what is for other chips first.
+    links_s = np.maximum(links.busy_s - together_s, 0) + q * np.minimum(links.busy_s, together_s) + links.way_s
     wait_s, input_links_s = np.zeros(shape), np.zeros(shape)
     if waited:
-        input_noc_s = (noc.input_peak_flits + noc.farthest[exchanges.inputs] * chip.hop_cycles) / chip.noc_clock_hz
+        input_noc_s = inputs_s(noc, exchanges, chip, table)
         for number, reads in enumerate(moves.inputs):
             input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
-        read_bytes = sum(reads.bytes for reads in moves.inputs)
-        wait_s = read_bytes / chip.dram_sustained_bytes_per_s + input_links_s
+        wait_s = reads_s(moves.inputs, chip, table) + input_links_s
     if moves.transfers is not None:
-        wait_s = wait_s + moves.transfers.dram_bytes / chip.dram_sustained_bytes_per_s
-    after_s = transit_s + links.after_s
+        # A DRAM works while PEs ask it and meshes carry that. Where messages follow, what is under way then is taken to be theirs.
+        asked_s = _longest_senders_s(ledger, cycles, (TRANSFERS,), chip)
+        carried_s = asked_s + np.where(sender_s > asked_s, 0.0, transit_s)
+        wait_s = wait_s + np.maximum(dram_answers_s(moves.transfers, exchanges, chip, table) - carried_s, 0)
+    after_s = transit_s + links_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
     layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))
     runs = np.zeros(pe_s.shape[1:], bool)
@@ -80,7 +95,7 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
         pe_s[:, n, turn_pe[of_layer]] = shard_s[:, of_layer]
         critical[:, n] = of_layer[np.argmax(shard_s[:, of_layer], axis=1)]
         layer_s[:, n] = shard_s[:, of_layer].max(axis=1) + after_s[:, n] + wait_s[:, n]
-    ahead_s, links_s = None, links.after_s
+    ahead_s = None
     groups = groups_of(ledger)
     if groups and not pipelined and table.settings["beside"] == "send_first":
         early_s, ahead_s = early_cycles(ledger, chip, table) / chip.pe_clock_hz, np.zeros(shard_s.shape)
@@ -95,14 +110,23 @@ def schedule(ledger: Ledger, moves: Moves, cycles: F64, links: LinkCost, chip: C
             layer_s[:, n] = one.clocked_s + one.exposed_s + wait_s[:, n]
     on_path = np.ones(shape, bool)
     if pipelined and ledger.positions:
-        began_s, time_s = _pipelined(exchanges, pe_s, runs, wait_s, after_s)
+        began_s, time_s = _pipelined(part, pe_s, runs, wait_s, after_s)
     else:
         began_s, on_path = _sequential(layer_s, predecessors(ledger, runs))
         time_s = float(np.where(on_path, layer_s, 0.0).sum())
     return Schedule(
-        time_s=time_s, began_s=began_s, ahead_s=ahead_s, wait_s=wait_s, transit_s=transit_s, links_s=links_s, layer_s=layer_s,
-        critical=critical, input_links_s=input_links_s, on_path=on_path, busy_s=pe_s.sum(axis=(0, 1)),
+        time_s=time_s, began_s=began_s[own], ahead_s=None if ahead_s is None else ahead_s[own], wait_s=wait_s[own],
+        transit_s=transit_s[own], links_s=links_s[own], layer_s=layer_s[own], critical=critical[own],
+        input_links_s=input_links_s[own], on_path=on_path[own], busy_s=pe_s[own].sum(axis=(0, 1)),
     )  # fmt: skip
+
+
+def _longest_senders_s(ledger: Ledger, cycles: F64, stages: tuple[str, ...], chip: ChipSpec) -> F64:
+    """Return the seconds that the busiest turn of each exchange of a layer spends in some stages, (positions, layers' exchanges)."""
+    names = stages_of(ledger)
+    spent_s = cycles[:, :, [names.index(stage) for stage in stages if stage in names]].sum(axis=2) / chip.pe_clock_hz
+    of_exchange = [spent_s[:, ledger.turns.exchange == n].max(axis=1) for n in ledger.exchanges.layers.tolist()]
+    return np.stack(of_exchange, axis=1)
 
 
 def predecessors(ledger: Ledger, runs: Array) -> list[list[int]]:
@@ -150,14 +174,15 @@ def _sequential(layer_s: F64, before: list[list[int]]) -> tuple[F64, Array]:
     return began + np.concatenate([[0.0], np.cumsum(lasts)[:-1]])[: len(lasts), None], on_path
 
 
-def _pipelined(exchanges: Exchanges, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
-    """Return when each layer begins each position, (positions, layers' exchanges), and the run's duration.
+def _pipelined(part: Part, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
+    """Return when each layer begins each position, (positions, layers' exchanges), since the part's own ticks begin, and how long
+    those last: from its first position's entry to that of the part behind, or to the run's end.
 
     Each tick lasts as long as its slowest PE, with what that waits for. `pe_s` (positions, layers' exchanges, PEs) is how long
     PEs compute; `runs` (layers' exchanges, PEs) whether a PE takes part; `wait_s` comes before, and `after_s` lasts until messages
     have arrived on all chips, (positions, layers' exchanges) each.
     """
-    positions, layers, pes = pe_s.shape
+    exchanges, (positions, layers, pes) = part.ledger.exchanges, pe_s.shape
     busy, before, after = (np.zeros((exchanges.count_ticks(positions), pes)) for _ in range(3))
     for n in range(layers):
         ticks = exchanges.ticks_of(int(exchanges.layers[n]), positions)
@@ -165,5 +190,7 @@ def _pipelined(exchanges: Exchanges, pe_s: F64, runs: Array, wait_s: F64, after_
         before[ticks] = np.maximum(before[ticks], wait_s[:, n, None] * runs[n])
         after[ticks] = np.maximum(after[ticks], after_s[:, n, None] * runs[n])
     tick_s = (before + busy + after).max(axis=1)
-    began_s = np.concatenate([[0.0], np.cumsum(tick_s)[:-1]])
-    return exchanges.of_positions(began_s, positions), float(tick_s.sum())
+    first, last = exchanges.interval * part.own.start, exchanges.interval * part.own.stop if part.behind else None
+    began_s = np.zeros(len(tick_s))
+    began_s[first + 1 :] = np.cumsum(tick_s[first:])[:-1]
+    return exchanges.of_positions(began_s, positions), float(tick_s[first:last].sum())

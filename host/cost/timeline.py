@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from host.cost.ledger import Ledger
-from host.cost.price import Priced
+from host.cost.ledger import Ledger, RunLedger
+from host.cost.price import PricedPositions
 from models.network import F64, I64, U32
 
 _TIMER_MASK = (1 << 32) - 1
@@ -35,15 +35,15 @@ class Timeline:
     first: int = 0
 
 
-def layer_exchange_of(ledger: Ledger) -> I64:
+def layer_exchange_of(run: RunLedger) -> I64:
     """Return which of the layers' exchanges each turn takes part in, (turns,): a column of what a price says of layers."""
-    return np.asarray(np.searchsorted(ledger.exchanges.layers, ledger.turns.exchange), np.int64)
+    return np.asarray(np.searchsorted(run.exchanges.layers, run.turns.exchange), np.int64)
 
 
-def timeline(ledger: Ledger, priced: Priced, first: int = 0, last: int | None = None) -> Timeline:
-    """Return when each stage of each shard began and ended, for the positions `first` to `last` (exclusive, None: all).
+def timeline(ledger: Ledger, priced: PricedPositions, first: int = 0, last: int | None = None) -> Timeline:
+    """Return when each stage of each shard began and ended, for the positions `first` to `last` (exclusive, None: all) of a ledger.
 
-    48 bytes a shard and position: ask for a part of a long run.
+    48 bytes a shard and position.
     """
     span = slice(first, last)
     column = layer_exchange_of(ledger)
@@ -61,7 +61,7 @@ def timeline(ledger: Ledger, priced: Priced, first: int = 0, last: int | None = 
     return Timeline(stages=stages, edges_s=edges, began_s=began, arrived_s=arrived, links_s=links, first=start)
 
 
-def _behind(ledger: Ledger, priced: Priced, span: slice) -> F64:
+def _behind(ledger: Ledger, priced: PricedPositions, span: slice) -> F64:
     """Return how long each turn waits for its PE's other shards in the same tick, (positions, turns) seconds."""
     exchanges, column, first = ledger.exchanges, layer_exchange_of(ledger), span.indices(ledger.positions)[0]
     late = np.zeros(priced.shard_cycles[span].shape[:2])

@@ -12,7 +12,8 @@ Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each por
 the unit's step: a unit that hears itself alone has that at hand); `cycles(units, table)` of so many units'
 step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM. Where it has them: `active_cycles(counts,
 events, table)`, what activity adds to that: `counts` maps the names of what the kernel counts to (positions, turns), and
-`events` of that shape were sent; and `UNIT_MACS`, the products of its own that a unit makes (0).
+`events` of that shape were sent; `UNIT_MACS`, the products of its own that a unit makes (0); and `STAGE_WORDS`, what its stages
+are called in a sentence.
 
 Either may have `CONSTANTS`: entries as in `costs.toml`, of names that no other in use has. `used_when` is the twin's own name where
 it is not given.
@@ -37,6 +38,12 @@ _NEEDS = {
     "formats": ("visited", "cycles", "sram_bytes"),
     "kernels": ("PORT_STAGES", "cycles", "UNIT_READ_BYTES", "UNIT_WRITTEN_BYTES"),
 }
+
+_STAGE_WORDS = {
+    "pointwise": "the units' own steps", "broadcast": "sending events", "links": "the way over links between chips",
+    "wait": "waiting for DRAM", "transfers": "exchanging data",
+}  # fmt: skip
+"""What the stages that every network may have are called in a sentence (`host/cost/cycles.py` names them)."""
 
 
 def names(family: str) -> list[str]:
@@ -97,3 +104,12 @@ def _loadable() -> list[str]:
 def port_stages(kernels: list[str]) -> tuple[str, ...]:
     """Return the stages in which layers of these neuron models work on their ports, each once."""
     return tuple(dict.fromkeys(stage for name in kernels for stage in twin("kernels", name).PORT_STAGES.values()))
+
+
+def stage_words(kernels: Iterable[str]) -> dict[str, str]:
+    """Return what stages of layers of these neuron models are called in a sentence; a stage without words has its name."""
+    words = dict(_STAGE_WORDS)
+    for name in dict.fromkeys(kernels):
+        one = twin("kernels", name)
+        words |= {stage: stage for stage in one.PORT_STAGES.values() if stage not in words} | getattr(one, "STAGE_WORDS", {})
+    return words

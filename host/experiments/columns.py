@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from host.cost.cycles import LINKS, all_stages
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced
+from host.cost.twins import names, stage_words
 from host.workloads.contract import Metric
 from host.workloads.registry import Workload
 
@@ -18,13 +19,13 @@ class Result:
     """A point that came through: its run's report and ledger, and its price."""
 
     report: Mapping[str, Any]
-    ledger: Ledger
+    ledger: RunLedger
     priced: Priced
 
     @property
     def tokens(self) -> int:
-        """Positions times sequences."""
-        return max(1, self.ledger.positions * self.ledger.lanes)
+        """Positions of sequences that were run: an idle lane is none."""
+        return max(1, self.ledger.executions)
 
 
 class Column(NamedTuple):
@@ -35,7 +36,8 @@ class Column(NamedTuple):
 
 
 def _stage(name: str) -> Column:
-    what = f"{name} on each layer's critical PE, ms a token"
+    words = stage_words(names("kernels")).get(name, name).removeprefix("the ")
+    what = f"{words} on each layer's critical PE, ms a token"
     return Column(what, lambda r: 1e3 * sum(stages.get(name, 0.0) for stages in r.priced.stages_s.values()) / r.tokens)
 
 

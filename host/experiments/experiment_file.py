@@ -42,10 +42,15 @@ def run_keys(workload: Workload) -> dict[str, Bounds]:
     return {**swept, **EXPECTED_KEYS, "workload": OneOf(lambda: tuple(workloads())), "transport": transports}
 
 
+IDEALS = ("inverse", "constant")
+"""What a plot may show as the ideal: twice the x, half the y; or the same y for every x."""
+
+
 @dataclass(frozen=True)
 class Plot:
     """One picture: `y` (columns) over `x` (a column or a setting of the grid), one line for each column and each combination
-    of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it.
+    of the settings in `series`: unless the file says otherwise, all that vary but x and what moves together with it. `ideal`, one
+    of `IDEALS` or "", is drawn beside them, from the first point of the first line.
     """
 
     x: str
@@ -53,6 +58,7 @@ class Plot:
     series: tuple[str, ...]
     log: tuple[str, ...]
     title: str
+    ideal: str = ""
 
 
 @dataclass(frozen=True)
@@ -264,7 +270,7 @@ def _listed(value: Any) -> Any:
 def _plot(
     what: str, plot: dict[str, Any], grid: Settings, axes: Iterable[tuple[str, ...]], chosen: Sequence[str], known: Sequence[str]
 ) -> Plot:
-    _known(what, plot, ("x", "y", "series", "log", "title"))
+    _known(what, plot, ("x", "y", "series", "log", "title", "ideal"))
     if not isinstance(plot.get("x"), str):
         raise HostError(f"{what}: needs x, the name of a column")
     ys = _listed(plot.get("y"))
@@ -278,4 +284,6 @@ def _plot(
     series = _names(f"{what} series", series, grid) if series else ()
     log = _names(f"{what} log", log, ("x", "y")) if log else ()
     title = _text(f"{what} title", plot.get("title", f"{', '.join(ys)} over {plot['x']}"))
-    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title)
+    ideal = _text(f"{what} ideal", plot.get("ideal", ""))
+    _known(f"{what} ideal", [ideal] if ideal else [], IDEALS)
+    return Plot(x=plot["x"], y=ys, series=series, log=log, title=title, ideal=ideal)

@@ -22,5 +22,5 @@ def run_headless(
     if outcome.report is not None and pictures:
         from host.show.pictures import make_pictures  # a sweep that wants none need not import what draws
 
-        make_pictures(folder, TRACE_POSITIONS, workload_of(options).part("page", "sections", lambda _: []))
+        make_pictures(folder, TRACE_POSITIONS, workload_of(options).page())
     return outcome

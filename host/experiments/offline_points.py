@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.expected_ledger import UniformNetwork, expected_ledger
-from host.cost.ledger_file import save_ledger
+from host.cost.ledger_writer import save_ledger
 from host.errors import HostError
 from host.experiments.experiment_file import EXPECTED, RECORDED
 from host.flags import option_fields

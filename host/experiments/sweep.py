@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
 from host.cost.price import price_at
 from host.errors import Exit, HostError
 from host.experiments import experiment_file
@@ -29,7 +29,9 @@ from host.experiments.offline_points import expect_into, record_into
 from host.options import RunOptions
 from host.run_folder import new_folder, read_report
 from host.show import sweep_plots
+from host.show.sweep_plots import Curve, Labels
 from host.show.text_table import format_markdown
+from host.show.words import COLUMN_WORDS, name_of
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
@@ -174,7 +176,7 @@ def _complete(run: Path) -> bool:
     """Tell whether a run's folder holds what the table needs; one that another version wrote may not."""
     try:
         read_report(run)
-        load_ledger(run)
+        open_ledger(run)
     except (OSError, ValueError):  # also HostError
         return False
     return True
@@ -190,7 +192,7 @@ def table(experiment: Experiment, folder: Path, names: Sequence[tuple[Settings, 
             if problem is None:
                 run = folder / "runs" / name
                 if name not in runs:
-                    runs[name] = read_report(run), load_ledger(run)
+                    runs[name] = read_report(run), open_ledger(run)
                 report, ledger = runs[name]
                 result = Result(report, ledger, price_at(ledger, experiment.of_price(point)))
                 row |= {column: columns[column].value(result) for column in experiment.columns}
@@ -210,9 +212,14 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     for number, plot in enumerate(experiment.plots, start=1):
         series = series_of(plot, rows)
         if series:
-            what = columns[plot.y[0]].what if len(plot.y) == 1 else ", ".join(plot.y)
-            x = columns[plot.x].what if plot.x in columns else plot.x
-            files += sweep_plots.lines(series, (x, what), plot.title, ", ".join(plot.series), plot.log, folder / f"plot-{number}")
+            words = [name_of(y, COLUMN_WORDS) for y in plot.y]
+            units = dict.fromkeys(word.rpartition(", ")[2] for word in words)
+            labels = Labels(
+                x=columns[plot.x].what if plot.x in columns else name_of(plot.x),
+                y=columns[plot.y[0]].what if len(plot.y) == 1 else ", ".join(units),
+                title=plot.title, key=", ".join(map(name_of, plot.series)),
+            )  # fmt: skip
+            files += sweep_plots.lines(series, labels, folder / f"plot-{number}", log=plot.log, ideal=plot.ideal)
     failed = sum(row["problem"] is not None for row in rows)
     head = [name for name in rows[0] if name != "problem" or failed]
     lines = format_markdown(head, [[format_cell(row[name])[:60] for name in head] for row in rows[:_SHOWN_ROWS]]).splitlines()
@@ -223,19 +230,23 @@ def _write(experiment: Experiment, folder: Path, rows: Sequence[Mapping[str, Any
     _say(f"\n{summary}\nwritten      {', '.join(map(str, files))}")
 
 
-def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[Any, float]]]:
-    """Return a plot's lines: name -> [(x, y)]; points without a value are left out."""
-    gathered: dict[str, list[tuple[Any, float]]] = {}
+def series_of(plot: Plot, rows: Sequence[Mapping[str, Any]]) -> dict[str, Curve]:
+    """Return a plot's lines by name, with bands where the table has those of a column; points without a value are left out."""
+    points: dict[str, list[tuple[Any, float]]] = {}
+    bands: dict[str, list[tuple[float, float]]] = {}
     for row in rows:
         for column in plot.y:
-            x, y = row[plot.x], row[column]
+            x, y, ends = row[plot.x], row[column], (row.get(f"{column}_low"), row.get(f"{column}_high"))
             if row["problem"] is None and x is not None and isinstance(y, int | float):
                 labels = [
                     *(format_cell(row[key]) for key in plot.series),
-                    *([column] if len(plot.y) > 1 or not plot.series else []),
+                    *([name_of(column, COLUMN_WORDS).rpartition(", ")[0] or column] if len(plot.y) > 1 or not plot.series else []),
                 ]
-                gathered.setdefault(", ".join(labels), []).append((x if isinstance(x, int | float) else format_cell(x), float(y)))
-    return gathered
+                name = ", ".join(labels)
+                points.setdefault(name, []).append((x if isinstance(x, int | float) else format_cell(x), float(y)))
+                if all(isinstance(end, int | float) for end in ends):
+                    bands.setdefault(name, []).append((float(ends[0] or 0), float(ends[1] or 0)))
+    return {name: Curve(of, bands[name] if len(bands.get(name, ())) == len(of) else ()) for name, of in points.items()}
 
 
 def _clock(seconds: float) -> str:

@@ -8,13 +8,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.options import SAVED, RunOptions
 from host.processes.backend import ConnectBackend
 from host.provenance import code_record
-from host.run_folder import SCHEMA, part_of, write_run
+from host.run_folder import ANSWERS, SCHEMA, part_of, write_json, write_run
+from host.show.answers import short_block
 
 
 def run_into(
@@ -23,11 +25,11 @@ def run_into(
     remote: ConnectBackend | None = None,
 ) -> Outcome:  # fmt: skip
     """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
-    began = start_time()
+    began, outputs = start_time(), [Path(options.outputs)] if options.outputs else []
     try:
         outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
     finally:
-        for path in [*(folder / f"{name}.npz" for name in SAVED), *([Path(options.outputs)] if options.outputs else [])]:
+        for path in [*(folder / name for name in (LEDGER_FILE, *(f"{name}.npz" for name in SAVED))), *outputs]:
             part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
     write_outcome(folder, options, outcome, began)
     return outcome
@@ -48,9 +50,13 @@ def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: st
     report["provenance"] = {"date": began, "command": list(sys.argv), "inputs": report.pop("inputs", []), **code_record()}
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
+    if answers := report.pop("answers", None):
+        report["answers"] = short_block(answers)
     # What was left to the mapping is written as it came out, so that the file alone repeats the run.
     used = {"pes": len(outcome.mapping)} if outcome.mapping else {}
     try:
         write_run(folder, options.repeatable() | used, report, outcome.mapping)
+        if answers:
+            write_json(folder / ANSWERS, answers)
     except OSError as error:
         raise HostError(f"--out {folder}: cannot be written ({error.strerror})") from error

@@ -19,12 +19,12 @@ from typing import Any, cast
 
 from host.errors import Exit
 from host.options import transport_named
-from host.processes.fork_environment import PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
+from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import post, serve
-from noc.transport import FramedTransport, Transport, TransportError
+from noc.transport import FramedTransport, Transport, TransportError, Unreachable
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
@@ -56,16 +56,18 @@ def _prepare_process(name: str) -> None:
     set_process_name(name)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
-    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def _leaving_with_what_lacks() -> Iterator[None]:
-    """Where the system has no memory to give, leave with the exit code that says so."""
+    """Leave with the exit code that says so where the system has no memory to give, or a PE's router is gone."""
     try:
         yield
     except MemoryError as error:
         os._exit(code_for_lack(error) or 1)
+    except Unreachable:
+        os._exit(NO_ROUTER)
 
 
 @_leaving_with_what_lacks()

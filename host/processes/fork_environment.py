@@ -14,10 +14,11 @@ from collections.abc import Iterator
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
 MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
 
-NO_TASK, NO_MEMORY = 71, 72  # exit codes; what a system's limits do to a process is no bug
+NO_TASK, NO_MEMORY, NO_ROUTER = 71, 72, 73  # exit codes; what a system's limits, or another's death, do to a process is no bug
 LACKS = {
     NO_TASK: "no process or thread could be started: raise ulimit -u, or the container's pids limit",
     NO_MEMORY: "no memory was left: raise ulimit -v, or the container's limit",
+    NO_ROUTER: "its router does not answer",
 }
 
 

@@ -65,6 +65,10 @@ def _load_kernels() -> float:
     from models.compute.compiling import cache_is_complete, cache_is_writable, compiled_now
 
     is_cached = cache_is_complete(_need())
+    if not is_cached:
+        how_often = "once for this version of the code" if cache_is_writable() else "at each run: the cache cannot be written"
+        sys.stderr.write(f"compiling    kernels, {how_often}; this takes ten seconds to a minute\n")
+        sys.stderr.flush()
     if not is_cached and cache_is_writable():
         _compile_in_another_process()
     _warm()

@@ -13,14 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from host.cost.ledger import Ledger
-from host.cost.ledger_file import save_ledger
+from host.cost.ledger import RunLedger
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import Exit, HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
 from host.run.launch_plan import layout_of
+from host.run.live_price import LivePrice
+from host.run.recorder import Recorder
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
@@ -78,7 +80,7 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,
             repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
-            saved=saved,
+            saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
@@ -130,6 +132,7 @@ class _HostLoop:
         self._last_counts = (0, 0, 0)  # ticks, events and packets, at the last status
         placement = job.placement
         self._snapshot = ActivitySnapshot(placement, self._run.counts)
+        self._price = LivePrice(placement, self._run.recorder)
         # Copies between PEs of each population's events: what goes to the host is no packet between PEs, as in the report.
         self._packets = {
             part.population: placement.copies(placed)[part.population] - (part.population in placement.network.outputs)
@@ -216,6 +219,7 @@ class _HostLoop:
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = self._running_s()
         if run.phase == "read":
+            self._send("status", **self._status())  # the monitor's last frame says what the report does
             run.phase = "reported"
             self._send_report(None)
             return self._execute_command(send)  # the launcher measures the processes, then answers
@@ -307,6 +311,8 @@ class _HostLoop:
         before = self._last_counts
         ticks = max(run.completed - before[0], 1)
         self._last_counts = (run.completed, sum(events.values()), packets)
+        if run.phase == "running":
+            self._price.update(time.monotonic())
         late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
         return {
             "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
@@ -318,14 +324,16 @@ class _HostLoop:
             "events_per_tick": (sum(events.values()) - before[1]) / ticks, "packets_per_tick": (packets - before[2]) / ticks,
             "activity": run.events.activity(), "pe_activity": self._snapshot.activity(run.recent),
             "links": self._snapshot.links(run.recent, run.recent_input), "sram_worst": self._sram_worst,
+            "modelled": self._price.status,
         }  # fmt: skip
 
     def _running_s(self) -> float:
         return time.perf_counter() - self._running_since if self._running_since else 0.0
 
     def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
-        run, ledger = self._run, self._save_ledger()
+        run, (ledger, unwritten) = self._run, self._save_ledger()
         saved, trouble = self._write_saved()
+        trouble = unwritten or trouble
         problem, code = (problem, code) if problem or not trouble else (trouble, Exit.USAGE)
         report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
         report |= saved
@@ -351,12 +359,9 @@ class _HostLoop:
             self._next_status = now + STATUS_EVERY_S
             self._send("status", **self._status())
 
-    def _save_ledger(self) -> Ledger:
-        """Return the ledger; it also goes into the run folder, where there is one and it has a position."""
-        ledger = self._run.recorder.ledger()
-        if self._folder is not None and ledger.positions:
-            try:
-                save_ledger(ledger, self._folder)
-            except OSError as error:
-                self._run.fault = self._run.fault or f"--out {self._folder}: cannot be written ({error.strerror})"
-        return ledger
+    def _save_ledger(self) -> tuple[RunLedger, str | None]:
+        """Complete the ledger in the run folder, where there is one and it has a position; return it, and what went wrong."""
+        try:
+            return self._run.recorder.save(), None
+        except OSError as error:
+            return self._run.recorder.empty(), f"--out {self._folder}: {LEDGER_FILE} cannot be written ({error.strerror})"

@@ -23,9 +23,10 @@ from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.request import UnitSet
 from host.mapping.sharding import row_lengths, share_sizes
+from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.event_hash import EventStream
 from host.run.heard import Heard, Hearing
-from host.run.recorder import LayerSteps, assemble_ledger, count_lanes, shards_of
+from host.run.recorder import count_lanes
 from host.run.step_counts import words_of
 from host.run.whole_layers import WholeLayers
 from host.workloads.contract import Readout, Source

@@ -6,20 +6,24 @@ from collections import Counter
 from typing import Any
 
 from host.cost.cost_table import load_table
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.neurobench import neurobench_metrics
 from host.cost.price import price, price_block
+from host.cost.what_if import PricingTerms
 from host.mapping.advice import fewer_pes
 from host.mapping.placement import Placement
 from host.provenance import input_record
+from host.run.placed_answers import answers_of, bottleneck_alone, sram_bytes_of
 from host.run.run import Run
 from host.run_folder import SCHEMA
 from host.workloads.contract import Job
 from host.workloads.registry import workload_of
 from noc.packet import HOST
 
+_MOST_COUNTS = 1_000_000  # counts of events in a ledger: a dozen prices of a longer one would keep the user waiting
 
-def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[str, Any]:
+
+def build_report(job: Job, run: Run, ledger: RunLedger, *, partial: bool) -> dict[str, Any]:
     """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
     network, placement = job.placement.network, job.placement
     steps = run.counts
@@ -48,8 +52,19 @@ def build_report(job: Job, run: Run, ledger: Ledger, *, partial: bool) -> dict[s
         "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
-        "modelled": cost, "neurobench": neurobench,
+        "modelled": cost, "answers": _answers(job, ledger), "neurobench": neurobench,
     }  # fmt: skip
+
+
+def _answers(job: Job, ledger: RunLedger) -> dict[str, Any] | None:
+    """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run."""
+    asked = job.options.answers
+    if asked == "none" or not ledger.positions:
+        return None
+    later = "launch.py price RUN --what-if works it out"
+    if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
+        return bottleneck_alone(ledger, later)
+    return answers_of(PricingTerms(ledger), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:

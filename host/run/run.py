@@ -81,7 +81,7 @@ class Run:
         self.probes, self._saved = saved.probes if saved is not None else probes or {}, saved
         self.counts = StepCounts(placement, self.probes)
         self.recorder = recorder or Recorder(placement)
-        self.recent: dict[int, Section] = {}  # each layer's latest valid section, for the monitor
+        self.recent = {n: deque[Section](maxlen=20) for n in placement.network.layers}  # valid sections, for the monitor
         self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
@@ -356,7 +356,7 @@ class Run:
             if self._replay is not None and not self._replay.add_output(section):
                 continue
             self.events.add(section)
-            self.recent[population] = section
+            self.recent[population].append(section)
             self.counts.add(section)
             if self._saved is not None:
                 self._saved.add(section)

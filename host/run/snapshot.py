@@ -1,13 +1,14 @@
 """Snapshot of a running network for the monitor: activity of each PE, events on each link between chips.
 
-Both follow from the newest section of each layer, which the host has anyway, and from the placement: no message is sent
-for them. A link's events are those of the streams that cross it, each at the latest position of its layer; what routers
-count, at the end of a run, is the same summed over positions.
+Both follow from the newest sections of each layer, which the host has anyway, and from the placement: no message is sent
+for them. Activity is a mean over the last ticks: in one tick, a PE with four units can only show 0, 25, 50, 75 or 100 %.
+A link's events are those of the streams that cross it, each at the latest position of its layer; what routers count, at
+the end of a run, is the same summed over positions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -39,19 +40,22 @@ class ActivitySnapshot:
             for stream in placement.streams
         }
 
-    def activity(self, recent: Mapping[int, Section]) -> list[float]:
-        """Return each PE's share of units with an event, in the order of the mapping. `recent`: each layer's latest section."""
+    def activity(self, recent: Mapping[int, Sequence[Section]]) -> list[float]:
+        """Return each PE's share of units with an event, in the order of the mapping: a mean over `recent`, each layer's latest
+        sections.
+        """
         events = np.zeros(len(self._units))
-        for population, counts in self._counts(recent).items():
-            np.add.at(events, self._pes[population], counts)
+        for population, sections in recent.items():
+            if sections:
+                np.add.at(events, self._pes[population], self._steps.events_of(sections) / len(sections))
         return [float(share) for share in events / self._units]
 
-    def links(self, recent: Mapping[int, Section], inputs: Mapping[int, int]) -> list[int]:
+    def links(self, recent: Mapping[int, Sequence[Section]], inputs: Mapping[int, int]) -> list[int]:
         """Return the events on each link at the latest position, in the order of `Machine.links`; nothing before the first.
 
         `inputs`: events of each input at the position that was fed last.
         """
-        if not recent:
+        if not any(recent.values()):
             return []
         loads = np.zeros(self._links, np.int64)
         for population, counts in self._counts(recent).items():
@@ -62,6 +66,6 @@ class ActivitySnapshot:
             loads[self._crossed[number, self._host_chip]] += events
         return [int(load) for load in loads]
 
-    def _counts(self, recent: Mapping[int, Section]) -> dict[int, I64]:
-        """Return each layer's events, a number a shard."""
-        return {n: self._steps.rows(section)[:, 0].astype(np.int64) for n, section in recent.items()}
+    def _counts(self, recent: Mapping[int, Sequence[Section]]) -> dict[int, I64]:
+        """Return each layer's events in its latest section, a number a shard."""
+        return {n: self._steps.events_of([sections[-1]]) for n, sections in recent.items() if sections}

@@ -13,7 +13,7 @@ import numpy as np
 
 from host.mapping.placement import Placement
 from models import kernels
-from models.network import U32, Array, Field, ModelError, Population
+from models.network import I64, U32, Array, Field, ModelError, Population
 from models.transfers import EXCHANGED_WORDS
 from noc.packet import Section
 
@@ -102,6 +102,14 @@ class StepCounts:
             rows.append(np.frombuffer(section.ledger, "<u4", words, at))
             at += 4 * words + sum(field.size_bytes for field in fields)
         return np.stack(rows)
+
+    def events_of(self, sections: Sequence[Section]) -> I64:
+        """Return the events of each sender in sections of one layer, added up, (senders,)."""
+        layer = sections[0].population
+        if layer in self._fields:
+            return np.asarray(sum(self.rows(section)[:, 0].astype(np.int64) for section in sections), np.int64)
+        rows = np.frombuffer(b"".join(section.ledger for section in sections), "<u4")
+        return np.asarray(rows.reshape(len(sections), -1, self.words[layer].size)[:, :, 0].sum(axis=0, dtype=np.int64), np.int64)
 
     def probes(self, section: Section) -> dict[str, Array]:
         """Return what is probed of a section: field -> (lanes, units), whole populations in the order of their units."""

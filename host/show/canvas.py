@@ -8,7 +8,8 @@ import contextlib
 import importlib.util
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +37,47 @@ with _undisturbed():
     from matplotlib.axes import Axes
     from matplotlib.collections import LineCollection, PolyCollection
     from matplotlib.colors import to_rgb
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure as PlainFigure
+    from matplotlib.patches import Rectangle
+    from matplotlib.patheffects import Normal
+    from matplotlib.text import Text
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-__all__ = ["Axes", "Figure", "LineCollection", "PolyCollection", "colormaps", "styled", "to_rgb"]
+__all__ = [
+    "Axes", "Figure", "LineCollection", "Normal", "PolyCollection", "Rectangle", "Text",
+    "colormaps", "number_ticks", "styled", "to_rgb",
+]  # fmt: skip
+
+
+class Figure(PlainFigure):
+    """A figure of matplotlib's whose parts may say what they are where a pointer rests on them, once it is SVG.
+
+    A notebook shows it, too, whether or not it draws with matplotlib itself.
+    """
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self.hints: dict[str, tuple[str, ...]] = {}
+
+    def add_hints(self, artist: Any, texts: Sequence[str]) -> None:
+        """Let each element of `artist` (one, or a collection's in order) say its text; the artist's SVG has as many paths."""
+        artist.set_gid(f"hint{len(self.hints)}")
+        self.hints[artist.get_gid()] = tuple(texts)
+
+    def _repr_png_(self) -> bytes:
+        out = BytesIO()
+        self.savefig(out, format="png", dpi=160)
+        return out.getvalue()
 
 
 def styled(settings: Any) -> contextlib._GeneratorContextManager[None]:
     """Return what decorates (or surrounds, with `with`) all that draws: matplotlib's defaults, and over them `settings`."""
     context: contextlib._GeneratorContextManager[None] = style.context(["default", settings])
     return context
+
+
+def number_ticks(axis: Any) -> None:
+    """Let a logarithmic axis have ticks at 1, 2 and 5 of each power of ten, as numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_minor_locator(NullLocator())
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))

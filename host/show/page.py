@@ -6,47 +6,96 @@ Head and cards are here; below them stand the sections of the run's workload, an
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from host.show.blocks import paragraph
+from host.show.blocks import Figure, Html, contents, figure_row, paragraph, section
 from host.show.content import Content
-from host.show.sections import build_sections
+from host.show.quantities import format_ends, format_quantity
+from host.show.sections import Built, all_sections, build_sections
+from host.show.sections import figures_of as section_figures
 from host.show.status import format_metric, unit_of
+from models.palette import PAGE_DARK, PAGE_LIGHT
 
-STYLE = "\n" + Path(__file__).with_name("page.css").read_text("utf-8")
+FIGURES = "figures"
+"""The folder of the run's figures."""
+
+_CSS = Path(__file__).with_name("page.css").read_text("utf-8")
+_HASH = 12  # digits of a hash on its card
+_FIRST = 10
+"""Sections of an order below this one stand above the cards."""
+
+
+class Page(NamedTuple):
+    """A page and the figures on it."""
+
+    html: str
+    figures: Sequence[Figure]
 
 
 def html(content: Content) -> str:
     """Return the page."""
-    sections = [*content.sections, *build_sections(content)]
-    body = "\n".join(part for part in (*_head(content), _cards(content.report), *sections) if part)
-    return (
+    return lay_out(content).html
+
+
+def figures_of(content: Content) -> list[Figure]:
+    """Return every figure of the page, without the page."""
+    return [*content.figures, *(figure for one in all_sections() for figure in section_figures(one, content))]
+
+
+def lay_out(content: Content) -> Page:
+    """Return the page: head, verdict and cards first, then the workload's part, then the other sections."""
+    built = build_sections(content)
+    first, others = [one for one in built if one.order < _FIRST], [one for one in built if one.order >= _FIRST]
+    has_files = any(name == f"{FIGURES}/" for name, _ in content.files)
+
+    def drawn(figures: Sequence[Figure]) -> list[Html]:
+        return [figure_row(figures, FIGURES if has_files else "")] if figures else []
+
+    def parts(sections: Sequence[Built]) -> list[Html]:
+        return [section(one.title, [*drawn(one.figures), *one.blocks]) for one in sections]
+
+    verdict, below = parts(first), [*content.sections, *drawn(content.figures), *parts(others)]
+    body = [*_head(content), *verdict, _cards(content.report), contents([*verdict, *below]), *below]
+    text = "\n".join(part for part in body if part)
+    page = (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{escape(content.name)}: Gennaker run</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<main>\n"
-        f"{body}\n</main>\n</body>\n</html>\n"
+        f"<title>{escape(content.name)}: Gennaker run</title>\n<style>\n{style()}</style>\n</head>\n<body>\n<main>\n"
+        f"{text}\n</main>\n</body>\n</html>\n"
     )
+    return Page(page, [*content.figures, *(figure for one in built for figure in one.figures)])
+
+
+def style() -> str:
+    """Return the page's style sheet, in the palette's colours."""
+    light, dark = (" ".join(f"--{name}: {colour};" for name, colour in of.items()) for of in (PAGE_LIGHT, PAGE_DARK))
+    return f":root {{ color-scheme: light dark; {light} }}\n@media (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n{_CSS}"
 
 
 def _head(content: Content) -> list[str]:
     report, result = content.report, content.report.get("result") or {}
     facts = [str(result["source"])] if result.get("source") else []
     if mapping := report.get("mapping"):
-        facts.append(f"{mapping['pes']} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
-    paragraphs = [paragraph("; ".join(facts), "faint")] if facts else []
+        facts.append(f"{mapping['pes']:,} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
+    facts.append(f"run folder {content.name}")
+    if (provenance := report.get("provenance") or {}).get("date"):
+        facts.append(str(provenance["date"]).replace("T", " ").replace("Z", " UTC"))
+    paragraphs = [paragraph("; ".join(facts), "faint")]
     if report.get("partial"):
         why = f": {report['problem']}" if report.get("problem") else ""
         paragraphs.append(paragraph(f"Partial: the run did not reach its end{why}", "warn"))
     if result.get("note"):
         paragraphs.append(paragraph(result["note"], "warn"))
-    return [f"<h1>{escape(content.name)}</h1>", *paragraphs]
+    title = str(report.get("title") or content.name)
+    return [f"<h1>{escape(title[:1].upper() + title[1:])}</h1>", *paragraphs]
 
 
 def _cards(report: Mapping[str, Any]) -> str:
     metrics = [metric for metric in report.get("metrics") or () if metric.get("value") is not None]
     cards = [_card(metric["label"], format_metric(metric), metric.get("note") or "") for metric in metrics]
     cards += [*_cost_cards(report), *_count_cards(report)]
-    return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
+    columns = min((5, 4, 3), key=lambda wide: -len(cards) % wide)  # the fewest holes
+    return f'<div class="cards" style="--columns: {columns}">{"".join(cards)}</div>' if cards else ""
 
 
 def _card(label: str, value: str, note: str) -> str:
@@ -59,12 +108,14 @@ def _cost_cards(report: Mapping[str, Any]) -> list[str]:
     if not cost:
         return []
     share = cost["time_per_token_s"] / cost["time_s"] if cost["time_s"] else 0.0
-    times, energies = ([share * end for end in cost[key]] for key in ("time_band_s", "energy_band_j"))
-    time, power, energy = (cost[key] for key in ("time_per_token_s", "power_w", "energy_per_token_j"))
+    values = [
+        ("modelled time", cost["time_per_token_s"], "s", [share * end for end in cost["time_band_s"]], f"a {unit}; "),
+        ("modelled power", cost["power_w"], "W", cost["power_band_w"], ""),
+        ("modelled energy", cost["energy_per_token_j"], "J", [share * end for end in cost["energy_band_j"]], f"a {unit}; "),
+    ]
     return [
-        _card("modelled time", f"{1e3 * time:.3g} ms", f"a {unit}; {_band(times, 'ms')}"),
-        _card("modelled power", f"{1e3 * power:.3g} mW", _band(cost["power_band_w"], "mW")),
-        _card("modelled energy", f"{1e3 * energy:.3g} mJ", f"a {unit}; {_band(energies, 'mJ')}"),
+        _card(label, format_quantity(value, base), f"{note}band {format_ends(value, band, base)}")
+        for label, value, base, band, note in values
     ]
 
 
@@ -73,7 +124,7 @@ def _count_cards(report: Mapping[str, Any]) -> list[str]:
     if events := report.get("events"):
         active = " / ".join(f"{100 * (1 - sparsity):.1f} %" for sparsity in events["sparsity_by_layer"])
         cards.append(_card("events", f"{events['count']:,}", f"active units by layer: {active}"))
-        cards.append(_card("event hash", events["sha256"][:12], events["sha256"]))
+        cards.append(_hash_card(events["sha256"]))
     counters = report.get("counters") or {}
     if counters.get("packets_sent") is not None:
         lost = f"{counters['packets_delivered']:,} delivered, {counters['packets_dropped']:,} dropped"
@@ -84,10 +135,12 @@ def _count_cards(report: Mapping[str, Any]) -> list[str]:
     emulation = report.get("emulation") or {}
     if emulation.get("ms_per_token"):
         note = f"wall time a {unit_of(report)} over {emulation.get('transport', '?')}; says nothing about the chip"
-        cards.append(_card("emulator", f"{emulation['ms_per_token']:.3g} ms", note))
+        cards.append(_card("emulator", format_quantity(emulation["ms_per_token"] / 1e3, "s"), note))
     return cards
 
 
-def _band(ends: Sequence[float], unit: str) -> str:
-    """Return a band in thousandths, which `unit` names."""
-    return f"band {1e3 * ends[0]:.3g} to {1e3 * ends[1]:.3g} {unit}"
+def _hash_card(sha256: str) -> str:
+    """Return a card for a hash: as much of it as stands on one line, the rest where the pointer rests and below."""
+    whole = '<a href="#configuration">whole</a>: the same on any PEs, chips and transports'
+    start = f'<b class="hash">{escape(sha256[:_HASH])}</b>'
+    return f'<div class="card" title="{escape(sha256)}">event hash{start}<small>{whole}</small></div>'

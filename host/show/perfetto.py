@@ -27,10 +27,11 @@ from isal import igzip
 
 from host.cost.cost_table import CostTable
 from host.cost.cycles import LINKS, SEND, WAIT
-from host.cost.ledger import MACS, Ledger
-from host.cost.price import Priced
+from host.cost.ledger import MACS, Ledger, RunLedger
+from host.cost.price import Priced, PricedPositions
 from host.cost.timeline import Timeline, layer_exchange_of, timeline, timer
 from host.cost.twins import twin
+from host.cost.windows import Window, windows
 from models.network import F64, I64, U32
 from noc.chip import PES_PER_QPE, QPES, ChipSpec, PeId
 
@@ -41,22 +42,23 @@ _SITES = {site: number for number, site in enumerate(QPES)}
 
 
 def write_trace(
-    path: Path, ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
+    path: Path, run: RunLedger, priced: Priced, chip: ChipSpec, table: CostTable, positions: int, wall: Mapping[str, Any]
 ) -> None:
-    """Write the first `positions` positions of a priced run; `wall` has the emulator's own times."""
-    positions = min(positions, ledger.positions)
-    line = timeline(ledger, priced, 0, positions)
+    """Write the first `positions` positions of a priced run, some at a time; `wall` has the emulator's own times."""
+    positions = min(positions, run.positions)
     about = {
         "generator": "gennaker",
         "time": "modelled, in microseconds since the run began",
-        "positions": f"{positions} of {ledger.positions}",
+        "positions": f"{positions} of {run.positions}",
         "settings": dict(priced.settings),
         "wall_time": dict(wall),
     }
     with path.open("wb") as raw, igzip.IGzipFile("", "wb", fileobj=raw, mtime=0) as file:
         file.write(f'{{"displayTimeUnit":"ns","otherData":{_json(about)},"traceEvents":[\n'.encode())
-        for place, entries in enumerate(filter(None, _events(ledger, priced, chip, table, line))):
-            file.write(_BETWEEN + entries if place else entries)
+        file.write(_join_entries(_names(run)))
+        for window in windows(run, chip, table, positions):
+            for entries in filter(None, _events(window, priced, chip, table)):
+                file.write(_BETWEEN + entries)
         file.write(b"\n]}\n")
 
 
@@ -65,25 +67,29 @@ def _process_and_thread(pe: PeId) -> tuple[int, int]:
     return pe.chip + 1, 1 + PES_PER_QPE * _SITES[pe.x, pe.y] + pe.p
 
 
-def _events(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
+def _events(window: Window, run: Priced, chip: ChipSpec, table: CostTable) -> Iterator[bytes]:
+    """Yield the entries of a window's own positions; its neighbours say where slices end that touch theirs."""
+    own, (ledger, priced) = window.own, window[:2]
+    line = timeline(ledger, priced)
     edges, ends = _slice_edges(ledger, line)
     timers = timer(line, float(chip.facts["timer_hz"].value or 0))
-    yield _join_entries(_names(ledger))
     over_links = _eighths(line.links_s)[:, layer_exchange_of(ledger)]
     for turn in range(edges.shape[1]):
-        yield from _slices(ledger, turn, line.stages, edges[:, turn], ends[:, turn], over_links[:, turn], timers[:, turn])
-    yield _join_entries(_arrows(ledger, line.stages, edges))
-    yield from _counters(ledger, priced, chip, table, line)
+        yield from _slices(
+            window, turn, line.stages, edges[own, turn], ends[own, turn], over_links[own, turn], timers[own, turn]
+        )  # fmt: skip
+    yield _join_entries(_arrows(window, line.stages, edges[own]))
+    yield from _counters(window, run, chip, table, line)
 
 
-def _names(ledger: Ledger) -> list[str]:
+def _names(run: RunLedger) -> list[str]:
     lines = []
-    for chip in sorted({pe.chip for pe in ledger.pes}):
+    for chip in sorted({pe.chip for pe in run.pes}):
         lines.append(_meta("process_name", chip + 1, 0, name=f"chip {chip} (modelled time)"))
         lines.append(_meta("process_sort_index", chip + 1, 0, sort_index=chip))
-    for number, pe in enumerate(ledger.pes):
+    for number, pe in enumerate(run.pes):
         pid, tid = _process_and_thread(pe)
-        runs = "+".join(ledger.populations[n].name for n in np.unique(ledger.shards["population"][ledger.shards["pe"] == number]))
+        runs = "+".join(run.populations[n].name for n in np.unique(run.shards["population"][run.shards["pe"] == number]))
         lines.append(_meta("thread_name", pid, tid, name=f"{pe} {runs}"))
         lines.append(_meta("thread_sort_index", pid, tid, sort_index=tid))
     return lines
@@ -115,14 +121,15 @@ def _slice_edges(ledger: Ledger, line: Timeline) -> tuple[I64, I64]:
 
 
 def _slices(
-    ledger: Ledger, turn: int, stages: Sequence[str], edges: I64, ends: I64, over_links: I64, timers: U32
+    window: Window, turn: int, stages: Sequence[str], edges: I64, ends: I64, over_links: I64, timers: U32
 ) -> Iterator[bytes]:
     """Yield a turn's slices: those of the positions first, with what the paper's timer shows at the stages' edges
     (positions, stages + 1), then what lies within them; the end of the wait, while messages cross links, has a slice of its own.
     """
+    ledger, own = window.ledger, window.own
     shard = int(ledger.turns.shard[turn])
     pid, tid = _process_and_thread(ledger.pes[ledger.shards["pe"][shard]])
-    macs = ledger.port_counts[: len(edges), ledger.ports["shard"] == shard, MACS].sum(axis=1, dtype=np.int64)
+    macs = ledger.port_counts[own, ledger.ports["shard"] == shard, MACS].sum(axis=1, dtype=np.int64)
     if ledger.turns.phase[turn]:
         macs = np.zeros_like(macs)  # products come before the first tick
 
@@ -132,8 +139,8 @@ def _slices(
         inner = {key: column[lasting] for key, column in more.items()}
         return _rows(f'"ph":"X","pid":{pid},"tid":{tid},"name":{_json(name)},', columns, inner)
 
-    positions = np.arange(len(edges))
-    events = ledger.events[: len(edges), turn]
+    positions = window.first + np.arange(own.start, own.stop)
+    events = ledger.events[own, turn]
     layer = ledger.populations[ledger.shards["population"][shard]].name
     yield entries(layer, edges[:, 0], ends, position=positions, events=events, macs=macs, timer=timers)
     for i, stage in enumerate(stages):
@@ -143,10 +150,11 @@ def _slices(
     yield entries(LINKS, left, ends)
 
 
-def _arrows(ledger: Ledger, stages: Sequence[str], edges: I64) -> list[str]:
+def _arrows(window: Window, stages: Sequence[str], edges: I64) -> list[str]:
     """Return a flow for each position and pair of layers of which one hears the other at the same position, from slowest PE to
     slowest PE, unless both are one PE.
     """
+    ledger, first_position = window.ledger, window.first + window.own.start
     population, turns = ledger.shards["population"][ledger.turns.shard], ledger.turns
     prompt = ledger.ports["delay"] == 0
     layers = ledger.shards["population"][ledger.ports["shard"][prompt]].tolist()
@@ -162,7 +170,7 @@ def _arrows(ledger: Ledger, stages: Sequence[str], edges: I64) -> list[str]:
         for position, (sender, hearer) in enumerate(zip(*slowest, strict=True)):
             if turn_pe[sender] == turn_pe[hearer]:
                 continue
-            number = position * len(pairs) + n
+            number = (first_position + position) * len(pairs) + n
             for phase, turn, stage in (("s", sender, send), ("f", hearer, hear)):
                 pid, tid = _process_and_thread(ledger.pes[turn_pe[turn]])
                 start, end = edges[position, turn, stage : stage + 2].tolist()
@@ -190,37 +198,44 @@ def _exchange_name(ledger: Ledger, exchange: int) -> str:
     return one.name if one.ticks == 1 else f"{one.name} tick {ledger.exchanges.phase[exchange]}"
 
 
-def _counters(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
-    positions = len(line.edges_s)
+def _counters(window: Window, run: Priced, chip: ChipSpec, table: CostTable, line: Timeline) -> Iterator[bytes]:
+    ledger, priced, own = window.ledger, window.priced, window.own
     pid = ledger.pes[0].chip + 1
     for n, exchange in enumerate(ledger.exchanges.layers.tolist()):
-        events = ledger.events[:positions, ledger.turns.exchange == exchange].sum(axis=1, dtype=np.int64)
-        yield _counter(pid, f"events {_exchange_name(ledger, exchange)}", "events", _eighths(line.arrived_s[:, n]), events)
-    starts, power = power_w(ledger, priced, chip, table)
+        events = ledger.events[own, ledger.turns.exchange == exchange].sum(axis=1, dtype=np.int64)
+        yield _counter(pid, f"events {_exchange_name(ledger, exchange)}", "events", _eighths(line.arrived_s[own, n]), events)
+    starts, power = power_w(ledger, priced, chip, table, run)
     flits = np.zeros(len(starts), np.int64)
     busiest = priced.traffic.peak_flits(priced.settings["schedule"] != "sequential")
     np.maximum.at(flits, np.searchsorted(starts, priced.began_s.ravel()), busiest.ravel())
-    traced = starts <= line.began_s.max(initial=0.0)
+    # Of a pipeline what the window's last positions do in ticks of those behind it is theirs, but at the trace's end.
+    traced = starts <= line.began_s[own].max(initial=0.0)
+    if own.start:
+        traced &= starts > line.began_s[: own.start].max()
     at = _eighths(starts[traced])
     yield _counter(pid, "busiest link or port", "flits", at, flits[traced])
     yield _counter(pid, "power", "mW", at, np.round(1e3 * power[traced], 3))
 
 
-def power_w(ledger: Ledger, priced: Priced, chip: ChipSpec, table: CostTable) -> tuple[F64, F64]:
+def power_w(
+    ledger: Ledger, priced: PricedPositions, chip: ChipSpec, table: CostTable, run: Priced | None = None
+) -> tuple[F64, F64]:
     """Return when the layers' turns (or the ticks of a pipeline) begin, in s, and the chips' mean power during each, in W.
 
-    What links draw is spread over the whole run.
+    What links draw is spread over the whole run: `run`, or where it is None these positions. Where positions follow, the last
+    turn's power is not known.
     """
+    run = run or priced
     starts = np.unique(priced.began_s)
     busy = np.zeros(len(starts))
     seconds = priced.shard_cycles.sum(axis=2) / chip.pe_clock_hz
     at = np.searchsorted(starts, priced.began_s[:, layer_exchange_of(ledger)])
     np.add.at(busy, at.ravel(), seconds.ravel())
-    lasts = np.diff(starts, append=priced.time_s)
+    lasts = np.diff(starts, append=run.time_s)
     computing = np.divide(busy, lasts, out=np.zeros_like(busy), where=lasts > 0)
     above = computing + table["waiting_power_share"] * (len(ledger.pes) - computing)
     idle_w = chip.power_off_w + chip.pe_sleep_w * table["powered_pes"]
-    links_w = priced.energy_parts_j.get(LINKS, 0.0) / priced.time_s if priced.time_s else 0.0
+    links_w = run.energy_parts_j.get(LINKS, 0.0) / run.time_s if run.time_s else 0.0
     return starts, (ledger.chips - len(ledger.down_chips)) * idle_w + chip.pe_active_w * above + links_w
 
 

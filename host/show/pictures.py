@@ -7,25 +7,29 @@ import gc
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import load_table
-from host.cost.ledger_file import FILE as LEDGER_FILE
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
+from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
+from host.run_folder import ANSWERS
 from host.show import perfetto
-from host.show.blocks import Html
+from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
-from host.show.page import html
+from host.show.figure_files import FOLDER, write_pdfs, write_svgs
+from host.show.page import figures_of, lay_out
 from noc.chip import load_chip
 
 PAGE = "report.html"
 _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
+    ANSWERS: "the bottleneck, and what each single setting would change; docs/answers.md",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -33,11 +37,21 @@ _FILES = {
     "states.npz": "what neuron models keep after each position",
     "outputs.npz": "what the network answers",
     "logits.npz": "what the head computes",
+    f"{FOLDER}/": "every figure of this page, as SVG and as PDF",
     perfetto.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
 
-Sections = Callable[[Mapping[str, Any]], Sequence[Html]]
-"""Returns what a workload adds to the page of a run with this report, of which any key may be missing."""
+
+@dataclass(frozen=True, kw_only=True)
+class WorkloadPage:
+    """What a workload adds to the page of a run with a report, of which any key may be missing: sections, and figures."""
+
+    sections: Callable[[Mapping[str, Any]], Sequence[Html]] = lambda _: ()
+    figures: Callable[[Mapping[str, Any]], Sequence[Figure]] = lambda _: ()
+
+
+Beside = Callable[[Callable[[], None]], AbstractContextManager[None]]
+"""Does something while a block runs, or behind it."""
 
 
 @contextmanager
@@ -52,40 +66,59 @@ def _uncollected() -> Iterator[None]:
             gc.enable()
 
 
+@contextmanager
+def _behind(draw: Callable[[], None]) -> Iterator[None]:
+    yield
+    draw()
+
+
 @_uncollected()
-def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: ()) -> str:
-    """Write the timeline of the first `positions` positions (0: none) and the page, with the `sections` of the run's workload.
+def make_pictures(folder: Path, positions: int, workload: WorkloadPage | None = None, beside: Beside = _behind) -> str:
+    """Write the timeline of the first `positions` positions (0: none), the page, and its figures as SVG and PDF, with what the
+    run's workload adds; `beside` does what can be done beside the page.
 
     Return what was written and how long it took. HostError, one line, where a file of the folder cannot be read or written.
     """
     began = time.perf_counter()
     try:
-        report, config, mapping = (
-            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
-        )
-        written, run = [PAGE], None
-        if report.get("modelled"):
-            ledger = load_ledger(folder)
-            costs = load_table(used=ledger.twins)
-            chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
-            run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)
-            if positions:
-                wall_times = _wall_times(report)
-                perfetto.write_trace(folder / perfetto.FILE, ledger, run.priced, chip, costs, positions, wall_times)
+        content = content_of(folder, workload)
+        written = [PAGE, f"{FOLDER}/"]
+        with beside(lambda: write_pdfs(figures_of(content), folder)):
+            run = content.run
+            if run and positions:
+                wall_times = _wall_times(content.report)
+                perfetto.write_trace(folder / perfetto.FILE, run.ledger, run.priced, run.chip, run.costs, positions, wall_times)
                 written.append(perfetto.FILE)
-        content = Content(
-            name=folder.resolve().name, report=report, config=config, mapping=mapping, files=_files(folder),
-            sections=sections(report), run=run,
-        )  # fmt: skip
-        (folder / PAGE).write_text(html(content), "utf-8", "backslashreplace")  # names of files may be no text
+            page = lay_out(replace(content, files=_files(folder)))
+            (folder / PAGE).write_text(page.html, "utf-8", "backslashreplace")  # names of files may be no text
+            write_svgs(page.figures, folder)
     except OSError as error:
         raise HostError(f"--out {folder}: pictures cannot be made ({error.strerror})") from error
     return f"{folder / PAGE}{''.join(f', {name}' for name in written[1:])} ({time.perf_counter() - began:.1f} s)"
 
 
+def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
+    """Return what a run folder holds, priced where it has a ledger, with what the run's workload adds.
+
+    OSError or HostError where it cannot be read.
+    """
+    report, config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping"))
+    run, workload = None, workload or WorkloadPage()
+    if report.get("modelled"):
+        ledger = open_ledger(folder)
+        costs = load_table(used=ledger.twins)
+        chip = load_chip(ledger.chip["preset"], None, ledger.chip["facts"], "the run's configuration")
+        run = PricedRun(ledger, price(ledger, chip, costs), chip, costs)
+    answers = json.loads(path.read_text("utf-8")) if (path := folder / ANSWERS).is_file() else {}
+    return Content(
+        name=folder.resolve().name, report=report, config=config, mapping=mapping, sections=workload.sections(report),
+        figures=workload.figures(report), run=run, answers=answers,
+    )  # fmt: skip
+
+
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Return the files of a run that the page lists, with what they hold."""
-    names = {path.name for path in folder.iterdir()} | {PAGE}
+    names = {path.name for path in folder.iterdir()} | {PAGE, f"{FOLDER}/"}
     return [(name, content) for name, content in _FILES.items() if name in names]
 
 

@@ -5,10 +5,13 @@ zero.
 """
 
 import io
+import shutil
+import textwrap
 from collections.abc import Iterator, Mapping
 from time import monotonic
 from typing import NamedTuple, TextIO
 
+from host.show.quantities import format_quantity
 from host.show.status import Fields, at, finite, format_metric, number, unit_of
 from host.show.terminal_style import Line, Span, clean, clock, encoding, figure, percent
 
@@ -17,6 +20,8 @@ SILENT_S = 2.5  # after which a machine that says nothing is marked
 _MACHINES = 8  # shown at a time
 _NAME = 12  # characters of a machine's name
 _WIDEST = 9  # characters of a figure
+_NARROWEST = 40  # columns to which lines are folded
+_LAYERS = 6  # whose activity a plain line says
 
 
 def progress(status: Fields, layout: Fields) -> tuple[float, str]:
@@ -54,6 +59,24 @@ def readings(status: Fields, layout: Fields) -> list[Reading]:
         counted("packets/tick", "packets_per_tick"),
         counted("tick", "tick"),
     ]
+
+
+def chip_readings(status: Fields) -> list[Reading]:
+    """Return what the chip would take for the last positions; none before it has been priced."""
+    modelled = status.get("modelled")
+    if not isinstance(modelled, Mapping) or number(modelled, "time_s") is None:
+        return []
+    names = (("chip, time", "time_s", "s"), ("chip, power", "power_w", "W"), ("chip, energy", "energy_j", "J"))
+    return [Reading(name, value, format_quantity(value, base)) for name, key, base in names for value in [number(modelled, key)]]
+
+
+def chip_words(status: Fields, layout: Fields) -> str:
+    """Return what the chip would take, in words: "on the chip: 2.34 ms, 989 µJ a token, 422 mW"; "" before it has been priced."""
+    figures = chip_readings(status)
+    if not figures:
+        return ""
+    time, power, energy = (text for _, _, text in figures)
+    return f"on the chip: {time}, {energy} a {clean(unit_of(layout))}, {power}"
 
 
 def _reading(metric: Fields) -> Reading:
@@ -168,6 +191,9 @@ class PlainMonitor:
     def note(self, line: str) -> None:
         """Print `line`."""
         text = clean(line).encode(encoding(self._stream), "replace").decode(encoding(self._stream))
+        if self._stream.isatty():  # folded by words, as wide as it is
+            width = max(shutil.get_terminal_size().columns, _NARROWEST)
+            text = textwrap.fill(text, width, subsequent_indent="     ", break_on_hyphens=False)
         try:
             print(text, file=self._stream, flush=True)
         except (OSError, ValueError):  # nobody reads any more, and the run goes on
@@ -181,12 +207,15 @@ class PlainMonitor:
     def _show(self) -> None:
         status, layers = self._status, self._layout.get("layers") or ()
         self._unshown, self._phase, self._due = False, status.get("phase"), monotonic() + PLAIN_INTERVAL_S
-        parts = [progress(status, self._layout)[1]]
-        parts += [f"{name} {text}" for name, _, text in readings(status, self._layout) if text != "?"]
-        shares = [(clean(layer.get("name")), at(status.get("activity"), place)) for place, layer in enumerate(layers)]
-        parts += [f"{name} {percent(share)} active" for name, share in shares if share is not None]
-        parts += [f"busiest link {link.name} {figure(link.load)} events" for link in busy_links(status, self._layout)[:1]]
-        machines = machine_rows(status)
+        parts, machines = [progress(status, self._layout)[1]], machine_rows(status)
+        if status.get("done") != 0 and status.get("phase") not in ("starting", "loading"):  # before, all of them are zero
+            speed, *others = readings(status, self._layout)
+            parts += [f"{speed.text} {speed.name}"] * (speed.text != "?")
+            parts += [f"{name} {text}" for name, value, text in others[:-3] if text != "?"]
+            shares = [share for place in range(len(layers)) if (share := at(status.get("activity"), place)) is not None]
+            parts += [f"active {' '.join(percent(share)[:-2] for share in shares[:_LAYERS])} %"] * bool(shares)
+            parts += [f"busiest link {link.name} {figure(link.load)} events" for link in busy_links(status, self._layout)[:1]]
+            parts += [words] if (words := chip_words(status, self._layout)) else []
         parts += [f"{len(machines)} machines"] if machines else []
         parts += [f"{machine.name}: {machine.wrong}" for machine in machines if machine.wrong]
         parts += [f"{badge.upper()}: {names}" for badge, names in alarms(status, 60)]

@@ -12,7 +12,9 @@ A status is what it does just now: `phase`, `elapsed_s`, `ready` (PEs that have 
 (in the layout's unit: positions times sequences), `per_s`, `events_per_tick`, `packets_per_tick`, `sram_worst`,
 `activity` (from 0 to 1, a layer), `pe_activity` (in the order of the layout's PEs), `links` (events now, in the order
 of the layout's), `stalled` and `dead` (names of PEs and routers), `states` (of PEs by name, while they are not
-running), `problem`, `shown`, `metrics` (dicts as a report has them, too: name, label, value or None, unit, digits after
+running), `modelled` (what the chip would take for the last positions, of which it is priced now and then: time_s and energy_j of a
+position of one sequence, power_w, `stages` and `links`, pairs of name and share of the time or load, and links_unit),
+`problem`, `shown`, `metrics` (dicts as a report has them, too: name, label, value or None, unit, digits after
 the point, better: "low", "high" or "", note; shares are in percent where the unit is "%"), and of a cluster `machines`
 (dicts of name, chips, pes, load in cores, sent_bytes, refused, heard_s and state).
 """

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from host.show.run_words import activity_words, cost_words, emulation_words, links_sentence
 from noc.packet import KIND_NAMES
 
 
@@ -46,22 +47,27 @@ def _saved_line(report: Mapping[str, Any]) -> list[str]:
     return [f"saved        {', '.join(files)}"] if files else []
 
 
+def _answer_lines(report: Mapping[str, Any]) -> list[str]:
+    """Return the two sentences that a run's figures come to: what is slow, and what would help."""
+    answers = report.get("answers") or {}
+    return [f"{label:<13}{answers[key]}" for label, key in (("bottleneck", "bottleneck"), ("advice", "advice")) if answers.get(key)]
+
+
 def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     """Return what a run did, as a few lines; `first` are those of its workload."""
-    unit, lines = report["unit"], list(first)
+    unit, lines = report["unit"], [*_answer_lines(report), *first]
     events, counters, emulation = report["events"], report["counters"], report["emulation"]
     worst = report["mapping"]["sram"]["worst"]
-    activity = " / ".join(f"{100 * (1 - s):.1f} %" for s in events["sparsity_by_layer"])
-    lines.append(f"events       {events['count']:,}; active units by layer {activity}; {counters['macs']:,} effective MACs")
+    lines.append(
+        f"events       {events['count']:,}; active units by layer {activity_words(events)}; {counters['macs']:,} effective MACs"
+    )
     lines.append(f"sha256       {events['sha256']}")
     if counters["packets_sent"] is not None:
         p = [f"{counters[f'packets_{k}']:,} {k}" for k in ("sent", "delivered", "dropped")]
         lines.append(f"packets      {' = '.join(p[:2])} + {p[2]} (copies between PEs)")
-    links = (report["conservation"] or {}).get("links")
-    if links:
-        most = max(links, key=lambda link: links[link])
-        total = f"{sum(links.values()):,} events handed on over {len(links)} links between chips"
-        lines.append(f"links        {total}; most over {most}: {links[most]:,}")
+    cost = report.get("modelled")
+    if cost and cost["links"]:
+        lines.append(f"links        {links_sentence(cost['links'])}")
     if transfers := (report["conservation"] or {}).get("transfers"):
         lines.append(_transfers_line(transfers))
     m = report["mapping"]
@@ -74,14 +80,9 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
     if m.get("advice"):
         lines.append(f"             {m['advice']}")
     lines += _saved_line(report)
-    cost = report.get("modelled")
     if cost:
-        low, high = (1e3 * value / cost["time_s"] * cost["time_per_token_s"] for value in cost["time_band_s"])
-        lines.append(
-            f"modelled     {1e3 * cost['time_per_token_s']:.2f} ms a {unit} on the chip ({low:.2f} to {high:.2f}), "
-            f"{1e3 * cost['power_w']:.0f} mW ({1e3 * cost['power_band_w'][0]:.0f} to {1e3 * cost['power_band_w'][1]:.0f}), "
-            f"{1e3 * cost['energy_per_token_j']:.2f} mJ a {unit}"
-        )
+        words = cost_words(cost, unit)
+        lines.append(f"modelled     {words['time']}, {words['energy']}; {words['power']} on the chip{'s' * (m['chips'] > 1)}")
     if report.get("machines"):
         lines.append(_machines_line(report["machines"], report["events"]["positions"]))
     if "processes" in emulation:
@@ -92,6 +93,6 @@ def summary(report: Mapping[str, Any], first: Sequence[str] = ()) -> str:
         processes = f"{emulation['processes']} process{'' if emulation['processes'] == 1 else 'es'}"
         lines.append(
             f"emulation    {processes} up in {emulation['start_s']:.2f} s{compiled}; "
-            f"{emulation['ms_per_token'] or 0:.2f} ms a {unit}{speed}{memory}"
+            f"{emulation_words(emulation, unit)}{speed}{memory}"
         )
     return "\n".join(lines)

@@ -8,16 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from textwrap import fill
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from host.errors import HostError
 from host.show.plot_style import STANDALONE, escape_formula
+from models.palette import FAINT, GROUND
 
 if TYPE_CHECKING:
+    from host.cost.tornado import Bar
     from host.show.canvas import Axes, Figure
 
 SUFFIXES = (".png", ".svg")
 _MARKS = "osD^vP*X"
+_DASHES = ("-", "--", "-.", ":")
+_IDEALS = {"inverse": "twice as many, half as much", "constant": "always as much"}
+_MOST_TICKS = 10
 
 
 def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) -> list[Path]:
@@ -31,7 +37,7 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
         bottoms = [0.0] * len(names)
         for layer, seconds in stages.items():  # each in the next colour
             heights = [1e3 * seconds[name] for name in names]
-            axes.bar(names, heights, 0.62, bottom=bottoms, edgecolor="white", linewidth=0.6, label=layer)
+            axes.bar(names, heights, 0.62, bottom=bottoms, edgecolor=GROUND, linewidth=0.6, label=layer)
             bottoms = [a + b for a, b in zip(bottoms, heights, strict=True)]
         total = sum(bottoms)
         for x, height in enumerate(bottoms):
@@ -42,42 +48,114 @@ def figure_2(stages: Mapping[str, Mapping[str, float]], title: str, path: Path) 
         return _write(figure, path)
 
 
-def lines(
-    series: Mapping[str, Sequence[tuple[Any, float]]], labels: tuple[str, str], title: str,
-    key: str, log: Sequence[str], path: Path,
-) -> list[Path]:  # fmt: skip
-    """Draw one line a series of (x, y) points, or groups of bars where x are names; return the files.
+def tornado(bars: Sequence[Bar], title: str, path: Path) -> list[Path]:
+    """Draw how far each constant's two ends move time and energy, in percent, the widest on top; return the files.
 
-    `labels` are those of x and y, `key` says what the names of the series are; `log` names the axes ("x", "y") with a
-    logarithmic scale; `path` is without suffix.
+    `path` is without suffix. HostError where matplotlib is missing or a file cannot be written.
+    """
+    with _style():
+        from host.show.canvas import Figure
+
+        figure = Figure((8.4, 1.3 + 0.42 * len(bars)), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        places = list(range(len(bars)))[::-1]
+        for axes, (measure, word) in zip(panels, (("time_s", "time"), ("energy_j", "energy")), strict=True):
+            for number, end in enumerate(("low end", "high end")):  # each in a colour
+                axes.barh(places, [100 * bar.changes(measure)[number] for bar in bars], 0.62, label=end)
+            axes.axvline(0, color="black", linewidth=0.8)
+            axes.set(xlabel=f"{word}, % of the price")
+            axes.grid(axis="x", alpha=0.3)
+        names = [
+            f"{fill(bar.constant.words, 44)}\n{bar.constant.low:.3g} to {bar.constant.high:.3g} {bar.constant.unit}" for bar in bars
+        ]
+        panels[0].set_yticks(places, [escape_formula(name) for name in names], fontsize=7)
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="upper right", ncols=2)
+        figure.suptitle(escape_formula(title), x=0.01, ha="left", fontsize=9.5)
+        return _write(figure, path)
+
+
+class Curve(NamedTuple):
+    """A line of a plot: (x, y) points, and where uncertain constants may put them: (low, high) a point, or none at all."""
+
+    points: Sequence[tuple[Any, float]]
+    bands: Sequence[tuple[float, float]] = ()
+
+
+class Labels(NamedTuple):
+    """What a plot says in words: of x, of y, above it, and what the names of its lines are."""
+
+    x: str
+    y: str
+    title: str
+    key: str = ""
+
+
+def lines(series: Mapping[str, Curve], labels: Labels, path: Path, *, log: Sequence[str] = (), ideal: str = "") -> list[Path]:
+    """Draw one line a series, with its band, or groups of bars where x are names; return the files.
+
+    `log` names the axes ("x", "y") with a logarithmic scale. `ideal`: what is drawn beside the lines, from the first point of the
+    first: "inverse", y times x, or "constant"; "" for nothing. `path` is without suffix.
     HostError where matplotlib is missing or a file cannot be written.
     """
     with _style():
-        many = len(series) > 1
+        many = len(series) > 1 or bool(ideal)
         figure, axes = _figure(6.4, 3.8 + 0.12 * len(series) * many)
-        xs = list(dict.fromkeys(x for points in series.values() for x, _ in points))
+        xs = list(dict.fromkeys(x for curve in series.values() for x, _ in curve.points))
         numbers = all(isinstance(x, int | float) and not isinstance(x, bool) for x in xs)
-        for number, (name, points) in enumerate(series.items()):
-            if numbers:
-                mark = _MARKS[number % len(_MARKS)]
-                axes.plot(*zip(*sorted(points), strict=True), marker=mark, markersize=4, linewidth=1.3, label=name)
-            else:
-                width = 0.8 / len(series)
-                at = [xs.index(x) - 0.4 + width * (number + 0.5) for x, _ in points]
-                axes.bar(at, [y for _, y in points], 0.92 * width, label=name)
-        if not numbers:
-            axes.set_xticks(range(len(xs)), [str(x) for x in xs])
-        if "x" in log and numbers:
-            axes.set_xscale("log")
-        if "y" in log:
-            axes.set_yscale("log")
+        if numbers:
+            _draw_curves(axes, series)
+            _draw_ideal(axes, next(iter(series.values())), sorted(xs), ideal)
+            _number_axes(axes, sorted(xs), log)
         else:
-            axes.set_ylim(bottom=0)
-        axes.set(xlabel=labels[0], ylabel=labels[1], title=escape_formula(title))
+            width = 0.8 / len(series)
+            for number, (name, curve) in enumerate(series.items()):
+                at = [xs.index(x) - 0.4 + width * (number + 0.5) for x, _ in curve.points]
+                axes.bar(at, [y for _, y in curve.points], 0.92 * width, label=name)
+            axes.set_xticks(range(len(xs)), [str(x) for x in xs])
+            _number_axes(axes, [], [axis for axis in log if axis == "y"])
+        axes.set(xlabel=labels.x, ylabel=labels.y, title=escape_formula(labels.title))
         axes.grid(axis="both" if numbers else "y", alpha=0.3)
         if many:  # below, where it hides no point
-            figure.legend(loc="outside lower center", ncols=min(3, len(series)), title=key)
+            figure.legend(loc="outside lower center", ncols=min(3, len(series) + bool(ideal)), title=labels.key)
         return _write(figure, path)
+
+
+def _draw_curves(axes: Axes, series: Mapping[str, Curve]) -> None:
+    """Draw each line with a mark and a dash of its own, so that one under another is seen."""
+    for number, (name, curve) in enumerate(series.items()):
+        order = sorted(range(len(curve.points)), key=lambda n: curve.points[n][0])
+        xs, ys = zip(*(curve.points[n] for n in order), strict=True)
+        look = {"marker": _MARKS[number % len(_MARKS)], "linestyle": _DASHES[number % len(_DASHES)]}
+        (drawn,) = axes.plot(xs, ys, markersize=4, linewidth=1.3, label=name, **look)
+        if curve.bands:
+            lows, highs = zip(*(curve.bands[n] for n in order), strict=True)
+            axes.fill_between(xs, lows, highs, color=drawn.get_color(), alpha=0.15, linewidth=0)
+
+
+def _draw_ideal(axes: Axes, curve: Curve, xs: Sequence[float], ideal: str) -> None:
+    if ideal:
+        x, y = min(curve.points)
+        reach = [one for one in xs if one >= x]
+        ys = [y * x / one if ideal == "inverse" else y for one in reach]
+        axes.plot(reach, ys, color=FAINT, linewidth=1, linestyle=(0, (1, 2)), label=f"ideal: {_IDEALS[ideal]}")
+
+
+def _number_axes(axes: Axes, xs: Sequence[float], log: Sequence[str]) -> None:
+    """Set the scales, with ticks that are numbers: on x at the values that were run, where they are few."""
+    from host.show.canvas import number_ticks
+
+    if "x" in log and xs:
+        axes.set_xscale("log")
+        if len(xs) <= _MOST_TICKS:
+            axes.set_xticks(xs, [f"{x:,g}" for x in xs])
+            axes.minorticks_off()
+        else:
+            number_ticks(axes.xaxis)
+    if "y" in log:
+        axes.set_yscale("log")
+        number_ticks(axes.yaxis)
+    else:
+        axes.set_ylim(bottom=0)
 
 
 def require() -> None:

@@ -3,6 +3,7 @@
 No library that draws: the live view (`host/show/monitor.py`) turns each look into colours. Importing this costs nothing.
 """
 
+import unicodedata
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TextIO
@@ -11,25 +12,14 @@ from host.show.status import Fields
 
 STEPS = {"0": 0.0, ">0": 1e-9, "5": 0.05, "10": 0.10, "20": 0.20, "40": 0.40}
 """Where the colours of activity begin, by their names in the legend; fine at the low end, because activity is sparse."""
-HEAT = ((244, 231), (98, 231), (38, 16), (34, 16), (112, 16), (214, 16))
-"""The colour of each step and of text on it, by their numbers among the terminal's 256: seen on dark and on light, distinct in
-16 colours too, none near red, which means that something is wrong."""
-BRIGHTNESS = (234, 17, 19, 26, 32, 39, 81, 159, 231)
-"""Colours of brightness, dark to light; far apart among 16 too, and none red."""
-LOOKS = {
-    "plain": "", "bold": "bold", "dim": "color(244)", "note": "color(172)", "phase": "bold reverse", "accent": "color(38)",
-    "busy": "bold color(172)", "alarm": "bold red", "fault": "bold color(231) on red",
-    "hit": "bold color(34)", "miss": "color(214)",
-}  # fmt: skip
-"""Looks by name: attributes, then a colour. "hit" and "miss" tell right from wrong where nothing is broken."""
 RISE = " ▁▂▃▄▅▆▇█"
 _REACH = " ▏▎▍▌▋▊▉█"
 _BOUNDS = tuple(STEPS.values())[1:]
 
 
 class Span(NamedTuple):
-    """Characters and how they look: a name in `LOOKS`, "heat" (in the colour of step `ink`, on that of step `ground`), "tile" (as
-    text on the step `ground`) or "light" (as "heat", by places in `BRIGHTNESS`).
+    """Characters and how they look: a name in `models.palette.LOOKS`, "heat" (in the colour of step `ink`, on that of step
+    `ground`), "tile" (as text on the step `ground`) or "light" (as "heat", by places in the palette's `BRIGHTNESS`).
     """
 
     text: str
@@ -65,6 +55,23 @@ def encoding(stream: TextIO) -> str:
 def clean(text: Any) -> str:
     """Return `text` as one line without what would start an escape sequence."""
     return "".join(char if char.isprintable() else " " for char in str(text or ""))
+
+
+def columns_of(character: str) -> int:
+    """Return how many columns a character takes."""
+    if unicodedata.category(character) in ("Mn", "Mc", "Me"):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def cut(text: str, columns: int) -> str:
+    """Return `text` in exactly so many columns: cut, or with blanks behind it."""
+    used, end = 0, 0
+    for end, character in enumerate(text):
+        if used + columns_of(character) > columns:
+            return text[:end] + " " * (columns - used)
+        used += columns_of(character)
+    return text + " " * (columns - used)
 
 
 def figure(value: float | None) -> str:

@@ -1,5 +1,6 @@
 """Tables as text whose columns line up in a terminal."""
 
+import textwrap
 from collections.abc import Collection, Sequence
 
 Row = Sequence[str]
@@ -21,6 +22,11 @@ def format_table(
         )
         for row in rows
     ]
+
+
+def wrap_words(text: str, columns: int, indent: int = 0) -> list[str]:
+    """Return text in lines of at most so many columns, broken between words; all but the first begin with `indent` blanks."""
+    return textwrap.wrap(text, columns, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
 
 
 def format_markdown(head: Row, rows: Sequence[Row]) -> str:

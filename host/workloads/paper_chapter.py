@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from host.cost.price import Priced
+from host.cost.price import Priced, PricedPositions
 from host.mapping.placement import Placement
 from host.options import RunOptions
 
@@ -63,7 +63,7 @@ class PaperPart(NamedTuple):
 
     place: int
     runs: Mapping[str, PaperRun]
-    chapter: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, Priced]], PaperChapter]
+    chapter: Callable[[Mapping[str, Mapping[str, Any]], Mapping[str, PricedPositions]], PaperChapter]
     unrun: Mapping[str, UnrunPrice] = MappingProxyType({})
 
 

@@ -13,7 +13,8 @@ A folder `host/workloads/NAME/` has
 - `prepare.py`: `prepare(options) -> Job`, and where points of a sweep have files in common, `share_files(options, folder)`;
 - `example.py`: `smallest(folder)`, which writes the files of the smallest run there is into a folder and returns the options
   that run it, by name; tests hold every workload to the same by it;
-- and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)`), `panel.py`
+- and where it has them: `summary.py` (`summary_lines(report, published)`), `page.py` (`sections(report)` and
+  `figures(report)`), `panel.py`
   (`PANEL`), `info.py` (`describe(model)`), `paper.py` (`paper_part(checkpoint, transport) -> PaperPart`).
 """
 
@@ -64,6 +65,15 @@ class Workload:
         path = f"{host.workloads.__name__}.{self.name}.{file}"
         module = importlib.import_module(path) if importlib.util.find_spec(path) else None
         return getattr(module, name, default)
+
+    def page(self) -> Any:
+        """Return what it adds to the page of a run (`host/show/pictures.py`)."""
+        from host.show.pictures import WorkloadPage
+
+        nothing = WorkloadPage()
+        return WorkloadPage(
+            sections=self.part("page", "sections", nothing.sections), figures=self.part("page", "figures", nothing.figures)
+        )
 
 
 @cache

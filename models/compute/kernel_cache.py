@@ -30,6 +30,7 @@ import numba
 import numpy as np
 from numba.core.caching import FunctionCache
 from numba.core.compiler import CompileResult
+from numba.core.runtime import rtsys
 from numba.core.serialize import dumps, loads
 
 from models.families import user_folders
@@ -237,7 +238,9 @@ class KernelCache(FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """Return the compiled code for a signature, or None."""
-        target_context.refresh()
+        # What numba's own cache does here, `target_context.refresh()`, also loads all that the compiler can compile (and with it
+        # scipy.linalg): a third of the start of each process that only runs what is there. A miss compiles, which refreshes first.
+        rtsys.initialize(target_context)
         payload = self._folder.read(self._file(sig, target_context.codegen())) if self._enabled else None
         return None if payload is None else CompileResult._rebuild(target_context, *loads(payload))  # type: ignore[no-untyped-call]
 

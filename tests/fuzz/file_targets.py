@@ -109,7 +109,7 @@ def text() -> Target:
 
 def ledger() -> Target:
     """A run's ledger (`host/cost/ledger_file.py`)."""
-    from host.cost.ledger_file import save_ledger
+    from host.cost.ledger_writer import save_ledger
 
     folder = _folder()
     save_ledger(invented(placed(tiny_network(), 3), 5), folder)

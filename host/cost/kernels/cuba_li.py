@@ -1,6 +1,6 @@
 """What an integrator with a synaptic current costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of float32 sums, form and synapse "decay";
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of float32 sums, form and synapse "decay";
 the band has every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
 """
 
@@ -12,12 +12,13 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "synapses"}
+STAGE_WORDS = {"synapses": "the synapses' product W x"}
 UNIT_READ_BYTES = 4 * 9  # sum, bias, both gains and rates, leak, current, membrane
 UNIT_WRITTEN_BYTES = 4 * 3  # current, membrane, what is sent
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "
 CONSTANTS = {
     "cuba_li_unit_cycles": {
-        "value": 35, "low": 33, "high": 41, "unit": "cycle", "grade": "D",
+        "value": 35, "low": 33, "high": 41, "unit": "cycle", "grade": "D", "words": "a step of a cuba_li unit",
         "source": _COUNT + "35 decaying, 41 as differences; beside the refill of one branch",
     },
 }  # fmt: skip

@@ -1,6 +1,6 @@
 """What a neuron with a synaptic current costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of int32 sums, form and synapse "decay",
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of int32 sums, form and synapse "decay",
 reset "subtract"; the band has every way to integrate, fire and reset that was counted, and stores of a float in 1 cycle
 or 2.
 """
@@ -15,16 +15,17 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "synapses"}
+STAGE_WORDS = {"synapses": "the synapses' product W x"}
 UNIT_READ_BYTES = 4 * 10  # sum, bias, both gains and rates, leak, threshold, current, membrane; a spike: key and reset
 UNIT_WRITTEN_BYTES = 4 * 2  # current, membrane; a spike also writes its key
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "
 CONSTANTS = {
     "cuba_lif_unit_cycles": {
-        "value": 41, "low": 38, "high": 46, "unit": "cycle", "grade": "D",
+        "value": 41, "low": 38, "high": 46, "unit": "cycle", "grade": "D", "words": "a step of a cuba_lif unit",
         "source": _COUNT + "40 to 42 decaying, 46 as differences; beside the refill of one branch",
     },
     "cuba_lif_spike_cycles": {
-        "value": 6, "low": 5, "high": 38, "unit": "cycle", "grade": "D",
+        "value": 6, "low": 5, "high": 38, "unit": "cycle", "grade": "D", "words": "a spike of a cuba_lif unit",
         "source": _COUNT + "5 to 7, 38 with a count (a division); beside the refills of two branches",
     },
 }  # fmt: skip

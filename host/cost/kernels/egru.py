@@ -8,6 +8,7 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "egru_input", "recurrent": "egru_internal"}
+STAGE_WORDS = {"egru_input": "the input product W x", "egru_internal": "the recurrent product R y"}
 UNIT_READ_BYTES = 4 * 14  # 6 sums, 6 biases, threshold, cell state
 UNIT_WRITTEN_BYTES = 4 * 2  # cell state, y
 UNIT_MACS = 3  # z c, (1 - z) g and r (R y)

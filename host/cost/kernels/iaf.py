@@ -1,6 +1,6 @@
 """What the integrate-and-fire neuron in int32 costs apart from its products.
 
-Counted by `python -m bench.instructions.neurons` (docs/snn.md): `value` is of reset "zero"; the band has every way to
+Counted by `python -m bench.instructions` (docs/snn.md): `value` is of reset "zero"; the band has every way to
 integrate, fire and reset that was counted, and stores of a float in 1 cycle or 2.
 """
 
@@ -14,16 +14,18 @@ from host.cost.cost_table import CostTable
 from models.network import F64, I64
 
 PORT_STAGES = {"input": "synapses"}
+STAGE_WORDS = {"synapses": "the synapses' product W x"}
 UNIT_READ_BYTES = 4 * 4  # sum, bias, threshold, membrane; a spike also reads its key and reset
 UNIT_WRITTEN_BYTES = 4 * 1  # membrane; a spike also writes its key
 _COUNT = "COUNT: bench/instructions/neurons.c, GCC 12.2.1 -O2 -ffp-contract=off, run in Unicorn; "
 CONSTANTS = {
     "iaf_unit_cycles": {
         "value": 14, "low": 13, "high": 14, "unit": "cycle", "grade": "D",
+        "words": "a step of an iaf unit", "at_end": "reset 'zero' takes the most of those counted",
         "source": _COUNT + "13 or 14; beside the refill of one branch",
     },
     "iaf_spike_cycles": {
-        "value": 6, "low": 5, "high": 27, "unit": "cycle", "grade": "D",
+        "value": 7, "low": 5, "high": 27, "unit": "cycle", "grade": "D", "words": "a spike of an iaf unit",
         "source": _COUNT + "5 to 7, 27 with a count (a division); beside the refills of two branches",
     },
 }  # fmt: skip

@@ -3,47 +3,65 @@
 import numpy as np
 
 from host.show import perfetto, plots
-from host.show.blocks import Figure, Html, figure_row, table
+from host.show.blocks import Figure, Html, details, table
 from host.show.content import Content, PricedRun
+from host.show.quantities import format_quantity, scale_of
+from host.show.words import ENERGY, name_of
+from models.network import F64
 
 TITLE = "Energy"
 ORDER = 50
-_POWER_POSITIONS = 6  # whose power is drawn
+_MOST_POINTS = 120  # of the power's course
+
+
+def figures(content: Content) -> list[Figure]:
+    """Return the parts of the energy as bars, and the power over the run."""
+    run, unit = content.run, content.unit
+    if not run:
+        return []
+    whose = "The chip's" if run.ledger.chips == 1 else "All chips'"
+    course = (
+        f"{whose} mean power. What a waiting PE draws is published nowhere: the band goes from asleep to as much as a busy one."
+    )
+    parts = "Floor and powered PEs draw whether or not anything runs; computing and waiting come on top."
+    return [
+        Figure(name="energy", title=f"Energy a {unit}", caption=parts, draw=lambda: _split(run, unit)),
+        Figure(name="power", title="Power over the run", caption=course, draw=lambda: _course(run)),
+    ]
 
 
 def build(content: Content) -> list[Html]:
-    """Return the figures and the table of parts."""
+    """Return the table of parts."""
     cost = content.report.get("modelled")
     if not cost:
         return []
     total_j = cost["energy_j"] or 1.0
-    rows = [(name, f"{1e3 * joules:.4g}", f"{100 * joules / total_j:.1f} %") for name, joules in cost["energy_parts_j"].items()]
-    rows.append(("sum", f"{1e3 * cost['energy_j']:.4g}", "100 %"))
-    drawn = [energy_split(content.run, content.unit), power_course(content.run)] if content.run else []
-    return [figure_row(drawn), table(("part", "mJ", "share"), rows, numeric=(1, 2))]
+    parts = cost["energy_parts_j"].items()
+    rows = [(name_of(name, ENERGY), format_quantity(joules, "J"), f"{100 * joules / total_j:.1f} %") for name, joules in parts]
+    rows.append(("sum", format_quantity(cost["energy_j"], "J"), "100 %"))
+    return [details("Energy of the run, part by part", table(("part", "energy", "share"), rows, numeric=(1, 2)))]
 
 
-def energy_split(run: PricedRun, unit: str) -> Figure:
-    """Return the parts of the energy, as bars."""
-    steps = run.ledger.positions * run.ledger.lanes
-    parts = {name: 1e3 * joules / steps for name, joules in run.priced.energy_parts_j.items()}
-    caption = "floor: the chip with its PEs off; sleep: PEs powered; compute and wait: above sleep."
-    return Figure(f"Energy a {unit}", caption, plots.svg(plots.bars(parts, f"mJ a {unit}"), "energy"))
+def _split(run: PricedRun, unit: str) -> plots.Figure:
+    parts = {name_of(name, ENERGY): joules / run.steps for name, joules in run.priced.energy_parts_j.items()}
+    return plots.bars(parts, "J", f"a {unit}")
 
 
-def power_course(run: PricedRun) -> Figure:
-    """Return the power of the first positions, for both ends of what is not known."""
-    ledger, priced, course = run.ledger, run.priced, {}
-    last = priced.began_s[:_POWER_POSITIONS].max() if ledger.positions > _POWER_POSITIONS else priced.time_s
-    for name, end in (("waiting PEs at their low end", "low"), ("at their high end", "high")):
-        starts, power = perfetto.power_w(ledger, priced, run.chip, run.costs.at(end, end))
-        turns = int(np.searchsorted(starts, last, side="left"))
-        bounds = np.append(starts, priced.time_s)[: turns + 1]
-        course[name] = (1e3 * np.repeat(bounds, 2)[1:-1], 1e3 * np.repeat(power[:turns], 2))
-    figure = plots.lines(course, "modelled time in ms", "mW", low=0)
-    whose = "The chip's" if ledger.chips == 1 else "All chips'"
-    caption = (
-        f"{whose} mean power in each layer's turn, first {min(_POWER_POSITIONS, ledger.positions)} positions. What a waiting PE "
-        "draws is published nowhere: from asleep to as much as a busy one."
-    )
-    return Figure("Power over time", caption, plots.svg(figure, "power"))
+def _course(run: PricedRun) -> plots.Figure:
+    """Draw the power over the run between both ends of what is not known."""
+    ledger, priced = run.ledger, run.priced
+    ends = [perfetto.power_w(ledger, priced, run.chip, run.costs.at(end, end)) for end in ("low", "high")]
+    edges = np.linspace(0.0, priced.time_s, min(_MOST_POINTS, max(ledger.positions, 1)) + 1)
+    low, high = (mean_course(starts, values, priced.time_s, edges) for starts, values in ends)
+    factor, unit = scale_of(float(high.max(initial=0.0)), "W")
+    seconds, time_unit = scale_of(priced.time_s, "s")
+    across, (low, high) = np.repeat(seconds * edges, 2)[1:-1], (np.repeat(factor * course, 2) for course in (low, high))
+    hint = f"{low.mean():.3g} to {high.mean():.3g} {unit} on average"
+    return plots.band(across, low, high, f"modelled time, {time_unit}", unit, hint)
+
+
+def mean_course(starts: F64, values: F64, end: float, edges: F64) -> F64:
+    """Return the mean between each two `edges` of what is values[n] from starts[n] on, until the next start or `end`."""
+    bounds = np.append(starts, end)
+    whole = np.concatenate([[0.0], np.cumsum(values * np.diff(bounds))])
+    return np.asarray(np.diff(np.interp(edges, bounds, whole)) / np.maximum(np.diff(edges), 1e-300), np.float64)

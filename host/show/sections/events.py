@@ -2,35 +2,62 @@
 
 import numpy as np
 
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.show import plots
-from host.show.blocks import Figure, Html, figure_row
+from host.show.blocks import Figure, Html
 from host.show.content import Content
+from models.network import F64
 
 TITLE = "Events"
 ORDER = 40
-_MOST_POINTS = 240  # across a figure: as many as a phone shows
+_MOST_COLUMNS, _MOST_POINTS = 360, 240  # of the raster, and across a figure: as many as a phone shows
 
 
-def build(content: Content) -> list[Html]:
-    """Return raster and course."""
-    return [figure_row(event_figures(content.run.ledger))] if content.run else []
-
-
-def event_figures(ledger: Ledger) -> list[Figure]:
+def figures(content: Content) -> list[Figure]:
     """Return the raster of events and the course of each layer's activity."""
-    population, events = ledger.shards["population"], ledger.shard_events
-    share = 100 * events.T / (ledger.shards["units"] * ledger.lanes)[:, None]
-    starts = [int(np.argmax(population == number)) for number in ledger.layers]
-    raster = plots.raster(share, ledger.layer_names, starts, ledger.positions, "% of units", "position")
-    at = plots.downsample(np.arange(ledger.positions)[None, :], _MOST_POINTS)[0]
-    courses = {}
-    for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
-        units = int(ledger.shards["units"][population == number].sum()) * ledger.lanes
-        course = 100 * events[:, population == number].sum(axis=1) / units
-        courses[name] = (at, plots.downsample(course[None, :], _MOST_POINTS)[0])
-    course = plots.lines(courses, "position", "% of units", low=0)
+    if not content.run:
+        return []
+    ledger = content.run.ledger
+    raster = "One line a PE, one column a position: units with an event."
+    course = "Units with an event at each position."
     return [
-        Figure("Event raster", "One line a PE, one column a position: units with an event.", plots.svg(raster, "raster")),
-        Figure("Activity by layer", "Units with an event at each position.", plots.svg(course, "course")),
+        Figure(name="raster", title="Event raster", caption=raster, draw=lambda: _raster(ledger)),
+        Figure(name="activity", title="Activity by layer", caption=course, draw=lambda: _course(ledger)),
     ]
+
+
+def build(content: Content) -> list[Html]:  # noqa: ARG001 - a section's signature
+    """Return nothing beside the figures."""
+    return []
+
+
+def _raster(run: RunLedger) -> plots.Figure:
+    events, _ = mean_events(run, _MOST_COLUMNS)
+    share = 100 * events.T / (run.shards["units"] * run.lanes)[:, None]
+    starts = [int(np.argmax(run.shards["population"] == number)) for number in run.layers]
+    return plots.raster(share, run.layer_names, starts, run.positions, "% of units", "position")
+
+
+def _course(run: RunLedger) -> plots.Figure:
+    population = run.shards["population"]
+    events, at = mean_events(run, _MOST_POINTS)
+    courses = {}
+    for number, name in zip(run.layers, run.layer_names, strict=True):
+        units = int(run.shards["units"][population == number].sum()) * run.lanes
+        courses[name] = (at, 100 * events[:, population == number].sum(axis=1) / units)
+    return plots.lines(courses, "position", "% of units", low=0)
+
+
+def mean_events(run: RunLedger, most: int) -> tuple[F64, F64]:
+    """Return the events of each shard, (columns, shards), in at most `most` columns, each the mean of as many neighbouring
+    positions as it takes; and each column's mean position.
+    """
+    width = max(-(-run.positions // most), 1)
+    columns = -(-run.positions // width)
+    sums = np.zeros((columns, len(run.shards["pe"])), np.int64)
+    for part in run.parts():
+        events, at = part.ledger.shard_events, (part.first + np.arange(part.ledger.positions)) // width
+        begins = np.flatnonzero(np.diff(at, prepend=-1))
+        sums[at[begins]] += np.add.reduceat(events, begins, axis=0)
+    edges = np.minimum(width * np.arange(columns + 1), run.positions)
+    return sums / np.diff(edges)[:, None], (edges[:-1] + edges[1:] - 1) / 2

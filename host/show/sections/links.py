@@ -3,10 +3,11 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from host.cost.link_cost import link_cost
-from host.show import plots
-from host.show.blocks import Figure, Html, details, figure_row, paragraph, table
+from host.cost.link_cost import link_use
+from host.show import chip_plots
+from host.show.blocks import Figure, Html, details, paragraph, table
 from host.show.content import Content, PricedRun
+from host.show.run_words import links_sentence
 from noc.machine import BOARD_CHIPS
 
 TITLE = "Links between chips"
@@ -23,43 +24,38 @@ class LinkRow(NamedTuple):
     busy: float
 
 
-def build(content: Content) -> list[Html]:
-    """Return the map and the table of links; nothing where there are none."""
-    rows = link_rows(content.run) if content.run else []
-    return [figure_row(link_map(content.run), _links(rows))] if content.run and rows else []
-
-
-def link_map(run: PricedRun) -> list[Figure]:
+def figures(content: Content) -> list[Figure]:
     """Return the map of the links between chips; none where there are none, or too many to see."""
-    ledger, machine, traffic = run.ledger, run.machine, run.priced.link_traffic
-    if traffic is None or not traffic.links or len(machine.live) > BOARD_CHIPS:
+    run = content.run
+    if run is None or not run.priced.link_loads.links or len(run.machine.live) > BOARD_CHIPS:
         return []
-    packets = traffic.packets.sum(axis=(0, 1)) / max(ledger.positions, 1)
-    loads = dict.fromkeys(machine.links, 0.0) | dict(zip(traffic.links, packets.tolist(), strict=True))
+    on_links = run.priced.link_loads
+    packets = on_links.packets / max(run.ledger.positions, 1)
+    loads = dict.fromkeys(run.machine.links, 0.0) | dict(zip(on_links.links, packets.tolist(), strict=True))
     caption = "Packets on each link, a position; each direction keeps to its side; those around the torus end where they leave."
-    drawn = plots.mesh_links(loads, run.positions, "packets")
-    return [Figure("Links between chips", caption, plots.svg(drawn, "links"))]
+    places = run.positions
+    return [Figure(name="links", title=TITLE, caption=caption, draw=lambda: chip_plots.mesh_links(loads, places, "packets"))]
+
+
+def build(content: Content) -> list[Html]:
+    """Return the table of links; nothing where there are none."""
+    rows = link_rows(content.run) if content.run else []
+    return _links(rows, links_sentence(content.report["modelled"]["links"])) if rows else []
 
 
 def link_rows(run: PricedRun) -> list[LinkRow]:
     """Return what each link between chips carried, the one that is busy longest first."""
-    priced, traffic = run.priced, run.priced.link_traffic
-    if traffic is None or not traffic.links:
+    loads = run.priced.link_loads
+    if not loads.links:
         return []
-    busy = link_cost(traffic, run.ledger.exchanges, run.chip, run.costs).busy_s / priced.time_s
-    packets = traffic.packets.sum(axis=(0, 1))
-    columns = zip(map(str, traffic.links), traffic.cables.tolist(), packets.tolist(), busy.tolist(), strict=True)
+    busy = link_use(loads, run.chip, run.costs).busy_s / run.priced.time_s
+    columns = zip(map(str, loads.links), loads.cables.tolist(), loads.packets.tolist(), busy.tolist(), strict=True)
     return sorted((LinkRow(*row) for row in columns), key=lambda row: -row.busy)
 
 
-def _links(links: Sequence[LinkRow]) -> list[Html]:
-    """Return the links as tables, the busiest ones open to view; `links` has the busiest first."""
+def _links(links: Sequence[LinkRow], said: str) -> list[Html]:
+    """Return the links as tables, the busiest ones open to view; `links` has the busiest first; `said` is the line above."""
     rows = [(link.name, "cable" if link.cable else "board", link.packets, f"{100 * link.busy:.3g} %") for link in links]
     head, open_rows = ("link", "over", "packets", "busy"), len(rows) if len(rows) <= _ALL_OPEN else _OPEN
-    cables = sum(link.cable for link in links)
-    note = (
-        f"{sum(link.packets for link in links):,} packets cross {len(links)} links, {cables} of them cables to another board or "
-        f"around the torus of their own. The busiest is {links[0].name}: busy for {100 * links[0].busy:.3g} % of the run."
-    )
-    blocks = [paragraph(note), table(head, rows[:open_rows], numeric=(2, 3))]
+    blocks = [paragraph(f"{said}."), table(head, rows[:open_rows], numeric=(2, 3))]
     return blocks + [details(f"All {len(rows)} links", table(head, rows, numeric=(2, 3)))] * bool(rows[open_rows:])

@@ -1,6 +1,6 @@
 """What is modelled and what is not: the same for every run."""
 
-from host.show.blocks import Html, heading, listing
+from host.show.blocks import Html, details, listing
 from host.show.content import Content
 
 TITLE = "What is modelled and what is not"
@@ -29,4 +29,4 @@ IS_MODELLED = {
 
 def build(content: Content) -> list[Html]:  # noqa: ARG001 - it holds for every run
     """Return the lists."""
-    return [block for title, points in IS_MODELLED.items() for block in (heading(title), listing(points))]
+    return [details(title, listing(points)) for title, points in IS_MODELLED.items()]

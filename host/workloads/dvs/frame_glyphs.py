@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from host.show.status import at, finite
-from host.show.terminal_style import BRIGHTNESS, Line, Span, bar
+from host.show.terminal_style import Line, Span, bar
+from models.palette import BRIGHTNESS
 
 _SHORT = {"counter clockwise": "↺", "clockwise": "↻", "right ": "R ", "left ": "L "}
 _SHORTER = {"R hand ": "R ", "L hand ": "L ", "hand ": "", " gestures": ""}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from host.cost.price import Priced
+from host.cost.price import PricedPositions
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs.options import Options
@@ -37,7 +37,7 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:  # noqa: AR
     return PaperPart(3, runs, lambda _, costs: compose_chapter([costs[name] for name in runs], accuracy))
 
 
-def compose_chapter(costs: Sequence[Priced], accuracy: float | None) -> PaperChapter:
+def compose_chapter(costs: Sequence[PricedPositions], accuracy: float | None) -> PaperChapter:
     """Return the chapter of what the paper's batches cost; `accuracy` is None for a seeded network."""
     paper, table = published()["table3"], table_3(costs, accuracy)
     chip, batch, (first, *_, last) = paper["spinnaker2"], paper["batches"][-1], costs
@@ -56,7 +56,7 @@ def compose_chapter(costs: Sequence[Priced], accuracy: float | None) -> PaperCha
     return PaperChapter([section], misses, undecided)
 
 
-def table_3(costs: Sequence[Priced], accuracy: float | None) -> str:
+def table_3(costs: Sequence[PricedPositions], accuracy: float | None) -> str:
     """Return Table III: the gesture network, time and energy normalised over the batch."""
     paper, rows = published()["table3"], []
     ours = ("none", "", "not trained") if accuracy is None else (f"{100 * accuracy:.2f}", "", "other data")

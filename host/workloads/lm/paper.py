@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from host.cost.price import Priced
+from host.cost.price import PricedPositions
 from host.errors import HostError
 from host.mapping.placement import Placement, place
 from host.show import sweep_plots
@@ -52,7 +52,7 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     inside = replace(options, checkpoint=SEEDED, gate="inside")
     published_ms = paper["spinnaker2"]["time_ms"]
 
-    def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, Priced]) -> PaperChapter:
+    def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, PricedPositions]) -> PaperChapter:
         made = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
         section = paper_gate.gate_section(paper_gate.forms_of(costs), costs[paper_gate.RUN], costs[paper_gate.SEEDED_AFTER])
         return made._replace(sections=(*made.sections, section))
@@ -100,7 +100,7 @@ def perplexity_of(model: Model | None, report: Mapping[str, Any]) -> Perplexity:
     return Perplexity(result["perplexity"], trainer, "" if result["perplexity"] is not None else result["note"])
 
 
-def compose_chapter(model: str, memory: Memory, perplexity: Perplexity, cost: Priced) -> PaperChapter:
+def compose_chapter(model: str, memory: Memory, perplexity: Perplexity, cost: PricedPositions) -> PaperChapter:
     """Return the chapter of what a run gave; `model` says which network ran."""
     paper = published()
     chip, pes, tokens = paper["table2"]["spinnaker2"], paper["table2"]["pes"], paper["assumed"]["tokens"]
@@ -145,7 +145,7 @@ def _two_readings(label: str, kb: float, size: int) -> tuple[str, ...]:
     return label, f"{kb}", f"{size:,}", f"{deviation(size, 1000 * kb)} (KiB: {deviation(size, 1024 * kb)})"
 
 
-def table_2(perplexity: Perplexity, cost: Priced) -> str:
+def table_2(perplexity: Perplexity, cost: PricedPositions) -> str:
     """Return Table II: the language model, batch 1."""
     gpu, chip = published()["table2"]["a100"], published()["table2"]["spinnaker2"]
     here = perplexity.overflow.removeprefix("perplexity ") or "none" if perplexity.here is None else f"{perplexity.here:.4g}"
@@ -154,7 +154,7 @@ def table_2(perplexity: Perplexity, cost: Priced) -> str:
     return format_markdown(COST_HEAD, [*cost_rows(gpu, chip, cost, batch=1, digits=4), row])
 
 
-def stages_table(cost: Priced) -> str:
+def stages_table(cost: PricedPositions) -> str:
     """Return Figure 2's bars as numbers: milliseconds by stage and layer over the run, and each stage's share."""
     layers, rows = cost.stages_s, []
     total = sum(sum(stages.values()) for stages in layers.values())

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from host.cost.price import Priced
+from host.cost.price import PricedPositions
 from host.errors import HostError
 from host.mapping.placement import PlacedPe, Placement, place
 from host.mapping.request import UnitSet
@@ -30,10 +30,10 @@ class Forms:
     the sum of their weights.
     """
 
-    after: Priced
-    first: Priced
-    naive: Priced
-    uneven: Priced
+    after: PricedPositions
+    first: PricedPositions
+    naive: PricedPositions
+    uneven: PricedPositions
 
 
 def inside_of(network: Network) -> Network:
@@ -75,7 +75,7 @@ def _placed(network: Network, options: Options) -> Placement:
     return place(network, load_run_chip(options), mapping=options.mapping, form=options.format, pes=options.pes, quick=True)
 
 
-def forms_of(costs: Mapping[str, Priced]) -> Forms:
+def forms_of(costs: Mapping[str, PricedPositions]) -> Forms:
     """Return the prices of both forms."""
     return Forms(**{name: costs[name] for name in Forms.__dataclass_fields__})
 
@@ -90,7 +90,7 @@ def _dealt_as(inside: Placement, after: Placement) -> Placement:
     return replace(inside, pes=pes)
 
 
-def gate_section(forms: Forms, run: Priced, run_after: Priced) -> PaperSection:
+def gate_section(forms: Forms, run: PricedPositions, run_after: PricedPositions) -> PaperSection:
     """Return the section; `run` is the price of a run with the reset gates inside, `run_after` that of the other form of its
     network.
     """
@@ -121,13 +121,13 @@ def gate_table(forms: Forms) -> str:
     return format_markdown(heads, rows)
 
 
-def token_s(cost: Priced) -> float:
+def token_s(cost: PricedPositions) -> float:
     """Return the seconds of a token behind the first, which has heard no y yet, on average."""
     later = cost.layer_s[1:]
     return float(later.sum()) / max(len(later), 1)
 
 
-def run_text(run: Priced, run_after: Priced) -> str:
+def run_text(run: PricedPositions, run_after: PricedPositions) -> str:
     """Return what a run on processes says of the same."""
     ms, after_ms, more = 1e3 * run.time_s, 1e3 * run_after.time_s, deviation(token_s(run), token_s(run_after))
     return (

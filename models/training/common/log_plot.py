@@ -10,6 +10,7 @@ from typing import Any
 
 from models.input_file import InputError, read_text_input
 from models.network import ModelError
+from models.palette import SERIES
 
 COLUMNS = ("iteration", "epoch", "lr", "train_perplexity", "valid_perplexity", "sparsity", "gradient_norm", "seconds", "activity")
 
@@ -45,7 +46,7 @@ def plot(logs: dict[str, Path], out: Path) -> None:
     figure, (top, bottom) = plt.subplots(2, 1, figsize=(7.5, 6.5), sharex=True, height_ratios=(3, 2), layout="constrained")
     for index, (label, path) in enumerate(logs.items()):
         rows = read_log(path)
-        colour = f"C{index}"
+        colour = SERIES[index % len(SERIES)]
         scored = [row for row in rows if row["valid_perplexity"] is not None]
         others = [row for row in rows if row["valid_perplexity"] is None and row["train_perplexity"] is not None]
 

@@ -1,0 +1,149 @@
+"""Which constant of a price is which count: the counts themselves are kept in `counts.toml`, beside the loops.
+
+A price adds the refill of so many branches (`refills`) to a constant. So a constant is what was counted at a refill of one cycle,
+less these. `low` and `high`, where they differ, are the least and the most that was counted.
+"""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.instructions import compiled, convolutions, kernels, neurons
+from bench.instructions.kernels import Cost
+
+FILE = Path(__file__).with_name("counts.toml")
+Entry = dict[str, Any]
+
+LOOPS = {
+    "csr_weight_cycles": ("csr", "weight", 1), "csr_row_cycles": ("csr", "row", 0),
+    "csr_test_active_cycles": ("csr_test", "active", 1), "csr_test_silent_cycles": ("csr_test", "silent", 1),
+    "dense_weight_cycles": ("dense", "weight", 1), "dense_row_cycles": ("dense", "row", 0),
+    "dense_event_weight_cycles": ("dense_event", "weight", 1), "dense_event_cycles": ("dense_event", "event", 0),
+    "event_silent_cycles": ("dense_event", "silent", 0),
+    "packed_weight_cycles": ("packed", "weight", 1), "packed_event_cycles": ("packed", "event", 0),
+    "int8_csr_weight_cycles": ("int8_csr", "weight", 1), "int8_csr_test_active_cycles": ("int8_csr_test", "active", 1),
+    "int8_csr_test_silent_cycles": ("int8_csr_test", "silent", 1), "int8_dense_weight_cycles": ("int8_dense", "weight", 1),
+    "int8_dense_event_weight_cycles": ("int8_dense_event", "weight", 1), "int8_packed_weight_cycles": ("int8_packed", "weight", 1),
+    "port_sum_cycles": ("port_sum", "element", 1), "trace_element_cycles": ("trace_element", "element", 1),
+    "trace_decay_cycles": ("trace_decay", "element", 1), "trace_event_cycles": ("trace_event", "element", 1),
+    "unit_soft_cycles": ("egru", "unit", 30), "unit_hard_cycles": ("egru_unit", "unit", 0),
+    "gate_soft_cycles": ("egru_gate", "unit", 8), "gate_hard_cycles": ("egru_gate_unit", "unit", 0),
+    "cell_soft_cycles": ("egru_cell", "unit", 23), "cell_hard_cycles": ("egru_cell_unit", "unit", 0),
+    "packet_setup_cycles": ("packets", "message", 0), "packet_cycles": ("packets", "packet", 0),
+    "chip.dma_setup_cycles": ("dma_list", "target", 0),
+}  # fmt: skip
+"""Constant -> the loop, what of it, and the refills that a price adds."""
+OTHER_WAYS = {
+    "packed_event_cycles": [("int8_packed", "event")],
+    "packet_setup_cycles": [("packets_least", "message"), ("packets_library", "message")],
+    "packet_cycles": [("packets_least", "packet"), ("packets_library", "packet")],
+    "chip.dma_setup_cycles": [("dma_least", "target"), ("dma_library", "target")],
+}
+"""Constant -> other loops that do the same, which its band has too."""
+BRANCHES = {"unit_soft_branches": "egru", "gate_soft_branches": "egru_gate", "cell_soft_branches": "egru_cell"}
+WAYS = {
+    "lif": "lif_decay_subtract_int8", "cuba_lif": "cuba_lif_decay_subtract_int8", "li": "li_decay_int8", "cuba_li": "cuba_li_decay",
+    "iaf": "iaf_zero",
+}  # fmt: skip
+"""Spiking neuron -> the way to integrate, fire and reset whose count is the value; the band has all."""
+_DIVIDE_CYCLES, _DIVISIONS = (2, 7, 12), 8  # of an event of conv: least, counted with, most
+
+
+def count() -> dict[str, Entry]:
+    """Return all counts by constant; MissingTool where they cannot be made here."""
+    compiled.require_tools()
+    return {**_of_loops(kernels.counted()), **_of_neurons(), **_of_convolutions()}
+
+
+def kept() -> dict[str, Entry]:
+    """Return the counts that are kept, by constant."""
+    return dict(tomllib.loads(FILE.read_text(encoding="utf-8"))["counts"])
+
+
+def write(counts: Mapping[str, Entry]) -> None:
+    """Keep counts, with the compiler that they are of."""
+    head = "# Made by `python -m bench.instructions --write`: what loops take, by constant of a price (counts.py).\n\n"
+    lines = [
+        f'{head}compiler = "{compiled.COMPILER} {compiled.compiler_version()}"',
+        f"flags = {' '.join(compiled.TARGET)!r}",
+        "",
+        "[counts]",
+    ]
+    for name, entry in counts.items():
+        lines.append(f'"{name}" = {{ {", ".join(f"{key} = {_toml(value)}" for key, value in entry.items())} }}')
+    FILE.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def _toml(value: Any) -> str:
+    return f'"{value}"' if isinstance(value, str) else f"{value:g}"
+
+
+def _of_loops(costs: Mapping[str, Mapping[str, Cost]]) -> dict[str, Entry]:
+    entries: dict[str, Entry] = {}
+    for name, (loop, thing, refills) in LOOPS.items():
+        cost = costs[loop][thing]
+        ends = [cost.least + cost.taken, cost.cycles + cost.taken]
+        ends += [costs[other][part].cycles + costs[other][part].taken for other, part in OTHER_WAYS.get(name, ())]
+        entries[name] = _entry(f"{loop}, {thing}", cost.cycles + cost.taken - refills, min(ends) - refills, max(ends) - refills)
+    for name, loop in BRANCHES.items():
+        taken = costs[loop]["unit"].taken
+        entries[name] = _entry(f"{loop}, unit", taken, taken, taken)
+    return entries
+
+
+def _entry(of: str, value: float, low: float, high: float) -> Entry:
+    return {"of": of, "value": round(value), "low": round(low), "high": round(high)}
+
+
+def _of_neurons() -> dict[str, Entry]:
+    core = neurons.Core()
+    by_kernel: dict[str, dict[str, neurons.Cost]] = {}
+    for way in neurons.WAYS:
+        by_kernel.setdefault(way.kernel, {})[way.function] = neurons.cost_of(core, way)
+    entries: dict[str, Entry] = {}
+    for kernel, costs in by_kernel.items():
+        one = costs[WAYS[kernel]]
+        lows, highs = [cost.unit_low for cost in costs.values()], [cost.unit for cost in costs.values()]
+        entries[f"{kernel}_unit_cycles"] = _entry(f"{WAYS[kernel]}, unit", one.unit, min(lows), max(highs))
+        if any(cost.spike for cost in costs.values()):
+            spikes = [cost.spike for cost in costs.values()]
+            entries[f"{kernel}_spike_cycles"] = _entry(f"{WAYS[kernel]}, spike", one.spike, min(spikes), max(spikes))
+    return entries
+
+
+def _of_convolutions() -> dict[str, Entry]:
+    """Return the entries of `conv`: values are means over kernels, strides and, but for a weight, both numerics."""
+    costs = {way: convolutions.cost_of(*way) for way in itertools.product(("float32", "int8"), (1, 2))}
+    lows = {way: convolutions.cost_of(*way, store_cycles=1) for way in costs if way[0] == "float32"}
+    event, place, weight = range(3)
+
+    def of(thing: int, numerics: tuple[str, ...] = ("float32", "int8")) -> list[float]:
+        return [float(cost[thing]) for (numeric, _), cost in costs.items() if numeric in numerics]
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    least, counted, most = _DIVIDE_CYCLES
+    events, places, weights, int8 = of(event), of(place), of(weight, ("float32",)), of(weight, ("int8",))
+    fast, slow = _DIVISIONS * (counted - least), _DIVISIONS * (most - counted)
+    low_weight = min(float(cost[weight]) for cost in lows.values())
+    return {
+        "conv_event_cycles": _entry("conv, event", mean(events), min(events) - fast, max(events) + slow),
+        "conv_place_cycles": _entry("conv, place", mean(places), min(places), max(places)),
+        "conv_weight_cycles": _entry("conv, weight", mean(weights), low_weight, max(weights)),
+        "int8_conv_weight_cycles": _entry("conv, weight", mean(int8), min(int8), max(int8)),
+    }  # fmt: skip
+
+
+def differences(counts: Mapping[str, Entry]) -> list[str]:
+    """Return a line for each count that is not the one kept."""
+    before = kept()
+    return [
+        f"{name}: counted {counts.get(name)}, kept {before.get(name)}"
+        for name in {**before, **counts}
+        if counts.get(name) != before.get(name)
+    ]

@@ -1,0 +1,41 @@
+"""Grids of parameters: some of the combinations in `make test`, the others in `make test-slow`."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import pytest
+
+
+def some(rows: Iterable[Any], chosen: Callable[[Any], bool]) -> list[Any]:
+    """Return parameters of which those that are not chosen are slow."""
+    return [row if chosen(row) else _slow(row) for row in rows]
+
+
+def pairs(*columns: Sequence[Any]) -> list[Any]:
+    """Return every combination of the columns' values; slow but for a few, in which every two values of two columns meet.
+
+    Where there are two columns, each value of the longer one is there once, and each of the other.
+    """
+    grid = list(itertools.product(*columns))
+    if len(columns) == 2:
+        long = max(map(len, columns))
+        few = {(columns[0][n % len(columns[0])], columns[1][n % len(columns[1])]) for n in range(long)}
+        return some(grid, lambda row: row in few)
+    lacking = {pair for row in grid for pair in _pairs_of(row)}
+    few = set()
+    while lacking:
+        best = max(grid, key=lambda row: len(lacking & _pairs_of(row)))  # the first of several, so always the same
+        few.add(best)
+        lacking -= _pairs_of(best)
+    return some(grid, few.__contains__)
+
+
+def _pairs_of(row: tuple[Any, ...]) -> set[tuple[Any, ...]]:
+    return set(itertools.combinations(enumerate(row), 2))
+
+
+def _slow(row: Any) -> Any:
+    return pytest.param(*(row if isinstance(row, tuple) else (row,)), marks=pytest.mark.slow)
