@@ -313,12 +313,21 @@ class Launcher:
             return self._interrupted(report)
         dead = self._dead_processes()
         problem, code = record["problem"], Exit(record["code"])
+        if code is Exit.STALLED:
+            problem = self._with_stopped(problem)
         if dead:
             problem, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
         return self._outcome(code, problem, report)
+
+    def _with_stopped(self, problem: str) -> str:
+        """Return the host's line on a standstill, behind who is stopped where the host names others: it knows who is silent alone."""
+        stopped = self._processes.stopped()
+        if not stopped or any(name in problem for name in stopped):
+            return problem
+        return f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}"
 
     def _may_be_lost_machine(self) -> bool:
         """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
