@@ -323,7 +323,7 @@ class Launcher:
         return self._outcome(code, problem, report)
 
     def _with_stopped(self, problem: str) -> str:
-        """Return the host's line on a standstill, behind who is stopped where the host names others: it knows who is silent alone."""
+        """Return the line of the host on a standstill, behind who is stopped where it names others: it knows who is silent."""
         stopped = self._processes.stopped()
         if not stopped or any(name in problem for name in stopped):
             return problem
