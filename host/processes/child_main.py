@@ -19,7 +19,11 @@ from typing import Any, cast
 
 from host.errors import Exit
 from host.options import transport_named
+<<<<<<< HEAD
 from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack
+=======
+from host.processes.fork_environment import PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
+>>>>>>> h/strangers
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
@@ -111,6 +115,7 @@ def run_router(
     `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
     _prepare_process(name)
+    raise_descriptor_limit()
     gc.disable()
     links = Wiring(*wiring)
     if _refusal:  # at home the host says it

@@ -59,6 +59,12 @@ def fork_server_environment() -> Iterator[None]:
         os.environ.update({name: value for name, value in before.items() if value is not None})
 
 
+def raise_descriptor_limit() -> None:
+    """Raise this process's limit on open files as far as it goes: libzmq ends a process that has none left for a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def reserve_descriptors(pes: int) -> str | None:
     """Raise this process's limit on open files as far as it goes; return what is wrong where that is too low."""
     need = 4 * pes + 100  # a sentinel and a pipe a process, and as much again while it starts

@@ -5,8 +5,9 @@ Contract of a scheme's file:
 - `PROCESSES`: whether routers, PEs and the host are processes of their own; else all of them run in one.
 - `new_address()`: an address for a router to listen on that nobody else uses.
 - `listen(name, address, queue, calls=, secret=, most_bytes=)`: a router's `Transport` (`noc/transport.py`). It also calls its
-  neighbours: name -> address. `queue`: messages that may wait for one peer. `secret`: the run's; what comes from whoever does not show
-  the identity that it gives (`noc/identities.py`) comes from `STRANGER`, as b"". `most_bytes`: of a message that is let in.
+  neighbours: name -> address. `queue`: messages that may wait for one peer. `secret`: the run's; what comes from whoever does
+  not show the identity that it gives (`noc/identities.py`) comes from `STRANGER`, as b"". `most_bytes`: of a message that is let
+  in.
 - `connect(name, address, queue, peer=, identity=)`: the `Transport` of the endpoint `name`, which calls the router `peer` and shows
   its identity.
 - `connect_pe(name, address, queue, peer=, identity=)`, where a PE's way is another than the host's. A PE whose transport is a

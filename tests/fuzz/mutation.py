@@ -6,8 +6,9 @@ import msgpack
 
 ODD_BYTES = (0, 1, 0x7F, 0x80, 0x90, 0x9F, 0xA0, 0xC0, 0xC1, 0xC4, 0xC6, 0xCF, 0xD3, 0xDC, 0xDD, 0xDF, 0xFF)
 ODD_VALUES = (
-    None, True, -1, 0, 1, 255, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 63), 0.5, float("nan"), float("inf"), "", "\n",
-    "\ud800", "host", "PE(1,1,0)@0", "<f4", "<f4,", "float32", b"", b"\0", bytes(7), bytes(300), [], [[]], {}, {"": 0}, {0: []},
+    None, True, -1, 0, 1, 255, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1, -(1 << 63), 0.5, float("nan"), float("inf"), "",
+    "\n", "\ud800", "host", "PE(1,1,0)@0", "<f4", "<f4,", "float32", b"", b"\0", bytes(7), bytes(300), [], [[]], {},
+    {"": 0}, {0: []},
 )  # fmt: skip
 MOST_BYTES = 1 << 16
 

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from tests.fuzz import wire_targets
+from tests.fuzz import file_targets, wire_targets
 
-TARGETS = {**wire_targets.TARGETS}
+TARGETS = {**wire_targets.TARGETS, **file_targets.TARGETS}
 
 
 def kept_seeds(name: str) -> list[bytes]:

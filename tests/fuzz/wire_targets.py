@@ -33,6 +33,7 @@ from tests.test_pe import Chip, feeds_of, load_of
 from tests.test_router import OWNS, ROUTER, SENDERS, bubble, command, configuration
 
 MOST_AT_ONCE = 60_000  # bytes that a socket takes though nobody reads
+_LISTENING: list[socket.socket] = []  # as long as this process
 _CASES_A_CORE = 300  # after which a router or PE is made anew, so that a case can be drawn again
 
 
@@ -80,8 +81,10 @@ def _messages() -> list[bytes]:
         p.Batch(3, (section,), (transfer,)), p.Bundle(3, (section,), (transfer._replace(kind=p.DATA),)),
         p.Relay(2, [[1, 1]], (section,), (transfer,)), p.Linked(), p.Letter("router@0", encode(p.Query())), configuration(),
         p.Configured(), p.Hello(7), p.Loaded([["fifo", 0, 4, "variables"]]), p.Start(), p.Read(3), p.Reading({"packets_sent": 3}),
-        p.Query(), p.StallReport(3, ["PE(1,1,0)@0"]), p.Stop(), p.Stopped(), p.Fault("PE(1,1,0)@0: \x1b[2J"), p.Hand("PE(1,1,0)@0", "0" * 64),
-        p.Recall(1, 3, p.VALID, struct.pack("<I", 1), struct.pack("<f", 1), b"\0"), p.Fill(0x400, b"abcd"), p.Filled(0x400), p.Save(9),
+        p.Query(), p.StallReport(3, ["PE(1,1,0)@0"]), p.Stop(), p.Stopped(), p.Fault("PE(1,1,0)@0: \x1b[2J"),
+        p.Hand("PE(1,1,0)@0", "0" * 64), p.Recall(1, 3, p.VALID, struct.pack("<I", 1), struct.pack("<f", 1), b"\0"),
+        p.Fill(0x400, b"abcd"),
+        p.Filled(0x400), p.Save(9),
         p.Snapshot(3, bytes(64), encode(p.Batch(3, ())), [1, 2]),
     )  # fmt: skip
     return [*ticks, *map(encode, others), *_loads()]
@@ -248,6 +251,7 @@ def zmtp() -> Target:
     name = f"\0gennaker-fuzz-{np.random.default_rng().integers(1 << 62):x}"
     greeting = b"\xff\0\0\0\0\0\0\0\1\x7f\3\0NULL" + bytes(48) + b"\4\x1c\5READY\x0bSocket-Type\0\0\0\6DEALER"
     listener = socket.socket(socket.AF_UNIX)
+    _LISTENING.append(listener)
     listener.bind(name)
     listener.listen(4)
 
