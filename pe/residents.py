@@ -86,14 +86,8 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
     rows = kernels.named(shard.kernel).PORTS[port.name].rows * len(shard.units)
     if shape.rows != rows or shape.lanes != shard.lanes or min(shape.slots, shape.phases) < 1:
         have = f"{shape.rows} rows, {shape.lanes} lanes, {shape.slots} slots, {shape.phases} phases"
-<<<<<<< HEAD
-        raise ModelError(
-            f"shard of population {shard.population}: port {port.name!r} has {have}; needs {rows}, {shard.lanes}, 1, 1"
-        )
-=======
         need = f"{rows}, {shard.lanes}, 1, 1"
         raise ModelError(f"shard of population {shard.population}: port {port.name!r} has {have}; needs {need}")
->>>>>>> h/strangers
     weights = {item.name for item in form.fields(shape) if item.role == "weights"}
     if port.arrays.keys() != weights:
         raise ModelError(f"shard of population {shard.population}: weights {sorted(port.arrays)}; needs {sorted(weights)}")

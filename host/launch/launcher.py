@@ -31,6 +31,7 @@ from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
+_TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
 _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
@@ -71,7 +72,7 @@ class Launcher:
         self._start_s = 0.0
         self._expected_to_leave = False
         self._heard_at = time.monotonic()
-        self._died_at = 0.0
+        self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
         self._host_stands = StandstillClock()
 
@@ -173,7 +174,11 @@ class Launcher:
         return self._host_stands.look(self._processes.is_stopped(HOST))
 
     def _is_ending(self) -> bool:
-        """Tell, while many processes are being started, whether that is in vain."""
+        """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
+        now = time.monotonic()
+        if now - self._told_at > _TELL_S:
+            self._told_at = now
+            self._send("starting")
         return bool(self._signal or self._processes.ended()) or self._host_stopped_s() > self._options.stall_s
 
     def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:

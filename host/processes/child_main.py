@@ -1,8 +1,8 @@
 """Entry points of the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
 The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
-`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `again`, `interrupt`, `postmortem` and `stop` come
-down.
+`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `starting`, `again`, `interrupt`, `postmortem` and
+`stop` come down.
 """
 
 import contextlib
@@ -19,11 +19,7 @@ from typing import Any, cast
 
 from host.errors import Exit
 from host.options import transport_named
-<<<<<<< HEAD
-from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack
-=======
-from host.processes.fork_environment import PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
->>>>>>> h/strangers
+from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
