@@ -18,7 +18,7 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.needed_members import needed_members
-from host.launch.obituary import describe_death
+from host.launch.obituary import blame_stopped, describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
@@ -162,7 +162,7 @@ class Launcher:
                 self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
             quiet_s, stall_s = now - self._heard_at, self._options.stall_s
-            stopped_s = self._host_stopped_s() if quiet_s > _ASLEEP_S else 0.0
+            stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
             if stopped_s > stall_s or quiet_s > (stall_s if self._plan else max(stall_s, _PREPARE_S)):
                 quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
@@ -170,16 +170,14 @@ class Launcher:
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:
                 return self._interrupted()
 
-    def _host_stopped_s(self) -> float:
-        return self._host_stands.look(self._processes.is_stopped(HOST))
-
     def _is_ending(self) -> bool:
         """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
         now = time.monotonic()
         if now - self._told_at > _TELL_S:
             self._told_at = now
             self._send("starting")
-        return bool(self._signal or self._processes.ended()) or self._host_stopped_s() > self._options.stall_s
+        stopped_s = self._host_stands.look(self._processes.is_stopped(HOST))
+        return bool(self._signal or self._processes.ended()) or stopped_s > self._options.stall_s
 
     def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
@@ -319,20 +317,13 @@ class Launcher:
         dead = self._dead_processes()
         problem, code = record["problem"], Exit(record["code"])
         if code is Exit.STALLED:
-            problem = self._with_stopped(problem)
+            problem = blame_stopped(problem, self._processes)
         if dead:
             problem, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
         return self._outcome(code, problem, report)
-
-    def _with_stopped(self, problem: str) -> str:
-        """Return the line of the host on a standstill, behind who is stopped where it names others: it knows who is silent."""
-        stopped = self._processes.stopped()
-        if not stopped or any(name in problem for name in stopped):
-            return problem
-        return f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}"
 
     def _may_be_lost_machine(self) -> bool:
         """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
