@@ -172,9 +172,8 @@ class Launcher:
 
     def _is_ending(self) -> bool:
         """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
-        now = time.monotonic()
-        if now - self._told_at > _TELL_S:
-            self._told_at = now
+        if time.monotonic() - self._told_at > _TELL_S:
+            self._told_at = time.monotonic()
             self._send("starting")
         stopped_s = self._host_stands.look(self._processes.is_stopped(HOST))
         return bool(self._signal or self._processes.ended()) or stopped_s > self._options.stall_s
