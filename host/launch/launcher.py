@@ -18,7 +18,7 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.needed_members import needed_members
-from host.launch.obituary import describe_death
+from host.launch.obituary import blame_stopped, describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
@@ -31,6 +31,7 @@ from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
+_TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
 _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
@@ -71,7 +72,7 @@ class Launcher:
         self._start_s = 0.0
         self._expected_to_leave = False
         self._heard_at = time.monotonic()
-        self._died_at = 0.0
+        self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
         self._host_stands = StandstillClock()
 
@@ -161,7 +162,7 @@ class Launcher:
                 self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
             quiet_s, stall_s = now - self._heard_at, self._options.stall_s
-            stopped_s = self._host_stopped_s() if quiet_s > _ASLEEP_S else 0.0
+            stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
             if stopped_s > stall_s or quiet_s > (stall_s if self._plan else max(stall_s, _PREPARE_S)):
                 quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
@@ -169,12 +170,13 @@ class Launcher:
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:
                 return self._interrupted()
 
-    def _host_stopped_s(self) -> float:
-        return self._host_stands.look(self._processes.is_stopped(HOST))
-
     def _is_ending(self) -> bool:
-        """Tell, while many processes are being started, whether that is in vain."""
-        return bool(self._signal or self._processes.ended()) or self._host_stopped_s() > self._options.stall_s
+        """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
+        if time.monotonic() - self._told_at > _TELL_S:
+            self._told_at = time.monotonic()
+            self._send("starting")
+        stopped_s = self._host_stands.look(self._processes.is_stopped(HOST))
+        return bool(self._signal or self._processes.ended()) or stopped_s > self._options.stall_s
 
     def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
@@ -313,6 +315,8 @@ class Launcher:
             return self._interrupted(report)
         dead = self._dead_processes()
         problem, code = record["problem"], Exit(record["code"])
+        if code is Exit.STALLED:
+            problem = blame_stopped(problem, self._processes)
         if dead:
             problem, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)

@@ -1,4 +1,4 @@
-"""Which of several dead processes is to blame, and the line that says so."""
+"""Who of several that died, or stand still, is to blame, and the line that says so."""
 
 from __future__ import annotations
 
@@ -38,6 +38,14 @@ def describe_death(
     state = "RUNNING" if phase == "running" else status.get("states", {}).get(name, phase.upper())
     more = f"; {len(names) - 1} more died" if len(names) > 1 else ""
     return f"{name} died ({how}) while {state}, at tick {tick}{more}"
+
+
+def blame_stopped(problem: str, processes: ProcessGroup) -> str:
+    """Return the host's line on a standstill, behind who is stopped where it names others: it knows who is silent alone."""
+    stopped = processes.stopped()
+    if not stopped or any(name in problem for name in stopped):
+        return problem
+    return f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}"
 
 
 def _is_host_or_router(name: str) -> bool:

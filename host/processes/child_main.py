@@ -1,8 +1,8 @@
 """Entry points of the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
 The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
-`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `again`, `interrupt`, `postmortem` and `stop` come
-down.
+`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `starting`, `again`, `interrupt`, `postmortem` and
+`stop` come down.
 """
 
 import contextlib

@@ -252,6 +252,8 @@ class _HostLoop:
             self._send_report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())
+        elif command["kind"] == "starting":  # who has not been started cannot have stalled
+            self._last_progress = time.monotonic()
         elif command["kind"] == "again":
             self._restarts = True
             return False

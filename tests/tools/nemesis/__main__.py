@@ -54,7 +54,7 @@ class Series:
         if trial.setup not in self._quiet:
             self._quiet[trial.setup] = quiet = play(stage, replace(trial, moment="", delay_s=0.0), strikes=False)
             if quiet.code != 0:
-                raise SystemExit(f"a run without any signal ended with {quiet.code}: {quiet.complained}")
+                raise SystemExit(f"a run without any signal ended with {quiet.code}: {problem_of(quiet)} {quiet.complained}")
         evidence = play(stage, trial)
         wrong = judge(trial, evidence, self._quiet[trial.setup])
         self._count(trial, evidence, wrong)
