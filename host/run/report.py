@@ -56,15 +56,16 @@ def build_report(job: Job, run: Run, ledger: RunLedger, *, partial: bool) -> dic
     }  # fmt: skip
 
 
-def _answers(job: Job, ledger: Ledger) -> dict[str, Any] | None:
+def _answers(job: Job, ledger: RunLedger) -> dict[str, Any] | None:
     """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run."""
     asked = job.options.answers
     if asked == "none" or not ledger.positions:
         return None
     later = "launch.py price RUN --what-if works it out"
-    if ledger.events.size > _MOST_COUNTS:
+    if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
         return bottleneck_alone(ledger, later)
-    return answers_of(PricingTerms(ledger), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
+    whole = ledger.part(0, ledger.positions)
+    return answers_of(PricingTerms(whole), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:
