@@ -21,8 +21,8 @@ from host.run_folder import ANSWERS
 from host.show import perfetto
 from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
-from host.show.figure_files import FOLDER, write_pdfs, write_svgs
-from host.show.page import figures_of, lay_out
+from host.show.figure_files import write_pdfs, write_svgs
+from host.show.page import FIGURES, figures_of, lay_out
 from noc.chip import load_chip
 
 PAGE = "report.html"
@@ -37,7 +37,7 @@ _FILES = {
     "states.npz": "what neuron models keep after each position",
     "outputs.npz": "what the network answers",
     "logits.npz": "what the head computes",
-    f"{FOLDER}/": "every figure of this page, as SVG and as PDF",
+    f"{FIGURES}/": "every figure of this page, as SVG and as PDF",
     perfetto.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
 
@@ -82,7 +82,7 @@ def make_pictures(folder: Path, positions: int, workload: WorkloadPage | None = 
     began = time.perf_counter()
     try:
         content = content_of(folder, workload)
-        written = [PAGE, f"{FOLDER}/"]
+        written = [PAGE, f"{FIGURES}/"]
         with beside(lambda: write_pdfs(figures_of(content), folder)):
             run = content.run
             if run and positions:
@@ -118,7 +118,7 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
 
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Return the files of a run that the page lists, with what they hold."""
-    names = {path.name for path in folder.iterdir()} | {PAGE, f"{FOLDER}/"}
+    names = {path.name for path in folder.iterdir()} | {PAGE, f"{FIGURES}/"}
     return [(name, content) for name, content in _FILES.items() if name in names]
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from host.cost.ledger import RunLedger
 from host.cost.windows import windows
-from host.show import perfetto, plots
+from host.show import canvas, perfetto, plots
 from host.show.blocks import Figure, Html, details, table
 from host.show.content import Content, PricedRun
 from host.show.quantities import format_quantity, scale_of
@@ -43,12 +43,12 @@ def build(content: Content) -> list[Html]:
     return [details("Energy of the run, part by part", table(("part", "energy", "share"), rows, numeric=(1, 2)))]
 
 
-def _split(run: PricedRun, unit: str) -> plots.Figure:
+def _split(run: PricedRun, unit: str) -> canvas.Figure:
     parts = {name_of(name, ENERGY): joules / run.steps for name, joules in run.priced.energy_parts_j.items()}
     return plots.bars(parts, "J", f"a {unit}")
 
 
-def _course(run: PricedRun) -> plots.Figure:
+def _course(run: PricedRun) -> canvas.Figure:
     """Draw the power over the run, or its first part, between both ends of what is not known."""
     window = next(windows(run.ledger, run.chip, run.costs))
     priced, own, shown = window.priced, window.own, _shown(run.ledger)
