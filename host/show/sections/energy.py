@@ -23,7 +23,8 @@ def figures(content: Content) -> list[Figure]:
         return []
     whose, shown = "The chip's" if run.ledger.chips == 1 else "All chips'", _shown(run.ledger)
     part = "" if shown == run.ledger.positions else f" over the first {shown:,} positions"
-    course = f"{whose} mean power{part}. What a waiting PE draws is published nowhere: the band goes from asleep to as much as a busy one."
+    unknown = "What a waiting PE draws is published nowhere: the band goes from asleep to as much as a busy one."
+    course = f"{whose} mean power{part}. {unknown}"
     parts = "Floor and powered PEs draw whether or not anything runs; computing and waiting come on top."
     return [
         Figure(name="energy", title=f"Energy a {unit}", caption=parts, draw=lambda: _split(run, unit)),
