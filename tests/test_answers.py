@@ -62,7 +62,7 @@ def answers_in(folder: Path) -> dict:
     return json.loads((folder / "answers.json").read_text())
 
 
-# -- the table --------------------------------------------------------------------------------------------------------------------
+# -- the table --
 
 
 @pytest.mark.parametrize("name", workloads())
@@ -122,7 +122,7 @@ def test_the_table_fits_the_terminal_and_leaves_out_what_changes_nothing(runs):
     assert not any(line.startswith("zero_skip") for line in lines)
 
 
-# -- bottleneck and advice ----------------------------------------------------------------------------------------------------------
+# -- bottleneck and advice --
 
 
 def test_the_bottleneck_is_the_largest_part_of_the_priced_stages():
@@ -155,7 +155,7 @@ def test_what_helps_most_takes_most_off_time_times_energy():
     assert best([replace(first, time_change=-0.002, energy_change=0.0)]) is None
 
 
-# -- other placements ---------------------------------------------------------------------------------------------------------------
+# -- other placements --
 
 
 def placed(options: dict, **changes):

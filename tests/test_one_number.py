@@ -1,4 +1,4 @@
-"""One number for one thing: what the terminal, the page, report.json, `price`, `compare`, sweeps, Python and the monitor say of a run."""
+"""One number for one thing: what terminal, page, report.json, `price`, `compare`, sweeps, Python and the monitor say of a run."""
 
 from __future__ import annotations
 

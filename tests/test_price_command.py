@@ -162,7 +162,7 @@ def test_a_run_folder_that_cannot_be_priced_gets_one_line(recorded, launch, tmp_
     [
         (("--set", "shedule=pipelined"), "unknown name; the nearest is 'schedule'"),
         (("--set", "csr_row_cycles=-1"), "needs a finite number from 0"),
-        (("--set", "chip.hop_cycels=4"), "hop_cycles"),
+        (("--set", "chip.hop_cycels=4"), "--set chip.hop_cycels=4: unknown name; the nearest is 'chip.hop_cycles'"),
         (("--set", "chip.noc_clock_hz=0"), "need a whole number of Hz, above 0"),
         (("--set", "powered_pes=3"), "powered_pes 3: needs 5"),
         (("--costs", "none.toml"), "cost table none.toml: cannot be read"),

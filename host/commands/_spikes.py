@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.errors import HostError, nearest_name
 from models.network import I64, Array
 
@@ -30,7 +30,7 @@ class SpikeRow:
     first: tuple[int, int, int] | None = None
 
 
-def compare_spikes(path: Path, folder: Path, ledger: Ledger) -> list[SpikeRow]:
+def compare_spikes(path: Path, folder: Path, ledger: RunLedger) -> list[SpikeRow]:
     """Return a row for each layer whose events the file has; HostError, one line, for a file that has none of this run's.
 
     The file has the arrays `sequence`, `position`, `population` and `unit`, or `events` with these fields, as `--save events`
@@ -40,12 +40,12 @@ def compare_spikes(path: Path, folder: Path, ledger: Ledger) -> list[SpikeRow]:
     names = {one.name: number for number, one in enumerate(ledger.populations)}
     measured = _read(path, who, names)
     kept = _read(folder / _KEPT, f"run {folder}: {_KEPT}", names) if (folder / _KEPT).is_file() else None
-    rows = []
+    sent, rows = sum(part.own_ledger.sent.sum(axis=0) for part in ledger.parts()), []
     for number in sorted(set(measured["population"].tolist())):
         if number not in ledger.layers:
             have = ", ".join(f"{n} {ledger.populations[n].name}" for n in ledger.layers)
             raise HostError(f"{who}: population {number} is no layer of the run; have {have}")
-        name, ours = ledger.populations[number].name, int(ledger.sent[:, number].sum())
+        name, ours = ledger.populations[number].name, int(sent[number])
         theirs = _keys(measured, number)
         if kept is None:
             rows.append(SpikeRow(layer=name, measured=len(theirs), modelled=ours))

@@ -14,7 +14,7 @@ from typing import Any
 
 from host.commands._spikes import SpikeRow, compare_spikes
 from host.cost.bottleneck import bottleneck_of
-from host.cost.ledger_file import load_ledger
+from host.cost.ledger_file import open_ledger
 from host.cost.measured import ALL, UNITS, Beside, beside, read_measured
 from host.cost.price import price
 from host.cost.what_if import PricingTerms
@@ -76,7 +76,7 @@ def _short_names(folders: Sequence[str]) -> list[str]:
 
 
 def _figures(folder: Path, settings: Sequence[str]) -> list[FigureOfRun]:
-    report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     table, chip = PricingTerms(ledger, tuple(settings)).under()
     priced = price(ledger, chip, table)
     return figures_of_run(report, ledger, priced, bottleneck_of(priced, ledger))
@@ -98,7 +98,7 @@ def _write_csv(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
 
 def _compare_measured(folder: Path, flags: Mapping[str, Any]) -> None:
-    report, ledger = read_report(folder, PRICED_SCHEMAS), load_ledger(folder)
+    report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     rows: list[Beside] = []
     if flags["measured"]:
         path = Path(flags["measured"])

@@ -11,10 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from host.cost.cycles import LINKS, SEND, TRANSFERS, UNITS, WAIT
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced
 from host.cost.twins import stage_words
 
@@ -56,13 +54,15 @@ def kind_of(stage: str) -> str:
     return _KINDS.get(stage, MULTIPLY)
 
 
-def bottleneck_of(priced: Priced, ledger: Ledger) -> Bottleneck | None:
+def bottleneck_of(priced: Priced, ledger: RunLedger) -> Bottleneck | None:
     """Return the bottleneck of a priced run; None where it took no time."""
     pipelined = priced.settings["schedule"] == "pipelined"
     seconds = {layer: dict(stages) for layer, stages in priced.stages_s.items()}
     if not pipelined:
-        for layer, on_path in _shares_on_path(priced, ledger).items():
-            seconds[layer] = {stage: on_path * s for stage, s in seconds[layer].items()}
+        for layer, stages in seconds.items():
+            whole = sum(stages.values())
+            on_path = priced.path_s[layer] / whole if whole else 0.0
+            seconds[layer] = {stage: on_path * s for stage, s in stages.items()}
     of_layer = {layer: sum(stages.values()) for layer, stages in seconds.items()}
     # Side by side, the layer that is busy longest sets the pace; stages are told as shares of that layer's time.
     slowest = max(of_layer, key=lambda layer: of_layer[layer], default="")
@@ -84,17 +84,6 @@ def bottleneck_of(priced: Priced, ledger: Ledger) -> Bottleneck | None:
         time_s=seconds[layer][stage], pipelined=pipelined, by_layer=_largest_first(by_layer), by_stage=_largest_first(by_stage),
         by_kind=_largest_first(by_kind), words=stage_words([ledger.populations[n].kernel for n in ledger.layers]),
     )  # fmt: skip
-
-
-def _shares_on_path(priced: Priced, ledger: Ledger) -> dict[str, float]:
-    """Return for each layer which share of its time lies on the longest path of its positions."""
-    population = ledger.exchanges.population[ledger.exchanges.layers]
-    shares = {}
-    for number, name in zip(ledger.layers, ledger.layer_names, strict=True):
-        of_layer = np.flatnonzero(population == number)
-        all_s = float(priced.layer_s[:, of_layer].sum())
-        shares[name] = float((priced.layer_s * priced.on_path)[:, of_layer].sum()) / all_s if all_s else 0.0
-    return shares
 
 
 def _largest_first(shares: Mapping[str, float]) -> dict[str, float]:

@@ -16,7 +16,7 @@ from typing import Any
 from host.cost import twins
 from host.errors import HostError, nearest_name
 from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
-from noc.chip import ChipSpec
+from noc.chip import ChipSpec, load_chip
 
 DATA_FILE = Path(__file__).with_name("costs.toml")
 CHOICES = {
@@ -230,10 +230,10 @@ def apply_settings(table: CostTable, texts: Iterable[str]) -> tuple[CostTable, s
             number = _number(what, _parsed(value), constants[name].unit)
             exact = replace(constants[name], value=number, low=number, high=number)
             constants[name] = replace(exact, grade="user", source="--set", assumed=False)
-        elif name.startswith("chip."):
+        elif name in (numbers := [f"chip.{number}" for number in load_chip().facts]):
             facts[name.removeprefix("chip.")] = _number(what, _parsed(value))
         else:
-            near = nearest_name(name, ["clock", *CHOICES, *constants])
+            near = nearest_name(name, ["clock", *CHOICES, *constants, *numbers])
             raise HostError(f"{what}: unknown name; the nearest is {near!r} (numbers of the chip: chip.NAME)")
     return CostTable(constants, settings), preset, facts
 

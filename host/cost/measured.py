@@ -3,7 +3,8 @@
 The header names the columns: `layer` and `stage` ("all" where a figure is of all of them, and where the column is missing),
 `positions` (how many positions of sequences a row's figures cover; 1 where it is missing), and any of `time_s`, `time_ms`,
 `time_us`, `energy_j`, `energy_mj`, `energy_uj`, `power_w`, `power_mw`.
-Energy and power are of the whole chip. Lines that begin with # are left out, and so are empty cells. docs/answers.md has an example.
+Energy and power are of the whole chip. Lines that begin with # are left out, and so are empty
+cells. docs/answers.md has an example.
 """
 
 from __future__ import annotations

@@ -41,9 +41,9 @@ class Priced:
 
     `stages` names them in order. `stages_s` maps each layer's name to seconds by stage, on the layer's critical PE; they add up to
     `time_s` where the schedule is sequential and no layer runs beside another; `LINKS` is among them where the machine has
-    several chips. `busy_s` (PEs,) is how long each PE computes. `work` are exact integers over the run, `pe_work` (PEs,) the same
-    by PE; `mesh` and `link_loads` what was on each link of a mesh, and between chips. `links` is what a report says of the latter,
-    None where nothing crosses any.
+    several chips. `path_s` has the seconds of each layer that lie on the longest path of its positions. `busy_s` (PEs,) is how
+    long each PE computes. `work` are exact integers over the run, `pe_work` (PEs,) the same by PE; `mesh` and `link_loads` what
+    was on each link of a mesh, and between chips. `links` is what a report says of the latter, None where nothing crosses any.
     """
 
     time_s: float
@@ -55,6 +55,7 @@ class Priced:
     energy_parts_j: Mapping[str, float]
     stages: tuple[str, ...]
     stages_s: Mapping[str, Mapping[str, float]]
+    path_s: Mapping[str, float]
     busy_s: F64 = field(repr=False)
     work: Mapping[str, int]
     pe_work: Mapping[str, I64] = field(repr=False)
@@ -114,6 +115,7 @@ class Pricing:
         self._time_s = [0.0] * len(self._tables)
         self._busy_s = [np.zeros(len(run.pes)) for _ in self._tables]
         self._stages_s: dict[str, dict[str, float]] = {}
+        self._path_s = dict.fromkeys(run.layer_names, 0.0)
         self._work: dict[str, I64] = {}
         self._mesh: MeshLoads | None = None
         self._link_loads: LinkLoads | None = None
@@ -141,6 +143,8 @@ class Pricing:
             sums = self._stages_s.setdefault(layer, dict.fromkeys(stages, 0.0))
             for stage, seconds in stages.items():
                 sums[stage] += seconds
+        for layer, seconds in _path_s(run, middle.times).items():
+            self._path_s[layer] += seconds
         for name, values in count_operations(own, own_moves).items():
             self._work[name] = self._work.get(name, np.zeros_like(values)) + values
         mesh, loads = own_moves.noc.mesh_loads(), own_moves.links.loads()
@@ -173,7 +177,8 @@ class Pricing:
             "time_s": time_s, "time_band_s": _band(self._time_s), "power_w": watts[0], "power_band_w": _band(watts),
             "energy_j": joules[0], "energy_band_j": _band(joules), "energy_parts_j": parts[0],
             "stages": stages_of(run), "stages_s": {layer: dict(stages) for layer, stages in self._stages_s.items()},
-            "busy_s": self._busy_s[0].copy(), "work": total_operations(run, self._work, mesh), "pe_work": dict(self._work),
+            "path_s": dict(self._path_s), "busy_s": self._busy_s[0].copy(),
+            "work": total_operations(run, self._work, mesh), "pe_work": dict(self._work),
             "assumed": table.assumed(chip, facts_of(run, linked=links is not None)), "settings": table.described(chip),
             "mesh": mesh, "links": links, "link_loads": loads,
         }  # fmt: skip
@@ -277,6 +282,14 @@ def _stages_s(run: RunLedger, cost: _Evaluation) -> dict[str, dict[str, float]]:
         if run.chips > 1:
             rows[name][LINKS] = _sum_of(times.links_s + times.input_links_s, of_layer)
     return rows
+
+
+def _path_s(run: RunLedger, times: Schedule) -> dict[str, float]:
+    """Return the seconds of each layer that lie on the longest path of its positions."""
+    population, on_path_s = run.exchanges.population[run.exchanges.layers], times.layer_s * times.on_path
+    return {
+        name: float(on_path_s[:, population == number].sum()) for number, name in zip(run.layers, run.layer_names, strict=True)
+    }
 
 
 def _sum_of(seconds: F64, exchanges: list[int]) -> float:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from host.cost.cost_table import CHOICES, CLOCKS, CostTable, apply_settings, load_table
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced, chip_for, price
 from host.errors import HostError
 from noc.chip import ChipError, ChipSpec
@@ -29,7 +29,7 @@ OTHERS = "others"
 class PricingTerms:
     """A ledger with how it is priced: with `settings` (texts of `--set`) and, where named, another chip and a user's costs."""
 
-    ledger: Ledger
+    ledger: RunLedger
     settings: tuple[str, ...] = ()
     chip: str | None = None
     costs: Path | None = None

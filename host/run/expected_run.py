@@ -16,10 +16,10 @@ from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import row_lengths
-from host.run.recorder import LayerSteps, assemble_ledger, shards_of
+from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.step_counts import words_of
 from models import kernels
-from models.network import F64, I64
+from models.network import I64, Array
 from models.schedule import schedule
 
 _POSITIONS = 4
@@ -61,6 +61,6 @@ def _steps(placement: Placement, number: int, rates: Mapping[int, float], positi
     return LayerSteps(rows=rows, stepped=np.full(positions, lanes, np.uint32))
 
 
-def _rounded(numbers: F64) -> I64:
+def _rounded(numbers: Array) -> I64:
     """Round numbers of shards so that any run of them sums to the sum of its numbers within one."""
-    return np.diff(np.floor(np.cumsum(numbers) + 0.5), prepend=0.0).astype(np.int64)
+    return np.asarray(np.diff(np.floor(np.cumsum(numbers) + 0.5), prepend=0.0), np.int64)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from host.cost.ledger import Ledger
+from host.cost.ledger import Ledger, RunLedger
 from host.cost.price import Priced
 from host.cost.what_if import OTHERS, Answer, PricingTerms, compared, what_if
 from host.errors import HostError
@@ -23,6 +23,8 @@ from host.workloads.registry import prepare, restore_options
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
+
+_MOST_COUNTS = 20_000_000  # of events in a ledger: some gigabytes while they are dealt out
 
 
 def answers_of(pricing: PricingTerms, placement: Placement | str, sram_bytes: int | None = None) -> dict[str, Any]:
@@ -37,7 +39,7 @@ def answers_of(pricing: PricingTerms, placement: Placement | str, sram_bytes: in
     return answers_block(pricing.ledger, priced, rows, sram_bytes)
 
 
-def bottleneck_alone(ledger: Ledger, why: str) -> dict[str, Any]:
+def bottleneck_alone(ledger: RunLedger, why: str) -> dict[str, Any]:
     """Return the answers of a run that is too long for a table beside it: its bottleneck."""
     return answers_block(ledger, PricingTerms(ledger).price(), unplaced_answers(why, ("settings",)), None)
 
@@ -80,6 +82,15 @@ def recorded_placement(folder: Path) -> Placement:
         raise HostError(str(error)) from error
 
 
+def _in_memory(run: RunLedger) -> Ledger:
+    """Return a run's ledger in memory; HostError, one line, where it is too long for that."""
+    if isinstance(run, Ledger):
+        return run
+    if (counts := run.positions * len(run.turns.shard)) > _MOST_COUNTS:
+        raise HostError(f"needs a run: {counts:,} counts are too many to be dealt out anew, at most {_MOST_COUNTS:,} are")
+    return run.part(0, run.positions)
+
+
 def unplaced_answers(why: str, groups: Sequence[str] = GROUPS) -> list[Answer]:
     """Return a row without figures for each of `groups`, those that change a placement, and why they have none."""
     return [Answer(group=group, value=OTHERS, was="", note=why) for group in groups]
@@ -89,7 +100,7 @@ def _answer(one: Alternative, pricing: PricingTerms, placement: Placement, price
     row = Answer(group=one.group, value=one.value, was=one.was, flags=one.flags)
     try:
         placed = one.place()
-        ledger, expected = replaced_ledger(pricing.ledger, placement, placed)
+        ledger, expected = replaced_ledger(_in_memory(pricing.ledger), placement, placed)
         after = replace(pricing, ledger=ledger).price()
     except (HostError, ChipError) as error:
         return replace(row, note=str(error))

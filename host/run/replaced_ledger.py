@@ -17,7 +17,7 @@ from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import row_lengths
-from host.run.recorder import LayerSteps, assemble_ledger, shards_of
+from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.step_counts import words_of
 from models import kernels
 from models.network import F64, I64, U32, Array
@@ -104,4 +104,4 @@ def _dealt(totals: I64, weights: F64) -> I64:
     shape = (1, len(weights), *[1] * (totals.ndim - 1))
     upto = np.floor(totals[:, None] * edges.reshape(shape) + 0.5).astype(np.int64)
     upto[:, -1] = totals
-    return np.diff(upto, axis=1, prepend=np.zeros_like(upto[:, :1]))
+    return np.asarray(np.diff(upto, axis=1, prepend=np.zeros_like(upto[:, :1])), np.int64)

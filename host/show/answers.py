@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from host.cost.bottleneck import MULTIPLY, Bottleneck, bottleneck_of
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced
 from host.cost.what_if import OTHERS, Answer, best, described, moved_bytes
 from host.show.quantities import format_change, format_digits, format_share, prefix_of
@@ -23,7 +23,7 @@ _MARK = "*"
 _EXPECTED = f"{_MARK} expected: this run's counts, dealt out to the other placement's PEs"
 
 
-def answers_block(ledger: Ledger, priced: Priced, rows: Sequence[Answer], sram_bytes: int | None) -> dict[str, Any]:
+def answers_block(ledger: RunLedger, priced: Priced, rows: Sequence[Answer], sram_bytes: int | None) -> dict[str, Any]:
     """Return the answers of a priced run: `bottleneck`, `advice`, `recorded` (the run's own figures) and `rows`."""
     slow, first = bottleneck_of(priced, ledger), best(rows)
     return {

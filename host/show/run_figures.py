@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from host.cost.bottleneck import Bottleneck
-from host.cost.ledger import Ledger
+from host.cost.ledger import RunLedger
 from host.cost.price import Priced
 from host.cost.what_if import moved_bytes
 from host.show.quantities import format_change, format_quantity
@@ -28,7 +28,7 @@ class FigureOfRun:
     band: tuple[float, float] | None = None
 
 
-def figures_of_run(report: Mapping[str, Any], ledger: Ledger, priced: Priced, slow: Bottleneck | None) -> list[FigureOfRun]:
+def figures_of_run(report: Mapping[str, Any], ledger: RunLedger, priced: Priced, slow: Bottleneck | None) -> list[FigureOfRun]:
     """Return the figures of a run, as the summary and the page say them; those of stages a unit."""
     unit, each, mapping = unit_of(report), max(ledger.executions, 1), report["mapping"]
     worst = mapping["sram"]["worst"]
