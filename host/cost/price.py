@@ -287,9 +287,7 @@ def _stages_s(run: RunLedger, cost: _Evaluation) -> dict[str, dict[str, float]]:
 def _path_s(run: RunLedger, times: Schedule) -> dict[str, float]:
     """Return the seconds of each layer that lie on the longest path of its positions."""
     population, on_path_s = run.exchanges.population[run.exchanges.layers], times.layer_s * times.on_path
-    return {
-        name: float(on_path_s[:, population == number].sum()) for number, name in zip(run.layers, run.layer_names, strict=True)
-    }
+    return {name: float(on_path_s[:, population == number].sum()) for number, name in zip(run.layers, run.layer_names, strict=True)}
 
 
 def _sum_of(seconds: F64, exchanges: list[int]) -> float:
