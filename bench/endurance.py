@@ -12,7 +12,6 @@ keeps of files. The peak of each kind of process is printed.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import psutil
 
 from host.cost.ledger_file import load_ledger
 from host.cost.ledger_writer import FILE, LedgerWriter
+from host.run_folder import read_report
 from host.show.text_table import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -106,7 +106,7 @@ def main() -> int:
         folder, began = Path(place) / "run", time.perf_counter()
         if chosen.what == "run":
             peaks = run(folder, chosen.tokens, chosen.pes)
-            report = json.loads((folder / "report.json").read_text())
+            report = read_report(folder)
             print(f"{report['emulation']['units']:,} tokens, {report['events']['sha256'][:12]}")
         else:
             peaks = recorded(folder, chosen.positions, chosen.tokens, chosen.pes, chosen.trace_positions)

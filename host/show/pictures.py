@@ -16,6 +16,7 @@ from host.cost.ledger_file import open_ledger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
+from host.run_folder import read_report
 from host.show import perfetto
 from host.show.blocks import Html
 from host.show.content import Content, PricedRun
@@ -26,6 +27,10 @@ PAGE = "report.html"
 _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
+    "modelled.json": "of the report: seconds by layer and stage, energy by part, the work, links, settings",
+    "conservation.json": "of the report: what each PE, router and link sent, delivered and dropped",
+    "neurobench.json": "of the report: NeuroBench's metrics",
+    "details.json": "of the report: counts by layer and sender, SRAM, versions of libraries",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -60,9 +65,8 @@ def make_pictures(folder: Path, positions: int, sections: Sections = lambda _: (
     """
     began = time.perf_counter()
     try:
-        report, config, mapping = (
-            json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping")
-        )
+        report = read_report(folder)
+        config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("config", "mapping"))
         written, run = [PAGE], None
         if report.get("modelled"):
             ledger = open_ledger(folder)
