@@ -12,7 +12,6 @@ keeps of files. The peak of each kind of process is printed.
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ import psutil
 
 from host.cost.ledger_file import load_ledger
 from host.cost.ledger_writer import FILE, LedgerWriter
+from host.run_folder import read_report
 from host.show.text_table import format_table
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -57,11 +57,11 @@ def watch(command: list[str], phase: Callable[[], str]) -> Peaks:
     return peaks
 
 
-def run(folder: Path, tokens: int, pes: int) -> Peaks:
+def run(folder: Path, model: str, tokens: int, pes: int) -> Peaks:
     """Run so many tokens on processes; the report is being made from when the ledger is complete."""
     text = folder.with_name("text")
     text.write_text("\n".join(page.read_text(encoding="utf-8") for page in sorted((ROOT / "docs").glob("*.md"))), encoding="utf-8")
-    command = [sys.executable, "launch.py", "lm", "--text", str(text), "--force", "--tokens", str(tokens), "--pes", str(pes)]
+    command = [sys.executable, "launch.py", "lm", model, "--text", str(text), "--force", "--tokens", str(tokens), "--pes", str(pes)]
     return watch([*command, "--out", str(folder), "--no-monitor"], lambda: "report" if (folder / FILE).exists() else "ticks")
 
 
@@ -100,13 +100,14 @@ def main() -> int:
     parser.add_argument("--tokens", type=int, default=600, help="tokens of the run (default 600)")
     parser.add_argument("--positions", type=int, default=250_000, help="of the repeated ledger (default 250,000)")
     parser.add_argument("--trace-positions", type=int, default=20_000, help="of its timeline (default 20,000)")
+    parser.add_argument("--model", default="lm", help="of `run`: lm, tiny ... (default lm)")
     parser.add_argument("--pes", type=int, default=150)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder, began = Path(place) / "run", time.perf_counter()
         if chosen.what == "run":
-            peaks = run(folder, chosen.tokens, chosen.pes)
-            report = json.loads((folder / "report.json").read_text())
+            peaks = run(folder, chosen.model, chosen.tokens, chosen.pes)
+            report = read_report(folder)
             print(f"{report['emulation']['units']:,} tokens, {report['events']['sha256'][:12]}")
         else:
             peaks = recorded(folder, chosen.positions, chosen.tokens, chosen.pes, chosen.trace_positions)

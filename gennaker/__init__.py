@@ -18,9 +18,12 @@ from gennaker.answers import Bottleneck  # noqa: E402
 from gennaker.bands import Band  # noqa: E402
 from gennaker.costs import Cost  # noqa: E402
 from gennaker.errors import DoesNotFit, Error, RunError, WrongInput  # noqa: E402
+from gennaker.ledger import Ledger  # noqa: E402
 from gennaker.model import Model, load  # noqa: E402
 from gennaker.plan import Plan  # noqa: E402
 from gennaker.results import Run  # noqa: E402
 from gennaker.session import Session  # noqa: E402
 
-__all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+__all__ = [
+    "Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load",
+]  # fmt: skip

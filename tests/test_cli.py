@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
+from host.run_folder import read_report
 from models.checkpoint import Model, load, save
 from models.seeded import seeded_gesture
 
@@ -84,7 +85,7 @@ KEYS = [
 def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
     done = tiny("--tokens", 20, "--pes", 6)
     assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = read_report(tmp_path / "out")
     for key in KEYS:
         value = report
         for part in key.split("."):
@@ -120,7 +121,7 @@ def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     text = tmp_path / "strange.txt"
     text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
     assert tiny(text=text).returncode == 0
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["result"]["unknown_words"] == 2
+    assert read_report(tmp_path / "out")["result"]["unknown_words"] == 2
 
 
 def test_text_is_generated_as_asked(tiny):
@@ -144,7 +145,7 @@ def test_wikitext_layout(launch, tmp_path, folder):
     (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
     done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures")
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = read_report(tmp_path / "out")
     assert report["result"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
     assert report["result"]["unknown_words"] == 2  # the two "="
 

@@ -27,6 +27,7 @@ from host.cost.cost_table import load_table
 from host.cost.price import price_block
 from host.cost.price import price_positions as price
 from host.mapping.placement import place
+from host.run_folder import read_report
 from host.show import chip_plots, plots
 from host.show import sections as families
 from host.show.blocks import Figure, figure_row, flatten
@@ -104,7 +105,7 @@ def page_of(**report):
 
 
 def test_the_page_says_what_the_report_says(run_folder):
-    report = json.loads((run_folder / "report.json").read_text())
+    report = read_report(run_folder)
     text = Reader((run_folder / "report.html").read_text()).text
     cost, metrics = report["modelled"], report["neurobench"]
     for needle in (

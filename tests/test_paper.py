@@ -5,7 +5,6 @@ One run of the whole command serves most tests; the prices it shows are modelled
 
 from __future__ import annotations
 
-import json
 import shutil
 from dataclasses import replace
 from types import SimpleNamespace
@@ -16,6 +15,7 @@ from host.cli import main
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
+from host.run_folder import read_report
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs import paper as dvs
@@ -202,7 +202,7 @@ def test_a_workload_without_the_others_has_its_chapter(default, tmp_path, monkey
 
     def replay(folder, options):
         shutil.copytree(default / folder.name, folder)
-        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return read_report(folder)
 
     monkeypatch.setattr(command, "workloads", lambda: {alone: workloads()[alone]})
     monkeypatch.setattr(command, "_run", replay)

@@ -17,7 +17,7 @@ from host.cost.ledger_file import open_ledger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
-from host.run_folder import ANSWERS
+from host.run_folder import ANSWERS, read_report
 from host.show import perfetto
 from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
@@ -30,6 +30,10 @@ _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
     ANSWERS: "the bottleneck, and what each single setting would change; docs/answers.md",
+    "modelled.json": "of the report: seconds by layer and stage, energy by part, the work, links, settings",
+    "conservation.json": "of the report: what each PE, router and link sent, delivered and dropped",
+    "neurobench.json": "of the report: NeuroBench's metrics",
+    "details.json": "of the report: counts by layer and sender, SRAM, versions of libraries",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -102,7 +106,8 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
 
     OSError or HostError where it cannot be read.
     """
-    report, config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping"))
+    report = read_report(folder)
+    config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("config", "mapping"))
     run, workload = None, workload or WorkloadPage()
     if report.get("modelled"):
         ledger = open_ledger(folder)
