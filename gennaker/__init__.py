@@ -25,5 +25,6 @@ from gennaker.results import Run  # noqa: E402
 from gennaker.session import Session  # noqa: E402
 
 __all__ = [
-    "Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load",
+    "Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput",
+    "load",
 ]  # fmt: skip
