@@ -104,8 +104,9 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
 def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem", "--trace-positions", 3, pictures=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "pictures     out/report.html, trace.json.gz (" in done.stdout
-    files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz"}
+    assert "pictures     out/report.html, figures/, trace.json.gz (" in done.stdout
+    files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz", "figures"}
+    files |= {"answers.json", *json.loads((tmp_path / "out" / "report.json").read_text())["files"]}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     trace = json.loads(gzip.decompress((tmp_path / "out" / "trace.json.gz").read_bytes()))
     assert trace["otherData"]["positions"] == "3 of 6"
