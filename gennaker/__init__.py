@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from gennaker.bands import Band
     from gennaker.costs import Cost
     from gennaker.errors import DoesNotFit, Error, RunError, WrongInput
+    from gennaker.ledger import Ledger
     from gennaker.model import Model, load
     from gennaker.plan import Plan
     from gennaker.results import Run
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
 # Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
 _HOMES = {
     "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors",
-    "WrongInput": "errors", "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
+    "WrongInput": "errors", "Ledger": "ledger", "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
 }  # fmt: skip
 
-__all__ = ["Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Model", "Plan", "Run", "RunError", "Session", "WrongInput", "load"]
+__all__ = [
+    "Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput",
+    "load",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

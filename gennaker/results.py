@@ -20,19 +20,21 @@ from gennaker.bands import Band
 from gennaker.costs import Cost, cost_of, settings_of
 from gennaker.errors import Error, WrongInput, explained
 from gennaker.figures import Figures
+from gennaker.ledger import Ledger
 from gennaker.rich_text import frame_of, html_table, list_of_rows
+from host.run_folder import read_report
 from models.network import Array
 
 if TYPE_CHECKING:
     from gennaker.sequences import Sequences
     from gennaker.temporary_folder import TemporaryFolder
-    from host.cost.ledger import Ledger
+    from host.cost.ledger import RunLedger
 
 
 class Run:
     """A run that has come to its end; it keeps its folder in a temporary place as long as it is there.
 
-    `report` is what `report.json` holds (docs/report.md).
+    `report` is what `report.json` and the files that it lists hold (docs/report.md).
 
     >>> run.sha256 == plan.run(x, transport="mem").sha256
     True
@@ -40,7 +42,7 @@ class Run:
 
     def __init__(self, name: str, folder: TemporaryFolder, sequences: Sequences, kept: tuple[str, ...]) -> None:
         self._name, self._folder, self._sequences, self._kept = name, folder, sequences, kept
-        self.report: dict[str, Any] = json.loads((self._path / "report.json").read_text(encoding="utf-8"))
+        self.report: dict[str, Any] = read_report(self._path)
 
     @property
     def _path(self) -> Path:
@@ -159,11 +161,17 @@ class Run:
         return dict(zip(layers, self.report["events"]["sparsity_by_layer"], strict=True))
 
     @cached_property
-    def _ledger(self) -> Ledger:
-        from host.cost.ledger_file import load_ledger
+    def ledger(self) -> Ledger:
+        """What every PE did at every position: a table, as a pandas DataFrame or an xarray Dataset.
 
-        with explained():
-            return load_ledger(self._path)
+        >>> run.ledger
+        <gennaker.Ledger: 60 positions on 4 PEs, 43 columns>
+        """
+        return Ledger(self._path)
+
+    @property
+    def _ledger(self) -> RunLedger:
+        return self.ledger.recorded
 
     @cached_property
     def cost(self) -> Cost:
@@ -260,7 +268,7 @@ class Run:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as place:
         ...     sorted(file.name for file in run.save(f"{place}/mine", pictures=False).iterdir())
-        ['config.json', 'events.npz', 'inputs.npz', 'ledger.safetensors', 'mapping.json', 'outputs.npz', 'report.json']
+        ['config.json', 'conservation.json', 'details.json', 'events.npz', ... 'modelled.json', 'neurobench.json', ...]
         """
         target = Path(folder).expanduser()
         with explained():

@@ -1,4 +1,8 @@
-"""The run folder: `report.json`, `config.json` and `mapping.json`. docs/report.md lists every key."""
+"""The run folder: `report.json`, `config.json` and `mapping.json`. docs/report.md lists every key.
+
+What of a report is long, or has a key for each PE, layer or constant, lies in files beside `report.json`, which lists them: so that
+the report of a run is a row of a table. `read_report` puts all of it together again.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -7,8 +11,19 @@ from typing import Any
 
 from host.errors import HostError, need_file
 
-SCHEMA = 2
-PRICED_SCHEMAS = (1, SCHEMA)  # of runs that can be priced again: their ledgers are the same
+SCHEMA = 3
+PRICED_SCHEMAS = (1, 2, SCHEMA)  # of runs that can be priced again: their ledgers are the same
+
+BESIDE: Mapping[str, Mapping[str, Sequence[str]]] = {
+    "conservation.json": {"conservation": ("sent", "delivered", "dropped", "links", "transfers")},
+    "modelled.json": {"modelled": ("energy_parts_j", "stages_s", "links", "work", "settings", "assumed")},
+    "neurobench.json": {"neurobench": ()},
+    "details.json": {
+        "counters": ("macs_by_layer", "malformed"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
+        "provenance": ("libraries",), "machines": ("machines", "links_bytes", "refused", "restarts"),
+    },
+}  # fmt: skip
+"""By file what it has of a report: blocks, and which of their keys, () for all."""
 
 ANSWERS = "answers.json"
 """What each single setting would change (`host/show/answers.py`), where a run has worked it out."""
@@ -43,7 +58,25 @@ def write_run(folder: Path, config: Mapping[str, Any], report: Mapping[str, Any]
     write_json(folder / "config.json", config)
     if mapping is not None:
         write_json(folder / "mapping.json", mapping)
-    write_json(folder / "report.json", printable(report))
+    short, beside = split_report(printable(report))
+    for name, blocks in beside.items():
+        write_json(folder / name, blocks)
+    write_json(folder / "report.json", short)
+
+
+def split_report(report: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return what of a report stands in `report.json`, and the content of each file beside it, by name."""
+    short, beside = dict(report), dict[str, Any]()
+    for file, blocks in BESIDE.items():
+        for block, keys in blocks.items():
+            if not isinstance(whole := report.get(block), Mapping):
+                continue
+            if long := {key: whole[key] for key in keys or whole if key in whole}:
+                beside.setdefault(file, {})[block] = long
+                short[block] = {key: value for key, value in whole.items() if key not in long}
+                if not short[block]:
+                    del short[block]
+    return {**short, "files": list(beside)}, beside
 
 
 def printable(content: Any) -> Any:
@@ -70,4 +103,18 @@ def read_report(folder: Path, schemas: Sequence[int] = (SCHEMA,)) -> dict[str, A
     have = report.get("schema") if isinstance(report, dict) else None
     if have not in schemas:
         raise HostError(f"run {folder}: report.json of schema {have!r}; needs {' or '.join(map(str, schemas))}")
+    for name in report.get("files", ()):
+        for block, content in _read_beside(folder, str(name)).items():
+            report[block] = {**(report.get(block) or {}), **content}
     return dict(report)
+
+
+def _read_beside(folder: Path, name: str) -> dict[str, dict[str, Any]]:
+    if name not in BESIDE:
+        raise HostError(f"run {folder}: report.json lists {name!r}; the files beside it are {', '.join(BESIDE)}")
+    need_file(folder / name, f"run {folder}: {name}")
+    try:
+        blocks = json.loads((folder / name).read_text(encoding="utf-8-sig"))
+        return {block: dict(blocks[block]) for block in BESIDE[name] if block in blocks}
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise HostError(f"run {folder}: {name} cannot be read ({' '.join(str(error).split())[:120]})") from error

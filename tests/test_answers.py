@@ -19,6 +19,7 @@ from host.launch.recorded_run import run_into
 from host.run.offline import record
 from host.run.placed_answers import answers_of_folder, recorded_placement
 from host.run.replaced_ledger import replaced_ledger
+from host.run_folder import read_report
 from host.show.answers import format_what_if
 from host.workloads.registry import prepare, restore_options, workloads
 from models.seeded import seeded_egru
@@ -81,7 +82,7 @@ def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
 def test_price_says_what_the_run_said(name, runs, price, capsys):
     answers = answers_in(runs[name])
     assert price(runs[name], "--what-if") == answers
-    report = json.loads((runs[name] / "report.json").read_text())
+    report = read_report(runs[name])
     assert report["answers"]["bottleneck"] == answers["bottleneck"]["sentence"]
     assert answers["recorded"]["time_s"] == report["modelled"]["time_s"]
     assert main(["price", str(runs[name]), "--what-if"]) == 0
@@ -200,6 +201,6 @@ def test_a_ledger_of_another_placement_is_refused(runs):
 
 
 def test_answers_of_python_and_of_the_command_line_are_one(runs):
-    report = json.loads((runs["arrays"] / "report.json").read_text())
+    report = read_report(runs["arrays"])
     pricing = PricingTerms(load_ledger(runs["arrays"]))
     assert json.loads(json.dumps(answers_of_folder(runs["arrays"], pricing, report))) == answers_in(runs["arrays"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ from safetensors.numpy import save_file
 from host.cli import main
 from host.errors import HostError
 from host.launch.launcher import Launcher
+from host.run_folder import read_report
 from host.workloads.arrays.expected_input import ExpectedInput, check_inputs
 from host.workloads.arrays.lane_plan import LanePlan
 from host.workloads.arrays.options import Options
@@ -366,7 +366,7 @@ def test_run_takes_a_model_and_writes_the_answers(files, tmp_path, capsys, monke
     assert main([*command, "--transport", "mem", "--out", "out", "--no-pictures", "--no-monitor"]) == 0
     printed = capsys.readouterr().out
     assert "saved        y.npz (" in printed
-    report = json.loads((tmp_path / "out/report.json").read_text())
+    report = read_report(tmp_path / "out")
     assert report["saved"] == {"y.npz": (tmp_path / "y.npz").stat().st_size}
     assert {one["part"] for one in report["provenance"]["inputs"]} == {"checkpoint", "inputs"}
     plain = launched(checkpoint=str(files / "bare.safetensors"), inputs=str(files / "ragged.npz"))

@@ -16,6 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
+from host.run_folder import read_report
 from models.checkpoint import Model, load, save
 from models.seeded import seeded_gesture
 
@@ -84,7 +85,7 @@ KEYS = [
 def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
     done = tiny("--tokens", 20, "--pes", 6)
     assert (done.returncode, done.stderr) == (0, "")
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = read_report(tmp_path / "out")
     for key in KEYS:
         value = report
         for part in key.split("."):
@@ -103,8 +104,9 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(tiny, tmp_path):
 def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     done = tiny("--tokens", 6, "--pes", 4, "--transport", "mem", "--trace-positions", 3, pictures=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert "pictures     out/report.html, trace.json.gz (" in done.stdout
-    files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz"}
+    assert "pictures     out/report.html, figures/, trace.json.gz (" in done.stdout
+    files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz", "figures"}
+    files |= {"answers.json", *json.loads((tmp_path / "out" / "report.json").read_text())["files"]}
     assert {path.name for path in (tmp_path / "out").iterdir()} == files
     trace = json.loads(gzip.decompress((tmp_path / "out" / "trace.json.gz").read_bytes()))
     assert trace["otherData"]["positions"] == "3 of 6"
@@ -120,7 +122,7 @@ def test_unknown_words_become_unk_and_are_counted(tiny, tmp_path):
     text = tmp_path / "strange.txt"
     text.write_text("w1 w2 zebra w3 xylophone w4 w5 w6")
     assert tiny(text=text).returncode == 0
-    assert json.loads((tmp_path / "out" / "report.json").read_text())["result"]["unknown_words"] == 2
+    assert read_report(tmp_path / "out")["result"]["unknown_words"] == 2
 
 
 def test_text_is_generated_as_asked(tiny):
@@ -144,7 +146,7 @@ def test_wikitext_layout(launch, tmp_path, folder):
     (data / "wiki.test.tokens").write_text(" = w1 = \n\n w2 w3 <unk> w4 \n w5 w6 w7 w8 \n")
     done = launch("lm", "--checkpoint", folder / "tiny.safetensors", "--wikitext", data, "--out", "out", "--no-pictures")
     assert done.returncode == 0, done.stderr
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = read_report(tmp_path / "out")
     assert report["result"]["tokens"] == 14  # 11 words and an <eos> for each of 4 lines, the last only predicted
     assert report["result"]["unknown_words"] == 2  # the two "="
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import multiprocessing.util
 import os
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from host.run_folder import read_report
 from tests.tools.grids import some
 from tests.tools.processes import answer, children, gone, shared_memory
 from tests.tools.workers import ROOT, workers
@@ -106,7 +106,7 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     os.killpg(launcher.pid, signal.SIGINT)
     assert launcher.wait(60) == 130
     assert (tmp_path / "err").read_text() == "gennaker: interrupted\n"
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    report = read_report(tmp_path / "run")
     assert report["partial"] is True
     assert report["conservation"]["wrong"] == []
     assert psutil.wait_procs(family, timeout=5)[1] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -10,6 +9,7 @@ import time
 
 import pytest
 
+from host.run_folder import read_report
 from tests.tools.namespaces import Hosts, refusal
 from tests.tools.processes import gone
 from tests.tools.workers import ROOT, Workers
@@ -63,7 +63,7 @@ class Launch:
     def ended(self, within_s=60):
         """Wait until it has ended; return (exit code, what it wrote to stderr, report)."""
         code = self.process.wait(within_s)
-        return code, self._complained.read_text(), json.loads((self.out / "report.json").read_text())
+        return code, self._complained.read_text(), read_report(self.out)
 
 
 def test_a_network_cut_between_two_hosts_is_named(hosts, cluster, folder, tmp_path):

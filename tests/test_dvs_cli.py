@@ -13,6 +13,7 @@ import pytest
 from test_cli import KEYS, Done
 
 from host.cli import main
+from host.run_folder import read_report
 from models.checkpoint import Model, load, save
 from models.dvs.samples import CLASSES
 from models.dvs.synthetic import open_synthetic
@@ -57,7 +58,7 @@ def dvs(launch, folder, tmp_path):
         leave_out = () if pictures else ("--no-pictures",)
         return launch("dvs", "--checkpoint", folder / model, "--transport", "mem", "--out", "out", *leave_out, *arguments)
 
-    go.report = lambda: json.loads((tmp_path / "out" / "report.json").read_text())
+    go.report = lambda: read_report(tmp_path / "out")
     return go
 
 

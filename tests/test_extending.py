@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from host.cli import main
+from host.run_folder import read_report
 from tests.tools.gestures import SLICE_US, save_small
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,7 +76,7 @@ def test_every_block_is_one_screen_and_names_its_file():
 
 
 def test_the_made_up_members_run_on_processes_are_verified_priced_and_reported(run_folder):
-    report = json.loads((run_folder / "report.json").read_text())
+    report = read_report(run_folder)
     assert (report["workload"], report["partial"]) == ("drops", False)
     assert (report["mapping"]["format"], report["mapping"]["strategy"], report["mapping"]["pes"]) == ("triples", "backwards", PES)
     assert (report["emulation"]["transport"], report["emulation"]["processes"]) == ("stock", PES + 2)
@@ -97,7 +98,7 @@ def test_the_made_up_members_give_the_answer_of_the_project_s(members, run_folde
     flags = [str(word) for pair in chosen.items() for word in pair]
     code, said = launch(members, "drops", *flags, "--no-monitor", "--no-pictures", cwd=tmp_path)
     assert code == 0, said
-    hashes = [json.loads((folder / "report.json").read_text())["events"]["sha256"] for folder in (run_folder, tmp_path / "out")]
+    hashes = [read_report(folder)["events"]["sha256"] for folder in (run_folder, tmp_path / "out")]
     assert hashes[0] == hashes[1]
 
 
@@ -128,7 +129,7 @@ def test_the_made_up_reader_s_recordings_are_classified(members, tmp_path):
     flags = ["--events", "gestures.csv", "--transport", "mem", "--pes", 2, "--no-monitor", "--no-pictures", "--out", "out"]
     code, said = launch(members, "dvs", "small.safetensors", *flags, cwd=tmp_path)
     assert code == 0, said
-    result = json.loads((tmp_path / "out" / "report.json").read_text())["result"]
+    result = read_report(tmp_path / "out")["result"]
     assert [(one["name"], one["label"]) for one in result["predictions"]] == [("user03/2#0", 2), ("user03/5#0", 5)]
     code, said = launch("", "dvs", "small.safetensors", *flags[:-1], "other", cwd=tmp_path)
     assert code == 2

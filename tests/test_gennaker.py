@@ -1,6 +1,5 @@
 """The Python face, all in this process: load, fit, run, results, cost; and every wrong input in one line, with nothing left."""
 
-import json
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ from hypothesis import strategies as st
 
 import gennaker as gk
 from host.cli import main
+from host.run_folder import read_report
 from models.checkpoint import Model, save
 from models.seeded import seeded_egru
 
@@ -166,13 +166,13 @@ def test_the_folder_and_the_hash_are_the_command_lines(path, plan, tmp_path, cap
     flags = ["--pes", "4", "--mapping", "balanced", "--transport", "mem", "--save", "outputs,events"]
     assert main(["run", str(path), "--inputs", "x.npy", "--out", "theirs", "--no-monitor", *flags]) == 0
     capsys.readouterr()
-    theirs = json.loads(Path("theirs/report.json").read_text())
+    theirs = read_report(Path("theirs"))
     assert theirs["events"]["sha256"] == ours.sha256
     assert {file.name for file in kept.iterdir()} == {file.name for file in Path("theirs").iterdir()} | {"inputs.npz"}
     for name in ("events.npz", "outputs.npz"):
         with np.load(f"ours/{name}") as a, np.load(f"theirs/{name}") as b:
             assert {key: a[key].tobytes() for key in a.files} == {key: b[key].tobytes() for key in b.files}
-    report = json.loads(Path("ours/report.json").read_text())
+    report = read_report(Path("ours"))
     same = (
         "schema",
         "workload",
@@ -197,7 +197,7 @@ def test_the_config_of_a_saved_run_repeats_it(plan, tmp_path, capsys):
     folder = ours.save(tmp_path / "ours", pictures=False)
     code = main(["run", "--config", str(folder / "config.json"), "--out", str(tmp_path / "again"), "--no-monitor", "--no-pictures"])
     assert code == 0, capsys.readouterr().err
-    assert json.loads((tmp_path / "again/report.json").read_text())["events"]["sha256"] == ours.sha256
+    assert read_report(tmp_path / "again")["events"]["sha256"] == ours.sha256
 
 
 def test_nothing_is_written_over(plan, model, tmp_path):

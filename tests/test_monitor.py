@@ -41,10 +41,19 @@ STATUS = {
     "packets_per_tick": 8123.0,
     "pe_activity": [n / 300 for n in range(150)],
     "sram_worst": 0.95,
+    "modelled": {
+        "time_s": 2.34e-3,
+        "power_w": 0.422,
+        "energy_j": 9.89e-4,
+        "stages": [["input product W x", 0.4], ["recurrent product R y", 0.45], ["units' own steps", 0.15]],
+        "links": [["4,1 to 3,1", 5731.0], ["4,2 to 3,2", 5411.0]],
+        "links_unit": "flits",
+    },
     "elapsed_s": 61.0,
     "stalled": [],
     "dead": [],
 }
+CHIP = "on the chip: 2.34 ms, 989 µJ a token, 422 mW"
 SIZES = [(80, 24), (120, 40), (200, 60)]
 CODE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -145,6 +154,8 @@ def test_it_shows_the_figures_of_the_run(seen, width, height):
         "running",
         "700 of 1,400 tokens, 0:50 left",
         "no PE is stalled or dead",
+        "on the chip: 2.34 ms, 989 µJ a token, 422 mW",
+        "recurrent product R y 45 %",
         "seeded network: its perplexity says nothing",
         "<end>",
     ):
@@ -180,8 +191,8 @@ def test_a_pe_is_as_high_as_its_sram_is_full_and_coloured_by_its_activity(seen):
         coded = seen({"phase": "running", "pe_activity": [activity]}, layout=layout)[0]
         return re.search(r"\x1b\[38;5;(\d+)m(.)\2\x1b", coded.split("\n")[4]).groups()
 
-    heights = [block(sram, 0.5)[1] for sram in (0.1, 0.3, 0.5, 0.75, 1.0)]
-    assert heights == ["▁", "▂", "▄", "▆", "█"]
+    heights = [block(sram, 0.5)[1] for sram in (0.01, 0.1, 0.3, 0.5, 0.75, 1.0)]
+    assert heights == ["▁", "▁", "▂", "▄", "▆", "█"]  # one in use is never empty
     hues = [block(0.5, activity)[0] for activity in (0.0, 0.001, 0.05, 0.1, 0.2, 0.4)]
     assert len(set(hues)) == 6
     assert block(0.5, 1.0)[0] == hues[-1]
@@ -305,6 +316,28 @@ def test_layers_that_find_no_room_are_counted(seen):
     lines = seen(STATUS, layout=LAYOUT | {"layers": layers})[1]
     assert sum("layer" in line for line in lines[4:]) == 1 + 5
     assert any("35 more" in line for line in lines)
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_pe_that_is_hardly_full_is_a_field_all_the_same(seen, width, height):
+    layout = LAYOUT | {"pes": [{"name": "PE(1,1,0)@0", "layer": "egru1", "sram": 0.02}]}
+    coded = seen({"phase": "running", "pe_activity": [0.3]}, width, height, layout)[0]
+    assert re.search(r"\x1b\[38;5;\d+m(▁+)\x1b", coded)
+    assert bool(re.search(r"\x1b\[38;5;\d+;48;5;\d+m *30 *\x1b", coded)) == (width > 80)  # where there is room for its number
+
+
+def test_a_wide_terminal_shows_the_busiest_links_and_fills_its_right_half(seen):
+    lines = seen(STATUS, 200, 60)[1]
+    assert any(re.search(r"4,1 to 3,1 +5,731 +█+", line) for line in lines)
+    right = [bool(line[118:].strip()) for line in lines[3:-2]]
+    assert sum(right) > 0.7 * len(right)
+
+
+def test_before_the_chip_is_priced_nothing_is_said_of_it(seen):
+    status = {key: value for key, value in STATUS.items() if key != "modelled"}
+    for record in (status, status | {"modelled": {}}, status | {"modelled": {"time_s": None, "stages": [["x", None]]}}):
+        assert "on the chip" not in "\n".join(seen(record, 200, 60)[1])
+        assert "on the chip" not in plain(record)
 
 
 # ---- the terminal it is shown on
@@ -433,9 +466,12 @@ def test_plain_lines_where_there_is_no_terminal_or_it_is_told_so_or_the_terminal
         stream.seek(0)
         lines = stream.read().split("\n")
         assert lines[0] == "three layers on a text; spinnaker2; seeded network: its perplexity says nothing"
-        assert max(map(len, lines)) <= (80 if stream.isatty() else 120)  # a terminal's are folded by words
+        assert max(map(len, lines)) <= (80 if stream.isatty() else 145)  # a terminal's are folded by words
         unfolded = "\n".join(lines[1:]).replace("\n     ", " ").split("\n")
-        assert unfolded[0] == "1:01 running: 700 of 1,400 tokens, 0:50 left; 14 tokens/s; perplexity 87.62; active 31 8.3 0.4 %"
+        assert (
+            unfolded[0]
+            == "1:01 running: 700 of 1,400 tokens, 0:50 left; 14 tokens/s; perplexity 87.62; active 31 8.3 0.4 %; " + CHIP
+        )
         assert unfolded[1:] == ["a note", ""]
 
 
@@ -484,7 +520,7 @@ def test_what_shows_a_run_knows_no_workload_and_no_part_that_runs_one():
         for path in folder.glob("*.py")
         for name in re.findall(r"^\s*(?:from|import) (host\.\w+|host import \w+)", path.read_text(), re.M)
     }
-    assert imports <= {"host.show", "host.cost", "host.errors"}
+    assert imports <= {"host.show", "host.cost", "host.errors", "host.run_folder"}
 
 
 # ---- figures and panels of a workload

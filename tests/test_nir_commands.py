@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from host.cli import main
+from host.run_folder import read_report
 from models.checkpoint import load
 from models.foreign.nir_neurons import KERNELS
 from models.kernels import names
@@ -85,7 +86,7 @@ def test_a_file_is_run_as_it_is_and_its_report_says_by_what_conventions(known, t
     assert main([*arguments, "--verify", "--transport", "mem", "--out", str(tmp_path / "run")]) == 0
     with np.load(tmp_path / "y.npz") as outputs:
         assert np.array_equal(outputs["outputs"][0], stepped(imported(known), x)["n"])
-    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    report = read_report(tmp_path / "run")
     assert "known.nir" in json.dumps(report)
 
 

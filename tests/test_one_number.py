@@ -15,6 +15,7 @@ from host.cost.ledger_file import load_ledger
 from host.cost.price import price_at
 from host.experiments.columns import COLUMNS, Result
 from host.launch.recorded_run import run_into
+from host.run_folder import read_report
 from host.show import page
 from host.show.blocks import Html
 from host.show.pictures import content_of
@@ -37,7 +38,7 @@ def recorded(request, tmp_path_factory):
     folder, statuses = tmp_path_factory.mktemp("run"), []
     record = {"workload": name, "transport": "mem", "answers": "placed", **options, **CHANGES.get(request.param, {})}
     run_into(folder, restore_options(record), observe=statuses.append)
-    return folder, json.loads((folder / "report.json").read_text()), statuses[-1]
+    return folder, read_report(folder), statuses[-1]
 
 
 @pytest.fixture

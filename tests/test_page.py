@@ -4,6 +4,7 @@ in a real browser on a phone and on a desk.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shutil
@@ -12,31 +13,36 @@ from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
 from time import thread_time
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as MatplotlibFigure
 from matplotlib.image import imread
 
+from gennaker.figures import Figures
 from host.cli import main
 from host.cost import twins
 from host.cost.cost_table import load_table
 from host.cost.price import price_block
 from host.cost.price import price_positions as price
 from host.mapping.placement import place
+from host.run_folder import read_report
 from host.show import chip_plots, plots
 from host.show import sections as families
-from host.show.blocks import Figure, figure_row
+from host.show.blocks import Figure, figure_row, flatten
 from host.show.content import Content, PricedRun
 from host.show.page import html
 from host.show.pictures import WorkloadPage, make_pictures
 from host.show.quantities import format_ends, format_quantity
+from host.show.run_words import links_sentence
 from host.show.sections import chip as chip_section
 from host.show.sections import links as links_section
 from host.show.sections import time as time_section
 from host.workloads.dvs import page as dvs_page
 from host.workloads.lm.page import sections
 from models.families import member_names
-from models.palette import SERIES
+from models.palette import INK, SERIES
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
@@ -100,7 +106,7 @@ def page_of(**report):
 
 
 def test_the_page_says_what_the_report_says(run_folder):
-    report = json.loads((run_folder / "report.json").read_text())
+    report = read_report(run_folder)
     text = Reader((run_folder / "report.html").read_text()).text
     cost, metrics = report["modelled"], report["neurobench"]
     for needle in (
@@ -187,6 +193,7 @@ def test_hostile_names_of_layers_reach_no_markup():
     assert page.count("<svg") == 9
 
 
+PARTS = {"energy_parts_j": {}, "stages_s": {}, "work": {}, "settings": {}, "assumed": []}
 RESULT = {
     "classes": ["wave", HOSTILE],
     "confusion": [[2, 1], [0, 1]],
@@ -235,6 +242,90 @@ def test_the_same_run_gives_the_same_page(run_folder):
     page = (run_folder / "report.html").read_bytes()
     make_pictures(run_folder, 5, WorkloadPage(sections=sections))
     assert (run_folder / "report.html").read_bytes() == page
+
+
+# -- figures as files and in Python --
+
+
+def test_every_figure_of_the_page_is_a_file_twice_and_a_method(run_folder):
+    figures, page = Figures(run_folder), (run_folder / "report.html").read_text()
+    names = list(figures)
+    assert len(names) == len(set(names)) == page.count("<figure>") == 9
+    assert {path.name for path in (run_folder / "figures").iterdir()} == {
+        f"{name}.{kind}" for name in names for kind in ("svg", "pdf")
+    }
+    for name in names:
+        assert f'href="figures/{name}.svg"' in page
+        svg = ElementTree.parse(run_folder / "figures" / f"{name}.svg").getroot()
+        assert svg.tag.endswith("svg")
+        assert svg.get("color") == INK  # which its text and lines take
+        assert (run_folder / "figures" / f"{name}.pdf").read_bytes().startswith(b"%PDF")
+        assert name in dir(figures)
+    drawn = figures.raster()
+    assert isinstance(drawn, MatplotlibFigure)
+    assert drawn is not figures.raster()  # one's own, to change
+    out = io.BytesIO()
+    drawn.savefig(out, format="png")
+    assert out.getvalue().startswith(b"\x89PNG")
+    with pytest.raises(AttributeError, match=r"run\.figures\.rastr: this run has stages, "):
+        figures.rastr  # noqa: B018
+
+
+def test_figures_of_a_workload_are_among_them(run_folder, tmp_path):
+    for path in run_folder.iterdir():
+        if path.is_file() and path.name != "report.html":
+            shutil.copy(path, tmp_path / path.name)
+    report = json.loads((tmp_path / "report.json").read_text())
+    (tmp_path / "report.json").write_text(json.dumps(report | {"workload": "dvs", "result": RESULT}))
+    assert next(iter(Figures(tmp_path))) == "confusion"
+
+
+def test_parts_of_a_figure_say_what_they_are_where_a_pointer_rests(run_folder):
+    titles = re.findall(r"<path[^>]*><title>(.*?)</title></path>", (run_folder / "report.html").read_text())
+    for pe in json.loads((run_folder / "mapping.json").read_text()):
+        assert sum(title.startswith(f"{pe['pe']}, ") for title in titles) == 3  # activity, SRAM, busy time
+    assert any(re.fullmatch(r"egru1, recurrent product R.y: [\d.]+ µ?s a token, [\d.]+ % of all", title) for title in titles)
+    assert any(re.fullmatch(r"\d,\d to \d,\d: [\d.e+,]+ flits", title) for title in titles)
+
+
+def test_no_raw_name_of_a_counter_stands_on_the_page(run_folder):
+    report = json.loads((run_folder / "report.json").read_text())
+    text = Reader((run_folder / "report.html").read_text()).text
+    of_price = report["modelled"]
+    names = {name for block in (report["counters"], report["mapping"], report["neurobench"]) for name, _ in flatten(block)}
+    names |= {
+        *of_price["work"],
+        *of_price["energy_parts_j"],
+        *(name for stages in of_price["stages_s"].values() for name in stages),
+    }
+    raw = {part for name in names for part in (name, *name.split(".")) if re.search(r"[_.]|[a-z][A-Z]", part)}
+    assert len(raw) > 20
+    assert [name for name in sorted(raw) if re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text)] == []
+
+
+def test_numbers_have_prefixes_instead_of_powers_of_ten():
+    cost = {"time_s": 2.0, "time_per_token_s": 2e-3, "time_band_s": [2.0, 2.5], "power_w": 1.64, "power_band_w": [1.15, 1.65]}
+    page = page_of(
+        modelled={**cost, "energy_j": 3.0, "energy_per_token_j": 3e-3, "energy_band_j": [2.0, 4.0]} | PARTS, unit="token"
+    )
+    for words in ("<b>1.64 W</b><small>band 1.15 to 1.65 W</small>", "<b>2.00 ms</b><small>a token; band 2.00 to 2.50 ms</small>"):
+        assert words in page
+
+
+def test_a_hash_stands_on_one_line_and_whole_where_it_can_be_copied(run_folder):
+    page, report = (run_folder / "report.html").read_text(), json.loads((run_folder / "report.json").read_text())
+    sha256 = report["events"]["sha256"]
+    assert f'<b class="hash">{sha256[:12]}</b>' in page
+    assert f'<code class="line">event hash {sha256}</code>' in page
+
+
+def test_the_page_begins_with_a_list_of_its_sections_and_links_its_files(run_folder):
+    page = (run_folder / "report.html").read_text()
+    nav = re.search(r"<nav>(.*?)</nav>", page, re.S)[1]
+    heads = re.findall(r'<h2 id="([^"]+)">', page)
+    assert re.findall(r'href="#([^"]+)"', nav) == heads
+    for path in run_folder.iterdir():
+        assert f'<a href="{path.name}' in page or path.name == "figures"
 
 
 # -- the family of sections --
@@ -295,7 +386,8 @@ def test_links_between_chips_are_listed_by_how_long_they_are_busy_and_cables_are
     assert rows[0].name == priced.links["busiest"]
     assert rows[0].busy == pytest.approx(priced.links["busiest_utilisation"])
     text = Reader(page).text
-    assert f"The busiest is {rows[0].name}: busy for {100 * rows[0].busy:.3g} % of the run" in text
+    assert links_sentence(priced.links) in text
+    assert f"busiest {rows[0].name}: " in text
     assert f"All {len(rows)} links" in text
     assert any(row.cable for row in rows)
     for row in rows:
@@ -414,7 +506,7 @@ def chromium(*arguments, profile):
 
 @needs_chromium
 @pytest.mark.timeout(250)  # two starts of a browser, on a machine that may be busy
-@pytest.mark.parametrize("width", some((360, 1280), (360).__eq__))
+@pytest.mark.parametrize("width", some((390, 1400), (390).__eq__))
 def test_the_page_in_a_browser(run_folder, tmp_path, width):
     """Nothing sticks out, labels keep a readable size, and the picture shows text and figures in their colours."""
     page = (run_folder / "report.html").read_text()

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
+from host.run_folder import read_report
 from host.show.summary import published
 from host.show.text_table import format_markdown
 from host.workloads.dvs import paper as dvs
@@ -242,7 +242,7 @@ def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path,
 
     def replay(folder, options):
         shutil.copytree(default / folder.name, folder)
-        return json.loads((folder / "report.json").read_text(encoding="utf-8"))
+        return read_report(folder)
 
     part_of = SimpleNamespace(part=lambda *_: lambda *_: whole.parts[first])
     monkeypatch.setattr(_paper_runs, "workloads", lambda: {alone: part_of})

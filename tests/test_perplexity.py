@@ -14,6 +14,7 @@ import pytest
 
 from host.cli import main
 from host.experiments.columns import columns_of, format_cell
+from host.run_folder import read_report
 from host.show.status import format_metric
 from host.workloads.dvs.results import Answer, Setting, compose_result
 from host.workloads.dvs.summary import summary_lines as gesture_lines
@@ -65,7 +66,7 @@ def exploded(tmp_path, monkeypatch, capfd):
         words = ("--text", options["text"], "--tokens", "12") if text else ()
         chosen = ("--checkpoint", "exploded.safetensors", "--pes", "3", "--transport", "mem", "--no-pictures", "--no-monitor")
         assert main(["lm", *chosen, *words, *arguments, "--out", "out"]) == 0
-        report = json.loads((tmp_path / "out" / "report.json").read_text())
+        report = read_report(tmp_path / "out")
         VALIDATE(report)
         return capfd.readouterr().out, report
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import threading
 import time
@@ -14,6 +13,7 @@ from host.cli import main
 from host.commands import _piped_inputs
 from host.commands._piped_inputs import keep_piped_inputs
 from host.errors import Exit, HostError
+from host.run_folder import read_report
 from host.workloads.dvs.options import Options as DvsOptions
 from host.workloads.lm.example import smallest
 from host.workloads.lm.options import Options
@@ -114,7 +114,7 @@ def test_a_run_on_a_pipe_can_be_repeated_from_its_folder(pipe, tmp_path, capfd, 
     assert main(["lm", *flags, *shared, "--out", "first"]) == 0
     writer.join()
     assert main(["lm", "--config", "first/config.json", *shared, "--out", "second"]) == 0
-    first, second = (json.loads((tmp_path / name / "report.json").read_text()) for name in ("first", "second"))
+    first, second = (read_report(tmp_path / name) for name in ("first", "second"))
     assert first["events"]["sha256"] == second["events"]["sha256"]
     assert first["result"]["source"] == "text_from_pipe"
     capfd.readouterr()

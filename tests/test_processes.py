@@ -5,7 +5,6 @@ Real processes, killed with real signals. "Nothing" means no process, no socket 
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
@@ -23,6 +22,7 @@ import pytest
 from host.errors import Exit
 from host.faults import Faults
 from host.launch.launcher import Launcher
+from host.run_folder import read_report
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.grids import some
 from tests.tools.processes import SLOW, children, gone, hit, shared_memory, sockets
@@ -206,7 +206,7 @@ def test_what_the_first_run_compiles_is_not_in_the_memory_of_its_pes(folder, tmp
     for out in (tmp_path / "first", tmp_path / "second"):
         command = [sys.executable, "launch.py", *map(str, tiny), "--no-pictures", "--out", str(out)]
         subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
-        reports.append(json.loads((out / "report.json").read_text()))
+        reports.append(read_report(out))
     first, second = (report["emulation"] for report in reports)
     assert first["first_compile_s"] > 1
     assert second["first_compile_s"] == 0

@@ -13,6 +13,7 @@ import pytest
 
 from host.run import saved as module
 from host.run.saved import EVENT, SavedRun
+from host.run_folder import read_report
 from host.workloads.registry import prepare, workloads
 from models.heads.language import log_likelihood
 from tests.tools.examples import Example
@@ -28,7 +29,7 @@ def kept(request, tmp_path_factory):
     example = Example(workloads()[request.param], folder)
     chosen = {"transport": "mem", "batch": 2, "save": EVERYTHING[request.param]}
     ran = example.run(**chosen)
-    return example.options(**chosen), ran.folder, json.loads((ran.folder / "report.json").read_text())
+    return example.options(**chosen), ran.folder, read_report(ran.folder)
 
 
 def opened(folder, name):
@@ -104,7 +105,7 @@ def test_saving_changes_no_bit_and_leaves_nothing_else(kept, tmp_path):
     options, folder, report = kept
     example = Example(workloads()[options.workload], tmp_path)
     plain = example.run(transport="mem", batch=2)
-    assert json.loads((plain.folder / "report.json").read_text())["events"] == report["events"]
+    assert read_report(plain.folder)["events"] == report["events"]
     extra = {path.name for path in folder.iterdir()} - {path.name for path in plain.folder.iterdir()}
     assert extra == {f"{name}.npz" for name in EVERYTHING[options.workload]} == set(report["saved"])
     assert all((folder / name).stat().st_size == size for name, size in report["saved"].items())

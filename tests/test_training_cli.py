@@ -15,6 +15,7 @@ pytest.importorskip("tqdm", reason="the trainer's extra is not installed")
 pytest.importorskip("matplotlib", reason="the trainer's extra is not installed")
 
 from host.cli import main as launch  # noqa: E402 - needs torch
+from host.run_folder import read_report  # noqa: E402
 from models.checkpoint import load  # noqa: E402
 from models.text.ngrams import KneserNey  # noqa: E402
 from models.training.__main__ import main  # noqa: E402
@@ -119,7 +120,7 @@ def test_a_wikitext_folder_is_trained_on_as_the_authors_do_and_runs_on_the_chip(
             flags = ("--split", split, "--state", state, "--tokens", len(splits[split]) - 1, "--transport", "mem", "--pes", 3)
             code = launch(["lm", "--checkpoint", "run/model.safetensors", "--out", out, *map(str, flags)])
             assert code == 0, capfd.readouterr().err
-            found = json.loads((tmp_path / out / "report.json").read_text())["result"]["perplexity"]
+            found = read_report(tmp_path / out)["result"]["perplexity"]
             assert f"{found:.4g}" == f"{figures[f'{split}_{state}']['perplexity']:.4g}"
     capfd.readouterr()
     assert train("conform", "run/model.safetensors").returncode == 0
@@ -137,7 +138,7 @@ def test_the_printed_equation_4_is_trained_and_runs_on_the_chip(train, wiki, tmp
     tokens = len(words_of(wiki, "test")) - 1
     flags = ("--gate", "inside", "--tokens", tokens, "--transport", "mem", "--pes", 3, "--verify", "--out", "out")
     assert launch(["lm", "--checkpoint", "run/model.safetensors", *map(str, flags)]) == 0, capfd.readouterr().err
-    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    report = read_report(tmp_path / "out")
     assert f"{report['result']['perplexity']:.4g}" == f"{figures['test_zeroed']['perplexity']:.4g}"
     capfd.readouterr()
     assert train("conform", "run/model.safetensors").returncode == 0

@@ -29,6 +29,7 @@ from test_monitor import SIZES, fits, seen, terminal  # noqa: F401 - fixtures
 from host.errors import Exit
 from host.faults import Faults
 from host.flags import flag_of, option_fields
+from host.run_folder import read_report
 from host.show.summary import published, summary
 from host.workloads.registry import default_workload, prepare, restore_options, workload_of, workloads
 from tests.tools.examples import Example, Played, launch, leaves
@@ -221,7 +222,7 @@ def typed(example):
     out = example.new_folder()
     done = launch(example.command, *example.flags(pes=None, transport="mem"), "--out", out, cwd=example.folder)
     assert (done.code, done.err) == (0, "")
-    return out, done, json.loads((out / "report.json").read_text())
+    return out, done, read_report(out)
 
 
 def test_the_page_and_the_trace_are_there(example, typed):
@@ -242,7 +243,7 @@ def test_the_config_alone_repeats_a_run_from_any_folder(example, typed, tmp_path
     assert config["pes"] == report["mapping"]["pes"]  # not the None that was typed
     again = launch(example.command, "--config", out / "config.json", "--out", "again", "--no-pictures", cwd=tmp_path)
     assert (again.code, again.err) == (0, "")
-    repeated = json.loads((tmp_path / "again" / "report.json").read_text())
+    repeated = read_report(tmp_path / "again")
     assert repeated["events"] == report["events"]
     assert known(repeated["result"]) == known(report["result"])
     assert repeated["metrics"] == report["metrics"]
@@ -267,7 +268,7 @@ def interrupted(example):
 def test_ctrl_c_half_way_leaves_a_partial_report_and_no_process(example, interrupted):
     assert (interrupted.outcome.code, interrupted.outcome.problem) == (Exit.INTERRUPTED, "interrupted")
     assert gone(children)
-    report = json.loads((interrupted.folder / "report.json").read_text())
+    report = read_report(interrupted.folder)
     assert report["partial"] is True
     assert report["conservation"]["wrong"] == []
     assert {metric["name"] for metric in report["metrics"]} <= set(example.workload.metrics)
@@ -293,7 +294,7 @@ def test_ctrl_c_on_the_command_line(example):
     launcher.send_signal(signal.SIGINT)
     assert launcher.communicate(timeout=20)[1] == "gennaker: interrupted\n"
     assert launcher.returncode == Exit.INTERRUPTED
-    assert json.loads((out / "report.json").read_text())["partial"] is True
+    assert read_report(out)["partial"] is True
     assert (out / "report.html").exists()
     assert psutil.wait_procs(family, timeout=5)[1] == []
 

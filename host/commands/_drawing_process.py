@@ -32,7 +32,7 @@ def draw_beside(draw: Callable[[], None]) -> Iterator[None]:
         if code is None:
             os.kill(pid, signal.SIGKILL)
             os.waitpid(pid, 0)
-    if code:
+    if code != 0:
         draw()
 
 

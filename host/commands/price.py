@@ -31,7 +31,7 @@ from noc.chip import ChipSpec, load_chip
 
 HELP = "price a recorded run again, without running it"
 EXAMPLES = (
-    ("price RUN --what-if", "what is slow, and what each setting would change"),
+    ("price RUN --what-if", "what is slow, what would help"),
     ("price RUN --set NAME=X", "what it would cost then"),
 )
 EPILOG = """\

@@ -64,7 +64,8 @@ def _answers(job: Job, ledger: RunLedger) -> dict[str, Any] | None:
     later = "launch.py price RUN --what-if works it out"
     if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
         return bottleneck_alone(ledger, later)
-    return answers_of(PricingTerms(ledger), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
+    whole = ledger.part(0, ledger.positions)
+    return answers_of(PricingTerms(whole), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:

@@ -98,7 +98,7 @@ def format_what_if(answers: Record, unit: str, columns: int = 80) -> list[str]:
     head = ["setting"]
     for name, (_, prefix), symbol in scales:
         head += [f"{prefix}{symbol} a {unit}" if name != "moved_bytes" else f"{prefix}{symbol} moved", ""]
-    rows = [head + ["fullest PE, B"] * wide]
+    rows = [head + ["SRAM used, B"] * wide]
     rows.append(["as it is", *_cells(recorded, scales, each), *_sram(recorded, wide)])
     for row in priced_rows(answers):
         rows.append([name_of(row), *_cells(row, scales, each), *_sram(row, wide)])

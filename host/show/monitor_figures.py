@@ -116,13 +116,17 @@ def _chip_lines(status: Fields, width: int, rows: int, with_links: bool) -> list
     """Return where the chip's time would go, as a bar over the stages, and the busiest links where there is room."""
     modelled = status.get("modelled")
     stages = [*_pairs(modelled, "stages")][:_STAGES]
-    if rows < 3 or not stages or width < 20:
+    if rows < 2 or not stages or width < 20:
         return []
     largest = sorted(enumerate(stages), key=lambda entry: -entry[1][1])
     legend = _wrapped(
         [[Span("■ ", f"part{n}"), Span(f"{name} {percent(share)}  ")] for n, (name, share) in largest if share >= 0.005], width
     )
-    lines: list[Line] = [_stacked([share for _, share in stages], width - 1), *legend[: min(rows - 2, 3)], []]
+    lines: list[Line] = [
+        _stacked([share for _, share in stages], width - 1),
+        *legend[: min(max(rows - 2, 1), 3)],
+        *[[]] * (rows > 2),
+    ]
     links = _pairs(modelled, "links") if with_links else []
     if links and rows - len(lines) > 4 and isinstance(modelled, Mapping):
         unit = clean(modelled.get("links_unit"))

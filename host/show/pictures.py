@@ -17,12 +17,12 @@ from host.cost.ledger_file import open_ledger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.cost.price import price
 from host.errors import HostError
-from host.run_folder import ANSWERS
+from host.run_folder import ANSWERS, read_report
 from host.show import perfetto
 from host.show.blocks import Figure, Html
 from host.show.content import Content, PricedRun
-from host.show.figure_files import FOLDER, write_pdfs, write_svgs
-from host.show.page import figures_of, lay_out
+from host.show.figure_files import write_pdfs, write_svgs
+from host.show.page import FIGURES, figures_of, lay_out
 from noc.chip import load_chip
 
 PAGE = "report.html"
@@ -30,6 +30,10 @@ _FILES = {
     PAGE: "this page",
     "report.json": "what the run did; docs/report.md lists the keys",
     ANSWERS: "the bottleneck, and what each single setting would change; docs/answers.md",
+    "modelled.json": "of the report: seconds by layer and stage, energy by part, the work, links, settings",
+    "conservation.json": "of the report: what each PE, router and link sent, delivered and dropped",
+    "neurobench.json": "of the report: NeuroBench's metrics",
+    "details.json": "of the report: counts by layer and sender, SRAM, versions of libraries",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",
     LEDGER_FILE: "what every shard did at every position; launch.py price prices it again",
@@ -37,7 +41,7 @@ _FILES = {
     "states.npz": "what neuron models keep after each position",
     "outputs.npz": "what the network answers",
     "logits.npz": "what the head computes",
-    f"{FOLDER}/": "every figure of this page, as SVG and as PDF",
+    f"{FIGURES}/": "every figure of this page, as SVG and as PDF",
     perfetto.FILE: "timeline in modelled time, for ui.perfetto.dev",
 }
 
@@ -82,7 +86,7 @@ def make_pictures(folder: Path, positions: int, workload: WorkloadPage | None = 
     began = time.perf_counter()
     try:
         content = content_of(folder, workload)
-        written = [PAGE, f"{FOLDER}/"]
+        written = [PAGE, f"{FIGURES}/"]
         with beside(lambda: write_pdfs(figures_of(content), folder)):
             run = content.run
             if run and positions:
@@ -102,7 +106,8 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
 
     OSError or HostError where it cannot be read.
     """
-    report, config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("report", "config", "mapping"))
+    report = read_report(folder)
+    config, mapping = (json.loads((folder / f"{name}.json").read_text("utf-8")) for name in ("config", "mapping"))
     run, workload = None, workload or WorkloadPage()
     if report.get("modelled"):
         ledger = open_ledger(folder)
@@ -118,7 +123,7 @@ def content_of(folder: Path, workload: WorkloadPage | None = None) -> Content:
 
 def _files(folder: Path) -> list[tuple[str, str]]:
     """Return the files of a run that the page lists, with what they hold."""
-    names = {path.name for path in folder.iterdir()} | {PAGE, f"{FOLDER}/"}
+    names = {path.name for path in folder.iterdir()} | {PAGE, f"{FIGURES}/"}
     return [(name, content) for name, content in _FILES.items() if name in names]
 
 

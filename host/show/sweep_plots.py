@@ -125,8 +125,8 @@ def _draw_curves(axes: Axes, series: Mapping[str, Curve]) -> None:
     for number, (name, curve) in enumerate(series.items()):
         order = sorted(range(len(curve.points)), key=lambda n: curve.points[n][0])
         xs, ys = zip(*(curve.points[n] for n in order), strict=True)
-        look = {"marker": _MARKS[number % len(_MARKS)], "linestyle": _DASHES[number % len(_DASHES)]}
-        (drawn,) = axes.plot(xs, ys, markersize=4, linewidth=1.3, label=name, **look)
+        mark, dash = _MARKS[number % len(_MARKS)], _DASHES[number % len(_DASHES)]
+        (drawn,) = axes.plot(xs, ys, marker=mark, linestyle=dash, markersize=4, linewidth=1.3, label=name)
         if curve.bands:
             lows, highs = zip(*(curve.bands[n] for n in order), strict=True)
             axes.fill_between(xs, lows, highs, color=drawn.get_color(), alpha=0.15, linewidth=0)

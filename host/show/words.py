@@ -58,7 +58,7 @@ COLUMN_WORDS: Mapping[str, Words] = {
 """Columns of a sweep's table, as a plot calls them."""
 ENERGY = {name: Words(text) for name, text in _ENERGY.items()}
 """The parts of a run's energy."""
-NAMES: Mapping[str, Words] = {**_MAPPING, **_NEUROBENCH, **_COUNTS}
+NAMES: dict[str, Words] = {**_MAPPING, **_NEUROBENCH, **_COUNTS}
 
 
 def stages_of(kernels: Iterable[str]) -> dict[str, Words]:

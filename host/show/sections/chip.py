@@ -33,8 +33,8 @@ def maps(run: PricedRun, mapping: Sequence[Mapping[str, Any]]) -> list[Figure]:
     """Return the maps of activity, memory, time and links; `mapping`: the rows of `mapping.json`."""
     ledger, priced, chip, machine = run.ledger, run.priced, run.chip, run.machine
     pes = ledger.pes
-    active = priced.pe_work["events"] / _by_pe(ledger, ledger.shards["units"] * ledger.lanes)
-    percent = dict(zip(pes, (100 * active / max(ledger.positions, 1)).tolist(), strict=True))
+    active = priced.pe_work["events"] / _by_pe(ledger, ledger.shards["units"])
+    percent = dict(zip(pes, (100 * active / run.steps).tolist(), strict=True))
     full = {parse_pe(row["pe"]): 100 * (1 - row["sram"]["free"] / chip.data_bytes) for row in mapping}
     busy = dict(zip(pes, (100 * priced.busy_s / priced.time_s).tolist(), strict=True))
     several = 1 < len(machine.live) <= BOARD_CHIPS  # more are too many to see

@@ -3,7 +3,7 @@
 import numpy as np
 
 from host.cost.ledger import RunLedger
-from host.show import plots
+from host.show import canvas, plots
 from host.show.blocks import Figure, Html
 from host.show.content import Content
 from models.network import F64
@@ -31,14 +31,14 @@ def build(content: Content) -> list[Html]:  # noqa: ARG001 - a section's signatu
     return []
 
 
-def _raster(run: RunLedger) -> plots.Figure:
+def _raster(run: RunLedger) -> canvas.Figure:
     events, _ = mean_events(run, _MOST_COLUMNS)
     share = 100 * events.T / (run.shards["units"] * run.lanes)[:, None]
     starts = [int(np.argmax(run.shards["population"] == number)) for number in run.layers]
     return plots.raster(share, run.layer_names, starts, run.positions, "% of units", "position")
 
 
-def _course(run: RunLedger) -> plots.Figure:
+def _course(run: RunLedger) -> canvas.Figure:
     population = run.shards["population"]
     events, at = mean_events(run, _MOST_POINTS)
     courses = {}

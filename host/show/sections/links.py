@@ -40,7 +40,8 @@ def figures(content: Content) -> list[Figure]:
 def build(content: Content) -> list[Html]:
     """Return the table of links; nothing where there are none."""
     rows = link_rows(content.run) if content.run else []
-    return _links(rows, links_sentence(content.report["modelled"]["links"])) if rows else []
+    links = content.run.priced.links if content.run else None
+    return _links(rows, links_sentence(links)) if rows and links else []
 
 
 def link_rows(run: PricedRun) -> list[LinkRow]:

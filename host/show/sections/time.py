@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from host.show import plots
+from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, table
 from host.show.content import Content, PricedRun
 from host.show.quantities import format_quantity
@@ -27,7 +27,7 @@ def build(content: Content) -> list[Html]:
     return [details("Each layer's share of the time, by stage", _stages(cost["stages_s"], content.stages))] if cost else []
 
 
-def _profile(run: PricedRun, unit: str, words: Mapping[str, Words]) -> plots.Figure:
+def _profile(run: PricedRun, unit: str, words: Mapping[str, Words]) -> canvas.Figure:
     steps = run.steps
     rows = {
         layer: {name_of(stage, words): seconds / steps for stage, seconds in stages.items()}

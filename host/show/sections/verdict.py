@@ -38,7 +38,9 @@ def settings_table(answers: Mapping[str, Any], unit: str) -> list[Html]:
         notes.append(f"change nothing here: {', '.join(same)}")
     if any(row["expected"] for row in rows):
         notes.append("*: expected, from this run's counts dealt out to the other placement's PEs")
-    blocks = [table([*head, "fullest PE"], cells, numeric=range(2, 9))] if rows else []
+    if rows:
+        notes.append("SRAM used: weights and variables of the fullest PE")
+    blocks = [table([*head, "SRAM used"], cells, numeric=range(2, 9))] if rows else []
     return [*blocks, *([listing(notes)] if notes else [])]
 
 

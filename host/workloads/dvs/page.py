@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from host.show import plots
+from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, heading, listing, paragraph, section, table
 from host.workloads.dvs.results import compare_in_words
 from models.palette import GROUND, INK, SERIES
@@ -41,7 +41,7 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
 
 
 @plots.styled
-def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> plots.Figure:
+def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> canvas.Figure:
     """Return a drawing of how often each class (row) was taken for which (column), as shares of its row, with the numbers."""
     table = np.array(counts, float).reshape(len(names), len(names))
     shares = table / np.maximum(table.sum(axis=1, keepdims=True), 1)
