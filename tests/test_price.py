@@ -81,12 +81,12 @@ def test_one_pe_by_hand():
 
 
 def test_three_pes_by_hand():
-    """Unit 0's PE: 4 + 2 weights in 3 + 3 rows, and 12 + (1 + 25) / 2 cycles for each of two messages of one flit."""
+    """Unit 0's PE: 4 + 2 weights in 3 + 3 rows, and 12 + (2 + 25) / 2 cycles for each of two messages of one flit."""
     p = priced(cut(three(pes=3), [0]))
-    assert p.shard_cycles[0, 0].tolist() == [12 * 4 + 16 * 3, 12 * 2 + 16 * 3, 582, 2 * 25]
+    assert p.shard_cycles[0, 0].tolist() == [12 * 4 + 16 * 3, 12 * 2 + 16 * 3, 582, 2 * 25.5]
     # One QPE: no link is crossed; a PE's port passes two flits either way. Three PEs read 8 bytes each.
-    assert p.time_s == pytest.approx(800 / 150e6 + 2 / 300e6 + 24 / 5.95e9, rel=1e-12)
-    assert p.stages_s["units"]["broadcast"] == pytest.approx(50 / 150e6 + 2 / 300e6)
+    assert p.time_s == pytest.approx(801 / 150e6 + 2 / 300e6 + 24 / 5.95e9, rel=1e-12)
+    assert p.stages_s["units"]["broadcast"] == pytest.approx(51 / 150e6 + 2 / 300e6)
     assert (p.work["messages_sent"], p.work["flits_sent"], p.work["link_flits"]) == (6, 6, 0)
 
 
@@ -117,11 +117,11 @@ def test_units_by_hand():
 @pytest.mark.parametrize(
     ("sets", "sends", "cycles"),
     [
-        ((), 2, 2 * (12 + 26 / 2)),
+        ((), 2, 2 * (12 + 27 / 2)),
         (("messages=packets",), 2, 2 * (7 + 18)),
         (("messages=qpe",), 1, 7 + 18),
         (("messages=multicast",), 1, 7 + 18 * 2),  # the event, and "nothing more"
-        (("payload=events",), 2, 2 * (12 + 26 / 2)),
+        (("payload=events",), 2, 2 * (12 + 27 / 2)),
         (("clock=300MHz",), 2, 2 * (12 + 26)),
     ],
 )
