@@ -75,7 +75,7 @@ def setting() -> None:
     """Print the largest error on the networks that constants were set from, for each pair of the two constants."""
     known = [(case, nearest, simulated(case, nearest).cycles) for case in event_cases(SETTING) for nearest in TABLES]
     print("| q | blocking | least | most |\n|---|---|---|---|")
-    for q, blocking in product((0, 0.05, 0.1, 0.15, 0.2), (0, 0.08, 0.16, 0.24)):
+    for q, blocking in product((0, 0.05, 0.075, 0.1, 0.125, 0.15), (0, 0.08, 0.16)):
         sets = (f"transit_exposed_share={q}", f"noc_blocking_share={blocking}")
         errors = [100 * (predicted(case, nearest, *sets) / cycles - 1) for case, nearest, cycles in known]
         print(f"| {q} | {blocking} | {min(errors):+.1f} % | {max(errors):+.1f} % |", flush=True)

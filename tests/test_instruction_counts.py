@@ -44,7 +44,7 @@ def test_what_waits_for_a_multiply_accumulate(lines, cycles):
     listing = "\n".join(f"  {4 * n:x}:\t0000 0000 \t{line}" for n, line in enumerate(lines))
     run = list(parse(listing).values())
     assert time_of(run).cycles == cycles
-    assert time_of(run, sums_waited=False).cycles < cycles
+    assert time_of(run, sums_waited=False).cycles <= cycles
 
 
 def test_a_machine_without_the_tools_is_told_what_to_install(monkeypatch, capsys):

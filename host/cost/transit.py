@@ -5,8 +5,8 @@
 - `sender`: how long the PE that sends longest takes for its messages; `first`: how long until its first flit for its own chip leaves,
   after what it writes for others; `tail`: how long after the last one it waits;
 - `busy`: the longest of three. A link: its flits, and what of them wait because heads of queues hold each other up
-  (`noc_blocking_share`). The way through a link into a port behind it: a flit that leaves there holds the link's end for as long as
-  the port takes. A PE's port itself;
+  (`noc_blocking_share`). The way through a link into a port behind it: of L flits E leave there, and one that follows another
+  such, which E E / L do, waits at the link's end until the port is free. A PE's port itself;
 - `hops`: to the farthest listener;
 - q (`transit_exposed_share`): how much of the shorter of the two the longer does not hide.
 
@@ -55,7 +55,10 @@ def busy_s(crossed: Crossings, port_flits: I64, chip: ChipSpec, table: CostTable
     """
     port = port_noc_cycles(chip, table)
     links = (1 + table["noc_blocking_share"]) * crossed.loads.max(axis=-1, initial=0)
-    ways = links if port == 1 else (crossed.loads + (port - 1) * crossed.ends).max(axis=-1, initial=0.0)
+    ways = links
+    if port > 1:
+        held = crossed.ends * crossed.ends / np.maximum(crossed.loads, 1)  # those that follow another one that leaves there
+        ways = (crossed.loads + (port - 1) * held).max(axis=-1, initial=0.0)
     return np.asarray(np.maximum(np.maximum(links, ways), port * port_flits) / chip.noc_clock_hz, np.float64)
 
 
