@@ -1,8 +1,9 @@
-"""Route tables: they reach everyone round the holes, as the published bisection says, fit a router, and leave no circle of waits."""
+"""Route tables: they reach everyone round the holes, as the published bisection says, fit a router, and close no circle."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -20,7 +21,11 @@ def far(a, b):
     """Return the fewest links from one site to another round the holes, walked level by level."""
     reached, level, steps = {a}, {a}, 0
     while b not in reached:
-        level = {(link.to_x, link.to_y) for link in LINKS if (link.x, link.y) in level and ((link.x, link.y) == a or (link.x, link.y) not in HOLES)}
+        level = {
+            (link.to_x, link.to_y)
+            for link in LINKS
+            if (link.x, link.y) in level and ((link.x, link.y) == a or (link.x, link.y) not in HOLES)
+        }
         level -= reached
         reached |= level
         steps += 1
@@ -81,7 +86,7 @@ def waits(name):
     for a in SITES:
         for b in SITES:
             links = path(name, a, b)
-            for link, then in zip(links, links[1:], strict=False):
+            for link, then in pairwise(links):
                 later[link].add(then)
     return later
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from host.cost.chip_streams import ChipStreams, chip_streams
+from host.cost.chip_streams import chip_streams
 from host.cost.cost_table import CostTable
 from host.cost.dram_reads import InputReads, input_reads
 from host.cost.ledger import Ledger

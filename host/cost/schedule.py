@@ -19,9 +19,9 @@ import numpy as np
 from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
 from host.cost.cycles import SEND, TRANSFERS, early_cycles, stages_of
+from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
-from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.moves import Moves
 from host.cost.transit import inputs_s
 from host.cost.transit import transit_s as mesh_transit_s
@@ -122,7 +122,7 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
 
 
 def _longest_senders_s(ledger: Ledger, cycles: F64, stages: tuple[str, ...], chip: ChipSpec) -> F64:
-    """Return the seconds that the busiest turn of each exchange of a layer spends in some stages, (positions, layers' exchanges)."""
+    """Return the seconds that the busiest turn of each exchange of a layer spends in stages, (positions, layers' exchanges)."""
     names = stages_of(ledger)
     spent_s = cycles[:, :, [names.index(stage) for stage in stages if stage in names]].sum(axis=2) / chip.pe_clock_hz
     of_exchange = [spent_s[:, ledger.turns.exchange == n].max(axis=1) for n in ledger.exchanges.layers.tolist()]

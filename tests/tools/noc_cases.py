@@ -81,7 +81,9 @@ def ledger_of(network: str, activity: float, positions: int = 1, chips: int = 1)
     names = [PeId(chip, *ledger.pes[at][1:]) for chip, at in spots]
     order = sorted(range(pes), key=lambda at: names[at])
     number = np.argsort(order)
-    return replace(ledger, pes=tuple(names[at] for at in order), chips=chips, shards={**ledger.shards, "pe": number[ledger.shards["pe"]]})
+    return replace(
+        ledger, pes=tuple(names[at] for at in order), chips=chips, shards={**ledger.shards, "pe": number[ledger.shards["pe"]]}
+    )
 
 
 def event_cases(networks: Sequence[str], loads: Sequence[tuple] = LOADS, layers: Sequence[int] | None = None) -> Iterator[Case]:
