@@ -3,7 +3,8 @@
 A table says for each router and destination the next link, so the routes to a destination are a tree. A search changes one entry
 at a time; links that could wait for each other in a circle cost more than anything else, so none are left. `nearest`: the fewest
 links, then along x first. `balanced`: the least load of the busiest link when every site sends to every other alike. That a circle
-is left out has a price: the shortest routes around the event router alone close one, so a few of `nearest` are longer.
+is left out has a price: the shortest routes around the event router alone close one, so a few of `nearest` are longer. The shipped
+tables are the best of several runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 from noc.chip import HOLES
 from noc.mesh_routes import FOLDER, LINKS, SITES
 
+Ints = np.ndarray
 _SITE = {site: number for number, site in enumerate(SITES)}
 _HOLE = np.array([site in HOLES for site in SITES])
 _COLUMN = np.array([x for x, _ in SITES])
@@ -29,7 +31,7 @@ for _number, _link in enumerate(LINKS):
 
 
 @numba.njit
-def distances(nexts, hole):
+def distances(nexts: Ints, hole: Ints) -> Ints:
     """Return the links from each site to each, (to, from); nothing passes through a hole."""
     sites = len(nexts)
     far = np.full((sites, sites), 99)
@@ -44,7 +46,7 @@ def distances(nexts, hole):
 
 
 @numba.njit
-def leads_home(onto, to, start):
+def leads_home(onto: Ints, to: int, start: int) -> bool:
     """Tell whether entries lead from a site to a destination."""
     for _ in range(len(onto)):
         if start == to:
@@ -54,7 +56,7 @@ def leads_home(onto, to, start):
 
 
 @numba.njit
-def look(onto, links, column):
+def look(onto: Ints, links: Ints, column: Ints) -> tuple[int, Ints, int, int]:
     """Return how many links are in circles or behind one, the load of each link, how many entries are off x first, and how many
     links copies of one packet from each site to all cross more than a tree's.
     """
@@ -100,7 +102,7 @@ def look(onto, links, column):
 
 
 @numba.njit
-def cost_of(onto, links, column, weights):
+def cost_of(onto: Ints, links: Ints, column: Ints, weights: Ints) -> float:
     """Return the weighted sum of circles, the smooth load of the busiest link, links of all routes, entries off x first, and links
     that copies cross more than a tree's.
     """
@@ -110,7 +112,9 @@ def cost_of(onto, links, column, weights):
 
 
 @numba.njit
-def search(onto, nexts, hole, links, column, weights, steps, warm, seed):
+def search(
+    onto: Ints, nexts: Ints, hole: Ints, links: Ints, column: Ints, weights: Ints, steps: int, warm: float, seed: int
+) -> Ints:
     """Return the best entries without a circle after changing some for as many steps, at first also for the worse."""
     np.random.seed(seed)
     sites, best, least = len(onto), onto.copy(), np.inf

@@ -1,12 +1,14 @@
 """The routes of a chip's network: which links a packet crosses, by the routers' tables.
 
 The floor plan has 42 sites. Four are holes without a router (`noc/chip.py`): no packet passes through them, as the published
-bisection says, of four rows and not six. What sits in them is reached over the links into them: in (4,3) and (4,4) the event router,
-whose six ports towards the network are published (CP via SV), and in (7,3) and (7,4), which is assumed, the two DRAM interfaces.
+bisection says, of four rows and not six. What sits in them is reached over the links into them: in (4,3) and (4,4) the event
+router, whose six ports towards the network are published (CP via SV), and in (7,3) and (7,4), which is assumed, the two DRAM
+interfaces.
 
 A router may hold 64 entries, one for each destination of an 8 x 8 grid (CP via SV). What they are at the holes is not published.
 Each file of `route_tables/` is one answer: a block of letters a site, in it a letter for each destination as they lie on the chip:
-the side on which a packet leaves. `bench/routes.py` makes them; no set of packets on such routes can wait for each other in a circle.
+the side on which a packet leaves. `bench/routes.py` makes them; no set of packets on such routes can wait for each other in
+a circle.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
-"""Route tables: they reach everyone round the holes, as the published bisection says, fit a router, and leave no circle of waits."""
+"""Route tables: they reach everyone round the holes, as the published bisection says, fit a router, and close no circle."""
 
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -85,7 +86,7 @@ def waits(name):
     for a in SITES:
         for b in SITES:
             links = path(name, a, b)
-            for link, then in zip(links, links[1:], strict=False):
+            for link, then in pairwise(links):
                 later[link].add(then)
     return later
 

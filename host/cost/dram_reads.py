@@ -14,7 +14,7 @@ from host.cost.ledger import Ledger
 from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, between_drams
 from host.cost.noc_traffic import vector_bytes_of
 from host.cost.transfer_moves import TransferMoves
-from host.cost.transit import busy_s, mixed
+from host.cost.transit import Peaks, mixed
 from models.network import F64, I64
 from noc.chip import ChipSpec
 from noc.machine import Machine
@@ -76,12 +76,12 @@ def input_reads(
 
 
 def reads_s(inputs: Sequence[InputReads], chip: ChipSpec, table: CostTable) -> F64:
-    """Return how long all inputs' reads take, (layers' exchanges,): as long as the DRAM or the mesh, and the way of the last flit."""
+    """Return how long all inputs' reads take, (layers' exchanges,): DRAM or mesh, whichever is longer, and the last flit's way."""
     if not inputs:
         return np.zeros(0)
     read_s = sum(one.bytes for one in inputs) / chip.dram_sustained_bytes_per_s
     crossed = Crossings(*(np.sum(parts, axis=0) for parts in zip(*(one.crossed for one in inputs), strict=True)))
-    mesh_s = busy_s(crossed, np.sum([one.port_flits for one in inputs], axis=0), chip, table)
+    mesh_s = Peaks(crossed, np.sum([one.port_flits for one in inputs], axis=0)).busy_s(chip, table)
     latency_s = np.max([one.hops for one in inputs], axis=0) * chip.hop_cycles / chip.noc_clock_hz
     return mixed(np.maximum(read_s, mesh_s) + latency_s, table)
 

@@ -27,8 +27,9 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 @dataclass(frozen=True)
 class LinkCost:
-    """`input_s` (positions, inputs) how long each input takes to the chips that hear it; `busy_s` (positions, layers' exchanges) how
-    long the busiest link has packets of a layer, and `way_s` (layers' exchanges,) how long one of them takes to the last chip.
+    """`input_s` (positions, inputs) how long each input takes to the chips that hear it; `busy_s` (positions, layers'
+    exchanges) how long the busiest link has packets of a layer, and `way_s` (layers' exchanges,) how long one of them takes
+    to the last chip.
     """
 
     input_s: F64

@@ -1,8 +1,8 @@
 """The links that messages cross on one chip's mesh, for many senders at once: matrices over sites and links, by either route table.
 
-Which routes the routers' tables hold is not published, so everything here is reckoned for both ends of what they may hold (`TABLES`,
-the files of `noc/route_tables/`). A copy of a multicast packet is for the destinations of one branch: each link is crossed once by
-what has not parted before, and twice where two branches meet again.
+Which routes the routers' tables hold is not published, so everything here is reckoned for both ends of what they may hold
+(`TABLES`, the files of `noc/route_tables/`). A copy of a multicast packet is for the destinations of one branch: each link is
+crossed once by what has not parted before, and twice where two branches meet again.
 
 The event router is reached over the six links into the two holes at the die's centre: as many as it has ports towards the network
 (CP via SV). That these are the ports is assumed, and that rows 1 to 3 use the upper three and rows 4 to 6 the lower ones. The two
@@ -27,8 +27,8 @@ _PORT = np.array([SITE[4, 3] if y <= 3 else SITE[4, 4] for _, y in SITES])
 
 
 class Crossings(NamedTuple):
-    """How often packets cross each link, (tables, ..., links), and how many of these then leave by one and the same port at its end:
-    what is sent to each PE of a QPE alone does not hold up what is for the others.
+    """How often packets cross each link, (tables, ..., links), and how many of these then leave by one and the same port at
+    its end: what is sent to each PE of a QPE alone does not hold up what is for the others.
     """
 
     loads: I64

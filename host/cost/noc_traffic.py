@@ -17,8 +17,9 @@ modes the core writes them once more. Everything here is an exact integer.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -41,15 +42,16 @@ _NUMBER = {link: number for number, link in enumerate(LINKS)}
 class NocTraffic:
     """Messages of every turn of every shard, in flits of `flit_bytes`; `exchanges` says whose they are.
 
-    `turn_exchange` (turns,) the exchange of each; `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
-    sender injects a message for its own chip; `outgoing` (positions, turns) packets that it also writes for other chips;
-    `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages, each counted once, and
-    `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions, exchanges, links) flits that each exchange
-    puts on each link of a mesh, in the order of `links` of the chips `link_chips`, by either route table (`host/cost/mesh_paths.py`),
-    and `ends_by_table` how many of them leave by one port at the link's end; `drawn` is the table that counts and maps go by.
-    `all_ports` (positions, exchanges) flits through the busiest port into a PE: out of one they take no longer than it sends; `hops` (tables,
-    exchanges) to the farthest listener, on both chips together where it is on another one. `arrived_packets` and `arrived_bytes`
-    (PEs,) what PEs got from other chips over the run. Inputs are on meshes here only where they come from another chip.
+    `turn_exchange` (turns,) the exchange of each; `flits` (positions, turns) of one message; `copies` (turns,) destination
+    PEs; `sends` (turns,) times that the sender injects a message for its own chip; `outgoing` (positions, turns) packets that
+    it also writes for other chips; `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages,
+    each counted once, and `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions, exchanges,
+    links) flits that each exchange puts on each link of a mesh, in the order of `links` of the chips `link_chips`, by either
+    route table (`host/cost/mesh_paths.py`), and `ends_by_table` how many of them leave by one port at the link's end; `drawn`
+    is the table that counts and maps go by. `all_ports` (positions, exchanges) flits through the busiest port into a PE: out
+    of one they take no longer than it sends; `hops` (tables, exchanges) to the farthest listener, on both chips together where
+    it is on another one. `arrived_packets` and `arrived_bytes` (PEs,) what PEs got from other chips over the run. Inputs are
+    on meshes here only where they come from another chip.
     """
 
     exchanges: Exchanges
@@ -71,6 +73,8 @@ class NocTraffic:
     hops: I64
     arrived_packets: I64
     arrived_bytes: I64
+    peaks: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What the price of transit has reckoned from loads already (`host/cost/transit.py`)."""
 
     @property
     def all_loads(self) -> I64:
@@ -263,7 +267,7 @@ class _Meshes:
                 self.outgoing[:, senders] = packets
                 loads = _products(packets, branch)
             self.outgoing[:, senders[0]] += 1
-            loads += branch[:, None, 0]
+            loads = loads + branch[:, None, 0]
             self.add(n, number, Crossings(loads, np.zeros_like(loads)))
             self.away[:, n] = np.maximum(self.away[:, n], branch.sum(axis=2).max(axis=1))
 
@@ -285,5 +289,7 @@ class _Meshes:
 
 
 def _products(a: Array, b: Array) -> I64:
-    """Return the integer matrix product, through float64: exact below 2**53, and many times as fast."""
+    """Return the integer matrix product, through float64: exact below 2**53, and faster; one row where all are alike."""
+    if len(a) > 1 and (a[1:] == a[:1]).all():
+        a = a[:1]
     return np.asarray((a.astype(np.float64) @ b.astype(np.float64)).astype(np.int64), np.int64)

@@ -122,7 +122,7 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
 
 
 def _longest_senders_s(ledger: Ledger, cycles: F64, stages: tuple[str, ...], chip: ChipSpec) -> F64:
-    """Return the seconds that the busiest turn of each exchange of a layer spends in some stages, (positions, layers' exchanges)."""
+    """Return the seconds that the busiest turn of each exchange of a layer spends in stages, (positions, layers' exchanges)."""
     names = stages_of(ledger)
     spent_s = cycles[:, :, [names.index(stage) for stage in stages if stage in names]].sum(axis=2) / chip.pe_clock_hz
     of_exchange = [spent_s[:, ledger.turns.exchange == n].max(axis=1) for n in ledger.exchanges.layers.tolist()]

@@ -30,8 +30,9 @@ Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and pa
 class TransferMoves:
     """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions, layers'
     exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (tables, positions, links of a mesh), `ports` (positions,
-    exchanges) flits of the busiest port into a PE, `hops` (tables, exchanges) of the longest way on a mesh; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
-    SRAM, `dram_read_bytes` and `dram_written_bytes` of DRAMs by who asked.
+    exchanges) flits of the busiest port into a PE, `hops` (tables, exchanges) of the longest way on a mesh; `crossings`
+    between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of SRAM, `dram_read_bytes` and
+    `dram_written_bytes` of DRAMs by who asked.
     """
 
     dma_messages: I64

@@ -2,11 +2,11 @@
 
     time = max(sender, sender - tail + hops, first + busy) + q min(sender, busy)
 
-- `sender`: how long the PE that sends longest takes for its messages; `first`: how long until its first flit for its own chip leaves,
-  after what it writes for others; `tail`: how long after the last one it waits;
+- `sender`: how long the PE that sends longest takes for its messages; `first`: how long until its first flit for its own chip
+  leaves, after what it writes for others; `tail`: how long after the last one it waits;
 - `busy`: the longest of three. A link: its flits, and what of them wait because heads of queues hold each other up
-  (`noc_blocking_share`). The way through a link into a port behind it: of L flits E leave there, and one that follows another
-  such, which E E / L do, waits at the link's end until the port is free. A PE's port itself;
+  (`noc_blocking_share`). The way through a link into a port behind it: a flit that leaves there holds the link's end for as long as
+  the port takes. A PE's port itself;
 - `hops`: to the farthest listener;
 - q (`transit_exposed_share`): how much of the shorter of the two the longer does not hide.
 
@@ -49,17 +49,31 @@ def tail_s(chip: ChipSpec, table: CostTable) -> float:
     return table["dma_wait_noc_cycles"] / chip.noc_clock_hz if table.settings["messages"] == "dma" else 0.0
 
 
-def busy_s(crossed: Crossings, port_flits: I64, chip: ChipSpec, table: CostTable) -> F64:
-    """Return how long the busiest link, way into a port, or port is busy, (tables, ...), for what crosses links, (tables, ...,
-    links), and the flits of the busiest port, (...).
-    """
-    port = port_noc_cycles(chip, table)
-    links = (1 + table["noc_blocking_share"]) * crossed.loads.max(axis=-1, initial=0)
-    ways = links
-    if port > 1:
-        held = crossed.ends * crossed.ends / np.maximum(crossed.loads, 1)  # those that follow another one that leaves there
-        ways = (crossed.loads + (port - 1) * held).max(axis=-1, initial=0.0)
-    return np.asarray(np.maximum(np.maximum(links, ways), port * port_flits) / chip.noc_clock_hz, np.float64)
+class Peaks:
+    """The largest loads of what crosses links, (tables, ..., links), reckoned once for each pace of ports."""
+
+    def __init__(self, crossed: Crossings, port_flits: I64) -> None:
+        """`port_flits` (...) are those of the busiest port."""
+        self._crossed, self._port_flits = crossed, port_flits
+        self._links = crossed.loads.max(axis=-1, initial=0)
+        self._ways: dict[float, F64] = {}
+
+    def busy_s(self, chip: ChipSpec, table: CostTable) -> F64:
+        """Return how long the busiest link, way into a port, or port is busy, (tables, ...)."""
+        port = port_noc_cycles(chip, table)
+        links = (1 + table["noc_blocking_share"]) * self._links
+        busiest = np.maximum(links, self._ways_at(port)) if port > 1 else links
+        return np.asarray(np.maximum(busiest, port * self._port_flits) / chip.noc_clock_hz, np.float64)
+
+    def _ways_at(self, port: float) -> F64:
+        if port not in self._ways:
+            loads, ends = self._crossed
+            used = np.flatnonzero(ends.any(axis=tuple(range(ends.ndim - 1))))
+            if not len(used):
+                return np.zeros(self._links.shape)
+            loads, ends = loads[..., used], ends[..., used]
+            self._ways[port] = (loads + (port - 1) * ends).max(axis=-1)
+        return self._ways[port]
 
 
 def mixed(by_table: F64, table: CostTable) -> F64:
@@ -79,14 +93,17 @@ def layers_busy_s(noc: NocTraffic, chip: ChipSpec, table: CostTable, with_input:
 
     Layers that run side by side share them with all that is sent in the same tick; `with_input`, what inputs bring in then, too.
     """
-    exchanges = noc.exchanges
-    crossed = Crossings(noc.loads_by_table, noc.ends_by_table)
-    if table.settings["schedule"] != "pipelined" or not len(noc.flits):
-        of_layers = Crossings(*(one[:, :, exchanges.layers] for one in crossed))
-        return busy_s(of_layers, noc.ports, chip, table)
-    by_tick = Crossings(*(np.stack([exchanges.sum_by_tick(part, with_input) for part in one]) for one in crossed))
-    of_tick = busy_s(by_tick, exchanges.sum_by_tick(noc.all_ports, with_input), chip, table)
-    return np.stack([exchanges.of_positions(part, len(noc.flits)) for part in of_tick])
+    exchanges, pipelined = noc.exchanges, table.settings["schedule"] == "pipelined" and len(noc.flits) > 0
+    key = pipelined and (with_input,)
+    if key not in noc.peaks:
+        crossed = Crossings(noc.loads_by_table, noc.ends_by_table)
+        if pipelined:
+            by_tick = Crossings(*(np.stack([exchanges.sum_by_tick(part, with_input) for part in one]) for one in crossed))
+            noc.peaks[key] = Peaks(by_tick, exchanges.sum_by_tick(noc.all_ports, with_input))
+        else:
+            noc.peaks[key] = Peaks(Crossings(*(one[:, :, exchanges.layers] for one in crossed)), noc.ports)
+    busy_s = noc.peaks[key].busy_s(chip, table)
+    return np.stack([exchanges.of_positions(part, len(noc.flits)) for part in busy_s]) if pipelined else busy_s
 
 
 def transit_s(noc: NocTraffic, sender_s: F64, chip: ChipSpec, table: CostTable, with_input: bool) -> tuple[F64, F64]:
@@ -105,4 +122,4 @@ def inputs_s(noc: NocTraffic, exchanges: Exchanges, chip: ChipSpec, table: CostT
     inputs = exchanges.inputs
     crossed = Crossings(noc.loads_by_table[:, :, inputs], noc.ends_by_table[:, :, inputs])
     latency_s = noc.hops[:, None, inputs] * chip.hop_cycles / chip.noc_clock_hz
-    return mixed(busy_s(crossed, noc.all_ports[:, inputs], chip, table) + latency_s, table)
+    return mixed(Peaks(crossed, noc.all_ports[:, inputs]).busy_s(chip, table) + latency_s, table)

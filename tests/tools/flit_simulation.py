@@ -8,7 +8,8 @@ it assumes of the chip is what is published (spinnaker2.md 1.6), and no more det
 - a flit is a whole packet; a link moves one a cycle each way, a port between a PE and its router one each `port_cycles`;
 - from one router to the next takes `hop_cycles`, pipelined;
 - a router's inputs are first-in-first-out, so only the flit at the head of one may leave. They hold `fifo_flits` (0: without a
-  limit); a flit is sent where there is room, which is known again `hop_cycles` - 1 after a flit has left. A PE's own queue has no limit;
+  limit); a flit is sent where there is room, which is known again `hop_cycles` - 1 after a flit has left. A PE's own queue
+  has no limit;
 - each output takes its inputs in turn (round robin);
 - a flit for several destinations leaves copies where routes part, and through up to four ports of a QPE. A copy leaves
   when its own output takes it; the flit makes room when all have left;
@@ -21,6 +22,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numba
 import numpy as np
@@ -67,8 +69,8 @@ class Send:
 class Mesh:
     """The network of one chip, or of several: endpoints are PEs, ("router", chip) and ("dram", chip, number).
 
-    `links`: (chip, other chip) -> (cycles a packet, cycles from router to router). Where a message is for other chips its `to` names
-    PEs there, and it goes by the shortest way over `links`.
+    `links`: (chip, other chip) -> (cycles a packet, cycles from router to router). Where a message is for other chips its `to`
+    names PEs there, and it goes by the shortest way over `links`.
     """
 
     def __init__(
@@ -162,11 +164,12 @@ class Mesh:
         chips = hops[chip]
         port = ROUTER[site[1] > 3]
         outs = [] if site in ROUTER else self._way(a, (chip, port))
-        outs += [self._between[(n, ROUTER[0]), (m, ROUTER[0])] for n, m in zip(chips, chips[1:], strict=False)]
+        outs += [self._between[(n, ROUTER[0]), (m, ROUTER[0])] for n, m in pairwise(chips)]
         return outs + self._way((other, ROUTER[to[1] > 3]), b)
 
     def _root(self, source: Hashable, to: tuple[Hashable, ...]) -> int:
-        """Return where a message's tree of copies begins: a copy is for the destinations of one branch, also where branches meet."""
+        """Return where a message's tree of copies begins: a copy is for the destinations of one branch, also where branches
+        meet."""
         key = (source, to)
         if key not in self._roots:
             self._roots[key] = root = self._add_branch()
@@ -215,9 +218,9 @@ class Mesh:
         ins, outs = np.array(self._in), np.array(self._out)
         room = np.array([fifo_flits if fifo_flits and into >= 0 and self._limited[int(into)] else -1 for into in outs[:, 2]])
         crossed, last = _move(
-            np.array(messages, np.int64), first, np.array(self._masks), np.array(self._children), ins[:, 0].astype(np.int64), ins[:, 1].astype(np.int64), ins[:, 2],
-            outs[:, :4].astype(np.int64), outs[:, 4], room.astype(np.int64), self._hop - 1, copies,
-        )  # fmt: skip
+            np.array(messages, np.int64), first, np.array(self._masks), np.array(self._children), ins[:, 0].astype(np.int64),
+            ins[:, 1].astype(np.int64), ins[:, 2], outs[:, :4].astype(np.int64), outs[:, 4], room.astype(np.int64), self._hop -
+        1, copies, )  # fmt: skip
         if last < 0:
             raise RuntimeError("flits hold each other up in a circle")
         result = Result(int(last))

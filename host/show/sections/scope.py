@@ -14,7 +14,7 @@ IS_MODELLED = {
     ],
     "Modelled: exact counts times constants with a source, listed below": [
         "cycles of each stage, from instruction timings of a Cortex-M4F for the loops as a compiler emits them",
-        "messages: flits, routes round the holes of the floor plan, the busiest link or port and the farthest hop of each layer's turn",
+        "messages: flits, routes round the floor plan's holes, the busiest link or port and the farthest hop of each turn",
         "DRAM: the time to read the input at a sustained rate",
         "power: the chip's published states, weighted by how long PEs compute and wait; the bands show what is uncertain",
     ],
