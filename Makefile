@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow check lint types bench clean
+.PHONY: setup demo test test-slow chaos check lint types bench clean
 
 setup: $(VENV)/.ready
 
@@ -30,6 +30,14 @@ test: setup
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# N signals, each to a drawn process at a drawn moment; docs/reliability.md says what came of them. A trial that failed is repeated
+# by its number: python -m tests.tools.nemesis --seed SEED --only NUMBER.
+N ?= 50
+SEED ?= 1
+
+chaos: setup
+	$(BIN)/python -m tests.tools.nemesis --trials $(N) --seed $(SEED)
 
 $(VENV)/.ready-dev: $(VENV)/.ready
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'

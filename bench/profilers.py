@@ -28,7 +28,7 @@ from models import formats, kernels
 from models.compute import lowpass
 from models.heads import language
 from noc import dram, payload, router, serve, tick_join, wire
-from noc.transports.zmq import ZmqTransport
+from noc.transports.zmq import DealerSocket, RouterSocket
 from pe import core, socket_loop, tick
 
 _PROJECT = Path(__file__).resolve().parents[1]
@@ -190,8 +190,8 @@ class PySpy:
 # Stage of a stack: of its innermost frame that a rule fits, the first that does. A rule is a function, or a module or package for
 # all in it.
 STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
-    "receive": (ZmqTransport.receive,),
-    "send": (ZmqTransport.send,),
+    "receive": (RouterSocket.receive, DealerSocket.receive),
+    "send": (RouterSocket.send, DealerSocket.send),
     "decode": (wire.decode,),
     "encode": (wire.encode,),
     "monitor": (wire.pack_status, host_process._HostLoop._status, host_process._HostLoop._tend_run, snapshot),

@@ -20,21 +20,24 @@ from pathlib import Path
 from typing import Any
 
 from gennaker.records import LENGTH
-from host.errors import Exit
+from host.errors import Exit, HostError
 from host.launch.outcome import Outcome
 from host.options import RunOptions
 from host.processes.fork_environment import fork_server_environment
+from host.processes.kernel_view import StandstillClock, is_stopped
 from noc.wire import pack_status, unpack_status
 
 _CODE = "from gennaker.helper_main import main; main()"
 _ROOT = Path(__file__).resolve().parents[1]
+_LOOK_S = 0.5  # how often it is looked at
 _END_S = 8.0  # for a helper that was interrupted to end its processes in order
 
 
 class Helper:
-    """The process, and records to and from it."""
+    """The process, and records to and from it. `stall_s`: how long it may be stopped."""
 
-    def __init__(self) -> None:
+    def __init__(self, stall_s: float) -> None:
+        self._stall_s, self._standstill = stall_s, StandstillClock()
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115 - for the helper's life
         if str(_ROOT) not in sys.path:
             sys.path.append(str(_ROOT))
@@ -55,7 +58,10 @@ class Helper:
             self._process.stdin.write(LENGTH.pack(len(raw)) + raw)
 
     def receive(self, timeout_s: float) -> dict[str, Any] | None:
-        """Return the next record, None after `timeout_s`; RuntimeError, with what it said, where the helper has died."""
+        """Return the next record, None after `timeout_s`.
+
+        HostError where the helper has died, or stands still for `stall_s`; RuntimeError, with what it said, where it has a bug.
+        """
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
         while True:
@@ -66,19 +72,30 @@ class Helper:
                     self._inbox = self._inbox[LENGTH.size + size :]
                     return unpack_status(raw)
             wait_s = deadline - time.monotonic()
-            if not select.select([self._process.stdout], [], [], max(wait_s, 0.0))[0]:
-                return None
+            if not select.select([self._process.stdout], [], [], min(max(wait_s, 0.0), _LOOK_S))[0]:
+                self._check_standstill()
+                if wait_s <= 0:
+                    return None
+                continue
             part = os.read(self._process.stdout.fileno(), 1 << 16)
             if not part:
-                raise RuntimeError(self._last_words())
+                raise self._end_of_helper()
             self._inbox += part
 
-    def _last_words(self) -> str:
-        """Return what a helper that died has said."""
+    def _check_standstill(self) -> None:
+        stopped_s = self._standstill.look(is_stopped(self.pid))
+        if stopped_s > self._stall_s:
+            self._process.kill()
+            raise HostError(f"stalled: the helper process is stopped, for {stopped_s:.0f} s", Exit.STALLED)
+
+    def _end_of_helper(self) -> Exception:
+        """Return how a helper has ended that said nothing of it before."""
         code = self._process.wait()
+        if code < 0:
+            return HostError(f"the helper process died ({signal.Signals(-code).name})", Exit.DIED)
         self._complaints.seek(0)
         said = self._complaints.read().decode(errors="replace").strip()
-        return f"gennaker's helper process ended ({code})" + (f":\n{said}" if said else "")
+        return RuntimeError(f"gennaker's helper process ended ({code})" + (f":\n{said}" if said else ""))
 
     def interrupt(self) -> None:
         """Hand an interrupt on: a run ends in order."""
@@ -87,6 +104,8 @@ class Helper:
 
     def end(self, patience_s: float = _END_S) -> None:
         """End the process and all that it has started."""
+        if is_stopped(self.pid):
+            self._process.kill()  # its children die with it
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
                 with contextlib.suppress(OSError):
@@ -101,7 +120,7 @@ class Helper:
 
 def run_in_helper(options: RunOptions, folder: Path, observe: Callable[[dict[str, Any]], None]) -> Outcome:
     """Run `options` by a launcher of its own, into `folder`; KeyboardInterrupt once everything that was started is gone."""
-    helper = Helper()
+    helper = Helper(options.stall_s)
     try:
         helper.send("run", options=options.resolved(), folder=str(folder))
         while True:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from gennaker.records import read_record, send_record
+
+_DEATH_S = 0.5  # for a program whose pipe has ended to be gone
 
 
 def main() -> None:
@@ -35,9 +37,8 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     from host.launch.recorded_run import run_into
     from host.workloads.registry import restore_options
 
-    # The program closes the pipe, or is gone: this process is then told as by `kill`, and the launcher ends the run in order.
-    over, program = threading.Event(), os.getppid()
-    threading.Thread(target=_leave_with_the_program, args=(commands, over), daemon=True).start()
+    over = threading.Event()
+    threading.Thread(target=_leave_with_the_program, args=(commands, over, os.getppid()), daemon=True).start()
     try:
         outcome = run_into(
             Path(record["folder"]), restore_options(record["options"]),
@@ -46,9 +47,6 @@ def _run(record: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     except HostError as error:
         outcome = Outcome(error.code, problem=str(error))
     over.set()
-    if os.getppid() != program:  # it was killed, and cannot remove what it has kept of this run
-        shutil.rmtree(Path(record["folder"]).parent, ignore_errors=True)
-        return
     send_record(records, "outcome", code=int(outcome.code), problem=outcome.problem, report=outcome.report)
 
 
@@ -56,8 +54,14 @@ def _what_is_shown(status: dict[str, Any]) -> dict[str, Any]:
     return {name: status[name] for name in ("phase", "done", "total", "per_s") if name in status}
 
 
-def _leave_with_the_program(commands: BinaryIO, over: threading.Event) -> None:
+def _leave_with_the_program(commands: BinaryIO, over: threading.Event, program: int) -> None:
+    """End this process with the program: at once where that is gone, else in order, as `kill` would end the launcher."""
     while read_record(commands) is not None:
         pass
+    deadline = time.monotonic() + _DEATH_S
+    while os.getppid() == program and not over.is_set() and time.monotonic() < deadline:
+        time.sleep(_DEATH_S / 20)  # its files are closed before it is gone
+    if os.getppid() != program:
+        os.kill(os.getpid(), signal.SIGKILL)  # and all that it has started with it; the program's folders, its remover removes
     if not over.is_set():
         os.kill(os.getpid(), signal.SIGTERM)

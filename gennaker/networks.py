@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from gennaker.errors import RunError, in_python
+from gennaker.errors import RunError, explained, in_python
 from gennaker.helper import Helper
 from host.errors import Exit
 from host.options import transport_named
@@ -53,31 +53,39 @@ class NetworkHere:
 class NetworkOfProcesses:
     """A process for each router and PE, started and ended by a helper; this process is the host.
 
-    `plan`: what the helper must know of the mapping (`host/run/launch_plan.py`).
+    `plan`: what the helper must know of the mapping (`host/run/launch_plan.py`). `stall_s`: how long a process may be stopped.
     """
 
-    def __init__(self, run: Run, plan: dict[str, Any], transport: str) -> None:
-        self._run, self._asked_at = run, 0.0
+    def __init__(self, run: Run, plan: dict[str, Any], transport: str, stall_s: float) -> None:
+        self._run, self._asked_at, self._phase = run, 0.0, run.phase
         self._way: Transport | None = None
-        self._helper = Helper()
+        self._helper = Helper(stall_s)
         try:
-            self._helper.send("session", **plan, transport=transport)
+            self._helper.send("session", **plan, transport=transport, stall_s=stall_s)
             record = self._next_record(_START_S)
-            self._way = transport_named(transport).connect(HOST, record["address"], record["queue"], run.routers[-1])
+            self._way = transport_named(transport).connect(
+                HOST, record["address"], record["queue"], peer=run.routers[-1], identity=record["identity"]
+            )
             self.drive(run.begin(), lambda: run.phase == "loading", _START_S)
             self._helper.send("pes")
             self.drive([], lambda: run.phase == "running", _START_S)
+            self._helper.send("running")
         except BaseException:
             self.close()
             raise
 
     def _next_record(self, timeout_s: float) -> dict[str, Any]:
-        record = self._helper.receive(timeout_s)
+        record = self._receive(timeout_s)
         if record is None:
             raise RunError(f"stalled: nothing was started within {timeout_s:.0f} s", int(Exit.STALLED))
         if record["kind"] in ("died", "failed"):
             raise self._error(record)
         return record
+
+    def _receive(self, timeout_s: float) -> dict[str, Any] | None:
+        """Return the helper's next record, None after `timeout_s`; RunError where the helper itself is gone or stands still."""
+        with explained():
+            return self._helper.receive(timeout_s)
 
     def drive(self, outgoing: Outgoing, until: Callable[[], bool], patience_s: float) -> None:
         """Send what the host says, and take what comes, until `until` holds.
@@ -90,6 +98,7 @@ class NetworkOfProcesses:
             post(way, outgoing)
             moved, moved_at = self._mark(), time.monotonic()
             while not until():
+                self._phase = run.phase  # before a fault, which may be the death of another
                 received = way.receive(_POLL_S)
                 if received is None:
                     if (mark := self._mark()) != moved:
@@ -107,7 +116,7 @@ class NetworkOfProcesses:
                     post(way, out)
                 if run.fault is not None:
                     # A router may miss a PE before its death is told, which is the cause.
-                    if (record := self._helper.receive(_DEATH_S)) is not None:
+                    if (record := self._receive(_DEATH_S)) is not None:
                         raise self._error(record)
                     return
         except TransportError as error:
@@ -122,7 +131,7 @@ class NetworkOfProcesses:
         """Raise RunError where a process is known to have died, or too long nothing has come."""
         run, way = self._run, self._way
         assert way is not None
-        record = self._helper.receive(0.0)
+        record = self._receive(0.0)
         if record is not None:
             raise self._error(record)
         now = time.monotonic()
@@ -142,7 +151,7 @@ class NetworkOfProcesses:
     def _error(self, record: dict[str, Any]) -> RunError:
         if record["kind"] == "failed":
             return RunError(in_python(record["problem"]), int(record.get("code", Exit.DIED)))
-        what = f"{record['name']} died ({record['how']}) while {self._run.phase.upper()}, at tick {self._run.completed}"
+        what = f"{record['name']} died ({record['how']}) while {self._phase.upper()}, at tick {self._run.completed}"
         return RunError(what, int(Exit.DIED))
 
     def close(self) -> None:

@@ -85,7 +85,7 @@ class Session:
         self._source.close_after(self._run.window + 1, self._hash.close)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:
-            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport)
+            self._network = NetworkOfProcesses(self._run, _plan_for(self._run, self._plan), self._transport, self._stall_s)
         else:
             self._network = NetworkHere(self._run, self._transport)
         self._end = weakref.finalize(self, self._network.close)
@@ -358,6 +358,6 @@ def _plan_for(run: Any, plan: PlacedModel) -> dict[str, Any]:
     members = [f"models.formats.{plan.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))]
     return {
         "layout": {"pes": pes}, "queue": 2 * (run.window + len(placement.network.layers)) * (len(pes) + 2), "members": members,
-        "table_entries": placement.chip.router_entries,
+        "table_entries": placement.chip.router_entries, "most_bytes": run.most_bytes,
         "routers": [{"name": name, "wiring": list(wiring_of(placement.machine, chip_of(name)))} for name in reversed(run.routers)],
     }  # fmt: skip

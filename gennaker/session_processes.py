@@ -9,6 +9,7 @@ from gennaker.records import read_record, send_record
 from host.errors import Exit, HostError
 from host.options import RunOptions
 from host.processes.backend import LocalBackend
+from host.processes.kernel_view import StandstillClock
 from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
 
@@ -18,8 +19,8 @@ _LOOK_S, _DEATH_S, _LEAVE_S = 1.0, 0.5, 1.0
 
 def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -> None:
     """Start what `plan` (`host/run/launch_plan.py`) asks for; end it when the program says so, or is gone."""
-    group = ProcessGroup()
-    patience_s = 0.0
+    group = ProcessGroup(stall_s=plan["stall_s"])
+    patience_s, starting, standstill = 0.0, True, StandstillClock()
     try:
         problem = shortage_to_start()
         if problem:
@@ -38,6 +39,9 @@ def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -
                 if name not in reported:
                     reported.add(name)
                     send_record(records, "died", name=name, how=group.describe_end(name, _DEATH_S))
+            stopped = group.stopped() if starting else []  # later the program itself misses an answer
+            if (stopped_s := standstill.look(bool(stopped))) > plan["stall_s"]:
+                raise HostError(f"stalled: {', '.join(stopped[:3])} stopped while starting, for {stopped_s:.0f} s", Exit.STALLED)
             if _COMMANDS in readable:
                 command = read_record(commands)
                 if command is None or command["kind"] == "end":
@@ -45,6 +49,7 @@ def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -
                     return
                 if command["kind"] == "pes":
                     backend.start_pes(lambda: False)
+                starting &= command["kind"] != "running"
             if os.getppid() != parent:
                 return
     except HostError as error:

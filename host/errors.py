@@ -40,6 +40,12 @@ def complain(text: str, code: Exit) -> int:
     return int(code)
 
 
+def printable(text: str, most: int = 2000) -> str:
+    """Return text of another process as one line that a terminal can show: what it would obey or break at is written out."""
+    whole = "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text[:most])
+    return whole if len(text) <= most else f"{whole}..."
+
+
 def need_file(path: Path, who: str) -> None:
     """Raise HostError, one line that begins with `who`, where `path` is no file that has an end and is what its name says."""
     try:

@@ -11,6 +11,10 @@ class TransportError(RuntimeError):
     """A message that could not be handed over; names the endpoint."""
 
 
+class Unreachable(TransportError):
+    """The peer is gone, or takes nothing: what became of it, others know."""
+
+
 class Core(Protocol):
     """A sans-I/O endpoint: `Pe`, `ChipRouter` or the host's `Run`."""
 

@@ -8,7 +8,7 @@ nothing is lost by it (`noc/resumable_line.py`). `Bridge` joins such links to th
 
 import struct
 import time
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ PATIENCE_S = 2.5  # for a connection to be made, or made again
 _TELL_EVERY_S = 1.0
 _CALL_AGAIN_MS, _CALL_AGAIN_MOST_MS = 50, 500
 _LINGER_MS = 500
-_ZAP = "inproc://zeromq.zap.01"
+_ZAP, _MONITOR = "inproc://zeromq.zap.01", "inproc://events"
 _EVENT = struct.Struct("=hi")
 _REFUSED: dict[int, str] = {
     zmq.PROTOCOL_ERROR_ZMTP_MECHANISM_MISMATCH: "plain_text",
@@ -33,7 +33,8 @@ _REFUSED: dict[int, str] = {
 }
 REFUSALS = ("plain_text", "stale_key", "stranger", "broken_off")
 _FAILED = zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-_EVENTS = zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
+_EVENTS = zmq.EVENT_ACCEPTED | zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED | _FAILED
+_DECIDED_S = SILENCE_S + 1.0  # after it was accepted, a connection has shaken hands or was broken off
 
 
 class Keys(NamedTuple):
@@ -76,10 +77,12 @@ class MachineLinks:
 
     `queue`: messages that may wait for one peer. `listening`: None for an endpoint that only calls. `tell` is called with
     records of what a person should know: `bytes` sent and received by peer, `refused` by kind, and `cut`, a peer that cannot
-    be reached, with its address; about once a second, and only with news.
+    be reached, with its address; about once a second, and only with news. `most_bytes`: of a message that is let in.
     """
 
-    def __init__(self, name: str, keys: Keys, queue: int, listening: Listening | None, tell: Tell) -> None:
+    def __init__(
+        self, name: str, keys: Keys, queue: int, listening: Listening | None, tell: Tell, most_bytes: int = MAX_MESSAGE_BYTES
+    ) -> None:
         self._name, self._keys, self._tell = name, keys, tell
         self._context = zmq.Context(io_threads=1)
         self._lines: defaultdict[str, Line] = defaultdict(lambda: Line(queue))  # by peer
@@ -88,6 +91,8 @@ class MachineLinks:
         self._cut: set[str] = set()
         self._bytes: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])  # sent, received by peer
         self._refused = dict.fromkeys(REFUSALS, 0)
+        self._shaken = self._decided = 0  # connections to this side that have shaken hands, and those that had their time
+        self._accepted_at: deque[float] = deque()  # of the others
         self._told: dict[str, Any] = {}
         self._next_look = self._next_tell = 0.0
         self._zap = self._context.socket(zmq.REP)
@@ -95,7 +100,7 @@ class MachineLinks:
         self.socket = self._context.socket(zmq.ROUTER)
         for option, value in (
             (zmq.ROUTING_ID, name.encode()), (zmq.ROUTER_MANDATORY, 1), (zmq.ROUTER_HANDOVER, 1), (zmq.LINGER, _LINGER_MS),
-            (zmq.SNDHWM, 4 * queue + 256), (zmq.RCVHWM, queue), (zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES),
+            (zmq.SNDHWM, 4 * queue + 256), (zmq.RCVHWM, queue), (zmq.MAXMSGSIZE, most_bytes),
             (zmq.HEARTBEAT_IVL, int(1e3 * HEARTBEAT_S)), (zmq.HEARTBEAT_TIMEOUT, int(1e3 * SILENCE_S)),
             (zmq.HEARTBEAT_TTL, int(1e3 * SILENCE_S)), (zmq.HANDSHAKE_IVL, int(1e3 * SILENCE_S)),
             (zmq.CONNECT_TIMEOUT, int(1e3 * SILENCE_S)), (zmq.RECONNECT_IVL, _CALL_AGAIN_MS),
@@ -104,7 +109,10 @@ class MachineLinks:
             (zmq.ZAP_DOMAIN, b"gennaker"),
         ):  # fmt: skip
             self.socket.setsockopt(option, value)
-        self._monitor = self.socket.get_monitor_socket(_EVENTS)
+        self.socket.monitor(_MONITOR, _EVENTS)
+        self._monitor = self._context.socket(zmq.PAIR)
+        self._monitor.setsockopt(zmq.RCVHWM, 0)  # a full queue of events would hold up the socket itself
+        self._monitor.connect(_MONITOR)
         self.port = self._listen(listening) if listening else 0
 
     def _listen(self, where: Listening) -> int:
@@ -207,6 +215,7 @@ class MachineLinks:
             event, endpoint = self._monitor.recv_multipart()
             number, value = _EVENT.unpack(event)
             self._on_event(number, value, self._calls.get(endpoint.decode()), now)
+        self._count_broken_off(now, last=last)
         for address, peer in self._calls.items():
             since = self._down_since.get(peer, now)
             if now - since > PATIENCE_S and peer not in self._cut:
@@ -221,14 +230,28 @@ class MachineLinks:
 
     def _on_event(self, event: int, value: int, peer: str | None, now: float) -> None:
         """Note one event of the socket; `peer`: whom this side had called, None where it was called."""
-        if event == zmq.EVENT_HANDSHAKE_SUCCEEDED and peer is not None:
+        if event == zmq.EVENT_ACCEPTED:
+            self._accepted_at.append(now)
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and peer is None:
+            self._shaken += 1
+        elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED and peer is not None:
             self._down_since.pop(peer, None)
             self._cut.discard(peer)
             self._put(peer, self._lines[peer].resume(), b"")
         elif event == zmq.EVENT_DISCONNECTED and peer is not None:
             self._down_since.setdefault(peer, now)
-        elif event & _FAILED and peer is None:  # without detail the value is an errno, which is no protocol error
-            self._refused[_REFUSED.get(value, "broken_off")] += 1
+        elif event & _FAILED and peer is None and value in _REFUSED:  # without detail the value is an errno, no protocol error
+            self._refused[_REFUSED[value]] += 1
+
+    def _count_broken_off(self, now: float, *, last: bool) -> None:
+        """Count who was let in by the system and has neither shaken hands in time nor said what ZeroMQ has a word for; most that is
+        no ZeroMQ at all it drops without an event. At the end nobody has more time.
+        """
+        while self._accepted_at and (last or now - self._accepted_at[0] > _DECIDED_S):
+            self._accepted_at.popleft()
+            self._decided += 1
+        others = sum(count for kind, count in self._refused.items() if kind != "broken_off")
+        self._refused["broken_off"] = max(self._refused["broken_off"], self._decided - self._shaken - others)
 
 
 class Bridge:

@@ -8,13 +8,16 @@ from typing import Any, get_args, get_origin, get_type_hints
 import msgpack
 
 from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
+from noc.unpacked_size import is_larger_unpacked
 
 MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB; more is no message of ours
+_REMARKABLE_BYTES = 1 << 16  # of a message: what is smaller unpacks to 5 MB at most
+MOST_UNPACKED_BYTES = 1 << 24  # of a message's objects, beside the bytes of its arrays
 _MAX_TICK = 1 << 62
 _SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
-_PACKER = msgpack.Packer()  # kept: a new one would allocate its 256 KiB of buffer for every message
-_STATUS_PACKER = msgpack.Packer(unicode_errors="surrogatepass")  # names of files may be no text
+# Kept: a new one would allocate its 256 KiB of buffer for every message. What was let in can be handed on, be it text or not.
+_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
@@ -33,6 +36,8 @@ def encode(message: Message) -> bytes:
 
 def decode(raw: bytes) -> Message:
     """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
+    if len(raw) > _REMARKABLE_BYTES and is_larger_unpacked(raw, MOST_UNPACKED_BYTES):
+        raise WireError(f"{len(raw)} B would unpack to more than {MOST_UNPACKED_BYTES} B of lists and numbers")
     try:
         parts = msgpack.unpackb(raw, strict_map_key=False, unicode_errors="surrogatepass")
     except Exception as error:
@@ -112,7 +117,7 @@ def _section(kind: Any, parts: Any) -> Section:
 
 def pack_status(status: dict[str, Any]) -> bytes:
     """Return a flat status record (host to launcher) as bytes."""
-    packed: bytes = _STATUS_PACKER.pack(status)
+    packed: bytes = _PACKER.pack(status)
     return packed
 
 

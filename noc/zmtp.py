@@ -13,7 +13,7 @@ import time
 
 import numpy as np
 
-from noc.transport import TransportError
+from noc.transport import TransportError, Unreachable
 from noc.wire import MAX_MESSAGE_BYTES
 
 SCHEME = "ipc://"
@@ -31,13 +31,13 @@ _PING, _PONG, _PING_TTL_BYTES = b"\x04PING", b"\x04PONG", 2
 
 
 class ZmtpTransport:
-    """The connection of the endpoint `name` to its router, `peer`.
+    """The connection of the endpoint `name` to its router, `peer`, to which it shows `identity` (`noc/identities.py`).
 
     The router listens at `address`, `ipc://PATH` or, in the abstract namespace, `ipc://@NAME`. Raises TransportError where
     nobody listens there within half a minute, or does not answer in ZMTP within another.
     """
 
-    def __init__(self, name: str, address: str, peer: str) -> None:
+    def __init__(self, name: str, address: str, *, peer: str, identity: bytes) -> None:
         self.peer = peer
         self._readable = self._writable = True  # what the router said before it went can still be read
         if not address.startswith(SCHEME):
@@ -51,10 +51,10 @@ class ZmtpTransport:
         self.descriptor = self._socket.fileno()
         try:
             self._connect(path)
-            self._shake_hands(name)
+            self._shake_hands(identity)
         except (OSError, EOFError) as error:
             self._socket.close()
-            raise TransportError(f"{name} cannot reach {peer} on {address}: {error}") from error
+            raise Unreachable(f"{name} cannot reach {peer} on {address}: {error}") from error
         self._socket.settimeout(None)
         self._limit(socket.SO_SNDTIMEO, _SEND_TIMEOUT_S)
         self._timeout_s = _FIRST_WAIT_S
@@ -72,13 +72,13 @@ class ZmtpTransport:
                     raise
                 time.sleep(_CALL_AGAIN_S)
 
-    def _shake_hands(self, name: str) -> None:
+    def _shake_hands(self, identity: bytes) -> None:
         late = time.monotonic() + _CONNECT_WITHIN_S
         self._socket.sendall(_GREETING)
         theirs = self._exactly(len(_GREETING), late)
         if theirs[0] != _GREETING[0] or theirs[9] != _GREETING[9] or theirs[10] < _GREETING[10]:  # between them is padding
             raise EOFError("it is no ZMTP 3 peer")
-        ready = _READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", name.encode())
+        ready = _READY + _property(b"Socket-Type", b"DEALER") + _property(b"Identity", identity)
         self._socket.sendall(frame_head(len(ready), COMMAND) + ready)
         flags, size = self._exactly(HEAD_BYTES, late)
         if flags != COMMAND or not self._exactly(size, late).startswith(_READY):
@@ -189,7 +189,7 @@ class ZmtpTransport:
             self._writable = False
         except OSError as error:
             self._writable = False  # part of a frame may be out, and what followed would be taken for its rest
-            raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
+            raise Unreachable(f"cannot reach {destination}: {error.strerror}") from error
 
     def close(self) -> None:
         """Close the connection; what was sent still arrives."""

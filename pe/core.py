@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from models.network import ModelError
+from models.network import ModelError, in_one_line
 from models.shard import Shard
 from noc import packet
 from noc.packet import PHASE, Batch, Bundle, Load, Message, Outgoing, Recall, Section
@@ -25,6 +25,10 @@ from pe.tick import BEYOND, CROWDED, FLOODED, WRONG
 from pe.tick_records import Exchange, Listener, Resident
 
 _NEVER = 1 << 62
+_MALFORMED = (
+    ArithmeticError, AssertionError, AttributeError, LookupError, OSError, SyntaxError, TypeError, ValueError,
+)  # fmt: skip
+"""What shards raise that are none: numpy and the packages below have many words for it."""
 
 
 class Pe:
@@ -136,9 +140,11 @@ class Pe:
             ]
             self._boxes = self._exchange(shards, message.peers)
             self.tick = Tick(self._residents, FIFO_EVENTS, views.get("fifo.keys"), views.get("fifo.values"), self._boxes)
-        except (SramOverflow, ModelError, TypeError, ValueError, KeyError, OSError) as error:
+        except (SramOverflow, ModelError) as error:
             text = str(error)
             return self._fault(text if text.startswith(self.name) else f"{self.name}: {text}")
+        except _MALFORMED as error:
+            return self._fault(f"{self.name}: its shards are malformed ({in_one_line(error)})")
         return self._say(packet.Loaded([[r.name, r.offset, r.size_bytes, r.role] for r in self.arena.regions]))
 
     def _exchange(self, shards: list[Shard], plan: list[Any]) -> Exchange | None:
@@ -155,7 +161,7 @@ class Pe:
         assert self.arena is not None  # by the table, it is loaded
         ports = [port for resident in self._residents for port in resident.listeners if port.delay]
         for port in (port for port in ports if port.population == message.population):
-            if not _recall_section(port, message):
+            if len(message.keys) % 4 or not _recall_section(port, message):
                 return self._fault(f"{self.name}: events to recall, of population {message.population}, are not of its units")
         return []
 
@@ -163,7 +169,7 @@ class Pe:
         """Say all that is needed to go on from `tick` when it comes; at once, and nothing, where it is past."""
         if self.tick is None or tick <= self.tick.number:
             return self._say(packet.Snapshot(tick, b"", b"", []))
-        self._save_at = tick
+        self._save_at = min(tick, _NEVER)
         return []
 
     def _snapshot(self, batch: bytes) -> Outgoing:
@@ -182,7 +188,9 @@ class Pe:
             at += view.nbytes
         try:
             self.tick.go_on(message.tick, message.counts)
-        except ValueError as error:
+            if not isinstance(decode(message.batch), Batch):
+                raise ValueError("no batch")
+        except (ArithmeticError, TypeError, ValueError) as error:
             return self._fault(f"{self.name}: a snapshot with {error}")
         self._first_batch = message.batch
         return []
@@ -231,7 +239,7 @@ def _recall_section(port: Listener, message: Recall) -> bool:
     keys = np.frombuffer(message.keys, np.uint8)
     values = np.frombuffer(message.values, np.uint8)
     events = len(values) // max(port.item_bytes, 1) if port.dense else len(keys) // 4
-    if len(values) != events * port.item_bytes or (port.dense and (len(keys) or events not in (0, port.keys))) or len(keys) % 4:
+    if len(values) != events * port.item_bytes or (port.dense and (len(keys) or events not in (0, port.keys))):
         return False
     numbers = keys.view("<u4")
     if numbers.max(initial=0) >= port.keys or len(message.lanes) != mask_bytes(port.lanes):

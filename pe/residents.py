@@ -83,8 +83,18 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
     check_trace(f"shard of population {shard.population}: port {port.name!r}", port.trace)
     if port.trace and port.delay:
         raise ModelError(f"shard of population {shard.population}: port {port.name!r} hears a trace late; needs delay 0")
+    rows = kernels.named(shard.kernel).PORTS[port.name].rows * len(shard.units)
+    if shape.rows != rows or shape.lanes != shard.lanes or min(shape.slots, shape.phases) < 1:
+        have = f"{shape.rows} rows, {shape.lanes} lanes, {shape.slots} slots, {shape.phases} phases"
+        need = f"{rows}, {shard.lanes}, 1, 1"
+        raise ModelError(f"shard of population {shard.population}: port {port.name!r} has {have}; needs {need}")
+    weights = {item.name for item in form.fields(shape) if item.role == "weights"}
+    if port.arrays.keys() != weights:
+        raise ModelError(f"shard of population {shard.population}: weights {sorted(port.arrays)}; needs {sorted(weights)}")
     for name, array in port.arrays.items():
         views[f"{place.head}.{name}"][...] = array
+    if hasattr(form, "check"):
+        form.check({name: views[f"{place.head}.{name}"] for name in weights}, shape)
     arrays = {name.rpartition(".")[2]: view for name, view in views.items() if name.rpartition(".")[0] == place.head}
     shared = heard_field(shard.format, shape)
     if shared is not None:

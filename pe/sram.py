@@ -18,6 +18,7 @@ import numpy as np
 from models.network import Array, Field
 
 ALIGNMENT_BYTES = 4  # the M4F loads float32 and 32-bit integers from word addresses
+_MOST_BYTES = 1 << 30
 PROGRAM, DEBUG = "program", "debug"
 FIFO = "fifo."  # what the names of the event FIFO begin with: it is empty between ticks
 
@@ -41,6 +42,14 @@ class SramSize:
     bank_bytes: int
     program_bytes: int
     debug_bytes: int
+
+    def __post_init__(self) -> None:
+        """Raise ValueError where a PE with such sizes cannot be."""
+        sizes = tuple(vars(self).values())
+        if any(type(size) is not int for size in sizes) or not 0 <= min(sizes) <= max(sizes) <= _MOST_BYTES:
+            raise ValueError(f"sizes of SRAM {sizes}; needs whole numbers from 0 to {_MOST_BYTES}")
+        if self.bank_bytes > self.sram_bytes:
+            raise ValueError(f"a bank of {self.bank_bytes} B in {self.sram_bytes} B of SRAM")
 
     @property
     def data_bytes(self) -> int:

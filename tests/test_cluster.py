@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing.util
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -64,6 +66,23 @@ def test_twenty_runs_leave_nothing(run, cluster):
     assert not list(Path(multiprocessing.util.get_temp_dir()).glob("stock-*"))  # what PEs load
 
 
+def ports_of(process: psutil.Process) -> set[int]:
+    """The TCP ports at which a process listens."""
+    return {one.laddr.port for one in process.net_connections("tcp") if one.status == psutil.CONN_LISTEN}
+
+
+def said_by(port: int, request: bytes) -> bytes:
+    """What a port says by itself within a moment, and to a request."""
+    heard = b""
+    with socket.create_connection(("127.0.0.1", port), timeout=1.0) as connection:
+        for words in (b"", request):
+            with contextlib.suppress(OSError):
+                connection.sendall(words)
+                connection.settimeout(0.3)
+                heard += connection.recv(1 << 12)
+    return heard
+
+
 def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     """`local:2` on the command line; the terminal's Ctrl-C reaches every process of the group, and the launcher ends in order."""
     command = [sys.executable, str(ROOT / "launch.py"), "lm", "--checkpoint", str(folder / "tiny.safetensors"), "--no-monitor"]
@@ -78,6 +97,11 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
         time.sleep(0.05)
     family = psutil.Process(launcher.pid).children(recursive=True)
     assert len(family) > 10
+    ports = [port for process in (psutil.Process(launcher.pid), *family) for port in ports_of(process)]
+    assert len(ports) >= 5  # a scheduler, two nannies, two workers
+    for port in ports:  # Dask speaks first where it speaks in plain text; a router says that it wants CURVE
+        heard = said_by(port, b"GET / HTTP/1.0\r\n\r\n")
+        assert not heard or (b"CURVE" in heard and b"HTTP" not in heard) or heard[:1] == b"\x15", (port, heard)  # an alert of TLS
     os.killpg(launcher.pid, signal.SIGINT)
     assert launcher.wait(60) == 130
     assert (tmp_path / "err").read_text() == "gennaker: interrupted\n"

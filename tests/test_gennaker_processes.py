@@ -57,7 +57,7 @@ def _helpers():
     return [
         p
         for p in psutil.Process().children(recursive=True)
-        if p.status() != psutil.STATUS_ZOMBIE and "gennaker" in " ".join(p.cmdline())
+        if p.status() != psutil.STATUS_ZOMBIE and "gennaker.helper" in " ".join(p.cmdline())
     ]
 
 
@@ -191,9 +191,7 @@ def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what
     assert ending == signal.SIGKILL or err.strip().endswith("KeyboardInterrupt")
     assert gone(lambda: _names_of_orphans(program.pid), within_s=15.0)
     assert gone(sockets, within_s=5.0)
-    if ending == signal.SIGINT:  # a program that is killed cannot remove its model; the helper removes what it has of the run
-        assert gone(lambda: list(temporary.iterdir()), within_s=5.0)
-    assert gone(lambda: list(temporary.glob("gennaker-run-*")), within_s=15.0)
+    assert gone(lambda: list(temporary.iterdir()), within_s=15.0)
 
 
 def _of(pid):
@@ -248,7 +246,7 @@ def test_a_notebook_shows_a_bar_and_tables_and_an_interrupted_cell_leaves_nothin
         "import threading, os, signal\nthreading.Timer(15, lambda: os.kill(os.getpid(), signal.SIGINT)).start()\n"
         "plan.run(np.ones((500_000, 8), np.float32), save=())",
         "import psutil, time\n"
-        "for _ in range(100):\n    left = [p.name() for p in psutil.Process().children(recursive=True)]\n"
+        "for _ in range(100):\n    left = [p.name() for p in psutil.Process().children(recursive=True) if p.name() != 'sh']\n"
         "    if not left: break\n    time.sleep(.1)\nprint(left)",
         "print(plan.run(np.ones((5, 8), np.float32)).sha256 == run.sha256)",
     ]
@@ -259,5 +257,5 @@ def test_a_notebook_shows_a_bar_and_tables_and_an_interrupted_cell_leaves_nothin
     assert any("text/html" in out.get("data", {}) for out in outputs[1])
     assert "small.safetensors" in str(outputs[1])
     assert outputs[2][-1]["ename"] == "KeyboardInterrupt"
-    assert outputs[3][0]["text"] == "[]\n"
+    assert outputs[3][0]["text"] == "[]\n"  # the shell keeps an eye on the folder that `run` has
     assert outputs[4][-1]["text"] == "True\n"

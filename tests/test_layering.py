@@ -19,8 +19,8 @@ ONE_FILE_EACH = {
     "zmq": "noc/transports/zmq.py",
     "msgpack": "noc/wire.py",
     "rich": "host/show/monitor.py",
-    "multiprocessing": "host/processes/process_group.py",
-    "psutil": "host/processes/process_group.py",
+    "multiprocessing": "host/processes/fork_server_link.py",
+    "psutil": "host/processes/machine_state.py",
     "distributed": "host/cluster/dask_client.py",
     "dask_jobqueue": "host/cluster/dask_client.py",
     "yaml": "models/foreign/config.py",
@@ -32,7 +32,10 @@ ONE_FILE_EACH = {
 ELSEWHERE = {
     "matplotlib": {"host/show/sweep_plots.py", "models/training/common/log_plot.py"},
     "zmq": {"noc/transport_tcp.py"},  # between machines
-    "distributed": {"host/cluster/dask_worker.py"},  # what runs in the engine's workers
+    "distributed": {  # what runs in the engine's workers, and such of our own
+        "host/cluster/dask_worker.py",
+        "host/cluster/private_cluster.py",
+    },
 }
 # host/ from top to bottom: a room imports from itself and from lower floors. Rooms of one floor import each other one way at most.
 FLOORS = (

@@ -101,7 +101,9 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
 def test_twenty_runs_leave_nothing(run):
     shared_before = shared_memory()
     descriptors_before = psutil.Process().num_fds()
-    hashes = {run(pes=4, tokens=5).report["events"]["sha256"] for _ in range(20)}
+    outcomes = [run(pes=4, tokens=5) for _ in range(20)]
+    assert [outcome.problem for outcome in outcomes] == [None] * 20
+    hashes = {outcome.report["events"]["sha256"] for outcome in outcomes}
     assert len(hashes) == 1
     assert gone(children)
     assert gone(sockets)

@@ -11,9 +11,10 @@ import time
 import pytest
 import zmq
 
+from noc.identities import identity_of
 from noc.transport import TransportError
 from noc.transport_tcp import PATIENCE_S, SILENCE_S, Bridge, Listening, MachineLinks, new_keys
-from noc.transports.zmq import ZmqTransport, new_address
+from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 
 pytestmark = pytest.mark.timeout(60)
 HERE = Listening("127.0.0.1")
@@ -175,6 +176,29 @@ def test_strangers_stale_keys_and_plain_text_are_refused_and_counted():
             peer.close()
 
 
+def test_each_connection_that_comes_to_nothing_is_counted_once_whatever_it_says():
+    """Random bytes, HTTP, half a greeting, silence: most of it libzmq drops without a word."""
+    keys, kinds = (
+        new_keys(),
+        (b"", b"\x01\x02random", b"GET / HTTP/1.1\r\n\r\n", b"\xff\0\0", b"\xff" + bytes(8) + b"\x7f\3\0CURVE" + bytes(300)),
+    )
+    with links(keys, "router@0", HERE) as (here, told), links(keys, "router@1") as (peer, _):
+        peer.call({"router@0": f"tcp://127.0.0.1:{here.port}"})
+        peer.send("router@0", b"hello")
+        until(here.take, peer)
+        crowd = [socket.create_connection(("127.0.0.1", here.port)) for _ in range(10 * len(kinds))]
+        for number, stranger in enumerate(crowd):
+            stranger.sendall(kinds[number % len(kinds)])
+        for stranger in crowd[::2]:
+            stranger.close()
+        peer.send("router@0", b"still here")
+        assert until(here.take, peer) == ("router@1", b"still here")
+        time.sleep(0.2)
+    assert sum(told[-1]["refused"].values()) == len(crowd)
+    for stranger in crowd:
+        stranger.close()
+
+
 def test_a_port_is_taken_from_the_range_and_one_that_is_taken_is_said():
     keys, low = new_keys(), two_free_ports()
     two = Listening("127.0.0.1", low, low + 1)
@@ -197,8 +221,8 @@ def two_free_ports():
 def test_a_router_hears_each_peer_only_where_it_belongs():
     """`Bridge`: PEs within the machine, neighbours over the links; a PE's name over the network is a stranger's."""
     keys, address = new_keys(), new_address()
-    local = ZmqTransport("router@0", address, 10, listen=True)
-    pe = ZmqTransport("PE(1,1,0)@0", address, 10, peer="router@0")
+    local = RouterSocket("router@0", address, 10, secret=bytes(32))
+    pe = DealerSocket("PE(1,1,0)@0", address, 10, peer="router@0", identity=identity_of("PE(1,1,0)@0", bytes(32)))
     listening = MachineLinks("router@0", keys, 10, HERE, lambda _: None)
     bridge = Bridge(local, listening, frozenset({"router@1"}))
     with links(keys, "router@1") as (neighbour, _), links(keys, "PE(1,1,0)@0") as (liar, _):

@@ -19,16 +19,18 @@ import zmq
 
 from host.options import transport_named, transport_names
 from noc import zmtp
+from noc.identities import STRANGER, identity_of, new_secret
 from noc.packet import Fault, Hello, Letter
 from noc.serve import serve
 from noc.transport import TransportError
 from noc.transports import mem as transport_mem
 from noc.transports import zmq as transport_zmq
-from noc.transports.zmq import ZmqTransport, new_address
+from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 from noc.wire import WireError, decode, encode
 from noc.zmtp import COMMAND, LONG, ZmtpTransport, frame_head
 
 ROUTER, ENDPOINTS = "router@0", ("PE(1,1,0)@0", "PE(1,1,1)@0", "host")
+SECRET = new_secret()
 MEGABYTE = 1 << 20
 WAIT_S = 10.0  # for what must come: only a failing test waits that long
 SOON_S = 0.1  # for what must not come
@@ -75,14 +77,14 @@ class Star:
 
     def __init__(self, scheme, connect, queue=1000):
         self.connect, address = connect, scheme.new_address()
-        self.all = {ROUTER: scheme.listen(ROUTER, address, queue, {})}
+        self.all = {ROUTER: scheme.listen(ROUTER, address, queue, calls={}, secret=SECRET, most_bytes=4 * MEGABYTE)}
         for name in ENDPOINTS:
             self.all[name] = self.endpoint(name, address, queue)
             self.all[name].send(ROUTER, encode(Hello(0)))  # a router knows whom it has heard
         assert {self.all[ROUTER].receive(WAIT_S)[0] for _ in ENDPOINTS} == set(ENDPOINTS)
 
     def endpoint(self, name, address, queue):
-        return self.connect(name, address, queue, ROUTER)
+        return self.connect(name, address, queue, peer=ROUTER, identity=identity_of(name, SECRET))
 
     def send(self, sender, destination, raw):
         self.all[sender].send(destination, raw)
@@ -253,7 +255,7 @@ def test_a_full_queue_is_an_error_with_a_name_and_nothing_is_dropped():
 
 def test_an_endpoint_whose_router_takes_nothing_gives_up_with_its_name(monkeypatch):
     monkeypatch.setattr(transport_zmq, "_SEND_TIMEOUT_S", SOON_S)
-    alone = ZmqTransport("host", new_address(), 2, peer=ROUTER)
+    alone = DealerSocket("host", new_address(), 2, peer=ROUTER, identity=b"host")
     try:
         with pytest.raises(TransportError, match=f"cannot reach {ROUTER}"):
             for _ in range(10):
@@ -294,7 +296,7 @@ def test_close_gives_everything_back():
 
 def test_close_does_not_wait_for_what_nobody_takes():
     before = resources()
-    alone = ZmqTransport("host", new_address(), 100, peer=ROUTER)
+    alone = DealerSocket("host", new_address(), 100, peer=ROUTER, identity=b"host")
     alone.send(ROUTER, bytes(MEGABYTE))
     began = time.monotonic()
     alone.close()
@@ -321,7 +323,7 @@ def contexts(monkeypatch):
 def test_an_address_that_is_taken_is_refused(contexts, star):
     """With the family's own error, and without leaving anything open."""
     with pytest.raises(TransportError):
-        ZmqTransport(ROUTER, address_of(star), 10, listen=True)
+        RouterSocket(ROUTER, address_of(star), 10, secret=SECRET)
     assert contexts[-1].closed
 
 
@@ -375,7 +377,7 @@ def test_garbage_of_a_stranger_arrives_as_no_message(star, frames, identity):
     with Stranger(star, identity=identity) as stranger:
         stranger.send_multipart(frames)
         sender, raw = star.all[ROUTER].receive(WAIT_S)
-        assert sender not in (*ENDPOINTS, ROUTER)
+        assert sender == STRANGER
         with pytest.raises(WireError):
             decode(raw)
         others_are_served(star)
@@ -398,20 +400,64 @@ def others_are_served_but_for(star):
     others_are_served(star)
 
 
-@pytest.mark.parametrize("name", ENDPOINTS)
-def test_nobody_can_take_a_name_that_is_taken(star, name):
-    with Stranger(star, identity=name.encode()) as stranger:
-        stranger.send(encode(Hello(666)))
-        assert star.all[ROUTER].receive(SOON_S) is None
-        others_are_served(star)
+@pytest.mark.parametrize("name", [ENDPOINTS[0], "host", "router@1"])
+def test_nobody_takes_a_name_without_its_secret_however_early_he_comes(name):
+    """The name itself, a proof by another secret, and the proof of another name; before its owner has come."""
+    address = new_address()
+    lies = (
+        name.encode(),
+        bytes(16) + name.encode(),
+        identity_of(name, new_secret()),
+        identity_of("x", SECRET)[:16] + name.encode(),
+    )
+    router = RouterSocket(ROUTER, address, 100, secret=SECRET)
+    with zmq.Context() as context, contextlib.ExitStack() as stack:
+        for lie in lies:
+            stranger = stack.enter_context(context.socket(zmq.DEALER))
+            stranger.setsockopt(zmq.ROUTING_ID, lie)
+            stranger.connect(address)
+            stranger.send(encode(Hello(666)))
+            assert router.receive(WAIT_S) == (STRANGER, b"")  # and nothing of it is unpacked
+        owner = stack.enter_context(context.socket(zmq.DEALER))  # any libzmq peer that knows the run's secret
+        owner.setsockopt(zmq.ROUTING_ID, identity_of(name, SECRET))
+        owner.connect(address)
+        owner.send(encode(Hello(1)))
+        assert router.receive(WAIT_S) == (name, encode(Hello(1)))
+        router.send(name, b"for the owner")
+        assert owner.poll(int(WAIT_S * 1000))
+        assert owner.recv() == b"for the owner"
+    router.close()
 
 
-def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone(monkeypatch):
-    monkeypatch.setattr(transport_zmq, "MAX_MESSAGE_BYTES", MEGABYTE)
+def test_a_router_shows_its_own_identity_to_whom_it_calls_and_to_nobody_who_calls():
+    """Else a stranger would read it off the first message of a handshake, and show it to the neighbour."""
+    address, neighbour = new_address(), new_address()
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as client:
+        listener.bind("\0" + neighbour.removeprefix("ipc://@"))
+        listener.listen()
+        listener.settimeout(WAIT_S)
+        router = RouterSocket(ROUTER, address, 100, calls={"router@1": neighbour}, secret=SECRET)
+        client.settimeout(WAIT_S)
+        client.connect("\0" + address.removeprefix("ipc://@"))
+        shown = {}
+        with listener.accept()[0] as called:
+            for who, connection in (("called", called), ("caller", client)):
+                connection.settimeout(WAIT_S)
+                connection.sendall(GREETING + READY)
+                with connection.makefile("rb") as stream:
+                    _, _, size = stream.read(64), *stream.read(2)
+                    shown[who] = stream.read(size)
+        assert identity_of(ROUTER, SECRET) in shown["called"]
+        assert shown["caller"].startswith(b"\5READY")
+        assert ROUTER.encode() not in shown["caller"]
+        router.close()
+
+
+def test_a_message_that_is_too_large_costs_its_sender_the_connection_alone():
     star = Zmq()
     try:
         with Stranger(star) as stranger:
-            stranger.send(bytes(2 * MEGABYTE))
+            stranger.send(bytes(5 * MEGABYTE))
             assert star.all[ROUTER].receive(SOON_S) is None
             others_are_served(star)
     finally:
@@ -463,7 +509,7 @@ def peer(play, connect=True):
 
         thread = threading.Thread(target=accept)
         thread.start()
-        endpoint = ZmtpTransport("host", address, ROUTER) if connect else None
+        endpoint = ZmtpTransport("host", address, peer=ROUTER, identity=b"host") if connect else None
         try:
             yield endpoint or address, thread
         finally:
@@ -550,7 +596,7 @@ def test_where_nobody_listens_that_is_said_in_time_in_one_line(monkeypatch, addr
     monkeypatch.setattr(zmtp, "_CONNECT_WITHIN_S", SOON_S)
     before, began = descriptors(), time.monotonic()
     with pytest.raises(TransportError) as caught:
-        ZmtpTransport("host", address, ROUTER)
+        ZmtpTransport("host", address, peer=ROUTER, identity=b"host")
     assert time.monotonic() - began < 2.0
     assert address in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
@@ -577,7 +623,7 @@ def test_a_peer_that_is_no_zmtp_is_refused_in_time_in_one_line(monkeypatch, play
     with peer(play, connect=False) as (address, _):
         began = time.monotonic()
         with pytest.raises(TransportError, match=f"host cannot reach {ROUTER} on ipc://@.*: ") as caught:
-            ZmtpTransport("host", address, ROUTER)
+            ZmtpTransport("host", address, peer=ROUTER, identity=b"host")
         assert time.monotonic() - began < 2.0
         assert len(str(caught.value).splitlines()) == 1
     assert descriptors() == before

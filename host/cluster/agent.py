@@ -14,11 +14,13 @@ import time
 from typing import Any
 
 from host.cluster.framing import RecordReader, frame_record
-from host.errors import Exit
+from host.errors import Exit, HostError
 from host.options import transport_named
 from host.processes.fork_environment import reserve_descriptors
+from host.processes.fork_server_link import SIGNALS
 from host.processes.parent_death import die_with, set_process_name
-from host.processes.process_group import SIGNALS, ProcessGroup
+from host.processes.process_group import ProcessGroup
+from noc.identities import identity_of, new_secret
 from noc.wire import pack_status, unpack_status
 
 LEASE_S = 10.0  # without a command from the launcher
@@ -39,6 +41,7 @@ class Agent:
         self._pipes: dict[str, Any] = {}
         self._chips: dict[str, Any] = {}
         self._addresses: dict[str, str] = {}
+        self._secret = new_secret()  # of its routers and PEs; between machines CURVE holds names
         self._listening: dict[str, int] = {}
         self._reported_dead: set[str] = set()
         self._records = RecordReader()
@@ -60,6 +63,9 @@ class Agent:
             self._drain()
         except BrokenPipeError:
             pass  # the worker is gone
+        except HostError as error:  # no process can be started
+            with contextlib.suppress(BrokenPipeError):
+                _send("refused", text=str(error), code=int(error.code))
         finally:
             self._processes.end(0.0)
 
@@ -108,6 +114,7 @@ class Agent:
         problem = reserve_descriptors(len(chips["pes"]))
         if problem:
             return _send("refused", text=problem, code=int(Exit.DOES_NOT_FIT))
+        self._processes.may_stand_still(chips["stall_s"])
         self._processes.start_fork_server(members=chips["members"])
         from host.processes.child_main import run_router
 
@@ -121,7 +128,7 @@ class Agent:
                 remote = (child_end, chips["keys"], chips["listening"], router["remote_peers"])
             self._processes.start(
                 name, run_router, name, chips["transport"], self._addresses, chips["queue"], chips["table_entries"],
-                tuple(router["wiring"]), router["slow"], remote, chips["store"],
+                tuple(router["wiring"]), router["slow"], self._secret, chips["most_bytes"], remote, chips["store"],
             )  # fmt: skip
             if remote:
                 child_end.close()
@@ -136,7 +143,8 @@ class Agent:
         transport, queue = self._chips["transport"], self._chips["queue"]
         for pe in self._chips["pes"]:
             name, router = pe["name"], pe["router"]
-            self._processes.start(name, run_pe, name, transport, router, self._addresses[router], queue, pe["slow_s"])
+            address, identity = self._addresses[router], identity_of(name, self._secret)
+            self._processes.start(name, run_pe, name, transport, router, address, queue, pe["slow_s"], identity)
         self._report_starts()
 
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:

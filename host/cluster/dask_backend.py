@@ -29,7 +29,12 @@ _START_S = 15.0  # for a worker to begin, once it has been sent what it needs
 _ROUTERS_S = 120.0  # for all routers to listen; kernels may have to be compiled first
 _SEND_BYTES_S = 5e6  # a slow network, for the time that content may take
 _LEAVE_S = 4.0
+_MOST_WORDS_BYTES = 200  # of what Dask says of an error
 _NEW_WORKER_S = 10.0  # after a loss, for another worker to come
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())[:_MOST_WORDS_BYTES]
 
 
 class DaskBackend(Backend):
@@ -49,7 +54,7 @@ class DaskBackend(Backend):
         self._config = parse_cluster(options.cluster)
         workers = self._config.workers or max(len(self._config.hosts) - 1, 1)
         spare = 1 if options.restart and workers > 1 else 0  # so that the others can take over a lost one's chips
-        self._client = DaskClient(self._run, self._config, -(-options.chips // (workers - spare)))
+        self._client = DaskClient(self._run, self._config, -(-options.chips // (workers - spare)), content_folder)
         self._workers: dict[str, WorkerState] = {}
         self._retired: list[dict[str, Any]] = []  # report entries of workers before a restart
         self._descriptions: dict[str, dict[str, Any]] = {}  # by worker, as `dask_worker.describe` returns them
@@ -138,7 +143,7 @@ class DaskBackend(Backend):
         contents = self._missing_contents()
         self._check_room(contents)
         for worker, machine in self._workers.items():
-            machine.stored_bytes = sum(map(len, contents[worker].values()))
+            machine.stored_bytes, machine.is_asked = sum(map(len, contents[worker].values())), True
             self._client.attend(worker, len(machine.chips), self._start_command(machine), contents[worker])
         most_bytes = max(machine.stored_bytes for machine in self._workers.values())
         start_by = time.monotonic() + _START_S + most_bytes / _SEND_BYTES_S
@@ -151,7 +156,7 @@ class DaskBackend(Backend):
             loads = {sha256 for pe, sha256 in self._plan["stored"].items() if chip_of(pe) in machine.chips}
             missing = self._client.ask("missing", sorted(loads), workers=[worker])[worker]
             if isinstance(missing, Exception):
-                raise HostError(f"{machine.title} does not answer ({missing})", Exit.DIED)
+                raise HostError(self._describe_loss(machine, _one_line(f"it does not answer ({missing})")), Exit.DIED)
             contents[worker] = {sha256: self._store[sha256] for sha256 in missing}
         return contents
 
@@ -160,7 +165,9 @@ class DaskBackend(Backend):
         for worker, machine in self._workers.items():
             stored = sum(map(len, contents[worker].values()))
             answer = self._client.ask("check", machine.pes, len(machine.chips), stored, where, workers=[worker])[worker]
-            problem = f"does not answer ({answer})" if isinstance(answer, Exception) else answer["problem"]
+            if isinstance(answer, Exception):
+                raise HostError(self._describe_loss(machine, _one_line(f"it does not answer ({answer})")), Exit.DIED)
+            problem = answer["problem"]
             if problem:
                 share = f"{len(machine.chips)} chips with {machine.pes} PEs"
                 raise HostError(f"{machine.title} has no room for {share}: {problem}", Exit.DOES_NOT_FIT)
@@ -182,7 +189,9 @@ class DaskBackend(Backend):
             if chip_of(name) in machine.chips
         ]
         return {
+            "stall_s": self._options.stall_s,
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
+            "most_bytes": self._plan["most_bytes"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
             "listening": [machine.interface, *self._config.transport.ports],
         }  # fmt: skip
@@ -338,7 +347,8 @@ class DaskBackend(Backend):
                 machine.state = "ended"
         self._command_all({"kind": "end", "patience_s": patience_s})
         deadline = time.monotonic() + patience_s + _LEAVE_S
-        while time.monotonic() < deadline and not all(m.has_left for m in self._workers.values()):
+        asked = [machine for machine in self._workers.values() if machine.is_asked]
+        while time.monotonic() < deadline and not all(m.has_left or m.state == "lost" for m in asked):
             self.take_records()
             time.sleep(0.02)
         self._client.forget(list(self._workers))

@@ -1,5 +1,5 @@
 """`DaskClient`: connects to a Dask scheduler or starts a cluster, runs functions in workers, sends them content, and has each
-run an agent. Together with `host/cluster/dask_worker.py` the only file that knows Dask.
+run an agent. Together with `host/cluster/dask_worker.py` and `private_cluster.py` the only file that knows Dask.
 
 Every call has a time limit and runs in a thread beside the launcher's loop; agents' records are collected until the
 launcher takes them.
@@ -14,32 +14,53 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from concurrent.futures import TimeoutError as Late
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from host.cluster.cluster_config import ClusterConfig
 from host.errors import Exit, HostError
 from host.processes.fork_environment import hidden_main_module
+from host.processes.fork_server_link import own_children, start_tracker, wake_tracker
+from host.processes.kernel_view import is_stopped
 from noc.wire import pack_status, unpack_status
 
 CONNECT_S = 6.0
-ASK_S = 8.0
+ASK_S = 5.0
 ALIVE_EVERY_S = 2.0  # how often agents hear that the launcher lives
 GONE_S = 5.0  # a worker that says nothing for this long is lost
-_RELEASE_S = 4.0
+_RELEASE_S = 4.0  # for connection and cluster to be closed, both together
+_LEAST_RELEASE_S = 0.5
 _GROUP_SIGNALS = (signal.SIGINT, signal.SIGHUP)
 
 
-class DaskClient:
-    """A connection to workers, for the run of name `run`. `chips`: a worker's, where a cluster is started here without a number."""
+def _begin(function: Callable[[], Any]) -> Future[Any]:
+    """Call a function in a thread of its own, which nobody waits for where this process ends: a worker may never answer."""
+    future: Future[Any] = Future()
 
-    def __init__(self, run: str, config: ClusterConfig, chips: int) -> None:
-        self._run, self._config, self._chips = run, config, config.chips or chips
+    def call() -> None:
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=call, name="gennaker-dask", daemon=True).start()
+    return future
+
+
+class DaskClient:
+    """A connection to workers, for the run of name `run`.
+
+    `chips`: a worker's, where a cluster is started here without a number. `folder`: for the files of such a cluster.
+    """
+
+    def __init__(self, run: str, config: ClusterConfig, chips: int, folder: Path) -> None:
+        self._run, self._config, self._chips, self._folder = run, config, config.chips or chips, folder
+        self._others: set[Any] = set()  # processes that were here before a cluster was
         self._cluster: Any = None
         self._client: Any = None
-        self._pool = ThreadPoolExecutor(32, thread_name_prefix="gennaker-dask")
         self._records: deque[dict[str, Any]] = deque()
         self._reader, self._writer = os.pipe()
         os.set_blocking(self._writer, False)
@@ -64,6 +85,8 @@ class DaskClient:
             if name.partition(".")[0] in ("distributed", "tornado", "asyncio"):
                 logging.getLogger(name).setLevel(logging.CRITICAL)
         self._functions, began = dask_worker, time.monotonic()
+        start_tracker()
+        self._others = own_children()
         # Workers of our own inherit the mask, so that a terminal's Ctrl-C is left to the launcher.
         signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
         try:
@@ -90,9 +113,14 @@ class DaskClient:
         """Start the cluster that the configuration asks for, and return it; None where there is a scheduler already."""
         config, resources = self._config, {"chips": self._chips}
         if config.kind == "local":
-            return distributed.LocalCluster(
-                n_workers=config.workers, threads_per_worker=1, processes=True, host="127.0.0.1", dashboard_address="127.0.0.1:0",
-                resources=resources, memory_limit=0, silence_logs=logging.CRITICAL, **config.options,
+            import dask
+
+            from host.cluster.private_cluster import PrivateCluster
+
+            dask.config.set({"temporary-directory": str(self._folder)})  # else locks stay in TMPDIR
+            return PrivateCluster(
+                n_workers=config.workers, threads_per_worker=1, host="127.0.0.1", resources=resources, memory_limit=0,
+                silence_logs=logging.CRITICAL, **config.options,
             )  # fmt: skip
         if config.kind == "ssh":
             options = {"nthreads": 1, "memory_limit": 0, "resources": resources, **config.options.get("worker_options", {})}
@@ -149,7 +177,7 @@ class DaskClient:
         return None
 
     def _call_within(self, function: Callable[[], Any], seconds: float) -> Any:
-        return self._pool.submit(function).result(seconds)
+        return _begin(function).result(seconds)
 
     def attend(self, worker: str, chips: int, command: dict[str, Any], content: dict[str, bytes]) -> None:
         """Send a worker content and have it run an agent; the worker's resource `chips` is taken until that has ended."""
@@ -167,7 +195,7 @@ class DaskClient:
 
         with self._lock:
             self._heard_at[worker] = None
-        self._pool.submit(go).add_done_callback(lambda done: self._on_sent(worker, done))
+        _begin(go).add_done_callback(lambda done: self._on_sent(worker, done))
 
     def command(self, worker: str, record: dict[str, Any]) -> None:
         """Send a command to a worker's agent, without waiting."""
@@ -177,7 +205,7 @@ class DaskClient:
             with contextlib.suppress(Exception):  # a worker that cannot be reached falls silent, and is found by that
                 self._client.run(self._functions.command, self._run, raw, workers=[worker], on_error="return")
 
-        self._pool.submit(go)
+        _begin(go)
 
     def fileno(self) -> int:
         """Return what becomes readable when there are records."""
@@ -204,12 +232,18 @@ class DaskClient:
         """Leave the cluster, and end it where this client started it; within a time limit."""
         self._closed.set()
         self.forget(list(self._futures))
+        for worker in own_children() - self._others:
+            if is_stopped(worker.pid):
+                worker.kill()  # it would be waited for
+        deadline = time.monotonic() + _RELEASE_S
         for name in ("_client", "_cluster"):
-            connection = getattr(self, name)
+            connection, left_s = getattr(self, name), max(deadline - time.monotonic(), _LEAST_RELEASE_S)
             if connection is not None:
                 with contextlib.suppress(Exception):
-                    self._call_within(partial(connection.close, timeout=_RELEASE_S), 2 * _RELEASE_S)
-        self._pool.shutdown(wait=False, cancel_futures=True)
+                    self._call_within(partial(connection.close, timeout=left_s), left_s)
+        for worker in own_children() - self._others:
+            worker.kill()  # this process waits for each of them when it ends
+        wake_tracker()
         with self._lock:
             os.close(self._writer)
             self._writer = -1

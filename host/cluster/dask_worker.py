@@ -25,7 +25,8 @@ from distributed.worker import Worker
 from host.cluster.agent import LEASE_S
 from host.cluster.capacity import describe_shortage, resources_available, resources_needed
 from host.cluster.framing import RecordReader, frame_record
-from host.processes.process_group import interface_addresses
+from host.processes.kernel_view import StandstillClock, is_stopped
+from host.processes.machine_state import interface_addresses
 from host.provenance import ROOT, content_sha256
 from host.run.content_store import ContentStore
 from models.families import VARIABLE, user_folders
@@ -34,6 +35,7 @@ from noc.wire import pack_status, unpack_status
 BEAT_S = 0.5
 _LEAVE_S = 3.0
 _PIECE_BYTES = 1 << 16
+_ends: dict[str, float] = {}  # by run: when its agent is killed, once it was told to end
 _commands: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}  # by run: what its agent here is to be told
 
 
@@ -67,7 +69,10 @@ def command(run: str, raw: bytes) -> bool:
     commands = _commands.get(run)
     if commands is None:
         return False
-    commands.put(unpack_status(raw))
+    record = unpack_status(raw)
+    if record["kind"] == "end":
+        _ends[run] = time.monotonic() + record.get("patience_s", 0.0) + _LEAVE_S
+    commands.put(record)
     return True
 
 
@@ -111,6 +116,7 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     threading.Thread(target=_write, args=(commands, agent.stdin, commanded_at), daemon=True).start()
     commands.put({"kind": "chips", **chips})
     records, selector, next_beat, kill_at = RecordReader(), selectors.DefaultSelector(), 0.0, float("inf")
+    standstill = StandstillClock()
     selector.register(agent.stdout, selectors.EVENT_READ)
     try:
         while True:
@@ -121,6 +127,12 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
             if now - commanded_at[0] > LEASE_S:
                 commands.put({"kind": "end"})  # the launcher is gone, or cannot be heard
                 commanded_at[0], kill_at = now, now + _LEAVE_S
+            if _ends.get(run, kill_at) < kill_at:
+                kill_at = _ends[run]
+            stopped_s = standstill.look(is_stopped(agent.pid))
+            if stopped_s > chips["stall_s"]:
+                say({"kind": "gone", "why": f"its agent is stopped, for {stopped_s:.0f} s", "code": 0})
+                kill_at = now
             if now > kill_at:
                 agent.kill()
             if selector.select(BEAT_S / 2):
@@ -133,6 +145,7 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     except subprocess.TimeoutExpired:
         code = -9
     finally:
+        _ends.pop(run, None)
         del _commands[run]
         commands.put(None)
         selector.close()

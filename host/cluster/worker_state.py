@@ -25,6 +25,7 @@ class WorkerState:
     heard_at: float = 0.0
     usage_at: float = 0.0
     state: str = "starting"
+    is_asked: bool = False  # to run an agent
     is_attended: bool = False
     has_left: bool = False
     traffic: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -11,7 +11,7 @@ look-up, decoder, softmax, the gesture head), which the paper does not place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import product
@@ -100,8 +100,10 @@ class Pricing:
     What is kept are sums over positions, so that nothing grows with them.
     """
 
-    def __init__(self, run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True) -> None:
-        """Begin; without `bands` they are left out.
+    def __init__(
+        self, run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, alive: Callable[[], None] = lambda: None
+    ) -> None:
+        """Begin; without `bands` they are left out; `alive` is called several times a part.
 
         HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
         """
@@ -111,6 +113,7 @@ class Pricing:
         # a slower PE spends more of its time computing; so the constants of power alone also go against the others.
         corners = product(("low", "high"), repeat=2) if bands else ()
         self._tables = [table, *(table.at(time=time, power=power) for time, power in corners)]
+        self._alive = alive
         self._time_s = [0.0] * len(self._tables)
         self._busy_s = [np.zeros(len(run.pes)) for _ in self._tables]
         self._stages_s: dict[str, dict[str, float]] = {}
@@ -135,6 +138,7 @@ class Pricing:
             one = _evaluate(part, moves, chip, table)
             self._time_s[n] += one.times.time_s
             self._busy_s[n] += one.times.busy_s
+            self._alive()
             middle = middle or one
         assert middle is not None
         for layer, stages in _stages_s(run, middle).items():
@@ -200,13 +204,15 @@ def _band(values: list[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def price(run: RunLedger, chip: ChipSpec, table: CostTable) -> Priced:
+def price(run: RunLedger, chip: ChipSpec, table: CostTable, alive: Callable[[], None] = lambda: None) -> Priced:
     """Return what a run costs on `chip` at the prices of `table`, with bands over its uncertain constants, read in parts.
+
+    `alive` is called several times a part, for whoever must say that this goes on.
 
     Raises HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format; MachineError
     where the chip's broken links leave no route.
     """
-    pricing = Pricing(run, chip, table)
+    pricing = Pricing(run, chip, table, alive=alive)
     for part in run.parts(pricing.margin):
         pricing.add(part)
     return pricing.priced()

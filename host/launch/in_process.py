@@ -27,7 +27,6 @@ def run_here(
         return pipe.refusal
     report = complete_emulation(pipe.last["report"], pipe.plan, processes=1, start_s=0.0, pe_uss_bytes=None)
     if pipe.last["problem"]:
-        report["problem"] = pipe.last["problem"]
         return Outcome(Exit(pipe.last["code"]), report, pipe.last["problem"], mapping=pipe.plan["mapping"])
     return judged(report, pipe.plan["mapping"], pipe.last["mismatch"])
 

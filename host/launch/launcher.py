@@ -18,22 +18,25 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.needed_members import needed_members
+from host.launch.obituary import describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
-from host.processes.process_group import SIGNALS, ProcessGroup
+from host.processes.fork_server_link import SIGNALS
+from host.processes.kernel_view import StandstillClock
+from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
-from noc.packet import HOST, chip_of, router_name
+from noc.packet import HOST
 from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
+_TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
 _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_UNKNOWN_END = "exit code 255"  # multiprocessing's word for a process whose fork server is gone
 _PIPE, _BACKEND = "pipe", "backend"  # names of what is readable: the host's pipe, and the backend
 
 
@@ -58,7 +61,7 @@ class Launcher:
     ) -> None:  # fmt: skip
         self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
         self._mapped, self._observe, self._started = mapped, observe, started
-        self._processes = ProcessGroup(started)
+        self._processes = ProcessGroup(started, options.stall_s)
         self._backend: Backend = LocalBackend(self._processes, options)
         self._pipe: Any = None
         self._signal = 0
@@ -69,7 +72,9 @@ class Launcher:
         self._start_s = 0.0
         self._expected_to_leave = False
         self._heard_at = time.monotonic()
-        self._died_at = 0.0
+        self._died_at = self._told_at = 0.0
+        self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
+        self._host_stands = StandstillClock()
 
     def run(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -85,7 +90,7 @@ class Launcher:
                 self._start()
                 return self._watch()
             except HostError as error:
-                if self._signal and error.code is Exit.DIED:  # what was being started was being ended
+                if self._signal and error.code in (Exit.DIED, Exit.STALLED):  # what was being started was being ended
                     return self._interrupted()
                 return self._outcome(error.code, str(error), self._postmortem(str(error)))
             except KeyboardInterrupt:  # a second Ctrl-C
@@ -156,12 +161,25 @@ class Launcher:
             if now - awake_at > _ASLEEP_S or self._backend.starting:
                 self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
-            quiet_s = now - self._heard_at
-            if quiet_s > (self._options.stall_s if self._plan else max(self._options.stall_s, _PREPARE_S)):
+            quiet_s, stall_s = now - self._heard_at, self._options.stall_s
+            stopped_s = self._host_stopped_s() if quiet_s > _ASLEEP_S else 0.0
+            if stopped_s > stall_s or quiet_s > (stall_s if self._plan else max(stall_s, _PREPARE_S)):
+                quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
                 return self._outcome(Exit.STALLED, problem)
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:
                 return self._interrupted()
+
+    def _host_stopped_s(self) -> float:
+        return self._host_stands.look(self._processes.is_stopped(HOST))
+
+    def _is_ending(self) -> bool:
+        """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""
+        now = time.monotonic()
+        if now - self._told_at > _TELL_S:
+            self._told_at = now
+            self._send("starting")
+        return bool(self._signal or self._processes.ended()) or self._host_stopped_s() > self._options.stall_s
 
     def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
         """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
@@ -213,16 +231,19 @@ class Launcher:
 
     def _postmortem(self, problem: str) -> dict[str, Any] | None:
         """Ask the host for its report of a run that ends here, and return it; None where there is none."""
-        if not self._plan or HOST in self._processes.ended():
+        if not self._plan:
             return None
         self._send("postmortem", text=problem)
-        report, deadline = None, time.monotonic() + _POSTMORTEM_S
-        while report is None and time.monotonic() < deadline and self._processes.is_alive(HOST):
-            for record in self._read_records(_LOOK_S / 2):
+        report, lives, deadline = None, True, time.monotonic() + _POSTMORTEM_S
+        while report is None and lives and time.monotonic() < deadline:
+            lives = self._processes.is_alive(HOST)  # before the last look into its pipe
+            for record in self._read_records(_LOOK_S / 2 if lives else 0.0):
+                if record["kind"] == "report" and not record["interrupted"]:
+                    self._whole = record
+                    return None
                 if record["kind"] in ("failed", "report"):
                     report = self._complete_report(record["report"])
                     self._status["tick"] = record["tick"]
-                    report["problem"] = problem
                 elif record["kind"] == "status":
                     self._status.update(record)
         return report
@@ -254,7 +275,7 @@ class Launcher:
             if record["processes"]:
                 self._start_routers()
         elif kind == "routed":
-            self._backend.start_pes(lambda: bool(self._signal))
+            self._backend.start_pes(self._is_ending)
         elif kind == "again":
             self._failures.restarts[-1]["position"] = record["position"]
             self._start_routers()
@@ -272,6 +293,8 @@ class Launcher:
         return [*self._processes.ended(), *self._failures.died]
 
     def _outcome(self, code: Exit, problem: str | None, report: dict[str, Any] | None = None) -> Outcome:
+        if self._whole is not None:  # the run was over before anything went wrong
+            return self._finish(self._whole)
         return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))
 
     def _finish(self, record: dict[str, Any]) -> Outcome:
@@ -295,13 +318,21 @@ class Launcher:
             return self._interrupted(report)
         dead = self._dead_processes()
         problem, code = record["problem"], Exit(record["code"])
+        if code is Exit.STALLED:
+            problem = self._with_stopped(problem)
         if dead:
-            problem, code = self._describe_death(dead, record["tick"]), Exit.DIED
+            problem, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
             problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
-        report["problem"] = problem
         return self._outcome(code, problem, report)
+
+    def _with_stopped(self, problem: str) -> str:
+        """Return the line of the host on a standstill, behind who is stopped where it names others: it knows who is silent."""
+        stopped = self._processes.stopped()
+        if not stopped or any(name in problem for name in stopped):
+            return problem
+        return f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}"
 
     def _may_be_lost_machine(self) -> bool:
         """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
@@ -317,25 +348,19 @@ class Launcher:
         report = self._postmortem("a process died")
         if self._signal:  # the process was being ended
             return self._interrupted(report)
-        problem = self._describe_death(dead, self._status.get("tick", 0))
-        if report is not None:
-            report["problem"] = problem
-        return self._outcome(Exit.DIED, problem, report)
+        return self._outcome(Exit.DIED, self._describe_death(self._status.get("tick", 0)), report)
 
-    def _describe_death(self, dead: list[str], tick: int) -> str:
-        """Return the error line: which process died, how, in what state and at which tick."""
-        name = next((n for n in dead if n != HOST and n != router_name(chip_of(n))), dead[0])
-        how = self._failures.died.get(name) or self._processes.describe_end(name, _DEATH_S)
-        end = self._processes.fork_server_end(_DEATH_S if how == _UNKNOWN_END else 0.0)
-        if end:
-            phase = self._status.get("phase", "starting").upper()
-            return f"the fork server died ({end}), and every process here with it, while {phase}, at tick {tick}"
-        phase = self._status.get("phase", "starting")
-        state = "RUNNING" if phase == "running" else self._status.get("states", {}).get(name, phase.upper())
-        more = f"; {len(dead) - 1} more died" if len(dead) > 1 else ""
-        return f"{name} died ({how}) while {state}, at tick {tick}{more}"
+    def _describe_death(self, tick: int) -> str:
+        def dead() -> list[str]:
+            self._take_backend_records()
+            return self._dead_processes()
+
+        within_s = MACHINE_LOSS_S if self._backend.remote else _DEATH_S
+        return describe_death(dead, self._failures.died, self._processes, self._status, tick=tick, within_s=within_s)
 
     def _interrupted(self, report: dict[str, Any] | None = None) -> Outcome:
+        if self._whole is not None:  # it was over before
+            return self._finish(self._whole)
         code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
         return self._outcome(code, "interrupted", report)
 

@@ -9,7 +9,9 @@ from host.errors import Exit
 
 @dataclass
 class Outcome:
-    """How a run ended: exit code, the report (complete or partial), one line on what went wrong, and the mapping table."""
+    """How a run ended: exit code, the report (whole, or partial wherever the code is not 0), one line on what went wrong, and the
+    mapping table.
+    """
 
     code: Exit
     report: dict[str, Any] | None = None
@@ -17,16 +19,20 @@ class Outcome:
     mapping: list[dict[str, Any]] = field(default_factory=list)
     mismatch: dict[str, Any] | None = None
 
+    def __post_init__(self) -> None:
+        if self.report is not None and self.code is not Exit.OK:
+            self.report |= {"partial": True, "problem": self.problem}
+
 
 def judged(report: dict[str, Any], mapping: list[dict[str, Any]], mismatch: dict[str, Any] | None) -> Outcome:
     """Return the outcome of a run that came to its end: whether packets were lost, or `verify` found a difference."""
-    outcome, wrong = Outcome(Exit.OK, report, None, mapping, mismatch), (report["conservation"] or {}).get("wrong", [])
+    code, problem, wrong = Exit.OK, None, (report["conservation"] or {}).get("wrong", [])
     if wrong:
         more = f" (and {len(wrong) - 1} more)" if wrong[1:] else ""
-        outcome.code, outcome.problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
+        code, problem = Exit.LOST, f"conservation: {wrong[0]}{more}"
     if mismatch and mismatch["difference"]:
-        outcome.code, outcome.problem = Exit.MISMATCH, mismatch["difference"]
-    return outcome
+        code, problem = Exit.MISMATCH, mismatch["difference"]
+    return Outcome(code, report, problem, mapping, mismatch)
 
 
 def complete_emulation(report: dict[str, Any], plan: Mapping[str, Any], **owned: Any) -> dict[str, Any]:

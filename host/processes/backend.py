@@ -14,7 +14,8 @@ from typing import Any
 from host.options import RunOptions, transport_named
 from host.processes.fork_environment import reserve_descriptors
 from host.processes.process_group import ProcessGroup
-from noc.packet import chip_of, router_name
+from noc.identities import identity_of, new_secret
+from noc.packet import HOST, chip_of, router_name
 
 LaunchPlan = Mapping[str, Any]
 """What `host/run/launch_plan.py` returns: `layout`, `routers` with their wiring, `queue`, `table_entries`, `stored` and more."""
@@ -97,6 +98,7 @@ class LocalBackend(Backend):
         self._processes, self._faults, self._transport = processes, options.faults, options.transport
         self._plan: LaunchPlan = {}
         self._addresses: dict[str, str] = {}
+        self._secret = b""
 
     def start_routers(self, plan: LaunchPlan) -> None:
         """Start all routers, each with the addresses of all."""
@@ -112,13 +114,16 @@ class LocalBackend(Backend):
             self._records.append({"kind": "failed", "problem": problem})
             return
         self._addresses = {router["name"]: scheme.new_address() for router in routers}
+        self._secret = new_secret()
         for router in routers:
             name, wiring = router["name"], tuple(router["wiring"])
             slow = self._faults.of_router(name)
             self._processes.start(
-                name, run_router, name, self._transport, self._addresses, queue, plan["table_entries"], wiring, slow
-            )
-        self._records.append({"kind": "routers", "queue": queue, "address": self._addresses[routers[0]["name"]]})
+                name, run_router, name, self._transport, self._addresses, queue, plan["table_entries"], wiring, slow,
+                self._secret, plan["most_bytes"],
+            )  # fmt: skip
+        address, identity = self._addresses[routers[0]["name"]], identity_of(HOST, self._secret)
+        self._records.append({"kind": "routers", "queue": queue, "address": address, "identity": identity})
 
     def start_pes(self, stop: Callable[[], bool]) -> None:
         """Start the PEs one after another."""
@@ -129,7 +134,8 @@ class LocalBackend(Backend):
                 return
             router, slow_s = router_name(chip_of(name)), self._faults.slow.get(name, 0.0)
             address = self._addresses[router]
-            self._processes.start(name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s)
+            identity = identity_of(name, self._secret)
+            self._processes.start(name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s, identity)
 
     def process_count(self) -> int:
         """Return how many processes have been started, with the host."""

@@ -1,8 +1,8 @@
 """Entry points of the processes: a PE, a router, the host. Each dies with its parent, and none reacts to Ctrl-C.
 
 The host process speaks to the launcher over a pipe in small records (`noc/wire.py` status): `refused`, `mapped`, `routed`,
-`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `again`, `interrupt`, `postmortem` and `stop` come
-down.
+`running`, `status`, `cut`, `again`, `report` and `failed` go up; `routers`, `starting`, `again`, `interrupt`, `postmortem` and
+`stop` come down.
 """
 
 import contextlib
@@ -19,12 +19,12 @@ from typing import Any, cast
 
 from host.errors import Exit
 from host.options import transport_named
-from host.processes.fork_environment import PRELOAD_VARIABLE, code_for_lack
+from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_for_lack, raise_descriptor_limit
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
 from noc.serve import post, serve
-from noc.transport import FramedTransport, Transport, TransportError
+from noc.transport import FramedTransport, Transport, TransportError, Unreachable
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
@@ -56,21 +56,23 @@ def _prepare_process(name: str) -> None:
     set_process_name(name)
     for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)  # the launcher ends its processes by SIGKILL
-    signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+    signal.signal(signal.SIGCONT, signal.SIG_DFL)
 
 
 @contextlib.contextmanager
 def _leaving_with_what_lacks() -> Iterator[None]:
-    """Where the system has no memory to give, leave with the exit code that says so."""
+    """Leave with the exit code that says so where the system has no memory to give, or a PE's router is gone."""
     try:
         yield
     except MemoryError as error:
         os._exit(code_for_lack(error) or 1)
+    except Unreachable:
+        os._exit(NO_ROUTER)
 
 
 @_leaving_with_what_lacks()
-def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float) -> None:
-    """Run one processing element until it is stopped. `scheme`: the transport's name."""
+def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float, identity: bytes) -> None:
+    """Run one processing element until it is stopped. `scheme`: the transport's name; `identity`: what it shows its router."""
     _prepare_process(name)
     # What is wrong with the kernel cache, the host says. A level would be set on every logger, and their pages copied.
     logging.getLogger("gennaker").disabled = True
@@ -79,7 +81,7 @@ def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s
     # Shards come in large messages that are used once: their memory goes back to the system when it is freed.
     ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
     way = transport_named(scheme)
-    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, router)
+    transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
     from pe.core import Pe
 
     core = Pe(name, router)
@@ -102,13 +104,14 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 @_leaving_with_what_lacks()
 def run_router(
     name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
-    slow: dict[str, float], remote: RemoteLinks | None = None, store: str | None = None,
+    slow: dict[str, float], secret: bytes, most_bytes: int, remote: RemoteLinks | None = None, store: str | None = None,
 ) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `scheme`: the transport's name; `addresses`: of every router of this machine;
-    `slow`: seconds before each message of a sender, "" for all; `remote`: for peers on other machines; `store`: folder of
-    content from other machines.
+    `slow`: seconds before each message of a sender, "" for all; `secret`: the run's, by which its peers prove their names;
+    `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines.
     """
     _prepare_process(name)
+    raise_descriptor_limit()
     gc.disable()
     links = Wiring(*wiring)
     if _refusal:  # at home the host says it
@@ -117,8 +120,8 @@ def run_router(
             time.sleep(_COMPLAINT_READ_S)
         return
     calls = {neighbour: addresses[neighbour] for neighbour in links.calls if neighbour in addresses}
-    local = transport_named(scheme).listen(name, addresses[name], queue, calls)
-    transport: Transport | None = _bridged(name, local, queue, links, remote) if remote else local
+    local = transport_named(scheme).listen(name, addresses[name], queue, calls=calls, secret=secret, most_bytes=most_bytes)
+    transport: Transport | None = _bridged(name, local, queue, links, remote, most_bytes) if remote else local
     if transport is None:
         return
     from noc.router import ChipRouter
@@ -132,7 +135,9 @@ def run_router(
     transport.close()
 
 
-def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLinks) -> Transport | None:
+def _bridged(
+    name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLinks, most_bytes: int
+) -> Transport | None:  # fmt: skip
     """Return the router's transport with links to other machines; None where it cannot listen, or its agent has gone."""
     from noc.transport_tcp import Bridge, Keys, Listening, MachineLinks
 
@@ -143,7 +148,7 @@ def _bridged(name: str, local: Any, queue: int, wiring: Wiring, remote: RemoteLi
             pipe.send_bytes(pack_status(record))
 
     try:
-        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), send)
+        links = MachineLinks(name, Keys(*keys), queue, Listening(*listening), send, most_bytes)
     except TransportError as error:
         send({"kind": "refused", "text": str(error), "code": int(Exit.USAGE)})
         time.sleep(_COMPLAINT_READ_S)

@@ -14,10 +14,11 @@ from collections.abc import Iterator
 PRELOAD_VARIABLE = "GENNAKER_PRELOAD"  # names the module that the fork server imports for its children, beside what all of them run
 MEMBERS_VARIABLE = "GENNAKER_MEMBERS"  # the neuron models and weight formats that it loads for them, separated by commas
 
-NO_TASK, NO_MEMORY = 71, 72  # exit codes; what a system's limits do to a process is no bug
+NO_TASK, NO_MEMORY, NO_ROUTER = 71, 72, 73  # exit codes; what a system's limits, or another's death, do to a process is no bug
 LACKS = {
     NO_TASK: "no process or thread could be started: raise ulimit -u, or the container's pids limit",
     NO_MEMORY: "no memory was left: raise ulimit -v, or the container's limit",
+    NO_ROUTER: "its router does not answer",
 }
 
 
@@ -56,6 +57,12 @@ def fork_server_environment() -> Iterator[None]:
         for name in variables:
             del os.environ[name]
         os.environ.update({name: value for name, value in before.items() if value is not None})
+
+
+def raise_descriptor_limit() -> None:
+    """Raise this process's limit on open files as far as it goes: libzmq ends a process that has none left for a connection."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def reserve_descriptors(pes: int) -> str | None:

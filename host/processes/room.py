@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from host.processes.control_groups import UNLIMITED, memory_headroom_bytes, task_headroom
-from host.processes.process_group import count_tasks, free_memory_bytes
+from host.processes.machine_state import count_tasks, free_memory_bytes
 
 # Measured with 5 to 150 PEs, and rounded down.
 _START_BYTES = 130_000_000  # the fork server with all kernels, the host, and what keeps track of them

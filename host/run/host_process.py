@@ -155,7 +155,7 @@ class _HostLoop:
         router = self._run.routers[-1]
         if "keys" not in command:
             way: Transport = transport_named(self._job.options.transport).connect(
-                HOST, command["address"], command["queue"], router
+                HOST, command["address"], command["queue"], peer=router, identity=command["identity"]
             )
             return way
         from noc.transport_tcp import Keys, MachineLinks
@@ -249,6 +249,8 @@ class _HostLoop:
             self._send_report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())
+        elif command["kind"] == "starting":  # who has not been started cannot have stalled
+            self._last_progress = time.monotonic()
         elif command["kind"] == "again":
             self._restarts = True
             return False
@@ -329,7 +331,7 @@ class _HostLoop:
         saved, trouble = self._write_saved()
         trouble = unwritten or trouble
         problem, code = (problem, code) if problem or not trouble else (trouble, Exit.USAGE)
-        report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
+        report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None, alive=self._tell_alive)
         report |= saved
         report["emulation"]["run_s"] = self._run_s or self._running_s()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None

@@ -40,7 +40,7 @@ def layout_of(job: Job, run: Run) -> dict[str, Any]:
         "chips": [{"number": chip, "position": list(machine.positions[chip])} for chip in machine.live],
     }  # fmt: skip
     return {
-        "layout": layout, "mapping": job.placement.table(), "queue": queue,
+        "layout": layout, "mapping": job.placement.table(), "queue": queue, "most_bytes": run.most_bytes,
         "members": [f"models.formats.{job.options.format}", *(f"models.kernels.{name}" for name in sorted(kernels))],
         "processes": transport_named(job.options.transport).PROCESSES,
         "table_entries": job.placement.chip.router_entries, "stored": run.stored,

@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+from host.errors import printable
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.accounts import Accounts
@@ -25,6 +26,7 @@ from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
 from host.run.machine_snapshots import Cut, Fed, Snapshots
+from host.run.message_bound import most_message_bytes
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
@@ -90,6 +92,8 @@ class Run:
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
         self._answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
         self._witness = witness
+        self.most_bytes = most_message_bytes(placement, {n for n, names in self._probes.items() if names})
+        """Bytes of any message of this run, at most."""
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
@@ -240,7 +244,7 @@ class Run:
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
-            self.fault = text
+            self.fault = printable(text)
             self.phase = "failed"
 
     def _start(self) -> Outgoing:

@@ -31,6 +31,7 @@ def _machines_line(machines: Mapping[str, Any], positions: int) -> str:
     a_position = f"{sum(sent.values()) / max(positions, 1) / 1e3:.1f} KB a position between them"
     refused, restarts = sum(machines["refused"].values()), len(machines["restarts"])
     more = [f"{refused} strangers refused"] * bool(refused) + [f"began again {restarts} times"] * bool(restarts)
+    more += ["the scheduler speaks plain text: see docs/cluster.md"] * machines["scheduler"].startswith("tcp://")
     most_sent = f", most over {most}: {sent[most] / 1e6:.2f} MB" if most else ""
     return f"machines     {len(names)}; {a_position}{most_sent}{''.join(f'; {word}' for word in more)}"
 

@@ -46,7 +46,7 @@ def is_keras(path: Path, start: bytes) -> bool:
         if start.startswith(SIGNATURE):
             with opened("probe", path) as root:
                 return root.has("model_weights") or root.attribute("keras_version") is not None or root.has("layers")
-    except (ModelError, OSError, zipfile.BadZipFile):
+    except (ModelError, OSError, KeyError, zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, ValueError):
         pass
     return False
 

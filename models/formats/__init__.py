@@ -10,6 +10,7 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `encode(weights, shape)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units), as
   `SparseRows`. A format with `KEEPS_KERNELS = True` gets the rows of a convolution as they are (`models/convolution.py`), and its
   `shape.window`; for any other they are unrolled.
+- `check(arrays, shape)`, where it has indices: raises ModelError where one leads beyond the shard, before compiled code follows it.
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
   a decay `trace` above 0 its product runs over the low-pass trace of the events, in an array `trace` (`models/compute/lowpass.py`).
@@ -31,9 +32,11 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Protocol, cast
 
+import numpy as np
+
 from models.convolution import Convolution
 from models.families import family_path, member, member_names, require_member
-from models.network import Array, Field, Weights
+from models.network import Array, Field, ModelError, Weights
 from models.shard import PortShape
 
 if TYPE_CHECKING:  # whoever only asks for names needs no compiler
@@ -41,6 +44,15 @@ if TYPE_CHECKING:  # whoever only asks for names needs no compiler
 
 __path__ = family_path(__path__, __name__)
 WORD = "weight format"
+
+
+def check_indices(extents: Array, indices: Array, beyond: int) -> None:
+    """Raise ModelError unless `extents` ascend from 0 to all the indices, and each index is below `beyond`."""
+    steps = extents.astype(np.int64)
+    if steps[0] != 0 or steps[-1] != len(indices) or (np.diff(steps) < 0).any():
+        raise ModelError(f"extents that do not ascend from 0 to {len(indices)}")
+    if indices.max(initial=0) >= max(beyond, 1):
+        raise ModelError(f"an index of {indices.max()}; needs one below {beyond}")
 
 
 def trace_field(shape: PortShape) -> Field:

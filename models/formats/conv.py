@@ -36,9 +36,9 @@ from models.compute.lowpass import traced
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
 from models.convolution import ConvolutionRows
-from models.formats import packed, trace_field
+from models.formats import check_indices, packed, trace_field
 from models.kernel_window import KernelWindow
-from models.network import Array, Field, Weights
+from models.network import Array, Field, ModelError, Weights
 from models.numerics import WEIGHTS
 from models.shard import PortShape
 
@@ -84,6 +84,22 @@ def fields(shape: PortShape) -> list[Field]:
     if window.listed:
         arrays.append(Field("index", (window.places,), "<u2", "weights", "row of a place"))
     return [*arrays, *([trace_field(shape)] if shape.trace else [])]
+
+
+def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
+    """Raise ModelError where the kernel, its channels or its index lead beyond the shard."""
+    if not shape.window:
+        return packed.check(arrays, shape)
+    window, index = KernelWindow(*shape.window), arrays.get("index", np.zeros(0, np.uint16))
+    if arrays["window"].tolist() != list(window) or min(window[:10]) < 1 or min(window[10:]) < 0 or min(window[12:14]) < 1:
+        raise ModelError("a window that is not that of the shard's shape, or none")
+    if shape.source_units > window.groups * window.of_group * window.height * window.width:
+        raise ModelError(f"a window of fewer than {shape.source_units} units of the source")
+    check_indices(arrays["channels"], np.zeros(window.channels, np.uint8), 1)
+    rows = index[index != _NOT_HERE]
+    if rows.max(initial=0) >= max(shape.rows, 1) or (not window.listed and window.skip + shape.rows > window.places):
+        raise ModelError("a window that leads beyond the shard's rows")
+    return None
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:

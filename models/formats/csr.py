@@ -33,7 +33,7 @@ from models.compute.bound_calls import (
 from models.compute.lowpass import traced
 from models.compute.port import Port
 from models.compute.sums import forgetting
-from models.formats import trace_field
+from models.formats import check_indices, trace_field
 from models.network import Array, Field, SparseRows
 from models.numerics import PAYLOADS, WEIGHTS
 from models.shard import PortShape
@@ -59,6 +59,11 @@ def fields(shape: PortShape) -> list[Field]:
         Field("extents", (shape.rows + 1,), "<u4", "weights"),
         trace_field(shape) if shape.trace else vector,
     ]
+
+
+def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
+    """Raise ModelError where extents or columns lead beyond the shard."""
+    check_indices(arrays["extents"], arrays["columns"], shape.source_units)
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:

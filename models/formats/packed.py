@@ -37,7 +37,7 @@ from models.compute.compiling import always_inlined, inlined
 from models.compute.lowpass import traced
 from models.compute.port import Port
 from models.compute.sums import clearing, forget_lane, forgetting
-from models.formats import trace_field
+from models.formats import check_indices, trace_field
 from models.network import Array, Field, SparseRows
 from models.numerics import WEIGHTS
 from models.shard import PortShape
@@ -86,6 +86,11 @@ def fields(shape: PortShape) -> list[Field]:
     """Return the weights of a port."""
     values = Field("values", (shape.nonzeros,), WEIGHTS[shape.weight], "weights")
     return [values, *_index(shape)[1], *([trace_field(shape)] if shape.trace else [])]
+
+
+def check(arrays: Mapping[str, Array], shape: PortShape) -> None:
+    """Raise ModelError where extents or rows lead beyond the shard."""
+    check_indices(arrays["extents"], arrays["rows"], shape.rows // _index(shape)[0])
 
 
 def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port:

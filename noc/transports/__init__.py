@@ -4,10 +4,13 @@ Contract of a scheme's file:
 
 - `PROCESSES`: whether routers, PEs and the host are processes of their own; else all of them run in one.
 - `new_address()`: an address for a router to listen on that nobody else uses.
-- `listen(name, address, queue, calls)`: a router's `Transport` (`noc/transport.py`). It also calls its neighbours: name -> address.
-- `connect(name, address, queue, peer)`: the `Transport` of the endpoint `name`, which calls the router `peer`. `queue`: messages
-  that may wait for one peer.
-- `connect_pe(name, address, queue, peer)`, where a PE's way is another than the host's. A PE whose transport is a
+- `listen(name, address, queue, calls=, secret=, most_bytes=)`: a router's `Transport` (`noc/transport.py`). It also calls its
+  neighbours: name -> address. `queue`: messages that may wait for one peer. `secret`: the run's; what comes from whoever does
+  not show the identity that it gives (`noc/identities.py`) comes from `STRANGER`, as b"". `most_bytes`: of a message that is let
+  in.
+- `connect(name, address, queue, peer=, identity=)`: the `Transport` of the endpoint `name`, which calls the router `peer` and shows
+  its identity.
+- `connect_pe(name, address, queue, peer=, identity=)`, where a PE's way is another than the host's. A PE whose transport is a
   `FramedTransport` makes its ticks in one compiled loop.
 - `JOINS_MACHINES`, where it is so: what `listen` returns has a `socket` that can be polled beside the links to other machines
   (`noc/transport_tcp.py`), so that it goes with `--cluster`.
@@ -30,8 +33,8 @@ class Scheme(Protocol):
     def new_address(self) -> str:
         """Return an address nobody else uses, for a router to listen on."""
 
-    def listen(self, name: str, address: str, queue: int, calls: Mapping[str, str]) -> Transport:
+    def listen(self, name: str, address: str, queue: int, *, calls: Mapping[str, str], secret: bytes, most_bytes: int) -> Transport:
         """Return the transport of a router; TransportError where it cannot listen there."""
 
-    def connect(self, name: str, address: str, queue: int, peer: str) -> Transport:
+    def connect(self, name: str, address: str, queue: int, *, peer: str, identity: bytes) -> Transport:
         """Return the transport of an endpoint that speaks to the router `peer` alone."""

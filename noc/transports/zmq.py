@@ -1,16 +1,19 @@
 """ZeroMQ within a machine: one DEALER per PE and host, one ROUTER per chip, which also calls its neighbours' ROUTERs.
 
-Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. Every
+Sockets live in the abstract namespace (`ipc://@...`), which has no files: whatever dies, nothing is left on disk. It has no
+permissions either, so a router asks the system whose process calls, and an endpoint proves its name (`noc/identities.py`). Every
 queue is bounded and a full one is an error with a name (`ROUTER_MANDATORY`, send without waiting at the router), so no
 packet is ever lost in silence; the host's window keeps the queues far from full.
 """
 
+import os
 import secrets
 from collections.abc import Mapping
 from typing import Any
 
 import zmq
 
+from noc.identities import STRANGER, identity_of, name_in
 from noc.transport import TransportError
 from noc.wire import MAX_MESSAGE_BYTES
 from noc.zmtp import ZmtpTransport
@@ -29,61 +32,54 @@ def new_address() -> str:
     return f"ipc://@gennaker-{secrets.token_hex(16)}"
 
 
-def listen(name: str, address: str, queue: int, calls: Mapping[str, str]) -> "ZmqTransport":
+def listen(name: str, address: str, queue: int, *, calls: Mapping[str, str], secret: bytes, most_bytes: int) -> "RouterSocket":
     """Return a router's ROUTER, which also calls its neighbours."""
-    return ZmqTransport(name, address, queue, listen=True, calls=calls)
+    return RouterSocket(name, address, queue, calls=calls, secret=secret, most_bytes=most_bytes)
 
 
-def connect(name: str, address: str, queue: int, peer: str) -> "ZmqTransport":
+def connect(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> "DealerSocket":
     """Return the host's DEALER."""
-    return ZmqTransport(name, address, queue, peer=peer)
+    return DealerSocket(name, address, queue, peer=peer, identity=identity)
 
 
-def connect_pe(name: str, address: str, queue: int, peer: str) -> ZmtpTransport:  # noqa: ARG001 - it has no queue: it waits
-    """Return a PE's end of a connection, which speaks ZeroMQ's wire protocol by itself."""
-    return ZmtpTransport(name, address, peer)
+def connect_pe(name: str, address: str, queue: int, *, peer: str, identity: bytes) -> ZmtpTransport:  # noqa: ARG001 - no queue
+    """Return a PE's end of a connection, which speaks ZeroMQ's wire protocol by itself, and waits where it cannot send."""
+    return ZmtpTransport(name, address, peer=peer, identity=identity)
 
 
-class ZmqTransport:
-    """A ROUTER at `address` where `listen`, else a DEALER that calls it; `name` is the endpoint's identity.
+class RouterSocket:
+    """A router's ROUTER at `address`.
 
-    `queue`: messages that each queue may hold for a peer. `peer`: for a DEALER, the router's name. `calls`: for a ROUTER, the
-    neighbours that it connects to, name -> address.
+    `queue`: messages that may wait for a peer, each way. `calls`: the neighbours that it connects to, name -> address. `secret`:
+    the run's, by which identities are made and proven; whoever proves none is a stranger, of whom nothing is unpacked.
+    `most_bytes`: of a message that is let in; who sends a larger one is hung up on. The system lets in the user of this
+    process alone. TransportError where it cannot listen there.
     """
 
     def __init__(
-        self, name: str, address: str, queue: int, *, listen: bool = False, peer: str = "", calls: Mapping[str, str] | None = None
-    ) -> None:
-        self._context = zmq.Context(io_threads=1)
-        self._context.setsockopt(zmq.MAX_SOCKETS, 4)
-        self._listen = listen
-        self._timeout_s = -1.0
+        self, name: str, address: str, queue: int, *, secret: bytes, calls: Mapping[str, str] | None = None,
+        most_bytes: int = MAX_MESSAGE_BYTES,
+    ) -> None:  # fmt: skip
+        self._secret, self._timeout_s = secret, -1.0
         self._ids: dict[str, bytes] = {}
-        self._names: dict[bytes, str] = {}  # routing ids of peers that have been written to
-        self._peer = peer
+        self._names: dict[bytes, str] = {}  # by proven identity
         self._raw, self._frame = b"", zmq.Frame()  # what was sent last, and as libzmq has it
-        self.socket = self._context.socket(zmq.ROUTER if listen else zmq.DEALER)
-        self.socket.setsockopt(zmq.ROUTING_ID, name.encode())
-        self.socket.setsockopt(zmq.SNDHWM, queue)
-        self.socket.setsockopt(zmq.RCVHWM, queue)
-        self.socket.setsockopt(zmq.LINGER, _CLOSE_LINGER_MS)
-        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
-        if listen:
-            self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
-            self.socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
-            self.socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
-            try:
-                self.socket.bind(address)
-            except zmq.ZMQError as error:
-                self._context.destroy(linger=0)
-                raise TransportError(f"{name} cannot listen on {address}: {error.strerror}") from error
-            for neighbour, theirs in (calls or {}).items():
-                # The name first, so that the neighbour can be written to before it has answered.
-                self.socket.setsockopt(zmq.CONNECT_ROUTING_ID, neighbour.encode())
-                self.socket.connect(theirs)
-        else:
-            self.socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
-            self.socket.connect(address)
+        self._context, self.socket = _new_socket(zmq.ROUTER, queue)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, most_bytes)
+        self.socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self.socket.setsockopt(zmq.BACKLOG, 4096)  # a board of PEs connects at once
+        self.socket.setsockopt(zmq.RECONNECT_IVL, _CALL_AGAIN_MS)
+        try:
+            self.socket.setsockopt(zmq.IPC_FILTER_UID, os.geteuid())
+            self.socket.bind(address)  # without an identity yet: a listener shows its own to whoever calls
+        except zmq.ZMQError as error:
+            self._context.destroy(linger=0)
+            raise TransportError(f"{name} cannot listen on {address}: {error.strerror}") from error
+        self.socket.setsockopt(zmq.ROUTING_ID, identity_of(name, secret))
+        for neighbour, theirs in (calls or {}).items():
+            # The name first, so that the neighbour can be written to before it has answered.
+            self.socket.setsockopt(zmq.CONNECT_ROUTING_ID, self._routing_id(neighbour))
+            self.socket.connect(theirs)
         self._receive: Any = self.socket.recv
 
     def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
@@ -93,39 +89,88 @@ class ZmqTransport:
             self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
             self._timeout_s = timeout_s
         try:
-            frame = self._receive()
+            identity = self._receive()
         except zmq.Again:
             return None
-        if not self._listen:
-            return self._peer, frame  # of several frames each would count as a message of its own, and as malformed
-        sender = self._names.get(frame) or frame.decode(errors="replace")
+        sender = self._names.get(identity) or self._prove(identity)
         payload = self._receive(copy=False)  # as a Frame, which knows whether more follow
-        if not payload.more:
+        if not payload.more and sender is not STRANGER:
             return sender, payload.bytes
-        while self._receive(copy=False).more:
-            pass
+        while payload.more:
+            payload = self._receive(copy=False)
         return sender, b""  # nothing decodes as no message, and is counted as such
+
+    def _prove(self, identity: bytes) -> str:
+        name = name_in(identity, self._secret)
+        if name != STRANGER:
+            self._names[identity] = name
+            return name
+        return STRANGER
 
     def send(self, destination: str, raw: bytes) -> None:
         """Hand over one message; TransportError where the destination is unknown or its queue is full."""
         try:
-            if self._listen:
-                self.socket.send(self._routing_id(destination), _MORE)
-                if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
-                    self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
-                self.socket.send(self._frame, _LAST, copy=False)
-            else:
-                self.socket.send(raw)
+            self.socket.send(self._routing_id(destination), _MORE)
+            if raw is not self._raw:  # a bundle goes to a layer's PEs one after another: it is copied once, not for each
+                self._raw, self._frame = raw, zmq.Frame(raw, copy=True)
+            self.socket.send(self._frame, _LAST, copy=False)
         except zmq.ZMQError as error:
             raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
 
     def _routing_id(self, name: str) -> bytes:
         routing_id = self._ids.get(name)
         if routing_id is None:
-            routing_id = self._ids[name] = name.encode()
+            routing_id = self._ids[name] = identity_of(name, self._secret)
             self._names[routing_id] = name
         return routing_id
 
     def close(self) -> None:
         """Close the socket and its I/O thread."""
         self._context.destroy(linger=_CLOSE_LINGER_MS)
+
+
+class DealerSocket:
+    """The DEALER of the endpoint `name`, which calls the router `peer` at `address` and shows it `identity`.
+
+    `queue`: messages that may wait, each way.
+    """
+
+    def __init__(self, name: str, address: str, queue: int, *, peer: str, identity: bytes) -> None:
+        self.name, self._peer, self._timeout_s = name, peer, -1.0
+        self._context, self.socket = _new_socket(zmq.DEALER, queue)
+        self.socket.setsockopt(zmq.MAXMSGSIZE, MAX_MESSAGE_BYTES)
+        self.socket.setsockopt(zmq.ROUTING_ID, identity)
+        self.socket.setsockopt(zmq.SNDTIMEO, int(_SEND_TIMEOUT_S * 1000))
+        self.socket.connect(address)
+
+    def receive(self, timeout_s: float) -> tuple[str, bytes] | None:
+        """Return (router, bytes) of the next frame, or None after `timeout_s` seconds."""
+        if timeout_s != self._timeout_s:
+            self.socket.setsockopt(zmq.RCVTIMEO, int(timeout_s * 1000))
+            self._timeout_s = timeout_s
+        try:
+            return self._peer, self.socket.recv()  # of several frames each counts as a message of its own, and as malformed
+        except zmq.Again:
+            return None
+
+    def send(self, destination: str, raw: bytes) -> None:
+        """Hand over one message; TransportError where the router takes nothing."""
+        try:
+            self.socket.send(raw)
+        except zmq.ZMQError as error:
+            raise TransportError(f"cannot reach {destination}: {error.strerror}") from error
+
+    def close(self) -> None:
+        """Close the socket and its I/O thread."""
+        self._context.destroy(linger=_CLOSE_LINGER_MS)
+
+
+def _new_socket(kind: int, queue: int) -> tuple[Any, Any]:
+    """Return a context of its own, and a socket in it."""
+    context: Any = zmq.Context(io_threads=1)
+    context.setsockopt(zmq.MAX_SOCKETS, 4)
+    socket = context.socket(kind)
+    socket.setsockopt(zmq.SNDHWM, queue)
+    socket.setsockopt(zmq.RCVHWM, queue)
+    socket.setsockopt(zmq.LINGER, _CLOSE_LINGER_MS)
+    return context, socket

@@ -19,10 +19,11 @@ from bench.peers.forked import Forked
 from bench.peers.stub_shard import Parrot
 from host.processes.parent_death import die_with
 from noc import packet
+from noc.identities import identity_of, new_secret
 from noc.packet import HOST, VALID, Batch, Bundle, Message, Outgoing, Section, router_name
 from noc.router import ChipRouter
 from noc.serve import post, serve
-from noc.transports.zmq import ZmqTransport, new_address
+from noc.transports.zmq import DealerSocket, RouterSocket, new_address
 from noc.wire import decode, encode
 from noc.zmtp import ZmtpTransport
 from pe.socket_loop import SocketLoop
@@ -63,28 +64,28 @@ class _Emitter:
         raise AssertionError(f"{sender}: {why}")
 
 
-def _pe(part: Part, name: str, address: str, open_gate: int, gate: int) -> None:
+def _pe(part: Part, name: str, address: str, identity: bytes, open_gate: int, gate: int) -> None:
     os.close(open_gate)
     gc.disable()
     core = _Emitter(part)
     os.read(gate, 1)  # until the router has been configured
-    transport = ZmtpTransport(name, address, _ROUTER)
+    transport = ZmtpTransport(name, address, peer=_ROUTER, identity=identity)
     post(transport, [((_ROUTER,), packet.Hello(os.getpid()))])
     serve(core, transport, fast_path=SocketLoop(core, transport))
     transport.close()
 
 
-def _router(parent_pid: int, address: str, queue: int, open_gate: int) -> None:
+def _router(parent_pid: int, address: str, queue: int, secret: bytes, open_gate: int) -> None:
     die_with(parent_pid)
     os.close(open_gate)
     gc.disable()
-    transport = ZmqTransport(_ROUTER, address, queue, listen=True)
+    transport = RouterSocket(_ROUTER, address, queue, secret=secret)
     core = ChipRouter(_ROUTER, 1)
     serve(core, transport, undelivered=core.undelivered)
     transport.close()
 
 
-def _letter(transport: ZmqTransport) -> tuple[str, Message]:
+def _letter(transport: DealerSocket) -> tuple[str, Message]:
     received = transport.receive(_PATIENCE_S)
     assert received is not None, f"{_ROUTER} is silent"
     letter = decode(received[1])
@@ -95,12 +96,14 @@ def _letter(transport: ZmqTransport) -> tuple[str, Message]:
 def play(size: Size, scratch: Path) -> list[Report]:  # noqa: ARG001 - the address is no file
     """Run one trial."""
     pes = [f"PE({rank},1,0)@{_CHIP}" for rank in range(size.processes)]
-    address, queue = new_address(), 4 * size.processes + 100
+    address, queue, secret = new_address(), 4 * size.processes + 100, new_secret()
     gate, open_gate = os.pipe()
-    router = multiprocessing.get_context("fork").Process(target=_router, args=(os.getpid(), address, queue, open_gate), daemon=True)
+    router = multiprocessing.get_context("fork").Process(
+        target=_router, args=(os.getpid(), address, queue, secret, open_gate), daemon=True
+    )
     router.start()
-    forked = Forked(size, _pe, [(name, address, open_gate, gate) for name in pes])
-    transport = ZmqTransport(HOST, address, queue, peer=_ROUTER)
+    forked = Forked(size, _pe, [(name, address, identity_of(name, secret), open_gate, gate) for name in pes])
+    transport = DealerSocket(HOST, address, queue, peer=_ROUTER, identity=identity_of(HOST, secret))
 
     def say(peer: str, message: Message) -> None:
         transport.send(_ROUTER, encode(packet.Letter(peer, encode(message))))

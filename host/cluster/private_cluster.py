@@ -1,0 +1,54 @@
+"""`PrivateCluster`: Dask's scheduler and workers on this machine, which nobody but the run that started them can speak to.
+
+Every connection has TLS with credentials that are made for this cluster and never leave it: Dask runs whatever a client sends,
+so who could connect could run code as this user. There are no web pages, which Dask would serve in plain text.
+"""
+
+from typing import Any
+
+from distributed import LocalCluster, Nanny, Scheduler, Worker
+from distributed.security import Security
+from tornado.httpserver import HTTPServer
+from tornado.web import Application
+
+
+class _WithoutPages:
+    """A Dask node that has a web server, as Dask expects of it, which listens nowhere."""
+
+    def start_http_server(self, *_: Any, **__: Any) -> None:
+        self.http_application = Application()
+        self.http_server = HTTPServer(self.http_application)
+
+
+class PrivateScheduler(_WithoutPages, Scheduler):
+    """The scheduler."""
+
+
+class PrivateWorker(_WithoutPages, Worker):
+    """A worker."""
+
+
+class PrivateNanny(Nanny):
+    """What starts a worker in a process of its own."""
+
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, worker_class=PrivateWorker, **named)
+
+
+class PrivateCluster(LocalCluster):
+    """A cluster on this machine; takes what `LocalCluster` takes."""
+
+    def __init__(self, **named: Any) -> None:
+        super().__init__(  # type: ignore[no-untyped-call]
+            **{
+                "security": Security.temporary(),
+                "dashboard_address": None,
+                "worker_class": PrivateNanny,
+                "processes": True,
+                **named,
+            }
+        )
+
+    async def _start(self) -> None:
+        self.scheduler_spec["cls"] = PrivateScheduler
+        await super()._start()  # type: ignore[no-untyped-call]

@@ -1,0 +1,44 @@
+"""Which of several dead processes is to blame, and the line that says so."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from host.processes.fork_environment import LACKS, NO_ROUTER
+from host.processes.process_group import ProcessGroup
+from noc.packet import HOST, chip_of, router_name
+
+_LOOK_S = 0.05
+
+
+def describe_death(
+    dead: Callable[[], Sequence[str]], reported: Mapping[str, str], processes: ProcessGroup, status: Mapping[str, Any], *,
+    tick: int, within_s: float,
+) -> str:  # fmt: skip
+    """Return the error line for processes that have died: which, how, in what state and at which tick.
+
+    `dead`: who has died by now. `reported`: how, of those on other machines. A PE whose router is gone follows that one, which
+    may be noticed up to `within_s` later; whatever the fork server has made follows that.
+    """
+    names = dead()
+    name = next((n for n in names if not _is_host_or_router(n)), names[0])
+    how = reported.get(name) or processes.describe_end(name)
+    if how == LACKS[NO_ROUTER]:
+        deadline = time.monotonic() + within_s
+        while not (routers := [n for n in dead() if n != HOST and _is_host_or_router(n)]) and time.monotonic() < deadline:
+            time.sleep(_LOOK_S)
+        if routers:
+            name, how = routers[0], reported.get(routers[0]) or processes.describe_end(routers[0])
+    phase = status.get("phase", "starting")
+    if not how:
+        end = processes.fork_server_end()
+        return f"the fork server died ({end}), and every process here with it, while {phase.upper()}, at tick {tick}"
+    state = "RUNNING" if phase == "running" else status.get("states", {}).get(name, phase.upper())
+    more = f"; {len(names) - 1} more died" if len(names) > 1 else ""
+    return f"{name} died ({how}) while {state}, at tick {tick}{more}"
+
+
+def _is_host_or_router(name: str) -> bool:
+    return name == HOST or name == router_name(chip_of(name))
