@@ -44,7 +44,7 @@ class Ledger:
         """
         from host.cost.ledger_columns import column_names
 
-        return [tuple(name) for name in column_names(self.recorded, tuple(self.recorded.part(0, 0).by_turn))]
+        return [(*name,) for name in column_names(self.recorded, tuple(self.recorded.part(0, 0).by_turn))]
 
     def to_frame(self, first: int = 0, last: int | None = None) -> Any:
         """Return positions from `first` to `last` (exclusive, None: all) as a pandas DataFrame with these columns; needs pandas.

@@ -73,7 +73,7 @@ def same(one, other, path=()):
 
 
 @pytest.mark.parametrize("sets", SETTINGS)
-@pytest.mark.parametrize("at_once", [1, 5, 22])
+@pytest.mark.parametrize("at_once", [4, 22])
 def test_a_price_in_parts_is_that_of_the_whole(ledger, sets, at_once):
     table = apply_settings(TABLE, sets)[0]
     whole, parts = (price(one, CHIP, table) for one in (ledger, cut(ledger, at_once)))
@@ -117,7 +117,7 @@ def test_positions_that_are_priced_some_at_a_time_are_when_they_are(ledger, sets
     np.testing.assert_allclose(np.concatenate(began), whole.began_s, rtol=1e-12)
 
 
-@pytest.mark.parametrize("sets", SETTINGS[:3])
+@pytest.mark.parametrize("sets", SETTINGS[:2])
 def test_a_timeline_in_parts_has_the_entries_of_the_whole(ledger, sets, tmp_path):
     table = apply_settings(TABLE, sets)[0]
     entries = []
@@ -128,6 +128,8 @@ def test_a_timeline_in_parts_has_the_entries_of_the_whole(ledger, sets, tmp_path
         entries.append(sorted(events, key=key))
     assert len(entries[0]) == len(entries[1])
     for one, other in zip(*entries, strict=True):
+        timers = [event.get("args", {}).pop("timer", []) for event in (one, other)]
+        np.testing.assert_allclose(*timers, atol=1)  # whole microseconds, rounded down
         same(one | {"ts": 0, "dur": 0}, other | {"ts": 0, "dur": 0})
         assert (one.get("ts", 0), one.get("dur", 0)) == pytest.approx((other.get("ts", 0), other.get("dur", 0)), abs=0.25)
 

@@ -28,7 +28,7 @@ execution rate, which is a property of a sensor.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -47,11 +47,13 @@ def neurobench_metrics(
     deployed_bytes: int,
     table: Sequence[int] | None = None,
     task: Mapping[str, float | None] | None = None,
+    alive: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
     """Return the metrics of a run of at least one position.
 
     `deployed_bytes` of weights and variables are in the SRAM of all PEs; `table` is (words, width) of the host's embedding, which
-    is its decoder too (with a bias), None where it has none; `task` holds the workload's own measures by name.
+    is its decoder too (with a bias), None where it has none; `task` holds the workload's own measures by name; `alive` is
+    called now and then.
     """
     layers = [network.populations[n] for n in network.layers]
     weights = [projection.weights for layer in layers for projection in layer.projections]
@@ -63,7 +65,7 @@ def neurobench_metrics(
     connections = sum(sizes) + sum(vector.size for vector in biases)
     nonzero = sum(int(np.count_nonzero(values)) for values in (*(matrix.values for matrix in weights), *biases))
     runs = max(ledger.executions, 1)
-    events, outputs, by_port = _sums(ledger)
+    events, outputs, by_port = _sums(ledger, alive)
     silent = {layer.name: 1 - events[n] / max(outputs[n], 1) for n, layer in zip(network.layers, layers, strict=True)}
     spikes = np.array([ledger.populations[source].payload == "spike" for source in ledger.ports["source"].tolist()], bool)
     macs, accumulates = int(by_port[~spikes].sum()), int(by_port[spikes].sum())
@@ -93,7 +95,7 @@ def _dense_products(weights: Weights) -> int:
     return int(weights.row_met.sum()) if isinstance(weights, Convolution) else weights.places
 
 
-def _sums(run: RunLedger) -> tuple[dict[int, int], dict[int, int], I64]:
+def _sums(run: RunLedger, alive: Callable[[], None]) -> tuple[dict[int, int], dict[int, int], I64]:
     """Return over the run how many events each layer sent, and how many it could have; and the products of each port."""
     population = run.shards["population"][run.turns.shard]
     units, sent = (np.zeros(len(population), np.int64) for _ in range(2))
@@ -102,6 +104,7 @@ def _sums(run: RunLedger) -> tuple[dict[int, int], dict[int, int], I64]:
         units += part.ledger.units_stepped.sum(axis=0)
         sent += part.ledger.events.sum(axis=0, dtype=np.int64)
         macs += part.ledger.port_counts[:, :, MACS].sum(axis=0, dtype=np.int64)
+        alive()
     outputs = {number: int(units[population == number].sum()) for number in run.layers}
     # A dense section has a number for each lane, also for those that are idle.
     events = {number: min(int(sent[population == number].sum()), outputs[number]) for number in run.layers}

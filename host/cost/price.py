@@ -11,7 +11,7 @@ look-up, decoder, softmax, the gesture head), which the paper does not place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -118,9 +118,10 @@ class Pricing:
     """
 
     def __init__(
-        self, run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, others: Sequence[Terms] = ()
-    ) -> None:
-        """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`).
+        self, run: RunLedger, chip: ChipSpec, table: CostTable, *,
+        bands: bool = True, others: Sequence[Terms] = (), alive: Callable[[], None] = lambda: None,
+    ) -> None:  # fmt: skip
+        """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`); `alive` is called several times a part.
 
         HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
         """
@@ -139,6 +140,7 @@ class Pricing:
             self._terms.append((one.chip, one.table, 0 if one.of_power else self._evaluate_too(one.chip, one.table)))
         self._time_s = [0.0] * len(self._evaluated)
         self._busy_s = [np.zeros(len(run.pes)) for _ in self._evaluated]
+        self._alive = alive
         self._stages_s: dict[str, dict[str, float]] = {}
         self._path_s = dict.fromkeys(run.layer_names, 0.0)
         self._work: dict[str, I64] = {}
@@ -166,6 +168,7 @@ class Pricing:
             one = _evaluate(part, moves, on_chip, table)
             self._time_s[n] += one.times.time_s
             self._busy_s[n] += one.times.busy_s
+            self._alive()
             middle = middle or one
         assert middle is not None
         for layer, stages in _stages_s(run, middle).items():
@@ -242,14 +245,18 @@ def _band(values: Sequence[float]) -> tuple[float, float]:
     return min(values), max(values)
 
 
-def price(run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True) -> Priced:
+def price(
+    run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, alive: Callable[[], None] = lambda: None
+) -> Priced:
     """Return what a run costs on `chip` at the prices of `table`, read in parts, with bands over its uncertain constants; without
     `bands` each is its figure, in a third of the time.
+
+    `alive` is called several times a part, for whoever must say that this goes on.
 
     Raises HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format; MachineError
     where the chip's broken links leave no route.
     """
-    pricing = Pricing(run, chip, table, bands=bands)
+    pricing = Pricing(run, chip, table, bands=bands, alive=alive)
     for part in run.parts(pricing.margin):
         pricing.add(part)
     return pricing.priced()

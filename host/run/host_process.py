@@ -337,7 +337,7 @@ class _HostLoop:
         saved, trouble = self._write_saved()
         trouble = unwritten or trouble
         problem, code = (problem, code) if problem or not trouble else (trouble, Exit.USAGE)
-        report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None)
+        report = build_report(self._job, run, ledger, partial=run.interrupted or problem is not None, alive=self._tell_alive)
         report |= saved
         report["emulation"]["run_s"] = self._run_s or self._running_s()
         mismatch = self._witness.finish() if self._witness and problem is None and not run.interrupted else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from host.cost.cost_table import load_table
@@ -23,14 +24,19 @@ from noc.packet import HOST
 _MOST_COUNTS = 1_000_000  # counts of events in a ledger: a dozen prices of a longer one would keep the user waiting
 
 
-def build_report(job: Job, run: Run, ledger: RunLedger, *, partial: bool) -> dict[str, Any]:
-    """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`."""
+def build_report(
+    job: Job, run: Run, ledger: RunLedger, *, partial: bool, alive: Callable[[], None] = lambda: None
+) -> dict[str, Any]:
+    """Return what the host knows of a run; `partial` where it did not reach its end. The launcher completes `emulation`.
+
+    `alive` is called now and then: a long run's price takes minutes.
+    """
     network, placement = job.placement.network, job.placement
     steps = run.counts
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
-    cost = price_block(price(ledger, placement.chip, load_table(used=ledger.twins)), ledger) if ledger.positions else None
+    cost = price_block(price(ledger, placement.chip, load_table(used=ledger.twins), alive), ledger) if ledger.positions else None
     counters: dict[str, Any] = {
         "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
@@ -43,7 +49,7 @@ def build_report(job: Job, run: Run, ledger: RunLedger, *, partial: bool) -> dic
     note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:
         task = {metric.name: metric.value for metric in metrics}
-        neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task)
+        neurobench = neurobench_metrics(network, ledger, placement.deployed_bytes(), table=job.host_table, task=task, alive=alive)
     return {
         "schema": SCHEMA, "workload": job.options.workload, "title": job.title, "unit": workload_of(job.options).about.UNIT,
         "partial": partial, "inputs": input_record(job.inputs),
