@@ -1,87 +1,97 @@
-"""How far the fast model of the network on chip (`host/cost/price.py`) is from a flit-level simulation of the same mesh.
+"""How far the price of what is under way on the network on chip is from a flit-level simulation of the same mesh.
 
-`python -m bench.noc [RUN]`: replays the messages of one position, layer by layer and all layers side by side, of a
-recorded run or of the paper's model with 20 % activity, in every message mode; all at once, and paced as a core writes
-them or a DMA engine sends them. Simulated cycles are exact; the fast model's are what a price takes for transit.
+    python -m bench.noc             the table: each mode, load, route table and depth of FIFOs, on networks and transfers that
+                                    no constant was set from; `--each` has a line a case
+    python -m bench.noc setting     how the errors on other networks depend on the two constants that were set from them
+    python -m bench.noc RUN         the same table for the middle position of a recorded run
+
+Simulated cycles are exact. Times are from the first send to the last arrival, sent as a core or a DMA engine does.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import product
 from pathlib import Path
 
-import numpy as np
-
-from host.cost.cost_table import apply_settings, load_table
-from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
-from host.cost.price import price_positions as price
-from noc.chip import load_chip
-from tests.tools.flit_simulation import message_sends, simulate
-from tests.tools.ledgers import cut, destinations, paper_lm
-
-CASES = (
-    ("dma, whole slices", ["messages=dma", "payload=vector"]),
-    ("dma, events", ["messages=dma", "payload=events"]),
-    ("qpe, whole slices", ["messages=qpe", "payload=vector"]),
-    ("qpe, events", ["messages=qpe", "payload=events"]),
-    ("multicast", ["messages=multicast"]),
+from tests.tools.ledgers import cut
+from tests.tools.noc_cases import (
+    JUDGED,
+    LOADS,
+    SETTING,
+    Case,
+    chips_cases,
+    event_cases,
+    mesh_of,
+    pipeline_cases,
+    predicted,
+    simulated,
+    transfer_cases,
 )
 
-
-def rows(
-    ledger: Ledger, activity: str, cases: Sequence[tuple[str, list[str]]] = CASES
-) -> list[tuple[str, str, int, int, int, int]]:
-    """Return (case, layers, fast burst, simulated burst, fast paced, simulated paced) in NoC cycles, for one position."""
-    chip, found = load_chip(), []
-    layers = len(ledger.layers)
-    for name, sets in cases:
-        table = apply_settings(load_table(), sets)[0]
-        for schedule in ("sequential", "pipelined"):
-            priced = price(ledger, chip, apply_settings(table, [f"schedule={schedule}"])[0])
-            groups = [[n] for n in range(layers)] if schedule == "sequential" else [list(range(layers))]
-            for group in groups:
-                mode = table.settings["messages"]
-                messages = [m for n in group for m in _messages(ledger, priced.traffic.flits[-1], n + 1)]
-                # The middle position of three equal ones: in its tick every layer sends.
-                fast = max(priced.transit_s[1, n] for n in group) * chip.noc_clock_hz
-                mine = np.isin(ledger.shards["population"], [n + 1 for n in group])
-                sender = (priced.shard_cycles[1, mine, 3]).max() * chip.noc_clock_hz / chip.pe_clock_hz
-                sends = priced.traffic.sends[mine].max() * (priced.traffic.flits[1, mine].max() if mode == "multicast" else 1)
-                burst = simulate(message_sends(messages, mode), chip.hop_cycles).cycles
-                paced = simulate(_paced(messages, mode, sender / sends), chip.hop_cycles).cycles
-                label = f"layer {group[0] + 1}" if len(group) == 1 else "all layers"
-                found.append((f"{name}, {activity}", label, round(fast), burst, round(fast + sender), paced))
-    return found
+DEPTHS = (0, 16, 8)
+TABLES = (True, False)
 
 
-def _paced(messages: list, mode: str, every: float) -> list:
-    if mode != "multicast":
-        return message_sends(messages, mode, max(1, round(every)))
-    # One packet after another, each for all destinations.
-    return [(max(1, round(every)) * (k + 1), s, to) for s, to, count in messages for k in range(count)]
+def judged_cases() -> Iterable[Case]:
+    """Yield all cases that the price is judged by."""
+    yield from event_cases(JUDGED)
+    yield from pipeline_cases(JUDGED[0], LOADS[1::2])
+    yield from chips_cases(JUDGED[0])
+    yield from transfer_cases()
 
 
-def _messages(ledger: Ledger, flits: np.ndarray, layer: int) -> list:
-    shards = np.flatnonzero(ledger.shards["population"] == layer)
-    return [(ledger.pes[ledger.shards["pe"][s]], destinations(ledger, s), int(flits[s])) for s in shards]
+def recorded_cases(run: Path) -> Iterable[Case]:
+    """Yield the layers of a recorded run's middle position under each of the loads."""
+    ledger = load_ledger(run)
+    ledger = cut(ledger, [ledger.positions // 2])
+    for traffic, load, sets, _ in LOADS:
+        for layer in range(1, len(ledger.layers) + 1):
+            yield Case(traffic, load, f"layer {layer}", ledger, sets, (layer,))
+
+
+def table(cases: Iterable[Case], each: bool) -> None:
+    """Print the errors of cases by traffic, load and route table, least and most, as Markdown."""
+    errors: dict[tuple[str, str, bool], list[list[float]]] = {}
+    for case in cases:
+        for nearest in TABLES:
+            mesh, sends = mesh_of(case, nearest)
+            cycles = [mesh.run(sends, depth).cycles for depth in DEPTHS]
+            model = predicted(case, nearest)
+            row = [100 * (model / one - 1) for one in cycles]
+            errors.setdefault((case.traffic, case.load, nearest), []).append(row)
+            if each:
+                numbers = " | ".join(f"{one} | {error:+.0f} %" for one, error in zip(cycles, row, strict=True))
+                print(f"| {case.traffic} | {case.load} | {case.where} | {_name(nearest)} | {model:.0f} | {numbers} |", flush=True)
+    print("\n| traffic | load | routes | cases | unlimited | 16 flits | 8 flits |\n|---|---|---|---:|---|---|---|")
+    for (traffic, load, nearest), rows in errors.items():
+        spans = [f"{min(column):+.0f} to {max(column):+.0f} %" for column in zip(*rows, strict=True)]
+        print(f"| {traffic} | {load} | {_name(nearest)} | {len(rows)} | {' | '.join(spans)} |")
+
+
+def setting() -> None:
+    """Print the largest error on the networks that constants were set from, for each pair of the two constants."""
+    known = [(case, nearest, simulated(case, nearest).cycles) for case in event_cases(SETTING) for nearest in TABLES]
+    print("| q | blocking | least | most |\n|---|---|---|---|")
+    for q, blocking in product((0, 0.05, 0.075, 0.1, 0.125, 0.15), (0, 0.08, 0.16)):
+        sets = (f"transit_exposed_share={q}", f"noc_blocking_share={blocking}")
+        errors = [100 * (predicted(case, nearest, *sets) / cycles - 1) for case, nearest, cycles in known]
+        print(f"| {q} | {blocking} | {min(errors):+.1f} % | {max(errors):+.1f} % |", flush=True)
+
+
+def _name(nearest: bool) -> str:
+    return "nearest" if nearest else "balanced"
 
 
 def main() -> None:
-    """Print the table."""
-    print(f"{'case':<32}{'':<12}{'all at once: model':>19}{'simulated':>11}{'':>8}{'paced: model':>14}{'simulated':>11}")
-    if len(sys.argv) > 1:
-        recorded = load_ledger(Path(sys.argv[1]))
-        chosen = [(cut(recorded, [recorded.positions // 2] * 3), "recorded", CASES)]
-    else:  # whole slices are as many flits at any activity
-        light, usual, heavy = (cut(paper_lm(1, share), [0, 0, 0]) for share in (0.02, 0.2, 1.0))
-        chosen = [(light, "2 %", [CASES[1], CASES[3], CASES[4]]), (usual, "20 %", CASES), (heavy, "100 %", CASES[4:])]
-    for ledger, activity, cases in chosen:
-        for case, layers, *cells in rows(ledger, activity, cases):
-            errors = [f"{100 * (cells[i] / cells[i + 1] - 1):+.0f} %" for i in (0, 2)]
-            once = f"{cells[0]:>19}{cells[1]:>11}{errors[0]:>8}"
-            print(f"{case:<32}{layers:<12}{once}{cells[2]:>14}{cells[3]:>11}{errors[1]:>8}", flush=True)
+    """Print what is asked for."""
+    words = [word for word in sys.argv[1:] if word != "--each"]
+    if words == ["setting"]:
+        setting()
+    else:
+        table(recorded_cases(Path(words[0])) if words else judged_cases(), "--each" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -167,7 +167,7 @@ def test_a_worker_without_room_and_one_of_another_version_are_named_before_anyth
     cluster.remove("tight")
     for package in ("host", "noc", "pe", "models"):
         shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("*.safetensors", "__pycache__"))
-    source = tmp_path / "noc" / "xy_routes.py"
+    source = tmp_path / "noc" / "mesh_routes.py"
     source.write_text(source.read_text() + "# newer\n")
     cluster.add("newer", 1, PYTHONPATH=str(tmp_path))
     cluster.wait(2)

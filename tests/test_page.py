@@ -45,7 +45,7 @@ from models.palette import INK, SERIES
 from models.seeded import seeded_egru
 from noc.chip import QPES, PeId, load_chip
 from noc.machine import Machine
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 from tests.tools.ledgers import invented, placed
 from tests.tools.work import pace
 

@@ -12,6 +12,7 @@ from host.cost.ledger import Ledger, RunLedger
 from host.cost.moves import Moves
 from host.cost.noc_traffic import NocTraffic
 from host.cost.transfer_moves import TransferMoves
+from host.cost.transit import port_noc_cycles
 from models.network import F64, I64
 from noc.chip import ChipSpec
 
@@ -121,14 +122,15 @@ def _message_cycles(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
     setups = table["packet_setup_cycles"] * noc.leaves if messages != "multicast" else 0.0
     elsewhere = table["packet_cycles"] * noc.outgoing + setups
     if messages == "dma":
-        noc_cycles = flits + table["dma_wait_noc_cycles"]
+        noc_cycles = flits * port_noc_cycles(chip, table) + table["dma_wait_noc_cycles"]
         return (chip.dma_setup_cycles + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)) * noc.sends + elsewhere
     return (table["packet_setup_cycles"] + table["packet_cycles"] * flits) * noc.sends + elsewhere
 
 
 def _transfer_cycles(transfers: TransferMoves, chip: ChipSpec, table: CostTable) -> F64:
     """Return the cycles of each shard for what it sends its peers, (positions, shards): as for messages, of DMA and of packets."""
-    noc_cycles = transfers.dma_flits + table["dma_wait_noc_cycles"] * transfers.dma_messages
+    port, wait = port_noc_cycles(chip, table), table["dma_wait_noc_cycles"]
+    noc_cycles = port * transfers.dma_flits + wait * transfers.dma_messages
     by_dma = chip.dma_setup_cycles * transfers.dma_messages + noc_cycles * (chip.pe_clock_hz / chip.noc_clock_hz)
     by_packets = table["packet_setup_cycles"] * transfers.packet_messages + table["packet_cycles"] * transfers.packets
     return np.asarray(by_dma + by_packets, np.float64)

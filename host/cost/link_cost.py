@@ -27,12 +27,13 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 @dataclass(frozen=True)
 class LinkCost:
-    """`input_s` (positions, inputs) how long each input takes to the chips that hear it, `after_s` (positions, layers' exchanges)
-    how long a layer's events take to the last chip that hears them.
+    """`input_s` (positions, inputs) how long each input takes to the chips that hear it; `busy_s` (positions, layers' exchanges) how
+    long the busiest link has packets of a layer, and `way_s` (layers' exchanges,) how long one of them takes to the last chip.
     """
 
     input_s: F64
-    after_s: F64
+    busy_s: F64
+    way_s: F64
 
 
 @dataclass(frozen=True)
@@ -47,21 +48,20 @@ def link_cost(traffic: LinkTraffic, exchanges: Exchanges, chip: ChipSpec, table:
     """Return what the packets of `traffic` take."""
     positions, inputs, layers = len(traffic.events), exchanges.inputs, exchanges.layers
     if not traffic.deepest.any():
-        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))))
+        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))), np.zeros(len(layers)))
     on_board_s, cable_s, packet_s = _packet_s(traffic.cables, chip, table)
     router_s = table["link_router_cycles"] / chip.router_clock_hz
     cables, deepest = traffic.deepest_cables, traffic.deepest
     fill = (deepest + 1) * router_s + (deepest - cables) * on_board_s + cables * (cable_s + table["link_cable_s"])
     fill = np.where(deepest > 0, fill, 0.0)
     packets = traffic.packets
-    alone = (packets * packet_s).max(axis=2, initial=0.0) + fill
-    after = alone[:, layers]
+    busy = (packets * packet_s).max(axis=2, initial=0.0)
+    of_layers = busy[:, layers]
     if table.settings["schedule"] == "pipelined" and positions:
         with_input = table.settings["dram"] != "waited"  # else it has come before
         of_tick = (exchanges.sum_by_tick(packets, with_input) * packet_s).max(axis=1, initial=0.0)
-        after = exchanges.of_positions(of_tick, positions) + fill[layers]
-        after = np.where(deepest[layers] > 0, after, 0.0)
-    return LinkCost(alone[:, inputs], after)
+        of_layers = np.where(deepest[layers] > 0, exchanges.of_positions(of_tick, positions), 0.0)
+    return LinkCost(busy[:, inputs] + fill[inputs], of_layers, fill[layers])
 
 
 def link_use(loads: LinkLoads, chip: ChipSpec, table: CostTable) -> LinkUse:

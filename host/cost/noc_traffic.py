@@ -27,12 +27,12 @@ from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.exchanges import Exchanges
 from host.cost.formats import KEY_BYTES
 from host.cost.ledger import Ledger, PopulationFacts
-from host.cost.mesh_paths import LINKS, SITE, hops_between, link_uses, way_in, way_out
+from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, copies_in, hops_between, link_uses, way_in, way_out
 from host.cost.transfer_moves import TransferMoves
 from models.network import I64, Array
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 
 _NUMBER = {link: number for number, link in enumerate(LINKS)}
 
@@ -41,17 +41,19 @@ _NUMBER = {link: number for number, link in enumerate(LINKS)}
 class NocTraffic:
     """Messages of every turn of every shard, in flits of `flit_bytes`; `exchanges` says whose they are.
 
-    `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
+    `turn_exchange` (turns,) the exchange of each; `flits` (positions, turns) of one message; `copies` (turns,) destination PEs; `sends` (turns,) times that the
     sender injects a message for its own chip; `outgoing` (positions, turns) packets that it also writes for other chips;
     `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages, each counted once, and
-    `event_bytes` (turns,) of one event with its key. `all_loads` (positions, exchanges, links) flits that each exchange puts on
-    each link of a mesh, in the order of `links` of the chips `link_chips`; `all_ports` (positions, exchanges) flits through the
-    busiest port between a PE and its router, in or out; `farthest` (exchanges,) hops to a listener, on both chips together where
-    it is on another one. `arrived_packets` and `arrived_bytes` (PEs,) what PEs got from other chips over the run. Inputs are on
-    meshes only where they come from another chip.
+    `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions, exchanges, links) flits that each exchange
+    puts on each link of a mesh, in the order of `links` of the chips `link_chips`, by either route table (`host/cost/mesh_paths.py`),
+    and `ends_by_table` how many of them leave by one port at the link's end; `drawn` is the table that counts and maps go by.
+    `all_ports` (positions, exchanges) flits through the busiest port into a PE: out of one they take no longer than it sends; `hops` (tables,
+    exchanges) to the farthest listener, on both chips together where it is on another one. `arrived_packets` and `arrived_bytes`
+    (PEs,) what PEs got from other chips over the run. Inputs are on meshes here only where they come from another chip.
     """
 
     exchanges: Exchanges
+    turn_exchange: I64
     flits: I64
     copies: I64
     sends: I64
@@ -62,11 +64,18 @@ class NocTraffic:
     flit_bytes: int
     links: tuple[Link, ...]
     link_chips: I64
-    all_loads: I64
+    loads_by_table: I64
+    ends_by_table: I64
+    drawn: int
     all_ports: I64
-    farthest: I64
+    hops: I64
     arrived_packets: I64
     arrived_bytes: I64
+
+    @property
+    def all_loads(self) -> I64:
+        """Flits on each link, (positions, exchanges, links), by the routes that are drawn."""
+        return np.asarray(self.loads_by_table[self.drawn], np.int64)
 
     @property
     def loads(self) -> I64:
@@ -75,7 +84,7 @@ class NocTraffic:
 
     @property
     def ports(self) -> I64:
-        """Flits of each exchange of a layer through the busiest port, (positions, layers' exchanges)."""
+        """Flits of each exchange of a layer through the busiest port into a PE, (positions, layers' exchanges)."""
         return np.asarray(self.all_ports[:, self.exchanges.layers], np.int64)
 
     @cached_property
@@ -83,21 +92,18 @@ class NocTraffic:
         """Flits that each turn injects, (positions, turns)."""
         return np.asarray(self.flits * self.sends + self.outgoing, np.int64)
 
-    @property
-    def input_peak_flits(self) -> I64:
-        """Flits on the busiest link or port while each input goes to its chips, (positions, inputs)."""
-        inputs = self.exchanges.inputs
-        return np.asarray(np.maximum(self.all_loads[:, inputs].max(axis=2, initial=0), self.all_ports[:, inputs]), np.int64)
-
     def mesh_loads(self) -> MeshLoads:
         """Return the flits of all positions."""
         of_all = self.all_loads.sum(axis=0)
+        used = np.flatnonzero(of_all.any(axis=0))  # the other table's links are left out
         return MeshLoads(
-            links=self.links, chips=self.link_chips, flits=of_all[self.exchanges.layers].sum(axis=0), all_flits=of_all.sum(axis=0)
-        )
+            links=tuple(self.links[link] for link in used.tolist()), chips=self.link_chips[used],
+            flits=of_all[self.exchanges.layers].sum(axis=0)[used], all_flits=of_all.sum(axis=0)[used],
+        )  # fmt: skip
 
     def peak_flits(self, pipelined: bool, with_input: bool = False) -> I64:
-        """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers' exchanges).
+        """Return the flits on the busiest link or port while a layer's messages are under way, (positions, layers' exchanges), by
+        the routes that are drawn.
 
         Layers that run `pipelined` share the meshes with all that is sent in the same tick; `with_input`, what inputs bring in
         then, too.
@@ -181,22 +187,22 @@ def noc_traffic(
                 came = streams.arriving_packets[:, n, on_chip]
                 size = packet_bytes[population]
                 meshes.deliver(n, number, senders=senders, hearing=hearing, packets=came, packet_bytes=size, streams=arriving)
-    for (n, on_chip), flits_on in transfers.mesh.items() if transfers else ():
+    for (n, on_chip), crossed in transfers.mesh.items() if transfers else ():
         if on_chip in own_chips:
-            first = own_chips.index(on_chip) * len(LINKS)
-            meshes.loads[:, n, first : first + len(LINKS)] += flits_on
+            meshes.add(n, own_chips.index(on_chip), crossed)
     if transfers:
         meshes.ports += transfers.ports
-    used = np.flatnonzero(meshes.loads.any(axis=(0, 1)))
+        meshes.hops = np.maximum(meshes.hops, transfers.hops)
+    used = np.flatnonzero(meshes.loads.any(axis=(0, 1, 2)))
     return NocTraffic(
-        exchanges=exchanges, flits=meshes.flits,
+        exchanges=exchanges, turn_exchange=turns.exchange, flits=meshes.flits,
         copies=(listens.T @ ledger.multiplicity)[turn_population] - listens[turn_pe, turn_population], sends=meshes.sends,
         outgoing=meshes.outgoing, leaves=meshes.leaves, payload_bytes=payload.sum(axis=0),
         event_bytes=np.array([event_bytes_of(one, table) for one in ledger.populations], np.int64)[turn_population],
         flit_bytes=flit_bytes,
         links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()), link_chips=np.array(own_chips)[used // len(LINKS)],
-        all_loads=meshes.loads[:, :, used], all_ports=meshes.ports,
-        farthest=np.maximum(meshes.farthest, meshes.away + meshes.back),
+        loads_by_table=meshes.loads[..., used], ends_by_table=meshes.ends[..., used], all_ports=meshes.ports,
+        drawn=int(table["nearest_routes_share"] >= 0.5), hops=np.maximum(meshes.hops, meshes.away + meshes.back),
         arrived_packets=meshes.arrived_packets, arrived_bytes=meshes.arrived_bytes,
     )  # fmt: skip
 
@@ -217,7 +223,7 @@ def _payload_bytes(ledger: Ledger, table: CostTable) -> I64:
 
 
 class _Meshes:
-    """The sums of `NocTraffic`, as they grow chip by chip and exchange by exchange; `away` and `back` are hops to and from
+    """The sums of `NocTraffic`, as they grow chip by chip and exchange by exchange; `away` and `back` are hops to and from event
     routers.
     """
 
@@ -228,33 +234,38 @@ class _Meshes:
         self._packets = packets
         self.flits, self.outgoing = flits, np.zeros_like(flits)
         self.sends, self.leaves = np.zeros(turns, np.int64), np.zeros(turns, bool)
-        self.loads = np.zeros((positions, exchanges, chips * len(LINKS)), np.int64)
+        self.loads, self.ends = (np.zeros((len(TABLES), positions, exchanges, chips * len(LINKS)), np.int64) for _ in range(2))
         self.ports = np.zeros((positions, exchanges), np.int64)
-        self.farthest, self.away, self.back = (np.zeros(exchanges, np.int64) for _ in range(3))
+        self.hops, self.away, self.back = (np.zeros((len(TABLES), exchanges), np.int64) for _ in range(3))
         self.arrived_packets, self.arrived_bytes = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
+
+    def add(self, n: int, number: int, crossed: Crossings) -> None:
+        """Add what crosses the links of a chip in exchange `n`, (tables, positions, links)."""
+        on_chip = slice(number * len(LINKS), (number + 1) * len(LINKS))
+        self.loads[:, :, n, on_chip] += crossed.loads
+        self.ends[:, :, n, on_chip] += crossed.ends
 
     def send(self, n: int, number: int, *, senders: I64, own: Array, hearing: I64, leaves: bool) -> None:
         """Add what turns `senders` of exchange `n` send on a chip to its PEs `hearing`, among them their `own`, and if it
         `leaves`, to its event router.
         """
-        on_chip = self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)]
         froms, to = self._site[self._pe[senders]], np.bincount(self._site[hearing], minlength=len(SITE))
         uses, self.sends[senders] = link_uses(froms, to, own, self._mode)
-        on_chip += _products(self.flits[:, senders], uses)
-        self.farthest[n] = max(self.farthest[n], hops_between(froms, to))
+        self.add(n, number, Crossings(*(_products(self.flits[:, senders], one) for one in uses)))
+        self.hops[:, n] = np.maximum(self.hops[:, n], hops_between(froms, to))
         if leaves:
             self.leaves[senders] = True
             branch = way_out(froms)
+            packets = self._packets[:, senders]
             if self._mode == "multicast":  # the same packets go both ways; "done" for this chip's own PEs does not
-                on_chip += _products(self._packets[:, senders], branch & (uses == 0))
+                loads = _products(packets, branch & (uses.loads == 0))
             else:
-                self.outgoing[:, senders] = self._packets[:, senders]
-                on_chip += _products(self._packets[:, senders], branch)
+                self.outgoing[:, senders] = packets
+                loads = _products(packets, branch)
             self.outgoing[:, senders[0]] += 1
-            on_chip += branch[0]
-            self.away[n] = max(self.away[n], branch.sum(axis=1).max())
-        out = self.flits[:, senders] * self.sends[senders] + self.outgoing[:, senders]
-        self.ports[:, n] = np.maximum(self.ports[:, n], out.max(axis=1))
+            loads += branch[:, None, 0]
+            self.add(n, number, Crossings(loads, np.zeros_like(loads)))
+            self.away[:, n] = np.maximum(self.away[:, n], branch.sum(axis=2).max(axis=1))
 
     def deliver(self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int) -> None:
         """Add what the PEs `hearing` of a chip get in exchange `n`: from the turns `senders` on their own chip, and from others
@@ -264,9 +275,9 @@ class _Meshes:
         hears_itself = senders[np.isin(self._pe[senders], hearing)]
         into[:, np.searchsorted(hearing, self._pe[hears_itself])] -= self.flits[:, hears_itself]  # that does not travel
         if streams:
-            came, ways = packets + streams, way_in(self._site[hearing])
-            self.loads[:, n, number * len(LINKS) : (number + 1) * len(LINKS)] += came[:, None] * ways.any(axis=0)
-            self.back[n] = max(self.back[n], ways.sum(axis=1).max())
+            came, copies = packets + streams, copies_in(self._site[hearing])
+            self.add(n, number, Crossings(*(came[:, None] * one[:, None] for one in copies)))
+            self.back[:, n] = np.maximum(self.back[:, n], way_in(self._site[hearing]).loads.sum(axis=2).max(axis=1))
             into += came[:, None]
             self.arrived_packets[hearing] += came.sum()
             self.arrived_bytes[hearing] += packet_bytes * packets.sum()

@@ -18,10 +18,13 @@ import numpy as np
 
 from host.cost.beside import groups_of, overlap
 from host.cost.cost_table import CostTable
-from host.cost.cycles import early_cycles
+from host.cost.cycles import SEND, TRANSFERS, early_cycles, stages_of
+from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
+from host.cost.transit import inputs_s
+from host.cost.transit import transit_s as mesh_transit_s
 from models.network import F64, I64, Array
 from noc.chip import ChipSpec
 
@@ -66,18 +69,23 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
     shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
-    flits = noc.peak_flits(pipelined, with_input=not waited)
-    transit_s = (flits + noc.farthest[exchanges.layers] * chip.hop_cycles) / chip.noc_clock_hz
+    q = table["transit_exposed_share"]
+    sender_s = _longest_senders_s(ledger, cycles, (SEND, TRANSFERS), chip)
+    transit_s, together_s = mesh_transit_s(noc, sender_s, chip, table, with_input=not waited)
+    # Links, too, work while cores send and meshes carry, which write and take what is for other chips first.
+    links_s = np.maximum(links.busy_s - together_s, 0) + q * np.minimum(links.busy_s, together_s) + links.way_s
     wait_s, input_links_s = np.zeros(shape), np.zeros(shape)
     if waited:
-        input_noc_s = (noc.input_peak_flits + noc.farthest[exchanges.inputs] * chip.hop_cycles) / chip.noc_clock_hz
+        input_noc_s = inputs_s(noc, exchanges, chip, table)
         for number, reads in enumerate(moves.inputs):
             input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
-        read_bytes = sum(reads.bytes for reads in moves.inputs)
-        wait_s = read_bytes / chip.dram_sustained_bytes_per_s + input_links_s
+        wait_s = reads_s(moves.inputs, chip, table) + input_links_s
     if moves.transfers is not None:
-        wait_s = wait_s + moves.transfers.dram_bytes / chip.dram_sustained_bytes_per_s
-    after_s = transit_s + links.after_s
+        # A DRAM works while PEs ask it and meshes carry that. Where messages follow, what is under way then is taken to be theirs.
+        asked_s = _longest_senders_s(ledger, cycles, (TRANSFERS,), chip)
+        carried_s = asked_s + np.where(sender_s > asked_s, 0.0, transit_s)
+        wait_s = wait_s + np.maximum(dram_answers_s(moves.transfers, exchanges, chip, table) - carried_s, 0)
+    after_s = transit_s + links_s
     shard_s = cycles.sum(axis=2) / chip.pe_clock_hz
     layer_s, critical, pe_s = np.zeros(shape), np.zeros(shape, np.int64), np.zeros((*shape, len(ledger.pes)))
     runs = np.zeros(pe_s.shape[1:], bool)
@@ -87,7 +95,7 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
         pe_s[:, n, turn_pe[of_layer]] = shard_s[:, of_layer]
         critical[:, n] = of_layer[np.argmax(shard_s[:, of_layer], axis=1)]
         layer_s[:, n] = shard_s[:, of_layer].max(axis=1) + after_s[:, n] + wait_s[:, n]
-    ahead_s, links_s = None, links.after_s
+    ahead_s = None
     groups = groups_of(ledger)
     if groups and not pipelined and table.settings["beside"] == "send_first":
         early_s, ahead_s = early_cycles(ledger, chip, table) / chip.pe_clock_hz, np.zeros(shard_s.shape)
@@ -111,6 +119,14 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
         transit_s=transit_s[own], links_s=links_s[own], layer_s=layer_s[own], critical=critical[own],
         input_links_s=input_links_s[own], on_path=on_path[own], busy_s=pe_s[own].sum(axis=(0, 1)),
     )  # fmt: skip
+
+
+def _longest_senders_s(ledger: Ledger, cycles: F64, stages: tuple[str, ...], chip: ChipSpec) -> F64:
+    """Return the seconds that the busiest turn of each exchange of a layer spends in some stages, (positions, layers' exchanges)."""
+    names = stages_of(ledger)
+    spent_s = cycles[:, :, [names.index(stage) for stage in stages if stage in names]].sum(axis=2) / chip.pe_clock_hz
+    of_exchange = [spent_s[:, ledger.turns.exchange == n].max(axis=1) for n in ledger.exchanges.layers.tolist()]
+    return np.stack(of_exchange, axis=1)
 
 
 def predecessors(ledger: Ledger, runs: Array) -> list[list[int]]:

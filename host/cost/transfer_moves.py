@@ -3,8 +3,8 @@
 A transfer within a chip is a DMA, in every message mode; a READ of the chip's own DRAM is one of the bytes that it brings. What
 goes to another chip travels as its events do, which is assumed: packets of four bytes that the core writes, to the event router,
 over the links of its chip's tree, and from the far event router to the PE. A READ over links is one packet, and its answer
-takes the way back from there. Where the DRAM's interfaces are on the mesh is not public: what it moves loads its PEs' ports and
-no link of a mesh. The way to the host ends at its chip.
+takes the way back from there. What a DRAM moves comes from and goes to both of its interfaces alike. The way to the host ends at
+its chip.
 
 The ledger has messages and bytes of each sender, target and position: those of one are taken to be alike, and all of them to be
 sent at once, in the first exchange of the layer's step at the position. Everything here is an exact integer under that.
@@ -19,7 +19,7 @@ import numpy as np
 
 from host.cost.chip_streams import PACKET_VALUE_BYTES
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
-from host.cost.mesh_paths import LINKS, SITE, link_uses, way_in, way_out
+from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, between_drams, hops_between, link_uses, way_in, way_out
 from models.network import I64
 from noc.machine import Machine
 
@@ -29,8 +29,8 @@ Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and pa
 @dataclass(frozen=True)
 class TransferMoves:
     """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions, layers'
-    exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (positions, links of a mesh), `ports` (positions,
-    exchanges) flits of the busiest port; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
+    exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (tables, positions, links of a mesh), `ports` (positions,
+    exchanges) flits of the busiest port into a PE, `hops` (tables, exchanges) of the longest way on a mesh; `crossings` between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of
     SRAM, `dram_read_bytes` and `dram_written_bytes` of DRAMs by who asked.
     """
 
@@ -39,8 +39,9 @@ class TransferMoves:
     packet_messages: I64
     packets: I64
     dram_bytes: I64
-    mesh: dict[tuple[int, int], I64]
+    mesh: dict[tuple[int, int], Crossings]
     ports: I64
+    hops: I64
     crossings: list[Crossing]
     read_bytes: I64
     written_bytes: I64
@@ -65,14 +66,13 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     flits, answer_flits = _cut(sent, size, flit_bytes), _cut(asked, answered, flit_bytes)
     packets, answer_packets = _cut(sent, size, PACKET_VALUE_BYTES) + asked, _cut(asked, answered, PACKET_VALUE_BYTES)
     shards, pes = len(ledger.shards["pe"]), len(ledger.pes)
-    out, into = (np.zeros((positions, len(ledger.exchanges), pes), np.int64) for _ in range(2))
+    into = np.zeros((positions, len(ledger.exchanges), pes), np.int64)
     stores: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros(positions, np.int64))
-    mesh: dict[tuple[int, int], I64] = defaultdict(lambda: np.zeros((positions, len(LINKS)), np.int64))
+    meshes = _MeshSums(positions, len(ledger.exchanges))
     crossings: list[Crossing] = []
     site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
     for row, (e, pe, to) in enumerate(zip(exchange.tolist(), sender.tolist(), target.tolist(), strict=True)):
         chip, other = int(from_chip[row]), int(to_chip[row])
-        out[:, e, pe] += flits[:, row] if here[row] else packets[:, row]
         into[:, e, pe] += answer_flits[:, row] if here[row] else answer_packets[:, row]
         if is_dram[row]:
             stores[e, other] += size[:, row] + answered[:, row]
@@ -80,11 +80,17 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
             into[:, e, to] += flits[:, row] if here[row] else packets[:, row]
         if here[row] and to >= 0:
             only = np.bincount(site[[to]], minlength=len(SITE))
-            mesh[e, chip] += flits[:, row, None] * link_uses(site[[pe]], only, np.zeros(1, np.int64), "dma")[0]
+            uses = link_uses(site[[pe]], only, np.zeros(1, np.int64), "dma")[0]
+            meshes.add(e, chip, flits[:, row], uses, hops_between(site[[pe]], only))
+        elif here[row]:
+            for amount, to_dram in ((flits[:, row], True), (answer_flits[:, row], False)):
+                meshes.add(e, chip, -(-amount // 2), *between_drams(site[[pe]], to_dram))
         if chip != other:
-            mesh[e, chip] += packets[:, row, None] * way_out(site[[pe]]) + answer_packets[:, row, None] * way_in(site[[pe]])
+            out_loads = way_out(site[[pe]])
+            meshes.add(e, chip, packets[:, row], Crossings(out_loads, np.zeros_like(out_loads)))
+            meshes.add(e, chip, answer_packets[:, row], way_in(site[[pe]]))
             if to >= 0:
-                mesh[e, other] += packets[:, row, None] * way_in(site[[to]])
+                meshes.add(e, other, packets[:, row], way_in(site[[to]]))
             crossings += [(e, chip, other, packets[:, row]), (e, other, chip, answer_packets[:, row])]
     layers = ledger.exchanges.layers
     dram_bytes = np.zeros((positions, len(layers)), np.int64)
@@ -98,11 +104,28 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         dma_messages=_by_shard(shards, shard, (sent + asked) * here),
         dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),
         packet_messages=_by_shard(shards, shard, (sent + asked) * ~here), packets=_by_shard(shards, shard, packets * ~here),
-        dram_bytes=dram_bytes, mesh=dict(mesh), ports=np.maximum(out.max(axis=2), into.max(axis=2)), crossings=crossings,
+        dram_bytes=dram_bytes, mesh=meshes.sums, ports=into.max(axis=2), hops=meshes.hops,
+        crossings=crossings,
         read_bytes=_add(pes, sender, totals[:, BYTES]), written_bytes=arrived,
         dram_read_bytes=_add(pes, sender, totals[:, READ_BYTES] * is_dram),
         dram_written_bytes=_add(pes, sender, totals[:, BYTES] * is_dram),
     )  # fmt: skip
+
+
+class _MeshSums:
+    """What transfers put on meshes, as it grows: `sums` by exchange and chip, and the `hops` of the longest way."""
+
+    def __init__(self, positions: int, exchanges: int) -> None:
+        self._shape = (len(TABLES), positions, len(LINKS))
+        self.sums: dict[tuple[int, int], Crossings] = {}
+        self.hops = np.zeros((len(TABLES), exchanges), np.int64)
+
+    def add(self, exchange: int, chip: int, flits: I64, uses: Crossings, hops: I64 | None = None) -> None:
+        """Add `flits` (positions,) of one sender, whose `uses` are (tables, 1, links), over so many `hops` (tables,)."""
+        old = self.sums.get((exchange, chip)) or Crossings(np.zeros(self._shape, np.int64), np.zeros(self._shape, np.int64))
+        self.sums[exchange, chip] = Crossings(*(a + flits[None, :, None] * b for a, b in zip(old, uses, strict=True)))
+        ways = uses.loads.sum(axis=(1, 2)) if hops is None else hops.reshape(len(TABLES))
+        self.hops[:, exchange] = np.maximum(self.hops[:, exchange], ways * flits.any())
 
 
 def _cut(messages: I64, size_bytes: I64, part_bytes: int) -> I64:

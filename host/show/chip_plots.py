@@ -13,7 +13,7 @@ from host.show.plots import WIDTH_IN, add_scale, new_figure, styled
 from models.palette import FAINT, MAP
 from noc.chip import HOLES, QPES, PeId
 from noc.machine import DIRECTIONS, ChipLink
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 
 
 @styled

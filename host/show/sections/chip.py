@@ -13,7 +13,7 @@ from host.show.content import Content, PricedRun
 from models.network import F64
 from noc.chip import PeId, parse_pe
 from noc.machine import BOARD_CHIPS
-from noc.xy_routes import Link
+from noc.mesh_routes import Link
 
 TITLE = "The chip"
 ORDER = 20
