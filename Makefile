@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: setup demo test test-slow chaos check lint types bench clean
+.PHONY: setup demo test test-slow chaos check lint types bench pictures clean
 
 setup: $(VENV)/.ready
 
@@ -59,6 +59,10 @@ check: lint types test
 bench: setup
 	$(BIN)/python -m bench.noc
 	$(BIN)/python -m bench
+
+# The pictures of README.md and docs/, from the shipped trained models; needs Chromium.
+pictures: setup
+	$(BIN)/python -m bench.pictures
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache

@@ -145,7 +145,7 @@ def draw_report(to: Path) -> None:
 def draw_paper(to: Path) -> None:
     """Draw Figure 2 of the paper."""
     with tempfile.TemporaryDirectory(prefix="gennaker-pictures-") as folder:
-        _launch("paper", "--workload", "lm", "--out", f"{folder}/paper")
+        _launch("paper", "lm", "--transport", "mem", "--out", f"{folder}/paper")
         for name in ("figure2.png", "figure2.svg"):
             shutil.copy(f"{folder}/paper/{name}", to / name)
             print(to / name, flush=True)

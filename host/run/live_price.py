@@ -49,14 +49,16 @@ class LivePrice:
             self._due = now + _FIRST_S
         if now < self._due:
             return
-        began = time.perf_counter()
+        if not self._recorder.has_latest:
+            self._due = now + _LEAST_S
+            return
         ledger = self._recorder.latest(WINDOW)
-        if ledger.positions:
-            try:
-                self._costs = self._costs or load_table(used=ledger.twins)
-                self.status = describe(ledger, price(ledger, self._placement.chip, self._costs, bands=False))
-            except (HostError, ChipError, MachineError):  # the report, at the end, says what is wrong
-                self._priceable = False
+        self._costs = self._costs or load_table(used=ledger.twins)
+        began = time.perf_counter()  # not of what is loaded once
+        try:
+            self.status = describe(ledger, price(ledger, self._placement.chip, self._costs, bands=False))
+        except (HostError, ChipError, MachineError):  # the report, at the end, says what is wrong
+            self._priceable = False
         self._due = now + max(_LEAST_S, (time.perf_counter() - began) / CPU_SHARE)
 
 

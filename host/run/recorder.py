@@ -86,6 +86,11 @@ class Recorder:
         inputs = np.array(self._inputs[first:last], np.uint32).reshape(last - first, len(self._placement.network.inputs))
         return assembly.part(steps, inputs)
 
+    @property
+    def has_latest(self) -> bool:
+        """Whether `latest` has a position."""
+        return self._done > 0
+
     def latest(self, most: int) -> Ledger:
         """Return the ledger of the last positions that every layer has finished, `most` of them at most; of none just after those
         before them were written.
