@@ -79,7 +79,7 @@ def test_a_slow_pe_is_no_stalled_one(run):
     """The limit is on standing still, not on taking long: the run lasts longer than the limit and ends well."""
     began = time.monotonic()
     limit_s = crowding()
-    outcome = run(pes=3, tokens=int(40 * limit_s), stall_s=limit_s, faults=Faults({"PE(1,1,1)@0": 0.03}))
+    outcome = run(pes=3, tokens=40, stall_s=limit_s, faults=Faults({"PE(1,1,1)@0": 0.03 * limit_s}))
     assert outcome.code is Exit.OK
     assert time.monotonic() - began > limit_s
 
