@@ -49,9 +49,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark and shorten searches, give each test its limit, and order the files for workers, which take a file as a whole: those that
-    may take longest first.
-    """
+    """Mark and shorten searches, give each test its limit, and order files for workers: first those that may take longest."""
     for item in items:
         if is_search(item):
             item.add_marker("search")

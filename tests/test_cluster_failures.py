@@ -15,6 +15,7 @@ import pytest
 from host.errors import Exit
 from noc.transport_tcp import new_keys
 from tests.tools.processes import SLOW, answer, children, gone
+from tests.tools.work import crowding
 from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
@@ -50,7 +51,7 @@ def test_a_process_on_another_machine_that_dies_is_named(run, cluster):
     outcome, seconds = struck(run, strike, cluster=cluster.address)
     assert outcome.code is Exit.DIED
     assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+", outcome.problem), outcome.problem
-    assert seconds < 10
+    assert seconds < 10 * crowding()
     assert outcome.report["partial"] is True
     assert gone(cluster.families)
 
@@ -114,7 +115,7 @@ def test_a_worker_that_dies_is_named_and_all_machines_are_left_clean(run, cluste
     outcome, seconds = struck(run, lambda: cluster.kill("spare"), cluster=cluster.address)
     assert outcome.code is Exit.DIED
     assert re.match(r"worker spare on \S+ \(tcp://.*\) with chip 2 is lost: .*, at tick \d+$", outcome.problem), outcome.problem
-    assert seconds < 10
+    assert seconds < 10 * crowding()
     assert outcome.report["partial"] is True
     assert outcome.report["problem"] == outcome.problem
     assert gone(cluster.families)
@@ -126,7 +127,7 @@ def test_too_few_chips_are_said_with_both_numbers(run, cluster):
     outcome = run(pes=12, chips=6, cluster=cluster.address)
     assert outcome.code is Exit.DOES_NOT_FIT
     assert re.match(r"--cluster: 2 workers at tcp://\S+ have chips=2 in all .*; needs 6$", outcome.problem), outcome.problem
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 * crowding()
 
 
 FORGET_THE_PROJECT = f"""import sys
@@ -183,7 +184,7 @@ def test_a_scheduler_that_is_not_there_is_named(run):
     outcome = run(cluster="tcp://127.0.0.1:9")
     assert outcome.code is Exit.DIED
     assert outcome.problem.startswith("no scheduler answers at tcp://127.0.0.1:9 (")
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 10 * crowding()
 
 
 def test_a_scheduler_that_dies_during_a_run_is_named(run, cluster):
@@ -193,6 +194,6 @@ def test_a_scheduler_that_dies_during_a_run_is_named(run, cluster):
     outcome, seconds = struck(run, lambda: cluster.kill("scheduler"), cluster=cluster.address, pes=4, chips=2, tokens=300)
     assert outcome.code is Exit.DIED
     assert re.fullmatch(r"the scheduler at tcp://\S+ is gone, at tick \d+", outcome.problem), outcome.problem
-    assert seconds < 12
+    assert seconds < 12 * crowding()
     assert outcome.report["partial"] is True
     assert gone(cluster.families, within_s=15)  # agents that nobody can tell to end do so by themselves

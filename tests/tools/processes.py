@@ -18,6 +18,7 @@ import psutil
 
 from host.errors import Exit
 from host.faults import Faults
+from tests.tools.work import crowding
 
 MARK = "GENNAKER_STARTED_BY_TESTS"  # in the environment of everything that this process starts
 os.environ[MARK] = secrets.token_hex(8)
@@ -71,7 +72,7 @@ def shared_memory() -> set[str]:
 
 def gone(what, within_s: float = 2.0) -> bool:
     """Wait until `what()` is empty."""
-    deadline = time.monotonic() + within_s
+    deadline = time.monotonic() + within_s * crowding()
     while what() and time.monotonic() < deadline:
         time.sleep(0.02)
     return not what()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -38,6 +39,14 @@ def highest_memory_bytes() -> int:
     """
     status = Path("/proc/self/status").read_text()
     return 1024 * int(re.search(r"^VmHWM:\s*(\d+) kB$", status, re.MULTILINE)[1])
+
+
+def crowding() -> float:
+    """Return how many tasks want each of this machine's cores, over the last minute; at least 1.
+
+    A bound on seconds that the program states for a machine of its own, times this holds beside others.
+    """
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
 
 
 def pace() -> float:

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.tools.work import crowding
+
 ROOT = Path(__file__).resolve().parents[2]
 QUIET = {
     "DASK_LOGGING__DISTRIBUTED": "critical",
@@ -31,7 +33,7 @@ class Workers:
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self.scheduler = self._start("scheduler", inside, "dask_scheduler", "--host", host, "--port", "0", "--no-dashboard",
                                      "--scheduler-file", str(self._file))  # fmt: skip
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 30 * crowding()
         while not self._file.exists() and time.monotonic() < deadline:
             assert self.scheduler.poll() is None, "the scheduler does not start"
             time.sleep(0.05)
@@ -64,7 +66,7 @@ class Workers:
             return
         from distributed import Client
 
-        deadline = time.monotonic() + within_s
+        deadline = time.monotonic() + within_s * crowding()
         with Client(self.address, set_as_default=False) as client:  # takes no process of its own, and no second to start one
             while len(client.nthreads()) != number:
                 assert time.monotonic() < deadline
