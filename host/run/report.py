@@ -36,7 +36,9 @@ def build_report(
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
-    cost = price_block(price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive), ledger) if ledger.positions else None
+    cost = (
+        price_block(price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive), ledger) if ledger.positions else None
+    )
     counters: dict[str, Any] = {
         "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
