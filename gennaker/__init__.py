@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 # Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
 _HOMES = {
-    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "RunError": "errors",
-    "WrongInput": "errors", "Ledger": "ledger", "Model": "model", "load": "model", "Plan": "plan", "Run": "results", "Session": "session",
+    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "Ledger": "ledger",
+    "Model": "model", "Plan": "plan", "Run": "results", "RunError": "errors", "Session": "session", "WrongInput": "errors",
+    "load": "model",
 }  # fmt: skip
 
 __all__ = [

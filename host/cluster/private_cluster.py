@@ -20,11 +20,11 @@ class _WithoutPages:
         self.http_server = HTTPServer(self.http_application)
 
 
-class PrivateScheduler(_WithoutPages, Scheduler):
+class PrivateScheduler(_WithoutPages, Scheduler):  # type: ignore[misc]
     """The scheduler."""
 
 
-class PrivateWorker(_WithoutPages, Worker):
+class PrivateWorker(_WithoutPages, Worker):  # type: ignore[misc]
     """A worker."""
 
 
@@ -32,7 +32,7 @@ class PrivateNanny(Nanny):
     """What starts a worker in a process of its own."""
 
     def __init__(self, *positional: Any, **named: Any) -> None:
-        super().__init__(*positional, worker_class=PrivateWorker, **named)
+        super().__init__(*positional, **{**named, "worker_class": PrivateWorker})
 
 
 class PrivateCluster(LocalCluster):
@@ -41,7 +41,7 @@ class PrivateCluster(LocalCluster):
     def __init__(self, **named: Any) -> None:
         super().__init__(  # type: ignore[no-untyped-call]
             **{
-                "security": Security.temporary(),
+                "security": Security.temporary(),  # type: ignore[no-untyped-call]
                 "dashboard_address": None,
                 "worker_class": PrivateNanny,
                 "processes": True,

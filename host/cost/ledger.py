@@ -17,12 +17,12 @@ import numpy as np
 
 from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
-from host.cost.mesh_paths import LINKS as MESH_LINKS
 from host.cost.twins import in_use
 from models.network import I64, U32, inputs_among, layers_among
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec, PeId
 from noc.machine import Machine
+from noc.mesh_routes import LINKS as MESH_LINKS
 
 SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")

@@ -69,10 +69,10 @@ def _branches(table: str, site: int) -> tuple[Array, F64]:
         links = [index[link] for link in path(table, SITES[site], end)]
         on_way.append([numbers.setdefault(tuple(links[: n + 1]), len(numbers)) for n in range(len(links))])
     leads, over = np.zeros((len(SITES), len(numbers)), bool), np.zeros((len(numbers), len(LINKS)))
-    for end, branches in enumerate(on_way):
-        leads[end, branches] = True
-    for links, number in numbers.items():
-        over[number, links[-1]] = 1
+    for place, branches in enumerate(on_way):
+        leads[place, branches] = True
+    for way, number in numbers.items():
+        over[number, way[-1]] = 1
     return leads, over
 
 

@@ -121,7 +121,8 @@ class Pricing:
         self, run: RunLedger, chip: ChipSpec, table: CostTable, *,
         bands: bool = True, others: Sequence[Terms] = (), alive: Callable[[], None] = lambda: None,
     ) -> None:  # fmt: skip
-        """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`); `alive` is called several times a part.
+        """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`); `alive` is called
+        several times a part.
 
         HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
         """

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from host.cost.cost_table import CHIP_NUMBERS, CostTable, in_use
 from noc.chip import ChipSpec
@@ -62,7 +63,8 @@ def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Un
 def with_value(table: CostTable, chip: ChipSpec, name: str, value: float) -> tuple[CostTable, ChipSpec]:
     """Return the table and the chip with one constant, or number of the chip, at another value."""
     if name.startswith(_CHIP):
-        return table, replace(chip, **{name.removeprefix(_CHIP): value})
+        number: dict[str, Any] = {name.removeprefix(_CHIP): value}
+        return table, replace(chip, **number)
     moved = replace(table.constants[name], value=value)
     return CostTable({**table.constants, name: moved}, table.settings), chip
 
