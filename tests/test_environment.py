@@ -18,7 +18,7 @@ from host.cluster.cluster_config import parse_cluster
 from host.commands._run_workload import _read_config
 from host.cost.cost_table import load_table
 from host.errors import Exit, HostError
-from host.processes import control_groups, process_group, room
+from host.processes import control_groups, fork_server_link, room
 from host.processes.backend import LocalBackend
 from host.processes.fork_environment import LACKS, NO_MEMORY, NO_TASK, code_for_lack
 from host.processes.process_group import ProcessGroup
@@ -86,12 +86,12 @@ def test_a_current_folder_that_is_gone_is_said(tmp_path):
 
 def test_the_socket_of_the_fork_server_has_a_short_name_in_a_private_folder(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / ("x" * 100)))
-    folder = Path(process_group._make_short_folder())
+    folder = Path(fork_server_link._make_short_folder())
     assert len(str(folder / "listener-12345678")) <= 107
     assert folder.stat().st_mode & 0o777 == 0o700
     folder.rmdir()
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert Path(process_group._make_short_folder()).parent == tmp_path
+    assert Path(fork_server_link._make_short_folder()).parent == tmp_path
 
 
 def test_a_byte_order_mark_before_a_file_of_settings_is_dropped(tmp_path):
@@ -256,7 +256,7 @@ def test_processes_that_cannot_be_started_are_one_line_that_says_why(monkeypatch
     def fail():
         raise error
 
-    group._context = SimpleNamespace(Process=lambda **_: SimpleNamespace(start=fail))
+    group._fork_server._context = SimpleNamespace(Process=lambda **_: SimpleNamespace(start=fail))
     with pytest.raises(HostError, match=line) as raised:
         group.start("PE(1,1,0)@0", lambda: None)
     assert raised.value.code is Exit.DIED

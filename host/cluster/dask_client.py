@@ -28,7 +28,7 @@ from host.processes.kernel_view import is_stopped
 from noc.wire import pack_status, unpack_status
 
 CONNECT_S = 6.0
-ASK_S = 5.0
+ASK_S = 8.0
 ALIVE_EVERY_S = 2.0  # how often agents hear that the launcher lives
 GONE_S = 5.0  # a worker that says nothing for this long is lost
 _RELEASE_S = 4.0  # for connection and cluster to be closed, both together
