@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
-from host.run_folder import read_report
+from host.run_folder import BESIDE, read_report
 from models.checkpoint import Model, load, save
 from models.seeded import seeded_gesture
 
@@ -106,7 +106,7 @@ def test_a_run_gets_its_pictures_unless_told_otherwise(tiny, tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
     assert "pictures     out/report.html, trace.json.gz (" in done.stdout
     files = {"report.json", "config.json", "mapping.json", "ledger.safetensors", "report.html", "trace.json.gz"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == files
+    assert {path.name for path in (tmp_path / "out").iterdir()} == files | set(BESIDE)
     trace = json.loads(gzip.decompress((tmp_path / "out" / "trace.json.gz").read_bytes()))
     assert trace["otherData"]["positions"] == "3 of 6"
 
