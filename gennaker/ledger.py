@@ -18,8 +18,8 @@ class Ledger:
 
     WrongInput where the folder has none, or one that is damaged.
 
-    >>> len(run.ledger), run.ledger.columns[1]
-    (60, ('stepped', '', 'egru1', ''))
+    >>> run.ledger.columns[1]
+    ('stepped', '', 'egru1', '')
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:

@@ -165,7 +165,7 @@ class Run:
         """What every PE did at every position: a table, as a pandas DataFrame or an xarray Dataset.
 
         >>> run.ledger
-        <gennaker.Ledger: 60 positions on 4 PEs, 43 columns>
+        <gennaker.Ledger: ... positions on ... PEs, ... columns>
         """
         return Ledger(self._path)
 
