@@ -16,7 +16,7 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from host.cli import main
-from host.run_folder import BESIDE, read_report
+from host.run_folder import read_report
 from models.checkpoint import Model, load, save
 from models.seeded import seeded_gesture
 
