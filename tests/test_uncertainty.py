@@ -97,7 +97,7 @@ def test_what_moves_nothing_is_in_no_bar(ledger):
     others = [one for one in uncertain(table, CHIP, facts_of(ledger, linked=False)) if one.name not in bars]
     assert others
     for one in others[:3]:
-        moved, chip = with_value(table, CHIP, one.name, one.high)
+        chip, moved = with_value(table, CHIP, one.name, one.high)
         assert price(ledger, chip, moved).energy_j == middle.energy_j, one.name
 
 

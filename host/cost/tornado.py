@@ -44,8 +44,7 @@ def tornado(run: RunLedger, chip: ChipSpec, table: CostTable) -> list[Bar]:
     Raises what `price` raises.
     """
     found = uncertain(table, chip, facts_of(run, linked=run.chips > 1))
-    moved = [(with_value(table, chip, one.name, end), one.of_power) for one in found for end in (one.low, one.high)]
-    ends = [Terms(chip=on_chip, table=prices, of_power=of_power) for (prices, on_chip), of_power in moved]
+    ends = [Terms(*with_value(table, chip, one.name, end), one.of_power) for one in found for end in (one.low, one.high)]
     pricing = Pricing(run, chip, table, bands=False, others=[Terms(chip, table), *ends])
     for part in run.parts(pricing.margin):
         pricing.add(part)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
 
 from host.cost.cost_table import CHIP_NUMBERS, CostTable, in_use
 from noc.chip import ChipSpec
@@ -60,13 +59,12 @@ def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Un
     return found
 
 
-def with_value(table: CostTable, chip: ChipSpec, name: str, value: float) -> tuple[CostTable, ChipSpec]:
-    """Return the table and the chip with one constant, or number of the chip, at another value."""
+def with_value(table: CostTable, chip: ChipSpec, name: str, value: float) -> tuple[ChipSpec, CostTable]:
+    """Return the chip and the table with one constant, or number of the chip, at another value."""
     if name.startswith(_CHIP):
-        number: dict[str, Any] = {name.removeprefix(_CHIP): value}
-        return table, replace(chip, **number)
+        return replace(chip, **{name.removeprefix(_CHIP): value}), table  # type: ignore[arg-type]  # the name is a field's
     moved = replace(table.constants[name], value=value)
-    return CostTable({**table.constants, name: moved}, table.settings), chip
+    return chip, CostTable({**table.constants, name: moved}, table.settings)
 
 
 def chip_at(chip: ChipSpec, end: str) -> ChipSpec:
