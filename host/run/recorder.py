@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
@@ -38,7 +37,7 @@ class Recorder:
         self._words = {n: words_of(network.populations[n]).size for n in network.layers}
         self._parts: dict[int, list[bytes]] = {n: [] for n in network.layers}
         self._stepped: dict[int, list[int]] = {n: [] for n in network.layers}
-        self._inputs: list[Sequence[int]] = []
+        self._inputs: list[int] = []  # one behind the other: a list of each would be one more object a position
         self._table: _MemoryTable | _FileTable = _MemoryTable() if folder is None else _FileTable(folder / FILE)
         self._last = network.layers[-1]
         row_bytes = 4 * sum(len(placement.senders(n)) * self._ticks[n] * self._words[n] for n in network.layers)
@@ -50,7 +49,7 @@ class Recorder:
 
     def add_input(self, *events: int) -> None:
         """Take in the numbers of input events of the next position, one for each input."""
-        self._inputs.append(events)
+        self._inputs += events
 
     def add(self, section: Section) -> None:
         """Take in a layer's counts at the next tick of its steps."""
@@ -72,7 +71,7 @@ class Recorder:
         ledger = self._part(self._assembly, 0, done)
         for n, parts in self._parts.items():
             del parts[: done * self._ticks[n]], self._stepped[n][:done]
-        del self._inputs[:done]
+        del self._inputs[: done * len(self._placement.network.inputs)]
         self._table.append(self._assembly, ledger)
 
     def _part(self, assembly: Assembly, first: int, last: int) -> Ledger:
@@ -83,7 +82,8 @@ class Recorder:
             rows = np.frombuffer(b"".join(parts[first * ticks : last * ticks]), "<u4")
             rows = rows.reshape(last - first, ticks, senders, self._words[n]).transpose(0, 2, 1, 3)
             steps[n] = LayerSteps(rows=rows, stepped=np.array(self._stepped[n][first:last], np.uint32))
-        inputs = np.array(self._inputs[first:last], np.uint32).reshape(last - first, len(self._placement.network.inputs))
+        width = len(self._placement.network.inputs)
+        inputs = np.array(self._inputs[first * width : last * width], np.uint32).reshape(last - first, width)
         return assembly.part(steps, inputs)
 
     @property
