@@ -122,7 +122,8 @@ def test_transfers_within_a_chip_cost_a_dma_each_and_what_the_dram_moves(runs):
     ledger = runs[1].recorder.ledger()
     priced = price(ledger, CHIP, TABLE)
     noc = CHIP.pe_clock_hz / CHIP.noc_clock_hz
-    dma = CHIP.dma_setup_cycles + (1 + TABLE["dma_wait_noc_cycles"]) * noc
+    port = TABLE["port_flit_cycles"] / noc  # NoC cycles that a flit takes through its PE's port
+    dma = CHIP.dma_setup_cycles + (port + TABLE["dma_wait_noc_cycles"]) * noc
     packet = TABLE["packet_setup_cycles"] + TABLE["packet_cycles"]
     column = priced.stages.index("transfers")
     reader = np.flatnonzero(ledger.shards["population"] == 3)

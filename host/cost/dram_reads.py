@@ -11,13 +11,14 @@ from host.cost.chip_streams import ChipStreams
 from host.cost.cost_table import CostTable
 from host.cost.exchanges import Exchanges
 from host.cost.ledger import Ledger
-from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, between_drams
+from host.cost.mesh_paths import SITE, TABLES, Crossings, between_drams
 from host.cost.noc_traffic import vector_bytes_of
 from host.cost.transfer_moves import TransferMoves
 from host.cost.transit import Peaks, mixed
 from models.network import F64, I64
 from noc.chip import ChipSpec
 from noc.machine import Machine
+from noc.mesh_routes import LINKS
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ def input_reads(
         reads[begins[layer]] += len(readers) * vector_bytes
         if len(readers):
             uses, ways = between_drams(site[readers], to_dram=False)
-            for total, one in zip(crossed, uses, strict=True):
-                total[:, begins[layer]] += -(-flits // 2) * one.sum(axis=1)
+            for total, of_readers in zip(crossed, uses, strict=True):
+                total[:, begins[layer]] += -(-flits // 2) * of_readers.sum(axis=1)
             hops[:, begins[layer]] = ways.max(axis=1)
     first = min(set(layers.tolist()), key=lambda layer: (ledger.populations[layer].start, layer), default=None)
     place = 0 if first is None else begins[first]

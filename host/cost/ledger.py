@@ -17,12 +17,12 @@ import numpy as np
 
 from host.cost.exchanges import Exchanges, Turns
 from host.cost.formats import PortCounts
-from host.cost.mesh_paths import LINKS as MESH_LINKS
 from host.cost.twins import in_use
 from models.network import I64, U32, inputs_among, layers_among
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec, PeId
 from noc.machine import Machine
+from noc.mesh_routes import LINKS as MESH_LINKS
 
 SHARD_COLUMNS = ("pe", "population", "units")
 PORT_COLUMNS = ("shard", "name", "source", "delay", "rows", "weights", "width", "weight_bytes", "trace", "adds")
@@ -130,7 +130,7 @@ class RunLedger:
         It follows from what is in this class alone, so that a ledger in memory and one in a file are priced in the same parts.
         """
         counts = len(self.turns.shard) + len(self.ports["shard"]) * 2 + len(self.peers["shard"]) * 4
-        meshes = len(self.exchanges) * len(set(self.chip_of.tolist())) * len(MESH_LINKS)
+        meshes = len(self.exchanges) * len(set(self.chip_of.tolist())) * len(MESH_LINKS) * 4  # loads and ends by two tables
         return max(PART_BYTES // (_COUNT_BYTES * counts + _LINK_BYTES * meshes), LEAST_AT_ONCE)
 
     @cached_property

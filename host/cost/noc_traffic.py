@@ -28,12 +28,12 @@ from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.exchanges import Exchanges
 from host.cost.formats import KEY_BYTES
 from host.cost.ledger import Ledger, PopulationFacts
-from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, copies_in, hops_between, link_uses, way_in, way_out
+from host.cost.mesh_paths import SITE, TABLES, Crossings, copies_in, hops_between, link_uses, way_in, way_out
 from host.cost.transfer_moves import TransferMoves
 from models.network import I64, Array
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec
-from noc.mesh_routes import Link
+from noc.mesh_routes import LINKS, Link
 
 _NUMBER = {link: number for number, link in enumerate(LINKS)}
 

@@ -19,9 +19,10 @@ import numpy as np
 
 from host.cost.chip_streams import PACKET_VALUE_BYTES
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
-from host.cost.mesh_paths import LINKS, SITE, TABLES, Crossings, between_drams, hops_between, link_uses, way_in, way_out
+from host.cost.mesh_paths import SITE, TABLES, Crossings, between_drams, hops_between, link_uses, way_in, way_out
 from models.network import I64
 from noc.machine import Machine
+from noc.mesh_routes import LINKS
 
 Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and packets (positions,)
 
