@@ -123,7 +123,8 @@ def test_transfers_within_a_chip_cost_a_dma_each_and_what_the_dram_moves(runs):
     ledger = runs[1].recorder.ledger()
     priced = price(ledger, CHIP, TABLE)
     noc = CHIP.pe_clock_hz / CHIP.noc_clock_hz
-    dma = CHIP.dma_setup_cycles + (1 + TABLE["dma_wait_noc_cycles"]) * noc
+    port = TABLE["port_flit_cycles"] / noc  # NoC cycles that a flit takes through its PE's port
+    dma = CHIP.dma_setup_cycles + (port + TABLE["dma_wait_noc_cycles"]) * noc
     packet = TABLE["packet_setup_cycles"] + TABLE["packet_cycles"]
     column = priced.stages.index("transfers")
     reader = np.flatnonzero(ledger.shards["population"] == 3)
@@ -134,11 +135,14 @@ def test_transfers_within_a_chip_cost_a_dma_each_and_what_the_dram_moves(runs):
     assert priced.work["dram_written_bytes"] == moved[:, :, BYTES].sum()
     read = price(without(ledger), CHIP, TABLE).work["dram_read_bytes"]
     assert priced.work["dram_read_bytes"] - read == moved[:, :, READ_BYTES].sum()
-    waited = priced.wait_s - price(without(ledger), CHIP, TABLE).wait_s
+    # Few bytes come while a PE's DMA waits for its interrupt; a slow DRAM shows, but for what sending and the way hide or add.
+    assert (priced.wait_s == price(without(ledger), CHIP, TABLE).wait_s).all()
+    slow = load_chip(numbers={"dram_sustained_bytes_per_s": 1e6})
+    waited = price(ledger, slow, TABLE).wait_s - price(without(ledger), slow, TABLE).wait_s
     by_layer = ledger.shards["population"][ledger.peers["shard"][of_dram]]
     for n, layer in enumerate(ledger.layers):
         size = moved[:, by_layer == layer][:, :, [BYTES, READ_BYTES]].sum(axis=(1, 2))
-        np.testing.assert_allclose(waited[:, n], size / CHIP.dram_sustained_bytes_per_s)
+        np.testing.assert_allclose(waited[:, n], size / 1e6, atol=1e-6)
 
 
 def test_what_crosses_links_is_packets_of_four_bytes_and_a_packet_a_read(runs):

@@ -63,8 +63,8 @@ def input_reads(
         reads[begins[layer]] += len(readers) * vector_bytes
         if len(readers):
             uses, ways = between_drams(site[readers], to_dram=False)
-            for total, use in zip(crossed, uses, strict=True):
-                total[:, begins[layer]] += -(-flits // 2) * use.sum(axis=1)
+            for total, of_readers in zip(crossed, uses, strict=True):
+                total[:, begins[layer]] += -(-flits // 2) * of_readers.sum(axis=1)
             hops[:, begins[layer]] = ways.max(axis=1)
     first = min(set(layers.tolist()), key=lambda layer: (ledger.populations[layer].start, layer), default=None)
     place = 0 if first is None else begins[first]

@@ -134,7 +134,7 @@ class RunLedger:
         It follows from what is in this class alone, so that a ledger in memory and one in a file are priced in the same parts.
         """
         counts = len(self.turns.shard) + len(self.ports["shard"]) * 2 + len(self.peers["shard"]) * 4
-        meshes = len(self.exchanges) * len(set(self.chip_of.tolist())) * len(MESH_LINKS)
+        meshes = len(self.exchanges) * len(set(self.chip_of.tolist())) * len(MESH_LINKS) * 4  # loads and ends by two tables
         return max(PART_BYTES // (_COUNT_BYTES * counts + _LINK_BYTES * meshes), LEAST_AT_ONCE)
 
     @cached_property

@@ -65,12 +65,12 @@ def _branches(table: str, site: int) -> tuple[Array, F64]:
     index = {link: number for number, link in enumerate(LINKS)}
     numbers: dict[tuple[int, ...], int] = {}
     on_way: list[list[int]] = []
-    for end in SITES:
-        links = [index[link] for link in path(table, SITES[site], end)]
+    for goal in SITES:
+        links = [index[link] for link in path(table, SITES[site], goal)]
         on_way.append([numbers.setdefault(tuple(links[: n + 1]), len(numbers)) for n in range(len(links))])
     leads, over = np.zeros((len(SITES), len(numbers)), bool), np.zeros((len(numbers), len(LINKS)))
-    for place, branches in enumerate(on_way):
-        leads[place, branches] = True
+    for end, branches in enumerate(on_way):
+        leads[end, branches] = True
     for way, number in numbers.items():
         over[number, way[-1]] = 1
     return leads, over
