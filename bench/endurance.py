@@ -108,7 +108,7 @@ def main() -> int:
         if chosen.what == "run":
             peaks = run(folder, chosen.model, chosen.tokens, chosen.pes)
             report = read_report(folder)
-            print(f"{report['emulation']['units']:,} tokens, {report['events']['sha256'][:12]}")
+            print(f"{report['events']['positions']:,} tokens, {report['events']['sha256'][:12]}")
         else:
             peaks = recorded(folder, chosen.positions, chosen.tokens, chosen.pes, chosen.trace_positions)
         size_bytes, took_s = (folder / FILE).stat().st_size, time.perf_counter() - began
