@@ -163,11 +163,7 @@ def test_pandas_makes_these_columns_of_it(reports, records, tmp_path):
     name = next(iter(records))
     report_of(tmp_path / "run", records[name])
     short = json.loads((tmp_path / "run" / "report.json").read_text())
-<<<<<<< HEAD
-    assert sorted(pandas.json_normalize(short).columns) == sorted(columns(short))  # nested ones stand last there
-=======
     assert set(pandas.json_normalize(short).columns) == set(columns(short))
->>>>>>> h/long
 
 
 # -- reports that do not --------------------------------------------------------------------------------------------------------
