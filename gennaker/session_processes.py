@@ -38,6 +38,8 @@ def serve_session(plan: dict[str, Any], commands: BinaryIO, records: BinaryIO) -
             for name in group.ended():
                 if name not in reported:
                     reported.add(name)
+                    if group.has_left(name):
+                        continue  # the program has told it to, and may not have heard yet that it did
                     send_record(records, "died", name=name, how=group.describe_end(name, _DEATH_S))
             stopped = group.stopped() if starting else []  # later the program itself misses an answer
             if (stopped_s := standstill.look(bool(stopped))) > plan["stall_s"]:

@@ -244,7 +244,10 @@ def test_a_board_between_others_pays_for_cables():
     cable_s = 96 * 10 / 8 / 2e9
     assert cable_s == pytest.approx(60e-9)
     there = (
-        max(2 * cable_s, 2 * FRAME_S) + (len(route) + 1) * ROUTER_S + (len(route) - cables) * FRAME_S + cables * (cable_s + 5e-8)
+        Q * max(2 * cable_s, 2 * FRAME_S)
+        + (len(route) + 1) * ROUTER_S
+        + (len(route) - cables) * FRAME_S
+        + cables * (cable_s + 5e-8)
     )
     assert p.links_s[0, 0] == pytest.approx(there)
     every = sum(machine.is_cable(link.chip, link.direction) for link in machine.links)
@@ -372,7 +375,8 @@ def test_layers_side_by_side_share_links():
     pes = [PeId(n % 3, 1 + n // 4, 1, n % 4) for n in range(12)]
     ledger = spread(BASE["csr"], sorted(pes), 3)
     for dram, with_input in (("waited", False), ("prefetched", True)):
-        p = priced(ledger, "schedule=pipelined", f"dram={dram}", "link_router_cycles=0")
+        # Where nothing is hidden links show all that they carry.
+        p = priced(ledger, "schedule=pipelined", f"dram={dram}", "link_router_cycles=0", "transit_exposed_share=1")
         packets = p.link_traffic.packets
         for position in range(4):
             for layer in (1, 2, 3):

@@ -71,6 +71,8 @@ class CostTable:
 
     constants: Mapping[str, Constant]
     settings: Mapping[str, str]
+    end: str = ""
+    """ "low" or "high" where all constants of time are at that end of theirs."""
 
     def __getitem__(self, name: str) -> float:
         if name not in self.constants:  # a user's table only changes what the shipped one has
@@ -81,7 +83,7 @@ class CostTable:
         """Return the table with every constant at its "low" or "high" end or its "value"; those of power alone may go elsewhere."""
         ends = {name: power if one.of_power else time for name, one in self.constants.items()}
         moved = {name: replace(one, value=getattr(one, ends[name])) for name, one in self.constants.items()}
-        return CostTable(moved, self.settings)
+        return CostTable(moved, self.settings, time)
 
     def assumed(self, chip: ChipSpec, facts: Iterable[str] = ()) -> tuple[str, ...]:
         """Return the names of the constants, chip numbers and modes in use that no source gives.

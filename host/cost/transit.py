@@ -77,9 +77,15 @@ class Peaks:
 
 
 def mixed(by_table: F64, table: CostTable) -> F64:
-    """Return what is between the two route tables, (...), of (tables, ...)."""
+    """Return what is between the two route tables, (...), of (tables, ...); at an end of a band whichever of its ends is lower, or
+    higher: multicast may be slower by the balanced one.
+    """
     balanced, nearest = by_table
-    return np.asarray(balanced + table["nearest_routes_share"] * (nearest - balanced), np.float64)
+    share = table.constants["nearest_routes_share"]
+    if table.end:
+        choose = np.minimum if table.end == "low" else np.maximum
+        return np.asarray(choose(*(balanced + end * (nearest - balanced) for end in (share.low, share.high))), np.float64)
+    return np.asarray(balanced + share.value * (nearest - balanced), np.float64)
 
 
 def exposed_s(sender_s: F64, mesh_s: F64, latency_s: F64, first_s: F64, tail: float, q: float) -> F64:

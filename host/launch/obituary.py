@@ -22,7 +22,9 @@ def describe_death(
     `dead`: who has died by now. `reported`: how, of those on other machines. A PE whose router is gone follows that one, which
     may be noticed up to `within_s` later; whatever the fork server has made follows that.
     """
-    names = dead()
+    ended = dead()
+    # Who has left in order follows a death that was told to him before it was seen here.
+    names = [name for name in ended if name in reported or not processes.has_left(name)] or ended
     name = next((n for n in names if not _is_host_or_router(n)), names[0])
     how = reported.get(name) or processes.describe_end(name)
     if how == LACKS[NO_ROUTER]:

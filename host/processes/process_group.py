@@ -117,6 +117,10 @@ class ProcessGroup:
             return ""
         return self._describe_code(code)
 
+    def has_left(self, name: str) -> bool:
+        """Return whether a process has ended by itself, in order."""
+        return self._children[name].exit_code(0.0) == 0
+
     def fork_server_end(self, within_s: float = 0.0) -> str:
         """Return how the fork server ended, "" where it runs (or there has been none), after waiting up to `within_s` for it."""
         return self._fork_server.end(within_s)
