@@ -89,7 +89,7 @@ class RunOptions:
         None, "write what the network answers to this .npz, too; must not exist",
         bounds=Text(), metavar="FILE", group=RUN, sweep=False)
     verify: bool = option(False, "compare every event with a plain reference", bounds=YesNo(), group=RUN, sweep=False)
-    answers: str = option(ANSWERS[0], bounds=OneOf(lambda: list(ANSWERS), "answers"), sweep=False)
+    answers: str | None = option(None, bounds=OneOf(lambda: list(ANSWERS), "answers"), sweep=False)
     faults: Faults = field(default_factory=Faults)
     # fmt: on
 
@@ -129,6 +129,7 @@ class RunOptions:
     def repeatable(self) -> dict[str, Any]:
         """Return the record with files as absolute paths: it repeats the run from any folder."""
         record = self.resolved()
+        del record["answers"]  # what is worked out of a run, not the run
         for entry in option_fields(type(self)):
             value = record[entry.name]
             if entry.metadata["file"] and value is not None and value not in shipped.names() and Path(value).exists():

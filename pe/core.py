@@ -130,6 +130,7 @@ class Pe:
     def _load(self, message: Load) -> Outgoing:
         try:
             size = SramSize(**message.spec)
+            size.check()
             shards = [Shard.from_parts(parts) for parts in message.shards]
             self.arena = Arena(plan(self.name, pe_fields(map(size_of, shards)), size), size)
             views, copies, probes = self.arena.views, message.copies, message.probes

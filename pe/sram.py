@@ -43,8 +43,8 @@ class SramSize:
     program_bytes: int
     debug_bytes: int
 
-    def __post_init__(self) -> None:
-        """Raise ValueError where a PE with such sizes cannot be."""
+    def check(self) -> None:
+        """Raise ValueError where a PE with such sizes cannot be; before memory for them is asked for."""
         sizes = tuple(vars(self).values())
         if any(type(size) is not int for size in sizes) or not 0 <= min(sizes) <= max(sizes) <= _MOST_BYTES:
             raise ValueError(f"sizes of SRAM {sizes}; needs whole numbers from 0 to {_MOST_BYTES}")

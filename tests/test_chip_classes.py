@@ -110,7 +110,6 @@ def test_a_ledger_of_alike_chips_comes_back(tmp_path):
         lambda alike: alike[:-1],  # a chip too few
         lambda alike: np.where(alike == alike[5], 77, alike),  # like a chip that is not there
         lambda alike: np.where(np.arange(len(alike)) == 1, alike[0], alike),  # like the host's
-        lambda alike: alike.astype(np.int32),
     ],
 )
 def test_chips_like_others_that_are_not_there_are_refused(tmp_path, spoil):

@@ -99,7 +99,7 @@ def test_a_run_writes_its_folder_and_prints_what_it_did(dvs, tmp_path):
         assert words in done.stdout
     assert json.loads((tmp_path / "out" / "config.json").read_text())["workload"] == "dvs"
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "<h2>Gestures</h2>" in page
+    assert ">Gestures</h2>" in page
     assert all(name in page for name, _, _ in known)
     assert "a token" not in page
 
@@ -110,7 +110,9 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
-        assert have == {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
+        assert have == {
+            name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1 and not name.endswith(".json")
+        }
 
 
 def test_the_default_is_as_many_as_there_are_up_to_four_of_each_gesture(dvs, folder):

@@ -27,7 +27,7 @@ from host.cost.cost_table import load_table
 from host.cost.price import price_block
 from host.cost.price import price_positions as price
 from host.mapping.placement import place
-from host.run_folder import read_report
+from host.run_folder import SCHEMA, read_report
 from host.show import chip_plots, plots
 from host.show import sections as families
 from host.show.blocks import Figure, figure_row, flatten
@@ -228,7 +228,7 @@ def test_a_workload_adds_its_sections_and_its_metrics_become_cards():
     assert dvs_page.sections({}) == dvs_page.figures({}) == sections({}) == []
 
 
-@pytest.mark.parametrize("report", [{}, {"schema": 2, "partial": True, "problem": "PE(1,1,0)@0 died"}])
+@pytest.mark.parametrize("report", [{"schema": SCHEMA}, {"schema": SCHEMA, "partial": True, "problem": "PE(1,1,0)@0 died"}])
 def test_a_run_that_failed_has_a_page_too(tmp_path, report):
     for name, content in (("report", report), ("config", {"pes": 3}), ("mapping", [])):
         (tmp_path / f"{name}.json").write_text(json.dumps(content))
@@ -289,7 +289,7 @@ def test_parts_of_a_figure_say_what_they_are_where_a_pointer_rests(run_folder):
 
 
 def test_no_raw_name_of_a_counter_stands_on_the_page(run_folder):
-    report = json.loads((run_folder / "report.json").read_text())
+    report = read_report(run_folder)
     text = Reader((run_folder / "report.html").read_text()).text
     of_price = report["modelled"]
     names = {name for block in (report["counters"], report["mapping"], report["neurobench"]) for name, _ in flatten(block)}
@@ -342,7 +342,7 @@ def test_sections_are_found_by_name_and_stand_in_their_order(run_folder):
 
 
 @pytest.mark.parametrize("name", member_names(families))
-@pytest.mark.parametrize("report", [{}, {"schema": 2, "partial": True, "problem": "PE(1,1,0)@0 died"}])
+@pytest.mark.parametrize("report", [{"schema": SCHEMA}, {"schema": SCHEMA, "partial": True, "problem": "PE(1,1,0)@0 died"}])
 def test_a_section_of_a_run_that_failed_is_empty_or_says_what_is_known(name, report):
     section = next(one for one in families.all_sections() if one.__name__.endswith(f".{name}"))
     blocks = section.build(Content(name="run", report=report, config={}))

@@ -53,7 +53,7 @@ class Whole(NamedTuple):
 def whole(tmp_path_factory):
     """Run the command once, without a page for each run, and keep what others of its runs would make again."""
     folder, parts, unrun = tmp_path_factory.mktemp("paper") / "default", {}, {}
-    price_unrun, run_headless = command.price_unrun, command.run_headless
+    price_unrun, run_headless = command.price_unrun, _paper_runs.run_headless
 
     def price(part):
         parts[next(iter(part.runs))], unrun[next(iter(part.runs))] = part, price_unrun(part)
@@ -61,7 +61,7 @@ def whole(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "price_unrun", price)
-        patch.setattr(command, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
+        patch.setattr(_paper_runs, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
         assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
     return Whole(folder, parts, unrun)
 

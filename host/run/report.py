@@ -67,7 +67,7 @@ def build_report(
 def _answers(job: Job, ledger: RunLedger) -> dict[str, Any] | None:
     """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run."""
     asked = job.options.answers
-    if asked == "none" or not ledger.positions:
+    if asked in (None, "none") or not ledger.positions:
         return None
     later = "launch.py price RUN --what-if works it out"
     if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:

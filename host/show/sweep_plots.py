@@ -62,7 +62,7 @@ def tornado(bars: Sequence[Bar], title: str, path: Path) -> list[Path]:
         for axes, (measure, word) in zip(panels, (("time_s", "time"), ("energy_j", "energy")), strict=True):
             for number, end in enumerate(("low end", "high end")):  # each in a colour
                 axes.barh(places, [100 * bar.changes(measure)[number] for bar in bars], 0.62, label=end)
-            axes.axvline(0, color="black", linewidth=0.8)
+            axes.axvline(0, color=FAINT, linewidth=0.8)
             axes.set(xlabel=f"{word}, % of the price")
             axes.grid(axis="x", alpha=0.3)
         names = [

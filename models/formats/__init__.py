@@ -79,9 +79,19 @@ def names() -> list[str]:
 
 
 def names_for(weights: Iterable[Weights]) -> list[str]:
-    """Return the names of the formats between which these weights differ: those that keep kernels only where there is one."""
+    """Return the names of the formats between which these weights differ: those that keep kernels only where there is one. A file
+    that does not load is left out: whoever asks for that format by its name gets the error.
+    """
     has_kernels = any(isinstance(some, Convolution) for some in weights)
-    return [name for name in names() if has_kernels or not getattr(named(name), "KEEPS_KERNELS", False)]
+    return [name for name in names() if _is_loadable(name) and (has_kernels or not getattr(named(name), "KEEPS_KERNELS", False))]
+
+
+def _is_loadable(name: str) -> bool:
+    try:
+        named(name)
+    except Exception:
+        return False
+    return True
 
 
 def require(name: str) -> None:
