@@ -110,9 +110,8 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
     for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
-        assert have == {
-            name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1 and not name.endswith(".json")
-        }
+        keys = {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}
+        assert have == {name for name in keys if not name.endswith(".json")}  # those are files
 
 
 def test_the_default_is_as_many_as_there_are_up_to_four_of_each_gesture(dvs, folder):

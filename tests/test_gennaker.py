@@ -168,9 +168,8 @@ def test_the_folder_and_the_hash_are_the_command_lines(path, plan, tmp_path, cap
     capsys.readouterr()
     theirs = read_report(Path("theirs"))
     assert theirs["events"]["sha256"] == ours.sha256
-    assert {file.name for file in kept.iterdir()} | {"answers.json"} == {file.name for file in Path("theirs").iterdir()} | {
-        "inputs.npz"
-    }
+    ours_have, theirs_have = ({file.name for file in folder.iterdir()} for folder in (kept, Path("theirs")))
+    assert ours_have | {"answers.json"} == theirs_have | {"inputs.npz"}
     for name in ("events.npz", "outputs.npz"):
         with np.load(f"ours/{name}") as a, np.load(f"theirs/{name}") as b:
             assert {key: a[key].tobytes() for key in a.files} == {key: b[key].tobytes() for key in b.files}
