@@ -129,9 +129,9 @@ class RunOptions:
     def repeatable(self) -> dict[str, Any]:
         """Return the record with files as absolute paths: it repeats the run from any folder."""
         record = self.resolved()
-        del record["answers"]  # what is worked out of a run, not the run
         for entry in option_fields(type(self)):
             value = record[entry.name]
             if entry.metadata["file"] and value is not None and value not in shipped.names() and Path(value).exists():
                 record[entry.name] = str(Path(value).resolve())
+        del record["answers"]  # what is worked out of a run, not the run
         return record
