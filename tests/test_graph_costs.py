@@ -449,8 +449,9 @@ def test_the_page_shows_any_graph(ledgers):
         p = priced(ledger)
         report = {"modelled": price_block(p, ledger), "neurobench": neurobench_metrics(placement.network, ledger, 0)}
         run = PricedRun(ledger, p, CHIP, TABLE)
-        page = html(Content(name="graph", report=report, config={}, mapping=placement.table(), run=run))
-        assert all(escape(name_of(stage)) in page for stage in p.stages)
+        content = Content(name="graph", report=report, config={}, mapping=placement.table(), run=run)
+        page = html(content)
+        assert all(escape(name_of(stage, content.stages)) in page for stage in p.stages)
         assert all(name in page for name in ledger.layer_names)
 
 

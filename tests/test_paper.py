@@ -119,7 +119,7 @@ def test_table_2_of_equation_4_as_printed(costs, whole):
     forms = forms_of(whole.unrun["lm"])
     after = token_s(forms.after)
     assert token_s(forms.first) / after == pytest.approx(1.012, abs=0.006)
-    assert token_s(forms.uneven) / after == pytest.approx(1.061, abs=0.004)
+    assert token_s(forms.uneven) / after == pytest.approx(1.061, abs=0.006)
     assert token_s(forms.first) < token_s(forms.naive) < 1.03 * after  # dealt by phase
     assert forms.first.work["flits_sent"] - forms.after.work["flits_sent"] == 70 * 44_100
     assert costs["lm-inside"].work["messages_sent"] == forms.first.work["messages_sent"]

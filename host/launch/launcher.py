@@ -11,7 +11,7 @@ import contextlib
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -242,8 +242,13 @@ class Launcher:
                     report = self._complete_report(record["report"])
                     self._status["tick"] = record["tick"]
                 elif record["kind"] == "status":
-                    self._status.update(record)
+                    self._note_status(record)
         return report
+
+    def _note_status(self, record: Mapping[str, Any]) -> None:
+        """Take in what the host says of itself; a death is named with what went on before the host noticed it."""
+        self._status.update({key: value for key, value in record.items() if key != "states" and value != "failed"})
+        self._status["states"] = record.get("states") or self._status.get("states", {})
 
     def _send(self, kind: str, **record: Any) -> None:
         with contextlib.suppress(OSError):  # a host that is gone is noticed by its sentinel
@@ -256,9 +261,7 @@ class Launcher:
     def _on_record(self, record: dict[str, Any]) -> Outcome | None:
         kind = record.pop("kind")
         if kind == "status":
-            self._status.update({key: value for key, value in record.items() if key != "states"})
-            if record["states"]:
-                self._status["states"] = record["states"]
+            self._note_status(record)
             rows = self._backend.machine_rows()
             self._observe({**record, "machines": rows, "restarts": len(self._failures.restarts)} if rows else record)
         elif kind == "running":
