@@ -15,6 +15,7 @@ def test_there_are_notebooks():
     assert len(BOOKS) >= 3
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("path", BOOKS, ids=lambda path: path.stem)
 def test_a_notebook_runs(path, tmp_path, monkeypatch):
