@@ -23,7 +23,7 @@ from host.processes.backend import LocalBackend
 from host.processes.fork_environment import LACKS, NO_MEMORY, NO_TASK, code_for_lack
 from host.processes.process_group import ProcessGroup
 from host.provenance import input_record
-from host.run_folder import printable, read_report, write_run
+from host.run_folder import SCHEMA, printable, read_report, write_run
 from host.workloads.lm.options import Options as LmOptions
 from host.workloads.registry import workloads
 from noc.chip import load_chip
@@ -116,7 +116,7 @@ def test_names_that_are_no_text_go_everywhere_and_are_printable_in_records(tmp_p
     place.mkdir()
     (place / os.fsdecode(b"\xff.aedat")).write_bytes(b"x")
     assert input_record({"data": place})[0]["covers"] == "names and content"
-    write_run(place, {"text": LATIN}, {"title": LATIN})
+    write_run(place, {"text": LATIN}, {"schema": SCHEMA, "title": LATIN})
     assert json.loads((place / "config.json").read_text())["text"] == LATIN
     assert read_report(place)["title"] == "caf\\udce9"
 
