@@ -18,6 +18,7 @@ import gennaker as gk
 from models.checkpoint import Model, save
 from models.seeded import seeded_egru
 from tests.conftest import ROOT
+from tests.tools.grids import pairs
 from tests.tools.processes import children, gone, processes, sockets
 
 FEATURES = 8
@@ -170,8 +171,7 @@ def test_a_script_without_a_main_guard(path):
     assert (out.split(), err, done.returncode) == (["once", "True"], "", 0)
 
 
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("what", ["run", "session"])
+@pytest.mark.parametrize(("what", "ending"), pairs(["run", "session"], [signal.SIGINT, signal.SIGKILL]))
 def test_whatever_ends_the_program_nothing_is_left(path, temporary, ending, what):
     work = {
         "run": "plan.run(np.ones((200_000, 8), np.float32), save=(), progress=False)",
@@ -237,6 +237,7 @@ def test_a_models_module_that_is_imported_already_is_named(tmp_path):
 # --- notebooks ---
 
 
+@pytest.mark.slow
 def test_a_notebook_shows_a_bar_and_tables_and_an_interrupted_cell_leaves_nothing(path):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")
     pytest.importorskip("ipykernel")

@@ -152,7 +152,7 @@ def test_what_has_come_to_its_end_is_whole_whoever_dies_then():
     record = {"kind": "report", "report": report, "interrupted": False, "mismatch": None, "tick": 9}
     launcher._read_records, launcher._processes.is_alive = lambda _: [record], lambda _: True
     launcher._dead_processes = lambda: ["router@0"]
-    launcher._processes.describe_end = lambda name: "SIGKILL"
+    launcher._processes.describe_end, launcher._processes.has_left = lambda name: "SIGKILL", lambda name: False
     outcome = launcher._on_death(["router@0"])
     assert (outcome.code, outcome.problem, outcome.report["partial"]) == (Exit.OK, None, False)
 

@@ -206,6 +206,7 @@ def test_nothing_is_left_when_the_bench_is_stopped(hanging, how, mark, tmp_path)
         time.sleep(0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_command_prints_a_table_and_a_sweep():
     command = [

@@ -247,8 +247,7 @@ class Launcher:
 
     def _note_status(self, record: Mapping[str, Any]) -> None:
         """Take in what the host says of itself; a death is named with what went on before the host noticed it."""
-        self._status.update({key: value for key, value in record.items() if key != "states" and value != "failed"})
-        self._status["states"] = record.get("states") or self._status.get("states", {})
+        self._status |= {key: value for key, value in record.items() if value != "failed" and (key != "states" or value)}
 
     def _send(self, kind: str, **record: Any) -> None:
         with contextlib.suppress(OSError):  # a host that is gone is noticed by its sentinel
