@@ -19,7 +19,7 @@ from host.cluster import remote_backend
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.processes import answer
+from tests.tools.processes import answer, note_sockets
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,3 +136,9 @@ def reference(folder: Path) -> Any:
         checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), tokens=24, pes=1, transport="mem"
     )
     return answer(Launcher(options, lambda layout: None, lambda status: None).run())
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """Let each test look at the sockets of its own runs alone."""
+    note_sockets()

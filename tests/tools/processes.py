@@ -45,10 +45,24 @@ def processes(started_here: bool) -> Iterator[Path]:
                 yield folder
 
 
-def sockets() -> list[str]:
-    """The names of abstract sockets of runs that a process started here has open."""
+_earlier = set[str]()  # sockets that were open before the test that runs now
+
+
+def note_sockets() -> None:
+    """Take down what is open before a test, which looks only at what its own run has made."""
+    _earlier.clear()
+    _earlier.update(_named())
+
+
+def _named() -> dict[str, str]:
+    """The names of abstract sockets of runs on this machine, by what a descriptor of each is called."""
     lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
-    names = {f"socket:[{words[6]}]": words[-1] for words in lines if "gennaker-" in words[-1]}
+    return {f"socket:[{words[6]}]": words[-1] for words in lines if "gennaker-" in words[-1]}
+
+
+def sockets() -> list[str]:
+    """The names of abstract sockets of runs that a process started here has opened since the test began."""
+    names = {handle: name for handle, name in _named().items() if handle not in _earlier}
     opened = set()
     for folder in processes(started_here=True) if names else ():
         for descriptor in (folder / "fd").iterdir():
