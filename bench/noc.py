@@ -88,7 +88,7 @@ def setting() -> None:
     known = [(case, nearest, [mesh.run(sends, depth).cycles for depth in DEPTHS]) for case, nearest, (mesh, sends) in cases]
     print("| constant | depth | least | most | mean of all |\n|---|---|---|---|---|")
     for name, values, depths in (
-        ("transit_exposed_share", (0, 0.01, 0.02, 0.03, 0.05, 0.1), (0,)), ("noc_blocking_flits", (0, 1, 2, 3, 4), (1, 2)),
+        ("transit_exposed_share", (0, 0.01, 0.02, 0.05, 0.1), (0,)), ("noc_blocking_flits", (0, 1, 2, 3, 4), (1, 2)),
     ):  # fmt: skip
         for value, depth in product(values, depths):
             flits = DEPTHS[depth]

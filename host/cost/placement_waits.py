@@ -16,7 +16,7 @@ from host.cost.head_waits import busy_cycles
 from host.cost.ledger import RunLedger
 from host.cost.mesh_paths import SITE, TABLES
 from host.cost.router_flows import SHAPE, into_ports, message_flows, over_links
-from models.network import F64, I64
+from models.network import F64, I64, Array
 from noc.machine import Machine
 
 
@@ -34,36 +34,42 @@ class _Sparse(NamedTuple):
 
 
 class PlacementWaits:
-    """The share of waits of each exchange, for one way of sending; each pace of ports is reckoned once."""
+    """The share of waits of each exchange, for one way of sending; each pace of ports is reckoned once, and so are chips that send
+    alike.
+    """
 
     def __init__(self, run: RunLedger, machine: Machine, table: CostTable) -> None:
         """Take the placement of a run; `table` for its settings alone."""
         self._exchanges, self._mode, self._inputs = run.exchanges, table.settings["messages"], set(run.inputs)
         self._flows: dict[tuple[int, int], _Sparse] = {}  # by population and chip
+        self._alike: dict[tuple[bytes, bytes, bool, float], _Sparse] = {}
         self._stretches: dict[tuple[float, bool, bool], F64] = {}
         site = np.array([SITE[pe.x, pe.y] for pe in run.pes], np.int64)
         core = np.array([pe.p for pe in run.pes], np.int64)
-        chip_of, host = run.chip_of, int(run.representative_of[machine.host_chip])
-        listens = np.zeros((len(run.populations), len(run.pes)), bool)
-        listens[run.ports["source"], run.shards["pe"][run.ports["shard"]]] = True
-        multicast = self._mode == "multicast"
+        host = int(run.representative_of[machine.host_chip])
+        on_chip = [(chip, np.flatnonzero(run.chip_of == chip)) for chip in np.unique(run.chip_of).tolist()]
         for number, one in enumerate(run.populations):
+            units, listens, spread = np.zeros(len(run.pes)), np.zeros(len(run.pes), bool), self._mode == "multicast"
             of_it = run.shards["population"] == number
-            pe, units = run.shards["pe"][of_it], run.shards["units"][of_it] + multicast
-            everywhere = float((units * run.multiplicity[pe]).sum()) if len(pe) else float(one.units)
-            for chip in np.unique(chip_of).tolist():
-                here, sender = np.flatnonzero(listens[number] & (chip_of == chip)), chip_of[pe] == chip
-                hears, sent = np.zeros((len(SITE), 4), bool), np.zeros((len(SITE), 4))
-                hears[site[here], core[here]] = True
-                np.add.at(sent, (site[pe[sender]], core[pe[sender]]), units[sender])
+            np.add.at(units, run.shards["pe"][of_it], run.shards["units"][of_it] + spread)
+            listens[run.shards["pe"][run.ports["shard"][run.ports["source"] == number]]] = True
+            is_input, everywhere = number in self._inputs, float((units * run.multiplicity).sum())
+            for chip, pes in on_chip:
+                sent, hears = np.zeros((len(SITE), 4)), np.zeros((len(SITE), 4), bool)
+                sent[site[pes], core[pes]], hears[site[pes], core[pes]] = units[pes], listens[pes]
                 # What a core writes for other chips beside its messages for its own has no fixed share of them: it is left out.
-                arrived = everywhere - sent.sum() if multicast and len(pe) else everywhere * (chip != host) * (not len(pe))
-                if not len(here) or not (sent.any() or arrived > 0):
-                    continue
-                leaves = multicast and bool((listens[number] & (chip_of != chip)).any() or (number in run.outputs and chip != host))
-                flows = message_flows(sent, hears, self._mode, leaves, max(arrived, 0.0)).ravel()
-                numbers = np.flatnonzero(flows)
-                self._flows[number, chip] = _Sparse(numbers, flows[numbers])
+                arrived = one.units * float(chip != host) if is_input else (everywhere - float(sent.sum())) * spread
+                leaves = spread and (bool(listens.sum() > hears.sum()) or (number in run.outputs and chip != host))
+                if hears.any() and (sent.any() or arrived > 0):
+                    self._flows[number, chip] = self._flows_of(sent, hears, leaves, max(arrived, 0.0))
+
+    def _flows_of(self, sent: F64, hears: Array, leaves: bool, arrived: float) -> _Sparse:
+        key = sent.tobytes(), hears.tobytes(), leaves, arrived
+        if key not in self._alike:
+            flows = message_flows(sent, hears, self._mode, leaves, arrived).ravel()
+            numbers = np.flatnonzero(flows)
+            self._alike[key] = _Sparse(numbers, flows[numbers])
+        return self._alike[key]
 
     def stretch(self, port: float, pipelined: bool, with_input: bool) -> F64:
         """Return how many times as long as its busiest link or port each exchange keeps a mesh busy, (tables, exchanges).
@@ -90,15 +96,19 @@ class PlacementWaits:
         """
         copies = self._mode in ("qpe", "multicast") or not set(populations) - self._inputs
         longest, links, ports = np.zeros(len(TABLES)), np.zeros(len(TABLES)), np.zeros((len(populations), len(TABLES)))
+        done: set[tuple[tuple[int, int], ...]] = set()
         for chip in sorted({chip for _, chip in self._flows}):
+            there = {place: self._flows[one, chip] for place, one in enumerate(populations) if (one, chip) in self._flows}
+            alike = tuple((place, id(flows)) for place, flows in there.items())
+            if not there or alike in done:
+                continue
+            done.add(alike)
             sums = np.zeros((len(TABLES), *SHAPE))
-            for place, population in enumerate(populations):
-                if (population, chip) in self._flows:
-                    flows = self._flows[population, chip].unpack()
-                    ports[place] = np.maximum(ports[place], into_ports(flows).max(axis=(1, 2)))
-                    sums += flows
-            if sums.any():
-                longest = np.maximum(longest, busy_cycles(sums, port, copies)[0])
-                links = np.maximum(links, over_links(sums).max(axis=(1, 2)))
+            for place, sparse in there.items():
+                flows = sparse.unpack()
+                ports[place] = np.maximum(ports[place], into_ports(flows).max(axis=(1, 2)))
+                sums += flows
+            longest = np.maximum(longest, busy_cycles(sums, port, copies)[0])
+            links = np.maximum(links, over_links(sums).max(axis=(1, 2)))
         least = np.maximum(links, port * ports.sum(axis=0))
         return np.asarray(np.divide(longest, least, out=np.ones(len(TABLES)), where=least > 0), np.float64)
