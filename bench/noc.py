@@ -24,14 +24,15 @@ from tests.tools.noc_cases import (
     Case,
     chips_cases,
     event_cases,
+    input_cases,
     mesh_of,
     pipeline_cases,
     predicted,
-    simulated,
     transfer_cases,
 )
 
 DEPTHS = (0, 16, 8)
+BAND = ((0, 0), (12, 8))  # noc_blocking_flits at its ends, and the depth that goes with them
 TABLES = (True, False)
 
 
@@ -40,6 +41,7 @@ def judged_cases() -> Iterable[Case]:
     yield from event_cases(JUDGED)
     yield from pipeline_cases(JUDGED[0], LOADS[1::2])
     yield from chips_cases(JUDGED[0])
+    yield from input_cases()
     yield from transfer_cases()
 
 
@@ -53,32 +55,50 @@ def recorded_cases(run: Path) -> Iterable[Case]:
 
 
 def table(cases: Iterable[Case], each: bool) -> None:
-    """Print the errors of cases by traffic, load and route table, least and most, as Markdown."""
+    """Print the errors of cases by traffic, load and route table, least and most, as Markdown: of the price for each depth of
+    FIFOs; and how many times with finite ones lie in the band of what they cost.
+    """
     errors: dict[tuple[str, str, bool], list[list[float]]] = {}
+    finite: list[int] = []  # of simulated times with finite FIFOs: 0 below the band, 1 in it, 2 above
     for case in cases:
         for nearest in TABLES:
             mesh, sends = mesh_of(case, nearest)
             cycles = [mesh.run(sends, depth).cycles for depth in DEPTHS]
-            model = predicted(case, nearest)
-            row = [100 * (model / one - 1) for one in cycles]
+            models = [predicted(case, nearest, fifo_flits=depth) for depth in DEPTHS]
+            row = [100 * (model / one - 1) for model, one in zip(models, cycles, strict=True)]
+            low, high = (predicted(case, nearest, f"noc_blocking_flits={end}", fifo_flits=depth) for end, depth in BAND)
+            finite += [(one >= low - 0.5) + (one > high + 0.5) for one in cycles[1:]]
             errors.setdefault((case.traffic, case.load, nearest), []).append(row)
             if each:
-                numbers = " | ".join(f"{one} | {error:+.0f} %" for one, error in zip(cycles, row, strict=True))
-                print(f"| {case.traffic} | {case.load} | {case.where} | {_name(nearest)} | {model:.0f} | {numbers} |", flush=True)
+                numbers = [f"{model:.0f} | {one} | {error:+.0f} %" for model, one, error in zip(models, cycles, row, strict=True)]
+                print(f"| {case.traffic} | {case.load} | {case.where} | {_name(nearest)} | {' | '.join(numbers)} |", flush=True)
     print("\n| traffic | load | routes | cases | unlimited | 16 flits | 8 flits |\n|---|---|---|---:|---|---|---|")
     for (traffic, load, nearest), rows in errors.items():
         spans = [f"{min(column):+.0f} to {max(column):+.0f} %" for column in zip(*rows, strict=True)]
         print(f"| {traffic} | {load} | {_name(nearest)} | {len(rows)} | {' | '.join(spans)} |")
+    below, inside, above = (finite.count(place) for place in range(3))
+    print(
+        f"\n{len(finite)} simulated times with finite FIFOs: {inside} in the band of their constants, {below} below, {above} above"
+    )
 
 
 def setting() -> None:
-    """Print the largest error on the networks that constants were set from, for each pair of the two constants."""
-    known = [(case, nearest, simulated(case, nearest).cycles) for case in event_cases(SETTING) for nearest in TABLES]
-    print("| q | blocking | least | most |\n|---|---|---|---|")
-    for q, blocking in product((0, 0.05, 0.075, 0.1, 0.125, 0.15), (0, 0.08, 0.16)):
-        sets = (f"transit_exposed_share={q}", f"noc_blocking_share={blocking}")
-        errors = [100 * (predicted(case, nearest, *sets) / cycles - 1) for case, nearest, cycles in known]
-        print(f"| {q} | {blocking} | {min(errors):+.1f} % | {max(errors):+.1f} % |", flush=True)
+    """Print the errors on the networks that constants were set from, for values of each of the two."""
+    cases = [(case, nearest, mesh_of(case, nearest)) for case in event_cases(SETTING) for nearest in TABLES]
+    known = [(case, nearest, [mesh.run(sends, depth).cycles for depth in DEPTHS]) for case, nearest, (mesh, sends) in cases]
+    print("| constant | depth | least | most | mean of all |\n|---|---|---|---|---|")
+    for name, values, depths in (
+        ("transit_exposed_share", (0, 0.01, 0.02, 0.05, 0.1), (0,)), ("noc_blocking_flits", (0, 1, 2, 3, 4), (1, 2)),
+    ):  # fmt: skip
+        for value, depth in product(values, depths):
+            flits = DEPTHS[depth]
+            errors = [
+                100 * (predicted(case, nearest, f"{name}={value}", fifo_flits=flits) / cycles[depth] - 1)
+                for case, nearest, cycles in known
+            ]
+            mean = sum(map(abs, errors)) / len(errors)
+            row = f"| {name} {value} | {flits or 'no limit'} | {min(errors):+.1f} % | {max(errors):+.1f} % | {mean:.2f} % |"
+            print(row, flush=True)
 
 
 def _name(nearest: bool) -> str:

@@ -99,6 +99,7 @@ class ChipSpec:
     noc_clock_hz: int
     payload_bits: int
     hop_cycles: int
+    noc_fifo_flits: int
     dma_setup_cycles: int
     router_clock_hz: int
     router_entries: int

@@ -39,10 +39,12 @@ class Link(NamedTuple):
 SITES: tuple[Site, ...] = tuple((x, y) for y in range(1, 7) for x in range(1, 8))
 """All 42 sites (x, y), row by row."""
 _SIDES = {"E": (1, 0), "W": (-1, 0), "S": (0, 1), "N": (0, -1)}
+SIDES = tuple(_SIDES.values())
+"""Where a site's four links go, as steps."""
 LINKS = tuple(
     Link(x, y, x + dx, y + dy)
     for x, y in SITES
-    for dx, dy in _SIDES.values()
+    for dx, dy in SIDES
     if (x + dx, y + dy) in SITES and not {(x, y), (x + dx, y + dy)} <= HOLES
 )
 """Every directed link: between routers, and between a router and a hole beside it."""

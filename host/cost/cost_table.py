@@ -34,9 +34,11 @@ CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", 
 """Numbers of the chip that a clock brings along (the keys of a preset in `noc/spinnaker2.toml`)."""
 CHIP_NUMBERS = {
     "dma_setup_cycles": ("messages=dma", "transfers"), "sram_wait_states": (),
-    "dram_sustained_bytes_per_s": ("dram=waited", "transfers"),
+    "dram_sustained_bytes_per_s": ("dram=waited", "transfers"), "noc_fifo_flits": (),
 }  # fmt: skip
 """Numbers of the chip that a price uses though no source gives them, and when (as `Constant.used_when`)."""
+EASING = ("noc_fifo_flits",)
+"""Those of them, beside rates, of which more costs less."""
 _WHOLE = ("byte", "PE", "load", "branch", "call")  # units of which there are no parts
 _LARGEST = 1e30  # as for numbers of the chip: no product overflows
 _LARGEST_OF = {"share": 1.0, "byte": 65_536.0}  # bytes are counted in 64-bit integers

@@ -27,14 +27,15 @@ _CODED = 10 / 8  # bits on a cable for each of a frame (8b10b)
 
 @dataclass(frozen=True)
 class LinkCost:
-    """`input_s` (positions, inputs) how long each input takes to the chips that hear it; `busy_s` (positions, layers'
-    exchanges) how long the busiest link has packets of a layer, and `way_s` (layers' exchanges,) how long one of them takes
-    to the last chip.
+    """`busy_s` (positions, layers' exchanges) how long the busiest link has packets of a layer, and `way_s` (layers'
+    exchanges,) how long one of them takes to the last chip; `input_busy_s` (positions, inputs) and `input_way_s` (inputs,)
+    the same of inputs.
     """
 
-    input_s: F64
     busy_s: F64
     way_s: F64
+    input_busy_s: F64
+    input_way_s: F64
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def link_cost(traffic: LinkTraffic, exchanges: Exchanges, chip: ChipSpec, table:
     """Return what the packets of `traffic` take."""
     positions, inputs, layers = len(traffic.events), exchanges.inputs, exchanges.layers
     if not traffic.deepest.any():
-        return LinkCost(np.zeros((positions, len(inputs))), np.zeros((positions, len(layers))), np.zeros(len(layers)))
+        return LinkCost(*(part for one in (layers, inputs) for part in (np.zeros((positions, len(one))), np.zeros(len(one)))))
     on_board_s, cable_s, packet_s = _packet_s(traffic.cables, chip, table)
     router_s = table["link_router_cycles"] / chip.router_clock_hz
     cables, deepest = traffic.deepest_cables, traffic.deepest
@@ -62,7 +63,7 @@ def link_cost(traffic: LinkTraffic, exchanges: Exchanges, chip: ChipSpec, table:
         with_input = table.settings["dram"] != "waited"  # else it has come before
         of_tick = (exchanges.sum_by_tick(packets, with_input) * packet_s).max(axis=1, initial=0.0)
         of_layers = np.where(deepest[layers] > 0, exchanges.of_positions(of_tick, positions), 0.0)
-    return LinkCost(busy[:, inputs] + fill[inputs], of_layers, fill[layers])
+    return LinkCost(of_layers, fill[layers], busy[:, inputs], fill[inputs])
 
 
 def link_use(loads: LinkLoads, chip: ChipSpec, table: CostTable) -> LinkUse:

@@ -28,9 +28,9 @@ from host.cost.cost_table import CostTable, sends_vectors
 from host.cost.exchanges import Exchanges
 from host.cost.formats import KEY_BYTES
 from host.cost.ledger import Ledger, PopulationFacts
-from host.cost.mesh_paths import SITE, TABLES, Crossings, copies_in, hops_between, link_uses, way_in, way_out
+from host.cost.mesh_paths import SITE, TABLES, copies_in, hops_between, link_uses, way_in, way_out
 from host.cost.transfer_moves import TransferMoves
-from models.network import I64, Array
+from models.network import F64, I64, Array
 from models.numerics import payload_bytes
 from noc.chip import ChipSpec
 from noc.mesh_routes import LINKS, Link
@@ -44,13 +44,15 @@ class NocTraffic:
 
     `turn_exchange` (turns,) the exchange of each; `flits` (positions, turns) of one message; `copies` (turns,) destination
     PEs; `sends` (turns,) times that the sender injects a message for its own chip; `outgoing` (positions, turns) packets that
-    it also writes for other chips; `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its messages,
-    each counted once, and `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions, exchanges,
-    links) flits that each exchange puts on each link of a mesh, in the order of `links` of the chips `link_chips`, by either
-    route table (`host/cost/mesh_paths.py`), and `ends_by_table` how many of them leave by one port at the link's end; `drawn`
-    is the table that counts and maps go by. `all_ports` (positions, exchanges) flits through the busiest port into a PE: out
-    of one they take no longer than it sends; `hops` (tables, exchanges) to the farthest listener, on both chips together where
-    it is on another one. `arrived_packets` and `arrived_bytes` (PEs,) what PEs got from other chips over the run. Inputs are
+    it also writes for other chips; `leaves` (turns,) whether other chips listen; `payload_bytes` (turns,) of all its
+    messages, each counted once, and `event_bytes` (turns,) of one event with its key. `loads_by_table` (tables, positions,
+    exchanges, links) flits that each exchange puts on each link of a mesh, in the order of `links` of the chips `link_chips`,
+    by either route table (`host/cost/mesh_paths.py`); `drawn` is the table that counts and maps go by. `all_ports`
+    (positions, exchanges) flits through the busiest port into a PE: out of one they take no longer than it sends. `hops`
+    (tables, exchanges) are those to the farthest listener on a sender's own chip, or target of a transfer; `hops_away` those
+    to event routers, on the mean, and from them to the farthest, of both chips together; `mean_hops` those around the busiest
+    link: the mean of all ways, none where copies spread, whose busiest place is a port at the end. `transfers` is what
+    `transfer_moves` has. `arrived_packets` and `arrived_bytes` (PEs,) what PEs got from other chips over the run. Inputs are
     on meshes here only where they come from another chip.
     """
 
@@ -67,10 +69,12 @@ class NocTraffic:
     links: tuple[Link, ...]
     link_chips: I64
     loads_by_table: I64
-    ends_by_table: I64
     drawn: int
     all_ports: I64
     hops: I64
+    hops_away: F64
+    mean_hops: F64
+    transfers: TransferMoves | None
     arrived_packets: I64
     arrived_bytes: I64
     peaks: dict[Any, Any] = field(default_factory=dict, repr=False, compare=False)
@@ -196,7 +200,7 @@ def noc_traffic(
             meshes.add(n, own_chips.index(on_chip), crossed)
     if transfers:
         meshes.ports += transfers.ports
-        meshes.hops = np.maximum(meshes.hops, transfers.hops)
+        meshes.hops, meshes.mean_hops = np.maximum(meshes.hops, transfers.hops), np.maximum(meshes.mean_hops, transfers.mean_hops)
     used = np.flatnonzero(meshes.loads.any(axis=(0, 1, 2)))
     return NocTraffic(
         exchanges=exchanges, turn_exchange=turns.exchange, flits=meshes.flits,
@@ -205,8 +209,8 @@ def noc_traffic(
         event_bytes=np.array([event_bytes_of(one, table) for one in ledger.populations], np.int64)[turn_population],
         flit_bytes=flit_bytes,
         links=tuple(LINKS[link % len(LINKS)] for link in used.tolist()), link_chips=np.array(own_chips)[used // len(LINKS)],
-        loads_by_table=meshes.loads[..., used], ends_by_table=meshes.ends[..., used], all_ports=meshes.ports,
-        drawn=int(table["nearest_routes_share"] >= 0.5), hops=np.maximum(meshes.hops, meshes.away + meshes.back),
+        loads_by_table=meshes.loads[..., used], all_ports=meshes.ports, drawn=int(table["nearest_routes_share"] >= 0.5),
+        hops=meshes.hops, hops_away=meshes.away + meshes.back, mean_hops=meshes.mean_hops, transfers=transfers,
         arrived_packets=meshes.arrived_packets, arrived_bytes=meshes.arrived_bytes,
     )  # fmt: skip
 
@@ -238,16 +242,15 @@ class _Meshes:
         self._packets = packets
         self.flits, self.outgoing = flits, np.zeros_like(flits)
         self.sends, self.leaves = np.zeros(turns, np.int64), np.zeros(turns, bool)
-        self.loads, self.ends = (np.zeros((len(TABLES), positions, exchanges, chips * len(LINKS)), np.int64) for _ in range(2))
+        self.loads = np.zeros((len(TABLES), positions, exchanges, chips * len(LINKS)), np.int64)
         self.ports = np.zeros((positions, exchanges), np.int64)
-        self.hops, self.away, self.back = (np.zeros((len(TABLES), exchanges), np.int64) for _ in range(3))
+        self.hops = np.zeros((len(TABLES), exchanges), np.int64)
+        self.mean_hops, self.away, self.back = (np.zeros((len(TABLES), exchanges)) for _ in range(3))
         self.arrived_packets, self.arrived_bytes = (np.zeros(len(ledger.pes), np.int64) for _ in range(2))
 
-    def add(self, n: int, number: int, crossed: Crossings) -> None:
+    def add(self, n: int, number: int, loads: I64) -> None:
         """Add what crosses the links of a chip in exchange `n`, (tables, positions, links)."""
-        on_chip = slice(number * len(LINKS), (number + 1) * len(LINKS))
-        self.loads[:, :, n, on_chip] += crossed.loads
-        self.ends[:, :, n, on_chip] += crossed.ends
+        self.loads[:, :, n, number * len(LINKS) : (number + 1) * len(LINKS)] += loads
 
     def send(self, n: int, number: int, *, senders: I64, own: Array, hearing: I64, leaves: bool) -> None:
         """Add what turns `senders` of exchange `n` send on a chip to its PEs `hearing`, among them their `own`, and if it
@@ -255,21 +258,23 @@ class _Meshes:
         """
         froms, to = self._site[self._pe[senders]], np.bincount(self._site[hearing], minlength=len(SITE))
         uses, self.sends[senders] = link_uses(froms, to, own, self._mode)
-        self.add(n, number, Crossings(*(_products(self.flits[:, senders], one) for one in uses)))
-        self.hops[:, n] = np.maximum(self.hops[:, n], hops_between(froms, to))
+        self.add(n, number, _products(self.flits[:, senders], uses))
+        farthest, mean = hops_between(froms, to)
+        self.hops[:, n] = np.maximum(self.hops[:, n], farthest)
+        if self._mode != "multicast":
+            self.mean_hops[:, n] = np.maximum(self.mean_hops[:, n], mean)
         if leaves:
             self.leaves[senders] = True
             branch = way_out(froms)
             packets = self._packets[:, senders]
             if self._mode == "multicast":  # the same packets go both ways; "done" for this chip's own PEs does not
-                loads = _products(packets, branch & (uses.loads == 0))
+                loads = _products(packets, branch & (uses == 0))
             else:
                 self.outgoing[:, senders] = packets
                 loads = _products(packets, branch)
             self.outgoing[:, senders[0]] += 1
-            loads = loads + branch[:, None, 0]
-            self.add(n, number, Crossings(loads, np.zeros_like(loads)))
-            self.away[:, n] = np.maximum(self.away[:, n], branch.sum(axis=2).max(axis=1))
+            self.add(n, number, loads + branch[:, None, 0])
+            self.away[:, n] = np.maximum(self.away[:, n], branch.sum(axis=2).mean(axis=1))
 
     def deliver(self, n: int, number: int, *, senders: I64, hearing: I64, packets: I64, packet_bytes: int, streams: int) -> None:
         """Add what the PEs `hearing` of a chip get in exchange `n`: from the turns `senders` on their own chip, and from others
@@ -279,9 +284,9 @@ class _Meshes:
         hears_itself = senders[np.isin(self._pe[senders], hearing)]
         into[:, np.searchsorted(hearing, self._pe[hears_itself])] -= self.flits[:, hears_itself]  # that does not travel
         if streams:
-            came, copies = packets + streams, copies_in(self._site[hearing])
-            self.add(n, number, Crossings(*(came[:, None] * one[:, None] for one in copies)))
-            self.back[:, n] = np.maximum(self.back[:, n], way_in(self._site[hearing]).loads.sum(axis=2).max(axis=1))
+            came = packets + streams
+            self.add(n, number, came[:, None] * copies_in(self._site[hearing])[:, None])
+            self.back[:, n] = np.maximum(self.back[:, n], way_in(self._site[hearing]).sum(axis=2).max(axis=1))
             into += came[:, None]
             self.arrived_packets[hearing] += came.sum()
             self.arrived_bytes[hearing] += packet_bytes * packets.sum()

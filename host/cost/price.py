@@ -27,6 +27,7 @@ from host.cost.link_traffic import LinkLoads, LinkTraffic, machine_for
 from host.cost.moves import Moves, moves_of
 from host.cost.noc_traffic import MeshLoads, NocTraffic
 from host.cost.operations import count_operations, total_operations
+from host.cost.placement_waits import PlacementWaits
 from host.cost.schedule import Schedule, margin_of, schedule
 from host.cost.twins import twin
 from host.cost.uncertain import chip_at
@@ -128,6 +129,7 @@ class Pricing:
         """
         _check(run, chip, table)
         self._run, self._chip, self._table, self._machine = run, chip, table, machine_for(run, chip)
+        self._waits = PlacementWaits(run, self._machine, table)
         self._evaluated = [(chip, table)]  # a time each
         self._terms = [(chip, table, 0)]  # with the number of the time
         # Time and energy rise with every constant, so their extremes lie where all are low or all are high. Mean power need not:
@@ -160,10 +162,10 @@ class Pricing:
     def add(self, part: Part) -> tuple[_Evaluation, Moves]:
         """Add what a part's own positions cost; MachineError where the chip's broken links leave no route."""
         run, chip = self._run, self._chip
-        moves = moves_of(part.ledger, chip, self._table)
+        moves = moves_of(part.ledger, chip, self._table, self._waits)
         own, own_moves = part.own_ledger, moves
         if own is not part.ledger:
-            own_moves = moves_of(own, chip, self._table)
+            own_moves = moves_of(own, chip, self._table, self._waits)
         middle = None
         for n, (on_chip, table) in enumerate(self._evaluated):  # one after another: their arrays are large
             one = _evaluate(part, moves, on_chip, table)

@@ -23,8 +23,7 @@ from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
-from host.cost.transit import inputs_s
-from host.cost.transit import transit_s as mesh_transit_s
+from host.cost.transit import inputs_s, transit
 from models.network import F64, I64, Array
 from noc.chip import ChipSpec
 
@@ -71,14 +70,18 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     pipelined, waited = table.settings["schedule"] == "pipelined", table.settings["dram"] == "waited"
     q = table["transit_exposed_share"]
     sender_s = _longest_senders_s(ledger, cycles, (SEND, TRANSFERS), chip)
-    transit_s, together_s = mesh_transit_s(noc, sender_s, chip, table, with_input=not waited)
-    # Links, too, work while cores send and meshes carry, which write and take what is for other chips first.
-    links_s = np.maximum(links.busy_s - together_s, 0) + q * np.minimum(links.busy_s, together_s) + links.way_s
+    on_mesh = transit(noc, moves.waits, sender_s, chip, table, with_input=not waited)
+    transit_s = on_mesh.under_way_s
+    # Links, too, work while cores send and meshes carry.
+    begun_s = (table["packet_setup_cycles"] + table["packet_cycles"]) / chip.pe_clock_hz
+    arrive_s = np.maximum(on_mesh.written_s, begun_s + links.busy_s) + on_mesh.away_s + links.way_s
+    links_s = np.maximum(arrive_s - sender_s - transit_s, 0) + q * np.minimum(links.busy_s, on_mesh.together_s)
+    links_s = links_s * (links.way_s > 0)
     wait_s, input_links_s = np.zeros(shape), np.zeros(shape)
     if waited:
-        input_noc_s = inputs_s(noc, exchanges, chip, table)
+        arrival_s = inputs_s(noc, moves.waits, links.input_busy_s, chip, table) + links.input_way_s
         for number, reads in enumerate(moves.inputs):
-            input_links_s[:, reads.first] += links.input_s[:, number] + input_noc_s[:, number]
+            input_links_s[:, reads.first] += arrival_s[:, number]
         wait_s = reads_s(moves.inputs, chip, table) + input_links_s
     if moves.transfers is not None:
         # A DRAM works while PEs ask it and meshes carry that. Where messages follow, what is under way then is taken to be theirs.

@@ -19,8 +19,9 @@ import numpy as np
 
 from host.cost.chip_streams import PACKET_VALUE_BYTES
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
-from host.cost.mesh_paths import SITE, TABLES, Crossings, between_drams, hops_between, link_uses, way_in, way_out
-from models.network import I64
+from host.cost.mesh_paths import DRAMS, ROUTER_PORT, SITE, TABLES, between_drams, hops_between, link_uses, way_in, way_out
+from host.cost.router_flows import PortPairs
+from models.network import F64, I64
 from noc.machine import Machine
 from noc.mesh_routes import LINKS
 
@@ -29,11 +30,12 @@ Crossing = tuple[int, int, int, I64]  # an exchange, a chip, another one, and pa
 
 @dataclass(frozen=True)
 class TransferMoves:
-    """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions, layers'
-    exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (tables, positions, links of a mesh), `ports` (positions,
-    exchanges) flits of the busiest port into a PE, `hops` (tables, exchanges) of the longest way on a mesh; `crossings`
-    between chips. Bytes over the run by PE: `read_bytes` and `written_bytes` of SRAM, `dram_read_bytes` and
-    `dram_written_bytes` of DRAMs by who asked.
+    """`dma_messages`, `dma_flits`, `packet_messages` and `packets` (positions, shards) of senders; `dram_bytes` (positions,
+    layers' exchanges) of the busiest DRAM; `mesh` maps (exchange, chip) to flits (tables, positions, links of a mesh),
+    `ports` (positions, exchanges) flits of the busiest port into a PE, `pairs` by (exchange, chip) the same by where they go;
+    `hops` (tables, exchanges) of the longest way on a mesh, and `mean_hops` of all ways; `crossings` between chips. Bytes
+    over the run by PE: `read_bytes` and `written_bytes` of SRAM, `dram_read_bytes` and `dram_written_bytes` of DRAMs by who
+    asked.
     """
 
     dma_messages: I64
@@ -41,9 +43,11 @@ class TransferMoves:
     packet_messages: I64
     packets: I64
     dram_bytes: I64
-    mesh: dict[tuple[int, int], Crossings]
+    mesh: dict[tuple[int, int], I64]
+    pairs: dict[tuple[int, int], PortPairs]
     ports: I64
     hops: I64
+    mean_hops: F64
     crossings: list[Crossing]
     read_bytes: I64
     written_bytes: I64
@@ -73,6 +77,7 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
     meshes = _MeshSums(positions, len(ledger.exchanges))
     crossings: list[Crossing] = []
     site = np.array([SITE[pe.x, pe.y] for pe in ledger.pes], np.int64)
+    core = np.array([pe.p for pe in ledger.pes], np.int64)
     for row, (e, pe, to) in enumerate(zip(exchange.tolist(), sender.tolist(), target.tolist(), strict=True)):
         chip, other = int(from_chip[row]), int(to_chip[row])
         into[:, e, pe] += answer_flits[:, row] if here[row] else answer_packets[:, row]
@@ -83,16 +88,26 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         if here[row] and to >= 0:
             only = np.bincount(site[[to]], minlength=len(SITE))
             uses = link_uses(site[[pe]], only, np.zeros(1, np.int64), "dma")[0]
-            meshes.add(e, chip, flits[:, row], uses, hops_between(site[[pe]], only))
+            meshes.add(e, chip, flits[:, row], uses, hops_between(site[[pe]], only)[0][:, None])
+            meshes.pair(e, chip, flits[:, row], (site[pe], core[pe]), (site[to], core[to]))
         elif here[row]:
             for amount, to_dram in ((flits[:, row], True), (answer_flits[:, row], False)):
-                meshes.add(e, chip, -(-amount // 2), *between_drams(site[[pe]], to_dram))
+                uses, ways = between_drams(site[[pe]], to_dram)
+                half = -(-amount // len(DRAMS))
+                meshes.add(e, chip, half, uses, ways[:, 0])
+                following = np.maximum(half - asked[:, row], 0) * (not to_dram)  # a DRAM sends faster than a PE takes
+                for dram in DRAMS:
+                    own, other_end = (site[pe], core[pe]), (dram, 0)
+                    start, goal = (own, other_end) if to_dram else (other_end, own)
+                    meshes.pair(e, chip, half, start, goal, following)
         if chip != other:
-            out_loads = way_out(site[[pe]])
-            meshes.add(e, chip, packets[:, row], Crossings(out_loads, np.zeros_like(out_loads)))
+            meshes.add(e, chip, packets[:, row], way_out(site[[pe]]))
+            meshes.pair(e, chip, packets[:, row], (site[pe], core[pe]), (ROUTER_PORT[site[pe]], 0))
             meshes.add(e, chip, answer_packets[:, row], way_in(site[[pe]]))
+            meshes.pair(e, chip, answer_packets[:, row], (ROUTER_PORT[site[pe]], 0), (site[pe], core[pe]))
             if to >= 0:
                 meshes.add(e, other, packets[:, row], way_in(site[[to]]))
+                meshes.pair(e, other, packets[:, row], (ROUTER_PORT[site[to]], 0), (site[to], core[to]))
             crossings += [(e, chip, other, packets[:, row]), (e, other, chip, answer_packets[:, row])]
     layers = ledger.exchanges.layers
     dram_bytes = np.zeros((positions, len(layers)), np.int64)
@@ -106,8 +121,8 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         dma_messages=_by_shard(shards, shard, (sent + asked) * here),
         dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),
         packet_messages=_by_shard(shards, shard, (sent + asked) * ~here), packets=_by_shard(shards, shard, packets * ~here),
-        dram_bytes=dram_bytes, mesh=meshes.sums, ports=into.max(axis=2), hops=meshes.hops,
-        crossings=crossings,
+        dram_bytes=dram_bytes, mesh=meshes.sums, pairs=meshes.pairs(), ports=into.max(axis=2), hops=meshes.hops,
+        mean_hops=meshes.mean_hops(), crossings=crossings,
         read_bytes=_add(pes, sender, totals[:, BYTES]), written_bytes=arrived,
         dram_read_bytes=_add(pes, sender, totals[:, READ_BYTES] * is_dram),
         dram_written_bytes=_add(pes, sender, totals[:, BYTES] * is_dram),
@@ -119,15 +134,47 @@ class _MeshSums:
 
     def __init__(self, positions: int, exchanges: int) -> None:
         self._shape = (len(TABLES), positions, len(LINKS))
-        self.sums: dict[tuple[int, int], Crossings] = {}
+        self.sums: dict[tuple[int, int], I64] = {}
         self.hops = np.zeros((len(TABLES), exchanges), np.int64)
+        self._all_hops, self._ways = np.zeros((len(TABLES), exchanges), np.int64), np.zeros(exchanges, np.int64)
+        self._pairs: dict[tuple[int, int], list[tuple[tuple[int, int], tuple[int, int], I64, I64]]] = defaultdict(list)
 
-    def add(self, exchange: int, chip: int, flits: I64, uses: Crossings, hops: I64 | None = None) -> None:
-        """Add `flits` (positions,) of one sender, whose `uses` are (tables, 1, links), over so many `hops` (tables,)."""
-        old = self.sums.get((exchange, chip)) or Crossings(np.zeros(self._shape, np.int64), np.zeros(self._shape, np.int64))
-        self.sums[exchange, chip] = Crossings(*(a + flits[None, :, None] * b for a, b in zip(old, uses, strict=True)))
-        ways = uses.loads.sum(axis=(1, 2)) if hops is None else hops.reshape(len(TABLES))
-        self.hops[:, exchange] = np.maximum(self.hops[:, exchange], ways * flits.any())
+    def add(self, exchange: int, chip: int, flits: I64, uses: I64, hops: I64 | None = None) -> None:
+        """Add `flits` (positions,) of one sender, whose `uses` are (tables, 1, links), over so many `hops` (tables, ways).
+
+        A DRAM has two ways, and what comes by the nearer one is there first: the mean is of these.
+        """
+        if not flits.any():
+            return
+        old = self.sums.get((exchange, chip), np.zeros(self._shape, np.int64))
+        self.sums[exchange, chip] = old + flits[None, :, None] * uses
+        ways = uses.sum(axis=2) if hops is None else hops
+        self.hops[:, exchange] = np.maximum(self.hops[:, exchange], ways.max(axis=1))
+        self._all_hops[:, exchange] += ways.min(axis=1)
+        self._ways[exchange] += 1
+
+    def pair(
+        self, exchange: int, chip: int, flits: I64, start: tuple[int, int], goal: tuple[int, int], following: I64 | None = None
+    ) -> None:
+        """Note between which ports, a site and a number each, so many `flits` (positions,) go, and how many of them follow another
+        in a train.
+        """
+        if flits.any():
+            self._pairs[exchange, chip].append((start, goal, flits, np.zeros_like(flits) if following is None else following))
+
+    def pairs(self) -> dict[tuple[int, int], PortPairs]:
+        """Return all that was noted, by exchange and chip."""
+        return {
+            key: PortPairs(
+                starts=np.array([row[0] for row in rows], np.int64), goals=np.array([row[1] for row in rows], np.int64),
+                flits=np.stack([row[2] for row in rows], axis=1), following=np.stack([row[3] for row in rows], axis=1),
+            )
+            for key, rows in self._pairs.items()
+        }  # fmt: skip
+
+    def mean_hops(self) -> F64:
+        """Return the mean over all ways, (tables, exchanges)."""
+        return self._all_hops / np.maximum(self._ways, 1)
 
 
 def _cut(messages: I64, size_bytes: I64, part_bytes: int) -> I64:

@@ -1,14 +1,16 @@
 """How long messages are under way on a mesh beyond their sending: a closed form, held against a flit simulation (docs/noc.md).
 
-    time = max(sender, sender - tail + hops, first + busy) + q min(sender, busy)
+    time = max(sender, sender - tail + hops, first + busy + mean hops) + q min(sender, busy)
 
 - `sender`: how long the PE that sends longest takes for its messages; `first`: how long until its first flit for its own chip
   leaves, after what it writes for others; `tail`: how long after the last one it waits;
-- `busy`: the longest of three. A link: its flits, and what of them wait because heads of queues hold each other up
-  (`noc_blocking_share`). The way through a link into a port behind it: a flit that leaves there holds the link's end for as long as
-  the port takes. A PE's port itself;
-- `hops`: to the farthest listener;
+- `busy`: the busiest link or port of a PE, stretched by what routers' inputs wait for each other (`head_waits.py`), and by FIFOs
+  that are full (`noc_blocking_flits` by their depth);
+- `hops`: to the farthest listener; their mean lies around the busiest link. Where copies spread, the busiest place is a port
+  at the end;
 - q (`transit_exposed_share`): how much of the shorter of the two the longer does not hide.
+
+What goes to other chips is a third party: it is written, crosses links (`link_cost.py`) and two meshes, while the rest is sent.
 
 A port takes a flit in `port_flit_cycles` of the PE's clock, a link one each cycle of the NoC's. Which routes the tables hold is not
 published: the time is that of the balanced ones and that of the nearest, weighted by `nearest_routes_share`. All of this was set
@@ -17,14 +19,32 @@ with simulated traffic, nothing of it with published times.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from host.cost.cost_table import CostTable
-from host.cost.exchanges import Exchanges
-from host.cost.mesh_paths import Crossings
+from host.cost.head_waits import busy_cycles
+from host.cost.mesh_paths import TABLES
 from host.cost.noc_traffic import NocTraffic
-from models.network import F64, I64
+from host.cost.placement_waits import PlacementWaits
+from host.cost.router_flows import PortPairs
+from models.network import F64
 from noc.chip import ChipSpec
+
+_AT_ONCE = 64  # positions whose transfers' ways are in memory at a time
+
+
+class Transit(NamedTuple):
+    """(positions, layers' exchanges) each, of what stays on its chip and what leaves it: `under_way_s`, how long messages are under
+    way on meshes when their sender is done; `together_s`, how long meshes and sender take; `written_s`, when the last packet for
+    other chips is written, and `away_s`, how long its ways on both chips' meshes take.
+    """
+
+    under_way_s: F64
+    together_s: F64
+    written_s: F64
+    away_s: F64
 
 
 def port_noc_cycles(chip: ChipSpec, table: CostTable) -> float:
@@ -32,48 +52,48 @@ def port_noc_cycles(chip: ChipSpec, table: CostTable) -> float:
     return max(1.0, table["port_flit_cycles"] * chip.noc_clock_hz / chip.pe_clock_hz)
 
 
-def first_flit_s(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
-    """Return how long after a PE begins to send its first flit for its own chip leaves, (positions, layers' exchanges)."""
+def blocked(cycles: F64, chip: ChipSpec, table: CostTable) -> F64:
+    """Return how long a mesh is busy, whose FIFOs fill up, if it is busy for `cycles` with FIFOs without a limit."""
+    return np.asarray(cycles * (1 + table["noc_blocking_flits"] / max(1.0, chip.noc_fifo_flits)), np.float64)
+
+
+def pairs_cycles(pairs: PortPairs, port: float) -> tuple[F64, F64]:
+    """Return how long a mesh is busy with what goes from port to port, (tables, ...) of `pairs`, and how long it would be without
+    waits.
+    """
+    rows = np.atleast_2d(np.concatenate([pairs.flits, pairs.following], axis=-1))
+    kinds, kind = np.unique(rows, axis=0, return_inverse=True)
+    parts = []
+    for first in range(0, len(kinds), _AT_ONCE):
+        flits, following = np.split(kinds[first : first + _AT_ONCE], 2, axis=1)
+        flows, trains = PortPairs(pairs.starts, pairs.goals, flits, following).flows()
+        parts.append(busy_cycles(flows, port, copies=False, trains=trains))
+    both = (np.concatenate(one)[kind.ravel()].T for one in zip(*parts, strict=True))
+    longest, least = (one.reshape(len(TABLES), *pairs.flits.shape[:-1]) for one in both)
+    return longest, least
+
+
+def written_s(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
+    """Return how long the PEs that send write packets for other chips before their messages for their own, (positions, layers'
+    exchanges).
+    """
+    written = np.zeros((len(noc.flits), len(noc.exchanges.layers)))
+    if table.settings["messages"] != "multicast" and noc.outgoing.any():
+        for column, number in enumerate(noc.exchanges.layers.tolist()):
+            packets = noc.outgoing[:, noc.turn_exchange == number].max(axis=1, initial=0)
+            written[:, column] = (packets > 0) * table["packet_setup_cycles"] + packets * table["packet_cycles"]
+    return written / chip.pe_clock_hz
+
+
+def first_flit_s(chip: ChipSpec, table: CostTable) -> float:
+    """Return how long a PE takes until the first flit of a message leaves."""
     by_core = table["packet_setup_cycles"] + table["packet_cycles"]
-    messages, exchanges = table.settings["messages"], noc.exchanges
-    first = np.full((len(noc.flits), len(exchanges.layers)), float(chip.dma_setup_cycles) if messages == "dma" else by_core)
-    if messages != "multicast" and noc.outgoing.any():
-        for column, number in enumerate(exchanges.layers.tolist()):
-            written = noc.outgoing[:, noc.turn_exchange == number].max(axis=1, initial=0)
-            first[:, column] += (written > 0) * table["packet_setup_cycles"] + written * table["packet_cycles"]
-    return np.asarray(first / chip.pe_clock_hz, np.float64)
+    return (float(chip.dma_setup_cycles) if table.settings["messages"] == "dma" else by_core) / chip.pe_clock_hz
 
 
 def tail_s(chip: ChipSpec, table: CostTable) -> float:
     """Return how long a PE waits after its last flit has left: a DMA engine's message ends with an interrupt."""
     return table["dma_wait_noc_cycles"] / chip.noc_clock_hz if table.settings["messages"] == "dma" else 0.0
-
-
-class Peaks:
-    """The largest loads of what crosses links, (tables, ..., links), reckoned once for each pace of ports."""
-
-    def __init__(self, crossed: Crossings, port_flits: I64) -> None:
-        """`port_flits` (...) are those of the busiest port."""
-        self._crossed, self._port_flits = crossed, port_flits
-        self._links = crossed.loads.max(axis=-1, initial=0)
-        self._ways: dict[float, F64] = {}
-
-    def busy_s(self, chip: ChipSpec, table: CostTable) -> F64:
-        """Return how long the busiest link, way into a port, or port is busy, (tables, ...)."""
-        port = port_noc_cycles(chip, table)
-        links = (1 + table["noc_blocking_share"]) * self._links
-        busiest = np.maximum(links, self._ways_at(port)) if port > 1 else links
-        return np.asarray(np.maximum(busiest, port * self._port_flits) / chip.noc_clock_hz, np.float64)
-
-    def _ways_at(self, port: float) -> F64:
-        if port not in self._ways:
-            loads, ends = self._crossed
-            used = np.flatnonzero(ends.any(axis=tuple(range(ends.ndim - 1))))
-            if not len(used):
-                return np.zeros(self._links.shape)
-            loads, ends = loads[..., used], ends[..., used]
-            self._ways[port] = (loads + (port - 1) * ends).max(axis=-1)
-        return self._ways[port]
 
 
 def mixed(by_table: F64, table: CostTable) -> F64:
@@ -88,44 +108,63 @@ def mixed(by_table: F64, table: CostTable) -> F64:
     return np.asarray(balanced + share.value * (nearest - balanced), np.float64)
 
 
-def exposed_s(sender_s: F64, mesh_s: F64, latency_s: F64, first_s: F64, tail: float, q: float) -> F64:
-    """Return how long messages are under way when their sender is done; nothing where there are none."""
-    over = np.maximum(np.maximum(latency_s - tail, 0), first_s * (mesh_s > 0) + mesh_s - sender_s)
-    return np.asarray(over + q * np.minimum(sender_s, mesh_s), np.float64)
-
-
-def layers_busy_s(noc: NocTraffic, chip: ChipSpec, table: CostTable, with_input: bool) -> F64:
+def layers_busy_s(noc: NocTraffic, waits: PlacementWaits, chip: ChipSpec, table: CostTable, with_input: bool) -> F64:
     """Return how long meshes are busy while a layer's messages are under way, (tables, positions, layers' exchanges).
 
     Layers that run side by side share them with all that is sent in the same tick; `with_input`, what inputs bring in then, too.
     """
     exchanges, pipelined = noc.exchanges, table.settings["schedule"] == "pipelined" and len(noc.flits) > 0
-    key = pipelined and (with_input,)
+    key = pipelined and with_input, pipelined
     if key not in noc.peaks:
-        crossed = Crossings(noc.loads_by_table, noc.ends_by_table)
         if pipelined:
-            by_tick = Crossings(*(np.stack([exchanges.sum_by_tick(part, with_input) for part in one]) for one in crossed))
-            noc.peaks[key] = Peaks(by_tick, exchanges.sum_by_tick(noc.all_ports, with_input))
+            by_tick = [exchanges.sum_by_tick(loads, with_input).max(axis=-1, initial=0) for loads in noc.loads_by_table]
+            links = np.stack([exchanges.of_positions(peaks, len(noc.flits)) for peaks in by_tick])
+            noc.peaks[key] = links, exchanges.of_positions(exchanges.sum_by_tick(noc.all_ports, with_input), len(noc.flits))
         else:
-            noc.peaks[key] = Peaks(Crossings(*(one[:, :, exchanges.layers] for one in crossed)), noc.ports)
-    busy_s = noc.peaks[key].busy_s(chip, table)
-    return np.stack([exchanges.of_positions(part, len(noc.flits)) for part in busy_s]) if pipelined else busy_s
+            noc.peaks[key] = noc.loads_by_table[:, :, exchanges.layers].max(axis=-1, initial=0), noc.ports
+    port = port_noc_cycles(chip, table)
+    stretch = waits.stretch(port, pipelined, with_input)[:, None, exchanges.layers]
+    links, ports = noc.peaks[key]
+    cycles = np.maximum(links, port * ports) * stretch
+    if noc.transfers is not None:
+        cycles = cycles + _transfer_waits(noc, port)[:, :, exchanges.layers]
+    return blocked(cycles, chip, table) / chip.noc_clock_hz
 
 
-def transit_s(noc: NocTraffic, sender_s: F64, chip: ChipSpec, table: CostTable, with_input: bool) -> tuple[F64, F64]:
-    """Return how long a layer's messages are under way on meshes when their sender is done, and how long meshes and sender take
-    together, (positions, layers' exchanges) each; `sender_s` likewise.
+def _transfer_waits(noc: NocTraffic, port: float) -> F64:
+    """Return the cycles that transfers wait for each other, (tables, positions, exchanges)."""
+    key = "transfers", port
+    if key not in noc.peaks:
+        waited = np.zeros((len(TABLES), len(noc.flits), len(noc.exchanges)))
+        for (exchange, _), pairs in noc.transfers.pairs.items() if noc.transfers else ():
+            longest, least = pairs_cycles(pairs, port)
+            waited[:, :, exchange] = np.maximum(waited[:, :, exchange], longest - least)
+        noc.peaks[key] = waited
+    return np.asarray(noc.peaks[key], np.float64)
+
+
+def transit(noc: NocTraffic, waits: PlacementWaits, sender_s: F64, chip: ChipSpec, table: CostTable, with_input: bool) -> Transit:
+    """Return how long a layer's messages are under way; `sender_s` (positions, layers' exchanges) is how long the PE that
+    sends longest takes.
     """
-    mesh_s = layers_busy_s(noc, chip, table, with_input)
-    latency_s = (noc.hops[:, None, noc.exchanges.layers] * chip.hop_cycles) / chip.noc_clock_hz
-    first_s, q = first_flit_s(noc, chip, table), table["transit_exposed_share"]
-    over_s = mixed(exposed_s(sender_s, mesh_s, latency_s, first_s, tail_s(chip, table), q), table)
-    return over_s, np.maximum(sender_s, mixed(mesh_s, table))
+    layers, hop_s, q = noc.exchanges.layers, chip.hop_cycles / chip.noc_clock_hz, table["transit_exposed_share"]
+    mesh_s, before_s = layers_busy_s(noc, waits, chip, table, with_input), written_s(noc, chip, table)
+    latency_s = np.maximum(noc.hops[:, None, layers] * hop_s - tail_s(chip, table), 0)
+    over_s = (before_s + first_flit_s(chip, table) + noc.mean_hops[:, None, layers] * hop_s + mesh_s) * (mesh_s > 0) - sender_s
+    under_way_s = mixed(np.maximum(latency_s, over_s) + q * np.minimum(sender_s, mesh_s), table)
+    # Copies go to all chips at once, and transfers may be sent last.
+    written = before_s if noc.transfers is None and table.settings["messages"] != "multicast" else sender_s
+    away_s = mixed(np.broadcast_to(noc.hops_away[:, None, layers] * hop_s, mesh_s.shape), table)
+    return Transit(under_way_s, np.maximum(sender_s, mixed(mesh_s, table)), written, away_s)
 
 
-def inputs_s(noc: NocTraffic, exchanges: Exchanges, chip: ChipSpec, table: CostTable) -> F64:
-    """Return how long each input is on the meshes of chips that it reaches over links, (positions, inputs)."""
-    inputs = exchanges.inputs
-    crossed = Crossings(noc.loads_by_table[:, :, inputs], noc.ends_by_table[:, :, inputs])
-    latency_s = noc.hops[:, None, inputs] * chip.hop_cycles / chip.noc_clock_hz
-    return mixed(Peaks(crossed, noc.all_ports[:, inputs]).busy_s(chip, table) + latency_s, table)
+def inputs_s(noc: NocTraffic, waits: PlacementWaits, link_busy_s: F64, chip: ChipSpec, table: CostTable) -> F64:
+    """Return how long each input takes to all PEs of chips that it reaches over links, (positions, inputs), beside its way over
+    these: as long as the busiest link, for `link_busy_s` likewise, or mesh, and the way on the mesh.
+    """
+    exchanges = noc.exchanges
+    inputs, port = exchanges.inputs, port_noc_cycles(chip, table)
+    links = noc.loads_by_table[:, :, inputs].max(axis=-1, initial=0)
+    cycles = np.maximum(links, port * noc.all_ports[:, inputs]) * waits.stretch(port, False, False)[:, None, inputs]
+    latency_s = noc.hops_away[:, None, inputs] * chip.hop_cycles / chip.noc_clock_hz
+    return mixed(np.maximum(blocked(cycles, chip, table) / chip.noc_clock_hz, link_busy_s) + latency_s, table)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from host.cost.cost_table import CHIP_NUMBERS, CostTable, in_use
+from host.cost.cost_table import CHIP_NUMBERS, EASING, CostTable, in_use
 from noc.chip import ChipSpec
 
 _CHIP = "chip."
@@ -68,8 +68,8 @@ def with_value(table: CostTable, chip: ChipSpec, name: str, value: float) -> tup
 
 
 def chip_at(chip: ChipSpec, end: str) -> ChipSpec:
-    """Return the chip with its uncertain numbers where a price is "low" or "high" (a rate is high where the price is low), or at
-    their "value".
+    """Return the chip with its uncertain numbers where a price is "low" or "high" (a rate or depth is high where the price is low),
+    or at their "value".
     """
     if end == "value":
         return chip
@@ -77,7 +77,8 @@ def chip_at(chip: ChipSpec, end: str) -> ChipSpec:
     for name in CHIP_NUMBERS:
         fact = chip.facts[name]
         if fact.low is not None and fact.high is not None:
-            moved[name] = fact.low if (end == "low") != fact.unit.endswith("/s") else fact.high
+            eases = fact.unit.endswith("/s") or name in EASING
+            moved[name] = fact.low if (end == "low") != eases else fact.high
     return replace(chip, **moved)  # type: ignore[arg-type]  # names are those of the fields
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
+from itertools import product
 
 import numpy as np
 
@@ -17,13 +18,15 @@ from host.cost.cost_table import CostTable, apply_settings, load_table
 from host.cost.cycles import SEND, TRANSFERS
 from host.cost.ledger import BYTES, MESSAGES, READ_BYTES, READS, Ledger
 from host.cost.price import price_positions
+from models.numerics import payload_bytes
 from models.seeded import seeded_egru
 from noc.chip import PeId, load_chip
 from noc.mesh_routes import load_table as load_routes
 from tests.tools.flit_simulation import Mesh, Result, Send
-from tests.tools.ledgers import DVS, destinations, invented, placed
+from tests.tools.ledgers import DVS, destinations, heard_by, invented, placed
 
 CHIP = load_chip()
+NO_LIMIT = 10**9  # a FIFO's depth that is none
 NETWORKS = {
     "300 > 600 > 300": ((64, (300, 600, 300), 0.1), 120, "csr"),
     "900": ((64, (900,), 0.1), 90, "csr"),
@@ -46,7 +49,9 @@ TRANSFER_LOADS = (("light", 64, 1), ("full", 4096, 8))  # bytes of a tile, tiles
 
 @dataclass(frozen=True)
 class Case:
-    """What `layers` (their numbers) of a ledger send at a position; `side_by_side` where they do at the same time."""
+    """What `layers` (their numbers) of a ledger send at a position, none of them: its input over links; `side_by_side` where
+    they do at the same time.
+    """
 
     traffic: str
     load: str
@@ -109,6 +114,16 @@ def chips_cases(network: str, loads: Sequence[tuple] = LOADS) -> Iterator[Case]:
         yield Case(f"two chips, {traffic}", load, f"{network}, layer 1", ledger_of(network, activity, chips=2), sets, (1,))
 
 
+def input_cases(loads: Sequence[tuple] = LOADS[4:]) -> Iterator[Case]:
+    """Yield the input of each judged network, from the host's chip to the PEs of another: packets in every mode, so `loads`
+    only say how many events there are.
+    """
+    for network, (_, load, _, activity) in product(JUDGED, loads):
+        ledger = ledger_of(network, activity, chips=2)
+        ledger = replace(ledger, input_events=np.maximum(1, ledger.input_events * activity).astype(np.uint32))
+        yield Case("input to another chip", load, network, ledger, (), ())
+
+
 def transfer_cases() -> Iterator[Case]:
     """Yield transfers of tiles: from PE to PE, from one PE to all, from all to one, and with the DRAM."""
     for load, size, tiles in TRANSFER_LOADS:
@@ -144,10 +159,15 @@ def transfer_case(
 # ---- the price
 
 
-def predicted(case: Case, nearest: bool, *more: str) -> float:
-    """Return NoC cycles from the first send of a case to its last arrival, by one of the route tables."""
+def predicted(case: Case, nearest: bool, *more: str, fifo_flits: int = 0) -> float:
+    """Return NoC cycles from the first send of a case to its last arrival, by one of the route tables, with FIFOs of
+    `fifo_flits` (0: without a limit).
+    """
     table = case.table(f"nearest_routes_share={int(nearest)}", *more)
-    priced = price_positions(case.ledger, CHIP, table, bands=False)
+    chip = replace(CHIP, noc_fifo_flits=fifo_flits or NO_LIMIT)
+    priced = price_positions(case.ledger, chip, table, bands=False)
+    if not case.layers:
+        return float(priced.input_links_s[0].max()) * CHIP.noc_clock_hz
     at, longest = case.ledger.positions // 2 if case.side_by_side else 0, 0.0
     for layer in case.layers:
         of_layer = np.flatnonzero(case.ledger.shards["population"] == layer)
@@ -181,6 +201,8 @@ def mesh_of(case: Case, nearest: bool) -> tuple[Mesh, list[Send]]:
     )  # fmt: skip
     if case.ledger.has_transfers:
         return mesh, _transfer_sends(case, table, pe_cycle)
+    if not case.layers:
+        return mesh, _input_sends(case)
     return mesh, [send for layer in case.layers for send in _event_sends(case, table, layer, pe_cycle)]
 
 
@@ -210,6 +232,15 @@ def _event_sends(case: Case, table: CostTable, layer: int, pe_cycle: float) -> I
                 yield writer.dma(tuple(group), flits, port)
             else:
                 yield from writer.write([tuple(group)] * flits)
+
+
+def _input_sends(case: Case) -> list[Send]:
+    ledger, (number,) = case.ledger, case.ledger.inputs
+    one, events = ledger.populations[number], int(ledger.input_events[0, 0])
+    packets = -(-one.units * ledger.lanes * payload_bytes(one.payload) // 4) if one.dense else events
+    heard = [ledger.pes[ledger.shards["pe"][shard]] for shard in sorted(heard_by(ledger, number))]
+    away = tuple(sorted({pe for pe in heard if pe.chip}))
+    return [Send(0, ("router", 0), away, packets + 1)]
 
 
 class _Core:
