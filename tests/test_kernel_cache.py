@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from models.compute import kernel_cache
+from models.compute import kernel_cache
 from models.compute.kernel_cache import KernelFolder, sources_digest, sources_of
 from models.network import ModelError
 
@@ -154,6 +155,21 @@ def test_all_sources_that_compiled_code_takes_constants_and_functions_from_are_i
     assert {"pe/socket_loop.py", "pe/tick.py", "noc/zmtp.py", "noc/packet.py"} <= names
     assert {"models/numerics.py", "models/compute/bound_calls.py"} <= names
     assert "models/compute/lowpass.py" in {path.relative_to(ROOT).as_posix() for path in sources_of(ROOT / "models/formats/csr.py")}
+
+
+def test_libraries_beside_the_project_are_none_of_its_sources_and_relative_imports_are(tmp_path, monkeypatch):
+    """Installed, the project lies among all other libraries."""
+    files = {
+        "models/one.py": "import library\nfrom models.two import A\nfrom . import four\nfrom .three import B\n",
+        "models/__init__.py": "", "models/two.py": "A = 1\n", "models/three.py": "B = 2\n", "models/four.py": "",
+        "library/__init__.py": "from . import part\n", "library/part.py": "",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(kernel_cache, "ROOT", tmp_path)
+    names = {path.relative_to(tmp_path).as_posix() for path in sources_of(tmp_path / "models" / "one.py")}
+    assert names == {name for name in files if name.startswith("models/")}
 
 
 _PROBE = """
