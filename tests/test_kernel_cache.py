@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from models.compute import kernel_cache
-from models.compute import kernel_cache
 from models.compute.kernel_cache import KernelFolder, sources_digest, sources_of
 from models.network import ModelError
 
