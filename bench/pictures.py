@@ -128,7 +128,7 @@ def draw_monitors(to: Path) -> None:
     runs = {
         "monitor": (options_of("lm", prompt=prompt, generate=300), (120, 40)),
         "monitor-dvs": (options_of("dvs", samples=4, batch=1), (120, 40)),
-        "monitor-chips": (options_of("lm", tokens=120, chips=8, transport="mem"), (120, 40)),
+        "monitor-chips": (options_of("lm", tokens=60, chips=8, transport="mem"), (120, 40)),
     }
     for name, (options, size) in runs.items():
         terminal_picture(Frames(options).text(*size), size[0], to / f"{name}.png")

@@ -17,6 +17,7 @@ import numpy as np
 from host.cli import main
 from host.launch.recorded_run import run_into
 from host.workloads.registry import restore_options
+from tests.tools.nir_files import chain, lif, linear, port, write
 from tests.tools.nir_goldens import FOLDER
 from tests.tools.recordings import gestures_of, write_dvs128_gesture
 from tests.tools.torch_bytes import torch_file
@@ -44,11 +45,13 @@ def make_files(folder: Path) -> None:
     (folder / "EGRU_best_model.cpt").write_bytes(torch_file(_evnn_model(rng)))
     (folder / "reg.pth").write_bytes(torch_file(_linear_gru_linear(rng)))
     np.save(folder / "x.npy", rng.standard_normal((2, 12, _FEATURES)).astype(np.float32))
-    for name, golden, inputs in (("network", "norse_lif", "x.npz"), ("net", "snntorch_conv", "events.npy")):
-        shutil.copy(FOLDER / f"{golden}.nir", folder / f"{name}.nir")
-        with np.load(FOLDER / f"{golden}.npz") as arrays:
-            spikes = arrays["x"][:20].astype(np.float32)
-        np.savez(folder / inputs, x=spikes) if inputs.endswith("npz") else np.save(folder / inputs, spikes)
+    weights = rng.normal(size=(6, 4)).astype(np.float32)
+    layers = ("in", port("Input", 4)), ("fc", linear(weights)), ("n", lif(6, beta=0.995)), ("out", port("Output", 6))
+    write(folder / "network.nir", chain(*layers))
+    np.savez(folder / "x.npz", x=(rng.random((20, 4)) < 0.5).astype(np.float32))
+    shutil.copy(FOLDER / "snntorch_conv.nir", folder / "net.nir")
+    with np.load(FOLDER / "snntorch_conv.npz") as arrays:
+        np.save(folder / "events.npy", arrays["x"][:20].astype(np.float32))
     for split, subjects in (("train", ("user01", "user02")), ("test", ("user03",))):
         write_dvs128_gesture(folder / "DIR", split, gestures_of(len(split), subjects))
     shutil.copy(folder / "DIR" / "user01_led.aedat", folder / "FILE.aedat")
