@@ -5,7 +5,7 @@
 | `monitor` | monitor.png, monitor-dvs.png, monitor-chips.png | the live view of runs, some seconds after their begin |
 | `report` | report.png | the page of a run, as a browser shows it |
 | `paper` | figure2.png, figure2.svg | `launch.py paper` |
-| `scaling` | scaling-*.png, scaling-*.csv, the tables of scaling.md | each file of experiments/ that docs/scaling.md shows |
+| `scaling` | scaling-*.png, scaling-*.csv, tables of scaling.md and placement.md | the files of experiments/ |
 
 Without a name: all. Pictures of a terminal and of a page need Chromium. `--to FOLDER` writes elsewhere than docs/. Training's own
 plots (training.png) are made from its logs: `python -m models.training plot`.
@@ -41,8 +41,8 @@ from models.palette import PAGE_DARK, PAGE_LIGHT
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((80, 24), (120, 40), (200, 60))
 _ANSI = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205), (229, 229, 229)]
-_SCALING = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "machine")
-_WITHOUT_PLOT = ("clock-and-schedule",)
+_SCALING = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "placement", "machine")
+_WITHOUT_PLOT = ("clock-and-schedule", "placement")
 
 
 class Frames:

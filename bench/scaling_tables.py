@@ -1,4 +1,4 @@
-"""`python -m bench.scaling_tables`: writes the tables of docs/scaling.md again, from docs/scaling-*.csv.
+"""`python -m bench.scaling_tables`: writes the tables of docs/scaling.md and docs/placement.md again, from docs/scaling-*.csv.
 
 The files are the tables of the sweeps, as `python -m bench.pictures scaling` leaves them beside the plots.
 """
@@ -18,9 +18,10 @@ _OF_THIS_MACHINE = ("emulation_ms", "ready_s", "problem")
 
 @dataclass(frozen=True, kw_only=True)
 class Table:
-    """A table of the page: its sweep, its columns by their titles, and which rows of the sweep it shows."""
+    """A table of a page: its sweep, its columns by their titles, and which rows of the sweep it shows."""
 
     sweep: str
+    page: str = "scaling.md"
     columns: Mapping[str, Cell]
     shown: Sequence[Mapping[str, object]]
     rule: str = ""
@@ -57,7 +58,7 @@ def chosen(rows: Iterable[Row], which: Mapping[str, object]) -> Row:
 
 
 def _line(cells: Iterable[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+    return f"| {' | '.join(cells)} |".replace("|  |", "| |")
 
 
 def _number(name: str, digits: int = 2, unit: str = "") -> Cell:
@@ -86,6 +87,10 @@ def _short(name: str) -> Cell:
 def _a_position(row: Row) -> str:
     packets = int(row["busiest_link_packets"]) / 3  # the sweep's tokens
     return f"{packets / 1e6:.1f} million" if packets >= 1e6 else f"{packets:,.0f}"
+
+
+def _a_position_of(positions: int, name: str) -> Cell:
+    return lambda row: f"{int(row[name]) / positions:,.0f}"
 
 
 def _band(row: Row) -> str:
@@ -190,13 +195,27 @@ TABLES = [
         },
         shown=[{"format": "csr", "chips": n} for n in (3, 24, 48, 144, 1440, 34560)],
     ),
+    Table(
+        sweep="placement", page="placement.md", rule="|---|---|---:|---:|---:|---:|---:|---:|",
+        columns={
+            "chips, PEs": lambda row: f"{row['chips']}, {int(row['pes']):,}" if row["mapping"] == "uniform" else "",
+            "mapping": _setting("mapping"), "chips used": _setting("chips_used"),
+            "packets on the busiest link": _a_position_of(32, "busiest_link_packets"),
+            "bytes on it": _a_position_of(32, "busiest_link_bytes"), "packets on all links": _a_position_of(32, "link_packets"),
+            "ms a token": _number("token_ms", 3), "mJ a token": _number("token_mj", 3),
+        },
+        shown=[
+            {"pes": n, "mapping": m} for n in (300, 220, 600, 450, 1200, 900) for m in ("uniform", "balanced", "clustered")
+        ],
+    ),
 ]  # fmt: skip
+PAGES = tuple(dict.fromkeys(table.page for table in TABLES))
 
 
-def rewritten(text: str) -> str:
-    """Return the page with its tables as they are today; ValueError where one is not on it."""
+def rewritten(page: str, text: str) -> str:
+    """Return a page with its tables as they are today; ValueError where one is not on it."""
     lines = text.split("\n")
-    for table in TABLES:
+    for table in (table for table in TABLES if table.page == page):
         new = table.lines()
         at = lines.index(new[0])
         end = next(n for n in range(at, len(lines)) if not lines[n].startswith("|"))
@@ -205,9 +224,10 @@ def rewritten(text: str) -> str:
 
 
 def main() -> None:
-    """Write the page again."""
-    page = DOCS / "scaling.md"
-    page.write_text(rewritten(page.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the pages again."""
+    for name in PAGES:
+        page = DOCS / name
+        page.write_text(rewritten(name, page.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

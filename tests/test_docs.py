@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"runs"}  # where runs are written
 SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
-SWEEPS = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "machine")
+SWEEPS = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "placement", "machine")
 FILE = re.compile(r"[\w.*-]+(/[\w.*-]+)*/?")
 
 
@@ -104,14 +104,17 @@ def test_every_column_of_a_sweep_is_listed():
     assert set(COLUMNS) - set(re.findall(r"`(\w+)`", listed)) == set()
 
 
-def test_the_tables_of_the_scaling_page_are_those_of_its_sweeps():
-    page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert scaling_tables.rewritten(page) == page, "write it again: python -m bench.scaling_tables"
+@pytest.mark.parametrize("name", scaling_tables.PAGES)
+def test_the_tables_of_sweeps_are_those_of_their_files(name):
+    page = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert scaling_tables.rewritten(name, page) == page, "write it again: python -m bench.scaling_tables"
 
 
-def test_a_changed_figure_of_the_scaling_page_would_be_noticed():
+def test_a_changed_figure_of_a_sweep_would_be_noticed():
     page = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
-    assert scaling_tables.rewritten(page.replace("| 2.34 | 422 |", "| 2.33 | 422 |", 1)) == page
+    changed = page.replace("| 2.34 | 422 |", "| 2.33 | 422 |", 1)
+    assert changed != page
+    assert scaling_tables.rewritten("scaling.md", changed) == page
 
 
 @pytest.mark.parametrize("sweep", ["machine-in-part", *(pytest.param(name, marks=SLOW) for name in SWEEPS)])
