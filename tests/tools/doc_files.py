@@ -24,7 +24,11 @@ from tests.tools.torch_bytes import torch_file
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORDS = ("the", "list", "<unk>", ",", "returns", "<eos>", "function", "items")
-_TEXT = {"train": "the list <unk> , returns\n\n the function items\n", "valid": "the list\n", "test": " the items \n list\n"}
+_TEXT = {
+    "train": "the list <unk> , returns\n\n the function items\n",
+    "valid": "the list\n",
+    "test": " the list returns the items\n" * 8,
+}
 _FEATURES = 8
 _RUN = {"workload": "lm", "checkpoint": "tiny", "tokens": 30, "pes": 8, "chips": 4, "transport": "mem", "answers": "placed"}
 COPIES = {
