@@ -5,7 +5,7 @@
 | `monitor` | monitor.png, monitor-dvs.png, monitor-chips.png | the live view of runs, some seconds after their begin |
 | `report` | report.png | the page of a run, as a browser shows it |
 | `paper` | figure2.png, figure2.svg | `launch.py paper` |
-| `scaling` | scaling-*.png | the first plot of each file of experiments/ that docs/scaling.md shows |
+| `scaling` | scaling-*.png, scaling-*.csv, tables of scaling.md and placement.md | the files of experiments/ |
 
 Without a name: all. Pictures of a terminal and of a page need Chromium. `--to FOLDER` writes elsewhere than docs/. Training's own
 plots (training.png) are made from its logs: `python -m models.training plot`.
@@ -29,6 +29,7 @@ from rich.console import Console
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
+from bench import scaling_tables
 from host.errors import HostError
 from host.launch.recorded_run import run_into
 from host.options import RunOptions
@@ -40,7 +41,8 @@ from models.palette import PAGE_DARK, PAGE_LIGHT
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((80, 24), (120, 40), (200, 60))
 _ANSI = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205), (229, 229, 229)]
-_SCALING = ("pes", "formats", "strong", "weak", "activity", "communication", "board", "machine")
+_SCALING = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "placement", "machine")
+_WITHOUT_PLOT = ("clock-and-schedule", "placement")
 
 
 class Frames:
@@ -126,7 +128,7 @@ def draw_monitors(to: Path) -> None:
     runs = {
         "monitor": (options_of("lm", prompt=prompt, generate=300), (120, 40)),
         "monitor-dvs": (options_of("dvs", samples=4, batch=1), (120, 40)),
-        "monitor-chips": (options_of("lm", tokens=120, chips=8, transport="mem"), (120, 40)),
+        "monitor-chips": (options_of("lm", tokens=60, chips=8, transport="mem"), (120, 40)),
     }
     for name, (options, size) in runs.items():
         terminal_picture(Frames(options).text(*size), size[0], to / f"{name}.png")
@@ -152,12 +154,16 @@ def draw_paper(to: Path) -> None:
 
 
 def draw_scaling(to: Path) -> None:
-    """Draw the first plot of each experiment that docs/scaling.md shows."""
+    """Draw the first plot of each experiment that docs/scaling.md shows, and write its tables again."""
     for name in _SCALING:
         with tempfile.TemporaryDirectory(prefix="gennaker-pictures-") as folder:
             _launch("scale", f"experiments/{name}.toml", "--out", f"{folder}/out")
-            shutil.copy(f"{folder}/out/plot-1.png", to / f"scaling-{name}.png")
-        print(to / f"scaling-{name}.png", flush=True)
+            if name not in _WITHOUT_PLOT:
+                shutil.copy(f"{folder}/out/plot-1.png", to / f"scaling-{name}.png")
+            scaling_tables.keep(Path(folder) / "out" / "table.csv", name, to)
+        print(to / f"scaling-{name}.csv", flush=True)
+    if to == scaling_tables.DOCS:
+        scaling_tables.main()
 
 
 def _launch(*arguments: str) -> None:

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from typing import Any
 
 from gennaker.rich_text import html_table
+from host.cost.bottleneck import Bottleneck as PricedBottleneck
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bottleneck:
-    """Where the time goes. Shares are of the run's time on the chip, from 0 to 1; the largest stands first.
+class Bottleneck(PricedBottleneck):
+    """Where the time goes, in a sentence and in figures. Shares are of the run's time on the chip, from 0 to 1.
 
-    `layer` and `stage` take the largest `share` of all. `advice` says what would help most (`run.what_if()` has all of it).
+    `layer` and `stage` take the largest `share` of all, `time_s`; `kind` is the kind of work with the largest share. `by_layer`,
+    `by_stage`, `by_kind`: shares by name, the largest first. Where layers work side by side (`pipelined`), those of layers do not
+    add up to 1, and stages and kinds are of the slowest layer alone. `words`: what stages are called in a sentence. `advice` says
+    what would help most (`run.what_if()` has all of it).
 
     >>> slow = run.bottleneck
     >>> slow.layer, slow.stage
@@ -24,12 +28,6 @@ class Bottleneck:
 
     sentence: str
     advice: str
-    layer: str
-    stage: str
-    share: float
-    by_layer: Mapping[str, float]
-    by_stage: Mapping[str, float]
-    by_kind: Mapping[str, float]
 
     def __str__(self) -> str:
         return f"{self.sentence}\n{self.advice}"
@@ -41,8 +39,4 @@ class Bottleneck:
 
 def bottleneck_from(answers: Mapping[str, Any]) -> Bottleneck:
     """Return the bottleneck in answers (`host/show/answers.py`)."""
-    slow = answers["bottleneck"]
-    return Bottleneck(
-        sentence=slow["sentence"], advice=answers["advice"]["sentence"], layer=slow["layer"], stage=slow["stage"],
-        share=slow["share"], by_layer=slow["by_layer"], by_stage=slow["by_stage"], by_kind=slow["by_kind"],
-    )  # fmt: skip
+    return Bottleneck(**answers["bottleneck"], advice=answers["advice"]["sentence"])

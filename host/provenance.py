@@ -33,12 +33,13 @@ def code_record() -> dict[str, Any]:
 
 
 def version() -> str:
-    """Return the version of the project: of what is installed, else of the folder that it runs from."""
-    found = _version("gennaker", "")
+    """Return the version of the project: of the folder that it runs from, else of what is installed."""
     project = ROOT / "pyproject.toml"
-    if found or not project.is_file():
-        return found or "not installed"
-    return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["version"])
+    if project.is_file():
+        about = tomllib.loads(project.read_text(encoding="utf-8")).get("project", {})
+        if about.get("name") == "gennaker":
+            return str(about["version"])
+    return _version("gennaker", "not installed")
 
 
 def _version(package: str, otherwise: str) -> str:

@@ -20,7 +20,7 @@ from host.run.offline import record
 from host.run.placed_answers import answers_of_folder, recorded_placement
 from host.run.replaced_ledger import replaced_ledger
 from host.run_folder import read_report
-from host.show.answers import format_what_if
+from host.show.answers import format_what_if, quote_number
 from host.workloads.registry import prepare, restore_options, workloads
 from models.seeded import seeded_egru
 from tests.tools.ledgers import invented
@@ -204,3 +204,7 @@ def test_answers_of_python_and_of_the_command_line_are_one(runs):
     report = read_report(runs["arrays"])
     pricing = PricingTerms(load_ledger(runs["arrays"]))
     assert json.loads(json.dumps(answers_of_folder(runs["arrays"], pricing, report))) == answers_in(runs["arrays"])
+
+
+def test_a_layer_whose_name_is_a_number_stands_in_quotation_marks():
+    assert [quote_number(name) for name in ("egru1", "1", "4.lif")] == ["egru1", '"1"', '"4.lif"']

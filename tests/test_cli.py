@@ -129,7 +129,7 @@ def test_text_is_generated_as_asked(tiny):
     done = tiny("--prompt", "w1 w2", "--generate", 5, "--seed", 3, text=None)
     assert done.returncode == 0
     title, text, *_ = done.stdout.splitlines()
-    assert title == "tiny.safetensors on prompt"
+    assert title == "tiny.safetensors on a prompt"
     assert text.split()[:2] == ["w1", "w2"]
     assert "text  " not in done.stdout  # it has been streamed: the summary does not repeat it
 

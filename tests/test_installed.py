@@ -14,6 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.tools.doc_commands import blocks
+from tests.tools.doc_files import make_files
+
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 VERSIONS = ("3.11", "3.12", "3.13")
@@ -98,7 +101,16 @@ def test_an_installed_program_gives_the_one_answer(packages, tmp_path, version, 
     )
     hashes = [re.findall(r"[0-9a-f]{64}", text)[0] for text in (done.stdout, ours.stdout)]
     assert hashes[0] == hashes[1]
-    shell = subprocess.run(
-        [scripts / "python", "-c", "import gennaker as gk; print(gk.load('tiny'))"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert shell.returncode == 0, shell.stderr
+    run_six_lines(scripts / "python", tmp_path / "files", environment)
+
+
+def run_six_lines(python: Path, folder: Path, environment: dict[str, str]) -> None:
+    """Run the README's first lines of Python, as somebody does who has a file of torch and an array."""
+    folder.mkdir()
+    make_files(folder)
+    (folder / "gru.pth").symlink_to("reg.pth")
+    block = blocks(ROOT / "README.md", "python")[0]
+    script = f"import numpy as np\nx = np.load('x.npy')\nobservation = x[0, 0]\n{block}print(action)\n"
+    done = subprocess.run([python, "-c", script], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") >= 2

@@ -156,6 +156,21 @@ def test_all_sources_that_compiled_code_takes_constants_and_functions_from_are_i
     assert "models/compute/lowpass.py" in {path.relative_to(ROOT).as_posix() for path in sources_of(ROOT / "models/formats/csr.py")}
 
 
+def test_libraries_beside_the_project_are_none_of_its_sources_and_relative_imports_are(tmp_path, monkeypatch):
+    """Installed, the project lies among all other libraries."""
+    files = {
+        "models/one.py": "import library\nfrom models.two import A\nfrom . import four\nfrom .three import B\n",
+        "models/__init__.py": "", "models/two.py": "A = 1\n", "models/three.py": "B = 2\n", "models/four.py": "",
+        "library/__init__.py": "from . import part\n", "library/part.py": "",
+    }  # fmt: skip
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(kernel_cache, "ROOT", tmp_path)
+    names = {path.relative_to(tmp_path).as_posix() for path in sources_of(tmp_path / "models" / "one.py")}
+    assert names == {name for name in files if name.startswith("models/")}
+
+
 _PROBE = """
 from models.compute.compiling import compiled, compiled_now
 from models.constant import NUMBER

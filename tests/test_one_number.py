@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 from html import unescape
@@ -18,6 +19,7 @@ from host.launch.recorded_run import run_into
 from host.run_folder import read_report
 from host.show import page
 from host.show.blocks import Html
+from host.show.perfetto import write_trace
 from host.show.pictures import content_of
 from host.show.quantities import format_quantity
 from host.show.run_words import activity_words, links_sentence
@@ -141,6 +143,28 @@ def test_python_prints_what_the_terminal_prints(recorded):
     cost = cost_of(price_at(load_ledger(folder)), load_ledger(folder).executions)
     assert format_quantity(report["modelled"]["time_per_token_s"], "s") in str(cost)
     assert format_quantity(report["modelled"]["energy_per_token_j"], "J") in str(cost)
+
+
+def test_the_timeline_lasts_as_long_as_the_price_and_counts_the_report_s_events(recorded, tmp_path):
+    folder, report, _ = recorded
+    run, path = content_of(folder).run, tmp_path / "trace.json.gz"
+    write_trace(path, run.ledger, run.priced, run.chip, run.costs, run.ledger.positions, {})
+    slices = [event for event in json.loads(gzip.decompress(path.read_bytes()))["traceEvents"] if event["ph"] == "X"]
+    last_s = 1e-6 * max(event["ts"] + event["dur"] for event in slices)
+    assert last_s == pytest.approx(report["modelled"]["time_s"], abs=1e-6)
+    assert sum(event["args"]["macs"] for event in slices if "macs" in event.get("args", {})) == report["modelled"]["work"]["macs"]
+
+
+def test_pages_that_repeat_a_figure_of_the_paper_s_page_agree_with_it():
+    """README and docs/costs.md, beside Tables II and III of docs/paper.md."""
+    root = Path(__file__).resolve().parents[1]
+    page, costs, readme = ((root / name).read_text(encoding="utf-8") for name in ("docs/paper.md", "docs/costs.md", "README.md"))
+    rows = re.findall(r"^\| (Time|Energy) \((?:ms|J)\) +\|.* ([\d.]+) \|[^|]*\| +([-+][\d.]+ %) \|$", page, re.MULTILINE)
+    ours = [(f"{float(value):.1f} ms" if what == "Time" else f"{1e3 * float(value):.1f} mJ", off) for what, value, off in rows]
+    table = readme.split("Time and energy on the modelled chip")[1].split("Sweeps over")[0]
+    assert re.findall(r"([\d.]+ m[sJ]) \(([-+][\d.]+ %)\)", table) == ours
+    assert len(ours) == 6
+    assert [figure for figure, _ in ours if figure not in costs] == []
 
 
 def test_docs_show_what_the_command_prints():

@@ -87,6 +87,21 @@ def test_every_mention_of_the_version_is_the_same():
     assert yaml.safe_load(yaml_text)["version"] == PROJECT["project"]["version"]
 
 
+def test_the_changelog_has_the_version_s_heading():
+    """A version under way is `.dev0`, with its changes under `[Unreleased]`; every other has a heading with its date."""
+    text = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    headings = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    released = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - \d{4}-\d{2}-\d{2}", heading) for heading in headings[1:]]
+    assert headings[0] == "[Unreleased]"
+    assert released
+    assert all(released)
+    versions = [tuple(map(int, match.groups())) for match in released if match]
+    assert versions == sorted(set(versions), reverse=True)
+    current = PROJECT["project"]["version"]
+    number = tuple(map(int, current.removesuffix(".dev0").split(".")))
+    assert number > versions[0] if current.endswith(".dev0") else number == versions[0]
+
+
 def test_the_citation_has_what_the_format_demands():
     """Those keys and forms are of the Citation File Format, version 1.2.0."""
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.colors import to_rgb
 
 from host.cli import main
 from host.cost.cost_table import apply_settings, load_table
@@ -340,6 +341,58 @@ def test_the_experiments_that_are_shipped_can_be_read(path):
 def test_every_column_says_what_it_is():
     assert set(DEFAULT) <= set(COLUMNS)
     assert all(column.what for column in COLUMNS.values())
+
+
+# -- plots --
+
+
+@pytest.fixture
+def axes_of(monkeypatch, tmp_path):
+    """Return a function that draws lines and returns the axes, in place of files."""
+    figures = []
+    monkeypatch.setattr(sweep_plots, "_write", lambda figure, _: figures.append(figure) or [])
+
+    def draw(series, **settings):
+        sweep_plots.lines(series, sweep_plots.Labels("PEs", "ms", "Time"), tmp_path / "plot", **settings)
+        return figures[-1].axes[0]
+
+    return draw
+
+
+CURVE = sweep_plots.Curve([(4, 2.5), (1, 8.0), (2, 5.0)], [(2.0, 3.0), (7.0, 10.0), (4.0, 6.0)])
+
+
+def test_a_line_has_its_band_between_the_ends_of_each_point_in_its_colour(axes_of):
+    axes = axes_of({"csr": CURVE, "packed": sweep_plots.Curve([(1, 6.0), (2, 5.5)])})
+    assert [line.get_xydata().tolist() for line in axes.lines] == [[[1, 8], [2, 5], [4, 2.5]], [[1, 6], [2, 5.5]]]
+    (band,) = axes.collections  # the second line has none
+    corners = {tuple(point) for point in band.get_paths()[0].vertices.tolist()}
+    assert corners == {(1, 7), (1, 10), (2, 4), (2, 6), (4, 2), (4, 3)}
+    assert band.get_facecolor()[0][:3].tolist() == list(to_rgb(axes.lines[0].get_color()))
+    assert 0 < band.get_facecolor()[0][3] < 1
+
+
+@pytest.mark.parametrize(("ideal", "ys"), [("inverse", [8, 4, 2]), ("constant", [8, 8, 8])])
+def test_an_ideal_line_begins_at_the_first_point_and_says_what_it_is(axes_of, ideal, ys):
+    *_, line = axes_of({"csr": CURVE}, ideal=ideal).lines
+    assert line.get_xydata().tolist() == [[x, y] for x, y in zip((1, 2, 4), ys, strict=True)]
+    assert line.get_label().startswith("ideal: ")
+    assert len(axes_of({"csr": CURVE}).lines) == 1
+
+
+def test_ticks_of_a_logarithmic_axis_are_the_numbers_that_were_run(axes_of):
+    axes = axes_of({"csr": CURVE}, log=("x", "y"))
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "4"]
+
+
+def test_a_band_needs_both_ends_of_every_point(tmp_path):
+    text = "[grid]\npes = [1, 2]\n[[plot]]\nx = 'pes'\ny = 'token_ms'\n"
+    (plot,) = read(written(tmp_path, text), columns_of, DEFAULT).plots
+    rows = [{"pes": n, "token_ms": 6 / n, "token_ms_low": 5 / n, "token_ms_high": 9 / n, "problem": None} for n in (1, 2)]
+    (curve,) = sweep_module.series_of(plot, rows).values()
+    assert (curve.points, curve.bands) == ([(1, 6.0), (2, 3.0)], [(5.0, 9.0), (2.5, 4.5)])
+    (curve,) = sweep_module.series_of(plot, [rows[0], {**rows[1], "token_ms_high": None}]).values()
+    assert (len(curve.points), curve.bands) == (2, ())
 
 
 def test_no_picture_without_matplotlib_but_one_line(monkeypatch, tmp_path):

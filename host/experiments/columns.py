@@ -82,6 +82,7 @@ COLUMNS: Mapping[str, Column] = {
     "flits_sent": _work("flits_sent", "flits that PEs sent"),
     "link_flits": _work("link_flits", "flits times links they crossed"),
     "dram_read_bytes": _work("dram_read_bytes", "bytes read from DRAM"),
+    "chips_used": Column("chips with a PE in use", lambda r: int((r.ledger.representative_of >= 0).sum())),
     "pes_used": Column("PEs in use", lambda r: r.report["mapping"]["pes"]),
     "weights_bytes": Column("bytes of weights on the fullest PE", lambda r: r.report["mapping"]["sram"]["worst"]["weights"]),
     "free_bytes": Column("bytes free on the fullest PE", lambda r: r.report["mapping"]["sram"]["worst"]["free"]),

@@ -54,16 +54,21 @@ def bottleneck_sentence(slow: Bottleneck | None) -> str:
         return "The run took no time on the chip."
     part = f"{slow.words.get(slow.stage, slow.stage)} ({format_share(slow.share)})"
     layer = next(iter(slow.by_layer))
-    busiest = format_share(slow.by_layer[layer])
+    busiest, layer_words = format_share(slow.by_layer[layer]), quote_number(layer)
     if slow.pipelined and len(slow.by_layer) > 1:
-        return f"{layer} sets the pace, busy {busiest} of the time, the largest part of it {part}."
+        return f"{layer_words} sets the pace, busy {busiest} of the time, the largest part of it {part}."
     share = format_share(slow.by_kind[slow.kind])
     first = f"{slow.kind[0].upper()}{slow.kind[1:]} {'take' if slow.kind in _PLURAL else 'takes'} {share} of the time on the chip"
     if len(slow.by_layer) == 1:
         return f"{first}." if slow.kind != MULTIPLY or len(slow.by_stage) == 1 else f"{first}, the largest part {part}."
     if layer == slow.layer:
-        return f"{first}; the slowest layer is {layer} with {busiest}, its largest part {part}."
-    return f"{first}; the slowest layer is {layer} with {busiest}, the largest part {part} of {slow.layer}."
+        return f"{first}; the slowest layer is {layer_words} with {busiest}, its largest part {part}."
+    return f"{first}; the slowest layer is {layer_words} with {busiest}, the largest part {part} of {quote_number(slow.layer)}."
+
+
+def quote_number(name: str) -> str:
+    """Return the name of a layer for a sentence: where it is a number, as in files of some programs, in quotation marks."""
+    return f'"{name}"' if name[:1].isdigit() else name
 
 
 def advice_sentence(row: Answer | None, rows: Sequence[Answer]) -> str:

@@ -122,11 +122,8 @@ def _chip_lines(status: Fields, width: int, rows: int, with_links: bool) -> list
     legend = _wrapped(
         [[Span("■ ", f"part{n}"), Span(f"{name} {percent(share)}  ")] for n, (name, share) in largest if share >= 0.005], width
     )
-    lines: list[Line] = [
-        _stacked([share for _, share in stages], width - 1),
-        *legend[: min(max(rows - 2, 1), 3)],
-        *[[]] * (rows > 2),
-    ]
+    named = legend[: min(rows - 1 - (rows > 3), 3)]  # where there is little room, rather a second line of names than an empty one
+    lines: list[Line] = [_stacked([share for _, share in stages], width - 1), *named, *[[]] * (rows > 1 + len(named))]
     links = _pairs(modelled, "links") if with_links else []
     if links and rows - len(lines) > 4 and isinstance(modelled, Mapping):
         unit = clean(modelled.get("links_unit"))

@@ -74,7 +74,8 @@ def style() -> str:
 
 def _head(content: Content) -> list[str]:
     report, result = content.report, content.report.get("result") or {}
-    facts = [str(result["source"])] if result.get("source") else []
+    title = str(report.get("title") or content.name)
+    facts = [str(result["source"])] if result.get("source") and str(result["source"]) not in title else []
     if mapping := report.get("mapping"):
         facts.append(f"{mapping['pes']:,} PEs, mapping {mapping['strategy']}, weights as {mapping['format']}")
     facts.append(f"run folder {content.name}")
@@ -86,8 +87,8 @@ def _head(content: Content) -> list[str]:
         paragraphs.append(paragraph(f"Partial: the run did not reach its end{why}", "warn"))
     if result.get("note"):
         paragraphs.append(paragraph(result["note"], "warn"))
-    title = str(report.get("title") or content.name)
-    return [f"<h1>{escape(title[:1].upper() + title[1:])}</h1>", *paragraphs]
+    is_file = "." in title.partition(" ")[0]  # whose name stands as it is
+    return [f"<h1>{escape(title if is_file else title[:1].upper() + title[1:])}</h1>", *paragraphs]
 
 
 def _cards(report: Mapping[str, Any]) -> str:

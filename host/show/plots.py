@@ -97,13 +97,14 @@ def _bar_rows(
 def lines(
     series: Mapping[str, tuple[Sequence[float] | Values, Sequence[float] | Values]], x: str, y: str, *, low: float | None = None
 ) -> Figure:
-    """Draw {label: (x values, y values)}; `low` is y's lower end."""
+    """Draw {label: (x values, y values)} over whole numbers x; `low` is y's lower end."""
     figure, axes = new_figure(2.5, (0.62, 0.15, 0.45, 0.35 if len(series) > 1 else 0.12))
     for label, (across, up) in series.items():
         figure.add_hints(axes.plot(across, up, linewidth=1.1, label=shorten(label))[0], [label])
     if low is not None:
         axes.set_ylim(bottom=low)
     axes.set(xlabel=x, ylabel=y)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
     if len(series) > 1:
         figure.legend(loc="upper left", ncols=4, handlelength=1.2, columnspacing=1.2, borderaxespad=0.1)

@@ -36,6 +36,8 @@ from numba.core.serialize import dumps, loads
 from models.families import user_folders
 
 ROOT = Path(__file__).resolve().parents[2]
+# What compiled code may be made of. Where the project is installed, all other libraries lie beside it.
+_PACKAGES = ("models", "noc", "pe", "host", "tests")
 _MAGIC = b"Gennaker's compiled kernel, 1\n"
 _IMPORT = re.compile(rb"^[ \t]*(?:from[ \t]+([\w.]+)[ \t]+import[ \t]+(\([^)]*\)|[^\n]*)|import[ \t]+([\w.]+))", re.MULTILINE)
 # Of numba's settings those that change no code. Anything else that is set differently is another compiler.
@@ -54,14 +56,13 @@ def compiler_identity() -> str:
 
 def sources_of(*files: Path) -> list[Path]:
     """Return these source files and every file of the project, and of a user's own folders, that they import, however far away."""
-    roots = (ROOT, *user_folders())
     seen: set[Path] = set()
     waiting = [file.resolve() for file in files]
     while waiting:
         file = waiting.pop()
         if file not in seen:
             seen.add(file)
-            waiting += (path for module in _source(file)[1] for path in _files_of(module, roots))
+            waiting += (path for module in _source(file)[1] for path in _imported(file, module))
     return sorted(seen)
 
 
@@ -89,13 +90,25 @@ def _content(file: Path, *stamp: int) -> tuple[str, tuple[str, ...]]:  # noqa: A
     modules: list[str] = []
     for package, names, module in _IMPORT.findall(text):
         modules.append((package or module).decode())
-        modules += [f"{package.decode()}.{name.decode()}" for name in re.findall(rb"\w+", names)]
+        inside = package if package.endswith(b".") else package + b"."
+        modules += [(inside + name).decode() for name in re.findall(rb"\w+", names)]
     return hashlib.sha256(text).hexdigest(), tuple(sorted({*modules}))
+
+
+def _imported(file: Path, module: str) -> tuple[Path, ...]:
+    """Return the files of the project and of a user's own folders that run where `file` imports `module`, with dots or without."""
+    name = module.lstrip(".")
+    if dots := len(module) - len(name):
+        return _files_of(name, (file.parents[dots - 1],)) if dots <= len(file.parents) else ()
+    ours = name.split(".")[0] in _PACKAGES
+    return _files_of(name, (*([ROOT] if ours else []), *user_folders()))
 
 
 @cache
 def _files_of(module: str, roots: tuple[Path, ...]) -> tuple[Path, ...]:
     """Return the files in these folders that importing `module` runs: its own and those of the packages around it."""
+    if not module:  # `from . import NAME`
+        return tuple((root / "__init__.py").resolve() for root in roots if (root / "__init__.py").is_file())
     parts = module.split(".")
     places = [Path(*parts[:depth], "__init__.py") for depth in range(1, len(parts) + 1)]
     files = (root / place for root in roots for place in (*places, Path(*parts).with_suffix(".py")))

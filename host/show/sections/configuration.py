@@ -1,5 +1,6 @@
 """With which options the run was made, on what, and what became of the mapping."""
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ def build(content: Content) -> list[Html]:
     if events := report.get("events"):
         blocks.append(scrolled(f"event hash {events['sha256']}"))
     if provenance := report.get("provenance"):
-        blocks.append(scrolled(" ".join(map(str, provenance["command"]))))
+        blocks.append(scrolled(shlex.join(map(str, provenance["command"]))))
         blocks.append(details("Inputs, code and libraries", table(("", ""), _provenance(provenance), long=1)))
     options = [(name_of(name), value) for name, value in sorted(flatten(content.config))]
     blocks.append(details(f"All {len(options)} options", table(("option", "value"), options, long=1)))

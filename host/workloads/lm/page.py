@@ -3,10 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from host.show.blocks import Html, preformatted, section
+from host.show.blocks import Html, paragraph, preformatted, section
 
 
 def sections(report: Mapping[str, Any]) -> list[Html]:
-    """Return the text, where one was generated."""
-    text = (report.get("result") or {}).get("text")
-    return [section("Text", [preformatted(text)])] if text else []
+    """Return the text, where words were drawn."""
+    result = report.get("result") or {}
+    if not result.get("text"):
+        return []
+    drawn = len(result.get("generated") or ())
+    words = f"The prompt, and {drawn:,} {'word' if drawn == 1 else 'words'} drawn after it."
+    return [section("Text", [paragraph(words, "faint"), preformatted(result["text"])])]

@@ -58,7 +58,7 @@ def prepare(options: Options) -> Job:
         source=source,
         readout=readout,
         dram=dram,
-        title=f"{title} on {text.name}",
+        title=f"{title} on {'a prompt' if options.prompt is not None else text.name}",
         note="; ".join(filter(None, (_SEEDED_NOTE if trained is None else "", _foreign_words(options, text, unknown)))),
         inputs=paths_of(
             checkpoint=model_path(options.checkpoint, shipped_for(options)),
