@@ -1,35 +1,30 @@
 """The integer network: what the MAC array and the core compute, in int8, to the bit.
 
 A number q of a tensor stands for (q - zero_point) * scale. Operations are in an order in which they can run; each makes one
-tensor. What an operation computes, by its kind (`x` and `y` are its inputs, `w` its weights, all int8; sums are exact):
+tensor. By kind, with x and y the inputs, w the weights (all int8) and sums exact:
 
-| kind | attributes and arrays | computes |
-|---|---|---|
-| `conv2d` | strides, pads (top, left, bottom, right), dilations, each of 2 (4); pad_value; weights (out, in, kh, kw), bias (out) | sum of x w + bias |
-| `depthwise_conv2d` | the same; weights (out, 1, kh, kw), out a multiple of the channels in, channel o hears o // (out / in) | the same |
-| `matmul` | weights (K, N), bias (N); x is (..., K) | x w + bias |
-| `batch_matmul` | transposed: y is (..., N, K); x (..., M, K), y (..., K, N), leading dimensions equal; offsets (x, y) | (x - offset) (y - offset) |
-| `add` | multipliers (of x, of y), offsets (of x, of y): each input may be a constant; shapes broadcast | (x - offset) m + (y - offset) m |
-| `multiply` | offsets (of x, of y) | (x - offset) (y - offset) |
-| `mean` | axes, offset; the axes stay, with length 1 | sum of (x - offset) |
-| `average_pool2d` | kernel, strides, pads, offset: what is padded counts as zero | sum of (x - offset) |
-| `max_pool2d` | kernel, strides, pads, dilations | largest x; what is padded is not there |
-| `table` | table int8 (256), or (channels, 256) of dimension 1 | table[x + 128] |
-| `softmax` | table uint32 (256), of what x is below the row's largest; factor float32 | t (factor / sum of t), along the last axis |
-| `layer_norm` | gamma, beta float32 (n), epsilon float32 | (n x - S) (1 / sqrt(V + epsilon)) gamma + beta, S = sum x, V = n sum x^2 - S^2 |
-| `reshape` | - | the same numbers in another shape |
-| `transpose` | permutation | |
-| `concat` | axis; all inputs and the output have one scale and zero point | |
-| `slice` | starts, ends, steps, one a dimension | |
-| `pad` | pads (begins, then ends, one a dimension), pad_value | |
-| `gather` | table int8 (rows, ...) as weights; x is int32 | rows of the table |
-| `resize_nearest` | factors, one a dimension, whole | each number repeated |
+- `conv2d`: sum of x w + bias; weights (out, in, rows, columns), bias int32 (out); strides and dilations of 2, pads (top, left,
+  bottom, right), where `pad_value` is heard. `depthwise_conv2d`: the same with weights (out, 1, rows, columns), out a multiple
+  of the channels in; channel o hears o // (out / in).
+- `matmul`: sum of x w + bias; x (..., K), weights (K, N), bias int32 (N).
+- `batch_matmul`: sum of (x - offsets[0]) (y - offsets[1]); x (..., M, K), y (..., K, N), leading dimensions equal.
+- `add`: (x - offsets[0]) multipliers[0] + (y - offsets[1]) multipliers[1]; shapes broadcast, and an input may be a constant.
+- `multiply`: (x - offsets[0]) (y - offsets[1]), the same.
+- `mean`: sum of x - offset over `axes`, which stay with length 1.
+- `average_pool2d`: sum of x - offset; kernel, strides, pads; what is padded counts as zero.
+- `max_pool2d`: the largest x; kernel, strides, pads, dilations; what is padded is not there.
+- `table`: table[x + 128]; int8 (256), or (channels, 256) by dimension 1.
+- `softmax`, along the last axis: t (factor / sum of t), t = table[largest x of the row - x], uint32 (256), factor float32 (1); with
+  `mask` uint8 (M, N) over the last two dimensions what is 0 is not there and gets zero. The sum is an integer below 2^32.
+- `layer_norm`, along the last axis of n: ((n x - S) (1 / sqrt(V + epsilon))) gamma + beta with the integers S = sum of x and
+  V = n (sum of x^2) - S^2; gamma, beta (n) and epsilon (1) float32.
+- `reshape`, `transpose` (permutation), `slice` (starts, ends, steps, one a dimension), `pad` (pads: begins, then ends, one a
+  dimension; pad_value), `concat` (axis; one scale), `resize_nearest` (factors, one a dimension), `gather` (x int32: rows of weights).
 
-Kinds up to `average_pool2d` make a sum, and `requantisation` makes int8 of it: `low <= zero_point + (sum * multiplier >> shift) <= high`,
-rounded as it says. Those of `conv2d`, `depthwise_conv2d`, `matmul` and `batch_matmul` are of the array's 24 bits, bias
-included: `overflow` says what becomes of one that does not fit, once, when the sum is complete, so that no split of K shows.
-`softmax` and `layer_norm` make float32, one operation at a time in the order written, never fused; `requantisation` then has
-multiplier 1 and shift 0 and rounds that float. The others have no `requantisation`.
+Those from `conv2d` to `average_pool2d` make a sum, and `requantisation` makes int8 of it. Sums of the first four are of the
+array's 24 bits, bias included: `overflow` says what becomes of one that does not fit, once, when it is complete, so that no
+split of K shows. `softmax` and `layer_norm` make float32, one operation at a time in the order written and never fused, of which
+`requantisation` (multiplier 1, shift 0) makes int8: half-up is floor(v + 0.5) in float32. The rest has none.
 """
 
 from __future__ import annotations
@@ -88,7 +83,10 @@ class Requantisation:
 
 @dataclass(frozen=True)
 class IntegerOperation:
-    """One operation; `inputs` are names of tensors, some of them constants. `sum_low` and `sum_high` bound its sums, whatever it hears."""
+    """One operation; `inputs` are names of tensors, some of them constants.
+
+    `sum_low` and `sum_high` bound its sums, in whatever order they are added up and whatever it hears.
+    """
 
     name: str
     kind: str
