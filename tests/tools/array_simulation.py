@@ -2,10 +2,9 @@
 
 The oracle of `host/cost/mac_array.py`, written apart from it and with no formula of it. What it does is what a public pre-silicon
 simulator does, as facts, not code: 4 rows by 16 columns of accumulators; each step multiplies 4 numbers of A with 16 of B; the
-SRAM serves one 128-bit read a cycle, in order, and a read is there in the next cycle; B goes before A. B needs a read a step in a
+SRAM serves one 128-bit read a cycle, in order, and a read is there in the next cycle; both buffers hold two reads, and B goes before A. B needs a read a step in a
 matrix product; in a convolution 128 bits begin a kernel's row, and the shift register takes 32 more with each fourth step. A read of
-A lasts four steps, since its four rows lie interleaved; its buffer asks for the next read as soon as a place is free, whether
-or not the tile needs it. A tile's results leave when all its steps are done, 4 a cycle.
+A lasts four steps, since its four rows lie interleaved. A tile's results leave when all its steps are done, 4 a cycle.
 """
 
 from __future__ import annotations
@@ -55,9 +54,7 @@ class _Operand:
 
 def tile_cycles(steps: int, b_lasts: list[int], rows: int, columns: int, ports: int) -> int:
     """Return the cycles of one tile: its `steps`, and the write-out of `rows` x `columns` results."""
-    # A is fetched a word ahead of what is needed, past the end of the tile too.
-    a_lasts = [4] * (-(-steps // 4) + 1)
-    a, b = _Operand(a_lasts, places=2), _Operand(b_lasts, places=1)
+    a, b = _Operand([4] * -(-steps // 4), places=2), _Operand(b_lasts, places=2)
     cycle = done = 0
     while done < steps:
         shared = _Port()
