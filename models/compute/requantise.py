@@ -26,7 +26,7 @@ _SPAN = np.int64(1 << ACCUMULATOR_BITS)
 STEP_NUMBERS = 5
 """Length of `step_of`: zero point, low, high, and the numbers of the rounding and of what becomes of an overflow."""
 OVERFLOWED, SATURATED = 0, 1
-"""What a kernel counts, by its place: sums of more than 24 bits, and values that were cut at the ends of int8."""
+"""What a kernel counts, by its place: sums of more than 24 bits, and values that int8 has no place for."""
 
 
 @inlined
@@ -59,9 +59,7 @@ def in_accumulator(total: int, overflow: int, counts: Array) -> int:
 def cut(value: int, step: Array, counts: Array) -> int:
     """Return a value, zero point and all, between low and high; count it where int8 has no place for it."""
     if value < -128 or value > 127:
-        # What a ReLU takes away is no loss: only what lies beyond int8 on a side that is int8's own is counted.
-        if (value > 127 and step[2] == 127) or (value < -128 and step[1] == -128):
-            counts[SATURATED] += 1
+        counts[SATURATED] += 1
     return min(max(value, step[1]), step[2])
 
 

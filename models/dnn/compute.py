@@ -12,7 +12,7 @@ from models.operators import operator
 
 @dataclass(frozen=True, kw_only=True)
 class ComputedNetwork:
-    """Tensors by name; and, by operation, sums of more than 24 bits and values cut at the ends of int8, where there were any."""
+    """Tensors by name; and, by operation, sums of more than 24 bits and values that int8 has no place for, where there were any."""
 
     tensors: Mapping[str, Array]
     overflowed: Mapping[str, int]

@@ -29,7 +29,7 @@ Shape = tuple[int, ...]
 
 
 class Computed(NamedTuple):
-    """An operator's output, and what its kernel counted: sums of more than 24 bits, and values cut at the ends of int8."""
+    """An operator's output, and what its kernel counted: sums of more than 24 bits, and values that int8 has no place for."""
 
     values: Array
     overflowed: int = 0

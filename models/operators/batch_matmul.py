@@ -1,4 +1,4 @@
-"""Products of two things that arrive, on the MAC array: those of attention. x (..., M, K), y (..., K, N), or transposed (..., N, K)."""
+"""Products of two things that arrive, on the MAC array: those of attention. x (..., M, K), y (..., K, N)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, 
     one = operation.requantisation
     assert one is not None
     x, y = inputs
-    y = np.swapaxes(y, -1, -2) if operation.attributes["transposed"] else y
     rows, depth, columns = x.shape[-2], x.shape[-1], y.shape[-1]
     left, right = contiguous(x).reshape(-1, rows, depth), contiguous(y).reshape(-1, depth, columns)
     first, second = operation.attributes["offsets"]
