@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -170,7 +171,8 @@ def _mean(state: Lowering, operator: Operator) -> None:
 def _move(state: Lowering, operator: Operator) -> None:
     source, target, attributes = state.hear(operator.inputs[0]), operator.outputs[0], operator.attributes
     heard, grid = state.tensors[source], state.grids[source]
-    low, high, kind, chosen = heard.low, heard.high, "reshape", {}
+    low, high, kind = heard.low, heard.high, "reshape"
+    chosen: dict[str, Any] = {"shape": tuple(int(n) for n in state.shape(target))}
     match operator.kind:
         case "MaxPool":
             kind, chosen = "max_pool2d", {name: tuple(attributes[name]) for name in ("kernel", "strides", "pads", "dilations")}

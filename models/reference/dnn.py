@@ -88,7 +88,7 @@ def _to_int8(network: IntegerNetwork, operation: IntegerOperation, made: Array, 
         if operation.kind in SUM_KINDS:
             made = _accumulated(network, operation, made, run)
         numbers = requantise(made, step, 1 if operation.kind.endswith("conv2d") else made.ndim - 1)
-    run.saturated[operation.name] = int(np.count_nonzero((numbers < -128) | (numbers > 127)))
+    run.saturated[operation.name] = int(np.count_nonzero((numbers > 127) | ((numbers < -128) & (step.low == -128))))
     return np.clip(numbers, step.low, step.high).astype(np.int8)
 
 
@@ -252,6 +252,7 @@ COMPUTE: dict[str, Callable[[IntegerOperation, list[Array]], Array]] = {
     "softmax": _softmax,
     "layer_norm": _layer_norm,
     "concat": lambda operation, inputs: np.concatenate(inputs, operation.attributes["axis"]),
+    "reshape": lambda operation, inputs: inputs[0].reshape(operation.attributes["shape"]),
     "transpose": lambda operation, inputs: inputs[0].transpose(operation.attributes["permutation"]),
     "slice": _slice,
     "pad": _pad,
