@@ -64,7 +64,9 @@ def check_network(network: IntegerNetwork) -> None:
 
 def _check_tensor(tensor: IntegerTensor) -> None:
     fits = tensor.dtype in ("int8", "int32") and len(tensor.shape) <= 8 and all(type(n) is int and n > 0 for n in tensor.shape)
-    ranges = all(type(n) is int and -128 <= n <= 127 for n in (tensor.zero_point, tensor.low, tensor.high)) and tensor.low <= tensor.high
+    ranges = (
+        all(type(n) is int and -128 <= n <= 127 for n in (tensor.zero_point, tensor.low, tensor.high)) and tensor.low <= tensor.high
+    )
     if not fits or not ranges or not math.isfinite(tensor.scale) or tensor.scale <= 0:
         raise ModelError(f"tensor {tensor.name[:60]!r} cannot be described so ({str(tensor)[:80]})")
     check_room(tensor.shape)

@@ -135,11 +135,12 @@ def _network_from(about: Mapping[str, Any], tensors: Tensors) -> IntegerNetwork:
         if said is not None:
             multipliers, shifts, zero, least, most, rounding = said
             step = Requantisation(
-                multipliers=np.array(multipliers, np.int64), shifts=np.array(shifts, np.int32), zero_point=zero, low=least, high=most,
-                rounding=rounding,
+                multipliers=np.array(multipliers, np.int64), shifts=np.array(shifts, np.int32), zero_point=zero, low=least,
+                high=most, rounding=rounding,
             )  # fmt: skip
         operations.append(IntegerOperation(
-            name=name, kind=kind, inputs=tuple(inputs), output=output, attributes={key: _tuples(value) for key, value in attributes.items()},
+            name=name, kind=kind, inputs=tuple(inputs), output=output,
+            attributes={key: _tuples(value) for key, value in attributes.items()},
             arrays={key: tensors.read(f"operation/{at}/{key}") for key in arrays}, requantisation=step, sum_low=low, sum_high=high,
         ))  # fmt: skip
     made = [IntegerTensor(**{**one, "shape": tuple(one["shape"])}) for one in about["tensors"]]

@@ -1,4 +1,4 @@
-"""Import another program's DNN: a float graph ready to be quantised, or, where the file is quantised already, the integer network."""
+"""Import another program's DNN: a float graph ready to be quantised, and where it is quantised already, the integer network."""
 
 from __future__ import annotations
 
@@ -29,7 +29,9 @@ def import_dnn(path: Path, request: ImportRequest) -> DnnFindings:
     return cast(DnnFindings, importers.named(name).read(path, request))
 
 
-def findings_of(who: str, graph: OperatorGraph, request: ImportRequest, said: Sequence[tuple[str, str]], origin: Mapping[str, Any]) -> DnnFindings:
+def findings_of(
+    who: str, graph: OperatorGraph, request: ImportRequest, said: Sequence[tuple[str, str]], origin: Mapping[str, Any]
+) -> DnnFindings:
     """Return the DNN of a graph as a file or a module has it; ModelError, beginning with `who`, where it cannot be run."""
     if given := [name for name in _ONLY_EVENTS if getattr(request, name)]:
         raise ModelError(f"{who}: --{given[0]} is for networks of events; a DNN has none")
@@ -81,6 +83,7 @@ def shapes_of(request: ImportRequest) -> dict[str, tuple[int, ...]]:
         try:
             shapes[name] = tuple(int(length) for length in lengths.split(","))
         except ValueError:
-            raise ModelError(f"--shape {str(text)[:60]!r}: needs lengths with commas between, as in 1,3,32,32, or NAME=1,3,32,32") from None
+            raise ModelError(
+                f"--shape {str(text)[:60]!r}: needs lengths with commas between, as in 1,3,32,32, or NAME=1,3,32,32"
+            ) from None
     return shapes
-

@@ -1,7 +1,7 @@
 """torch.export's files (.pt2) without torch: a zip with the graph as JSON (`ROOT/models/NAME.json`) and each weight as raw bytes.
 
 Nothing in the file is run. The one pickle that there is, the sample inputs, is not opened. Members are stored as they are, each
-once, and no longer together than the file, as `models/foreign/torch_file.py` has it; an entry that is marked as a pickle is refused.
+once, and no longer together than the file, as in `models/foreign/torch_file.py`; an entry that is marked as a pickle is refused.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def is_pt2(path: Path, start: bytes) -> bool:
 
 
 def read_pt2(path: Path) -> tuple[OperatorGraph, str]:
-    """Return a file's graph, and the version of torch that wrote it; ModelError, in one line, where it is damaged or cannot be read."""
+    """Return a file's graph, and the version of torch that wrote it; ModelError, in one line, where it cannot be read."""
     try:
         with open_input(path) as file:
             return read_export(file)
@@ -169,7 +169,7 @@ class _Export:
 
 def _described(value: Mapping[str, Any]) -> tuple[tuple[int | None, ...], str]:
     """Return a tensor's shape, None where it is symbolic, and its type."""
-    shape = tuple(one["as_int"] if "as_int" in one else None for one in value["sizes"])
+    shape = tuple(one.get("as_int") for one in value["sizes"])
     if any(length is not None and (type(length) is not int or length < 0) for length in shape) or len(shape) > 8:
         raise ModelError(f"has a tensor of shape {str(shape)[:60]}")
     code = value["dtype"]

@@ -18,12 +18,36 @@ from models.network import Array, ModelError
 
 _PREFIX = "torch.ops.aten."
 _UNARY = {
-    "relu": "Relu", "relu_": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "hardswish": "HardSwish", "hardswish_": "HardSwish", "exp": "Exp",
-    "sqrt": "Sqrt", "erf": "Erf", "abs": "Abs", "neg": "Neg", "mish": "Mish", "selu": "Selu", "reciprocal": "Reciprocal", "log": "Log",
+    "relu": "Relu", "relu_": "Relu", "sigmoid": "Sigmoid", "tanh": "Tanh", "hardswish": "HardSwish", "hardswish_": "HardSwish",
+    "exp": "Exp",
+    "sqrt": "Sqrt", "erf": "Erf", "abs": "Abs", "neg": "Neg", "mish": "Mish", "selu": "Selu", "reciprocal": "Reciprocal",
+    "log": "Log",
     "softplus": "Softplus", "floor": "Floor", "ceil": "Ceil", "round": "Round", "softsign": "Softsign",
 }  # fmt: skip
-_BINARY = {"add": "Add", "add_": "Add", "sub": "Sub", "mul": "Mul", "mul_": "Mul", "div": "Div", "pow": "Pow", "maximum": "Max", "minimum": "Min"}
-_IDLE = {"dropout", "dropout_", "feature_dropout", "contiguous", "clone", "alias", "detach", "lift_fresh_copy", "to", "_assert_tensor_metadata", "identity"}
+_BINARY = {
+    "add": "Add",
+    "add_": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "mul_": "Mul",
+    "div": "Div",
+    "pow": "Pow",
+    "maximum": "Max",
+    "minimum": "Min",
+}
+_IDLE = {
+    "dropout",
+    "dropout_",
+    "feature_dropout",
+    "contiguous",
+    "clone",
+    "alias",
+    "detach",
+    "lift_fresh_copy",
+    "to",
+    "_assert_tensor_metadata",
+    "identity",
+}
 _RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", "_unsafe_view"}
 _UNSEEN = ("_assert_tensor_metadata", "_guards_fn", "sym_constrain_range_for_size", "_assert_scalar")
 
@@ -174,7 +198,9 @@ def _transpose(call: _Call) -> None:
     if call.kind == "permute":
         order = [int(axis) % max(len(order), 1) for axis in call.get("dims", [])]
     elif order:
-        first, second = (int(axis) % len(order) for axis in ((call.get("dim0"), call.get("dim1")) if call.kind == "transpose" else (0, -1)))
+        first, second = (
+            int(axis) % len(order) for axis in ((call.get("dim0"), call.get("dim1")) if call.kind == "transpose" else (0, -1))
+        )
         order[first], order[second] = order[second], order[first]
     call.emit("Transpose", [source], perm=order)
 
@@ -185,7 +211,10 @@ def _conv(call: _Call) -> None:
     if call.get("transposed", False):
         raise refuse(Operator(call.name, "ConvTranspose", (), ()))
     inputs = [source, weights, *([call.tensor("bias")] if isinstance(call.get("bias"), str) else [])]
-    attributes: dict[str, Any] = {"strides": _pair(call.get("stride", 1), count), "dilations": _pair(call.get("dilation", 1), count)}
+    attributes: dict[str, Any] = {
+        "strides": _pair(call.get("stride", 1), count),
+        "dilations": _pair(call.get("dilation", 1), count),
+    }
     padding = call.get("padding", 0)
     if isinstance(padding, str):
         attributes["auto_pad"] = {"same": "SAME_UPPER", "valid": "VALID"}.get(padding, padding)
@@ -239,7 +268,8 @@ def _pool(call: _Call) -> None:
     count = 1 if call.kind.endswith("1d") else 2
     kernel = _pair(call.get("kernel_size"), count)
     attributes: dict[str, Any] = {
-        "kernel_shape": kernel, "strides": _pair(call.get("stride") or kernel, count), "pads": _pair(call.get("padding", 0), count) * 2,
+        "kernel_shape": kernel, "strides": _pair(call.get("stride") or kernel, count), "pads": _pair(call.get("padding", 0),
+        count) * 2,
         "ceil_mode": int(call.get("ceil_mode", False)),
     }  # fmt: skip
     if call.kind.startswith("max"):
@@ -259,7 +289,9 @@ def _adaptive_pool(call: _Call) -> None:
     if len(image) != len(out) or any(length is None or not one or length % one for length, one in zip(image, out, strict=True)):
         raise ModelError(f"node {call.name[:60]!r}: pools {image} to {out}; needs sizes that divide")
     kernel = [int(length or 1) // one for length, one in zip(image, out, strict=True)]
-    call.emit("MaxPool" if "max" in call.kind else "AveragePool", [source], kernel_shape=kernel, strides=kernel, count_include_pad=1)
+    call.emit(
+        "MaxPool" if "max" in call.kind else "AveragePool", [source], kernel_shape=kernel, strides=kernel, count_include_pad=1
+    )
 
 
 def _attention(call: _Call) -> None:
@@ -276,7 +308,7 @@ def _attention(call: _Call) -> None:
     scores = call.emit("Mul", [scores, call.scalar(float(scale), "scale")], part="scaled")
     mask: str | None = call.get("attn_mask") if isinstance(call.get("attn_mask"), str) else None
     if call.get("is_causal", False):
-        rows, columns = shape[-2], (call.translation.shapes[key] if key in call.translation.shapes else shape)[-2]
+        rows, columns = shape[-2], call.translation.shapes.get(key, shape)[-2]
         check_room((int(rows or 1), int(columns or 1)))
         heard = np.tril(np.ones((int(rows or 1), int(columns or 1)), np.float32))
         mask = call.constant("mask", np.where(heard != 0, np.float32(0), np.float32(-1e9)))
@@ -302,8 +334,14 @@ def _silu(call: _Call) -> None:
 
 
 def _clip(call: _Call) -> None:
-    low, high = (call.get("min_val", 0.0), call.get("max_val", 6.0)) if "hardtanh" in call.kind else (call.get("min"), call.get("max"))
-    low, high = (0.0, 6.0) if call.kind.startswith("relu6") else (-1.0 if "hardtanh" in call.kind and call.get("min_val") is None else low, high)
+    low, high = (
+        (call.get("min_val", 0.0), call.get("max_val", 6.0)) if "hardtanh" in call.kind else (call.get("min"), call.get("max"))
+    )
+    low, high = (
+        (0.0, 6.0)
+        if call.kind.startswith("relu6")
+        else (-1.0 if "hardtanh" in call.kind and call.get("min_val") is None else low, high)
+    )
     ends = {"min": low, "max": high}
     call.emit("Clip", [call.tensor("self", "input")], **{name: float(end) for name, end in ends.items() if end is not None})
 
@@ -386,7 +424,12 @@ def _upsample(call: _Call) -> None:
     source, out = call.tensor("input", "self"), call.translation.shapes.get(call.outputs[0], ())
     if None in out or not out:
         raise ModelError(f"node {call.name[:60]!r}: resizes to a dynamic shape; export it with fixed shapes")
-    call.emit("Resize", [source, "", "", call.constant("sizes", np.array(out, np.int64))], coordinate_transformation_mode="asymmetric", nearest_mode="floor")
+    call.emit(
+        "Resize",
+        [source, "", "", call.constant("sizes", np.array(out, np.int64))],
+        coordinate_transformation_mode="asymmetric",
+        nearest_mode="floor",
+    )
 
 
 def _arange(call: _Call) -> None:
@@ -404,7 +447,8 @@ def _filled(call: _Call) -> None:
 
 
 _TRANSLATED: dict[str, Callable[[_Call], None]] = {
-    **dict.fromkeys(_UNARY, _unary), **dict.fromkeys(_BINARY, _binary), **dict.fromkeys(_IDLE, _idle), **dict.fromkeys(_RESHAPES, _reshape),
+    **dict.fromkeys(_UNARY, _unary), **dict.fromkeys(_BINARY, _binary), **dict.fromkeys(_IDLE, _idle), **dict.fromkeys(_RESHAPES,
+    _reshape),
     **dict.fromkeys(("transpose", "permute", "t"), _transpose),
     **dict.fromkeys(("conv1d", "conv2d", "convolution"), _conv),
     **dict.fromkeys(("matmul", "bmm"), _matmul), "mm": _matmul, "linear": _linear, "addmm": _addmm,

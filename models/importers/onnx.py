@@ -1,4 +1,4 @@
-"""ONNX: DNNs in float32, or quantised (QDQ), of whatever program writes it. Read without the onnx package (`models/foreign/onnx_file.py`)."""
+"""ONNX: DNNs in float32, or quantised (QDQ), read without the onnx package (`models/foreign/onnx_file.py`)."""
 
 from __future__ import annotations
 

@@ -31,13 +31,17 @@ def check_samples(who: str, graph: OperatorGraph, samples: Samples, least: int =
             raise ModelError(f"{who}: input {one.name[:60]!r} needs samples of shape ({need}), has {given.shape}")
         wrong = given.dtype.kind not in ("iu" if one.dtype[0] in "iu" else "fiub")
         if wrong or (given.dtype.kind == "f" and not np.all(np.isfinite(given))):
-            raise ModelError(f"{who}: input {one.name[:60]!r} has samples of {given.dtype} or that are not finite; needs {one.dtype}")
+            raise ModelError(
+                f"{who}: input {one.name[:60]!r} has samples of {given.dtype} or that are not finite; needs {one.dtype}"
+            )
         counts.add(len(given))
     if len(counts) > 1:
         raise ModelError(f"{who}: has {', '.join(map(str, sorted(counts)))} samples for its inputs; needs as many for each")
     (count,) = counts
     if count < least:
-        raise ModelError(f"{who}: has {count} samples, too few to choose scales by; needs at least {least} ({USUAL_SAMPLES} are usual)")
+        raise ModelError(
+            f"{who}: has {count} samples, too few to choose scales by; needs at least {least} ({USUAL_SAMPLES} are usual)"
+        )
     return count
 
 
@@ -49,7 +53,9 @@ def sample_shape(one: GraphInput) -> tuple[int, ...]:
 
 def sample_feeds(graph: OperatorGraph, samples: Samples, at: int) -> dict[str, Array]:
     """Return one sample as the graph takes it."""
-    return {one.name: samples[one.name][at].reshape([length or 1 for length in one.shape]).astype(one.dtype) for one in graph.inputs}
+    return {
+        one.name: samples[one.name][at].reshape([length or 1 for length in one.shape]).astype(one.dtype) for one in graph.inputs
+    }
 
 
 def tensor_values(graph: OperatorGraph, samples: Samples, most: int = USUAL_SAMPLES) -> dict[str, Array]:
