@@ -12,7 +12,7 @@ from models.network import Array
 
 
 class Draft:
-    """`shapes` has every tensor's, constants included; `grids` and `numbers` what a QDQ file says of tensors (`models/dnn/qdq.py`)."""
+    """`shapes` has every tensor's, constants included; `grids` and `numbers` are what a QDQ file says (`models/dnn/qdq.py`)."""
 
     def __init__(self, graph: OperatorGraph, shapes: Mapping[str, tuple[int, ...]]) -> None:
         self.inputs: tuple[GraphInput, ...] = graph.inputs

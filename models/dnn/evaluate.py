@@ -1,4 +1,4 @@
-"""A float graph, run: on numbers, for calibration; on zeros, for the shapes of its tensors and for constants that follow from them."""
+"""A float graph, run: on numbers, for calibration; on zeros, for shapes of tensors and constants that follow from them."""
 
 from __future__ import annotations
 
@@ -38,7 +38,9 @@ def compute(operator: Operator, values: Mapping[str, Array]) -> list[Array]:
     return made
 
 
-def run_graph(graph: OperatorGraph, feeds: Mapping[str, Array], see: Callable[[str, Array], None] | None = None) -> dict[str, Array]:
+def run_graph(
+    graph: OperatorGraph, feeds: Mapping[str, Array], see: Callable[[str, Array], None] | None = None
+) -> dict[str, Array]:
     """Return the outputs of a graph for these inputs; `see` is called with every tensor that an operator makes."""
     values = {**graph.constants, **feeds}
     waiting = Counter(name for operator in graph.operators for name in operator.inputs)

@@ -160,9 +160,16 @@ def resize_factors(attributes: Attributes, inputs: Inputs) -> list[int]:
         wanted = [size / length for size, length in zip(sizes, x.shape, strict=False)]
     else:
         wanted = [float(scale) for scale in (attributes.get("scales") or (scales.tolist() if scales is not None else []))]
-    place, rounding = attributes.get("coordinate_transformation_mode", "half_pixel"), attributes.get("nearest_mode", "round_prefer_floor")
-    if place not in ("half_pixel", "pytorch_half_pixel", "asymmetric") or (place == "asymmetric" and rounding != "floor" and max(wanted, default=0) > 2):
-        raise ModelError(f"resizes by places of {str(place)[:30]} and {str(rounding)[:30]}; needs asymmetric and floor, or half_pixel")
+    place, rounding = (
+        attributes.get("coordinate_transformation_mode", "half_pixel"),
+        attributes.get("nearest_mode", "round_prefer_floor"),
+    )
+    if place not in ("half_pixel", "pytorch_half_pixel", "asymmetric") or (
+        place == "asymmetric" and rounding != "floor" and max(wanted, default=0) > 2
+    ):
+        raise ModelError(
+            f"resizes by places of {str(place)[:30]} and {str(rounding)[:30]}; needs asymmetric and floor, or half_pixel"
+        )
     factors = [round(factor) if 0.5 < factor < 1 << 20 else 0 for factor in wanted]
     if len(factors) != x.ndim or any(not factor or factor != exact for factor, exact in zip(factors, wanted, strict=True)):
         raise ModelError(f"resizes by {str(wanted)[:60]}; needs whole factors")

@@ -7,16 +7,17 @@ import numpy as np
 from models.dnn.float_operators import Attributes, Inputs, needed, operator
 from models.network import Array, ModelError
 
-RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535), "int32": (-(1 << 31), (1 << 31) - 1)}
+RANGES = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 
 
 def grid_of(attributes: Attributes, inputs: Inputs) -> tuple[Array, Array, int]:
     """Return scales, zero points and the axis along which they differ, of one of the two operators."""
     x, scale = needed(inputs, 0), needed(inputs, 1).astype(np.float64)
-    zero = inputs[2] if len(inputs) > 2 and inputs[2] is not None else np.zeros(scale.shape, x.dtype if x.dtype.kind in "iu" else np.uint8)
+    given = inputs[2] if len(inputs) > 2 else None
+    zero = given if given is not None else np.zeros(scale.shape, x.dtype if x.dtype.kind in "iu" else np.uint8)
     axis = int(attributes.get("axis", 1)) if scale.size > 1 else 0
     axis = axis + x.ndim if axis < 0 else axis
-    if scale.ndim > 1 or zero.shape != scale.shape and zero.size != scale.size:
+    if scale.ndim > 1 or (zero.shape != scale.shape and zero.size != scale.size):
         raise ModelError(f"has scales {scale.shape} and zero points {zero.shape}; needs one of each, or one a channel")
     if scale.size > 1 and (axis >= x.ndim or x.shape[axis] != scale.size):
         raise ModelError(f"has {scale.size} scales along axis {axis} of a tensor of shape {x.shape}")

@@ -12,7 +12,7 @@ _WEIGHTED = ("Conv", "Linear")
 
 
 def batch_norms(draft: Draft, operator: Operator) -> bool:
-    """A batch normalisation is folded into the convolution or product before it; alone it is a convolution by one weight a channel."""
+    """A batch normalisation is folded into the weights before it; alone it is a convolution by one weight a channel."""
     if operator.kind != "BatchNormalization":
         return False
     gamma, beta, mean, variance = (draft.constant(operator, place) for place in range(1, 5))
@@ -85,7 +85,11 @@ def biases(draft: Draft, operator: Operator) -> bool:
             continue
         shape, axis = draft.shapes[source], 1 if before.kind == "Conv" else len(draft.shapes[source]) - 1
         full = (1,) * (len(shape) - added.ndim) + added.shape
-        if len(full) > len(shape) or any(length != 1 for at, length in enumerate(full) if at != axis) or before.inputs[1] in draft.numbers:
+        if (
+            len(full) > len(shape)
+            or any(length != 1 for at, length in enumerate(full) if at != axis)
+            or before.inputs[1] in draft.numbers
+        ):
             continue
         plus = np.broadcast_to(added.reshape(-1), (shape[axis],)).astype(np.float64)
         _scaled(draft, before, operator, np.ones(shape[axis]), -plus if operator.kind == "Sub" else plus)

@@ -18,8 +18,9 @@ tensor. By kind, with x and y the inputs, w the weights (all int8) and sums exac
   `mask` uint8 (M, N) over the last two dimensions what is 0 is not there and gets zero. The sum is an integer below 2^32.
 - `layer_norm`, along the last axis of n: ((n x - S) (1 / sqrt(V + epsilon))) gamma + beta with the integers S = sum of x and
   V = n (sum of x^2) - S^2; gamma, beta (n) and epsilon (1) float32.
-- `reshape`, `transpose` (permutation), `slice` (starts, ends, steps, one a dimension), `pad` (pads: begins, then ends, one a
-  dimension; pad_value), `concat` (axis; one scale), `resize_nearest` (factors, one a dimension), `gather` (x int32: rows of weights).
+- `reshape` (shape), `transpose` (permutation), `slice` (starts, ends, steps, one a dimension), `pad` (pads: begins, then ends,
+  one a dimension; pad_value), `concat` (axis; one scale), `resize_nearest` (factors, one a dimension), `gather` (x int32: rows
+  of weights).
 
 Those from `conv2d` to `average_pool2d` make a sum, and `requantisation` makes int8 of it. Sums of the first four are of the
 array's 24 bits, bias included: `overflow` says what becomes of one that does not fit, once, when it is complete, so that no

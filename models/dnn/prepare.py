@@ -18,7 +18,8 @@ from models.dnn.support import refuse
 from models.network import ModelError
 
 PREPARED = (
-    "Add", "AveragePool", "Clip", "Concat", "Conv", "Gather", "Identity", "LayerNormalization", "Linear", "MatMul", "MaxPool", "Mul",
+    "Add", "AveragePool", "Clip", "Concat", "Conv", "Gather", "Identity", "LayerNormalization", "Linear", "MatMul", "MaxPool",
+    "Mul",
     "PRelu", "Pad", "ReduceMean", "Relu", "Reshape", "Resize", "Slice", "Softmax", "Sub", "Table", "Transpose",
 )  # fmt: skip
 _SHAPES = (
@@ -91,7 +92,9 @@ def shape_of(one: GraphInput, graph: OperatorGraph, shapes: Mapping[str, Sequenc
     if given is not None:
         fits = len(given) == len(one.shape) and all(a in (None, b) for a, b in zip(one.shape, given, strict=True))
         if not fits or min(given, default=1) < 1:
-            raise ModelError(f"--shape {','.join(map(str, given))}: input {one.name[:60]!r} has the shape {have or 'of one number'}")
+            raise ModelError(
+                f"--shape {','.join(map(str, given))}: input {one.name[:60]!r} has the shape {have or 'of one number'}"
+            )
         return tuple(int(length) for length in given)
     shape = (1 if one.shape[0] is None else one.shape[0], *one.shape[1:]) if one.shape else ()
     if None in shape:

@@ -39,7 +39,11 @@ def rewrite(draft: Draft, rules: tuple[Rewrite, ...]) -> None:
 def drop_idle(draft: Draft, operator: Operator) -> bool:
     """Identity, Dropout and casts between floats hand on what they hear, where no grid says otherwise."""
     idle = operator.kind in ("Identity", "Dropout") or (operator.kind == "Cast" and operator.attributes.get("to") in (1, 10, 11))
-    if not idle or operator.outputs[0] in draft.grids or operator.inputs[0] in (one.name for one in draft.inputs if one.dtype[0] in "iub"):
+    if (
+        not idle
+        or operator.outputs[0] in draft.grids
+        or operator.inputs[0] in (one.name for one in draft.inputs if one.dtype[0] in "iub")
+    ):
         return False
     if operator.outputs[0] in draft.outputs and draft.maker(operator.inputs[0]) is None:
         return False  # an output that is an input
@@ -110,14 +114,24 @@ def explicit_windows(draft: Draft, operator: Operator) -> bool:
     if operator.kind not in _IMAGES or "explicit" in operator.attributes or len(draft.shapes[operator.inputs[0]]) != 4:
         return False
     image = draft.shapes[operator.inputs[0]]
-    kernel = list(draft.shapes[operator.inputs[1]][2:]) if operator.kind == "Conv" else pool_kernel(operator.attributes, np.empty(image))
+    kernel = (
+        list(draft.shapes[operator.inputs[1]][2:]) if operator.kind == "Conv" else pool_kernel(operator.attributes, np.empty(image))
+    )
     strides, pads, dilations = window(operator.attributes, kernel, image[2:])
     out = draft.shapes[operator.outputs[0]][2:]
     for axis in range(2):  # ceil_mode adds to what is padded behind
         more = (out[axis] - 1) * strides[axis] + dilations[axis] * (kernel[axis] - 1) + 1 - image[2 + axis] - pads[axis]
         pads[axis + 2] = max(pads[axis + 2], more) if operator.attributes.get("ceil_mode") else pads[axis + 2]
     keep = {name: operator.attributes[name] for name in ("group", "count_include_pad") if name in operator.attributes}
-    attributes = {**keep, "kernel": kernel, "kernel_shape": kernel, "strides": strides, "pads": pads, "dilations": dilations, "explicit": 1}
+    attributes = {
+        **keep,
+        "kernel": kernel,
+        "kernel_shape": kernel,
+        "strides": strides,
+        "pads": pads,
+        "dilations": dilations,
+        "explicit": 1,
+    }
     uneven = operator.attributes.get("ceil_mode") or not operator.attributes.get("count_include_pad")
     if operator.kind == "AveragePool" and any(pads) and uneven:
         raise ModelError(f"{operator.title} leaves padding out of its averages; the nearest that is supported: count_include_pad=1")
@@ -141,7 +155,9 @@ def whole_pools(draft: Draft, operator: Operator) -> bool:
 
 def means(draft: Draft, operator: Operator) -> bool:
     """A ReduceMean keeps its axes; a Reshape drops them."""
-    if operator.kind != "ReduceMean" or (operator.attributes.get("keepdims", 1) and len(operator.inputs) == 1 and operator.attributes.get("axes")):
+    if operator.kind != "ReduceMean" or (
+        operator.attributes.get("keepdims", 1) and len(operator.inputs) == 1 and operator.attributes.get("axes")
+    ):
         return False
     source, target = operator.inputs[0], operator.outputs[0]
     shape = draft.shapes[source]
@@ -165,7 +181,9 @@ def linears(draft: Draft, operator: Operator) -> bool:
     turned = operator.kind == "Gemm" and bool(operator.attributes.get("transB"))
     factor = float(operator.attributes.get("alpha", 1.0)) if operator.kind == "Gemm" else 1.0
     if operator.attributes.get("transA"):
-        raise ModelError(f"{operator.title} multiplies its input turned (transA); the nearest that is supported: Transpose before it")
+        raise ModelError(
+            f"{operator.title} multiplies its input turned (transA); the nearest that is supported: Transpose before it"
+        )
     matrix = np.asarray((weights.T if turned else weights) * np.asarray(factor, weights.dtype))
     inputs.append(_again(draft, operator.inputs[1], matrix, (1, 0) if turned else None, factor=factor))
     if len(operator.inputs) > 2 and operator.inputs[2]:
@@ -192,7 +210,9 @@ def splits(draft: Draft, operator: Operator) -> bool:
         draft.exchange([operator], new)
         return True
     if operator.kind == "Slice" and "ways" not in operator.attributes:
-        draft.exchange([operator], [_slice(operator.name, operator.inputs[0], operator.outputs[0], slices(operator.attributes, values))])
+        draft.exchange(
+            [operator], [_slice(operator.name, operator.inputs[0], operator.outputs[0], slices(operator.attributes, values))]
+        )
         return True
     return False
 

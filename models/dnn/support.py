@@ -9,7 +9,8 @@ from models.network import ModelError
 
 SUPPORTED = (
     "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Div", "Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu",
-    "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish", "LayerNormalization", "LeakyRelu", "MatMul", "MaxPool",
+    "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish", "LayerNormalization", "LeakyRelu", "MatMul",
+    "MaxPool",
     "Mish", "Mul", "PRelu", "Pad", "Pow", "ReduceMean", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax",
     "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
 )  # fmt: skip
@@ -43,4 +44,6 @@ def refuse(operator: Operator, why: str = "") -> ModelError:
     """Return what to raise of an operator that cannot be run: it names the node and the nearest that can."""
     kind = operator.kind.rsplit(".", 1)[-1]
     near = _INSTEAD.get(kind) or difflib.get_close_matches(kind, SUPPORTED, 1, cutoff=0.0)[0]
-    return ModelError(f"node {operator.name[:80]!r}: operator {operator.kind[:60]} {why or 'is not supported'}; the nearest that is: {near}")
+    return ModelError(
+        f"node {operator.name[:80]!r}: operator {operator.kind[:60]} {why or 'is not supported'}; the nearest that is: {near}"
+    )

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from models.dnn.evaluate import run_graph
-from models.dnn.graph import OperatorGraph
+from models.dnn.graph import GraphInput, OperatorGraph
 from models.network import Array, ModelError
 
 LEAST_SAMPLES = 8
@@ -25,25 +25,37 @@ def check_samples(who: str, graph: OperatorGraph, samples: Samples, least: int =
     counts = set()
     for one in graph.inputs:
         given = samples[one.name]
-        shape = tuple(length or 1 for length in one.shape[1:])
+        shape = sample_shape(one)
         if given.ndim != len(shape) + 1 or given.shape[1:] != shape:
             need = ", ".join(["samples", *map(str, shape)])
             raise ModelError(f"{who}: input {one.name[:60]!r} needs samples of shape ({need}), has {given.shape}")
         wrong = given.dtype.kind not in ("iu" if one.dtype[0] in "iu" else "fiub")
         if wrong or (given.dtype.kind == "f" and not np.all(np.isfinite(given))):
-            raise ModelError(f"{who}: input {one.name[:60]!r} has samples of {given.dtype} or that are not finite; needs {one.dtype}")
+            raise ModelError(
+                f"{who}: input {one.name[:60]!r} has samples of {given.dtype} or that are not finite; needs {one.dtype}"
+            )
         counts.add(len(given))
     if len(counts) > 1:
         raise ModelError(f"{who}: has {', '.join(map(str, sorted(counts)))} samples for its inputs; needs as many for each")
     (count,) = counts
     if count < least:
-        raise ModelError(f"{who}: has {count} samples, too few to choose scales by; needs at least {least} ({USUAL_SAMPLES} are usual)")
+        raise ModelError(
+            f"{who}: has {count} samples, too few to choose scales by; needs at least {least} ({USUAL_SAMPLES} are usual)"
+        )
     return count
 
 
+def sample_shape(one: GraphInput) -> tuple[int, ...]:
+    """Return a sample's shape: the input's, without a batch of one in front."""
+    shape = tuple(length or 1 for length in one.shape)
+    return shape[1:] if shape[:1] == (1,) else shape
+
+
 def sample_feeds(graph: OperatorGraph, samples: Samples, at: int) -> dict[str, Array]:
-    """Return one sample as the graph takes it: with a batch of one in front."""
-    return {one.name: samples[one.name][at : at + 1].astype(one.dtype) for one in graph.inputs}
+    """Return one sample as the graph takes it."""
+    return {
+        one.name: samples[one.name][at].reshape([length or 1 for length in one.shape]).astype(one.dtype) for one in graph.inputs
+    }
 
 
 def tensor_values(graph: OperatorGraph, samples: Samples, most: int = USUAL_SAMPLES) -> dict[str, Array]:

@@ -13,7 +13,15 @@ from models.dnn.draft import Draft
 from models.dnn.graph import Operator, OperatorGraph
 from models.network import F64, Array
 
-_BETWEEN = ("Relu", "PRelu", "MaxPool", "AveragePool", "ReduceMean", "Reshape", "Resize")  # f(s x) = s f(x) for s > 0, channel by channel
+_BETWEEN = (
+    "Relu",
+    "PRelu",
+    "MaxPool",
+    "AveragePool",
+    "ReduceMean",
+    "Reshape",
+    "Resize",
+)  # f(s x) = s f(x) for s > 0, channel by channel
 _PASSES = 4
 _MOST = 2.0**10  # that one pass may change a channel by
 
@@ -41,7 +49,9 @@ def _next(draft: Draft, operator: Operator) -> Operator | None:
         if user.kind not in _BETWEEN:
             return None
         before, behind = draft.shapes[tensor], draft.shapes[user.outputs[0]]
-        if user.kind == "Reshape" and not (operator.kind == "Conv" and len(before) == 4 and len(behind) == 2 and before[0] == behind[0]):
+        if user.kind == "Reshape" and not (
+            operator.kind == "Conv" and len(before) == 4 and len(behind) == 2 and before[0] == behind[0]
+        ):
             return None
         if user.kind == "ReduceMean" and (operator.kind != "Conv" or {0, 1} & set(user.attributes["axes"])):
             return None

@@ -57,12 +57,14 @@ class Lowering:
             if tensor not in self.values:
                 maker = self.draft.maker(tensor)
                 who = maker.title if maker is not None else f"input {tensor[:60]!r}"
-                raise ModelError(f"{who}: the file has no scale for its numbers; choose one by samples: `quantise` with --calibrate FILE")
+                raise ModelError(
+                    f"{who}: the file has no scale for its numbers; choose one by samples: `quantise` with --calibrate FILE"
+                )
             self.grids[tensor] = best_grid(self.values[tensor], self.settings.scales)
         return self.grids[tensor]
 
     def hear(self, tensor: str, grid: TensorGrid | None = None) -> str:
-        """Return the name of an int8 tensor that an operation hears: with `grid` on that grid, a constant's numbers else on their own."""
+        """Return the int8 tensor that an operation hears: on `grid` where that is given, a constant's numbers else on their own."""
         if tensor in self.draft.constants and tensor not in self.tensors:
             return self._constant(tensor, grid)
         if grid is None or self.grids[tensor] == grid:
@@ -75,7 +77,8 @@ class Lowering:
         return name
 
     def add(
-        self, name: str, kind: str, inputs: tuple[str, ...], output: str, grid: TensorGrid, *, arrays: Mapping[str, Array] | None = None,
+        self, name: str, kind: str, inputs: tuple[str, ...], output: str, grid: TensorGrid, *, arrays: Mapping[str,
+        Array] | None = None,
         low: int = -128, high: int = 127, **more: Any,
     ) -> None:  # fmt: skip
         """Add an operation and the tensor that it makes."""
@@ -91,7 +94,8 @@ class Lowering:
         """Add a tensor on a grid."""
         self.grids[name] = grid
         self.tensors[name] = IntegerTensor(
-            name=name, shape=tuple(int(n) for n in self.shape(name)), dtype="int8", scale=grid.scale, exponent=exponent_of(grid.scale),
+            name=name, shape=tuple(int(n) for n in self.shape(name)), dtype="int8", scale=grid.scale,
+            exponent=exponent_of(grid.scale),
             zero_point=grid.zero_point, low=low, high=high,
         )  # fmt: skip
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def lowers(*kinds: str) -> Callable[[Callable[[Lowering, Operator], None]], Call
 
 @lowers("Conv", "Linear")
 def _weighted(state: Lowering, operator: Operator) -> None:
-    draft, source = state.draft, state.hear(operator.inputs[0])
+    source = state.hear(operator.inputs[0])
     target, clamp = state.target(operator)
     heard, grid = state.tensors[source], state.grid(target)
     axis = 0 if operator.kind == "Conv" else 1
@@ -126,7 +127,8 @@ def _add(state: Lowering, operator: Operator) -> None:
     step = requantisation(np.array([2.0**-shift]), grid, clamp, state.settings.rounding)
     offsets = (first.zero_point, second.zero_point)
     state.add(
-        operator.name, "add", sources, target, grid, attributes={"multipliers": multipliers, "offsets": offsets}, requantisation=step,
+        operator.name, "add", sources, target, grid, attributes={"multipliers": multipliers, "offsets": offsets},
+        requantisation=step,
         sum_low=ends[0][0] + ends[1][0], sum_high=ends[0][1] + ends[1][1],
     )  # fmt: skip
 
@@ -170,7 +172,8 @@ def _mean(state: Lowering, operator: Operator) -> None:
 def _move(state: Lowering, operator: Operator) -> None:
     source, target, attributes = state.hear(operator.inputs[0]), operator.outputs[0], operator.attributes
     heard, grid = state.tensors[source], state.grids[source]
-    low, high, kind, chosen = heard.low, heard.high, "reshape", {}
+    low, high, kind = heard.low, heard.high, "reshape"
+    chosen: dict[str, Any] = {"shape": tuple(int(n) for n in state.shape(target))}
     match operator.kind:
         case "MaxPool":
             kind, chosen = "max_pool2d", {name: tuple(attributes[name]) for name in ("kernel", "strides", "pads", "dilations")}
@@ -258,7 +261,9 @@ def _layer_norm(state: Lowering, operator: Operator) -> None:
 
     def row(place: int, filling: float) -> F32:
         given = state.draft.constant(operator, place)
-        return np.full(wide, filling, np.float32) if given is None else np.broadcast_to(given.reshape(-1), (wide,)).astype(np.float32)
+        return (
+            np.full(wide, filling, np.float32) if given is None else np.broadcast_to(given.reshape(-1), (wide,)).astype(np.float32)
+        )
 
     epsilon = float(operator.attributes.get("epsilon", 1e-5)) * wide * wide / heard.scale**2
     arrays: dict[str, Array] = {

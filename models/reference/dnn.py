@@ -88,7 +88,7 @@ def _to_int8(network: IntegerNetwork, operation: IntegerOperation, made: Array, 
         if operation.kind in SUM_KINDS:
             made = _accumulated(network, operation, made, run)
         numbers = requantise(made, step, 1 if operation.kind.endswith("conv2d") else made.ndim - 1)
-    run.saturated[operation.name] = int(np.count_nonzero((numbers < -128) | (numbers > 127)))
+    run.saturated[operation.name] = int(np.count_nonzero((numbers > 127) | ((numbers < -128) & (step.low == -128))))
     return np.clip(numbers, step.low, step.high).astype(np.int8)
 
 
@@ -104,7 +104,9 @@ def _accumulated(network: IntegerNetwork, operation: IntegerOperation, sums: I64
     over = int(np.count_nonzero((sums < -limit) | (sums >= limit)))
     run.overflows[operation.name] = over
     if over and network.overflow == "error":
-        raise ModelError(f"{operation.kind} {operation.name!r}: {over:,} sums do not fit {ACCUMULATOR_BITS} bits; needs other scales")
+        raise ModelError(
+            f"{operation.kind} {operation.name!r}: {over:,} sums do not fit {ACCUMULATOR_BITS} bits; needs other scales"
+        )
     if network.overflow == "wrap":
         return (sums + limit) % (2 * limit) - limit
     return np.clip(sums, -limit, limit - 1)
@@ -123,7 +125,12 @@ def _conv2d(operation: IntegerOperation, inputs: list[Array]) -> Array:
     heard = np.repeat(padded, out // channels, axis=1) if operation.kind == "depthwise_conv2d" else padded
     for row in range(kernel_rows):
         for column in range(kernel_columns):
-            at = np.s_[:, :, row * far : row * far + down * (rows - 1) + 1 : down, column * wide : column * wide + across * (columns - 1) + 1 : across]
+            at = np.s_[
+                :,
+                :,
+                row * far : row * far + down * (rows - 1) + 1 : down,
+                column * wide : column * wide + across * (columns - 1) + 1 : across,
+            ]
             seen, part = heard[at].astype(np.float64), weights[:, :, row, column].astype(np.float64)
             if operation.kind == "depthwise_conv2d":
                 sums += seen * part.reshape(1, out, 1, 1)
@@ -171,7 +178,12 @@ def _pooled(operation: IntegerOperation, x: Array, filling: int) -> list[Array]:
     rows = (padded.shape[2] - far * (kernel_rows - 1) - 1) // down + 1
     columns = (padded.shape[3] - wide * (kernel_columns - 1) - 1) // across + 1
     return [
-        padded[:, :, row * far : row * far + down * (rows - 1) + 1 : down, column * wide : column * wide + across * (columns - 1) + 1 : across]
+        padded[
+            :,
+            :,
+            row * far : row * far + down * (rows - 1) + 1 : down,
+            column * wide : column * wide + across * (columns - 1) + 1 : across,
+        ]
         for row in range(kernel_rows)
         for column in range(kernel_columns)
     ]
@@ -252,6 +264,7 @@ COMPUTE: dict[str, Callable[[IntegerOperation, list[Array]], Array]] = {
     "softmax": _softmax,
     "layer_norm": _layer_norm,
     "concat": lambda operation, inputs: np.concatenate(inputs, operation.attributes["axis"]),
+    "reshape": lambda operation, inputs: inputs[0].reshape(operation.attributes["shape"]),
     "transpose": lambda operation, inputs: inputs[0].transpose(operation.attributes["permutation"]),
     "slice": _slice,
     "pad": _pad,
