@@ -35,13 +35,15 @@ if TYPE_CHECKING:
 
 # Loaded when it is first asked for: the command line, which lives in this package too, starts without it.
 _HOMES = {
-    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "DoesNotFit": "errors", "Error": "errors", "Ledger": "ledger",
+    "Band": "bands", "Bottleneck": "answers", "Cost": "costs", "Dnn": "dnn", "DoesNotFit": "errors",
+    "Error": "errors", "Ledger": "ledger",
     "Model": "model", "Plan": "plan", "Run": "results", "RunError": "errors", "Session": "session", "WrongInput": "errors",
     "load": "model",
 }  # fmt: skip
 
 __all__ = [
-    "Band", "Bottleneck", "Cost", "DoesNotFit", "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput",
+    "Band", "Bottleneck", "Cost", "Dnn", "DoesNotFit",
+    "Error", "Ledger", "Model", "Plan", "Run", "RunError", "Session", "WrongInput",
     "load",
 ]  # fmt: skip
 

@@ -7,28 +7,30 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gennaker.dnn import Dnn
 from gennaker.errors import WrongInput, explained
 from gennaker.loaded import Loaded
 from gennaker.placing import placed
 from gennaker.plan import Plan
 
 if TYPE_CHECKING:
-    from models.foreign.request import ImportRequest
+    from models.foreign.request import DnnFindings, ImportRequest
 
 
-def load(source: Any, **options: Any) -> Model:
+def load(source: Any, **options: Any) -> Model | Any:
     """Read a network, of this project's own format or of another program's.
 
     Args:
         source: a path to a checkpoint that `launch.py import` reads (torch's state_dict of a torch.nn.GRU or an EvNN model, in
             .pth, .cpt or .safetensors, and whatever other importers there are) or that it has written; the name of a model that
-            is shipped ("tiny"); or a `torch.nn.Module`.
+            is shipped ("tiny"); an ONNX or .pt2 file; or a `torch.nn.Module`.
         options: what only you know of another program's file, as the flags of `launch.py import`: `prefix="layers"`,
-            `gru="plain"`, `zoneout=0.2`, `state="zeroed"`, `importer="gru"` ...
+            `gru="plain"`, `zoneout=0.2`, `state="zeroed"`, `importer="gru"`, `shape=(1, 3, 32, 32)` ... A module that is a DNN
+            needs `example=`, an input to trace it with.
 
     Returns:
-        A `Model`. What was read of another program's network, what was left out, and whether it is exact, is printed; `print` the
-        model to see it again.
+        A `Model`, or a `Dnn` of a layered network. What was read of another program's network, what was left out, and whether it
+        is exact, is printed; `print` the model to see it again.
 
     Raises:
         WrongInput: the file is missing, damaged, of no kind that is known, or holds a network that cannot run; or an option is
@@ -41,10 +43,15 @@ def load(source: Any, **options: Any) -> Model:
 
     """
     with explained():
+        example = options.pop("example", None)
         if isinstance(source, str | os.PathLike):
             from models import shipped
 
             path = shipped.path_of(os.fspath(source)) or Path(source).expanduser()
+            if example is not None:
+                raise WrongInput(f"load {path}: example is for torch modules; this is a file")
+            if (dnn := _dnn_of(path, options)) is not None:
+                return dnn
             if _is_own(path):
                 if options:
                     raise WrongInput(f"load {path}: options are for other programs' files; this is a checkpoint of Gennaker's")
@@ -56,13 +63,45 @@ def load(source: Any, **options: Any) -> Model:
             findings, name = import_model(path, _request(options)), path.name
         else:
             from models.foreign.module import is_module, model_of_module
+            from models.network import ModelError
 
+            name = type(source).__name__
             if not is_module(source):
-                raise WrongInput(f"load: needs a path or a torch.nn.Module, has {type(source).__name__}")
-            findings, name = model_of_module(source, _request(options)), type(source).__name__
+                raise WrongInput(f"load: needs a path or a torch.nn.Module, has {name}")
+            if example is not None:
+                from models.foreign.dnn_module import dnn_of_module
+
+                return _shown(dnn_of_module(source, example, _request(options)), name)
+            try:
+                findings = model_of_module(source, _request(options))
+            except ModelError as error:
+                raise ModelError(f"{error}; a DNN is exported with an input: example=TENSOR") from None
     model = Model(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
     print(model)  # noqa: T201 - what a user should see before anything runs
     return model
+
+
+def _dnn_of(path: Path, options: Mapping[str, Any]) -> Dnn | None:
+    """Return the DNN in a file; None where it is none. WrongInput or ModelError for one that cannot be used."""
+    from host.workloads.dnn_files import dnn_importer, holds_dnn
+
+    if not holds_dnn(path):
+        return None
+    if dnn_importer(path) is None:
+        from models.dnn.file import load_dnn
+
+        if options:
+            raise WrongInput(f"load {path}: options are for other programs' files; this is a checkpoint of Gennaker's")
+        return Dnn(load_dnn(path), name=path.name)
+    from models.foreign.import_dnn import import_dnn
+
+    return _shown(import_dnn(path, _request(options)), path.name)
+
+
+def _shown(findings: DnnFindings, name: str) -> Dnn:
+    dnn = Dnn(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
+    print(dnn)  # noqa: T201 - what a user should see before anything runs
+    return dnn
 
 
 def _request(options: Mapping[str, Any]) -> ImportRequest:

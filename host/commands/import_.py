@@ -10,17 +10,18 @@ from host.commands._labelled_lines import print_labelled
 from host.commands._new_file import check_new, write_new
 from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
 from models.foreign.request import ImportRequest
-from models.importers import all_flags
-from models.network import SEGMENT_STATES
+from models.importers import all_flags, makes_dnn
+from models.network import SEGMENT_STATES, ModelError
 
-HELP = "read a checkpoint of EvNN or torch.nn.GRU, or a NIR file"
-EXAMPLES = (("import SRC DST", "read an EvNN, GRU or NIR file"),)
+HELP = "read a checkpoint of EvNN or torch.nn.GRU, a NIR file or a DNN"
+EXAMPLES = (("import SRC DST", "read an EvNN, GRU, NIR, ONNX or .pt2 file"),)
 DESCRIPTION = """\
 Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
 of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save
 (a state_dict, or a dict with one; CUDA tensors too) or of safetensors. It is
 read without torch and without running anything that it holds. A spiking network
-may come as a NIR file (snnTorch, Norse, sinabs, ...): docs/nir.md."""
+may come as a NIR file (snnTorch, Norse, sinabs, ...): docs/nir.md. A DNN comes
+as ONNX or as torch.export's .pt2: docs/dnn.md."""
 EPILOG = """\
 examples:
   python launch.py import checkpoints/EGRU_best_model.cpt DST --text wikitext-2/
@@ -58,16 +59,32 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: dict[str, Any]) -> int:
     """Import, print the summary; ModelError, TextError or HostError in one line where that cannot be."""
     from models.checkpoint import save
-    from models.foreign.import_model import import_model
+    from models.foreign.import_model import import_model, importer_of
 
     source, target = Path(flags.pop("source")), Path(flags.pop("target"))
     text, options = flags.pop("text"), {flag.name: flags.pop(flag.name) for flag, _ in all_flags()}
     quantising = take_quantise_flags(flags)
     check_new("import", target)
-    imported = import_model(source, ImportRequest(text=Path(text) if text is not None else None, options=options, **flags))
+    request = ImportRequest(text=Path(text) if text is not None else None, options=options, **flags)
+    if makes_dnn(importer_of(source, request)):
+        return _import_dnn(source, target, request, quantise=quantising.bits != FLOAT)
+    imported = import_model(source, request)
     model, report = quantise_model(imported.model, quantising)
     size = write_new("import", target, lambda path: save(path, model))
     rows = [("source", str(source)), *imported.description, *(("note", note) for note in imported.notes)]
     written = f"{'written':<14} {target} ({size:,} bytes)"
     print_labelled([*(f"{name:<14} {value}" for name, value in rows), *report, written], label=15)
+    return 0
+
+
+def _import_dnn(source: Path, target: Path, request: ImportRequest, *, quantise: bool) -> int:
+    from models.dnn.file import save_dnn
+    from models.foreign.import_dnn import import_dnn
+
+    if quantise:
+        raise ModelError(f"import {source}: a DNN is quantised by samples: import it, then `quantise DST NEW --calibrate FILE`")
+    imported = import_dnn(source, request)
+    size = write_new("import", target, lambda path: save_dnn(path, imported.model))
+    rows = [("source", str(source)), *imported.description, *(("note", note) for note in imported.notes)]
+    print_labelled([*(f"{name:<14} {value}" for name, value in rows), f"{'written':<14} {target} ({size:,} bytes)"], label=15)
     return 0

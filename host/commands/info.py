@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from host.commands._dnn_info import info_lines
 from host.commands._model_argument import add_model
 from host.errors import HostError
 from host.flags import add_flags as add_option_flags
@@ -25,6 +26,7 @@ from host.mapping.strategies import balanced, uniform
 from host.options import RunOptions
 from host.show.entries import list_entries, plain_text
 from host.show.text_table import format_table
+from host.workloads.dnn_files import holds_dnn, load_dnn_model
 from host.workloads.registry import default_workload, workloads
 from host.workloads.site import SEEDED, load_model, load_run_chip, model_path
 from models import formats, kernels
@@ -58,6 +60,8 @@ def run(flags: Mapping[str, Any]) -> int:
     path = model_path(flags["model"], default_workload().about.SHIPPED if flags["model"] is None else "")
     if path is None:
         raise HostError(f"info {SEEDED}: it is made when a run needs it, there is no file; `fit {SEEDED}` shows what it needs")
+    if holds_dnn(path):
+        return _show(info_lines(path, load_dnn_model(path)))
     model, title, chip = load_model(path), path.name, load_run_chip(options)
     request = Request("csr", options.batch, sram_size(chip), len(chip.usable_pes()))
     shares: Shares = {layer: [] for layer in model.network.layers}
@@ -70,6 +74,10 @@ def run(flags: Mapping[str, Any]) -> int:
     lines = _facts(f"{title}, {path.stat().st_size:,} B", model, width)
     lines += [*_matrices(model.network, blocks), *_thresholds(model.network)]
     lines += [*_memory(model.network, shares, request), *_fewest(model.network, request)]
+    return _show(lines)
+
+
+def _show(lines: Sequence[str]) -> int:
     encoding = sys.stdout.encoding or "utf-8"
     print("\n".join(lines).encode(encoding, "backslashreplace").decode(encoding))
     return 0

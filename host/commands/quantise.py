@@ -1,4 +1,4 @@
-"""`launch.py quantise`: a spiking checkpoint with weights of 8 bits, and a table of what that cost."""
+"""`launch.py quantise`: a spiking network or a DNN in 8 bits, and a table of what that cost."""
 
 from __future__ import annotations
 
@@ -6,37 +6,60 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from host.commands._dnn_flags import add_dnn_flags, quantise_file, refuse_dnn_flags, take_dnn_flags
 from host.commands._new_file import check_new, write_new
-from host.commands._quantise_flags import FLOAT, add_quantise_flags, quantise_model, take_quantise_flags
+from host.commands._quantise_flags import FLOAT, QuantiseFlags, add_quantise_flags, quantise_model, take_quantise_flags
 from host.errors import HostError
 
-HELP = "give a spiking checkpoint weights of 8 bits"
-EXAMPLES = (("quantise SRC DST", "a spiking network in 8 bits"),)
+HELP = "bring a spiking network or a DNN to 8 bits"
+EXAMPLES = (("quantise SRC DST", "a spiking network or a DNN in 8 bits"),)
 DESCRIPTION = """\
 Give a spiking network weights of 8 bits with one scale a population (or a
 channel), and scale its biases, thresholds, leaks and resets with them. Weights
-that lie on a grid already keep it. What it costs: docs/snn.md."""
+that lie on a grid already keep it. What it costs: docs/snn.md.
+
+Give a DNN (ONNX, .pt2, or what `import` made of one) int8 weights and
+activations, by scales that --calibrate's samples choose: docs/dnn.md."""
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description, parser.formatter_class = DESCRIPTION, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("source", metavar="SRC", help="a checkpoint, or a NIR file as `import` reads it without flags")
+    parser.add_argument("source", metavar="SRC", help="a checkpoint, or what `import` reads without flags (.nir, .onnx, .pt2)")
     parser.add_argument("target", metavar="DST", help="the checkpoint to write; must not exist")
     add_quantise_flags(parser, "8")
+    add_dnn_flags(parser.add_argument_group("of DNNs"))
 
 
 def run(flags: dict[str, Any]) -> int:
     """Quantise, print the table; ModelError or HostError in one line where that cannot be."""
+    from host.workloads.dnn_files import holds_dnn
     from host.workloads.site import load_model, model_path
 
+    given = take_dnn_flags(flags)
     source, target, chosen = flags.pop("source"), Path(flags.pop("target")), take_quantise_flags(flags)
     if chosen.bits == FLOAT:
         raise HostError(f"quantise --bits {FLOAT}: does nothing; needs 8 (or 2 to 7)")
     check_new("quantise", target)
-    model, report = quantise_model(load_model(model_path(source, "") or Path(source)), chosen)
+    path = model_path(source, "") or Path(source)
+    if holds_dnn(path):
+        return _quantise_dnn(path, target, chosen, given)
+    refuse_dnn_flags(given)
+    model, report = quantise_model(load_model(path), chosen)
     from models.checkpoint import save
 
     size = write_new("quantise", target, lambda path: save(path, model))
+    print("\n".join([*report, f"written {target} ({size:,} bytes)"]))
+    return 0
+
+
+def _quantise_dnn(source: Path, target: Path, chosen: QuantiseFlags, given: dict[str, Any]) -> int:
+    from models.dnn.file import save_dnn
+
+    spiking = [f"--{name.replace('_', '-')}" for name in ("percentile", "int32_state", "input_events") if getattr(chosen, name)]
+    if chosen.bits != "8" or spiking:
+        raise HostError(f"{', '.join(spiking) or f'--bits {chosen.bits}'}: is for spiking networks; a DNN is quantised to 8 bits")
+    model, report = quantise_file(source, given, per_channel=chosen.per_channel)
+    size = write_new("quantise", target, lambda path: save_dnn(path, model))
     print("\n".join([*report, f"written {target} ({size:,} bytes)"]))
     return 0

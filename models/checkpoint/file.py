@@ -21,6 +21,7 @@ from models.checkpoint.tensorfile import IMPORT_FIRST, Tensors, opened
 from models.network import Array, ModelError, in_one_line
 
 _KEY = "gennaker"
+_DNN_KEY = "gennaker-dnn"  # of models/dnn/file.py, which knows more of checkpoints than they of it
 
 
 def save(path: Path, model: Model) -> None:
@@ -37,6 +38,8 @@ def load(path: Path) -> Model:
     who = f"checkpoint {path}"
     try:
         with opened(who, path) as (metadata, tensors):
+            if _DNN_KEY in metadata:
+                raise ModelError(f"{who}: is a DNN, and this runs networks of events; `launch.py info` shows it")
             if _KEY not in metadata:
                 raise ModelError(f"{who}: is a file of safetensors, but no checkpoint of Gennaker's; {IMPORT_FIRST}")
             return _model(parse(who, metadata[_KEY]), tensors)

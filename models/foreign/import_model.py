@@ -28,7 +28,9 @@ from models.text.vocabulary import Vocabulary
 def import_model(path: Path, request: ImportRequest) -> Findings:
     """Read `path` as whatever it is; ModelError (or TextError, for the text) in one line where that cannot be."""
     request.check()
-    name = _choose_importer(path, request)
+    name = importer_of(path, request)
+    if importers.makes_dnn(name):
+        raise ModelError(f"{path}: is a DNN, and this runs networks of events; `launch.py info` shows it, `quantise` makes it int8")
     importers.check_options(f"import {path}", name, request.given)
     findings = importers.named(name).read(path, request)
     with path.open("rb") as file:
@@ -49,7 +51,7 @@ def with_record(findings: Findings, request: ImportRequest, origin: Mapping[str,
     return replace(findings, model=model, description=description, notes=tuple(notes))
 
 
-def _choose_importer(path: Path, request: ImportRequest) -> str:
+def importer_of(path: Path, request: ImportRequest) -> str:
     """Return the name of the importer that was asked for, or of the most certain one; ModelError where none is, or two are."""
     if request.importer is not None:
         require_member(importers, request.importer, WORD)

@@ -11,6 +11,7 @@ from models.network import SEGMENT_STATES, ModelError
 
 if TYPE_CHECKING:  # the command line reads this file too, and must not load a compiler
     from models.checkpoint import Model
+    from models.dnn.model import DnnModel
 
 SEGMENT = 70  # the authors' evaluation length
 MAX_SEGMENT = 1 << 31
@@ -74,3 +75,12 @@ class Findings:
     description: tuple[tuple[str, str], ...]
     notes: tuple[str, ...]
     provenance: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class DnnFindings:
+    """An imported DNN: the model, its description (pairs of a name and a text), and notes for the user."""
+
+    model: DnnModel
+    description: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]

@@ -8,6 +8,7 @@ Contract of an importer's file:
 - `add_flags(parser)`, where it has options of its own: calls `parser.add_argument` for each, as a command does. The values come in
   `request.options`, by name and without those that nobody gave, from the command line and from Python, so `read` checks them;
 - `DIRECT`, where its files need no import: suffixes that commands take as MODEL, read with the importer's defaults;
+- `MAKES = "dnn"`, where its files hold layered networks: `read` then returns `DnnFindings`;
 - `read_tensors(state, request)`, where it reads tensors by their keys: the same as `read` of a state_dict that is at hand.
 
 The command line reads these files for their flags, so they load what compiles code only when they read a file.
@@ -86,6 +87,11 @@ class TensorImporter(Importer, Protocol):
 def named(name: str) -> Importer:
     """Return an importer by its name; ModelError, with the nearest name, for another."""
     return cast(Importer, member(__name__, name, WORD))
+
+
+def makes_dnn(name: str) -> bool:
+    """Tell whether an importer's files hold layered networks (DNNs)."""
+    return getattr(named(name), "MAKES", "") == "dnn"
 
 
 def flags_of(name: str) -> list[Flag]:

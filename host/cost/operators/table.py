@@ -1,0 +1,10 @@
+"""Looking each element up in a table of 256."""
+
+from host.cost.cost_table import CostTable
+from host.cost.program_settings import ProgramSettings
+from models.dnn.work import CoreWork
+
+
+def unit_cycles(work: CoreWork, table: CostTable, settings: ProgramSettings) -> float:  # noqa: ARG001 - the family's form
+    """Return the core's cycles of a unit."""
+    return work.steps * table["dnn_table_cycles"]

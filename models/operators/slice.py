@@ -1,0 +1,28 @@
+"""A part of what arrives."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from models.dnn.integer import IntegerOperation
+from models.dnn.work import CoreWork
+from models.network import Array
+from models.operators import Computed, Shape
+from models.operators._elements import element_work
+
+
+def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, overflow: str) -> Computed:
+    """Return the numbers at their new places."""
+    return Computed(np.ascontiguousarray(inputs[0][_parts(operation)]).reshape(shape))
+
+
+def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> CoreWork:
+    """Return a unit for each row."""
+    return element_work(shape)
+
+
+def _parts(operation: IntegerOperation) -> tuple[slice, ...]:
+    bounds = (operation.attributes[name] for name in ("starts", "ends", "steps"))
+    return tuple(slice(start, end, step) for start, end, step in zip(*bounds, strict=True))
