@@ -79,7 +79,7 @@ def quantised_cnn(*, pow2, seed=5):
     z = net.pair(net.node("Relu", [z]), 2.0**-5)
     w, scales = net.weights((8, 8, 1, 1), 2.0**-9)
     z = net.pair(net.node("Conv", [z, w, net.bias(8, 2.0**-5 * spread * scales)]), 2.0**-4)
-    y = net.pair(net.node("Add", [z, y]), 2.0**-4)
+    y = net.pair(net.node("Add", [z, y]), 2.0**-4 * (1 if pow2 else 1.1))  # else half of the sums would be ties
     y = net.pair(net.node("GlobalAveragePool", [y]), 2.0**-6)
     y = net.node("Flatten", [y])
     w, scales = net.weights((8, 7), 2.0**-8, axis=1)
