@@ -198,7 +198,7 @@ def dnn_checkpoint() -> Target:
 
 def nir() -> Target:
     """NIR files, HDF5 that h5py reads (`models/foreign/hdf5.py`, `models/foreign/nir_*.py`)."""
-    return Target(_golden("golden_nir", "*lif*.nir")[:4], _importing("nir"), False)
+    return Target(_golden("golden_nir", "*lif*.nir")[:4], _importing("nir"), False, slow=True)
 
 
 def keras() -> Target:
@@ -220,7 +220,7 @@ def keras_weights() -> Target:
                 archive.writestr(name, raw if name == weights else content)
         run(made.getvalue())
 
-    return Target([members[weights]], changed, False)
+    return Target([members[weights]], changed, False, slow=True)
 
 
 TARGETS: dict[str, Callable[[], Target]] = {
