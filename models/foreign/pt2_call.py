@@ -77,6 +77,7 @@ class Call:
 
 
 def tensor_names(argument: Mapping[str, Any]) -> list[str]:
+    """Return the names of the tensors that an argument or an output is."""
     if "as_tensor" in argument:
         return [str(argument["as_tensor"]["name"])]
     if "as_tensors" in argument:
@@ -85,6 +86,7 @@ def tensor_names(argument: Mapping[str, Any]) -> list[str]:
 
 
 def argument_value(argument: Mapping[str, Any]) -> Any:
+    """Return an argument: a tensor as its name, numbers and words as they are, None where there is none."""
     ((kind, value),) = argument.items()
     match kind:
         case "as_tensor":
