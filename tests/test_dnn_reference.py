@@ -14,6 +14,7 @@ from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
 from models.reference.dnn import dequantised, quantised_inputs, run_network
 from tests.tools.dnn_nets import graph
+from tests.tools.onnx_bytes import model, node
 
 GOLDEN = Path(__file__).with_name("golden_dnn")
 
@@ -76,12 +77,12 @@ def test_onnxruntime_answers_so_of_any_such_net(seed, pow2, tmp_path):
     onnx = pytest.importorskip("onnx")
     from tests.tools.dnn_goldens import answers_of, quantised_cnn
 
-    model = quantised_cnn(pow2=pow2, seed=100 + seed)
-    onnx.checker.check_model(onnx.load_from_string(model))
-    (tmp_path / "net.onnx").write_bytes(model)
+    raw = quantised_cnn(pow2=pow2, seed=100 + seed)
+    onnx.checker.check_model(onnx.load_from_string(raw))
+    (tmp_path / "net.onnx").write_bytes(raw)
     samples = np.random.default_rng(seed).normal(size=(30, 2, 9, 9)).astype(np.float32)
     made, scale = answers(import_dnn(tmp_path / "net.onnx", ImportRequest()).model.network, samples)
-    away = np.rint((made - answers_of(model, samples)) / scale)
+    away = np.rint((made - answers_of(raw, samples)) / scale)
     assert np.abs(away).max() <= (0 if pow2 else 1)
     assert np.mean(away != 0) < 0.05
 
@@ -138,3 +139,47 @@ def test_each_kind_of_operation_is_within_two_steps_of_float(case, scales):
     exact = np.concatenate([run_graph(prepared.graph, {"x": sample[None]})["y"] for sample in samples["x"]])
     worst = 2 * max(one.scale for one in network.tensors.values()) * max(1, np.abs(CONSTANTS["k"]).max() if case == "prelu" else 1)
     assert np.abs(made - exact).max() <= max(2 * scale, worst)
+
+
+def pairs(scales, *, last=True):
+    """The bytes of a matrix behind pairs of these scales, and behind it, if that is asked for, another."""
+    constants = {
+        "zero": np.int8(0),
+        "w": np.arange(-6, 6, dtype=np.int8).reshape(4, 3),
+        "ws": np.float32(2.0**-3),
+        "os": np.float32(2.0**-2),
+    }
+    nodes, name = [node("DequantizeLinear", ["w", "ws", "zero"], ["weights"])], "x"
+    for at, scale in enumerate(scales):
+        constants[f"s{at}"] = np.float32(scale)
+        nodes.append(node("QuantizeLinear", [name, f"s{at}", "zero"], [f"q{at}"]))
+        nodes.append(node("DequantizeLinear", [f"q{at}", f"s{at}", "zero"], [f"d{at}"]))
+        name = f"d{at}"
+    nodes.append(node("MatMul", [name, "weights"], ["y"], name="product"))
+    if last:
+        nodes.append(node("QuantizeLinear", ["y", "os", "zero"], ["qy"]))
+        nodes.append(node("DequantizeLinear", ["qy", "os", "zero"], ["z"]))
+    return model(nodes, [("x", (1, 4))], ["z" if last else "y"], constants)
+
+
+@pytest.mark.parametrize(
+    ("scales", "kinds"), [([0.5], ["matmul"]), ([0.5, 0.5, 0.5], ["matmul"]), ([0.5, 0.25], ["table", "matmul"])]
+)
+def test_redundant_pairs_go_and_others_are_a_table(scales, kinds, tmp_path):
+    (tmp_path / "net.onnx").write_bytes(pairs(scales))
+    network = import_dnn(tmp_path / "net.onnx", ImportRequest()).model.network
+    assert [one.kind for one in network.operations] == kinds
+    made, _ = answers(network, np.float32([[1, -1, 0.5, 2]]))
+    weights = np.arange(-6, 6).reshape(4, 3) / 8
+    assert made.tolist() == [(np.rint(np.float32([1, -1, 0.5, 2]) @ weights * 4) / 4).tolist()]
+
+
+def test_what_a_quantised_file_leaves_in_float_is_said_and_takes_samples(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(pairs([0.5], last=False))
+    found = import_dnn(tmp_path / "net.onnx", ImportRequest())
+    assert found.model.network is None
+    assert any("the file has no scale for its numbers" in note for note in found.notes)
+    samples = {"x": np.random.default_rng(1).normal(size=(9, 4)).astype(np.float32)}
+    network, _ = quantise_dnn(found.model.prepared, samples, DnnSettings(rounding="even"))
+    assert network.tensors["x"].scale == 0.5
+    assert [one.kind for one in network.operations] == ["matmul"]
