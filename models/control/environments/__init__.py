@@ -42,6 +42,17 @@ def task_named(name: str) -> Task:
         raise ModelError(f"environment {name!r}: have {', '.join(own)}{hint}; {error}") from error
 
 
+def same_rules(name: str, other: str) -> bool:
+    """Tell whether two tasks are the same but for when an episode is cut off: a network that acts in one acts in the other."""
+    if name == other:
+        return True
+    modules = [
+        {one for task, (about, module) in own_tasks().items() for one in [module] if wanted in (task, about.gymnasium)}
+        for wanted in (name, other)
+    ]
+    return bool(modules[0] & modules[1])
+
+
 def lanes_of(task: Task, lanes: int) -> EnvironmentLanes:
     """Return `lanes` environments of a task."""
     own = own_tasks()

@@ -1,8 +1,4 @@
-"""A trained student as a checkpoint's network, and that network again in torch, which says what the chip should do.
-
-The input sends counts in 1/256, so the first layer's weights are divided by 256, which rounds nothing. 8 bits are those of
-`models/quantise/spiking.py`, the same grid as in training.
-"""
+"""A trained student as a checkpoint's network, and that network again in torch, which says what the chip should do."""
 
 from __future__ import annotations
 
@@ -16,39 +12,17 @@ from torch import Tensor, nn
 
 from models.checkpoint import Model
 from models.checkpoint.tasks.control import PART
-from models.control.encoding import LEVELS, counts_of
+from models.control.encoding import counts_of
 from models.control.policy import Policy
-from models.kernels import lif, li
-from models.network import F32, Network, Population, Projection, SparseRows
-from models.quantise.grids import Grid
-from models.quantise.spiking import quantise_spiking
-from models.spiking import FORMS, RESETS, vectors_of
+from models.control.q_network import q_network
+from models.network import F32, Network
 from models.training.common.export import array
 from models.training.control.network import SpikingQ
 
 
 def network_of(student: SpikingQ) -> Network:
-    """Return a student as a network of float32 weights: an input of counts, leaky integrate-and-fire layers, a readout."""
-    weights, biases = [array(layer.weight) for layer in student.layers], [array(layer.bias) for layer in student.layers]
-    weights[0] = weights[0] / np.float32(LEVELS)
-    populations = [Population("observation", weights[0].shape[1], payload="count")]
-    for number, (weight, bias) in enumerate(zip(weights, biases, strict=True)):
-        heard = (Projection(number, "input", SparseRows.from_dense(weight)),)
-        units, last = len(weight), number == len(weights) - 1
-        form = {"form": float(FORMS.index("decay"))}
-        if last:
-            params, vectors = li.DEFAULTS | form, vectors_of(units, li.FILL, bias=bias)
-            populations.append(Population("values", units, "li", heard, vectors, params, payload="float32", dense=True))
-        else:
-            params = lif.DEFAULTS | form | {"reset": float(RESETS.index("subtract"))}
-            vectors = vectors_of(units, lif.FILL, bias=bias, rate=np.float32(student.decay))
-            populations.append(Population(f"hidden{number + 1}", units, "lif", heard, vectors, params, payload="spike"))
-    return Network(tuple(populations))
-
-
-def in_8_bits(network: Network) -> Network:
-    """Return the network with int8 weights."""
-    return quantise_spiking(network, Grid(keep=False), inputs="count")[0]
+    """Return a student as a network of float32 weights."""
+    return q_network([array(layer.weight) for layer in student.layers], [array(layer.bias) for layer in student.layers], student.decay)
 
 
 def model_of(network: Network, policy: Policy, source: dict[str, Any]) -> Model:

@@ -16,11 +16,12 @@ from torch import Tensor
 
 from models.checkpoint import save
 from models.control.policy import Policy
+from models.control.q_network import in_8_bits
 from models.control.task import Task
 from models.network import F64, ModelError, Network
 from models.training.common.run_folder import append_row
 from models.training.control.acting import FRESH_SEED, VALIDATION_SEED, greedy_returns
-from models.training.control.export import TorchPolicy, in_8_bits, model_of, network_of
+from models.training.control.export import TorchPolicy, model_of, network_of
 from models.training.control.learning import learn_from_teacher, learn_q_values
 from models.training.control.network import Encoder, RectifiedQ, SpikingQ
 from models.training.control.settings import ControlSettings
