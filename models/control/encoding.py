@@ -27,4 +27,3 @@ def spike_draws(seed: int, episode: int, step: int, ticks: int, units: int) -> I
     """Return what each unit's count must exceed to spike at each tick of an action, (ticks, units), uniform from 0 to 255."""
     draw = np.random.Generator(np.random.Philox(key=(seed << 64 | episode) % (1 << 128), counter=[0, 0, 0, step]))
     return draw.integers(0, LEVELS, (ticks, units), dtype=np.int64)
-

@@ -1,6 +1,7 @@
 """Environments of gymnasium, by their names: any with a vector of numbers to observe and a number of actions to choose from.
 
-A snapshot holds each running episode's seed and actions, and going on takes them again: a seeded episode is what its actions make it.
+A snapshot holds each running episode's seed and actions, and going on takes them again: a seeded episode is what its actions
+make it.
 """
 
 from __future__ import annotations
@@ -23,13 +24,17 @@ class GymnasiumMissing(Exception):
 
 @cache
 def gymnasium_task(name: str) -> Task:
-    """Return gymnasium's environment as a task; ModelError for one that no network of Q values can act in, and GymnasiumMissing."""
+    """Return gymnasium's environment as a task; ModelError for one that no network of Q values can act in, and
+    GymnasiumMissing.
+    """
     environment = _made(name)
     try:
         observed, acted = environment.observation_space, environment.action_space
         kinds = f"observes {_kind(observed)} and acts by {_kind(acted)}"
         if type(acted).__name__ != "Discrete":
-            raise ModelError(f"environment {name!r}: {kinds}; needs actions to choose from (Discrete), and continuous ones cannot be")
+            raise ModelError(
+                f"environment {name!r}: {kinds}; needs actions to choose from (Discrete), and continuous ones cannot be"
+            )
         if type(observed).__name__ != "Box" or len(observed.shape) != 1:
             raise ModelError(f"environment {name!r}: {kinds}; needs a vector of numbers (a Box of one dimension) to observe")
         specification = environment.spec

@@ -1,6 +1,8 @@
-"""Q-networks as graphs: an input of counts, layers of leaky integrate-and-fire neurons, and a readout that sums up and never fires.
+"""Q-networks as graphs: an input of counts, layers of leaky integrate-and-fire neurons, and a readout that sums up and never
+fires.
 
-The input sends counts in 1/256 (`models/control/encoding.py`), so the first layer's weights are divided by 256, which rounds nothing.
+The input sends counts in 1/256 (`models/control/encoding.py`), so the first layer's weights are divided by 256, which rounds
+nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +20,8 @@ from models.spiking import FORMS, RESETS, vectors_of
 
 
 def q_network(weights: Sequence[F32], biases: Sequence[F32], decay: float) -> Network:
-    """Return the network of float32 weights: layer l has `weights[l]` (units, sources) and `biases[l]` (units,), a threshold of 1 that
-    a spike takes off at once, and keeps `decay` of its membrane; the last layer is the readout, which keeps all.
+    """Return the network of float32 weights: layer l has `weights[l]` (units, sources) and `biases[l]` (units,), a threshold
+    of 1 that a spike takes off at once, and keeps `decay` of its membrane; the last layer is the readout, which keeps all.
     """
     form = {"form": float(FORMS.index("decay"))}
     populations = [Population("observation", weights[0].shape[1], payload="count")]

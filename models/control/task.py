@@ -20,9 +20,9 @@ class Task:
     """A control task.
 
     `scale`: what each observation is divided by before it is clipped to -1 ... 1 (empty: nobody has said); `limit_steps`: after
-    which an episode is cut off (0: never); `solved_return`: the mean return from which on it counts as solved, and an episode of
-    which is called solved; None where nobody has said. `period_s`: the time of a step, by which an action must be there; 0 where the
-    environment has none. `word`: what a step is called.
+    which an episode is cut off (0: never); `solved_return`: the mean return from which on it counts as solved, and an episode
+    of which is called solved; None where nobody has said. `period_s`: the time of a step, by which an action must be there; 0
+    where the environment has none. `word`: what a step is called.
     """
 
     name: str
@@ -33,7 +33,6 @@ class Task:
     limit_steps: int = 0
     solved_return: float | None = None
     period_s: float = 0.0
-
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +72,9 @@ class EnvironmentLanes(Protocol):
 
 
 class StateLanes:
-    """Environments whose state is some float64 numbers a lane, drawn uniformly at an episode's begin as gymnasium draws them."""
+    """Environments whose state is some float64 numbers a lane, drawn uniformly at an episode's begin as gymnasium draws
+    them.
+    """
 
     NUMBERS = 4
     START = 0.0  # half the width of the uniform draw

@@ -9,6 +9,7 @@ import argparse
 import re
 import sys
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -223,7 +224,7 @@ def _conform(flags: dict[str, Any]) -> int:
 
 _COMMANDS = {
     "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
-    "control": control.train,
+    "control": lambda flags: control.train(flags, partial(print, flush=True)),
 }  # fmt: skip
 
 

@@ -1,9 +1,9 @@
-"""What each action costs on the modelled chip: its latency, in ticks that follow each other at once and in ticks of a timer, and
-energy.
+"""What each action costs on the modelled chip: its latency, in ticks that follow each other at once and in ticks of a timer,
+and energy.
 
-An action is over when its last tick has gone through all layers. *Back to back* is the run's own price, one layer after another. *Side
-by side*, layers work on neighbouring ticks, each tick as long as its slowest layer, and the last ticks drain. *With a timer*, such
-a tick begins on the timer, and takes as many of its periods as it needs.
+An action is over when its last tick has gone through all layers. *Back to back* is the run's own price, one layer after
+another. *Side by side*, layers work on neighbouring ticks, each tick as long as its slowest layer, and the last ticks drain.
+*With a timer*, such a tick begins on the timer, and takes as many of its periods as it needs.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ from noc.chip import ChipSpec
 class ActionCosts:
     """Of each round of actions, one in every lane: seconds back to back, side by side and with a timer, (rounds,) each.
 
-    Of the whole run: `chip_j`, and what of it computing and waiting PEs draw above sleep, `dynamic_j`, each with its band; `time_s`,
-    and `asleep_w`, what the chip draws where no PE computes.
+    Of the whole run: `chip_j`, and what of it computing and waiting PEs draw above sleep, `dynamic_j`, each with its band;
+    `time_s`, and `asleep_w`, what the chip draws where no PE computes.
     """
 
     back_to_back_s: F64
@@ -41,7 +41,9 @@ class ActionCosts:
 
     @classmethod
     def of(cls, ledger: RunLedger, chip: ChipSpec, table: CostTable, *, ticks: int, timer_s: float) -> ActionCosts:
-        """Return the costs of a run whose actions take so many positions each; of positions behind the last whole action, none."""
+        """Return the costs of a run whose actions take so many positions each; of positions behind the last whole action,
+        none.
+        """
         ends = [Terms(chip_at(chip, end), table.at(time=end, power=end)) for end in ("low", "high")]
         pricing = Pricing(ledger, chip, table, bands=False, others=ends)
         in_line, layers = [], []
@@ -66,7 +68,9 @@ class ActionCosts:
         )  # fmt: skip
 
     def block(self, actions: int, episodes: int, period_s: float) -> dict[str, Any]:
-        """Return the report's figures of so many actions and whole episodes; `period_s`: by when an action must be there, 0: never."""
+        """Return the report's figures of so many actions and whole episodes; `period_s`: by when an action must be there, 0:
+        never.
+        """
         rounds = max(len(self.timer_s), 1)
         timer_chip_j = self.dynamic_j + self.asleep_w * float(self.timer_s.sum())
         each = max(actions, 1)
@@ -94,8 +98,8 @@ class ActionCosts:
 
 
 def side_by_side_s(per_tick: F64) -> F64:
-    """Return how long each tick of an action lasts, (rounds, ticks + layers - 1), where layer l works on tick k - l at tick k, and
-    the slowest of them is waited for; `per_tick`: (rounds, ticks, layers) seconds.
+    """Return how long each tick of an action lasts, (rounds, ticks + layers - 1), where layer l works on tick k - l at tick k,
+    and the slowest of them is waited for; `per_tick`: (rounds, ticks, layers) seconds.
     """
     rounds, ticks, layers = per_tick.shape
     out = np.zeros((rounds, ticks + layers - 1))

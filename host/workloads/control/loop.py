@@ -1,14 +1,14 @@
-"""The closed loop: observations become events, and the readout's last membranes an action, from which the next observation follows.
+"""The closed loop: observations become events, and the readout's last membranes an action, from which the next observation
+follows.
 
-Source and readout in one, for each waits for the other. All lanes act together: the ticks of an action are so many positions, and
-at the last of them every lane with an episode acts. A lane whose episode ended begins the next one, as long as there are any, and is
-idle from then on. Which lane an episode gets changes no bit of it.
+Source and readout in one, for each waits for the other. All lanes act together: the ticks of an action are so many positions,
+and at the last of them every lane with an episode acts. A lane whose episode ended begins the next one, as long as there are
+any, and is idle from then on. Which lane an episode gets changes no bit of it.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import json
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
@@ -28,6 +28,7 @@ from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.section_events import Sending
 from models.control.encoding import counts_of, spike_draws
 from models.control.task import EnvironmentLanes
+from models.control.trajectory import next_link
 from models.network import F32, I64
 from noc.chip import ChipSpec
 from noc.packet import VALID
@@ -37,7 +38,9 @@ OUTPUTS = "outputs"
 
 @dataclass
 class _Lane:
-    """A lane's episode: its number, -1 without one; the position at which it began, actions and return so far, and a hash of them."""
+    """A lane's episode: its number, -1 without one; the position at which it began, actions and return so far, and a hash of
+    them.
+    """
 
     episode: int = -1
     began: int = 0
@@ -49,20 +52,20 @@ class _Lane:
 class ControlLoop(Source):
     """Runs the episodes of `setting` in `environments`, an episode a lane.
 
-    `into`: the input population; `observations`: a row a lane in DRAM, which the input is read from at every tick; `sending`: how
-    the output sends. For `--save outputs` it has each action's `observations` (numbers,), `values` (actions,), `actions` and
-    `rewards`.
+    `into`: the input population; `observations`: a row a lane in DRAM, which the input is read from at every tick; `sending`:
+    how the output sends. For `--save outputs` it has each action's `observations` (numbers,), `values` (actions,), `actions`
+    and `rewards`.
     """
 
     saves = (OUTPUTS,)
 
     def __init__(
-        self, setting: Setting, environments: EnvironmentLanes, observations: RowsInDram, sending: Sending, into: int, lanes: int
-    ) -> None:  # fmt: skip
+        self, setting: Setting, environments: EnvironmentLanes, *, observations: RowsInDram, sending: Sending, into: int, lanes: int
+    ) -> None:
         self._setting, self._environments, self._rows, self._sending = setting, environments, observations, sending
         self._input, self._scale = into, np.asarray(setting.scale, np.float32)
         self._lanes = [_Lane() for _ in range(lanes)]
-        self._turns: list[list[tuple[int, int]]] = [[] for _ in range(lanes)]  # (position of the run, episode that begins or -1)
+        self._turns: list[list[tuple[int, int]]] = [[] for _ in range(lanes)]  # (position, episode that begins or -1)
         self._observed: F32 = np.zeros((lanes, len(setting.scale)), np.float32)
         self._counts: I64 = np.zeros((lanes, 2 * len(setting.scale)), np.int64)
         self._draws: dict[int, I64] = {}
@@ -169,8 +172,7 @@ class ControlLoop(Source):
 
     def _note(self, lane: _Lane, number: int, action: int, reward: float) -> None:
         """Add an action to the hash of its episode, and to what is saved."""
-        link = bytes.fromhex(lane.chain) + self._observed[number].tobytes() + np.array([action], "<u4").tobytes()
-        lane.chain = hashlib.sha256(link).hexdigest()
+        lane.chain = next_link(lane.chain, self._observed[number], action)
         if self._save is not None:
             rows = {
                 "observations": self._observed[number].copy(), "values": self._values[number], "actions": np.uint32(action),

@@ -27,7 +27,9 @@ class Options(RunOptions):
     episodes: int | None = _of_task(
         None, f"how many episodes (default {DEFAULT_EPISODES}, or as many as run side by side)", bounds=Whole(1), metavar="N"
     )
-    seed: int = _of_task(0, "of the first episode, the next one's is one more; and of spikes that are drawn", bounds=Whole(0), metavar="S")
+    seed: int = _of_task(
+        0, "of the first episode, the next one's is one more; and of spikes that are drawn", bounds=Whole(0), metavar="S"
+    )
     steps: int | None = _of_task(
         None, f"cut an episode off after so many actions (default: the environment's limit, or {DEFAULT_STEPS})",
         bounds=Whole(1), metavar="N",

@@ -43,7 +43,8 @@ def prepare(options: Options) -> Job:
     population = network.populations[into]
     rows = RowsInDram(dram, "observations", options.batch, population.units, population.payload)
     environments: EnvironmentLanes = RecordedLanes(recording, options.batch) if recording else lanes_of(task, options.batch)
-    loop = ControlLoop(setting, environments, rows, sending_of(network.populations[output], options.batch), into, options.batch)
+    sending = sending_of(network.populations[output], options.batch)
+    loop = ControlLoop(setting, environments, observations=rows, sending=sending, into=into, lanes=options.batch)
     return Job(
         options=options, placement=placement, source=loop, readout=loop, dram=dram, title=f"{title} in {task.name}",
         inputs=paths_of(checkpoint=path, recording=options.replay),
@@ -57,8 +58,8 @@ def prepare(options: Options) -> Job:
 
 
 def _open_model(options: Options, task: Task) -> tuple[Path | None, Model, str]:
-    """Return the Q-network's file, the model and a title; HostError where none is shipped for the environment, or random weights are
-    asked for.
+    """Return the Q-network's file, the model and a title; HostError where none is shipped for the environment, or random
+    weights are asked for.
     """
     shipped = shipped_for(options)
     if options.checkpoint is None and not shipped:
@@ -67,7 +68,11 @@ def _open_model(options: Options, task: Task) -> tuple[Path | None, Model, str]:
     path = model_path(options.checkpoint, shipped)
     if path is None:
         raise HostError("control: random weights act at random; needs MODEL, a Q-network")
-    title = path.name if options.checkpoint is not None else f"the trained Q-network, {options.bits} bits".replace("float bits", "float")
+    title = (
+        path.name
+        if options.checkpoint is not None
+        else f"the trained Q-network, {options.bits} bits".replace("float bits", "float")
+    )
     return path, load_model(path), title
 
 
@@ -75,7 +80,9 @@ def _policy_of(model: Model, task: Task, title: str) -> Policy:
     """Return the model's policy; HostError where it has none, or one of another task."""
     policy = model.parts.get(PART)
     if not isinstance(policy, Policy):
-        raise HostError(f"checkpoint {title}: is no Q-network of `python -m models.training control`; `launch.py run` runs any network")
+        raise HostError(
+            f"checkpoint {title}: is no Q-network of `python -m models.training control`; `launch.py run` runs any network"
+        )
     have = f"trained for {policy.environment}, {len(policy.scale)} numbers observed and {policy.actions} actions"
     if (len(policy.scale), policy.actions) != (task.observations, task.actions):
         raise HostError(f"checkpoint {title}: {have}; {task.name} has {task.observations} and {task.actions}")

@@ -46,9 +46,7 @@ class RecordedLanes:
             rewards.append(float(self._rewards[episode, step]))
             ended.append(bool(over))
         cut = np.array(ended, bool)
-        return Outcome(
-            observations=np.stack(observations), rewards=np.array(rewards), terminated=np.zeros_like(cut), truncated=cut
-        )
+        return Outcome(observations=np.stack(observations), rewards=np.array(rewards), terminated=np.zeros_like(cut), truncated=cut)
 
     def drawing(self, lane: int) -> Mapping[str, Any]:
         """Return nothing."""

@@ -16,8 +16,8 @@ from host.workloads.control.action_costs import ActionCosts
 
 @dataclass(frozen=True, kw_only=True)
 class Episode:
-    """An episode: its number, return, actions, how it ended ("terminated" by the task's rules, "truncated"), and the SHA-256 of its
-    observations and actions.
+    """An episode: its number, return, actions, how it ended ("terminated" by the task's rules, "truncated"), and the SHA-256
+    of its observations and actions.
     """
 
     episode: int
@@ -29,8 +29,8 @@ class Episode:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """What is known before the first action. `steps`: actions at which an episode is cut off; `period_s`: the time of a step, by
-    which an action must be there, 0 where the environment has none; `record`: what the trainer measured.
+    """What is known before the first action. `steps`: actions at which an episode is cut off; `period_s`: the time of a step,
+    by which an action must be there, 0 where the environment has none; `record`: what the trainer measured.
     """
 
     environment: str
@@ -51,8 +51,8 @@ class Setting:
 def compose_result(
     setting: Setting, episodes: Sequence[Episode], running: int, costs: ActionCosts | None, replayed: tuple[int, int] | None
 ) -> dict[str, Any]:
-    """Return the `result` block. `running`: actions of episodes that are not over; `replayed`: actions that were compared with those of
-    an earlier run, and how many were the same.
+    """Return the `result` block. `running`: actions of episodes that are not over; `replayed`: actions that were compared with
+    those of an earlier run, and how many were the same.
     """
     ordered = sorted(episodes, key=lambda episode: episode.episode)
     returns = np.array([episode.total for episode in ordered])
@@ -64,8 +64,8 @@ def compose_result(
     del known["record"], known["scale"]
     return {
         **known, "actions_taken": actions + running, "actions_of_whole_episodes": actions,
-        "return_mean": float(returns.mean()) if len(returns) else None, "return_sd": float(returns.std()) if len(returns) else None,
-        "return_worst": float(returns.min()) if len(returns) else None, "solved_share": solved,
+        "return_mean": float(returns.mean()) if len(returns) else None, "return_sd": float(returns.std()) if len(returns) else
+        None, "return_worst": float(returns.min()) if len(returns) else None, "solved_share": solved,
         "episodes_done": len(ordered), "trajectory_sha256": _joined(ordered),
         "each": [asdict(episode) for episode in ordered],
         "torch": compare_with_torch(setting, ordered),
@@ -81,8 +81,8 @@ def _joined(episodes: Sequence[Episode]) -> str:
 
 
 def compare_with_torch(setting: Setting, episodes: Sequence[Episode]) -> dict[str, Any] | None:
-    """Return what torch made of the same episodes, where the checkpoint's record has them: its mean return, and how many episodes have
-    the same return, and the same observations and actions to the last bit.
+    """Return what torch made of the same episodes, where the checkpoint's record has them: its mean return, and how many
+    episodes have the same return, and the same observations and actions to the last bit.
     """
     torch = setting.record.get("torch")
     as_recorded = not (setting.poisson or setting.carry)

@@ -5,7 +5,8 @@ Contract of a file:
 - `TASKS`: name, as the command line has it -> `Task`;
 - `Lanes`: the environments that run side by side, an `EnvironmentLanes`.
 
-Whoever asks for another name gets gymnasium's environment of that name, where it is installed (`models/control/gymnasium_lanes.py`).
+Whoever asks for another name gets gymnasium's environment of that name, where it is installed
+(`models/control/gymnasium_lanes.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +29,9 @@ def own_tasks() -> dict[str, tuple[Task, Any]]:
 
 
 def task_named(name: str) -> Task:
-    """Return a task of ours, or gymnasium's of that name; ModelError, one line, for one that is neither or that cannot be run."""
+    """Return a task of ours, or gymnasium's of that name; ModelError, one line, for one that is neither or that cannot be
+    run.
+    """
     own = own_tasks()
     if name in own:
         return own[name][0]

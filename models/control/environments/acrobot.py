@@ -1,7 +1,7 @@
 """Acrobot: swing a chain of two links up by a torque at the joint between them (Sutton 1996), as gymnasium has it.
 
-Observed: cosine and sine of both angles and the two speeds. The equations and their order are those that gymnasium computes (the
-book's form), so that a step has its bits. Runge-Kutta's rule of fourth order, one step of 0.2 s.
+Observed: cosine and sine of both angles and the two speeds. The equations and their order are those that gymnasium computes
+(the book's form), so that a step has its bits. Runge-Kutta's rule of fourth order, one step of 0.2 s.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def _rates(y: F64, torque: F64) -> F64:
 
 
 def _squared(values: F64) -> F64:
-    """Return squares by the C library's power, whose last bit gymnasium's single numbers have; numpy squares arrays by a product."""
+    """Return squares by the C library's power, whose last bit gymnasium's single numbers have; numpy squares arrays by a
+    product.
+    """
     return np.array([value**2 for value in values.tolist()])
 
 

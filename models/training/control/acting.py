@@ -11,6 +11,7 @@ from torch import Tensor
 
 from models.control.environments import lanes_of
 from models.control.task import Bools, EnvironmentLanes, Task
+from models.control.trajectory import next_link
 from models.network import F32, F64, I64
 
 FRESH_SEED = 0  # of the episodes that a checkpoint's returns are measured on; training draws none below 1,000,000
@@ -19,8 +20,10 @@ TRAINING_SEED = 10_000_000
 QValues = Callable[[F32], Tensor]  # of observations (lanes, numbers)
 
 
-def greedy_returns(task: Task, values: QValues, episodes: int, seed: int) -> F64:
-    """Return the returns of episodes `seed`, `seed` + 1, ... in which the action of the highest Q value is taken, (episodes,)."""
+def greedy_returns(task: Task, values: QValues, episodes: int, seed: int, links: list[str] | None = None) -> F64:
+    """Return the returns of episodes `seed`, `seed` + 1, ... in which the action of the highest Q value is taken, (episodes,);
+    `links`, if given, become the last links of the episodes' hashes.
+    """
     environments = lanes_of(task, episodes)
     observations = np.stack([environments.begin(lane, seed + lane) for lane in range(episodes)])
     returns, running = np.zeros(episodes), np.arange(episodes)
@@ -28,6 +31,8 @@ def greedy_returns(task: Task, values: QValues, episodes: int, seed: int) -> F64
         while len(running):
             actions = values(observations).argmax(1).numpy()
             outcome = environments.step(running.tolist(), actions.tolist())
+            for place, lane in enumerate(running if links is not None else ()):
+                links[lane] = next_link(links[lane], observations[place], int(actions[place]))
             returns[running] += outcome.rewards
             observations, running = outcome.observations[~outcome.ended], running[~outcome.ended]
     return returns

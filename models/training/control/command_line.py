@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,8 @@ from models.training.control.settings import ControlSettings
 HELP = "train a spiking Q-network to act in an environment, write a checkpoint"
 
 
-def train(flags: dict[str, Any]) -> int:
-    """Train what the flags say; return the exit code."""
+def train(flags: dict[str, Any], say: Callable[[str], object]) -> int:
+    """Train what the flags say, and say what comes of it; return the exit code."""
     from models.control.environments import task_named
 
     settings = ControlSettings.chosen(flags)
@@ -23,5 +24,5 @@ def train(flags: dict[str, Any]) -> int:
     torch.set_num_threads(flags["threads"] or 1)
     from models.training.control.trainer import train_all
 
-    train_all(task, settings, Path(flags["out"]), lambda line: print(line, flush=True))
+    train_all(task, settings, Path(flags["out"]), say)
     return 0

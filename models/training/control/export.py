@@ -22,7 +22,9 @@ from models.training.control.network import SpikingQ
 
 def network_of(student: SpikingQ) -> Network:
     """Return a student as a network of float32 weights."""
-    return q_network([array(layer.weight) for layer in student.layers], [array(layer.bias) for layer in student.layers], student.decay)
+    return q_network(
+        [array(layer.weight) for layer in student.layers], [array(layer.bias) for layer in student.layers], student.decay
+    )
 
 
 def model_of(network: Network, policy: Policy, source: dict[str, Any]) -> Model:

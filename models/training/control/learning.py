@@ -1,7 +1,9 @@
-"""Learning to act: double Q-learning of any Q-network, and a student that learns what a teacher would do where the student comes.
+"""Learning to act: double Q-learning of any Q-network, and a student that learns what a teacher would do where the student
+comes.
 
-Double Q-learning (van Hasselt, Guez, Silver 2016) with a target network that follows softly; an episode that its limit cut off goes
-on in the target, one that its rules ended does not. The student acts, the teacher labels (DAgger: Ross, Gordon, Bagnell 2011).
+Double Q-learning (van Hasselt, Guez, Silver 2016) with a target network that follows softly; an episode that its limit cut off
+goes on in the target, one that its rules ended does not. The student acts, the teacher labels (DAgger: Ross, Gordon, Bagnell
+2011).
 """
 
 from __future__ import annotations
@@ -34,7 +36,11 @@ def learn_q_values(
     inputs = encode(actors.observations)
     for step in range(steps // lanes):
         share = step * lanes / steps
-        explore = max(settings.exploration, explore_from + (settings.exploration - explore_from) * share / 0.5)
+        explore = max(
+            settings.exploration, explore_from + (settings.exploration - explore_from) * share / settings.exploration_share
+        )
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * (1 - 0.9 * share)
         with torch.no_grad():
             greedy = network(inputs).argmax(1).numpy()
         actions = np.where(draw.random(lanes) < explore, draw.integers(0, task.actions, lanes), greedy)
@@ -45,7 +51,7 @@ def learn_q_values(
         )  # fmt: skip
         inputs = encode(actors.observations)
         if memory.rows >= min(1000, settings.memory):
-            for _ in range(2):
+            for _ in range(settings.updates_a_step):
                 _update(network, target, optimiser, memory.draw(settings.batch), settings)
         if (step + 1) % every == 0:
             mean = float(greedy_returns(task, lambda o: network(encode(o)), settings.evaluation_episodes, VALIDATION_SEED).mean())

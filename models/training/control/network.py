@@ -7,6 +7,7 @@ layer's largest, and gradients pass as if they were not.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -68,7 +69,7 @@ class SpikingQ(nn.Module):
     def __init__(self, inputs: int, sizes: Sequence[int], actions: int, *, ticks: int, decay: float, steepness: float) -> None:
         super().__init__()
         widths = [inputs, *sizes, actions]
-        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in zip(widths, widths[1:], strict=False))
+        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in itertools.pairwise(widths))
         self.ticks, self.decay, self.steepness = ticks, decay, steepness
         self.held = False
         with torch.no_grad():

@@ -29,6 +29,8 @@ class ControlSettings:
     target_rate: float = flag(0.01, "by how much the target network follows at each update")
     reward_scale: float = flag(0.1, "what rewards are multiplied by")
     exploration: float = flag(0.05, "share of random actions at the end of Q-learning")
+    exploration_share: float = flag(0.5, "share of the steps over which exploration falls to that")
+    updates_a_step: int = flag(2, "updates for each step of the environments side by side")
     student_exploration: float = flag(0.1, "share of random actions while the student acts")
     sharpness: float = flag(30.0, "what a teacher's Q values are multiplied by before the student learns their softmax")
     steepness: float = flag(5.0, "of the surrogate gradient, a fast sigmoid")

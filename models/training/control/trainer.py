@@ -116,7 +116,8 @@ class Seed:
     def _measured(self, network: Network, scale: tuple[float, ...], teacher: Any) -> dict[str, Any]:
         eight, ticks = in_8_bits(network), self.settings.ticks
         policies = {"float": TorchPolicy(network, scale, ticks), "int8": TorchPolicy(eight, scale, ticks)}
-        returns = {name: greedy_returns(self.task, policy, EPISODES, FRESH_SEED) for name, policy in policies.items()}
+        links: dict[str, list[str]] = {name: [""] * EPISODES for name in policies}
+        returns = {name: greedy_returns(self.task, policy, EPISODES, FRESH_SEED, links[name]) for name, policy in policies.items()}
         validation = greedy_returns(self.task, policies["int8"], EPISODES, VALIDATION_SEED)
         result = {
             "seed": self.seed, "validation_mean": float(validation.mean()), "fresh_seed": FRESH_SEED, "episodes": EPISODES,
@@ -126,8 +127,9 @@ class Seed:
             result["teacher"] = _summary(greedy_returns(self.task, teacher, EPISODES, FRESH_SEED), self.task)
             result["agreement_with_teacher"] = self._agreement(policies["int8"], teacher)
         result["agreement_with_float"] = self._agreement(policies["int8"], policies["float"])
-        result["returns_int8"] = returns["int8"].tolist()
-        result["returns_float"] = returns["float"].tolist()
+        result["torch"] = {
+            name: {"returns": values.tolist(), "sha256": [link[:16] for link in links[name]]} for name, values in returns.items()
+        }
         return result
 
     def _agreement(self, policy: TorchPolicy, other: Any) -> float:
@@ -144,7 +146,7 @@ class Seed:
         return sum(same) / sum(steps)
 
 
-def train_all(task: Task, settings: ControlSettings, out: Path, say: Say) -> dict[str, Any]:
+def train_all(task: Task, settings: ControlSettings, out: Path, say: Say) -> None:
     """Train every seed, and write the best by its validation: `NAME.safetensors` (int8) and `NAME-float.safetensors`."""
     scale = settings.scale_for(task)
     out.mkdir(parents=True, exist_ok=True)
@@ -155,14 +157,16 @@ def train_all(task: Task, settings: ControlSettings, out: Path, say: Say) -> dic
         results.append(one.finish())
         say(_line(results[-1]))
     best = max(range(len(seeds)), key=lambda n: results[n]["validation_mean"])
-    record = {"returns": results[best], "seeds": [{k: v for k, v in r.items() if not k.startswith("returns_")} for r in results]}
-    policy = Policy(task.name, scale, task.actions, settings.ticks, record)
-    network, source = seeds[best].network(), {"environment": task.gymnasium, "settings": asdict(settings), "seed": seeds[best].seed}
+    each = [{k: v for k, v in result.items() if k != "torch"} for result in results]
+    facts = {"environment": task.name, "steps": task.limit_steps, "ticks": settings.ticks, "seed": FRESH_SEED}
+    network = seeds[best].network()
+    source = {"environment": task.gymnasium, "settings": asdict(settings), "seed": seeds[best].seed}
     paths = [out / f"{task.name}.safetensors", out / f"{task.name}-float.safetensors"]
-    for path, written in zip(paths, (in_8_bits(network), network), strict=True):
+    for path, bits, written in zip(paths, ("int8", "float"), (in_8_bits(network), network), strict=True):
+        record = {"torch": {**facts, **results[best]["torch"][bits]}, "best": each[best], "seeds": each}
+        policy = Policy(task.name, scale, task.actions, settings.ticks, record)
         save(path, model_of(written, policy, source))
         say(f"{path}: {path.stat().st_size:,} bytes, seed {seeds[best].seed}")
-    return record
 
 
 def _need_same(path: Path, settings: dict[str, Any]) -> None:
@@ -180,5 +184,9 @@ def _summary(returns: F64, task: Task) -> dict[str, float]:
 
 
 def _line(result: dict[str, Any]) -> str:
-    parts = [f"{name} {result[name]['mean']:.1f} (worst {result[name]['worst']:.0f})" for name in ("teacher", "float", "int8") if name in result]
+    parts = [
+        f"{name} {result[name]['mean']:.1f} (worst {result[name]['worst']:.0f})"
+        for name in ("teacher", "float", "int8")
+        if name in result
+    ]
     return f"seed {result['seed']}: {', '.join(parts)}; validation {result['validation_mean']:.1f}"
