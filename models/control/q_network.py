@@ -7,7 +7,7 @@ nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -29,17 +29,17 @@ def q_network(weights: Sequence[F32], biases: Sequence[F32], decay: float) -> Ne
         numbers = weight / np.float32(LEVELS) if number == 0 else weight
         heard, units = (Projection(number, "input", SparseRows.from_dense(numbers)),), len(weight)
         if number == len(weights) - 1:
-            populations.append(
-                Population(
-                    "values", units, "li", heard, vectors_of(units, li.FILL, bias=bias), li.DEFAULTS | form, payload="float32",
-                    dense=True,
-                )
-            )  # fmt: skip
+            vectors, params = vectors_of(units, _numbers(li.FILL), bias=bias), li.DEFAULTS | form
+            populations.append(Population("values", units, "li", heard, vectors, params, payload="float32", dense=True))
         else:
-            vectors = vectors_of(units, lif.FILL, bias=bias, rate=np.float32(decay))
+            vectors = vectors_of(units, _numbers(lif.FILL), bias=bias, rate=decay)
             params = lif.DEFAULTS | form | {"reset": float(RESETS.index("subtract"))}
             populations.append(Population(f"hidden{number + 1}", units, "lif", heard, vectors, params, payload="spike"))
     return Network(tuple(populations))
+
+
+def _numbers(fill: Mapping[str, np.float32]) -> dict[str, float]:
+    return {name: float(value) for name, value in fill.items()}
 
 
 def in_8_bits(network: Network) -> Network:

@@ -22,7 +22,8 @@ class Task:
     `scale`: what each observation is divided by before it is clipped to -1 ... 1 (empty: nobody has said); `limit_steps`: after
     which an episode is cut off (0: never); `solved_return`: the mean return from which on it counts as solved, and an episode
     of which is called solved; None where nobody has said. `period_s`: the time of a step, by which an action must be there; 0
-    where the environment has none. `word`: what a step is called.
+    where the environment has none. `continuous`: an action is numbers and no choice; `solved_by_end`: an episode that its rules
+    ended is solved.
     """
 
     name: str
@@ -33,6 +34,8 @@ class Task:
     limit_steps: int = 0
     solved_return: float | None = None
     period_s: float = 0.0
+    continuous: bool = False
+    solved_by_end: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +61,7 @@ class EnvironmentLanes(Protocol):
     def begin(self, lane: int, seed: int) -> F32:
         """Begin an episode in a lane; return its first observation (numbers,)."""
 
-    def step(self, lanes: Sequence[int], actions: Sequence[int]) -> Outcome:
+    def step(self, lanes: Sequence[int], actions: Sequence[Any]) -> Outcome:
         """Take an action in each of these lanes."""
 
     def drawing(self, lane: int) -> Mapping[str, Any]:
@@ -89,7 +92,7 @@ class StateLanes:
         draw = np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed)))
         self.state[lane] = self.started(draw.uniform(low=-self.START, high=self.START, size=(self.NUMBERS,)))
         self.steps[lane] = 0
-        return self.observed(self.state[lane : lane + 1])[0]
+        return np.asarray(self.observed(self.state[lane : lane + 1])[0], np.float32)
 
     def step(self, lanes: Sequence[int], actions: Sequence[int]) -> Outcome:
         """Take an action in each of these lanes."""

@@ -222,9 +222,13 @@ def _conform(flags: dict[str, Any]) -> int:
     return 0 if all(agreed) else 6
 
 
+def _control(flags: dict[str, Any]) -> int:
+    return control.train(flags, partial(print, flush=True))
+
+
 _COMMANDS = {
     "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
-    "control": lambda flags: control.train(flags, partial(print, flush=True)),
+    "control": _control,
 }  # fmt: skip
 
 

@@ -61,9 +61,9 @@ class Ran(NamedTuple):
 class Example:
     """A workload's smallest example, in a folder of its own; runs with the same options are run once."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, chosen: dict[str, Any] | None = None) -> None:
         self.workload, self.folder = workload, folder
-        self.chosen: dict[str, Any] = workload.part("example", "smallest")(folder)
+        self.chosen: dict[str, Any] = chosen or workload.part("example", "smallest")(folder)
         self.command = next(name for name, command in workload.commands.items() if not command.presets)
         self._runs: dict[str, Ran] = {}
         self._folders = (folder / f"run-{number}" for number in range(1000))

@@ -12,12 +12,14 @@ ARGUMENT = "environment"
 EXAMPLES = (
     ("control cartpole", "keep a pole up, 8 bits, on a PE a layer"),
     ("control acrobot --episodes 100 --batch 32", "swing two links up, 32 side by side"),
+    ("control reach DECODER", "a neural decoder that moves a cursor into a target"),
     ("control LunarLander-v3 MODEL", "any environment of gymnasium with a network of your own"),
 )
 SHIPPED_FOR = {"cartpole": "cartpole", "cartpole-v0": "cartpole", "acrobot": "acrobot"}
 METRICS = {
     "return_mean": Metric(name="return_mean", label="return an episode", unit="", digits=1, better="high"),
     "solved": Metric(name="solved", label="episodes solved", unit="%", digits=0, better="high"),
+    "time_to_target": Metric(name="time_to_target", label="time to the target", unit="s", digits=3, better="low"),
     "action_time": Metric(name="action_time", label="modelled, an action", unit="ms", digits=3, better="low"),
     "action_time_timer": Metric(name="action_time_timer", label="with timer ticks", unit="ms", digits=2, better="low"),
     "missed": Metric(name="missed", label="deadlines missed, back to back", unit="%", digits=1, better="low"),

@@ -22,14 +22,15 @@ from host.cost.ledger import RunLedger
 from host.workloads.contract import Feed, Metric, Outputs, Progress, SaveRow, Source, only_section
 from host.workloads.control import METRICS
 from host.workloads.control.action_costs import ActionCosts
-from host.workloads.control.results import Episode, Setting, compose_result, cost_metrics
+from host.workloads.control.agents import Agent
+from host.workloads.control.results import Episode, Setting, compose_result, cost_metrics, solved_share
 from host.workloads.lane_sets import pack_lanes
 from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.section_events import Sending
-from models.control.encoding import counts_of, spike_draws
+from models.control.encoding import spike_draws
 from models.control.task import EnvironmentLanes
 from models.control.trajectory import next_link
-from models.network import F32, I64
+from models.network import F32, I64, Array
 from noc.chip import ChipSpec
 from noc.packet import VALID
 
@@ -60,16 +61,24 @@ class ControlLoop(Source):
     saves = (OUTPUTS,)
 
     def __init__(
-        self, setting: Setting, environments: EnvironmentLanes, *, observations: RowsInDram, sending: Sending, into: int, lanes: int
+        self,
+        setting: Setting,
+        environments: EnvironmentLanes,
+        agent: Agent,
+        *,
+        observations: RowsInDram,
+        sending: Sending,
+        into: int,
+        lanes: int,
     ) -> None:
         self._setting, self._environments, self._rows, self._sending = setting, environments, observations, sending
-        self._input, self._scale = into, np.asarray(setting.scale, np.float32)
+        self._input, self._agent = into, agent
         self._lanes = [_Lane() for _ in range(lanes)]
         self._turns: list[list[tuple[int, int]]] = [[] for _ in range(lanes)]  # (position, episode that begins or -1)
-        self._observed: F32 = np.zeros((lanes, len(setting.scale)), np.float32)
-        self._counts: I64 = np.zeros((lanes, 2 * len(setting.scale)), np.int64)
+        self._observed: F32 = np.zeros((lanes, setting.observations), np.float32)
+        self._numbers: list[Array] = [np.zeros(agent.units)] * lanes
         self._draws: dict[int, I64] = {}
-        self._values: F32 = np.zeros((lanes, setting.actions), np.float32)
+        self._values: F32 = np.zeros((lanes, sending.units), np.float32)
         self._begun, self._answered, self._steps = 0, 0, 0  # episodes; positions; positions of sequences
         self.episodes: list[Episode] = []
         self.costs: ActionCosts | None = None
@@ -101,7 +110,7 @@ class ControlLoop(Source):
         running = np.array([lane.episode >= 0 for lane in self._lanes])
         if tick == 0 and not self._setting.poisson:
             for lane in np.flatnonzero(running):
-                self._rows.write(int(lane), self._counts[lane])
+                self._rows.write(int(lane), self._numbers[lane])
         if self._setting.poisson:
             self._draw(tick)
         events = {self._input: self._rows.feed([lane if runs else None for lane, runs in enumerate(running)])}
@@ -132,7 +141,7 @@ class ControlLoop(Source):
 
     def _observe(self, lane: int, observation: F32) -> None:
         self._observed[lane] = observation
-        self._counts[lane] = counts_of(observation[None], self._scale)[0]
+        self._numbers[lane] = self._agent.input_of(observation)
 
     def _draw(self, tick: int) -> None:
         """Write the spikes of one tick: a unit of the input spikes where its count is above what was drawn."""
@@ -140,9 +149,9 @@ class ControlLoop(Source):
             if lane.episode < 0:
                 continue
             if tick == 0:
-                shape = self._setting.ticks, self._counts.shape[1]
+                shape = self._setting.ticks, self._agent.units
                 self._draws[number] = spike_draws(self._setting.seed, lane.episode, lane.steps, *shape)
-            self._rows.write(number, self._counts[number] > self._draws[number][tick])
+            self._rows.write(number, self._numbers[number] > self._draws[number][tick])
 
     # -- the readout
 
@@ -154,7 +163,7 @@ class ControlLoop(Source):
             return
         self._values = self._sending.spread(only_section(outputs), len(self._lanes)).astype(np.float32)
         running = [number for number, lane in enumerate(self._lanes) if lane.episode >= 0]
-        actions = [action_of(self._values[number]) for number in running]
+        actions = [self._agent.action_of(self._values[number]) for number in running]
         outcome = self._environments.step(running, actions)
         for place, number in enumerate(running):
             lane, reward = self._lanes[number], float(outcome.rewards[place])
@@ -170,12 +179,13 @@ class ControlLoop(Source):
             else:
                 self._observe(number, outcome.observations[place])
 
-    def _note(self, lane: _Lane, number: int, action: int, reward: float) -> None:
+    def _note(self, lane: _Lane, number: int, action: Any, reward: float) -> None:
         """Add an action to the hash of its episode, and to what is saved."""
         lane.chain = next_link(lane.chain, self._observed[number], action)
         if self._save is not None:
             rows = {
-                "observations": self._observed[number].copy(), "values": self._values[number], "actions": np.uint32(action),
+                "observations": self._observed[number].copy(), "values": self._values[number],
+                "actions": np.asarray(action, np.uint32 if isinstance(action, int) else np.float32),
                 "rewards": np.float64(reward),
             }  # fmt: skip
             for of, row in rows.items():
@@ -200,7 +210,9 @@ class ControlLoop(Source):
 
     def result(self) -> dict[str, Any]:
         """Return the episodes and what they come to."""
-        return compose_result(self._setting, self.episodes, self._running(), self.costs, self._replayed())
+        result = compose_result(self._setting, self.episodes, self._running(), self.costs, self._replayed())
+        begun = len(self.episodes) + sum(lane.steps > 0 for lane in self._lanes)
+        return result | {"whole_model": self._agent.report(result["actions_taken"], begun)}
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return the mean return, the share solved, and what an action costs."""
@@ -210,9 +222,12 @@ class ControlLoop(Source):
         returns = [episode.total for episode in self.episodes]
         note = f"{len(returns)} of {self._setting.episodes} episodes"
         metrics = [METRICS["return_mean"]._replace(value=float(np.mean(returns)) if returns else None, note=note)]
-        if self._setting.solved_return is not None:
-            share = 100 * float(np.mean([total >= self._setting.solved_return for total in returns])) if returns else None
-            metrics.append(METRICS["solved"]._replace(value=share, note=f"at least {self._setting.solved_return:g}"))
+        if (rule := self._setting.solved_rule) is not None:
+            share = solved_share(self._setting, self.episodes)
+            metrics.append(METRICS["solved"]._replace(value=None if share is None else 100 * share, note=rule))
+        if self._setting.solved_by_end:
+            seconds = [episode.steps * self._setting.period_s for episode in self.episodes]
+            metrics.append(METRICS["time_to_target"]._replace(value=float(np.mean(seconds)) if seconds else None, note=note))
         return metrics
 
     def _running(self) -> int:
@@ -242,6 +257,7 @@ class ControlLoop(Source):
             "episodes": [asdict(episode) for episode in self.episodes],
             "observed": _text_of(self._observed), "values": _text_of(self._values),
             "environments": base64.b64encode(self._environments.snapshot()).decode(),
+            "agent": base64.b64encode(self._agent.snapshot()).decode(),
         }  # fmt: skip
         return json.dumps(state).encode()
 
@@ -256,17 +272,13 @@ class ControlLoop(Source):
         self._values = _array_of(state["values"], self._values.shape)
         for lane, observation in enumerate(_array_of(state["observed"], self._observed.shape)):
             self._observe(lane, observation)
-        tick, shape = self._next % self._setting.ticks, (self._setting.ticks, self._counts.shape[1])
-        for number, lane in enumerate(self._lanes):
-            if tick and lane.episode >= 0 and self._setting.poisson:
-                self._draws[number] = spike_draws(self._setting.seed, lane.episode, lane.steps, *shape)
-            elif tick and lane.episode >= 0:
-                self._rows.write(number, self._counts[number])
-
-
-def action_of(values: F32) -> int:
-    """Return the action of the highest value, of equals the first; a value that is no number is the lowest."""
-    return int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
+        self._agent.restore(base64.b64decode(state["agent"]))  # after the inputs were made once more
+        tick, shape = self._next % self._setting.ticks, (self._setting.ticks, self._agent.units)
+        for number, one in enumerate(self._lanes):
+            if tick and one.episode >= 0 and self._setting.poisson:
+                self._draws[number] = spike_draws(self._setting.seed, one.episode, one.steps, *shape)
+            elif tick and one.episode >= 0:
+                self._rows.write(number, self._numbers[number])
 
 
 def _text_of(array: F32) -> str:

@@ -21,7 +21,7 @@ class Options(RunOptions):
     mapping: str = with_default(RunOptions, "mapping", "balanced")
     format: str = with_default(RunOptions, "format", "dense")
     environment: str = _of_task(
-        "cartpole", "cartpole, cartpole-v0, acrobot, or a name of gymnasium's, as the first argument or here",
+        "cartpole", "cartpole, cartpole-v0, acrobot, reach, or a name of gymnasium's, as the first argument or here",
         bounds=Text(), metavar="NAME",
     )  # fmt: skip
     episodes: int | None = _of_task(
@@ -44,6 +44,10 @@ class Options(RunOptions):
     timer_us: float = _of_task(
         1000.0, "length of a tick where a timer starts each, for the price beside that of ticks back to back",
         bounds=Number(0.0, 1e7, above=True, unit="microseconds"), metavar="U",
+    )  # fmt: skip
+    neurons: str | None = _of_task(
+        None, "reach: a table of the neurons that a decoder hears, cx, cy, lowest and highest rate a row (default: seeded)",
+        bounds=Text(), metavar="CSV", file=True,
     )  # fmt: skip
     replay: str | None = _of_task(
         None, "feed the observations of an earlier run (its --outputs FILE) and compare the actions",

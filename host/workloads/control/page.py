@@ -10,7 +10,7 @@ import numpy as np
 from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, paragraph, section, table
 from host.show.quantities import format_band, format_quantity, scale_of
-from host.workloads.control.summary import PUBLISHED_J, PUBLISHED_MOST, spikes_an_action, torch_in_words
+from host.workloads.control.summary import PUBLISHED_DECODING, PUBLISHED_J, PUBLISHED_MOST, spikes_an_action, torch_in_words
 from models.palette import INK, SERIES
 
 _WAYS = {"back_to_back": "back to back", "side_by_side": "layers side by side", "timer": "with timer ticks"}
@@ -62,6 +62,13 @@ def _actions(report: Mapping[str, Any]) -> list[Html]:
         for key, words in _ENERGY.items() if (e := costs.get(key))
     ]  # fmt: skip
     blocks.append(table(("energy", "dynamic", "whole chip", "whole chip, timer ticks"), energies, numeric=(1, 2, 3)))
+    if (whole := result["whole_model"]) is not None:
+        operations = whole["SynapticOperations"]
+        rows = [(name, whole[name]) for name in ("Footprint", "ConnectionSparsity", "ActivationSparsity")]
+        rows += [(f"{name}, an episode", round(value)) for name, value in operations.items()]
+        blocks.append(table(("NeuroBench, linear layers too", ""), rows, numeric=(1,)))
+        blocks.append(paragraph(f"Published: {PUBLISHED_DECODING}.", "faint"))
+        return blocks
     said = " and ".join(f"{joules:g} J on {name}" for name, joules in PUBLISHED_J.items())
     blocks.append(
         paragraph(
@@ -112,7 +119,7 @@ def _latency(shown: Mapping[str, Mapping[str, Any]], period_s: float) -> canvas.
     """
     factor, unit = scale_of(period_s or max(max(one["edges_s"]) for one in shown.values()), "s")
     figure, axes = plots.new_figure(0.75 + 0.36 * len(shown), (1.45, 0.2, 0.45, 0.22))
-    for row, (words, one) in enumerate(reversed(shown.items())):
+    for row, (words, one) in enumerate(reversed(list(shown.items()))):
         edges, counts = factor * np.array(one["edges_s"]), np.array(one["counts"], float)
         shares = counts / counts.max()
         lefts, widths = edges[:-1], np.maximum(np.diff(edges), 0.012 * edges[:-1])
@@ -120,7 +127,7 @@ def _latency(shown: Mapping[str, Mapping[str, Any]], period_s: float) -> canvas.
             if count:
                 bar = axes.barh(row, width, 0.62, left=left, color=SERIES[0], alpha=0.3 + 0.7 * share, linewidth=0)[0]
                 figure.add_hints(bar, [f"{words}: {count:.0f} actions about {left:.3g} {unit}"])
-    axes.set_yticks(range(len(shown)), list(reversed(shown)))
+    axes.set_yticks(range(len(shown)), list(reversed(list(shown))))
     axes.tick_params(axis="y", length=0)
     if period_s:
         axes.axvline(factor * period_s, color=SERIES[1], linewidth=1.4)

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from host.errors import HostError
 from host.workloads.contract import Job
 from host.workloads.control import SHIPPED_FOR, shipped_for
+from host.workloads.control.agents import Agent, DecoderAgent, QAgent
 from host.workloads.control.loop import ControlLoop
 from host.workloads.control.options import DEFAULT_STEPS, Options
 from host.workloads.control.recorded_lanes import RecordedLanes, read_recording
 from host.workloads.control.results import Setting
 from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.section_events import sending_of
-from host.workloads.site import load_model, model_path, new_dram, paths_of, place_for_run
+from host.workloads.site import load_model, model_path, new_dram, only_ends, paths_of, place_for_run
 from models.checkpoint import Model
 from models.checkpoint.tasks.control import PART
 from models.control.encoding import LEVELS
-from models.control.environments import lanes_of, same_rules, task_named
+from models.control.environments import lanes_of, reach, same_rules, task_named
 from models.control.policy import Policy
 from models.control.q_network import in_8_bits
 from models.control.task import EnvironmentLanes, Task
@@ -33,21 +35,28 @@ def prepare(options: Options) -> Job:
     """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
     task = task_named(options.environment)
     path, model, title = _open_model(options, task)
-    policy = _policy_of(model, task, title)
-    network = _as_asked(model.network, options, title)
+    agent: Agent
+    record: Mapping[str, Any]
+    if task.continuous:
+        network, agent = _decoder(model, options, task, title), DecoderAgent(model)
+        ticks, record = 1, {}
+    else:
+        policy = _policy_of(model, task, title)
+        network, agent = _as_asked(model.network, options, title), QAgent(policy)
+        ticks, record = options.ticks or policy.ticks, policy.record
     into, output = network.inputs[0], network.output
     placement = place_for_run(options, network, model.provenance)
-    recording = None if options.replay is None else read_recording(Path(options.replay), task.observations, task.actions)
-    setting = _setting(options, task, policy, recording)
+    recording = None if options.replay is None else read_recording(Path(options.replay), task.observations)
+    setting = _setting(options, task, recording, ticks=ticks, record=record)
     dram = new_dram(placement.chip)
     population = network.populations[into]
     rows = RowsInDram(dram, "observations", options.batch, population.units, population.payload)
-    environments: EnvironmentLanes = RecordedLanes(recording, options.batch) if recording else lanes_of(task, options.batch)
+    environments = _environments(options, task, recording)
     sending = sending_of(network.populations[output], options.batch)
-    loop = ControlLoop(setting, environments, observations=rows, sending=sending, into=into, lanes=options.batch)
+    loop = ControlLoop(setting, environments, agent, observations=rows, sending=sending, into=into, lanes=options.batch)
     return Job(
         options=options, placement=placement, source=loop, readout=loop, dram=dram, title=f"{title} in {task.name}",
-        inputs=paths_of(checkpoint=path, recording=options.replay),
+        inputs=paths_of(checkpoint=path, recording=options.replay, neurons=options.neurons),
         facts={"gymnasium": task.gymnasium, "bits": options.bits, "encode": options.encode, "batch": options.batch},
         shown={
             "environment": task.name, "actions": task.actions, "episodes": setting.episodes, "limit": setting.steps,
@@ -74,6 +83,39 @@ def _open_model(options: Options, task: Task) -> tuple[Path | None, Model, str]:
         else f"the trained Q-network, {options.bits} bits".replace("float bits", "float")
     )
     return path, load_model(path), title
+
+
+def _environments(options: Options, task: Task, recording: Mapping[str, Array] | None) -> EnvironmentLanes:
+    """Return the environments, or the recorded episodes in their place."""
+    if options.neurons is not None and not task.continuous:
+        raise HostError(f"--neurons {options.neurons}: goes with reach; {task.name} has none")
+    if recording is not None:
+        return RecordedLanes(recording, options.batch)
+    settings = {} if options.neurons is None else {"neurons": reach.read_neurons(Path(options.neurons))}
+    return lanes_of(task, options.batch, **settings)
+
+
+def _decoder(model: Model, options: Options, task: Task, title: str) -> Network:
+    """Return the network of an EGRU regressor that observes and acts as the task does; HostError for another model or options."""
+    if PART in model.parts or model.embedding is not None or model.gesture is not None:
+        raise HostError(
+            f"checkpoint {title}: is no decoder; {task.name} needs layers with a linear front end and head, as EvNN saves them"
+        )
+    for flag, given in (
+        ("--ticks", options.ticks),
+        ("--encode poisson", options.encode != "current" or None),
+        ("--carry", options.carry or None),
+    ):
+        if given is not None:
+            raise HostError(f"{flag}: goes with Q-networks of spikes; a decoder takes one step an action and keeps its state")
+    into, output = only_ends(model.network, title)
+    heard = model.front[0].inputs if model.front else model.network.populations[into].units
+    made = model.head[-1].outputs if model.head else model.network.populations[output].units // (2 if model.twins else 1)
+    if (heard, made) != (task.observations, task.actions):
+        raise HostError(
+            f"checkpoint {title}: hears {heard} numbers and says {made}; {task.name} has {task.observations} and {task.actions}"
+        )
+    return model.network
 
 
 def _policy_of(model: Model, task: Task, title: str) -> Policy:
@@ -122,7 +164,9 @@ def _with_spikes(network: Network) -> Network:
     return replace(network, populations=tuple(populations))
 
 
-def _setting(options: Options, task: Task, policy: Policy, recording: Mapping[str, Array] | None) -> Setting:
+def _setting(
+    options: Options, task: Task, recording: Mapping[str, Array] | None, *, ticks: int, record: Mapping[str, Any]
+) -> Setting:
     limit = options.steps or task.limit_steps or DEFAULT_STEPS
     if task.limit_steps:
         limit = min(limit, task.limit_steps)
@@ -135,7 +179,8 @@ def _setting(options: Options, task: Task, policy: Policy, recording: Mapping[st
             raise HostError(f"--batch {options.batch}: --replay {options.replay} has {have} episodes")
         episodes, seed, limit = options.episodes or have, 0, int(recording["lengths"].max())
     return Setting(
-        environment=task.name, episodes=episodes, seed=seed, steps=limit, ticks=options.ticks or policy.ticks,
-        poisson=options.encode == "poisson", carry=options.carry, scale=policy.scale, actions=task.actions,
-        solved_return=task.solved_return, period_s=task.period_s, timer_s=options.timer_us / 1e6, record=policy.record,
+        environment=task.name, episodes=episodes, seed=seed, steps=limit, ticks=ticks,
+        poisson=options.encode == "poisson", carry=options.carry or task.continuous,
+        observations=task.observations, actions=task.actions, solved_by_end=task.solved_by_end,
+        solved_return=task.solved_return, period_s=task.period_s, timer_s=options.timer_us / 1e6, record=record,
     )  # fmt: skip

@@ -33,13 +33,13 @@ class RecordedLanes:
         first: F32 = self._observations[seed, 0]
         return first
 
-    def step(self, lanes: Sequence[int], actions: Sequence[int]) -> Outcome:
+    def step(self, lanes: Sequence[int], actions: Sequence[Any]) -> Outcome:
         """Compare the actions; return what followed those that were taken then."""
         observations, rewards, ended = [], [], []
         for lane, action in zip(lanes, actions, strict=True):
             episode, step = self._at[lane]
             self.compared += 1
-            self.agreed += int(self._actions[episode, step]) == action
+            self.agreed += bool(np.array_equal(self._actions[episode, step], action))
             self._at[lane] = (episode, step + 1)
             over = step + 1 >= self._lengths[episode]
             observations.append(self._observations[episode, step if over else step + 1])
@@ -63,7 +63,7 @@ class RecordedLanes:
         self._at = [(episode, step) for episode, step in at]
 
 
-def read_recording(path: Path, numbers: int, actions: int) -> dict[str, Array]:
+def read_recording(path: Path, numbers: int) -> dict[str, Array]:
     """Return the arrays of an earlier run's `--outputs` file; HostError, one line, where it is none of `numbers` observed."""
     who = f"--replay {path}"
     need_file(path, who)
@@ -78,8 +78,8 @@ def read_recording(path: Path, numbers: int, actions: int) -> dict[str, Array]:
     shape = (*observations.shape[:2], numbers)
     if observations.shape != shape or observations.dtype != np.float32 or not np.isfinite(observations).all():
         raise HostError(f"{who}: observations need (episodes, time, {numbers}) finite float32, have {observations.shape}")
-    if arrays["actions"].shape != shape[:2] or arrays["rewards"].shape != shape[:2] or lengths.shape != shape[:1]:
+    if arrays["actions"].shape[:2] != shape[:2] or arrays["rewards"].shape != shape[:2] or lengths.shape != shape[:1]:
         raise HostError(f"{who}: arrays are of unequal shapes")
-    if not len(lengths) or lengths.min() < 1 or lengths.max() > shape[1] or arrays["actions"].max(initial=0) >= actions:
-        raise HostError(f"{who}: needs episodes of 1 to {shape[1]} actions from 0 to {actions - 1}")
+    if not len(lengths) or lengths.min() < 1 or lengths.max() > shape[1] or arrays["actions"].ndim > 3:
+        raise HostError(f"{who}: needs episodes of 1 to {shape[1]} actions")
     return arrays

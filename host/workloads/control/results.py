@@ -40,12 +40,20 @@ class Setting:
     ticks: int
     poisson: bool
     carry: bool
-    scale: tuple[float, ...]
+    observations: int
     actions: int
     solved_return: float | None
+    solved_by_end: bool
     period_s: float
     timer_s: float
     record: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def solved_rule(self) -> str | None:
+        """When an episode counts as solved, in words; None where nobody has said."""
+        if self.solved_by_end:
+            return "ended by the task's rules"
+        return None if self.solved_return is None else f"at least {self.solved_return:g}"
 
 
 def compose_result(
@@ -57,15 +65,14 @@ def compose_result(
     ordered = sorted(episodes, key=lambda episode: episode.episode)
     returns = np.array([episode.total for episode in ordered])
     actions = sum(episode.steps for episode in ordered)
-    solved = None
-    if setting.solved_return is not None and len(returns):
-        solved = float((returns >= setting.solved_return).mean())
     known = asdict(setting)
-    del known["record"], known["scale"]
+    del known["record"]
     return {
         **known, "actions_taken": actions + running, "actions_of_whole_episodes": actions,
-        "return_mean": float(returns.mean()) if len(returns) else None, "return_sd": float(returns.std()) if len(returns) else
-        None, "return_worst": float(returns.min()) if len(returns) else None, "solved_share": solved,
+        "return_mean": float(returns.mean()) if len(returns) else None,
+        "return_sd": float(returns.std()) if len(returns) else None,
+        "return_worst": float(returns.min()) if len(returns) else None,
+        "solved_share": solved_share(setting, ordered), "solved_rule": setting.solved_rule,
         "episodes_done": len(ordered), "trajectory_sha256": _joined(ordered),
         "each": [asdict(episode) for episode in ordered],
         "torch": compare_with_torch(setting, ordered),
@@ -73,6 +80,15 @@ def compose_result(
         "costs": None if costs is None else costs.block(actions + running, len(ordered), setting.period_s),
         "note": "",
     }  # fmt: skip
+
+
+def solved_share(setting: Setting, episodes: Sequence[Episode]) -> float | None:
+    """Return the share of episodes that are solved; None without one, or where nobody has said what that is."""
+    if not episodes or setting.solved_rule is None:
+        return None
+    if setting.solved_by_end:
+        return float(np.mean([episode.ended == "terminated" for episode in episodes]))
+    return float(np.mean([episode.total >= (setting.solved_return or 0.0) for episode in episodes]))
 
 
 def _joined(episodes: Sequence[Episode]) -> str:

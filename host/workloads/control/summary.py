@@ -8,6 +8,7 @@ from host.show.quantities import format_band, format_quantity
 PUBLISHED_J = {"SpiNNaker2": 0.006, "GTX 1650": 0.145}
 """Arfa et al. 2025, CartPole-v0; second-hand, and whether an inference or an episode is meant is not known."""
 PUBLISHED_MOST = 32
+PUBLISHED_DECODING = "0.84 to 1.12 s, 50 of 50 reached, footprint 2,172 B (Nazeer et al. 2025, six checkpoints and their neurons)"
 
 
 def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
@@ -17,7 +18,7 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     done, asked = result["episodes_done"], result["episodes"]
     if done:
         solved = result["solved_share"]
-        share = "" if solved is None else f", {100 * solved:.0f} % at least {result['solved_return']:g}"
+        share = "" if solved is None else f", {100 * solved:.0f} % {result['solved_rule']}"
         short = f" of {asked}" if done < asked else ""
         lines.append(
             f"return       {result['return_mean']:.1f}, sd {result['return_sd']:.1f}, worst {result['return_worst']:g}{share}; "
@@ -52,11 +53,20 @@ def _actions(report: Mapping[str, Any]) -> list[str]:
     if not result["actions_taken"]:
         return []
     spikes, synaptic = spikes_an_action(report)
-    by_layer = " + ".join(f"{count:.1f}" for count in spikes)
-    return [
-        f"an action    {result['ticks']} ticks, {by_layer} spikes by layer, {synaptic:,.0f} synaptic events; "
-        f"{result['actions_taken']:,} actions"
-    ]
+    by_layer = f"{' + '.join(f'{count:.1f}' for count in spikes)} spikes by layer, " if spikes else ""
+    ticks = f"{result['ticks']} tick{'' if result['ticks'] == 1 else 's'}"
+    return [f"an action    {ticks}, {by_layer}{synaptic:,.0f} synaptic events; {result['actions_taken']:,} actions"]
+
+
+def _decoding(result: Mapping[str, Any]) -> list[str]:
+    whole, mean = result["whole_model"], result["return_mean"]
+    operations = whole["SynapticOperations"]
+    sparse = f"connection sparsity {whole['ConnectionSparsity']:.4f}, activation sparsity {whole['ActivationSparsity']:.4f}"
+    made = f"{operations['Effective_MACs']:,.0f} MACs and {operations['Effective_ACs']:,.0f} ACs of {operations['Dense']:,.0f}"
+    lines = [f"neurobench   footprint {whole['Footprint']:,} B, {sparse}; an episode {made}"]
+    if mean is not None:
+        lines.append(f"             {-mean:.3f} s to the target, mean of all episodes")
+    return [*lines, f"published    {PUBLISHED_DECODING}"]
 
 
 def _costs(result: Mapping[str, Any]) -> list[str]:
@@ -83,6 +93,8 @@ def _costs(result: Mapping[str, Any]) -> list[str]:
         what = "an action" if label else "an episode"
         timed = format_quantity(energy["chip_with_timer"], "J")
         lines.append(f"{label:<13}{what}: {dynamic} dynamic, {chip} the whole chip back to back, {timed} with timer ticks")
+    if result["whole_model"]:
+        return [*lines, *_decoding(result)]
     chip, gpu = (f"{joules:g} J on {name}" for name, joules in PUBLISHED_J.items())
     lines.append(
         f"published    {chip} and {gpu} (CartPole-v0, Arfa et al.), up to {PUBLISHED_MOST}x; not known whether an inference or "

@@ -56,11 +56,11 @@ def same_rules(name: str, other: str) -> bool:
     return bool(modules[0] & modules[1])
 
 
-def lanes_of(task: Task, lanes: int) -> EnvironmentLanes:
-    """Return `lanes` environments of a task."""
+def lanes_of(task: Task, lanes: int, **settings: Any) -> EnvironmentLanes:
+    """Return `lanes` environments of a task, with settings that its file knows."""
     own = own_tasks()
     if task.name in own:
-        made: EnvironmentLanes = own[task.name][1].Lanes(task, lanes)
+        made: EnvironmentLanes = own[task.name][1].Lanes(task, lanes, **settings)
         return made
     from models.control.gymnasium_lanes import GymnasiumLanes
 

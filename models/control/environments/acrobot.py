@@ -38,12 +38,12 @@ class Lanes(StateLanes):
     def begin(self, lane: int, seed: int) -> F32:
         """Begin an episode in a lane; return its first observation (numbers,), computed in float32 as gymnasium does."""
         super().begin(lane, seed)
-        return _observed(self.state[lane : lane + 1].astype(np.float32))[0]
+        return np.asarray(_observed(self.state[lane : lane + 1].astype(np.float32))[0], np.float32)
 
     def moved(self, state: F64, actions: I64) -> F64:
         """Return the states (lanes, numbers) that follow these."""
         torque = actions - 1.0
-        y, half = state.T, STEP_S / 2.0
+        y, half = np.asarray(state.T, np.float64), STEP_S / 2.0
         k1 = _rates(y, torque)
         k2 = _rates(y + half * k1, torque)
         k3 = _rates(y + half * k2, torque)
@@ -79,7 +79,7 @@ def _observed(state: Any) -> F32:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
-def _rates(y: F64, torque: F64) -> F64:
+def _rates(y: Any, torque: F64) -> F64:
     """Return the derivatives (4, lanes) of states (4, lanes)."""
     angle1, angle2, speed1, speed2 = y
     m, l, c, i, g = LINK_KG, LINK_M, CENTRE_M, INERTIA, GRAVITY  # noqa: E741 - the book's letters

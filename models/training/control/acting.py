@@ -31,8 +31,9 @@ def greedy_returns(task: Task, values: QValues, episodes: int, seed: int, links:
         while len(running):
             actions = values(observations).argmax(1).numpy()
             outcome = environments.step(running.tolist(), actions.tolist())
-            for place, lane in enumerate(running if links is not None else ()):
-                links[lane] = next_link(links[lane], observations[place], int(actions[place]))
+            if links is not None:
+                for place, lane in enumerate(running):
+                    links[lane] = next_link(links[lane], observations[place], int(actions[place]))
             returns[running] += outcome.rewards
             observations, running = outcome.observations[~outcome.ended], running[~outcome.ended]
     return returns

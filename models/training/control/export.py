@@ -23,7 +23,7 @@ from models.training.control.network import SpikingQ
 def network_of(student: SpikingQ) -> Network:
     """Return a student as a network of float32 weights."""
     return q_network(
-        [array(layer.weight) for layer in student.layers], [array(layer.bias) for layer in student.layers], student.decay
+        [array(layer.weight) for layer in student.linears], [array(layer.bias) for layer in student.linears], student.decay
     )
 
 

@@ -108,7 +108,7 @@ def learn_from_teacher(
 
 def _descend(network: nn.Module, optimiser: torch.optim.Optimizer, loss: Tensor) -> None:
     optimiser.zero_grad()
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), 10)
     optimiser.step()
 

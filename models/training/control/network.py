@@ -69,33 +69,34 @@ class SpikingQ(nn.Module):
     def __init__(self, inputs: int, sizes: Sequence[int], actions: int, *, ticks: int, decay: float, steepness: float) -> None:
         super().__init__()
         widths = [inputs, *sizes, actions]
-        self.layers = nn.ModuleList(nn.Linear(into, out) for into, out in itertools.pairwise(widths))
+        self.linears = [nn.Linear(into, out) for into, out in itertools.pairwise(widths)]
+        self.layers = nn.ModuleList(self.linears)
         self.ticks, self.decay, self.steepness = ticks, decay, steepness
         self.held = False
         with torch.no_grad():
-            for layer in self.layers[:-1]:
+            for layer in self.linears[:-1]:
                 layer.weight *= 2  # torch's small weights would leave most neurons silent
 
     def weights(self) -> list[Tensor]:
         """Return each layer's weights as the forward pass uses them."""
-        return [held_to_8_bits(layer.weight) if self.held else layer.weight for layer in self.layers]
+        return [held_to_8_bits(layer.weight) if self.held else layer.weight for layer in self.linears]
 
     def forward(self, inputs: Tensor) -> Tensor:
         """Return Q values (lanes, actions)."""
         *hidden, last = self.weights()
-        current = nn.functional.linear(inputs, hidden[0], self.layers[0].bias)
+        current = nn.functional.linear(inputs, hidden[0], self.linears[0].bias)
         membranes = [torch.zeros(len(inputs), len(weight)) for weight in hidden]
         counts = torch.zeros(len(inputs), len(hidden[-1]))
         for _ in range(self.ticks):
             heard = current
             for number, weight in enumerate(hidden):
                 if number:
-                    heard = nn.functional.linear(heard, weight, self.layers[number].bias)
+                    heard = nn.functional.linear(heard, weight, self.linears[number].bias)
                 membrane = self.decay * membranes[number] + heard
-                heard = _Spike.apply(membrane - 1, self.steepness)
+                heard = _Spike.apply(membrane - 1, self.steepness)  # type: ignore[no-untyped-call]
                 membranes[number] = membrane - heard
             counts = counts + heard
-        return nn.functional.linear(counts / self.ticks, last, self.layers[-1].bias)
+        return nn.functional.linear(counts / self.ticks, last, self.linears[-1].bias)
 
 
 def held_to_8_bits(weight: Tensor) -> Tensor:

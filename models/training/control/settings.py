@@ -20,7 +20,7 @@ class ControlSettings:
     ticks: int = flag(10, "ticks an action: how often each neuron steps")
     decay: float = flag(0.8, "what a membrane keeps of itself from tick to tick")
     direct: bool = flag(False, "no teacher: the spiking network learns Q values by itself, then with 8 bits")
-    steps: int = flag(0, "environment steps of Q-learning (0: 60,000, and 130,000 for acrobot)")
+    steps: int = flag(0, "environment steps of Q-learning (0: 24,000, and 80,000 for acrobot)")
     updates: int = flag(4000, "updates of the student")
     float_share: float = flag(0.4, "share of the student's updates (--direct: of the steps) before weights are held to 8 bits")
     batch: int = flag(128, "transitions or states an update")
@@ -29,12 +29,12 @@ class ControlSettings:
     target_rate: float = flag(0.01, "by how much the target network follows at each update")
     reward_scale: float = flag(0.1, "what rewards are multiplied by")
     exploration: float = flag(0.05, "share of random actions at the end of Q-learning")
-    exploration_share: float = flag(0.5, "share of the steps over which exploration falls to that")
+    exploration_share: float = flag(1.0, "share of the steps over which exploration falls to that")
     updates_a_step: int = flag(2, "updates for each step of the environments side by side")
     student_exploration: float = flag(0.1, "share of random actions while the student acts")
     sharpness: float = flag(30.0, "what a teacher's Q values are multiplied by before the student learns their softmax")
     steepness: float = flag(5.0, "of the surrogate gradient, a fast sigmoid")
-    environments: int = flag(16, "environments side by side while Q-learning acts")
+    environments: int = flag(8, "environments side by side while Q-learning acts")
     memory: int = flag(50_000, "transitions or states that are remembered")
     evaluate_every: int = flag(200, "updates of the student between greedy evaluations")
     evaluation_episodes: int = flag(50, "episodes of such an evaluation")
@@ -57,7 +57,9 @@ class ControlSettings:
         return sizes_of(self.hidden, "64,64")
 
     def scale_for(self, task: Task) -> tuple[float, ...]:
-        """Return what each observation is divided by; ModelError where nobody has said."""
+        """Return what each observation is divided by; ModelError where nobody has said, or for a task without a choice of actions."""
+        if task.continuous:
+            raise ModelError(f"{task.name}: its actions are no choice, a Q-network's are; import a decoder")
         try:
             own = tuple(float(part) for part in self.observation_scale.split(",") if part.strip())
         except ValueError:
@@ -70,7 +72,7 @@ class ControlSettings:
 
     def steps_for(self, task: Task) -> int:
         """Return how many environment steps Q-learning takes."""
-        return self.steps or {"acrobot": 130_000}.get(task.name, 60_000)
+        return self.steps or {"acrobot": 80_000}.get(task.name, 24_000)
 
     @classmethod
     def chosen(cls, flags: dict[str, Any]) -> ControlSettings:
