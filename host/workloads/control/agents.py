@@ -106,7 +106,9 @@ class DecoderAgent:
     def report(self, steps: int, episodes: int) -> Mapping[str, Any]:
         """Return NeuroBench's metrics of the model as torch holds it, of so many steps and whole or begun episodes."""
         parameters, zeros, connections = _parameters(self._network, (*self._model.front, *self._model.head))
-        kept = len(self._model.provenance.get("training") or {})  # scalars of training, which the file has and torch counts
+        # Scalars of training, which the file has and torch counts.
+        training = self._model.provenance.get("training")
+        kept = sum(len(of_layer) for of_layer in training if isinstance(of_layer, dict)) if isinstance(training, list) else 0
         observed = self._model.front[0].inputs if self._model.front else self.units
         each, out = max(episodes, 1), self._network.populations[self._network.output].units
         affine = (*self._model.front, *self._model.head)

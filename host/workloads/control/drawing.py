@@ -25,10 +25,11 @@ class Dots:
             self._cells[down // 4][across // 2] |= _DOTS[down % 4][across % 2]
 
     def line(self, x0: float, y0: float, x1: float, y1: float) -> None:
-        """Draw a line."""
-        steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
-        if steps > 4 * (self.width + self.height):  # far outside of the grid
+        """Draw a line; none that leads far outside of the grid."""
+        most = 4 * (self.width + self.height)
+        if not all(abs(value) < most for value in (x0, y0, x1, y1)):  # also refuses NaN
             return
+        steps = max(1, math.ceil(max(abs(x1 - x0), abs(y1 - y0))))
         for step in range(steps + 1):
             self.dot(x0 + (x1 - x0) * step / steps, y0 + (y1 - y0) * step / steps)
 
