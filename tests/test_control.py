@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import gennaker as gk
 from host.errors import Exit, HostError
 from host.workloads.control import panel
 from host.workloads.control.action_costs import side_by_side_s
@@ -17,8 +18,10 @@ from host.workloads.control.summary import summary_lines
 from host.workloads.registry import prepare, workloads
 from models.checkpoint import load, save
 from models.checkpoint.tasks.control import PART
+from models.control.encoding import counts_of
 from models.control.environments import own_tasks
 from models.control.q_network import in_8_bits
+from models.control.trajectory import next_link
 from models.foreign.import_model import import_model
 from models.foreign.request import ImportRequest
 from models.network import ModelError
@@ -86,7 +89,7 @@ def test_a_recorded_run_is_run_again_open_loop(example, tmp_path):
     closed = example.run(transport="mem", outputs=str(recording), batch=2, **SHORT)
     arrays = np.load(recording)
     assert arrays["observations"].shape == (3, 6, 4) and arrays["actions"].shape == (3, 6)
-    opened = example.run(transport="mem", replay=str(recording), verify=True, batch=3)
+    opened = example.run(transport="mem", replay=str(recording), verify=True, batch=3, episodes=None, steps=None)
     assert opened.outcome.mismatch["difference"] is None
     assert opened.report["events"]["sequences"] == closed.report["events"]["sequences"]
     assert opened.report["result"]["replayed"] == {"compared": 18, "same": 18}
@@ -94,7 +97,7 @@ def test_a_recorded_run_is_run_again_open_loop(example, tmp_path):
     changed = dict(arrays)
     changed["actions"] = 1 - arrays["actions"]
     np.savez(tmp_path / "changed.npz", **changed)
-    other = example.run(transport="mem", replay=str(tmp_path / "changed.npz"))
+    other = example.run(transport="mem", replay=str(tmp_path / "changed.npz"), episodes=None, steps=None)
     assert other.report["result"]["replayed"] == {"compared": 18, "same": 0}
 
 
@@ -104,8 +107,6 @@ def test_episodes_are_those_of_the_plain_reference(example):
     network, policy = in_8_bits(model.network), model.parts[PART]
     task, module = own_tasks()["cartpole"]
     lanes, reference = module.Lanes(task, 1), Reference(network)
-    from models.control.encoding import counts_of
-
     observation, total = lanes.begin(0, 1), 0.0
     for _ in range(6):
         numbers = counts_of(observation[None], np.asarray(policy.scale, np.float32))[0]
@@ -116,6 +117,36 @@ def test_episodes_are_those_of_the_plain_reference(example):
     each = example.run(transport="mem", **SHORT).report["result"]["each"]
     assert each[1]["total"] == total == 6.0
     assert each[1]["ended"] == "truncated"
+
+
+def test_a_session_acts_as_a_run_does(example, tmp_path):
+    """A step of a session is a tick; a reset begins an action."""
+    model = load(example.folder / "policy.safetensors")
+    save(tmp_path / "held.safetensors", replace(model, network=in_8_bits(model.network)))
+    task, module = own_tasks()["cartpole"]
+    lanes, policy, link = module.Lanes(task, 1), model.parts[PART], ""
+    observation = lanes.begin(0, 0)
+    plan = gk.load(tmp_path / "held.safetensors").fit(pes=3, mapping="balanced", format="dense")
+    with plan.session(transport="mem") as chip:
+        for _ in range(6):
+            chip.reset()
+            for _ in range(policy.ticks):
+                values = chip.step(counts_of(observation[None], np.asarray(policy.scale, np.float32))[0])
+            action = int(np.argmax(values))
+            link = next_link(link, observation, action)
+            observation = lanes.step([0], [action]).observations[0]
+    assert example.run(transport="mem", **SHORT).report["result"]["each"][0]["sha256"] == link
+
+
+def test_a_run_that_ends_early_has_the_episodes_that_are_done(example):
+    played = Played(prepare(example.options(**SHORT)))
+    played.play(3 * 6 + 4)  # an episode and an action
+    result = played.job.readout.result()
+    assert (result["episodes_done"], result["return_mean"], result["actions_taken"]) == (1, 6.0, 7)
+    assert len(result["each"]) == 1
+    played = Played(prepare(example.options(**SHORT)))
+    played.play(2)
+    assert played.job.readout.result()["return_mean"] is None
 
 
 def test_float_weights_and_8_bits_are_two_networks(example):

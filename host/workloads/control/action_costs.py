@@ -71,7 +71,6 @@ class ActionCosts:
         """Return the report's figures of so many actions and whole episodes; `period_s`: by when an action must be there, 0:
         never.
         """
-        rounds = max(len(self.timer_s), 1)
         timer_chip_j = self.dynamic_j + self.asleep_w * float(self.timer_s.sum())
         each = max(actions, 1)
         block: dict[str, Any] = {
@@ -86,7 +85,7 @@ class ActionCosts:
                 "chip": self.chip_j / each, "chip_band": [value / each for value in self.chip_band_j],
                 "chip_with_timer": timer_chip_j / each,
             },
-            "rounds": rounds,
+            "rounds": len(self.timer_s), "energy_per_episode_j": None,
         }  # fmt: skip
         if episodes:
             scale = actions / episodes

@@ -119,9 +119,9 @@ def compare_with_torch(setting: Setting, episodes: Sequence[Episode]) -> dict[st
     }  # fmt: skip
 
 
-def cost_metrics(setting: Setting, costs: ActionCosts | None, cost: Mapping[str, Any] | None) -> list[Metric]:
-    """Return what an action costs, where the run was priced."""
-    if costs is None or not cost or not len(costs.timer_s):
+def cost_metrics(setting: Setting, costs: ActionCosts | None, actions: int) -> list[Metric]:
+    """Return what each of so many actions costs, where the run was priced."""
+    if costs is None or not actions or not len(costs.timer_s):
         return []
     in_line, timed = costs.back_to_back_s, costs.timer_s
     lanes_note = f"{setting.ticks} ticks and {len(in_line):,} rounds"
@@ -130,6 +130,7 @@ def cost_metrics(setting: Setting, costs: ActionCosts | None, cost: Mapping[str,
         METRICS["action_time"]._replace(value=1e3 * float(in_line.mean()), note=lanes_note),
         METRICS["action_time_timer"]._replace(value=1e3 * float(timed.mean()), note=f"ticks of {1e6 * setting.timer_s:g} us"),
     ]
+    metrics.append(METRICS["action_energy"]._replace(value=1e3 * costs.chip_j / actions, note="the whole chip, back to back"))
     if setting.period_s:
         for name, values in (("missed", in_line), ("missed_timer", timed)):
             metrics.append(METRICS[name]._replace(value=100 * float((values > setting.period_s).mean()), note=period))
