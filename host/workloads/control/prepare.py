@@ -57,7 +57,7 @@ def prepare(options: Options) -> Job:
     return Job(
         options=options, placement=placement, source=loop, readout=loop, dram=dram, title=f"{title} in {task.name}",
         inputs=paths_of(checkpoint=path, recording=options.replay, neurons=options.neurons),
-        facts={"gymnasium": task.gymnasium, "bits": options.bits, "encode": options.encode, "batch": options.batch},
+        facts={"gymnasium": task.gymnasium, "bits": options.bits, "encode": options.encode},
         shown={
             "environment": task.name, "actions": task.actions, "episodes": setting.episodes, "limit": setting.steps,
             "ticks": setting.ticks, "deadline_s": task.period_s, "solved": task.solved_return,

@@ -66,9 +66,10 @@ def compose_result(
     returns = np.array([episode.total for episode in ordered])
     actions = sum(episode.steps for episode in ordered)
     known = asdict(setting)
-    del known["record"]
+    for name in ("record", "poisson", "solved_by_end", "observations"):
+        del known[name]
     return {
-        **known, "actions_taken": actions + running, "actions_of_whole_episodes": actions,
+        **known, "actions_taken": actions + running,
         "return_mean": float(returns.mean()) if len(returns) else None,
         "return_sd": float(returns.std()) if len(returns) else None,
         "return_worst": float(returns.min()) if len(returns) else None,

@@ -38,16 +38,18 @@ class ControlSettings:
     memory: int = flag(50_000, "transitions or states that are remembered")
     evaluate_every: int = flag(200, "updates of the student between greedy evaluations")
     evaluation_episodes: int = flag(50, "episodes of such an evaluation")
+    final_episodes: int = flag(100, "episodes of the last evaluations, on seeds that no other has")
     observation_scale: str = flag("", "what each observation is divided by, with commas (default: the task's own)")
 
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
-        least_one = ("seeds", "ticks", "updates", "batch", "environments", "evaluate_every", "evaluation_episodes")
-        need_from(self, 1, *least_one)
+        need_from(self, 1, "seeds", "ticks", "updates", "batch", "environments", "updates_a_step", "evaluate_every")
+        need_from(self, 1, "evaluation_episodes", "final_episodes")
         need_from(self, 0, "seed", "steps")
         need_from(self, self.batch, "memory")
         need_above_zero(self, "lr", "reward_scale", "sharpness", "steepness")
         need_shares(self, "decay", "gamma", "target_rate", "exploration", "student_exploration", "float_share")
+        need_above_zero(self, "exploration_share")
         if not all(size >= 1 for size in self.sizes) or not self.sizes:
             raise ModelError(f"--hidden {self.hidden!r}: needs sizes such as 64,64")
 
@@ -57,7 +59,7 @@ class ControlSettings:
         return sizes_of(self.hidden, "64,64")
 
     def scale_for(self, task: Task) -> tuple[float, ...]:
-        """Return what each observation is divided by; ModelError where nobody has said, or for a task without a choice of actions."""
+        """Return what each observation is divided by; ModelError where nobody has said, or for a task without a choice."""
         if task.continuous:
             raise ModelError(f"{task.name}: its actions are no choice, a Q-network's are; import a decoder")
         try:

@@ -26,7 +26,6 @@ from models.training.control.learning import learn_from_teacher, learn_q_values
 from models.training.control.network import Encoder, RectifiedQ, SpikingQ
 from models.training.control.settings import ControlSettings
 
-EPISODES = 100  # of a final evaluation
 _COLUMNS = ("iteration", "stage", "return", "seconds")
 Say = Callable[[str], object]
 
@@ -114,17 +113,17 @@ class Seed:
         return report
 
     def _measured(self, network: Network, scale: tuple[float, ...], teacher: Any) -> dict[str, Any]:
-        eight, ticks = in_8_bits(network), self.settings.ticks
+        eight, ticks, episodes = in_8_bits(network), self.settings.ticks, self.settings.final_episodes
         policies = {"float": TorchPolicy(network, scale, ticks), "int8": TorchPolicy(eight, scale, ticks)}
-        links: dict[str, list[str]] = {name: [""] * EPISODES for name in policies}
-        returns = {name: greedy_returns(self.task, policy, EPISODES, FRESH_SEED, links[name]) for name, policy in policies.items()}
-        validation = greedy_returns(self.task, policies["int8"], EPISODES, VALIDATION_SEED)
+        links: dict[str, list[str]] = {name: [""] * episodes for name in policies}
+        returns = {name: greedy_returns(self.task, policy, episodes, FRESH_SEED, links[name]) for name, policy in policies.items()}
+        validation = greedy_returns(self.task, policies["int8"], episodes, VALIDATION_SEED)
         result = {
-            "seed": self.seed, "validation_mean": float(validation.mean()), "fresh_seed": FRESH_SEED, "episodes": EPISODES,
+            "seed": self.seed, "validation_mean": float(validation.mean()), "fresh_seed": FRESH_SEED, "episodes": episodes,
             **{name: _summary(values, self.task) for name, values in returns.items()},
         }  # fmt: skip
         if teacher is not None:
-            result["teacher"] = _summary(greedy_returns(self.task, teacher, EPISODES, FRESH_SEED), self.task)
+            result["teacher"] = _summary(greedy_returns(self.task, teacher, episodes, FRESH_SEED), self.task)
             result["agreement_with_teacher"] = self._agreement(policies["int8"], teacher)
         result["agreement_with_float"] = self._agreement(policies["int8"], policies["float"])
         result["torch"] = {
@@ -142,7 +141,7 @@ class Seed:
             steps.append(len(observations))
             return values
 
-        greedy_returns(self.task, watched, 20, FRESH_SEED)
+        greedy_returns(self.task, watched, min(20, self.settings.final_episodes), FRESH_SEED)
         return sum(same) / sum(steps)
 
 
@@ -150,7 +149,10 @@ def train_all(task: Task, settings: ControlSettings, out: Path, say: Say) -> Non
     """Train every seed, and write the best by its validation: `NAME.safetensors` (int8) and `NAME-float.safetensors`."""
     scale = settings.scale_for(task)
     out.mkdir(parents=True, exist_ok=True)
-    _need_same(out / "settings.json", {"environment": task.name, **{k: v for k, v in asdict(settings).items() if k != "seeds"}})
+    _need_same(
+        out / "settings.json",
+        {"environment": task.name, **{k: v for k, v in asdict(settings).items() if k not in ("seeds", "final_episodes")}},
+    )
     seeds = [Seed(task, settings, seed, out / f"seed-{seed}", say) for seed in range(settings.seed, settings.seed + settings.seeds)]
     results = []
     for one in seeds:
