@@ -321,7 +321,7 @@ def test_the_panel_shows_membranes_return_and_deadline():
     }  # fmt: skip
     lines = panel.lines(layout, shown, 100, 20)
     text = "\n".join("".join(span.text for span in line) for line in lines)
-    for part in ("episode 3 of 10", "action 31", "return so far", "left", "▸right", "4.2", "deadline", "22 of 20 ms"):
+    for part in ("episode 3 of 10", "action 31", "return so far", "left", "▸right", "4.2", "deadline", "22 of 20 ms", "⣿"):
         assert part in text, part
     assert any(span.look == "miss" for line in lines for span in line)
     assert panel.lines(layout, {}, 100, 20) and panel.lines({}, shown, 100, 20) == []

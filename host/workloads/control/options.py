@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from host.errors import HostError
-from host.flags import Number, OneOf, Text, Whole, YesNo, option, with_default
+from host.flags import Number, OneOf, Text, Whole, YesNo, option, with_default, with_help
 from host.options import RunOptions
 
 ENCODINGS = ("current", "poisson")
@@ -18,8 +18,9 @@ _of_task = partial(option, group="environment")
 class Options(RunOptions):
     """An environment, and how a Q-network acts in it."""
 
+    pes: int | None = with_help(RunOptions, "pes", "PEs to use (default: one a layer, or as few as fit)")
     mapping: str = with_default(RunOptions, "mapping", "balanced")
-    format: str = with_default(RunOptions, "format", "dense")
+    format: str = with_default(RunOptions, "format", "packed")
     environment: str = _of_task(
         "cartpole", "cartpole, cartpole-v0, acrobot, reach, or a name of gymnasium's, as the first argument or here",
         bounds=Text(), metavar="NAME",

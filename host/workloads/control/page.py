@@ -107,6 +107,8 @@ def _returns(each: list[Mapping[str, Any]], solved: float | None) -> canvas.Figu
         axes.axhline(solved, color=INK, linewidth=0.8, linestyle="--")
         axes.annotate(f"solved: {solved:g}", (0, solved), (2, 3), textcoords="offset points")
     low, high = min([*totals, solved or totals[0]]), max([*totals, solved or totals[0]])
+    if len(places) <= 12:
+        axes.set_xticks(places)
     room = max(0.12 * (high - low), 1.0)
     axes.set(xlabel="episode", ylabel="return", ylim=(low - room, high + room))
     return figure
@@ -114,15 +116,14 @@ def _returns(each: list[Mapping[str, Any]], solved: float | None) -> canvas.Figu
 
 @plots.styled
 def _latency(shown: Mapping[str, Mapping[str, Any]], period_s: float) -> canvas.Figure:
-    """Return a drawing with a row a way of ticking: from the shortest action to the longest, darker where more lie, on a
-    logarithm.
-    """
+    """Return a drawing with a row a way of ticking: from the shortest action to the longest, darker where more lie."""
     factor, unit = scale_of(period_s or max(max(one["edges_s"]) for one in shown.values()), "s")
     figure, axes = plots.new_figure(0.75 + 0.36 * len(shown), (1.45, 0.2, 0.45, 0.22))
+    right = 1.06 * factor * max(period_s, *(one["edges_s"][-1] for one in shown.values()))
     for row, (words, one) in enumerate(reversed(list(shown.items()))):
         edges, counts = factor * np.array(one["edges_s"]), np.array(one["counts"], float)
         shares = counts / counts.max()
-        lefts, widths = edges[:-1], np.maximum(np.diff(edges), 0.012 * edges[:-1])
+        lefts, widths = edges[:-1], np.maximum(np.diff(edges), 0.006 * right)
         for left, width, share, count in zip(lefts, widths, shares, counts, strict=True):
             if count:
                 bar = axes.barh(row, width, 0.62, left=left, color=SERIES[0], alpha=0.3 + 0.7 * share, linewidth=0)[0]
@@ -133,6 +134,5 @@ def _latency(shown: Mapping[str, Mapping[str, Any]], period_s: float) -> canvas.
         axes.axvline(factor * period_s, color=SERIES[1], linewidth=1.4)
         axes.annotate(f"deadline {factor * period_s:g} {unit}", (factor * period_s, len(shown) - 0.55), (-3, 0),
                       textcoords="offset points", ha="right", va="bottom", color=SERIES[1])  # fmt: skip
-    axes.set_xscale("log")
-    axes.set(xlabel=f"{unit} an action", ylim=(-0.5, len(shown) - 0.3))
+    axes.set(xlabel=f"{unit} an action", xlim=(0, right), ylim=(-0.5, len(shown) - 0.3))
     return figure

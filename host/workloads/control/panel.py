@@ -6,62 +6,70 @@ Importing it is light: the launcher does.
 """
 
 from host.show.status import Fields, finite, number
-from host.show.terminal_style import RISE, Line, Panel, Span, clean, figure
+from host.show.terminal_style import RISE, Line, Panel, Span, figure
 from host.workloads.control.drawing import drawn
 
-_PICTURE = 36  # columns
+_WIDEST, _NARROWEST, _BESIDE = 36, 14, 26  # columns of a picture, and of what stands beside it at least
 _ROWS = 8
 _NAMES = {"cartpole": ("left", "right"), "cartpole-v0": ("left", "right"), "acrobot": ("torque -1", "torque 0", "torque +1")}
-_BAR = 18
+_VALUE = 7
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
-    """Return the episode's line, and below it the picture beside membranes, return and deadline; nothing where they do not fit."""
-    if not layout_shown.get("environment") or rows < 4 or columns < 24:
+    """Return the episode's line, below it the picture beside return and membranes, and the deadline; nothing where they do not fit."""
+    if not layout_shown.get("environment") or rows < 5 or columns < _BESIDE:
         return []
     episode, episodes = number(shown, "episode"), number(layout_shown, "episodes")
     head = f"episode {figure(None if episode is None else episode + 1)} of {figure(episodes)}"
     panel: list[Line] = [[Span(head, "bold"), Span(f"  action {figure(number(shown, 'step'))}", "dim")]]
-    beside = _beside(layout_shown, shown, max(0, min(_BAR, columns - _PICTURE - 26)))
-    high = min(_ROWS, rows - 1)
+    last = _deadline(layout_shown, columns)
+    high = min(_ROWS, rows - 1 - len(last))
+    wide = min(_WIDEST, columns - _BESIDE - 2)
     drawing = shown.get("drawing")
-    wide = _PICTURE if columns >= _PICTURE + 24 else 0
-    picture = drawn(drawing, wide, high) if isinstance(drawing, dict) and wide else []
+    picture = drawn(drawing, wide, high) if isinstance(drawing, dict) and wide >= _NARROWEST else []
+    beside = _beside(layout_shown, shown, columns - wide - 2 if picture else min(columns, 2 * _BESIDE))
     for row in range(max(len(picture), min(len(beside), high))):
         left = [Span(picture[row] + "  ", "accent")] if row < len(picture) else [Span(" " * (wide + 2))] if picture else []
         panel.append(left + (beside[row] if row < len(beside) else []))
-    return panel
+    return panel + last
 
 
 def _beside(layout_shown: Fields, shown: Fields, width: int) -> list[Line]:
     out: list[Line] = [[Span("return so far  ", "dim"), Span(figure(number(shown, "return")), "bold")]]
-    returns = [value for value in (shown.get("returns") or ()) if finite(value) is not None][-24:]
+    returns = [value for value in (shown.get("returns") or ()) if finite(value) is not None][-(width - 10) :]
     if returns:
-        out.append([Span("episodes       ", "dim"), Span(_rise(returns), "accent")])
+        out.append([Span("episodes  ", "dim"), Span(_rise(returns), "accent")])
     values = [finite(value) for value in (shown.get("values") or ())][:5]
     known = [value for value in values if value is not None]
     names = _NAMES.get(str(layout_shown.get("environment")), ())
-    low, high = (min(known), max(known)) if known else (0.0, 0.0)
-    for place, value in enumerate(values):
-        name = names[place] if place < len(names) else f"action {place}"
-        filled = 0 if value is None or high <= low else round(width * (value - low) / (high - low))
+    names = [names[place] if place < len(names) else f"{place}" for place in range(len(values))]
+    room = max(map(len, names), default=0) + 1
+    low, high = (min(*known, 0.0), max(known)) if known else (0.0, 0.0)
+    bar = max(0, min(_WIDEST // 2, width - room - _VALUE - 1))
+    for name, value in zip(names, values, strict=True):
+        filled = 0 if value is None or high <= low else round(bar * (value - low) / (high - low))
         leads = value is not None and value == high
-        text = clean(f"{name:<10}")
-        out.append([Span("▸" if leads else " ", "hit"), Span(text), Span("█" * filled, "hit" if leads else "accent"),
-                    Span(f" {figure(value)}", "dim")])  # fmt: skip
-    out += _deadline(layout_shown, width)
+        text = f"{figure(value):>{_VALUE}}"
+        out.append([
+            Span("▸" if leads else " ", "hit"), Span(f"{name:<{room}}"[:room]), Span(f"{text} ", "dim"),
+            Span("█" * filled, "hit" if leads else "accent"),
+        ])  # fmt: skip
     return out
 
 
-def _deadline(layout_shown: Fields, width: int) -> list[Line]:
+def _deadline(layout_shown: Fields, columns: int) -> list[Line]:
+    """Return the bar of what an action takes in timer ticks, in full where it is the deadline."""
     deadline_s, timer_s = number(layout_shown, "deadline_s"), number(layout_shown, "timer_s")
     if not deadline_s or timer_s is None:
         return []
+    text = f" {1e3 * timer_s:.3g} of {1e3 * deadline_s:g} ms"
+    width = max(0, min(_WIDEST, columns - len("deadline ") - len(text)))
     share = timer_s / deadline_s
     filled = min(width, round(width * share))
-    look = "hit" if share <= 1 else "miss"
-    bar = [Span("█" * filled, look), Span("·" * (width - filled), "dim")]
-    return [[Span(" deadline  "), *bar, Span(f" {1e3 * timer_s:.3g} of {1e3 * deadline_s:g} ms", "dim")]]
+    return [[
+        Span("deadline ", "dim"), Span("█" * filled, "hit" if share <= 1 else "miss"), Span("·" * (width - filled), "dim"),
+        Span(text, "dim"),
+    ]]  # fmt: skip
 
 
 def _rise(values: list[float]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from host.errors import HostError
+from host.errors import Exit, HostError
+from host.mapping.placement import Placement
 from host.workloads.contract import Job
 from host.workloads.control import SHIPPED_FOR, shipped_for
 from host.workloads.control.agents import Agent, DecoderAgent, QAgent
@@ -45,7 +46,7 @@ def prepare(options: Options) -> Job:
         network, agent = _as_asked(model.network, options, title), QAgent(policy)
         ticks, record = options.ticks or policy.ticks, policy.record
     into, output = network.inputs[0], network.output
-    placement = place_for_run(options, network, model.provenance)
+    placement = _placed(options, network, model)
     recording = None if options.replay is None else read_recording(Path(options.replay), task.observations)
     setting = _setting(options, task, recording, ticks=ticks, record=record)
     dram = new_dram(placement.chip)
@@ -83,6 +84,17 @@ def _open_model(options: Options, task: Task) -> tuple[Path | None, Model, str]:
         else f"the trained Q-network, {options.bits} bits".replace("float bits", "float")
     )
     return path, load_model(path), title
+
+
+def _placed(options: Options, network: Network, model: Model) -> Placement:
+    """Place the network on as many PEs as the options say, or on one a layer, or where that is too few on as few as fit."""
+    if options.pes is None:
+        try:
+            return place_for_run(replace(options, pes=len(network.layers)), network, model.provenance)
+        except HostError as error:
+            if error.code is not Exit.DOES_NOT_FIT:
+                raise
+    return place_for_run(options, network, model.provenance)
 
 
 def _environments(options: Options, task: Task, recording: Mapping[str, Array] | None) -> EnvironmentLanes:
