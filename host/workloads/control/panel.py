@@ -16,7 +16,7 @@ _VALUE = 7
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
-    """Return the episode's line, below it the picture beside return and membranes, and the deadline; nothing where they do not fit."""
+    """Return the episode's line, below it the picture beside return and membranes, and the deadline; nothing where none fits."""
     if not layout_shown.get("environment") or rows < 5 or columns < _BESIDE:
         return []
     episode, episodes = number(shown, "episode"), number(layout_shown, "episodes")
@@ -41,8 +41,8 @@ def _beside(layout_shown: Fields, shown: Fields, width: int) -> list[Line]:
         out.append([Span("episodes  ", "dim"), Span(_rise(returns), "accent")])
     values = [finite(value) for value in (shown.get("values") or ())][:5]
     known = [value for value in values if value is not None]
-    names = _NAMES.get(str(layout_shown.get("environment")), ())
-    names = [names[place] if place < len(names) else f"{place}" for place in range(len(values))]
+    known_names = _NAMES.get(str(layout_shown.get("environment")), ())
+    names = [known_names[place] if place < len(known_names) else f"{place}" for place in range(len(values))]
     room = max(map(len, names), default=0) + 1
     low, high = (min(*known, 0.0), max(known)) if known else (0.0, 0.0)
     bar = max(0, min(_WIDEST // 2, width - room - _VALUE - 1))

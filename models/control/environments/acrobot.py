@@ -79,7 +79,7 @@ def _observed(state: Any) -> F32:
     return np.stack(parts, axis=1).astype(np.float32)
 
 
-def _rates(y: Any, torque: F64) -> F64:
+def _rates(y: Any, torque: Any) -> F64:
     """Return the derivatives (4, lanes) of states (4, lanes)."""
     angle1, angle2, speed1, speed2 = y
     m, l, c, i, g = LINK_KG, LINK_M, CENTRE_M, INERTIA, GRAVITY  # noqa: E741 - the book's letters
