@@ -16,11 +16,12 @@ from host.workloads.control.options import Options
 from host.workloads.control.page import sections
 from host.workloads.control.summary import summary_lines
 from host.workloads.registry import prepare, workloads
-from models.checkpoint import load, save
+from models.checkpoint import Model, load, save
 from models.checkpoint.tasks.control import PART
 from models.control.encoding import counts_of
-from models.control.environments import own_tasks
-from models.control.q_network import in_8_bits
+from models.control.environments import own_tasks, task_named
+from models.control.policy import Policy
+from models.control.q_network import in_8_bits, q_network
 from models.control.trajectory import next_link
 from models.foreign.import_model import import_model
 from models.foreign.request import ImportRequest
@@ -147,6 +148,23 @@ def test_a_run_that_ends_early_has_the_episodes_that_are_done(example):
     played = Played(prepare(example.options(**SHORT)))
     played.play(2)
     assert played.job.readout.result()["return_mean"] is None
+
+
+def test_a_network_acts_in_gymnasium_s_environments_by_name(example, tmp_path):
+    pytest.importorskip("gymnasium")
+    ours, theirs = (Played(prepare(example.options(environment=name, **SHORT))) for name in ("cartpole", "CartPole-v1"))
+    for played in (ours, theirs):
+        played.play(1000)
+    assert ours.job.readout.result()["trajectory_sha256"] == theirs.job.readout.result()["trajectory_sha256"]
+    task = task_named("MountainCar-v0")
+    network = q_network([np.ones((3, 4), np.float32), np.eye(3, dtype=np.float32)], [np.zeros(3, np.float32)] * 2, 0.5)
+    policy = Policy(task.name, task.scale, task.actions, 2)
+    save(tmp_path / "car.safetensors", Model(network, segment=2, parts={PART: policy}))
+    options = Options(environment="MountainCar-v0", checkpoint=str(tmp_path / "car.safetensors"), episodes=2, steps=5)
+    played = Played(prepare(options))
+    played.play(1000)
+    result = played.job.readout.result()
+    assert (result["return_mean"], result["actions_taken"]) == (-5.0, 10)
 
 
 def test_float_weights_and_8_bits_are_two_networks(example):
