@@ -35,6 +35,8 @@ TARGETS = {
     "step_processes": Target("a step of a session, GRU 8 > 24 > 24, 8 PEs", 1.2, "ms"),
     "step_here": Target("the same in one process", 0.5, "ms"),
     "step_small": Target("a step, 16 units on one PE, one process", 0.25, "ms"),
+    "control_tick": Target("a tick of a closed loop, 8 PEs", 0.4, "ms"),
+    "control_action": Target("an action of 32 episodes side by side", 0.5, "ms"),
 }
 Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""

@@ -18,6 +18,7 @@ BESIDE: Mapping[str, Mapping[str, Sequence[str]]] = {
     "conservation.json": {"conservation": ("sent", "delivered", "dropped", "links", "transfers")},
     "modelled.json": {"modelled": ("energy_parts_j", "stages_s", "links", "work", "settings", "assumed")},
     "neurobench.json": {"neurobench": ()},
+    "result.json": {"result": ("each", "costs", "whole_model")},
     "details.json": {
         "counters": ("macs_by_layer", "malformed"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
         "provenance": ("libraries",), "machines": ("machines", "links_bytes", "refused", "restarts"),

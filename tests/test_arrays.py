@@ -376,7 +376,7 @@ def test_run_takes_a_model_and_writes_the_answers(files, tmp_path, capsys, monke
 def test_run_needs_a_model(capsys):
     assert main(["run", "--inputs", "x.npy"]) == 2
     assert capsys.readouterr().err == (
-        "gennaker: run: needs MODEL, a checkpoint file, gesture, gesture-plain, lm, tiny, tiny-inside or seeded\n"
+        "gennaker: run: needs MODEL, a checkpoint file, acrobot, acrobot-float, cartpole, cartpole-float, gesture, gesture-plain, lm, tiny, tiny-inside or seeded\n"
     )
 
 

@@ -63,7 +63,7 @@ def test_a_task_of_a_users_own_is_stored_and_no_other_file_is_touched(colours, t
         save(tmp_path / "bad.safetensors", replace(colours, head=(Affine(np.ones((2, 4), np.float32), np.ones(2, np.float32)),)))
     monkeypatch.delenv(families.VARIABLE)
     monkeypatch.setattr(tasks, "__path__", tasks.__path__[:1])
-    with pytest.raises(ModelError, match="task 'colours' is not known here, needs one of arrays, gesture, language"):
+    with pytest.raises(ModelError, match="task 'colours' is not known here, needs one of arrays, control, gesture, language"):
         load(tmp_path / "m.safetensors")
     with pytest.raises(ModelError, match="no checkpoint task 'colours', of which the model has a part"):
         save(tmp_path / "bad.safetensors", colours)
@@ -74,6 +74,7 @@ MODELS = {
     "arrays": lambda: Model(
         seeded_egru(3, [4], 0.5), twins=True, head=(Affine(np.ones((1, 2), np.float32), np.ones(1, np.float32)),)
     ),
+    "control": lambda: load(shipped.path_of("cartpole")),
     "gesture": lambda: load(shipped.path_of("gesture-plain")),
     "language": lambda: load(shipped.path_of("tiny")),
 }

@@ -32,9 +32,15 @@ from host.workloads.registry import Workload, restore_options, workload_named
 from models import shipped
 from models.input_file import MOST_SETTINGS_BYTES, WAIT_S, InputError, read_input
 
+_FIRST = "first_argument"  # of a workload that has one beside MODEL
+
 
 def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
     """Add the flags of a workload's options, and those of every run."""
+    if (argument := getattr(workload.about, "ARGUMENT", None)) is not None:
+        entry = next(entry for entry in fields(workload.options) if entry.name == argument)
+        text = f"{entry.metadata['help']} (default {entry.default})"
+        parser.add_argument(_FIRST, metavar=argument.upper(), nargs="?", help=text)
     add_model(parser, "the trained one that is shipped" if workload.about.SHIPPED else "a seeded network")
     groups = add_option_flags(parser, workload.options)
     run = groups[RUN]
@@ -83,6 +89,11 @@ def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> Ru
     """Return the options: the command's presets, over them those of `--config`, over them the flags that were given."""
     names = {entry.name for entry in fields(workload.options)}
     given = dict(flags)
+    if (first := given.pop(_FIRST, None)) is not None:
+        argument = workload.about.ARGUMENT
+        if argument in given:
+            raise HostError(f"{argument.upper()} {first} and --{argument} {given[argument]}: choose one, they are the same")
+        given[argument] = first
     take_model(given)
     given = {name: value for name, value in given.items() if name in names}
     options = _read_config(Path(flags["config"]), workload, command) if flags["config"] else workload.options()

@@ -47,6 +47,8 @@ def build_report(
         "malformed": {HOST: run.malformed_here} | run.accounts.malformed(),
         **_packets(accounts),
     }  # fmt: skip
+    if ledger.positions and (see_ledger := getattr(job.readout, "see_ledger", None)) is not None:
+        see_ledger(ledger, placement.chip, load_table(used=ledger.twins))
     metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
     note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:

@@ -33,6 +33,7 @@ _FILES = {
     "modelled.json": "of the report: seconds by layer and stage, energy by part, the work, links, settings",
     "conservation.json": "of the report: what each PE, router and link sent, delivered and dropped",
     "neurobench.json": "of the report: NeuroBench's metrics",
+    "result.json": "of the report: what the workload says at length",
     "details.json": "of the report: counts by layer and sender, SRAM, versions of libraries",
     "config.json": "the options as they were resolved",
     "mapping.json": "one entry a PE: layers, units, bytes and regions of its SRAM",

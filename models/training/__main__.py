@@ -9,12 +9,15 @@ import argparse
 import re
 import sys
 from dataclasses import fields
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from models.dvs.samples import DvsError
 from models.network import SEGMENT_STATES, ModelError
 from models.text.tokeniser import TextError
+from models.training.control import command_line as control
+from models.training.control.settings import ControlSettings
 from models.training.gesture.settings import GestureSettings
 from models.training.language.settings import AUTHORS, LanguageSettings
 
@@ -64,10 +67,11 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
     conform.add_argument("--state", choices=SEGMENT_STATES, default=None, help="only this treatment of c (default: both)")
     _gesture_commands(commands)
+    _control_command(commands)
     return parser
 
 
-def _flags_of(group: argparse._ArgumentGroup, settings: type[LanguageSettings] | type[GestureSettings]) -> None:
+def _flags_of(group: argparse._ArgumentGroup, settings: type[Any]) -> None:
     """Make a flag of every field; one that is not given is None."""
     for entry in fields(settings):
         name, default = f"--{entry.name.replace('_', '-')}", entry.default
@@ -99,6 +103,14 @@ def _gesture_commands(commands: Any) -> None:
     conform.add_argument("--events", default="synthetic", metavar="WHAT", help=_EVENTS)
     conform.add_argument("--samples", type=int, metavar="N", help="only the first N (default: all)")
     conform.add_argument("--cache", metavar="DIR", help="where frames are kept between runs (default: nowhere)")
+
+
+def _control_command(commands: Any) -> None:
+    command = commands.add_parser("control", help=control.HELP, allow_abbrev=False)
+    command.add_argument("environment", metavar="ENVIRONMENT", help="cartpole, cartpole-v0, acrobot, or a name of gymnasium's")
+    command.add_argument("--out", required=True, metavar="DIR", help="run folder; finished seeds and stages in it are kept")
+    command.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+    _flags_of(command.add_argument_group("hyperparameters"), ControlSettings)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -210,8 +222,13 @@ def _conform(flags: dict[str, Any]) -> int:
     return 0 if all(agreed) else 6
 
 
+def _control(flags: dict[str, Any]) -> int:
+    return control.train(flags, partial(print, flush=True))
+
+
 _COMMANDS = {
     "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
+    "control": _control,
 }  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from host.options import RunOptions
 from host.workloads.contract import Feed, Job
 from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import Workload
+from host.workloads.section_events import all_sending
 from models.reference import Reference
 from noc.packet import Section
 
@@ -60,9 +61,9 @@ class Ran(NamedTuple):
 class Example:
     """A workload's smallest example, in a folder of its own; runs with the same options are run once."""
 
-    def __init__(self, workload: Workload, folder: Path) -> None:
+    def __init__(self, workload: Workload, folder: Path, chosen: dict[str, Any] | None = None) -> None:
         self.workload, self.folder = workload, folder
-        self.chosen: dict[str, Any] = workload.part("example", "smallest")(folder)
+        self.chosen: dict[str, Any] = chosen or workload.part("example", "smallest")(folder)
         self.command = next(name for name, command in workload.commands.items() if not command.presets)
         self._runs: dict[str, Ran] = {}
         self._folders = (folder / f"run-{number}" for number in range(1000))
@@ -132,18 +133,18 @@ class Played:
             self.job.readout.answer(feed.position, {self._network.output: [self._step(feed)]})
 
     def _step(self, feed: Feed) -> Section:
-        lanes = len(self._references)
-        inputs = np.zeros((lanes, self._network.populations[0].units), np.float32)
-        keys, values = feed.events[0]
-        inputs.reshape(-1)[np.frombuffer(keys, "<u4")] = np.frombuffer(values, "<f4")
+        lanes, output, (into,) = len(self._references), self._network.output, self._network.inputs
+        sending = all_sending(self._network, lanes)
+        inputs = sending[into].spread(Section(into, feed.flags, feed.position, *feed.events[into], b"", feed.lanes), lanes)
         begin, reset, idle = read_lanes(feed.flags, feed.lanes, lanes)
         rows = [
-            reference.step({0: inputs[lane]}, fresh=begin[lane], reset=reset[lane], idle=idle[lane])[self._network.output][0]
+            reference.step({into: inputs[lane]}, fresh=begin[lane], reset=reset[lane], idle=idle[lane])[output][0]
             for lane, reference in enumerate(self._references)
         ]
         outputs = np.concatenate(rows)
-        keys = np.flatnonzero(outputs).astype("<u4")
-        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), outputs[keys].tobytes(), b"", feed.lanes)
+        keys = np.arange(0) if sending[output].dense else np.flatnonzero(outputs)
+        values = outputs if sending[output].dense else outputs[keys]
+        return Section(output, feed.flags, feed.position, keys.astype("<u4").tobytes(), values.tobytes(), b"", feed.lanes)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -7,7 +7,7 @@ from models.text.vocabulary import Vocabulary
 
 def describe(model: Model) -> list[tuple[str, str]]:
     """Return decoder, vocabulary and texts of a checkpoint that is nothing else, as rows of label and text."""
-    if model.gesture is not None or model.front or model.head or model.twins:
+    if model.gesture is not None or model.front or model.head or model.twins or model.parts:
         return []
     rows = [("decoder", _decoder(model))]
     if model.vocabulary:

@@ -1,0 +1,1 @@
+"""Control: environments that a network acts in, and how an observation becomes events."""
