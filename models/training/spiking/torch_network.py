@@ -70,7 +70,7 @@ def _products(weights: Weights, spikes: Tensor) -> Tensor:
 
 def _fire(population: Population, sums: Tensor) -> Tensor:
     rate, gain, leak, bias, threshold, start = (
-        torch.from_numpy(population.vectors[name]) for name in ("rate", "gain", "leak", "bias", "threshold", "start")
+        torch.tensor(population.vectors[name]) for name in ("rate", "gain", "leak", "bias", "threshold", "start")
     )
     v = start.expand_as(sums[0]).clone()
     earlier = (v > threshold).float()
