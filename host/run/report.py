@@ -37,7 +37,12 @@ def build_report(
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
     cost = (
-        price_block(price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive), ledger) if ledger.positions else None
+        price_block(
+            price(
+                ledger, placement.chip, load_table(used=ledger.twins), alive=alive,
+                on_positions=getattr(job.readout, "take_step_times", lambda _: None),
+            ), ledger,
+        ) if ledger.positions else None  # fmt: skip
     )
     counters: dict[str, Any] = {
         "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),

@@ -13,19 +13,17 @@ import numpy as np
 import torch
 
 from models.checkpoint import Model, save
-from models.convolution import Convolution
 from models.dvs.samples import CLASSES
 from models.exporters.nir import write
-from models.kernels.lif import FILL
-from models.network import Array, Network, Population, Projection, SparseRows
+from models.network import Array, Network
 from models.quantise import Grid
 from models.quantise.spiking import quantise_spiking
-from models.spiking import FORMS, RESETS, vectors_of
+from models.spiking_classifier import spiking_classifier
 from models.training.common.export import array, provenance_of
 from models.training.common.run_folder import read_best
 from models.training.gesture.mean_frame import mean_frame_accuracy
 from models.training.spiking.frames import SpikeSamples
-from models.training.spiking.network import LAST_POOL, SpikingLayer, SpikingModel
+from models.training.spiking.network import SpikingLayer, SpikingModel
 from models.training.spiking.torch_network import output_counts
 from models.training.spiking.trainer import SpikingTrainer
 
@@ -107,34 +105,9 @@ def _baseline(trainer: SpikingTrainer, test: SpikeSamples) -> float:
 @torch.no_grad()
 def network_of(model: SpikingModel) -> Network:
     """Return a trained model as a network of `lif` populations, weights on their grid where training was quantised."""
-    bins, left = model.settings.bins, (model.settings.bins.channels, model.settings.size, model.settings.size)
-    populations = [Population("input", bins.units, payload="spike" if bins.binary else "count")]
-    for number, layer in enumerate(model.layers, start=1):
-        assert isinstance(layer, SpikingLayer)
-        weights: Convolution | SparseRows
-        values = array(layer.grid_weight())
-        if layer.is_convolution:
-            pad = (layer.padding,) * 4
-            weights = Convolution(
-                values, left, stride=(layer.stride,) * 2, padding=pad, pool=(layer.pool,) * 2,  # type: ignore[arg-type]  # pairs
-            )  # fmt: skip
-            left = weights.output_shape
-        elif len(left) == 3 and left[1] > 1:
-            size = left[1] // LAST_POOL
-            weights = Convolution(values.reshape(-1, left[0], size, size), left, pool=(LAST_POOL, LAST_POOL))
-            left = weights.output_shape
-        else:
-            weights = SparseRows.from_dense(values)
-        populations.append(_neurons(f"lif{number}", layer, weights, number - 1))
-    return Network(tuple(populations))
-
-
-def _neurons(name: str, layer: SpikingLayer, weights: Convolution | SparseRows, source: int) -> Population:
-    units = weights.shape[0]
-    each = units // len(layer.weight)
-    vectors = vectors_of(
-        units, FILL, rate=array(layer.beta_logit.sigmoid()).repeat(each), threshold=array(layer.thresholds()).repeat(each)
-    )
-    params = {"form": float(FORMS.index("decay")), "reset": float(RESETS.index("subtract-late"))}
-    projection = Projection(source=source, port="input", weights=weights)
-    return Population(name, units, kernel="lif", projections=(projection,), vectors=vectors, params=params, payload="spike")
+    layers = [layer for layer in model.layers if isinstance(layer, SpikingLayer)]
+    return spiking_classifier(
+        [array(layer.grid_weight()) for layer in layers], [array(layer.thresholds()) for layer in layers],
+        [array(layer.beta_logit.sigmoid()) for layer in layers], model.settings.size,
+        "spike" if model.settings.binary else "count",
+    )  # fmt: skip

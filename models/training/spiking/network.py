@@ -13,13 +13,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.spiking_classifier import LAST_POOL, SHAPES, map_sizes
 from models.training.spiking.lif_layer import lif
 from models.training.spiking.settings import SpikingSettings
 
 _MOMENTUM = 0.05  # of the running mean square
 _SMALLEST = 1e-6  # mean square of a channel that hears nothing
-SHAPES = ((5, 2, 1, 1), (3, 1, 1, 1), (3, 1, 1, 2))  # of each convolution: width, stride, padding, sum pool before it
-LAST_POOL = 2
 
 
 class Answer(NamedTuple):
@@ -116,12 +115,11 @@ class SpikingModel(nn.Module):
     def __init__(self, classes: int, settings: SpikingSettings) -> None:
         super().__init__()
         self.settings = settings
-        layers, channels, size = [], settings.bins.channels, settings.size
+        layers, channels = list[SpikingLayer](), settings.bins.channels
         for out, (k, stride, padding, pool) in zip(settings.plan, SHAPES, strict=True):
             layers.append(SpikingLayer((out, channels, k, k), settings, stride, padding, pool))
-            channels, size = out, (size // pool + 2 * padding - k) // stride + 1
-        self.left = (channels, size, size)  # before the last pool
-        dense = channels * (size // LAST_POOL) ** 2
+            channels = out
+        dense = channels * map_sizes(settings.size)[-1] ** 2
         layers += [SpikingLayer((settings.hidden, dense), settings), SpikingLayer((classes, settings.hidden), settings)]
         self.layers = nn.ModuleList(layers)
 
