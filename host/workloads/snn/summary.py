@@ -50,4 +50,4 @@ def answer_words(result: Mapping[str, Any]) -> str:
 def cycles_of(report: Mapping[str, Any]) -> float:
     """Return the cycles of the modelled chip's PEs that a step of a sample takes."""
     cost = report["modelled"]
-    return float(cost["time_s"] * cost["settings"]["pe_clock_hz"] / max(report["result"]["steps"], 1))
+    return float(cost["time_s"] * cost["settings"]["clock_hz"] / max(report["result"]["steps"], 1))
