@@ -61,7 +61,7 @@ def spiking_classifier(
 def _neurons(name: str, weights: Convolution | SparseRows, thresholds: Array, rates: Array, source: int) -> Population:
     units = weights.shape[0]
     each = units // len(thresholds)
-    vectors = vectors_of(units, FILL, rate=rates.repeat(each), threshold=thresholds.repeat(each))
+    vectors = vectors_of(units, {**FILL}, rate=rates.repeat(each), threshold=thresholds.repeat(each))
     params = {"form": float(FORMS.index("decay")), "reset": float(RESETS.index("subtract-late"))}
     projection = Projection(source=source, port="input", weights=weights)
     return Population(name, units, kernel="lif", projections=(projection,), vectors=vectors, params=params, payload="spike")

@@ -118,7 +118,8 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
         position_s = np.where(on_path, layer_s, 0.0).sum(axis=1)
         time_s = float(np.where(on_path, layer_s, 0.0).sum())
     return Schedule(
-        time_s=time_s, position_s=position_s[own], began_s=began_s[own], ahead_s=None if ahead_s is None else ahead_s[own], wait_s=wait_s[own],
+        time_s=time_s, position_s=position_s[own], began_s=began_s[own],
+        ahead_s=None if ahead_s is None else ahead_s[own], wait_s=wait_s[own],
         transit_s=transit_s[own], links_s=links_s[own], layer_s=layer_s[own], critical=critical[own],
         input_links_s=input_links_s[own], on_path=on_path[own], busy_s=pe_s[own].sum(axis=(0, 1)),
     )  # fmt: skip

@@ -29,7 +29,7 @@ class Columns(NamedTuple):
 
 
 def columns_of(names: Sequence[str]) -> Columns:
-    """Return which of the columns are time, x, y and polarity; `DvsError`, with the names there are, where one is missing or twice."""
+    """Return which columns are time, x, y and polarity; `DvsError`, with the names there are, for one that is missing or twice."""
     places: dict[str, int] = {}
     unit = ""
     for place, name in enumerate(names):

@@ -16,6 +16,7 @@ from models.dvs.labelled_folders import Recording
 from models.dvs.samples import Damage, DvsError
 from models.dvs.sensors import on_sensor, smallest_sensor
 from models.input_file import InputError, check_input
+from models.network import Array
 
 EXTRA = "pip install 'gennaker[events]'"
 _ANY_SIZE = (65_535, 65_535)  # for files without one: it is taken from the pixels
@@ -36,7 +37,7 @@ def read_events(path: Path, damages: list[Damage], **given: Any) -> Recording:
         import faery
     except ModuleNotFoundError:
         raise DvsError(f"is read by faery, which this Python lacks; {EXTRA}") from None
-    parts, size = [], _ANY_SIZE
+    parts, size = list[Array](), _ANY_SIZE
     try:
         stream = faery.events_stream_from_file(path, dimensions_fallback=_ANY_SIZE, **given)
         size = stream.dimensions()
@@ -61,7 +62,7 @@ def read_events(path: Path, damages: list[Damage], **given: Any) -> Recording:
 
 def read_table(path: Path, damages: list[Damage]) -> Recording:
     """Return the events of a CSV file, whose first line names its columns in any order, and how they were read."""
-    header, first = (_first_lines(path) + ["", ""])[:2]
+    header, first = [*_first_lines(path), "", ""][:2]
     separator = next((mark for mark in (",", ";", "\t", " ") if mark in header), ",")
     names = [name.split("@")[0].strip() for name in header.split(separator)]
     columns = columns_of(names)
@@ -97,4 +98,3 @@ def _polarities(path: Path, separator: str, column: int) -> set[bytes]:
     """Return the polarities that the first lines of a table have."""
     rows = (line.split(separator) for line in _first_lines(path)[1:])
     return {row[column].strip().encode() for row in rows if len(row) > column}
-

@@ -40,8 +40,8 @@ def on_sensor(
     x, y = x - left, y - top
     inside = (x >= 0) & (x < side) & (y >= 0) & (y < side)
     order = np.flatnonzero(inside)[np.argsort(t_us[inside], kind="stable")]
-    columns = ((at[order] * SENSOR // side).astype(np.uint8) for at in (x, y))
-    events = Events(t_us[order], *columns, p[order])
+    x, y = x[order] * SENSOR // side, y[order] * SENSOR // side
+    events = Events(t_us[order], x.astype(np.uint8), y.astype(np.uint8), p[order])
     if size == (SENSOR, SENSOR):
         return events, f"{width} x {height}"
     part = "all of it" if width == height else f"its middle {side} x {side} ({np.count_nonzero(~inside):,} events lie outside)"

@@ -1,4 +1,4 @@
-"""The trainer's command line: `python -m models.training lm ...`, `... gesture ...`, `... snn ...`, and what measures and draws them.
+"""The trainer's command line: `python -m models.training lm ...`, `... gesture ...`, `... snn ...`, and what measures them.
 
 What a user gets wrong ends in one line on stderr and exit code 2; only a bug shows a traceback.
 """

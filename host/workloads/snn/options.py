@@ -54,10 +54,12 @@ class Options(RunOptions):
         bounds=OneOf(lambda: ANSWERS), metavar="NAME",
     )  # fmt: skip
     timer_us: float = _of_network(
-        1000.0, "the chip's timer step: steps that take longer are counted, which the chip does not do", bounds=Number(0, above=True),
-        metavar="US",
+        1000.0, "the chip's timer step: steps that take longer are counted, which the chip does not do",
+        bounds=Number(0, above=True), metavar="US",
     )  # fmt: skip
-    raster: str | None = _of_network(None, "layer whose spikes are shown (default: the last hidden one)", bounds=Text(), metavar="NAME")
+    raster: str | None = _of_network(
+        None, "layer whose spikes are shown (default: the last hidden one)", bounds=Text(), metavar="NAME"
+    )
     membrane: str | None = _of_network(None, "membrane to show, as LAYER:UNIT", bounds=Text(), metavar="WHICH")
 
     def check(self) -> None:

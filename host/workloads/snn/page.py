@@ -1,4 +1,4 @@
-"""What the page of a run of a spiking network shows: raster, rates, confusion, a membrane, and every sample, float beside 8 bits."""
+"""What the page of a spiking run shows: raster, rates, confusion, a membrane, and every sample, float beside 8 bits."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -14,7 +14,7 @@ _FULL = 0.5  # share of a band's units that is drawn full
 
 
 def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[Line]:
-    """Return the sample's name, below it the raster beside a bar for each class, and the membrane; nothing where they do not fit."""
+    """Return the sample's name, the raster beside a bar for each class, and the membrane; nothing where they do not fit."""
     classes = list(layout_shown.get("classes") or ())
     if not classes or rows < len(classes) + 1 or columns < _NAME + 12:
         return []

@@ -21,7 +21,7 @@ from models.checkpoint import Model
 from models.dvs.samples import CLASSES, DvsError
 from models.dvs.spike_frames import SpikeBins
 from models.kernels import ticks_of
-from models.network import Array, ModelError, Network, Population
+from models.network import Array, Network, Population
 from models.quantise.grids import Grid
 from models.quantise.spiking import quantise_spiking
 from models.reference import Reference
@@ -80,7 +80,7 @@ def bins_of(options: Options, provenance: Mapping[str, Any]) -> SpikeBins:
     """Return how events become spikes: as the options say, else as the checkpoint's record does, else the default."""
     stored = provenance.get("bins")
     known = {name: stored[name] for name in SpikeBins.__dataclass_fields__ if name in stored} if isinstance(stored, dict) else {}
-    asked = {"bin_us": None if options.bin_ms is None else round(1000 * options.bin_ms), "steps": options.steps}
+    asked: dict[str, Any] = {"bin_us": None if options.bin_ms is None else round(1000 * options.bin_ms), "steps": options.steps}
     asked |= {"size": options.size, "polarity": options.polarity}
     chosen = known | {name: value for name, value in asked.items() if value is not None}
     if options.binary or options.count:
@@ -177,4 +177,3 @@ def _count_weights(network: Network) -> int:
 def _record(provenance: Mapping[str, Any]) -> Mapping[str, Any]:
     record = provenance.get("record")
     return record if isinstance(record, dict) else {}
-

@@ -51,10 +51,10 @@ class SpikeReadout:
         self._source, self._setting, self._shown, self._how, self._beside = source, setting, shown, how, beside
         self._sending, self._network = sending_of(network.populations[network.output], source.lanes), network
         self._scores = np.zeros((source.lanes, self._sending.units))
-        self._steps = self._answered = self._spikes = 0
+        self._steps = self._answered = 0
         self._save: SaveRow | None = None
         self.answers: list[Answer] = []
-        self.watched = frozenset(network.layers)
+        self.watched = frozenset({shown.layer})
         self._drawn: list[list[int]] = []  # of the first sample: units that fired, by step
         self._traced: list[float] = []
         self._recent: dict[int, Array] = {}  # position -> share of each band's units that fired in the first lane
@@ -91,10 +91,7 @@ class SpikeReadout:
         return np.maximum(self._scores, rows) if self._how == "max" else self._scores + rows
 
     def see_events(self, section: Section) -> None:
-        """Take a layer's spikes at a position: count them, and keep those that are shown."""
-        self._spikes += len(section.keys) // 4
-        if section.population != self._shown.layer:
-            return
+        """Take the spikes of the layer that is shown at a position, and keep them."""
         units = self._network.populations[section.population].units
         keys = np.frombuffer(section.keys, "<u4")
         fired = keys[: np.searchsorted(keys, units)]  # of the first lane
@@ -156,15 +153,15 @@ class SpikeReadout:
         if result["float_accuracy"] is not None:
             agree = f"{result['float_agreement']} of {result['samples']} samples get the same class"
             metrics.append(METRICS["float_accuracy"]._replace(value=100 * result["float_accuracy"], note=agree))
-        if not steps:
+        if not steps or not cost:
             return metrics
-        metrics.append(METRICS["spikes"]._replace(value=self._spikes / steps, note="of all neurons, a sample"))
-        if not cost:
-            return metrics
+        metrics.append(METRICS["spikes"]._replace(value=cost["work"]["events"] / steps, note="of all neurons, a sample"))
         metrics.append(METRICS["synaptic_events"]._replace(value=cost["work"]["macs"] / steps))
         time_s, energy_j = cost["time_s"] / steps, cost["energy_j"] / steps
         metrics += [METRICS["step_time"]._replace(value=1e3 * time_s), METRICS["step_energy"]._replace(value=1e3 * energy_j)]
-        metrics.append(METRICS["sample_energy"]._replace(value=1e3 * energy_j * self._source.steps, note=f"{self._source.steps} steps"))
+        metrics.append(
+            METRICS["sample_energy"]._replace(value=1e3 * energy_j * self._source.steps, note=f"{self._source.steps} steps")
+        )
         timer_s = self._setting.timer_us * 1e-6
         asleep_j = max(timer_s - self.times.mean_s, 0.0) * sleep_w(cost) / self._source.lanes
         metrics.append(METRICS["timer_energy"]._replace(value=1e3 * (energy_j + asleep_j), note=f"{self._setting.timer_us:g} us"))
@@ -174,14 +171,14 @@ class SpikeReadout:
     def snapshot(self) -> bytes:
         """Return the answers, the scores of the samples that run, and what is shown."""
         state = [
-            [list(one) for one in self.answers], self._scores.tobytes().hex(), self._steps, self._answered, self._spikes,
-            self._drawn, self._traced,
+            [list(one) for one in self.answers], self._scores.tobytes().hex(), self._steps, self._answered, self._drawn,
+            self._traced,
         ]  # fmt: skip
         return json.dumps(state).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot; the source goes first."""
-        answers, scores, self._steps, self._answered, self._spikes, self._drawn, self._traced = json.loads(snapshot)
+        answers, scores, self._steps, self._answered, self._drawn, self._traced = json.loads(snapshot)
         self.answers = [Answer(*one) for one in answers]
         self._scores = np.frombuffer(bytes.fromhex(scores)).reshape(self._scores.shape).copy()
 

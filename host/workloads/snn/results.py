@@ -11,7 +11,7 @@ from host.show.status import finite
 from models.network import F64
 
 PUBLISHED = {"step_mj": 0.765, "accuracy": 94.13, "pes": 147, "steps": 600, "weights": 25_504}
-"""Arfa et al. (arXiv:2504.06748), second-hand: 459 mJ for 600 steps of 1 ms at 300 MHz, and the accuracy of their 8 bits on chip."""
+"""Arfa et al. (arXiv:2504.06748), second-hand: 459 mJ for 600 steps of 1 ms at 300 MHz, and the accuracy of 8 bits on chip."""
 
 
 class Answer(NamedTuple):
@@ -28,7 +28,7 @@ class Answer(NamedTuple):
 
 
 class Setting(NamedTuple):
-    """What is known of a run before its first answer; `lines` and `damages` grow while files are read. `record` is the trainer's."""
+    """What is known of a run before its first answer; `lines` and `damages` grow as files are read; `record` is the trainer's."""
 
     classes: tuple[str, ...]
     source: str

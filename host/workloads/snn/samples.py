@@ -97,7 +97,7 @@ def _of_file(options: Options, into: Population, classes: int) -> Samples:
     who, units = f"--inputs {path}", into.units
     try:
         check_input(path)
-        with open(path, "rb") as file:
+        with path.open("rb") as file:
             loaded = np.load(file, allow_pickle=False)
             arrays = {"inputs": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except InputError as error:

@@ -1,4 +1,6 @@
-"""AEDAT 4, as iniVation's DV writes it. One file a recording, in folders of splits and classes (`models/dvs/labelled_folders.py`); read by faery."""
+"""AEDAT 4, as iniVation's DV writes it. One file a recording, in folders of splits and classes
+(`models/dvs/labelled_folders.py`); read by faery.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-""".dat, Prophesee's older files. One file a recording, in folders of splits and classes (`models/dvs/labelled_folders.py`); read by faery."""
+""".dat, Prophesee's older files. One file a recording, in folders of splits and classes
+(`models/dvs/labelled_folders.py`); read by faery.
+"""
 
 from __future__ import annotations
 

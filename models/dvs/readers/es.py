@@ -1,4 +1,6 @@
-"""ES, the Event Stream format. One file a recording, in folders of splits and classes (`models/dvs/labelled_folders.py`); read by faery."""
+"""ES, the Event Stream format. One file a recording, in folders of splits and classes
+(`models/dvs/labelled_folders.py`); read by faery.
+"""
 
 from __future__ import annotations
 

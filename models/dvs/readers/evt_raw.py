@@ -1,4 +1,6 @@
-"""EVT 2 and 3, Prophesee's raw files. One file a recording, in folders of splits and classes (`models/dvs/labelled_folders.py`); read by faery."""
+"""EVT 2 and 3, Prophesee's raw files. One file a recording, in folders of splits and classes
+(`models/dvs/labelled_folders.py`); read by faery.
+"""
 
 from __future__ import annotations
 

@@ -43,6 +43,8 @@ def read_columns(path: Path, damages: list[Damage]) -> Recording:
         arrays = _arrays(path)
     except InputError as error:
         raise DvsError(str(error)) from None
+    except DvsError:
+        raise
     except (ValueError, EOFError, zipfile.BadZipFile, KeyError) as error:
         raise DvsError(f"is no numpy file that can be read ({' '.join(str(error).split())[:100]})") from None
     names = list(arrays)
@@ -69,7 +71,7 @@ def read_columns(path: Path, damages: list[Damage]) -> Recording:
 
 def _arrays(path: Path) -> Mapping[str, Array]:
     """Return a file's columns by their names, in its order."""
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return _fields(loaded)

@@ -58,7 +58,7 @@ def finish(trainer: SpikingTrainer, test: SpikeSamples, say: Callable[[str], obj
     save(folder / CHECKPOINT, model_of(network, settings.steps, provenance))
     save(folder / QUANTISED, model_of(small, settings.steps, provenance))
     write(folder / NIR, model_of(network, settings.steps, {}), [])
-    _tell(figures, scored, test, say)
+    _tell(scored, test, say)
     figures["mean_frame_accuracy"] = _baseline(trainer, test)
     say(f"mean frame   {figures['mean_frame_accuracy']:.2%} by a logistic regression on the same samples")
     (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
@@ -82,7 +82,7 @@ def ties(counts: Array) -> int:
     return int(((counts == counts.max(1, keepdims=True)).sum(1) > 1).sum())
 
 
-def _tell(figures: dict[str, Any], scored: dict[str, Any], test: SpikeSamples, say: Callable[[str], object]) -> None:
+def _tell(scored: dict[str, Any], test: SpikeSamples, say: Callable[[str], object]) -> None:
     for name, (_, counts) in scored.items():
         say(f"test         {accuracy(counts, test):.2%} of {len(test):,} unseen samples, {name}; {ties(counts)} ties")
     first = next(iter(scored.values()))[1]

@@ -72,7 +72,7 @@ class SpikingLayer(nn.Module):
     def products(self, spikes: Tensor, weight: Tensor) -> Tensor:
         """Return what each neuron hears of the spikes."""
         if not self.is_convolution:
-            return spikes.flatten(2) @ weight.t()
+            return torch.matmul(spikes.flatten(2), weight.t())
         flat = spikes.flatten(0, 1)
         if self.pool > 1:
             flat = functional.avg_pool2d(flat, self.pool, divisor_override=1)

@@ -94,7 +94,7 @@ class SpikingSettings(TrainingSettings):
             raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if self.beta_low > self.beta_high:
             raise ModelError(f"--beta-low {self.beta_low}: needs at most --beta-high, {self.beta_high}")
-        if not 0 < self.beta_low:
+        if not self.beta_low > 0:
             raise ModelError(f"--beta-low {self.beta_low}: needs a number above 0")
         if len(self.plan) != CONVOLUTIONS or any(not 1 <= size <= WIDEST for size in (*self.plan, self.hidden)):
             raise ModelError(f"--channels {self.channels!r}, --hidden {self.hidden}: need three numbers and one, 1 to {WIDEST:,}")
