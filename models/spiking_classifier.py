@@ -6,7 +6,8 @@ one has learnt nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -61,7 +62,8 @@ def spiking_classifier(
 def _neurons(name: str, weights: Convolution | SparseRows, thresholds: Array, rates: Array, source: int) -> Population:
     units = weights.shape[0]
     each = units // len(thresholds)
-    vectors = vectors_of(units, {**FILL}, rate=rates.repeat(each), threshold=thresholds.repeat(each))
+    fill: Mapping[str, Any] = FILL
+    vectors = vectors_of(units, fill, rate=rates.repeat(each), threshold=thresholds.repeat(each))
     params = {"form": float(FORMS.index("decay")), "reset": float(RESETS.index("subtract-late"))}
     projection = Projection(source=source, port="input", weights=weights)
     return Population(name, units, kernel="lif", projections=(projection,), vectors=vectors, params=params, payload="spike")

@@ -50,7 +50,7 @@ class SpikingLayer(nn.Module):
 
     def thresholds(self) -> Tensor:
         """Return the threshold of each channel, in units of the weights."""
-        return (self.mean_square + _SMALLEST).sqrt() * self.log_threshold.exp()
+        return torch.mul((self.mean_square + _SMALLEST).sqrt(), self.log_threshold.exp())
 
     def step(self) -> Tensor:
         """Return the step of the layer's grid: what its largest weight, or the percentile of them, is 127 of."""
