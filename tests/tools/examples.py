@@ -20,6 +20,8 @@ from host.options import RunOptions
 from host.workloads.contract import Feed, Job
 from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import Workload
+from host.workloads.section_events import sending_of
+from models.numerics import PAYLOADS
 from models.reference import Reference
 from noc.packet import Section
 
@@ -133,9 +135,8 @@ class Played:
 
     def _step(self, feed: Feed) -> Section:
         lanes = len(self._references)
-        inputs = np.zeros((lanes, self._network.populations[0].units), np.float32)
-        keys, values = feed.events[0]
-        inputs.reshape(-1)[np.frombuffer(keys, "<u4")] = np.frombuffer(values, "<f4")
+        sending = sending_of(self._network.populations[0], lanes)
+        inputs = sending.spread(Section(0, feed.flags, feed.position, *feed.events[0], b"", feed.lanes), lanes)
         begin, reset, idle = read_lanes(feed.flags, feed.lanes, lanes)
         rows = [
             reference.step({0: inputs[lane]}, fresh=begin[lane], reset=reset[lane], idle=idle[lane])[self._network.output][0]
@@ -143,7 +144,8 @@ class Played:
         ]
         outputs = np.concatenate(rows)
         keys = np.flatnonzero(outputs).astype("<u4")
-        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), outputs[keys].tobytes(), b"", feed.lanes)
+        values = outputs[keys].tobytes() if PAYLOADS[self._network.populations[self._network.output].payload] else b""
+        return Section(self._network.output, feed.flags, feed.position, keys.tobytes(), values, b"", feed.lanes)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

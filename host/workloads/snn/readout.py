@@ -172,13 +172,15 @@ class SpikeReadout:
         """Return the answers, the scores of the samples that run, and what is shown."""
         state = [
             [list(one) for one in self.answers], self._scores.tobytes().hex(), self._steps, self._answered, self._drawn,
-            self._traced,
+            self._traced, {at: share.tolist() for at, share in self._recent.items()}, self._v,
         ]  # fmt: skip
         return json.dumps(state).encode()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot; the source goes first."""
-        answers, scores, self._steps, self._answered, self._drawn, self._traced = json.loads(snapshot)
+        answers, scores, self._steps, self._answered, self._drawn, self._traced, recent, v = json.loads(snapshot)
+        self._recent = {int(at): np.array(share) for at, share in recent.items()}
+        self._v = {int(at): value for at, value in v.items()}
         self.answers = [Answer(*one) for one in answers]
         self._scores = np.frombuffer(bytes.fromhex(scores)).reshape(self._scores.shape).copy()
 

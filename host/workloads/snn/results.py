@@ -49,14 +49,14 @@ class StepTimes:
     """How long positions last on the chip, and how many of them longer than its timer's step."""
 
     def __init__(self, timer_us: float) -> None:
-        self._timer_s = timer_us * 1e-6
+        self._timer_us = timer_us
         self.steps = self.overruns = 0
         self.total_s = self.longest_s = 0.0
 
     def add(self, seconds: F64) -> None:
         """Take the next positions."""
         self.steps += len(seconds)
-        self.overruns += int((seconds > self._timer_s).sum())
+        self.overruns += int((1e6 * seconds > self._timer_us).sum())
         self.total_s += float(seconds.sum())
         self.longest_s = max(self.longest_s, float(seconds.max(initial=0.0)))
 
