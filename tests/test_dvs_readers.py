@@ -184,7 +184,8 @@ def test_another_sensor_is_scaled_or_refused_by_name(tmp_path):
     array = np.zeros(30, faery.EVENTS_DTYPE)
     array["t"] = np.arange(30) * 100
     faery.events_stream_from_array(array, (34, 34)).to_file(labelled(tmp_path / "small", "user01.es"))
-    assert readings_of(tmp_path / "small") == (set(), ["a sensor of 34 x 34: needs at least 128 x 128, which networks here were trained on"])
+    said = "a sensor of 34 x 34: needs at least 128 x 128, which networks here were trained on"
+    assert readings_of(tmp_path / "small") == (set(), [said])
 
 
 def test_evt_3_is_read_as_evt_2(tmp_path):

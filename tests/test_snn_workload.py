@@ -88,7 +88,8 @@ def test_spikes_and_synaptic_events_are_those_of_each_layer_and_step(report):
     metrics = {metric["name"]: metric["value"] for metric in report["metrics"]}
     assert metrics["spikes"] == pytest.approx(report["events"]["count"] / steps)
     assert metrics["synaptic_events"] == pytest.approx(report["counters"]["macs"] / steps)
-    assert metrics["step_time"] * steps == pytest.approx(1e3 * report["modelled"]["time_s"])
+    assert metrics["sample_energy"] * 3 == pytest.approx(1e3 * report["modelled"]["energy_j"])
+    assert metrics["timer_energy"] * steps == pytest.approx(1e3 * report["modelled"]["energy_j"])  # no step leaves any rest
 
 
 def test_steps_longer_than_the_timers_are_counted(report):
@@ -133,7 +134,7 @@ def test_the_panel_shows_raster_counts_and_membrane(files):
     lines = PANEL.lines(job.shown, shown, 80, 20)
     text = ["".join(span.text for span in line) for line in lines]
     assert text[0].startswith("sample 1 of 3, step 1 of 6")
-    assert any("▸right hand clo" in line for line in text)  # the true class of the first sample
+    assert any("▸R ↻" in line for line in text)  # the true class of the first sample
     assert any("█" * 8 in line for line in text)
     assert text[-1].startswith("membrane lif4:3")
     assert all(len(line) <= 80 for line in text)

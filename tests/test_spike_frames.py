@@ -51,7 +51,7 @@ def test_columns_are_found_by_their_names_in_any_order():
     assert columns_of(["Polarity", "y", "t_ms", "x"]) == (2, 3, 1, 0, "ms")
     assert columns_of(["x", "extra", "y", "on", "timestamp"])[:4] == (4, 0, 2, 3)
     assert columns_of(["t", "x", "y", "p"]).unit_us("s") == 1e6
-    with pytest.raises(DvsError, match="needs named columns of time, x, y and polarity .t: t or ts or time or times.*has a, x, y, p"):
+    with pytest.raises(DvsError, match=r"needs named columns .* \(t: t or ts or time or times\), has a, x, y, p"):
         columns_of(["a", "x", "y", "p"])
     with pytest.raises(DvsError, match="has two columns that are x"):
         columns_of(["x", "xs", "y", "t", "p"])
@@ -77,6 +77,7 @@ def test_a_smaller_sensor_is_refused_by_its_size():
 
 def test_a_sensor_that_a_file_does_not_name_is_the_smallest_that_holds_its_pixels():
     _, x, y, _ = events_at((300, 5), (3, 200))
-    assert smallest_sensor(x, y) == ((304, 240), "taken for ATIS, 304 x 240: the file does not say, its largest x, y are (300, 200)")
-    with pytest.raises(DvsError, match=f"lies outside every sensor that is known, {list(KNOWN)[0]}"):
+    size, why = smallest_sensor(x, y)
+    assert (size, why) == ((304, 240), "taken for ATIS, 304 x 240: the file does not say, its largest x, y are (300, 200)")
+    with pytest.raises(DvsError, match=f"lies outside every sensor that is known, {next(iter(KNOWN))}"):
         smallest_sensor(np.array([5000]), np.array([3]))

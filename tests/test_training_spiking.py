@@ -10,22 +10,24 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from models.checkpoint import load
-from models.dvs.samples import CLASSES
-from models.kernels.lif import FILL
-from models.network import ModelError, Population
-from models.quantise.grids import Grid
-from models.quantise.spiking import quantise_spiking
-from models.reference import Reference, neurons_of
-from models.spiking import FORMS, RESETS, vectors_of
-from models.spiking_classifier import seeded_classifier
-from models.training.__main__ import main
-from models.training.spiking.export import finish, network_of
-from models.training.spiking.frames import SpikeSamples, hold_out, varied
-from models.training.spiking.lif_layer import lif
-from models.training.spiking.settings import SpikingSettings
-from models.training.spiking.torch_network import output_counts
-from models.training.spiking.trainer import SpikingTrainer
+from models.checkpoint import load  # noqa: E402 - behind the skip
+from models.dvs.samples import CLASSES  # noqa: E402
+from models.foreign.request import ImportRequest  # noqa: E402
+from models.importers import nir  # noqa: E402
+from models.kernels.lif import FILL  # noqa: E402
+from models.network import ModelError, Population  # noqa: E402
+from models.quantise.grids import Grid  # noqa: E402
+from models.quantise.spiking import quantise_spiking  # noqa: E402
+from models.reference import Reference, neurons_of  # noqa: E402
+from models.spiking import FORMS, RESETS, vectors_of  # noqa: E402
+from models.spiking_classifier import seeded_classifier  # noqa: E402
+from models.training.__main__ import main  # noqa: E402
+from models.training.spiking.export import finish, network_of  # noqa: E402
+from models.training.spiking.frames import SpikeSamples, hold_out, varied  # noqa: E402
+from models.training.spiking.lif_layer import lif  # noqa: E402
+from models.training.spiking.settings import SpikingSettings  # noqa: E402
+from models.training.spiking.torch_network import output_counts  # noqa: E402
+from models.training.spiking.trainer import SpikingTrainer  # noqa: E402
 
 SMALL = {"channels": "3,3,2", "hidden": 8, "size": 16, "steps": 5, "batch": 11, "epochs": 2, "valid_subjects": 1}
 
@@ -142,9 +144,6 @@ def test_quantised_training_begins_with_a_float_run_and_its_weights_keep_their_g
         numbers = small.populations[one].projections[0].weights.values
         assert np.array_equal(numbers[numbers != 0], layer.numbers().numpy().ravel()[layer.numbers().numpy().ravel() != 0])
     assert (output_counts(small, samples(settings)) == output_counts(network, samples(settings))).mean() > 0.9
-    from models.importers import nir
-    from models.foreign.request import ImportRequest
-
     back = nir.read(tmp_path / "int8" / "model.nir", ImportRequest(importer="nir")).model.network
     assert (output_counts(back, samples(settings)) == output_counts(network_of(after.model), samples(settings))).all()
 

@@ -85,7 +85,7 @@ def _raster(raster: Mapping[str, Any]) -> canvas.Figure:
 @plots.styled
 def _membrane(membrane: Mapping[str, Any]) -> canvas.Figure:
     """Return a drawing of a membrane over the steps."""
-    figure, axes = plots.new_figure(2.2, (0.62, 0.15, 0.45, 0.12))
+    figure, axes = plots.new_figure(2.2, (0.8, 0.15, 0.45, 0.12))
     axes.plot(range(1, len(membrane["v"]) + 1), membrane["v"], linewidth=1.1, color=SERIES[0])
     if membrane["threshold"] is not None:
         axes.axhline(membrane["threshold"], color=SERIES[1], linewidth=1, linestyle="--")

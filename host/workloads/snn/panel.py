@@ -8,7 +8,8 @@ asked for. Importing it is light: the launcher does.
 from host.show.status import Fields, at, finite, number
 from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure, sparkline
 
-_NAME, _LEAST_RASTER = 14, 20
+_NAME, _REST, _LEAST_RASTER = 14, 19, 16  # columns: of a class, of its count and bar, of a raster beside them
+_SHORT = {"right hand": "R", "left hand": "L", "counter clockwise": "↺", "clockwise": "↻"}
 _SHADES = " ░▒▓█"
 _FULL = 0.5  # share of a band's units that is drawn full
 
@@ -18,7 +19,7 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     classes = list(layout_shown.get("classes") or ())
     if not classes or rows < len(classes) + 1 or columns < _NAME + 12:
         return []
-    room = columns - _NAME - 22 if columns >= _NAME + 24 + _LEAST_RASTER else 0
+    room = columns - _NAME - _REST if columns >= _NAME + _REST + _LEAST_RASTER else 0
     scores = shown.get("scores")
     raster = shaded(shown.get("raster"), min(len(classes), rows - 1), room) if room else []
     heights = [at(scores if isinstance(scores, list) else None, place) or 0.0 for place in range(len(classes))]
@@ -31,7 +32,11 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         line: Line = [Span(raster[place] if place < len(raster) else " " * room, "accent"), Span("  " if room else "")]
         true, leads = place == label, place == best and heights[place] > 0
         look = ("hit" if true or label is None else "miss") if leads else "plain"
-        line += [Span("▸" if true else " ", "hit"), Span(cut(clean(name), _NAME), look), Span(f"{figure(heights[place]):>7} ")]
+        line += [
+            Span("▸" if true else " ", "hit"),
+            Span(cut(_shortened(clean(name)), _NAME), look),
+            Span(f"{figure(heights[place]):>7} "),
+        ]
         line.append(Span(bar(heights[place] / top, 8), look))
         panel.append(line)
     values = shown.get("membrane")
@@ -41,6 +46,12 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
         risen = [None if value is None else value - low for value in known]
         panel.append([Span(cut(f"membrane {clean(layout_shown.get('membrane'))} ", 22), "dim"), Span(sparkline(risen), "accent")])
     return panel
+
+
+def _shortened(name: str) -> str:
+    for words, sign in _SHORT.items():
+        name = name.replace(words, sign)
+    return name
 
 
 def shaded(raster: object, rows: int, columns: int) -> list[str]:

@@ -157,8 +157,7 @@ class SpikeReadout:
             return metrics
         metrics.append(METRICS["spikes"]._replace(value=cost["work"]["events"] / steps, note="of all neurons, a sample"))
         metrics.append(METRICS["synaptic_events"]._replace(value=cost["work"]["macs"] / steps))
-        time_s, energy_j = cost["time_s"] / steps, cost["energy_j"] / steps
-        metrics += [METRICS["step_time"]._replace(value=1e3 * time_s), METRICS["step_energy"]._replace(value=1e3 * energy_j)]
+        energy_j = cost["energy_j"] / steps
         metrics.append(
             METRICS["sample_energy"]._replace(value=1e3 * energy_j * self._source.steps, note=f"{self._source.steps} steps")
         )

@@ -26,9 +26,11 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     lines.append(f"ties         {len(ties)}{': ' + ', '.join(ties[:3]) + ' (the first class is taken)' if ties else ''}")
     lines += [f"{name:<12} {spikes:,.1f} spikes, {events:,.0f} synaptic events a step" for name, spikes, events in by_layer(report)]
     if report.get("modelled") and "overruns" in metrics:
-        step, sample, timer = (metrics[name]["value"] for name in ("step_energy", "sample_energy", "timer_energy"))
-        time_ms = metrics["step_time"]["value"]
-        lines.append(f"a step       {time_ms:.3f} ms, {cycles_of(report):,.0f} cycles, {step:.4f} mJ; a sample {sample:.2f} mJ")
+        sample, timer = (metrics[name]["value"] for name in ("sample_energy", "timer_energy"))
+        time_ms, energy_mj = (1e3 * report["modelled"][name] / result["steps"] for name in ("time_s", "energy_j"))
+        cycles, sample_cycles = cycles_of(report), cycles_of(report) * result["steps_per_sample"]
+        lines.append(f"a step       {time_ms:.3f} ms, {cycles:,.0f} cycles, {energy_mj:.4f} mJ")
+        lines.append(f"a sample     {sample_cycles:,.0f} cycles, {sample:.2f} mJ")
         over = result["timer"]
         lines.append(
             f"timer        {over['overruns']:,} of {over['steps']:,} steps are longer than {over['timer_us']:g} us (the chip would "
