@@ -22,7 +22,8 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
     share = "no label is known" if result["accuracy"] is None else f"{100 * result['accuracy']:.1f} % right"
     beside = "" if result["float_accuracy"] is None else f"; before quantising {100 * result['float_accuracy']:.1f} %"
     blocks: list[Html] = [paragraph(f"{share}{beside}; {result['bits']}; answer: {answer_words(result)}; {result['ties']} ties.")]
-    blocks.append(listing([*result["reading"], *beside_published(report)]))
+    trained = [f"the trainer's test set, {line}" for line in result["trained"]]
+    blocks.append(listing([*result["reading"], *trained, *beside_published(report)]))
     rows = [(name, f"{spikes:,.1f}", f"{events:,.0f}") for name, spikes, events in by_layer(report)]
     blocks.append(table(("layer", "spikes a step", "synaptic events a step"), rows, numeric=(1, 2)))
     if result["damages"]:

@@ -99,8 +99,15 @@ def compose_result(
             "mean_s": times.mean_s,
         },
         "raster": dict(raster), "membrane": None if membrane is None else dict(membrane),
-        "trained": setting.record.get("accuracy"), "host_s": host_s, "note": "",
+        "trained": _trained(setting.record), "host_s": host_s, "note": "",
     }  # fmt: skip
+
+
+def _trained(record: Mapping[str, Any]) -> list[str]:
+    """Return what the trainer measured on its own test set, a line each."""
+    shares = record.get("accuracy")
+    known = {str(name): finite(share) for name, share in shares.items()} if isinstance(shares, Mapping) else {}
+    return [f"{name}: {100 * share:.1f} %" for name, share in known.items() if share is not None]
 
 
 def sleep_w(cost: Mapping[str, Any]) -> float:

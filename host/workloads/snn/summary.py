@@ -22,6 +22,8 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     if result["float_agreement"] is not None:
         share = "" if result["float_accuracy"] is None else f"{100 * result['float_accuracy']:.1f} %, "
         lines.append(f"in float     {share}the same class for {result['float_agreement']} of {result['samples']} samples")
+    if result["trained"]:
+        lines.append(f"trained      {'; '.join(result['trained'])} of the trainer's test set")
     ties = [one["name"] for one in result["predictions"] if one["tie"]]
     lines.append(f"ties         {len(ties)}{': ' + ', '.join(ties[:3]) + ' (the first class is taken)' if ties else ''}")
     lines += [f"{name:<12} {spikes:,.1f} spikes, {events:,.0f} synaptic events a step" for name, spikes, events in by_layer(report)]
