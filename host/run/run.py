@@ -14,7 +14,7 @@ chosen, a DRAM that is late, a pause), its batch is bubbles. `settle` hashes and
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from host.errors import printable
@@ -89,7 +89,6 @@ class Run:
         self._late = late
         self._sending = all_sending(network, lanes)
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
-        self._watched: Container[int] = getattr(readout, "watched", ())  # layers whose sections the readout sees
         self._answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
         self._witness = witness
         self._fills: Fills = fills or {}
@@ -361,8 +360,7 @@ class Run:
             self.counts.add(section)
             if self._saved is not None:
                 self._saved.add(section)
-            if population in self._watched:
-                self.readout.see_events(section)  # type: ignore[attr-defined] # a readout that has `watched` has it
+            self._answers.see(section)
             if population in self.probes:
                 section = self._observe(section)
             self.recorder.add(section)

@@ -12,7 +12,7 @@ POLARITIES = ("off-on", "on-off", "merged")
 ANSWERS = ("counts", "mean", "last", "max")
 DEFAULT_SAMPLES = 11  # one of each gesture
 _of_recordings = partial(option, group="recordings (default: a synthetic event camera)")
-_of_bins = partial(option, group="what a network's file does not say (default: its checkpoint's, else 34 bins of 50 ms)")
+_of_bins = partial(option, group="bins of time (default: the checkpoint's, else 34 of 50 ms)")
 _of_network = partial(option, group="8 bits and answer")
 _CHECKPOINT = "as MODEL: a NIR file, a checkpoint, or 'seeded' for random weights of the published size"
 

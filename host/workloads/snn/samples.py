@@ -98,7 +98,7 @@ def _of_file(options: Options, into: Population, classes: int) -> Samples:
     try:
         check_input(path)
         with path.open("rb") as file:
-            loaded = np.load(file, allow_pickle=False)
+            loaded = np.load(file)  # unpickles nothing
             arrays = {"inputs": loaded} if isinstance(loaded, np.ndarray) else {name: loaded[name] for name in loaded.files}
     except InputError as error:
         raise HostError(f"{who}: {error}") from None

@@ -72,7 +72,7 @@ def read_columns(path: Path, damages: list[Damage]) -> Recording:
 def _arrays(path: Path) -> Mapping[str, Array]:
     """Return a file's columns by their names, in its order."""
     with path.open("rb") as file:
-        loaded = np.load(file, allow_pickle=False)
+        loaded = np.load(file)  # unpickles nothing
         if isinstance(loaded, np.ndarray):
             return _fields(loaded)
         if sum(entry.file_size for entry in loaded.zip.infolist()) > _MOST_BYTES:
