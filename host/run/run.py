@@ -348,8 +348,7 @@ class Run:
     def _take_arrived(self) -> None:
         outputs = self.placement.network.outputs
         while self._arrived:
-            section = self._arrived.popleft()
-            population = section.population
+            population = (section := self._arrived.popleft()).population
             if population in outputs:
                 self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
                 self._answers.count(section.position)
