@@ -229,6 +229,32 @@ def test_the_same_command_goes_on_and_another_does_not(train, prose, tmp_path, m
             assert cut == whole
 
 
+class Killed(BaseException):
+    """A death that no handler sees: nothing is stored on the way out."""
+
+
+def test_a_killed_run_goes_on_from_within_its_epoch(train, prose, tmp_path, monkeypatch):
+    from models.training.common import loop
+    from models.training.language.trainer import LanguageTrainer
+
+    after_step = LanguageTrainer.after_step
+
+    def die_in_the_middle(self):
+        after_step(self)
+        if self.progress.iteration == 3:
+            raise Killed
+
+    command = ("lm", "--data", prose, "--out", "run", *TINY)
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "STORE_EVERY_S", 0.0)
+        patch.setattr(LanguageTrainer, "after_step", die_in_the_middle)
+        with pytest.raises(Killed):
+            train(*command)
+    assert train(*command).returncode == 0
+    assert train("lm", "--data", prose, "--out", "whole", *TINY).returncode == 0
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == (tmp_path / "whole" / "best.safetensors").read_bytes()
+
+
 # ---- plots
 
 

@@ -50,6 +50,14 @@ def _begin(function: Callable[[], Any]) -> Future[Any]:
     return future
 
 
+def _need_certificate(distributed: Any, address: str) -> None:
+    """Refuse a scheduler with TLS where Dask's settings name no certificate of this user's: Dask would fail within its client."""
+    connection = distributed.security.Security().get_connection_args("client")
+    if address.startswith("tls://") and connection.get("ssl_context") is None:
+        need = "a certificate and its key in Dask's settings (distributed.comm.tls.client), have none; docs/cluster.md has the lines"
+        raise HostError(f"--cluster {address}: need {need}")
+
+
 class DaskClient:
     """A connection to workers, for the run of name `run`.
 
@@ -93,6 +101,7 @@ class DaskClient:
             with hidden_main_module():
                 self._cluster = self._start_cluster(distributed)
                 address = self._cluster if self._cluster is not None else self._config.address
+                _need_certificate(distributed, self._config.address)
                 self._client = distributed.Client(  # type: ignore[no-untyped-call]
                     address, timeout=CONNECT_S, set_as_default=False, name="gennaker", heartbeat_interval="1 s"
                 )

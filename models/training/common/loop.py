@@ -27,6 +27,7 @@ from models.network import ModelError
 from models.training.common import run_folder
 from models.training.common.settings import TrainingSettings
 
+STORE_EVERY_S = 300.0  # within an epoch: what a run that is killed has to do again
 VALUE = "value:"  # before the name of a parameter or buffer in the state
 OnProgress = Callable[[int, int, dict[str, str]], None]  # (iterations done, of how many, what a progress bar shows)
 
@@ -87,6 +88,7 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         self.on_progress = on_progress or (lambda *_: None)
         self.progress = Progress(self.new_sums())
         self.shown: dict[str, str] = {}  # beside a progress bar
+        self._stored_at = time.monotonic()
 
     @abstractmethod
     def first_iteration(self, epoch: int) -> int:
@@ -156,7 +158,7 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         """Train to the end, or on from where the folder's state stands.
 
         KeyboardInterrupt, by a signal or out of `on_progress`, leaves the state of the iteration it came in; a second
-        signal ends at once, with the state of the last epoch. ModelError where the state belongs to another run.
+        signal ends at once, with the last state stored: of the last epoch, or of the last five minutes. ModelError where the state belongs to another run.
         """
         self.prepare()
         with interrupt_noted() as noted:
@@ -178,6 +180,8 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
             at.seconds, begun = at.seconds + now - begun, now
             self.after_step()
             self._tell(noted)
+            if now - self._stored_at >= STORE_EVERY_S:
+                self._store()
         evaluation = self.evaluate()
         at.seconds += time.monotonic() - begun
         at.epoch += 1
@@ -243,6 +247,7 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
         settings = json.dumps(asdict(self.settings))  # type: ignore[call-overload]  # a dataclass
         texts = {"progress": json.dumps(asdict(self.progress)), "settings": settings, self.DATA_KEY: self.data_digest()}
         run_folder.write_state(self.folder, run_folder.random_state(self.device) | tensors, texts)
+        self._stored_at = time.monotonic()
 
     @torch.no_grad()
     def _resume(self) -> None:
