@@ -56,7 +56,7 @@ class SpikingLayer(nn.Module):
         """Return the step of the layer's grid: what its largest weight, or the percentile of them, is 127 of."""
         most, magnitudes = 2 ** (self.settings.bits - 1) - 1, self.weight.detach().abs().flatten()
         largest = magnitudes.max() if self.settings.percentile == 100 else magnitudes.quantile(self.settings.percentile / 100)
-        return largest.clamp(min=1e-12) / most
+        return torch.div(largest.clamp(min=1e-12), most)
 
     def numbers(self) -> Tensor:
         """Return the whole numbers that the weights are in quantised training."""
