@@ -208,3 +208,24 @@ def test_the_published_sizes():
     assert sum(part.places for part in weights) == 25_504
     assert [network.populations[n].units for n in network.layers] == [3600, 3600, 392, 256, 11]
     assert [type(part) is Convolution for part in weights] == [True] * 4 + [False]
+
+
+def test_a_nir_file_is_loaded_and_run_in_python_with_the_same_spikes(tmp_path):
+    pytest.importorskip("h5py")
+    import gennaker as gk
+    from models.exporters.nir import write
+
+    write(tmp_path / "net.nir", Model(NETWORK), [])
+    model = gk.load(tmp_path / "net.nir")
+    result = model.fit(pes=5, format="conv").run(SPIKES.astype(np.float32), transport="mem")
+    assert (np.asarray(result.outputs).sum(axis=1) == expected_counts(NETWORK)).all()
+
+
+def test_a_network_in_a_nir_file_answers_as_its_checkpoint_does(files, tmp_path, report):
+    pytest.importorskip("h5py")
+    from models.exporters.nir import write
+
+    write(tmp_path / "net.nir", Model(NETWORK), [])
+    ran = report_of(options(files, checkpoint=str(tmp_path / "net.nir"), bits=8, transport="mem", alone=True), tmp_path)
+    assert ran["events"]["sequences"] == report["events"]["sequences"]
+    assert [one["scores"] for one in ran["result"]["predictions"]] == [one["scores"] for one in report["result"]["predictions"]]
