@@ -7,7 +7,7 @@ from __future__ import annotations
 import os
 import time
 
-from bench import chips, control, reporting_cost, session, tick
+from bench import chips, control, gesture_step, reporting_cost, session, tick
 from bench.targets import TARGETS, held
 
 
@@ -24,6 +24,7 @@ def main() -> None:
     figures |= session.measure()
     print(flush=True)
     figures |= control.measure()
+    figures |= gesture_step.measure()
     missed = [key for key, target in TARGETS.items() if figures[key] > target.most]
     print(
         f"\n{len(TARGETS) - len(missed)} of {len(TARGETS)} targets are met ({time.perf_counter() - began:.0f} s)\n{held(figures)}"

@@ -37,6 +37,9 @@ TARGETS = {
     "step_small": Target("a step, 16 units on one PE, one process", 0.25, "ms"),
     "control_tick": Target("a tick of a closed loop, 8 PEs", 0.4, "ms"),
     "control_action": Target("an action of 32 episodes side by side", 0.5, "ms"),
+    "gesture_51": Target("a step of a spiking gesture network, 51 PEs", 2.0, "ms"),
+    "gesture_147": Target("the same, 147 PEs", 4.6, "ms"),
+    "gesture_batch": Target("a sample and step of it, 51 PEs, --batch 6", 1.0, "ms"),
 }
 Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""

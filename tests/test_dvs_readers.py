@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 from unittest import mock
 
+import numpy as np
 import pytest
 
 from models.dvs import folder as door
@@ -149,3 +150,66 @@ def test_recordings_in_one_file_are_shown_and_a_file_of_aedat_alone_too(tmp_path
     WRITERS["dvs128_gesture"](tmp_path / "set", "test", gestures_of(3, ("user05",)))
     assert main(["show", str(tmp_path / "set" / "user05_led.aedat")]) == 0
     assert "52 events" in capsys.readouterr().out
+
+
+def labelled(folder, name):
+    path = folder / "test" / "3" / name
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def columns(size, **more):
+    return {"t": np.arange(size) * 100, "x": np.arange(size) % 128, "y": np.arange(size) % 128, "p": np.arange(size) % 2, **more}
+
+
+def readings_of(folder):
+    chosen = door.open_folder(folder, "test", 1000)
+    return {sample.reading for sample in chosen.samples()}, [damage.why for damage in chosen.damages]
+
+
+def test_a_sample_says_how_its_file_was_read(tmp_path):
+    np.savez(labelled(tmp_path, "user01.npz"), **columns(30))
+    said = "columns t, x, y, p, times in us (not said), 0 is OFF; sensor taken for DVS128, 128 x 128: the file does not say"
+    (reading,), damages = readings_of(tmp_path)
+    assert reading.startswith(said)
+    assert damages == []
+
+
+def test_another_sensor_is_scaled_or_refused_by_name(tmp_path):
+    np.savez(labelled(tmp_path / "wide", "user01.npz"), **columns(400, x=np.arange(400) % 346, y=np.arange(400) % 260))
+    ((reading,), _) = readings_of(tmp_path / "wide")
+    assert "taken for DAVIS346, 346 x 260" in reading
+    assert "its middle 260 x 260" in reading
+    faery = pytest.importorskip("faery")
+    array = np.zeros(30, faery.EVENTS_DTYPE)
+    array["t"] = np.arange(30) * 100
+    faery.events_stream_from_array(array, (34, 34)).to_file(labelled(tmp_path / "small", "user01.es"))
+    said = "a sensor of 34 x 34: needs at least 128 x 128, which networks here were trained on"
+    assert readings_of(tmp_path / "small") == (set(), [said])
+
+
+def test_evt_3_is_read_as_evt_2(tmp_path):
+    faery = pytest.importorskip("faery")
+    array = np.zeros(30, faery.EVENTS_DTYPE)
+    array["t"], array["x"], array["y"], array["on"] = np.arange(30) * 100, np.arange(30), 7, np.arange(30) % 3 == 0
+    faery.events_stream_from_array(array, (128, 128)).to_file(labelled(tmp_path, "user01.raw"), version="evt3")
+    first, *_ = door.open_folder(tmp_path, "test", 1000).samples()
+    assert first.events.x.tolist() == list(range(10))
+    assert first.events.p.tolist() == [n % 3 == 0 for n in range(10)]
+
+
+def test_columns_without_names_and_folders_without_a_class_are_named(tmp_path):
+    np.save(labelled(tmp_path, "user01.npy"), np.zeros((30, 4)))
+    np.savez(tmp_path / "test" / "3" / "user02.npz", **columns(30))
+    (tmp_path / "test" / "waving").mkdir()
+    np.savez(tmp_path / "test" / "waving" / "user03.npz", **columns(30))
+    readings, damages = readings_of(tmp_path)
+    assert len(readings) == 1
+    assert damages[0].startswith("holds an array (30, 4) without names of columns: which is time?")
+    assert damages[1].startswith("need its folder's name to be a class, 0 to 10, or one of hand clapping")
+
+
+def test_without_faery_a_line_says_what_to_install(tmp_path):
+    labelled(tmp_path, "user01.es").write_bytes(b"Event Stream")
+    with mock.patch.dict(sys.modules, {"faery": None}):
+        assert readings_of(tmp_path) == (set(), ["is read by faery, which this Python lacks; pip install 'gennaker[events]'"])

@@ -121,9 +121,10 @@ class Pricing:
     def __init__(
         self, run: RunLedger, chip: ChipSpec, table: CostTable, *,
         bands: bool = True, others: Sequence[Terms] = (), alive: Callable[[], None] = lambda: None,
+        on_positions: Callable[[F64], object] = lambda _: None,
     ) -> None:  # fmt: skip
         """Begin; without `bands` they are left out; `others` are priced, too (`totals_of_others`); `alive` is called
-        several times a part.
+        several times a part, `on_positions` with how long its own positions last.
 
         HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format.
         """
@@ -143,7 +144,7 @@ class Pricing:
             self._terms.append((one.chip, one.table, 0 if one.of_power else self._evaluate_too(one.chip, one.table)))
         self._time_s = [0.0] * len(self._evaluated)
         self._busy_s = [np.zeros(len(run.pes)) for _ in self._evaluated]
-        self._alive = alive
+        self._alive, self._on_positions = alive, on_positions
         self._stages_s: dict[str, dict[str, float]] = {}
         self._path_s = dict.fromkeys(run.layer_names, 0.0)
         self._work: dict[str, I64] = {}
@@ -174,6 +175,7 @@ class Pricing:
             self._alive()
             middle = middle or one
         assert middle is not None
+        self._on_positions(middle.times.position_s)
         for layer, stages in _stages_s(run, middle).items():
             sums = self._stages_s.setdefault(layer, dict.fromkeys(stages, 0.0))
             for stage, seconds in stages.items():
@@ -249,17 +251,19 @@ def _band(values: Sequence[float]) -> tuple[float, float]:
 
 
 def price(
-    run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, alive: Callable[[], None] = lambda: None
-) -> Priced:
+    run: RunLedger, chip: ChipSpec, table: CostTable, *, bands: bool = True, alive: Callable[[], None] = lambda: None,
+    on_positions: Callable[[F64], object] = lambda _: None,
+) -> Priced:  # fmt: skip
     """Return what a run costs on `chip` at the prices of `table`, read in parts, with bands over its uncertain constants; without
     `bands` each is its figure, in a third of the time.
 
-    `alive` is called several times a part, for whoever must say that this goes on.
+    `alive` is called several times a part, for whoever must say that this goes on; `on_positions` takes seconds of positions, in
+    order, some at a time: from when the first layer begins one, side by side until the next one enters.
 
     Raises HostError, in one line, where the chip lacks a PE of the ledger or nothing prices its weight format; MachineError
     where the chip's broken links leave no route.
     """
-    pricing = Pricing(run, chip, table, bands=bands, alive=alive)
+    pricing = Pricing(run, chip, table, bands=bands, alive=alive, on_positions=on_positions)
     for part in run.parts(pricing.margin):
         pricing.add(part)
     return pricing.priced()

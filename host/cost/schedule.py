@@ -30,7 +30,8 @@ from noc.chip import ChipSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """When layers begin, wait, compute and send, in seconds; `time_s` is all of it, from the first position that it is of.
+    """When layers begin, wait, compute and send, in seconds; `time_s` is all of it, from the first position that it is of, and
+    `position_s` (positions,) how long each lasts, side by side until the next one enters.
 
     (positions, layers' exchanges) each: `began_s` when a layer began it at a position, `wait_s` how long it waited for its inputs
     (DRAM, and the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over
@@ -41,6 +42,7 @@ class Schedule:
     """
 
     time_s: float
+    position_s: F64 = field(repr=False)
     began_s: F64 = field(repr=False)
     ahead_s: F64 | None = field(repr=False)
     wait_s: F64 = field(repr=False)
@@ -113,12 +115,14 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
             layer_s[:, n] = one.clocked_s + one.exposed_s + wait_s[:, n]
     on_path = np.ones(shape, bool)
     if pipelined and ledger.positions:
-        began_s, time_s = _pipelined(part, pe_s, runs, wait_s, after_s)
+        began_s, time_s, position_s = _pipelined(part, pe_s, runs, wait_s, after_s)
     else:
         began_s, on_path = _sequential(layer_s, predecessors(ledger, runs))
+        position_s = np.where(on_path, layer_s, 0.0).sum(axis=1)
         time_s = float(np.where(on_path, layer_s, 0.0).sum())
     return Schedule(
-        time_s=time_s, began_s=began_s[own], ahead_s=None if ahead_s is None else ahead_s[own], wait_s=wait_s[own],
+        time_s=time_s, position_s=position_s[own], began_s=began_s[own],
+        ahead_s=None if ahead_s is None else ahead_s[own], wait_s=wait_s[own],
         transit_s=transit_s[own], links_s=links_s[own], layer_s=layer_s[own], critical=critical[own],
         input_links_s=input_links_s[own], on_path=on_path[own], busy_s=pe_s[own].sum(axis=(0, 1)),
     )  # fmt: skip
@@ -177,9 +181,10 @@ def _sequential(layer_s: F64, before: list[list[int]]) -> tuple[F64, Array]:
     return began + np.concatenate([[0.0], np.cumsum(lasts)[:-1]])[: len(lasts), None], on_path
 
 
-def _pipelined(part: Part, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float]:
-    """Return when each layer begins each position, (positions, layers' exchanges), since the part's own ticks begin, and how long
-    those last: from its first position's entry to that of the part behind, or to the run's end.
+def _pipelined(part: Part, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) -> tuple[F64, float, F64]:
+    """Return when each layer begins each position, (positions, layers' exchanges), since the part's own ticks begin, how long
+    those last: from its first position's entry to that of the part behind, or to the run's end; and how long it is from each
+    position's entry until the next one may enter, (positions,).
 
     Each tick lasts as long as its slowest PE, with what that waits for. `pe_s` (positions, layers' exchanges, PEs) is how long
     PEs compute; `runs` (layers' exchanges, PEs) whether a PE takes part; `wait_s` comes before, and `after_s` lasts until messages
@@ -196,4 +201,5 @@ def _pipelined(part: Part, pe_s: F64, runs: Array, wait_s: F64, after_s: F64) ->
     first, last = exchanges.interval * part.own.start, exchanges.interval * part.own.stop if part.behind else None
     began_s = np.zeros(len(tick_s))
     began_s[first + 1 :] = np.cumsum(tick_s[first:])[:-1]
-    return exchanges.of_positions(began_s, positions), float(tick_s[first:last].sum())
+    entered_s = tick_s[: positions * exchanges.interval].reshape(positions, -1).sum(axis=1)
+    return exchanges.of_positions(began_s, positions), float(tick_s[first:last].sum()), entered_s

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from host.run.machine_snapshots import Heard
 from host.workloads.contract import Readout
@@ -19,6 +19,7 @@ class Answers:
 
     def __init__(self, readout: Readout, outputs: Sequence[int], sections_per_position: int) -> None:
         self._readout, self._outputs, self._whole = readout, outputs, sections_per_position
+        self._watched: Container[int] = getattr(readout, "watched", ())
         self._sections: dict[int, dict[int, list[Section]]] = {}  # by position: of those of which not all are in
         self.begin(None)
 
@@ -38,6 +39,11 @@ class Answers:
         if self._counts[position] == self._whole:
             del self._counts[position]
             self.positions += 1
+
+    def see(self, section: Section) -> None:
+        """Show the readout a section of a layer that it watches."""
+        if section.population in self._watched:
+            self._readout.see_events(section)  # type: ignore[attr-defined] # a readout that has `watched` has it
 
     def take(self, section: Section) -> None:
         """Take a section that is new; with the last of its position, the readout answers."""

@@ -36,9 +36,10 @@ def build_report(
     # A partial run has no readings, so nothing to balance.
     accounts = run.conservation() if run.accounted else None
     # A ledger without a position cannot be priced.
-    cost = (
-        price_block(price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive), ledger) if ledger.positions else None
-    )
+    cost, hears = None, getattr(job.readout, "take_step_times", lambda _: None)
+    if ledger.positions:
+        priced = price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive, on_positions=hears)
+        cost = price_block(priced, ledger)
     counters: dict[str, Any] = {
         "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),

@@ -348,8 +348,7 @@ class Run:
     def _take_arrived(self) -> None:
         outputs = self.placement.network.outputs
         while self._arrived:
-            section = self._arrived.popleft()
-            population = section.population
+            population = (section := self._arrived.popleft()).population
             if population in outputs:
                 self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
                 self._answers.count(section.position)
@@ -360,6 +359,7 @@ class Run:
             self.counts.add(section)
             if self._saved is not None:
                 self._saved.add(section)
+            self._answers.see(section)
             if population in self.probes:
                 section = self._observe(section)
             self.recorder.add(section)

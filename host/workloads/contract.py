@@ -133,6 +133,10 @@ class Readout(Protocol):
     Where the job has `probes`, it also has `observe(position, layer, fields)`, which takes what is probed of a layer at one
     tick of a position: field -> array whose last dimension is the layer's units.
 
+    One that looks at layers has `watched`, their numbers, and `see_events(section)`, which takes each of their sections before
+    `answer` takes the output's. One with `take_step_times(seconds)` hears, before `result` and `metrics`, how long each position
+    of a priced run lasts on the chip, in order, some at a time.
+
     One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
     hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
 

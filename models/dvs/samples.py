@@ -60,6 +60,7 @@ class Sample:
     label: int  # place in `CLASSES`
     subject: str  # who is seen, e.g. `user24`: train and test never share one
     name: str  # recording, labelled span and slice, e.g. `user24_led.aedat[3]#1`
+    reading: str = "microseconds, ON is 1, 128 x 128"  # how the file was read: what it does not say, or what was changed
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The trainer's command line: `python -m models.training lm ...`, `... gesture ...`, and what measures and draws them.
+"""The trainer's command line: `python -m models.training lm ...`, `... gesture ...`, `... snn ...`, and what measures them.
 
 What a user gets wrong ends in one line on stderr and exit code 2; only a bug shows a traceback.
 """
@@ -20,6 +20,7 @@ from models.training.control import command_line as control
 from models.training.control.settings import ControlSettings
 from models.training.gesture.settings import GestureSettings
 from models.training.language.settings import AUTHORS, LanguageSettings
+from models.training.spiking.settings import SpikingSettings
 
 if TYPE_CHECKING:
     import torch
@@ -96,6 +97,11 @@ def _gesture_commands(commands: Any) -> None:
     _running(gesture)
     gesture.add_argument("--cache", metavar="DIR", help="where frames are kept for other runs (default: in the run folder)")
     _flags_of(gesture.add_argument_group("hyperparameters"), GestureSettings)
+    snn = commands.add_parser("snn", help="train a spiking gesture classifier, write a checkpoint and NIR", allow_abbrev=False)
+    snn.add_argument("--events", default="synthetic", metavar="WHAT", help=_EVENTS)
+    _running(snn)
+    snn.add_argument("--cache", metavar="DIR", help="where spikes are kept for other runs (default: in the run folder)")
+    _flags_of(snn.add_argument_group("hyperparameters"), SpikingSettings)
     conform = commands.add_parser(
         "gesture-conform", help="hold the emulator against torch on every test sample of a gesture checkpoint", allow_abbrev=False
     )
@@ -169,6 +175,17 @@ def _gesture(flags: dict[str, Any]) -> int:
     return 0
 
 
+def _snn(flags: dict[str, Any]) -> int:
+    from models.training.spiking.commands import train
+
+    events, out, cache = flags.pop("events"), Path(flags.pop("out")), flags.pop("cache")
+    device, threads = flags.pop("device"), flags.pop("threads")
+    settings = SpikingSettings(**{name: value for name, value in flags.items() if value is not None})
+    settings.check()
+    train(events, settings, out, Path(cache) if cache else None, _prepared(device, threads), print)
+    return 0
+
+
 def _gesture_conform(flags: dict[str, Any]) -> int:
     from models.training.gesture.commands import conform
 
@@ -229,6 +246,7 @@ def _control(flags: dict[str, Any]) -> int:
 _COMMANDS = {
     "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
     "control": _control,
+    "snn": _snn,
 }  # fmt: skip
 
 

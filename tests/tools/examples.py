@@ -21,6 +21,7 @@ from host.workloads.contract import Feed, Job
 from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import Workload
 from host.workloads.section_events import all_sending
+from models.numerics import PAYLOADS
 from models.reference import Reference
 from noc.packet import Section
 
@@ -144,7 +145,8 @@ class Played:
         outputs = np.concatenate(rows)
         keys = np.arange(0) if sending[output].dense else np.flatnonzero(outputs)
         values = outputs if sending[output].dense else outputs[keys]
-        return Section(output, feed.flags, feed.position, keys.astype("<u4").tobytes(), values.tobytes(), b"", feed.lanes)
+        payload = values.tobytes() if PAYLOADS[self._network.populations[output].payload] else b""
+        return Section(output, feed.flags, feed.position, keys.astype("<u4").tobytes(), payload, b"", feed.lanes)
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

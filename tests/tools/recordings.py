@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
-from models.dvs.samples import Events
+from models.dvs.samples import CLASSES, Events
 from tests.tools.dvs_bytes import aedat, event, packet
 
 LENGTH_US = 250  # of each gesture: two slices of 100 us, and an incomplete rest
 Gestures = dict[tuple[str, int], Events]
 """By subject and label: events, the first at time 0 and the last at `LENGTH_US`."""
+Writer = Callable[[Path, str, Gestures], None]
 
 
 def gestures_of(seed: int, subjects: tuple[str, ...]) -> Gestures:
@@ -59,4 +61,57 @@ def write_event_table(place: Path, split: str, gestures: Gestures) -> None:
                 file.write(f"{split},{subject},{label},{t},{x},{y},{int(p)}\n")
 
 
-WRITERS = {"dvs128_gesture": write_dvs128_gesture, "tonic": write_tonic, "event_table": write_event_table}
+def write_evt_raw(place: Path, split: str, gestures: Gestures) -> None:
+    """Add an EVT 2 file a gesture: words of 4 bits of type, 6 of time, 11 of x and 11 of y, and higher bits of time before them."""
+    for path, events in files_of(place, split, gestures, ".raw"):
+        words, high = [], -1
+        for t, x, y, p in zip(*(part.tolist() for part in events), strict=True):
+            if t >> 6 != high:
+                high = t >> 6
+                words.append(0x8 << 28 | high)
+            words.append(p << 28 | (t & 63) << 22 | x << 11 | y)
+        path.write_bytes(b"% evt 2.0\n% geometry 128x128\n% end\n" + np.array(words, "<u4").tobytes())
+
+
+def write_csv_columns(place: Path, split: str, gestures: Gestures) -> None:
+    """Add a table a gesture, its columns in an order of their own, times in milliseconds."""
+    for path, events in files_of(place, split, gestures, ".csv"):
+        rows = zip(*(part.tolist() for part in events), strict=True)
+        path.write_text("".join(["y,polarity,t_ms,x\n", *(f"{y},{int(p)},{t / 1000},{x}\n" for t, x, y, p in rows)]))
+
+
+def write_numpy_columns(place: Path, split: str, gestures: Gestures) -> None:
+    """Add a structured array a gesture, its columns in an order of their own, OFF as -1."""
+    for path, events in files_of(place, split, gestures, ".npy"):
+        array = np.zeros(events.t_us.size, [("p", "i1"), ("y", "<u2"), ("x", "<u2"), ("t", "<i8")])
+        array["t"], array["x"], array["y"], array["p"] = events.t_us, events.x, events.y, np.where(events.p, 1, -1)
+        np.save(path, array)
+
+
+def written_by_faery(suffix: str, **given: str) -> Writer:
+    """Return a writer of files that faery writes, too."""
+
+    def write(place: Path, split: str, gestures: Gestures) -> None:
+        import faery
+
+        for path, events in files_of(place, split, gestures, suffix):
+            array = np.zeros(events.t_us.size, faery.EVENTS_DTYPE)
+            array["t"], array["x"], array["y"], array["on"] = events
+            faery.events_stream_from_array(array, (128, 128)).to_file(path, **given)
+
+    return write
+
+
+def files_of(place: Path, split: str, gestures: Gestures, suffix: str) -> Iterator[tuple[Path, Events]]:
+    """Yield the path of each gesture in a folder of splits and classes, and its events."""
+    for (subject, label), events in gestures.items():
+        folder = place / split / (str(label) if label % 2 else CLASSES[label].replace(" ", "_"))
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder / f"{subject}_led{suffix}", events
+
+
+WRITERS: dict[str, Writer] = {
+    "dvs128_gesture": write_dvs128_gesture, "tonic": write_tonic, "event_table": write_event_table,
+    "evt_raw": write_evt_raw, "csv_columns": write_csv_columns, "numpy_columns": write_numpy_columns,
+    "aedat4": written_by_faery(".aedat4"), "dat": written_by_faery(".dat", version="dat2"), "es": written_by_faery(".es"),
+}  # fmt: skip

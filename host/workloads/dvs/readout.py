@@ -65,7 +65,12 @@ class ClassReadout:
 
     def result(self) -> dict[str, Any]:
         """Return classes, confusion and predictions, beside what torch made of the same samples."""
-        return compose_result(self._setting, self.answers, self._damages(), frames=self._frames, host_s=self._source.host_s)
+        gesture = self._gesture
+        frames = f"{gesture.frames} frames of {gesture.bin_us / 1000:g} ms, {gesture.size} x {gesture.size}"
+        reading = [f"{frames}, {gesture.polarity} of ON and OFF, divided by {gesture.scale:g}"]
+        reading += [f"read as {how}" for how in self._source.readings]
+        result = compose_result(self._setting, self.answers, self._damages(), frames=self._frames, host_s=self._source.host_s)
+        return {**result, "reading": reading}
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
         """Return accuracy, torch's accuracy where it is on record, and modelled time and energy of a sample."""

@@ -82,6 +82,7 @@ class SampleSource(Source):
         self.ended = ""  # why reading stopped before its end
         self.host_s = 0.0  # for reading, frames and features
         self.loaded: list[LoadedSample] = []
+        self.readings: dict[str, None] = {}  # how files were read, in words
         self.pictures: dict[int, Array] = {}  # (frames, pixels) uint8 of the samples of the first lane that are yet to be shown
         self._load(lanes)
 
@@ -130,6 +131,7 @@ class SampleSource(Source):
         self._store.write(number, features_of(self._gesture, frames))
         if number % self.lanes == 0:
             self.pictures[number] = picture_of(frames)
+        self.readings[sample.reading] = None
         self.loaded.append(LoadedSample(sample.name, sample.subject, sample.label))
 
 

@@ -26,6 +26,7 @@ from models.dvs.samples import CLASSES, PUBLISHED_TERMS, SENSOR, Damage, Events,
 from models.input_file import InputError, open_input
 
 KIND, TERMS = "numpy files", PUBLISHED_TERMS
+READING = "columns x, y, polarity, time in ms; 1 is ON; 128 x 128"
 FOLDERS = {"train": "ibmGestureTrain", "test": "ibmGestureTest"}
 LAYOUT = {split: f"{name}/ (tonic)" for split, name in FOLDERS.items()}
 _NAME = re.compile(r"\d{1,4}\.npy", re.ASCII)
@@ -78,7 +79,7 @@ def _samples(folder: Path, slice_us: int, damages: list[Damage]) -> Iterator[Sam
         damages.extend(Damage(str(path), start, why) for why in _odd(length_us, slice_us, len(slices)))
         for number, slice_ in slices:
             name = f"{path.parent.name}/{path.name}#{number}"
-            yield Sample(slice_, int(path.stem), path.parent.name.split("_")[0], name)
+            yield Sample(slice_, int(path.stem), path.parent.name.split("_")[0], name, READING)
 
 
 def _odd(length_us: int, slice_us: int, slices: int) -> Iterator[str]:

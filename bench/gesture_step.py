@@ -1,0 +1,103 @@
+"""`python -m bench.gesture_step [MODEL]`: a step of a spiking gesture network of the published size, in 8 bits.
+
+As 51 and 147 PE processes at batch 1, and at batch 6 a sample and step, beside the same network in torch on one thread, which
+emulates no chip. MODEL is a checkpoint or NIR file; without one a seeded network of the same sizes runs. Sizes alternate from
+run to run, so that a machine that slows down slows them all; figures are medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench.targets import Figures, held
+from host.launch.launcher import Launcher
+from host.workloads.site import load_model
+from host.workloads.snn.options import Options
+from models.dvs.samples import CLASSES
+from models.dvs.spike_frames import SpikeBins, spike_frames
+from models.dvs.synthetic import open_synthetic
+from models.network import Network
+from models.quantise.grids import Grid
+from models.quantise.spiking import quantise_spiking
+from models.spiking_classifier import seeded_classifier
+from models.training.spiking.frames import SpikeSamples
+from models.training.spiking.torch_network import output_counts
+
+RUNS = {"gesture_51": (51, 1), "gesture_147": (147, 1), "gesture_batch": (51, 6)}  # (PEs, batch), by the key of `TARGETS`
+_BITS = 8
+
+
+def measure(model: str = "seeded", runs: int = 3, samples: int = 6) -> Figures:
+    """Measure, print, and return the figures that have a target."""
+    done: dict[str, list[float]] = {key: [] for key in RUNS}
+    hashes = set()
+    for _ in range(runs):
+        for key, (pes, batch) in RUNS.items():
+            options = Options(
+                checkpoint=model, bits=_BITS, alone=True, samples=samples, pes=pes, batch=batch, mapping="balanced"
+            )  # fmt: skip
+            outcome = Launcher(options, lambda _: None, lambda _: None).run()
+            assert outcome.report is not None and outcome.problem is None, outcome.problem
+            assert outcome.report["conservation"]["wrong"] == []
+            done[key].append(outcome.report["emulation"]["ms_per_token"])
+            hashes.add(outcome.report["events"]["sha256"])
+    assert len(hashes) == 1, "the same events on any number of PEs and in any batch"
+    figures = {key: statistics.median(times) for key, times in done.items()}
+    by_torch = torch_step_ms(quantised(model), samples)
+    print(f"a spiking network of the published size, {_BITS} bits, {samples} samples, {runs} runs of each; medians")
+    print("  PEs  batch  ms a sample and step   times torch (it emulates no chip)")
+    for key, (pes, batch) in RUNS.items():
+        print(f"{pes:5}  {batch:5}  {figures[key]:20.2f}   {figures[key] / by_torch[batch]:11.1f}")
+    print("torch, one thread: " + ", ".join(f"{ms:.3f} ms at batch {batch}" for batch, ms in by_torch.items()))
+    print(held(figures), flush=True)
+    return figures
+
+
+def quantised(model: str) -> Network:
+    """Return the network that is run."""
+    network = seeded_classifier(len(CLASSES)) if model == "seeded" else load_model(Path(model)).network
+    return quantise_spiking(network, Grid(bits=_BITS))[0]
+
+
+def torch_step_ms(network: Network, samples: int, batches: Sequence[int] = (1, 6), runs: int = 3) -> dict[int, float]:
+    """Return what a sample and step takes in torch on one thread, by batch."""
+    torch.set_num_threads(1)
+    bins = SpikeBins()
+    cells = []
+    for sample, _ in zip(open_synthetic("test", slice_us=bins.duration_us).samples(), range(samples), strict=False):
+        cells.append(np.packbits(spike_frames(sample.events, bins).reshape(-1).astype(bool)))
+    whole = SpikeSamples(
+        cells=np.stack(cells), labels=np.zeros(len(cells), np.int64), subjects=("",) * len(cells), names=("",) * len(cells),
+        source="", bins=bins,
+    )  # fmt: skip
+    figures = {}
+    for batch in batches:
+        times = []
+        for _ in range(runs):
+            began = time.perf_counter()
+            for first in range(0, len(cells), batch):
+                output_counts(network, whole.take(np.arange(first, min(first + batch, len(cells)))))
+            times.append(time.perf_counter() - began)
+        figures[batch] = 1e3 * statistics.median(times) / (len(cells) * bins.steps)
+    return figures
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m bench.gesture_step", description=__doc__.split("\n\n")[0])
+    parser.add_argument("model", nargs="?", default="seeded", metavar="MODEL")
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--samples", type=int, default=6)
+    flags = parser.parse_args()
+    measure(flags.model, flags.runs, flags.samples)
+
+
+if __name__ == "__main__":
+    main()

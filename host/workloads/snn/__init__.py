@@ -1,0 +1,22 @@
+"""Spiking networks on the events of a camera: recordings in, a class for each out, with spikes, cycles and joules of every step."""
+
+from host.workloads.contract import Command, Metric
+
+UNIT = "step"
+SHIPPED = ""
+KERNELS = ("lif",)
+COMMANDS = {"snn": Command("classify events with a spiking network (NIR or checkpoint)", needs_model=True)}
+EXAMPLES = (
+    ("snn net.nir --events DIR --bits 8", "your spiking network on recordings, in 8 bits"),
+    ("snn seeded --bits 8 --timer-us 1000", "a network of the published size that has learnt nothing"),
+)
+METRICS = {
+    "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),
+    "ties": Metric(name="ties", label="samples with a tie", unit="", digits=0, better="low"),
+    "float_accuracy": Metric(name="float_accuracy", label="before quantising", unit="%", digits=1, better=""),
+    "spikes": Metric(name="spikes", label="spikes a step", unit="", digits=1, better="low"),
+    "synaptic_events": Metric(name="synaptic_events", label="synaptic events a step", unit="", digits=0, better="low"),
+    "sample_energy": Metric(name="sample_energy", label="modelled energy a sample", unit="mJ", digits=2, better="low"),
+    "timer_energy": Metric(name="timer_energy", label="a timer step, its rest asleep", unit="mJ", digits=4, better="low"),
+    "overruns": Metric(name="overruns", label="steps longer than the timer's", unit="", digits=0, better="low"),
+}

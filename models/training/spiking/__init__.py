@@ -1,0 +1,1 @@
+"""The trainer of spiking gesture networks."""

@@ -1,0 +1,113 @@
+"""The end of a spiking run: the best model as a network, scored as it is stored on people it never saw, float and in 8 bits; a
+checkpoint and a NIR file of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+
+from models.checkpoint import Model, save
+from models.dvs.samples import CLASSES
+from models.exporters.nir import write
+from models.network import Array, Network
+from models.quantise import Grid
+from models.quantise.spiking import quantise_spiking
+from models.spiking_classifier import spiking_classifier
+from models.training.common.export import array, provenance_of
+from models.training.common.run_folder import read_best
+from models.training.gesture.mean_frame import mean_frame_accuracy
+from models.training.spiking.frames import SpikeSamples
+from models.training.spiking.network import SpikingLayer, SpikingModel
+from models.training.spiking.torch_network import output_counts
+from models.training.spiking.trainer import SpikingTrainer
+
+CHECKPOINT, QUANTISED, NIR = "model.safetensors", "model-int8.safetensors", "model.nir"
+PERCENTILES = (100.0, 99.9, 99.0)  # tried on a float model
+
+
+def finish(trainer: SpikingTrainer, test: SpikeSamples, say: Callable[[str], object]) -> Network:
+    """Score the run's best model on the test split, and write checkpoints, NIR file and `figures.json` into its folder.
+
+    A float model is scored in 8 bits too, at some percentiles; of quantised training the weights keep their grid. ModelError
+    where no epoch gave a model: its loss was never a number.
+    """
+    model, folder, settings = trainer.model, trainer.folder, trainer.settings
+    model.load_state_dict(read_best(folder, "loss"))
+    model.eval()
+    network = network_of(model)
+    scored = {"float" if not settings.bits else "as trained": (network, output_counts(network, test))}
+    for percentile in PERCENTILES if not settings.bits else PERCENTILES[:1]:
+        small, _ = quantise_spiking(network, Grid(bits=settings.bits or 8, percentile=percentile))
+        scored[f"int8 percentile {percentile:g}"] = small, output_counts(small, test)
+    figures: dict[str, Any] = {
+        "accuracy": {name: accuracy(counts, test) for name, (_, counts) in scored.items()},
+        "ties": {name: ties(counts) for name, (_, counts) in scored.items()},
+        "best_epoch": trainer.progress.best_epoch, "seconds": round(trainer.progress.seconds),
+        "samples": {"train": len(trainer.train), "test": len(test)},
+        "subjects": {"train": len(set(trainer.train.subjects)), "test": len(set(test.subjects))},
+    }  # fmt: skip
+    small = scored[f"int8 percentile {PERCENTILES[0]:g}"][0]
+    record = figures | {"events": test.source, "test_sha256": test.sha256, "labels": test.labels.tolist()}
+    provenance = provenance_of({"events": test.source}, settings) | {"bins": asdict(settings.bins), "record": record}
+    save(folder / CHECKPOINT, model_of(network, settings.steps, provenance))
+    save(folder / QUANTISED, model_of(small, settings.steps, provenance))
+    write(folder / NIR, model_of(network, settings.steps, {}), [])
+    _tell(scored, test, say)
+    figures["mean_frame_accuracy"] = _baseline(trainer, test)
+    say(f"mean frame   {figures['mean_frame_accuracy']:.2%} by a logistic regression on the same samples")
+    (folder / "figures.json").write_text(json.dumps(figures, indent=1), encoding="utf-8")
+    for name in (CHECKPOINT, QUANTISED, NIR):
+        say(f"written      {folder / name}, {(folder / name).stat().st_size:,} B")
+    return network
+
+
+def model_of(network: Network, steps: int, provenance: Mapping[str, Any]) -> Model:
+    """Return the checkpoint's model: a sample is a segment, and begins with membranes at 0."""
+    return Model(network, segment=steps, state="zeroed", provenance=provenance)
+
+
+def accuracy(counts: Array, samples: SpikeSamples) -> float:
+    """Return the share of samples whose class fired most, the first of several."""
+    return float((counts.argmax(1) == samples.labels).mean())
+
+
+def ties(counts: Array) -> int:
+    """Return how many samples have several classes that fired most."""
+    return int(((counts == counts.max(1, keepdims=True)).sum(1) > 1).sum())
+
+
+def _tell(scored: dict[str, Any], test: SpikeSamples, say: Callable[[str], object]) -> None:
+    for name, (_, counts) in scored.items():
+        say(f"test         {accuracy(counts, test):.2%} of {len(test):,} unseen samples, {name}; {ties(counts)} ties")
+    first = next(iter(scored.values()))[1]
+    for label, name in enumerate(CLASSES):
+        among = test.labels == label
+        if among.any():
+            say(f"  {name:28}  {int((first.argmax(1) == label)[among].sum()):4} of {int(among.sum()):4}")
+
+
+def _baseline(trainer: SpikingTrainer, test: SpikeSamples) -> float:
+    """Accuracy of a logistic regression on the mean of a sample's spikes over its steps, trained on the same people."""
+    parts = [trainer.train, *([trainer.valid] if trainer.valid else [])]
+    labels = [int(label) for part in parts for label in part.labels]
+    people = [subject for part in parts for subject in part.subjects]
+    known = (part.spikes(np.array([n]))[0].numpy() for part in parts for n in range(len(part)))
+    unknown = (test.spikes(np.array([n]))[0].numpy() for n in range(len(test)))
+    return mean_frame_accuracy(known, labels, unknown, test.labels.tolist(), people)
+
+
+@torch.no_grad()
+def network_of(model: SpikingModel) -> Network:
+    """Return a trained model as a network of `lif` populations, weights on their grid where training was quantised."""
+    layers = [layer for layer in model.layers if isinstance(layer, SpikingLayer)]
+    return spiking_classifier(
+        [array(layer.grid_weight()) for layer in layers], [array(layer.thresholds()) for layer in layers],
+        [array(layer.beta_logit.sigmoid()) for layer in layers], model.settings.size,
+        "spike" if model.settings.binary else "count",
+    )  # fmt: skip

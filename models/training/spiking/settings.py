@@ -1,0 +1,108 @@
+"""Settings of a training run of a spiking network; its fields are the command line's flags and travel with the checkpoint.
+
+Layers are those of Arfa et al. (arXiv:2504.06748), 25,504 weights without biases on 2 x 32 x 32 inputs; batch, learning rate and
+neurons (subtract, one step late) too. Time constants are learned, and bins are longer than their 1 ms, so that training fits
+a small machine.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.dvs.spike_frames import POLARITIES, SpikeBins
+from models.network import ModelError
+from models.training.common.settings import (
+    WIDEST,
+    TrainingSettings,
+    flag,
+    need_above_zero,
+    need_from,
+    need_one_of,
+    need_shares,
+    sizes_of,
+)
+
+CONVOLUTIONS = 3
+_LEAST_SIZE = 16  # the pools leave nothing of fewer pixels
+
+
+@dataclass(frozen=True)
+class SpikingSettings(TrainingSettings):
+    """The hyperparameters of one run."""
+
+    people: int = flag(96, "people that the synthetic camera shows in training, each under 4 lights")
+    begin_with: str = flag("", "run folder whose last parameters this run begins with, as a float run before --bits 8")
+    bits: int = flag(0, "quantised training: weights of so many bits, one scale a layer, thresholds scaled with them (0: float)")
+    percentile: float = flag(100.0, "quantised training: of a layer's magnitudes, what the largest number stands for")
+    bin_ms: float = flag(50.0, "length of a step in ms of the recording")
+    steps: int = flag(34, "steps of a sample")
+    size: int = flag(32, "pixels along a side of the input")
+    polarity: str = flag("off-on", "order of the channels: off-on, on-off, or merged")
+    binary: bool = flag(True, "one spike a pixel and bin; --no-binary: as many as there were events")
+    channels: str = flag("16,16,8", "channels of the three convolutions")
+    hidden: int = flag(256, "units of the dense layer before the eleven of the answer")
+    beta_low: float = flag(0.6, "decay a step of the quickest channel at the beginning; the others lie evenly up to --beta-high")
+    beta_high: float = flag(0.95, "of the slowest (the paper: 0.93 of all, and --beta-lr 0)")
+    beta_lr: float = flag(1.0, "learning rate of the decays, as a factor (0: frozen)")
+    gain: float = flag(0.5, "root mean square of what a neuron hears in a step, in thresholds, at the beginning")
+    slope: float = flag(5.0, "k of the surrogate derivative 1 / (1 + k |v - threshold|)**2")
+    temperature: float = flag(0.25, "a spike of an output is so much of a class's score in the loss")
+    epochs: int = flag(12, "times through the training samples")
+    batch: int = flag(32, "samples side by side")
+    lr: float = flag(3e-3, "learning rate of AdamW")
+    beta1: float = flag(0.9, "AdamW's first beta")
+    weight_decay: float = flag(0.0, "AdamW's")
+    clip: float = flag(1.0, "largest norm of the gradient")
+    warm_up: float = flag(0.03, "share of the run over which the learning rate rises")
+    cosine_from: float = flag(0.03, "share of the run after which the learning rate falls to 0 as a cosine")
+    smoothing: float = flag(0.05, "label smoothing")
+    threshold_lr: float = flag(1.0, "learning rate of the thresholds' logarithms, as a factor (0: they follow the inputs alone)")
+    activity_floor: float = flag(0.01, "mean share of neurons that fire below which the regulariser acts, each layer")
+    activity_target: float = flag(0.1, "mean share of neurons that fire above which the regulariser acts, each layer")
+    activity_weight: float = flag(1.0, "weight of the activity regulariser: squared distance from the range (0: off)")
+    shift: float = flag(0.08, "augmentation: largest shift, as a share of the frame")
+    zoom: float = flag(0.12, "augmentation: largest change of size, as a share")
+    turn: float = flag(10.0, "augmentation: largest rotation in degrees; never a mirror image, left and right are classes")
+    tempo: float = flag(0.1, "augmentation: largest change of speed, as a share")
+    delay: int = flag(2, "augmentation: largest shift in time, in steps")
+    valid_subjects: int = flag(
+        4, "subjects of the training split that are held out to choose the epoch (0: the last epoch is kept)"
+    )
+    seed: int = flag(1, "of the initial weights and every augmentation")
+
+    @property
+    def bins(self) -> SpikeBins:
+        """How events become spikes."""
+        return SpikeBins(
+            bin_us=round(self.bin_ms * 1000), steps=self.steps, size=self.size, polarity=self.polarity, binary=self.binary
+        )
+
+    @property
+    def plan(self) -> tuple[int, ...]:
+        """Channels of each convolution; ModelError where `channels` names none."""
+        return sizes_of(self.channels, "16,16,8")
+
+    def check(self) -> None:
+        """Raise ModelError, one line, for what cannot be trained."""
+        need_one_of(self, "polarity", POLARITIES)
+        need_from(self, 1, "epochs", "batch", "people", "steps", "hidden")
+        need_shares(self, "beta1", "warm_up", "cosine_from", "beta_low", "beta_high", "smoothing", "shift", "zoom", "tempo")
+        need_above_zero(self, "lr", "clip", "gain", "slope", "temperature", "bin_ms", "percentile")
+        need_from(self, 0, "weight_decay", "beta_lr", "threshold_lr", "activity_floor", "activity_target", "activity_weight")
+        need_from(self, 0, "turn", "delay", "valid_subjects")
+        if self.activity_floor > self.activity_target:
+            raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
+        if self.beta_low > self.beta_high:
+            raise ModelError(f"--beta-low {self.beta_low}: needs at most --beta-high, {self.beta_high}")
+        if not self.beta_low > 0:
+            raise ModelError(f"--beta-low {self.beta_low}: needs a number above 0")
+        if len(self.plan) != CONVOLUTIONS or any(not 1 <= size <= WIDEST for size in (*self.plan, self.hidden)):
+            raise ModelError(f"--channels {self.channels!r}, --hidden {self.hidden}: need three numbers and one, 1 to {WIDEST:,}")
+        if self.size < _LEAST_SIZE:
+            raise ModelError(f"--size {self.size}: needs at least {_LEAST_SIZE}")
+        if self.bits not in (0, *range(2, 9)):
+            raise ModelError(f"--bits {self.bits}: needs 0 (float) or 2 to 8")
+        if self.percentile > 100:
+            raise ModelError(f"--percentile {self.percentile}: needs at most 100")
+        if not 0 <= self.seed < 1 << 63:
+            raise ModelError(f"--seed {self.seed}: needs a number from 0 to below 2**63")
