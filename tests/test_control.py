@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import gennaker as gk
+from host.cost.cost_table import load_table
+from host.cost.ledger_file import open_ledger
 from host.errors import Exit, HostError
 from host.workloads.control import panel
-from host.workloads.control.action_costs import side_by_side_s
+from host.workloads.control.action_costs import ActionCosts, side_by_side_s
 from host.workloads.control.drawing import drawn
 from host.workloads.control.options import Options
 from host.workloads.control.page import sections
@@ -27,6 +29,7 @@ from models.foreign.import_model import import_model
 from models.foreign.request import ImportRequest
 from models.network import ModelError
 from models.reference import Reference
+from noc.chip import load_chip
 from tests.tools.decoders import decoder_tensors
 from tests.tools.examples import Example, Played, launch
 from tests.tools.torch_bytes import torch_file
@@ -185,6 +188,7 @@ def test_layers_side_by_side_take_as_long_as_the_slowest_and_drain():
     per_tick = np.array([[[1.0, 10.0, 100.0], [2.0, 20.0, 200.0]]])
     assert side_by_side_s(per_tick).tolist() == [[1.0, 10.0, 100.0, 200.0]]
     assert side_by_side_s(per_tick[:, :, :1]).tolist() == [[1.0, 2.0]]
+    assert side_by_side_s(per_tick[:0]).shape == (0, 4)
 
 
 def test_an_action_takes_all_its_ticks_and_the_layers_behind_them(example):
@@ -200,6 +204,14 @@ def test_an_action_takes_all_its_ticks_and_the_layers_behind_them(example):
     assert 0 < energy["dynamic_band"][0] <= energy["dynamic"] <= energy["dynamic_band"][1] < energy["chip"]
     parts = report["modelled"]["energy_parts_j"]
     assert energy["dynamic"] * rounds == pytest.approx(parts["compute"] + parts["wait"])
+
+
+def test_a_run_that_broke_off_in_its_first_action_has_no_latency(example):
+    ledger = open_ledger(example.run(transport="mem", **SHORT).folder)
+    costs = ActionCosts.of(ledger, load_chip(), load_table(used=ledger.twins), ticks=1000, timer_s=1e-3)
+    block = costs.block(0, 0, 0.02)
+    assert (block["rounds"], block["latency"]["timer"]["mean_s"], block["energy_per_episode_j"]) == (0, None, None)
+    assert block["energy_per_action_j"]["chip"] > 0
 
 
 def test_an_action_that_comes_too_late_is_counted(example):

@@ -22,7 +22,7 @@ from models.training.control.network import Encoder, SpikingQ, held_to_8_bits  #
 from models.training.control.settings import ControlSettings  # noqa: E402
 from tests.tools.examples import Played  # noqa: E402
 
-TINY = ["--seeds", "2", "--hidden", "12,8", "--ticks", "4", "--steps", "1600", "--updates", "60", "--evaluate-every", "20",
+TINY = ["--seeds", "2", "--hidden", "12,8", "--ticks", "4", "--steps", "800", "--updates", "40", "--evaluate-every", "20",
         "--evaluation-episodes", "4", "--memory", "2000",
         "--final-episodes", "5"]  # fmt: skip
 

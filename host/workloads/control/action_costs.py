@@ -52,7 +52,8 @@ class ActionCosts:
             in_line.append(np.where(times.on_path, times.layer_s, 0.0).sum(axis=1))
             layers.append(times.layer_s)
         rounds = len(np.concatenate(in_line)) // ticks
-        per_tick = np.concatenate(layers)[: rounds * ticks].reshape(rounds, ticks, -1)
+        every = np.concatenate(layers)  # of a run that broke off in its first action, no round is whole
+        per_tick = every[: rounds * ticks].reshape(rounds, ticks, every.shape[1])
         beside = side_by_side_s(per_tick)
         priced = pricing.priced()
         asleep_w = sum(priced.energy_parts_j[part] for part in ("floor", "sleep")) / priced.time_s if priced.time_s else 0.0
