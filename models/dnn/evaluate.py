@@ -70,6 +70,8 @@ def with_constants(graph: OperatorGraph, feeds: Mapping[str, Array]) -> tuple[Op
         fixed = operator.kind in _OF_SHAPES or all(name in constants for name in operator.inputs if name)
         stored = operator.kind == "DequantizeLinear" and constants.get(operator.inputs[0], np.zeros(0)).dtype.kind in "iu"
         for name, array in zip(operator.outputs, made, strict=False):
+            if name in values:
+                raise ModelError(f"{operator.title} makes {name[:60]!r}, which is there already")
             values[name], shapes[name] = array, array.shape
             if fixed and not stored:
                 constants[name] = array

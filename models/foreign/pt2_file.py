@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from models.dnn.graph import GraphInput, OperatorGraph
-from models.foreign.pt2_operators import Translation, length_of
+from models.foreign.pt2_call import length_of
+from models.foreign.pt2_operators import Translation
 from models.input_file import InputError, open_input
 from models.network import Array, ModelError, in_one_line
 

@@ -14,6 +14,7 @@ import numpy as np
 from models.dnn.graph import Operator
 from models.dnn.room import check_room
 from models.dnn.support import refuse
+from models.foreign.pt2_call import Call, Place, argument_value, tensor_names
 from models.network import Array, ModelError
 
 _PREFIX = "torch.ops.aten."
@@ -52,123 +53,16 @@ _RESHAPES = {"view", "reshape", "flatten", "unflatten", "squeeze", "unsqueeze", 
 _UNSEEN = ("_assert_tensor_metadata", "_guards_fn", "sym_constrain_range_for_size", "_assert_scalar")
 
 
-def length_of(value: Any) -> int:
-    """Return a whole number as torch.export writes it; ModelError for a symbol in its place."""
-    number = value.get("as_int") if isinstance(value, dict) else value
-    if type(number) is not int:
-        raise ModelError("has a dynamic shape inside the graph; export it with fixed shapes")
-    return number
-
-
-class Translation:
-    """Operators so far; `constants` are weights, and take what operators need beside; `shapes` are those that the file states."""
-
-    def __init__(self, constants: dict[str, Array], shapes: Mapping[str, tuple[int | None, ...]]) -> None:
-        self.constants, self.shapes = constants, shapes
-        self.operators: list[Operator] = []
-
-    def add(self, node: Mapping[str, Any], at: int) -> None:
-        """Add a node; ModelError, naming it, for an operator that has no word here."""
-        target = str(node["target"])
-        name = str(node.get("name") or f"node_{at}")
-        outputs = [_names(one) for one in node["outputs"]]
-        made = [each for one in outputs for each in one]
-        kind = target.removeprefix(_PREFIX).split(".")[0] if target.startswith(_PREFIX) else target
-        if kind in _UNSEEN or target.endswith(_UNSEEN):
-            return
-        call = _Call(self, name, kind, {one["name"]: _value(one["arg"]) for one in node["inputs"]}, made)
-        translate = _TRANSLATED.get(kind)
-        if not target.startswith(_PREFIX) or translate is None:
-            raise refuse(Operator(name, target.removeprefix("torch.ops."), (), ()))
-        translate(call)
-
-
-class _Call:
-    """One node while it is translated: its arguments by name, tensors as their names."""
-
-    def __init__(self, translation: Translation, name: str, kind: str, arguments: Mapping[str, Any], outputs: list[str]) -> None:
-        self.translation, self.name, self.kind, self.arguments, self.outputs = translation, name, kind, arguments, outputs
-
-    def tensor(self, *names: str) -> str:
-        """Return a tensor argument; ModelError where it is none."""
-        value = next((self.arguments[name] for name in names if name in self.arguments), None)
-        if not isinstance(value, str):
-            raise ModelError(f"node {self.name[:60]!r}: {self.kind} has no tensor {names[0]}")
-        return value
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """Return an argument, or what torch takes where there is none."""
-        value = self.arguments.get(name)
-        return default if value is None else value
-
-    def rank(self, tensor: str) -> int:
-        """Return how many dimensions a tensor has."""
-        if tensor in self.translation.constants:
-            return self.translation.constants[tensor].ndim
-        if tensor not in self.translation.shapes:
-            raise ModelError(f"node {self.name[:60]!r}: hears {tensor[:60]!r}, which the file does not describe")
-        return len(self.translation.shapes[tensor])
-
-    def constant(self, hint: str, array: Array) -> str:
-        """Keep an array; return its name."""
-        name = f"{self.name}/{hint}"
-        self.translation.constants[name] = array
-        return name
-
-    def emit(self, kind: str, inputs: list[str], *, output: str | None = None, part: str = "", **attributes: Any) -> str:
-        """Add an operator; return its output."""
-        made = output or (self.outputs[0] if not part else f"{self.name}/{part}")
-        title = f"{self.name}/{part}" if part and part != "product" else self.name
-        self.translation.operators.append(Operator(title, kind, tuple(inputs), (made,), attributes))
-        return made
-
-    def scalar(self, value: Any, hint: str) -> str:
-        """Return an operand: a tensor's name, or a number kept as a constant."""
-        if isinstance(value, str):
-            return value
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            raise ModelError(f"node {self.name[:60]!r}: {self.kind} with {str(value)[:40]}")
-        return self.constant(hint, np.array(value, np.float32))
-
-
-def _names(argument: Mapping[str, Any]) -> list[str]:
-    if "as_tensor" in argument:
-        return [str(argument["as_tensor"]["name"])]
-    if "as_tensors" in argument:
-        return [str(one["name"]) for one in argument["as_tensors"]]
-    return []
-
-
-def _value(argument: Mapping[str, Any]) -> Any:
-    ((kind, value),) = argument.items()
-    match kind:
-        case "as_tensor":
-            return str(value["name"])
-        case "as_tensors":
-            return [str(one["name"]) for one in value]
-        case "as_ints":
-            return [int(one) for one in value]
-        case "as_sym_ints":
-            return [length_of(one) for one in value]
-        case "as_none":
-            return None
-        case "as_sym_int":
-            return length_of(value)
-        case "as_optional_tensors":
-            return [None if "as_none" in one else str(one["as_tensor"]["name"]) for one in value]
-    return value
-
-
 def _pair(value: Any, count: int) -> list[int]:
     values = [int(one) for one in (value if isinstance(value, list) else [value])]
     return values * count if len(values) == 1 else values
 
 
-def _unary(call: _Call) -> None:
+def _unary(call: Call) -> None:
     call.emit(_UNARY[call.kind], [call.tensor("self", "input")])
 
 
-def _binary(call: _Call) -> None:
+def _binary(call: Call) -> None:
     first, second = call.scalar(call.get("self"), "self"), call.scalar(call.get("other", call.get("exponent")), "other")
     alpha = call.get("alpha", 1)
     if alpha != 1:
@@ -178,21 +72,21 @@ def _binary(call: _Call) -> None:
     call.emit(_BINARY[call.kind], [first, second])
 
 
-def _idle(call: _Call) -> None:
+def _idle(call: Call) -> None:
     if call.get("train", False):
         raise ModelError(f"node {call.name[:60]!r}: exported in training mode; call .eval() first")
     if call.outputs:
         call.emit("Identity", [call.tensor("self", "input")])
 
 
-def _reshape(call: _Call) -> None:
-    shape = call.translation.shapes.get(call.outputs[0])
+def _reshape(call: Call) -> None:
+    shape = call.shapes.get(call.outputs[0])
     if shape is None or None in shape:
         raise ModelError(f"node {call.name[:60]!r}: makes a dynamic shape; export it with fixed shapes")
     call.emit("Reshape", [call.tensor("self"), call.constant("shape", np.array(shape, np.int64))], allowzero=1)
 
 
-def _transpose(call: _Call) -> None:
+def _transpose(call: Call) -> None:
     source = call.tensor("self")
     order = list(range(call.rank(source)))
     if call.kind == "permute":
@@ -205,7 +99,7 @@ def _transpose(call: _Call) -> None:
     call.emit("Transpose", [source], perm=order)
 
 
-def _conv(call: _Call) -> None:
+def _conv(call: Call) -> None:
     source, weights = call.tensor("input"), call.tensor("weight")
     count = call.rank(weights) - 2
     if call.get("transposed", False):
@@ -223,9 +117,9 @@ def _conv(call: _Call) -> None:
     call.emit("Conv", inputs, group=int(call.get("groups", 1)), **attributes)
 
 
-def _linear(call: _Call) -> None:
+def _linear(call: Call) -> None:
     source, weights = call.tensor("input", "self"), call.tensor("weight", "mat2")
-    matrix = call.translation.constants.get(weights)
+    matrix = call.constants.get(weights)
     if matrix is None or matrix.ndim != 2:
         raise ModelError(f"node {call.name[:60]!r}: linear by weights that are computed; needs constants")
     turned = call.constant("weight", np.ascontiguousarray(matrix.T))
@@ -235,19 +129,19 @@ def _linear(call: _Call) -> None:
         call.emit("Add", [made, bias])
 
 
-def _addmm(call: _Call) -> None:
+def _addmm(call: Call) -> None:
     call.emit("Gemm", [call.tensor("mat1"), call.tensor("mat2"), call.tensor("self")])
 
 
-def _matmul(call: _Call) -> None:
+def _matmul(call: Call) -> None:
     call.emit("MatMul", [call.tensor("self"), call.tensor("other", "mat2")])
 
 
-def _batch_norm(call: _Call) -> None:
+def _batch_norm(call: Call) -> None:
     if call.get("training", False):
         raise ModelError(f"node {call.name[:60]!r}: exported in training mode; call .eval() first")
     mean, variance = call.tensor("running_mean"), call.tensor("running_var")
-    size = call.translation.constants[mean].size if mean in call.translation.constants else 1
+    size = call.constants[mean].size if mean in call.constants else 1
     gamma, beta = (
         call.get(name) if isinstance(call.get(name), str) else call.constant(name, np.full(size, filling, np.float32))
         for name, filling in (("weight", 1.0), ("bias", 0.0))
@@ -255,7 +149,7 @@ def _batch_norm(call: _Call) -> None:
     call.emit("BatchNormalization", [call.tensor("input"), gamma, beta, mean, variance], epsilon=float(call.get("eps", 1e-5)))
 
 
-def _layer_norm(call: _Call) -> None:
+def _layer_norm(call: Call) -> None:
     shape = [int(length) for length in call.get("normalized_shape", [])]
     check_room(shape)
     gamma = call.get("weight") if isinstance(call.get("weight"), str) else call.constant("weight", np.ones(shape, np.float32))
@@ -263,7 +157,7 @@ def _layer_norm(call: _Call) -> None:
     call.emit("LayerNormalization", inputs, axis=-max(len(shape), 1), epsilon=float(call.get("eps", 1e-5)))
 
 
-def _pool(call: _Call) -> None:
+def _pool(call: Call) -> None:
     source = call.tensor("self")
     count = 1 if call.kind.endswith("1d") else 2
     kernel = _pair(call.get("kernel_size"), count)
@@ -280,9 +174,9 @@ def _pool(call: _Call) -> None:
     call.emit("AveragePool", [source], count_include_pad=int(call.get("count_include_pad", True)), **attributes)
 
 
-def _adaptive_pool(call: _Call) -> None:
+def _adaptive_pool(call: Call) -> None:
     source, out = call.tensor("self"), _pair(call.get("output_size"), 1 if call.kind.endswith("1d") else 2)
-    image = call.translation.shapes.get(source, ())[-len(out) :]
+    image = call.shapes.get(source, ())[-len(out) :]
     if all(length == 1 for length in out):
         call.emit("GlobalMaxPool" if "max" in call.kind else "GlobalAveragePool", [source])
         return
@@ -294,11 +188,11 @@ def _adaptive_pool(call: _Call) -> None:
     )
 
 
-def _attention(call: _Call) -> None:
+def _attention(call: Call) -> None:
     query, key, value = (call.tensor(name) for name in ("query", "key", "value"))
     if float(call.get("dropout_p", 0.0)):
         raise ModelError(f"node {call.name[:60]!r}: exported in training mode; call .eval() first")
-    rank, shape = call.rank(key), call.translation.shapes.get(query, ())
+    rank, shape = call.rank(key), call.shapes.get(query, ())
     if rank < 2 or len(shape) < 2 or not isinstance(shape[-1], int) or shape[-1] < 1:
         raise ModelError(f"node {call.name[:60]!r}: attention over a tensor of {rank} dimensions")
     order = [*range(rank - 2), rank - 1, rank - 2]
@@ -308,32 +202,32 @@ def _attention(call: _Call) -> None:
     scores = call.emit("Mul", [scores, call.scalar(float(scale), "scale")], part="scaled")
     mask: str | None = call.get("attn_mask") if isinstance(call.get("attn_mask"), str) else None
     if call.get("is_causal", False):
-        rows, columns = shape[-2], call.translation.shapes.get(key, shape)[-2]
+        rows, columns = shape[-2], call.shapes.get(key, shape)[-2]
         check_room((int(rows or 1), int(columns or 1)))
         heard = np.tril(np.ones((int(rows or 1), int(columns or 1)), np.float32))
         mask = call.constant("mask", np.where(heard != 0, np.float32(0), np.float32(-1e9)))
-    if mask is not None and mask in call.translation.constants and call.translation.constants[mask].dtype == bool:
-        mask = call.constant("mask", np.where(call.translation.constants[mask], np.float32(0), np.float32(-1e9)))
+    if mask is not None and mask in call.constants and call.constants[mask].dtype == bool:
+        mask = call.constant("mask", np.where(call.constants[mask], np.float32(0), np.float32(-1e9)))
     if mask is not None:
         scores = call.emit("Add", [scores, mask], part="masked")
     shares = call.emit("Softmax", [scores], part="shares", axis=-1)
     call.emit("MatMul", [shares, value])
 
 
-def _softmax(call: _Call) -> None:
+def _softmax(call: Call) -> None:
     call.emit("Softmax", [call.tensor("self", "input")], axis=int(call.get("dim", -1)))
 
 
-def _gelu(call: _Call) -> None:
+def _gelu(call: Call) -> None:
     call.emit("Gelu", [call.tensor("self")], approximate=str(call.get("approximate", "none")))
 
 
-def _silu(call: _Call) -> None:
+def _silu(call: Call) -> None:
     source = call.tensor("self")
     call.emit("Mul", [source, call.emit("Sigmoid", [source], part="sigmoid")])
 
 
-def _clip(call: _Call) -> None:
+def _clip(call: Call) -> None:
     low, high = (
         (call.get("min_val", 0.0), call.get("max_val", 6.0)) if "hardtanh" in call.kind else (call.get("min"), call.get("max"))
     )
@@ -346,71 +240,71 @@ def _clip(call: _Call) -> None:
     call.emit("Clip", [call.tensor("self", "input")], **{name: float(end) for name, end in ends.items() if end is not None})
 
 
-def _leaky_relu(call: _Call) -> None:
+def _leaky_relu(call: Call) -> None:
     call.emit("LeakyRelu", [call.tensor("self")], alpha=float(call.get("negative_slope", 0.01)))
 
 
-def _prelu(call: _Call) -> None:
+def _prelu(call: Call) -> None:
     source, slope = call.tensor("self"), call.tensor("weight")
-    array = call.translation.constants.get(slope)
+    array = call.constants.get(slope)
     if array is not None and array.size > 1:
         slope = call.constant("slope", array.reshape(-1, *[1] * (call.rank(source) - 2)))
     call.emit("PRelu", [source, slope])
 
 
-def _elu(call: _Call) -> None:
+def _elu(call: Call) -> None:
     call.emit("Elu", [call.tensor("self")], alpha=float(call.get("alpha", 1.0)))
 
 
-def _hard_sigmoid(call: _Call) -> None:
+def _hard_sigmoid(call: Call) -> None:
     call.emit("HardSigmoid", [call.tensor("self")], alpha=1 / 6, beta=0.5)
 
 
-def _concat(call: _Call) -> None:
+def _concat(call: Call) -> None:
     call.emit("Concat", list(call.get("tensors", [])), axis=int(call.get("dim", 0)))
 
 
-def _slice(call: _Call) -> None:
+def _slice(call: Call) -> None:
     axis, end = int(call.get("dim", 0)), int(call.get("end", 1 << 40))
     numbers = {"starts": int(call.get("start", 0)), "ends": min(end, 1 << 40), "axes": axis, "steps": int(call.get("step", 1))}
     inputs = [call.constant(name, np.array([number], np.int64)) for name, number in numbers.items()]
     call.emit("Slice", [call.tensor("self"), *inputs])
 
 
-def _select(call: _Call) -> None:
+def _select(call: Call) -> None:
     index = call.constant("index", np.array(int(call.get("index", 0)), np.int64))
     call.emit("Gather", [call.tensor("self"), index], axis=int(call.get("dim", 0)))
 
 
-def _chunks(call: _Call) -> None:
+def _chunks(call: Call) -> None:
     source, axis = call.tensor("self"), int(call.get("dim", 0))
     lengths = []
     for name in call.outputs:
-        shape = call.translation.shapes.get(name, ())
+        shape = call.shapes.get(name, ())
         length = shape[axis] if -len(shape) <= axis < len(shape) else None
         if length is None:
             raise ModelError(f"node {call.name[:60]!r}: splits into parts of dynamic length; export it with fixed shapes")
         lengths.append(length)
     inputs = [source, call.constant("lengths", np.array(lengths, np.int64))]
-    call.translation.operators.append(Operator(call.name, "Split", tuple(inputs), tuple(call.outputs), {"axis": axis}))
+    call.operators.append(Operator(call.name, "Split", tuple(inputs), tuple(call.outputs), {"axis": axis}))
 
 
-def _expand(call: _Call) -> None:
+def _expand(call: Call) -> None:
     source = call.tensor("self")
     call.emit("Expand", [source, call.constant("shape", np.array([max(int(n), 1) for n in call.get("size", [])], np.int64))])
 
 
-def _embedding(call: _Call) -> None:
+def _embedding(call: Call) -> None:
     call.emit("Gather", [call.tensor("weight"), call.tensor("indices")], axis=0)
 
 
-def _mean(call: _Call) -> None:
+def _mean(call: Call) -> None:
     axes = call.get("dim")
     attributes = {"axes": [int(axis) for axis in axes]} if axes else {}
     call.emit("ReduceMean", [call.tensor("self")], keepdims=int(call.get("keepdim", False)), **attributes)
 
 
-def _pad(call: _Call) -> None:
+def _pad(call: Call) -> None:
     source, pads = call.tensor("self"), [int(n) for n in call.get("pad", [])]
     rank = call.rank(source)
     if len(pads) % 2 or len(pads) > 2 * rank or call.get("mode", "constant") != "constant":
@@ -420,8 +314,8 @@ def _pad(call: _Call) -> None:
     call.emit("Pad", [source, call.constant("pads", numbers), call.scalar(float(call.get("value", 0.0)), "value")])
 
 
-def _upsample(call: _Call) -> None:
-    source, out = call.tensor("input", "self"), call.translation.shapes.get(call.outputs[0], ())
+def _upsample(call: Call) -> None:
+    source, out = call.tensor("input", "self"), call.shapes.get(call.outputs[0], ())
     if None in out or not out:
         raise ModelError(f"node {call.name[:60]!r}: resizes to a dynamic shape; export it with fixed shapes")
     call.emit(
@@ -432,21 +326,21 @@ def _upsample(call: _Call) -> None:
     )
 
 
-def _arange(call: _Call) -> None:
+def _arange(call: Call) -> None:
     start, end, step = float(call.get("start", 0)), float(call.get("end", 0)), float(call.get("step", 1))
     count = max(math.ceil((end - start) / step), 0) if step else 0
     check_room((count,))
-    call.translation.constants[call.outputs[0]] = (start + np.arange(count) * step).astype(np.int64)
+    call.constants[call.outputs[0]] = (start + np.arange(count) * step).astype(np.int64)
 
 
-def _filled(call: _Call) -> None:
+def _filled(call: Call) -> None:
     shape = [int(length) for length in call.get("size", [])]
     check_room(shape)
     value = {"zeros": 0.0, "ones": 1.0}.get(call.kind, call.get("fill_value", 0.0))
-    call.translation.constants[call.outputs[0]] = np.full(shape, float(value), np.float32)
+    call.constants[call.outputs[0]] = np.full(shape, float(value), np.float32)
 
 
-_TRANSLATED: dict[str, Callable[[_Call], None]] = {
+_TRANSLATED: dict[str, Callable[[Call], None]] = {
     **dict.fromkeys(_UNARY, _unary), **dict.fromkeys(_BINARY, _binary), **dict.fromkeys(_IDLE, _idle), **dict.fromkeys(_RESHAPES,
     _reshape),
     **dict.fromkeys(("transpose", "permute", "t"), _transpose),
@@ -464,3 +358,32 @@ _TRANSLATED: dict[str, Callable[[_Call], None]] = {
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample), "arange": _arange,
     **dict.fromkeys(("zeros", "ones", "full"), _filled),
 }  # fmt: skip
+
+
+class Translation:
+    """Operators so far; `constants` are weights, and take what operators need beside; `shapes` are those that the file states."""
+
+    def __init__(self, constants: dict[str, Array], shapes: Mapping[str, tuple[int | None, ...]]) -> None:
+        self.constants, self.shapes = constants, shapes
+        self.operators: list[Operator] = []
+
+    def add(self, node: Mapping[str, Any], at: int) -> None:
+        """Add a node; ModelError, naming it, for an operator that has no word here."""
+        target = str(node["target"])
+        name = str(node.get("name") or f"node_{at}")
+        outputs = [tensor_names(one) for one in node["outputs"]]
+        made = [each for one in outputs for each in one]
+        kind = target.removeprefix(_PREFIX).split(".")[0] if target.startswith(_PREFIX) else target
+        if kind in _UNSEEN or target.endswith(_UNSEEN):
+            return
+        call = Call(
+            Place(self.operators, self.constants, self.shapes),
+            name,
+            kind,
+            {one["name"]: argument_value(one["arg"]) for one in node["inputs"]},
+            made,
+        )
+        translate = _TRANSLATED.get(kind)
+        if not target.startswith(_PREFIX) or translate is None:
+            raise refuse(Operator(name, target.removeprefix("torch.ops."), (), ()))
+        translate(call)

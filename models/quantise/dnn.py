@@ -19,7 +19,8 @@ from models.dnn.prepare import PreparedGraph
 from models.network import Array, ModelError
 from models.quantise.dnn_calibration import USUAL_SAMPLES, Samples, check_samples, sample_feeds, tensor_values
 from models.quantise.dnn_equalise import equalise
-from models.quantise.dnn_lower import DnnSettings, lower
+from models.quantise.dnn_lower import DnnSettings
+from models.quantise.dnn_network import lower
 from models.quantise.dnn_scales import SCALES
 from models.reference.dnn import dequantised, quantised_inputs, run_network
 

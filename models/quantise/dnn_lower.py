@@ -1,18 +1,17 @@
-"""From a prepared float graph and the grids of its tensors to the integer network: which grid is whose, and in which order."""
+"""What is at hand while a prepared float graph becomes an integer network: settings, grids, and what there is of it so far."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from models.dnn.draft import Draft
 from models.dnn.graph import Operator
-from models.dnn.integer import IntegerNetwork, IntegerOperation, IntegerTensor
-from models.dnn.prepare import PreparedGraph
+from models.dnn.integer import IntegerOperation, IntegerTensor
 from models.dnn.qdq import TensorGrid
 from models.network import Array, ModelError
 from models.quantise.dnn_requantise import on_grid
@@ -20,7 +19,6 @@ from models.quantise.dnn_scales import best_grid
 
 CLAMPS = ("Relu", "Clip")
 SUMS = ("Conv", "Linear", "MatMul", "Add", "Sub", "Mul", "ReduceMean", "AveragePool")
-PASSING = ("Reshape", "Transpose", "Slice", "MaxPool", "Resize", "Pad", "Identity")  # their output has their input's grid
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,40 +137,3 @@ def exponent_of(scale: float) -> int | None:
     """Return e where a scale is 2^e, else None."""
     fraction, exponent = math.frexp(scale)
     return exponent - 1 if fraction == 0.5 else None
-
-
-def lower(prepared: PreparedGraph, values: Mapping[str, Array], settings: DnnSettings) -> IntegerNetwork:
-    """Return the integer network of a prepared graph; ModelError, naming the node, where a tensor has no scale and no values."""
-    from models.quantise.dnn_operations import LOWERED
-
-    draft = Draft(prepared.graph, prepared.shapes)
-    draft.grids, draft.numbers = dict(prepared.grids), dict(prepared.numbers)
-    state = Lowering(draft, settings, values, dict(prepared.grids))
-    _inherit(state)
-    for one in draft.inputs:
-        if one.dtype[0] in "iu":
-            shape = tuple(int(n) for n in draft.shapes[one.name])
-            state.tensors[one.name] = IntegerTensor(name=one.name, shape=shape, dtype="int32", scale=1.0, exponent=0)
-        else:
-            state.make_tensor(one.name, state.grid(one.name))
-    for operator in draft.operators:
-        if operator.outputs[0] not in state.fused:
-            LOWERED[operator.kind](state, operator)
-    names: dict[str, int] = {}
-    operations = []
-    for one in state.operations:  # each name once: a report has a line for each
-        names[one.name] = names.get(one.name, 0) + 1
-        operations.append(one if names[one.name] == 1 else replace(one, name=f"{one.name}#{names[one.name]}"))
-    return IntegerNetwork(
-        inputs=tuple(one.name for one in draft.inputs), outputs=tuple(draft.outputs), tensors=state.tensors,
-        operations=tuple(operations), constants=state.constants, rounding=settings.rounding, overflow=settings.overflow,
-    )  # fmt: skip
-
-
-def _inherit(state: Lowering) -> None:
-    """Give a tensor without a grid that of what it becomes, where that is the same numbers in another place or shape."""
-    draft = state.draft
-    for operator in reversed(draft.operators):
-        source, target = operator.inputs[0], operator.outputs[0]
-        if operator.kind in PASSING and target in state.grids and source not in state.grids and len(draft.users(source)) == 1:
-            state.grids[source] = state.grids[target]

@@ -38,11 +38,12 @@ _CASES_A_CORE = 300  # after which a router or PE is made anew, so that a case c
 
 
 class Target(NamedTuple):
-    """What to run, messages or files to begin with, and whether these are msgpack."""
+    """What to run, messages or files to begin with, whether these are msgpack, and whether a case takes tens of milliseconds."""
 
     seeds: list[bytes]
     run: Callable[[bytes], object]
     tree: bool = True
+    slow: bool = False
 
 
 def _take(core, sender: str, raw: bytes) -> list[p.Message]:
