@@ -1,7 +1,7 @@
 """The tables of docs/dnn.md on the MAC array: published figures beside the model's, and OPT-125M's shapes priced.
 
-    python -m bench.dnn            print them
-    python -m bench.dnn --write    put them into docs/dnn.md
+python -m bench.dnn            print them
+python -m bench.dnn --write    put them into docs/dnn.md
 """
 
 from __future__ import annotations

@@ -22,7 +22,12 @@ DNN = "dnn"
 
 
 def terms_of(
-    texts: Sequence[str], *, chip: str | None = None, chip_file: str | None = None, costs: Path | None = None, pes: int | None = None
+    texts: Sequence[str],
+    *,
+    chip: str | None = None,
+    chip_file: str | None = None,
+    costs: Path | None = None,
+    pes: int | None = None,
 ) -> LayerTerms:
     """Return what a program is priced by, from `--set` texts and the other flags; HostError or ChipError, one line each."""
     settings, others = split_settings(texts)
@@ -54,7 +59,9 @@ def show_price(title: str, works: Sequence[LayerWork], terms: LayerTerms, *, as_
             "energy_band_j": list(cost.energy_band_j), "energy_parts_j": dict(cost.energy_parts_j), "macs": cost.macs,
             "assumed": _assumed(terms),
         }  # fmt: skip
-        print(json.dumps({"title": title, "settings": vars(terms.settings), **total, **_record(program)}, indent=1, allow_nan=False))
+        print(
+            json.dumps({"title": title, "settings": vars(terms.settings), **total, **_record(program)}, indent=1, allow_nan=False)
+        )
         return 0
     lines = [*_head(title, program), "", *_price_table(program.layers), "", *_totals(cost), *_notes(terms)]
     print("\n".join(lines))
@@ -95,8 +102,8 @@ def _price_table(layers: Sequence[PlannedLayer]) -> list[str]:
         parts, cost = one.cost.parts_s, one.cost
         ms = [f"{1e3 * parts[name]:.3f}" for name in ("array", "core", "DRAM", "mesh")]
         rows.append((
-            _name(one), one.layer.kind, str(cost.pes), str(cost.rounds), ms[0], _used(one), ms[1], f"{cost.dram_bytes:,}", ms[2], ms[3],
-            f"{1e3 * cost.time_s:.3f}", cost.bound_by,
+            _name(one), one.layer.kind, str(cost.pes), str(cost.rounds), ms[0], _used(one), ms[1], f"{cost.dram_bytes:,}", ms[2],
+            ms[3], f"{1e3 * cost.time_s:.3f}", cost.bound_by,
         ))  # fmt: skip
     return [line.rstrip() for line in format_table(rows, left=(0, 1, 11))]
 
@@ -106,7 +113,7 @@ def _totals(cost: ProgramCost) -> list[str]:
     return [
         f"time    {format_band(cost.time_s, cost.time_band_s, 's')}",
         f"energy  {format_band(cost.energy_j, cost.energy_band_j, 'J')}: {parts}",
-        f"power   {format_quantity(cost.power_w, 'W')}; {cost.tops_per_w:.2f} TOPS/W, where the chip has 2.77 with operands in SRAM",
+        f"power   {format_quantity(cost.power_w, 'W')}; {cost.tops_per_w:.2f} TOPS/W; the chip has 2.77 from SRAM",
     ]
 
 

@@ -1,7 +1,8 @@
-"""The tiles of each layer of a scheduled network: of all that fit a PE's SRAM, those that take the least time; refused where none fits.
+"""The tiles of each layer of a scheduled network: of all that fit a PE's SRAM, those that take the least time; refused where
+none fits.
 
-`program_of` makes a plan of an integer network, or of shapes alone. What of a tile lies where is `pe/sram.py`'s plan of its fields: the
-same that a worker makes.
+`program_of` makes a plan of an integer network, or of shapes alone. What of a tile lies where is `pe/sram.py`'s plan of its
+fields: the same that a worker makes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ RESIDENT = "resident"
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWork:
-    """A layer: an operation's name and kind, and what it asks of PEs. `times`: how often a program has it (blocks of a transformer)."""
+    """A layer: an operation's name and kind, and what it asks of PEs.
+
+    `times`: how often a program has it (blocks of a transformer).
+    """
 
     name: str
     kind: str
