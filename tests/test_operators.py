@@ -262,7 +262,7 @@ def test_rows_of_floats_have_the_bits_of_the_formula(rounding):
 def test_what_only_moves():
     x, border = numbers(np.random.default_rng(5), 1, 2, 3, 4), ((0, 0), (0, 0), (1, 0), (2, 1))
     for one, inputs, need in (
-        (operation("reshape"), [x], x.reshape(1, 24)),
+        (operation("reshape", shape=(1, 24)), [x], x.reshape(1, 24)),
         (operation("transpose", permutation=(0, 3, 1, 2)), [x], x.transpose(0, 3, 1, 2)),
         (operation("concat", inputs=2, axis=1), [x, x], np.concatenate([x, x], axis=1)),
         (operation("slice", starts=(0, 0, 1, 0), ends=(1, 2, 3, 4), steps=(1, 1, 1, 2)), [x], x[:, :, 1:3, ::2]),
