@@ -5,14 +5,19 @@ import pytest
 from host.cost.mac_array import conv2d_cycles, matmul_cycles, utilisation
 from tests.tools import array_simulation
 
+SHAPES = [(1, 64, 16), (1, 257, 33), (4, 1, 16), (4, 256, 16), (6, 103, 7), (64, 64, 64), (5, 768, 20), (4, 3072, 16)]
+
 
 @pytest.mark.parametrize("ports", [1, 2])
-@pytest.mark.parametrize("shape", [(1, 64, 16), (1, 257, 33), (4, 1, 16), (4, 256, 16), (6, 103, 7), (64, 64, 64), (5, 768, 20), (4, 3072, 16)])
+@pytest.mark.parametrize("shape", SHAPES)
 def test_a_matrix_product_takes_what_the_simulation_counts(shape, ports):
     assert matmul_cycles(*shape, ports) == array_simulation.matmul_cycles(*shape, ports)
 
 
-CONVOLUTIONS = [((3, 3), 4, 6, 5, 17), ((7, 7), 3, 4, 2, 20), ((3, 3), 64, 4, 1, 56), ((5, 2), 7, 9, 3, 7), ((1, 1), 32, 5, 2, 19), ((3, 1), 5, 4, 2, 16)]
+CONVOLUTIONS = [
+    ((3, 3), 4, 6, 5, 17), ((7, 7), 3, 4, 2, 20), ((3, 3), 64, 4, 1, 56),
+    ((5, 2), 7, 9, 3, 7), ((1, 1), 32, 5, 2, 19), ((3, 1), 5, 4, 2, 16),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("ports", [1, 2])

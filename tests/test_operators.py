@@ -42,10 +42,12 @@ def compute(one, inputs, shape, overflow="saturate"):
     have = operators.operator(one.kind).compute(one, inputs, shape, overflow)
     arrays = dict(zip([*one.inputs, one.output], [*inputs, have.values], strict=True))
     tensors = {
-        name: IntegerTensor(name=name, shape=array.shape, dtype=array.dtype.name, scale=1.0, exponent=0) for name, array in arrays.items()
-    }  # fmt: skip
+        name: IntegerTensor(name=name, shape=array.shape, dtype=array.dtype.name, scale=1.0, exponent=0)
+        for name, array in arrays.items()
+    }
     network = IntegerNetwork(
-        inputs=one.inputs, outputs=("y",), tensors=tensors, operations=(one,), constants={}, overflow=overflow.replace("error", "saturate")
+        inputs=one.inputs, outputs=("y",), tensors=tensors, operations=(one,), constants={},
+        overflow=overflow.replace("error", "saturate"),
     )  # fmt: skip
     run = run_network(network, arrays)
     np.testing.assert_array_equal(have.values, run.tensors["y"])
@@ -168,7 +170,8 @@ def test_a_sum_of_more_than_24_bits_is_counted(overflow, rounding):
 def test_an_error_of_the_accumulator_names_the_operation():
     scale = scaling(np.random.default_rng(0), shift=17)
     weights = np.full((600, 1), 127, np.int8)
-    tensors = {name: IntegerTensor(name=name, shape=(1, n), dtype="int8", scale=1.0, exponent=0) for name, n in (("x0", 600), ("y", 1))}
+    lengths = {"x0": 600, "y": 1}
+    tensors = {name: IntegerTensor(name=name, shape=(1, n), dtype="int8", scale=1.0, exponent=0) for name, n in lengths.items()}
     one = operation("matmul", scale, {"weights": weights, "bias": np.zeros(1, np.int32)})
     network = IntegerNetwork(inputs=("x0",), outputs=("y",), tensors=tensors, operations=(one,), constants={}, overflow="error")
     with pytest.raises(ModelError, match=r"operation one \(matmul\): 1 sums need more than the accumulator's 24 bits"):
@@ -178,14 +181,14 @@ def test_an_error_of_the_accumulator_names_the_operation():
         compute_network(network, {"x0": np.zeros(600, np.int8)})
 
 
-def test_what_int8_has_no_place_for_is_counted():
+def test_what_int8_has_no_place_for_is_counted_and_what_a_relu_takes_is_not():
     x, weights = np.array([[[100], [-100]]], np.int8), np.array([[2]], np.int8)
-    for low in (-128, 0):
+    for low, saturated in ((-128, 2), (0, 1)):
         scale = scaling(np.random.default_rng(0), shift=0, low=low)
         one = operation("matmul", scale, {"weights": weights, "bias": np.zeros(1, np.int32)})
         have = compute(one, [x], (1, 2, 1))
         assert have.values.ravel().tolist() == [127, low]
-        assert have.saturated == 2
+        assert have.saturated == saturated
 
 
 @settings(max_examples=30, deadline=None)
@@ -247,7 +250,8 @@ def test_rows_of_floats_have_the_bits_of_the_formula(rounding):
     scale = scaling(rng, shift=0, rounding=rounding)
     gamma, beta, epsilon = rng.normal(30, 4, 65).astype(np.float32), rng.normal(0, 9, 65).astype(np.float32), np.float32(1e-3)
     wide = x.astype(np.int64)
-    total, spread = wide.sum(axis=-1, keepdims=True), 65 * (wide**2).sum(axis=-1, keepdims=True) - wide.sum(axis=-1, keepdims=True) ** 2
+    total = wide.sum(axis=-1, keepdims=True)
+    spread = 65 * (wide**2).sum(axis=-1, keepdims=True) - total**2
     inverse = np.float32(1) / np.sqrt(spread.astype(np.float32) + epsilon)
     value = ((65 * wide - total).astype(np.float32) * inverse) * gamma + beta
     need = np.clip(NEAR[rounding](value).astype(np.int64), -128, 127)
@@ -256,13 +260,13 @@ def test_rows_of_floats_have_the_bits_of_the_formula(rounding):
 
 
 def test_what_only_moves():
-    x = numbers(np.random.default_rng(5), 1, 2, 3, 4)
+    x, border = numbers(np.random.default_rng(5), 1, 2, 3, 4), ((0, 0), (0, 0), (1, 0), (2, 1))
     for one, inputs, need in (
-        (operation("reshape"), [x], x.reshape(1, 24)),
+        (operation("reshape", shape=(1, 24)), [x], x.reshape(1, 24)),
         (operation("transpose", permutation=(0, 3, 1, 2)), [x], x.transpose(0, 3, 1, 2)),
         (operation("concat", inputs=2, axis=1), [x, x], np.concatenate([x, x], axis=1)),
         (operation("slice", starts=(0, 0, 1, 0), ends=(1, 2, 3, 4), steps=(1, 1, 1, 2)), [x], x[:, :, 1:3, ::2]),
-        (operation("pad", pads=(0, 0, 1, 2, 0, 0, 0, 1), pad_value=-5), [x], np.pad(x, ((0, 0), (0, 0), (1, 0), (2, 1)), constant_values=-5)),
+        (operation("pad", pads=(0, 0, 1, 2, 0, 0, 0, 1), pad_value=-5), [x], np.pad(x, border, constant_values=-5)),
         (operation("resize_nearest", factors=(1, 1, 2, 3)), [x], x.repeat(2, axis=2).repeat(3, axis=3)),
     ):  # fmt: skip
         np.testing.assert_array_equal(compute(one, inputs, need.shape).values, need)

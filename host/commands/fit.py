@@ -14,6 +14,8 @@ from typing import Any
 
 from host.commands._fit_choices import Choice, choices_of, expected_cost, fastest, format_choices, records
 from host.commands._model_argument import add_model, take_model
+from host.commands._model_kinds import kind_of
+from host.commands._program_tables import show_fit, terms_of
 from host.cost.cost_table import CostTable, load_table
 from host.cost.price import price
 from host.cost.twins import in_use
@@ -24,6 +26,7 @@ from host.mapping.advice import fewer_pes, largest_batch
 from host.mapping.expected_traffic import expected_flows, flow_loads, rates_of
 from host.mapping.layer_needs import LayerNeed, layer_needs
 from host.mapping.placement import PlacedPe, Placement, place
+from host.mapping.tiling import LayerWork
 from host.options import RunOptions
 from host.run.offline import record
 from host.show.quantities import format_quantity
@@ -55,11 +58,18 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     form.add_argument("--json", action="store_true", help="print everything as JSON")
     form.add_argument("--csv", action="store_true", help="print every format and mapping as CSV")
     parser.add_argument("--all", action="store_true", help="one line a PE instead of the fullest of each layer")
+    text = "of a DNN: a setting, constant or number of the chip (as of `price`)"
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
 
 
 def run(flags: dict[str, Any]) -> int:
     """Print the table; HostError and the like for what does not fit."""
     take_model(flags)
+    settings = flags.pop("set")
+    if (kind := kind_of(flags.get("checkpoint"))) is not None:
+        return _fit_program(*kind.works(flags["checkpoint"]), settings, flags)
+    if settings:
+        raise HostError(f"--set {settings[0]}: is for a DNN; here flags say all")
     every, compare, as_json, as_csv = (flags.pop(name) for name in ("all", "compare", "json", "csv"))
     options = default_workload().options(**flags)
     options.check()
@@ -90,6 +100,16 @@ def run(flags: dict[str, Any]) -> int:
         print(f"\nthe paper's Table I: {paper} (fullest PE, csr, 150 PEs)")
     print("spill: variables behind the program in its bank; free: of the three data banks")
     return 0
+
+
+def _fit_program(title: str, works: Sequence[LayerWork], settings: Sequence[str], flags: Mapping[str, Any]) -> int:
+    """Print the tiles of a scheduled network; HostError for flags that are of other networks."""
+    given = [name for name in ("all", "compare", "csv") if flags[name]]
+    given += [name for name in ("batch", "mapping", "format", "chips") if flags.get(name) is not None]
+    if given:
+        raise HostError(f"--{given[0]}: is of networks of populations; a DNN takes --pes, --chip, --chip-file, --json and --set")
+    terms = terms_of(settings, chip=flags.get("chip"), chip_file=flags.get("chip_file"), pes=flags.get("pes"))
+    return show_fit(title, works, terms, as_json=flags["json"])
 
 
 @dataclass(frozen=True, kw_only=True)

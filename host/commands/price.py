@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from host.commands._model_kinds import kind_of
+from host.commands._program_tables import show_price, terms_of
 from host.commands._tornado import add_tornado, check_tornado, lines_on_ends, show_tornado
 from host.commands._what_if import print_what_if
 from host.cost.cost_table import apply_settings, load_table
@@ -24,6 +26,7 @@ from host.cost.price import Priced, chip_for, price, price_block
 from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
+from host.mapping.tiling import LayerWork
 from host.run_folder import PRICED_SCHEMAS, read_report
 from host.show.run_words import links_sentence
 from host.show.text_table import Row, format_table
@@ -45,6 +48,9 @@ EPILOG = """\
   beside=send_first|work_first     layers that share PEs: what they do first
   CONSTANT=NUMBER                  any constant of host/cost/costs.toml
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
+of a DNN, without a run:
+  share=none|once   overlap=none|double   resident=no|weights|activations
+  mla_read_ports=1|2   softmax=table|exp_unit|library   tiles=fastest|whole_depth
 
 examples:
   python launch.py price RUN --what-if
@@ -58,7 +64,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments to its parser."""
     parser.description = "Price a recorded run again: other settings, constants or another chip.\nRuns and writes nothing."
     parser.epilog, parser.formatter_class = EPILOG, argparse.RawDescriptionHelpFormatter
-    parser.add_argument("run", metavar="RUN", help="the folder of a run")
+    parser.add_argument("run", metavar="RUN", help="the folder of a run, or a quantised DNN (docs/dnn.md)")
     text = "a setting, constant or number of the chip"
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help=text)
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
@@ -73,9 +79,11 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
 def run(flags: Mapping[str, Any]) -> int:
     """Print the recorded and the new price; HostError or ChipError, one line each, for what cannot be priced."""
     check_tornado(flags)
+    costs = Path(flags["costs"]) if flags["costs"] else None
+    if (kind := kind_of(flags["run"])) is not None:
+        return _price_program(*kind.works(flags["run"]), costs, flags)
     folder = Path(flags["run"])
     report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
-    costs = Path(flags["costs"]) if flags["costs"] else None
     if flags["what_if"]:
         pricing = PricingTerms(ledger, settings=tuple(flags["set"]), chip=flags["chip"], costs=costs)
         print_what_if(folder, report, pricing, as_json=flags["json"])
@@ -100,6 +108,17 @@ def run(flags: Mapping[str, Any]) -> int:
         if crossing_machines is not None:
             print(format_machine_traffic(crossing_machines))
     return 0
+
+
+def _price_program(title: str, works: Sequence[LayerWork], costs: Path | None, flags: Mapping[str, Any]) -> int:
+    """Print what a scheduled network would cost; HostError for flags that are of recorded runs."""
+    if given := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
+        raise HostError(f"--{given[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
+    is_file = flags["chip"] is not None and Path(flags["chip"]).suffix == ".toml"
+    terms = terms_of(
+        flags["set"], chip=None if is_file else flags["chip"], chip_file=flags["chip"] if is_file else None, costs=costs
+    )  # fmt: skip
+    return show_price(title, works, terms, as_json=flags["json"])
 
 
 def _crossing(ledger: RunLedger, chip: ChipSpec, machines: int) -> MachineTraffic:

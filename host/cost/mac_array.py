@@ -1,10 +1,11 @@
 """Cycles of the MAC array in closed form: what one read of the PE's SRAM a cycle leaves of 64 multiply-accumulates.
 
-The array works on tiles of 4 rows by 16 columns. In a matrix product each step needs a read of B, and each fourth one of A too: five
-reads for four steps through one port. Then 4 results leave a cycle, and nothing overlaps that. So a tile of depth K with h rows
-and w columns takes K + K / 4 + 2 + h ceil(w / 4) cycles; with two ports, or A from another PE, K + 1 + h ceil(w / 4). In a
+The array works on tiles of 4 rows by 16 columns. In a matrix product each step needs a read of B, and each fourth one of A too:
+five reads for four steps through one port. Then 4 results leave a cycle, and nothing overlaps that. So a tile of depth K with h
+rows and w columns takes K + K / 4 + 2 + h ceil(w / 4) cycles; with two ports, or A from another PE, K + 1 + h ceil(w / 4). In a
 convolution the shift register uses a row of the input again, so that A alone is read: K + 3 (1 with two ports) + 4 ceil(w / 4).
-It works with stride 1: of a stride s one result in s^2 is wanted. `tests/tools/array_simulation.py` counts the same cycle by cycle.
+It works with stride 1: of a stride s one result in s^2 is wanted. `tests/tools/array_simulation.py` counts the same cycle by
+cycle.
 
 An inference from a public pre-silicon simulator's structure, not a measurement; nothing is fitted to the published utilisations.
 """
@@ -24,7 +25,14 @@ def matmul_cycles(rows: int, depth: int, columns: int, ports: int = 1) -> int:
 
 
 def conv2d_cycles(
-    *, in_channels: int, out_channels: int, out_rows: int, out_columns: int, kernel: tuple[int, int], dense: bool = True, ports: int = 1
+    *,
+    in_channels: int,
+    out_channels: int,
+    out_rows: int,
+    out_columns: int,
+    kernel: tuple[int, int],
+    dense: bool = True,
+    ports: int = 1,
 ) -> int:
     """Return the cycles of a convolution with stride 1 that makes so many rows and columns of each channel out.
 

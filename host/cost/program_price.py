@@ -1,9 +1,9 @@
 """What a network costs that is scheduled layer by layer over the MAC arrays, without a run: from tilings to seconds and joules.
 
-A layer is a barrier. Its tiles go over the workers in rounds; in a round each worker fetches its tile, sets the array up, computes, and
-writes its output back. DRAM is one, for all: it takes the layer's bytes at its sustained rate. Without overlap the parts add up; with
-double buffering all but the first round's fetch hides behind the array, or the array behind DRAM. Every layer costs the
-scheduler its time, and the whole its start and end.
+A layer is a barrier. Its tiles go over the workers in rounds; in a round each worker fetches its tile, sets the array up,
+computes, and writes its output back. DRAM is one, for all: it takes the layer's bytes at its sustained rate. Without overlap
+the parts add up; with double buffering all but the first round's fetch hides behind the array, or the array behind DRAM. Every
+layer costs the scheduler its time, and the whole its start and end.
 
 It leaves out SRAM bank conflicts, DRAM latency, contention on the mesh, and the re-ordering of the array's left operand by the
 core, of which a step is logged somewhere and no time is published.
@@ -110,7 +110,10 @@ def layer_cost(kind: str, tiling: Tiling, terms: LayerTerms) -> LayerCost:
         ARRAY: rounds * in_array / chip.pe_clock_hz,
         CORE: rounds * on_core / chip.pe_clock_hz,
         DRAM: from_dram / chip.dram_sustained_bytes_per_s,
-        MESH: rounds * -(-(handed_on + partial_bytes) // FLIT_BYTES) * table["port_flit_cycles"] / chip.pe_clock_hz,  # through its port
+        MESH: rounds
+        * -(-(handed_on + partial_bytes) // FLIT_BYTES)
+        * table["port_flit_cycles"]
+        / chip.pe_clock_hz,  # through its port
     }
     moving_s, working_s = parts_s[DRAM] + parts_s[MESH], parts_s[ARRAY] + parts_s[CORE]
     if settings.overlap == "double" and rounds > 1:

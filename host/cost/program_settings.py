@@ -22,7 +22,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class ProgramSettings:
-    """`share`: each tile of an operand is read from DRAM once and handed on, or by each PE that needs it. `overlap`: the next tile is
+    """`share`: each tile of an operand is read from DRAM once and handed on, or by each PE that needs it. `overlap`: the next
+    tile is
     fetched behind the array (double buffering), or not. `resident`: what stays in SRAM. `tiles`: the fastest that fit, or the
     fastest of those that do not cut the depth, as every published one.
     """

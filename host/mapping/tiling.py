@@ -1,7 +1,8 @@
-"""The tiles of each layer of a scheduled network: of all that fit a PE's SRAM, those that take the least time; refused where none fits.
+"""The tiles of each layer of a scheduled network: of all that fit a PE's SRAM, those that take the least time; refused where
+none fits.
 
-`program_of` makes a plan of an integer network, or of shapes alone. What of a tile lies where is `pe/sram.py`'s plan of its fields: the
-same that a worker makes.
+`plan_program` makes a plan of an integer network, or of shapes alone. What of a tile lies where is `pe/sram.py`'s plan of its
+fields: the same that a worker makes.
 """
 
 from __future__ import annotations
@@ -27,7 +28,10 @@ RESIDENT = "resident"
 
 @dataclass(frozen=True, kw_only=True)
 class LayerWork:
-    """A layer: an operation's name and kind, and what it asks of PEs. `times`: how often a program has it (blocks of a transformer)."""
+    """A layer: an operation's name and kind, and what it asks of PEs.
+
+    `times`: how often a program has it (blocks of a transformer).
+    """
 
     name: str
     kind: str
@@ -106,7 +110,7 @@ def _plan_layer(layer: LayerWork, terms: LayerTerms, resident_bytes: int) -> Pla
     """Return the layer with the tiles that take the least time, then the fewest PEs, rounds and bytes."""
     found = _fastest(layer.kind, layer.work, _Hashed(terms), resident_bytes)
     if found is None:
-        _refuse(layer, terms, resident_bytes)
+        raise _refusal(layer, terms, resident_bytes)
     planned = plan_tiling(layer, found, terms, resident_bytes)
     assert planned is not None, "a tiling that was chosen fits"
     return planned
@@ -162,8 +166,8 @@ def _with_resident(fields: Sequence[Field], resident_bytes: int) -> list[Field]:
     return [*stays, *fields]
 
 
-def _refuse(layer: LayerWork, terms: LayerTerms, resident_bytes: int) -> None:
-    """Raise HostError for a layer of which no tile fits, with what the smallest one needs."""
+def _refusal(layer: LayerWork, terms: LayerTerms, resident_bytes: int) -> HostError:
+    """Return the error of a layer of which no tile fits, with what the smallest one needs."""
     least = smallest(layer.work)
     if terms.settings.tiles == "whole_depth":
         least = replace(least, parts=1)
@@ -171,7 +175,7 @@ def _refuse(layer: LayerWork, terms: LayerTerms, resident_bytes: int) -> None:
     size = sram_size(terms.chip)
     have = size.sram_bytes - size.bank_bytes - size.debug_bytes - resident_bytes
     stays = f" beside {resident_bytes:,} B that stay (--set resident=no)" if resident_bytes else ""
-    raise HostError(
+    return HostError(
         f"layer {layer.name} ({layer.kind}, {layer.work}): no tiling fits: the smallest tile, {least.shape}, needs {need:,} B, "
         f"a PE has {have:,} B of data{stays}", Exit.DOES_NOT_FIT,
     )  # fmt: skip

@@ -18,7 +18,14 @@ from models.families import user_folders, user_sources
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-_COMPILED = ("models/compute", "models/heads", "models/kernels", "models/formats", "models/operators", "pe")  # a PE's tick inlines of several of these
+_COMPILED = (
+    "models/compute",
+    "models/heads",
+    "models/kernels",
+    "models/formats",
+    "models/operators",
+    "pe",
+)  # a PE's tick inlines of several of these
 _COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run
 _dispatchers: list[Any] = []
 _at_once: list[Any] = []

@@ -1,7 +1,8 @@
 """What the MAC array computes: products of int8 matrices and convolutions, into exact int32 sums.
 
-The sums are exact whatever the order, so that any tile, and any split of the depth, has the same bits; `add` goes on with sums that
-are there. What becomes of a complete sum is `models/compute/requantise.py`'s. Loops only: no BLAS, which would start threads in a PE.
+The sums are exact whatever the order, so that any tile, and any split of the depth, has the same bits; `add` goes on with sums
+that are there. What becomes of a complete sum is `models/compute/requantise.py`'s. Loops only: no BLAS, which would start
+threads in a PE.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From an exact integer sum to int8, as the array's shifts or the core's multiplications do it.
 
-y = low <= zero_point + (sum * multiplier >> shift) <= high, rounded half-up (what a bias of half a step does), floor (a bare shift) or
-even (as ONNX). A sum of more than 24 bits is dealt with before: it saturates, wraps, or is an error of the whole run.
+y = low <= zero_point + (sum * multiplier >> shift) <= high, rounded half-up (what a bias of half a step does), floor (a bare
+shift) or even (as ONNX). A sum of more than 24 bits is dealt with before: it saturates, wraps, or is an error of the whole run.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OVERFLOWED, SATURATED = 0, 1
 
 
 @inlined
-def round_shift(value: int, shift: int, rounding: int) -> int:
+def round_shift(value: Any, shift: Any, rounding: Any) -> Any:
     """Return value / 2^shift, rounded as the number of a rounding (its place in `ROUNDINGS`) says."""
     if shift == 0:
         return value
@@ -45,7 +45,7 @@ def round_shift(value: int, shift: int, rounding: int) -> int:
 
 
 @inlined
-def in_accumulator(total: int, overflow: int, counts: Array) -> int:
+def in_accumulator(total: Any, overflow: Any, counts: Array) -> Any:
     """Return a sum as 24 bits hold it; count it where they do not."""
     if _LOWEST <= total <= _HIGHEST:
         return total
@@ -56,15 +56,16 @@ def in_accumulator(total: int, overflow: int, counts: Array) -> int:
 
 
 @inlined
-def cut(value: int, step: Array, counts: Array) -> int:
+def cut(value: Any, step: Array, counts: Array) -> Any:
     """Return a value, zero point and all, between low and high; count it where int8 has no place for it."""
-    if value < -128 or value > 127:
+    # What a ReLU takes away is no loss.
+    if value > 127 or (value < -128 and step[1] == -128):
         counts[SATURATED] += 1
     return min(max(value, step[1]), step[2])
 
 
 @inlined
-def requantised(total: int, multiplier: int, shift: int, step: Array, counts: Array) -> int:
+def requantised(total: Any, multiplier: Any, shift: Any, step: Array, counts: Array) -> Any:
     """Return int8 of an exact sum."""
     return cut(step[0] + round_shift(total * multiplier, shift, step[3]), step, counts)
 

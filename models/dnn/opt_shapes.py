@@ -1,6 +1,8 @@
-"""The shapes of OPT-125M reading a prompt: 12 decoder blocks of width 768, 12 heads of 64, inner width 3072, by name and without weights.
+"""The shapes of OPT-125M reading a prompt: 12 decoder blocks of width 768, 12 heads of 64, inner width 3072, by name and
+without weights.
 
-The blocks are what the one published measurement of such a network on the chip is of; embedding and the head on top are left out there too.
+The blocks are what the one published measurement of such a network on the chip is of; embedding and the head on top are left
+out there too.
 """
 
 from __future__ import annotations

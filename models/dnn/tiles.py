@@ -235,8 +235,9 @@ def _buffered(name: str, size: int, role: str, buffers: int) -> list[Field]:
 
 
 def _field(name: str, length: int, dtype: str, role: str = "variables") -> Field:
-    # What a tile reads and writes is there for the tile alone, so it may lie behind the program.
-    return Field(name=name, shape=(length,), dtype=dtype, role=role, scratch=role == "variables" and name != "input")
+    # What is small, or goes out at once, may lie behind the program: published tiles fill the data banks to the byte.
+    is_large = name.startswith(("input", "right"))
+    return Field(name=name, shape=(length,), dtype=dtype, role=role, scratch=not is_large)
 
 
 def _up(length: int, each: int) -> int:

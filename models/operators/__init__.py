@@ -3,7 +3,8 @@
 Contract of an operator's file:
 
 - `compute(operation, inputs, shape, overflow) -> Computed`: its output (int8, of `shape`) from its inputs, by compiled loops. A
-  constant is an input like others. `overflow` is one of `OVERFLOWS`; with "error" sums saturate, and whoever asked looks at the count.
+  constant is an input like others. `overflow` is one of `OVERFLOWS`; with "error" sums saturate, and whoever asked looks at the
+  count.
 - `work(operation, shapes, shape) -> Work`: what it asks of a PE, from the shapes of its inputs and of its output alone
   (`models/dnn/work.py`): how it can be cut into tiles, and how much there is to do.
 

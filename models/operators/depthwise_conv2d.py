@@ -18,7 +18,7 @@ from models.operators.conv2d import padded
 
 @compiled
 def depthwise_sums(x: Array, weights: Array, bias: Array, strides: Array, dilations: Array, sums: Array) -> None:
-    """Write the sums of x w + bias into `sums`, int32 (out, rows, columns); channel o hears o // (out / in) of `x`, padded already."""
+    """Write the sums of x w + bias into `sums`, int32 (out, rows, columns); channel o hears o // (out / in) of `x`, padded."""
     each = len(weights) // len(x)
     for o in range(len(weights)):
         for r in range(sums.shape[1]):
@@ -56,5 +56,6 @@ def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> 
     plane, taps = (height + top + bottom) * (width + left + right), math.prod(weights.shape[2:])
     outputs = math.prod(shape[2:])
     return CoreWork(
-        units=shape[0] * shape[1], unit_input_bytes=plane + taps + 4, unit_output_bytes=outputs, steps=outputs * taps, results=outputs
+        units=shape[0] * shape[1], unit_input_bytes=plane + taps + 4, unit_output_bytes=outputs, steps=outputs * taps,
+        results=outputs,
     )  # fmt: skip

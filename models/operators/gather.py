@@ -27,5 +27,7 @@ def _rows(operation: IntegerOperation, indices: Array) -> Array:
     rows = operation.arrays["weights"]
     if indices.size and not 0 <= indices.min() <= indices.max() < len(rows):
         worst = indices.max() if indices.max() >= len(rows) else indices.min()
-        raise ModelError(f"operation {operation.name} (gather): index {worst}, needs 0 to {len(rows) - 1:,}: a table of {len(rows):,} rows")
+        raise ModelError(
+            f"operation {operation.name} (gather): index {worst}, needs 0 to {len(rows) - 1:,}: a table of {len(rows):,} rows"
+        )
     return rows[indices]

@@ -22,7 +22,8 @@ FLOOR, EVEN = ROUNDINGS.index("floor"), ROUNDINGS.index("even")
 
 @compiled
 def softmax_rows(x: Array, mask: Array, table: Array, factor: np.float32, step: Array, counts: Array, out: Array) -> None:
-    """Write int8 of t (factor / sum of t), t = table[largest - x], of each row of `x`, into `out`; a row's mask is row r modulo those
+    """Write int8 of t (factor / sum of t), t = table[largest - x], of each row of `x`, into `out`; a row's mask is row r modulo
+    those
     of `mask`, uint8, and where it is 0 nothing is.
     """
     half = np.float32(0.5)

@@ -1,10 +1,11 @@
 """The MAC array cycle by cycle: one shared port to the PE's SRAM, operand buffers that a tile begins with empty, and write-out.
 
-The oracle of `host/cost/mac_array.py`, written apart from it and with no formula of it. What it does is what a public pre-silicon
-simulator does, as facts, not code: 4 rows by 16 columns of accumulators; each step multiplies 4 numbers of A with 16 of B; the
-SRAM serves one 128-bit read a cycle, in order, and a read is there in the next cycle; both buffers hold two reads, and B goes before A. B needs a read a step in a
-matrix product; in a convolution 128 bits begin a kernel's row, and the shift register takes 32 more with each fourth step. A read of
-A lasts four steps, since its four rows lie interleaved. A tile's results leave when all its steps are done, 4 a cycle.
+The oracle of `host/cost/mac_array.py`, written apart from it and with no formula of it. What it does is what a public pre-
+silicon simulator does, as facts, not code: 4 rows by 16 columns of accumulators; each step multiplies 4 numbers of A with 16 of
+B; the SRAM serves one 128-bit read a cycle, in order, and a read is there in the next cycle; both buffers hold two reads, and B
+goes before A. B needs a read a step in a matrix product; in a convolution 128 bits begin a kernel's row, and the shift register
+takes 32 more with each fourth step. A read of A lasts four steps, since its four rows lie interleaved. A tile's results leave
+when all its steps are done, 4 a cycle.
 """
 
 from __future__ import annotations
@@ -80,7 +81,9 @@ def matmul_cycles(m: int, depth: int, n: int, ports: int = 1) -> int:
     return total
 
 
-def conv2d_cycles(in_channels: int, kernel: tuple[int, int], out_channels: int, out_rows: int, out_columns: int, ports: int = 1) -> int:
+def conv2d_cycles(
+    in_channels: int, kernel: tuple[int, int], out_channels: int, out_rows: int, out_columns: int, ports: int = 1
+) -> int:
     """Return the cycles of a convolution with stride 1: 16 columns of 1 row of 4 channels out are a tile."""
     high, wide = kernel
     steps = in_channels * high * wide

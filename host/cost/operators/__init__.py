@@ -1,8 +1,8 @@
 """What operators of an integer network cost the core, one file a kind, by the names of `models/operators`.
 
 Contract: `unit_cycles(work, table, settings) -> float`, of a unit of `CoreWork` beside the array; constants in
-`host/cost/costs.toml`, settings in `host/cost/program_settings.py`. A kind whose sums the array makes has no file here unless the core
-has a part in it: what leaves the array is priced by `host/cost/program_price.py`.
+`host/cost/costs.toml`, settings in `host/cost/program_settings.py`. A kind whose sums the array makes has no file here unless
+the core has a part in it: what leaves the array is priced by `host/cost/program_price.py`.
 """
 
 from __future__ import annotations

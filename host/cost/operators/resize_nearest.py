@@ -5,6 +5,6 @@ from host.cost.program_settings import ProgramSettings
 from models.dnn.work import CoreWork
 
 
-def unit_cycles(work: CoreWork, table: CostTable, settings: ProgramSettings) -> float:  # noqa: ARG001 - the family's form
+def unit_cycles(work: CoreWork, table: CostTable, settings: ProgramSettings) -> float:
     """Return the core's cycles of a unit."""
     return work.steps * table["dnn_move_cycles"]

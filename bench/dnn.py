@@ -1,0 +1,145 @@
+"""The tables of docs/dnn.md on the MAC array: published figures beside the model's, and OPT-125M's shapes priced.
+
+python -m bench.dnn            print them
+python -m bench.dnn --write    put them into docs/dnn.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from host.commands._model_kinds.opt_125m import opt_works
+from host.commands._program_tables import terms_of
+from host.cost.mac_array import conv2d_cycles, matmul_cycles, utilisation
+from host.cost.program_price import program_cost
+from host.mapping.tiling import LayerWork, plan_program, plan_tiling
+from host.show.text_table import format_markdown
+from models.dnn.tiles import MatmulTiling
+from models.dnn.work import MatmulWork
+from tests.tools import array_simulation
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "dnn.md"
+TOKENS = (64, 128, 256, 512)
+WAYS = (
+    (), ("share=once",), ("share=once", "overlap=double"), ("share=once", "resident=activations"),
+    ("share=once", "chip.dram_sustained_bytes_per_s=2.4e9"), ("share=once", "mla_read_ports=2"), ("share=once", "softmax=library"),
+)  # fmt: skip
+# Tiles that a third party's model of the published flow has for 512 tokens: rows, columns, PEs. No depth is cut.
+PUBLISHED_TILES = (("q", 64, 64, 96), ("fc1", 64, 64, 128), ("fc2", 16, 16, 128), ("q k^T", 64, 512, 96), ("p v", 64, 64, 96))
+
+
+def utilisations() -> str:
+    """Return published utilisations beside those of the closed form and of the simulation cycle by cycle."""
+    rows = []
+    for depth in (512, 640, 768):
+        rows.append(("matrix product of a transformer", f"64 x {depth} . {depth} x 64", "78 %", *_matmul(64, depth, 64)))
+    for depth in (64, 256, 1024):
+        rows.append(("fully connected, one row of four", f"1 x {depth} . {depth} x 16", "16-19 %", *_matmul(1, depth, 16)))
+    for name, channels, size, kernel, stride in (
+        ("7 x 7, stride 2", 3, 112, 7, 2), ("3 x 3, stride 2", 64, 28, 3, 2), ("3 x 3", 512, 7, 3, 1), ("3 x 3", 64, 56, 3, 1)
+    ):  # fmt: skip
+        shape, whole = f"{channels} > 4 channels, {size} x {size}", size * stride
+        args = {"in_channels": channels, "out_channels": 4, "out_rows": 2, "out_columns": whole, "kernel": (kernel, kernel)}
+        macs = channels * kernel * kernel * 4 * 2 // stride * size
+        counted = array_simulation.conv2d_cycles(channels, (kernel, kernel), 4, 2, whole)
+        rows.append((f"convolution {name}", shape, "22-50 %", _share(macs, conv2d_cycles(**args)), _share(macs, counted)))
+    return format_markdown(("layer", "shape", "published", "closed form", "simulation"), rows)
+
+
+def _matmul(rows: int, depth: int, columns: int) -> tuple[str, str]:
+    macs = rows * depth * columns
+    return _share(macs, matmul_cycles(rows, depth, columns)), _share(macs, array_simulation.matmul_cycles(rows, depth, columns))
+
+
+def _share(macs: int, cycles: int) -> str:
+    return f"{100 * utilisation(macs, cycles):.1f} %"
+
+
+def one_layer() -> str:
+    """Return the one published layer beside the model's, of shapes whose array takes the published 29 us: its own is not published.
+
+    One row of a fully connected layer in each of so many PEs, whose weights together take the published 192 us of DRAM.
+    """
+    terms = terms_of(["tiles=whole_depth"])
+    rows = [("published", "", "192", "29", "102 (13 of it scheduling)", "323")]
+    for depth, columns, pes in ((864, 64, 20), (1728, 32, 20), (3456, 16, 20)):
+        layer = LayerWork(
+            name="layer", kind="matmul", work=MatmulWork(batches=1, rows=1, depth=depth, columns=columns * pes, is_weight=True)
+        )  # fmt: skip
+        planned = plan_tiling(layer, MatmulTiling(work=layer.work, rows=1, columns=columns), terms)
+        assert planned is not None
+        parts = {name: 1e6 * seconds for name, seconds in planned.cost.parts_s.items()}
+        name = f"1 x {depth} . {depth} x {columns * pes} on {pes} PEs"
+        rest = parts["scheduling"] + parts["core"] + parts["mesh"]
+        total = 1e6 * planned.cost.time_s
+        rows.append((name, f"{depth * columns:,}", f"{parts['DRAM']:.0f}", f"{parts['array']:.1f}", f"{rest:.0f}", f"{total:.0f}"))
+    return format_markdown(("layer", "B of weights a PE", "DRAM, us", "array, us", "rest, us", "all, us"), rows)
+
+
+def opt_layers() -> str:
+    """Return the layers of a block at 512 tokens: our tiles beside those of the published flow."""
+    terms = terms_of(["share=once", "chip.debug_bytes=0"])
+    works = {one.name: one for one in opt_works(512)}
+    fastest = {one.layer.name: one for one in plan_program(list(works.values()), terms).layers}
+    rows = []
+    for name, height, width, pes in PUBLISHED_TILES:
+        work = works[name].work
+        assert isinstance(work, MatmulWork)
+        theirs = plan_tiling(works[name], MatmulTiling(work=work, rows=height, columns=width), terms)
+        ours = fastest[name]
+        for whose, one in (("published", theirs), ("fastest", ours)):
+            if one is None:
+                rows.append((name, whose, f"{height} x {width}", "", str(pes), "does not fit beside biases", "", "", "", ""))
+                continue
+            cost = one.cost
+            rows.append((
+                name, whose, one.tiling.shape, str(one.tiling.parts), str(cost.pes), str(cost.rounds), f"{one.sram_bytes:,}",
+                f"{cost.array_cycles:,}", f"{100 * cost.utilisation:.0f} %", f"{1e3 * cost.time_s:.2f}",
+            ))  # fmt: skip
+    heads = ("layer", "tiles", "tile", "parts", "PEs", "rounds", "SRAM, B", "array cycles", "used", "ms")
+    return format_markdown(heads, rows)
+
+
+def opt_prices() -> str:
+    """Return time and energy of the twelve blocks, tokens by settings."""
+    rows = []
+    for way in WAYS:
+        terms = terms_of(way)
+        cells = []
+        for tokens in TOKENS:
+            cost = program_cost(plan_program(opt_works(tokens), terms).executed(), terms)
+            low, high = (1e3 * end for end in cost.time_band_s)
+            cells.append(f"{1e3 * cost.time_s:.0f} ({low:.0f}-{high:.0f}) ms, {1e3 * cost.energy_j:.0f} mJ")
+        rows.append((", ".join(way) or "as set: share=none", *cells, f"{cost.tops_per_w:.2f}"))
+    return format_markdown(("settings", *(f"{tokens} tokens" for tokens in TOKENS), "TOPS/W at 512"), rows)
+
+
+TABLES = {"utilisations": utilisations, "one_layer": one_layer, "opt_layers": opt_layers, "opt_prices": opt_prices}
+
+
+def with_tables(page: str) -> str:
+    """Return a page with each table between its marks, `<!-- bench.dnn NAME -->` and `<!-- end -->`."""
+    for name, table in TABLES.items():
+        mark = re.compile(rf"(<!-- bench\.dnn {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+        assert mark.search(page), f"docs/dnn.md: lacks the mark of {name}"
+        text = table()
+        page = mark.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)
+    return page
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print or write the tables."""
+    parser = argparse.ArgumentParser(description="The tables of docs/dnn.md on the MAC array.")
+    parser.add_argument("--write", action="store_true", help="put them into docs/dnn.md")
+    if not parser.parse_args(arguments).write:
+        print("\n\n".join(table() for table in TABLES.values()))
+        return 0
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
