@@ -120,13 +120,6 @@ class SpikingTrainer(TrainingLoop[SpikingSettings, SampleSums, Array, "Outcome |
         activity = torch.stack([share.detach() for share in answer.activity]).tolist()
         self.progress.sums.add(len(batch), float(loss.detach()), right, norm, activity)
 
-    def after_step(self) -> None:
-        """Keep a state now and then: an epoch may take long."""
-        if self.progress.iteration % self.STORED_EVERY == 0:
-            self._store()
-
-    STORED_EVERY = 50
-
     def evaluate(self) -> Outcome | None:
         """Score the model on the held-out subjects, if there are any."""
         return None if self.valid is None else evaluate(self.model, self.valid)
