@@ -29,8 +29,9 @@ INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 WRITERS = ("import", "quantise", "export")
 """Commands whose second name is a file that must not be there yet."""
 SHORTER = {
-    "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"), "launch.py paper": ("--transport", "mem"),
-    "launch.py verify": ("--tokens", "12"), "models.training gesture-conform": ("--samples", "2"),
+    "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"),
+    "launch.py paper": ("--transport", "mem"), "launch.py verify": ("--tokens", "12"),
+    "models.training gesture-conform": ("--samples", "2"),
 }  # fmt: skip
 """What is typed behind a long command: it goes first, so that the rest is as on the page, and less of it."""
 
