@@ -18,6 +18,7 @@ import pytest
 from host.cli import main, whole_parser
 from models.dvs.__main__ import main as dvs_main
 from models.dvs.write_dataset import write_synthetic
+from models.training.__main__ import _parser as training_parser
 from tests.tools.doc_commands import PAGES, Command, blocks, commands_of
 from tests.tools.doc_files import COPIES, make_files
 
@@ -28,8 +29,9 @@ INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 WRITERS = ("import", "quantise", "export")
 """Commands whose second name is a file that must not be there yet."""
 SHORTER = {
-    "launch.py lm": ("--tokens", "20"), "launch.py dvs": ("--samples", "2"), "launch.py paper": ("--transport", "mem"),
-    "launch.py verify": ("--tokens", "12"), "models.training gesture-conform": ("--samples", "2"),
+    "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"),
+    "launch.py paper": ("--transport", "mem"), "launch.py verify": ("--tokens", "12"),
+    "models.training gesture-conform": ("--samples", "2"),
 }  # fmt: skip
 """What is typed behind a long command: it goes first, so that the rest is as on the page, and less of it."""
 
@@ -102,6 +104,11 @@ def run_program(*words: str, place: Path) -> str:
     return done.stdout
 
 
+@cache
+def help_of_peers() -> str:
+    return run_program("-m", "bench.peers", "--help", place=ROOT)
+
+
 def clear(place: Path, command: Command) -> None:
     """Take away what the command is to make."""
     words = command.arguments
@@ -125,10 +132,7 @@ def test_a_command_is_one_that_its_program_takes(command):
     if program == "launch.py":
         PARSER.parse_args(words)
     elif program == "models.training":
-        pytest.importorskip("torch")
-        from models.training.__main__ import _parser
-
-        _parser().parse_args(words)
+        training_parser().parse_args(words)
     elif program == "bench.peers":
         page = subprocess.run(
             [sys.executable, "-m", program, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
