@@ -67,7 +67,7 @@ def table(cases: Iterable[Case], each: bool) -> None:
             models = [predicted(case, nearest, fifo_flits=depth) for depth in DEPTHS]
             row = [100 * (model / one - 1) for model, one in zip(models, cycles, strict=True)]
             low, high = (predicted(case, nearest, f"noc_blocking_flits={end}", fifo_flits=depth) for end, depth in BAND)
-            finite += [(one >= low - 0.5) + (one > high + 0.5) for one in cycles[1:]]
+            finite += [int(one >= low - 0.5) + int(one > high + 0.5) for one in cycles[1:]]
             errors.setdefault((case.traffic, case.load, nearest), []).append(row)
             if each:
                 numbers = [f"{model:.0f} | {one} | {error:+.0f} %" for model, one, error in zip(models, cycles, row, strict=True)]
