@@ -50,7 +50,7 @@ def test_a_process_on_another_machine_that_dies_is_named(run, cluster):
 
     outcome, seconds = struck(run, strike, cluster=cluster.address)
     assert outcome.code is Exit.DIED
-    assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+", outcome.problem), outcome.problem
+    assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+; with .*", outcome.problem), outcome.problem
     assert seconds < 10 * crowding()
     assert outcome.report["partial"] is True
     assert gone(cluster.families)

@@ -63,7 +63,9 @@ class Pipe(Protocol):
         """Tell whether a record waits."""
 
 
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float) -> None:
+def drive(
+    pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float, *, resume: bool = False
+) -> None:  # fmt: skip
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
@@ -90,7 +92,8 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
+    told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": run.goes_on}
+    _send_record(pipe, "mapped", **told, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
     try:
         loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
@@ -124,6 +127,7 @@ class _HostLoop:
         self._restarts = False  # with other routers and PEs
         self._started = time.perf_counter()
         self._running_since: float | None = None
+        self._told_running = False  # of these routers and PEs
         self._run_s = 0.0
         self._last_progress = self._watched_at = time.monotonic()
         self._progress_mark: Any = None
@@ -148,8 +152,9 @@ class _HostLoop:
                 self._run_with(self._connect(command))
                 if not self._restarts:
                     return
-            self._restarts = False
-            self._send("again", position=self._run.prepare_restart())
+            self._restarts = self._told_running = False
+            self._run.prepare_restart()
+            self._send("again", **self._run.goes_on)
             self._run_s = 0.0
 
     def _connect(self, command: dict[str, Any]) -> Transport:
@@ -213,8 +218,8 @@ class _HostLoop:
     def _tend_run(self, send: Callable[[Outgoing], None]) -> bool:
         """Report, carry out commands, watch for stalls; False when the run is over and the process should leave."""
         run, now = self._run, time.monotonic()
-        if run.phase == "running" and self._running_since is None:
-            self._running_since = time.perf_counter()
+        if run.phase == "running" and not self._told_running:
+            self._running_since, self._told_running = self._running_since or time.perf_counter(), True
             self._send("running")
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = self._running_s()
@@ -225,8 +230,10 @@ class _HostLoop:
             return self._execute_command(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
             self._send_report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
-            command = self._receive_command()  # the launcher ends every process; its pipe's end ends this one
-            self._restarts = command is not None and command["kind"] == "again"
+            while (command := self._receive_command()) is not None:  # the launcher ends every process; its pipe's end ends this one
+                self._restarts = command["kind"] == "again"
+                if command["kind"] in ("again", "stop"):
+                    break  # others were sent before it heard of the failure
             return False
         if now < self._next_status or run.phase == "stopping":
             return True
