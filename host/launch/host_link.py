@@ -37,6 +37,11 @@ class HostLink:
             child_end.close()
         self.heard_at = time.monotonic()  # the fork server may have compiled for minutes
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a host process has been started."""
+        return self._pipe is not None
+
     def send(self, kind: str, **record: Any) -> None:
         """Send a record; a host that is gone is noticed by its descriptor."""
         with contextlib.suppress(OSError):

@@ -7,7 +7,6 @@ end whoever is left is killed.
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,15 +15,13 @@ from typing import Any
 from host.errors import Exit, HostError
 from host.launch.end_signals import EndSignals
 from host.launch.failures import MACHINE_LOSS_S, Failures
-from host.launch.host_link import HostLink
-from host.launch.needed_members import needed_members
 from host.launch.obituary import Blame, blame_stopped, describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
 from host.launch.restarts import FORK_SERVER, MACHINE, Restarts
+from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
-from host.processes.backend import Backend, ConnectBackend, LocalBackend
+from host.processes.backend import Backend, ConnectBackend
 from host.processes.kernel_view import StandstillClock
-from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
 from noc.packet import HOST
 
@@ -36,7 +33,6 @@ _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_BACKEND = "backend"  # the name of what is readable there
 _OF_NOBODY = ("failed", "routed", "running", "cut")  # records of a host that has not yet heard that it is to begin again
 
 
@@ -59,11 +55,10 @@ class Launcher:
         started: Callable[[str, int], None] = lambda *_: None, folder: Path | None = None,
         meanwhile: Callable[[], None] = lambda: None, remote: ConnectBackend | None = None,
     ) -> None:  # fmt: skip
-        self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
-        self._mapped, self._observe, self._started = mapped, observe, started
-        self._processes = ProcessGroup(started, options.stall_s)
-        self._backend: Backend = LocalBackend(self._processes, options)
-        self._host = HostLink(self._processes)
+        self._options, self._meanwhile = options, meanwhile
+        self._mapped, self._observe = mapped, observe
+        self._all = RunProcesses(options, started, folder, remote)
+        self._processes, self._host = self._all.group, self._all.host
         self._signals = EndSignals()
         self._failures = Failures()
         self._restarts = Restarts(options.restart)
@@ -126,28 +121,15 @@ class Launcher:
         problem = shortage_to_start()
         if problem:
             raise HostError(problem)
-        # Before there are threads; workers of our own look for its resource tracker.
-        self._start_fork_server()
-        self._meanwhile()
-        if self._remote is not None:
-            self._backend = self._remote(self._processes, self._started)
-            self._backend.open()
-            self._processes.watch(self._backend, _BACKEND)
-        self._start_host(resume=False)
-
-    def _start_fork_server(self) -> None:
-        self._processes.start_fork_server(f"host.workloads.{self._options.workload}.prepare", needed_members(self._options))
-
-    def _start_host(self, *, resume: bool) -> None:
-        self._host.start(self._options.resolved(), self._folder, self._backend.content_folder, resume=resume)
+        self._all.start(self._meanwhile)
 
     def _start_anew(self) -> None:
-        """Start host, routers and PEs once more, and the fork server where that is gone."""
         self._is_prepared = self._awaits_again = False
-        self._backend.reset()
-        self._processes.drop([HOST])
-        self._start_fork_server()
-        self._start_host(resume=True)
+        self._all.start_anew()
+
+    @property
+    def _backend(self) -> Backend:
+        return self._all.backend
 
     def _may_go_on(self, blame: Blame) -> bool:
         """Tell whether the run goes on without what failed, and note that it does."""
@@ -397,13 +379,4 @@ class Launcher:
 
     def _end(self) -> None:
         """End every process on every machine, and wait until none is left."""
-        patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
-        try:
-            self._backend.end(patience_s)
-            for record in self._host.read(0.0) if self._backend.remote and self._is_prepared else ():
-                if record["kind"] == "traffic":  # the host's last counts of its link
-                    self._backend.note_host_traffic(record)
-        finally:
-            self._processes.end(patience_s)
-            if self._backend.content_folder is not None:
-                shutil.rmtree(self._backend.content_folder, ignore_errors=True)
+        self._all.end(_LEAVE_S if self._expected_to_leave and not self._signal else 0.0)
