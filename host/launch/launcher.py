@@ -17,7 +17,7 @@ from host.launch.end_signals import EndSignals
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.obituary import Blame, blame_stopped, describe_death
 from host.launch.outcome import Outcome, complete_emulation, judged
-from host.launch.restarts import FORK_SERVER, MACHINE, Restarts
+from host.launch.restarts import FORK_SERVER, LAUNCHER, MACHINE, Restarts
 from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend
@@ -47,6 +47,7 @@ class Launcher:
         folder: where the host writes the run's ledger, or None.
         meanwhile: called once, when this process has nothing else to do: while the fork server loads what its children need.
         remote: makes the backend of routers and PEs on other machines; None where they run on this one.
+        resume: go on from the journal in `folder`, which another launcher has left.
 
     """
 
@@ -54,6 +55,7 @@ class Launcher:
         self, options: RunOptions, mapped: Callable[[dict[str, Any]], None], observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None, folder: Path | None = None,
         meanwhile: Callable[[], None] = lambda: None, remote: ConnectBackend | None = None,
+        resume: bool = False,
     ) -> None:  # fmt: skip
         self._options, self._meanwhile = options, meanwhile
         self._mapped, self._observe = mapped, observe
@@ -61,7 +63,7 @@ class Launcher:
         self._processes, self._host = self._all.group, self._all.host
         self._signals = EndSignals()
         self._failures = Failures()
-        self._restarts = Restarts(options.restart)
+        self._restarts, self._resume = Restarts(options.restart), resume
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._start_began = 0.0
@@ -121,7 +123,9 @@ class Launcher:
         problem = shortage_to_start()
         if problem:
             raise HostError(problem)
-        self._all.start(self._meanwhile)
+        if self._resume:
+            self._restarts.note(LAUNCHER, f"{LAUNCHER} was killed, or its machine went down")
+        self._all.start(self._meanwhile, resume=self._resume)
 
     def _start_anew(self) -> None:
         self._is_prepared = self._awaits_again = False

@@ -7,6 +7,7 @@ from typing import Any
 
 MOST_RESTARTS = 3  # of the same part
 FORK_SERVER = "the fork server"
+LAUNCHER = "the launcher"
 MACHINE = "a machine"  # whichever: who is lost does not come back
 
 
@@ -27,9 +28,9 @@ class Restarts:
         """Tell whether the run may go on without this part once more."""
         return self.is_asked and self.count(part) < MOST_RESTARTS
 
-    def note(self, part: str, problem: str, tick: int) -> None:
-        """Note that a part has failed and is being replaced."""
-        self.rows.append({"part": part, "problem": problem, "tick": tick})
+    def note(self, part: str, problem: str, tick: int | None = None) -> None:
+        """Note that a part has failed and is being replaced; `tick`: when, as far as that is known."""
+        self.rows.append({"part": part, "problem": problem, **({} if tick is None else {"tick": tick})})
         self._failed_at, self.is_under_way = time.monotonic(), True
 
     def note_position(self, position: int, positions_again: int) -> None:

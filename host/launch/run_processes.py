@@ -35,8 +35,8 @@ class RunProcesses:
         self.backend: Backend = LocalBackend(self.group, options)
         self.host = HostLink(self.group)
 
-    def start(self, meanwhile: Callable[[], None]) -> None:
-        """Start the fork server and the host; `meanwhile` is called while the fork server loads."""
+    def start(self, meanwhile: Callable[[], None], *, resume: bool) -> None:
+        """Start the fork server and the host; `meanwhile` is called while the fork server loads. `resume`: go on from a journal."""
         # Before there are threads; workers of our own look for its resource tracker.
         self._start_fork_server()
         meanwhile()
@@ -44,7 +44,7 @@ class RunProcesses:
             self.backend = self._remote(self.group, self._started)
             self.backend.open()
             self.group.watch(self.backend, _BACKEND)
-        self._start_host(resume=False)
+        self._start_host(resume=resume)
 
     def start_anew(self) -> None:
         """End host, routers and PEs, and start a host once more, and a fork server where that is gone."""

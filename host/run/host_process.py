@@ -20,6 +20,7 @@ from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
+from host.run.journal import Journal
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
 from host.run.recorder import Recorder
@@ -69,7 +70,8 @@ def drive(
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
-    `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
+    `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report;
+    `resume`: go on from the journal in `folder`, where a host before this one has written one.
     """
     began = time.perf_counter()
     try:
@@ -84,6 +86,9 @@ def drive(
             repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
             saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
+        journal = _journal_for(job, run, folder)
+        if journal is not None and resume:
+            journal.restore()
     except HostError as error:
         return _send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
@@ -94,13 +99,23 @@ def drive(
         run.stored = {name: store.add(load) for name, load in run.loads()}
     told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": run.goes_on}
     _send_record(pipe, "mapped", **told, **layout_of(job, run))
-    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
+    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None, journal)
     try:
         loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
     finally:
         if saved is not None:
             saved.close()
     return None
+
+
+def _journal_for(job: Job, run: Run, folder: str | None) -> Journal | None:
+    """Return the journal of a run that can be restarted; None where it begins anew in another host process, as does one that keeps
+    more than a journal has.
+    """
+    options = job.options
+    if folder is None or not options.restart or options.verify or options.save or options.outputs:
+        return None
+    return Journal(Path(folder), run, dict(job.inputs))
 
 
 def _compile_for(placement: Placement) -> None:
@@ -118,9 +133,10 @@ class _HostLoop:
     """The host's work in one run, over one transport: messages, the clock, and the launcher's commands."""
 
     def __init__(
-        self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None
-    ) -> None:
-        self._folder, self._saved = folder, saved
+        self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None,
+        journal: Journal | None = None,
+    ) -> None:  # fmt: skip
+        self._folder, self._saved, self._journal = folder, saved, journal
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
         self._send = partial(_send_record, pipe)
         self._next_status = 0.0
@@ -238,6 +254,8 @@ class _HostLoop:
         if now < self._next_status or run.phase == "stopping":
             return True
         self._next_status = now + STATUS_EVERY_S
+        if self._journal is not None and run.phase == "running":
+            self._journal.look(now)
         self._check_progress(now, send)
         self._send("status", **self._status())
         while self._pipe.poll():
