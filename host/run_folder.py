@@ -21,6 +21,7 @@ BESIDE: Mapping[str, Mapping[str, Sequence[str]]] = {
     "details.json": {
         "counters": ("macs_by_layer", "malformed"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
         "provenance": ("libraries",), "machines": ("machines", "links_bytes", "refused", "restarts"),
+        "recovery": ("restarts",),
     },
 }  # fmt: skip
 """By file what it has of a report: blocks, and which of their keys, () for all."""

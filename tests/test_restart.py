@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-import re
 import signal
 
 import pytest
 
-from host.errors import Exit, HostError
-from host.processes import fork_server_link
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
+from tests.tools.processes import answer, children, gone, hit, sockets
 
 pytestmark = pytest.mark.timeout(120)
 

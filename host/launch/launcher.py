@@ -16,7 +16,7 @@ from host.errors import Exit, HostError
 from host.launch.end_signals import EndSignals
 from host.launch.failures import MACHINE_LOSS_S, Failures
 from host.launch.obituary import Blame, blame_stopped, describe_death
-from host.launch.outcome import Outcome, complete_emulation, judged
+from host.launch.outcome import Outcome, judged
 from host.launch.restarts import FORK_SERVER, LAUNCHER, MACHINE, Restarts
 from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
@@ -61,8 +61,7 @@ class Launcher:
         self._mapped, self._observe = mapped, observe
         self._all = RunProcesses(options, started, folder, remote)
         self._processes, self._host = self._all.group, self._all.host
-        self._signals = EndSignals()
-        self._failures = Failures()
+        self._signals, self._failures = EndSignals(), Failures()
         self._restarts, self._resume = Restarts(options.restart), resume
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
@@ -248,7 +247,7 @@ class Launcher:
                     self._whole = record
                     return None
                 if record["kind"] in ("failed", "report"):
-                    report = self._complete_report(record["report"])
+                    report = self._all.complete(record["report"], self._plan, self._start_s)
                     self._status["tick"] = record["tick"]
                 elif record["kind"] == "status":
                     self._note_status(record)
@@ -312,7 +311,7 @@ class Launcher:
         return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))
 
     def _finish(self, record: dict[str, Any]) -> Outcome:
-        report = self._complete_report(record["report"])
+        report = self._all.complete(record["report"], self._plan, self._start_s)
         self._expected_to_leave = True
         self._send("stop")
         if record["interrupted"]:
@@ -328,7 +327,7 @@ class Launcher:
         if self._failures.lost_machine and not self._signal and self._options.restart:
             return self._on_loss()
         if self._signal:
-            return self._interrupted(self._complete_report(record["report"]))
+            return self._interrupted(self._all.complete(record["report"], self._plan, self._start_s))
         blame, code = Blame("", record["problem"]), Exit(record["code"])
         if code is Exit.STALLED:
             blame = blame_stopped(blame.problem, self._processes)
@@ -341,7 +340,7 @@ class Launcher:
             if self._replace(blame):
                 return None
             blame = blame._replace(problem=self._restarts.explain(*blame))
-        return self._outcome(code, blame.problem, self._complete_report(record["report"]))
+        return self._outcome(code, blame.problem, self._all.complete(record["report"], self._plan, self._start_s))
 
     def _may_be_lost_machine(self) -> bool:
         """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
@@ -373,13 +372,6 @@ class Launcher:
         if self._whole is not None:  # it was over before
             return self._finish(self._whole)
         return self._outcome(self._signals.code, "interrupted", report)
-
-    def _complete_report(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Add to the report what only the owner of the processes knows."""
-        processes = self._backend.process_count() + int(self._backend.remote)
-        return complete_emulation(
-            report, self._plan, processes=processes, start_s=self._start_s, pe_uss_bytes=self._backend.pe_uss_bytes()
-        )
 
     def _end(self) -> None:
         """End every process on every machine, and wait until none is left."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from host.launch.host_link import HostLink
 from host.launch.needed_members import needed_members
+from host.launch.outcome import complete_emulation
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
 from host.processes.process_group import ProcessGroup
@@ -52,6 +54,11 @@ class RunProcesses:
         self.group.drop([HOST])
         self._start_fork_server()
         self._start_host(resume=True)
+
+    def complete(self, report: dict[str, Any], plan: Mapping[str, Any], start_s: float) -> dict[str, Any]:
+        """Add to the report what only the owner of the processes knows."""
+        processes = self.backend.process_count() + int(self.backend.remote)
+        return complete_emulation(report, plan, processes=processes, start_s=start_s, pe_uss_bytes=self.backend.pe_uss_bytes())
 
     def end(self, patience_s: float) -> None:
         """End every process on every machine, after `patience_s` for those that are leaving, and wait until none is left."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from host.cost.ledger import RunLedger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
@@ -20,10 +20,12 @@ from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
-from host.run.journal import Journal
+from host.run.journal import Journal, journal_for
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
+from host.run.pipe import Pipe, send_record
 from host.run.recorder import Recorder
+from host.run.recovery import goes_on
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
@@ -38,7 +40,7 @@ from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
-from noc.wire import WireError, decode, pack_status, unpack_status
+from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.core import Pe
 from pe.lifecycle import State
@@ -49,19 +51,6 @@ ASK_AFTER_S = 1.0  # a tick that takes longer is asked after, and shown as stall
 ANSWER_WITHIN_S = 0.5  # for a router to say what it lacks, before a run that stands still is ended
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _POLL_S = 0.05
-
-
-class Pipe(Protocol):
-    """The host process's end of its pipe to the launcher (`multiprocessing` lives in `host/processes/process_group.py` alone)."""
-
-    def send_bytes(self, raw: bytes, /) -> None:
-        """Send one record."""
-
-    def recv_bytes(self) -> bytes:
-        """Return the next record, waiting for it; EOFError where the launcher is gone."""
-
-    def poll(self) -> bool:
-        """Tell whether a record waits."""
 
 
 def drive(
@@ -86,19 +75,17 @@ def drive(
             repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
             saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
-        journal = _journal_for(job, run, folder)
-        if journal is not None and resume:
-            journal.restore()
+        journal = journal_for(job, run, folder, resume=resume)
     except HostError as error:
-        return _send_record(pipe, "refused", text=str(error), code=int(error.code))
+        return send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
-        return _send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+        return send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     _compile_for(job.placement)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": run.goes_on}
-    _send_record(pipe, "mapped", **told, **layout_of(job, run))
+    told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": goes_on(run.replay)}
+    send_record(pipe, "mapped", **told, **layout_of(job, run))
     loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None, journal)
     try:
         loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
@@ -108,25 +95,11 @@ def drive(
     return None
 
 
-def _journal_for(job: Job, run: Run, folder: str | None) -> Journal | None:
-    """Return the journal of a run that can be restarted; None where it begins anew in another host process, as does one that keeps
-    more than a journal has.
-    """
-    options = job.options
-    if folder is None or not options.restart or options.verify or options.save or options.outputs:
-        return None
-    return Journal(Path(folder), run, dict(job.inputs))
-
-
 def _compile_for(placement: Placement) -> None:
     """Compile what PEs will call and few runs use, once for all of them."""
     network, request = placement.network, placement.request
     sizes = (size for placed in placement.pes for size in share_sizes(network, request, placed.share))
     compile_ahead(sizes, {n: network.populations[n].params for n in network.layers})
-
-
-def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
-    pipe.send_bytes(pack_status({"kind": kind, **record}))
 
 
 class _HostLoop:
@@ -138,7 +111,7 @@ class _HostLoop:
     ) -> None:  # fmt: skip
         self._folder, self._saved, self._journal = folder, saved, journal
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
-        self._send = partial(_send_record, pipe)
+        self._send = partial(send_record, pipe)
         self._next_status = 0.0
         self._restarts = False  # with other routers and PEs
         self._started = time.perf_counter()
@@ -170,7 +143,7 @@ class _HostLoop:
                     return
             self._restarts = self._told_running = False
             self._run.prepare_restart()
-            self._send("again", **self._run.goes_on)
+            self._send("again", **goes_on(self._run.replay))
             self._run_s = 0.0
 
     def _connect(self, command: dict[str, Any]) -> Transport:
@@ -246,10 +219,10 @@ class _HostLoop:
             return self._execute_command(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
             self._send_report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
-            while (command := self._receive_command()) is not None:  # the launcher ends every process; its pipe's end ends this one
-                self._restarts = command["kind"] == "again"
-                if command["kind"] in ("again", "stop"):
-                    break  # others were sent before it heard of the failure
+            # The launcher ends every process; its pipe's end ends this one. Others were sent before it heard of the failure.
+            while (command := self._receive_command()) is not None and command["kind"] not in ("again", "stop"):
+                pass
+            self._restarts = command is not None and command["kind"] == "again"
             return False
         if now < self._next_status or run.phase == "stopping":
             return True

@@ -18,6 +18,7 @@ from host.provenance import input_record
 from host.run.plan_digest import plan_sha256
 from host.run.run import Run
 from host.run_folder import part_of
+from host.workloads.contract import Job
 from noc.wire import pack_status, unpack_status
 
 FILE = "journal.msgpack"
@@ -35,14 +36,14 @@ class Journal:
 
     def look(self, now: float) -> None:
         """Write the journal, if that is due. Where it cannot be written, the one before stays."""
-        if now < self._next_at or self._run.goes_on["position"] <= self._position:
+        if now < self._next_at or _beginning_of(self._run) <= self._position:
             return
         self._next_at = now + _EVERY_S
         try:
             self._write()
         except OSError:
             return  # a full disk is told of where the ledger is completed
-        self._position = self._run.goes_on["position"]
+        self._position = _beginning_of(self._run)
 
     def _write(self) -> None:
         run = self._run
@@ -90,6 +91,24 @@ class Journal:
             return None
         record = unpack_status(raw)
         return record if (record["version"], record["identity"]) == (_VERSION, self._identity) else None
+
+
+def journal_for(job: Job, run: Run, folder: str | None, *, resume: bool) -> Journal | None:
+    """Return the journal of a run that can be restarted; None where it begins anew in another host process, as does one that keeps
+    more than a journal has. `resume`: let it go on from the journal that is there.
+    """
+    options = job.options
+    if folder is None or not options.restart or options.verify or options.save or options.outputs:
+        return None
+    journal = Journal(Path(folder), run, dict(job.inputs))
+    if resume:
+        journal.restore()
+    return journal
+
+
+def _beginning_of(run: Run) -> int:
+    assert run.replay is not None
+    return run.replay.position
 
 
 def _identity(placement: Placement, inputs: dict[str, Path]) -> str:

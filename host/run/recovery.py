@@ -158,3 +158,8 @@ class RestartLog:
             since = np.packbits(boundary.marks > section.position, bitorder="little").tobytes()
             recalls.append(Recall(section.population, section.position, section.flags, section.keys, section.values, since))
         return recalls
+
+
+def goes_on(replay: RestartLog | None) -> dict[str, int]:
+    """Return where a run would go on in new processes, as the launcher is told; {} of one that cannot."""
+    return {} if replay is None else {"position": replay.position, "positions_again": replay.positions}

@@ -132,14 +132,10 @@ class Run:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
         boundary or snapshot. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
         """
+        assert self.replay is not None
         self.settle()
         self._reset()
-        return self.goes_on["position"]
-
-    @property
-    def goes_on(self) -> dict[str, int]:
-        """Where the run would go on in new processes: the position, and how many positions would be run again."""
-        return {"position": self.replay.position, "positions_again": self.replay.positions} if self.replay else {}
+        return self.replay.position
 
     def loads(self) -> Iterator[tuple[str, bytes]]:
         """Yield each PE's name and packed `Load`."""
