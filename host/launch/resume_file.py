@@ -51,8 +51,8 @@ def kept(folder: Path, run: Unfinished) -> Iterator[None]:
 
 
 def read_unfinished(folder: Path, workload: str) -> Unfinished:
-    """Return the run that a folder has; HostError, one line, where that is over, had no --restart, is another workload's or damaged,
-    or where the project has changed since.
+    """Return the run that a folder has; HostError, one line, where that is over, had no --restart, is another workload's, is
+    damaged, or was begun by another version of the project.
     """
     who = f"--resume {folder}"
     if not folder.is_dir():
