@@ -44,15 +44,15 @@ def undisturbed(folder):
     ],
 )  # fmt: skip
 def test_a_part_that_dies_or_stands_still_is_named_and_replaced(run, undisturbed, name, number, phase):
-    outcome, _ = hit(run, name, number, phase, restart=True, stall_s=2.0)
+    stall_s = 2.0 * crowding() if number == signal.SIGSTOP else 30.0
+    outcome, _ = hit(run, name, number, phase, restart=True, stall_s=stall_s)
     assert answer(outcome) == undisturbed
-    (restart,) = outcome.report["recovery"]["restarts"]
-    assert restart["part"] == name
-    how = "died (SIGKILL)" if number == signal.SIGKILL else ""
-    assert name in restart["problem"]
-    assert how in restart["problem"]
+    restarts = outcome.report["recovery"]["restarts"]
+    restart = next(row for row in restarts if row["part"] == name)  # a busy machine may make others stand still, too
+    assert len(restarts) == 1 or number == signal.SIGSTOP, restarts
+    assert (f"{name} died (SIGKILL)" if number == signal.SIGKILL else "stalled: ") in restart["problem"]
     assert restart["back_s"] > 0
-    assert outcome.report["recovery"]["counts_of_set"] == 2
+    assert outcome.report["recovery"]["counts_of_set"] == len(restarts) + 1
     assert gone(children)
     assert gone(sockets)
 

@@ -24,7 +24,7 @@ def main() -> int:
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first trial's number (0)")
     parser.add_argument("--only", type=int, help="repeat the trial of this number")
     parser.add_argument(
-        "--restart", action="store_true", help="runs have --restart: whoever but the launcher is hit, the same hash"
+        "--restart", action="store_true", help="runs with --restart: whoever is hit, the same hash"
     )
     parser.add_argument("--log", type=Path, help="a line of JSON a trial goes there")
     flags = parser.parse_args()
