@@ -8,10 +8,11 @@ import random
 import numpy as np
 import pytest
 
-from host.run.journal import FILE, Journal
+from host.run.journal import Journal
 from host.run.recorder import Recorder
 from host.run.resumable_sha256 import ResumableSha256
 from host.run.run import Run
+from host.run_folder import JOURNAL
 from host.workloads.registry import prepare, restore_options, workloads
 from noc.transports.mem import MemNetwork
 from tests.tools.losses import Lost, _live, run_with_losses
@@ -109,12 +110,12 @@ def test_a_journal_that_is_damaged_or_of_another_network_is_as_none(folder, tmp_
     run, journal = fresh(pes=4)
     journal.restore()
     assert run.replay.position == 0
-    whole = (tmp_path / FILE).read_bytes()
-    (tmp_path / FILE).write_bytes(whole[:-9] + b"x" + whole[-8:])
+    whole = (tmp_path / JOURNAL).read_bytes()
+    (tmp_path / JOURNAL).write_bytes(whole[:-9] + b"x" + whole[-8:])
     run, journal = fresh()
     journal.restore()
     assert run.replay.position == 0
-    (tmp_path / FILE).write_bytes(whole)
+    (tmp_path / JOURNAL).write_bytes(whole)
     run, journal = fresh()
     journal.restore()
     assert run.replay.position > 0

@@ -16,8 +16,7 @@ from typing import Any
 from host.errors import HostError
 from host.options import RunOptions
 from host.provenance import content_sha256
-from host.run.journal import FILE as JOURNAL
-from host.run_folder import part_of, write_json
+from host.run_folder import JOURNAL, part_of, write_json
 from host.workloads.registry import restore_options
 
 FILE = "resume.json"

@@ -144,7 +144,7 @@ class _HostLoop:
             self._restarts = self._told_running = False
             self._run.prepare_restart()
             self._send("again", **goes_on(self._run.replay))
-            self._run_s = 0.0
+            self._run_s, self._progress_mark = 0.0, None
 
     def _connect(self, command: dict[str, Any]) -> Transport:
         """Return the way to the host's router: on this machine, or encrypted on another."""

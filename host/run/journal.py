@@ -17,11 +17,10 @@ from host.mapping.placement import Placement
 from host.provenance import input_record
 from host.run.plan_digest import plan_sha256
 from host.run.run import Run
-from host.run_folder import part_of
+from host.run_folder import JOURNAL, part_of
 from host.workloads.contract import Job
 from noc.wire import pack_status, unpack_status
 
-FILE = "journal.msgpack"
 _VERSION, _DIGEST_BYTES = 1, 32
 _EVERY_S = 1.0
 
@@ -30,7 +29,7 @@ class Journal:
     """The journal of a run in `folder`, whose inputs are those files; the run is one that can be restarted."""
 
     def __init__(self, folder: Path, run: Run, inputs: dict[str, Path]) -> None:
-        self._path, self._run, self._inputs = folder / FILE, run, inputs
+        self._path, self._run, self._inputs = folder / JOURNAL, run, inputs
         self._identity = _identity(run.placement, inputs)
         self._position, self._next_at = 0, 0.0
 
