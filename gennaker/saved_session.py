@@ -16,7 +16,7 @@ from safetensors.numpy import save as save_tensors
 from gennaker.errors import WrongInput
 from host.mapping.placement import Placement
 from host.run.machine_snapshots import Cut, Fed, Heard
-from host.run.offline import network_sha256
+from host.run.plan_digest import plan_sha256
 from models.network import Array
 from noc.packet import Snapshot
 
@@ -36,7 +36,7 @@ class SavedSession:
     def write(self, path: Path, placement: Placement) -> None:
         """Write it to a new file; WrongInput where that cannot be."""
         about = {
-            "version": _VERSION, "plan": _plan_sha256(placement), "tick": self.cut.tick, "fed": list(self.cut.fed),
+            "version": _VERSION, "plan": plan_sha256(placement), "tick": self.cut.tick, "fed": list(self.cut.fed),
             "answered": self.cut.heard.answered, "source": dict(self.source), "late": dict(self.late),
             "counts": {name: part.counts for name, part in self.cut.parts.items()},
         }  # fmt: skip
@@ -78,15 +78,7 @@ class SavedSession:
         except Exception as error:
             why = " ".join(f"{type(error).__name__}: {error}".split())[:120]
             raise WrongInput(f"{who}: is no saved session, or damaged ({why})") from None
-        if about["plan"] != _plan_sha256(placement):
+        if about["plan"] != plan_sha256(placement):
             lanes = placement.request.lanes
             raise WrongInput(f"{who}: is of another model, plan or batch; needs the same fit() and a batch of {lanes}")
         return saved
-
-
-def _plan_sha256(placement: Placement) -> str:
-    """Return a hash over the network, and what each PE keeps of it."""
-    request = placement.request
-    where = [[placed.name, [[part.population, part.units.tolist()] for part in placed.share]] for placed in placement.pes]
-    facts = [network_sha256(placement.network), request.format, request.lanes, vars(request.size), where]
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()

@@ -74,7 +74,7 @@ class RunOptions:
         "run chips on Dask workers: tcp://SCHEDULER:8786, local:N (workers on this machine), or a TOML file (docs/cluster.md)",
         bounds=Text(), metavar="WHERE", group=RUN, sweep=False)
     restart: bool = option(
-        False, "with --cluster: where a worker is lost, go on from the last segment boundary",
+        False, "where a process or a worker is lost or stands still, replace it and go on, from the last segment boundary",
         bounds=YesNo(), group=RUN, sweep=False)
     snapshot: int = option(
         256, "with --restart: at most about N positions are run again, by snapshots where no segment boundary is as near; 0: none",
@@ -114,8 +114,8 @@ class RunOptions:
             raise HostError(f"--outputs {self.outputs}: exists already; nothing is overwritten")
         if self.outputs is not None and not os.access(Path(self.outputs).parent, os.W_OK):
             raise HostError(f"--outputs {self.outputs}: its folder does not exist or cannot be written")
-        if self.restart and self.cluster is None:
-            raise HostError("--restart: goes with --cluster; without workers there is none to lose")
+        if self.restart and self.transport not in (fit := transports_with("PROCESSES")):
+            raise HostError(f"--restart: goes with --transport {' or '.join(fit)}; in one process nobody dies alone")
         if self.faults.shuffle is not None and self.transport not in (fit := transports_with("PROCESSES", False)):
             order = "between processes the order is the operating system's"
             raise HostError(f"--fault shuffle: goes with --transport {' or '.join(fit)}; {order}")

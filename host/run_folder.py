@@ -22,9 +22,13 @@ BESIDE: Mapping[str, Mapping[str, Sequence[str]]] = {
     "details.json": {
         "counters": ("macs_by_layer", "malformed"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
         "provenance": ("libraries",), "machines": ("machines", "links_bytes", "refused", "restarts"),
+        "recovery": ("restarts",),
     },
 }  # fmt: skip
 """By file what it has of a report: blocks, and which of their keys, () for all."""
+
+JOURNAL = "journal.msgpack"
+"""What the host of a run with --restart knows (`host/run/journal.py`), while that runs."""
 
 ANSWERS = "answers.json"
 """What each single setting would change (`host/show/answers.py`), where a run has worked it out."""

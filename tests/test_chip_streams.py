@@ -109,7 +109,7 @@ def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run,
     outcome, seconds = hit(run, name, signal.SIGKILL, phase, chips=4)
     assert outcome.code is Exit.DIED
     state = "RUNNING" if phase == "running" else r"\w+"
-    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+", outcome.problem), outcome.problem
+    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with .*", outcome.problem), outcome.problem
     assert seconds < 10
     assert gone(children)
     assert gone(sockets)
@@ -119,7 +119,7 @@ def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run,
 def test_a_router_that_stands_still_is_named_and_nobody_else(run, name):
     outcome, seconds = hit(run, name, signal.SIGSTOP, chips=4, stall_s=2.0)
     assert outcome.code is Exit.STALLED
-    assert re.fullmatch(rf"stalled: {name} did not pass on tick \d+ for 2 s", outcome.problem), outcome.problem
+    assert re.fullmatch(rf"stalled: {name} did not pass on tick \d+ for 2 s; with .*", outcome.problem), outcome.problem
     assert seconds < 5
     assert gone(children)
 

@@ -50,7 +50,7 @@ def test_a_process_on_another_machine_that_dies_is_named(run, cluster):
 
     outcome, seconds = struck(run, strike, cluster=cluster.address)
     assert outcome.code is Exit.DIED
-    assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+", outcome.problem), outcome.problem
+    assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+; with .*", outcome.problem), outcome.problem
     assert seconds < 10 * crowding()
     assert outcome.report["partial"] is True
     assert gone(cluster.families)
@@ -114,7 +114,9 @@ def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, cl
 def test_a_worker_that_dies_is_named_and_all_machines_are_left_clean(run, cluster):
     outcome, seconds = struck(run, lambda: cluster.kill("spare"), cluster=cluster.address)
     assert outcome.code is Exit.DIED
-    assert re.match(r"worker spare on \S+ \(tcp://.*\) with chip 2 is lost: .*, at tick \d+$", outcome.problem), outcome.problem
+    assert re.match(r"worker spare on \S+ \(tcp://.*\) with chip 2 is lost: .*, at tick \d+; with --restart", outcome.problem), (
+        outcome.problem
+    )
     assert seconds < 10 * crowding()
     assert outcome.report["partial"] is True
     assert outcome.report["problem"] == outcome.problem

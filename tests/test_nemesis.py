@@ -69,6 +69,9 @@ LINE = "PE(1,1,0)@0 died (SIGKILL) while RUNNING, at tick 3"
         ({}, {"code": None, "hung": True}, ["hang"]),
         ({"signal": "SIGTERM"}, {"code": 4, "line": LINE}, ["code"]),
         ({"signal": "STOP-CONT"}, {"code": 0, "report": WELL}, []),
+        ({"restart": True}, {"code": 0, "report": WELL}, []),
+        ({"restart": True}, {"code": 4, "line": LINE}, ["code"]),
+        ({"restart": True, "victim": "launcher"}, {"code": -9}, []),
         ({"signal": "SIGSTOP"}, {"code": 5, "line": "stalled: PE(1,1,0)@0 did not send the batch of tick 3 for 3 s"}, []),
         ({"signal": "SIGSTOP", "victim": "fork server"}, {"code": 5, "line": "stalled: the fork server did not start x"}, []),
         ({"victim": "fork server"}, {"code": 4, "line": LINE}, ["misnamed"]),
@@ -147,10 +150,11 @@ def test_a_fork_server_that_is_stopped_while_a_run_goes_on_does_no_harm_and_is_e
 def test_what_has_come_to_its_end_is_whole_whoever_dies_then():
     """The report waits in the pipe when a death is noticed: nobody who has died by then is needed any more."""
     launcher = Launcher(LmOptions("seeded"), lambda layout: None, lambda status: None)
-    launcher._plan, launcher._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
+    launcher._plan, launcher._is_prepared = {"mapping": []}, True
     report = {"partial": False, "emulation": {"run_s": 1.0, "units": 1}, "conservation": {"wrong": []}}
     record = {"kind": "report", "report": report, "interrupted": False, "mismatch": None, "tick": 9}
-    launcher._read_records, launcher._processes.is_alive = lambda _: [record], lambda _: True
+    launcher._host = SimpleNamespace(read=lambda _: [record], send=lambda *_, **__: None)
+    launcher._processes.is_alive = lambda _: True
     launcher._dead_processes = lambda: ["router@0"]
     launcher._processes.describe_end, launcher._processes.has_left = lambda name: "SIGKILL", lambda name: False
     outcome = launcher._on_death(["router@0"])

@@ -39,7 +39,7 @@ def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
     outcome, seconds = hit(run, name, signal.SIGKILL, phase)
     assert outcome.code is Exit.DIED
     state = "RUNNING" if phase == "running" else r"\w+"
-    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+", outcome.problem), outcome.problem
+    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with --restart a run goes on", outcome.problem), outcome.problem
     assert "\n" not in outcome.problem
     assert seconds < 5 * crowding()
     assert gone(children)
@@ -70,7 +70,7 @@ def test_a_report_of_a_run_that_ended_badly_is_marked_as_partial(run):
 def test_a_process_that_stands_still_is_named(run, name, line):
     outcome, seconds = hit(run, name, signal.SIGSTOP, stall_s=2.0)
     assert outcome.code is Exit.STALLED
-    assert re.fullmatch(line, outcome.problem), outcome.problem
+    assert re.fullmatch(line + "; with --restart a run goes on", outcome.problem), outcome.problem
     assert seconds < 5 * crowding()
     assert gone(children)
 
@@ -178,7 +178,7 @@ def test_nonsense_on_the_router_is_counted_and_named_and_harms_nobody(folder):
 def test_lost_packets_and_differences_end_with_their_own_codes(wrong, difference, code):
     """What the launcher makes of the host's last record; `Run` and `Witness` have their own tests of what they find."""
     cluster = Launcher(LmOptions("seeded"), lambda layout: None, lambda status: None)
-    cluster._plan, cluster._pipe = {"mapping": []}, SimpleNamespace(send_bytes=lambda raw: None)
+    cluster._plan, cluster._host = {"mapping": []}, SimpleNamespace(send=lambda *_, **__: None)
     report = {"partial": False, "emulation": {"run_s": 1.0, "units": 1}, "conservation": {"wrong": wrong}}
     outcome = cluster._finish({"report": report, "mismatch": {"compared": 1, "difference": difference}, "interrupted": False})
     assert outcome.code is code

@@ -70,7 +70,7 @@ def test_what_is_run_again_is_bounded_by_the_interval_whatever_its_length():
     placement = placed()
     (_, (early,), _), (_, (later,), run) = (answer(placement, 2, 90, loss, snapshot=8) for loss in (120, 240))
     assert 0 < early < later - 8
-    assert len(run._replay.feeds()) <= 8 + 3 * run.window
+    assert len(run.replay.feeds()) <= 8 + 3 * run.window
     whole, _, _ = answer(placement, 2, 60)
     again, went_on, _ = answer(placement, 2, 60, 100, 70, 60, snapshot=8)
     assert again == whole

@@ -307,7 +307,7 @@ def test_a_killed_pe_is_named(example):
 
     ran = example.run_and_strike(kill, transport="zmq", faults=slow_pe(example))
     assert ran.outcome.code is Exit.DIED
-    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while RUNNING, at tick \d+", ran.outcome.problem)
+    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while RUNNING, at tick \d+; with .*", ran.outcome.problem)
     assert (ran.report["partial"], ran.report["problem"]) == (True, ran.outcome.problem)
     assert gone(children)
 

@@ -23,6 +23,8 @@ from host.faults import parse_fault
 from host.flags import add_flags as add_option_flags
 from host.launch.outcome import Outcome
 from host.launch.recorded_run import run_into
+from host.launch.resume_file import FILE as RESUME
+from host.launch.resume_file import Unfinished, read_unfinished
 from host.options import RUN, TRACE_POSITIONS, RunOptions
 from host.run_folder import new_folder
 from host.show import sweep_plots
@@ -46,6 +48,8 @@ def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
     run = groups[RUN]
     run.add_argument("--config", metavar="FILE", help="options of an earlier run (its config.json); flags given beside it go first")
     run.add_argument("--out", metavar="DIR", help="folder for the report; must not exist (default runs/COMMAND-TIME-ID)")
+    text = "go on with a run that had --restart and whose launcher was killed, from the journal in its folder"
+    run.add_argument("--resume", metavar="RUN", help=text)
     text = "the live view (default, but where a text is streamed), or plain progress lines"
     run.add_argument("--monitor", action=argparse.BooleanOptionalAction, default=None, help=text)
     run.add_argument("--no-pictures", action="store_true", help="leave out report.html and trace.json.gz")
@@ -61,18 +65,25 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
     """Run, write the run folder, print what came of it; return the exit code."""
     if flags["trace_positions"] < 0:
         raise HostError(f"--trace-positions {flags['trace_positions']}: needs at least 0")
-    options = replace(read_flags(workload, command, flags), answers="priced" if flags["no_pictures"] else "placed")
-    options.check()
-    name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
-    folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
+    unfinished = _read_unfinished(workload, flags) if flags["resume"] else None
+    if unfinished is not None:
+        options, folder = unfinished.options, Path(flags["resume"])
+    else:
+        options = replace(read_flags(workload, command, flags), answers="priced" if flags["no_pictures"] else "placed")
+        options.check()
+        name = f"{command}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}-{secrets.token_hex(2)}"
+        folder = new_folder(Path(flags["out"]) if flags["out"] else Path("runs") / name)
     streams = options.streams_text and not flags["monitor"]
     try:
-        options = keep_piped_inputs(options, folder)
+        if unfinished is None:
+            options = keep_piped_inputs(options, folder)
         with _monitor(workload, streams, flags["monitor"] is not False) as (mapped, observe):
             meanwhile, remote = (lambda: None) if flags["no_pictures"] else load_drawing, remote_backend(options)
-            outcome = run_into(folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, remote=remote)
+            outcome = run_into(
+                folder, options, mapped=mapped, observe=observe, meanwhile=meanwhile, remote=remote, unfinished=unfinished
+            )  # fmt: skip
     finally:
-        if not (folder / "config.json").exists():
+        if not any((folder / name).exists() for name in ("config.json", RESUME)):
             drop_copies(folder)
         with contextlib.suppress(OSError):
             folder.rmdir()  # where nothing was written: refused, or ended before anything ran
@@ -83,6 +94,16 @@ def run(workload: Workload, command: str, flags: Mapping[str, Any]) -> int:
 
         print(f"pictures     {make_pictures(folder, flags['trace_positions'], workload.page(), draw_beside)}")
     return code
+
+
+def _read_unfinished(workload: Workload, flags: Mapping[str, Any]) -> Unfinished:
+    """Return the run that `--resume` names; HostError where options are given beside it."""
+    given, names = dict(flags), {entry.name for entry in fields(workload.options)}
+    take_model(given)
+    beside = [name for name in given if name in names] + [name for name in ("config", "out", "fault") if given[name]]
+    if beside:
+        raise HostError(f"--resume {flags['resume']}: a run has its options already; leave out {', '.join(beside)}")
+    return read_unfinished(Path(flags["resume"]), workload.name)
 
 
 def read_flags(workload: Workload, command: str, flags: Mapping[str, Any]) -> RunOptions:

@@ -7,6 +7,7 @@ grow come next, and the table of counts is last.
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -28,10 +29,14 @@ _MOST_POSITIONS = 10**15
 class LedgerWriter:
     """Writes the ledger of `run` to `path`: of its counts by turn those of `by_turn`, and amounts a lane of the names `per_lane`.
 
-    OSError from each method where the file cannot be written.
+    OSError from each method where the file cannot be written. `record`: of a writer of the same file, which this one goes on from;
+    ValueError where the file has less.
     """
 
-    def __init__(self, path: Path, run: RunLedger, *, by_turn: Sequence[str], per_lane: Sequence[str]) -> None:
+    def __init__(
+        self, path: Path, run: RunLedger, *, by_turn: Sequence[str], per_lane: Sequence[str],
+        record: Mapping[str, Any] | None = None,
+    ) -> None:  # fmt: skip
         self.columns, self.positions, self.has_transfers = Columns(run, by_turn), 0, False
         self._run, self._seen = run, dict.fromkeys(by_turn, False)
         self._tables = _tables(run) | {PER_LANE + name: np.zeros(len(run.shards["pe"]), np.int64) for name in per_lane}
@@ -39,8 +44,30 @@ class LedgerWriter:
         self._room = -(-len(self._head(_MOST_POSITIONS, 1 << 32, by_turn)) // 8) * 8
         self.rows_at = 8 + self._room + sum(array.nbytes for array in self._tables.values())
         self._crc = zlib.crc32(COUNTS.encode(), checksum({name: self._tables[name] for name in self._tables if name < COUNTS}))
-        self._file = path.open("wb")
-        self._file.seek(self.rows_at)
+        self._file = path.open("wb" if record is None else "r+b")
+        if record is not None:
+            self._go_on(record)
+        self._file.seek(self.rows_at + self.positions * self._row_bytes)
+
+    @property
+    def _row_bytes(self) -> int:
+        return 4 * self.columns.width
+
+    def _go_on(self, record: Mapping[str, Any]) -> None:
+        self.positions, self.has_transfers, self._crc = record["positions"], record["has_transfers"], record["crc"]
+        self._seen |= dict.fromkeys(record["in_use"], True)
+        size = self.rows_at + self.positions * self._row_bytes
+        if self._file.seek(0, os.SEEK_END) < size:
+            raise ValueError(f"{self._file.name} has fewer than {self.positions} positions")
+        self._file.truncate(size)
+
+    def record(self) -> dict[str, Any]:
+        """Return all that another writer needs to go on, as plain values, once the rows so far are on the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        return {
+            "positions": self.positions, "has_transfers": self.has_transfers, "crc": self._crc, "in_use": list(self.in_use)
+        }  # fmt: skip
 
     @property
     def in_use(self) -> tuple[str, ...]:

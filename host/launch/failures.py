@@ -2,12 +2,10 @@
 
 import time
 from dataclasses import dataclass, field
-from typing import Any
 
 from host.errors import Exit
 
 MACHINE_LOSS_S = 1.5  # after a link is cut or a process has failed: time for the loss of a machine that explains it to be noticed
-MOST_RESTARTS = 3
 
 
 @dataclass
@@ -15,7 +13,6 @@ class Failures:
     """Failures since the last start."""
 
     died: dict[str, str] = field(default_factory=dict)  # how each process ended that an agent reported
-    restarts: list[dict[str, Any]] = field(default_factory=list)  # the report's entries, one for each
     _lost_machines: list[str] = field(default_factory=list)  # an error line each
     _no_machine_left: bool = False
     _cut: str = ""
@@ -46,11 +43,10 @@ class Failures:
         return bool(self._lost_machines)
 
     @property
-    def can_restart(self) -> bool:
-        """Whether the run may begin once more."""
-        return not self._no_machine_left and len(self.restarts) < MOST_RESTARTS
+    def is_final(self) -> bool:
+        """Whether no machine is left to go on with."""
+        return self._no_machine_left
 
-    def note_restart(self, problem: str, tick: int) -> None:
-        """Forget what failed: the run begins again without it."""
-        self.restarts.append({"problem": problem, "tick": tick})
+    def forget(self) -> None:
+        """Forget what failed: the run goes on without it."""
         self._lost_machines, self._cut, self.died = [], "", {}

@@ -7,27 +7,23 @@ end whoever is left is killed.
 
 from __future__ import annotations
 
-import contextlib
-import shutil
-import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from host.errors import Exit, HostError
+from host.launch.end_signals import EndSignals
 from host.launch.failures import MACHINE_LOSS_S, Failures
-from host.launch.needed_members import needed_members
-from host.launch.obituary import blame_stopped, describe_death
-from host.launch.outcome import Outcome, complete_emulation, judged
+from host.launch.obituary import Blame, blame_stopped, describe_death
+from host.launch.outcome import Outcome, judged
+from host.launch.restarts import FORK_SERVER, LAUNCHER, MACHINE, Restarts
+from host.launch.run_processes import RunProcesses
 from host.options import RunOptions
-from host.processes.backend import Backend, ConnectBackend, LocalBackend
-from host.processes.fork_server_link import SIGNALS
+from host.processes.backend import Backend, ConnectBackend
 from host.processes.kernel_view import StandstillClock
-from host.processes.process_group import ProcessGroup
 from host.processes.room import shortage_to_start
 from noc.packet import HOST
-from noc.wire import pack_status, unpack_status
 
 _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
@@ -37,7 +33,7 @@ _POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
-_PIPE, _BACKEND = "pipe", "backend"  # names of what is readable: the host's pipe, and the backend
+_OF_NOBODY = ("failed", "routed", "running", "cut")  # records of a host that has not yet heard that it is to begin again
 
 
 class Launcher:
@@ -51,6 +47,7 @@ class Launcher:
         folder: where the host writes the run's ledger, or None.
         meanwhile: called once, when this process has nothing else to do: while the fork server loads what its children need.
         remote: makes the backend of routers and PEs on other machines; None where they run on this one.
+        resume: go on from the journal in `folder`, which another launcher has left.
 
     """
 
@@ -58,20 +55,21 @@ class Launcher:
         self, options: RunOptions, mapped: Callable[[dict[str, Any]], None], observe: Callable[[dict[str, Any]], None],
         started: Callable[[str, int], None] = lambda *_: None, folder: Path | None = None,
         meanwhile: Callable[[], None] = lambda: None, remote: ConnectBackend | None = None,
+        resume: bool = False,
     ) -> None:  # fmt: skip
-        self._options, self._folder, self._meanwhile, self._remote = options, folder, meanwhile, remote
-        self._mapped, self._observe, self._started = mapped, observe, started
-        self._processes = ProcessGroup(started, options.stall_s)
-        self._backend: Backend = LocalBackend(self._processes, options)
-        self._pipe: Any = None
-        self._signal = 0
-        self._failures = Failures()
+        self._options, self._meanwhile = options, meanwhile
+        self._mapped, self._observe = mapped, observe
+        self._all = RunProcesses(options, started, folder, remote)
+        self._processes, self._host = self._all.group, self._all.host
+        self._signals, self._failures = EndSignals(), Failures()
+        self._restarts, self._resume = Restarts(options.restart), resume
         self._status: dict[str, Any] = {}
         self._plan: dict[str, Any] = {}
         self._start_began = 0.0
         self._start_s = 0.0
         self._expected_to_leave = False
-        self._heard_at = time.monotonic()
+        self._is_prepared = False  # the host has said what it runs
+        self._awaits_again = False  # the host has been told to begin again, and has not said from where
         self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
         self._host_stands = StandstillClock()
@@ -81,68 +79,92 @@ class Launcher:
         outcome = self._run()
         machines = self._backend.report()
         if outcome.report is not None and machines is not None:  # now that routers have sent their last counts
-            outcome.report["machines"] = {**machines, "restarts": self._failures.restarts}
+            rows = [{key: row[key] for key in ("problem", "tick", "position") if key in row} for row in self._restarts.rows]
+            outcome.report["machines"] = {**machines, "restarts": rows}
+        if outcome.report is not None and self._restarts.is_asked:
+            outcome.report["recovery"] = self._restarts.report()
         return outcome
 
     def _run(self) -> Outcome:
-        with self._signals():
+        with self._signals.noted():
             try:
-                self._start()
-                return self._watch()
-            except HostError as error:
-                if self._signal and error.code in (Exit.DIED, Exit.STALLED):  # what was being started was being ended
-                    return self._interrupted()
-                return self._outcome(error.code, str(error), self._postmortem(str(error)))
+                begin = self._start
+                while True:
+                    try:
+                        begin()
+                        return self._watch()
+                    except HostError as error:
+                        outcome = self._on_error(error)
+                        if outcome is not None:
+                            return outcome
+                        begin = self._start_anew
             except KeyboardInterrupt:  # a second Ctrl-C
                 return self._interrupted()
             finally:
-                for number in SIGNALS:
-                    signal.signal(number, signal.SIG_IGN)
+                self._signals.ignore()
                 self._end()
 
-    @contextlib.contextmanager
-    def _signals(self) -> Iterator[None]:
-        """Let Ctrl-C and SIGTERM end the run in order, and a second one at once."""
+    def _on_error(self, error: HostError) -> Outcome | None:
+        """Return the outcome of a run in which something could not be started; None where it begins once more."""
+        if self._signal and error.code in (Exit.DIED, Exit.STALLED):  # what was being started was being ended
+            return self._interrupted()
+        blame = Blame(FORK_SERVER, str(error)) if self._processes.fork_server_end() else None
+        if blame is not None and self._may_go_on(blame):
+            return None
+        problem = self._restarts.explain(*blame) if blame is not None else str(error)
+        return self._outcome(error.code, problem, self._postmortem(problem))
 
-        def note(number: int, _: Any) -> None:
-            if self._signal:
-                raise KeyboardInterrupt
-            self._signal = number
-
-        before = {number: signal.getsignal(number) for number in SIGNALS}
-        for number, handler in before.items():
-            if handler is not signal.SIG_IGN:  # as nohup has it for SIGHUP: what is ignored at the start stays so
-                signal.signal(number, note)
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    @property
+    def _signal(self) -> int:
+        return self._signals.number
 
     def _start(self) -> None:
         problem = shortage_to_start()
         if problem:
             raise HostError(problem)
-        preload = f"host.workloads.{self._options.workload}.prepare"
-        # Before there are threads; workers of our own look for its resource tracker.
-        self._processes.start_fork_server(preload, needed_members(self._options))
-        self._meanwhile()
-        if self._remote is not None:
-            self._backend = self._remote(self._processes, self._started)
-            self._backend.open()
-            self._processes.watch(self._backend, _BACKEND)
-        from host.processes.child_main import run_host
+        if self._resume:
+            self._restarts.note(LAUNCHER, f"{LAUNCHER} was killed, or its machine went down")
+        self._all.start(self._meanwhile, resume=self._resume)
 
-        self._pipe, child_end = self._processes.open_pipe(_PIPE)
-        folder, content_folder = (str(path) if path else None for path in (self._folder, self._backend.content_folder))
-        self._processes.start(HOST, run_host, child_end, self._options.resolved(), folder, content_folder)
-        child_end.close()
-        self._heard_at = time.monotonic()  # the fork server may have compiled for minutes
+    def _start_anew(self) -> None:
+        self._is_prepared = self._awaits_again = False
+        self._all.start_anew()
+
+    @property
+    def _backend(self) -> Backend:
+        return self._all.backend
+
+    def _may_go_on(self, blame: Blame) -> bool:
+        """Tell whether the run goes on without what failed, and note that it does."""
+        if self._signal or self._whole is not None or self._failures.is_final or not self._restarts.allows(blame.part):
+            return False
+        self._restarts.note(*blame, self._status.get("tick", 0))
+        if self._plan:  # shown at once: ending what is left takes time
+            self._show("restarting", blame.problem)
+        self._failures.forget()
+        self._died_at = 0.0
+        return True
+
+    def _show(self, phase: str, problem: str) -> None:
+        self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._backend.machine_rows()})
+
+    def _replace(self, blame: Blame) -> bool:
+        """Replace what failed, and whatever stands on it, if the run may go on; tell whether it does."""
+        host_fails = blame.part in (HOST, FORK_SERVER) or HOST in self._processes.ended() or self._processes.is_stopped(HOST)
+        if not self._may_go_on(blame):
+            return False
+        if host_fails or not self._is_prepared:
+            self._start_anew()
+        else:
+            self._backend.reset()
+            self._awaits_again = True
+            self._send("again")
+        return True
 
     def _watch(self) -> Outcome:
         interrupted_at, awake_at = 0.0, time.monotonic()
         while True:
-            for record in self._read_records(_LOOK_S):
+            for record in self._host.read(_LOOK_S):
                 outcome = self._on_record(record)
                 if outcome is not None:
                     return outcome
@@ -151,22 +173,25 @@ class Launcher:
                 return outcome
             dead = self._dead_processes()
             if dead and not self._may_be_lost_machine():
-                return self._on_death(dead)
+                outcome = self._on_death(dead)
+                if outcome is not None:
+                    return outcome
             if self._signal and not interrupted_at:
-                if not self._plan:
+                if not self._is_prepared:
                     return self._interrupted()
                 interrupted_at = time.monotonic()
                 self._send("interrupt")
             now = time.monotonic()
             if now - awake_at > _ASLEEP_S or self._backend.starting:
-                self._heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
+                self._host.heard_at = now  # this process itself stood still (Ctrl-Z), or routers are starting
             awake_at = now
-            quiet_s, stall_s = now - self._heard_at, self._options.stall_s
+            quiet_s, stall_s = now - self._host.heard_at, self._options.stall_s
             stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
-            if stopped_s > stall_s or quiet_s > (stall_s if self._plan else max(stall_s, _PREPARE_S)):
+            if stopped_s > stall_s or quiet_s > (stall_s if self._is_prepared else max(stall_s, _PREPARE_S)):
                 quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
-                return self._outcome(Exit.STALLED, problem)
+                if not self._replace(Blame(HOST, problem)):
+                    return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
             if interrupted_at and now - interrupted_at > _INTERRUPT_S:
                 return self._interrupted()
 
@@ -177,19 +202,6 @@ class Launcher:
             self._send("starting")
         stopped_s = self._host_stands.look(self._processes.is_stopped(HOST))
         return bool(self._signal or self._processes.ended()) or stopped_s > self._options.stall_s
-
-    def _read_records(self, timeout_s: float) -> list[dict[str, Any]]:
-        """Return the host's records, after waiting for them, an end of a process, records of the backend, or `timeout_s`."""
-        if _PIPE not in self._processes.poll(timeout_s):
-            return []
-        records = []
-        self._heard_at = time.monotonic()
-        try:
-            while self._pipe.poll():
-                records.append(unpack_status(self._pipe.recv_bytes()))
-        except (EOFError, OSError):
-            time.sleep(_LOOK_S)  # the host is gone: its sentinel is readable in a moment
-        return records
 
     def _take_backend_records(self) -> Outcome | None:
         """Note the backend's records; return an outcome where the run cannot go on."""
@@ -213,33 +225,29 @@ class Launcher:
         verdict = self._failures.verdict()
         if verdict is None:
             return None
-        (problem, code), tick = verdict, self._status.get("tick", 0)
-        ends = not self._options.restart or not self._failures.can_restart or self._signal or not self._plan
+        problem, code = verdict
+        if self._plan and self._replace(Blame(MACHINE, problem)):
+            return None
         if self._plan:  # shown at once: ending what is left on other machines takes time
-            phase = "ending" if ends else "restarting"
-            self._observe({**self._status, "phase": phase, "problem": problem, "machines": self._backend.machine_rows()})
-        if ends:
-            report = self._postmortem(f"{problem}, at tick {tick}")
-            return self._interrupted(report) if self._signal else self._outcome(code, f"{problem}, at tick {tick}", report)
-        self._failures.note_restart(problem, tick)
-        self._backend.reset()
-        self._send("again")
-        return None
+            self._show("ending", problem)
+        problem = self._restarts.explain(MACHINE, f"{problem}, at tick {self._status.get('tick', 0)}")
+        report = self._postmortem(problem)
+        return self._interrupted(report) if self._signal else self._outcome(code, problem, report)
 
     def _postmortem(self, problem: str) -> dict[str, Any] | None:
         """Ask the host for its report of a run that ends here, and return it; None where there is none."""
-        if not self._plan:
+        if not self._is_prepared:
             return None
         self._send("postmortem", text=problem)
         report, lives, deadline = None, True, time.monotonic() + _POSTMORTEM_S
         while report is None and lives and time.monotonic() < deadline:
             lives = self._processes.is_alive(HOST)  # before the last look into its pipe
-            for record in self._read_records(_LOOK_S / 2 if lives else 0.0):
+            for record in self._host.read(_LOOK_S / 2 if lives else 0.0):
                 if record["kind"] == "report" and not record["interrupted"]:
                     self._whole = record
                     return None
                 if record["kind"] in ("failed", "report"):
-                    report = self._complete_report(record["report"])
+                    report = self._all.complete(record["report"], self._plan, self._start_s)
                     self._status["tick"] = record["tick"]
                 elif record["kind"] == "status":
                     self._note_status(record)
@@ -250,8 +258,7 @@ class Launcher:
         self._status |= {key: value for key, value in record.items() if value != "failed" and (key != "states" or value)}
 
     def _send(self, kind: str, **record: Any) -> None:
-        with contextlib.suppress(OSError):  # a host that is gone is noticed by its sentinel
-            self._pipe.send_bytes(pack_status({"kind": kind, **record}))
+        self._host.send(kind, **record)
 
     def _start_routers(self) -> None:
         self._start_began = time.perf_counter()
@@ -259,24 +266,31 @@ class Launcher:
 
     def _on_record(self, record: dict[str, Any]) -> Outcome | None:
         kind = record.pop("kind")
+        if self._awaits_again and kind in _OF_NOBODY:
+            return None
         if kind == "status":
             self._note_status(record)
             rows = self._backend.machine_rows()
-            self._observe({**record, "machines": rows, "restarts": len(self._failures.restarts)} if rows else record)
+            self._observe({**record, "machines": rows, "restarts": len(self._restarts.rows)} if rows else record)
         elif kind == "running":
             self._start_s = time.perf_counter() - self._start_began if self._start_began else 0.0
+            self._restarts.note_running()
         elif kind == "refused":
             self._expected_to_leave = True
             return Outcome(Exit(record["code"]), problem=record["text"])
         elif kind == "mapped":
-            self._plan = record
-            self._mapped(record["layout"])
+            is_first, self._plan, self._is_prepared = not self._plan, record, True
+            if is_first:
+                self._mapped(record["layout"])
+            if self._restarts.is_under_way:
+                self._restarts.note_position(**record["goes_on"])
             if record["processes"]:
                 self._start_routers()
         elif kind == "routed":
             self._backend.start_pes(self._is_ending)
         elif kind == "again":
-            self._failures.restarts[-1]["position"] = record["position"]
+            self._awaits_again = False
+            self._restarts.note_position(**record)
             self._start_routers()
         elif kind == "cut":
             self._failures.note_cut(self._backend.describe_cut(record))
@@ -297,7 +311,7 @@ class Launcher:
         return Outcome(code, report, problem, mapping=self._plan.get("mapping", []))
 
     def _finish(self, record: dict[str, Any]) -> Outcome:
-        report = self._complete_report(record["report"])
+        report = self._all.complete(record["report"], self._plan, self._start_s)
         self._expected_to_leave = True
         self._send("stop")
         if record["interrupted"]:
@@ -312,19 +326,21 @@ class Launcher:
             time.sleep(_LOOK_S / 10)
         if self._failures.lost_machine and not self._signal and self._options.restart:
             return self._on_loss()
-        report = self._complete_report(record["report"])
         if self._signal:
-            return self._interrupted(report)
-        dead = self._dead_processes()
-        problem, code = record["problem"], Exit(record["code"])
+            return self._interrupted(self._all.complete(record["report"], self._plan, self._start_s))
+        blame, code = Blame("", record["problem"]), Exit(record["code"])
         if code is Exit.STALLED:
-            problem = blame_stopped(problem, self._processes)
-        if dead:
-            problem, code = self._describe_death(record["tick"]), Exit.DIED
+            blame = blame_stopped(blame.problem, self._processes)
+        if self._dead_processes():
+            blame, code = self._describe_death(record["tick"]), Exit.DIED
         verdict = self._failures.verdict(at_once=True)
         if verdict is not None:
-            problem, code = f"{verdict[0]}, at tick {record['tick']}", verdict[1]
-        return self._outcome(code, problem, report)
+            blame, code = Blame(MACHINE, f"{verdict[0]}, at tick {record['tick']}"), verdict[1]
+        if code in (Exit.DIED, Exit.STALLED):  # whatever else a host ends for is wrong again in other processes
+            if self._replace(blame):
+                return None
+            blame = blame._replace(problem=self._restarts.explain(*blame))
+        return self._outcome(code, blame.problem, self._all.complete(record["report"], self._plan, self._start_s))
 
     def _may_be_lost_machine(self) -> bool:
         """Whether to wait a moment, because the processes that died may be those of a machine that is lost."""
@@ -333,16 +349,18 @@ class Launcher:
         self._died_at = self._died_at or time.monotonic()
         return time.monotonic() - self._died_at < _DEATH_S
 
-    def _on_death(self, dead: list[str]) -> Outcome:
-        """Return the outcome after a process has died, with the report of the host, if that one lives."""
+    def _on_death(self, dead: Sequence[str]) -> Outcome | None:
+        """Return the outcome after a process has died, with the host's report, if that one lives; None where the run goes on."""
         if self._plan:
             self._observe({"phase": "starting", **self._status, "dead": dead})
+        if self._restarts.is_asked and self._replace(self._describe_death(self._status.get("tick", 0))):
+            return None
         report = self._postmortem("a process died")
         if self._signal:  # the process was being ended
             return self._interrupted(report)
-        return self._outcome(Exit.DIED, self._describe_death(self._status.get("tick", 0)), report)
+        return self._outcome(Exit.DIED, self._restarts.explain(*self._describe_death(self._status.get("tick", 0))), report)
 
-    def _describe_death(self, tick: int) -> str:
+    def _describe_death(self, tick: int) -> Blame:
         def dead() -> list[str]:
             self._take_backend_records()
             return self._dead_processes()
@@ -353,25 +371,8 @@ class Launcher:
     def _interrupted(self, report: dict[str, Any] | None = None) -> Outcome:
         if self._whole is not None:  # it was over before
             return self._finish(self._whole)
-        code = {signal.SIGTERM: Exit.TERMINATED, signal.SIGHUP: Exit.HUNG_UP}.get(signal.Signals(self._signal), Exit.INTERRUPTED)
-        return self._outcome(code, "interrupted", report)
-
-    def _complete_report(self, report: dict[str, Any]) -> dict[str, Any]:
-        """Add to the report what only the owner of the processes knows."""
-        processes = self._backend.process_count() + int(self._backend.remote)
-        return complete_emulation(
-            report, self._plan, processes=processes, start_s=self._start_s, pe_uss_bytes=self._backend.pe_uss_bytes()
-        )
+        return self._outcome(self._signals.code, "interrupted", report)
 
     def _end(self) -> None:
         """End every process on every machine, and wait until none is left."""
-        patience_s = _LEAVE_S if self._expected_to_leave and not self._signal else 0.0
-        try:
-            self._backend.end(patience_s)
-            for record in self._read_records(0.0) if self._backend.remote and self._pipe is not None else ():
-                if record["kind"] == "traffic":  # the host's last counts of its link
-                    self._backend.note_host_traffic(record)
-        finally:
-            self._processes.end(patience_s)
-            if self._backend.content_folder is not None:
-                shutil.rmtree(self._backend.content_folder, ignore_errors=True)
+        self._all.end(_LEAVE_S if self._expected_to_leave and not self._signal else 0.0)

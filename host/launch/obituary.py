@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+from host.launch.restarts import FORK_SERVER
 from host.processes.fork_environment import LACKS, NO_ROUTER
 from host.processes.process_group import ProcessGroup
 from noc.packet import HOST, chip_of, router_name
@@ -13,11 +14,18 @@ from noc.packet import HOST, chip_of, router_name
 _LOOK_S = 0.05
 
 
+class Blame(NamedTuple):
+    """Which part of a run is to blame, and the line that says so."""
+
+    part: str
+    problem: str
+
+
 def describe_death(
     dead: Callable[[], Sequence[str]], reported: Mapping[str, str], processes: ProcessGroup, status: Mapping[str, Any], *,
     tick: int, within_s: float,
-) -> str:  # fmt: skip
-    """Return the error line for processes that have died: which, how, in what state and at which tick.
+) -> Blame:  # fmt: skip
+    """Return whom to blame of processes that have died, and the line: which, how, in what state and at which tick.
 
     `dead`: who has died by now. `reported`: how, of those on other machines. A PE whose router is gone follows that one, which
     may be noticed up to `within_s` later; whatever the fork server has made follows that.
@@ -36,18 +44,22 @@ def describe_death(
     phase = status.get("phase", "starting")
     if not how:
         end = processes.fork_server_end()
-        return f"the fork server died ({end}), and every process here with it, while {phase.upper()}, at tick {tick}"
+        where = f"while {phase.upper()}, at tick {tick}"
+        return Blame(FORK_SERVER, f"{FORK_SERVER} died ({end}), and every process here with it, {where}")
     state = "RUNNING" if phase == "running" else status.get("states", {}).get(name, phase.upper())
     more = f"; {len(names) - 1} more died" if len(names) > 1 else ""
-    return f"{name} died ({how}) while {state}, at tick {tick}{more}"
+    return Blame(name, f"{name} died ({how}) while {state}, at tick {tick}{more}")
 
 
-def blame_stopped(problem: str, processes: ProcessGroup) -> str:
-    """Return the host's line on a standstill, behind who is stopped where it names others: it knows who is silent alone."""
-    stopped = processes.stopped()
+def blame_stopped(problem: str, processes: ProcessGroup) -> Blame:
+    """Return whom to blame for a standstill: the host's line, behind who is stopped where it names others: it knows who is silent
+    alone.
+    """
+    stopped, words = processes.stopped(), problem.split()
+    named = words[1].rstrip(",") if words[1:] else ""
     if not stopped or any(name in problem for name in stopped):
-        return problem
-    return f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}"
+        return Blame(next((name for name in stopped if name in problem), named), problem)
+    return Blame(stopped[0], f"stalled: {', '.join(stopped[:3])} stopped; {problem.removeprefix('stalled: ')}")
 
 
 def _is_host_or_router(name: str) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from host.cost.ledger_writer import FILE as LEDGER_FILE
 from host.errors import HostError
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
+from host.launch.resume_file import Unfinished, kept
 from host.options import SAVED, RunOptions
 from host.processes.backend import ConnectBackend
 from host.provenance import code_record
@@ -22,16 +24,22 @@ from host.show.answers import short_block
 def run_into(
     folder: Path, options: RunOptions, *, mapped: Callable[[dict[str, Any]], None] = lambda _: None,
     observe: Callable[[dict[str, Any]], None] = lambda _: None, meanwhile: Callable[[], None] = lambda: None,
-    remote: ConnectBackend | None = None,
+    remote: ConnectBackend | None = None, unfinished: Unfinished | None = None,
 ) -> Outcome:  # fmt: skip
-    """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`."""
-    began, outputs = start_time(), [Path(options.outputs)] if options.outputs else []
-    try:
-        outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote).run()
-    finally:
-        for path in [*(folder / name for name in (LEDGER_FILE, *(f"{name}.npz" for name in SAVED))), *outputs]:
-            part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
-    write_outcome(folder, options, outcome, began)
+    """Run `options` and write the run folder, which exists and stays empty where nothing came of it; HostError as `Launcher`.
+
+    `unfinished`: the run of this folder that is gone on with, whose options these are.
+    """
+    outputs = [Path(options.outputs)] if options.outputs else []
+    run = unfinished or Unfinished(options, start_time(), list(sys.argv))
+    with kept(folder, run) if options.restart else contextlib.nullcontext():
+        try:
+            resume = unfinished is not None
+            outcome = Launcher(options, mapped, observe, folder=folder, meanwhile=meanwhile, remote=remote, resume=resume).run()
+        finally:
+            for path in [*(folder / name for name in (LEDGER_FILE, *(f"{name}.npz" for name in SAVED))), *outputs]:
+                part_of(path).unlink(missing_ok=True)  # where the host process was ended while it wrote
+        write_outcome(folder, options, outcome, run.began, run.command)
     return outcome
 
 
@@ -40,14 +48,21 @@ def start_time() -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
-def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: str) -> None:
-    """Write what came of a run that began then into its folder, but where nothing came of it; HostError where that cannot be."""
+def write_outcome(folder: Path, options: RunOptions, outcome: Outcome, began: str, command: Sequence[str] = ()) -> None:
+    """Write what came of a run that began then, by this command line (or the one of this process), into its folder, but where
+    nothing came of it; HostError where that cannot be.
+    """
     if outcome.report is None and not outcome.mapping:
         return
     report = outcome.report or {"schema": SCHEMA, "workload": options.workload, "partial": True}
     if report["partial"]:
         report.setdefault("problem", outcome.problem)
-    report["provenance"] = {"date": began, "command": list(sys.argv), "inputs": report.pop("inputs", []), **code_record()}
+    report["provenance"] = {
+        "date": began,
+        "command": list(command or sys.argv),
+        "inputs": report.pop("inputs", []),
+        **code_record(),
+    }
     if outcome.mismatch is not None:
         report["verify"] = outcome.mismatch
     if answers := report.pop("answers", None):

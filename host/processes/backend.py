@@ -137,6 +137,11 @@ class LocalBackend(Backend):
             identity = identity_of(name, self._secret)
             self._processes.start(name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s, identity)
 
+    def reset(self) -> None:
+        """End all routers and PEs, and forget them."""
+        self._processes.drop([*self._addresses, *(pe["name"] for pe in self._plan["layout"]["pes"])] if self._plan else [])
+        self._records = []
+
     def process_count(self) -> int:
         """Return how many processes have been started, with the host."""
         return len(self._processes)

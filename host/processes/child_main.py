@@ -163,8 +163,10 @@ def _bridged(
 
 
 @_leaving_with_what_lacks()
-def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_folder: str | None) -> None:
-    """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load."""
+def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_folder: str | None, resume: bool) -> None:
+    """Run the host until the run has ended or the launcher is gone. `content_folder`: for what PEs on other machines load;
+    `resume`: go on from the journal in `folder`.
+    """
     _prepare_process(HOST)
     with contextlib.suppress(BrokenPipeError, ConnectionResetError, EOFError):  # the launcher is gone: nobody is left to tell
         if _refusal:
@@ -172,4 +174,4 @@ def run_host(pipe: Any, options: dict[str, Any], folder: str | None, content_fol
             return
         from host.run.host_process import drive
 
-        drive(pipe, options, folder, content_folder, _compile_s)
+        drive(pipe, options, folder, content_folder, _compile_s, resume=resume)

@@ -62,6 +62,7 @@ class ForkServerLink:
             os.environ[PRELOAD_VARIABLE], os.environ[MEMBERS_VARIABLE] = preload, ",".join(members)
             os.environ[LAUNCHER_VARIABLE] = str(os.getpid())
             os.environ[FOLDER_VARIABLE] = _socket_folder()
+            self._standstill = ""
             if is_stopped(_pid()):  # another run of this process has left it so
                 self._kill()
             # The fork server inherits the mask, so a Ctrl-C cannot hit it before it has left the terminal's signals to us.

@@ -67,6 +67,12 @@ class ProcessGroup:
         self._pipes.append(own_end)
         return own_end, child_end
 
+    def close_pipe(self, own_end: Any) -> None:
+        """Close this process's end of a pipe."""
+        self.unwatch(own_end)
+        self._pipes.remove(own_end)
+        own_end.close()
+
     def watch(self, readable: Any, name: str) -> None:
         """Let `poll` also return `name` when this file descriptor is readable."""
         self._selector.register(readable, selectors.EVENT_READ, (name,))
@@ -80,6 +86,18 @@ class ProcessGroup:
         child = self._children[name] = self._fork_server.fork(name, target, args)
         self._selector.register(child, selectors.EVENT_READ, name)
         self._on_start(name, child.pid)
+
+    def drop(self, names: Iterable[str]) -> None:
+        """End these processes, as far as there are such, and forget them, so that others can have their names."""
+        children = [self._children.pop(name) for name in names if name in self._children]
+        for child in children:
+            if child.name not in self._ended:
+                self._selector.unregister(child)
+            child.kill()
+        _wait_for_end(children, _LEAVE_S)
+        for child in children:
+            self._ended.discard(child.name)
+            child.release()
 
     def poll(self, timeout_s: float) -> set[str]:
         """Note which processes have ended (asking each would cost too much); return the names of pipes that are readable."""

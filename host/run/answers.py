@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Container, Sequence
+from typing import Any
 
 from host.run.machine_snapshots import Heard
 from host.workloads.contract import Readout
@@ -32,6 +33,15 @@ class Answers:
     def heard(self) -> Heard:
         """What has been counted."""
         return Heard(self.positions, dict(self._counts))
+
+    def record(self) -> list[Any]:
+        """Return what waits for the rest of its position, as plain values."""
+        return [list(section) for by_output in self._sections.values() for sections in by_output.values() for section in sections]
+
+    def restore(self, record: Sequence[Sequence[Any]]) -> None:
+        """Go on from a record."""
+        for row in record:
+            self.take(Section(*row))
 
     def count(self, position: int) -> None:
         """Count a section."""

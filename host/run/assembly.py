@@ -77,6 +77,16 @@ class Assembly:
             columns[name] = np.concatenate([self._amounts.get((n, name), none[n]) for n in self._words])
         return {name: amounts for name, amounts in columns.items() if amounts.any()}
 
+    def record(self) -> dict[str, Any]:
+        """Return what the positions so far have left, as plain values."""
+        amounts = [[n, name, amount.tobytes()] for (n, name), amount in self._amounts.items()]
+        return {"amounts": amounts, "totals": {n: [len(rows), rows.tobytes()] for n, rows in self._totals.items()}}
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        self._amounts = {(n, name): np.frombuffer(amount, np.int64).copy() for n, name, amount in record["amounts"]}
+        self._totals = {n: np.frombuffer(raw, np.uint32).reshape(rows, -1).copy() for n, (rows, raw) in record["totals"].items()}
+
     def apart(self) -> Assembly:
         """Return one that makes ledgers of positions beside those that this one makes in order."""
         other = copy(self)

@@ -13,11 +13,12 @@ population has a record for each unit of every lane that is not idle, zeros too.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
+from host.run.resumable_sha256 import ResumableSha256
 from host.workloads.contract import side_by_side
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
@@ -29,10 +30,12 @@ SequenceAt = Callable[[int, int], tuple[int, int] | None]
 
 
 class EventStream:
-    """Takes each population's events position by position."""
+    """Takes each population's events position by position. One that is `resumable` can go on in another process; it is slower."""
 
-    def __init__(self, network: Network, lanes: int, sequence_at: SequenceAt = side_by_side) -> None:
-        self._network = network
+    def __init__(
+        self, network: Network, lanes: int, sequence_at: SequenceAt = side_by_side, *, resumable: bool = False
+    ) -> None:  # fmt: skip
+        self._network, self._begin = network, ResumableSha256 if resumable else hashlib.sha256
         self._lanes = lanes
         self._sequence_at = sequence_at
         self._lane_edges = np.arange(lanes + 1)
@@ -72,8 +75,20 @@ class EventStream:
         if place is None:
             return {}
         if place[0] not in self._digests:
-            self._digests[place[0]] = {layer: hashlib.sha256() for layer in self._network.layers}
+            self._digests[place[0]] = {layer: self._begin() for layer in self._network.layers}
         return self._digests[place[0]]
+
+    def record(self) -> dict[str, Any]:
+        """Return all of a resumable one as plain values."""
+        digests = {sequence: [one.state for one in by_layer.values()] for sequence, by_layer in self._digests.items()}
+        return {"digests": digests, "events": self._events, "steps": self._steps, "positions": self._positions}
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        layers = self._network.layers
+        for sequence, states in record["digests"].items():
+            self._digests[sequence] = {n: ResumableSha256(state) for n, state in zip(layers, states, strict=True)}
+        self._events, self._steps, self._positions = (dict(record[name]) for name in ("events", "steps", "positions"))
 
     def sequence_sha256(self, sequence: int) -> str:
         """Return the digest of one sequence: over its layers' digests in order."""

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from host.cost.ledger import RunLedger
 from host.cost.ledger_writer import FILE as LEDGER_FILE
@@ -20,9 +20,12 @@ from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
 from host.run.content_store import ContentStore
+from host.run.journal import Journal, journal_for
 from host.run.launch_plan import layout_of
 from host.run.live_price import LivePrice
+from host.run.pipe import Pipe, send_record
 from host.run.recorder import Recorder
+from host.run.recovery import goes_on
 from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
@@ -37,7 +40,7 @@ from noc.memory_chip import MemoryChip
 from noc.packet import HOST, Outgoing
 from noc.serve import post
 from noc.transport import Transport
-from noc.wire import WireError, decode, pack_status, unpack_status
+from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.core import Pe
 from pe.lifecycle import State
@@ -50,24 +53,14 @@ _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _POLL_S = 0.05
 
 
-class Pipe(Protocol):
-    """The host process's end of its pipe to the launcher (`multiprocessing` lives in `host/processes/process_group.py` alone)."""
-
-    def send_bytes(self, raw: bytes, /) -> None:
-        """Send one record."""
-
-    def recv_bytes(self) -> bytes:
-        """Return the next record, waiting for it; EOFError where the launcher is gone."""
-
-    def poll(self) -> bool:
-        """Tell whether a record waits."""
-
-
-def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float) -> None:
+def drive(
+    pipe: Pipe, options: dict[str, Any], folder: str | None, content_folder: str | None, compile_s: float, *, resume: bool = False
+) -> None:  # fmt: skip
     """Prepare and run what `options` (`RunOptions.resolved`) ask for; tell the launcher over `pipe`.
 
     The ledger goes straight into `folder`, where there is one: it is too large for the pipe. So does what the PEs load, into
-    `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report.
+    `content_folder`, where PEs are on other machines. `compile_s`: what the fork server took to compile kernels, for the report;
+    `resume`: go on from the journal in `folder`, where a host before this one has written one.
     """
     began = time.perf_counter()
     try:
@@ -82,16 +75,18 @@ def drive(pipe: Pipe, options: dict[str, Any], folder: str | None, content_folde
             repeatable=job.options.restart, snapshot_positions=job.options.snapshot, probes=job.probes, fills=job.fills,
             saved=saved, recorder=Recorder(job.placement, Path(folder) if folder else None),
         )  # fmt: skip
+        journal = journal_for(job, run, folder, resume=resume)
     except HostError as error:
-        return _send_record(pipe, "refused", text=str(error), code=int(error.code))
+        return send_record(pipe, "refused", text=str(error), code=int(error.code))
     except (ModelError, TextError, ChipError) as error:
-        return _send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
+        return send_record(pipe, "refused", text=str(error), code=int(Exit.USAGE))
     _compile_for(job.placement)
     if content_folder is not None:
         store = ContentStore(Path(content_folder))
         run.stored = {name: store.add(load) for name, load in run.loads()}
-    _send_record(pipe, "mapped", prepare_s=time.perf_counter() - began, compile_s=compile_s, **layout_of(job, run))
-    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None)
+    told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": goes_on(run.replay)}
+    send_record(pipe, "mapped", **told, **layout_of(job, run))
+    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None, journal)
     try:
         loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
     finally:
@@ -107,23 +102,21 @@ def _compile_for(placement: Placement) -> None:
     compile_ahead(sizes, {n: network.populations[n].params for n in network.layers})
 
 
-def _send_record(pipe: Pipe, kind: str, **record: Any) -> None:
-    pipe.send_bytes(pack_status({"kind": kind, **record}))
-
-
 class _HostLoop:
     """The host's work in one run, over one transport: messages, the clock, and the launcher's commands."""
 
     def __init__(
-        self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None
-    ) -> None:
-        self._folder, self._saved = folder, saved
+        self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None,
+        journal: Journal | None = None,
+    ) -> None:  # fmt: skip
+        self._folder, self._saved, self._journal = folder, saved, journal
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
-        self._send = partial(_send_record, pipe)
+        self._send = partial(send_record, pipe)
         self._next_status = 0.0
         self._restarts = False  # with other routers and PEs
         self._started = time.perf_counter()
         self._running_since: float | None = None
+        self._told_running = False  # of these routers and PEs
         self._run_s = 0.0
         self._last_progress = self._watched_at = time.monotonic()
         self._progress_mark: Any = None
@@ -148,9 +141,10 @@ class _HostLoop:
                 self._run_with(self._connect(command))
                 if not self._restarts:
                     return
-            self._restarts = False
-            self._send("again", position=self._run.prepare_restart())
-            self._run_s = 0.0
+            self._restarts = self._told_running = False
+            self._run.prepare_restart()
+            self._send("again", **goes_on(self._run.replay))
+            self._run_s, self._progress_mark = 0.0, None
 
     def _connect(self, command: dict[str, Any]) -> Transport:
         """Return the way to the host's router: on this machine, or encrypted on another."""
@@ -213,8 +207,8 @@ class _HostLoop:
     def _tend_run(self, send: Callable[[Outgoing], None]) -> bool:
         """Report, carry out commands, watch for stalls; False when the run is over and the process should leave."""
         run, now = self._run, time.monotonic()
-        if run.phase == "running" and self._running_since is None:
-            self._running_since = time.perf_counter()
+        if run.phase == "running" and not self._told_running:
+            self._running_since, self._told_running = self._running_since or time.perf_counter(), True
             self._send("running")
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = self._running_s()
@@ -225,12 +219,16 @@ class _HostLoop:
             return self._execute_command(send)  # the launcher measures the processes, then answers
         if run.phase == "failed":
             self._send_report(run.fault, Exit.STALLED if self._has_stalled else Exit.FAULT)
-            command = self._receive_command()  # the launcher ends every process; its pipe's end ends this one
+            # The launcher ends every process; its pipe's end ends this one. Others were sent before it heard of the failure.
+            while (command := self._receive_command()) is not None and command["kind"] not in ("again", "stop"):
+                pass
             self._restarts = command is not None and command["kind"] == "again"
             return False
         if now < self._next_status or run.phase == "stopping":
             return True
         self._next_status = now + STATUS_EVERY_S
+        if self._journal is not None and run.phase == "running":
+            self._journal.look(now)
         self._check_progress(now, send)
         self._send("status", **self._status())
         while self._pipe.poll():

@@ -8,7 +8,7 @@ so, and the host tries again with twice the time. It keeps the newest whole snap
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from noc import packet
 
@@ -38,6 +38,17 @@ class Cut(NamedTuple):
     fed: Fed
     heard: Heard
     parts: Mapping[str, packet.Snapshot]
+
+
+def record_of(cut: Cut) -> list[Any]:
+    """Return a snapshot as plain values."""
+    return [cut.tick, list(cut.fed), cut.heard.answered, dict(cut.heard.sections), {n: list(part) for n, part in cut.parts.items()}]
+
+
+def cut_of(record: list[Any]) -> Cut:
+    """Return the snapshot that `record_of` made a record of."""
+    tick, fed, answered, sections, parts = record
+    return Cut(tick, Fed(*fed), Heard(answered, sections), {name: packet.Snapshot(*part) for name, part in parts.items()})
 
 
 class Restartable(Protocol):

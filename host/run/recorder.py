@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -115,6 +117,24 @@ class Recorder:
         self._table.finish(self._assembly)
         return self._table.ledger(self._assembly)
 
+    def record(self) -> dict[str, Any]:
+        """Return all that is needed to go on in another process, as plain values, once the file has the rest; OSError where that
+        cannot be written. Needs a folder.
+        """
+        self._flush()
+        assert isinstance(self._table, _FileTable)
+        return {
+            "parts": self._parts, "stepped": self._stepped, "inputs": self._inputs, "assembly": self._assembly.record(),
+            "table": self._table.record(),
+        }  # fmt: skip
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record; OSError or ValueError where the file is not as it was left."""
+        assert isinstance(self._table, _FileTable)
+        self._parts, self._stepped, self._inputs = record["parts"], record["stepped"], record["inputs"]
+        self._assembly.restore(record["assembly"])
+        self._table.restore(record["table"], self._assembly)
+
     def empty(self) -> Ledger:
         """Return the ledger of no position."""
         return _MemoryTable().ledger(self._assembly)
@@ -154,13 +174,30 @@ class _FileTable:
             return
         try:
             if self._writer is None:
-                self._writer = LedgerWriter(self._at, assembly.run, by_turn=assembly.by_turn, per_lane=assembly.per_lane)
-                weakref.finalize(self, self._writer.close)
+                self._open(assembly)
+            assert self._writer is not None
             if self._at == self._path:  # a run that goes on behind its report
                 self._at = self._at.replace(part_of(self._path))
             self._writer.append(ledger)
         except OSError as error:
             self._trouble = error
+
+    def _open(self, assembly: Assembly, record: Mapping[str, Any] | None = None) -> None:
+        self._writer = LedgerWriter(
+            self._at, assembly.run, by_turn=assembly.by_turn, per_lane=assembly.per_lane, record=record
+        )  # fmt: skip
+        weakref.finalize(self, self._writer.close)
+
+    def record(self) -> dict[str, Any] | None:
+        """Return how far the file is, once that is on the disk; None where there is no file yet."""
+        if self._trouble is not None:
+            raise self._trouble
+        return self._writer.record() if self._writer is not None else None
+
+    def restore(self, record: Mapping[str, Any] | None, assembly: Assembly) -> None:
+        """Go on with the file as it was; what was written since is cut off."""
+        if record is not None:
+            self._open(assembly, record)
 
     def ledger(self, assembly: Assembly) -> RunLedger:
         if self._trouble is not None:

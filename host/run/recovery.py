@@ -12,11 +12,13 @@ exchange transfers none but the run's, since what their exchange keeps is never 
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from host.run.machine_snapshots import Cut
+from host.run.machine_snapshots import Cut, cut_of, record_of
 from host.workloads.contract import Feed
 from host.workloads.lane_sets import read_lanes
 from models.kernels import ticks_of
@@ -66,6 +68,28 @@ class RestartLog:
             heard = [s for n, sections in self._recent.items() for s in sections if s.position >= feed.position - self._delays[n]]
             self._boundaries[feed.position] = _Boundary(self._marks.copy(), heard)
             self._forget()
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain values, for a host that goes on in another process."""
+        return {
+            "next_position": self.next_position, "marks": self._marks.tobytes(), "cut": record_of(self.cut) if self.cut else None,
+            "latest": [[n, *latest] for n, latest in self._latest.items()],
+            "recent": [list(section) for sections in self._recent.values() for section in sections],
+            "feeds": [[tick, feed.position, feed.flags, feed.lanes, dict(feed.events)] for tick, feed in self._feeds.values()],
+            "boundaries": [[at, one.marks.tobytes(), [list(s) for s in one.sections]] for at, one in self._boundaries.items()],
+        }  # fmt: skip
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        self.next_position, self._marks = record["next_position"], np.frombuffer(record["marks"], np.int64).copy()
+        self.cut = cut_of(record["cut"]) if record["cut"] else None
+        self._latest = {n: (position, phase) for n, position, phase in record["latest"]}
+        for row in record["recent"]:
+            self._recent[row[0]].append(Section(*row))
+        for tick, position, flags, lanes, events in record["feeds"]:
+            self._feeds[position] = tick, Feed(position, flags, {n: (keys, values) for n, (keys, values) in events.items()}, lanes)
+        for at, marks, sections in record["boundaries"]:
+            self._boundaries[at] = _Boundary(np.frombuffer(marks, np.int64).copy(), [Section(*row) for row in sections])
 
     def add_again(self, feed: Feed, tick: int) -> None:
         """Note that a position's input is fed once more, at `tick`."""
@@ -134,3 +158,8 @@ class RestartLog:
             since = np.packbits(boundary.marks > section.position, bitorder="little").tobytes()
             recalls.append(Recall(section.population, section.position, section.flags, section.keys, section.values, since))
         return recalls
+
+
+def goes_on(replay: RestartLog | None) -> dict[str, int]:
+    """Return where a run would go on in new processes, as the launcher is told; {} of one that cannot."""
+    return {} if replay is None else {"position": replay.position, "positions_again": replay.positions}

@@ -73,7 +73,7 @@ class Run:
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         network, lanes, self._schedule = placement.network, placement.request.lanes, schedule(placement.network)
-        self.events = EventStream(network, lanes, source.sequence_at)
+        self.events = EventStream(network, lanes, source.sequence_at, resumable=repeatable)
         # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
@@ -89,17 +89,17 @@ class Run:
         self._late = late
         self._sending = all_sending(network, lanes)
         self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
-        self._answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
+        self.answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
         self._witness = witness
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
-        self._replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
-        self.inputs = Inputs(placement, source, self.recorder, witness, self._replay)
+        self.replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
+        self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
         self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._snapshots: Snapshots | None = None
-        if self._replay is not None and snapshot_positions:
-            self._snapshots = Snapshots([*self._placed, *drams], self._replay, snapshot_positions, 2 * self.window)
+        if self.replay is not None and snapshot_positions:
+            self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
         self._reset()
 
     def _reset(self) -> None:
@@ -110,7 +110,7 @@ class Run:
         self.states = {placed.name: State.BOOT for placed in self.placement.pes}
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
-        cut = self._replay.cut if self._replay else self._go_on
+        cut = self.replay.cut if self.replay else self._go_on
         self.first_tick = cut.tick if cut else 0
         self.completed = self.first_tick  # ticks whose bundle has been read
         self.overdue = Overdue(self.routers)
@@ -119,10 +119,10 @@ class Run:
         self._needed = cut.fed.needed if cut else 0  # ticks that must be issued for the position fed last to come out
         self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
         self._positions_fed = cut.fed.positions if cut else 0
-        self._answers.begin(cut.heard if cut else None)
+        self.answers.begin(cut.heard if cut else None)
         self._arrived: deque[Section] = deque()
         self.inputs.begin()
-        self._recalls = self._replay.recalls() if self._replay else []
+        self._recalls = self.replay.recalls() if self.replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
         if self._snapshots is not None:
@@ -132,10 +132,10 @@ class Run:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
         boundary or snapshot. Needs `repeatable`. Counters of packets, and their conservation, are those of the new processes alone.
         """
-        assert self._replay is not None
+        assert self.replay is not None
         self.settle()
         self._reset()
-        return self._replay.position
+        return self.replay.position
 
     def loads(self) -> Iterator[tuple[str, bytes]]:
         """Yield each PE's name and packed `Load`."""
@@ -270,7 +270,7 @@ class Run:
         if len(parts := self._asked_parts) < len(self._placed) + len(self.placement.transfers.drams):
             return None
         fed = Fed(positions=self._positions_fed, next_feed=0, needed=0, next_position=self._positions_fed)
-        return Cut(self._needed, fed, self._answers.heard, parts)
+        return Cut(self._needed, fed, self.answers.heard, parts)
 
     def _add_snapshot(self, name: str, part: packet.Snapshot) -> Outgoing:
         if part.tick == self._needed and part.batch:
@@ -292,7 +292,7 @@ class Run:
         out: Outgoing = []
         while self.phase == "running" and self._issued - self.completed < self.window:
             exhausted = self.inputs.exhausted() or self.interrupted
-            if exhausted and self._answers.positions == self._positions_fed:
+            if exhausted and self.answers.positions == self._positions_fed:
                 if self.completed < self._issued:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
@@ -336,7 +336,7 @@ class Run:
             self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
             self._take_arrived()
-            self._snapshots.note_heard(self._answers.heard)
+            self._snapshots.note_heard(self.answers.heard)
         # Feed first, then settle: the PEs work on the next tick while the host decodes this one.
         return self.pump()
 
@@ -351,8 +351,8 @@ class Run:
             population = (section := self._arrived.popleft()).population
             if population in outputs:
                 self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
-                self._answers.count(section.position)
-            if self._replay is not None and not self._replay.add_output(section):
+                self.answers.count(section.position)
+            if self.replay is not None and not self.replay.add_output(section):
                 continue
             self.events.add(section)
             self.recent[population].append(section)
@@ -366,7 +366,7 @@ class Run:
             if self._witness is not None:
                 self._witness.see_events(section)
             if population in outputs:
-                self._answers.take(section)
+                self.answers.take(section)
 
     def _observe(self, section: Section) -> Section:
         """Let the readout observe what is probed of a section; return the section with its counts alone."""

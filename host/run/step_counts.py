@@ -7,7 +7,7 @@ each projection in the population's order; behind it come the fields that the ho
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -91,6 +91,16 @@ class StepCounts:
         self._totals[section.population] += rows.sum(axis=0, dtype=np.int64)
         if words.in_exchange:
             self._in_exchange[section.population] = rows[:, words.first_in_exchange :]
+
+    def record(self) -> dict[str, Any]:
+        """Return the totals as plain values."""
+        latest = {n: [len(rows), np.ascontiguousarray(rows).tobytes()] for n, rows in self._in_exchange.items()}
+        return {"totals": {n: total.tobytes() for n, total in self._totals.items()}, "in_exchange": latest}
+
+    def restore(self, record: Mapping[str, Any]) -> None:
+        """Go on from a record."""
+        self._totals = {n: np.frombuffer(total, np.int64).copy() for n, total in record["totals"].items()}
+        self._in_exchange = {n: np.frombuffer(raw, np.uint32).reshape(rows, -1) for n, (rows, raw) in record["in_exchange"].items()}
 
     def rows(self, section: Section) -> U32:
         """Return the counts of a section, (senders, words)."""

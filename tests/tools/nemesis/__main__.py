@@ -23,9 +23,12 @@ def main() -> int:
     parser.add_argument("--setup", action="append", choices=SETUPS, help="only this way to run; again for more")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first trial's number (0)")
     parser.add_argument("--only", type=int, help="repeat the trial of this number")
+    parser.add_argument(
+        "--restart", action="store_true", help="runs with --restart: whoever is hit, the same hash"
+    )
     parser.add_argument("--log", type=Path, help="a line of JSON a trial goes there")
     flags = parser.parse_args()
-    stage, series = Stage(), Series(flags.seed, tuple(flags.setup or ()), flags.log)
+    stage, series = Stage(), Series(flags.seed, tuple(flags.setup or ()), flags.log, restart=flags.restart)
     try:
         number = flags.first if flags.only is None else flags.only
         while series.signals < (flags.trials if flags.only is None else 1):
@@ -42,8 +45,8 @@ def main() -> int:
 class Series:
     """Trials one after another, and what they came to."""
 
-    def __init__(self, seed: int, setups: tuple[str, ...], log: Path | None) -> None:
-        self._seed, self._setups, self._log = seed, setups, log
+    def __init__(self, seed: int, setups: tuple[str, ...], log: Path | None, *, restart: bool = False) -> None:
+        self._seed, self._setups, self._log, self._restart = seed, setups, log, restart
         self._quiet: dict[str, Evidence] = {}
         self.signals, self.violated, self._longest_s, self._over = 0, Counter[str](), 0.0, 0
         self._hit, self._hit_badly = Counter[str](), Counter[str]()
@@ -51,6 +54,7 @@ class Series:
     def run(self, stage: Stage, number: int) -> None:
         """Run one trial, print a line on it, and log it."""
         trial = draw(self._seed, number, self._setups)
+        trial = replace(trial, restart=self._restart and not SETUPS[trial.setup].program)
         if trial.setup not in self._quiet:
             self._quiet[trial.setup] = quiet = play(stage, replace(trial, moment="", delay_s=0.0), strikes=False)
             if quiet.code != 0:

@@ -81,7 +81,8 @@ def allowed_ends(trial: Trial, evidence: Evidence) -> list[tuple[tuple[int, ...]
     """
     victim, sent, who = trial.victim, trial.signal, re.escape(evidence.struck)
     same: tuple[tuple[int, ...], str] = (0,), "$"
-    if not evidence.struck or sent == "STOP-CONT":
+    goes_on = trial.restart and victim != "launcher"
+    if not evidence.struck or sent == "STOP-CONT" or goes_on:
         return [same]
     if victim == "launcher":
         return [same, (_INTERRUPTED[sent], "interrupted$|$") if sent in _INTERRUPTED else (_KILLED[sent], "$")]

@@ -74,6 +74,7 @@ class Stage:
             return [sys.executable, "-m", "tests.tools.nemesis.program", *arguments]
         command = [sys.executable, "-m", "tests.tools.nemesis.subject", "lm", "--no-monitor", "--out", str(out)]
         command += ["--stall", f"{setup.stall_s:g}"] + ([] if trial.moment == "ended" else ["--no-pictures"])
+        command += ["--restart"] * trial.restart
         if trial.setup == "full":
             return [*command, "--tokens", "16"]
         command += ["--checkpoint", str(self.folder / "tiny.safetensors"), "--text", str(self.folder / "text.txt")]

@@ -63,6 +63,7 @@ class Trial:
     delay_s: float
     pause_s: float
     share: float  # of a run's ticks, or of its PEs, where the moment is one of many; and which process of a kind
+    restart: bool = False  # whether the run has --restart
 
     def record(self) -> dict[str, Any]:
         """Return the trial as the log has it."""

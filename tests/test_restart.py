@@ -1,0 +1,148 @@
+"""Whatever dies or stands still under `--restart`, the run goes on in other processes, to the same hash."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from host.errors import Exit, HostError
+from host.launch.launcher import Launcher
+from host.launch.resume_file import Unfinished, kept, read_unfinished
+from host.processes import fork_server_link
+from host.run_folder import read_report
+from host.workloads.lm.options import Options as LmOptions
+from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
+from tests.tools.work import crowding
+
+pytestmark = pytest.mark.timeout(120)
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(folder):
+    """What a run gives that nobody hits: `hit`'s, in one process."""
+    options = LmOptions(
+        checkpoint=str(folder / "tiny.safetensors"), text=str(folder / "text.txt"), pes=25, tokens=150
+    )  # fmt: skip
+    return answer(Launcher(options, lambda _: None, lambda _: None).run())
+
+
+@pytest.mark.parametrize(
+    ("name", "number", "phase"),
+    [
+        ("PE(1,1,2)@0", signal.SIGKILL, "running"), ("router@0", signal.SIGKILL, "running"),
+        ("PE(1,1,2)@0", signal.SIGKILL, "starting"), ("host", signal.SIGKILL, "running"),
+        ("PE(1,1,2)@0", signal.SIGSTOP, "running"), ("host", signal.SIGSTOP, "running"),
+    ],
+)  # fmt: skip
+def test_a_part_that_dies_or_stands_still_is_named_and_replaced(run, undisturbed, name, number, phase):
+    stall_s = 2.0 * crowding() if number == signal.SIGSTOP else 30.0
+    outcome, _ = hit(run, name, number, phase, restart=True, stall_s=stall_s)
+    assert answer(outcome) == undisturbed
+    restarts = outcome.report["recovery"]["restarts"]
+    restart = next(row for row in restarts if row["part"] == name)  # a busy machine may make others stand still, too
+    assert len(restarts) == 1 or number == signal.SIGSTOP, restarts
+    assert (f"{name} died (SIGKILL)" if number == signal.SIGKILL else "stalled: ") in restart["problem"]
+    assert restart["back_s"] > 0
+    assert outcome.report["recovery"]["counts_of_set"] == len(restarts) + 1
+    assert gone(children)
+    assert gone(sockets)
+
+
+def test_a_fork_server_that_dies_takes_everything_with_it_and_all_of_it_is_replaced(run, undisturbed):
+    struck: list[int] = []
+
+    def observe(status):
+        if status["phase"] == "running" and status["tick"] > 3 and not struck:
+            struck.append(fork_server_link._pid())
+            os.kill(struck[0], signal.SIGKILL)
+
+    outcome = run(observe=observe, pes=25, tokens=150, faults=SLOW, restart=True)
+    assert answer(outcome) == undisturbed
+    (restart,) = outcome.report["recovery"]["restarts"]
+    assert restart["part"] == "the fork server"
+    assert re.match(r"the fork server died \(SIGKILL\)", restart["problem"])
+    assert gone(children)
+    assert gone(sockets)
+
+
+def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
+    pids: dict[str, int] = {}
+
+    def observe(status):
+        if status["phase"] == "running":
+            os.kill(pids["PE(1,1,2)@0"], signal.SIGKILL)
+
+    outcome = run(observe=observe, started=pids.__setitem__, pes=5, tokens=150, faults=SLOW, restart=True)
+    assert outcome.code is Exit.DIED
+    line = r"PE\(1,1,2\)@0 died \(SIGKILL\) while RUNNING, at tick \d+; it was replaced 3 times before"
+    assert re.fullmatch(line, outcome.problem), outcome.problem
+    assert [restart["part"] for restart in outcome.report["recovery"]["restarts"]] == ["PE(1,1,2)@0"] * 3
+    assert gone(children)
+
+
+def test_wrong_input_is_no_death(run, folder):
+    outcome = run(checkpoint=str(folder / "text.txt"), restart=True)
+    assert outcome.code is Exit.USAGE
+    assert outcome.report is None
+    with pytest.raises(HostError, match="--restart: goes with --transport zmq"):
+        LmOptions("seeded", transport="mem", restart=True).check()
+
+
+def _launch(*words, **more):
+    command = [sys.executable, "launch.py", *map(str, words), "--no-monitor", "--no-pictures"]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **more)
+
+
+def test_a_run_whose_launcher_was_killed_is_gone_on_with(folder, tmp_path, undisturbed):
+    out = tmp_path / "run"
+    model = "--checkpoint", folder / "tiny.safetensors", "--text", folder / "text.txt", "--pes", 25, "--tokens", 150
+    launcher = _launch("lm", *model, "--fault", "slow=PE(1,1,1)@0:0.04", "--restart", "--out", out)
+    deadline = time.monotonic() + 60 * crowding()
+    while not (out / "journal.msgpack").exists():
+        assert launcher.poll() is None, launcher.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    other = _launch("lm", "--resume", out)
+    said = other.communicate()[1]
+    assert other.returncode == Exit.USAGE, said
+    assert "is being run by another process" in said
+    launcher.kill()
+    launcher.communicate()
+    assert not (out / "report.json").exists()
+    resumed = _launch("lm", "--resume", out)
+    said = resumed.communicate()[1]
+    assert resumed.returncode == 0, said
+    report = read_report(out)
+    assert report["events"]["sha256"] == undisturbed[0]
+    (restart,) = report["recovery"]["restarts"]
+    assert restart["part"] == "the launcher"
+    assert restart["position"] > 0
+    assert {"resume.json", "journal.msgpack"}.isdisjoint(path.name for path in out.iterdir())
+    again = _launch("lm", "--resume", out)
+    assert "is over, has a report" in again.communicate()[1]
+
+
+def test_what_cannot_be_gone_on_with_is_told_in_a_line(tmp_path):
+    with pytest.raises(HostError, match="is no folder"):
+        read_unfinished(tmp_path / "none", "lm")
+    with pytest.raises(HostError, match=r"has no resume\.json"):
+        read_unfinished(tmp_path, "lm")
+    with kept(tmp_path, Unfinished(LmOptions("seeded"), "", [])):
+        assert read_unfinished(tmp_path, "lm").options == LmOptions("seeded")
+        with pytest.raises(HostError, match="is a run of the workload 'lm'"):
+            read_unfinished(tmp_path, "dvs")
+        (tmp_path / "resume.json").write_text((tmp_path / "resume.json").read_text().replace('"code": "', '"code": "0'))
+        with pytest.raises(HostError, match="was begun by version 0"):
+            read_unfinished(tmp_path, "lm")
+        (tmp_path / "resume.json").write_text("{")
+        with pytest.raises(HostError, match="cannot be read"):
+            read_unfinished(tmp_path, "lm")
