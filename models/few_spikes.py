@@ -16,6 +16,8 @@ from models.network import F32, Array, ModelError, Population
 MOST_BITS = 16
 DEFAULTS = {"bits": 8.0, "alpha": 1.0, "rounds": 1.0}
 """`bits` is K; with `rounds` half a step is added first, and else a value is cut off."""
+FILL = {"gain": np.float32(1), "bias": np.float32(0), "theta": np.float32(0)}
+"""The vectors of `fs_complex`, and what stands where none is given; `fs` has no theta."""
 PAYLOADS = ("int32", "float32")
 """An event is worth its tick: 2^(K - 1 - t) steps as int32, or alpha / 2^(t + 1) as float32."""
 COUNTS = ("units", "values", "saturations")

@@ -18,13 +18,13 @@ from models.compute.bound_calls import (
 )  # fmt: skip
 from models.few_spikes import COUNTS as COUNTS
 from models.few_spikes import DEFAULTS as DEFAULTS
+from models.few_spikes import FILL as FILL
 from models.few_spikes import PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field, ModelError, Population
 
 PORTS = {"input": PortSpec(1, ("float32", "int32")), "drive": PortSpec(1)}
 EMITS = PAYLOADS
-FILL = {"gain": np.float32(1), "bias": np.float32(0), "theta": np.float32(0)}
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
 TOGETHER = 2

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from models.kernels.fs_complex import FILL
+from models.few_spikes import FILL, Quantiser
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows
 from models.retrieval.grid import C64, Grid
 from models.spiking import vectors_of
@@ -69,6 +69,32 @@ class Unrolled:
             x = np.asarray(drive * factor, np.complex64)
             outputs.append(x)
         return outputs
+
+    def steps(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[Array]:
+        """Return what the integer CNN makes of matched filters (many, *cells): the steps behind each layer, (many, 2 cells) int64.
+
+        Its weights are those of int8, and its activations go through the same K-bit quantiser: what a run sends is this, to the bit.
+        """
+        outputs, z = list[Array](), to_units(filtered)
+        for layer in range(self.layers):
+            x = np.zeros(z.shape, np.float32)
+            if layer:
+                whole, scale = quantised(self.kernels[layer])
+                matrix = self._matrix(*whole).T.astype(np.float64)  # whole numbers below 2^53: exact in any order
+                gain = np.float32(scale * self.alphas[layer - 1] / 2**bits)
+                x = gain * (outputs[-1].astype(np.float64) @ matrix).astype(np.float32)
+            parts = (x + self.gains[layer] * z).reshape(len(z), -1, 2)
+            theta = self.thresholds[layer]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                size = np.sqrt(parts[:, :, 0] * parts[:, :, 0] + parts[:, :, 1] * parts[:, :, 1])
+                shrunk = np.where((size > theta)[:, :, None], parts * (np.float32(1) - theta / size)[:, :, None], np.float32(0))
+            params = {"bits": float(bits), "alpha": float(self.alphas[layer]), "rounds": float(rounds)}
+            outputs.append(Quantiser(params).signed_steps(shrunk.reshape(len(z), -1).astype(np.float32)))
+        return outputs
+
+    def of_steps(self, steps: Array, layer: int, bits: int) -> C64:
+        """Return steps (many, 2 cells) behind a layer, from 0, as values (many, *cells)."""
+        return from_units(steps.astype(np.float32) * np.float32(self.alphas[layer] / 2**bits), self.grid)
 
     @cached_property
     def _differences(self) -> Array:
