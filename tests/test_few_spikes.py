@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -79,7 +81,7 @@ def test_the_complex_soft_threshold_couples_the_parts():
 def chain(rng, kernel_bits, rounds):
     """Three ReLU layers of int8 weights, and the weights."""
     widths, populations, matrices = (9, 14, 10, 6), [Population("in", 9, payload="int32")], []
-    for number, (into, out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for number, (into, out) in enumerate(itertools.pairwise(widths)):
         weights = rng.integers(-127, 128, (out, into)).astype(np.int8)
         weights[rng.random(weights.shape) < 0.3] = 0
         gain = rng.uniform(0.5, 1.5) / 127 / 2 ** (kernel_bits if number else 0) / 2

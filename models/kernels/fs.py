@@ -14,11 +14,20 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import (
-    EventsBefore, Float, FloatRows, Floats, Lane, Number, NumberRows, Numbers, Phase, Words, bindable_late, zeroing_lane,
+    EventsBefore,
+    Float,
+    FloatRows,
+    Floats,
+    Lane,
+    Number,
+    NumberRows,
+    Numbers,
+    Phase,
+    Words,
+    bindable_late,
+    zeroing_lane,
 )  # fmt: skip
-from models.few_spikes import COUNTS as COUNTS
-from models.few_spikes import DEFAULTS as DEFAULTS
-from models.few_spikes import PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
+from models.few_spikes import COUNTS, DEFAULTS, PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field, Population
 
@@ -27,6 +36,7 @@ EMITS = PAYLOADS
 FILL = {"gain": np.float32(1), "bias": np.float32(0)}
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
+__all__ = ["COUNTS", "DEFAULTS"]
 
 
 def ticks(params: Mapping[str, float]) -> int:

@@ -14,12 +14,20 @@ from typing import Any
 import numpy as np
 
 from models.compute.bound_calls import (
-    EventsBefore, Float, FloatRows, Floats, Lane, Number, NumberRows, Numbers, Phase, Words, bindable_late, zeroing_lane,
+    EventsBefore,
+    Float,
+    FloatRows,
+    Floats,
+    Lane,
+    Number,
+    NumberRows,
+    Numbers,
+    Phase,
+    Words,
+    bindable_late,
+    zeroing_lane,
 )  # fmt: skip
-from models.few_spikes import COUNTS as COUNTS
-from models.few_spikes import DEFAULTS as DEFAULTS
-from models.few_spikes import FILL as FILL
-from models.few_spikes import PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
+from models.few_spikes import COUNTS, DEFAULTS, FILL, PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field, ModelError, Population
 
@@ -27,6 +35,7 @@ PORTS = {"input": PortSpec(1, ("float32", "int32")), "drive": PortSpec(1)}
 EMITS = PAYLOADS
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
+__all__ = ["COUNTS", "DEFAULTS", "FILL"]
 TOGETHER = 2
 
 

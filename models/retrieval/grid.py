@@ -1,7 +1,8 @@
 """The grid of frequencies on which a snapshot is explained, and what the host computes of it: the matched filter and ISTA.
 
-A snapshot y has N = N_1 ... N_r samples, y[n] = sum_k b_k exp(j 2 pi f_k n) + noise; the grid G = G_1 ... G_r frequencies g / G_i that
-cover the full period, so that A^H A is a circular convolution. Everything is scaled by 1 / N: z = A^H y / N, and B = A^H A / N.
+A snapshot y has N = N_1 ... N_r samples, y[n] = sum_k b_k exp(j 2 pi f_k n) + noise; the grid G = G_1 ... G_r frequencies g / G_i,
+which cover the full period, so that A^H A is a circular convolution. Everything is scaled by 1 / N: z = A^H y / N, and
+B = A^H A / N.
 """
 
 from __future__ import annotations

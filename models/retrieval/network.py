@@ -1,7 +1,7 @@
 """S-LISTA as a network of Few-Spikes neurons: trained kernels, gains and thresholds in, populations and projections out.
 
-Layer l computes x' = S_theta(k_l * x + gain_l z): the first from z alone, all in K bits. z is the matched filter, an input of float32
-numbers; unit 2c is the real part of cell c and 2c + 1 the imaginary one, cells in C order.
+Layer l computes x' = S_theta(k_l * x + gain_l z): the first from z alone, all in K bits. z is the matched filter, an input of
+float32 numbers; unit 2c is the real part of cell c and 2c + 1 the imaginary one, cells in C order.
 """
 
 from __future__ import annotations
@@ -58,22 +58,30 @@ class Unrolled:
 
     def values(self, filtered: C64) -> list[C64]:
         """Return what the CNN with these weights makes of matched filters (many, *cells) in float32: x behind each layer."""
+        return self._values(filtered, None, True)
+
+    def _values(self, filtered: C64, bits: int | None, rounds: bool) -> list[C64]:
         x, outputs = None, list[C64]()
         for layer in range(self.layers):
             drive = self.gains[layer] * filtered.astype(np.complex64)
             if x is not None:
                 spectrum = np.fft.fftn(self.kernels[layer].astype(np.complex128))
-                drive = drive + np.fft.ifftn(np.fft.fftn(x.astype(np.complex128), axes=self.grid.axes) * spectrum, axes=self.grid.axes)
+                drive = drive + np.fft.ifftn(
+                    np.fft.fftn(x.astype(np.complex128), axes=self.grid.axes) * spectrum, axes=self.grid.axes
+                )
             size = np.abs(drive)
             factor = np.maximum(0, 1 - self.thresholds[layer] / np.maximum(size, 1e-30))
             x = np.asarray(drive * factor, np.complex64)
+            if bits is not None:
+                params = {"bits": float(bits), "alpha": float(self.alphas[layer]), "rounds": float(rounds)}
+                x = self.of_steps(Quantiser(params).signed_steps(to_units(x)), layer, bits)
             outputs.append(x)
         return outputs
 
     def steps(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[Array]:
         """Return what the integer CNN makes of matched filters (many, *cells): the steps behind each layer, (many, 2 cells) int64.
 
-        Its weights are those of int8, and its activations go through the same K-bit quantiser: what a run sends is this, to the bit.
+        Its weights are those of int8, and its activations go through the same K-bit quantiser: a run sends this, to the bit.
         """
         outputs, z = list[Array](), to_units(filtered)
         for layer in range(self.layers):
@@ -91,6 +99,12 @@ class Unrolled:
             params = {"bits": float(bits), "alpha": float(self.alphas[layer]), "rounds": float(rounds)}
             outputs.append(Quantiser(params).signed_steps(shrunk.reshape(len(z), -1).astype(np.float32)))
         return outputs
+
+    def quantised_values(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[C64]:
+        """Return what the CNN with weights of float32 makes where activations have K bits: near a run with such weights, not to the
+        bit (a run adds bit by bit in ascending unit).
+        """
+        return self._values(filtered, bits, rounds)
 
     def of_steps(self, steps: Array, layer: int, bits: int) -> C64:
         """Return steps (many, 2 cells) behind a layer, from 0, as values (many, *cells)."""

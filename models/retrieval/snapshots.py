@@ -17,8 +17,8 @@ _TRIES = 1000
 
 
 class Snapshots(NamedTuple):
-    """`received` (many, *samples); `truth` (many, *cells), amplitudes on the nearest cells; `places` (many, targets, dimensions), in
-    cells, -1 where there are fewer; `amplitudes` (many, targets).
+    """`received` (many, *samples); `truth` (many, *cells), amplitudes on the nearest cells; `places` (many, targets, dimensions),
+    in cells, -1 where there are fewer; `amplitudes` (many, targets).
     """
 
     received: C64

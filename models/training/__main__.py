@@ -17,6 +17,7 @@ from models.network import SEGMENT_STATES, ModelError
 from models.text.tokeniser import TextError
 from models.training.gesture.settings import GestureSettings
 from models.training.language.settings import AUTHORS, LanguageSettings
+from models.training.retrieval.settings import RetrievalSettings
 
 if TYPE_CHECKING:
     import torch
@@ -64,10 +65,43 @@ def _parser() -> argparse.ArgumentParser:
     conform.add_argument("--tokens", type=int, metavar="N", help="how many of them are run (default 210: three segments)")
     conform.add_argument("--state", choices=SEGMENT_STATES, default=None, help="only this treatment of c (default: both)")
     _gesture_commands(commands)
+    _retrieval_commands(commands)
     return parser
 
 
-def _flags_of(group: argparse._ArgumentGroup, settings: type[LanguageSettings] | type[GestureSettings]) -> None:
+def _retrieval_commands(commands: Any) -> None:
+    train = commands.add_parser("retrieval", help="train S-LISTA for harmonic retrieval, write a model", allow_abbrev=False)
+    train.add_argument("--out", required=True, metavar="DIR", help="run folder; one that holds a state is gone on with")
+    _flags_of(train.add_argument_group("hyperparameters"), RetrievalSettings)
+    measure = commands.add_parser("retrieval-measure", help="errors of a model, its conversions and ISTA", allow_abbrev=False)
+    measure.add_argument("file", metavar="MODEL", help="what `retrieval` wrote")
+    measure.add_argument("--samples", type=int, default=200, metavar="N", help="snapshots of each SNR (default 200)")
+    measure.add_argument("--k", type=int, nargs="+", default=[4, 6, 8, 16], metavar="K", help="bits (default 4 6 8 16)")
+
+
+def _retrieval(flags: dict[str, Any]) -> int:
+    from models.training.retrieval.export import finish
+    from models.training.retrieval.trainer import train
+
+    out = Path(flags.pop("out"))
+    settings = RetrievalSettings(**{name: value for name, value in flags.items() if value is not None})
+    settings.check()
+    train(settings, out, print)
+    finish(settings, out, print)
+    return 0
+
+
+def _retrieval_measure(flags: dict[str, Any]) -> int:
+    from models.training.retrieval.export import check_bits, measure
+
+    check_bits(flags["k"])
+    if flags["samples"] < 1:
+        raise ModelError(f"--samples {flags['samples']}: needs a whole number from 1")
+    measure(Path(flags["file"]), flags["samples"], flags["k"], print)
+    return 0
+
+
+def _flags_of(group: argparse._ArgumentGroup, settings: type[LanguageSettings | GestureSettings | RetrievalSettings]) -> None:
     """Make a flag of every field; one that is not given is None."""
     for entry in fields(settings):
         name, default = f"--{entry.name.replace('_', '-')}", entry.default
@@ -212,6 +246,7 @@ def _conform(flags: dict[str, Any]) -> int:
 
 _COMMANDS = {
     "lm": _lm, "floors": _floors, "plot": _plot, "conform": _conform, "gesture": _gesture, "gesture-conform": _gesture_conform,
+    "retrieval": _retrieval, "retrieval-measure": _retrieval_measure,
 }  # fmt: skip
 
 

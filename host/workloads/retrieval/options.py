@@ -27,7 +27,9 @@ class Options(RunOptions):
         None, "your own, complex (snapshots, samples ...) in a .npy file", bounds=Text(), metavar="FILE", file=True
     )
     k: int = _of_network(8, "ticks, and bits, of a value", bounds=Whole(1, 16), metavar="K")
-    round: str = _of_network("half-up", "half-up or floor: how a value loses its lower bits", bounds=OneOf(lambda: ROUNDINGS), metavar="HOW")
+    round: str = _of_network(
+        "half-up", "half-up or floor: how a value loses its lower bits", bounds=OneOf(lambda: ROUNDINGS), metavar="HOW"
+    )
     weights: str = _of_network("int8", "int8 or float32", bounds=OneOf(lambda: WEIGHTS), metavar="TYPE")
     layers: int | None = _of_network(None, "only the first L (default: all)", bounds=Whole(1, 32), metavar="L")
     dims: int = _of_network(1, "dimensions of the shipped model, 1 or 2", bounds=Whole(1, 3), metavar="N")

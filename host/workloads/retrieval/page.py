@@ -29,7 +29,8 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
         blocks.append(table(("SNR", "of", "NMSE, dB", "detected"), rows, numeric=(2, 3)))
     if result["by_layer"]:
         rows_of = [
-            (n, f"{row['db']:.1f}", f"{row['largest']:.2e}", f"{row['bound']:.2e}") for n, row in enumerate(result["by_layer"], start=1)
+            (n, f"{row['db']:.1f}", f"{row['largest']:.2e}", f"{row['bound']:.2e}")
+            for n, row in enumerate(result["by_layer"], start=1)
         ]
         blocks.append(table(("layer", "against the CNN, dB", "largest", "of one value at most"), rows_of, numeric=(1, 2, 3)))
     peaks = [
@@ -38,7 +39,9 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
         for peak in found
     ]
     head = ("snapshot", "frequency, cycles a sample", "amplitude", "phase, rad")
-    blocks.append(details(f"Frequencies of the first {min(_LISTED, result['snapshots'])} snapshots", table(head, peaks, numeric=(2, 3))))
+    blocks.append(
+        details(f"Frequencies of the first {min(_LISTED, result['snapshots'])} snapshots", table(head, peaks, numeric=(2, 3)))
+    )
     return [section("Frequencies", blocks)]
 
 
@@ -47,7 +50,9 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     result = report.get("result")
     if not result or not result["first"]:
         return []
-    caption = "The first snapshot: sizes of all cells, of the matched filter, of what was recovered, and of the truth where it is known."
+    caption = (
+        "The first snapshot: sizes of all cells, of the matched filter, of what was recovered, and of the truth where it is known."
+    )
     grids = result["first"]
     return [Figure(name="grids", title="Grids", caption=caption, draw=lambda: _grids(grids))]
 

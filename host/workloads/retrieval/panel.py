@@ -1,4 +1,4 @@
-"""The live view's panel of a run on snapshots: the matched filter, what came out of the network, and the truth, one below the other.
+"""The live view's panel of a run on snapshots: the matched filter, what came out, and the truth, one below the other.
 
 From the status: `number`, `of`, and `grids`, name -> sizes along the last dimension. Importing it is light: the launcher does.
 """

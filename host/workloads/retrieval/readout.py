@@ -59,7 +59,8 @@ class GridReadout:
             if grid is not None and len(grid) and self._done
         }
         return {
-            "snapshots": self._done, "layers": self._layers, "bits": compared.bits, "round": "half-up" if compared.rounds else "floor",
+            "snapshots": self._done, "layers": self._layers, "bits": compared.bits,
+            "round": "half-up" if compared.rounds else "floor",
             "weights": "int8" if compared.int8 else "float32", "samples": list(compared.model.grid.samples),
             "cells": list(compared.model.grid.cells), "by_snr": compared.rows(answers), "by_layer": compared.by_layer(self._done),
             "conversion_db": compared.conversion_db(answers), "values": steps.size, "differing": compared.differing(steps),

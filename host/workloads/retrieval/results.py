@@ -50,8 +50,8 @@ class Compared:
         return rows
 
     def by_layer(self, done: int) -> list[dict[str, float]]:
-        """Return the conversion's error of each layer, of the integer CNN against that of float32: dB, largest, and the bound of one
-        value.
+        """Return the conversion's error of each layer, the integer CNN against that of float32: dB, largest, and the bound of
+        one value.
         """
         if not self.int8 or not done:
             return []

@@ -22,9 +22,11 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
         ]
         lines.append(f"at {row['snr']:3} dB    {'; '.join(words)} ({row['snapshots']} snapshots)")
     if result["conversion_db"] is not None:
-        lines.append(f"conversion   {result['conversion_db']:.1f} dB against the CNN of float32, {result['weights']} weights, K {result['bits']}")
+        how = f"{result['weights']} weights, K {result['bits']}"
+        lines.append(f"conversion   {result['conversion_db']:.1f} dB against the CNN of float32, {how}")
     for number, row in enumerate(result["by_layer"], start=1):
-        lines.append(f"  layer {number}    {row['db']:.1f} dB, largest {row['largest']:.2e}; of one value alone at most {row['bound']:.2e}")
+        words = f"{row['db']:.1f} dB, largest {row['largest']:.2e}"
+        lines.append(f"  layer {number}    {words}; of one value alone at most {row['bound']:.2e}")
     if result["differing"] is not None:
         lines.append(f"integer CNN  {result['differing']:,} of {result['values']:,} numbers differ")
     values = max(int(counters.get("values", 0)), 1)
@@ -36,17 +38,10 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
         f"spikes       {counters['events'] / values:.3f} a neuron and snapshot; {counters['macs'] / snapshots:,.0f} additions a "
         f"snapshot, {dense:,} MACs of the CNN with whole kernels"
     )
-    lines.append(f"ticks        {result['latency_ticks']} of a snapshot from input to answer, one snapshot every {result['ticks_a_snapshot']}")
-    modelled = report.get("modelled")
-    if modelled is not None:
-        time_s, energy_j = modelled["time_s"] / snapshots, modelled["energy_j"] / snapshots
-        power = energy_j / time_s if time_s else 0.0
-        bands = ""
-        if modelled.get("time_band") and modelled.get("energy_band"):
-            low, high = modelled["time_band"][:2]
-            least, most = modelled["energy_band"][:2]
-            bands = f" ({1e3 * low / snapshots:.3f} to {1e3 * high / snapshots:.3f} ms, {1e3 * least / snapshots:.3f} to {1e3 * most / snapshots:.3f} mJ)"
-        lines.append(f"a snapshot   {1e3 * time_s:.3f} ms, {1e3 * energy_j:.3f} mJ, {power:.3f} W on the chip{bands}")
+    ticks = f"{result['latency_ticks']} of a snapshot from input to answer, one snapshot every {result['ticks_a_snapshot']}"
+    lines.append(f"ticks        {ticks}")
+    if (modelled := report.get("modelled")) is not None:
+        lines.append(_modelled_line(modelled, snapshots))
     return [*lines, PUBLISHED]
 
 
@@ -55,3 +50,17 @@ def _product(sizes: list[int]) -> int:
     for size in sizes:
         total *= size
     return total
+
+
+def _modelled_line(modelled: Mapping[str, Any], snapshots: int) -> str:
+    """Return time, energy and power of a snapshot, with the bands that their constants leave."""
+    time_s, energy_j = modelled["time_s"] / snapshots, modelled["energy_j"] / snapshots
+    words = f"{1e3 * time_s:.3f} ms{_band(modelled['time_band_s'], snapshots)}, "
+    words += f"{1e3 * energy_j:.3f} mJ{_band(modelled['energy_band_j'], snapshots)}"
+    return f"a snapshot   {words}, {energy_j / time_s if time_s else 0.0:.3f} W on the chip"
+
+
+def _band(band: list[float], snapshots: int) -> str:
+    """Return a band in thousandths, a snapshot."""
+    low, high = (1e3 * end / snapshots for end in band)
+    return f" ({low:.3f} to {high:.3f})"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -64,7 +63,7 @@ def train(settings: RetrievalSettings, out: Path, say: Callable[[str], object]) 
             stored = time.monotonic()
             part = out / f"{STATE}.part"
             torch.save({"net": net.state_dict(), "adam": adam.state_dict(), "update": update}, part)
-            os.replace(part, out / STATE)
+            part.replace(out / STATE)
             with (out / LOG).open("a") as log:
                 log.write(f"{update},{10 * np.log10(loss_sum / losses):.3f}\n")
             say(f"update {update:,} of {settings.updates:,}: {10 * np.log10(loss_sum / losses):.2f} dB")
@@ -86,4 +85,4 @@ def _write_weights(net: SLista, path: Path) -> None:
         gains=net.gains.detach().numpy(),
         thresholds=net.thresholds.detach().abs().numpy(),
     )
-    os.replace(part, path)
+    part.replace(path)
