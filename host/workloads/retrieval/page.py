@@ -1,6 +1,6 @@
 """What the page of a run on snapshots shows beside what every run does: true and recovered grid, errors by SNR and by layer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,8 +53,12 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     caption = (
         "The first snapshot: sizes of all cells, of the matched filter, of what was recovered, and of the truth where it is known."
     )
-    grids = result["first"]
-    return [Figure(name="grids", title="Grids", caption=caption, draw=lambda: _grids(grids))]
+    grids, sweep = result["first"], result["sweep"]
+    bits = "What the integer CNN of each K makes of the same snapshots, against the CNN of float32 and against the truth."
+    return [
+        Figure(name="grids", title="Grids", caption=caption, draw=lambda: _grids(grids)),
+        Figure(name="bits", title="Bits of a value", caption=bits, draw=lambda: _sweep(sweep)),
+    ]
 
 
 @plots.styled
@@ -72,4 +76,16 @@ def _grids(grids: Mapping[str, Any]) -> canvas.Figure:
         else:
             part.imshow(values.reshape(-1, values.shape[-1]), cmap="viridis", aspect="auto")
         part.set_title({"filtered": "matched filter"}.get(name, name))
+    return figure
+
+
+@plots.styled
+def _sweep(sweep: Sequence[Mapping[str, Any]]) -> canvas.Figure:
+    """Return a drawing of errors over K."""
+    figure, axes = plots.new_figure(2.4, (0.7, 0.1, 0.5, 0.2))
+    for colour, (key, label) in enumerate((("conversion_db", "against the CNN"), ("nmse_db", "against the truth"))):
+        rows = [row for row in sweep if row[key] is not None]
+        axes.plot([row["k"] for row in rows], [row[key] for row in rows], "o-", color=SERIES[colour], label=label)
+    axes.set(xlabel="K, ticks of a value", ylabel="dB")
+    axes.legend()
     return figure

@@ -65,7 +65,7 @@ class GridReadout:
             "cells": list(compared.model.grid.cells), "by_snr": compared.rows(answers), "by_layer": compared.by_layer(self._done),
             "conversion_db": compared.conversion_db(answers), "values": steps.size, "differing": compared.differing(steps),
             "latency_ticks": (self._layers) * compared.bits + 1, "ticks_a_snapshot": compared.bits,
-            "first": first, "frequencies": frequencies(answers),
+            "sweep": compared.sweep(self._done), "first": first, "frequencies": frequencies(answers),
         }  # fmt: skip
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:

@@ -18,6 +18,7 @@ STEPS = (6, 200)
 _MOST_LISTED, _LEAST_PART = 20, 0.25  # peaks of a snapshot; of the largest amplitude
 _MOST_SHOWN = 200  # snapshots whose frequencies the report lists
 _LEAST = 1e-30
+_SWEPT, _MOST_SWEPT = (1, 2, 4, 6, 8, 10, 12, 16), 50  # K; snapshots
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,9 +51,7 @@ class Compared:
         return rows
 
     def by_layer(self, done: int) -> list[dict[str, float]]:
-        """Return the conversion's error of each layer, the integer CNN against that of float32: dB, largest, and the bound of
-        one value.
-        """
+        """Return the conversion's error of each layer, xx"""
         if not self.int8 or not done:
             return []
         values = self.model.values(self.filtered[:done])
@@ -62,8 +61,20 @@ class Compared:
             error = self.model.of_steps(have, layer, self.bits) - want
             step = float(self.model.alphas[layer]) / 2**self.bits
             largest = max(float(np.abs(error.real).max()), float(np.abs(error.imag).max()))
-            db = 10 * np.log10(max(float(np.sum(np.abs(error) ** 2)), _LEAST) / max(float(np.sum(np.abs(want) ** 2)), _LEAST))
-            rows.append({"db": float(db), "largest": largest, "bound": step / (2 if self.rounds else 1)})
+            rows.append({"db": _decibel(error, want), "largest": largest, "bound": step / (2 if self.rounds else 1)})
+        return rows
+
+    def sweep(self, done: int) -> list[dict[str, float | None]]:
+        """Return what integer CNNs of other K make of the first snapshots: its error against the CNN of float32 and the truth."""
+        done = min(done, _MOST_SWEPT)
+        if not done:
+            return []
+        want, rows = self.model.values(self.filtered[:done])[-1], list[dict[str, float | None]]()
+        for bits in _SWEPT:
+            have = self.model.steps(self.filtered[:done], bits, rounds=self.rounds)[-1]
+            found = self.model.of_steps(have, self.model.layers - 1, bits)
+            nmse = nmse_db(found, self.truth[:done]) if self.truth is not None else None
+            rows.append({"k": bits, "conversion_db": _decibel(found - want, want), "nmse_db": nmse})
         return rows
 
     def conversion_db(self, answers: C64) -> float | None:
@@ -71,8 +82,7 @@ class Compared:
         if not len(answers):
             return None
         want = self.model.values(self.filtered[: len(answers)])[-1]
-        error = float(np.sum(np.abs(answers - want) ** 2))
-        return float(10 * np.log10(max(error, _LEAST) / max(float(np.sum(np.abs(want) ** 2)), _LEAST)))
+        return _decibel(answers - want, want)
 
     def differing(self, steps: Array) -> int | None:
         """Return how many of the run's numbers, (many, 2 cells) steps, differ from the integer CNN's; None with float weights."""
@@ -80,6 +90,12 @@ class Compared:
             return None
         want = self.model.steps(self.filtered[: len(steps)], self.bits, rounds=self.rounds)[-1] if len(steps) else steps
         return int(np.count_nonzero(want != steps))
+
+
+def _decibel(error: C64, want: C64) -> float:
+    """Return the power of an error over that of what is wanted, in dB."""
+    power, of = (float(np.sum(np.abs(x.astype(np.complex128)) ** 2)) for x in (error, want))
+    return float(10 * np.log10(max(power, _LEAST) / max(of, _LEAST)))
 
 
 def frequencies(answers: C64) -> list[list[dict[str, Any]]]:

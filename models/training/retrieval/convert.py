@@ -1,7 +1,8 @@
 """Converts a CNN of torch to Few-Spikes neurons: convolutions and linear layers with a ReLU behind each, and a last one without.
 
-A layer behind a ReLU sends its values in K bits, as `fs`; a last layer without one sends its numbers as they are (`li`, which forgets at
-every position). Inputs are float32, and so are the first layer's weights; all others are int8 with a scale a layer, or float32.
+A layer behind a ReLU sends its values in K bits, as `fs`; a last layer without one sends its numbers as they are (`li`, which
+forgets at every position). Inputs are float32, and so are the first layer's weights; all others are int8 with a scale a layer,
+or float32.
 Alphas come from calibration: the least power of two that all values of a layer are below.
 """
 
