@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import partial
 
-from host.flags import OneOf, Sizes, Text, Whole, option, with_default, with_help
+from host.flags import OneOf, Sizes, Text, Whole, YesNo, option, with_default, with_help
 from host.options import RunOptions
 
 ROUNDINGS, WEIGHTS = ("half-up", "floor"), ("int8", "float32")
@@ -21,7 +21,7 @@ class Options(RunOptions):
     samples: int = _of_snapshots(20, "how many, of each SNR", bounds=Whole(1, 1_000_000), metavar="N")
     snr: tuple[int, ...] = _of_snapshots((15,), "signal to noise in whole dB, several with commas", bounds=Sizes(), metavar="DB,DB")
     targets: int = _of_snapshots(4, "frequencies of a snapshot at most", bounds=Whole(1, 16), metavar="N")
-    off_grid: bool = _of_snapshots(False, "frequencies anywhere between the grid's")
+    off_grid: bool = _of_snapshots(False, "frequencies anywhere between the grid's", bounds=YesNo())
     seed: int = _of_snapshots(1_000, "of the snapshots", bounds=Whole(0), metavar="N")
     inputs: str | None = _of_snapshots(
         None, "your own, complex (snapshots, samples ...) in a .npy file", bounds=Text(), metavar="FILE", file=True
