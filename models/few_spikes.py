@@ -20,8 +20,8 @@ FILL = {"gain": np.float32(1), "bias": np.float32(0), "theta": np.float32(0)}
 """The vectors of `fs_complex`, and what stands where none is given; `fs` has no theta."""
 PAYLOADS = ("int32", "float32")
 """An event is worth its tick: 2^(K - 1 - t) steps as int32, or alpha / 2^(t + 1) as float32."""
-COUNTS = ("units", "values", "saturations")
-"""Ticks of units; values, a unit's of a position; and those of them that were alpha or more."""
+COUNTS = ("units",)
+"""Ticks of units."""
 
 
 def bits_of(params: Mapping[str, float]) -> int:
@@ -68,6 +68,10 @@ class Quantiser:
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = np.asarray(values, np.float32) * self.scale + self._half
             return np.nan_to_num(np.clip(np.floor(scaled), 0, 2.0**self.bits - 1), nan=0.0).astype(np.int64)
+
+    def saturated(self, values: F32) -> int:
+        """Return how many values are too large for K bits, and are said as 2^K - 1 steps."""
+        return int(np.count_nonzero(np.abs(values) * self.scale + self._half >= np.float32(2.0**self.bits)))
 
     def signed_steps(self, values: F32) -> Array:
         """Return how many steps each value's size has, with the value's sign."""

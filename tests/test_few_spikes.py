@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from models.reference import Reference
 from models.retrieval.grid import Grid
 from models.retrieval.network import Unrolled, quantised
 from models.spiking import vectors_of
+from pe.residents import _check_together
 
 
 def said_by_kernel(kernel, x, params, payload, **others):
@@ -28,7 +30,7 @@ def said_by_kernel(kernel, x, params, payload, **others):
     mem = {"input.sums": np.asarray(x, np.float32)[None], "units": np.arange(units, dtype=np.uint32)}
     mem |= {"drive.sums": np.zeros((1, units), np.float32), "v": np.full((1, units), 77, np.float32)}
     mem |= vectors_of(units, kernel.FILL, **others)
-    mem |= {"counts": np.zeros(3, np.uint32), "send_keys": np.zeros(units, np.uint32), "send_values": np.zeros(units, payload)}
+    mem |= {"counts": np.zeros(1, np.uint32), "send_keys": np.zeros(units, np.uint32), "send_values": np.zeros(units, payload)}
     stepper, said = kernel.stepper(mem, units, params), []
     for phase in range(kernel.ticks(params)):
         events = stepper.step(lane=0, before=0, phase=phase)
@@ -42,13 +44,14 @@ def said_by_kernel(kernel, x, params, payload, **others):
 @pytest.mark.parametrize("rounds", [0.0, 1.0])
 def test_a_value_is_said_bit_by_bit_most_significant_first(bits, rounds):
     x = np.concatenate([np.linspace(-0.5, 2.5, 61), np.arange(8) / 2.0**bits]).astype(np.float32)
-    said, (ticks, values, saturations) = said_by_kernel(fs, x, {"bits": float(bits), "alpha": 2.0, "rounds": rounds}, "<i4")
+    said, (ticks,) = said_by_kernel(fs, x, {"bits": float(bits), "alpha": 2.0, "rounds": rounds}, "<i4")
     scaled = x.astype(np.float64) * 2**bits / 2
     steps = np.clip(np.floor(scaled + rounds / 2), 0, 2**bits - 1).astype(int)
     assert said.sum(axis=0).tolist() == steps.tolist()
     assert [set(row.tolist()) - {0} <= {1 << (bits - 1 - t)} for t, row in enumerate(said)] == [True] * bits
-    assert (ticks, values) == (bits * len(x), len(x))
-    assert saturations == np.count_nonzero(scaled + rounds / 2 >= 2**bits)
+    assert ticks == bits * len(x)
+    saturated = Quantiser({"bits": float(bits), "alpha": 2.0, "rounds": rounds}).saturated(np.maximum(x, 0))
+    assert saturated == np.count_nonzero(scaled + rounds / 2 >= 2**bits)
 
 
 def test_a_value_at_a_threshold_is_said():
@@ -147,9 +150,10 @@ def test_a_pair_of_parts_lies_on_one_pe_whatever_the_deal():
 
 
 def test_a_split_pair_is_refused():
-    mem = {"units": np.array([0, 2], np.uint32)}
-    with pytest.raises(ModelError, match="a pair of parts is split over PEs"):
-        fs_complex.stepper(mem, 4, fs_complex.DEFAULTS)
+    shard = SimpleNamespace(units=np.array([0, 2], np.uint32), population=1, kernel="fs_complex")
+    with pytest.raises(ModelError, match="needs 2 units together; a deal splits them"):
+        _check_together(shard, 2)
+    _check_together(SimpleNamespace(units=np.array([2, 3], np.uint32)), 2)
 
 
 @pytest.mark.parametrize(("params", "line"), [

@@ -69,13 +69,11 @@ def _step(
     sums: NumberRows, gain: Floats, bias: Floats, units: Words, v: FloatRows, counts: Words, keys: Words, values: Numbers,
     worths: Numbers, scale: Float, half: Float, bits: Number, width: Number, lane: Lane, before: EventsBefore, phase: Phase,
 ) -> int:  # fmt: skip
-    sent, h, top = before, np.float32(1 << (bits - 1 - phase)), np.float32(1 << bits)
+    sent, h = before, np.float32(1 << (bits - 1 - phase))
     if phase == 0:
         for i in range(units.size):
             x = gain[i] * np.float32(sums[lane, i]) + bias[i]
             v[lane, i] = x * scale + half
-            counts[2] += v[lane, i] >= top
-        counts[1] += units.size
     for i in range(units.size):
         if v[lane, i] >= h:
             keys[sent] = lane * width + units[i]

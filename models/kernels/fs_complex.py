@@ -59,10 +59,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
-    """Bind the step to a shard's arena views; ModelError where a pair is split."""
-    units = mem["units"].astype(np.int64)
-    if len(units) % 2 or (units[::2] % 2).any() or (units[1::2] != units[::2] + 1).any():
-        raise ModelError("fs_complex: a pair of parts is split over PEs; deal units 2i and 2i + 1 to the same one")
+    """Bind the step to a shard's arena views."""
     operands: dict[str, Any] = {name: mem[name] for name in ("gain", "bias", "theta", "units", "v", "counts")}
     operands |= {"sums": mem["input.sums"], "drive": mem["drive.sums"], "keys": mem["send_keys"], "values": mem["send_values"]}
     operands |= {"bits": bits_of(params), "scale": np.array([steps_per_one(params)], np.float32), "width": width}
@@ -77,9 +74,9 @@ def _step(
     keys: Words, values: Numbers, worths: Numbers, scale: Float, half: Float, bits: Number, width: Number,
     lane: Lane, before: EventsBefore, phase: Phase,
 ) -> int:  # fmt: skip
-    sent, h, top = before, np.float32(1 << (bits - 1 - phase)), np.float32(1 << bits)
+    sent, h = before, np.float32(1 << (bits - 1 - phase))
     if phase == 0:
-        for i in range(0, units.size, 2):
+        for i in range(0, units.size - 1, 2):
             a = (gain[i] * np.float32(sums[lane, i]) + bias[i]) + drive[lane, i]
             b = (gain[i + 1] * np.float32(sums[lane, i + 1]) + bias[i + 1]) + drive[lane, i + 1]
             m = np.sqrt(a * a + b * b)
@@ -91,8 +88,6 @@ def _step(
             # Half a step away from zero: the size is rounded, and the sign stays.
             v[lane, i] = a * scale + half if a >= np.float32(0) else a * scale - half
             v[lane, i + 1] = b * scale + half if b >= np.float32(0) else b * scale - half
-            counts[2] += (abs(v[lane, i]) >= top) + (abs(v[lane, i + 1]) >= top)
-        counts[1] += units.size
     for i in range(units.size):
         rest = v[lane, i]
         if rest >= h:

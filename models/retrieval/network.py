@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,13 @@ from models.spiking import vectors_of
 MOST_LAYERS = 32
 ROUNDINGS = ("half-up", "floor")
 _MOST = 127  # of a weight of 8 bits: -128 never arises
+
+
+class LayerSteps(NamedTuple):
+    """What the integer CNN has behind a layer: `steps` (many, 2 cells) int64, and how many values were too large for K bits."""
+
+    steps: Array
+    saturations: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,25 +86,30 @@ class Unrolled:
         return outputs
 
     def steps(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[Array]:
+        """Return what the integer CNN makes of matched filters, (many, 2 cells) int64 behind each layer."""
+        return [layer.steps for layer in self.quantised_layers(filtered, bits, rounds=rounds)]
+
+    def quantised_layers(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[LayerSteps]:
         """Return what the integer CNN makes of matched filters (many, *cells): the steps behind each layer, (many, 2 cells) int64.
 
         Its weights are those of int8, and its activations go through the same K-bit quantiser: a run sends this, to the bit.
         """
-        outputs, z = list[Array](), to_units(filtered)
+        outputs, z = list[LayerSteps](), to_units(filtered)
         for layer in range(self.layers):
             x = np.zeros(z.shape, np.float32)
             if layer:
                 whole, scale = quantised(self.kernels[layer])
                 matrix = self._matrix(*whole).T.astype(np.float64)  # whole numbers below 2^53: exact in any order
                 gain = np.float32(scale * self.alphas[layer - 1] / 2**bits)
-                x = gain * (outputs[-1].astype(np.float64) @ matrix).astype(np.float32)
+                x = gain * (outputs[-1].steps.astype(np.float64) @ matrix).astype(np.float32)
             parts = (x + self.gains[layer] * z).reshape(len(z), -1, 2)
             theta = self.thresholds[layer]
             with np.errstate(divide="ignore", invalid="ignore"):
                 size = np.sqrt(parts[:, :, 0] * parts[:, :, 0] + parts[:, :, 1] * parts[:, :, 1])
                 shrunk = np.where((size > theta)[:, :, None], parts * (np.float32(1) - theta / size)[:, :, None], np.float32(0))
             params = {"bits": float(bits), "alpha": float(self.alphas[layer]), "rounds": float(rounds)}
-            outputs.append(Quantiser(params).signed_steps(shrunk.reshape(len(z), -1).astype(np.float32)))
+            quantiser, values = Quantiser(params), shrunk.reshape(len(z), -1).astype(np.float32)
+            outputs.append(LayerSteps(quantiser.signed_steps(values), quantiser.saturated(values)))
         return outputs
 
     def quantised_values(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[C64]:

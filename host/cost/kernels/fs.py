@@ -36,8 +36,11 @@ def cycles(units: I64, table: CostTable) -> F64:
     return np.asarray(units * (table["fs_tick_cycles"] + table["branch_refill_cycles"]), np.float64)
 
 
-def active_cycles(counts: Mapping[str, I64], events: I64, table: CostTable) -> F64:
-    """Return what values and spikes add, shaped as `events`."""
-    refill = table["branch_refill_cycles"]
-    values = counts["values"] * (table["fs_value_cycles"] + refill)
-    return np.asarray(values + events * (table["fs_spike_cycles"] + refill), np.float64)
+def position_cycles(units: I64, table: CostTable) -> F64:
+    """Return what the first tick of a position adds for so many units: their values."""
+    return np.asarray(units * (table["fs_value_cycles"] + table["branch_refill_cycles"]), np.float64)
+
+
+def active_cycles(counts: Mapping[str, I64], events: I64, table: CostTable) -> F64:  # noqa: ARG001 - spikes are all it needs
+    """Return what spikes add, shaped as `events`."""
+    return np.asarray(events * (table["fs_spike_cycles"] + table["branch_refill_cycles"]), np.float64)

@@ -1,4 +1,4 @@
-"""The smallest run: a seeded model of two layers on eight cells, four snapshots."""
+"""The smallest run: a seeded model of two layers on eight cells, twelve snapshots."""
 
 from pathlib import Path
 from typing import Any
@@ -19,4 +19,4 @@ def smallest(folder: Path) -> dict[str, Any]:
     model = Unrolled(grid, np.stack([kernel] * layers).astype(np.complex64), step, step / 10, np.ones(layers, np.float32))
     path = folder / "retrieval.safetensors"
     save_unrolled(path, model)
-    return {"checkpoint": str(path), "samples": 4, "targets": 1, "pes": 3, "k": 4}
+    return {"checkpoint": str(path), "samples": 12, "targets": 1, "pes": 3, "k": 4}

@@ -51,17 +51,20 @@ class Compared:
         return rows
 
     def by_layer(self, done: int) -> list[dict[str, float]]:
-        """Return the conversion's error of each layer, xx"""
+        """Return the error of each layer of the integer CNN against that of float32: in dB, the largest of a part, and the bound that
+        one value alone has; and its saturations.
+        """
         if not self.int8 or not done:
             return []
         values = self.model.values(self.filtered[:done])
-        steps = self.model.steps(self.filtered[:done], self.bits, rounds=self.rounds)
+        layers = self.model.quantised_layers(self.filtered[:done], self.bits, rounds=self.rounds)
         rows = []
-        for layer, (want, have) in enumerate(zip(values, steps, strict=True)):
-            error = self.model.of_steps(have, layer, self.bits) - want
+        for layer, (want, have) in enumerate(zip(values, layers, strict=True)):
+            error = self.model.of_steps(have.steps, layer, self.bits) - want
             step = float(self.model.alphas[layer]) / 2**self.bits
             largest = max(float(np.abs(error.real).max()), float(np.abs(error.imag).max()))
-            rows.append({"db": _decibel(error, want), "largest": largest, "bound": step / (2 if self.rounds else 1)})
+            bound = step / (2 if self.rounds else 1)
+            rows.append({"db": _decibel(error, want), "largest": largest, "bound": bound, "saturations": have.saturations})
         return rows
 
     def sweep(self, done: int) -> list[dict[str, float | None]]:

@@ -29,11 +29,13 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
         lines.append(f"  layer {number}    {words}; of one value alone at most {row['bound']:.2e}")
     if result["differing"] is not None:
         lines.append(f"integer CNN  {result['differing']:,} of {result['values']:,} numbers differ")
-    values = max(int(counters.get("values", 0)), 1)
+    values = max(result["values"] * result["layers"], 1)
     snapshots = result["snapshots"]
     units = 2 * _product(result["cells"])
     dense = units * units * (result["layers"] - 1)
-    lines.append(f"saturations  {counters.get('saturations', 0):,} of {values:,} values were alpha or more")
+    if result["by_layer"]:
+        saturations = sum(row["saturations"] for row in result["by_layer"])
+        lines.append(f"saturations  {saturations:,} of {values:,} values were alpha or more")
     lines.append(
         f"spikes       {counters['events'] / values:.3f} a neuron and snapshot; {counters['macs'] / snapshots:,.0f} additions a "
         f"snapshot, {dense:,} MACs of the CNN with whole kernels"
