@@ -51,8 +51,8 @@ class Compared:
         return rows
 
     def by_layer(self, done: int) -> list[dict[str, float]]:
-        """Return the error of each layer of the integer CNN against that of float32: in dB, the largest of a part, and the bound that
-        one value alone has; and its saturations.
+        """Return the error of each layer of the integer CNN against that of float32: in dB, the largest of a part, and the bound of
+        one value alone; and its saturations.
         """
         if not self.int8 or not done:
             return []
