@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +17,7 @@ from models.network import F32, Array, ModelError, Population
 MOST_BITS = 16
 DEFAULTS = {"bits": 8.0, "alpha": 1.0, "rounds": 1.0}
 """`bits` is K; with `rounds` half a step is added first, and else a value is cut off."""
-FILL = {"gain": np.float32(1), "bias": np.float32(0), "theta": np.float32(0)}
+FILL: Mapping[str, Any] = {"gain": np.float32(1), "bias": np.float32(0), "theta": np.float32(0)}
 """The vectors of `fs_complex`, and what stands where none is given; `fs` has no theta."""
 PAYLOADS = ("int32", "float32")
 """An event is worth its tick: 2^(K - 1 - t) steps as int32, or alpha / 2^(t + 1) as float32."""
@@ -67,7 +68,8 @@ class Quantiser:
         """Return how many steps each value has, 0 to 2^K - 1, int64; what is below zero has none, nor what is no number."""
         with np.errstate(invalid="ignore", over="ignore"):
             scaled = np.asarray(values, np.float32) * self.scale + self._half
-            return np.nan_to_num(np.clip(np.floor(scaled), 0, 2.0**self.bits - 1), nan=0.0).astype(np.int64)
+            steps = np.nan_to_num(np.clip(np.floor(scaled), 0, 2.0**self.bits - 1), nan=0.0)
+        return np.asarray(steps, np.int64)
 
     def saturated(self, values: F32) -> int:
         """Return how many values are too large for K bits, and are said as 2^K - 1 steps."""

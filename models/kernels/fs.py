@@ -33,7 +33,7 @@ from models.network import Array, Field, Population
 
 PORTS = {"input": PortSpec(1, ("float32", "int32"))}
 EMITS = PAYLOADS
-FILL = {"gain": np.float32(1), "bias": np.float32(0)}
+FILL: Mapping[str, Any] = {"gain": np.float32(1), "bias": np.float32(0)}
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
 __all__ = ["COUNTS", "DEFAULTS"]

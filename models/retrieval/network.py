@@ -60,8 +60,8 @@ class Unrolled:
         """Return the first so many layers; ModelError for more than there are."""
         if not 1 <= layers <= self.layers:
             raise ModelError(f"--layers {layers}: the model has {self.layers}; use 1 to {self.layers}")
-        cut = (array[:layers] for array in (self.kernels, self.gains, self.thresholds, self.alphas))
-        return Unrolled(self.grid, *cut, record=self.record)
+        gains, thresholds, alphas = (array[:layers] for array in (self.gains, self.thresholds, self.alphas))
+        return Unrolled(self.grid, self.kernels[:layers], gains, thresholds, alphas, self.record)
 
     def values(self, filtered: C64) -> list[C64]:
         """Return what the CNN with these weights makes of matched filters (many, *cells) in float32: x behind each layer."""
@@ -127,7 +127,7 @@ class Unrolled:
         """The place in a kernel, in C order, that leads from each cell (second) to each cell (first)."""
         places = np.stack(np.unravel_index(np.arange(self.grid.points), self.grid.cells))
         apart = places[:, :, None] - places[:, None, :]
-        return np.ravel_multi_index(tuple(apart), self.grid.cells, mode="wrap")
+        return np.asarray(np.ravel_multi_index(tuple(apart), self.grid.cells, mode="wrap"), np.int64)
 
     def _matrix(self, real: Array, imaginary: Array) -> Array:
         """Return the matrix (2 cells, 2 cells) of a circular convolution of pairs: [[real, -imaginary], [imaginary, real]]."""
@@ -144,7 +144,7 @@ class Unrolled:
         populations = [Population("filtered", units)]
         nothing = SparseRows.from_dense(np.zeros((units, units), np.float32))
         for layer in range(self.layers):
-            gain = np.float32(1)
+            gain = 1.0
             drive = SparseRows.from_dense(self.gains[layer] * np.eye(units, dtype=np.float32))
             hears = [Projection(0, "drive", drive)]
             if layer == 0:
@@ -152,7 +152,7 @@ class Unrolled:
             elif int8:
                 whole, scale = quantised(self.kernels[layer])
                 weights = SparseRows.from_dense(self._matrix(*whole))
-                gain = np.float32(scale * self.alphas[layer - 1] / 2**bits)
+                gain = float(np.float32(scale * self.alphas[layer - 1] / 2**bits))
                 hears.append(Projection(layer, "input", weights))
             else:
                 kernel = self.kernels[layer]
@@ -160,7 +160,7 @@ class Unrolled:
             populations.append(
                 Population(
                     f"layer{layer + 1}", units, "fs_complex", tuple(hears),
-                    vectors_of(units, FILL, gain=gain, theta=self.thresholds[layer]),
+                    vectors_of(units, FILL, gain=gain, theta=float(self.thresholds[layer])),
                     {"bits": float(bits), "alpha": float(self.alphas[layer]), "rounds": float(rounds)},
                     payload="int32" if int8 else "float32",
                 )

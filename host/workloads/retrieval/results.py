@@ -43,7 +43,8 @@ class Compared:
         methods |= {f"ista{steps}": self.model.grid.solve(filtered, steps, weight) for steps in STEPS}
         rows, snr = [], np.array(self.snr[:done])
         for level in dict.fromkeys(self.snr[:done]):
-            chosen, row = snr == level, {"snr": int(level), "snapshots": int((snr == level).sum())}
+            chosen = snr == level
+            row: dict[str, Any] = {"snr": int(level), "snapshots": int(chosen.sum())}
             for name, found in methods.items():
                 hits = np.array([detected(x, t) for x, t in zip(found[chosen], truth[chosen], strict=True)]).sum(axis=0)
                 row[name] = {"nmse_db": nmse_db(found[chosen], truth[chosen]), "detected": int(hits[0]), "targets": int(hits[1])}

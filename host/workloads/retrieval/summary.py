@@ -12,15 +12,15 @@ _METHODS = {"run": "run", "cnn": "CNN", "ista6": "ISTA 6", "ista200": "ISTA 200"
 
 def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:  # noqa: ARG001 - no table of ours
     """Return the lines."""
-    result, counters, lines = report["result"], report["counters"], []
+    result, counters, lines = report["result"], report["counters"], list[str]()
     if not result["snapshots"]:
         return ["snapshots    none came through"]
     for row in result["by_snr"]:
-        words = [
+        methods = [
             f"{label} {row[name]['nmse_db']:.2f} dB, {100 * row[name]['detected'] / max(row[name]['targets'], 1):.1f} % detected"
             for name, label in _METHODS.items()
         ]
-        lines.append(f"at {row['snr']:3} dB    {'; '.join(words)} ({row['snapshots']} snapshots)")
+        lines.append(f"at {row['snr']:3} dB    {'; '.join(methods)} ({row['snapshots']} snapshots)")
     if result["conversion_db"] is not None:
         how = f"{result['weights']} weights, K {result['bits']}"
         lines.append(f"conversion   {result['conversion_db']:.1f} dB against the CNN of float32, {how}")
