@@ -44,6 +44,8 @@ def resident_of(
     own = {name.removeprefix(head): view for name, view in views.items() if name.startswith(head)}
     own["counts"] = own["ledger"][1 : 1 + len(kernel.COUNTS)]
     told = [own[name] for name in (*(name for name in ("exchanged", "exchange_counts") if name in own), *probes)]
+    if (together := int(getattr(kernel, "TOGETHER", 1))) > 1:
+        _check_together(shard, together)
     stepper = kernel.stepper(own, shard.width, {**kernel.DEFAULTS, **shard.params})
     return Resident(
         population=shard.population, trigger=shard.trigger, wait=shard.wait, ticks=shard.ticks, lanes=shard.lanes, copies=copies,
@@ -126,3 +128,12 @@ def _listener(shard: Shard, port: ShardPort, place: PortPlace, views: Mapping[st
         dense=shape.dense, lanes=shape.lanes, closes=closes, adds=place.adds,
         restart=bound.restart, slots=slots,
     )  # fmt: skip
+
+
+def _check_together(shard: Shard, together: int) -> None:
+    """Raise ModelError where units are split that a neuron model wants on one PE."""
+    first = shard.units[::together]
+    whole = [int(unit) + more for unit in first for more in range(together)]
+    if any(int(unit) % together for unit in first) or whole != shard.units.tolist():
+        need = f"neuron model {shard.kernel!r} needs {together} units together"
+        raise ModelError(f"population {shard.population}: {need}; a deal splits them")

@@ -97,6 +97,9 @@ def _unit_cycles(ledger: Ledger, table: CostTable) -> F64:
     for kernel, turns in turns_by_kernel(ledger).items():
         twin = twins.twin("kernels", kernel)
         cycles[:, turns] = twin.cycles(units[:, turns], table)
+        if hasattr(twin, "position_cycles"):
+            first = turns[ledger.turns.phase[turns] == 0]
+            cycles[:, first] += twin.position_cycles(units[:, first], table)
         if hasattr(twin, "active_cycles"):
             counts = {name: counts[:, turns] for name, counts in ledger.by_turn.items()}
             cycles[:, turns] += twin.active_cycles(counts, ledger.events[:, turns], table)

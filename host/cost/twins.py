@@ -10,10 +10,10 @@ Contract of a format's twin (`PortCounts` is in `host/cost/formats`):
 
 Of a neuron model's: `PORT_STAGES`, the stage in which a layer works on each port (a port that it does not name costs nothing beside
 the unit's step: a unit that hears itself alone has that at hand); `cycles(units, table)` of so many units'
-step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM. Where it has them: `active_cycles(counts,
-events, table)`, what activity adds to that: `counts` maps the names of what the kernel counts to (positions, turns), and
-`events` of that shape were sent; `UNIT_MACS`, the products of its own that a unit makes (0); and `STAGE_WORDS`, what its stages
-are called in a sentence.
+step, the stage `pointwise`; and `UNIT_READ_BYTES` and `UNIT_WRITTEN_BYTES` of SRAM. Where it has them: `position_cycles(units,
+table)`, what the first tick of a position adds where it takes several; `active_cycles(counts, events, table)`, what activity
+adds to that: `counts` maps the names of what the kernel counts to (positions, turns), and `events` of that shape were sent;
+`UNIT_MACS`, the products of its own that a unit makes (0); and `STAGE_WORDS`, what its stages are called in a sentence.
 
 Either may have `CONSTANTS`: entries as in `costs.toml`, of names that no other in use has. `used_when` is the twin's own name where
 it is not given.

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from host.errors import HostError
 from host.mapping import strategies
-from host.mapping.dealing import fewest_pes, name_of, split_pes
+from host.mapping.dealing import fewest_pes, name_of, pieces_of, split_pes
 from host.mapping.request import Request
 from host.mapping.sharding import ShareTooLargeError, all_fit
 from models import formats
@@ -89,6 +89,6 @@ def fewest_pes_in_all(network: Network, request: Request, *, even: bool) -> int:
         def enough(pes: int) -> bool:
             return all(count >= need[one] for one, count in split_pes(network, pes).items())
 
-        most = sum(network.populations[one[0]].units for one in network.groups)
+        most = sum(pieces_of(network, one) for one in network.groups)
         total = range(total, most + 1)[bisect_left(range(total, most), True, key=enough)]
     return total

@@ -22,7 +22,7 @@ from host.mapping.request import Deal, Request, UnitSet, whole_layer
 from host.mapping.sharding import all_fit, plan_share
 from models import kernels
 from models.convolution import Convolution
-from models.network import I64, Network, Projection
+from models.network import I64, U32, Network, Projection
 from pe.sram import SramOverflow
 
 
@@ -34,13 +34,14 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -
     """
     if len(group) == 1:
         return deal_layer(network, group[0], pes, even)
-    phases = []
+    phases, together = [], units_together(network, group)
     for layer in group:
         of_group = [p for p in network.populations[layer].projections if p.delay == 0 and p.source in group]
         others = [p for p in network.populations[layer].projections if p.delay or p.source not in group]
         phases += [_weights_of_units(network, layer, projections) for projections in (others, of_group) if projections]
-    hands = deal_evenly(np.stack(phases), pes, even)
-    return [tuple(UnitSet(layer, np.array(hand, np.uint32)) for layer in group) for hand in hands]
+    work = np.stack(phases)
+    hands = deal_evenly(work.reshape(len(work), -1, together).sum(axis=2), pes, even)
+    return [tuple(UnitSet(layer, _units_of(hand, together)) for layer in group) for hand in hands]
 
 
 def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
@@ -49,12 +50,14 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
     `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable. A layer that
     hears through a convolution is always dealt in runs of as many units.
     """
-    units = network.populations[layer].units
+    together = units_together(network, (layer,))
+    units = network.populations[layer].units // together
     if hears_by_kernel(network, layer):
-        return [(UnitSet(layer, run),) for run in np.array_split(np.arange(units, dtype=np.uint32), pes)]
+        return [(UnitSet(layer, _units_of(run, together)),) for run in np.array_split(np.arange(units), pes)]
     weights = _unit_weights(network, layer)
     if not even:
         weights += _unit_words(network, layer)
+    weights = weights.reshape(-1, together).sum(axis=1)
     full, larger = divmod(units, pes)
     hands: list[list[int]] = [[] for _ in range(pes)]
     heap = [(0, pe) for pe in range(pes)]
@@ -71,7 +74,23 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
             if not larger:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
-    return [(UnitSet(layer, np.array(sorted(hand), np.uint32)),) for hand in hands]
+    return [(UnitSet(layer, _units_of(sorted(hand), together)),) for hand in hands]
+
+
+def units_together(network: Network, group: tuple[int, ...]) -> int:
+    """Return how many units of a group of layers, one behind the other, are never split over PEs: 1 of most neuron models."""
+    return max(int(getattr(kernels.named(network.populations[layer].kernel), "TOGETHER", 1)) for layer in group)
+
+
+def _units_of(hand: Sequence[int] | I64, together: int) -> U32:
+    """Return the units of what one PE was dealt, each so many of them."""
+    first = together * np.asarray(hand, np.int64)
+    return np.asarray((first[:, None] + np.arange(together)).reshape(-1), np.uint32)
+
+
+def pieces_of(network: Network, group: tuple[int, ...]) -> int:
+    """Return over how many PEs a group of layers can be dealt at most."""
+    return network.populations[group[0]].units // units_together(network, group)
 
 
 def hears_by_kernel(network: Network, layer: int) -> bool:
@@ -107,7 +126,7 @@ def deal_whole_layers(network: Network, pes: int) -> Deal:
 
 def check_units(network: Network, pes: int) -> None:
     """Raise HostError for more PEs than units."""
-    units = {group: network.populations[group[0]].units for group in network.groups}
+    units = {group: pieces_of(network, group) for group in network.groups}
     if pes > sum(units.values()):
         have = ", ".join(f"{name_of(group)} has {n} units" for group, n in units.items())
         raise HostError(f"--pes {pes}: {have}; use at most --pes {sum(units.values())}", Exit.DOES_NOT_FIT)
@@ -120,7 +139,7 @@ def name_of(group: tuple[int, ...]) -> str:
 
 def split_pes(network: Network, pes: int) -> dict[tuple[int, ...], int]:
     """Return PEs for each group of layers, as even as units allow: one with few units leaves what it cannot use to the others."""
-    units = {group: network.populations[group[0]].units for group in network.groups}
+    units = {group: pieces_of(network, group) for group in network.groups}
     each = bisect_right(range(max(units.values())), pes, key=lambda n: sum(min(n, of_layer) for of_layer in units.values())) - 1
     counts = {layer: min(each, n) for layer, n in units.items()}
     growing = [layer for layer, n in units.items() if n > each]
@@ -130,9 +149,9 @@ def split_pes(network: Network, pes: int) -> dict[tuple[int, ...], int]:
 
 def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, even: bool) -> int:
     """Return the fewest PEs over which a group of layers fits; HostError where one unit of each is too much for a PE."""
-    units = network.populations[group[0]].units
-    weights = sum((_unit_weights(network, layer) for layer in group), np.zeros(units, np.int64))
-    heaviest = np.array([np.argmax(weights)], np.uint32)
+    together, units = units_together(network, group), pieces_of(network, group)
+    every = sum((_unit_weights(network, layer) for layer in group), np.zeros(units * together, np.int64))
+    heaviest = _units_of([int(np.argmax(every.reshape(-1, together).sum(axis=1)))], together)
     try:
         share = tuple(UnitSet(layer, heaviest) for layer in group)
         plan_share(network, request, share, f"{name_of(group)}, one unit a PE")

@@ -21,6 +21,7 @@ Contract of a kernel file. A kernel sees arena views and numbers; no PE, packet,
   added to and never cleared. A ledger has what was added from step to step.
 - `check(population)`, where a population of it may have numbers that cannot be: raises ModelError, one line that names it.
 - `CONVENTIONS`, where other programs' numbers of the same names mean something else: pairs of words that a checkpoint states.
+- `TOGETHER`, where so many units, one behind the other, must lie on the same PE: every mapping deals them together.
 - `ticks(params)`, where a position takes more than one tick: how many. The sums of the ports are there at the first alone.
 
 Sums are those of the position. What a port that hears `delay` positions late reads before a sequence has so many is zero. The

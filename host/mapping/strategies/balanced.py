@@ -1,7 +1,7 @@
 """As few PEs as fit (or the number asked for), each with about the same bytes, whatever the number of units."""
 
 from host.errors import Exit, HostError
-from host.mapping.dealing import check_units, deal_group, deal_whole_layers, fewest_pes, hears_by_kernel, name_of
+from host.mapping.dealing import check_units, deal_group, deal_whole_layers, fewest_pes, hears_by_kernel, name_of, pieces_of
 from host.mapping.request import Deal, Request
 from host.mapping.sharding import all_fit, layer_bytes
 from models.network import Network
@@ -28,6 +28,6 @@ def deals(network: Network, request: Request) -> list[Deal]:
     roles = {n: ("weights", "variables") if hears_by_kernel(network, n) else ("weights",) for n in network.layers}
     weights = {group: sum(layer_bytes(network, request, n, roles=roles[n]) for n in group) for group in groups}
     while request.pes is not None and sum(counts.values()) < request.pes:
-        growing = [group for group in groups if counts[group] < network.populations[group[0]].units]
+        growing = [group for group in groups if counts[group] < pieces_of(network, group)]
         counts[max(growing, key=lambda group: weights[group] / counts[group])] += 1
     return [[share for group in groups for share in deal_group(network, group, counts[group], even=EVEN)]]

@@ -1,6 +1,6 @@
 """The paper's mapping: each layer over the same number of PEs, the same number of units to each."""
 
-from host.mapping.dealing import check_units, deal_group, deal_whole_layers, split_pes
+from host.mapping.dealing import check_units, deal_group, deal_whole_layers, pieces_of, split_pes
 from host.mapping.request import Deal, Request
 from models.network import Network
 
@@ -15,7 +15,7 @@ def deals(network: Network, request: Request) -> list[Deal]:
     smallest layer a unit: 50 each for the paper's three layers, 64 each for its two of 256 units. Layers that lie beside each
     other count as one.
     """
-    groups, smallest = len(network.groups), min(network.populations[layer].units for layer in network.layers)
+    groups, smallest = len(network.groups), min(pieces_of(network, group) for group in network.groups)
     each = min(request.available // groups, smallest)
     spread = -(-smallest // -(-smallest // each)) * groups if each else max(request.available, 1)
     pes = request.pes or spread

@@ -1,0 +1,111 @@
+"""Adds up what the last layer says tick by tick, and makes frequencies and amplitudes of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from host.workloads.contract import Metric, Outputs, Progress
+from host.workloads.retrieval import METRICS
+from host.workloads.retrieval.results import Compared, frequencies
+from host.workloads.retrieval.source import SnapshotSource
+from host.workloads.section_events import sending_of
+from models.network import Network
+from models.retrieval.grid import C64
+from models.retrieval.network import from_units
+from models.retrieval.scores import detected, nmse_db
+
+
+class GridReadout:
+    """The recovered grids of the snapshots of `source`, in steps of the last layer's K bits, beside what they are compared with."""
+
+    def __init__(self, network: Network, source: SnapshotSource, compared: Compared) -> None:
+        self._source, self._compared, self._done = source, compared, 0
+        self._sending, self._layers = sending_of(network.populations[network.output], source.lanes), len(network.layers)
+        self._sums = np.zeros((source.count, self._sending.units), np.float64)
+
+    @property
+    def answers(self) -> C64:
+        """The grids (many, *cells) that came through."""
+        model = self._compared.model
+        if self._compared.int8:
+            return model.of_steps(self._sums[: self._done], model.layers - 1, self._compared.bits)
+        return from_units(self._sums[: self._done], model.grid)
+
+    def answer(self, position: int, outputs: Outputs) -> None:
+        """Take the K sections of a position."""
+        (sections,) = outputs.values()
+        sums = sum(self._sending.spread(section, self._source.lanes).astype(np.float64) for section in sections)
+        for lane in range(self._source.lanes):
+            number = self._source.snapshot_at(lane, position)
+            if number is not None:
+                self._sums[number] = np.asarray(sums)[lane]
+                self._done += 1
+
+    def progress(self) -> Progress:
+        """Return how many snapshots came through, their errors, and the latest grid beside what is true of it."""
+        return Progress(self._done, self._source.count, self._scores(), self._watch())
+
+    def result(self) -> dict[str, Any]:
+        """Return errors by SNR and by layer, frequencies, and how many numbers differ from the integer CNN's."""
+        compared, answers = self._compared, self.answers
+        steps = self._sums[: self._done].astype(np.int64)
+        first = {
+            name: np.abs(grid[0]).tolist()
+            for name, grid in (("recovered", answers), ("filtered", compared.filtered), ("truth", compared.truth))
+            if grid is not None and len(grid) and self._done
+        }
+        return {
+            "snapshots": self._done, "layers": self._layers, "bits": compared.bits,
+            "round": "half-up" if compared.rounds else "floor",
+            "weights": "int8" if compared.int8 else "float32", "samples": list(compared.model.grid.samples),
+            "cells": list(compared.model.grid.cells), "by_snr": compared.rows(answers), "by_layer": compared.by_layer(self._done),
+            "conversion_db": compared.conversion_db(answers), "values": steps.size, "differing": compared.differing(steps),
+            "latency_ticks": (self._layers) * compared.bits + 1, "ticks_a_snapshot": compared.bits,
+            "sweep": compared.sweep(self._done), "first": first, "frequencies": frequencies(answers),
+        }  # fmt: skip
+
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
+        """Return errors, detection, and modelled time and energy of a snapshot."""
+        metrics = self._scores()
+        metrics.append(METRICS["conversion"]._replace(value=self._compared.conversion_db(self.answers)))
+        if cost is not None and self._done:
+            metrics.append(METRICS["snapshot_time"]._replace(value=1e3 * cost["time_s"] / self._done))
+            metrics.append(METRICS["snapshot_energy"]._replace(value=1e3 * cost["energy_j"] / self._done))
+        return metrics
+
+    def snapshot(self) -> bytes:
+        """Return the counts and the sums so far."""
+        return json.dumps(self._done).encode() + b"\n" + self._sums.tobytes()
+
+    def restore(self, snapshot: bytes) -> None:
+        """Go on from a snapshot."""
+        head, _, raw = snapshot.partition(b"\n")
+        self._done = json.loads(head)
+        self._sums[...] = np.frombuffer(raw, self._sums.dtype).reshape(self._sums.shape)
+
+    def _scores(self) -> list[Metric]:
+        truth = self._compared.truth
+        if truth is None or not self._done:
+            return []
+        answers = self.answers
+        hits = np.array([detected(x, t) for x, t in zip(answers, truth, strict=False)]).sum(axis=0)
+        note = f"{hits[0]} of {hits[1]} targets"
+        return [
+            METRICS["nmse"]._replace(value=nmse_db(answers, truth[: self._done])),
+            METRICS["detection"]._replace(value=100 * int(hits[0]) / max(int(hits[1]), 1), note=note),
+        ]
+
+    def _watch(self) -> dict[str, Any]:
+        """Return the latest snapshot's grids, as sizes: the matched filter, what came out, and the truth where it is known."""
+        if not self._done:
+            return {}
+        number, compared = self._done - 1, self._compared
+        grids = {"matched filter": compared.filtered[number], "recovered": self.answers[number]}
+        if compared.truth is not None:
+            grids["truth"] = compared.truth[number]
+        rows = {name: np.abs(grid).reshape(-1, grid.shape[-1]).max(axis=0).tolist() for name, grid in grids.items()}
+        return {"number": self._done, "of": self._source.count, "grids": rows}

@@ -1,0 +1,1 @@
+"""Trains S-LISTA networks for harmonic retrieval, and converts networks to Few-Spikes neurons."""
