@@ -64,7 +64,7 @@ def axes_of(axes: Sequence[int], dimensions: int) -> list[int]:
 
 
 def _erf(x: Array) -> Array:
-    return np.frompyfunc(math.erf, 1, 1)(np.asarray(x, np.float64)).astype(np.float64)
+    return np.asarray(np.frompyfunc(math.erf, 1, 1)(np.asarray(x, np.float64)), np.float64)
 
 
 def _sigmoid(x: Array) -> Array:

@@ -142,7 +142,8 @@ def _operator(raw: memoryview, folder: Path, place: int) -> Operator:
 
 
 def _attribute(raw: memoryview, folder: Path) -> tuple[str, Any]:
-    name, content, of = "", None, 0
+    name, of = "", 0
+    content: Any = None
     floats, ints, strings = list[float](), list[int](), list[str]()
     for number, wire, value in fields(raw):
         match number:

@@ -236,8 +236,8 @@ def _clip(call: Call) -> None:
         if call.kind.startswith("relu6")
         else (-1.0 if "hardtanh" in call.kind and call.get("min_val") is None else low, high)
     )
-    ends = {"min": low, "max": high}
-    call.emit("Clip", [call.tensor("self", "input")], **{name: float(end) for name, end in ends.items() if end is not None})
+    ends: dict[str, Any] = {name: float(end) for name, end in (("min", low), ("max", high)) if end is not None}
+    call.emit("Clip", [call.tensor("self", "input")], **ends)
 
 
 def _leaky_relu(call: Call) -> None:
@@ -300,7 +300,7 @@ def _embedding(call: Call) -> None:
 
 def _mean(call: Call) -> None:
     axes = call.get("dim")
-    attributes = {"axes": [int(axis) for axis in axes]} if axes else {}
+    attributes: dict[str, Any] = {"axes": [int(axis) for axis in axes]} if axes else {}
     call.emit("ReduceMean", [call.tensor("self")], keepdims=int(call.get("keepdim", False)), **attributes)
 
 

@@ -78,9 +78,10 @@ def measure_losses(network: IntegerNetwork, prepared: PreparedGraph, samples: Sa
     known: set[str] = set()
     for at in range(min(most, len(next(iter(samples.values()))))):
         feeds, floats = sample_feeds(prepared.graph, samples, at), dict[str, Array]()
-        run_graph(prepared.graph, feeds, lambda name, values, floats=floats: floats.update({name: values} if name in names else {}))
+        run_graph(prepared.graph, feeds, floats.__setitem__)
         run = run_network(network, quantised_inputs(network, feeds))
-        for name, exact in floats.items():
+        for name in names & floats.keys():
+            exact = floats[name]
             known.add(name)
             away = dequantised(network, name, run.tensors[name]).astype(np.float64) - exact
             power[name] += float(np.square(exact, dtype=np.float64).sum())

@@ -74,8 +74,8 @@ def tensor_values(graph: OperatorGraph, samples: Samples, most: int = USUAL_SAMP
         for name, values in feeds.items():
             keep(name, values)
         run_graph(graph, feeds, keep)
-    values = {name: np.concatenate(parts) for name, parts in seen.items()}
-    for name, array in values.items():
+    joined = {name: np.concatenate(parts) for name, parts in seen.items()}
+    for name, array in joined.items():
         if not np.all(np.isfinite(array)):
             raise ModelError(f"tensor {name[:60]!r} has numbers that are not finite for these samples; needs finite ones")
-    return values
+    return joined

@@ -68,17 +68,15 @@ def _own(draft: Draft, operator: Operator) -> bool:
 def _out(draft: Draft, operator: Operator) -> F64:
     """Return the largest weight of each channel out."""
     weights = np.abs(draft.constants[operator.inputs[1]].astype(np.float64))
-    return weights.reshape(len(weights), -1).max(axis=1) if operator.kind == "Conv" else weights.max(axis=0)
+    return np.asarray(weights.reshape(len(weights), -1).max(axis=1) if operator.kind == "Conv" else weights.max(axis=0))
 
 
 def _into(draft: Draft, operator: Operator, channels: int) -> F64:
     """Return the largest weight of each channel in; a Linear behind a Reshape hears several numbers of each."""
     weights = np.abs(draft.constants[operator.inputs[1]].astype(np.float64))
-    if operator.kind == "Linear":
-        return weights.reshape(channels, -1).max(axis=1)
-    if int(operator.attributes.get("group", 1)) > 1:
-        return weights.reshape(channels, -1).max(axis=1)
-    return weights.transpose(1, 0, 2, 3).reshape(channels, -1).max(axis=1)
+    if operator.kind == "Conv" and int(operator.attributes.get("group", 1)) == 1:
+        weights = weights.transpose(1, 0, 2, 3)
+    return np.asarray(weights.reshape(channels, -1).max(axis=1))
 
 
 def _balance(draft: Draft, first: Operator, second: Operator) -> None:

@@ -34,9 +34,10 @@ def lower(prepared: PreparedGraph, values: Mapping[str, Array], settings: DnnSet
         raise ModelError(f"has an output {missing[0][:60]!r} that nothing computes")
     names: dict[str, int] = {}
     operations = []
-    for one in state.operations:  # each name once: a report has a line for each
-        names[one.name] = names.get(one.name, 0) + 1
-        operations.append(one if names[one.name] == 1 else replace(one, name=f"{one.name}#{names[one.name]}"))
+    for operation in state.operations:  # each name once: a report has a line for each
+        names[operation.name] = names.get(operation.name, 0) + 1
+        again = names[operation.name]
+        operations.append(operation if again == 1 else replace(operation, name=f"{operation.name}#{again}"))
     return IntegerNetwork(
         inputs=tuple(one.name for one in draft.inputs), outputs=tuple(draft.outputs), tensors=state.tensors,
         operations=tuple(operations), constants=state.constants, rounding=settings.rounding, overflow=settings.overflow,

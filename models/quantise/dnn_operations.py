@@ -46,7 +46,7 @@ def _weighted(state: Lowering, operator: Operator) -> None:
     bias = _bias(state, operator, heard.scale * scales, numbers.shape[axis])
     summed = numbers.astype(np.int64).sum(axis=tuple(at for at in range(numbers.ndim) if at != axis))
     bias = np.clip(bias - heard.zero_point * summed, -_INT32, _INT32)
-    kind, attributes = "matmul", {}
+    kind, attributes = "matmul", dict[str, Any]()
     if operator.kind == "Conv":
         groups = int(operator.attributes.get("group", 1))
         kind = "depthwise_conv2d" if groups > 1 else "conv2d"
@@ -78,7 +78,7 @@ def _bias(state: Lowering, operator: Operator, scales: F64, channels: int) -> I6
         return np.zeros(channels, np.int64)
     stored = state.draft.numbers.get(name)
     if stored is not None and stored.numbers.size == channels and np.allclose(stored.scales, scales, rtol=1e-5, atol=0):
-        return stored.numbers.reshape(-1).astype(np.int64)
+        return np.asarray(stored.numbers.reshape(-1), np.int64)
     bias = np.rint(state.draft.constants[name].reshape(-1).astype(np.float64) / scales)
     return np.broadcast_to(np.clip(bias, -_INT32, _INT32).astype(np.int64), (channels,))
 
@@ -152,14 +152,13 @@ def _mean(state: Lowering, operator: Operator) -> None:
     source = state.hear(operator.inputs[0])
     heard = state.tensors[source]
     target, clamp = state.target(operator)
-    grid = state.grid(target)
+    grid, attributes = state.grid(target), dict[str, Any](offset=heard.zero_point)
     if operator.kind == "ReduceMean":
-        axes = tuple(operator.attributes["axes"])
-        kind, attributes, count = "mean", {"axes": axes, "offset": heard.zero_point}, math.prod(heard.shape[axis] for axis in axes)
+        attributes["axes"] = tuple(operator.attributes["axes"])
+        kind, count = "mean", math.prod(heard.shape[axis] for axis in attributes["axes"])
     else:
-        attributes = {name: tuple(operator.attributes[name]) for name in ("kernel", "strides", "pads")}
+        attributes |= {name: tuple(operator.attributes[name]) for name in ("kernel", "strides", "pads")}
         kind, count = "average_pool2d", math.prod(attributes["kernel"])
-        attributes["offset"] = heard.zero_point
     low, high = _reach(heard)
     state.add(
         operator.name, kind, (source,), target, grid, attributes=attributes,

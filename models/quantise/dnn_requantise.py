@@ -47,7 +47,7 @@ def addition(ratios: tuple[float, float]) -> tuple[tuple[int, int], int]:
 def on_grid(values: Array, grid: TensorGrid) -> Array:
     """Return int8 numbers of values, nearest, ties to even, clipped; what is no number becomes zero."""
     steps = np.rint(np.nan_to_num(np.asarray(values, np.float64) / grid.scale, nan=0.0, posinf=1e9, neginf=-1e9)) + grid.zero_point
-    return np.clip(steps, -128, 127).astype(np.int8)
+    return np.asarray(np.clip(steps, -128, 127), np.int8)
 
 
 def _multiplier(ratio: float) -> tuple[int, int]:

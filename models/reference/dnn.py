@@ -141,7 +141,7 @@ def _conv2d(operation: IntegerOperation, inputs: list[Array]) -> Array:
 
 def _matmul(operation: IntegerOperation, inputs: list[Array]) -> Array:
     sums = np.matmul(inputs[0].astype(np.float64), operation.arrays["weights"].astype(np.float64))
-    return sums.astype(np.int64) + operation.arrays["bias"].astype(np.int64)
+    return np.asarray(sums.astype(np.int64) + operation.arrays["bias"].astype(np.int64))
 
 
 def _away(operation: IntegerOperation, inputs: list[Array]) -> tuple[I64, I64]:
@@ -151,12 +151,12 @@ def _away(operation: IntegerOperation, inputs: list[Array]) -> tuple[I64, I64]:
 
 def _batch_matmul(operation: IntegerOperation, inputs: list[Array]) -> Array:
     first, second = _away(operation, inputs)
-    return np.matmul(first.astype(np.float64), second.astype(np.float64)).astype(np.int64)
+    return np.asarray(np.matmul(first.astype(np.float64), second.astype(np.float64)), np.int64)
 
 
 def _add(operation: IntegerOperation, inputs: list[Array]) -> Array:
     (first, second), (times, other) = _away(operation, inputs), operation.attributes["multipliers"]
-    return first * times + second * other
+    return np.asarray(first * times + second * other)
 
 
 def _multiply(operation: IntegerOperation, inputs: list[Array]) -> Array:
@@ -195,7 +195,7 @@ def _average_pool2d(operation: IntegerOperation, inputs: list[Array]) -> Array:
 
 
 def _max_pool2d(operation: IntegerOperation, inputs: list[Array]) -> Array:
-    return np.maximum.reduce(_pooled(operation, inputs[0], -128))
+    return np.asarray(np.maximum.reduce(_pooled(operation, inputs[0], -128)))
 
 
 def _table(operation: IntegerOperation, inputs: list[Array]) -> Array:
