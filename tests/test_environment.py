@@ -295,6 +295,20 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     assert re.fullmatch(line, outcome.problem), outcome.problem
 
 
+def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():
+    """Killed, it holds its children's ends back until the kernel is through with it; another would hide that, seconds later."""
+    link = fork_server_link.ForkServerLink(3.0, str)
+    link.start("", ())
+    pid = multiprocessing.forkserver._forkserver._forkserver_pid
+    os.kill(pid, signal.SIGKILL)
+    real, looks = link.end, iter([""])
+    link.end = lambda within_s=0.0: next(looks, None) or real(within_s)
+    with pytest.raises(HostError, match=r"^the fork server died while processes were started"):
+        link.fork("PE", print, ())
+    assert multiprocessing.forkserver._forkserver._forkserver_pid == pid
+    assert next(looks, "all used") == "all used"
+
+
 def test_packages_of_ones_own_in_the_working_folder_hide_none_of_ours(tmp_path):
     """`python -m launch` has the working folder first on the path, and every project has a `models`."""
     import subprocess

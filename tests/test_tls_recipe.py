@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
@@ -46,7 +47,7 @@ def recipe(tmp_path_factory):
     subprocess.run(openssl, shell=True, cwd=keys, check=True, capture_output=True)
     assert (keys / "key.pem").stat().st_mode & 0o077 == 0
     (settings / "tls.yaml").write_text(yaml.replace("/home/me", str(home)))
-    scripts = os.path.dirname(sys.executable)
+    scripts = Path(sys.executable).parent
     environment = {**os.environ, **QUIET, "DASK_CONFIG": str(settings), "PATH": f"{scripts}:{os.environ['PATH']}"}
     address = f"127.0.0.1:{free_port()}"
     scheduler, worker = (line.replace("head:8786", address) for line in servers.strip().splitlines())

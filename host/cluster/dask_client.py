@@ -54,7 +54,7 @@ def _need_certificate(distributed: Any, address: str) -> None:
     """Refuse a scheduler with TLS where Dask's settings name no certificate of this user's: Dask would fail within its client."""
     connection = distributed.security.Security().get_connection_args("client")
     if address.startswith("tls://") and connection.get("ssl_context") is None:
-        need = "a certificate and its key in Dask's settings (distributed.comm.tls.client), have none; docs/cluster.md has the lines"
+        need = "a certificate and its key in Dask's settings (distributed.comm.tls.client), has none; see docs/cluster.md"
         raise HostError(f"--cluster {address}: need {need}")
 
 

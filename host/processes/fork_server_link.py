@@ -78,9 +78,7 @@ class ForkServerLink:
         """Return a new process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
         process = self._context.Process(target=target, args=args, name=name, daemon=True)
         try:
-            if self.end():  # else multiprocessing would start another
-                raise EOFError
-            with hidden_main_module(), _without_tracker(), self._watched(name):
+            with hidden_main_module(), _without_tracker(), self._no_other(), self._watched(name):
                 process.start()
         except (EOFError, OSError) as error:
             raise self.failed_start(name, error) from error
@@ -130,6 +128,24 @@ class ForkServerLink:
         if isinstance(error, OSError) and error.errno in _REMEDIES:
             return HostError(f"no more processes can be started here ({error.strerror}); {_REMEDIES[error.errno]}", Exit.DIED)
         return HostError(f"the fork server died while processes were started ({type(error).__name__}: {error})", Exit.DIED)
+
+    @contextlib.contextmanager
+    def _no_other(self) -> Iterator[None]:
+        """Keep multiprocessing from starting another fork server in place of one that died: it takes seconds and hides the death.
+
+        One that is on its way out does not count as dead yet, but refuses the connection or closes it.
+        """
+
+        def need_running() -> None:
+            if self.end():
+                raise EOFError
+
+        server = multiprocessing.forkserver._forkserver
+        server.ensure_running = need_running  # type: ignore[attr-defined, method-assign]  # where a process is asked for
+        try:
+            yield
+        finally:
+            del server.ensure_running  # type: ignore[attr-defined]
 
     @contextlib.contextmanager
     def _watched(self, name: str) -> Iterator[None]:

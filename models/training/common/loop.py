@@ -157,8 +157,9 @@ class TrainingLoop(ABC, Generic[AnySettings, AnySums, Batch, Evaluation]):
     def run(self) -> Progress[AnySums]:
         """Train to the end, or on from where the folder's state stands.
 
-        KeyboardInterrupt, by a signal or out of `on_progress`, leaves the state of the iteration it came in; a second
-        signal ends at once, with the last state stored: of the last epoch, or of the last five minutes. ModelError where the state belongs to another run.
+        KeyboardInterrupt, by a signal or out of `on_progress`, leaves the state of the iteration it came in; a second signal
+        ends at once, with the last state stored: of the last epoch, or of the last five minutes. ModelError where the state
+        belongs to another run.
         """
         self.prepare()
         with interrupt_noted() as noted:
