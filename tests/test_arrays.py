@@ -375,9 +375,9 @@ def test_run_takes_a_model_and_writes_the_answers(files, tmp_path, capsys, monke
 
 def test_run_needs_a_model(capsys):
     assert main(["run", "--inputs", "x.npy"]) == 2
-    assert capsys.readouterr().err == (
-        "gennaker: run: needs MODEL, a checkpoint file, acrobot, acrobot-float, cartpole, cartpole-float, gesture, gesture-plain, lm, tiny, tiny-inside or seeded\n"
-    )
+    line = capsys.readouterr().err
+    assert line.startswith("gennaker: run: needs MODEL, a checkpoint file, ")
+    assert line.endswith(", lm, tiny, tiny-inside or seeded\n")
 
 
 def test_the_seeded_network_by_its_name_takes_its_sizes(tmp_path, capsys):

@@ -109,7 +109,9 @@ def test_a_process_of_another_chip_that_is_killed_is_named_and_the_run_ends(run,
     outcome, seconds = hit(run, name, signal.SIGKILL, phase, chips=4)
     assert outcome.code is Exit.DIED
     state = "RUNNING" if phase == "running" else r"\w+"
-    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with .*", outcome.problem), outcome.problem
+    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with .*", outcome.problem), (
+        outcome.problem
+    )
     assert seconds < 10
     assert gone(children)
     assert gone(sockets)

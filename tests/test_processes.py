@@ -39,7 +39,9 @@ def test_a_killed_process_is_named_and_the_run_ends(run, name, phase):
     outcome, seconds = hit(run, name, signal.SIGKILL, phase)
     assert outcome.code is Exit.DIED
     state = "RUNNING" if phase == "running" else r"\w+"
-    assert re.fullmatch(rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with --restart a run goes on", outcome.problem), outcome.problem
+    assert re.fullmatch(
+        rf"{re.escape(name)} died \(SIGKILL\) while {state}, at tick \d+; with --restart a run goes on", outcome.problem
+    ), outcome.problem
     assert "\n" not in outcome.problem
     assert seconds < 5 * crowding()
     assert gone(children)

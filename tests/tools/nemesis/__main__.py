@@ -23,9 +23,7 @@ def main() -> int:
     parser.add_argument("--setup", action="append", choices=SETUPS, help="only this way to run; again for more")
     parser.add_argument("--from", dest="first", type=int, default=0, help="the first trial's number (0)")
     parser.add_argument("--only", type=int, help="repeat the trial of this number")
-    parser.add_argument(
-        "--restart", action="store_true", help="runs with --restart: whoever is hit, the same hash"
-    )
+    parser.add_argument("--restart", action="store_true", help="runs with --restart: whoever is hit, the same hash")
     parser.add_argument("--log", type=Path, help="a line of JSON a trial goes there")
     flags = parser.parse_args()
     stage, series = Stage(), Series(flags.seed, tuple(flags.setup or ()), flags.log, restart=flags.restart)
