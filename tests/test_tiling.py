@@ -2,6 +2,7 @@
 
 import json
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -108,6 +109,19 @@ def test_a_slower_dram_costs_its_bytes():
     one, other = (layer_cost("matmul", tiling, terms) for terms in (fast, slow))
     assert one.dram_bytes == other.dram_bytes
     assert other.time_s - one.time_s == pytest.approx(one.dram_bytes / 2.4e9 - one.dram_bytes / 6.4e9)
+
+
+def test_a_quantised_file_is_tiled_and_priced(capsys):
+    """Convolutions, a reshape that costs nothing, a matrix: a net that onnxruntime's answers are stored of."""
+    path = str(Path(__file__).with_name("golden_dnn") / "cnn-pow2.onnx")
+    assert main(["fit", path, "--json"]) == 0
+    layers = json.loads(capsys.readouterr().out)["layers"]
+    assert {"conv2d", "matmul", "reshape"} <= {one["operator"] for one in layers}
+    assert all(one["tiles"] == one["time_s"] == 0 for one in layers if one["operator"] == "reshape")
+    assert main(["price", path]) == 0
+    assert "bound by" in capsys.readouterr().out
+    assert main(["fit", path.replace("pow2", "float-32")]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
 
 
 def test_the_scheduler_takes_a_pe():

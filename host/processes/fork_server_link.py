@@ -142,11 +142,11 @@ class ForkServerLink:
                 raise EOFError
 
         server = multiprocessing.forkserver._forkserver
-        server.ensure_running = need_running  # type: ignore[attr-defined, method-assign]  # where a process is asked for
+        server.ensure_running = need_running  # type: ignore[method-assign]  # where a process is asked for
         try:
             yield
         finally:
-            del server.ensure_running  # type: ignore[attr-defined]
+            del server.ensure_running
 
     @contextlib.contextmanager
     def _watched(self, name: str) -> Iterator[None]:

@@ -359,7 +359,7 @@ class Run:
             self.counts.add(section)
             if self._saved is not None:
                 self._saved.add(section)
-            self._answers.see(section)
+            self.answers.see(section)
             if population in self.probes:
                 section = self._observe(section)
             self.recorder.add(section)

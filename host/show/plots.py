@@ -104,7 +104,7 @@ def lines(
     if low is not None:
         axes.set_ylim(bottom=low)
     axes.set(xlabel=x, ylabel=y)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.get_major_locator().set_params(integer=True)  # type: ignore[call-arg]  # a MaxNLocator
     axes.grid(color=FAINT, alpha=0.25, linewidth=0.6)
     if len(series) > 1:
         figure.legend(loc="upper left", ncols=4, handlelength=1.2, columnspacing=1.2, borderaxespad=0.1)

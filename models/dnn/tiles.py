@@ -169,6 +169,8 @@ Tiling: TypeAlias = MatmulTiling | Conv2dTiling | CoreTiling
 def tilings(work: MatmulWork | Conv2dWork | CoreWork, workers: int) -> Iterable[Tiling]:
     """Return the tilings that are worth looking at, with the largest tiles first."""
     if isinstance(work, CoreWork):
+        if not work.units:  # a reshape
+            return [CoreTiling(work=work, units=0)]
         return [CoreTiling(work=work, units=units) for units in _lengths(work.units, 1, workers)]
     if isinstance(work, MatmulWork):
         shapes = [(m, n) for m in _lengths(work.rows, _ROWS, workers) for n in _lengths(work.columns, _COLUMNS, workers)]

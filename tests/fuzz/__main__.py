@@ -15,8 +15,8 @@ import mmap
 import os
 import random
 import resource
+import subprocess
 import sys
-import tempfile
 import time
 import traceback
 from pathlib import Path
@@ -63,50 +63,6 @@ def keep(name: str, raw: bytes) -> None:
     (folder / f"{hashlib.sha256(raw).hexdigest()[:16]}.bin").write_bytes(raw)
 
 
-def guided(name: str, seconds: float) -> None:
-    """Fuzz a target led by coverage (atheris, else hypothesis); never returns."""
-    try:
-        import atheris
-    except ModuleNotFoundError:
-        return with_hypothesis(name, seconds)
-    with atheris.instrument_imports(include=["noc", "pe", "models", "host"], enable_loader_override=False):
-        target = TARGETS[name]()
-    folder = Path(tempfile.mkdtemp(prefix="gennaker-fuzz-"))
-    for number, raw in enumerate([*target.seeds, *kept_seeds(name)]):
-        (folder / str(number)).write_bytes(raw)
-    place = SEEDS / name
-    place.mkdir(parents=True, exist_ok=True)
-    arguments = [
-        f"-max_total_time={int(seconds)}",
-        f"-artifact_prefix={place}/",
-        "-max_len=65536",
-        "-rss_limit_mb=1024",
-        str(folder),
-    ]
-    atheris.Setup([sys.argv[0], *arguments], target.run)
-    atheris.Fuzz()
-    return None
-
-
-def with_hypothesis(name: str, seconds: float) -> None:
-    """Fuzz a target with hypothesis, whose database and targets lead it."""
-    from hypothesis import HealthCheck, given, settings
-    from hypothesis import strategies as st
-
-    target, late = TARGETS[name](), time.monotonic() + seconds
-    seeds = [*target.seeds, *kept_seeds(name)]
-
-    @settings(max_examples=10_000_000, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.integers(0, len(seeds) - 1), st.randoms(use_true_random=False), st.binary(max_size=200))
-    def run(at, rng, raw):
-        if time.monotonic() > late:
-            raise KeyboardInterrupt
-        target.run(raw)
-        target.run(mutation.mutated(seeds[at], rng, seeds, tree=target.tree))
-
-    run()
-
-
 def _one(name: str, cases: int, seed: int, seconds: float) -> bool:
     """Run a target in a process of its own; print a line; tell whether all was well."""
     slot = mmap.mmap(-1, _SLOT_BYTES)
@@ -151,7 +107,8 @@ def main() -> int:
     if unknown := set(names) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; has {', '.join(TARGETS)}")
     if arguments.guided:
-        guided(names[0], min(arguments.seconds, 1e6))
+        command, seconds = [sys.executable, "-m", "tests.fuzz.guided"], str(min(arguments.seconds, 1e6))
+        return max(subprocess.run([*command, name, seconds], check=False).returncode for name in names)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     good = [_one(name, arguments.cases, arguments.seed, arguments.seconds) for name in names]
     return 0 if all(good) else 1

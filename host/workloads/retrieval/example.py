@@ -16,7 +16,8 @@ def smallest(folder: Path) -> dict[str, Any]:
     kernel = -grid.step * grid.gram()
     kernel[0] += 1
     step = np.full(layers, grid.step, np.float32)
-    model = Unrolled(grid, np.stack([kernel] * layers).astype(np.complex64), step, step / 10, np.ones(layers, np.float32))
+    limits = (step / 10).astype(np.float32)
+    model = Unrolled(grid, np.stack([kernel] * layers).astype(np.complex64), step, limits, np.ones(layers, np.float32))
     path = folder / "retrieval.safetensors"
     save_unrolled(path, model)
     return {"checkpoint": str(path), "samples": 12, "targets": 1, "pes": 3, "k": 4}

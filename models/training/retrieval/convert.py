@@ -61,7 +61,7 @@ def to_few_spikes(module: nn.Sequential, samples: F32, bits: int, *, rounds: boo
                     f"convert-fs: layer {place}: does not take {shape} ({' '.join(str(error).split())[:100]})"
                 ) from error
             values = layer.weight.detach().numpy().astype(np.float32)
-            gain, source = np.float32(1), len(populations) - 1
+            gain, source = np.float32(1), len(populations) - 1  # of a float32 checkpoint: rounded as that is
             if source and int8:
                 top = float(np.abs(values).max()) or 1.0
                 values = np.rint(values / (top / LARGEST)).astype(np.int8)
@@ -72,7 +72,7 @@ def to_few_spikes(module: nn.Sequential, samples: F32, bits: int, *, rounds: boo
             bias = np.repeat(bias, units // len(bias))
             name = f"layer{len(populations)}"
             if is_last:  # v' = (0 v + gain (sum + bias)) + leak
-                vectors = vectors_of(units, li.FILL, rate=0.0, gain=gain, leak=bias)
+                vectors = vectors_of(units, li.FILL, rate=0.0, gain=float(gain), leak=bias)
                 populations.append(Population(name, units, "li", hears, vectors, dense=True))
                 continue
             x = torch.relu(x)
@@ -80,7 +80,7 @@ def to_few_spikes(module: nn.Sequential, samples: F32, bits: int, *, rounds: boo
             params = {"bits": float(bits), "alpha": float(alpha), "rounds": float(rounds)}
             payload = "int32" if int8 else "float32"
             populations.append(
-                Population(name, units, "fs", hears, vectors_of(units, fs.FILL, gain=gain, bias=bias), params, payload)
+                Population(name, units, "fs", hears, vectors_of(units, fs.FILL, gain=float(gain), bias=bias), params, payload)
             )
             steps_of_source = alpha / 2**bits
     network = Network(tuple(populations))
