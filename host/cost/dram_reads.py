@@ -81,8 +81,8 @@ def reads_s(inputs: Sequence[InputReads], chip: ChipSpec, table: CostTable) -> F
     """Return how long all inputs' reads take, (layers' exchanges,): DRAM or mesh, whichever is longer, and a flit's way."""
     if not inputs:
         return np.zeros(0)
-    read_s: F64 = np.sum([one.bytes for one in inputs], axis=0) / chip.dram_sustained_bytes_per_s
-    mesh_s, port = np.zeros((len(TABLES), len(read_s))), port_noc_cycles(chip, table)
+    read_s = sum(one.bytes for one in inputs) / chip.dram_sustained_bytes_per_s
+    mesh_s, port = np.zeros((len(TABLES), len(inputs[0].bytes))), port_noc_cycles(chip, table)
     for layer in sorted({layer for one in inputs for layer in one.pairs}):
         pairs = [one.pairs[layer] for one in inputs if layer in one.pairs]
         fields = ((one.starts, one.goals, one.flits, one.following) for one in pairs)
