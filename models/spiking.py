@@ -7,6 +7,7 @@ written out in the neuron models that offer it (`models/kernels/lif.py`, `models
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -22,7 +23,7 @@ MOST_SPIKES = 65535
 """Of a unit at a position: what a count holds."""
 
 
-def vectors_of(units: int, need: Mapping[str, Array | float], **values: Array | float) -> dict[str, Array]:
+def vectors_of(units: int, need: Mapping[str, Any], **values: Array | float) -> dict[str, Array]:
     """Return the vectors (units,) of a spiking population: a number stands for all units, and what is not given is its default.
 
     `need` is what the neuron model has defaults for (`FILL`); TypeError for a value of another name.

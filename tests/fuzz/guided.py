@@ -18,8 +18,8 @@ from tests.fuzz.targets import TARGETS, kept_seeds
 
 SEEDS = Path(__file__).parent / "seeds"
 _DECODERS = (  # what is not compiled: numba takes no function that calls atheris
-    "noc.", "pe.core", "models.checkpoint.", "models.dnn.", "models.foreign.", "models.importers.", "models.text.", "models.dvs.aedat",
-    "host.cost.ledger",
+    "noc.", "pe.core", "models.checkpoint.", "models.dnn.", "models.foreign.", "models.importers.", "models.text.",
+    "models.dvs.aedat", "host.cost.ledger",
 )  # fmt: skip
 
 
