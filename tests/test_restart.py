@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -78,8 +79,9 @@ def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
     pids: dict[str, int] = {}
 
     def observe(status):
-        if status["phase"] == "running":
-            os.kill(pids["PE(1,1,2)@0"], signal.SIGKILL)
+        if status["phase"] == "running" and "dead" not in status:
+            with contextlib.suppress(ProcessLookupError):  # it is dead already, and not yet replaced
+                os.kill(pids["PE(1,1,2)@0"], signal.SIGKILL)
 
     outcome = run(observe=observe, started=pids.__setitem__, pes=5, tokens=150, faults=SLOW, restart=True)
     assert outcome.code is Exit.DIED
