@@ -19,6 +19,7 @@ with simulated traffic, nothing of it with published times.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -63,14 +64,20 @@ def pairs_cycles(pairs: PortPairs, port: float) -> tuple[F64, F64]:
     """
     rows = np.atleast_2d(np.concatenate([pairs.flits, pairs.following], axis=-1))
     kinds, kind = np.unique(rows, axis=0, return_inverse=True)
-    parts = []
-    for first in range(0, len(kinds), _AT_ONCE):
-        flits, following = np.split(kinds[first : first + _AT_ONCE], 2, axis=1)
-        flows, trains = PortPairs(pairs.starts, pairs.goals, flits, following).flows()
-        parts.append(busy_cycles(flows, port, copies=False, trains=trains))
+    ends = pairs.starts.tobytes(), pairs.goals.tobytes()
+    parts = [_busy_cycles(*ends, kinds[at : at + _AT_ONCE].tobytes(), port) for at in range(0, len(kinds), _AT_ONCE)]
     both = (np.concatenate(one)[kind.ravel()].T for one in zip(*parts, strict=True))
     longest, least = (one.reshape(len(TABLES), *pairs.flits.shape[:-1]) for one in both)
     return longest, least
+
+
+@lru_cache(maxsize=256)
+def _busy_cycles(starts: bytes, goals: bytes, rows: bytes, port: float) -> tuple[F64, F64]:
+    """Return `busy_cycles` of the rows of `pairs_cycles`: parts of a run and its constants ask for the same ones again."""
+    first, last = (np.frombuffer(one, np.int64).reshape(-1, 2) for one in (starts, goals))
+    flits, following = np.split(np.frombuffer(rows, np.int64).reshape(-1, 2 * len(first)), 2, axis=1)
+    flows, trains = PortPairs(first, last, flits, following).flows()
+    return busy_cycles(flows, port, copies=False, trains=trains)
 
 
 def written_s(noc: NocTraffic, chip: ChipSpec, table: CostTable) -> F64:
