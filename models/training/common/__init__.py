@@ -1,1 +1,1 @@
-"""Parts of both trainers: the loop, the layers, schedules, logs."""
+"""Parts of several trainers: the loop, the layers, schedules, flags, logs."""

@@ -1,6 +1,6 @@
 """Settings of a training run: dataclass fields that are flags of the command line, and checks of one line each.
 
-The command line (`__main__.py`) makes a flag of every field; each kind of run has its own record of settings.
+`flags.py` makes a flag of the command line of every field; each kind of run has its own record of settings.
 """
 
 from __future__ import annotations

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from models.training.common.flags import Commands, add_settings_flags
 from models.training.control.settings import ControlSettings
 
-HELP = "train a spiking Q-network to act in an environment, write a checkpoint"
+
+def add_commands(commands: Commands) -> None:
+    """Add the parser of `control`."""
+    text = "train a spiking Q-network to act in an environment, write a checkpoint"
+    control = commands.add_parser("control", help=text, allow_abbrev=False)
+    control.add_argument("environment", metavar="ENVIRONMENT", help="cartpole, cartpole-v0, acrobot, or a name of gymnasium's")
+    control.add_argument("--out", required=True, metavar="DIR", help="run folder; finished seeds and stages in it are kept")
+    control.add_argument("--threads", type=int, default=1, metavar="N", help="CPU threads (default 1)")
+    add_settings_flags(control.add_argument_group("hyperparameters"), ControlSettings)
+    control.set_defaults(run=_control)
 
 
-def train(flags: dict[str, Any], say: Callable[[str], object]) -> int:
-    """Train what the flags say, and say what comes of it; return the exit code."""
+def _control(flags: dict[str, Any]) -> int:
     from models.control.environments import task_named
 
     settings = ControlSettings.chosen(flags)
@@ -24,5 +33,5 @@ def train(flags: dict[str, Any], say: Callable[[str], object]) -> int:
     torch.set_num_threads(flags["threads"] or 1)
     from models.training.control.trainer import train_all
 
-    train_all(task, settings, Path(flags["out"]), say)
+    train_all(task, settings, Path(flags["out"]), partial(print, flush=True))
     return 0
