@@ -19,7 +19,8 @@ from host.mapping.tiling import LayerWork, plan_program, plan_tiling
 from host.show.text_table import format_markdown
 from models.dnn.tiles import MatmulTiling
 from models.dnn.work import MatmulWork
-from tests.tools import array_simulation
+from tests.tools.array_simulation import conv2d_cycles as counted_conv2d_cycles
+from tests.tools.array_simulation import matmul_cycles as counted_matmul_cycles
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "dnn.md"
 TOKENS = (64, 128, 256, 512)
@@ -44,14 +45,14 @@ def utilisations() -> str:
         shape, whole = f"{channels} > 4 channels, {size} x {size}", size * stride
         args = {"in_channels": channels, "out_channels": 4, "out_rows": 2, "out_columns": whole, "kernel": (kernel, kernel)}
         macs = channels * kernel * kernel * 4 * 2 // stride * size
-        counted = array_simulation.conv2d_cycles(channels, (kernel, kernel), 4, 2, whole)
+        counted = counted_conv2d_cycles(channels, (kernel, kernel), 4, 2, whole)
         rows.append((f"convolution {name}", shape, "22-50 %", _share(macs, conv2d_cycles(**args)), _share(macs, counted)))
     return format_markdown(("layer", "shape", "published", "closed form", "simulation"), rows)
 
 
 def _matmul(rows: int, depth: int, columns: int) -> tuple[str, str]:
     macs = rows * depth * columns
-    return _share(macs, matmul_cycles(rows, depth, columns)), _share(macs, array_simulation.matmul_cycles(rows, depth, columns))
+    return _share(macs, matmul_cycles(rows, depth, columns)), _share(macs, counted_matmul_cycles(rows, depth, columns))
 
 
 def _share(macs: int, cycles: int) -> str:

@@ -21,6 +21,13 @@ class Dnn:
 
     `name`: of the file or class. `notes`: what was done to it, a line each. `model`: its float graph and integer network. `losses`:
     what int8 did to each layer, where it was quantised here.
+
+        >>> net = gk.load(example.onnx)
+        >>> int8 = net.quantise(example.samples)
+        >>> int8.quantised, len(int8.losses) > 0
+        (True, True)
+        >>> {name: y.shape for name, y in int8.reference(example.samples[0]).items()}
+        {'matmul30': (1, 7)}
     """
 
     def __init__(
@@ -99,7 +106,7 @@ class Dnn:
         import numpy as np
 
         from models.dnn.evaluate import run_graph
-        from models.reference.dnn import dequantised, quantised_inputs, run_network
+        from models.dnn.reference import dequantised, quantised_inputs, run_network
 
         given = inputs if isinstance(inputs, dict) else {next(iter(self.inputs)): inputs}
         with explained():

@@ -205,7 +205,7 @@ def test_in_the_data_file_a_number_is_given_or_assumed_or_derived_or_says_that_i
 def test_nothing_the_emulator_reads_is_unknown():
     assert not {field.name for field in dataclasses.fields(ChipSpec)} & set(SPEC.unknown())
     assert {"router_latency_s", "link_latency_s", "noc_pj_per_hop", "dram_latency_s"} <= set(SPEC.unknown())
-    assert {"dram_sustained_bytes_per_s", "sram_wait_states", "dma_setup_cycles"} == set(SPEC.assumed())
+    assert {"dram_sustained_bytes_per_s", "sram_wait_states", "dma_setup_cycles", "noc_fifo_flits"} == set(SPEC.assumed())
 
 
 def test_the_table_for_reports_has_a_row_per_fact():

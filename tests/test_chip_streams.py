@@ -129,7 +129,7 @@ def test_a_router_that_stands_still_is_named_and_nobody_else(run, name):
 def test_a_pe_of_another_chip_that_stands_still_is_named_and_nobody_else(run):
     outcome, _ = hit(run, "PE(1,1,0)@3", signal.SIGSTOP, chips=4, stall_s=2.0)
     assert outcome.code is Exit.STALLED
-    line = r"stalled: PE\(1,1,0\)@3 did not send the batch of tick \d+ for 2 s"
+    line = r"stalled: PE\(1,1,0\)@3 did not send the batch of tick \d+ for 2 s; with --restart a run goes on"
     assert re.fullmatch(line, outcome.problem), outcome.problem
     assert gone(children)
 

@@ -195,7 +195,7 @@ def test_a_scheduler_that_dies_during_a_run_is_named(run, cluster):
     cluster.wait(2)
     outcome, seconds = struck(run, lambda: cluster.kill("scheduler"), cluster=cluster.address, pes=4, chips=2, tokens=300)
     assert outcome.code is Exit.DIED
-    assert re.fullmatch(r"the scheduler at tcp://\S+ is gone, at tick \d+", outcome.problem), outcome.problem
+    assert re.fullmatch(r"the scheduler at tcp://\S+ is gone, at tick \d+; with --restart .*", outcome.problem), outcome.problem
     assert seconds < 12 * crowding()
     assert outcome.report["partial"] is True
     assert gone(cluster.families, within_s=15)  # agents that nobody can tell to end do so by themselves

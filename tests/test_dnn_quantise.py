@@ -16,7 +16,7 @@ from models.quantise.dnn_equalise import equalise
 from models.quantise.dnn_lower import DnnSettings
 from models.quantise.dnn_requantise import addition
 from models.quantise.dnn_scales import best_scale, squared_error
-from models.reference.dnn import dequantised, quantised_inputs, requantise, run_network
+from models.dnn.reference import dequantised, quantised_inputs, requantise, run_network
 from tests.tools.dnn_nets import graph, mlp, samples_of
 from tests.tools.onnx_bytes import model, node
 

@@ -12,7 +12,7 @@ from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
-from models.reference.dnn import dequantised, quantised_inputs, run_network
+from models.dnn.reference import dequantised, quantised_inputs, run_network
 from tests.tools.dnn_nets import graph
 from tests.tools.onnx_bytes import model, node
 

@@ -133,7 +133,7 @@ def test_the_made_up_reader_s_recordings_are_classified(members, tmp_path):
     assert [(one["name"], one["label"]) for one in result["predictions"]] == [("user03/2#0", 2), ("user03/5#0", 5)]
     code, said = launch("", "dvs", "small.safetensors", *flags[:-1], "other", cwd=tmp_path)
     assert code == 2
-    assert "need trials_to_test.txt (AEDAT) or ibmGestureTest/ (tonic), have something that is no folder but a file" in said
+    assert "ibmGestureTest/ (tonic), have something that is no folder but a file" in said
 
 
 def test_without_the_folder_none_of_it_is_there(tmp_path, monkeypatch, capsys):

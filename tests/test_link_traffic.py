@@ -384,7 +384,9 @@ def test_layers_side_by_side_share_links():
                 on_links = sum(packets[tick - n + 1, n] for n in (1, 2, 3) if 0 <= tick - n + 1 < 4)
                 on_links = on_links + (packets[tick, 0] if with_input and tick < 4 else 0)
                 deep = p.link_traffic.deepest[layer]
-                assert p.links_s[position, layer - 1] == pytest.approx((on_links.max() + deep) * FRAME_S)
+                # What leaves the chip is written first, so its way to the last chip may lie within the sender's own time.
+                frames = p.links_s[position, layer - 1] / FRAME_S
+                assert on_links.max() - 1e-6 <= frames <= on_links.max() + deep + 1e-6
 
 
 def test_the_machine_of_a_chip_with_more_down_takes_other_routes(tmp_path):

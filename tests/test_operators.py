@@ -13,7 +13,7 @@ from models.compute.requantise import step_of
 from models.dnn.compute import compute_network
 from models.dnn.integer import KINDS, OVERFLOWS, ROUNDINGS, IntegerNetwork, IntegerOperation, IntegerTensor, Requantisation
 from models.network import ModelError
-from models.reference.dnn import run_network
+from models.dnn.reference import run_network
 
 LIMIT = 1 << 23
 

@@ -61,7 +61,7 @@ def test_changing_any_price_changes_no_output(recorded, launch):
     sets = [f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices]
     for name in load_table(used=twins.in_use("csr", ["egru"])).constants:
         value = load_table()[name]
-        sets.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name == 'waiting_power_share' else 2 * value}")
+        sets.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name.endswith('_share') else 2 * value}")
     for one in [*sets, "clock=300MHz", "chip.hop_cycles=50"]:
         code, out, err = launch(recorded, "--set", one, "--json")
         assert (code, err) == (0, ""), one

@@ -19,10 +19,11 @@ from models.heads.language import log_likelihood
 from tests.tools.examples import Example
 
 pytestmark = pytest.mark.timeout(120)
+# Of the workloads whose events are float32 numbers of gated units.
 EVERYTHING = {"arrays": ("events", "states", "outputs"), "dvs": module.SAVED, "lm": module.SAVED}
 
 
-@pytest.fixture(scope="module", params=tuple(workloads()))
+@pytest.fixture(scope="module", params=tuple(EVERYTHING))
 def kept(request, tmp_path_factory):
     """A workload's smallest run with everything saved: (its options, its folder, its report)."""
     folder = tmp_path_factory.mktemp(request.param)

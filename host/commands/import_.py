@@ -14,7 +14,7 @@ from models.importers import all_flags, makes_dnn
 from models.network import SEGMENT_STATES, ModelError
 
 HELP = "read a checkpoint of EvNN or torch.nn.GRU, a NIR file or a DNN"
-EXAMPLES = (("import SRC DST", "read an EvNN, GRU, NIR, ONNX or .pt2 file"),)
+EXAMPLES = (("import SRC DST", "read EvNN, GRU, NIR, ONNX, .pt2"),)
 DESCRIPTION = """\
 Read a checkpoint of EvNN (EGRU language models and layers, 0.1.0 and 0.2.0) or
 of torch.nn.GRU, and write it as one of Gennaker's. SRC is a file of torch.save

@@ -12,7 +12,7 @@ from host.commands._quantise_flags import FLOAT, QuantiseFlags, add_quantise_fla
 from host.errors import HostError
 
 HELP = "bring a spiking network or a DNN to 8 bits"
-EXAMPLES = (("quantise SRC DST", "a spiking network or a DNN in 8 bits"),)
+EXAMPLES = (("quantise SRC DST", "an SNN or a DNN in 8 bits"),)
 DESCRIPTION = """\
 Give a spiking network weights of 8 bits with one scale a population (or a
 channel), and scale its biases, thresholds, leaks and resets with them. Weights

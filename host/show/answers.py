@@ -107,7 +107,10 @@ def format_what_if(answers: Record, unit: str, columns: int = 80) -> list[str]:
     rows.append(["as it is", *_cells(recorded, scales, each), *_sram(recorded, wide)])
     for row in priced_rows(answers):
         rows.append([name_of(row), *_cells(row, scales, each), *_sram(row, wide)])
-    lines = [line.rstrip() for line in format_table(rows, separator=" ", least=(22, 11, 6, 11, 6, 9, 6))]
+    for names in (22, 0):  # a unit of many letters takes the room beside the names
+        lines = [line.rstrip() for line in format_table(rows, separator=" ", least=(names, 11, 6, 11, 6, 9, 6))]
+        if max(map(len, lines)) <= columns:
+            break
     if same := [name_of(row) for row in unchanged_rows(answers)]:
         lines += wrap_words(f"no change: {', '.join(same)}", columns)
     for row in unpriced_rows(answers):

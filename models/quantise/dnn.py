@@ -22,7 +22,7 @@ from models.quantise.dnn_equalise import equalise
 from models.quantise.dnn_lower import DnnSettings
 from models.quantise.dnn_network import lower
 from models.quantise.dnn_scales import SCALES
-from models.reference.dnn import dequantised, quantised_inputs, run_network
+from models.dnn.reference import dequantised, quantised_inputs, run_network
 
 _MEASURED = 16  # samples of which the signal to noise is measured
 

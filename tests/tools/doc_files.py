@@ -58,6 +58,9 @@ def make_files(folder: Path) -> None:
         np.save(folder / "events.npy", arrays["x"][:20].astype(np.float32))
     for split, subjects in (("train", ("user01", "user02")), ("test", ("user03",))):
         write_dvs128_gesture(folder / "DIR", split, gestures_of(len(split), subjects))
+    shutil.copy(ROOT / "tests" / "golden_dnn" / "cnn-float.onnx", folder / "net.onnx")
+    with np.load(ROOT / "tests" / "golden_dnn" / "cnn-float.npz") as arrays:
+        np.save(folder / "samples.npy", np.repeat(arrays["x"], 8, axis=0))
     shutil.copy(folder / "DIR" / "user01_led.aedat", folder / "FILE.aedat")
     shutil.copy(ROOT / "models" / "shipped" / "tiny.safetensors", folder / "model.safetensors")
     for command in (("import", "reg.pth", "reg.safetensors"), ("import", "network.nir", "network.safetensors"),

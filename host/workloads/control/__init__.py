@@ -10,10 +10,10 @@ KERNELS = ("lif", "li")
 COMMANDS = {"control": Command("let a spiking Q-network act in an environment")}
 ARGUMENT = "environment"
 EXAMPLES = (
-    ("control cartpole", "keep a pole up, 8 bits, on a PE a layer"),
-    ("control acrobot --episodes 100 --batch 32", "swing two links up, 32 side by side"),
-    ("control reach DECODER", "a neural decoder that moves a cursor into a target"),
-    ("control LunarLander-v3 MODEL", "any environment of gymnasium with a network of your own"),
+    ("control cartpole", "keep a pole up, in 8 bits"),
+    ("control acrobot --batch 32", "32 episodes side by side"),
+    ("control reach DECODER", "a decoder that moves a cursor"),
+    ("control LunarLander-v3 MODEL", "any environment of gymnasium"),
 )
 SHIPPED_FOR = {"cartpole": "cartpole", "cartpole-v0": "cartpole", "acrobot": "acrobot"}
 METRICS = {

@@ -9,7 +9,7 @@ from host.workloads.dvs.results import compare_in_words, confused_pairs, sample_
 def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> list[str]:
     """Return the lines; `published` holds the paper's tables (`host/show/published.toml`)."""
     result, lines = report["result"], []
-    lines += [f"{'' if number else 'input':<12} {line}" for number, line in enumerate(result["reading"])]
+    lines += [f"{'' if number else 'input':<12} {line}" for number, line in enumerate(result.get("reading", ()))]
     where = f"{result['source']}, {result['split']} split"
     short = f" of {result['samples_asked']} asked for" if result["samples"] < (result["samples_asked"] or 0) else ""
     if result["accuracy"] is not None:

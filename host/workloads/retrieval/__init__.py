@@ -6,7 +6,7 @@ UNIT = "snapshot"
 SHIPPED = ""  # a model is no network yet: `--k` and others make one of it
 KERNELS = ("fs_complex",)
 COMMANDS = {"retrieval": Command("recover frequencies and amplitudes with S-LISTA on Few-Spikes neurons")}
-EXAMPLES = (("retrieval --samples 20 --k 8", "a line spectrum from 32 samples, 8 ticks a value"),)
+EXAMPLES = (("retrieval --samples 20 --k 8", "a line spectrum, 8 ticks a value"),)
 METRICS = {
     "nmse": Metric(name="nmse", label="error of the grid", unit="dB", digits=2, better="low"),
     "detection": Metric(name="detection", label="targets detected", unit="%", digits=1, better="high"),

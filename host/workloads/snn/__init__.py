@@ -7,8 +7,8 @@ SHIPPED = ""
 KERNELS = ("lif",)
 COMMANDS = {"snn": Command("classify events with a spiking network (NIR or checkpoint)", needs_model=True)}
 EXAMPLES = (
-    ("snn net.nir --events DIR --bits 8", "your spiking network on recordings, in 8 bits"),
-    ("snn seeded --bits 8 --timer-us 1000", "a network of the published size that has learnt nothing"),
+    ("snn net.nir --events DIR", "your spiking network on recordings"),
+    ("snn seeded --bits 8", "the published size, untrained"),
 )
 METRICS = {
     "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),
