@@ -20,6 +20,7 @@ Record = Mapping[str, Any]
 """An answers block, or a row of it."""
 _PLURAL = ("the units' own steps", "links between chips")
 _MARK = "*"
+_LONGEST_UNIT = 6  # letters, with " a " before it in a column of 11 characters
 _EXPECTED = f"{_MARK} expected: this run's counts, dealt out to the other placement's PEs"
 
 
@@ -99,10 +100,10 @@ def format_what_if(answers: Record, unit: str, columns: int = 80) -> list[str]:
     recorded = answers["recorded"]
     each = max(recorded["executions"], 1)
     scales = [(name, prefix_of(recorded[name] / each), symbol) for name, symbol in FIGURES.items()]
-    wide = columns >= 100
+    wide, of_each = columns >= 100, f" a {unit}" if len(unit) <= _LONGEST_UNIT else f"/{unit}"
     head = ["setting"]
     for name, (_, prefix), symbol in scales:
-        head += [f"{prefix}{symbol} a {unit}" if name != "moved_bytes" else f"{prefix}{symbol} moved", ""]
+        head += [f"{prefix}{symbol}{of_each}" if name != "moved_bytes" else f"{prefix}{symbol} moved", ""]
     rows = [head + ["SRAM used, B"] * wide]
     rows.append(["as it is", *_cells(recorded, scales, each), *_sram(recorded, wide)])
     for row in priced_rows(answers):

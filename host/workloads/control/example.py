@@ -27,4 +27,4 @@ def smallest(folder: Path) -> dict[str, Any]:
     policy = Policy(task.name, task.scale, task.actions, _TICKS)
     checkpoint = folder / "policy.safetensors"
     save(checkpoint, Model(network, segment=_TICKS, state="zeroed", parts={PART: policy}))
-    return {"checkpoint": str(checkpoint), "episodes": _EPISODES, "steps": _STEPS, "pes": 3}
+    return {"checkpoint": str(checkpoint), "episodes": _EPISODES, "steps": _STEPS, "pes": 3, "format": "csr"}

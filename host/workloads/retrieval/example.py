@@ -20,4 +20,4 @@ def smallest(folder: Path) -> dict[str, Any]:
     model = Unrolled(grid, np.stack([kernel] * layers).astype(np.complex64), step, limits, np.ones(layers, np.float32))
     path = folder / "retrieval.safetensors"
     save_unrolled(path, model)
-    return {"checkpoint": str(path), "samples": 12, "targets": 1, "pes": 3, "k": 4}
+    return {"checkpoint": str(path), "samples": 12, "targets": 1, "pes": 3, "k": 4, "format": "csr"}

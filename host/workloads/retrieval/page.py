@@ -8,7 +8,7 @@ import numpy as np
 from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, paragraph, section, table
 from host.workloads.retrieval.summary import PUBLISHED
-from models.palette import SERIES
+from models.palette import MAP, SERIES
 
 _METHODS = {"run": "run", "cnn": "CNN", "ista6": "ISTA, 6 steps", "ista200": "ISTA, 200 steps"}
 _LISTED = 20  # snapshots whose frequencies the page lists
@@ -64,7 +64,7 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
 @plots.styled
 def _grids(grids: Mapping[str, Any]) -> canvas.Figure:
     """Return a drawing of grids side by side: images of two dimensions, lines of one."""
-    names = [name for name in ("filtered", "recovered", "truth") if name in grids]
+    names = [name for name in ("filtered", "recovered", "truth") if grids[name] is not None]
     figure, axes = plots.new_figure(2.4, (0.6, 0.1, 0.5, 0.3))
     axes.set_axis_off()
     for place, name in enumerate(names):
@@ -74,7 +74,7 @@ def _grids(grids: Mapping[str, Any]) -> canvas.Figure:
             part.vlines(np.arange(values.size), 0, values, color=SERIES[0])
             part.set(ylim=(0, None))
         else:
-            part.imshow(values.reshape(-1, values.shape[-1]), cmap="viridis", aspect="auto")
+            part.imshow(values.reshape(-1, values.shape[-1]), cmap=MAP, aspect="auto")
         part.set_title({"filtered": "matched filter"}.get(name, name))
     return figure
 

@@ -53,11 +53,8 @@ class GridReadout:
         """Return errors by SNR and by layer, frequencies, and how many numbers differ from the integer CNN's."""
         compared, answers = self._compared, self.answers
         steps = self._sums[: self._done].astype(np.int64)
-        first = {
-            name: np.abs(grid[0]).tolist()
-            for name, grid in (("recovered", answers), ("filtered", compared.filtered), ("truth", compared.truth))
-            if grid is not None and len(grid) and self._done
-        }
+        grids = {"recovered": answers, "filtered": compared.filtered, "truth": compared.truth}
+        first = {name: None if grid is None else np.abs(grid[0]).tolist() for name, grid in grids.items()} if self._done else None
         return {
             "snapshots": self._done, "layers": self._layers, "bits": compared.bits,
             "round": "half-up" if compared.rounds else "floor",

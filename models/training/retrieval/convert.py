@@ -114,7 +114,7 @@ def convert(module: str, samples: Path, out: Path, bits: int, *, rounds: bool, i
     except (ImportError, AttributeError, ValueError) as error:
         raise ModelError(f"convert-fs {module}: needs MODULE:FUNCTION that returns a torch.nn.Sequential ({error})") from error
     try:
-        array = np.load(samples, allow_pickle=False)
+        array = np.load(samples)  # unpickles nothing
     except (OSError, ValueError, EOFError) as error:
         raise ModelError(f"--calibrate {samples}: cannot be read as .npy ({' '.join(str(error).split())[:100]})") from error
     if array.ndim < 2 or array.dtype.kind not in "fiu" or not len(array) or not np.isfinite(array).all():
