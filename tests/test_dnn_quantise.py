@@ -10,13 +10,13 @@ from models.dnn.evaluate import run_graph
 from models.dnn.file import is_dnn, load_dnn, save_dnn
 from models.dnn.model import DnnModel
 from models.dnn.prepare import prepare
+from models.dnn.reference import dequantised, quantised_inputs, requantise, run_network
 from models.network import ModelError
 from models.quantise.dnn import may_overflow, quantise_dnn
 from models.quantise.dnn_equalise import equalise
 from models.quantise.dnn_lower import DnnSettings
 from models.quantise.dnn_requantise import addition
 from models.quantise.dnn_scales import best_scale, squared_error
-from models.dnn.reference import dequantised, quantised_inputs, requantise, run_network
 from tests.tools.dnn_nets import graph, mlp, samples_of
 from tests.tools.onnx_bytes import model, node
 

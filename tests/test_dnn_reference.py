@@ -8,11 +8,11 @@ import pytest
 from models.dnn.evaluate import run_graph
 from models.dnn.integer import ARRAY_KINDS
 from models.dnn.prepare import prepare
+from models.dnn.reference import dequantised, quantised_inputs, run_network
 from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
-from models.dnn.reference import dequantised, quantised_inputs, run_network
 from tests.tools.dnn_nets import graph
 from tests.tools.onnx_bytes import model, node
 

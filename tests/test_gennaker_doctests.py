@@ -29,8 +29,8 @@ def names(tmp_path_factory):
     with np.load(GOLDEN / "cnn-float.npz") as arrays:
         samples = arrays["x"]
     return {
-        "gk": gk, "np": np, "example": SimpleNamespace(path=path, onnx=GOLDEN / "cnn-float.onnx", samples=samples), "model": model, "plan": plan, "x": x, "run": run,
-        "Band": gk.Band,
+        "gk": gk, "np": np, "model": model, "plan": plan, "x": x, "run": run, "Band": gk.Band,
+        "example": SimpleNamespace(path=path, onnx=GOLDEN / "cnn-float.onnx", samples=samples),
     }  # fmt: skip
 
 

@@ -12,8 +12,8 @@ from models.compute.mac_array import mac_conv2d, mac_matmul
 from models.compute.requantise import step_of
 from models.dnn.compute import compute_network
 from models.dnn.integer import KINDS, OVERFLOWS, ROUNDINGS, IntegerNetwork, IntegerOperation, IntegerTensor, Requantisation
-from models.network import ModelError
 from models.dnn.reference import run_network
+from models.network import ModelError
 
 LIMIT = 1 << 23
 

@@ -16,13 +16,13 @@ import numpy as np
 from models.dnn.evaluate import run_graph
 from models.dnn.integer import OVERFLOWS, ROUNDINGS, IntegerNetwork, IntegerOperation
 from models.dnn.prepare import PreparedGraph
+from models.dnn.reference import dequantised, quantised_inputs, run_network
 from models.network import Array, ModelError
 from models.quantise.dnn_calibration import USUAL_SAMPLES, Samples, check_samples, sample_feeds, tensor_values
 from models.quantise.dnn_equalise import equalise
 from models.quantise.dnn_lower import DnnSettings
 from models.quantise.dnn_network import lower
 from models.quantise.dnn_scales import SCALES
-from models.dnn.reference import dequantised, quantised_inputs, run_network
 
 _MEASURED = 16  # samples of which the signal to noise is measured
 
