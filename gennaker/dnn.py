@@ -22,7 +22,9 @@ class Dnn:
     `name`: of the file or class. `notes`: what was done to it, a line each. `model`: its float graph and integer network. `losses`:
     what int8 did to each layer, where it was quantised here.
 
-        >>> net = gk.load(example.onnx)
+        >>> net = gk.load(example.onnx)  # doctest: +ELLIPSIS
+        model          cnn-float.onnx
+        ...
         >>> int8 = net.quantise(example.samples)
         >>> int8.quantised, len(int8.losses) > 0
         (True, True)

@@ -50,7 +50,8 @@ EPILOG = """\
   chip.NUMBER=NUMBER               any number of noc/spinnaker2.toml
 of a DNN, without a run:
   share=none|once   overlap=none|double   resident=no|weights|activations
-  mla_read_ports=1|2   softmax=table|exp_unit|library   tiles=fastest|whole_depth
+  mla_read_ports=1|2   softmax=table|exp_unit|library
+  tiles=fastest|whole_depth
 
 examples:
   python launch.py price RUN --what-if
