@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
 from safetensors.numpy import save
 
+from models.checkpoint.tensorfile import opened
 from models.network import ModelError, in_one_line
 from models.retrieval.grid import Grid
 from models.retrieval.network import Unrolled
@@ -29,14 +29,12 @@ def save_unrolled(path: Path, model: Unrolled) -> None:
 def load_unrolled(path: Path) -> Unrolled:
     """Read a model; ModelError, one line, for a file that is missing, damaged or another."""
     who = f"model {path}"
-    if not path.is_file():
-        raise ModelError(f"{who}: no such file")
     try:
-        with safe_open(path, "numpy") as file:
-            about: dict[str, Any] = json.loads((file.metadata() or {}).get(_KEY, "null"))
+        with opened(who, path) as (metadata, tensors):
+            about: dict[str, Any] = json.loads(metadata.get(_KEY, "null"))
             if about is None:
                 raise ModelError(f"{who}: is no trained S-LISTA; `python -m models.training retrieval` makes one")
-            arrays = {name: file.get_tensor(name).astype(np.float32) for name in _NAMES}
+            arrays = {name: tensors.read(name).astype(np.float32) for name in _NAMES}
         if not all(np.isfinite(array).all() for array in arrays.values()):
             raise ModelError(f"{who}: holds numbers that are not finite")
         kernels = np.ascontiguousarray(arrays.pop("kernels")).view(np.complex64)[..., 0]
