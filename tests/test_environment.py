@@ -295,6 +295,16 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     assert re.fullmatch(line, outcome.problem), outcome.problem
 
 
+@pytest.mark.parametrize("code", [0, 255, -signal.SIGKILL])
+def test_whoever_ends_with_the_fork_server_is_not_blamed(code):
+    group = ProcessGroup()
+    group._children["host"] = SimpleNamespace(exit_code=lambda within_s: code)
+    group.fork_server_end = lambda within_s=0.0: "SIGKILL"
+    assert group.describe_end("host") == ""
+    group.fork_server_end = lambda within_s=0.0: ""
+    assert group.describe_end("host") != ""
+
+
 def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():
     """Killed, it holds its children's ends back until the kernel is through with it; another would hide that, seconds later."""
     link = fork_server_link.ForkServerLink(3.0, str)

@@ -131,7 +131,9 @@ class ProcessGroup:
         """Return how a process ended: its signal, with what that hints at, or its exit code; "" where its fork server died."""
         code = self._children[name].exit_code(within_s)
         # Killed with the fork server, or just before it: the kernel ends that one within microseconds of its children.
-        if code in (UNKNOWN_CODE, -signal.SIGKILL) and self.fork_server_end(_FORK_SERVER_DEATH_S if code > 0 else _DEATH_S / 10):
+        # A child that waits for its start ends in order where that one's end of the pipe is gone.
+        limits_s = {UNKNOWN_CODE: _FORK_SERVER_DEATH_S, -signal.SIGKILL: _DEATH_S / 10, 0: _DEATH_S}
+        if code in limits_s and self.fork_server_end(limits_s[code]):
             return ""
         return self._describe_code(code)
 
