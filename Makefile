@@ -29,7 +29,7 @@ demo: setup
 
 # A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
 test: setup
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --workers $(WORKERS)
 
 # What takes long, and every search of hypothesis with all of its examples.
 test-slow: setup

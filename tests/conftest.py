@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -19,7 +22,8 @@ from host.cluster import remote_backend
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.processes import answer, note_sockets
+from tests.tools.forked_workers import Foreman
+from tests.tools.processes import answer, note_sockets, renew_mark
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,40 +34,49 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
-_PART = 3  # one in so many
-_FEWEST = 8  # but no fewer
+_PART = 6  # one in so many
+_FEWEST = 5  # but no fewer
+_LOADED = ("matplotlib.figure", "torch")  # by many files, and for long
 _BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--workers N`: files side by side."""
+    parser.addoption("--workers", type=int, default=0, help="run files side by side in N processes (default: here, one by one)")
+
+
 def pytest_sessionstart(session: pytest.Session) -> None:
-    """Compile kernels, and tests, before there are workers: each would compile all of them."""
-    if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
+    """Compile kernels, and load what most tests need, before there are workers: each would do it again."""
+    config = session.config
+    number = config.getoption("workers")
+    if not number or config.option.collectonly or any("::" in argument for argument in config.args):
         return
-    commands = [["-c", "import host.processes.fork_server"]]
-    if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
-        commands.append(["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"])
-    started = [subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL) for command in commands]
-    codes = [process.wait() for process in started]
-    assert codes[0] == 0  # what is wrong with a test says the worker
+    compiling = subprocess.Popen([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, stdout=subprocess.DEVNULL)
+    for module in _LOADED:
+        with contextlib.suppress(ImportError):
+            importlib.import_module(module)
+    assert compiling.wait() == 0
+    config.pluginmanager.register(Foreman(number, longest_s, renew_mark))
+
+
+def longest_s(file: pytest.File) -> float:
+    """Return the seconds that a test of a file may take, as far as the file says it."""
+    limits = re.findall(r"timeout\((\d+)", file.path.read_text(encoding="utf-8"))
+    return max(map(float, limits), default=0.0)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark and shorten searches, give each test its limit, and order files for workers: first those that may take longest."""
+    """Mark and shorten searches, and give each test its limit."""
     for item in items:
         if is_search(item):
             item.add_marker("search")
     if not os.environ.get(WHOLE):
         shorten_searches(items)
-    longest: dict[Path, float] = {}
     for item in items:
         mark = item.get_closest_marker("timeout")
         limit_s = float(mark.args[0] if mark else config.getini("timeout"))
-        longest[item.path] = max(longest.get(item.path, 0.0), limit_s)
         item.add_marker(pytest.mark.timeout(_BUSY * limit_s), append=False)
-    if not hasattr(config, "workerinput"):
-        return
-    items.sort(key=lambda item: -longest[item.path])
 
 
 def is_search(item: pytest.Item) -> bool:

@@ -48,7 +48,7 @@ def test_a_process_on_another_machine_that_dies_is_named(run, cluster):
     def strike():
         next(process for process in cluster.family("b") if process.name() == "PE(1,1,0)@1").kill()
 
-    outcome, seconds = struck(run, strike, cluster=cluster.address)
+    outcome, seconds = struck(run, strike, chips=2, cluster=cluster.address)
     assert outcome.code is Exit.DIED
     assert re.fullmatch(r"PE\(1,1,0\)@1 died \(SIGKILL\) while RUNNING, at tick \d+; with .*", outcome.problem), outcome.problem
     assert seconds < 10 * crowding()
@@ -85,7 +85,7 @@ def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, c
             time.sleep(0.3)
 
     try:
-        outcome, _ = struck(run, strike, cluster=str(where))
+        outcome, _ = struck(run, strike, chips=2, cluster=str(where))
     finally:
         for context in quiet:
             context.destroy(linger=0)

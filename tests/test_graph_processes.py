@@ -89,6 +89,7 @@ def numbers_for(payload, rng, shape):
     return rng.integers(*{"spike": (0, 2), "int8": (-128, 128)}[payload], shape)
 
 
+@pytest.mark.slow  # as one of EGRU layers does (test_cluster_failures.py), and as any graph in one process (test_graph_runs.py)
 def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, tmp_path):
     """A language model whose layers hear each other up to three positions late: told what was sent before the boundary."""
     network = graph({

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import itertools
 import json
 import shutil
 import subprocess
@@ -55,16 +56,18 @@ def digest(folder: Path) -> dict[str, str]:
     return {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in sorted(folder.rglob("*")) if file.is_file()}
 
 
-def test_changing_any_price_changes_no_output(recorded, launch):
-    """Every setting and every constant, one after another: the run folder keeps every byte, its hash of events included."""
+@pytest.mark.parametrize("alone", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_changing_any_price_changes_no_output(recorded, launch, alone):
+    """Every setting, and every constant, at once or one by one: the run folder keeps every byte, its hash of events included."""
     before, default = digest(recorded), read_report(recorded)["modelled"]
-    sets = [f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices]
+    settings = [[f"{name}={choice}"] for name, choices in CHOICES.items() for choice in choices]
+    table = load_table()
+    constants = ["clock=300MHz", "chip.hop_cycles=50"]
     for name in load_table(used=twins.in_use("csr", ["egru"])).constants:
-        value = load_table()[name]
-        sets.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name.endswith('_share') else 2 * value}")
-    for one in [*sets, "clock=300MHz", "chip.hop_cycles=50"]:
-        code, out, err = launch(recorded, "--set", one, "--json")
-        assert (code, err) == (0, ""), one
+        constants.append(f"{name}={152 if name == 'powered_pes' else 0.5 if name.endswith('_share') else 2 * table[name]}")
+    for those in [*settings, *([one] for one in constants)] if alone else [*settings, constants]:
+        code, out, err = launch(recorded, *itertools.chain(*(("--set", one) for one in those)), "--json")
+        assert (code, err) == (0, ""), those
         told = json.loads(out)
         assert told["recorded"] == default  # what the run itself reported
         events = ("events", "event_copies", "macs", "weights_visited", "units", "rows", "exponentials")

@@ -19,6 +19,7 @@ from host.launch.resume_file import Unfinished, kept, read_unfinished
 from host.processes import fork_server_link
 from host.run_folder import read_report
 from host.workloads.lm.options import Options as LmOptions
+from tests.tools.grids import some
 from tests.tools.processes import SLOW, answer, children, gone, hit, sockets
 from tests.tools.work import crowding
 
@@ -36,14 +37,14 @@ def undisturbed(folder):
     return answer(Launcher(options, lambda _: None, lambda _: None).run())
 
 
-@pytest.mark.parametrize(
-    ("name", "number", "phase"),
-    [
-        ("PE(1,1,2)@0", signal.SIGKILL, "running"), ("router@0", signal.SIGKILL, "running"),
-        ("PE(1,1,2)@0", signal.SIGKILL, "starting"), ("host", signal.SIGKILL, "running"),
-        ("PE(1,1,2)@0", signal.SIGSTOP, "running"), ("host", signal.SIGSTOP, "running"),
-    ],
-)  # fmt: skip
+PARTS = [
+    ("PE(1,1,2)@0", signal.SIGKILL, "running"), ("router@0", signal.SIGKILL, "running"),
+    ("PE(1,1,2)@0", signal.SIGKILL, "starting"), ("host", signal.SIGKILL, "running"),
+    ("PE(1,1,2)@0", signal.SIGSTOP, "running"), ("host", signal.SIGSTOP, "running"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "number", "phase"), some(PARTS, lambda part: part not in (PARTS[0], PARTS[5])))
 def test_a_part_that_dies_or_stands_still_is_named_and_replaced(run, undisturbed, name, number, phase):
     stall_s = 2.0 * crowding() if number == signal.SIGSTOP else 30.0
     outcome, _ = hit(run, name, number, phase, restart=True, stall_s=stall_s)

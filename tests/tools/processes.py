@@ -21,7 +21,14 @@ from host.faults import Faults
 from tests.tools.work import crowding
 
 MARK = "GENNAKER_STARTED_BY_TESTS"  # in the environment of everything that this process starts
-os.environ[MARK] = secrets.token_hex(8)
+
+
+def renew_mark() -> None:
+    """Mark what this process starts apart from what its parent does."""
+    os.environ[MARK] = secrets.token_hex(8)
+
+
+renew_mark()
 
 SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
 
