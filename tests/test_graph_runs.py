@@ -15,6 +15,7 @@ from noc.chip import load_chip
 from noc.packet import PHASE
 from tests.tools.graph_runs import RandomInput, run_graph
 from tests.tools.graphs import RELU, Layer, graph, with_members
+from tests.tools.grids import pairs
 
 CHIP = load_chip()
 
@@ -99,12 +100,13 @@ def test_a_position_is_answered_when_all_its_outputs_are_in(name):
 # ---- restarts
 
 
-@pytest.mark.parametrize(
-    ("name", "pes", "chips", "form"),
-    [("egru", 4, 1, "packed"), ("egru", 9, 3, "csr"), ("numbers", 6, 1, "csr"), ("numbers", 9, 3, "packed")],
-)
-@pytest.mark.parametrize("begins", [BEGINS, {"fresh": 0.05, "reset": 0.3, "alike": True}], ids=["by lane", "alike"])
-def test_the_answer_is_the_same_wherever_routers_and_pes_were_lost(name, pes, chips, form, begins):
+PLACES = [("egru", 4, 1, "packed"), ("egru", 9, 3, "csr"), ("numbers", 6, 1, "csr"), ("numbers", 9, 3, "packed")]
+HOW = {"by lane": BEGINS, "alike": {"fresh": 0.05, "reset": 0.3, "alike": True}}
+
+
+@pytest.mark.parametrize(("place", "how"), pairs(PLACES, list(HOW)))
+def test_the_answer_is_the_same_wherever_routers_and_pes_were_lost(place, how):
+    (name, pes, chips, form), begins = place, HOW[how]
     placement, boundaries = placed(name, pes, form, 2, chips), []
 
     def answer(*losses):

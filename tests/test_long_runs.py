@@ -27,6 +27,7 @@ from host.show.perfetto import write_trace
 from host.show.sections.events import mean_events
 from models.seeded import seeded_egru
 from noc.chip import load_chip
+from tests.tools.grids import pairs
 from tests.tools.ledgers import invented, section
 
 CHIP, TABLE = load_chip(), load_table()
@@ -72,8 +73,7 @@ def same(one, other, path=()):
 # -- parts and whole
 
 
-@pytest.mark.parametrize("sets", SETTINGS)
-@pytest.mark.parametrize("at_once", [4, 22])
+@pytest.mark.parametrize(("sets", "at_once"), pairs(SETTINGS, [4, 22]))
 def test_a_price_in_parts_is_that_of_the_whole(ledger, sets, at_once):
     table = apply_settings(TABLE, sets)[0]
     whole, parts = (price(one, CHIP, table) for one in (ledger, cut(ledger, at_once)))

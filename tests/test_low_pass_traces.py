@@ -34,6 +34,7 @@ from models.tuned_activity import at_activity
 from noc.chip import load_chip
 from noc.packet import Fault
 from pe.core import Pe
+from tests.tools.grids import pairs
 from tests.tools.ledgers import Fixed, by_port, invented, placed, ran, three_units
 from tests.tools.tiny import tiny_network
 
@@ -286,8 +287,7 @@ def test_bytes_of_a_trace_word_by_word(form, visited, sets, read, written):
     assert (work["sram_read_bytes.egru_input"], work["sram_written_bytes.egru_input"]) == (read, written)
 
 
-@each
-@pytest.mark.parametrize("sets", [(), ("payload=events",), ("messages=multicast",), ("dense_loop=event",)])
+@pytest.mark.parametrize(("form", "sets"), pairs(NAMES, [(), ("payload=events",), ("messages=multicast",), ("dense_loop=event",)]))
 def test_only_the_shards_that_keep_a_trace_pay_for_it(form, sets):
     with_one = invented(placed(TRACED, 4, form), 5, 0.3)
     without = with_port_traces(with_one, 0)

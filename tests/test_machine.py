@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from noc.chip import load_chip
 from noc.machine import BOARD_CHIPS, DIRECTIONS, MOST_CHIPS, TRIAD_CHIPS, ChipLink, Machine, MachineError, machine_of
+from tests.tools.grids import some
 
 PRESETS = (1, 4, 8, BOARD_CHIPS)
 TRIADS = (TRIAD_CHIPS, 2 * TRIAD_CHIPS, 6 * TRIAD_CHIPS)
@@ -190,7 +191,7 @@ def test_a_route_to_a_chip_that_is_down_is_refused():
 # --- no circle --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("chips", [*range(1, BOARD_CHIPS + 1), TRIAD_CHIPS])
+@pytest.mark.parametrize("chips", some([*range(1, BOARD_CHIPS + 1), TRIAD_CHIPS], lambda chips: chips < 9 or chips % 12 == 0))
 def test_no_link_waits_for_itself(chips):
     order = list(graphlib.TopologicalSorter(dependencies(machine(chips))).static_order())
     assert set(order) <= set(machine(chips).links)

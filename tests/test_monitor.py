@@ -17,6 +17,7 @@ from host.show.monitor import open_monitor
 from host.show.terminal_style import Panel, Span
 from host.workloads.lm.panel import PANEL
 from noc.chip import load_chip
+from tests.tools.grids import pairs
 
 PES = [str(pe) for pe in load_chip().usable_pes()[:150]]
 LAYOUT = {
@@ -239,8 +240,10 @@ def test_who_is_dead_may_be_no_pe_of_the_plan(seen):
     assert "host, PE(1,1,0)@7" in seen(STATUS | {"dead": ["host", "PE(1,1,0)@7"]})[1][2]
 
 
-@pytest.mark.parametrize("layout", [LAYOUT, {}, {"pes": [{}], "layers": [{}]}, {"pes": [{"name": "PE(4,3,0)@0"}, {"name": "x"}]}])
-@pytest.mark.parametrize("value", [..., None, float("nan"), float("inf")])
+LAYOUTS = [LAYOUT, {}, {"pes": [{}], "layers": [{}]}, {"pes": [{"name": "PE(4,3,0)@0"}, {"name": "x"}]}]
+
+
+@pytest.mark.parametrize(("layout", "value"), pairs(range(len(LAYOUTS)), [..., None, float("nan"), float("inf")]))
 def test_any_key_may_be_missing_or_without_a_number(seen, layout, value):
     for key, old in STATUS.items():
         status = STATUS | {key: [value] * 3 if isinstance(old, list) and old else value}
@@ -248,9 +251,9 @@ def test_any_key_may_be_missing_or_without_a_number(seen, layout, value):
             del status[key]
         elif not isinstance(old, int | float | list) or old == []:
             continue
-        assert fits(seen(status, 200, 60, layout)[1], 200, 60)
-        assert plain(status, layout).endswith("\n")
-    seen(STATUS | {"a key of tomorrow": object()}, layout=layout)
+        assert fits(seen(status, 200, 60, LAYOUTS[layout])[1], 200, 60)
+        assert plain(status, LAYOUTS[layout]).endswith("\n")
+    seen(STATUS | {"a key of tomorrow": object()}, layout=LAYOUTS[layout])
 
 
 def test_what_is_unknown_is_shown_as_unknown(seen):

@@ -16,6 +16,7 @@ from host.show.monitor import open_monitor
 from host.show.plain_monitor import machine_lines
 from noc.chip import load_chip
 from noc.machine import Machine
+from tests.tools.grids import pairs
 
 SIZES = [(80, 24), (120, 40), (200, 60)]
 EACH = 140  # PEs in use of a chip
@@ -70,9 +71,9 @@ def looking(plan, look):
 # ---- every chip
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("chips", [2, 3, 4, 8, 17, 48])
-def test_every_chip_is_shown_with_its_number(seen, chips, width, height):  # noqa: F811
+@pytest.mark.parametrize(("size", "chips"), pairs(SIZES, [2, 3, 4, 8, 17, 48]))
+def test_every_chip_is_shown_with_its_number(seen, chips, size):  # noqa: F811
+    width, height = size
     plan = drawn(chips, width, height)
     assert set(labels(plan)) == set(range(chips))
     assert plan.wide <= width - 42
@@ -176,10 +177,9 @@ def test_a_chip_s_name_says_which_layers_it_runs_and_how_active_it_is():
 # ---- what is wrong
 
 
-@pytest.mark.parametrize(("width", "height"), SIZES)
-@pytest.mark.parametrize("chips", [2, 4, 8, 48])
-@pytest.mark.parametrize("kind", ["dead", "stalled"])
-def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, width, height):  # noqa: F811
+@pytest.mark.parametrize(("size", "chips", "kind"), pairs(SIZES, [2, 4, 8, 48], ["dead", "stalled"]))
+def test_a_router_in_trouble_is_named_and_marked_on_its_chip(seen, chips, kind, size):  # noqa: F811
+    width, height = size
     plan = drawn(chips, width, height, **{kind: ["router@1"]})
     found = labels(plan)
     assert set(found) == set(range(chips))
@@ -269,9 +269,12 @@ def test_what_is_unknown_is_shown_as_unknown(seen, chips, width, height):  # noq
     assert looking(plan, "busy") == looking(plan, "accent") == []
 
 
-@pytest.mark.parametrize("value", [..., None, float("nan"), "text", -3, [None], [{}], [{"number": 1, "position": "x"}], {"a": 1}])
-@pytest.mark.parametrize("key", ["chips", "links", "pes", "pe_activity"])
+ODD = [..., None, float("nan"), "text", -3, [None], [{}], [{"number": 1, "position": "x"}], {"a": 1}]
+
+
+@pytest.mark.parametrize(("key", "value"), pairs(["chips", "links", "pes", "pe_activity"], range(len(ODD))))
 def test_any_part_may_be_missing_or_odd(seen, key, value):  # noqa: F811
+    value = ODD[value]
     if isinstance(value, int | float | str | dict) or (key == "pes" and value == [None]):
         value = [value] if key == "pe_activity" else ...
     layout, status = machine(4)

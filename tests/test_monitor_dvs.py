@@ -15,6 +15,7 @@ from host.workloads.dvs.frame_glyphs import bars, cells, short
 from host.workloads.dvs.panel import PANEL
 from models.dvs.samples import CLASSES
 from models.palette import BRIGHTNESS
+from tests.tools.grids import pairs
 from tests.tools.work import count_calls
 
 DVS = LAYOUT | {"title": "gestures", "unit": "frame", "shown": {"classes": list(CLASSES)}, "layers": LAYOUT["layers"][:2]}
@@ -141,8 +142,7 @@ def test_brightness_has_steps_even_with_16_colours_and_none_is_red(terminal, ter
     assert not {"31", "41", "91", "101"} & {part for hue in hues for part in hue.split(";")}
 
 
-@pytest.mark.parametrize("key", [*GESTURE, "everything"])
-@pytest.mark.parametrize("value", [..., None, float("nan"), "text", -3])
+@pytest.mark.parametrize(("key", "value"), pairs([*GESTURE, "everything"], [..., None, float("nan"), "text", -3]))
 def test_any_part_of_what_is_known_may_be_missing_or_odd(seen, key, value):  # noqa: F811
     gesture = {} if key == "everything" else dict(GESTURE)
     if key != "everything":

@@ -20,6 +20,7 @@ from models.schedule import schedule
 from noc.chip import load_chip
 from noc.packet import FRESH, PHASE, RESET, VALID, Batch, Bundle, Load, Loaded, Section, Start
 from pe.core import Pe
+from tests.tools.grids import pairs
 from tests.tools.member_path import members_found, reference_of
 
 ROUTER = "router@0"
@@ -279,8 +280,7 @@ class OnePe:
         return Section(n, flags, position, keys.tobytes(), values, b"", masks)
 
 
-@pytest.mark.parametrize("form", formats.names())
-@pytest.mark.parametrize("name", GRAPHS)
+@pytest.mark.parametrize(("form", "name"), pairs(formats.names(), list(GRAPHS)))
 @given(seed=st.integers(0, 10**6), masked=st.booleans(), gaps=st.lists(st.integers(0, 3), min_size=12, max_size=12))
 @settings(deadline=None, max_examples=8)
 def test_a_pe_says_what_the_references_say(name, form, seed, masked, gaps):

@@ -21,6 +21,7 @@ from noc.packet import HOST, INPUT_POPULATION, Load, Loaded
 from noc.routing_table import RoutingEntry, RoutingTable
 from pe.core import Pe
 from pe.sram import footprint
+from tests.tools.grids import pairs
 
 CHIP = load_chip()
 NETWORK = seeded_egru(12, (10, 9, 8), 0.4)
@@ -94,10 +95,12 @@ def test_a_mapping_that_may_choose_makes_do_with_the_pes_that_are_up():
 SMALL = dataclasses.replace(CHIP, sram_bytes=8192, bank_bytes=2048, program_bytes=1024, debug_bytes=256)
 
 
-@pytest.mark.parametrize("form", formats.names())
-@pytest.mark.parametrize(("mapping", "pes"), [("uniform", None), ("uniform", 12), ("balanced", None), ("balanced", 9)])
-@pytest.mark.parametrize("trace", [0.0, 0.9])
-def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(form, mapping, pes, trace):
+DEALS = [("uniform", None), ("uniform", 12), ("balanced", None), ("balanced", 9)]
+
+
+@pytest.mark.parametrize(("form", "deal", "trace"), pairs(formats.names(), DEALS, [0.0, 0.9]))
+def test_a_batch_that_does_not_fit_is_answered_with_the_largest_that_does(form, deal, trace):
+    mapping, pes = deal
     network = seeded_gesture(layers=(12, 12), trace=trace).network
     text = refused(network, SMALL, mapping, form, pes, 10_000)
     most = int(re.search(r"the largest batch that fits on these PEs is --batch (\d+)", text)[1])

@@ -33,6 +33,7 @@ from noc.packet import (
     router_name,
 )
 from noc.wire import encode
+from tests.tools.grids import pairs
 from tests.tools.linked import Starving, Watched
 from tests.tools.run_bench import CHIP, NETWORK, PE, ROUTER, TEXT, Bench, evaluation, finished, generation
 
@@ -433,8 +434,7 @@ ALONE = [PLAIN, *(finished(Bench(evaluation(TEXT[n : n + 1]), pes=1).play()) for
 WITHOUT = dataclasses.replace(CHIP, down_chips=frozenset({0, 3}), down_links=frozenset({(1, 0), (6, 3)}))
 
 
-@pytest.mark.parametrize("mapping", strategies.names())
-@pytest.mark.parametrize("chips", [2, 3, 4, 8, 48])
+@pytest.mark.parametrize(("mapping", "chips"), pairs(strategies.names(), [2, 3, 4, 8, 48]))
 def test_no_number_of_chips_changes_the_answer(mapping, chips):
     assert finished(Bench(evaluation(), 24, mapping, chips=chips).play()).answer == PLAIN.answer
 

@@ -21,6 +21,7 @@ from models.seeded import seeded_egru
 from noc.chip import load_chip
 from pe.layout import pe_fields
 from pe.sram import footprint
+from tests.tools.grids import pairs
 
 CHIP = load_chip()
 # A chip of the same make with 8 KiB a PE, on which networks of a few dozen units need several PEs.
@@ -213,9 +214,7 @@ def test_an_unknown_strategy_is_answered_with_the_nearest_name(wrong, near):
 NETWORKS = {seed: seeded_egru(16, layers, 0.4, seed) for seed, layers in enumerate([(40, 30, 24), (30, 30), (60,)], 1)}
 
 
-@pytest.mark.parametrize("name", STRATEGIES)
-@pytest.mark.parametrize("seed", NETWORKS)
-@pytest.mark.parametrize("pes", [1, 4])
+@pytest.mark.parametrize(("name", "seed", "pes"), pairs(STRATEGIES, list(NETWORKS), [1, 4]))
 def test_too_few_pes_are_answered_with_the_smallest_number_that_fits(name, seed, pes):
     network = NETWORKS[seed]
     text = does_not_fit(place, network, SMALL, name, "csr", pes)
