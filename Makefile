@@ -13,6 +13,8 @@ EXTRA ?= test
 ALSO ?=
 # Twice as many as the usual two cores: tests of processes wait, for what must come, more than they compute.
 WORKERS ?= 4
+# Threads of numpy and torch spin while they wait for each other: on cores that all workers share, for long.
+ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1
 # What tests start is compiled once, also where the environment (an image for containers, say) asks Python to keep nothing.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -29,11 +31,11 @@ demo: setup
 
 # A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
 test: setup
-	$(BIN)/python -m pytest --workers $(WORKERS)
+	$(ONE_THREAD) $(BIN)/python -m pytest --workers $(WORKERS)
 
 # What takes long, and every search of hypothesis with all of its examples.
 test-slow: setup
-	GENNAKER_WHOLE_TESTS=1 $(BIN)/python -m pytest -m 'slow or search'
+	$(ONE_THREAD) GENNAKER_WHOLE_TESTS=1 $(BIN)/python -m pytest -m 'slow or search'
 
 # N signals, each to a drawn process at a drawn moment; docs/reliability.md says what came of them. A trial that failed is repeated
 # by its number: python -m tests.tools.nemesis --seed SEED --only NUMBER.

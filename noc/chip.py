@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +167,7 @@ def load_chip(
     Raises ChipError, in one line that names file and key, if the file cannot be read, is not TOML, has a key that does
     not exist, a value of the wrong type, a negative or infinite one, or makes the chip contradict itself.
     """
-    data = tomllib.loads(DATA_FILE.read_text(encoding="utf-8"))
+    data = _shipped_data()
     if preset not in data["preset"]:
         raise ChipError(f"chip preset {preset!r}: {_nearest(preset, data['preset'])}")
     if override is None:
@@ -183,6 +184,11 @@ def load_chip(
     except ValueError as error:  # ChipError, or a number too long to print
         why = str(error)
     raise ChipError(" ".join(f"{override}: {why}".split()))  # one line, whatever the file or its name contains
+
+
+@cache  # a program reads it for each run, plan and price
+def _shipped_data() -> Mapping[str, Any]:
+    return tomllib.loads(DATA_FILE.read_text(encoding="utf-8"))
 
 
 def _build(data: Mapping[str, Any], preset: str, user: Mapping[str, Any], file_name: str) -> ChipSpec:

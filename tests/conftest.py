@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, find, settings
+from hypothesis.strategies import integers
 
 from host.cluster import remote_backend
 from host.launch.launcher import Launcher
@@ -36,7 +37,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
 _PART = 6  # one in so many
 _FEWEST = 5  # but no fewer
-_LOADED = ("matplotlib.figure", "torch")  # by many files, and for long
+_LOADED = ("gennaker", "host.commands.fit", "host.commands.price", "host.show.pictures", "matplotlib.figure", "torch")
 _BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
 
 
@@ -55,6 +56,7 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     for module in _LOADED:
         with contextlib.suppress(ImportError):
             importlib.import_module(module)
+    find(integers(), lambda _: True, settings=settings(database=None))  # hypothesis reads all sources that are loaded
     assert compiling.wait() == 0
     config.pluginmanager.register(Foreman(number, longest_s, renew_mark))
 
@@ -67,12 +69,11 @@ def longest_s(file: pytest.File) -> float:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark and shorten searches, and give each test its limit."""
+    """Mark and settle searches, and give each test its limit."""
     for item in items:
         if is_search(item):
             item.add_marker("search")
-    if not os.environ.get(WHOLE):
-        shorten_searches(items)
+    settle_searches(items, whole=bool(os.environ.get(WHOLE)))
     for item in items:
         mark = item.get_closest_marker("timeout")
         limit_s = float(mark.args[0] if mark else config.getini("timeout"))
@@ -84,13 +85,14 @@ def is_search(item: pytest.Item) -> bool:
     return hasattr(getattr(item, "obj", None), "hypothesis")
 
 
-def shorten_searches(items: Iterable[pytest.Item]) -> None:
-    """Let hypothesis try a part of each test's examples, other ones each time; all of them are for `make test-slow`."""
+def settle_searches(items: Iterable[pytest.Item], whole: bool) -> None:
+    """Let no clock judge a search, and hypothesis try a part of each test's examples, other ones each time, or all of them."""
     attribute = "_hypothesis_internal_use_settings"  # where hypothesis' own plugin for pytest reads them
     for function in {item.obj for item in items if is_search(item)}:
-        whole = getattr(function, attribute)
-        few = max(whole.max_examples // _PART, min(whole.max_examples, _FEWEST))
-        setattr(function, attribute, settings(whole, max_examples=few))
+        own = getattr(function, attribute)
+        examples = own.max_examples if whole else max(own.max_examples // _PART, min(own.max_examples, _FEWEST))
+        unchecked = {*own.suppress_health_check, HealthCheck.too_slow}  # a busy machine is slow
+        setattr(function, attribute, settings(own, max_examples=examples, deadline=None, suppress_health_check=unchecked))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -20,6 +20,7 @@ from host.commands import _paper_runs
 from host.commands import paper as command
 from host.cost.ledger_file import load_ledger
 from host.cost.price import Priced, price_at
+from host.cost.tornado import Bar, tornado
 from host.run_folder import read_report
 from host.show.summary import published
 from host.show.text_table import format_markdown
@@ -42,11 +43,12 @@ RUNS = ("lm", "lm-inside", "gesture-1", "gesture-6")
 
 
 class Whole(NamedTuple):
-    """What the command made: its folder, each part by the titles of its chapter, and the prices of what it did not run."""
+    """What the command made: its folder, its parts, prices of what it did not run, and what moves those of its runs."""
 
     folder: Path
     parts: dict[str, PaperPart]
     unrun: dict[str, dict[str, Priced]]
+    moves: dict[str, list[Bar]]
 
 
 @pytest.fixture(scope="module")
@@ -59,11 +61,21 @@ def whole(tmp_path_factory):
         parts[next(iter(part.runs))], unrun[next(iter(part.runs))] = part, price_unrun(part)
         return unrun[next(iter(part.runs))]
 
+    def load(path):
+        names.append(path.name)
+        return load_ledger(path)
+
+    def move(ledger, *terms):
+        return moves.setdefault(names[len(moves)], tornado(ledger, *terms))
+
+    names, moves = [], {}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(command, "price_unrun", price)
+        patch.setattr(command, "load_ledger", load)
+        patch.setattr(command, "tornado", move)
         patch.setattr(_paper_runs, "run_headless", lambda out, options, pictures: run_headless(out, options, pictures=False))
         assert main(["paper", "--transport", "mem", "--out", str(folder)]) == 0
-    return Whole(folder, parts, unrun)
+    return Whole(folder, parts, unrun, moves)
 
 
 @pytest.fixture(scope="module")
@@ -248,6 +260,8 @@ def test_a_workload_without_the_others_has_its_chapter(whole, default, tmp_path,
     monkeypatch.setattr(_paper_runs, "workloads", lambda: {alone: part_of})
     monkeypatch.setattr(command, "price_unrun", lambda part: whole.unrun[first])
     monkeypatch.setattr(command, "run_into", replay)
+    moves = [whole.moves[name] for name in whole.parts[first].runs]
+    monkeypatch.setattr(command, "tornado", lambda *_: moves.pop(0))
     assert main(["paper", "--transport", "mem", "--out", str(tmp_path / "out")]) == 0
     document = (tmp_path / "out" / "paper.md").read_text(encoding="utf-8")
     headings = [line.split()[1:3] for line in document.splitlines() if line.startswith(("## Table", "## Figure"))]

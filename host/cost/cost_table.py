@@ -10,6 +10,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -131,13 +132,18 @@ def load_table(override: Path | None = None, used: Iterable[str] | None = None) 
 
 def _shipped(used: Iterable[str] | None) -> CostTable:
     """Return the table of `costs.toml` and the constants that twins bring."""
-    table = _build(tomllib.loads(DATA_FILE.read_text(encoding="utf-8")), "costs.toml", None)
+    table = _of_file(DATA_FILE)
     brought = dict(table.constants)
     for name, (whose, entry) in twins.constants(used).items():
         if name in table.constants:
             raise HostError(f"cost twin {whose}: constant {name!r} is one of costs.toml")
         brought[name] = _constant(f"cost twin {whose}: {name}", name, {"used_when": [whose], **entry}, None, whose)
-    return CostTable(brought, table.settings)
+    return CostTable(brought, dict(table.settings))
+
+
+@cache  # a program reads it for each price
+def _of_file(path: Path) -> CostTable:
+    return _build(tomllib.loads(path.read_text(encoding="utf-8")), "costs.toml", None)
 
 
 def read_toml(path: Path, who: str) -> dict[str, Any]:
