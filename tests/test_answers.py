@@ -21,7 +21,7 @@ from host.run.placed_answers import answers_of_folder, recorded_placement
 from host.run.replaced_ledger import replaced_ledger
 from host.run_folder import read_report
 from host.show.answers import format_what_if, quote_number
-from host.workloads.registry import prepare, restore_options, workloads
+from host.workloads.registry import default_workload, prepare, restore_options, workloads
 from models.seeded import seeded_egru
 from tests.tools.ledgers import invented
 from tests.tools.ledgers import placed as placed_on
@@ -71,7 +71,7 @@ def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
     answers = answers_in(runs[name])
     rows = [row for row in answers["rows"] if row["setting"]]
     assert {row["group"] for row in rows} == {"clock", "waiting_power_share", *CHOICES}
-    for row in rows:
+    for row in rows if name == default_workload().name else rows[::3]:
         priced = price(runs[name], "--set", row["setting"])["priced"]
         assert {figure: row[figure] for figure in FIGURES} == {figure: priced[figure] for figure in FIGURES}, row["setting"]
         recorded = answers["recorded"]["time_s"]
