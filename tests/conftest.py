@@ -58,13 +58,13 @@ def pytest_sessionstart(session: pytest.Session) -> None:
             importlib.import_module(module)
     find(integers(), lambda _: True, settings=settings(database=None))  # hypothesis reads all sources that are loaded
     assert compiling.wait() == 0
-    config.pluginmanager.register(Foreman(number, longest_s, renew_mark))
+    config.pluginmanager.register(Foreman(number, length, renew_mark))
 
 
-def longest_s(file: pytest.File) -> float:
-    """Return the seconds that a test of a file may take, as far as the file says it."""
-    limits = re.findall(r"timeout\((\d+)", file.path.read_text(encoding="utf-8"))
-    return max(map(float, limits), default=0.0)
+def length(file: pytest.File) -> tuple[float, int]:
+    """Return what tells how long a file may take: the seconds that its tests allow themselves, and its bytes."""
+    text = file.path.read_text(encoding="utf-8")
+    return max(map(float, re.findall(r"timeout\((\d+)", text)), default=0.0), len(text)
 
 
 @pytest.hookimpl(trylast=True)

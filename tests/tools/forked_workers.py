@@ -30,11 +30,11 @@ _END_S = 20.0  # for a worker that is told to end to tear down what its tests ha
 class Foreman:
     """Gives files to workers, and reports what they send as if the tests had run here.
 
-    `order` sorts the files, `prepare` is called in each new worker.
+    Those come first for which `length` is greatest. `prepare` is called in each new worker.
     """
 
-    def __init__(self, number: int, order: Callable[[pytest.File], float], prepare: Callable[[], None]) -> None:
-        self._number, self._order, self._prepare = number, order, prepare
+    def __init__(self, number: int, length: Callable[[pytest.File], Any], prepare: Callable[[], None]) -> None:
+        self._number, self._length, self._prepare = number, length, prepare
         self._files: list[pytest.File] = []
         self._workers: dict[Connection, _Started] = {}
 
@@ -51,7 +51,7 @@ class Foreman:
         """Let workers run all files; fail where one of them ends before it is told to."""
         session.config.pluginmanager.unregister(self)  # who runs a file collects it
         session.config._tmp_path_factory.getbasetemp()  # type: ignore[attr-defined]  # one for all
-        waiting = sorted(self._files, key=self._order, reverse=True)
+        waiting = sorted(self._files, key=self._length, reverse=True)
         gc.collect()
         gc.freeze()  # a collection in a worker would touch, and so copy, every page of what is loaded here
         try:
