@@ -46,7 +46,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--workers", type=int, default=0, help="run files side by side in N processes (default: here, one by one)")
 
 
-def pytest_sessionstart(session: pytest.Session) -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection(session: pytest.Session) -> None:
     """Compile kernels, and load what most tests need, before there are workers: each would do it again."""
     config = session.config
     number = config.getoption("workers")
