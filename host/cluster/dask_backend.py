@@ -189,7 +189,7 @@ class DaskBackend(Backend):
             if chip_of(name) in machine.chips
         ]
         return {
-            "stall_s": self._options.stall_s,
+            "stall_s": self._options.stall_s, "bad": self._options.faults.links,
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
             "most_bytes": self._plan["most_bytes"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),

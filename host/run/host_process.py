@@ -44,6 +44,7 @@ from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.core import Pe
 from pe.lifecycle import State
+from pe.link import PeLink
 
 STATUS_EVERY_S = 0.1
 MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
@@ -178,11 +179,12 @@ class _HostLoop:
     def run_in_memory(self) -> None:
         """Run with routers and PEs in this process."""
         run, placement = self._run, self._job.placement
-        network = transport_named(self._job.options.transport).network(self._job.options.faults.shuffle)
+        faults = self._job.options.faults
+        network = transport_named(self._job.options.transport).network(faults.shuffle, faults.links)
         send = partial(network.post, HOST)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network, link_pe=PeLink,
         )  # fmt: skip
 
         def after_each() -> Outgoing:

@@ -94,6 +94,7 @@ class Run:
         self._snapshots: Snapshots | None = None
         if self.replay is not None and snapshot_positions:
             self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
+        self._configurations = placement.configure(self.window)
         self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
         self.feeding = Feeding(placement, self.inputs, late, self._snapshots)
         self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
@@ -134,7 +135,7 @@ class Run:
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
-        told, first = self.placement.configure(self.window), self.feeding.first_tick
+        told, first = self._configurations, self.feeding.first_tick
         return [self._letter_to(name, told[chip_of(name)]._replace(first=first)) for name in reversed(self.routers)]
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
@@ -225,7 +226,11 @@ class Run:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
         probes = {part.population: list(self.probes.get(part.population, ())) for part in placed.share}
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes, self.placement.peers(placed))
+        told = self._configurations[chip_of(placed.name)]
+        return packet.Load(
+            shards=shards, copies=self.placement.copies(placed), spec=dict(vars(size)), probes=probes,
+            peers=self.placement.peers(placed), in_flight=told.window + told.depth,
+        )  # fmt: skip
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
