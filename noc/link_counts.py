@@ -17,4 +17,4 @@ class LinkCounts:
 
     def record(self) -> dict[str, dict[str, int]]:
         """Return the counts that are not empty, by kind."""
-        return {kind: dict(counts) for kind in KINDS if (counts := getattr(self, kind))}
+        return {kind: dict(counts) for kind in KINDS if (counts := +getattr(self, kind))}

@@ -3,7 +3,8 @@
 What is said every tick (`Batch`, `Bundle`, `Relay`) is numbered already, by its tick; letters are numbered by a line for each
 peer (`noc/resumable_line.py`), within `Carry`. All of them have a checksum (`noc/checksum.py`). Who misses a tick asks for it and
 all since (`Again`); who hears one twice leaves it out. Where the last thing that was said is lost, nobody would notice, so an
-end that has heard nothing for a while (`idle`) asks those who owe it something, each time after twice as many whiles. Sans-I/O.
+end that has heard nothing for a while (`idle`) asks those who owe it something, each time after twice as many whiles, up to 16.
+Sans-I/O.
 
 A peer that has never said a `Carry` is a stock one: it is spoken to plainly and believed, and what it sends without a checksum is
 counted as unchecked. So is the host: its link is no link between chips.
@@ -20,6 +21,7 @@ from noc.resumable_line import Line, LineError
 from noc.wire import WireError, decode, encode
 
 _MOST_LETTERS = 1 << 16  # under way to one peer; a run's phases bound them
+_MOST_WHILES = 16  # between two questions to the same peer
 _TICKED = (Bundle, Relay)
 
 
@@ -77,10 +79,9 @@ class LinkEnd:
 
     def again(self, sender: str, tick: int) -> None:
         """Say again what was said to a peer of a tick and since."""
-        self._counts.asked[sender] += 1
-        for at in sorted(self._kept):
-            if at >= tick:
-                self.chatter += [((sender,), raw) for names, raw in self._kept[at] if sender in names]
+        said = [raw for at in sorted(self._kept) if at >= tick for names, raw in self._kept[at] if sender in names]
+        self.chatter += [((sender,), raw) for raw in said]
+        self._counts.asked[sender] += bool(said)
 
     def outgoing(self, out: Outgoing, most_open: int) -> Outgoing:
         """Return what a router says as it goes over its links; keep that of as many ticks as may be under way."""
@@ -122,7 +123,7 @@ class LinkEnd:
         before, left, after = self._waits.get(peer, (None, 0, 1))
         if stands != before:
             left, after = 0, 1
-        self._waits[peer] = (stands, left - 1, after) if left else (stands, after, 2 * after)
+        self._waits[peer] = (stands, left - 1, after) if left else (stands, after, min(2 * after, _MOST_WHILES))
         return not left
 
     @property

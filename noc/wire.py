@@ -50,7 +50,7 @@ def decode(raw: bytes) -> Message:
         raise WireError(f"{len(raw)} B of msgpack are no message")
     code = parts[0]
     kind = _KINDS[code]
-    if len(parts) == _SEALED_LENGTHS[code]:
+    if len(parts) == _SEALED_LENGTHS[code] and type(parts[-1]) is bytes and len(parts[-1]) == 4:
         if not is_whole(raw):
             raise WireError(f"{kind.__name__}: {len(raw)} B are not those that were sent, by their checksum")
         parts.pop()

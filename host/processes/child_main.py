@@ -29,7 +29,7 @@ from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
-_ROUTER_IDLE_S = 0.25  # without any message, before a router asks for what may have been lost: sockets here lose nothing
+_ROUTER_IDLE_S = 0.5  # without any message, before a router asks for what may have been lost: sockets here lose nothing
 _BAD_IDLE_S = 0.01  # where links lose on purpose
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 _compile_s = 0.0  # what the fork server took to compile kernels
