@@ -254,7 +254,8 @@ class DaskBackend(Backend):
                 machine.has_left = True
                 if machine.state != "ended":
                     machine.state = "lost"
-                    self._lost.add(machine.worker)
+                    if "code" not in record:  # else the worker itself lives, and another agent can run there
+                        self._lost.add(machine.worker)
                     why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     self._records.append({"kind": "gone", "problem": self._describe_loss(machine, why), "for_good": False})
 

@@ -8,7 +8,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from host.errors import Exit
 from host.launch.course import Course
@@ -74,16 +74,26 @@ def draw(seed: int, number: int) -> Schedule:
     )  # fmt: skip
 
 
-class Subject:
-    """A small run of a language model, which a host of it may begin any number of times. `folder`: where its journal lies."""
+class FreshJob(NamedTuple):
+    """A prepared job, with what its source and readout were before anything happened."""
 
-    def __init__(self, options: Options, folder: Path) -> None:
-        self.options, self._folder = options, folder
+    job: Any
+    source: bytes
+    readout: bytes
+
+
+class Subject:
+    """A small run, which a host of it may begin any number of times. `folder`: where its journal lies."""
+
+    def __init__(self, options: Options, job: FreshJob, folder: Path) -> None:
+        self.options, self._job, self._folder = options, job, folder
         self._plan: dict[str, Any] = {}
 
     def prepare(self, *, resume: bool) -> tuple[Any, Run, Journal | None, dict[str, Any]]:
         """Return what a host process prepares: job, run, journal, and what it tells the launcher."""
-        job = prepare(self.options)
+        job = replace(self._job.job, options=self.options)
+        job.source.restore(self._job.source)
+        job.readout.restore(self._job.readout)
         repeatable = self.options.restart
         run = Run(job.placement, job.source, job.readout, repeatable=repeatable, recorder=Recorder(job.placement, self._folder))
         journal = Journal(self._folder, run, {}) if repeatable else None
@@ -123,9 +133,10 @@ class Stage:
 
     def __init__(self, checkpoint: Path, text: Path) -> None:
         self._options = Options(
-            checkpoint=str(checkpoint), text=str(text), tokens=16, pes=4, stall_s=STALL_S, restart=True, snapshot=5
+            checkpoint=str(checkpoint), text=str(text), tokens=16, pes=2, stall_s=STALL_S, restart=True, snapshot=5
         )  # fmt: skip
         self._whole: dict[int, str] = {}
+        self._jobs: dict[int, FreshJob] = {}  # by chips
 
     def whole(self, chips: int) -> str:
         """Return the hash of a run to which nothing happens."""
@@ -140,21 +151,24 @@ class Stage:
         """Let a schedule happen."""
         faults = replace(self._options.faults, links=schedule.links)
         options = replace(
-            self._options, chips=schedule.chips, pes=4 * schedule.chips, restart=schedule.restart, faults=faults,
+            self._options, chips=schedule.chips, pes=2 * schedule.chips, restart=schedule.restart, faults=faults,
             snapshot=5 if schedule.restart else 0,
         )  # fmt: skip
+        if schedule.chips not in self._jobs:
+            made = prepare(options)
+            self._jobs[schedule.chips] = FreshJob(made, made.source.snapshot(), made.readout.snapshot())
+        job = self._jobs[schedule.chips]
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
         with tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as folder:
-            return _Play(schedule, options, Path(folder)).run()
+            return _Play(schedule, Subject(options, job, Path(folder))).run()
 
 
 class _Play:
     """One schedule, as it happens."""
 
-    def __init__(self, schedule: Schedule, options: Options, folder: Path) -> None:
-        self._schedule, self._options = schedule, options
+    def __init__(self, schedule: Schedule, subject: Subject) -> None:
+        self._schedule, self._subject, self._options = schedule, subject, subject.options
         self._world = World(f"{schedule.seed}:{schedule.number}:world")
-        self._subject = Subject(options, folder)
         self._struck: list[tuple[str, str]] = []
         self._launcher_is_hit = False
         self._begin()
