@@ -75,7 +75,7 @@ class Member(Process):
             self._post(self.core.handle_bytes(sender, raw))
         except Unreachable as error:
             if self._undelivered is None:
-                raise
+                return  # a PE's socket says nothing: its launcher knows why the router is gone
             with contextlib.suppress(Unreachable):
                 self._post(self._undelivered(str(error)))
         self._chat(self.core.take_chatter())

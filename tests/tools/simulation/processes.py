@@ -33,7 +33,7 @@ class SimulatedGroup:
         self.world, self.subject, self._delay_s = world, subject, delay_s
         self._processes: dict[str, Process] = {}
         self._ended: list[str] = []
-        self._news = False
+        self._news, self._set = False, 0  # of routers and PEs: those of another have other addresses
         self._pipes: dict[str, Pipe] = {}
         self._arrives_at: dict[tuple[str, str], float] = {}
         self._held: dict[str, deque[Callable[[], None]]] = {}  # for routers that are not up yet
@@ -84,10 +84,12 @@ class SimulatedGroup:
         world, way = self.world, (sender, destination)
         at = max(self._arrives_at.get(way, 0.0), world.now() + world.chance.expovariate(1 / self._delay_s))
         self._arrives_at[way] = at
-        to = self._processes.get(destination)
+        to, of_set = self._processes.get(destination), self._set
 
         def arrive() -> None:
             there = to or self._processes.get(destination)
+            if of_set != self._set:
+                return
             if there is None:  # a router that is called before it is up
                 self._held.setdefault(destination, deque()).append(arrive)
             elif there is self._processes.get(destination):
@@ -169,6 +171,7 @@ class SimulatedGroup:
 
     def drop(self, names: Iterable[str]) -> None:
         """End these processes and forget them."""
+        self._set += 1
         for name in [name for name in names if name in self._processes]:
             self._processes.pop(name).end(-signal.SIGKILL)
             self._ended = [other for other in self._ended if other != name]
