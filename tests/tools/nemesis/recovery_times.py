@@ -1,8 +1,8 @@
 """How long it takes until ticks run again after a PE was killed.
 
-`python -m tests.tools.nemesis.recovery_times --kills 10 --setup full`. Measured by the launcher, from when it notices to the first tick of the new processes (`back_s` of the report's `recovery`);
-positions that are run again come on top. Each kill is a run of its own, at a drawn tick, of a drawn PE; its hash must be that of
-a run that nobody hits.
+`python -m tests.tools.nemesis.recovery_times --kills 10 --setup full`. Measured by the launcher, from when it notices to the
+first tick of the new processes (`back_s` of the report's `recovery`); positions that are run again come on top. Each kill is a
+run of its own, at a drawn tick, of a drawn PE; its hash must be that of a run that nobody hits.
 """
 
 from __future__ import annotations
