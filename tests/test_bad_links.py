@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import zlib
 
 import numpy as np
@@ -17,11 +18,13 @@ from models.compute.compiling import compiled
 from noc import packet as p
 from noc.bad_links import LinkFaults
 from noc.checksum import SEAL_BYTES, is_whole, seal
+from noc.identities import identity_of, new_secret
 from noc.link_counts import LinkCounts
 from noc.link_end import LinkEnd
 from noc.memory_chip import MemoryChip
 from noc.router import ChipRouter
 from noc.router_links import RouterLinks
+from noc.serve import serve
 from noc.transports.mem import MemNetwork
 from noc.wire import WireError, decode, encode
 from noc.wiring import Wiring
@@ -178,6 +181,54 @@ def test_whoever_is_silent_is_asked_less_and_less_often():
     links.handle_bytes(names[0], hello)
     asked = [number for number in range(64) if any(decode(raw) == p.Again(0) for _, raw in links.idle())]
     assert asked == [0, 2, 5, 10, 19, 36, 53]
+
+
+def test_a_stock_zeromq_peer_joins_without_checksums():
+    """A bare DEALER with an identity of the run, msgpack and nothing else; router and host as in a run."""
+    import msgpack
+    import zmq
+
+    from noc.transports.zmq import DealerSocket, RouterSocket, new_address
+
+    name, secret, address = "PE(1,1,0)@0", new_secret(), new_address()
+    router = ChipRouter("router@0", 10, Wiring(up=p.HOST))
+    links = RouterLinks(router, Wiring(up=p.HOST))
+    transport = RouterSocket("router@0", address, 10, secret=secret)
+    serving = threading.Thread(target=serve, args=(links, transport), kwargs={"idle_s": 0.1}, daemon=True)
+    serving.start()
+    host = DealerSocket(p.HOST, address, 10, peer="router@0", identity=identity_of(p.HOST, secret))
+
+    def ask(message):
+        host.send("router@0", encode(p.Letter("router@0", encode(message))))
+
+    def heard():
+        received = host.receive(20.0)
+        assert received is not None
+        letter = decode(received[1])
+        return letter.peer, decode(letter.body)
+
+    told = p.Configure(
+        window=4, senders={1: [name]}, waits={name: [1]}, streams=[[1, 0, 0, 0, "", 1, {}]], routes=[[0, 0, [name]]],
+        payloads={1: [4, 1, 8, {}]}, depth=1,
+    )  # fmt: skip
+    ask(told)
+    assert heard() == ("router@0", p.Configured())
+    with zmq.Context() as context, context.socket(zmq.DEALER) as stock:
+        stock.setsockopt(zmq.ROUTING_ID, identity_of(name, secret))
+        stock.setsockopt(zmq.RCVTIMEO, 20_000)
+        stock.connect(address)
+        stock.send(msgpack.packb([7, 4711]))
+        assert heard() == (name, p.Hello(4711))
+        stock.send(msgpack.packb([0, 0, [[1, 1, 0, bytes(4), bytes(4), b"", b""]], []]))
+        assert msgpack.unpackb(stock.recv()) == [1, 0, [[1, 1, 0, bytes(4), bytes(4), b"", b""]], []]
+        ask(p.Read(1))
+        assert heard()[1].counters["links"] == {"unchecked": {name: 1}}
+        ask(p.Stop())
+        assert heard() == ("router@0", p.Stopped())
+        serving.join(20.0)
+        assert not serving.is_alive()
+    host.close()
+    transport.close()
 
 
 # --- real processes ---
