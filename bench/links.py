@@ -112,7 +112,7 @@ class Compared:
 def _as_linked(end: LinkEnd, router: str, raw: bytes) -> bytes:
     if type(decode(raw)) is Batch:
         return seal(raw)
-    ((_, linked),) = end.outgoing([((router,), raw)], 0)
+    ((_, linked),) = end.outgoing([((router,), raw)])
     assert isinstance(linked, bytes)
     return linked
 

@@ -16,11 +16,12 @@ from collections.abc import Iterable, Mapping
 
 from noc.checksum import seal
 from noc.link_counts import LinkCounts
-from noc.packet import Again, Bundle, Carry, Message, Outgoing, Relay
+from noc.packet import Again, Bundle, Carry, Message, Outgoing, Relay, chip_of, router_name
 from noc.resumable_line import Line, LineError
 from noc.wire import WireError, decode, encode
 
 _MOST_LETTERS = 1 << 16  # under way to one peer; a run's phases bound them
+_LARGE_BYTES = 1 << 14  # of what is not kept for longer than it must be
 _MOST_WHILES = 16  # between two questions to the same peer
 _TICKED = (Bundle, Relay)
 
@@ -83,8 +84,10 @@ class LinkEnd:
         self.chatter += [((sender,), raw) for raw in said]
         self._counts.asked[sender] += bool(said)
 
-    def outgoing(self, out: Outgoing, most_open: int) -> Outgoing:
-        """Return what a router says as it goes over its links; keep that of as many ticks as may be under way."""
+    def outgoing(self, out: Outgoing, most_open: int = 0, due: Mapping[str, int] | None = None) -> Outgoing:
+        """Return what is said as it goes over links; keep that of as many ticks as may be under way, but what is large and has been
+        heard: whoever is to say a tick that is `due` has heard all but the one before.
+        """
         said: Outgoing = []
         for names, message in out:
             if not any(name in self._lines for name in names):
@@ -94,13 +97,19 @@ class LinkEnd:
                 said.append((names, raw))
                 tick = message.tick
                 if tick not in self._kept:
-                    self._kept[tick] = []
-                    self._kept.pop(tick - most_open - 2, None)
+                    self._begin(tick, most_open, due or {})
                 self._kept[tick].append((names, raw))
             else:
                 raw = message if isinstance(message, bytes) else encode(message)
                 said += [((name,), self._numbered(name, raw)) for name in names]
         return said
+
+    def _begin(self, tick: int, most_open: int, due: Mapping[str, int]) -> None:
+        self._kept.pop(tick - most_open - 2, None)
+        for at, kept in self._kept.items():
+            if any(len(raw) > _LARGE_BYTES for _, raw in kept):
+                self._kept[at] = [one for one in kept if len(one[1]) <= _LARGE_BYTES or not _have_heard(one[0], at, due)]
+        self._kept[tick] = []
 
     def _numbered(self, name: str, raw: bytes) -> bytes:
         line = self._lines.get(name)
@@ -130,6 +139,11 @@ class LinkEnd:
     def is_heard(self) -> bool:
         """Whether every peer has said that it has its letters."""
         return not any(line.kept for line in self._lines.values())
+
+
+def _have_heard(names: tuple[str, ...], tick: int, due: Mapping[str, int]) -> bool:
+    """Tell whether these have heard a tick: a PE says the next one when it has. Of neighbours that is not known."""
+    return all(name != router_name(chip_of(name)) and due.get(name, 0) > tick + 1 for name in names)
 
 
 def _carry(head: bytes, body: bytes = b"") -> bytes:

@@ -32,11 +32,11 @@ class RouterLinks:
 
     def boot(self) -> Outgoing:
         """Tell the neighbours that this router calls that their link is up."""
-        return self._end.outgoing(self._router.boot(), 0)
+        return self._end.outgoing(self._router.boot())
 
     def undelivered(self, why: str) -> Outgoing:
         """Tell the host that an endpoint could not be reached."""
-        return self._end.outgoing(self._router.undelivered(why), 0)
+        return self._end.outgoing(self._router.undelivered(why))
 
     def take_chatter(self) -> Outgoing:
         """Return what goes out for the links' own sake since the last call."""
@@ -66,11 +66,11 @@ class RouterLinks:
                 return []
         except WireError as error:
             if not end.knows(sender):
-                return end.outgoing(router.malformed(sender, str(error)), 0)
+                return end.outgoing(router.malformed(sender, str(error)))
             end.damaged(sender, router.next_ticks.get(sender))
             return []
         out = router.handle(sender, message)
-        return end.outgoing(out, router.most_open) if out else out
+        return end.outgoing(out, router.most_open, router.next_ticks) if out else out
 
     def idle(self) -> Outgoing:
         """Nothing has come for a while: return what may mend that."""

@@ -112,7 +112,7 @@ class PeLink:
                     self.kept.keep(message.tick, raw)
                 said.append((names, raw))
             else:
-                said += self._end.outgoing([(names, message)], 0)
+                said += self._end.outgoing([(names, message)])
         return said
 
     def idle(self) -> Outgoing:

@@ -157,7 +157,7 @@ def test_who_speaks_with_checksums_is_answered_with_them_and_asked_again():
     links, router, names = configured()
     ends = {name: LinkEnd(["router@0"], LinkCounts()) for name in names}
     for name, end in ends.items():
-        ((_, hello),) = end.outgoing([(("router@0",), p.Hello(1))], 0)
+        ((_, hello),) = end.outgoing([(("router@0",), p.Hello(1))])
         ((_, letter),) = links.handle_bytes(name, hello)
         assert decode(letter.body if isinstance(letter, p.Letter) else decode(letter).body) == p.Hello(1)
     assert links.handle_bytes(names[0], seal(encode(batch_of(1)))) == []
@@ -175,9 +175,22 @@ def test_who_speaks_with_checksums_is_answered_with_them_and_asked_again():
     assert counts == {"damaged": {names[1]: 1}, "repeated": {names[0]: 1}, "asked": {names[0]: 1}}
 
 
+def test_what_is_large_is_kept_no_longer_than_it_must_be():
+    """A bundle with a tile's bytes for each of many PEs: whoever has said the tick after it has heard it."""
+    end, large = LinkEnd(["PE(1,1,0)@0", "PE(1,1,1)@0", "router@1"], LinkCounts()), bytes(1 << 15)
+    for tick in range(8):
+        transfers = (p.Transfer(p.DATA, "DRAM@0", "PE(1,1,0)@0", 0, 0, len(large), large),)
+        said = [((name,), p.Bundle(tick, (), transfers)) for name in ("PE(1,1,0)@0", "PE(1,1,1)@0")]
+        end.outgoing([*said, (("router@1",), p.Relay(tick, [], ()))], 5, {"PE(1,1,0)@0": tick + 1, "PE(1,1,1)@0": 3})
+    for name, ticks in (("PE(1,1,0)@0", [6, 7]), ("PE(1,1,1)@0", [2, 3, 4, 5, 6, 7]), ("router@1", [1, 2, 3, 4, 5, 6, 7])):
+        end.chatter = []
+        end.again(name, 0)
+        assert [decode(raw).tick for _, raw in end.chatter] == ticks
+
+
 def test_whoever_is_silent_is_asked_less_and_less_often():
     links, _, names = configured()
-    ((_, hello),) = LinkEnd(["router@0"], LinkCounts()).outgoing([(("router@0",), p.Hello(1))], 0)
+    ((_, hello),) = LinkEnd(["router@0"], LinkCounts()).outgoing([(("router@0",), p.Hello(1))])
     links.handle_bytes(names[0], hello)
     asked = [number for number in range(64) if any(decode(raw) == p.Again(0) for _, raw in links.idle())]
     assert asked == [0, 2, 5, 10, 19, 36, 53]
