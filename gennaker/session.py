@@ -78,10 +78,12 @@ class Session:
             self._readout.position = self._source.position - 1
         self._first_step = self._source.position
         self._ledger = StepLedger(placement)
-        self._run = Run(placement, self._source, self._readout, snapshot=saved.cut if saved else None, recorder=self._ledger)
+        self._hash = StepHash(placement.network, self._lanes, self._source.sequence_at)
+        self._run = Run(
+            placement, self._source, self._readout, snapshot=saved.cut if saved else None, recorder=self._ledger, events=self._hash,
+        )  # fmt: skip
         if saved is not None:
             self._run.inputs.late_feed.restore(saved.late)
-        self._hash = self._run.events = StepHash(placement.network, self._lanes, self._source.sequence_at)
         self._source.close_after(self._run.window + 1, self._hash.close)
         self._network: NetworkHere | NetworkOfProcesses
         if transport_named(self._transport).PROCESSES:

@@ -20,7 +20,7 @@ BESIDE: Mapping[str, Mapping[str, Sequence[str]]] = {
     "neurobench.json": {"neurobench": ()},
     "result.json": {"result": ("each", "costs", "whole_model")},
     "details.json": {
-        "counters": ("macs_by_layer", "malformed"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
+        "counters": ("macs_by_layer", "malformed", "links"), "mapping": ("sram",), "chip": ("assumed", "unknown"),
         "provenance": ("libraries",), "machines": ("machines", "links_bytes", "refused", "restarts"),
         "recovery": ("restarts",),
     },

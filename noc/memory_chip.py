@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 from noc.machine import Machine
 from noc.packet import HOST, Outgoing, chip_of, router_name
 from noc.router import ChipRouter
+from noc.router_links import RouterLinks
+from noc.serve import LinkedCore
 from noc.transport import Core
 from noc.transports.mem import MemNetwork
 from noc.wiring import deepest_first, wiring_of
@@ -20,6 +22,13 @@ class PeCore(Core, Protocol):
         """Return what the PE says when it is up."""
 
 
+class Booting(Protocol):
+    """Whoever says something when it boots."""
+
+    def boot(self) -> Outgoing:
+        """Return that."""
+
+
 P = TypeVar("P", bound=PeCore)
 
 
@@ -27,12 +36,12 @@ class MemoryChip:
     """The routers and PEs (by name) of `machine`, attached to a network with the host's core; nothing has been sent yet.
 
     `make_pe` makes a PE's core of its name and its router's, as `pe.core.Pe` does. `network` carries the messages, in the
-    order of sending where none is given.
+    order of sending where none is given. Where its links are bad, `link_pe` puts a PE behind its link, as `pe.link.PeLink` does.
     """
 
     def __init__(
         self, host: Core, machine: Machine, table_entries: int, pes: Iterable[str], make_pe: Callable[[str, str], P],
-        network: MemNetwork | None = None,
+        network: MemNetwork | None = None, link_pe: Callable[[P, str], LinkedCore] | None = None,
     ) -> None:  # fmt: skip
         self.network = network or MemNetwork()
         self.routers: dict[str, ChipRouter] = {}
@@ -40,7 +49,11 @@ class MemoryChip:
             name = router_name(chip)
             self.routers[name] = ChipRouter(name, table_entries, wiring_of(machine, chip))
         self.pes: dict[str, P] = {name: make_pe(name, router_name(chip_of(name))) for name in pes}
-        cores: dict[str, Core] = {HOST: host, **self.routers, **self.pes}
+        cores: dict[str, Core | LinkedCore] = {HOST: host, **self.routers, **self.pes}
+        if self.network.faults is not None and link_pe is not None:
+            cores |= {name: RouterLinks(one, wiring_of(machine, chip_of(name))) for name, one in self.routers.items()}
+            cores |= {name: link_pe(pe, router_name(chip_of(name))) for name, pe in self.pes.items()}
+        self._booting: dict[str, Booting] = {name: core for name, core in cores.items() if name != HOST}  # type: ignore[misc]
         for name, core in cores.items():
             self.network.attach(name, core)
 
@@ -49,13 +62,13 @@ class MemoryChip:
 
         `settle`: the host's own work after each message it got.
         """
-        for name, router in self.routers.items():
-            self.network.post(name, router.boot())
+        for name in self.routers:
+            self.network.post(name, self._booting[name].boot())
         self.network.post(HOST, begin)
         self.network.run(settle)
 
     def boot_pes(self, settle: Callable[[], Outgoing]) -> None:
         """Boot the PEs, and deliver until nothing is under way: a run has ended, or waits for its host."""
-        for name, pe in self.pes.items():
-            self.network.post(name, pe.boot())
+        for name in self.pes:
+            self.network.post(name, self._booting[name].boot())
         self.network.run(settle)

@@ -149,6 +149,7 @@ class Load(NamedTuple):
 
     `peers`: empty, or of the shard that exchanges transfers [its population, an input whose headers the PE hears at every tick,
     peers], each of them [name, its population, or -1 for the chip's DRAM, -2 for the host, -3 for another chip's DRAM].
+    `in_flight`: how many batches may be under way, which the PE keeps so that it can say them again.
     """
 
     shards: list[Any]
@@ -156,6 +157,7 @@ class Load(NamedTuple):
     spec: dict[str, int]  # sram_bytes, bank_bytes, program_bytes, debug_bytes
     probes: dict[int, list[str]] = {}  # noqa: RUF012 - a named tuple's default, never written to
     peers: list[Any] = []  # noqa: RUF012 - a named tuple's default, never written to
+    in_flight: int = 1
 
 
 class Hand(NamedTuple):
@@ -262,10 +264,25 @@ class Fault(NamedTuple):
     text: str
 
 
+class Carry(NamedTuple):
+    """One end of a link to the other, over which letters are numbered (`noc/resumable_line.py`): `head` has the number of the
+    packed message `body`, or says how far the other side was heard.
+    """
+
+    head: bytes
+    body: bytes
+
+
+class Again(NamedTuple):
+    """One end of a link to the other: say again what you have said of `tick` and of all ticks since."""
+
+    tick: int
+
+
 # A message's code on the wire is its place here, and its fields' types are those that `noc/wire.py` checks.
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
-    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill | Filled | Save | Snapshot
+    | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill | Filled | Save | Snapshot | Carry | Again
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]

@@ -30,6 +30,7 @@ class Line:
         self._taken = 0
         self._said = 0  # how many taken messages the other side knows of
         self._kept: deque[tuple[int, bytes]] = deque()
+        self.has_gap = False  # before the frame that came last: something was lost
 
     def outgoing(self, payload: bytes) -> bytes:
         """Number and keep a message; return its header. LineError where too many wait already."""
@@ -48,6 +49,7 @@ class Line:
         if len(head) != HEAD_BYTES or head[0] > RESUMED:
             raise LineError(f"a header of {len(head)} B")
         kind, number, taken = _HEAD.unpack(head)
+        self.has_gap = kind == DATA and number > self._taken + 1
         while self._kept and self._kept[0][0] <= taken:
             self._kept.popleft()
         if kind == RESUME:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 from noc import packet
 from noc.exchange import ExchangeError
+from noc.link_counts import LinkCounts
 from noc.packet import (
     HOST,
     Batch,
@@ -58,6 +59,7 @@ class ChipRouter:
         self._read_after: int | None = None  # ticks to be through before the counters are handed over
         self._is_asked = False  # by the host, for something that comes with a tick
         self._malformed: dict[str, int] = {}
+        self.link_counts = LinkCounts()
 
     def boot(self) -> Outgoing:
         """Tell the neighbours that this router calls that their link is up."""
@@ -71,6 +73,16 @@ class ChipRouter:
         name = sender if known else "stranger"
         self._malformed[name] = self._malformed.get(name, 0) + 1
         return []
+
+    @property
+    def next_ticks(self) -> Mapping[str, int]:
+        """Which tick each endpoint and neighbour is to say next; empty before the configuration."""
+        return self._join.next_tick if self._join else {}
+
+    @property
+    def most_open(self) -> int:
+        """How many ticks may be under way; 0 before the configuration."""
+        return self._join.most_open if self._join else 0
 
     def undelivered(self, why: str) -> Outgoing:
         """Tell the host that an endpoint could not be reached or its queue was full: the run cannot go on."""
@@ -196,7 +208,7 @@ class ChipRouter:
             out += self._up(Letter(self._dram_name, encode(join.dram.saved.pop(0))))
         if self._read_after is not None and join.through(self._read_after):
             self._read_after = None
-            out += self._say(packet.Reading({**join.counters(), "malformed": self._malformed}))
+            out += self._say(packet.Reading({**join.counters(), "malformed": self._malformed, "links": self.link_counts.record()}))
         return out
 
     def _configure(self, message: Configure) -> Outgoing:

@@ -42,7 +42,7 @@ class _Tick:
 
 
 class Join:
-    """One configuration of a router, and its open ticks.
+    """One configuration of a router, and its open ticks: at most `most_open`. `next_tick`: of each sender's next batch or relay.
 
     Raises TypeError, ValueError, KeyError or RoutingError where the configuration contradicts itself.
     """
@@ -52,7 +52,7 @@ class Join:
         self._chip, self._window = chip, message.window
         # Whoever hears the host directly may be ahead of it by a tick, who hears those by another. And what of a tick has come to
         # the host may still be on its way to this chip, so that all are ahead of it by one more.
-        self._most_open = message.window + 1 + message.depth
+        self.most_open = message.window + 1 + message.depth
         self.exchange = Exchange(chip, message.transfers, message.first) if message.transfers else None
         self.groups = self._grouped(message.waits)
         for population in self.populations.values():
@@ -67,7 +67,7 @@ class Join:
         relayed = Counter(stream.arrives_from for stream in self.streams.values() if stream.arrives_from)
         relayed.update(dict.fromkeys(self.exchange.arrivals if self.exchange else (), 0))
         self._expects = {**sections, **relayed}
-        self._next_tick = dict.fromkeys(sorted(self._expects), message.first)
+        self.next_tick = dict.fromkeys(sorted(self._expects), message.first)
         self._first_tick = message.first
         own_dram = {self.exchange.dram_name} if self.exchange else set[str]()
         self.endpoints = (sections.keys() | message.waits.keys()) - own_dram
@@ -186,13 +186,13 @@ class Join:
         return out
 
     def _take_turn(self, what: str, sender: str, tick: int, sections: int, out: Outgoing) -> _Tick:
-        if tick != self._next_tick.get(sender) or sections != self._expects.get(sender):
-            need, have = f"tick {self._next_tick.get(sender)}, {self._expects.get(sender)} sections", f"{tick}, {sections}"
+        if tick != self.next_tick.get(sender) or sections != self._expects.get(sender):
+            need, have = f"tick {self.next_tick.get(sender)}, {self._expects.get(sender)} sections", f"{tick}, {sections}"
             raise JoinError(f"{what} of {sender}: needs {need}; has {have}")
-        self._next_tick[sender] = tick + 1
+        self.next_tick[sender] = tick + 1
         state = self._open.get(tick)
         if state is None:
-            if len(self._open) >= self._most_open:
+            if len(self._open) >= self.most_open:
                 have = f"{len(self._open)} ticks are open, the window is {self._window}"
                 raise JoinError(f"{what} of {sender} at tick {tick}: {have}")
             state = self._open_tick(tick, out)
@@ -318,12 +318,12 @@ class Join:
 
     def missing(self) -> tuple[int, list[str]]:
         """Return the oldest tick that waits, and whose batches or relays it lacks."""
-        tick = min(self._next_tick.values(), default=0)
-        return tick, [name for name, at in self._next_tick.items() if at == tick]
+        tick = min(self.next_tick.values(), default=0)
+        return tick, [name for name, at in self.next_tick.items() if at == tick]
 
     def through(self, ticks: int) -> bool:
         """Tell whether the first `ticks` ticks have come in and gone out whole."""
-        return min(self._next_tick.values(), default=ticks) >= ticks and min(self._open, default=ticks) >= ticks
+        return min(self.next_tick.values(), default=ticks) >= ticks and min(self._open, default=ticks) >= ticks
 
     def counters(self) -> dict[str, Any]:
         """Return copies by endpoint: taken in from each sender, handed to each destination, dropped of each sender (of a stream

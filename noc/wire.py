@@ -1,5 +1,6 @@
 """Message <-> bytes: msgpack arrays `[code, field, ...]`; events travel as raw little-endian bin.
 
+A message may end in its checksum (`noc/checksum.py`); one that is not as it was sent is none.
 `decode` is the border: any bytes give a well-formed message or `WireError`, never another exception or a large allocation.
 """
 
@@ -7,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgpack
 
+from noc.checksum import is_whole
 from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
 from noc.unpacked_size import is_larger_unpacked
 
@@ -21,6 +23,7 @@ _PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
+_SEALED_LENGTHS = [len(kind._fields) + 2 for kind in _KINDS]  # of what has a checksum behind code and fields
 _FIELD_TYPES = {kind: [get_origin(form) or form for form in get_type_hints(kind).values()] for kind in _KINDS}
 
 
@@ -47,6 +50,10 @@ def decode(raw: bytes) -> Message:
         raise WireError(f"{len(raw)} B of msgpack are no message")
     code = parts[0]
     kind = _KINDS[code]
+    if len(parts) == _SEALED_LENGTHS[code] and type(parts[-1]) is bytes and len(parts[-1]) == 4:
+        if not is_whole(raw):
+            raise WireError(f"{kind.__name__}: {len(raw)} B are not those that were sent, by their checksum")
+        parts.pop()
     if code < _CARRIES_EVENTS:
         if len(parts) != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
             raise WireError(f"{kind.__name__}: needs a tick, a list of sections and one of transfers")

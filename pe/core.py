@@ -54,6 +54,11 @@ class Pe:
         """Whether the PE has left."""
         return self.state is State.STOPPED
 
+    @property
+    def due(self) -> int:
+        """The tick of the bundle that is to come next, once shards are loaded."""
+        return (self.tick.number if self.tick else 0) + len(self._early)
+
     def boot(self) -> Outgoing:
         """Say hello: the process is up."""
         return self._say(packet.Hello(os.getpid()))

@@ -11,17 +11,22 @@ from typing import Any
 import numpy as np
 from numba import types
 
-from models.compute.bound_calls import Call, bytes_at, call, call_at, carray, number, pointer
+from models.compute.bound_calls import Call, bytes_at, call, call_at, carray, number, pointer, shape, size
 from models.compute.compiling import inlined
 from models.network import Array
+from noc.checksum import RESIDUE, SEAL_BYTES
 from noc.transport import FramedTransport
 from noc.zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG
 from pe.core import Pe
+from pe.crc32 import SCRATCH_BYTES, crc32
+from pe.link import KeptBatches, PeLink
+from pe.tick_records import state_at
 
 _LOST_PEER_IS_NO_SIGNAL = 0x4000  # Linux's MSG_NOSIGNAL
 _DO_NOT_WAIT = 0x40  # MSG_DONTWAIT
 _TO_READ = 1  # POLLIN
-_WAIT_MS = 1000  # then Python looks whether there is something else to do
+_WAIT_S = 1.0  # then Python looks whether there is something else to do
+_PLAIN, _SEALED = 0x94, 0x95  # how a bundle begins, without and with its checksum
 _longs_at = pointer(types.int64)
 _recv: Any = types.ExternalFunction("recv", types.intp(types.intc, types.intp, types.uintp, types.intc))
 _poll: Any = types.ExternalFunction("poll", types.intc(types.intp, types.uintp, types.intc))
@@ -29,10 +34,12 @@ _send: Any = types.ExternalFunction("send", types.intp(types.intc, types.intp, t
 
 
 class SocketLoop:
-    """Answers bundles for `pe` out of `transport`, from when it is loaded."""
+    """Answers bundles for `pe` out of `transport`, from when it is loaded: with a link, those that are whole by their checksum, and
+    its batches are kept there. `wait_s`: how long it waits for one.
+    """
 
-    def __init__(self, pe: Pe, transport: FramedTransport) -> None:
-        self._pe, self._transport = pe, transport
+    def __init__(self, pe: Pe, transport: FramedTransport, link: PeLink | None = None, wait_s: float = _WAIT_S) -> None:
+        self._pe, self._transport, self._link, self._wait_ms = pe, transport, link, max(int(wait_s * 1e3), 1)
         self._bound: Call | None = None
 
     def __call__(self) -> None:
@@ -43,10 +50,14 @@ class SocketLoop:
         if self._bound is None:
             transport.give_room_back()  # the shards have come, and nothing as large will
         if self._bound is None or self._bound.parts[0] is not transport.inbox:
-            outbox, unsent = np.zeros(LONG_HEAD_BYTES + tick.reply.size, np.uint8), np.zeros(2, np.int64)
+            kept = (self._link and self._link.kept) or KeptBatches(1, tick.reply.size)
+            outbox, unsent, scratch = kept.frames.reshape(-1), np.zeros(2, np.int64), np.zeros(SCRATCH_BYTES, np.uint8)
             asked = np.array([transport.descriptor | _TO_READ << 32], np.int64)  # a pollfd
             place = transport.inbox, transport.span, outbox, unsent, asked
-            self._bound = Call(_answer_bundles, *place, transport.descriptor, tick.address, tick.block)
+            self._bound = Call(
+                _answer_bundles, *place, transport.descriptor, tick.address, tick.block, kept.frames, kept.marks, scratch,
+                int(self._link is not None), self._wait_ms,
+            )  # fmt: skip
         self._bound()
         outbox, unsent = self._bound.parts[2:4]  # type: ignore[assignment]  # the two arrays from above
         if unsent[0] < unsent[1]:
@@ -55,26 +66,52 @@ class SocketLoop:
 
 
 @inlined
-def _framed(outbox: Array, size: int) -> int:
-    """Put the head of a frame before the `size` bytes behind LONG_HEAD_BYTES; return where it begins."""
+def _framed(outbox: Array, at: int, size: int) -> int:
+    """Put the head of a frame before the `size` bytes at `at`; return where it begins."""
     if size < SHORTEST_LONG:
-        outbox[LONG_HEAD_BYTES - 2], outbox[LONG_HEAD_BYTES - 1] = 0, size
-        return LONG_HEAD_BYTES - HEAD_BYTES
-    outbox[0] = LONG
+        outbox[at - 2], outbox[at - 1] = 0, size
+        return at - HEAD_BYTES
+    outbox[at - LONG_HEAD_BYTES] = LONG
     for i in range(8):
-        outbox[1 + i] = size >> 8 * (7 - i) & 0xFF
-    return 0
+        outbox[at - 8 + i] = size >> 8 * (7 - i) & 0xFF
+    return at - LONG_HEAD_BYTES
+
+
+@inlined
+def _is_whole(inbox: Array, at: int, size: int, inbox_at: int, scratch: int) -> bool:
+    """Tell whether the message of `size` bytes at `at` is a bundle, as its checksum says it was sent."""
+    if size <= SEAL_BYTES or inbox[at] != _SEALED or inbox[at + size - SEAL_BYTES] != 0xC4:
+        return False
+    return crc32(inbox_at + at, size, scratch) == RESIDUE
+
+
+@inlined
+def _seal(outbox: Array, at: int, size: int, outbox_at: int, scratch: int) -> int:
+    """Put a checksum behind the batch of `size` bytes at `at`; return how many it has now."""
+    outbox[at], outbox[at + size], outbox[at + size + 1] = _SEALED, 0xC4, 4
+    crc = crc32(outbox_at + at, size + 2, scratch)
+    for i in range(4):
+        outbox[at + size + 2 + i] = crc >> 8 * i & 0xFF
+    return size + SEAL_BYTES
 
 
 @call
 def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
-    """Parts: inbox, its span, outbox, its unsent span, a pollfd, descriptor, the tick's address and block. Return how many were
+    """Parts: inbox, its span, outbox, its unsent span, a pollfd, descriptor, the tick's address and block; the outbox once more,
+    in rows, the tick and bytes of each, bytes to work in, whether there are checksums, milliseconds to wait. Return how many were
     answered.
     """
     inbox_at, room = number(block, 0), carray(_longs_at(block), (2,))[1]
     inbox, span = carray(bytes_at(inbox_at), (room,)), carray(_longs_at(number(block, 1)), (2,))
     outbox_at = number(block, 2)
-    outbox, unsent = carray(bytes_at(outbox_at), (LONG_HEAD_BYTES,)), carray(_longs_at(number(block, 3)), (2,))
+    outbox, unsent = carray(bytes_at(outbox_at), (size(block, 2),)), carray(_longs_at(number(block, 3)), (2,))
+    rows, stride = shape(block, 8)
+    marks, scratch, is_sealed, wait_ms = (
+        carray(_longs_at(number(block, 9)), (rows, 2)),
+        number(block, 10),
+        number(block, 11),
+        number(block, 12),
+    )
     asked, descriptor, tick, state = number(block, 4), np.int32(number(block, 5)), number(block, 6), number(block, 7)
     answered = 0
     while True:
@@ -86,20 +123,33 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
             if inbox[begin] != LONG:
                 return answered
         if have >= head:
-            size = int(inbox[begin + 1])
+            length = int(inbox[begin + 1])
             if head == LONG_HEAD_BYTES:
-                size = 0
+                length = 0
                 for i in range(8):
-                    size = size << 8 | int(inbox[begin + 1 + i])
-                if not 0 <= size <= room:
+                    length = length << 8 | int(inbox[begin + 1 + i])
+                if not 0 <= length <= room:
                     return answered
-            need = head + size
+            need = head + length
             if have >= need:
-                reply = call_at(tick, state, inbox_at + begin + head, outbox_at + LONG_HEAD_BYTES, size)
+                at, row, said, sealed_bytes = begin + head, 0, 0, 0
+                if is_sealed:
+                    if not _is_whole(inbox, at, length, inbox_at, scratch):
+                        return answered  # it is asked for again, or is no bundle
+                    said = carray(state_at(state), (1,))[0].tick + 1
+                    row, sealed_bytes = said % rows, SEAL_BYTES
+                    inbox[at] = _PLAIN
+                batch = row * stride + LONG_HEAD_BYTES
+                reply = call_at(tick, state, inbox_at + at, outbox_at + batch, length - sealed_bytes)
                 if reply < 0:
+                    if is_sealed:
+                        inbox[at] = _SEALED
                     return answered
                 span[0] = begin + need
-                unsent[0], unsent[1] = _framed(outbox, reply), LONG_HEAD_BYTES + reply
+                if is_sealed:
+                    reply = _seal(outbox, batch, reply, outbox_at, scratch)
+                    marks[row, 0], marks[row, 1] = said, reply
+                unsent[0], unsent[1] = _framed(outbox, batch, reply), batch + reply
                 while unsent[0] < unsent[1]:
                     sent = _send(descriptor, outbox_at + unsent[0], unsent[1] - unsent[0], _LOST_PEER_IS_NO_SIGNAL)
                     if sent <= 0:
@@ -115,7 +165,7 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
             begin, end = 0, have
             span[0], span[1] = begin, end
         # Who waits in `recv` is also woken when the router has read the last batch; who waits in `poll` is not.
-        if _poll(asked, 1, _WAIT_MS) <= 0:
+        if _poll(asked, 1, wait_ms) <= 0:
             return answered
         got = _recv(descriptor, inbox_at + end, room - end, _DO_NOT_WAIT)
         if got <= 0:

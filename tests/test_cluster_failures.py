@@ -56,6 +56,25 @@ def test_a_process_on_another_machine_that_dies_is_named(run, cluster):
     assert gone(cluster.families)
 
 
+def test_a_process_and_an_agent_that_die_are_named_and_replaced_with_the_same_answer(run, cluster, reference):
+    victims = ["PE(1,1,0)@1", "agent"]
+
+    def observe(status):
+        if status["phase"] == "running" and status.get("tick", 0) > 10 and len(victims) == 2 - status.get("restarts", 0):
+            name = victims.pop(0)
+            next(process for process in cluster.family("b") if process.name() == name).kill()
+
+    outcome = run(observe=observe, pes=6, chips=3, tokens=24, faults=SLOW, cluster=cluster.address, restart=True)
+    assert answer(outcome) == reference
+    first, second = outcome.report["recovery"]["restarts"]
+    assert (first["part"], second["part"]) == ("PE(1,1,0)@1", "a machine")
+    assert first["problem"].startswith("PE(1,1,0)@1 died (SIGKILL) while RUNNING, at tick ")
+    assert re.match(r"worker b on \S+ \(tcp://.*\) with chip 1 is lost: its agent ended \(exit code -9\)", second["problem"])
+    assert min(first["back_s"], second["back_s"]) > 0
+    assert [m["name"] for m in outcome.report["machines"]["machines"]] == ["a", "b", "c"] * 3
+    assert gone(cluster.families)
+
+
 def test_who_does_not_belong_to_the_run_is_refused_and_counted(run, reference, cluster, tmp_path):
     """Peers in plain text, with the keys of another run, with ours but without being one of us; and what is not even ZeroMQ."""
     import zmq

@@ -128,8 +128,13 @@ def test_no_array_is_loaded_from_pickle():
 
 @pytest.mark.parametrize("clock", ["time", "socket", "threading", "subprocess", "asyncio", "random", "secrets"])
 @pytest.mark.parametrize(
-    "core", ["pe/core.py", "noc/router.py", "noc/resumable_line.py", "host/run/run.py", "host/run/recovery.py"]
-)
+    "core",
+    [
+        "pe/core.py", "pe/link.py", "noc/router.py", "noc/router_links.py", "noc/link_end.py", "noc/resumable_line.py",
+        "host/run/run.py", "host/run/feeding.py", "host/run/recovery.py", "host/launch/course.py", "host/launch/restarts.py",
+        "host/launch/failures.py", "host/launch/obituary.py",
+    ],
+)  # fmt: skip
 def test_a_core_owns_no_clock_socket_process_or_randomness(core, clock):
     assert clock not in imports()[core]
 

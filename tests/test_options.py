@@ -118,7 +118,7 @@ def test_options_do_not_change_once_made():
 def test_the_record_names_every_flag():
     resolved = LmOptions(faults=Faults({"PE(1,1,0)@0": 0.5}, ((3, 2),), 7)).resolved()
     assert set(resolved) == {field.name for field in dataclasses.fields(LmOptions)} | {"workload"}
-    assert resolved["faults"] == {"slow": {"PE(1,1,0)@0": 0.5}, "late": ((3, 2),), "shuffle": 7}
+    assert resolved["faults"] == {"slow": {"PE(1,1,0)@0": 0.5}, "late": ((3, 2),), "shuffle": 7, "links": None}
 
 
 def test_the_record_is_the_options_again_in_another_process():

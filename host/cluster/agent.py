@@ -129,6 +129,7 @@ class Agent:
             self._processes.start(
                 name, run_router, name, chips["transport"], self._addresses, chips["queue"], chips["table_entries"],
                 tuple(router["wiring"]), router["slow"], self._secret, chips["most_bytes"], remote, chips["store"],
+                bad=chips["bad"],
             )  # fmt: skip
             if remote:
                 child_end.close()
@@ -144,7 +145,10 @@ class Agent:
         for pe in self._chips["pes"]:
             name, router = pe["name"], pe["router"]
             address, identity = self._addresses[router], identity_of(name, self._secret)
-            self._processes.start(name, run_pe, name, transport, router, address, queue, pe["slow_s"], identity)
+            bad = self._chips["bad"] is not None
+            self._processes.start(
+                name, run_pe, name, transport, router, address, queue, pe["slow_s"], identity, has_bad_link=bad,
+            )  # fmt: skip
         self._report_starts()
 
     def _on_router_record(self, name: str, record: dict[str, Any]) -> None:

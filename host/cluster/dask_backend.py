@@ -189,7 +189,7 @@ class DaskBackend(Backend):
             if chip_of(name) in machine.chips
         ]
         return {
-            "stall_s": self._options.stall_s,
+            "stall_s": self._options.stall_s, "bad": self._options.faults.links,
             "routers": routers, "pes": pes, "queue": self._plan["queue"], "table_entries": self._plan["table_entries"],
             "most_bytes": self._plan["most_bytes"],
             "transport": self._options.transport, "members": self._plan["members"], "keys": list(self._keys),
@@ -254,7 +254,8 @@ class DaskBackend(Backend):
                 machine.has_left = True
                 if machine.state != "ended":
                     machine.state = "lost"
-                    self._lost.add(machine.worker)
+                    if "code" not in record:  # else the worker itself lives, and another agent can run there
+                        self._lost.add(machine.worker)
                     why = record.get("why") or f"its agent ended (exit code {record['code']})"
                     self._records.append({"kind": "gone", "problem": self._describe_loss(machine, why), "for_good": False})
 

@@ -56,7 +56,8 @@ def add_flags(parser: argparse.ArgumentParser, workload: Workload) -> None:
     text = "positions in trace.json.gz (default %(default)s)"
     run.add_argument("--trace-positions", type=int, default=TRACE_POSITIONS, metavar="N", help=text)
     text = (
-        "a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, shuffle=SEED"
+        "a recoverable fault that must change no bit: slow=NAME:SECONDS (a PE, router@1, link 0>1), late=TICK:TICKS, shuffle=SEED, "
+        "drop=S,dup=S,reorder=S,corrupt=S,seed=N (of messages on links, S of 1)"
     )
     run.add_argument("--fault", action="append", default=[], metavar="F", help=text)
 

@@ -1,22 +1,21 @@
 """Failures on a cluster: dead processes, lost machines, cut links; and the error they lead to."""
 
-import time
-from dataclasses import dataclass, field
-
 from host.errors import Exit
+from host.run.clock import SYSTEM_CLOCK, Clock
 
 MACHINE_LOSS_S = 1.5  # after a link is cut or a process has failed: time for the loss of a machine that explains it to be noticed
 
 
-@dataclass
 class Failures:
     """Failures since the last start."""
 
-    died: dict[str, str] = field(default_factory=dict)  # how each process ended that an agent reported
-    _lost_machines: list[str] = field(default_factory=list)  # an error line each
-    _no_machine_left: bool = False
-    _cut: str = ""
-    _cut_at: float = 0.0
+    def __init__(self, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._clock = clock
+        self.died: dict[str, str] = {}  # how each process ended that an agent reported
+        self._lost_machines: list[str] = []  # an error line each
+        self._no_machine_left = False
+        self._cut = ""
+        self._cut_at = 0.0
 
     def note_lost_machine(self, problem: str, for_good: bool) -> None:
         """Note a machine that is lost; `for_good` where no other can take over."""
@@ -26,14 +25,14 @@ class Failures:
     def note_cut(self, problem: str) -> None:
         """Note a link that cannot be used; the first one is reported."""
         if not self._cut:
-            self._cut, self._cut_at = problem, time.monotonic()
+            self._cut, self._cut_at = problem, self._clock.now()
 
     def verdict(self, at_once: bool = False) -> tuple[str, Exit] | None:
         """Return the error line and exit code that end the run, or None. Unless `at_once`, a cut waits for a lost machine."""
         if self._lost_machines:
             more = f"; {len(self._lost_machines) - 1} more are lost" if self._lost_machines[1:] else ""
             return self._lost_machines[0] + more, Exit.DIED
-        if self._cut and (at_once or time.monotonic() - self._cut_at > MACHINE_LOSS_S):
+        if self._cut and (at_once or self._clock.now() - self._cut_at > MACHINE_LOSS_S):
             return self._cut, Exit.STALLED
         return None
 

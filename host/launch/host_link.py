@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from pathlib import Path
 from typing import Any
 
 from host.processes.process_group import ProcessGroup
+from host.run.clock import SYSTEM_CLOCK, Clock
 from noc.packet import HOST
 from noc.wire import pack_status, unpack_status
 
@@ -18,10 +18,10 @@ _PIPE = "pipe"  # the name under which the process group watches it
 class HostLink:
     """Starts the host process and speaks to it. `heard_at`: when it last said something."""
 
-    def __init__(self, processes: ProcessGroup) -> None:
-        self._processes = processes
+    def __init__(self, processes: ProcessGroup, clock: Clock = SYSTEM_CLOCK) -> None:
+        self._processes, self._clock = processes, clock
         self._pipe: Any = None
-        self.heard_at = time.monotonic()
+        self.heard_at = self._clock.now()
 
     def start(self, options: dict[str, Any], folder: Path | None, content_folder: Path | None, *, resume: bool) -> None:
         """Start the host process, after the one before has ended; `resume`: it goes on from the journal in `folder`."""
@@ -35,7 +35,7 @@ class HostLink:
             self._processes.start(HOST, run_host, child_end, options, *folders, resume)
         finally:
             child_end.close()
-        self.heard_at = time.monotonic()  # the fork server may have compiled for minutes
+        self.heard_at = self._clock.now()  # the fork server may have compiled for minutes
 
     @property
     def is_open(self) -> bool:
@@ -52,10 +52,10 @@ class HostLink:
         if _PIPE not in self._processes.poll(timeout_s):
             return []
         records = []
-        self.heard_at = time.monotonic()
+        self.heard_at = self._clock.now()
         try:
             while self._pipe.poll():
                 records.append(unpack_status(self._pipe.recv_bytes()))
         except (EOFError, OSError):
-            time.sleep(_GONE_S)
+            self._clock.sleep(_GONE_S)
         return records

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from host.launch.restarts import FORK_SERVER
 from host.processes.fork_environment import LACKS, NO_ROUTER
 from host.processes.process_group import ProcessGroup
+from host.run.clock import Clock
 from noc.packet import HOST, chip_of, router_name
 
 _LOOK_S = 0.05
@@ -23,7 +23,7 @@ class Blame(NamedTuple):
 
 def describe_death(
     dead: Callable[[], Sequence[str]], reported: Mapping[str, str], processes: ProcessGroup, status: Mapping[str, Any], *,
-    tick: int, within_s: float,
+    tick: int, within_s: float, clock: Clock,
 ) -> Blame:  # fmt: skip
     """Return whom to blame of processes that have died, and the line: which, how, in what state and at which tick.
 
@@ -36,9 +36,9 @@ def describe_death(
     name = next((n for n in names if not _is_host_or_router(n)), names[0])
     how = reported.get(name) or processes.describe_end(name)
     if how == LACKS[NO_ROUTER]:
-        deadline = time.monotonic() + within_s
-        while not (routers := [n for n in dead() if n != HOST and _is_host_or_router(n)]) and time.monotonic() < deadline:
-            time.sleep(_LOOK_S)
+        deadline = clock.now() + within_s
+        while not (routers := [n for n in dead() if n != HOST and _is_host_or_router(n)]) and clock.now() < deadline:
+            clock.sleep(_LOOK_S)
         if routers:
             name, how = routers[0], reported.get(routers[0]) or processes.describe_end(routers[0])
     phase = status.get("phase", "starting")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
+
+from host.run.clock import SYSTEM_CLOCK, Clock
 
 MOST_RESTARTS = 3  # of the same part
 FORK_SERVER = "the fork server"
@@ -14,8 +15,8 @@ MACHINE = "a machine"  # whichever: who is lost does not come back
 class Restarts:
     """The restarts of one run, of which there are some where `is_asked` alone."""
 
-    def __init__(self, is_asked: bool) -> None:
-        self.is_asked = is_asked
+    def __init__(self, is_asked: bool, clock: Clock = SYSTEM_CLOCK) -> None:
+        self.is_asked, self._clock = is_asked, clock
         self.rows: list[dict[str, Any]] = []  # the report's, one for each
         self._failed_at = 0.0
         self.is_under_way = False  # new processes do not run yet
@@ -31,7 +32,7 @@ class Restarts:
     def note(self, part: str, problem: str, tick: int | None = None) -> None:
         """Note that a part has failed and is being replaced; `tick`: when, as far as that is known."""
         self.rows.append({"part": part, "problem": problem, **({} if tick is None else {"tick": tick})})
-        self._failed_at, self.is_under_way = time.monotonic(), True
+        self._failed_at, self.is_under_way = self._clock.now(), True
 
     def note_position(self, position: int, positions_again: int) -> None:
         """Note from which position the run goes on, and how many that have been run are run again."""
@@ -40,7 +41,7 @@ class Restarts:
     def note_running(self) -> None:
         """Note that ticks run again."""
         if self.is_under_way:
-            self.rows[-1]["back_s"] = time.monotonic() - self._failed_at
+            self.rows[-1]["back_s"] = self._clock.now() - self._failed_at
             self.is_under_way = False
 
     def explain(self, part: str, problem: str) -> str:

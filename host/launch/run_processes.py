@@ -7,12 +7,15 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from host.errors import HostError
 from host.launch.host_link import HostLink
 from host.launch.needed_members import needed_members
 from host.launch.outcome import complete_emulation
 from host.options import RunOptions
 from host.processes.backend import Backend, ConnectBackend, LocalBackend
 from host.processes.process_group import ProcessGroup
+from host.processes.room import shortage_to_start
+from host.run.clock import SYSTEM_CLOCK, Clock
 from noc.packet import HOST
 
 _BACKEND = "backend"  # the name of what is readable where it has records
@@ -26,19 +29,25 @@ class RunProcesses:
         started: called with each process name and pid, as they start.
         folder: where the host writes, or None.
         remote: makes the backend of routers and PEs on other machines; None where they run on this one.
+        group: the processes of this machine; None: real ones.
+        clock: what the bounds on waits go by.
 
     """
 
     def __init__(
-        self, options: RunOptions, started: Callable[[str, int], None], folder: Path | None, remote: ConnectBackend | None
-    ) -> None:
+        self, options: RunOptions, started: Callable[[str, int], None], folder: Path | None, remote: ConnectBackend | None,
+        group: ProcessGroup | None = None, clock: Clock = SYSTEM_CLOCK,
+    ) -> None:  # fmt: skip
         self._options, self._started, self._folder, self._remote = options, started, folder, remote
-        self.group = ProcessGroup(started, options.stall_s)
+        self.group = ProcessGroup(started, options.stall_s) if group is None else group
         self.backend: Backend = LocalBackend(self.group, options)
-        self.host = HostLink(self.group)
+        self.host = HostLink(self.group, clock)
 
     def start(self, meanwhile: Callable[[], None], *, resume: bool) -> None:
         """Start the fork server and the host; `meanwhile` is called while the fork server loads. `resume`: go on from a journal."""
+        problem = shortage_to_start()
+        if problem:
+            raise HostError(problem)
         # Before there are threads; workers of our own look for its resource tracker.
         self._start_fork_server()
         meanwhile()

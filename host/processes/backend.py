@@ -120,7 +120,7 @@ class LocalBackend(Backend):
             slow = self._faults.of_router(name)
             self._processes.start(
                 name, run_router, name, self._transport, self._addresses, queue, plan["table_entries"], wiring, slow,
-                self._secret, plan["most_bytes"],
+                self._secret, plan["most_bytes"], bad=self._faults.links,
             )  # fmt: skip
         address, identity = self._addresses[routers[0]["name"]], identity_of(HOST, self._secret)
         self._records.append({"kind": "routers", "queue": queue, "address": address, "identity": identity})
@@ -135,7 +135,10 @@ class LocalBackend(Backend):
             router, slow_s = router_name(chip_of(name)), self._faults.slow.get(name, 0.0)
             address = self._addresses[router]
             identity = identity_of(name, self._secret)
-            self._processes.start(name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s, identity)
+            self._processes.start(
+                name, run_pe, name, self._transport, router, address, self._plan["queue"], slow_s, identity,
+                has_bad_link=self._faults.links is not None,
+            )  # fmt: skip
 
     def reset(self) -> None:
         """End all routers and PEs, and forget them."""

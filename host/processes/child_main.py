@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -23,12 +23,14 @@ from host.processes.fork_environment import NO_ROUTER, PRELOAD_VARIABLE, code_fo
 from host.processes.parent_death import die_with_fork_server, set_process_name
 from host.run.content_store import ContentStore
 from noc.packet import HOST
-from noc.serve import post, serve
+from noc.serve import IDLE_S, post, serve
 from noc.transport import FramedTransport, Transport, TransportError, Unreachable
 from noc.wire import pack_status, unpack_status
 from noc.wiring import Wiring
 
 _M_MMAP_THRESHOLD, _LARGE_BYTES = -3, 1 << 14  # malloc.h
+_ROUTER_IDLE_S = 0.5  # without any message, before a router asks for what may have been lost: sockets here lose nothing
+_BAD_IDLE_S = 0.01  # where links lose on purpose
 _COMPLAINT_READ_S = 2.0  # for a complaint to be read before this process is found dead
 _compile_s = 0.0  # what the fork server took to compile kernels
 _refusal = ""  # why nothing can run: kernels could not be compiled
@@ -71,8 +73,12 @@ def _leaving_with_what_lacks() -> Iterator[None]:
 
 
 @_leaving_with_what_lacks()
-def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s: float, identity: bytes) -> None:
-    """Run one processing element until it is stopped. `scheme`: the transport's name; `identity`: what it shows its router."""
+def run_pe(
+    name: str, scheme: str, router: str, address: str, queue: int, slow_s: float, identity: bytes, *, has_bad_link: bool = False
+) -> None:  # fmt: skip
+    """Run one processing element until it is stopped. `scheme`: the transport's name; `identity`: what it shows its router;
+    `has_bad_link`: messages will be lost on purpose.
+    """
     _prepare_process(name)
     # What is wrong with the kernel cache, the host says. A level would be set on every logger, and their pages copied.
     logging.getLogger("gennaker").disabled = True
@@ -83,17 +89,20 @@ def run_pe(name: str, scheme: str, router: str, address: str, queue: int, slow_s
     way = transport_named(scheme)
     transport: Transport = getattr(way, "connect_pe", way.connect)(name, address, queue, peer=router, identity=identity)
     from pe.core import Pe
+    from pe.link import PeLink
 
     core = Pe(name, router)
-    post(transport, core.boot())
+    link, idle_s = PeLink(core, router, lingers=has_bad_link), _BAD_IDLE_S if has_bad_link else IDLE_S
+    post(transport, link.boot())
     if slow_s:
-        serve(core, transport, lambda _: time.sleep(slow_s))
+        serve(link, transport, lambda _: time.sleep(slow_s), idle_s=idle_s)
     elif hasattr(transport, "send_framed"):  # asking for the whole protocol would take longer than all else here
         from pe.socket_loop import SocketLoop
 
-        serve(core, transport, fast_path=SocketLoop(core, cast(FramedTransport, transport)))
+        loop = SocketLoop(core, cast(FramedTransport, transport), link, idle_s)
+        serve(link, transport, fast_path=loop, idle_s=idle_s)
     else:
-        serve(core, transport)
+        serve(link, transport, idle_s=idle_s)
     transport.close()
 
 
@@ -104,11 +113,13 @@ RemoteLinks = tuple[Any, tuple[str, str], tuple[str, int, int], list[str]]
 @_leaving_with_what_lacks()
 def run_router(
     name: str, scheme: str, addresses: dict[str, str], queue: int, table_entries: int, wiring: tuple[Any, ...],
-    slow: dict[str, float], secret: bytes, most_bytes: int, remote: RemoteLinks | None = None, store: str | None = None,
+    slow: dict[str, float], secret: bytes, most_bytes: int, remote: RemoteLinks | None = None, store: str | None = None, *,
+    bad: Sequence[float] | None = None,
 ) -> None:  # fmt: skip
     """Run one chip's router until it is stopped. `scheme`: the transport's name; `addresses`: of every router of this machine;
     `slow`: seconds before each message of a sender, "" for all; `secret`: the run's, by which its peers prove their names;
-    `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines.
+    `most_bytes`: of a message; `remote`: for peers on other machines; `store`: folder of content from other machines; `bad`: what
+    its links do to messages (`LinkFaults`).
     """
     _prepare_process(name)
     raise_descriptor_limit()
@@ -124,14 +135,19 @@ def run_router(
     transport: Transport | None = _bridged(name, local, queue, links, remote, most_bytes) if remote else local
     if transport is None:
         return
+    from noc.bad_links import BadTransport, LinkFaults
     from noc.router import ChipRouter
+    from noc.router_links import RouterLinks
 
     def delay(sender: str) -> None:
         time.sleep(slow.get(sender, slow.get("", 0.0)))
 
-    core = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
+    router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
+    core = RouterLinks(router, links, lingers=bad is not None)
+    if bad is not None:
+        transport = BadTransport(transport, LinkFaults(*bad), name)
     post(transport, core.boot())
-    serve(core, transport, delay if slow else None, core.undelivered)
+    serve(core, transport, delay if slow else None, core.undelivered, idle_s=_ROUTER_IDLE_S if bad is None else _BAD_IDLE_S)
     transport.close()
 
 

@@ -75,9 +75,9 @@ class ForkServerLink:
         except OSError as error:
             raise self.failed_start("", error) from error
 
-    def fork(self, name: str, target: Callable[..., None], args: tuple[Any, ...]) -> Child:
+    def fork(self, name: str, target: Callable[..., None], args: tuple[Any, ...], named: dict[str, Any]) -> Child:
         """Return a new process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
-        process = self._context.Process(target=target, args=args, name=name, daemon=True)
+        process = self._context.Process(target=target, args=args, kwargs=named, name=name, daemon=True)
         try:
             with hidden_main_module(), _without_tracker(), self._no_other(), self._watched(name):
                 process.start()

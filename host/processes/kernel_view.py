@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 _STATE, _EXIT_STATUS = 0, 49  # among the fields of /proc/PID/stat behind the name
@@ -47,13 +48,14 @@ class StandstillClock:
 
     _ASLEEP_S = 2.0  # a gap between two looks that is no scheduling delay
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] | None = None) -> None:
+        self._now = now or time.monotonic
         self._since: float | None = None
-        self._looked_at = time.monotonic()
+        self._looked_at = self._now()
 
     def look(self, stopped: bool) -> float:
         """Take note of whether the process is stopped now; return for how many seconds it has been."""
-        now = time.monotonic()
+        now = self._now()
         if not stopped:
             self._since = None
         elif self._since is None or now - self._looked_at > self._ASLEEP_S:

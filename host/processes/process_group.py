@@ -81,9 +81,9 @@ class ProcessGroup:
         """Undo `watch`."""
         self._selector.unregister(readable)
 
-    def start(self, name: str, target: Callable[..., None], *args: Any) -> None:
+    def start(self, name: str, target: Callable[..., None], *args: Any, **named: Any) -> None:
         """Start a process; HostError, one line, where the fork server is gone or stands still, or the system refuses."""
-        child = self._children[name] = self._fork_server.fork(name, target, args)
+        child = self._children[name] = self._fork_server.fork(name, target, args, named)
         self._selector.register(child, selectors.EVENT_READ, name)
         self._on_start(name, child.pid)
 

@@ -30,6 +30,14 @@ class Accounts:
             counts |= {f"{router} from {name}": number for name, number in reading["malformed"].items()}
         return counts
 
+    def links(self) -> dict[str, dict[str, int]]:
+        """Return how many messages were found wrong on links, and mended, or went unchecked, by kind and by whom they came from."""
+        kinds: dict[str, dict[str, int]] = {}
+        for router, reading in sorted(self.routers.items()):
+            for kind, counts in reading.get("links", {}).items():
+                kinds.setdefault(kind, {}).update({f"{router} from {name}": number for name, number in counts.items()})
+        return kinds
+
     def balance(self, ticks: int) -> dict[str, Any]:
         """Return the accounts of the first `ticks` ticks, of copies after fan-out and of transfers, and what does not balance."""
         accounts = balance(self._machine, self.pes, self.routers, self.input_packets, self.output_events)

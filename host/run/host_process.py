@@ -19,6 +19,7 @@ from host.errors import Exit, HostError
 from host.mapping.placement import Placement
 from host.mapping.sharding import share_sizes
 from host.options import transport_named
+from host.run.clock import SYSTEM_CLOCK, Clock
 from host.run.content_store import ContentStore
 from host.run.journal import Journal, journal_for
 from host.run.launch_plan import layout_of
@@ -44,6 +45,7 @@ from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.core import Pe
 from pe.lifecycle import State
+from pe.link import PeLink
 
 STATUS_EVERY_S = 0.1
 MOST_CHIPS = 48  # a board: with more, names and processes are beyond one machine
@@ -86,7 +88,7 @@ def drive(
         run.stored = {name: store.add(load) for name, load in run.loads()}
     told = {"prepare_s": time.perf_counter() - began, "compile_s": compile_s, "goes_on": goes_on(run.replay)}
     send_record(pipe, "mapped", **told, **layout_of(job, run))
-    loop = _HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None, journal)
+    loop = HostLoop(pipe, job, run, witness, saved, Path(folder) if folder else None, journal)
     try:
         loop.run_processes() if transport_named(job.options.transport).PROCESSES else loop.run_in_memory()
     finally:
@@ -102,23 +104,24 @@ def _compile_for(placement: Placement) -> None:
     compile_ahead(sizes, {n: network.populations[n].params for n in network.layers})
 
 
-class _HostLoop:
+class HostLoop:
     """The host's work in one run, over one transport: messages, the clock, and the launcher's commands."""
 
     def __init__(
         self, pipe: Pipe, job: Job, run: Run, witness: Witness | None, saved: SavedRun | None, folder: Path | None,
-        journal: Journal | None = None,
+        journal: Journal | None = None, clock: Clock = SYSTEM_CLOCK,
     ) -> None:  # fmt: skip
+        self._clock = clock
         self._folder, self._saved, self._journal = folder, saved, journal
         self._pipe, self._job, self._run, self._witness = pipe, job, run, witness
         self._send = partial(send_record, pipe)
         self._next_status = 0.0
         self._restarts = False  # with other routers and PEs
-        self._started = time.perf_counter()
+        self._started = self._clock.now()
         self._running_since: float | None = None
         self._told_running = False  # of these routers and PEs
         self._run_s = 0.0
-        self._last_progress = self._watched_at = time.monotonic()
+        self._last_progress = self._watched_at = self._clock.now()
         self._progress_mark: Any = None
         self._asked_at = 0.0
         self._has_stalled = False
@@ -178,11 +181,12 @@ class _HostLoop:
     def run_in_memory(self) -> None:
         """Run with routers and PEs in this process."""
         run, placement = self._run, self._job.placement
-        network = transport_named(self._job.options.transport).network(self._job.options.faults.shuffle)
+        faults = self._job.options.faults
+        network = transport_named(self._job.options.transport).network(faults.shuffle, faults.links)
         send = partial(network.post, HOST)
         chip = MemoryChip(
             host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
-            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+            pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network, link_pe=PeLink,
         )  # fmt: skip
 
         def after_each() -> Outgoing:
@@ -194,7 +198,7 @@ class _HostLoop:
         chip.boot_pes(after_each)
         while not run.done and self._tend_run(send):
             network.run(after_each)
-            time.sleep(_POLL_S / 10)
+            self._clock.sleep(_POLL_S / 10)
 
     def _handle(self, sender: str, raw: bytes, send: Callable[[Outgoing], None]) -> None:
         try:
@@ -206,9 +210,9 @@ class _HostLoop:
 
     def _tend_run(self, send: Callable[[Outgoing], None]) -> bool:
         """Report, carry out commands, watch for stalls; False when the run is over and the process should leave."""
-        run, now = self._run, time.monotonic()
+        run, now = self._run, self._clock.now()
         if run.phase == "running" and not self._told_running:
-            self._running_since, self._told_running = self._running_since or time.perf_counter(), True
+            self._running_since, self._told_running = self._running_since or self._clock.now(), True
             self._send("running")
         if run.phase in ("reading", "read", "failed") and self._running_since is not None and not self._run_s:
             self._run_s = self._running_s()
@@ -251,7 +255,7 @@ class _HostLoop:
         elif command["kind"] == "stop":
             send(run.stop())
         elif command["kind"] == "starting":  # who has not been started cannot have stalled
-            self._last_progress = time.monotonic()
+            self._last_progress = self._clock.now()
         elif command["kind"] == "again":
             self._restarts = True
             return False
@@ -312,10 +316,10 @@ class _HostLoop:
         ticks = max(run.completed - before[0], 1)
         self._last_counts = (run.completed, sum(events.values()), packets)
         if run.phase == "running":
-            self._price.update(time.monotonic())
-        late = run.oldest_missing() if time.monotonic() - self._last_progress > ASK_AFTER_S else None
+            self._price.update(self._clock.now())
+        late = run.oldest_missing() if self._clock.now() - self._last_progress > ASK_AFTER_S else None
         return {
-            "phase": run.phase, "tick": run.completed, "elapsed_s": time.perf_counter() - self._started,
+            "phase": run.phase, "tick": run.completed, "elapsed_s": self._clock.now() - self._started,
             "ready": sum(state.value not in ("BOOT", "IDLE", "LOADING") for state in run.states.values()),
             "states": {name: state.value for name, state in run.states.items()} if run.phase != "running" else {},
             "stalled": late[1] if late is not None else [],
@@ -328,7 +332,7 @@ class _HostLoop:
         }  # fmt: skip
 
     def _running_s(self) -> float:
-        return time.perf_counter() - self._running_since if self._running_since else 0.0
+        return self._clock.now() - self._running_since if self._running_since else 0.0
 
     def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
         run, (ledger, unwritten) = self._run, self._save_ledger()
@@ -355,7 +359,7 @@ class _HostLoop:
 
     def _tell_alive(self) -> None:
         """Let the launcher know that this process works, as often as it hears of a run."""
-        if (now := time.monotonic()) >= self._next_status:
+        if (now := self._clock.now()) >= self._next_status:
             self._next_status = now + STATUS_EVERY_S
             self._send("status", **self._status())
 

@@ -45,7 +45,7 @@ def build_report(
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
         "macs_by_layer": [steps.macs(n) for n in network.layers],
         "dram_read_bytes": job.dram.read_bytes, "dram_written_bytes": job.dram.written_bytes,
-        "malformed": {HOST: run.malformed_here} | run.accounts.malformed(),
+        "malformed": {HOST: run.malformed_here} | run.accounts.malformed(), "links": run.accounts.links(),
         **_packets(accounts),
     }  # fmt: skip
     if ledger.positions and (see_ledger := getattr(job.readout, "see_ledger", None)) is not None:

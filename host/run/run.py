@@ -6,9 +6,8 @@ tick by tick, ask everybody for their counters, stop the PEs and then the router
 last words. All of it goes through the router of the host's own chip. The PEs' states are judged by the table they use
 themselves (`pe/lifecycle.py`).
 
-Ticks: the host sends one batch a tick, at most `window` ahead of the bundles it has read, with a section for each input; the
-positions lie as many ticks apart as the network's schedule says. Between them, and while input is missing (a word not yet
-chosen, a DRAM that is late, a pause), its batch is bubbles. `settle` hashes and decodes while the next tick is under way.
+Ticks: the host sends one batch a tick (`host/run/feeding.py` says of what), at most `window` ahead of the bundles it has read.
+`settle` hashes and decodes what they brought (`host/run/intake.py`) while the next tick is under way.
 """
 
 from __future__ import annotations
@@ -21,19 +20,18 @@ from host.errors import printable
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.accounts import Accounts
-from host.run.answers import Answers
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
+from host.run.feeding import Feeding
 from host.run.inputs import Inputs
+from host.run.intake import Intake
 from host.run.machine_snapshots import Cut, Fed, Snapshots
 from host.run.overdue import Overdue
 from host.run.recorder import Recorder
 from host.run.recovery import RestartLog
 from host.run.saved import SavedRun
-from host.run.step_counts import StepCounts
 from host.run.verify import Witness
-from host.workloads.contract import Feed, Readout, Source
-from host.workloads.section_events import all_sending
+from host.workloads.contract import Readout, Source
 from models.schedule import schedule
 from noc import packet
 from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
@@ -60,6 +58,7 @@ class Run:
         recorder: keeps the ledger; None: in memory.
         snapshot: a snapshot to go on from, which another run of this placement has taken (`ask_snapshot`).
         saved: keeps what the network computes; its probes are the job's and its own.
+        events: takes the hash of all events; None: a new one.
 
     """
 
@@ -67,39 +66,38 @@ class Run:
         self, placement: Placement, source: Source, readout: Readout, *, late: Callable[[int], bool] = lambda _: False,
         witness: Witness | None = None, repeatable: bool = False, snapshot_positions: int = 0,
         probes: Mapping[int, Sequence[str]] | None = None, fills: Fills | None = None, saved: SavedRun | None = None,
-        snapshot: Cut | None = None, recorder: Recorder | None = None,
+        snapshot: Cut | None = None, recorder: Recorder | None = None, events: EventStream | None = None,
     ) -> None:  # fmt: skip
         self.placement = placement
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
-        network, lanes, self._schedule = placement.network, placement.request.lanes, schedule(placement.network)
-        self.events = EventStream(network, lanes, source.sequence_at, resumable=repeatable)
+        network, lanes = placement.network, placement.request.lanes
         # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
-        self.window = max(MIN_WINDOW, self._schedule.depth + 1)
+        self.window = max(MIN_WINDOW, schedule(network).depth + 1)
         self.malformed_here = 0
         self.interrupted = False
-        self.probes, self._saved = saved.probes if saved is not None else probes or {}, saved
-        self.counts = StepCounts(placement, self.probes)
-        self.recorder = recorder or Recorder(placement)
-        self.recent = {n: deque[Section](maxlen=20) for n in placement.network.layers}  # valid sections, for the monitor
-        self.recent_input: Mapping[int, int] = {}  # each input's events of the position fed last, likewise
+        self.probes = saved.probes if saved is not None else probes or {}
         self.routers = [router_name(chip) for chip in deepest_first(placement.machine)]
         self._to_router = (router_name(placement.machine.host_chip),)
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
-        self._late = late
-        self._sending = all_sending(network, lanes)
-        self._bubbles = tuple(Section(n, 0, 0, b"", b"", b"") for n in network.inputs)
-        self.answers = Answers(readout, network.outputs, sum(self._sending[n].ticks for n in network.outputs))
-        self._witness = witness
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
         drams = placement.transfers.drams
         self.replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
-        self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
-        self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
+        self.recorder = recorder or Recorder(placement)
+        self.events = events or EventStream(network, lanes, source.sequence_at, resumable=repeatable)
+        self._intake = Intake(
+            placement, readout, events=self.events, recorder=self.recorder, replay=self.replay, probes=self.probes, saved=saved,
+            witness=witness,
+        )  # fmt: skip
+        self.counts, self.answers, self.recent = self._intake.counts, self._intake.answers, self._intake.recent
         self._snapshots: Snapshots | None = None
         if self.replay is not None and snapshot_positions:
             self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
+        self._configurations = placement.configure(self.window)
+        self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
+        self.feeding = Feeding(placement, self.inputs, late, self._snapshots)
+        self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._reset()
 
     def _reset(self) -> None:
@@ -111,22 +109,15 @@ class Run:
         self.pids: dict[str, int] = {}
         self.configured: set[str] = set()
         cut = self.replay.cut if self.replay else self._go_on
-        self.first_tick = cut.tick if cut else 0
-        self.completed = self.first_tick  # ticks whose bundle has been read
+        self.feeding.begin(cut)
+        self.completed = self.feeding.first_tick  # ticks whose bundle has been read
         self.overdue = Overdue(self.routers)
         self.accounts = Accounts(self.placement)
-        self._issued = self.first_tick
-        self._needed = cut.fed.needed if cut else 0  # ticks that must be issued for the position fed last to come out
-        self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
-        self._positions_fed = cut.fed.positions if cut else 0
         self.answers.begin(cut.heard if cut else None)
         self._arrived: deque[Section] = deque()
-        self.inputs.begin()
         self._recalls = self.replay.recalls() if self.replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
-        if self._snapshots is not None:
-            self._snapshots.forget()
 
     def prepare_restart(self) -> int:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
@@ -144,10 +135,8 @@ class Run:
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
-        configurations = self.placement.configure(self.window)
-        return [
-            self._letter_to(name, configurations[chip_of(name)]._replace(first=self.first_tick)) for name in reversed(self.routers)
-        ]
+        told, first = self._configurations, self.feeding.first_tick
+        return [self._letter_to(name, told[chip_of(name)]._replace(first=first)) for name in reversed(self.routers)]
 
     def malformed(self, sender: str, why: str) -> Outgoing:  # noqa: ARG002 - the contract's arguments
         """Count bytes that were no message."""
@@ -237,7 +226,11 @@ class Run:
         size = self.placement.request.size
         shards = [shard.to_parts() for shard in cut(self.placement.network, self.placement.request, placed.share)]
         probes = {part.population: list(self.probes.get(part.population, ())) for part in placed.share}
-        return packet.Load(shards, self.placement.copies(placed), dict(vars(size)), probes, self.placement.peers(placed))
+        told = self._configurations[chip_of(placed.name)]
+        return packet.Load(
+            shards=shards, copies=self.placement.copies(placed), spec=dict(vars(size)), probes=probes,
+            peers=self.placement.peers(placed), in_flight=told.window + told.depth,
+        )  # fmt: skip
 
     def _fail(self, text: str) -> None:
         if self.fault is None:
@@ -255,75 +248,65 @@ class Run:
     @property
     def quiet(self) -> bool:
         """Whether everything that was fed has come back: the layers are a tick ahead of the host, which has sent nothing since."""
-        return self.completed > self._issued
+        return self.completed > self.feeding.issued
 
     def ask_snapshot(self) -> Outgoing:
         """Ask everybody what they need to go on from a tick by which all that was fed has gone through, and let bubbles run until
         then; `whole_snapshot` returns it when it has come. For a run that waits for its source.
         """
-        self._asked_parts, self._needed = {}, self._issued + 2 * self.window
-        to_drams = [self._letter_to(name, packet.Save(self._needed)) for name in self.placement.transfers.drams]
-        return to_drams + self._to_all(packet.Save(self._needed)) + self.pump()
+        self._asked_parts = {}
+        self.feeding.needed = tick = self.feeding.issued + 2 * self.window
+        to_drams = [self._letter_to(name, packet.Save(tick)) for name in self.placement.transfers.drams]
+        return to_drams + self._to_all(packet.Save(tick)) + self.pump()
 
     def whole_snapshot(self) -> Cut | None:
         """Return the snapshot that was asked for; None while a part of it is missing."""
         if len(parts := self._asked_parts) < len(self._placed) + len(self.placement.transfers.drams):
             return None
-        fed = Fed(positions=self._positions_fed, next_feed=0, needed=0, next_position=self._positions_fed)
-        return Cut(self._needed, fed, self.answers.heard, parts)
+        fed = Fed(positions=self.feeding.positions, next_feed=0, needed=0, next_position=self.feeding.positions)
+        return Cut(self.feeding.needed, fed, self.answers.heard, parts)
 
     def _add_snapshot(self, name: str, part: packet.Snapshot) -> Outgoing:
-        if part.tick == self._needed and part.batch:
+        if part.tick == self.feeding.needed and part.batch:
             self._asked_parts[name] = part
         if self._snapshots is not None:
             self._snapshots.add(name, part)
         return []
 
-    def _ask_for_snapshot(self, snapshots: Snapshots) -> Outgoing:
-        """Note what has been fed before the tick of a snapshot; ask for one where too much would be run again."""
-        if self._issued == snapshots.tick:
-            snapshots.note_fed(Fed(self._positions_fed, self._next_feed, self._needed, self.inputs.next_position))
-        asked = snapshots.begin(self._issued)
+    def _ask_for_snapshot(self) -> Outgoing:
+        asked = self.feeding.asks_of_snapshot()
         to_pes = [out for name, save in asked if name in self.states for out in self._to(name, save)]
         return to_pes + [self._letter_to(name, save) for name, save in asked if name not in self.states]
 
     def pump(self) -> Outgoing:
         """Return the batches that the window and the workload allow now, or the questions that end the run."""
         out: Outgoing = []
-        while self.phase == "running" and self._issued - self.completed < self.window:
+        feeding = self.feeding
+        while self.phase == "running" and feeding.issued - self.completed < self.window:
             exhausted = self.inputs.exhausted() or self.interrupted
-            if exhausted and self.answers.positions == self._positions_fed:
-                if self.completed < self._issued:
+            if exhausted and self.answers.positions == feeding.positions:
+                if self.completed < feeding.issued:
                     return out  # the ticks in flight carry the last events to their listeners
                 self.phase = "reading"
                 # One tick more, which lets the PEs hear their last layer's last events too; who is asked answers after it.
-                out.append(self._batch(self._bubbles))
-                read = packet.Read(self._issued)
+                out.append(self._batch(feeding.bubbles))
+                read = packet.Read(feeding.issued)
                 return out + self._to_all(read) + [self._letter_to(name, read) for name in self.routers]
-            if self._snapshots is not None:
-                out += self._ask_for_snapshot(self._snapshots)
-            late = self._late(self._issued) or self.inputs.is_early(self._issued)
-            waits = exhausted or late or self._issued < self._next_feed
-            feed = None if waits else self.inputs.next(self._issued)
-            if feed is None and not late and self._issued >= self._needed:
-                return out  # the way of what was fed is free; more bubbles would only stand before the next input
-            out.append(self._batch(self._bubbles if feed is None else self._feed(feed)))
+            out += self._ask_for_snapshot()
+            sections = feeding.next_sections(exhausted)
+            if sections is None:
+                return out
+            out.append(self._batch(sections))
         return out
 
-    def _feed(self, feed: Feed) -> tuple[Section, ...]:
-        """Count a position's input; return its sections."""
-        self._needed, self._next_feed = self._issued + self._schedule.depth, self._issued + self._schedule.interval
-        self._positions_fed += 1
-        self.recent_input = {n: self._sending[n].count_events(*events) for n, events in feed.events.items()}
-        self.accounts.input_packets += sum(n * len(self.placement.destinations(number)) for number, n in self.recent_input.items())
-        none = b"", b""
-        return tuple(
-            Section(n, feed.flags, feed.position, *feed.events.get(n, none), b"", feed.lanes) for n in self.placement.network.inputs
-        )
-
     def _batch(self, sections: tuple[Section, ...]) -> tuple[tuple[str, ...], Message]:
-        self._issued += 1
-        return self._to_router, Batch(self._issued - 1, sections)
+        self.feeding.issued += 1
+        return self._to_router, Batch(self.feeding.issued - 1, sections)
+
+    @property
+    def recent_input(self) -> Mapping[int, int]:
+        """Each input's events of the position fed last, for the monitor."""
+        return self.feeding.recent_input
 
     def _bundle(self, bundle: Bundle) -> Outgoing:
         if bundle.tick != self.completed:
@@ -346,36 +329,8 @@ class Run:
         return self.pump()
 
     def _take_arrived(self) -> None:
-        outputs = self.placement.network.outputs
         while self._arrived:
-            population = (section := self._arrived.popleft()).population
-            if population in outputs:
-                self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
-                self.answers.count(section.position)
-            if self.replay is not None and not self.replay.add_output(section):
-                continue
-            self.events.add(section)
-            self.recent[population].append(section)
-            self.counts.add(section)
-            if self._saved is not None:
-                self._saved.add(section)
-            self.answers.see(section)
-            if population in self.probes:
-                section = self._observe(section)
-            self.recorder.add(section)
-            if self._witness is not None:
-                self._witness.see_events(section)
-            if population in outputs:
-                self.answers.take(section)
-
-    def _observe(self, section: Section) -> Section:
-        """Let the readout observe what is probed of a section; return the section with its counts alone."""
-        observe, fields = getattr(self.readout, "observe", None), self.counts.probes(section)
-        if observe is not None:
-            observe(section.position, section.population, fields)
-        if self._saved is not None:
-            self._saved.observe(section, fields)
-        return section._replace(ledger=self.counts.rows(section).tobytes())
+            self._intake.take(self._arrived.popleft(), self.accounts)
 
     def _after_reading(self) -> Outgoing:
         if self.phase == "reading" and self.accounted:
@@ -404,4 +359,5 @@ class Run:
 
     def conservation(self) -> dict[str, Any]:
         """Return the accounts of copies after fan-out and of transfers, and every line of them that does not balance."""
-        return self.accounts.balance(self._issued)
+        self.accounts.input_packets = self.feeding.input_packets
+        return self.accounts.balance(self.feeding.issued)

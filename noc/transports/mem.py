@@ -8,33 +8,43 @@ import random
 from collections import deque
 from collections.abc import Callable
 
+from noc.bad_links import BadLinks, LinkFaults
 from noc.packet import HOST, Outgoing
+from noc.serve import LinkedCore
 from noc.transport import Core, TransportError
 from noc.wire import WireError, decode, encode
 
 PROCESSES = False
 
 
-def network(shuffle_seed: int | None) -> "MemNetwork":
-    """Return what all endpoints of a run are attached to."""
-    return MemNetwork(shuffle_seed)
+def network(shuffle_seed: int | None, faults: LinkFaults | None = None) -> "MemNetwork":
+    """Return what all endpoints of a run are attached to; `faults`: its links are bad."""
+    return MemNetwork(shuffle_seed, faults)
+
+
+_MOST_WHILES = 200  # in which nothing comes, one after another: the links have nothing left to mend
 
 
 class MemNetwork:
     """All endpoints of a run, and the bytes between them.
 
     With `shuffle_seed` None, it delivers in the order of sending; with a number it picks the next pair of endpoints at random.
+    With `faults`, routers and PEs are attached with their links (`LinkedCore`), which are bad.
     """
 
-    def __init__(self, shuffle_seed: int | None = None) -> None:
-        self._cores: dict[str, Core] = {}
+    def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None) -> None:
+        self._cores: dict[str, Core | LinkedCore] = {}
+        self._links: dict[str, LinkedCore] = {}
+        self.faults, self._bad = faults, BadLinks(faults, "mem") if faults else None
         self._by_bytes: set[str] = set()  # those that may answer bytes as they come (`Pe.answer_bytes`)
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
 
-    def attach(self, name: str, core: Core) -> None:
+    def attach(self, name: str, core: Core | LinkedCore) -> None:
         """Add an endpoint."""
         self._cores[name] = core
+        if isinstance(core, LinkedCore):
+            self._links[name] = core
         if hasattr(core, "answer_bytes"):
             self._by_bytes.add(name)
 
@@ -45,14 +55,34 @@ class MemNetwork:
             for destination in destinations:
                 if destination not in self._cores:
                     raise TransportError(f"cannot reach {destination}: no such endpoint")
-                pair = sender, destination
-                queue = self._queues.get(pair)
-                if queue is None:
-                    queue = self._queues[pair] = deque()
-                queue.append(raw)
+                for came in (raw,) if self._bad is None else self._bad.through(sender, destination, raw):
+                    self._put(sender, destination, came)
+
+    def _put(self, sender: str, destination: str, raw: bytes) -> None:
+        pair = sender, destination
+        queue = self._queues.get(pair)
+        if queue is None:
+            queue = self._queues[pair] = deque()
+        queue.append(raw)
+
+    def _mend(self) -> None:
+        """Nothing is under way: let links that lack something say so."""
+        if self._bad is not None:
+            for held in self._bad.held_back():
+                self._put(*held)
+        for name, links in self._links.items():
+            self.post(name, links.idle())
 
     def run(self, after_each: Callable[[], Outgoing]) -> None:
         """Deliver until nothing is left to deliver; `after_each` is the host's own work after each message it got."""
+        self._deliver(after_each)
+        whiles = 0
+        while self._links and whiles < _MOST_WHILES:
+            self._mend()
+            whiles = 0 if self._queues else whiles + 1
+            self._deliver(after_each)
+
+    def _deliver(self, after_each: Callable[[], Outgoing]) -> None:
         while self._queues:
             pair = next(iter(self._queues)) if self._random is None else self._random.choice(list(self._queues))
             queue = self._queues[pair]
@@ -64,10 +94,14 @@ class MemNetwork:
             if destination in self._by_bytes and (out := core.answer_bytes(raw)) is not None:  # type: ignore[attr-defined]
                 self.post(destination, out)  # as a PE's process does it, without a message in between
                 continue
+            if destination in self._links:
+                self.post(destination, self._links[destination].handle_bytes(sender, raw))
+                self.post(destination, self._links[destination].take_chatter())
+                continue
             try:
-                out = core.handle(sender, decode(raw))
+                out = core.handle(sender, decode(raw))  # type: ignore[union-attr]  # no LinkedCore
             except WireError as error:
-                out = core.malformed(sender, str(error))
+                out = core.malformed(sender, str(error))  # type: ignore[union-attr]
             self.post(destination, out)
             if destination == HOST:
                 self.post(HOST, after_each())

@@ -9,6 +9,7 @@ from host.run.run import Run
 from noc.memory_chip import MemoryChip
 from noc.transports.mem import MemNetwork
 from pe.core import Pe
+from pe.link import PeLink
 
 
 class Lost(Exception):
@@ -37,6 +38,7 @@ def _live(run: Run, messages: int | None, network: MemNetwork) -> None:
     chip = MemoryChip(
         host=run, machine=placement.machine, table_entries=placement.chip.router_entries,
         pes=[placed.name for placed in placement.pes], make_pe=Pe, network=network,
+        link_pe=PeLink,
     )  # fmt: skip
 
     def after_each() -> Any:

@@ -1,0 +1,80 @@
+"""`RouterLinks`: a chip's router and its links to PEs and neighbours: bytes in, bytes out. Sans-I/O.
+
+Stands between `ChipRouter`, to which links are perfect, and a transport. `noc/link_end.py` says what is done with what is wrong.
+"""
+
+from __future__ import annotations
+
+from noc.link_end import LinkEnd
+from noc.packet import HOST, Again, Batch, Carry, Outgoing, Relay
+from noc.router import ChipRouter
+from noc.wire import WireError, decode
+from noc.wiring import Wiring
+
+_SEALED = 0x95  # the first byte of a batch with its checksum
+_SEALED_RELAY = 0x96
+_LINGERS = 40  # whiles in which a router that has been stopped waits to be heard
+
+
+class RouterLinks:
+    """Hands to `router` what its peers say, each once and in order. `lingers`: stay, once stopped, until the last word is heard."""
+
+    def __init__(self, router: ChipRouter, wiring: Wiring, *, lingers: bool = False) -> None:
+        self._router = router
+        self._end = LinkEnd([name for name in (*wiring.calls, *wiring.called_by) if name != HOST], router.link_counts)
+        self._unchecked = router.link_counts.unchecked
+        self._whiles_left = _LINGERS if lingers else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the router has left."""
+        return self._router.done and (not self._whiles_left or self._end.is_heard)
+
+    def boot(self) -> Outgoing:
+        """Tell the neighbours that this router calls that their link is up."""
+        return self._end.outgoing(self._router.boot())
+
+    def undelivered(self, why: str) -> Outgoing:
+        """Tell the host that an endpoint could not be reached."""
+        return self._end.outgoing(self._router.undelivered(why))
+
+    def take_chatter(self) -> Outgoing:
+        """Return what goes out for the links' own sake since the last call."""
+        chatter, self._end.chatter = self._end.chatter, []
+        return chatter
+
+    def handle_bytes(self, sender: str, raw: bytes) -> Outgoing:
+        """Take the bytes of one message; return what goes out because of it."""
+        end, router = self._end, self._router
+        try:
+            message = decode(raw)
+            kind = type(message)
+            if kind is Batch or kind is Relay:
+                if end.knows(sender):
+                    due = router.next_ticks.get(sender)
+                    if due is not None and message.tick != due:  # type: ignore[union-attr]  # both have a tick
+                        end.out_of_turn(sender, message.tick, due)  # type: ignore[union-attr]
+                        return []
+                if raw[0] != (_SEALED if kind is Batch else _SEALED_RELAY) and sender != HOST:
+                    self._unchecked[sender] += 1
+            elif kind is Carry:
+                message = end.letter(sender, message)  # type: ignore[arg-type, assignment]
+                if message is None:
+                    return []
+            elif kind is Again and end.knows(sender):
+                end.again(sender, message.tick)  # type: ignore[union-attr]
+                return []
+        except WireError as error:
+            if not end.knows(sender):
+                return end.outgoing(router.malformed(sender, str(error)))
+            end.damaged(sender, router.next_ticks.get(sender))
+            return []
+        out = router.handle(sender, message)
+        return end.outgoing(out, router.most_open, router.next_ticks) if out else out
+
+    def idle(self) -> Outgoing:
+        """Nothing has come for a while: return what may mend that."""
+        if self._router.done:
+            self._whiles_left = max(self._whiles_left - 1, 0)
+        self._end.idle(self._router.next_ticks)
+        return self.take_chatter()

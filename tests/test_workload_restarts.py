@@ -1,0 +1,70 @@
+"""Every workload goes on where its processes are lost, to the same events, answers and metrics, on its smallest example."""
+
+from __future__ import annotations
+
+import pytest
+
+from host.errors import Exit
+from host.faults import Faults
+from host.run.run import Run
+from host.workloads.registry import prepare, workloads
+from noc.bad_links import LinkFaults
+from noc.transports.mem import MemNetwork
+from tests.tools.examples import Example
+from tests.tools.grids import some
+from tests.tools.losses import _live, run_with_losses
+from tests.tools.processes import children, gone
+
+_CLOCKS = ("host_s",)  # what no two runs have alike
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def example(request, tmp_path):
+    return Example(workloads()[request.param], tmp_path)
+
+
+def outcome(job, run):
+    result = {name: value for name, value in job.readout.result().items() if name not in _CLOCKS}
+    metrics = [metric for metric in job.readout.progress().metrics if not metric.name.endswith("_s")]
+    return run.events.report(), result, metrics, run.recorder.ledger().port_counts.tobytes()
+
+
+def begun(example):
+    job = prepare(example.options(transport="mem"))
+    return job, Run(job.placement, job.source, job.readout, repeatable=True, probes=job.probes, fills=job.fills)
+
+
+@pytest.mark.parametrize("example", workloads(), indirect=True)
+def test_routers_and_pes_are_lost_in_one_process(example):
+    job, run = begun(example)
+    run_with_losses(run)
+    whole = outcome(job, run)
+    for losses in ((14, 25), (33,)):
+        job, run = begun(example)
+        run_with_losses(run, losses, shuffle=2)
+        assert outcome(job, run) == whole
+    job, run = begun(example)
+    _live(run, None, MemNetwork(1, LinkFaults(0.03, 0.03, 0.03, 0.03, 1)))
+    assert outcome(job, run) == whole
+
+
+@pytest.mark.parametrize("example", some(workloads(), ("control", "retrieval").__contains__), indirect=True)
+def test_a_pe_is_killed_under_restart(example):
+    whole = example.run(transport="mem")
+    name = whole.layout["pes"][-1]["name"]
+
+    def kill():
+        next(process for process in children() if process.name() == name).kill()
+
+    ran = example.run_and_strike(kill, transport="zmq", restart=True, faults=Faults(slow={whole.layout["pes"][0]["name"]: 0.1}))
+    assert ran.outcome.code is Exit.OK, ran.outcome.problem
+    (restart,) = ran.report["recovery"]["restarts"]
+    assert restart["part"] == name
+    assert restart["problem"].startswith(f"{name} died (SIGKILL) while RUNNING, at tick ")
+    assert ran.report["events"] == whole.report["events"]
+    assert [m["value"] for m in ran.report["metrics"] if not m["name"].endswith("_s")] == [
+        m["value"] for m in whole.report["metrics"] if not m["name"].endswith("_s")
+    ]
+    assert gone(children)
