@@ -141,8 +141,8 @@ def softmax(program: Compiled, name: str) -> Iterator[Case]:
     for rows in (2, 6):
         for width in (32, 64, 128):
             x, factor = _bytes(rng, rows, width), np.float32(255.0)
-            kept = values if name == "softmax" else np.zeros(width, "<u4")
-            run, arrays = program.call(name, rows, width, x, kept, np.zeros((rows, width), "i1"), 0xFFFFFF80, float(factor))
+            exponentials = values if name == "softmax" else np.zeros(width, "<u4")
+            run, arrays = program.call(name, rows, width, x, exponentials, np.zeros((rows, width), "i1"), 0xFFFFFF80, float(factor))
             if name == "softmax":
                 looked = values[x.max(axis=1, keepdims=True).astype(int) - x]
                 ratio = factor / looked.sum(axis=1, keepdims=True).astype(np.float32)
