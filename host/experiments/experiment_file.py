@@ -162,7 +162,12 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
 def _beside(folder: Path, name: str) -> str:
     """Return a path from the experiment's folder; a plain word that is no file there stays ('seeded', a shipped model's name)."""
     path = folder / name
-    return name if re.fullmatch(r"[\w-]+", name) and not path.exists() else str(path)
+    return name if is_name(name) and not path.exists() else str(path)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a checkpoint, or another file, may be named by a word that a run knows."""
+    return re.fullmatch(r"[\w-]+", text) is not None
 
 
 def _check_runs(who: str, experiment: Experiment) -> None:
