@@ -100,6 +100,7 @@ def _answer(one: Alternative, pricing: PricingTerms, placement: Placement, price
     row = Answer(group=one.group, value=one.value, was=one.was, flags=one.flags)
     try:
         placed = one.place()
+        pricing.alive()
         ledger, expected = replaced_ledger(_in_memory(pricing.ledger), placement, placed)
         after = replace(pricing, ledger=ledger).price()
     except (HostError, ChipError) as error:

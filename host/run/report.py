@@ -49,7 +49,7 @@ def build_report(
         **_packets(accounts),
     }  # fmt: skip
     if ledger.positions and (see_ledger := getattr(job.readout, "see_ledger", None)) is not None:
-        see_ledger(ledger, placement.chip, load_table(used=ledger.twins))
+        see_ledger(ledger, placement.chip, load_table(used=ledger.twins), alive)
     metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
     note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:
