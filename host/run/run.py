@@ -23,6 +23,7 @@ from host.mapping.sharding import cut
 from host.run.accounts import Accounts
 from host.run.answers import Answers
 from host.run.dram_filling import DramFilling, Fills, check_fills
+from host.run.dram_reads import DramReads
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
 from host.run.machine_snapshots import Cut, Fed, Snapshots
@@ -73,7 +74,9 @@ class Run:
         self.source, self.readout = source, readout
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         network, lanes, self._schedule = placement.network, placement.request.lanes, schedule(placement.network)
-        self.events = EventStream(network, lanes, source.sequence_at, resumable=repeatable)
+        self.events = getattr(readout, "stream", None) or EventStream(network, lanes, source.sequence_at, resumable=repeatable)
+        self._hear, self._keeps = getattr(readout, "hear", None), getattr(readout, "keeps", None)
+        self.reads = DramReads(readout if hasattr(readout, "wanted") else None)
         # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
@@ -120,13 +123,14 @@ class Run:
         self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
         self._positions_fed = cut.fed.positions if cut else 0
         self.answers.begin(cut.heard if cut else None)
-        self._arrived: deque[Section] = deque()
+        self._arrived: deque[tuple[tuple[Section, ...], tuple[packet.Transfer, ...]]] = deque()
         self.inputs.begin()
         self._recalls = self.replay.recalls() if self.replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
         if self._snapshots is not None:
             self._snapshots.forget()
+        self.reads.forget()
 
     def prepare_restart(self) -> int:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
@@ -176,6 +180,8 @@ class Run:
             return self._start() if self.filling.done and not out else out
         if isinstance(message, packet.Snapshot) and peer not in self.states:
             return self._add_snapshot(peer, message)
+        if isinstance(message, packet.Peeked):
+            return [self._letter_to(*question) for question in self.reads.take(peer, message)] + self.pump()
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
         try:
@@ -331,7 +337,7 @@ class Run:
             return []
         self.completed += 1
         self.overdue.forget()
-        self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
+        self._arrived.append((bundle.sections, bundle.transfers))
         if bundle.transfers:
             self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
@@ -343,30 +349,39 @@ class Run:
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
         self._take_arrived()
-        return self.pump()
+        return [self._letter_to(*question) for question in self.reads.ask()] + self.pump()
 
     def _take_arrived(self) -> None:
-        outputs = self.placement.network.outputs
         while self._arrived:
-            population = (section := self._arrived.popleft()).population
-            if population in outputs:
-                self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
-                self.answers.count(section.position)
-            if self.replay is not None and not self.replay.add_output(section):
-                continue
-            self.events.add(section)
-            self.recent[population].append(section)
-            self.counts.add(section)
-            if self._saved is not None:
-                self._saved.add(section)
-            self.answers.see(section)
-            if population in self.probes:
-                section = self._observe(section)
-            self.recorder.add(section)
-            if self._witness is not None:
-                self._witness.see_events(section)
-            if population in outputs:
-                self.answers.take(section)
+            sections, transfers = self._arrived.popleft()
+            if self._hear is not None and (problem := self._hear(transfers)) is not None:
+                self._fail(problem)
+            for section in sections:
+                if section.flags & VALID:
+                    self._take_section(section)
+
+    def _take_section(self, section: Section) -> None:
+        population, outputs = section.population, self.placement.network.outputs
+        if population in outputs:
+            self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
+            self.answers.count(section.position)
+        if self.replay is not None and not self.replay.add_output(section):
+            return
+        if self._keeps is not None and not self._keeps(section):
+            return
+        self.events.add(section)
+        self.recent[population].append(section)
+        self.counts.add(section)
+        if self._saved is not None:
+            self._saved.add(section)
+        self.answers.see(section)
+        if population in self.probes:
+            section = self._observe(section)
+        self.recorder.add(section)
+        if self._witness is not None:
+            self._witness.see_events(section)
+        if population in outputs:
+            self.answers.take(section)
 
     def _observe(self, section: Section) -> Section:
         """Let the readout observe what is probed of a section; return the section with its counts alone."""

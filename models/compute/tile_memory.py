@@ -70,7 +70,7 @@ def counts_of(scratch: Array) -> Array:
 @inlined
 def lies_within(offset: Any, size: Any, scratch: Array) -> bool:
     """Tell whether so many bytes from an offset on lie in the memory."""
-    return bool(0 <= offset and 0 <= size and offset + size <= scratch[S_MEMORY_BYTES])
+    return bool(offset >= 0 and size >= 0 and offset + size <= scratch[S_MEMORY_BYTES])
 
 
 @inlined

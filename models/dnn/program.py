@@ -6,8 +6,8 @@ Every part begins at a multiple of 16 bytes.
   tensors of one pass to those of the next, and the ticks within which a layer ends.
 - A *header* a layer, 128 bits, which the scheduler hands to the workers: `HEADER_TYPE` (the kind of operator, and the length of its
   blocks), how many workers it has, the address of the next header and that of its configuration. The last one leads to the first.
-- A *configuration* a layer, which its workers share: the operator's numbers, and where the blocks of the layer's tiles begin.
-- A *block* a tile, tile t of worker t modulo the layer's workers: `BLOCK_WORDS` of what it is and where its parts lie in the
+- A *configuration* a layer, which its workers share: the operator's numbers, and where the next layer's lies, which they fetch ahead.
+- A *block* a tile; those of the workers' first tiles lie behind the configuration, in the order of the workers: `BLOCK_WORDS` of what it is and where its parts lie in the
   worker's memory, then `READ_WORDS` for each stretch of DRAM that it reads (ascending by where it lands), `MOVE_WORDS` for each
   move within the memory before and behind the step, and `WRITE_WORDS` for each stretch that it writes.
 
@@ -34,16 +34,16 @@ START_WORDS = 8
 S_STEP, S_LAYER, S_PASS_AT, S_PASS = range(HEADER_WORDS, HEADER_WORDS + 4)
 
 CONFIGURATION_WORDS = 64
-(
-    C_KIND, C_LAYER, C_TILES, C_WORKERS, C_BLOCKS, C_BLOCK_BYTES, C_NEXT, C_NEXT_BLOCKS, C_NEXT_BLOCK_BYTES, C_NEXT_WORKERS,
-    C_NEXT_LAYER,
-) = range(11)  # fmt: skip
+C_KIND, C_LAYER, C_BLOCK_BYTES, C_NEXT, C_NEXT_LAYER, C_NEXT_BLOCK_BYTES, C_NEXT_WORKERS = range(7)
 C_STEP = 16  # five: zero point, low, high, rounding, overflow (`models/compute/requantise.py`)
 C_OFFSETS, C_SCALES, C_KERNEL, C_STRIDES, C_DILATIONS, C_PADS, C_FLAGS = 21, 23, 25, 27, 29, 31, 33  # two each
+MULTIPLIED, CUT_DEPTH = 1, 2
+"""Flags: the core scales the layer's sums, since their scale is no shift; its depth is cut, so that the core adds them up."""
 C_FLOATS = 40  # float32: epsilon or factor
 
 BLOCK_WORDS = 32
-B_READS, B_MOVES, B_OUT_MOVES, B_WRITES, B_TILE, B_RECEIVED, B_HANDS = range(7)
+B_READS, B_MOVES, B_OUT_MOVES, B_WRITES, B_TILE, B_RECEIVED, B_HANDS, B_FOLLOWING = range(8)
+"""The last: the address of the worker's next block of the layer, 0 for none."""
 B_DIMS = 8  # eight
 (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MULTIPLIER_COUNT, B_ADD, B_LAST) = range(16, 27)
 """Where parts of the tile lie in the memory; how many multipliers there are; whether sums go on from those of the tile before, and

@@ -21,14 +21,11 @@ import numpy as np
 from models.compute.bound_calls import (
     Arrived,
     Bytes,
-    IntRows,
-    Ints,
     Lane,
     Number,
     WordRows,
     Words,
     bindable,
-    bytes_at,
     call_at,
     carray,
     copy_bytes,
@@ -40,6 +37,7 @@ from models.compute.compiling import inlined
 from models.compute.tile_memory import longs_at
 from models.dnn.integer import KINDS
 from models.dnn.program import (
+    B_FOLLOWING,
     B_HANDS,
     B_MOVES,
     B_OUT_MOVES,
@@ -50,15 +48,11 @@ from models.dnn.program import (
     BEYOND_MEMORY,
     BLOCK_WORDS,
     C_BLOCK_BYTES,
-    C_BLOCKS,
     C_KIND,
     C_NEXT,
     C_NEXT_BLOCK_BYTES,
-    C_NEXT_BLOCKS,
     C_NEXT_LAYER,
     C_NEXT_WORKERS,
-    C_TILES,
-    C_WORKERS,
     CONFIGURATION_WORDS,
     FAULT_WORDS,
     FILL,
@@ -69,7 +63,6 @@ from models.dnn.program import (
     HAND_WORDS,
     HEADER_CONFIGURATION,
     HEADER_TYPE,
-    HEADER_WORKERS,
     KIND_BITS,
     LOST_DATA,
     M_BYTES,
@@ -108,7 +101,6 @@ from models.tile_steps import S_COUNTS, S_MEMORY_BYTES, SCRATCH_NUMBERS, step_of
 from models.transfers import (
     ADDRESS,
     AT,
-    DATA,
     HOST,
     KIND,
     NUMBER,
@@ -136,9 +128,10 @@ MOST_SLOTS = 64
 IDLE, CONFIGURED, FETCHING, WRITING, FAILED = range(5)
 """Waits for its scheduler; for a layer's configuration; for a tile's bytes; has an output to write; has said what went wrong."""
 (
-    PHASE, STEP, PASS_AT, SLOT, BLOCK, TILE, CURSOR, EXPECTED, CAME, SINCE, LAYER, FIRST_PASS, SPARE, OWN, FETCHED,
+    PHASE, STEP, PASS_AT, SLOT, BLOCK, TILE, CURSOR, EXPECTED, CAME, SINCE, LAYER, FIRST_PASS, SPARE, OWN, BEGUN,
 ) = range(15)  # fmt: skip
-"""Words of the state. `OWN`: how many of what is expected it has asked DRAM for; `SINCE`: exchanges since it asked last."""
+"""Words of the state. `OWN`: how many of what is expected it has asked DRAM for; `SINCE`: exchanges since it asked last; `BEGUN`: whether it has
+looked into the tile's block."""
 HELD = 16
 """From here on: the address of the configuration that each slot has."""
 STATE_WORDS = HELD + MOST_SLOTS
@@ -227,7 +220,7 @@ def _say_fault(outbox: Array, sent: int, state: Array, peers: Array, words: Arra
 
 @inlined
 def _is_inside(offset: Any, size: Any, memory: Array) -> bool:
-    return bool(0 <= offset and 0 <= size and offset + size <= memory.size)
+    return bool(offset >= 0 and size >= 0 and offset + size <= memory.size)
 
 
 @inlined
@@ -318,31 +311,32 @@ def _fetch(words: Array, block: int, outbox: Array, sent: int, state: Array) -> 
 
 @inlined
 def _fetch_ahead(
-    words: Array, slot: int, outbox: Array, sent: int, state: Array, peers: Array, units: Array, slots: int, block_bytes: int
+    words: Array, slot: int, block: int, outbox: Array, sent: int, state: Array, peers: Array, units: Array, slots: int,
+    block_bytes: int,
 ) -> int:  # fmt: skip
     """Ask for what comes behind this tile: the next one's block, or the next layer's configuration and first block."""
     own = _peer_of(peers, OWN_DRAM)
-    following = state[TILE] + np.uint32(words[slot + C_WORKERS])
-    if following < np.uint32(words[slot + C_TILES]):
-        size = words[slot + C_BLOCK_BYTES]
+    following = np.uint32(words[block + B_FOLLOWING])
+    if following:
         spare = SLOTS_AT + slots * (_CONFIGURATION_BYTES + block_bytes) + state[SPARE] * block_bytes
-        return _ask(outbox, sent, state, own, np.uint32(words[slot + C_BLOCKS]) + following * np.uint32(size), size, spare)
+        return _ask(outbox, sent, state, own, following, words[slot + C_BLOCK_BYTES], spare)
     number, at = np.uint32(words[slot + C_NEXT_LAYER]), np.uint32(words[slot + C_NEXT])
     place = number % np.uint32(slots)
-    if state[HELD + place] == at or number == state[LAYER] or units[0] >= np.uint32(words[slot + C_NEXT_WORKERS]):
+    if state[HELD + place] == at or place == state[LAYER] % np.uint32(slots) or units[0] >= np.uint32(words[slot + C_NEXT_WORKERS]):
         return sent
     landing = SLOTS_AT + place * (_CONFIGURATION_BYTES + block_bytes)
     size = words[slot + C_NEXT_BLOCK_BYTES]
-    state[HELD + place], state[FETCHED] = at, place + 1
+    state[HELD + place] = at
     sent = _ask(outbox, sent, state, own, at, _CONFIGURATION_BYTES, landing)
-    first = np.uint32(words[slot + C_NEXT_BLOCKS]) + units[0] * np.uint32(size)
+    # Blocks lie behind the configuration, the first of each worker in their order.
+    first = at + np.uint32(_CONFIGURATION_BYTES) + units[0] * np.uint32(size)
     return _ask(outbox, sent, state, own, first, size, landing + _CONFIGURATION_BYTES)
 
 
 @inlined
-def _begin_tile(state: Array, tile: Any, block: Any) -> None:
-    state[PHASE], state[TILE], state[BLOCK], state[CURSOR] = FETCHING, tile, block, 0
-    state[EXPECTED], state[CAME], state[OWN], state[FETCHED] = 0, 0, 0, 0
+def _begin_tile(state: Array, block: Any) -> None:
+    state[PHASE], state[BLOCK], state[CURSOR] = FETCHING, block, 0
+    state[EXPECTED], state[CAME], state[OWN], state[BEGUN] = 0, 0, 0, 0
 
 
 @inlined
@@ -353,7 +347,7 @@ def _begin_layer(words: Array, outbox: Array, sent: int, state: Array, peers: Ar
     state[FIRST_PASS] = words[start + S_PASS] == 0
     place = state[LAYER] % np.uint32(slots)
     state[SLOT] = SLOTS_AT + place * (_CONFIGURATION_BYTES + block_bytes)
-    _begin_tile(state, units[0], state[SLOT] + _CONFIGURATION_BYTES)
+    _begin_tile(state, state[SLOT] + _CONFIGURATION_BYTES)
     at = np.uint32(words[start + HEADER_CONFIGURATION])
     if state[HELD + place] != at:
         own, size = _peer_of(peers, OWN_DRAM), (words[start + HEADER_TYPE] >> KIND_BITS) * 16
@@ -409,15 +403,16 @@ def _exchange(
             return _say_fault(outbox, sent, state, peers, words, UNASKED, words[START_AT // 4 + S_STEP])
         sent = _begin_layer(words, outbox, sent, state, peers, units, slots, block_bytes)
     if state[PHASE] == CONFIGURED and state[CAME] == state[EXPECTED]:
-        _begin_tile(state, state[TILE], state[BLOCK])
+        _begin_tile(state, state[BLOCK])
     while state[PHASE] == FETCHING or state[PHASE] == WRITING:
         slot, block = state[SLOT] // 4, state[BLOCK] // 4
         if state[PHASE] == FETCHING:
-            if state[CURSOR] == 0 and state[EXPECTED] == 0:
+            if not state[BEGUN]:
+                state[BEGUN], state[TILE] = 1, words[block + B_TILE]
                 if not _is_whole(words, block, block_bytes):
                     return _say_fault(outbox, sent, state, peers, words, BEYOND_MEMORY, B_READS)
                 state[EXPECTED] = words[block + B_RECEIVED]
-                sent = _fetch_ahead(words, slot, outbox, sent, state, peers, units, slots, block_bytes)
+                sent = _fetch_ahead(words, slot, block, outbox, sent, state, peers, units, slots, block_bytes)
             sent = _fetch(words, block, outbox, sent, state)
             if state[CURSOR] < words[block + B_READS] or state[CAME] < state[EXPECTED]:
                 break
@@ -429,11 +424,10 @@ def _exchange(
         sent = _write(words, outbox, sent, state)
         if state[CURSOR] < words[block + B_WRITES]:
             break
-        following = state[TILE] + np.uint32(words[slot + C_WORKERS])
-        if following < np.uint32(words[slot + C_TILES]):
+        if words[block + B_FOLLOWING]:
             spare = SLOTS_AT + slots * (_CONFIGURATION_BYTES + block_bytes) + state[SPARE] * block_bytes
             state[SPARE] = 1 - state[SPARE]
-            _begin_tile(state, following, spare)
+            _begin_tile(state, spare)
         else:
             state[PHASE] = IDLE
             sent = _row(outbox, sent, SIGNAL, 0, sent, state[STEP] + 1, 0, 0)  # its first peer is its scheduler

@@ -5,12 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from models.compute.compiling import inlined
-from models.dnn.program import C_FLAGS
+from models.dnn.program import C_FLAGS, CUT_DEPTH, MULTIPLIED
 from models.network import Array
 from models.tile_steps import COUNTS, S_COUNTED
 
-MULTIPLIED, CUT_DEPTH = 1, 2
-"""Flags of a layer: its sums are scaled by the core, since their scale is no shift; its depth is cut, so that the core adds them up."""
 (
     TILES, PRODUCTS, JOBS, CYCLES, STALLS, SCALED, PARTIALS, ADDED, MULTIPLIED_EACH, AVERAGED, POOLED, LOOKED_UP, DEPTHWISE,
     SOFTMAX, NORMALISED, MOVED, REORDERED, OVERFLOWED, SATURATED,
