@@ -78,9 +78,10 @@ class Dnn:
             WrongInput: too few samples, another shape, or a word that is none.
 
         """
+        from dataclasses import replace
+
         import numpy as np
 
-        from models.dnn.model import DnnModel as Both
         from models.quantise.dnn import quantise_dnn
         from models.quantise.dnn_lower import DnnSettings
 
@@ -99,7 +100,7 @@ class Dnn:
         )  # fmt: skip
         with explained():
             network, losses = quantise_dnn(prepared, given, settings, f"quantise {self.name}")
-        made = Dnn(Both(prepared=prepared, network=network, provenance=self.model.provenance), name=self.name, notes=self.notes)
+        made = Dnn(replace(self.model, network=network), name=self.name, notes=self.notes)
         made.losses = tuple(losses)
         return made
 
