@@ -23,8 +23,8 @@ class TransferSpec(NamedTuple):
     the DRAMs of its chip and of its peers' chips are among them.
 
     `memory`: a uint8 field of the kernel in which the bytes of all transfers lie, as a DMA moves them: a DATA's arrive at the place
-    that the number of its READ says, a SIGNAL's where its address says, and what is sent begins at its row's `AT` there. Without one
-    the boxes have bytes of their own, one transfer's behind the other's.
+    that the number of its READ says, a SIGNAL's where its address says, and what is sent begins at its row's `AT` there. Without
+    one the boxes have bytes of their own, one transfer's behind the other's.
     """
 
     most_in: int

@@ -11,7 +11,7 @@ from models.compute.compiling import inlined
 from models.network import Array
 from models.transfers import ADDRESS, AT, KIND, NUMBER, PEER, SIZE
 from noc.packet import FLAGS as MOST_FLAGS
-from noc.packet import KINDS, READ
+from noc.packet import DATA, KINDS, READ
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
 COLUMNS = 9  # of a section that was read; keys, values and lanes: where they begin

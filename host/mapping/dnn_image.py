@@ -154,8 +154,8 @@ class DnnImage:
         return self.addresses.tensors + self.pass_bytes * self.passes
 
     def program(self, peers_of: Callable[[int], tuple[int, int]]) -> bytes:
-        """Return the bytes from `PROGRAM_AT` on to the first tensor. `peers_of(worker)`: the numbers that the DRAMs of its chip and of
-        the scheduler's have among its peers.
+        """Return the bytes from `PROGRAM_AT` on to the first tensor. `peers_of(worker)`: the numbers that the DRAM of its chip and
+        that of the scheduler's have among its peers.
         """
         at, layers = self.addresses, self.layers
         head = np.zeros(PROGRAM_WORDS, np.int64)
@@ -261,8 +261,9 @@ def plan_image(
         least = image.addresses.tensors
         most = max((have - least) // max(image.pass_bytes, 1), 0) * samples
         raise HostError(
-            f"DRAM: program and constants of {least:,} B and tensors of {passes} x {image.pass_bytes:,} B need {image.dram_bytes:,} B,"
-            f" an interface has {have:,} B: enough for {most:,} samples at --batch {samples}", Exit.DOES_NOT_FIT,
+            f"DRAM: program and constants of {least:,} B and tensors of {passes} x {image.pass_bytes:,} B need "
+            f"{image.dram_bytes:,} B, an interface has {have:,} B: enough for {most:,} samples at --batch {samples}",
+            Exit.DOES_NOT_FIT,
         )  # fmt: skip
     return image
 
@@ -290,8 +291,8 @@ def _plan_layer(
             return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words=addresses.configuration(chosen) | words)
     least = addresses.blocks(layer, 0)[0]
     raise HostError(
-        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs {least.end:,} B, a "
-        f"worker has {MEMORY_BYTES - reserve:,} B", Exit.DOES_NOT_FIT,
+        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs {least.end:,} B,"
+        f" a worker has {MEMORY_BYTES - reserve:,} B", Exit.DOES_NOT_FIT,
     )  # fmt: skip
 
 

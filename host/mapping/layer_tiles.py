@@ -1,4 +1,4 @@
-"""One layer of a scheduled network as it is cut: its operation, its tiling, where its tensors lie, and the constants of its tiles."""
+"""A layer of a scheduled network as it is cut: its operation and tiling, where its tensors lie, and the constants of its tiles."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ class LayerTiles:
         sizes = [aligned(head.nbytes) for head in heads]
 
         def content() -> bytes:
-            parts = [np.ascontiguousarray(head, "<i4").tobytes().ljust(size, b"\0") for head, size in zip(heads, sizes, strict=True)]
+            parts = [
+                np.ascontiguousarray(head, "<i4").tobytes().ljust(size, b"\0") for head, size in zip(heads, sizes, strict=True)
+            ]
             return b"".join(parts) + np.ascontiguousarray(rest()).tobytes()
 
         size = sum(sizes) + rest().nbytes
@@ -96,7 +98,11 @@ def work_of(operation: IntegerOperation, shapes: Mapping[str, tuple[int, ...]], 
     if isinstance(work, CoreWork):
         return replace(work, units=work.units * samples)
     assert isinstance(work, MatmulWork)
-    return replace(work, rows=work.rows * work.batches * samples, batches=1) if work.is_weight else replace(work, batches=work.batches * samples)
+    return (
+        replace(work, rows=work.rows * work.batches * samples, batches=1)
+        if work.is_weight
+        else replace(work, batches=work.batches * samples)
+    )
 
 
 def pieces(whole: int, each: int) -> int:

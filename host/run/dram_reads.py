@@ -3,33 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
-from typing import NamedTuple, Protocol
 
+from host.workloads.contract import DramRead, ReadsDrams
 from noc.packet import Peek, Peeked
 
 PIECE_BYTES = 1 << 20
-
-
-class DramRead(NamedTuple):
-    """Bytes of a DRAM that a readout wants, by the DRAM's name."""
-
-    dram: str
-    address: int
-    size_bytes: int
-
-
-class ReadsDrams(Protocol):
-    """A readout that wants to see what DRAMs hold (`host/workloads/contract.py`)."""
-
-    def wanted(self) -> Iterable[DramRead]:
-        """Return what it wants to see now and has not asked for before."""
-
-    def take_bytes(self, read: DramRead, content: bytes) -> None:
-        """Take what it wanted."""
-
-    def forget_reads(self) -> None:
-        """Want again what has been asked for and has not come: other processes go on, from an earlier tick."""
 
 
 class DramReads:

@@ -7,7 +7,7 @@ clock: one vector of events of every input and lane; a *lane* is one of the sequ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -127,6 +127,27 @@ class Source:
         self._next = json.loads(snapshot)
 
 
+class DramRead(NamedTuple):
+    """Bytes of a DRAM that a readout wants to see, by the DRAM's name."""
+
+    dram: str
+    address: int
+    size_bytes: int
+
+
+class ReadsDrams(Protocol):
+    """A readout that looks into DRAMs, beside the ticks and uncounted."""
+
+    def wanted(self) -> Iterable[DramRead]:
+        """Return what it wants to see now and has not asked for before."""
+
+    def take_bytes(self, read: DramRead, content: bytes) -> None:
+        """Take what it wanted."""
+
+    def forget_reads(self) -> None:
+        """Want again what has been asked for and has not come: other processes go on, from an earlier tick."""
+
+
 class Readout(Protocol):
     """Takes the outputs' events and makes an answer of them.
 
@@ -139,6 +160,11 @@ class Readout(Protocol):
 
     One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
     hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
+
+    One whose PEs tell the host more than events has `hear(transfers)`, which takes what came for the host at a tick, before the
+    sections of that tick, and returns the words that end the run, or None. With `keeps(section)` it says which sections count:
+    those of other positions are in no ledger. `stream` is its own fingerprint of the run, with the methods of `EventStream`
+    (`host/run/event_hash.py`). It may look into DRAMs (`ReadsDrams`).
 
     One whose result says what parts of a run cost has `see_ledger(ledger, chip, table)`, which is called before its metrics and
     result are asked for at the end.

@@ -125,9 +125,9 @@ def row_of_floats(memory: int, offset: Any, count: Any) -> Array:
 
 @inlined
 def scales_fit(block: Array, channels: Any, scratch: Array) -> bool:
-    """Tell whether biases, multipliers and shifts of so many channels lie in the memory, one multiplier for all or one a channel."""
+    """Tell whether biases, multipliers and shifts of so many channels lie in the memory: one multiplier, or one a channel."""
     several = block[B_MULTIPLIER_COUNT]
-    if several != 1 and several != channels:
+    if several != 1 and several != channels:  # noqa: PLR1714 - compiled
         return False
     return (
         lies_within(block[B_BIAS], 4 * channels, scratch)

@@ -4,12 +4,15 @@ Every part begins at a multiple of 16 bytes.
 
 - The *program*: how many layers, passes (batches of samples) and workers there are, the address of the first header, bytes from the
   tensors of one pass to those of the next, and the ticks within which a layer ends.
-- A *header* a layer, 128 bits, which the scheduler hands to the workers: `HEADER_TYPE` (the kind of operator, and the length of its
-  blocks), how many workers it has, the address of the next header and that of its configuration. The last one leads to the first.
-- A *configuration* a layer, which its workers share: the operator's numbers, and where the next layer's lies, which they fetch ahead.
-- A *block* a tile; those of the workers' first tiles lie behind the configuration, in the order of the workers: `BLOCK_WORDS` of what it is and where its parts lie in the
-  worker's memory, then `READ_WORDS` for each stretch of DRAM that it reads (ascending by where it lands), `MOVE_WORDS` for each
-  move within the memory before and behind the step, and `WRITE_WORDS` for each stretch that it writes.
+- A *header* a layer, 128 bits, which the scheduler hands to the workers: `HEADER_TYPE` (the kind of operator, and the length of
+  its blocks), how many workers it has, the address of the next header and that of its configuration. The last one leads to the
+  first.
+- A *configuration* a layer, which its workers share: the operator's numbers, and where the next layer's lies, which they fetch
+  ahead.
+- A *block* a tile; those of the workers' first tiles lie behind the configuration, in the order of the workers. `BLOCK_WORDS` of
+  what it is and where its parts lie in the worker's memory, then `READ_WORDS` for each stretch of DRAM that it reads (ascending by
+  where it lands), `MOVE_WORDS` for each move within the memory before and behind the step, `WRITE_WORDS` for each stretch that it
+  writes, and `HAND_WORDS` for each that it hands on.
 
 What a step does with them is `models/tile_steps`; who makes them is `host/mapping/dnn_image.py`.
 """

@@ -77,7 +77,7 @@ VECTORS: dict[str, Vector] = {}
 DEFAULTS = {"program": float(0x400)}
 COUNTS = ("units",)
 PER_UNIT = {"units": 1}
-EXCHANGE_COUNTS = ("layers", "passes")
+EXCHANGE_COUNTS = ("layers", "passes", "starts", "ends")
 TRANSFERS = TransferSpec(
     most_in=MOST_PEERS, bytes_in=MEMORY_BYTES, most_out=MOST_PEERS, bytes_out=MEMORY_BYTES, most_peers=MOST_PEERS, memory="memory"
 )  # fmt: skip
@@ -195,7 +195,7 @@ def _exchange(
     if state[EXPECTED] and state[SINCE] >= 2 and state[PHASE] != FAILED:
         return _fail(outbox, sent, state, peers, words, LOST_DATA, state[EXPECTED])
     if state[PHASE] == ASLEEP and state[BEGUN]:
-        state[PHASE] = READING
+        state[PHASE], exchange_counts[2] = READING, 1
         return _read(outbox, sent, state, peers, program[0], 4 * PROGRAM_WORDS, PROGRAM_AT)
     if state[PHASE] == READING and state[EXPECTED] == 0:
         if words[head + P_VERSION] != VERSION or words[head + P_LAYERS] == 0 or words[head + P_PASSES] == 0:
@@ -211,7 +211,7 @@ def _exchange(
             if goes_on:
                 sent = _start_layer(words, outbox, sent, state, peers, answered)
             else:
-                state[PHASE] = ENDED
+                state[PHASE], exchange_counts[3] = ENDED, 1
             return _row(outbox, sent, SIGNAL, host, 2 * MEMORY_BYTES + sent, state[STEP], 0, 0)
         if state[TICKS] > words[head + P_LIMIT_TICKS] or workers > words[head + P_WORKERS]:
             late = np.uint32(0)

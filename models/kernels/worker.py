@@ -1,10 +1,10 @@
 """A worker of a scheduled network: what its scheduler starts, it fetches from DRAM, computes and writes back, and says so.
 
-Its work is in its exchange; a step only lets the host read its counts. What it does lies in DRAM (`models/dnn/program.py`):
-told to start a layer, it reads the layer's configuration and the block of its first tile, unless they are there already; then
-whatever the block names; when all of it has come, it moves it into order, calls the operator's step (`models/tile_steps`), moves the
-output into rows and writes those. While a tile's bytes are under way it fetches the next block or, behind the last, the next
-layer's configuration. A DATA comes two exchanges after its READ: where one does not, it tells the host.
+Its work is in its exchange; a step only lets the host read its counts. What it does lies in DRAM (`models/dnn/program.py`). Told to
+start a layer, it reads the layer's configuration and the block of its first tile, unless they are there already; then whatever the
+block names; when all of that has come, it moves it into order, calls the operator's step (`models/tile_steps`), moves the output
+into rows and writes those. While a tile's bytes are under way it fetches the next block or, behind the last, the next layer's
+configuration. A DATA comes two exchanges after its READ: where one does not, it tells the host.
 
 `memory` is where DMA reads and writes: the start, a fault, `slots` layers' configurations each with a first block, two blocks of
 later tiles, and the tiles' regions, as the host has laid them out. Parameters: `slots`, `block_bytes` (the largest block), and
@@ -122,7 +122,9 @@ DEFAULTS = {"slots": 2.0, "block_bytes": 1024.0, "kinds": 0.0}
 COUNTS = ("units",)
 PER_UNIT = {"units": 1}
 EXCHANGE_COUNTS = TILE_COUNTS
-TRANSFERS = TransferSpec(most_in=MOST_ROWS + 8, bytes_in=MEMORY_BYTES, most_out=MOST_ROWS, bytes_out=MEMORY_BYTES, most_peers=6, memory="memory")
+TRANSFERS = TransferSpec(
+    most_in=MOST_ROWS + 8, bytes_in=MEMORY_BYTES, most_out=MOST_ROWS, bytes_out=MEMORY_BYTES, most_peers=6, memory="memory"
+)  # fmt: skip
 START_AT, FAULT_AT, SLOTS_AT = 0, 32, 64
 MOST_SLOTS = 64
 IDLE, CONFIGURED, FETCHING, WRITING, FAILED = range(5)
@@ -130,8 +132,9 @@ IDLE, CONFIGURED, FETCHING, WRITING, FAILED = range(5)
 (
     PHASE, STEP, PASS_AT, SLOT, BLOCK, TILE, CURSOR, EXPECTED, CAME, SINCE, LAYER, FIRST_PASS, SPARE, OWN, BEGUN,
 ) = range(15)  # fmt: skip
-"""Words of the state. `OWN`: how many of what is expected it has asked DRAM for; `SINCE`: exchanges since it asked last; `BEGUN`: whether it has
-looked into the tile's block."""
+"""Words of the state. `OWN`: how many of what is expected it has asked DRAM for; `SINCE`: exchanges since it asked last; `BEGUN`:
+whether it has looked into the tile's block.
+"""
 HELD = 16
 """From here on: the address of the configuration that each slot has."""
 STATE_WORDS = HELD + MOST_SLOTS
@@ -340,7 +343,9 @@ def _begin_tile(state: Array, block: Any) -> None:
 
 
 @inlined
-def _begin_layer(words: Array, outbox: Array, sent: int, state: Array, peers: Array, units: Array, slots: int, block_bytes: int) -> int:
+def _begin_layer(
+    words: Array, outbox: Array, sent: int, state: Array, peers: Array, units: Array, slots: int, block_bytes: int
+) -> int:  # fmt: skip
     """Take what the scheduler says, and ask for the layer's configuration where it is not there."""
     start = START_AT // 4
     state[STEP], state[LAYER], state[PASS_AT] = words[start + S_STEP], words[start + S_LAYER], words[start + S_PASS_AT]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 
 from host.mapping.layer_tiles import LayerTiles, pair, pieces, span
@@ -83,9 +85,7 @@ def read_window(
     all_channels, height, width = x.shape[-3:]
     (top, high), (left, wide) = (
         (begin * stride, (count - 1) * stride + dilation * (kernel - 1) + 1)
-        for (begin, count), stride, dilation, kernel in zip(
-            (rows, columns), work.strides, work.dilations, work.kernel, strict=True
-        )
+        for (begin, count), stride, dilation, kernel in zip((rows, columns), work.strides, work.dilations, work.kernel, strict=True)
     )
     top, left = top - attributes["pads"][0], left - attributes["pads"][1]
     y0, y1 = min(max(top, 0), height), max(min(top + high, height), 0)
@@ -115,7 +115,6 @@ def _read_planes(block: TileBlock, layer: LayerTiles, begin: int, depth: int, ro
         have = block.read_rows(x, begin, depth * height, width)
         return have, height * have.pitch
     planes = [block.read_rows(x, begin + n * height * width + y0 * width, count, width) for n in range(depth)]
-    distances = {later.at - one.at for one, later in zip(planes, planes[1:], strict=False)}
+    distances = {later.at - one.at for one, later in pairwise(planes)}
     assert len(distances) < 2, "planes of one size lie evenly"
     return planes[0], distances.pop() if distances else 0
-

@@ -53,7 +53,12 @@ def _block(layer: LayerTiles, number: int, first: int, count: int) -> TileBlock:
         to = at + n * high * wide + top * wide + left
         block.moves.append(Move(start, to, planes, height, width, height * have.pitch, have.pitch, high * wide, wide))
     output = block.region(count * rows * columns)
-    for word, value in ((B_RIGHT, parameters), (B_INPUT, at), (B_OUTPUT, output), (B_SUMS, block.region(4 * count * rows * columns))):
+    for word, value in (
+        (B_RIGHT, parameters),
+        (B_INPUT, at),
+        (B_OUTPUT, output),
+        (B_SUMS, block.region(4 * count * rows * columns)),
+    ):
         block.set(word, value)
     block.dims(count, high, wide, rows, columns)
     block.write_rows(

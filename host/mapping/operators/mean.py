@@ -16,7 +16,9 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
     rank = len(layer.inputs[0].shape)
     axes = sorted(axis % rank for axis in layer.operation.attributes["axes"])
     if axes != list(range(rank - len(axes), rank)):
-        raise ModelError(f"operation {layer.name}: a mean over axes {axes} of {rank} does not run on PEs yet; one over the last does")
+        raise ModelError(
+            f"operation {layer.name}: a mean over axes {axes} of {rank} does not run on PEs yet; one over the last does"
+        )
     return {**layer.step_words(), C_OFFSETS: int(layer.operation.attributes["offset"])}
 
 
