@@ -144,6 +144,8 @@ class Dnn:
             *ends,
             *((name, text) for name, text in self._description.items() if name not in ("inputs", "outputs")),
         ]
+        if self.model.test_set is not None:
+            rows.append(("test set", f"{len(self.model.test_set):,} samples: {self.model.test_set.about}"))
         return rows + ([("sha256", self.sha256)] if self.quantised else []) + [("note", note) for note in self.notes]
 
     def _ends(self, *, outputs: bool) -> dict[str, tuple[int, ...]]:
