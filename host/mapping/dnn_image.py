@@ -84,6 +84,11 @@ class ImageLayer:
         """Bytes of the regions of its largest tile."""
         return max(block.end for of_worker in self.blocks for block in of_worker)
 
+    @cached_property
+    def staying_bytes(self) -> list[int]:
+        """Bytes that stay on each worker."""
+        return [sum(block.staying_bytes for block in of_worker) for of_worker in self.blocks]
+
     @property
     def most_ticks(self) -> int:
         """A bound on the ticks that it takes."""
@@ -114,7 +119,7 @@ class DnnImage:
     def slots(self) -> int:
         """How many layers' configurations a worker keeps: all, where there is room, else two in turn."""
         every = len(self.layers)
-        room = MEMORY_BYTES - max(layer.memory_bytes for layer in self.layers)
+        room = MEMORY_BYTES - max(layer.memory_bytes for layer in self.layers) - max(staying(self.layers, self.workers))
         block_bytes = self.largest_block
         fits = tiles_at(every, block_bytes) <= min(room, tiles_at(2, block_bytes) + _SLOTS_BYTES)
         return every if every <= MOST_SLOTS and fits else min(every, 2)
@@ -182,12 +187,14 @@ class DnnImage:
 
     def _put_blocks(self, out: bytearray, layer: ImageLayer, begin: int, peers_of: Callable[[int], tuple[int, int]]) -> None:
         base, size, rest = tiles_at(self.slots, self.largest_block), layer.block_bytes, begin + layer.block_bytes * layer.workers
+        before = staying(self.layers[: self.layers.index(layer)], self.workers)
+        behind = base + max(one.memory_bytes for one in self.layers)
         for worker, of_worker in enumerate(layer.blocks):
-            own, scheduler = peers_of(worker)
-            at = begin + worker * size
+            at, stays_at = begin + worker * size, behind + before[worker]
             for n, block in enumerate(of_worker):
                 following = rest if n + 1 < len(of_worker) else 0
-                raw = block.encode(base, size, following, self.addresses.tensors, (own, scheduler))
+                raw = block.encode((base, stays_at), size, following, self.addresses.tensors, peers_of(worker))
+                stays_at += block.staying_bytes
                 _put(out, at, raw)
                 if following:
                     at, rest = following, rest + size
@@ -252,6 +259,8 @@ def plan_image(
         if all(layer.memory_bytes + need <= MEMORY_BYTES for layer in planned):
             break
         reserve = need
+    if terms.settings.resident == "weights":
+        planned = _with_staying(planned, need, terms.workers)
     image = DnnImage(
         network=network, samples=samples, passes=passes, workers=terms.workers, layers=tuple(planned), places=places,
         pass_bytes=aligned(pass_bytes), constants=bytes(constants.content),
@@ -278,7 +287,6 @@ def _plan_layer(
     layer = LayerTiles(
         operation=operation, tiling=smallest(work), inputs=[places[name] for name in operation.inputs],
         output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
-        stays=terms.settings.resident == "weights",
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
@@ -291,8 +299,8 @@ def _plan_layer(
             return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words=addresses.configuration(chosen) | words)
     least = addresses.blocks(layer, 0)[0]
     raise HostError(
-        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs {least.end:,} B,"
-        f" a worker has {MEMORY_BYTES - reserve:,} B", Exit.DOES_NOT_FIT,
+        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs "
+        f"{least.end:,} B, a worker has {MEMORY_BYTES - reserve:,} B", Exit.DOES_NOT_FIT,
     )  # fmt: skip
 
 
@@ -302,6 +310,26 @@ def _deal(layer: LayerTiles, workers: int) -> list[list[TileBlock]]:
     rounds = -(-tiles // workers)
     used = -(-tiles // rounds)
     return [[block for tile in range(worker, tiles, used) for block in addresses.blocks(layer, tile)] for worker in range(used)]
+
+
+def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
+    """Return the bytes of these layers that stay on each worker."""
+    total = [0] * workers
+    for layer in layers:
+        for worker, size in enumerate(layer.staying_bytes):
+            total[worker] += size
+    return total
+
+
+def _with_staying(layers: Sequence[ImageLayer], reserve: int, workers: int) -> list[ImageLayer]:
+    """Return the layers with parameters that stay on their workers: layer by layer, as long as every worker has room."""
+    made = list(layers)
+    for number, layer in enumerate(layers):
+        tiles = replace(layer.tiles, stays=True)
+        made[number] = replace(layer, tiles=tiles, blocks=_deal(tiles, workers))
+        if reserve + max(one.memory_bytes for one in made) + max(staying(made, workers)) > MEMORY_BYTES:
+            made[number] = layer
+    return made
 
 
 class _Constants:

@@ -31,10 +31,13 @@ from models.dnn.program import (
     BLOCK_WORDS,
     FILL,
     OF_PASS,
+    R_LANDING,
     STAYS,
     aligned,
 )
 
+STAYING = 1 << 28
+"""Added to where something lies that stays in the memory from pass to pass: it has a region that no other tile uses."""
 _PLACES = (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE)
 
 
@@ -81,6 +84,7 @@ class TileBlock:
         self.hands: list[tuple[int, int, int, int]] = []
         self.received = 0
         self.end = 0  # of its regions
+        self.staying_bytes = 0  # of what stays
         self._words = dict.fromkeys(_PLACES, 0)
 
     @property
@@ -105,7 +109,10 @@ class TileBlock:
 
     def read_constant(self, address: int, size_bytes: int, *, stays: bool = False) -> int:
         """Read constants; return where they lie."""
-        at = self.region(size_bytes)
+        if stays:
+            at, self.staying_bytes = STAYING + self.staying_bytes, self.staying_bytes + aligned(size_bytes)
+        else:
+            at = self.region(size_bytes)
         self.reads.append(Stretch(address, size_bytes, at, False, stays))
         return at
 
@@ -177,29 +184,38 @@ class TileBlock:
                 address = place.address_of(begin + row * place.row)
                 self.writes.append(Stretch(address, pitch, at + (group * rows + row) * pitch, True))
 
-    def encode(self, base: int, size_bytes: int, following: int, tensors_at: int, drams: tuple[int, int]) -> bytes:
-        """Return the block's bytes, with its regions from `base` of the memory on. `following` is the address of the worker's next
-        block, 0 for none; `tensors_at` that of the first tensor; `drams` the worker's peers that have constants and tensors.
+    def encode(
+        self, bases: tuple[int, int], size_bytes: int, following: int, tensors_at: int, drams: tuple[int, int]
+    ) -> bytes:  # fmt: skip
+        """Return the block's bytes, with its regions from `bases` of the memory on, those of what stays from the second. `following`
+        is the address of the worker's next block, 0 for none; `tensors_at` that of the first tensor; `drams` the worker's peers
+        that have constants and tensors.
         """
         words = np.zeros(size_bytes // 4, np.int64)
         for word, value in self._words.items():
-            words[word] = value + base if word in _PLACES else value
+            words[word] = _place(value, bases) if word in _PLACES else value
         words[B_TILE], words[B_FOLLOWING], words[B_RECEIVED] = self.tile, following, self.received
         words[B_READS], words[B_MOVES], words[B_OUT_MOVES] = len(self.reads), len(self.moves), len(self.out_moves)
         words[B_WRITES], words[B_HANDS] = len(self.writes), len(self.hands)
-        rows = [_row(one, base, tensors_at, drams) for one in sorted(self.reads, key=lambda stretch: stretch.at)]
+        reads = [_row(one, bases, tensors_at, drams) for one in self.reads]
+        rows = sorted(reads, key=lambda row: row[R_LANDING])
         for move in (*self.moves, *self.out_moves):
-            start = move.start if move.start == FILL else move.start + base
-            rows.append((start, move.to + base, *move[2:]))
-        rows += [_row(one, base, tensors_at, drams) for one in self.writes]
-        rows += [(start + base, size, to + base, peer) for start, size, to, peer in self.hands]
+            start = move.start if move.start == FILL else _place(move.start, bases)
+            rows.append((start, _place(move.to, bases), *move[2:]))
+        rows += [_row(one, bases, tensors_at, drams) for one in self.writes]
+        rows += [(_place(start, bases), size, _place(to, bases), peer) for start, size, to, peer in self.hands]
         flat = [number for row in rows for number in row]
         words[BLOCK_WORDS : BLOCK_WORDS + len(flat)] = flat
         return words.astype("<i8").astype("<u4").tobytes()
 
 
-def _row(stretch: Stretch, base: int, tensors_at: int, drams: tuple[int, int]) -> tuple[int, ...]:
+def _place(value: int, bases: tuple[int, int]) -> int:
+    """Return where something lies in the memory."""
+    return value - STAYING + bases[1] if value >= STAYING else value + bases[0]
+
+
+def _row(stretch: Stretch, bases: tuple[int, int], tensors_at: int, drams: tuple[int, int]) -> tuple[int, ...]:
     """Return the words of a stretch of DRAM."""
     address = stretch.address + tensors_at * stretch.of_pass
     flags = OF_PASS * stretch.of_pass | STAYS * stretch.stays | drams[stretch.of_pass] << 4
-    return address, stretch.size_bytes, stretch.at + base, flags
+    return address, stretch.size_bytes, _place(stretch.at, bases), flags

@@ -35,6 +35,7 @@ class DnnReadout:
         network, count = setting.image.network, setting.count
         self._outputs = {name: np.zeros((count, *network.tensors[name].shape), np.int8) for name in network.outputs}
         self._layers: list[dict[str, Any]] = []
+        self._dram_bytes_per_s = 0.0
 
     # ---- what the scheduler says
 
@@ -157,7 +158,7 @@ class DnnReadout:
 
     def see_ledger(self, ledger: RunLedger, chip: ChipSpec, table: CostTable) -> None:
         """Make a row of each layer of what its steps did and cost."""
-        self._layers = self._setting.rows(ledger, chip, table)
+        self._layers, self._dram_bytes_per_s = self._setting.rows(ledger, chip, table), chip.dram_sustained_bytes_per_s
 
     def result(self) -> dict[str, Any]:
         """Return the layers, answers, and what the float network says."""
@@ -168,7 +169,7 @@ class DnnReadout:
             "layers": self._layers, "classes": self._classes()[done].tolist(), "float": setting.float_result(self._classes(), done),
             "dram": {"program_bytes": setting.image.addresses.tensors, "pass_bytes": setting.image.pass_bytes,
                      "total_bytes": setting.image.dram_bytes},
-            "data": setting.about,
+            "data": setting.about, "dram_bytes_per_s": self._dram_bytes_per_s,
         }  # fmt: skip
 
     def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
