@@ -78,7 +78,8 @@ def truth(cnn):
     "chosen",
     [
         {}, {"pes": 2, "batch": 1}, {"pes": 8, "batch": 5}, {"pes": None, "batch": 3}, {"tiles": "fastest"},
-        {"tiles": "smallest", "pes": 7}, {"resident": "weights"}, {"chips": 2, "pes": 9}, {"transport": "zmq"},
+        {"tiles": "smallest", "pes": 7}, {"resident": "weights"}, {"share": "once", "pes": 10, "batch": 5},
+        {"share": "once", "resident": "weights"}, {"chips": 2, "pes": 9}, {"transport": "zmq"},
     ],
     ids=str,
 )  # fmt: skip

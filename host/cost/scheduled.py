@@ -58,9 +58,15 @@ class LayerTimes:
         }  # fmt: skip
 
 
+def worker_turns(ledger: Ledger) -> I64:
+    """Return the turns of the workers."""
+    by_kernel = turns_by_kernel(ledger)
+    return next(turns for kernel, turns in by_kernel.items() if hasattr(twin("kernels", kernel), "array_cycles"))
+
+
 def layer_times(ledger: Ledger, cycles: F64, chip: ChipSpec, table: CostTable) -> LayerTimes:
     """Return how long each position's parts take. `cycles` as of `shard_cycles`, of which those of transfers are used."""
-    price, turns = twin("kernels", "worker"), turns_by_kernel(ledger)["worker"]
+    price, turns = twin("kernels", "worker"), worker_turns(ledger)
     counts = {name: values[:, turns] for name, values in ledger.by_turn.items()}
     array = np.broadcast_to(price.array_cycles(counts, table), (ledger.positions, len(turns))) / chip.pe_clock_hz
     core = np.broadcast_to(price.core_cycles(counts, table), (ledger.positions, len(turns))) / chip.pe_clock_hz
@@ -99,7 +105,7 @@ def scheduled(part: Part, moves: Moves, cycles: F64, chip: ChipSpec, table: Cost
     shape = (ledger.positions, len(columns))
     layer_s, wait_s, critical = np.zeros(shape), np.zeros(shape), np.zeros(shape, np.int64)
     busy, unit = np.zeros(len(ledger.pes)), cycles[:, :, stages_of(ledger).index(UNITS)]
-    workers = turns_by_kernel(ledger)["worker"]
+    workers = worker_turns(ledger)
     for n, exchange in enumerate(columns):
         of_layer = np.flatnonzero(turns.exchange == exchange)
         critical[:, n] = of_layer[np.argmax(unit[:, of_layer], axis=1)]

@@ -17,6 +17,7 @@ from host.errors import Exit, HostError
 from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, row_of
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import names, tile_addresses
+from host.mapping.sharing import share_stretches
 from host.mapping.tile_block import TileBlock
 from models.dnn.integer import IntegerNetwork, IntegerOperation
 from models.dnn.program import (
@@ -44,6 +45,7 @@ from models.dnn.program import (
 )
 from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
 from models.dnn.work import Work
+from models.kernels import sharing_worker
 from models.kernels.worker import MEMORY_BYTES, MOST_SLOTS, tiles_at
 from models.network import Array, ModelError
 from noc.dram import INTERFACES, RESERVED_BYTES
@@ -114,12 +116,13 @@ class DnnImage:
     places: Mapping[str, TensorPlace]
     pass_bytes: int
     constants: bytes
+    memory_bytes: int
 
     @cached_property
     def slots(self) -> int:
         """How many layers' configurations a worker keeps: all, where there is room, else two in turn."""
         every = len(self.layers)
-        room = MEMORY_BYTES - max(layer.memory_bytes for layer in self.layers) - max(staying(self.layers, self.workers))
+        room = self.memory_bytes - max(layer.memory_bytes for layer in self.layers) - max(staying(self.layers, self.workers))
         block_bytes = self.largest_block
         fits = tiles_at(every, block_bytes) <= min(room, tiles_at(2, block_bytes) + _SLOTS_BYTES)
         return every if every <= MOST_SLOTS and fits else min(every, 2)
@@ -193,7 +196,7 @@ class DnnImage:
             at, stays_at = begin + worker * size, behind + before[worker]
             for n, block in enumerate(of_worker):
                 following = rest if n + 1 < len(of_worker) else 0
-                raw = block.encode((base, stays_at), size, following, self.addresses.tensors, peers_of(worker))
+                raw = block.encode((base, stays_at), size, following, self.addresses.tensors, peers_of(worker), worker)
                 stays_at += block.staying_bytes
                 _put(out, at, raw)
                 if following:
@@ -252,18 +255,24 @@ def plan_image(
     constants = _Constants(constants_at(len(operations)))
     places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
     shapes = {name: one.shape for name, one in network.tensors.items()}
-    reserve = tiles_at(2, 1024)
+    memory_bytes, reserve = sharing_worker.MEMORY_BYTES if terms.settings.share == "once" else MEMORY_BYTES, tiles_at(2, 1024)
     while True:
-        planned = [_plan_layer(one, network, places, shapes, terms, reserve, constants, samples, choose) for one in operations]
+        planned = [
+            _plan_layer(one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
+            for one in operations
+        ]
         need = tiles_at(2, max(layer.block_bytes for layer in planned))
-        if all(layer.memory_bytes + need <= MEMORY_BYTES for layer in planned):
+        if all(layer.memory_bytes + need <= memory_bytes for layer in planned):
             break
         reserve = need
     if terms.settings.resident == "weights":
-        planned = _with_staying(planned, need, terms.workers)
+        planned = _with_staying(planned, memory_bytes - need, terms.workers)
+    if terms.settings.share == "once":
+        planned = [replace(layer, blocks=share_stretches(layer.blocks)) for layer in planned]
+        _check_blocks(planned, need)
     image = DnnImage(
         network=network, samples=samples, passes=passes, workers=terms.workers, layers=tuple(planned), places=places,
-        pass_bytes=aligned(pass_bytes), constants=bytes(constants.content),
+        pass_bytes=aligned(pass_bytes), constants=bytes(constants.content), memory_bytes=memory_bytes,
     )  # fmt: skip
     have = terms.chip.dram_bytes // INTERFACES
     if image.dram_bytes > have:
@@ -279,7 +288,7 @@ def plan_image(
 
 def _plan_layer(
     operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace], shapes: Mapping[str, tuple[int, ...]],
-    terms: LayerTerms, reserve: int, constants: _Constants, samples: int,
+    terms: LayerTerms, room: int, constants: _Constants, samples: int,
     choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
@@ -294,13 +303,13 @@ def _plan_layer(
             continue  # a tile writes whole rows
         trial = replace(layer, tiling=tiling)
         first = addresses.blocks(trial, 0)
-        if all(block.end + reserve <= MEMORY_BYTES and block.size_bytes <= _MOST_BLOCK_BYTES for block in first):
+        if all(block.end <= room and block.size_bytes <= _MOST_BLOCK_BYTES for block in first):
             chosen = replace(trial, store=constants.store)
             return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words=addresses.configuration(chosen) | words)
     least = addresses.blocks(layer, 0)[0]
     raise HostError(
         f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs "
-        f"{least.end:,} B, a worker has {MEMORY_BYTES - reserve:,} B", Exit.DOES_NOT_FIT,
+        f"{least.end:,} B, a worker has {room:,} B", Exit.DOES_NOT_FIT,
     )  # fmt: skip
 
 
@@ -321,15 +330,21 @@ def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
     return total
 
 
-def _with_staying(layers: Sequence[ImageLayer], reserve: int, workers: int) -> list[ImageLayer]:
+def _with_staying(layers: Sequence[ImageLayer], room: int, workers: int) -> list[ImageLayer]:
     """Return the layers with parameters that stay on their workers: layer by layer, as long as every worker has room."""
     made = list(layers)
     for number, layer in enumerate(layers):
         tiles = replace(layer.tiles, stays=True)
         made[number] = replace(layer, tiles=tiles, blocks=_deal(tiles, workers))
-        if reserve + max(one.memory_bytes for one in made) + max(staying(made, workers)) > MEMORY_BYTES:
+        if max(one.memory_bytes for one in made) + max(staying(made, workers)) > room:
             made[number] = layer
     return made
+
+
+def _check_blocks(layers: Sequence[ImageLayer], reserve: int) -> None:
+    """Raise HostError where hands have made a block longer than what was kept free for it."""
+    if tiles_at(2, max(layer.block_bytes for layer in layers)) > reserve + _SLOTS_BYTES:
+        raise HostError("--share once: a tile is handed on to too many workers; use fewer PEs", Exit.DOES_NOT_FIT)
 
 
 class _Constants:

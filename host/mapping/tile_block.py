@@ -65,6 +65,15 @@ class Move(NamedTuple):
     to_inner: int = 0
 
 
+class Hand(NamedTuple):
+    """Bytes that have arrived and are handed on to another worker, by its number, where they lie in its memory."""
+
+    start: int
+    size_bytes: int
+    to: int
+    worker: int
+
+
 class Rows(NamedTuple):
     """Rows in the memory: where the first begins, and how many bytes lie from one to the next."""
 
@@ -81,7 +90,7 @@ class TileBlock:
         self.moves: list[Move] = []
         self.out_moves: list[Move] = []
         self.writes: list[Stretch] = []
-        self.hands: list[tuple[int, int, int, int]] = []
+        self.hands: list[Hand] = []
         self.received = 0
         self.end = 0  # of its regions
         self.staying_bytes = 0  # of what stays
@@ -185,11 +194,11 @@ class TileBlock:
                 self.writes.append(Stretch(address, pitch, at + (group * rows + row) * pitch, True))
 
     def encode(
-        self, bases: tuple[int, int], size_bytes: int, following: int, tensors_at: int, drams: tuple[int, int]
+        self, bases: tuple[int, int], size_bytes: int, following: int, tensors_at: int, drams: tuple[int, int], worker: int
     ) -> bytes:  # fmt: skip
-        """Return the block's bytes, with its regions from `bases` of the memory on, those of what stays from the second. `following`
-        is the address of the worker's next block, 0 for none; `tensors_at` that of the first tensor; `drams` the worker's peers
-        that have constants and tensors.
+        """Return the block's bytes for `worker`, with its regions from `bases` of the memory on, those of what stays from the
+        second. `following` is the address of the worker's next block, 0 for none; `tensors_at` that of the first tensor; `drams`
+        the worker's peers that have constants and tensors.
         """
         words = np.zeros(size_bytes // 4, np.int64)
         for word, value in self._words.items():
@@ -203,7 +212,10 @@ class TileBlock:
             start = move.start if move.start == FILL else _place(move.start, bases)
             rows.append((start, _place(move.to, bases), *move[2:]))
         rows += [_row(one, bases, tensors_at, drams) for one in self.writes]
-        rows += [(_place(start, bases), size, _place(to, bases), peer) for start, size, to, peer in self.hands]
+        # A worker's peers are its scheduler, then the other workers in their order.
+        for one in self.hands:
+            peer = 1 + one.worker - (one.worker > worker)
+            rows.append((_place(one.start, bases), one.size_bytes, _place(one.to, bases), peer))
         flat = [number for row in rows for number in row]
         words[BLOCK_WORDS : BLOCK_WORDS + len(flat)] = flat
         return words.astype("<i8").astype("<u4").tobytes()

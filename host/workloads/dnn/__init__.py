@@ -4,7 +4,7 @@ from host.workloads.contract import Command, Metric
 
 UNIT = "layer"
 SHIPPED = "digits-cnn.safetensors"
-KERNELS = ("scheduler", "worker")
+KERNELS = ("scheduler", "worker", "sharing_worker")
 COMMANDS = {"dnn": Command("run a quantised DNN layer by layer: a scheduler PE, workers, and DMA from DRAM")}
 EXAMPLES = (
     ("dnn", "the shipped network on its own digits"),

@@ -8,6 +8,7 @@ from host.flags import OneOf, Text, Whole, YesNo, option, with_default, with_hel
 from host.options import RunOptions
 
 RESIDENT = ("no", "weights")
+SHARES = ("none", "once")
 TILES = ("fastest", "whole_depth", "smallest")
 _of_data = partial(option, group="data (default: the test data that the model carries)")
 _of_program = partial(option, group="tiles")
@@ -36,6 +37,10 @@ class Options(RunOptions):
     tiles: str = _of_program(
         "whole_depth", f"{', '.join(TILES)}: which of the tilings that fit; fastest may cut the depth of products",
         bounds=OneOf(lambda: TILES), metavar="NAME",
+    )  # fmt: skip
+    share: str = _of_program(
+        "none", f"{' or '.join(SHARES)}: whether a tile that several workers need is read once and handed on",
+        bounds=OneOf(lambda: SHARES), metavar="HOW",
     )  # fmt: skip
     resident: str = _of_program(
         "no", f"{' or '.join(RESIDENT)}: what stays in the workers' memories from pass to pass", bounds=OneOf(lambda: RESIDENT),

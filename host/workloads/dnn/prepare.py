@@ -48,7 +48,7 @@ def prepare(options: Options) -> Job:
     network = _quantised(options, model, path)
     samples = read_run_samples(options, model, network)
     image = _plan(options, network, len(samples))
-    placement = place_for_run(_placing(options, image), network_of(image))
+    placement = place_for_run(_placing(options, image), network_of(image, shares=options.share == "once"))
     workers, scheduler = _names(placement)
     home = chip_of(scheduler)
     setting = Setting(
@@ -78,8 +78,8 @@ def _shown(image: DnnImage, workers: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def network_of(image: DnnImage) -> Network:
-    """Return the populations that run an image: a scheduler, and its workers."""
+def network_of(image: DnnImage, *, shares: bool = False) -> Network:
+    """Return the populations that run an image: a scheduler, and its workers, which hand on to each other where it `shares`."""
     one = SparseRows.from_dense(np.ones((1, 1), np.float32))
     ones = SparseRows.from_dense(np.ones((image.workers, 1), np.float32))
     params = {"program": float(PROGRAM_AT)}
@@ -88,7 +88,8 @@ def network_of(image: DnnImage) -> Network:
             Population("clock", 1),
             Population("scheduler", 1, "scheduler", (Projection(0, "input", one),), params=params, peers=(WORKER,)),
             Population(
-                "worker", image.workers, "worker", (Projection(0, "input", ones),), params=image.worker_params, peers=(SCHEDULER,)
+                "worker", image.workers, "sharing_worker" if shares else "worker", (Projection(0, "input", ones),),
+                params=image.worker_params, peers=(SCHEDULER, WORKER) if shares else (SCHEDULER,),
             ),
         ),
         outputs=(SCHEDULER,),
@@ -122,7 +123,8 @@ def _plan(options: Options, network: IntegerNetwork, count: int) -> DnnImage:
     if options.pes is not None and options.pes > have:
         raise HostError(f"--pes {options.pes}: {options.chips} chips have {have:,} PEs")
     samples = min(options.batch, count)
-    settings = ProgramSettings(resident=options.resident, tiles="fastest" if options.tiles == "fastest" else "whole_depth")
+    tiles = "fastest" if options.tiles == "fastest" else "whole_depth"
+    settings = ProgramSettings(share=options.share, resident=options.resident, tiles=tiles)
     terms = LayerTerms(chip=chip, table=load_table(used=()), settings=settings, workers=(options.pes or have) - 1)
     choose = _smallest_tiles if options.tiles == "smallest" else None
     image = plan_image(network, terms, samples=samples, passes=-(-count // samples), choose=choose)

@@ -58,9 +58,7 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
     over, cut = (sum(one[name] for one in result["layers"]) for name in ("overflowed", "saturated"))
     lines.append(f"int8         {over:,} sums beyond 24 bits, {cut:,} values beyond int8")
     dram = result["dram"]
-    lines.append(
-        f"DRAM image   {dram['program_bytes']:,} B of program and constants, {dram['pass_bytes']:,} B of tensors a pass"
-    )
+    lines.append(f"DRAM image   {dram['program_bytes']:,} B of program and constants, {dram['pass_bytes']:,} B of tensors a pass")
     return lines
 
 
