@@ -144,6 +144,12 @@ def test_one_byte_of_the_image_shows_in_the_hash_or_is_named(cnn, truth, monkeyp
     assert outcome.code is not Exit.OK or outcome.report["events"]["sha256"] != truth["sha256"]
 
 
+def test_verify_holds_every_number_to_the_reference(cnn, truth):
+    outcome = launched(cnn, verify=True)
+    assert outcome.code is Exit.OK
+    assert outcome.mismatch == {"compared": truth["count"], "difference": None}
+
+
 def test_a_pass_may_be_filled_up_and_a_sample_has_its_own_hash(cnn, truth):
     alone = launched(cnn, batch=1, samples=3).report["events"]
     assert alone["sequences"] == truth["sequences"][:3]

@@ -200,7 +200,8 @@ class Job:
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
     monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
     no part of the model, take no memory of it and change no event. `fills`: chip -> (address, bytes) that its DRAM holds before
-    the first tick, for PEs that exchange transfers with it.
+    the first tick, for PEs that exchange transfers with it. `witness`: what compares a run with a reference of the workload's own,
+    with the methods of `Witness` (`host/run/verify.py`); None: each event, with that of the neuron models.
     """
 
     options: RunOptions
@@ -216,6 +217,7 @@ class Job:
     shown: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
     fills: Mapping[int, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
+    witness: Any = None
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

@@ -1,6 +1,9 @@
 """Layered networks in int8 on the MAC arrays: a scheduler PE, workers, and everything else in DRAM."""
 
+from typing import Any
+
 from host.workloads.contract import Command, Metric
+from models.families import member_names
 
 UNIT = "layer"
 SHIPPED = "digits-cnn.safetensors"
@@ -18,3 +21,8 @@ METRICS = {
     "tops_per_w": Metric(name="tops_per_w", label="operations a joule", unit="TOPS/W", digits=3, better="high"),
     "dram_bytes": Metric(name="dram_bytes", label="DRAM, a sample", unit="kB", digits=1, better="low"),
 }
+
+
+def modules_for(options: Any) -> list[str]:  # noqa: ARG001 - which operators a file has is not read twice
+    """Return the modules that workers need beside their neuron model: the steps of operators."""
+    return [f"models.tile_steps.{name}" for name in member_names("models.tile_steps")]

@@ -22,6 +22,7 @@ from host.workloads.dnn.readout import DnnReadout
 from host.workloads.dnn.samples import Samples, read_arrays, read_run_samples
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.source import ClockSource
+from host.workloads.dnn.witness import TensorWitness
 from host.workloads.dnn_files import load_dnn_model
 from host.workloads.site import load_run_chip, model_path, new_dram, paths_of, place_for_run
 from models.dnn.evaluate import run_graph
@@ -55,15 +56,17 @@ def prepare(options: Options) -> Job:
         image=image, workers=workers, scheduler=scheduler, dram=dram_name(home), count=len(samples), labels=samples.labels,
         about=samples.about, float_classes=None if options.alone else float_classes(model, samples),
     )  # fmt: skip
-    readout = DnnReadout(setting)
+    inputs = samples.int8(network)
+    witness = TensorWitness(network, inputs) if options.verify else None
+    readout = DnnReadout(setting, witness)
     fills: dict[int, list[tuple[int, bytes]]] = {}
     program = image.program(lambda worker: _drams(placement, workers[worker], home))
     for chip in sorted({chip_of(name) for name in (*workers, scheduler)}):
         fills[chip] = [(PROGRAM_AT, program)]
-    fills[home] += image.input_fills(samples.int8(network))
+    fills[home] += image.input_fills(inputs)
     return Job(
         options=options, placement=placement, source=ClockSource(readout), readout=readout, dram=new_dram(placement.chip),
-        title=f"{path.name}, {len(samples):,} samples", fills=fills, shown=_shown(image, workers),
+        title=f"{path.name}, {len(samples):,} samples", fills=fills, shown=_shown(image, workers), witness=witness,
         inputs=paths_of(checkpoint=path, inputs=options.inputs, labels=options.labels),
     )  # fmt: skip
 

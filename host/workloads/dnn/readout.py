@@ -14,6 +14,7 @@ from host.workloads.contract import DramRead, Metric, Outputs, Progress
 from host.workloads.dnn import METRICS
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.stream import TensorStream
+from host.workloads.dnn.witness import TensorWitness
 from models.dnn.program import BEYOND_MEMORY, FAULT_WORDS, LATE_WORKER, LOST_DATA, UNASKED
 from models.network import Array
 from noc.chip import ChipSpec
@@ -23,10 +24,10 @@ _MOST_SHOWN = 12  # samples whose class the panel shows
 
 
 class DnnReadout:
-    """The answers of a network's run; `setting` says what was run."""
+    """The answers of a network's run; `setting` says what was run. `witness` sees its tensors."""
 
-    def __init__(self, setting: Setting) -> None:
-        self._setting = setting
+    def __init__(self, setting: Setting, witness: TensorWitness | None = None) -> None:
+        self._setting, self._witness = setting, witness
         self.stream = TensorStream(2)
         self._steps = self._heard = 0  # that have been kept; that these processes have done
         self._is_step = False
@@ -110,6 +111,8 @@ class DnnReadout:
         for sample in range(min(image.samples, self._setting.count - first)):
             by_operation = {n: tensors[one.output][sample] for n, one in enumerate(image.network.operations)}
             self.stream.add_sample(first + sample, by_operation)
+            if self._witness is not None:
+                self._witness.see_tensors(first + sample, by_operation)
             for name, answers in self._outputs.items():
                 answers[first + sample] = tensors[name][sample]
 
