@@ -129,11 +129,12 @@ def _plan(options: Options, network: IntegerNetwork, count: int) -> DnnImage:
     tiles = "fastest" if options.tiles == "fastest" else "whole_depth"
     settings = ProgramSettings(share=options.share, resident=options.resident, tiles=tiles)
     terms = LayerTerms(chip=chip, table=load_table(used=()), settings=settings, workers=(options.pes or have) - 1)
-    choose = _smallest_tiles if options.tiles == "smallest" else None
-    image = plan_image(network, terms, samples=samples, passes=-(-count // samples), choose=choose)
-    if options.pes is None:
-        used = max(layer.workers for layer in image.layers)
-        image = replace(image, workers=used)
+    choose, passes = _smallest_tiles if options.tiles == "smallest" else None, -(-count // samples)
+    image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
+    # On the workers that are used the plan is another one, maybe: until all are, so that naming their number changes nothing.
+    while options.pes is None and (used := max(layer.workers for layer in image.layers)) < terms.workers:
+        terms = replace(terms, workers=used)
+        image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)
     return image
 
 
