@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from typing import Any
 
 from host.workloads.contract import DramRead, ReadsDrams
 from noc.packet import Peek, Peeked
@@ -11,18 +12,13 @@ PIECE_BYTES = 1 << 20
 
 
 class DramReads:
-    """Asks for what `readout` wants, one piece a DRAM at a time, and hands over whole reads."""
+    """Asks for what a readout wants, if it does (`ReadsDrams`), a piece at a time, and hands over whole reads."""
 
-    def __init__(self, readout: ReadsDrams | None) -> None:
-        self._readout = readout
+    def __init__(self, readout: Any) -> None:
+        self._readout: ReadsDrams | None = readout if hasattr(readout, "wanted") else None
         self._waiting: deque[DramRead] = deque()
         self._content = bytearray()
         self._is_asked = False
-
-    def forget(self) -> None:
-        """Begin with new routers."""
-        self._waiting.clear()
-        self._content, self._is_asked = bytearray(), False
         if self._readout is not None:
             self._readout.forget_reads()
 

@@ -22,8 +22,8 @@ from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.accounts import Accounts
 from host.run.answers import Answers
+from host.run.arrivals import Arrivals
 from host.run.dram_filling import DramFilling, Fills, check_fills
-from host.run.dram_reads import DramReads
 from host.run.event_hash import EventStream
 from host.run.inputs import Inputs
 from host.run.machine_snapshots import Cut, Fed, Snapshots
@@ -37,7 +37,7 @@ from host.workloads.contract import Feed, Readout, Source
 from host.workloads.section_events import all_sending
 from models.schedule import schedule
 from noc import packet
-from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -75,8 +75,6 @@ class Run:
         self.stored: dict[str, str] = {}  # PE -> SHA-256 of its load, where that comes from its machine's store
         network, lanes, self._schedule = placement.network, placement.request.lanes, schedule(placement.network)
         self.events = getattr(readout, "stream", None) or EventStream(network, lanes, source.sequence_at, resumable=repeatable)
-        self._hear, self._keeps = getattr(readout, "hear", None), getattr(readout, "keeps", None)
-        self.reads = DramReads(readout if hasattr(readout, "wanted") else None)
         # A position needs so many ticks and one to come back; a window that deep keeps every layer busy.
         self.window = max(MIN_WINDOW, self._schedule.depth + 1)
         self.malformed_here = 0
@@ -96,13 +94,14 @@ class Run:
         self._witness = witness
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
-        drams = placement.transfers.drams
         self.replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
         self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
         self._go_on, self._asked_parts = snapshot, dict[str, packet.Snapshot]()
         self._snapshots: Snapshots | None = None
         if self.replay is not None and snapshot_positions:
-            self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
+            self._snapshots = Snapshots(
+                [*self._placed, *placement.transfers.drams], self.replay, snapshot_positions, 2 * self.window
+            )
         self._reset()
 
     def _reset(self) -> None:
@@ -123,14 +122,13 @@ class Run:
         self._next_feed = cut.fed.next_feed if cut else 0  # the tick from which the next position may enter
         self._positions_fed = cut.fed.positions if cut else 0
         self.answers.begin(cut.heard if cut else None)
-        self._arrived: deque[tuple[tuple[Section, ...], tuple[packet.Transfer, ...]]] = deque()
+        self._arrived = Arrivals(self.readout)
         self.inputs.begin()
         self._recalls = self.replay.recalls() if self.replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
         if self._snapshots is not None:
             self._snapshots.forget()
-        self.reads.forget()
 
     def prepare_restart(self) -> int:
         """Prepare for new routers and PEs, which `begin` again; return the position that the run goes on at, from the last segment
@@ -143,8 +141,7 @@ class Run:
 
     def loads(self) -> Iterator[tuple[str, bytes]]:
         """Yield each PE's name and packed `Load`."""
-        for placed in self.placement.pes:
-            yield placed.name, encode(self._load(placed))
+        yield from ((placed.name, encode(self._load(placed))) for placed in self.placement.pes)
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
@@ -181,7 +178,7 @@ class Run:
         if isinstance(message, packet.Snapshot) and peer not in self.states:
             return self._add_snapshot(peer, message)
         if isinstance(message, packet.Peeked):
-            return [self._letter_to(*question) for question in self.reads.take(peer, message)] + self.pump()
+            return [self._letter_to(*question) for question in self._arrived.reads.take(peer, message)] + self.pump()
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
         try:
@@ -337,7 +334,7 @@ class Run:
             return []
         self.completed += 1
         self.overdue.forget()
-        self._arrived.append((bundle.sections, bundle.transfers))
+        self._arrived.add(bundle)
         if bundle.transfers:
             self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
@@ -349,39 +346,27 @@ class Run:
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
         self._take_arrived()
-        return [self._letter_to(*question) for question in self.reads.ask()] + self.pump()
+        return [self._letter_to(*question) for question in self._arrived.reads.ask()] + self.pump()
 
     def _take_arrived(self) -> None:
-        while self._arrived:
-            sections, transfers = self._arrived.popleft()
-            if self._hear is not None and (problem := self._hear(transfers)) is not None:
-                self._fail(problem)
-            for section in sections:
-                if section.flags & VALID:
-                    self._take_section(section)
-
-    def _take_section(self, section: Section) -> None:
-        population, outputs = section.population, self.placement.network.outputs
-        if population in outputs:
-            self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
-            self.answers.count(section.position)
-        if self.replay is not None and not self.replay.add_output(section):
-            return
-        if self._keeps is not None and not self._keeps(section):
-            return
-        self.events.add(section)
-        self.recent[population].append(section)
-        self.counts.add(section)
-        if self._saved is not None:
-            self._saved.add(section)
-        self.answers.see(section)
-        if population in self.probes:
-            section = self._observe(section)
-        self.recorder.add(section)
-        if self._witness is not None:
-            self._witness.see_events(section)
-        if population in outputs:
-            self.answers.take(section)
+        for section in self._arrived.sections(self._fail):
+            population, outputs = section.population, self.placement.network.outputs
+            if population in outputs:
+                self.accounts.output_events += self._sending[population].count_events(section.keys, section.values)
+                self.answers.count(section.position)
+            if (self.replay is not None and not self.replay.add_output(section)) or not self._arrived.keeps(section):
+                continue
+            self.events.add(section)
+            self.recent[population].append(section)
+            self.counts.add(section)
+            if self._saved is not None:
+                self._saved.add(section)
+            self.answers.see(section)
+            self.recorder.add(self._observe(section) if population in self.probes else section)
+            if self._witness is not None:
+                self._witness.see_events(section)
+            if population in outputs:
+                self.answers.take(section)
 
     def _observe(self, section: Section) -> Section:
         """Let the readout observe what is probed of a section; return the section with its counts alone."""

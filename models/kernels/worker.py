@@ -26,21 +26,16 @@ from models.compute.bound_calls import (
     WordRows,
     Words,
     bindable,
-    call_at,
     carray,
-    copy_bytes,
-    fill_bytes,
     ints_at,
     nothing,
 )
 from models.compute.compiling import inlined
-from models.compute.tile_memory import longs_at
+from models.compute.tile_blocks import behind_moves, compute_tile, is_whole
 from models.dnn.integer import KINDS
 from models.dnn.program import (
     B_FOLLOWING,
     B_HANDS,
-    B_MOVES,
-    B_OUT_MOVES,
     B_READS,
     B_RECEIVED,
     B_TILE,
@@ -48,14 +43,12 @@ from models.dnn.program import (
     BEYOND_MEMORY,
     BLOCK_WORDS,
     C_BLOCK_BYTES,
-    C_KIND,
     C_NEXT,
     C_NEXT_BLOCK_BYTES,
     C_NEXT_LAYER,
     C_NEXT_WORKERS,
     CONFIGURATION_WORDS,
     FAULT_WORDS,
-    FILL,
     H_BYTES,
     H_FROM,
     H_PEER,
@@ -65,16 +58,6 @@ from models.dnn.program import (
     HEADER_TYPE,
     KIND_BITS,
     LOST_DATA,
-    M_BYTES,
-    M_FROM,
-    M_FROM_INNER,
-    M_FROM_OUTER,
-    M_INNER,
-    M_OUTER,
-    M_TO,
-    M_TO_INNER,
-    M_TO_OUTER,
-    MOVE_WORDS,
     OF_PASS,
     R_ADDRESS,
     R_BYTES,
@@ -97,7 +80,7 @@ from models.dnn.program import (
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field
 from models.tile_steps import COUNTS as TILE_COUNTS
-from models.tile_steps import S_COUNTS, S_MEMORY_BYTES, SCRATCH_NUMBERS, step_of
+from models.tile_steps import SCRATCH_NUMBERS, step_of
 from models.transfers import (
     ADDRESS,
     AT,
@@ -222,83 +205,6 @@ def _say_fault(outbox: Array, sent: int, state: Array, peers: Array, words: Arra
 
 
 @inlined
-def _is_inside(offset: Any, size: Any, memory: Array) -> bool:
-    return bool(offset >= 0 and size >= 0 and offset + size <= memory.size)
-
-
-@inlined
-def _move(words: Array, at: Any, memory: Array, counts: Array) -> bool:
-    """Make one move within the memory; False, and nothing done, where it leads beyond."""
-    base, size = memory.ctypes.data, np.int64(words[at + M_BYTES])
-    start, to = np.int64(words[at + M_FROM]), np.int64(words[at + M_TO])
-    if start == FILL:
-        if not _is_inside(to, size, memory):
-            return False
-        fill_bytes(base + to, words[at + M_OUTER], size)
-        return True
-    outer, inner = np.int64(words[at + M_OUTER]), np.int64(words[at + M_INNER])
-    from_outer, from_inner = np.int64(words[at + M_FROM_OUTER]), np.int64(words[at + M_FROM_INNER])
-    to_outer, to_inner = np.int64(words[at + M_TO_OUTER]), np.int64(words[at + M_TO_INNER])
-    if min(from_outer, from_inner, to_outer, to_inner, outer, inner, start, to, size) < 0 or outer == 0 or inner == 0:
-        return False
-    if not _is_inside(start, (outer - 1) * from_outer + (inner - 1) * from_inner + size, memory):
-        return False
-    if not _is_inside(to, (outer - 1) * to_outer + (inner - 1) * to_inner + size, memory):
-        return False
-    for o in range(outer):
-        for i in range(inner):
-            copy_bytes(base + to + o * to_outer + i * to_inner, base + start + o * from_outer + i * from_inner, size)
-    counts[_REORDERED] += outer * inner * size
-    return True
-
-
-_REORDERED, _TILES = TILE_COUNTS.index("reordered"), TILE_COUNTS.index("tiles")
-
-
-@inlined
-def _stretches(words: Array, block: int) -> int:
-    """Return the number of the word behind a block's reads: its moves begin there."""
-    return block + BLOCK_WORDS + READ_WORDS * words[block + B_READS]
-
-
-@inlined
-def _is_whole(words: Array, block: int, block_bytes: int) -> bool:
-    """Tell whether a block's stretches are as long as it can be."""
-    reads, moves, out = np.int64(words[block + B_READS]), np.int64(words[block + B_MOVES]), np.int64(words[block + B_OUT_MOVES])
-    writes, hands = np.int64(words[block + B_WRITES]), np.int64(words[block + B_HANDS])
-    if min(reads, moves, out, writes, hands) < 0 or max(reads, moves, out, writes, hands) > block_bytes:
-        return False
-    size = BLOCK_WORDS + READ_WORDS * reads + MOVE_WORDS * (moves + out) + WRITE_WORDS * writes + HAND_WORDS * hands
-    return bool(4 * size <= block_bytes)
-
-
-@inlined
-def _compute(words: Array, slot: int, block: int, memory: Array, counts: Array, steps: Array, scratch: Array) -> int:
-    """Bring a tile's bytes into order, compute it, and bring its output into rows; return 0, or 1 + the word that leads beyond."""
-    at = _stretches(words, block)
-    for _ in range(words[block + B_MOVES]):
-        if not _move(words, at, memory, counts):
-            return 1 + B_MOVES
-        at += MOVE_WORDS
-    kind, known = words[slot + C_KIND], steps.size // 2
-    table = carray(longs_at(steps.ctypes.data), (known,))
-    if not 0 <= kind < known or table[kind] == 0:
-        return 1 + C_KIND
-    numbers = carray(longs_at(scratch.ctypes.data), (SCRATCH_NUMBERS,))
-    numbers[S_MEMORY_BYTES], numbers[S_COUNTS] = memory.size, counts.ctypes.data
-    base = memory.ctypes.data
-    beyond: int = call_at(table[kind], base, base + 4 * slot, base + 4 * block, scratch.ctypes.data)
-    if beyond:
-        return beyond
-    counts[_TILES] += 1
-    for _ in range(words[block + B_OUT_MOVES]):
-        if not _move(words, at, memory, counts):
-            return 1 + B_OUT_MOVES
-        at += MOVE_WORDS
-    return 0
-
-
-@inlined
 def _fetch(words: Array, block: int, outbox: Array, sent: int, state: Array) -> int:
     """Ask for as many of a tile's stretches as there is room for in the outbox."""
     most = outbox.shape[0] - 1
@@ -367,7 +273,7 @@ def _begin_layer(
 def _write(words: Array, outbox: Array, sent: int, state: Array) -> int:
     """Write as much of the output as there is room for in the outbox."""
     block = state[BLOCK] // 4
-    first = _stretches(words, block) + MOVE_WORDS * (words[block + B_MOVES] + words[block + B_OUT_MOVES])
+    first = behind_moves(words, block)
     while state[CURSOR] < words[block + B_WRITES] and sent < outbox.shape[0] - 1:
         at = first + WRITE_WORDS * state[CURSOR]
         flags = words[at + W_FLAGS]
@@ -381,7 +287,7 @@ def _write(words: Array, outbox: Array, sent: int, state: Array) -> int:
 def _hand_on(words: Array, outbox: Array, sent: int, state: Array) -> int:
     """Hand on to others what has arrived for them, too."""
     block = state[BLOCK] // 4
-    first = _stretches(words, block) + MOVE_WORDS * (words[block + B_MOVES] + words[block + B_OUT_MOVES])
+    first = behind_moves(words, block)
     first += WRITE_WORDS * words[block + B_WRITES]
     for n in range(words[block + B_HANDS]):
         at = first + HAND_WORDS * n
@@ -414,7 +320,7 @@ def _exchange(
         if state[PHASE] == FETCHING:
             if not state[BEGUN]:
                 state[BEGUN], state[TILE] = 1, words[block + B_TILE]
-                if not _is_whole(words, block, block_bytes):
+                if not is_whole(words, block, block_bytes):
                     return _say_fault(outbox, sent, state, peers, words, BEYOND_MEMORY, B_READS)
                 state[EXPECTED] = words[block + B_RECEIVED]
                 sent = _fetch_ahead(words, slot, block, outbox, sent, state, peers, units, slots, block_bytes)
@@ -422,7 +328,7 @@ def _exchange(
             if state[CURSOR] < words[block + B_READS] or state[CAME] < state[EXPECTED]:
                 break
             sent = _hand_on(words, outbox, sent, state)
-            beyond = _compute(words, slot, block, memory, exchange_counts, steps, scratch)
+            beyond = compute_tile(words, slot, block, memory, exchange_counts, steps, scratch)
             if beyond:
                 return _say_fault(outbox, sent, state, peers, words, BEYOND_MEMORY, beyond - 1)
             state[PHASE], state[CURSOR] = WRITING, 0
