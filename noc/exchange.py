@@ -177,7 +177,7 @@ class DramEndpoint:
 
     def peek(self, peek: Peek) -> bytes:
         """Return what lies at an address, uncounted; at most a MiB at a time."""
-        return self.store.peek(peek.address, min(peek.size_bytes, _MOST_PEEKED_BYTES))
+        return self.store.peek(max(peek.address, 0), min(max(peek.size_bytes, 0), _MOST_PEEKED_BYTES))
 
     def save(self, tick: int) -> None:
         """Say in `saved` what is needed to go on from a tick, when it comes; at once, and nothing, where it is past."""

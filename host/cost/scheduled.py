@@ -18,7 +18,7 @@ from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.moves import Moves
 from host.cost.schedule_record import Schedule
 from host.cost.twins import twin
-from models.network import F64, I64
+from models.network import F64, I64, Array
 from noc.chip import ChipSpec
 
 SCHEDULING, ARRAY, CORE, DMA, DRAM = "scheduling", "array", "core", "DMA", "DRAM"
@@ -49,7 +49,7 @@ class LayerTimes:
         """Seconds of each position."""
         return self.scheduling_s + self.busiest_array_s + self.busiest_core_s + np.maximum(self.dma_s, self.dram_s)
 
-    def parts(self, positions: np.typing.NDArray[np.intp]) -> Mapping[str, float]:
+    def parts(self, positions: Array) -> Mapping[str, float]:
         """Return the seconds of each part at some positions, added up."""
         return {
             SCHEDULING: float(self.scheduling_s[positions].sum()), ARRAY: float(self.busiest_array_s[positions].sum()),
