@@ -19,7 +19,7 @@ PUBLISHED_TOPS_W = 2.77
 
 def layer_table(layers: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
     """Return a row of texts for each layer, of all passes together."""
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for one in layers:
         parts = one["parts_s"]
         name = one["layer"] if len(one["layer"]) <= _NAME else f"...{one['layer'][3 - _NAME :]}"
