@@ -28,6 +28,7 @@ def terms_of(
     chip_file: str | None = None,
     costs: Path | None = None,
     pes: int | None = None,
+    chips: int | None = None,
 ) -> LayerTerms:
     """Return what a program is priced by, from `--set` texts and the other flags; HostError or ChipError, one line each."""
     settings, others = split_settings(texts)
@@ -36,7 +37,8 @@ def terms_of(
     if chip_file:
         need_file(Path(chip_file), f"--chip-file {chip_file}")
     spec = load_chip(preset, Path(chip_file) if chip_file else None, numbers, "--set")
-    return LayerTerms(chip=spec, table=table, settings=settings, workers=workers_of(spec, pes))
+    count = chips or 1
+    return LayerTerms(chip=spec, table=table, settings=settings, workers=workers_of(spec, pes, count), chips=count)
 
 
 def show_fit(title: str, works: Sequence[LayerWork], terms: LayerTerms, *, as_json: bool) -> int:
@@ -71,10 +73,11 @@ def show_price(title: str, works: Sequence[LayerWork], terms: LayerTerms, *, as_
 def _head(title: str, program: Program) -> list[str]:
     terms = program.terms
     macs = sum(one.layer.times * one.layer.work.macs for one in program.layers)
+    where = f" on {terms.chips} chips" if terms.chips > 1 else ""
     fullest = max(program.layers, key=lambda one: one.sram_bytes)
     return [
         f"{title}: {sum(one.layer.times for one in program.layers)} layers, {macs:,} multiply-accumulates on the array",
-        f"{terms.workers} workers and a scheduler at {terms.chip.pe_clock_hz / 1e6:g} MHz; {terms.settings}",
+        f"{terms.workers:,} workers and a scheduler{where} at {terms.chip.pe_clock_hz / 1e6:g} MHz; {terms.settings}",
         f"DRAM: {program.parameter_bytes:,} B of weights, {program.dram_bytes:,} B with tensors, of {terms.chip.dram_bytes:,} B",
         f"fits: the fullest tile takes {fullest.sram_bytes:,} B of a PE's SRAM ({fullest.layer.name})"
         + (f", {program.resident_bytes:,} B of which stay" if program.resident_bytes else ""),

@@ -28,12 +28,13 @@ DRAM, ARRAY, CORE, MESH, SCHEDULING = "DRAM", "array", "core", "mesh", "scheduli
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTerms:
-    """What every layer of a program is priced by: `workers` PEs beside the scheduler."""
+    """What every layer of a program is priced by: `workers` PEs beside the scheduler, on so many `chips` with one DRAM for all."""
 
     chip: ChipSpec
     table: CostTable
     settings: ProgramSettings
     workers: int
+    chips: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
