@@ -39,7 +39,8 @@ CASES = {
         ["Reshape", "Slice", "Conv", "Slice", "Conv", "Concat", "Reshape"],
     ),
     "an image of one column": (
-        [("Conv", ["x", "w"], "z", {"pads": [1, 0, 1, 0]})], (1, 3, 8, 1), {"w": floats(4, 3, 3, 1)}, ["Reshape", "Conv", "Reshape"],
+        [("Conv", ["x", "w"], "z", {"pads": [1, 0, 1, 0]})], (1, 3, 8, 1),
+        {"w": floats(4, 3, 3, 1)}, ["Reshape", "Conv", "Reshape"],
     ),
     "what broadcasting expands by itself": (
         [mean("x", "m", 2), ("Expand", ["m", "s"], "e"), ("Sub", ["x", "e"], "z")], ROWS, {"s": np.array([1, 4, 6])},
@@ -173,15 +174,15 @@ def test_elements_in_an_order_of_many_runs_are_refused():
 
 def test_planes_and_rows_that_no_pe_has_room_for_are_cut_into_bands():
     whole = plane_work(planes=3, image=(40, 40), made=(20, 20), kernel=(3, 3), strides=(2, 2))
-    assert (whole.units, whole.bands, whole.unit_input_bytes) == (3, 1, 1600)
+    assert (whole.units, whole.strips, whole.unit_input_bytes) == (3, 1, 1600)
     large = plane_work(planes=3, image=(400, 500), made=(200, 250), kernel=(3, 3), strides=(2, 2), beside_bytes=13)
-    assert large.bands > 1
-    assert large.units == 3 * large.bands
-    rows = -(-200 // large.bands)
+    assert large.strips > 1
+    assert large.units == 3 * large.strips
+    rows = -(-200 // large.strips)
     assert large.unit_input_bytes == (2 * (rows - 1) + 3) * 500 + 13
     assert large.unit_input_bytes + large.unit_output_bytes <= MOST_UNIT_BYTES
     assert large.units * large.unit_output_bytes >= 3 * 200 * 250
     row = element_work((2, 250_000), inputs=2, results=True)
-    assert (row.bands, row.units) == (9, 18)
+    assert (row.strips, row.units) == (9, 18)
     assert row.unit_input_bytes + row.unit_output_bytes <= MOST_UNIT_BYTES
-    assert element_work((7, 30)).bands == 1
+    assert element_work((7, 30)).strips == 1

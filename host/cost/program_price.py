@@ -53,6 +53,11 @@ class LayerCost:
     utilisation: float
 
     @property
+    def dram_share(self) -> float:
+        """DRAM's share of the parts' seconds."""
+        return self.parts_s[DRAM] / sum(self.parts_s.values()) if self.time_s else 0.0
+
+    @property
     def bound_by(self) -> str:
         """The part that takes longest."""
         return max(self.parts_s, key=lambda part: self.parts_s[part])

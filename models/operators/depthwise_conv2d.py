@@ -50,7 +50,7 @@ def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, 
 
 
 def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> CoreWork:
-    """Return a unit for each channel out: its plane of the input, padded, and its own kernel; of a large one, for each band."""
+    """Return a unit for each channel out: its plane of the input, padded, and its own kernel; of a large one, for each strip."""
     weights, attributes = operation.arrays["weights"], operation.attributes
     _, _, height, width = shapes[0]
     top, left, bottom, right = attributes["pads"]

@@ -40,7 +40,7 @@ def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, 
 
 
 def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> CoreWork:
-    """Return a unit for each plane, of a large one for each band of rows."""
+    """Return a unit for each plane, of a large one for each strip of rows."""
     one = operation.attributes
     return plane_work(
         planes=math.prod(shape[:-2]), image=shapes[0][-2:], made=shape[-2:], kernel=one["kernel"], strides=one["strides"],
