@@ -20,8 +20,11 @@ def expansions(draft: Draft, operator: Operator) -> bool:
     source, target = operator.inputs[0], operator.outputs[0]
     have, made = draft.shapes[source], draft.shapes[target]
     if have == made or _is_broadcast_by_users(draft, source, target):
-        draft.bypass(operator)
+        draft.exchange([operator], [Operator(operator.name, "Identity", (source,), (target,))])
+        draft.shapes[target] = have
         return True
+    if not all(made):
+        return False
     full = (1,) * (len(made) - len(have)) + have
     new, at = list[Operator](), source
     if full != have:
@@ -99,21 +102,15 @@ def products(draft: Draft, operator: Operator) -> bool:
 
 
 def _with_vectors(draft: Draft, operator: Operator) -> bool:
-    target, new, inputs, shapes = operator.outputs[0], list[Operator](), list[str](), list[tuple[int, ...]]()
+    target, new = operator.outputs[0], list[Operator]()
+    wholes = []
     for place, name in enumerate(operator.inputs[:2]):
         shape = draft.shapes[name]
-        whole = shape if len(shape) > 1 else (1, *shape) if place == 0 else (*shape, 1)
-        shapes.append(whole)
-        if whole == shape:
-            inputs.append(name)
-        elif name in draft.constants:
-            inputs.append(draft.add_constant(name, draft.constants[name].reshape(whole)))
-        else:
-            inputs.append(_follow(draft, name, operator.name, whole))
-            new.append(Operator(f"{operator.name}/matrix{place}", "Reshape", (name,), (inputs[-1],), {"shape": list(whole)}))
-    lead = np.broadcast_shapes(shapes[0][:-2], shapes[1][:-2])
-    made = _follow(draft, target, operator.name, (*lead, shapes[0][-2], shapes[1][-1]))
-    new.append(Operator(operator.name, "MatMul", tuple(inputs), (made,), operator.attributes))
+        wholes.append(shape if len(shape) > 1 else (1, *shape) if place == 0 else (*shape, 1))
+    inputs = tuple(_shaped(draft, name, whole, operator, new) for name, whole in zip(operator.inputs[:2], wholes, strict=True))
+    lead = np.broadcast_shapes(wholes[0][:-2], wholes[1][:-2])
+    made = _follow(draft, target, operator.name, (*lead, wholes[0][-2], wholes[1][-1]))
+    new.append(Operator(operator.name, "MatMul", inputs, (made,), operator.attributes))
     new.append(Operator(f"{operator.name}/shape", "Reshape", (made,), (target,), {"shape": list(draft.shapes[target])}))
     draft.exchange([operator], new)
     return True
@@ -121,18 +118,23 @@ def _with_vectors(draft: Draft, operator: Operator) -> bool:
 
 def _with_one_matrix(draft: Draft, operator: Operator) -> bool:
     """Multiply a whole stack by one matrix: rows of all of them, one product."""
-    (first, second), target = operator.inputs[:2], operator.outputs[0]
+    (first, second), target, new = operator.inputs[:2], operator.outputs[0], list[Operator]()
     left, right = draft.shapes[first], draft.shapes[second]
-    rows = _follow(draft, first, operator.name, (math.prod(left[:-1]), left[-1]))
-    matrix = _follow(draft, second, operator.name, right[-2:])
+    rows = _shaped(draft, first, (math.prod(left[:-1]), left[-1]), operator, new)
+    matrix = _shaped(draft, second, right[-2:], operator, new)
     made = _follow(draft, target, operator.name, (draft.shapes[rows][0], right[-1]))
-    if second in draft.constants:
-        draft.constants[matrix] = draft.constants[second].reshape(right[-2:])
-    draft.exchange([operator], [
-        Operator(f"{operator.name}/rows", "Reshape", (first,), (rows,), {"shape": list(draft.shapes[rows])}),
-        *([] if second in draft.constants else
-          [Operator(f"{operator.name}/matrix", "Reshape", (second,), (matrix,), {"shape": list(right[-2:])})]),
-        Operator(operator.name, "MatMul", (rows, matrix), (made,), operator.attributes),
-        Operator(f"{operator.name}/stack", "Reshape", (made,), (target,), {"shape": list(draft.shapes[target])}),
-    ])  # fmt: skip
+    new.append(Operator(operator.name, "MatMul", (rows, matrix), (made,), operator.attributes))
+    new.append(Operator(f"{operator.name}/stack", "Reshape", (made,), (target,), {"shape": list(draft.shapes[target])}))
+    draft.exchange([operator], new)
     return True
+
+
+def _shaped(draft: Draft, name: str, shape: tuple[int, ...], operator: Operator, new: list[Operator]) -> str:
+    """Return a tensor or constant in another shape, a Reshape added to `new` where it needs one."""
+    if draft.shapes[name] == shape:
+        return name
+    if name in draft.constants:
+        return draft.add_constant(name, draft.constants[name].reshape(shape))
+    made = _follow(draft, name, operator.name, shape)
+    new.append(Operator(f"{operator.name}/shape{len(new)}", "Reshape", (name,), (made,), {"shape": list(shape)}))
+    return made

@@ -20,7 +20,7 @@ _LARGEST_NUMBER = 1 << 20
 def one_hots(draft: Draft, operator: Operator) -> bool:
     """One-hot vectors times a matrix are rows of it: a Gather by the graph's own integers."""
     weights = draft.constant(operator, 1)
-    if operator.kind != "Linear" or weights is None or operator.inputs[1] in draft.numbers:
+    if operator.kind != "Linear" or weights is None or not weights.size or operator.inputs[1] in draft.numbers:
         return False
     found = _numbers_of(draft, operator.inputs[0], len(weights))
     if found is None:
@@ -154,11 +154,9 @@ def whole_slices(draft: Draft, operator: Operator) -> bool:
     if operator.kind != "Slice" or draft.shapes[operator.inputs[0]] != draft.shapes[operator.outputs[0]]:
         return False
     steps = operator.attributes.get("steps") if "ways" in operator.attributes else None
-    if steps is None or any(step != 1 for step in steps) or operator.outputs[0] in draft.grids:
+    if steps is None or any(step != 1 for step in steps):
         return False
-    if operator.outputs[0] in draft.outputs and draft.maker(operator.inputs[0]) is None:
-        return False
-    draft.bypass(operator)
+    draft.exchange([operator], [Operator(operator.name, "Identity", operator.inputs[:1], operator.outputs)])
     return True
 
 

@@ -21,7 +21,7 @@ def sums(draft: Draft, operator: Operator) -> bool:
     source, target = operator.inputs[0], operator.outputs[0]
     shape, axes = draft.shapes[source], _axes(draft, operator)
     if not axes:
-        draft.bypass(operator)
+        draft.exchange([operator], [Operator(operator.name, "Identity", (source,), (target,))])
         return True
     whole = draft.tensor(target, [1 if axis in axes else length for axis, length in enumerate(shape)])
     if target in draft.grids:
@@ -50,7 +50,7 @@ def largest_axes(draft: Draft, operator: Operator) -> bool:
     source, target = operator.inputs[0], operator.outputs[0]
     shape, axes = draft.shapes[source], _axes(draft, operator)
     if not axes:
-        draft.bypass(operator)
+        draft.exchange([operator], [Operator(operator.name, "Identity", (source,), (target,))])
         return True
     whole = draft.tensor(target, [1 if axis in axes else length for axis, length in enumerate(shape)])
     if target in draft.grids:
@@ -64,7 +64,7 @@ def largest_axes(draft: Draft, operator: Operator) -> bool:
 
 def largest(draft: Draft, operator: Operator) -> bool:
     """A ReduceMax over neighbouring axes is a MaxPool of that size."""
-    if operator.kind != "ReduceMax":
+    if operator.kind != "ReduceMax" or not operator.attributes.get("axes") or not all(draft.shapes[operator.inputs[0]]):
         return False
     source, target, axes = operator.inputs[0], operator.outputs[0], list(operator.attributes["axes"])
     shape = draft.shapes[source]
