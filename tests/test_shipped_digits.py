@@ -1,14 +1,17 @@
 """The shipped digits network is what docs/dnn.md says: small, in int8, with test images on which it answers as when it was made."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models import shipped
 from models.dnn.compute import compute_network
 from models.dnn.evaluate import run_graph
-from models.dnn.file import load_dnn
+from models.dnn.file import load_dnn, save_dnn
 from models.dnn.integer import ACCUMULATOR_BITS
 from models.dnn.reference import quantised_inputs, run_network
+from models.network import ModelError
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_calibration import sample_feeds
 from models.quantise.dnn_lower import DnnSettings
@@ -63,3 +66,19 @@ def test_its_float_graph_can_be_quantised_again(digits):
     network, losses = quantise_dnn(digits.prepared, digits.test_set.inputs, DnnSettings(rounding="floor"), most=8)
     assert network.rounding == "floor"
     assert min(one.signal_db for one in losses if one.signal_db is not None) > 20
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"labels": np.full(360, 10)}, "labels beyond its 10 classes"), ({"labels": np.arange(9)}, "needs (9, 1, 8, 8)"),
+        ({"inputs": {"other": np.zeros((360, 1, 8, 8), np.uint8)}}, "its samples are of other"),
+    ],
+)  # fmt: skip
+def test_a_test_set_that_does_not_fit_its_network_is_refused(digits, tmp_path, change, why):
+    path = tmp_path / "odd.safetensors"
+    save_dnn(path, replace(digits, test_set=replace(digits.test_set, **change)))
+    with pytest.raises(ModelError) as caught:
+        load_dnn(path)
+    assert why in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1

@@ -1,4 +1,4 @@
-"""The trainer of digits: the test's images are its own, a run goes on to the same end, and what it writes computes what it trained."""
+"""The trainer of digits: the images of its test are in no other split, and a run goes on to the same end."""
 
 from __future__ import annotations
 

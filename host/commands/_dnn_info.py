@@ -23,7 +23,8 @@ def info_lines(path: Path, model: DnnModel) -> list[str]:
     if model.prepared is not None:
         rows += _graph_rows(model.prepared)
     if model.test_set is not None:
-        rows.append(("test set", f"{len(model.test_set):,} samples of {len(model.test_set.classes)} classes: {model.test_set.about}"))
+        samples = model.test_set
+        rows.append(("test set", f"{len(samples):,} samples of {len(samples.classes)} classes: {samples.about}"))
     lines = [f"{name:<{_LABEL}} {plain_text(text)}" for name, text in rows]
     if model.network is None:
         return [*lines, f"{'numbers':<{_LABEL}} float32; `quantise` makes them int8"]

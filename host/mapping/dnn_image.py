@@ -44,7 +44,7 @@ from models.dnn.program import (
     aligned,
 )
 from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
-from models.dnn.work import Work
+from models.dnn.work import CoreWork, Work
 from models.kernels import sharing_worker
 from models.kernels.worker import MEMORY_BYTES, MOST_SLOTS, tiles_at
 from models.network import Array, ModelError
@@ -292,6 +292,9 @@ def _plan_layer(
     choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
+    if isinstance(work, CoreWork) and work.strips > 1:
+        who = f"layer {operation.name} ({operation.kind})"
+        raise HostError(f"{who}: a row or plane of it is larger than a worker's memory, and is not cut on PEs yet", Exit.DOES_NOT_FIT)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=smallest(work), inputs=[places[name] for name in operation.inputs],
