@@ -10,8 +10,8 @@ from models.compute.bound_calls import copy_bytes
 from models.compute.compiling import inlined
 from models.network import Array
 from models.transfers import ADDRESS, AT, KIND, NUMBER, PEER, SIZE
-from noc.packet import FLAGS as MOST_FLAGS
 from noc.packet import DATA, KINDS, READ
+from noc.packet import FLAGS as MOST_FLAGS
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
 COLUMNS = 9  # of a section that was read; keys, values and lanes: where they begin

@@ -294,7 +294,8 @@ def _plan_layer(
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
     if isinstance(work, CoreWork) and work.strips > 1:
         who = f"layer {operation.name} ({operation.kind})"
-        raise HostError(f"{who}: a row or plane of it is larger than a worker's memory, and is not cut on PEs yet", Exit.DOES_NOT_FIT)
+        why = "a row or plane of it is larger than a worker's memory, and is not cut on PEs yet"
+        raise HostError(f"{who}: {why}", Exit.DOES_NOT_FIT)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
         operation=operation, tiling=smallest(work), inputs=[places[name] for name in operation.inputs],
