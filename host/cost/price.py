@@ -256,7 +256,6 @@ class Pricing:
             parts[LINKS] = link_use(loads, chip, table).energy_j + idle_w(self._machine, table) * time_s
         return parts
 
-
     def _scheduled_j(self, n: int, time_s: float, computing_s: float, waiting_s: float) -> dict[str, float]:
         """Return the joules of a network that runs layer by layer: arrays draw their own, and workers that wait sleep."""
         chip, table, number = self._terms[n]
