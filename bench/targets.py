@@ -40,6 +40,8 @@ TARGETS = {
     "gesture_51": Target("a step of a spiking gesture network, 51 PEs", 2.0, "ms"),
     "gesture_147": Target("the same, 147 PEs", 4.6, "ms"),
     "gesture_batch": Target("a sample and step of it, 51 PEs, --batch 6", 1.0, "ms"),
+    "dnn_barrier": Target("a layer's barrier of a DNN over 40 workers", 6.0, "ms"),
+    "dnn_image": Target("an image of the shipped digits, batch 16", 2.0, "ms"),
 }
 Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""

@@ -22,9 +22,7 @@ class Dnn:
     `name`: of the file or class. `notes`: what was done to it, a line each. `model`: its float graph and integer network. `losses`:
     what int8 did to each layer, where it was quantised here.
 
-        >>> net = gk.load(example.onnx)  # doctest: +ELLIPSIS
-        model          cnn-float.onnx
-        ...
+        >>> net = gk.load(example.onnx)
         >>> int8 = net.quantise(example.samples)
         >>> int8.quantised, len(int8.losses) > 0
         (True, True)
@@ -78,9 +76,10 @@ class Dnn:
             WrongInput: too few samples, another shape, or a word that is none.
 
         """
+        from dataclasses import replace
+
         import numpy as np
 
-        from models.dnn.model import DnnModel as Both
         from models.quantise.dnn import quantise_dnn
         from models.quantise.dnn_lower import DnnSettings
 
@@ -99,7 +98,7 @@ class Dnn:
         )  # fmt: skip
         with explained():
             network, losses = quantise_dnn(prepared, given, settings, f"quantise {self.name}")
-        made = Dnn(Both(prepared=prepared, network=network, provenance=self.model.provenance), name=self.name, notes=self.notes)
+        made = Dnn(replace(self.model, network=network), name=self.name, notes=self.notes)
         made.losses = tuple(losses)
         return made
 
@@ -143,6 +142,8 @@ class Dnn:
             *ends,
             *((name, text) for name, text in self._description.items() if name not in ("inputs", "outputs")),
         ]
+        if self.model.test_set is not None:
+            rows.append(("test set", f"{len(self.model.test_set):,} samples: {self.model.test_set.about}"))
         return rows + ([("sha256", self.sha256)] if self.quantised else []) + [("note", note) for note in self.notes]
 
     def _ends(self, *, outputs: bool) -> dict[str, tuple[int, ...]]:

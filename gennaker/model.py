@@ -30,7 +30,7 @@ def load(source: Any, **options: Any) -> Model | Any:
 
     Returns:
         A `Model`, or a `Dnn` of a layered network. What was read of another program's network, what was left out, and whether it
-        is exact, is printed; `print` the model to see it again.
+        is exact, is printed (of a DNN its notes alone); `print` the model to see all of it.
 
     Raises:
         WrongInput: the file is missing, damaged, of no kind that is known, or holds a network that cannot run; or an option is
@@ -100,7 +100,8 @@ def _dnn_of(path: Path, options: Mapping[str, Any]) -> Dnn | None:
 
 def _shown(findings: DnnFindings, name: str) -> Dnn:
     dnn = Dnn(findings.model, name=name, description=dict(findings.description), notes=findings.notes)
-    print(dnn)  # noqa: T201 - what a user should see before anything runs
+    for note in dnn.notes:
+        print(f"{name}: {note}")  # noqa: T201 - what a user should see before anything runs
     return dnn
 
 

@@ -21,6 +21,10 @@ OWN_DRAM, HOST, OTHER_DRAM, NOBODY = range(0xFFFFFFFF, 0xFFFFFFFB, -1)
 class TransferSpec(NamedTuple):
     """What a PE keeps for its transfers: the most that come and go in a tick, the bytes of all of those, and peers; `dram`: whether
     the DRAMs of its chip and of its peers' chips are among them.
+
+    `memory`: a uint8 field of the kernel in which the bytes of all transfers lie, as a DMA moves them: a DATA's arrive at the place
+    that the number of its READ says, a SIGNAL's where its address says, and what is sent begins at its row's `AT` there. Without
+    one the boxes have bytes of their own, one transfer's behind the other's.
     """
 
     most_in: int
@@ -29,3 +33,4 @@ class TransferSpec(NamedTuple):
     bytes_out: int
     most_peers: int
     dram: bool = True
+    memory: str = ""

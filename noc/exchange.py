@@ -18,11 +18,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from noc.dram import Dram, DramError, DramFull
-from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Batch, Fill, Snapshot, Transfer, chip_of, dram_name
+from noc.packet import DATA, KIND_NAMES, KINDS, READ, WRITE, Batch, Fill, Peek, Snapshot, Transfer, chip_of, dram_name
 from noc.wire import decode, encode
 
 PAGE_BYTES = 1 << 12  # of what a DRAM says that PEs have changed
 MOST_SAVED_BYTES = 1 << 26  # of a DRAM: with more, it says nothing
+_MOST_PEEKED_BYTES = 1 << 20
 
 
 class ExchangeError(ValueError):
@@ -173,6 +174,10 @@ class DramEndpoint:
     def fill(self, fill: Fill) -> None:
         """Write what the host sends before the first tick; ExchangeError beyond the store."""
         self._write("host", fill.address, fill.data)
+
+    def peek(self, peek: Peek) -> bytes:
+        """Return what lies at an address, uncounted; at most a MiB at a time."""
+        return self.store.peek(max(peek.address, 0), min(max(peek.size_bytes, 0), _MOST_PEEKED_BYTES))
 
     def save(self, tick: int) -> None:
         """Say in `saved` what is needed to go on from a tick, when it comes; at once, and nothing, where it is past."""

@@ -180,6 +180,20 @@ class Filled(NamedTuple):
     address: int
 
 
+class Peek(NamedTuple):
+    """Host to the DRAM of a chip: say what lies there; beside the ticks, and counted as nothing that a chip does."""
+
+    address: int
+    size_bytes: int
+
+
+class Peeked(NamedTuple):
+    """The DRAM of a chip to the host: the bytes that you asked for."""
+
+    address: int
+    data: bytes
+
+
 class Recall(NamedTuple):
     """Host to a loaded PE: what `population` emitted at a `position` before the one that the run goes on at, for the ports that
     hear it late: `flags` give its phase, `keys` and `values` its events as in a section. `lanes` is the set of those, a bit each,
@@ -283,6 +297,7 @@ class Again(NamedTuple):
 Message: TypeAlias = (
     Batch | Bundle | Relay | Linked | Letter | Configure | Configured | Hello | Load | Loaded | Start | Read | Reading
     | Query | StallReport | Stop | Stopped | Fault | Hand | Recall | Fill | Filled | Save | Snapshot | Carry | Again
+    | Peek | Peeked
 )  # fmt: skip
 # (destinations, message): packed once, sent to each; bytes are a message that is packed already.
 Outgoing: TypeAlias = list[tuple[tuple[str, ...], Message | bytes]]

@@ -22,6 +22,8 @@ from noc.packet import (
     Linked,
     Message,
     Outgoing,
+    Peek,
+    Peeked,
     Relay,
     Save,
     Snapshot,
@@ -179,10 +181,12 @@ class ChipRouter:
             message = decode(body)
         except WireError as error:
             return self.malformed(HOST, str(error))
-        if self._join is None or not isinstance(message, Fill | Save | Snapshot):
+        if self._join is None or not isinstance(message, Fill | Save | Snapshot | Peek):
             return self.malformed(HOST, f"{type(message).__name__} is not for a DRAM")
         if (dram := self._join.dram) is None:
             return self._fault(f"{type(message).__name__} for {self._dram_name}, which is not in use")
+        if isinstance(message, Peek):
+            return self._up(Letter(self._dram_name, encode(Peeked(message.address, dram.peek(message)))))
         if isinstance(message, Save):
             self._is_asked = True
             dram.save(message.tick)

@@ -107,6 +107,7 @@ class Tick:
         for place, name in zip(names, (*exchange.peers, exchange.own), strict=True):
             raw = encode_name(name)
             place[: len(raw)] = np.frombuffer(raw, np.uint8)
+        row["lands"] = exchange.lands
         row["names"], row["peers"], row["own"] = self._address(names), len(exchange.peers), self._address(names[-1])
         row["counts"], row["exchanged"] = self._address(self._exchanged), self._address(exchange.exchanged)
         return self._address(record)

@@ -23,7 +23,7 @@ def take_transfers(block: int, message: int, at: int, size: int) -> int:
     rows = carray(words_at(box.inbox), (box.inbox_rows, TRANSFER_WORDS))
     names, own = carray(bytes_at(box.names), (box.peers, NAME_BYTES)), carray(bytes_at(box.own), (NAME_BYTES,))
     raw = carray(bytes_at(message), (size,))
-    return msgpack_codec.read_transfers(raw, at, rows, names, box.peers, own, box.inbox_bytes, box.inbox_data)
+    return msgpack_codec.read_transfers(raw, at, rows, names, box.peers, own, box.inbox_bytes, box.inbox_data, box.lands)
 
 
 @call

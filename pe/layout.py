@@ -169,7 +169,8 @@ def _transfer_fields(kernel: str, head: str) -> list[Field]:
         fields.append(Field(f"{head}exchange_counts", (len(counts),), "<u4", "variables", "counts of all exchanges"))
     for box, most, size in (("inbox", spec.most_in, spec.bytes_in), ("outbox", spec.most_out, spec.bytes_out)):
         fields.append(Field(f"{head}{box}", (most, TRANSFER_WORDS), "<u4", "variables", "transfer", scratch=True))
-        fields.append(Field(f"{head}{box}_data", (size,), "|u1", "variables", "bytes of transfers", scratch=True))
+        if not spec.memory:
+            fields.append(Field(f"{head}{box}_data", (size,), "|u1", "variables", "bytes of transfers", scratch=True))
     return fields
 
 

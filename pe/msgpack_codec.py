@@ -10,8 +10,8 @@ from models.compute.bound_calls import copy_bytes
 from models.compute.compiling import inlined
 from models.network import Array
 from models.transfers import ADDRESS, AT, KIND, NUMBER, PEER, SIZE
+from noc.packet import DATA, KINDS, READ
 from noc.packet import FLAGS as MOST_FLAGS
-from noc.packet import KINDS, READ
 
 BATCH, BUNDLE = 0, 1  # codes on the wire
 COLUMNS = 9  # of a section that was read; keys, values and lanes: where they begin
@@ -131,9 +131,12 @@ def has_no_transfers(raw: Array, at: int) -> bool:
 
 
 @inlined
-def read_transfers(raw: Array, at: int, rows: Array, names: Array, peers: int, own: Array, room: int, inbox: int) -> int:
+def read_transfers(
+    raw: Array, at: int, rows: Array, names: Array, peers: int, own: Array, room: int, inbox: int, lands: int
+) -> int:
     """Read the transfers of a bundle at `at` into `rows` (most, TRANSFER_WORDS) uint32, their bytes to address `inbox`, where there
-    are `room`; return how many there are.
+    are `room`; return how many there are. They lie one behind the other, or, where each `lands` by itself, a DATA's at its number
+    and others' at their address.
 
     `names` (peers, NAME_BYTES) and `own` (NAME_BYTES) hold a name each as it is on the wire. UNREADABLE_TRANSFERS for what is no
     transfer from a peer to `own`, FULL where rows or bytes do not suffice.
@@ -169,7 +172,10 @@ def read_transfers(raw: Array, at: int, rows: Array, names: Array, peers: int, o
         first, end = _bin(raw, at)
         if first < 0 or end - first != rows[i, SIZE]:
             return UNREADABLE_TRANSFERS
-        if used + end - first > room:
+        if lands:
+            used = int(rows[i, NUMBER]) if kind == DATA else int(rows[i, ADDRESS])
+            rows[i, AT] = used
+        if used + end - first > room and end > first:
             return FULL
         copy_bytes(inbox + used, raw.ctypes.data + first, end - first)
         used += (end - first + 3) // 4 * 4

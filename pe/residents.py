@@ -70,10 +70,11 @@ def exchange_of(
     others = {-1: OWN_DRAM, -2: HOST, -3: OTHER_DRAM}
     views[f"{head}peers"][:] = NOBODY
     views[f"{head}peers"][: len(peers)] = [others.get(population, population) for _, population in peers]
+    inbox_data, outbox_data = (views[f"{head}{spec.memory or f'{box}_data'}"] for box in ("inbox", "outbox"))
     return Exchange(
-        step=resident.exchange, inbox=views[f"{head}inbox"], inbox_data=views[f"{head}inbox_data"], outbox=views[f"{head}outbox"],
-        outbox_data=views[f"{head}outbox_data"], exchanged=views[f"{head}exchanged"], own=who,
-        peers=[name for name, _ in peers], clock=clock,
+        step=resident.exchange, inbox=views[f"{head}inbox"], inbox_data=inbox_data, outbox=views[f"{head}outbox"],
+        outbox_data=outbox_data, exchanged=views[f"{head}exchanged"], own=who, peers=[name for name, _ in peers], clock=clock,
+        lands=bool(spec.memory),
     )  # fmt: skip
 
 

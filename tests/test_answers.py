@@ -188,6 +188,8 @@ def test_another_format_on_the_same_shares_is_exact(name, runs):
     """Its counts are those of a run that was made with it, to the last integer."""
     config = json.loads((runs[name] / "config.json").read_text())
     was, ledger = recorded_placement(runs[name]), load_ledger(runs[name])
+    if was.transfers.allowed:
+        pytest.skip("its PEs exchange transfers, which are only there where it runs")
     job, own = placed(config, format="packed", answers="none")
     again, expected = replaced_ledger(ledger, was, job.placement)
     assert not expected

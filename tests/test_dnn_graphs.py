@@ -105,7 +105,7 @@ def test_rewriting_keeps_what_is_computed(case):
 
 
 REFUSED = {
-    "in 2 groups of 4 channels": ([("Conv", ["x", "w"], "z", {"group": 2})], IMAGE, {"w": floats(4, 2, 3, 3)}),
+    "in 3 groups": ([("Conv", ["x", "w"], "z", {"group": 3})], IMAGE, {"w": floats(6, 1, 3, 3)}),
     "leaves padding out of its averages": (
         [("AveragePool", ["x"], "z", {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]})], IMAGE, {},
     ),

@@ -204,6 +204,18 @@ def test_a_store_that_is_not_in_use_is_filled_by_nobody():
     assert "Fill for DRAM@0, which is not in use" in fault.text
 
 
+@pytest.mark.parametrize(
+    ("address", "size", "content"), [(FIRST + 3, 4, b"3456"), (DRAM_BYTES, 8, b""), (-16, 0, b""), (FIRST, -1, b"")]
+)
+def test_the_host_may_look_into_a_dram_and_nothing_is_counted(address, size, content):
+    chips = Chips(pair())
+    chips.tell("DRAM@1", p.Fill(FIRST, b"0123456789abcdef"))
+    chips.tell("DRAM@1", p.Peek(address, size))
+    chips.network.run(list)
+    assert chips.letters(p.Peeked) == {"DRAM@1": p.Peeked(address, content)}
+    assert chips.play().read(TICKS)[1]["dram"] == {"read_bytes": 0, "written_bytes": 16}
+
+
 def test_what_is_no_fill_is_counted():
     chips = Chips(pair())
     chips.tell("DRAM@0", p.Stop())

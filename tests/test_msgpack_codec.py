@@ -64,7 +64,7 @@ def read_transfers_at(address, size, rows, names, own, sections, inbox, room):
         return -3
     if msgpack_codec.has_no_transfers(raw, at):
         return 0
-    return msgpack_codec.read_transfers(raw, at, rows, names, names.shape[0], own, room, inbox)
+    return msgpack_codec.read_transfers(raw, at, rows, names, names.shape[0], own, room, inbox, 0)
 
 
 @cache

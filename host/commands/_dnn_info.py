@@ -22,6 +22,9 @@ def info_lines(path: Path, model: DnnModel) -> list[str]:
         rows.append(("from", origin))
     if model.prepared is not None:
         rows += _graph_rows(model.prepared)
+    if model.test_set is not None:
+        samples = model.test_set
+        rows.append(("test set", f"{len(samples):,} samples of {len(samples.classes)} classes: {samples.about}"))
     lines = [f"{name:<{_LABEL}} {plain_text(text)}" for name, text in rows]
     if model.network is None:
         return [*lines, f"{'numbers':<{_LABEL}} float32; `quantise` makes them int8"]

@@ -28,7 +28,9 @@ from host.cost.moves import Moves, moves_of
 from host.cost.noc_traffic import MeshLoads, NocTraffic
 from host.cost.operations import count_operations, total_operations
 from host.cost.placement_waits import PlacementWaits
-from host.cost.schedule import Schedule, margin_of, schedule
+from host.cost.schedule import margin_of, schedule
+from host.cost.schedule_record import Schedule
+from host.cost.scheduled import ARRAY, DRAM, array_w, is_scheduled
 from host.cost.twins import twin
 from host.cost.uncertain import chip_at
 from host.errors import HostError, need_file
@@ -144,6 +146,8 @@ class Pricing:
             self._terms.append((one.chip, one.table, 0 if one.of_power else self._evaluate_too(one.chip, one.table)))
         self._time_s = [0.0] * len(self._evaluated)
         self._busy_s = [np.zeros(len(run.pes)) for _ in self._evaluated]
+        self._array_s = [np.zeros(len(run.pes)) for _ in self._evaluated] if is_scheduled(run) else None
+        self._dram_bytes = 0
         self._alive, self._on_positions = alive, on_positions
         self._stages_s: dict[str, dict[str, float]] = {}
         self._path_s = dict.fromkeys(run.layer_names, 0.0)
@@ -172,6 +176,9 @@ class Pricing:
             one = _evaluate(part, moves, on_chip, table)
             self._time_s[n] += one.times.time_s
             self._busy_s[n] += one.times.busy_s
+            if self._array_s is not None and one.times.array_s is not None:
+                self._array_s[n] += one.times.array_s
+                self._dram_bytes += one.times.dram_bytes * (n == 0)
             self._alive()
             middle = middle or one
         assert middle is not None
@@ -193,6 +200,8 @@ class Pricing:
         """Return the same sums, to which others can be added."""
         other = copy(self)
         other._time_s, other._busy_s = list(self._time_s), [busy_s.copy() for busy_s in self._busy_s]
+        if self._array_s is not None:
+            other._array_s = [array_s.copy() for array_s in self._array_s]
         other._stages_s = {layer: dict(stages) for layer, stages in self._stages_s.items()}
         other._work = dict(self._work)
         return other
@@ -235,6 +244,8 @@ class Pricing:
         time_s, chips = self._time_s[number], len(self._machine.live)
         computing_s = float((self._busy_s[number] * run.multiplicity).sum())
         waiting_s = int(run.multiplicity.sum()) * time_s - computing_s
+        if self._array_s is not None:
+            return self._scheduled_j(n, time_s, computing_s, waiting_s)
         parts = {
             "floor": chips * chip.power_off_w * time_s,
             "sleep": chips * chip.pe_sleep_w * table["powered_pes"] * time_s,
@@ -244,6 +255,20 @@ class Pricing:
         if chips > 1 and loads is not None:
             parts[LINKS] = link_use(loads, chip, table).energy_j + idle_w(self._machine, table) * time_s
         return parts
+
+    def _scheduled_j(self, n: int, time_s: float, computing_s: float, waiting_s: float) -> dict[str, float]:
+        """Return the joules of a network that runs layer by layer: arrays draw their own, and workers that wait sleep."""
+        chip, table, number = self._terms[n]
+        assert self._array_s is not None
+        array_s, chips = float((self._array_s[number] * self._run.multiplicity).sum()), len(self._machine.live)
+        return {
+            "floor": chips * chip.power_off_w * time_s,
+            "sleep": chips * chip.pe_sleep_w * table["powered_pes"] * time_s,
+            ARRAY: array_w(chip) * table["dnn_array_power_share"] * array_s,
+            "compute": chip.pe_active_w * table["computing_power_ratio"] * max(computing_s - array_s, 0.0),
+            "wait": chip.pe_active_w * table["dnn_waiting_power_share"] * waiting_s,
+            DRAM: 1e-12 * table["dram_byte_pj"] * self._dram_bytes,
+        }
 
 
 def _band(values: Sequence[float]) -> tuple[float, float]:
@@ -310,6 +335,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     facts += ["sums=added"] if run.ports["adds"].any() else []
     facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []
+    facts += ["dnn"] if is_scheduled(run) else []
     return facts + (["links"] if linked else [])
 
 

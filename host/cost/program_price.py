@@ -28,12 +28,13 @@ DRAM, ARRAY, CORE, MESH, SCHEDULING = "DRAM", "array", "core", "mesh", "scheduli
 
 @dataclass(frozen=True, kw_only=True)
 class LayerTerms:
-    """What every layer of a program is priced by: `workers` PEs beside the scheduler."""
+    """What every layer of a program is priced by: `workers` PEs beside the scheduler, on so many `chips` with one DRAM for all."""
 
     chip: ChipSpec
     table: CostTable
     settings: ProgramSettings
     workers: int
+    chips: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,11 @@ class LayerCost:
     busy_array_s: float
     busy_core_s: float
     utilisation: float
+
+    @property
+    def dram_share(self) -> float:
+        """DRAM's share of the parts' seconds."""
+        return self.parts_s[DRAM] / sum(self.parts_s.values()) if self.time_s else 0.0
 
     @property
     def bound_by(self) -> str:

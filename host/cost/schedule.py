@@ -12,8 +12,6 @@ whose step takes several ticks pays as many exchanges.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 
 from host.cost.beside import groups_of, overlap
@@ -23,36 +21,11 @@ from host.cost.dram_reads import dram_answers_s, reads_s
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import LinkCost
 from host.cost.moves import Moves
+from host.cost.schedule_record import Schedule
+from host.cost.scheduled import is_scheduled, scheduled
 from host.cost.transit import inputs_s, transit
-from models.network import F64, I64, Array
+from models.network import F64, Array
 from noc.chip import ChipSpec
-
-
-@dataclass(frozen=True, kw_only=True)
-class Schedule:
-    """When layers begin, wait, compute and send, in seconds; `time_s` is all of it, from the first position that it is of, and
-    `position_s` (positions,) how long each lasts, side by side until the next one enters.
-
-    (positions, layers' exchanges) each: `began_s` when a layer began it at a position, `wait_s` how long it waited for its inputs
-    (DRAM, and the way to other chips), `transit_s` and then `links_s` how long its messages were under way on meshes and over
-    links, `layer_s` how long all that took, and `critical`, its slowest turn. `input_links_s` is what of `wait_s` was
-    inputs' way to other chips; `on_path`, whether it was on its position's longest path, which a sequential run takes; `busy_s`
-    (PEs,) how long each PE computed over the run. `ahead_s` (positions, turns), where layers lie beside each other and work while
-    messages travel: how much later than its layer each turn begins, or sooner; None where none does.
-    """
-
-    time_s: float
-    position_s: F64 = field(repr=False)
-    began_s: F64 = field(repr=False)
-    ahead_s: F64 | None = field(repr=False)
-    wait_s: F64 = field(repr=False)
-    transit_s: F64 = field(repr=False)
-    links_s: F64 = field(repr=False)
-    layer_s: F64 = field(repr=False)
-    critical: I64 = field(repr=False)
-    input_links_s: F64 = field(repr=False)
-    on_path: Array = field(repr=False)
-    busy_s: F64 = field(repr=False)
 
 
 def margin_of(run: RunLedger, table: CostTable) -> int:
@@ -66,6 +39,8 @@ def schedule(part: Part, moves: Moves, cycles: F64, links: LinkCost, chip: ChipS
     `links`, the seconds of its packets between chips. Settings of the table say in which order layers run, and whether they wait
     for DRAM.
     """
+    if is_scheduled(part.ledger):
+        return scheduled(part, moves, cycles, chip, table)
     ledger, own = part.ledger, part.own
     turns, exchanges, noc = ledger.turns, ledger.exchanges, moves.noc
     shape, turn_pe = (ledger.positions, len(exchanges.layers)), ledger.shards["pe"][ledger.turns.shard]

@@ -28,6 +28,7 @@ def needed_members(options: RunOptions) -> list[str]:
         getattr(workload.about, "kernels_for", lambda _: getattr(workload.about, "KERNELS", ()))(options)
     )
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
+    names += getattr(workload.about, "modules_for", lambda _: [])(options)
     return names + [f"models.kernels.{name}" for name in kernels]
 
 

@@ -20,9 +20,10 @@ from models.dnn.work import Work
 from models.network import Field
 from models.operators import operator
 from noc.chip import ChipSpec
+from noc.machine import machine_of
 from pe.sram import DEBUG, PROGRAM, Region, SramOverflow, SramSize, plan
 
-SCHEDULERS = 1  # PEs of a chip that work no tiles
+SCHEDULERS = 1  # PEs that work no tiles
 RESIDENT = "resident"
 
 
@@ -199,9 +200,9 @@ def _resident_bytes(works: Sequence[LayerWork], parameters: int, terms: LayerTer
     return each
 
 
-def workers_of(chip: ChipSpec, pes: int | None = None) -> int:
-    """Return the workers of a chip, or so many of its PEs less the scheduler; HostError where there are too few or too many."""
-    there = len(chip.usable_pes())
+def workers_of(chip: ChipSpec, pes: int | None = None, chips: int = 1) -> int:
+    """Return the workers of so many chips, or so many of their PEs less the scheduler; HostError for too few or too many."""
+    there = sum(len(chip.usable_pes(number)) for number in machine_of(chip, chips).live)
     if pes is not None and not SCHEDULERS < pes <= there:
         raise HostError(f"--pes {pes}: needs {SCHEDULERS + 1} to {there}, a scheduler and workers")
     return (pes or there) - SCHEDULERS

@@ -70,7 +70,7 @@ def drive(
         chips = len(job.placement.machine.live)
         if chips > MOST_CHIPS:
             raise HostError(f"--chips {chips}: at most {MOST_CHIPS} run; price more with `fit` and `scale`")
-        witness = Witness(job.placement) if job.options.verify else None
+        witness = (job.witness or Witness(job.placement)) if job.options.verify else None
         saved = save_for(job, Path(folder) if folder else None)
         run = Run(
             job.placement, job.source, job.readout, late=job.options.faults.is_late, witness=witness,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from host.mapping.placement import Placement
 from host.run.accounts import Accounts
@@ -35,6 +35,7 @@ class Intake:
     ) -> None:  # fmt: skip
         network = placement.network
         self._readout, self._saved, self._witness, self._replay, self._probes = readout, saved, witness, replay, probes
+        self._keeps: Callable[[Section], bool] = getattr(readout, "keeps", lambda _: True)
         self._sending, self._outputs = all_sending(network, placement.request.lanes), network.outputs
         self.events, self.recorder = events, recorder
         self.counts = StepCounts(placement, probes)
@@ -47,7 +48,7 @@ class Intake:
         if population in self._outputs:
             accounts.output_events += self._sending[population].count_events(section.keys, section.values)
             self.answers.count(section.position)
-        if self._replay is not None and not self._replay.add_output(section):
+        if (self._replay is not None and not self._replay.add_output(section)) or not self._keeps(section):
             return
         self.events.add(section)
         self.recent[population].append(section)

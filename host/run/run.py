@@ -12,7 +12,6 @@ Ticks: the host sends one batch a tick (`host/run/feeding.py` says of what), at 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from host.errors import printable
 from host.mapping.placement import PlacedPe, Placement
 from host.mapping.sharding import cut
 from host.run.accounts import Accounts
+from host.run.arrivals import Arrivals
 from host.run.dram_filling import DramFilling, Fills, check_fills
 from host.run.event_hash import EventStream
 from host.run.feeding import Feeding
@@ -34,7 +34,7 @@ from host.run.verify import Witness
 from host.workloads.contract import Readout, Source
 from models.schedule import schedule
 from noc import packet
-from noc.packet import VALID, Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
+from noc.packet import Batch, Bundle, Letter, Message, Outgoing, Section, chip_of, router_name
 from noc.wire import WireError, decode, encode
 from noc.wiring import deepest_first
 from pe.lifecycle import LifecycleError, State, advance
@@ -82,10 +82,10 @@ class Run:
         self._placed: Mapping[str, PlacedPe] = {placed.name: placed for placed in placement.pes}
         self._fills: Fills = fills or {}
         check_fills(placement, self._fills)
-        drams = placement.transfers.drams
         self.replay = RestartLog(network, lanes, any_tick=bool(placement.transfers.allowed)) if repeatable else None
         self.recorder = recorder or Recorder(placement)
-        self.events = events or EventStream(network, lanes, source.sequence_at, resumable=repeatable)
+        stream = getattr(readout, "stream", None) or events
+        self.events = stream or EventStream(network, lanes, source.sequence_at, resumable=repeatable)
         self._intake = Intake(
             placement, readout, events=self.events, recorder=self.recorder, replay=self.replay, probes=self.probes, saved=saved,
             witness=witness,
@@ -93,6 +93,7 @@ class Run:
         self.counts, self.answers, self.recent = self._intake.counts, self._intake.answers, self._intake.recent
         self._snapshots: Snapshots | None = None
         if self.replay is not None and snapshot_positions:
+            drams = placement.transfers.drams
             self._snapshots = Snapshots([*self._placed, *drams], self.replay, snapshot_positions, 2 * self.window)
         self._configurations = placement.configure(self.window)
         self.inputs = Inputs(placement, source, self.recorder, witness, self.replay)
@@ -114,7 +115,7 @@ class Run:
         self.overdue = Overdue(self.routers)
         self.accounts = Accounts(self.placement)
         self.answers.begin(cut.heard if cut else None)
-        self._arrived: deque[Section] = deque()
+        self._arrived = Arrivals(self.readout)
         self._recalls = self.replay.recalls() if self.replay else []
         self._parts: Mapping[str, packet.Snapshot] = cut.parts if cut else {}
         self.filling = DramFilling(self._fills, {name: self._parts[name] for name in self._parts.keys() - self._placed.keys()})
@@ -130,8 +131,7 @@ class Run:
 
     def loads(self) -> Iterator[tuple[str, bytes]]:
         """Yield each PE's name and packed `Load`."""
-        for placed in self.placement.pes:
-            yield placed.name, encode(self._load(placed))
+        yield from ((placed.name, encode(self._load(placed))) for placed in self.placement.pes)
 
     def begin(self) -> Outgoing:
         """Configure the routers, the nearest first: the way to the others leads through them."""
@@ -165,6 +165,8 @@ class Run:
             return self._start() if self.filling.done and not out else out
         if isinstance(message, packet.Snapshot) and peer not in self.states:
             return self._add_snapshot(peer, message)
+        if isinstance(message, packet.Peeked):
+            return [self._letter_to(*question) for question in self._arrived.reads.take(peer, message)] + self.pump()
         if peer not in self.states:
             return self.malformed(peer, "not a PE of this run")
         try:
@@ -314,7 +316,7 @@ class Run:
             return []
         self.completed += 1
         self.overdue.forget()
-        self._arrived.extend(section for section in bundle.sections if section.flags & VALID)
+        self._arrived.add(bundle)
         if bundle.transfers:
             self.accounts.transfers.add(bundle)
         if self._snapshots is not None and self.completed == self._snapshots.tick:
@@ -326,11 +328,11 @@ class Run:
     def settle(self) -> Outgoing:
         """Hash and decode what has arrived; return the batches that the answers allow."""
         self._take_arrived()
-        return self.pump()
+        return [self._letter_to(*question) for question in self._arrived.reads.ask()] + self.pump()
 
     def _take_arrived(self) -> None:
-        while self._arrived:
-            self._intake.take(self._arrived.popleft(), self.accounts)
+        for section in self._arrived.sections(self._fail):
+            self._intake.take(section, self.accounts)
 
     def _after_reading(self) -> Outgoing:
         if self.phase == "reading" and self.accounted:

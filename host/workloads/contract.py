@@ -7,7 +7,7 @@ clock: one vector of events of every input and lane; a *lane* is one of the sequ
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
@@ -127,6 +127,27 @@ class Source:
         self._next = json.loads(snapshot)
 
 
+class DramRead(NamedTuple):
+    """Bytes of a DRAM that a readout wants to see, by the DRAM's name."""
+
+    dram: str
+    address: int
+    size_bytes: int
+
+
+class ReadsDrams(Protocol):
+    """A readout that looks into DRAMs, beside the ticks and uncounted."""
+
+    def wanted(self) -> Iterable[DramRead]:
+        """Return what it wants to see now and has not asked for before."""
+
+    def take_bytes(self, read: DramRead, content: bytes) -> None:
+        """Take what it wanted."""
+
+    def forget_reads(self) -> None:
+        """Want again what has been asked for and has not come: other processes go on, from an earlier tick."""
+
+
 class Readout(Protocol):
     """Takes the outputs' events and makes an answer of them.
 
@@ -139,6 +160,11 @@ class Readout(Protocol):
 
     One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
     hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
+
+    One whose PEs tell the host more than events has `hear(transfers)`, which takes what came for the host at a tick, before the
+    sections of that tick, and returns the words that end the run, or None. With `keeps(section)` it says which sections count:
+    those of other positions are in no ledger. `stream` is its own fingerprint of the run, with the methods of `EventStream`
+    (`host/run/event_hash.py`). It may look into DRAMs (`ReadsDrams`).
 
     One whose result says what parts of a run cost has `see_ledger(ledger, chip, table, alive)`, which is called before its metrics
     and result are asked for at the end; it calls `alive` now and then.
@@ -174,7 +200,8 @@ class Job:
     `host_table` is the (rows, columns) of a table that the host multiplies, for NeuroBench; `shown` goes once to the
     monitor, for the workload's panel. `probes`: layer -> fields of its neuron model that the host reads at every step; they are
     no part of the model, take no memory of it and change no event. `fills`: chip -> (address, bytes) that its DRAM holds before
-    the first tick, for PEs that exchange transfers with it.
+    the first tick, for PEs that exchange transfers with it. `witness`: what compares a run with a reference of the workload's own,
+    with the methods of `Witness` (`host/run/verify.py`); None: each event, with that of the neuron models.
     """
 
     options: RunOptions
@@ -190,6 +217,7 @@ class Job:
     shown: Mapping[str, Any] = field(default_factory=dict)
     probes: Mapping[int, Sequence[str]] = field(default_factory=dict)
     fills: Mapping[int, Sequence[tuple[int, bytes]]] = field(default_factory=dict)
+    witness: Any = None
 
 
 def side_by_side(lane: int, position: int) -> tuple[int, int]:

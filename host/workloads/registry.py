@@ -6,8 +6,8 @@ A folder `host/workloads/NAME/` has
   (arguments and what they do, for the help), `UNIT` (what one position of one sequence is called), `METRICS` (name ->
   `Metric` without a value), `SHIPPED` (the checkpoint in models/shipped that runs where none is named, or "";
   `shipped_for(options)` where that depends on them); and where it is so, `KERNELS` (the neuron models of networks that it
-  makes by itself, which are loaded before PEs start, or `kernels_for(options)`), `ARGUMENT` (an option that may be typed as the
-  first argument, before MODEL), `DEFAULT = True` (it runs where no workload
+  makes by itself, which are loaded before PEs start, or `kernels_for(options)`; what else PEs need: `modules_for(options)`),
+  `ARGUMENT` (an option that may be typed as the first argument, before MODEL), `DEFAULT = True` (it runs where no workload
   is named), `claims(settings)` (an experiment that names no workload means this one) and `FORMER` (names that it had before,
   which config files and experiments may still say);
 - `options.py`, light to import, too: `Options`, a `RunOptions` with fields of its own;

@@ -24,6 +24,7 @@ _COMPILED = (
     "models/kernels",
     "models/formats",
     "models/operators",
+    "models/tile_steps",
     "pe",
 )  # a PE's tick inlines of several of these
 _COMPLETE = "whole"  # begins the name of a mark in the cache's folder, when that has everything for a kind of run

@@ -22,6 +22,7 @@ from models.dnn.integer import IntegerNetwork, IntegerOperation, IntegerTensor, 
 from models.dnn.model import DnnModel
 from models.dnn.prepare import PreparedGraph
 from models.dnn.qdq import StoredNumbers, TensorGrid
+from models.dnn.sample_set import SampleSet, check_sample_set
 from models.network import Array, ModelError, in_one_line
 
 KEY = "gennaker-dnn"
@@ -36,6 +37,8 @@ def save_dnn(path: Path, model: DnnModel) -> None:
         about["graph"] = _graph_to(model.prepared, tensors)
     if model.network is not None:
         about["network"] = _network_to(model.network, tensors)
+    if model.test_set is not None:
+        about["test_set"] = _samples_to(model.test_set, tensors)
     path.write_bytes(save_tensors({name: np.ascontiguousarray(array) for name, array in tensors.items()}, {KEY: json.dumps(about)}))
 
 
@@ -51,6 +54,7 @@ def load_dnn(path: Path) -> DnnModel:
                 raise ModelError(f"{who}: is of format {about['format']!r}; this version reads {_FORMAT}")
             prepared = _graph_from(about["graph"], tensors) if "graph" in about else None
             network = _network_from(about["network"], tensors) if "network" in about else None
+            samples = _samples_from(about["test_set"], tensors) if "test_set" in about else None
             provenance = dict(about["provenance"])
         if prepared is not None:
             check_prepared(prepared)
@@ -58,12 +62,15 @@ def load_dnn(path: Path) -> DnnModel:
             check_network(network)
         if prepared is None and network is None:
             raise ModelError(f"{who}: holds no network")
+        model = DnnModel(prepared=prepared, network=network, test_set=samples, provenance=provenance)
+        if samples is not None:
+            check_sample_set(samples, model.inputs)
     except ModelError as error:
         raise ModelError(str(error) if str(error).startswith(who) else f"{who}: {error}") from None
     except Exception as error:
         # A hostile file reaches deep into two libraries, and gives any value the place of any other.
         raise ModelError(f"{who}: damaged, or no DNN ({in_one_line(error)})") from error
-    return DnnModel(prepared=prepared, network=network, provenance=provenance)
+    return model
 
 
 def is_dnn(path: Path) -> bool:
@@ -73,6 +80,20 @@ def is_dnn(path: Path) -> bool:
             return KEY in metadata
     except Exception:
         return False
+
+
+def _samples_to(samples: SampleSet, tensors: dict[str, Array]) -> dict[str, Any]:
+    tensors |= {f"test/{name}": array for name, array in samples.inputs.items()}
+    return {
+        "inputs": list(samples.inputs), "labels": samples.labels.tolist(), "classes": list(samples.classes), "about": samples.about,
+    }  # fmt: skip
+
+
+def _samples_from(about: Mapping[str, Any], tensors: Tensors) -> SampleSet:
+    return SampleSet(
+        inputs={name: tensors.read(f"test/{name}") for name in about["inputs"]}, labels=np.array(about["labels"], np.int64),
+        classes=tuple(about["classes"]), about=str(about["about"]),
+    )  # fmt: skip
 
 
 def _graph_to(prepared: PreparedGraph, tensors: dict[str, Array]) -> dict[str, Any]:

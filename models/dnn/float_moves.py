@@ -12,6 +12,7 @@ from models.network import Array, ModelError
 
 _PADDINGS = ("constant", "edge", "reflect")
 _ENDLESS = 1 << 40  # beyond any end
+_MOST_CLASSES = 1 << 20
 
 
 @operator("Identity")
@@ -225,3 +226,29 @@ def _gather(attributes: Attributes, inputs: Inputs) -> list[Array]:
         raise ModelError(f"takes element {indices.max()} of {x.shape[axis]}")
     check_room((*x.shape[:axis], *indices.shape, *x.shape[axis + 1 :]))
     return [np.take(x, indices, axis)]
+
+
+@operator("OneHot")
+def _one_hot(attributes: Attributes, inputs: Inputs) -> list[Array]:
+    numbers, depth, values = (needed(inputs, place).reshape(-1) if place else needed(inputs, 0) for place in range(3))
+    if depth.size != 1 or values.size != 2 or not 0 < int(depth[0]) < _MOST_CLASSES:
+        raise ModelError(f"makes one-hot vectors of {str(depth.tolist())[:40]} classes and {values.size} values")
+    count = int(depth[0])
+    (axis,) = axes_of([int(attributes.get("axis", -1))], numbers.ndim + 1)
+    check_room((*numbers.shape, count))
+    hot = (numbers.astype(np.int64) % count)[..., None] == np.arange(count)
+    return [np.moveaxis(np.where(hot, values[1], values[0]), -1, axis)]
+
+
+@operator("DepthToSpace")
+def _depth_to_space(attributes: Attributes, inputs: Inputs) -> list[Array]:
+    x, block, mode = needed(inputs, 0), int(attributes.get("blocksize", 0)), attributes.get("mode", "DCR")
+    if x.ndim != 4 or block < 1 or x.shape[1] % block**2 or mode not in ("DCR", "CRD"):
+        raise ModelError(f"makes blocks of {block} pixels of a tensor of shape {x.shape}")
+    batch, channels, high, wide = x.shape
+    left = channels // block**2
+    if mode == "DCR":
+        turned = x.reshape(batch, block, block, left, high, wide).transpose(0, 3, 4, 1, 5, 2)
+    else:
+        turned = x.reshape(batch, left, block, block, high, wide).transpose(0, 1, 4, 2, 5, 3)
+    return [turned.reshape(batch, left, high * block, wide * block)]

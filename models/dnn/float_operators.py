@@ -115,7 +115,11 @@ BINARY |= {
     "Min": np.minimum,
     "Equal": np.equal,
     "Greater": np.greater,
+    "GreaterOrEqual": np.greater_equal,
     "Less": np.less,
+    "LessOrEqual": np.less_equal,
+    "And": np.logical_and,
+    "Or": np.logical_or,
 }
 
 
@@ -277,7 +281,10 @@ def _reduction(compute: Callable[..., Array]) -> Compute:
     return run
 
 
-OPERATORS |= {"ReduceMean": _reduction(np.mean), "ReduceSum": _reduction(np.sum), "ReduceMax": _reduction(np.max)}
+OPERATORS |= {
+    f"Reduce{word}": _reduction(compute)
+    for word, compute in (("Mean", np.mean), ("Sum", np.sum), ("Max", np.max), ("Min", np.min), ("Prod", np.prod))
+}
 
 
 @operator("Cast")

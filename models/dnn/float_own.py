@@ -1,4 +1,4 @@
-"""Operators that rewriting makes and no file has: Linear and Table, and what belongs to a MatMul or a Softmax by then."""
+"""Operators that rewriting makes and no file has: Linear and Table, and what belongs to a MatMul, a mean or a Softmax by then."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 from models.dnn.float_operators import OPERATORS, Attributes, Inputs, needed, operator
 from models.network import Array, ModelError
 
-_PLAIN_MATMUL, _PLAIN_SOFTMAX = OPERATORS["MatMul"], OPERATORS["Softmax"]
+_PLAIN_MATMUL, _PLAIN_SOFTMAX, _PLAIN_MEAN = OPERATORS["MatMul"], OPERATORS["Softmax"], OPERATORS["ReduceMean"]
 
 
 @operator("Linear")
@@ -23,8 +23,18 @@ def _linear(_: Attributes, inputs: Inputs) -> list[Array]:
 @operator("MatMul")
 def _matmul(attributes: Attributes, inputs: Inputs) -> list[Array]:
     (made,) = _PLAIN_MATMUL({}, inputs)
+    return [_times_gain(attributes, made)]
+
+
+@operator("ReduceMean")
+def _mean(attributes: Attributes, inputs: Inputs) -> list[Array]:
+    (made,) = _PLAIN_MEAN(attributes, inputs)
+    return [_times_gain(attributes, made)]
+
+
+def _times_gain(attributes: Attributes, made: Array) -> Array:
     gain = float(attributes.get("gain", 1.0))
-    return [made if gain == 1 else (made * gain).astype(made.dtype)]
+    return made if gain == 1 else (made * gain).astype(made.dtype)
 
 
 @operator("Softmax")

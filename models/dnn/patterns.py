@@ -1,4 +1,4 @@
-"""Operators that files have in parts: layer normalisation, masks before a softmax, and chains of functions of one number.
+"""Operators that files have in parts: masks before a softmax, and chains of functions of one number.
 
 A function of one number, in however many operators (GELU of Erf, Add and Mul; x times a sigmoid of x), is one Table: int8 has
 256 numbers, so whatever it is, it is looked up.
@@ -21,75 +21,6 @@ _SINGLE = (*UNARY, "Clip", "PRelu")
 _CLAMPS = ("Relu", "Clip")
 _SUMS = ("Conv", "Linear", "MatMul", "Add", "Sub", "Mul", "ReduceMean", "AveragePool")  # what makes int8 of a sum clamps it, too
 _MOST_STEPS = 64
-
-
-def layer_norms(draft: Draft, operator: Operator) -> bool:
-    """(x - mean) / sqrt(mean of its squares + epsilon) is a LayerNormalization."""
-    if operator.kind not in ("Div", "Mul") or len(operator.inputs) != 2:
-        return False
-    root = draft.maker(operator.inputs[1])
-    if operator.kind == "Mul":
-        root = draft.maker(root.inputs[0]) if root is not None and root.kind == "Reciprocal" else None
-    if root is None or root.kind not in ("Sqrt", "Pow") or (root.kind == "Pow" and draft.scalar(root.inputs[1]) != 0.5):
-        return False
-    plus = draft.maker(root.inputs[0])
-    if plus is None or plus.kind != "Add":
-        return False
-    epsilon, variance = draft.scalar(plus.inputs[1]), plus.inputs[0]
-    if epsilon is None:
-        epsilon, variance = draft.scalar(plus.inputs[0]), plus.inputs[1]
-    mean = draft.maker(variance)
-    squares = draft.maker(mean.inputs[0]) if mean is not None and _is_last_mean(draft, mean) else None
-    if epsilon is None or squares is None:
-        return False
-    squared = squares.kind == "Mul" and squares.inputs[0] == squares.inputs[1]
-    squared |= squares.kind == "Pow" and draft.scalar(squares.inputs[1]) == 2
-    source = _away_from_mean(draft, operator.inputs[0])
-    if not squared or source is None or _away_from_mean(draft, squares.inputs[0]) != source:
-        return False
-    new = Operator(operator.name, "LayerNormalization", (source,), operator.outputs, {"axis": -1, "epsilon": epsilon})
-    draft.exchange([operator], [new])
-    return True
-
-
-def _is_last_mean(draft: Draft, operator: Operator) -> bool:
-    last = len(draft.shapes[operator.inputs[0]]) - 1
-    axes = [axis % (last + 1) for axis in operator.attributes.get("axes") or []]
-    return operator.kind == "ReduceMean" and axes == [last] and bool(operator.attributes.get("keepdims", 1))
-
-
-def _away_from_mean(draft: Draft, tensor: str) -> str | None:
-    """Return x where a tensor is x less its mean along the last axis."""
-    less = draft.maker(tensor)
-    if less is None or less.kind != "Sub":
-        return None
-    mean = draft.maker(less.inputs[1])
-    return less.inputs[0] if mean is not None and _is_last_mean(draft, mean) and mean.inputs[0] == less.inputs[0] else None
-
-
-def norm_weights(draft: Draft, operator: Operator) -> bool:
-    """What a layer normalisation is multiplied by and what is added to it belong to it."""
-    if operator.kind not in ("Mul", "Add") or len(operator.inputs) != 2:
-        return False
-    for place in (0, 1):
-        source, given = operator.inputs[1 - place], draft.constants.get(operator.inputs[place])
-        norm = draft.maker(source)
-        if given is None or norm is None or norm.kind != "LayerNormalization" or draft.only_user(source) is not operator:
-            continue
-        wide = draft.shapes[source][-1]
-        if given.size not in (1, wide) or (given.ndim and given.shape[-1] not in (1, wide)):
-            continue
-        have = list(norm.inputs) + [""] * (3 - len(norm.inputs))
-        if have[2] or (operator.kind == "Mul" and have[1]):
-            continue
-        if not have[1]:
-            have[1] = draft.add_constant(f"{norm.name}/gamma", np.ones(wide, np.float32))
-        row = np.broadcast_to(given.reshape(-1).astype(np.float32), (wide,))
-        have[1 if operator.kind == "Mul" else 2] = draft.add_constant(operator.inputs[place], row)
-        inputs = tuple(have) if have[2] else tuple(have[:2])
-        draft.exchange([norm, operator], [Operator(norm.name, norm.kind, inputs, operator.outputs, norm.attributes)])
-        return True
-    return False
 
 
 def masks(draft: Draft, operator: Operator) -> bool:

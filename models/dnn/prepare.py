@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from models.dnn import fusing, patterns, rewrites
+from models.dnn import broadcasts, fusing, groups, lookups, norms, patterns, reductions, rewrites, turns
 from models.dnn.draft import Draft
 from models.dnn.evaluate import with_constants
 from models.dnn.graph import GraphInput, Operator, OperatorGraph
@@ -23,11 +23,16 @@ PREPARED = (
     "PRelu", "Pad", "ReduceMean", "Relu", "Reshape", "Resize", "Slice", "Softmax", "Sub", "Table", "Transpose",
 )  # fmt: skip
 _SHAPES = (
-    rewrites.drop_idle, rewrites.reshapes, rewrites.joined_reshapes, rewrites.images_of_one_dimension, rewrites.whole_pools,
-    rewrites.explicit_windows, rewrites.means, rewrites.linears, rewrites.splits, rewrites.single_elements, rewrites.resizes,
-    rewrites.last_softmax,
+    rewrites.drop_idle, broadcasts.expansions, rewrites.reshapes, rewrites.joined_reshapes, rewrites.images_of_one_dimension,
+    rewrites.whole_pools, rewrites.explicit_windows, rewrites.means, reductions.sums, reductions.largest_axes, reductions.bounds,
+    broadcasts.products, rewrites.linears, rewrites.splits, lookups.whole_slices, rewrites.single_elements, lookups.elements,
+    rewrites.resizes, lookups.depth_to_space, rewrites.last_softmax, lookups.one_hots, turns.joined_transposes,
+    turns.lying_images,
 )  # fmt: skip
-_WEIGHTS = (patterns.layer_norms, patterns.norm_weights, fusing.factors, patterns.masks, fusing.batch_norms, fusing.biases)
+_WEIGHTS = (
+    norms.layer_norms, norms.softmaxes, norms.turned_weights, norms.norm_weights, fusing.factors, reductions.factors_of_means,
+    patterns.masks, fusing.batch_norms, fusing.biases, turns.shaped_biases, lookups.row_biases,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,8 @@ def prepare(graph: OperatorGraph, shapes: Mapping[str, Sequence[int]]) -> Prepar
     draft.sweep()
     rewrites.rewrite(draft, _SHAPES)
     rewrites.rewrite(draft, _WEIGHTS)
-    rewrites.rewrite(draft, (*_SHAPES, *_WEIGHTS, fusing.divisions))
+    rewrites.rewrite(draft, (*_SHAPES, *_WEIGHTS, fusing.divisions, reductions.largest))
+    rewrites.rewrite(draft, (groups.groups,))
     patterns.tables(draft)
     for operator in draft.operators:
         check_operator(operator, draft)
@@ -111,13 +117,13 @@ def check_operator(operator: Operator, draft: Draft) -> None:
         raise refuse(operator, "of two tensors that are computed is not supported" if kind in ("Div", "Pow", "Where") else "")
     if kind == "Conv":
         weights = draft.constant(operator, 1)
-        groups = int(operator.attributes.get("group", 1))
+        count = int(operator.attributes.get("group", 1))
         if weights is None:
             raise refuse(operator, "with weights that are computed is not supported")
         if len(shape) != 4:
             raise refuse(operator, f"over {len(shape) - 2} dimensions is not supported")
-        if groups not in (1, shape[1]):
-            raise refuse(operator, f"in {groups} groups of {shape[1]} channels is not supported (1, or as many as channels)")
+        if count not in (1, shape[1]):
+            raise refuse(operator, f"in {count} groups of {shape[1]} channels is not supported (in as many as divide them)")
     if kind in ("MaxPool", "AveragePool") and len(shape) != 4:
         raise refuse(operator, f"over {len(shape) - 2} dimensions is not supported")
     if kind == "LayerNormalization" and int(operator.attributes.get("axis", -1)) not in (-1, len(shape) - 1):

@@ -8,11 +8,11 @@ from models.dnn.graph import Operator
 from models.network import ModelError
 
 SUPPORTED = (
-    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "Div", "Elu", "Erf", "Exp", "Flatten", "Gather", "Gelu",
-    "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish", "LayerNormalization", "LeakyRelu", "MatMul",
-    "MaxPool",
-    "Mish", "Mul", "PRelu", "Pad", "Pow", "ReduceMean", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax",
-    "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+    "Add", "AveragePool", "BatchNormalization", "Clip", "Concat", "Conv", "DepthToSpace", "Div", "Elu", "Erf", "Exp",
+    "Expand", "Flatten", "Gather", "Gelu", "Gemm", "GlobalAveragePool", "GlobalMaxPool", "HardSigmoid", "HardSwish",
+    "LayerNormalization", "LeakyRelu", "MatMul", "Max", "MaxPool", "Min", "Mish", "Mul", "PRelu", "Pad", "Pow",
+    "ReduceMax", "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Selu", "Sigmoid", "Slice", "Softmax",
+    "Softplus", "Split", "Sqrt", "Squeeze", "Sub", "Tanh", "Tile", "Transpose", "Unsqueeze",
 )  # fmt: skip
 _INSTEAD = {
     "ArgMax": "nothing: outputs are compared on the host, so leave it off",
@@ -33,8 +33,8 @@ _INSTEAD = {
     "QLinearMatMul": "MatMul between QuantizeLinear and DequantizeLinear (QDQ)",
     "RNN": "its steps, unrolled as Gemm, Tanh and Add",
     "ReduceL2": "LayerNormalization",
-    "ReduceMax": "MaxPool or GlobalMaxPool",
-    "ReduceSum": "ReduceMean",
+    "ReduceMin": "ReduceMax of what is negated",
+    "Quant": "QuantizeLinear and DequantizeLinear (QDQ), which `qonnx-convert --output-style qcdq` of the qonnx package writes",
     "Scan": "its steps, unrolled",
     "TopK": "nothing: outputs are compared on the host, so leave it off",
 }

@@ -101,6 +101,7 @@ class Conv2dWork:
 class CoreWork:
     """`units` that any PE can do by itself, each of which reads and writes so many bytes.
 
+    `strips`: into how many units a row or plane is cut that a PE has no room for; where it is 1, a unit is a whole one.
     `constant_bytes` is what every PE needs beside them (a table). `steps`: what a unit costs the core, in the words of its price
     (elements of a softmax, products of a depthwise convolution); `results` are its outputs that are scaled back to int8.
     """
@@ -111,6 +112,7 @@ class CoreWork:
     constant_bytes: int = 0
     steps: int = 0
     results: int = 0
+    strips: int = 1
 
     @property
     def macs(self) -> int:

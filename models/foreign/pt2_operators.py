@@ -15,6 +15,7 @@ from models.dnn.graph import Operator
 from models.dnn.room import check_room
 from models.dnn.support import refuse
 from models.foreign.pt2_call import Call, Place, argument_value, tensor_names
+from models.foreign.pt2_moves import MOVES
 from models.network import Array, ModelError
 
 _PREFIX = "torch.ops.aten."
@@ -356,7 +357,7 @@ _TRANSLATED: dict[str, Callable[[Call], None]] = {
     "cat": _concat, "slice": _slice, "select": _select, **dict.fromkeys(("chunk", "split", "split_with_sizes"), _chunks),
     "expand": _expand, "embedding": _embedding, "mean": _mean, **dict.fromkeys(("pad", "constant_pad_nd"), _pad),
     **dict.fromkeys(("upsample_nearest1d", "upsample_nearest2d"), _upsample), "arange": _arange,
-    **dict.fromkeys(("zeros", "ones", "full"), _filled),
+    **dict.fromkeys(("zeros", "ones", "full"), _filled), **MOVES,
 }  # fmt: skip
 
 

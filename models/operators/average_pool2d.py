@@ -13,6 +13,7 @@ from models.dnn.integer import IntegerOperation
 from models.dnn.work import CoreWork
 from models.network import Array
 from models.operators import Computed, Shape, contiguous, counted
+from models.operators._elements import plane_work
 
 
 @compiled
@@ -43,9 +44,9 @@ def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, 
 
 
 def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> CoreWork:
-    """Return a unit for each plane."""
-    plane, outputs = math.prod(shapes[0][-2:]), math.prod(shape[-2:])
-    return CoreWork(
-        units=math.prod(shape[:-2]), unit_input_bytes=plane, unit_output_bytes=outputs,
-        steps=outputs * math.prod(operation.attributes["kernel"]), results=outputs,
+    """Return a unit for each plane, of a large one for each strip of rows."""
+    one = operation.attributes
+    return plane_work(
+        planes=math.prod(shape[:-2]), image=shapes[0][-2:], made=shape[-2:], kernel=one["kernel"], strides=one["strides"],
+        results=True,
     )  # fmt: skip

@@ -13,6 +13,7 @@ from models.dnn.integer import IntegerOperation
 from models.dnn.work import CoreWork
 from models.network import Array
 from models.operators import Computed, Shape, contiguous, counted
+from models.operators._elements import plane_work
 from models.operators.conv2d import padded
 
 
@@ -49,13 +50,12 @@ def compute(operation: IntegerOperation, inputs: Sequence[Array], shape: Shape, 
 
 
 def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> CoreWork:
-    """Return a unit for each channel out: its plane of the input, padded, and its own kernel."""
-    weights = operation.arrays["weights"]
+    """Return a unit for each channel out: its plane of the input, padded, and its own kernel; of a large one, for each strip."""
+    weights, attributes = operation.arrays["weights"], operation.attributes
     _, _, height, width = shapes[0]
-    top, left, bottom, right = operation.attributes["pads"]
-    plane, taps = (height + top + bottom) * (width + left + right), math.prod(weights.shape[2:])
-    outputs = math.prod(shape[2:])
-    return CoreWork(
-        units=shape[0] * shape[1], unit_input_bytes=plane + taps + 4, unit_output_bytes=outputs, steps=outputs * taps,
-        results=outputs,
+    top, left, bottom, right = attributes["pads"]
+    kernel = weights.shape[2:]
+    return plane_work(
+        planes=shape[0] * shape[1], image=(height + top + bottom, width + left + right), made=(shape[2], shape[3]), kernel=kernel,
+        strides=attributes["strides"], dilations=attributes["dilations"], beside_bytes=math.prod(kernel) + 4, results=True,
     )  # fmt: skip

@@ -9,7 +9,7 @@ from models.dnn.draft import Draft
 from models.dnn.integer import IntegerNetwork, IntegerTensor
 from models.dnn.prepare import PreparedGraph
 from models.network import Array, ModelError
-from models.quantise.dnn_lower import DnnSettings, Lowering
+from models.quantise.dnn_lower import CLAMPS, SUMS, DnnSettings, Lowering
 from models.quantise.dnn_operations import LOWERED
 
 PASSING = ("Reshape", "Transpose", "Slice", "MaxPool", "Resize", "Pad", "Identity")  # their output has their input's grid
@@ -21,6 +21,7 @@ def lower(prepared: PreparedGraph, values: Mapping[str, Array], settings: DnnSet
     draft.grids, draft.numbers = dict(prepared.grids), dict(prepared.numbers)
     state = Lowering(draft, settings, values, dict(prepared.grids))
     _inherit(state)
+    _share(state)
     for one in draft.inputs:
         if one.dtype[0] in "iu":
             shape = tuple(int(n) for n in draft.shapes[one.name])
@@ -51,3 +52,14 @@ def _inherit(state: Lowering) -> None:
         source, target = operator.inputs[0], operator.outputs[0]
         if operator.kind in PASSING and target in state.grids and source not in state.grids and len(draft.users(source)) == 1:
             state.grids[source] = state.grids[target]
+
+
+def _share(state: Lowering) -> None:
+    """Give sums that are joined side by side, as groups of channels are, the grid of the whole."""
+    draft = state.draft
+    for operator in draft.operators:
+        makers = [draft.maker(name) for name in operator.inputs]
+        if operator.attributes.get("one_grid") and all(maker is not None and maker.kind in (*SUMS, *CLAMPS) for maker in makers):
+            grid = state.grid(operator.outputs[0])
+            for name in operator.inputs:
+                state.grids.setdefault(name, grid)

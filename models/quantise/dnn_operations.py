@@ -160,9 +160,10 @@ def _mean(state: Lowering, operator: Operator) -> None:
         attributes |= {name: tuple(operator.attributes[name]) for name in ("kernel", "strides", "pads")}
         kind, count = "average_pool2d", math.prod(attributes["kernel"])
     low, high = _reach(heard)
+    ratio = np.array([heard.scale * float(operator.attributes.get("gain", 1.0)) / (grid.scale * count)])
     state.add(
         operator.name, kind, (source,), target, grid, attributes=attributes,
-        requantisation=requantisation(np.array([heard.scale / (grid.scale * count)]), grid, clamp, state.settings.rounding),
+        requantisation=requantisation(ratio, grid, clamp, state.settings.rounding),
         sum_low=count * min(low, 0), sum_high=count * max(high, 0),
     )  # fmt: skip
 
@@ -209,7 +210,9 @@ def _values(tensor: IntegerTensor) -> F64:
 @lowers("Concat")
 def _concat(state: Lowering, operator: Operator) -> None:
     target = operator.outputs[0]
-    grid = state.grid(target)
+    have = {state.grids.get(name) for name in operator.inputs}
+    own = have.pop() if len(have) == 1 and operator.attributes.get("one_grid") else None
+    grid = state.grids.setdefault(target, own) if own is not None else state.grid(target)
     sources = tuple(state.hear(name, grid) for name in operator.inputs)
     parts = [state.tensors[name] for name in sources]
     axis = int(operator.attributes.get("axis", 0)) % len(parts[0].shape)

@@ -17,7 +17,7 @@ from models.families import member_names
 from models.network import ModelError
 from models.text.tokeniser import TextError
 
-EXTRA = ("torch", "tqdm", "matplotlib")
+EXTRA = ("torch", "tqdm", "matplotlib", "sklearn")
 
 
 class _Parser(argparse.ArgumentParser):

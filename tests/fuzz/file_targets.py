@@ -17,6 +17,7 @@ from models.checkpoint import Model, load, save
 from models.dnn.file import load_dnn, save_dnn
 from models.dnn.model import DnnModel
 from models.dnn.prepare import prepare
+from models.dnn.sample_set import SampleSet
 from models.dvs.aedat import read_aedat, write_aedat
 from models.dvs.samples import DvsError, Events
 from models.foreign.import_dnn import import_dnn
@@ -190,7 +191,8 @@ def dnn_checkpoint() -> Target:
     rng, path = np.random.default_rng(4), _folder() / "seed.safetensors"
     prepared = prepare(mlp(rng), {})
     network, _ = quantise_dnn(prepared, samples_of(rng, 8, 6), DnnSettings())
-    save_dnn(path, DnnModel(prepared=prepared, network=network))
+    samples = SampleSet(inputs=samples_of(rng, 3, 6), labels=np.arange(3), classes=("a", "b", "c"), about="random")
+    save_dnn(path, DnnModel(prepared=prepared, network=network, test_set=samples))
     raw = path.read_bytes()
     path.unlink()
     return Target([raw], _reader("a.safetensors", load_dnn, (ModelError,)), False)

@@ -1,0 +1,399 @@
+"""The DRAM image of a scheduled network: program, headers, configurations, blocks of tiles, constants, and places of all tensors.
+
+It is laid out as the published flow's: everything that the PEs will need, and every tensor of every pass, has its place before they
+start. Whatever a layer's tiling is, its tensors lie where they lay before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from host.cost.program_price import LayerTerms, layer_cost
+from host.errors import Exit, HostError
+from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, row_of
+from host.mapping.layer_tiles import LayerTiles, work_of
+from host.mapping.operators import names, tile_addresses
+from host.mapping.sharing import share_stretches
+from host.mapping.tile_block import TileBlock
+from models.dnn.integer import IntegerNetwork, IntegerOperation
+from models.dnn.program import (
+    C_BLOCK_BYTES,
+    C_KIND,
+    C_LAYER,
+    C_NEXT,
+    C_NEXT_BLOCK_BYTES,
+    C_NEXT_LAYER,
+    C_NEXT_WORKERS,
+    CONFIGURATION_WORDS,
+    HEADER_WORDS,
+    KIND_BITS,
+    NUMBER_OF_KIND,
+    P_HEADER,
+    P_LAYERS,
+    P_LIMIT_TICKS,
+    P_PASS_BYTES,
+    P_PASSES,
+    P_VERSION,
+    P_WORKERS,
+    PROGRAM_WORDS,
+    VERSION,
+    aligned,
+)
+from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
+from models.dnn.work import CoreWork, Work
+from models.kernels import sharing_worker
+from models.kernels.worker import MEMORY_BYTES, MOST_SLOTS, tiles_at
+from models.network import Array, ModelError
+from noc.dram import INTERFACES, RESERVED_BYTES
+
+_MOST_BLOCK_BYTES = 4096  # of a tile: what reads more pieces is none
+_SLOTS_BYTES = 12 << 10  # of a worker's memory, for configurations that stay there
+_MOST_ROWS = 60  # transfers that a worker puts out in a tick, for the bound of a layer's ticks
+PROGRAM_AT = RESERVED_BYTES
+Choose = Callable[[Work, int, LayerTerms], Sequence[Tiling]]
+"""(work, workers, terms) -> tilings to try, the best first."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageLayer:
+    """A layer in the image: its tiles, and the blocks of each worker in the order in which it does them."""
+
+    tiles: LayerTiles
+    blocks: Sequence[Sequence[TileBlock]]
+    words: Mapping[int, int]
+
+    @property
+    def workers(self) -> int:
+        """How many workers have a tile."""
+        return len(self.blocks)
+
+    @property
+    def rounds(self) -> int:
+        """How many tiles the busiest worker does."""
+        return max(map(len, self.blocks))
+
+    @property
+    def block_bytes(self) -> int:
+        """Bytes of every block of the layer."""
+        return max(block.size_bytes for of_worker in self.blocks for block in of_worker)
+
+    @property
+    def memory_bytes(self) -> int:
+        """Bytes of the regions of its largest tile."""
+        return max(block.end for of_worker in self.blocks for block in of_worker)
+
+    @cached_property
+    def staying_bytes(self) -> list[int]:
+        """Bytes that stay on each worker."""
+        return [sum(block.staying_bytes for block in of_worker) for of_worker in self.blocks]
+
+    @property
+    def most_ticks(self) -> int:
+        """A bound on the ticks that it takes."""
+        ticks = 0
+        for of_worker in self.blocks:
+            rows = (len(block.reads) // _MOST_ROWS + len(block.writes) // _MOST_ROWS + 6 for block in of_worker)
+            ticks = max(ticks, sum(rows))
+        return ticks + 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class DnnImage:
+    """All layers of a network planned for `workers`, `samples` samples a pass and so many passes.
+
+    `places`: tensors of the first pass, from 0 on. `constants`: what tiles read beside them, from `constants_at` on.
+    """
+
+    network: IntegerNetwork
+    samples: int
+    passes: int
+    workers: int
+    layers: Sequence[ImageLayer]
+    places: Mapping[str, TensorPlace]
+    pass_bytes: int
+    constants: bytes
+    memory_bytes: int
+
+    @cached_property
+    def slots(self) -> int:
+        """How many layers' configurations a worker keeps: all, where there is room, else two in turn."""
+        every = len(self.layers)
+        room = self.memory_bytes - max(layer.memory_bytes for layer in self.layers) - max(staying(self.layers, self.workers))
+        block_bytes = self.largest_block
+        fits = tiles_at(every, block_bytes) <= min(room, tiles_at(2, block_bytes) + _SLOTS_BYTES)
+        return every if every <= MOST_SLOTS and fits else min(every, 2)
+
+    @cached_property
+    def largest_block(self) -> int:
+        """Bytes of the largest block of all layers."""
+        return max(layer.block_bytes for layer in self.layers)
+
+    @property
+    def kinds(self) -> int:
+        """The kinds of operator that run, a bit each."""
+        bits = 0
+        for layer in self.layers:
+            bits |= 1 << NUMBER_OF_KIND[layer.tiles.operation.kind]
+        return bits
+
+    @property
+    def worker_params(self) -> dict[str, float]:
+        """Parameters of the workers' neuron model."""
+        return {"slots": float(self.slots), "block_bytes": float(self.largest_block), "kinds": float(self.kinds)}
+
+    @cached_property
+    def addresses(self) -> Addresses:
+        """Where everything lies in DRAM."""
+        headers = aligned(PROGRAM_AT + 4 * PROGRAM_WORDS)
+        constants = constants_at(len(self.layers))
+        at, configurations = constants + aligned(len(self.constants)), []
+        for layer in self.layers:
+            configurations.append(at)
+            at += 4 * CONFIGURATION_WORDS + layer.block_bytes * sum(map(len, layer.blocks))
+        return Addresses(headers=headers, constants=constants, configurations=tuple(configurations), tensors=at)
+
+    @property
+    def dram_bytes(self) -> int:
+        """Bytes that everything takes in the DRAM of the scheduler's chip."""
+        return self.addresses.tensors + self.pass_bytes * self.passes
+
+    def program(self, peers_of: Callable[[int], tuple[int, int]]) -> bytes:
+        """Return the bytes from `PROGRAM_AT` on to the first tensor. `peers_of(worker)`: the numbers that the DRAM of its chip and
+        that of the scheduler's have among its peers.
+        """
+        at, layers = self.addresses, self.layers
+        head = np.zeros(PROGRAM_WORDS, np.int64)
+        head[P_VERSION], head[P_LAYERS], head[P_PASSES], head[P_WORKERS] = VERSION, len(layers), self.passes, self.workers
+        head[P_HEADER], head[P_PASS_BYTES] = at.headers, self.pass_bytes
+        head[P_LIMIT_TICKS] = max(layer.most_ticks for layer in layers)
+        out = bytearray(at.tensors - PROGRAM_AT)
+        _put(out, PROGRAM_AT, _bytes_of(head))
+        _put(out, at.constants, self.constants)
+        for number, layer in enumerate(layers):
+            after = (number + 1) % len(layers)
+            kind = NUMBER_OF_KIND[layer.tiles.operation.kind] | layer.block_bytes // 16 << KIND_BITS
+            header = [kind, layer.workers, at.headers + 16 * after, at.configurations[number]]
+            _put(out, at.headers + 16 * number, _bytes_of(np.array(header, np.int64)))
+            words = np.zeros(CONFIGURATION_WORDS, np.int64)
+            for word, value in layer.words.items():
+                words[word] = value
+            words[C_KIND], words[C_LAYER] = NUMBER_OF_KIND[layer.tiles.operation.kind], number
+            words[C_BLOCK_BYTES], words[C_NEXT], words[C_NEXT_LAYER] = layer.block_bytes, at.configurations[after], after
+            words[C_NEXT_BLOCK_BYTES], words[C_NEXT_WORKERS] = layers[after].block_bytes, layers[after].workers
+            _put(out, at.configurations[number], _bytes_of(words))
+            self._put_blocks(out, layer, at.configurations[number] + 4 * CONFIGURATION_WORDS, peers_of)
+        return bytes(out)
+
+    def _put_blocks(self, out: bytearray, layer: ImageLayer, begin: int, peers_of: Callable[[int], tuple[int, int]]) -> None:
+        base, size, rest = tiles_at(self.slots, self.largest_block), layer.block_bytes, begin + layer.block_bytes * layer.workers
+        before = staying(self.layers[: self.layers.index(layer)], self.workers)
+        behind = base + max(one.memory_bytes for one in self.layers)
+        for worker, of_worker in enumerate(layer.blocks):
+            at, stays_at = begin + worker * size, behind + before[worker]
+            for n, block in enumerate(of_worker):
+                following = rest if n + 1 < len(of_worker) else 0
+                raw = block.encode((base, stays_at), size, following, self.addresses.tensors, peers_of(worker), worker)
+                stays_at += block.staying_bytes
+                _put(out, at, raw)
+                if following:
+                    at, rest = following, rest + size
+
+    def input_fills(self, inputs: Mapping[str, Array]) -> list[tuple[int, bytes]]:
+        """Return (address, bytes) of inputs int8 (passes * samples, *shape); the last pass is filled up with zeros."""
+        fills = []
+        for number in range(self.passes):
+            part = {name: _padded(array[number * self.samples :][: self.samples], self.samples) for name, array in inputs.items()}
+            begin = self.addresses.tensors + number * self.pass_bytes
+            fills += [(begin + address, content) for address, content in pass_content(self.places, part)]
+        return fills
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the parts of an image begin."""
+
+    headers: int
+    constants: int
+    configurations: tuple[int, ...]
+    tensors: int
+
+
+def constants_at(layers: int) -> int:
+    """Return where constants begin behind the headers of so many layers."""
+    return aligned(PROGRAM_AT + 4 * PROGRAM_WORDS) + 4 * HEADER_WORDS * layers
+
+
+def fastest_first(work: Work, workers: int, terms: LayerTerms, kind: str) -> list[Tiling]:
+    """Return the tilings of a work, those first that are expected to take the least time."""
+    ranked = []
+    for number, tiling in enumerate(tilings(work, workers)):
+        if tiling.parts > 1 and terms.settings.tiles == "whole_depth":
+            continue
+        cost = layer_cost(kind, tiling, terms)
+        ranked.append(((cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
+    return [tiling for _, tiling in sorted(ranked, key=lambda pair: pair[0])]
+
+
+def plan_image(
+    network: IntegerNetwork, terms: LayerTerms, *, samples: int, passes: int,
+    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None = None,
+) -> DnnImage:  # fmt: skip
+    """Return the image of a network on `terms.workers` workers, its layers cut as is expected to be fastest, or as `choose` says.
+
+    HostError, with DOES_NOT_FIT, for a layer of which no tile fits a worker's memory, or an image beyond a DRAM's interface;
+    ModelError for an operator that does not run on PEs.
+    """
+    _check_operators(network)
+    places, pass_bytes = place_tensors(network, samples, 0)
+    operations = [one for one in network.operations if one.kind != "reshape"]
+    if not operations:
+        raise ModelError("network: only reshapes; there is nothing to compute")
+    constants = _Constants(constants_at(len(operations)))
+    places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
+    shapes = {name: one.shape for name, one in network.tensors.items()}
+    memory_bytes, reserve = sharing_worker.MEMORY_BYTES if terms.settings.share == "once" else MEMORY_BYTES, tiles_at(2, 1024)
+    while True:
+        planned = [
+            _plan_layer(one, network, places, shapes, terms, memory_bytes - reserve, constants, samples, choose)
+            for one in operations
+        ]
+        need = tiles_at(2, max(layer.block_bytes for layer in planned))
+        if all(layer.memory_bytes + need <= memory_bytes for layer in planned):
+            break
+        reserve = need
+    if terms.settings.resident == "weights":
+        planned = _with_staying(planned, memory_bytes - need, terms.workers)
+    if terms.settings.share == "once":
+        planned = [replace(layer, blocks=share_stretches(layer.blocks)) for layer in planned]
+        _check_blocks(planned, need)
+    image = DnnImage(
+        network=network, samples=samples, passes=passes, workers=terms.workers, layers=tuple(planned), places=places,
+        pass_bytes=aligned(pass_bytes), constants=bytes(constants.content), memory_bytes=memory_bytes,
+    )  # fmt: skip
+    have = terms.chip.dram_bytes // INTERFACES
+    if image.dram_bytes > have:
+        least = image.addresses.tensors
+        most = max((have - least) // max(image.pass_bytes, 1), 0) * samples
+        raise HostError(
+            f"DRAM: program and constants of {least:,} B and tensors of {passes} x {image.pass_bytes:,} B need "
+            f"{image.dram_bytes:,} B, an interface has {have:,} B: enough for {most:,} samples at --batch {samples}",
+            Exit.DOES_NOT_FIT,
+        )  # fmt: skip
+    return image
+
+
+def _plan_layer(
+    operation: IntegerOperation, network: IntegerNetwork, places: Mapping[str, TensorPlace], shapes: Mapping[str, tuple[int, ...]],
+    terms: LayerTerms, room: int, constants: _Constants, samples: int,
+    choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
+) -> ImageLayer:  # fmt: skip
+    addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
+    if isinstance(work, CoreWork) and work.strips > 1:
+        who = f"layer {operation.name} ({operation.kind})"
+        why = "a row or plane of it is larger than a worker's memory, and is not cut on PEs yet"
+        raise HostError(f"{who}: {why}", Exit.DOES_NOT_FIT)
+    given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
+    layer = LayerTiles(
+        operation=operation, tiling=smallest(work), inputs=[places[name] for name in operation.inputs],
+        output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
+    )  # fmt: skip
+    words = addresses.configuration(layer)
+    for tiling in given:
+        if isinstance(tiling, CoreTiling) and tiling.units * tiling.work.unit_output_bytes % layer.output.row:
+            continue  # a tile writes whole rows
+        trial = replace(layer, tiling=tiling)
+        first = addresses.blocks(trial, 0)
+        if all(block.end <= room and block.size_bytes <= _MOST_BLOCK_BYTES for block in first):
+            chosen = replace(trial, store=constants.store)
+            return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words=addresses.configuration(chosen) | words)
+    least = addresses.blocks(layer, 0)[0]
+    raise HostError(
+        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs "
+        f"{least.end:,} B, a worker has {room:,} B", Exit.DOES_NOT_FIT,
+    )  # fmt: skip
+
+
+def _deal(layer: LayerTiles, workers: int) -> list[list[TileBlock]]:
+    """Return the blocks of each worker that has any: tiles in turn, as even as they go."""
+    addresses, tiles = tile_addresses(layer.operation.kind), layer.output_tiles
+    rounds = -(-tiles // workers)
+    used = -(-tiles // rounds)
+    return [[block for tile in range(worker, tiles, used) for block in addresses.blocks(layer, tile)] for worker in range(used)]
+
+
+def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
+    """Return the bytes of these layers that stay on each worker."""
+    total = [0] * workers
+    for layer in layers:
+        for worker, size in enumerate(layer.staying_bytes):
+            total[worker] += size
+    return total
+
+
+def _with_staying(layers: Sequence[ImageLayer], room: int, workers: int) -> list[ImageLayer]:
+    """Return the layers with parameters that stay on their workers: layer by layer, as long as every worker has room."""
+    made = list(layers)
+    for number, layer in enumerate(layers):
+        tiles = replace(layer.tiles, stays=True)
+        made[number] = replace(layer, tiles=tiles, blocks=_deal(tiles, workers))
+        if max(one.memory_bytes for one in made) + max(staying(made, workers)) > room:
+            made[number] = layer
+    return made
+
+
+def _check_blocks(layers: Sequence[ImageLayer], reserve: int) -> None:
+    """Raise HostError where hands have made a block longer than what was kept free for it."""
+    if tiles_at(2, max(layer.block_bytes for layer in layers)) > reserve + _SLOTS_BYTES:
+        raise HostError("--share once: a tile is handed on to too many workers; use fewer PEs", Exit.DOES_NOT_FIT)
+
+
+class _Constants:
+    """Constants as they are added: each lies where the first of its key and content did."""
+
+    def __init__(self, begin: int) -> None:
+        self._begin = begin
+        self.content = bytearray()
+        self._addresses: dict[tuple[object, ...], int] = {}
+
+    def store(self, key: tuple[object, ...], content: Callable[[], bytes]) -> int:
+        """Keep bytes under a key; return their address."""
+        if key not in self._addresses:
+            raw = content()
+            self._addresses[key] = self._begin + len(self.content)
+            self.content += raw.ljust(aligned(len(raw)), b"\0")
+        return self._addresses[key]
+
+
+def _place_constant(name: str, array: Array, samples: int, constants: _Constants) -> TensorPlace:
+    """Keep a tensor that is a constant, once for each sample; return its place."""
+    row = row_of(array.shape)
+    place = TensorPlace(address=0, shape=array.shape, row=row, pitch=aligned(row), samples=samples, of_pass=False)
+    repeated = np.repeat(np.asarray(array, np.int8)[None], samples, axis=0)
+    return replace(place, address=constants.store(("tensor", name), lambda: place.content(repeated)))
+
+
+def _check_operators(network: IntegerNetwork) -> None:
+    have = {*names(), "reshape"}
+    for one in network.operations:
+        if one.kind not in have:
+            raise ModelError(f"operation {one.name}: {one.kind} does not run on PEs yet; have {', '.join(sorted(have))}")
+    for name in network.inputs:
+        if network.tensors[name].dtype != "int8":
+            raise ModelError(f"input {name}: is of {network.tensors[name].dtype}; PEs take int8")
+
+
+def _bytes_of(words: Array) -> bytes:
+    return words.astype("<i8").astype("<u4").tobytes()
+
+
+def _put(out: bytearray, address: int, raw: bytes) -> None:
+    out[address - PROGRAM_AT : address - PROGRAM_AT + len(raw)] = raw
+
+
+def _padded(array: Array, samples: int) -> Array:
+    missing = samples - len(array)
+    return np.concatenate([array, np.zeros((missing, *array.shape[1:]), array.dtype)]) if missing else array

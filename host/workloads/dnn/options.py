@@ -1,0 +1,56 @@
+"""The options of `launch.py dnn`."""
+
+from dataclasses import dataclass
+from functools import partial
+
+from host.errors import HostError
+from host.flags import OneOf, Text, Whole, YesNo, option, with_default, with_help
+from host.options import RunOptions
+
+RESIDENT = ("no", "weights")
+SHARES = ("none", "once")
+TILES = ("fastest", "whole_depth", "smallest")
+_of_data = partial(option, group="data (default: the test data that the model carries)")
+_of_program = partial(option, group="tiles")
+_CHECKPOINT = "as MODEL: a quantised checkpoint, an ONNX file, .pt2, or a shipped model"
+
+
+@dataclass(frozen=True)
+class Options(RunOptions):
+    """A network, its samples, and how its layers are cut."""
+
+    checkpoint: str | None = with_help(RunOptions, "checkpoint", _CHECKPOINT)
+    batch: int = with_default(RunOptions, "batch", 16)
+    inputs: str | None = _of_data(
+        None, "samples: .npy (samples, ...) or .npz with an array an input; int8 as it is, other numbers by the input's scale",
+        bounds=Text(), metavar="FILE", file=True,
+    )  # fmt: skip
+    labels: str | None = _of_data(
+        None, "classes that the samples are of: .npy of whole numbers, or a text with one a line", bounds=Text(), metavar="FILE",
+        file=True,
+    )  # fmt: skip
+    samples: int | None = _of_data(None, "how many samples (default: all)", bounds=Whole(1), metavar="N")
+    calibrate: str | None = _of_data(
+        None, "samples to quantise a float network by: .npy or .npz", bounds=Text(), metavar="FILE", file=True
+    )
+    alone: bool = _of_data(False, "leave out what the float network answers", bounds=YesNo())
+    tiles: str = _of_program(
+        "whole_depth", f"{', '.join(TILES)}: which of the tilings that fit; fastest may cut the depth of products",
+        bounds=OneOf(lambda: TILES), metavar="NAME",
+    )  # fmt: skip
+    share: str = _of_program(
+        "none", f"{' or '.join(SHARES)}: whether a tile that several workers need is read once and handed on",
+        bounds=OneOf(lambda: SHARES), metavar="HOW",
+    )  # fmt: skip
+    resident: str = _of_program(
+        "no", f"{' or '.join(RESIDENT)}: what stays in the workers' memories from pass to pass", bounds=OneOf(lambda: RESIDENT),
+        metavar="WHAT",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
+        super().check()
+        if self.labels is not None and self.inputs is None:
+            raise HostError("--labels: belong to --inputs; the model's own test data have theirs")
+        if self.pes is not None and self.pes < 2:
+            raise HostError(f"--pes {self.pes}: needs at least 2, a scheduler and a worker")

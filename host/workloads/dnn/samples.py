@@ -1,0 +1,114 @@
+"""The samples of a run: int8 inputs of the network, float ones where there is a float network, and their labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from host.errors import HostError
+from host.workloads.dnn.options import Options
+from models.dnn.integer import IntegerNetwork
+from models.dnn.model import DnnModel
+from models.dnn.reference import quantised_inputs
+from models.input_file import InputError, check_input, read_text_input
+from models.network import Array
+
+_MOST_TEXT_BYTES = 1 << 26
+
+
+@dataclass(frozen=True, kw_only=True)
+class Samples:
+    """`inputs` by name, each (samples, ...) as given, without the batch; `labels` (samples,), or none; names of `classes`, and what
+    the samples are, in words.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: Array | None
+    classes: tuple[str, ...]
+    about: str
+
+    def __len__(self) -> int:
+        return len(next(iter(self.inputs.values())))
+
+    def int8(self, network: IntegerNetwork) -> dict[str, Array]:
+        """Return the inputs as the network hears them, int8 (samples, *shape)."""
+        made = {}
+        for name in network.inputs:
+            array, shape = self.inputs[name], network.tensors[name].shape
+            whole = array.reshape(len(array), *shape)
+            made[name] = whole if array.dtype == np.int8 else quantised_inputs(network, {**self.inputs, name: whole})[name]
+        return made
+
+
+def read_run_samples(options: Options, model: DnnModel, network: IntegerNetwork) -> Samples:
+    """Return the samples that the options name, or those that the model carries; HostError, one line, for what does not fit."""
+    if options.inputs is None:
+        own = model.test_set
+        if own is None:
+            raise HostError("--inputs: needs samples; the model carries no test data")
+        samples = Samples(inputs=own.inputs, labels=own.labels, classes=own.classes, about=own.about)
+    else:
+        shapes = {name: network.tensors[name].shape for name in network.inputs}
+        inputs = read_arrays(f"--inputs {options.inputs}", Path(options.inputs), shapes)
+        labels = read_labels(Path(options.labels)) if options.labels is not None else None
+        samples = Samples(inputs=inputs, labels=labels, classes=(), about=Path(options.inputs).name)
+        if labels is not None and len(labels) != len(samples):
+            raise HostError(f"--labels {options.labels}: has {len(labels):,} classes for {len(samples):,} samples")
+    if options.samples is not None and options.samples > len(samples):
+        raise HostError(f"--samples {options.samples}: there are {len(samples):,}")
+    count = options.samples or len(samples)
+    return Samples(
+        inputs={name: array[:count] for name, array in samples.inputs.items()},
+        labels=None if samples.labels is None else samples.labels[:count], classes=samples.classes, about=samples.about,
+    )  # fmt: skip
+
+
+def read_arrays(who: str, path: Path, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, Array]:
+    """Return the arrays of a .npy or .npz file by input, (samples, ...) each; `shapes` are the inputs'."""
+    names = list(shapes)
+    try:
+        check_input(path)
+        read = np.load(path)
+        arrays = {names[0]: read} if isinstance(read, np.ndarray) else {name: read[name] for name in read.files}
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from None
+    except Exception as error:  # numpy's reader answers with errors of a dozen kinds
+        raise HostError(f"{who}: is no .npy or .npz file that can be read ({type(error).__name__})") from None
+    if len(arrays) == len(names) == 1:
+        arrays = {names[0]: next(iter(arrays.values()))}
+    if missing := [name for name in names if name not in arrays]:
+        raise HostError(f"{who}: lacks {', '.join(missing)}; has {', '.join(arrays) or 'nothing'}")
+    arrays = {name: arrays[name] for name in names}
+    for name, array in arrays.items():
+        shape = shapes[name]
+        sizes = shape[1:] if shape[:1] == (1,) else shape
+        if array.ndim == 0 or array.shape[1:] not in (sizes, shape) or array.dtype.kind not in "iuf":
+            need = ", ".join(["samples", *map(str, sizes)])
+            raise HostError(f"{who}: {name} needs numbers of shape ({need}), has {array.dtype} {array.shape}")
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise HostError(f"{who}: {name} has numbers that are not finite")
+    counts = {len(array) for array in arrays.values()}
+    if len(counts) > 1 or not min(counts):
+        raise HostError(f"{who}: has {', '.join(map(str, sorted(counts)))} samples; needs as many for each input, at least 1")
+    return arrays
+
+
+def read_labels(path: Path) -> Array:
+    """Return classes, int64 (samples,), of a .npy file or a text with one a line."""
+    who = f"--labels {path}"
+    try:
+        check_input(path)
+        if path.suffix == ".npy":
+            numbers = np.load(path)
+        else:
+            numbers = np.array([int(line) for line in read_text_input(path, _MOST_TEXT_BYTES).split()], np.int64)
+    except InputError as error:
+        raise HostError(f"{who}: {error}") from None
+    except Exception as error:  # numpy's reader answers with errors of a dozen kinds
+        raise HostError(f"{who}: needs a whole number for each sample ({type(error).__name__})") from None
+    if numbers.ndim != 1 or numbers.dtype.kind not in "iu" or (numbers < 0).any():
+        raise HostError(f"{who}: needs whole numbers from 0 of shape (samples,), has {numbers.dtype} {numbers.shape}")
+    return numbers.astype(np.int64)

@@ -1,0 +1,39 @@
+"""Samples that a DNN's checkpoint may carry: what it is scored on where a user brings nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.network import I64, Array, ModelError
+
+
+@dataclass(frozen=True, kw_only=True)
+class SampleSet:
+    """`inputs` by input's name, each (samples, ...) without the batch of one; `labels` (samples,), each the place of its name in
+    `classes`; `about`: where the samples come from and under which licence, one line.
+    """
+
+    inputs: Mapping[str, Array]
+    labels: I64
+    classes: tuple[str, ...]
+    about: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def check_sample_set(samples: SampleSet, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise ModelError where samples do not fit the inputs of a network, whose `shapes` have the batch in front, or their labels
+    the classes.
+    """
+    if set(samples.inputs) != set(shapes):
+        raise ModelError(f"its samples are of {', '.join(samples.inputs)[:80]}; the network hears {', '.join(shapes)[:80]}")
+    for name, array in samples.inputs.items():
+        shape = shapes[name][1:] if shapes[name][:1] == (1,) else shapes[name]
+        if array.shape != (len(samples), *shape):
+            raise ModelError(f"its samples of {name[:60]!r} have shape {array.shape}; needs {(len(samples), *shape)}")
+    if not len(samples) or not all(isinstance(name, str) for name in samples.classes):
+        raise ModelError("its samples have no labels, or classes without a name")
+    if samples.labels.ndim != 1 or not 0 <= samples.labels.min() <= samples.labels.max() < len(samples.classes):
+        raise ModelError(f"its samples have labels beyond its {len(samples.classes)} classes")

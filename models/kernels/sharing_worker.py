@@ -1,0 +1,28 @@
+"""A worker that hands on what it has read to other workers: as `worker`, with all of them among its peers and less memory.
+
+What it keeps of each peer takes room, and so does what it tells the host of them.
+"""
+
+from __future__ import annotations
+
+from models.kernels import worker
+from models.kernels.worker import (  # noqa: F401 - the contract's names
+    COUNTS,
+    DEFAULTS,
+    EMITS,
+    EXCHANGE_COUNTS,
+    PER_UNIT,
+    PORTS,
+    VECTORS,
+    stepper,
+)
+from models.network import Field
+
+MEMORY_BYTES = 80 << 10
+TRANSFERS = worker.TRANSFERS._replace(most_peers=160, bytes_in=MEMORY_BYTES, bytes_out=MEMORY_BYTES)
+
+
+def fields(units: int, lanes: int) -> list[Field]:
+    """Return what a worker keeps, with this memory."""
+    memory = Field("memory", (MEMORY_BYTES,), "|u1", "variables", "DMA's bytes")
+    return [memory if field.name == "memory" else field for field in worker.fields(units, lanes)]

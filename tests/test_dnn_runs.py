@@ -1,0 +1,203 @@
+"""What a DNN that runs on PEs promises: every tensor as the plain reference has it, whatever the tiles, workers, passes, chips and
+transport; a hash over whole tensors; and words for what goes wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host.errors import Exit, HostError
+from host.launch.launcher import Launcher
+from host.mapping.dnn_image import PROGRAM_AT, DnnImage
+from host.run.run import Run
+from host.workloads.dnn.options import Options
+from host.workloads.dnn.stream import TensorStream
+from host.workloads.registry import prepare
+from models import shipped
+from models.dnn.file import load_dnn, save_dnn
+from models.dnn.program import BLOCK_WORDS, CONFIGURATION_WORDS
+from models.dnn.reference import quantised_inputs, run_network
+from models.foreign.import_dnn import import_dnn
+from models.foreign.request import ImportRequest
+from models.network import ModelError
+from models.operators import operator
+from models.quantise.dnn import quantise_dnn
+from models.quantise.dnn_lower import DnnSettings
+from noc.exchange import DramEndpoint
+from tests.tools.losses import run_with_losses
+
+pytestmark = pytest.mark.timeout(240)
+GOLDEN = Path(__file__).parent / "golden_dnn"
+SAMPLES = 5
+
+
+@pytest.fixture(scope="module")
+def cnn(tmp_path_factory):
+    """Convolutions, one of them depthwise, a pool, an addition, a mean and a matrix, in int8; and five samples."""
+    folder = tmp_path_factory.mktemp("cnn")
+    model = import_dnn(GOLDEN / "cnn-float.onnx", ImportRequest(importer="onnx", options={})).model
+    with np.load(GOLDEN / "cnn-float.npz") as stored:
+        samples = stored["x"]
+    settings = DnnSettings(scales="pow2", rounding="half-up", overflow="saturate", per_channel=False, equalise=True)
+    network, _ = quantise_dnn(model.prepared, {model.prepared.graph.inputs[0].name: samples}, settings)
+    save_dnn(folder / "cnn.safetensors", replace(model, network=network))
+    np.save(folder / "samples.npy", samples[:SAMPLES])
+    return folder
+
+
+def options(folder, **chosen):
+    made = Options(**{
+        "checkpoint": str(folder / "cnn.safetensors"), "inputs": str(folder / "samples.npy"), "transport": "mem", "pes": 4,
+        "batch": 2, "alone": True, **chosen,
+    })  # fmt: skip
+    made.check()
+    return made
+
+
+def launched(folder, **chosen):
+    return Launcher(options(folder, **chosen), lambda _: None, lambda _: None).run()
+
+
+@pytest.fixture(scope="module")
+def truth(cnn):
+    """The stream of the plain reference."""
+    network = load_dnn(cnn / "cnn.safetensors").network
+    samples, stream = np.load(cnn / "samples.npy"), TensorStream(2)
+    for number, sample in enumerate(samples):
+        run = run_network(network, quantised_inputs(network, {network.inputs[0]: sample[None]}))
+        stream.add_sample(number, {n: run.tensors[one.output] for n, one in enumerate(network.operations)})
+    return stream.report()
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [
+        {}, {"pes": 2, "batch": 1}, {"pes": 8, "batch": 5}, {"pes": None, "batch": 3}, {"tiles": "fastest"},
+        {"tiles": "smallest", "pes": 7}, {"resident": "weights"}, {"share": "once", "pes": 10, "batch": 5},
+        {"share": "once", "resident": "weights"}, {"chips": 2, "pes": 9}, {"transport": "zmq"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_every_tensor_is_that_of_the_plain_reference(cnn, truth, chosen):
+    outcome = launched(cnn, **chosen)
+    assert (outcome.code, outcome.problem) == (0, None)
+    report = outcome.report
+    assert report["events"] == truth
+    assert report["conservation"]["wrong"] == []
+    sent, delivered = (np.sum(list(report["conservation"]["transfers"][what].values()), axis=0) for what in ("sent", "delivered"))
+    assert (sent == delivered).all()
+    layers = report["result"]["layers"]
+    passes = report["result"]["passes"]
+    assert all(row["done_tiles"] >= passes * row["tiles"] for row in layers)  # a depthwise one begins anew with each sample
+    moved = sum(store["read_bytes"] + store["written_bytes"] for store in report["conservation"]["transfers"]["dram"].values())
+    assert 0 < sum(row["dram_bytes"] for row in layers) <= moved
+
+
+def run_of(folder, **chosen):
+    job = prepare(options(folder, **chosen))
+    run = Run(job.placement, job.source, job.readout, repeatable=True, snapshot_positions=12, fills=job.fills)
+    return run, job
+
+
+@pytest.mark.parametrize("losses", [(120,), (260, 40)], ids=str)
+def test_a_run_that_loses_its_pes_and_drams_goes_on_to_the_same_tensors(cnn, truth, losses):
+    run, job = run_of(cnn)
+    assert run_with_losses(run, losses, shuffle=5)
+    assert job.readout.is_complete
+    assert run.events.report() == truth
+    assert run.conservation()["wrong"] == []
+
+
+def test_a_lost_transfer_names_worker_layer_and_tile(cnn, monkeypatch):
+    serve, left = DramEndpoint.serve, [60]
+
+    def losing(self, transfers):
+        answers = serve(self, transfers)
+        left[0] -= len(answers)
+        return answers if left[0] > 0 or left[0] + len(answers) <= 0 else answers[:-1]
+
+    monkeypatch.setattr(DramEndpoint, "serve", losing)
+    outcome = launched(cnn)
+    assert outcome.code is not Exit.OK
+    words = r"PE\(\d,\d,\d\)@0 \(worker \d\): layer \w+, tile \d+: 1 of the DATA that it asked for did not come"
+    assert re.search(words, outcome.problem), outcome.problem
+
+
+@pytest.mark.parametrize("part", ["constants", "blocks"])
+def test_one_byte_of_the_image_shows_in_the_hash_or_is_named(cnn, truth, monkeypatch, part):
+    program = DnnImage.program
+
+    def damaged(self, peers_of):
+        raw = bytearray(program(self, peers_of))
+        at = self.addresses
+        place = at.constants + 200 if part == "constants" else at.configurations[0] + 4 * (CONFIGURATION_WORDS + BLOCK_WORDS)
+        raw[place - PROGRAM_AT] ^= 0x40
+        return bytes(raw)
+
+    monkeypatch.setattr(DnnImage, "program", damaged)
+    outcome = launched(cnn)
+    assert outcome.code is not Exit.OK or outcome.report["events"]["sha256"] != truth["sha256"]
+
+
+def test_verify_holds_every_number_to_the_reference(cnn, truth):
+    outcome = launched(cnn, verify=True)
+    assert outcome.code is Exit.OK
+    assert outcome.mismatch == {"compared": truth["count"], "difference": None}
+
+
+def test_a_pass_may_be_filled_up_and_a_sample_has_its_own_hash(cnn, truth):
+    alone = launched(cnn, batch=1, samples=3).report["events"]
+    assert alone["sequences"] == truth["sequences"][:3]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "words"),
+    [
+        ({"pes": 1}, "--pes 1: needs at least 2, a scheduler and a worker"),
+        ({"pes": 900}, "--pes 900: 1 chips have 152 PEs"),
+        ({"samples": 9}, "--samples 9: there are 5"),
+        ({"checkpoint": "seeded"}, "MODEL seeded: is no DNN"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_run_is_refused_in_one_line(cnn, chosen, words):
+    with pytest.raises(HostError) as caught:
+        prepare(options(cnn, **chosen))
+    assert words in str(caught.value)
+
+
+def test_a_network_of_other_operators_is_refused_by_name(tmp_path):
+    model = import_dnn(GOLDEN / "vit.pt2", ImportRequest(importer="pt2", options={})).model
+    samples = np.random.default_rng(1).normal(size=(8, *model.prepared.graph.inputs[0].shape[1:])).astype(np.float32)
+    settings = DnnSettings(scales="pow2", rounding="half-up", overflow="saturate", per_channel=False, equalise=True)
+    network, _ = quantise_dnn(model.prepared, {model.prepared.graph.inputs[0].name: samples}, settings)
+    save_dnn(tmp_path / "cnn.safetensors", replace(model, network=network))
+    np.save(tmp_path / "samples.npy", samples[:1])
+    with pytest.raises(ModelError, match=r"^operation \w+: \w+ does not run on PEs yet; have add, "):
+        prepare(options(tmp_path))
+
+
+def test_the_shipped_digits_run_from_end_to_end():
+    made = Options(checkpoint="digits-cnn", samples=32, batch=16, pes=9, transport="mem")
+    made.check()
+    outcome = Launcher(made, lambda _: None, lambda _: None).run()
+    assert (outcome.code, outcome.problem) == (0, None)
+    result = outcome.report["result"]
+    assert (result["samples"], result["passes"], result["float"]["agree"]) == (32, 2, 32)
+    accuracy = next(metric for metric in outcome.report["metrics"] if metric["name"] == "accuracy")
+    assert accuracy["value"] >= 96
+    assert [row["operator"] for row in result["layers"]] == [
+        "conv2d", "conv2d", "max_pool2d", "conv2d", "max_pool2d", "matmul", "matmul",
+    ]  # fmt: skip
+    network = load_dnn(Path(shipped.__file__).with_name("digits-cnn.safetensors")).network
+    assert sum(row["macs"] for row in result["layers"]) == 32 * macs_of(network)
+
+
+def macs_of(network):
+    shapes = {name: one.shape for name, one in network.tensors.items()}
+    return sum(operator(one.kind).work(one, [shapes[n] for n in one.inputs], shapes[one.output]).macs for one in network.operations)
