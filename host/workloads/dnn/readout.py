@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -161,6 +161,7 @@ class DnnReadout:
 
     def see_ledger(self, ledger: RunLedger, chip: ChipSpec, table: CostTable, alive: Callable[[], None]) -> None:
         """Make a row of each layer of what its steps did and cost."""
+        alive()
         self._layers, self._dram_bytes_per_s = self._setting.rows(ledger, chip, table), chip.dram_sustained_bytes_per_s
 
     def result(self) -> dict[str, Any]:
