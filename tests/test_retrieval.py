@@ -7,14 +7,17 @@ import json
 import numpy as np
 import pytest
 
+from host.workloads.registry import prepare
+from host.workloads.retrieval import panel
 from host.workloads.retrieval.example import smallest
+from host.workloads.retrieval.options import Options
 from models.network import ModelError
 from models.retrieval.file import load_unrolled, save_unrolled
 from models.retrieval.grid import Grid, shrink
 from models.retrieval.network import Unrolled, alphas_for, from_units, to_units
 from models.retrieval.scores import detected, nmse_db
 from models.retrieval.snapshots import make_snapshots
-from tests.tools.examples import launch
+from tests.tools.examples import Played, launch
 
 pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the kernels
 LINE = Grid((8,), (16,))
@@ -133,3 +136,36 @@ def test_no_shipped_model_of_three_dimensions(tmp_path):
 def test_an_unrolled_model_must_fit_its_grid():
     with pytest.raises(ModelError, match="S-LISTA: kernels of"):
         Unrolled(LINE, np.zeros((2, 8), np.complex64), *[np.ones(2, np.float32)] * 3)
+
+
+# -- the live view
+
+
+def text_of(lines):
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def test_the_panel_shows_the_grid_as_it_sharpens(tmp_path):
+    options = smallest(tmp_path)
+    played = Played(prepare(Options(**options)))
+    played.play(100)
+    shown = played.job.readout.progress().watch
+    names = ["matched filter", "after 1 bit", "after 2 bits", "after 4 bits", "truth"]
+    assert list(shown["grids"]) == names
+    assert shown["grids"]["after 4 bits"] == np.abs(played.job.readout.answers[-1]).tolist()
+    lines = panel.lines({}, shown, 60, 10)
+    assert [line[0].text.strip() for line in lines] == ["snapshot 12 of 12", *names]
+    assert panel.lines({}, shown, 60, 5) == panel.lines({}, shown, 20, 10) == panel.lines({}, {}, 60, 10) == []
+    assert panel.lines({}, {"grids": {"x": [[1, "a"]], "y": 3}}, 60, 10) == []
+
+
+def test_planes_stand_side_by_side_as_many_as_fit():
+    plane = np.zeros((16, 16))
+    plane[3, 5] = 1
+    grids = dict.fromkeys(("matched filter", "after 2 bits", "after 8 bits", "truth"), plane.tolist())
+    wide, narrow = (text_of(panel.lines({}, {"number": 1, "of": 2, "grids": grids}, columns, 12)) for columns in (80, 40))
+    assert [text.splitlines()[1].split() for text in (wide, narrow)] == [
+        ["matched", "filter", "after", "2", "bits", "after", "8", "bits", "truth"], ["matched", "filter", "truth"],
+    ]  # fmt: skip
+    assert wide.splitlines()[3].count("█") == 4
+    assert panel.lines({}, {"grids": grids}, 20, 12) == panel.lines({}, {"grids": grids}, 80, 9) == []

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -78,11 +79,16 @@ class Training:
 
     def validate(self) -> float:
         """Return the mean error at 15 dB, of snapshots that no training has, in dB."""
-        grid, settings = self.settings.grid, self.settings
-        made = make_snapshots(grid, _VALIDATED, targets=settings.targets, snr_db=VALIDATION_DB, seed=_VALIDATION_SEED)
+        filtered, truth = self._validation
         with torch.no_grad():
-            x = self.net(torch.from_numpy(grid.matched_filter(made.received)))[-1]
-        return 10 * float(torch.log10(_errors(x, torch.from_numpy(made.truth)).mean()))
+            return 10 * float(torch.log10(_errors(self.net(filtered)[-1], truth).mean()))
+
+    @cached_property
+    def _validation(self) -> tuple[Tensor, Tensor]:
+        """Matched filters and truths."""
+        grid, targets = self.settings.grid, self.settings.targets
+        made = make_snapshots(grid, _VALIDATED, targets=targets, snr_db=VALIDATION_DB, seed=_VALIDATION_SEED)
+        return torch.from_numpy(grid.matched_filter(made.received)), torch.from_numpy(made.truth)
 
     def arrays(self) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
         """Return what was trained: kernels complex64 (layers, *cells), gains and thresholds (layers,)."""
