@@ -17,6 +17,7 @@ class Options(RunOptions):
     """Snapshots, and the S-LISTA that hears them."""
 
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _MODEL)
+    mapping: str = with_default(RunOptions, "mapping", "balanced")
     format: str = with_default(RunOptions, "format", "packed")
     samples: int = _of_snapshots(20, "how many, of each SNR", bounds=Whole(1, 1_000_000), metavar="N")
     snr: tuple[int, ...] = _of_snapshots((15,), "signal to noise in whole dB, several with commas", bounds=Sizes(), metavar="DB,DB")

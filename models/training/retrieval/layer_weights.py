@@ -62,7 +62,5 @@ def _matrix(layer: Layer, weight: Tensor, shape: tuple[int, ...], who: str) -> A
 
     out = made_of(torch.zeros((1, units), dtype=torch.float64)).shape[1]
     if units * max(units, out) > _MOST:
-        raise ModelError(
-            f"{who}: a matrix of {out:,} x {units:,} is too large; a real Conv2d of zero padding is not written out"
-        )
+        raise ModelError(f"{who}: a matrix of {out:,} x {units:,} is too large; a real Conv2d of zero padding is not written out")
     return np.asarray(made_of(torch.eye(units, dtype=torch.float64)).T.numpy())
