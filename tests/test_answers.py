@@ -66,6 +66,17 @@ def answers_in(folder: Path) -> dict:
 # -- the table --
 
 
+def test_a_table_tells_between_its_prices_that_it_goes_on():
+    """On a slow machine the table takes seconds; whoever waits for a host takes it for stalled if it says nothing for so long."""
+    calls: list[None] = []
+    pricing = PricingTerms(chain(), alive=lambda: calls.append(None))
+    priced = pricing.price()
+    before = len(calls)
+    assert before
+    rows = [row for row in what_if(pricing, priced) if row.time_s is not None]
+    assert len(calls) - before >= len(rows) > 5
+
+
 @pytest.mark.parametrize("name", workloads())
 def test_each_row_s_figures_are_those_of_price_to_the_digit(name, runs, price):
     answers = answers_in(runs[name])

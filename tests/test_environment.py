@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -293,6 +294,23 @@ def test_a_killed_fork_server_is_named_and_no_pe_is_blamed(run):
     assert outcome.code is Exit.DIED
     line = r"the fork server died \(SIGKILL\), and every process here with it, while RUNNING, at tick \d+; with --restart .*"
     assert re.fullmatch(line, outcome.problem), outcome.problem
+
+
+@pytest.mark.parametrize("beginning", [b"", b"\x80\x05\x95"], ids=["nothing", "a part"])
+def test_a_process_whose_launcher_dies_as_it_starts_it_leaves_without_a_word(beginning):
+    """Its launcher was killed between asking the fork server for a process and sending what it should run."""
+    text = f"""
+        import os
+        from multiprocessing import forkserver
+        forkserver.set_forkserver_preload(["host.processes.fork_server"])
+        sentinel, data = forkserver.connect_to_new_process([])
+        forkserver.read_signed(sentinel)
+        os.write(data, {beginning!r})
+        os.close(data)
+        print(forkserver.read_signed(sentinel))
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(text)], capture_output=True, text=True, timeout=60)
+    assert (ended.stdout, ended.stderr) == ("1\n", "")
 
 
 @pytest.mark.parametrize("code", [0, 255, -signal.SIGKILL])

@@ -8,10 +8,13 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import multiprocessing.spawn
 import os
+import pickle
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from types import TracebackType
 
@@ -42,11 +45,22 @@ def main() -> None:
 
 
 def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """Leave with an exit code that the launcher puts into words, where the system has no memory or no process to give."""
+    """Leave without a traceback for what is no bug: with an exit code that the launcher puts into words, where the system has no
+    memory or no process to give; with any, where the launcher died before it had sent what a process forked from here should run.
+    """
     code = code_for_lack(error)
+    if code is None and _is_hang_up(error, trace):
+        code = 1
     if code is not None:
         os._exit(code)
     sys.__excepthook__(kind, error, trace)
+
+
+def _is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
+    """Tell whether `multiprocessing`, in a new process, read no end of what the launcher sends it."""
+    if trace is None or not isinstance(error, (EOFError, pickle.UnpicklingError)):
+        return False
+    return traceback.extract_tb(trace)[-1].filename == multiprocessing.spawn.__file__
 
 
 def _leave_signals_to_the_launcher() -> None:
