@@ -128,11 +128,6 @@ def test_what_a_user_gets_wrong_gets_one_line(flags, line, tmp_path):
     assert len(done.err.strip().splitlines()) == 1
 
 
-def test_no_shipped_model_of_three_dimensions(tmp_path):
-    done = launch("retrieval", "--dims", 3, cwd=tmp_path)
-    assert (done.code, "no model of 3 dimensions is shipped" in done.err) == (2, True)
-
-
 def test_an_unrolled_model_must_fit_its_grid():
     with pytest.raises(ModelError, match="S-LISTA: kernels of"):
         Unrolled(LINE, np.zeros((2, 8), np.complex64), *[np.ones(2, np.float32)] * 3)

@@ -63,11 +63,22 @@ def test_an_untrained_network_is_so_many_steps_of_ista():
         assert x.detach().numpy() == pytest.approx(grid.solve(z, steps, 0.1), abs=1e-6)
 
 
+@pytest.fixture
+def small(monkeypatch):
+    """Few snapshots to validate and to tune ISTA with."""
+    from models.training.retrieval import export, trainer
+
+    monkeypatch.setattr(trainer, "_VALIDATED", 20)
+    monkeypatch.setattr(export, "_WEIGHTS", (0.05,))
+    monkeypatch.setattr(export, "_TUNED", 5)
+
+
 def trained(out, *flags):
     common = ["--dims", "1", "--layers", "2", "--batch", "8", "--updates", "6", "--seeds", "2", "--out", str(out)]
     return main(["retrieval", *common, *flags])
 
 
+@pytest.mark.usefixtures("small")
 def test_a_training_that_is_stopped_goes_on_to_the_same_end(tmp_path, monkeypatch, capsys):
     from models.training.retrieval import trainer
 
@@ -109,7 +120,7 @@ def test_settings_that_cannot_be_get_a_line(flags, line, tmp_path, capsys):
 # -- what is shipped
 
 
-@pytest.mark.parametrize("dims", [1, 2])
+@pytest.mark.parametrize("dims", [1, 2, 3])
 def test_a_shipped_model_is_better_than_200_steps_of_ista_and_loses_little_as_few_spikes(dims):
     model = load_unrolled(shipped_path("retrieval") / f"{dims}d.safetensors")
     assert len(model.record["seeds"]) >= 3

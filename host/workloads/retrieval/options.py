@@ -33,4 +33,4 @@ class Options(RunOptions):
     )
     weights: str = _of_network("int8", "int8 or float32", bounds=OneOf(lambda: WEIGHTS), metavar="TYPE")
     layers: int | None = _of_network(None, "only the first L (default: all)", bounds=Whole(1, 32), metavar="L")
-    dims: int = _of_network(1, "dimensions of the shipped model, 1 or 2", bounds=Whole(1, 3), metavar="N")
+    dims: int = _of_network(1, "dimensions of the shipped model, 1 to 3", bounds=Whole(1, 3), metavar="N")
