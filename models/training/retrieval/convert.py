@@ -101,16 +101,17 @@ def _population(
     if x.is_complex() and isinstance(activation, nn.ReLU | nn.Softshrink):
         raise ModelError(f"{who}: a {type(activation).__name__} of complex numbers; needs a ComplexSoftThreshold")
     parts = 2 if x.is_complex() or isinstance(activation, nn.Softshrink | ComplexSoftThreshold) else 1
-    weight, gain, dtype = layer.weight.detach(), np.float32(1), np.dtype(np.float32)
+    weight, gain, dtype = layer.weight.detach(), np.float32(1), "<f4"
     if number > 1 and int8:
         weight, scale = in_8_bits(weight)
-        gain, dtype = np.float32(scale * source.step), np.dtype(np.int8)
+        gain, dtype = np.float32(scale * source.step), "|i1"
     weights = weights_of(layer, weight, shape, dtype=dtype, parts=(parts, source.parts), who=who)
     hears, units = (Projection(number - 1, "input", weights),), parts * x[0].numel()
-    vectors = {"gain": float(gain), "bias": _bias(layer, x[0], parts)}
+    bias = _bias(layer, x[0], parts)
+    vectors: dict[str, F32 | float] = {"gain": float(gain), "bias": bias}
     name = f"layer{number}"
     if activation is None:  # v' = (0 v + gain (sum + bias)) + leak
-        own = vectors_of(units, li.FILL, rate=0.0, gain=vectors["gain"], leak=vectors["bias"])
+        own = vectors_of(units, li.FILL, rate=0.0, gain=float(gain), leak=bias)
         return Population(name, units, "li", hears, own, dense=True), _Values(x, parts)
     kernel, fill = "fs", fs.FILL
     if not isinstance(activation, nn.ReLU):

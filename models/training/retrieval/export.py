@@ -25,7 +25,7 @@ _TUNING_DB = 15.0
 def finish(training: Training, seeds: list[dict[str, float]], out: Path, say: Callable[[str], object]) -> Path:
     """Write the model of a finished training, beside what came of all seeds; return its path."""
     settings, grid = training.settings, training.settings.grid
-    model = Unrolled(grid, **training.arrays(), alphas=np.ones(settings.layers, np.float32))
+    model = Unrolled(grid, *training.arrays(), np.ones(settings.layers, np.float32))
     made = make_snapshots(grid, _CALIBRATED, targets=settings.targets, snr_db=SNR_DB, seed=_CALIBRATION_SEED)
     alphas = alphas_for(model.values(grid.matched_filter(made.received)))
     tuning = make_snapshots(grid, _TUNED, targets=settings.targets, snr_db=_TUNING_DB, seed=_TUNING_SEED)

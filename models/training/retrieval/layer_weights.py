@@ -58,7 +58,8 @@ def _matrix(layer: Layer, weight: Tensor, shape: tuple[int, ...], who: str) -> A
 
     def made_of(vectors: Tensor) -> Tensor:
         inputs = vectors if isinstance(layer, nn.Linear) else vectors.reshape(-1, *shape)
-        return functional_call(layer, own, (inputs,)).reshape(len(vectors), -1)
+        made: Tensor = functional_call(layer, own, (inputs,)).reshape(len(vectors), -1)
+        return made
 
     out = made_of(torch.zeros((1, units), dtype=torch.float64)).shape[1]
     if units * max(units, out) > _MOST:

@@ -14,7 +14,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from models.network import ModelError
+from models.network import F32, ModelError
+from models.retrieval.grid import C64
 from models.retrieval.snapshots import make_snapshots
 from models.training.common.run_folder import MOMENTS, STATE, append_row, damage_named, forget_rows_behind, moments, write_state
 from models.training.retrieval.batches import Batch, draw_batch
@@ -90,11 +91,11 @@ class Training:
         made = make_snapshots(grid, _VALIDATED, targets=targets, snr_db=VALIDATION_DB, seed=_VALIDATION_SEED)
         return torch.from_numpy(grid.matched_filter(made.received)), torch.from_numpy(made.truth)
 
-    def arrays(self) -> dict[str, np.ndarray]:  # type: ignore[type-arg]
+    def arrays(self) -> tuple[C64, F32, F32]:
         """Return what was trained: kernels complex64 (layers, *cells), gains and thresholds (layers,)."""
         net = self.net
-        parts = {"kernels": torch.view_as_complex(net.kernels), "gains": net.gains, "thresholds": net.thresholds.abs()}
-        return {name: part.detach().numpy() for name, part in parts.items()}
+        kernels, gains, thresholds = torch.view_as_complex(net.kernels), net.gains, net.thresholds.abs()
+        return kernels.detach().numpy(), gains.detach().numpy(), thresholds.detach().numpy()
 
     def _learn(self, update: int) -> float:
         """Take one step; return the loss of the last layer."""
