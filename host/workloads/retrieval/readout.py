@@ -64,13 +64,10 @@ class GridReadout:
             "sweep": compared.sweep(self._done), "first": first, "frequencies": frequencies(answers),
         }  # fmt: skip
 
-    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
-        """Return errors, detection, and modelled time and energy of a snapshot."""
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - a run's own figures have its price
+        """Return errors and detection."""
         metrics = self._scores()
         metrics.append(METRICS["conversion"]._replace(value=self._compared.conversion_db(self.answers)))
-        if cost is not None and self._done:
-            metrics.append(METRICS["snapshot_time"]._replace(value=1e3 * cost["time_s"] / self._done))
-            metrics.append(METRICS["snapshot_energy"]._replace(value=1e3 * cost["energy_j"] / self._done))
         return metrics
 
     def snapshot(self) -> bytes:
