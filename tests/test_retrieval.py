@@ -144,7 +144,7 @@ def test_the_panel_shows_the_grid_as_it_sharpens(tmp_path):
     options = smallest(tmp_path)
     played = Played(prepare(Options(**options)))
     played.play(100)
-    shown = played.job.readout.progress().watch
+    shown = played.job.readout.progress().shown
     names = ["matched filter", "after 1 bit", "after 2 bits", "after 4 bits", "truth"]
     assert list(shown["grids"]) == names
     assert shown["grids"]["after 4 bits"] == np.abs(played.job.readout.answers[-1]).tolist()
