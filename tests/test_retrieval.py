@@ -12,12 +12,14 @@ from host.workloads.retrieval import panel
 from host.workloads.retrieval.example import smallest
 from host.workloads.retrieval.options import Options
 from models.network import ModelError
+from models.reference import Reference
 from models.retrieval.file import load_unrolled, save_unrolled
 from models.retrieval.grid import Grid, shrink
 from models.retrieval.network import Unrolled, alphas_for, from_units, to_units
 from models.retrieval.scores import detected, nmse_db
 from models.retrieval.snapshots import make_snapshots
-from tests.tools.examples import Played, launch
+from noc.packet import Section
+from tests.tools.examples import launch
 
 pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the kernels
 LINE = Grid((8,), (16,))
@@ -141,13 +143,18 @@ def text_of(lines):
 
 
 def test_the_panel_shows_the_grid_as_it_sharpens(tmp_path):
-    options = smallest(tmp_path)
-    played = Played(prepare(Options(**options)))
-    played.play(100)
-    shown = played.job.readout.progress().shown
+    job = prepare(Options(**smallest(tmp_path)))
+    network, readout = job.placement.network, job.readout
+    for position, z in enumerate(to_units(readout._compared.filtered)):
+        sections = []
+        for said in Reference(network).step({0: z})[network.output]:  # a row a tick
+            keys = np.flatnonzero(said)
+            sections.append(Section(network.output, 0, position, keys.astype("<u4").tobytes(), said[keys].tobytes(), b"", b""))
+        readout.answer(position, {network.output: sections})
+    shown = readout.progress().shown
     names = ["matched filter", "after 1 bit", "after 2 bits", "after 4 bits", "truth"]
     assert list(shown["grids"]) == names
-    assert shown["grids"]["after 4 bits"] == np.abs(played.job.readout.answers[-1]).tolist()
+    assert shown["grids"]["after 4 bits"] == np.abs(readout.answers[-1]).tolist()
     lines = panel.lines({}, shown, 60, 10)
     assert [line[0].text.strip() for line in lines] == ["snapshot 12 of 12", *names]
     assert panel.lines({}, shown, 60, 5) == panel.lines({}, shown, 20, 10) == panel.lines({}, {}, 60, 10) == []
