@@ -25,23 +25,32 @@ COUNTS = ("units",)
 """Ticks of units."""
 
 
-def bits_of(params: Mapping[str, float]) -> int:
-    """Return K, the ticks of a position."""
+def ticks(params: Mapping[str, float]) -> int:
+    """Return how many ticks a position takes: K."""
     return int(params["bits"])
 
 
 def steps_per_one(params: Mapping[str, float]) -> np.float32:
     """Return how many steps there are in 1."""
-    return np.float32(2.0 ** bits_of(params) / params["alpha"])
+    return np.float32(2.0 ** ticks(params) / params["alpha"])
+
+
+def bindings(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> dict[str, Any]:
+    """Return what the step of either neuron model is bound to, by the names of its arguments."""
+    operands: dict[str, Any] = {name: mem[name] for name in ("gain", "bias", "units", "v", "counts")}
+    operands |= {"sums": mem["input.sums"], "keys": mem["send_keys"], "values": mem["send_values"], "width": width}
+    operands |= {"bits": ticks(params), "scale": np.array([steps_per_one(params)], np.float32)}
+    operands |= {"half": np.array([0.5 if params["rounds"] else 0.0], np.float32)}
+    return {**operands, "worths": worths(params, mem["send_values"].dtype)}
 
 
 def worths(params: Mapping[str, float], payload: np.dtype[np.generic]) -> Array:
     """Return what an event is worth at each tick, (K,), in numbers of the payload."""
-    steps = 2.0 ** np.arange(bits_of(params) - 1, -1, -1)
+    steps = 2.0 ** np.arange(ticks(params) - 1, -1, -1)
     return np.asarray(steps / steps_per_one(params) if payload.kind == "f" else steps, payload)
 
 
-def check_few_spikes(population: Population) -> None:
+def check(population: Population) -> None:
     """Raise ModelError, one line, for parameters or vectors that no Few-Spikes neuron can have."""
     params = {**DEFAULTS, **population.params}
     bits, alpha = params["bits"], params["alpha"]
@@ -61,7 +70,7 @@ class Quantiser:
 
     def __init__(self, params: Mapping[str, float]) -> None:
         params = {**DEFAULTS, **params}
-        self.bits, self.scale = bits_of(params), steps_per_one(params)
+        self.bits, self.scale = ticks(params), steps_per_one(params)
         self._half = np.float32(0.5 if params["rounds"] else 0.0)
 
     def steps(self, values: F32) -> Array:

@@ -19,8 +19,8 @@ def check_network(network: Network) -> None:
         kernel = kernels.named(layer.kernel)
         for projection in layer.projections:
             _check_projection(network, number, projection)
-        for port in kernel.PORTS:
-            if not layer.projections_to(port):
+        for port, spec in kernel.PORTS.items():
+            if not spec.may_be_silent and not layer.projections_to(port):
                 raise ModelError(f"{layer.name}: nothing feeds its port {port!r}; needs a projection to it")
         if layer.payload not in kernel.EMITS or layer.dense != kernels.is_dense(layer.kernel):
             form = "dense sections" if kernels.is_dense(layer.kernel) else "events"

@@ -26,8 +26,9 @@ def resident_of(
     are added.
     """
     kernel, head = kernels.named(shard.kernel), prefix(shard.population)
+    silent = {name for name, spec in kernel.PORTS.items() if spec.may_be_silent}
     for what, have, need in (
-        ("ports", {port.name for port in shard.ports}, set(kernel.PORTS)),
+        ("ports", {port.name for port in shard.ports} | silent, set(kernel.PORTS)),
         ("vectors", set(shard.vectors), set(kernel.VECTORS)),
     ):
         if have != need:

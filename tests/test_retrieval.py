@@ -7,14 +7,18 @@ import json
 import numpy as np
 import pytest
 
+from host.workloads.registry import prepare
+from host.workloads.retrieval import panel
 from host.workloads.retrieval.example import smallest
-from host.workloads.retrieval.panel import PANEL
+from host.workloads.retrieval.options import Options
 from models.network import ModelError
+from models.reference import Reference
 from models.retrieval.file import load_unrolled, save_unrolled
 from models.retrieval.grid import Grid, shrink
 from models.retrieval.network import Unrolled, alphas_for, from_units, to_units
 from models.retrieval.scores import detected, nmse_db
 from models.retrieval.snapshots import make_snapshots
+from noc.packet import Section
 from tests.tools.examples import launch
 
 pytestmark = pytest.mark.timeout(120)  # the first run on a machine compiles the kernels
@@ -126,24 +130,56 @@ def test_what_a_user_gets_wrong_gets_one_line(flags, line, tmp_path):
     assert len(done.err.strip().splitlines()) == 1
 
 
-def test_no_shipped_model_of_three_dimensions(tmp_path):
-    done = launch("retrieval", "--dims", 3, cwd=tmp_path)
-    assert (done.code, "no model of 3 dimensions is shipped" in done.err) == (2, True)
-
-
 def test_an_unrolled_model_must_fit_its_grid():
     with pytest.raises(ModelError, match="S-LISTA: kernels of"):
         Unrolled(LINE, np.zeros((2, 8), np.complex64), *[np.ones(2, np.float32)] * 3)
 
 
-def test_the_panel_shows_all_cells_in_little_room():
+# -- the live view
+
+
+def text_of(lines):
+    return "\n".join("".join(span.text for span in line) for line in lines)
+
+
+def test_the_panel_shows_the_grid_as_it_sharpens(tmp_path):
+    job = prepare(Options(**smallest(tmp_path)))
+    network, readout = job.placement.network, job.readout
+    for position, z in enumerate(to_units(readout._compared.filtered)):
+        sections = []
+        for said in Reference(network).step({0: z})[network.output]:  # a row a tick
+            keys = np.flatnonzero(said)
+            sections.append(Section(network.output, 0, position, keys.astype("<u4").tobytes(), said[keys].tobytes(), b"", b""))
+        readout.answer(position, {network.output: sections})
+    shown = readout.progress().shown
+    names = ["matched filter", "after 1 bit", "after 2 bits", "after 4 bits", "truth"]
+    assert list(shown["grids"]) == names
+    assert shown["grids"]["after 4 bits"] == np.abs(readout.answers[-1]).tolist()
+    lines = panel.lines({}, shown, 60, 10)
+    assert [line[0].text.strip() for line in lines] == ["snapshot 12 of 12", *names]
+    assert panel.lines({}, shown, 60, 5) == panel.lines({}, shown, 20, 10) == panel.lines({}, {}, 60, 10) == []
+    assert panel.lines({}, {"grids": {"x": [[1, "a"]], "y": 3}}, 60, 10) == []
+
+
+def test_a_line_of_cells_shows_them_all_in_little_room():
     """Where cells share a character the largest of them is seen, wherever it lies."""
     for cell in (0, 40, 63):
         for columns in (30, 41, 80):
-            head, row = PANEL.lines(
-                {}, {"number": 3, "of": 9, "grids": {"truth": [float(n == cell) for n in range(64)]}}, columns, 9
-            )
+            shown = {"number": 3, "of": 9, "grids": {"truth": [float(n == cell) for n in range(64)]}}
+            head, row = panel.lines({}, shown, columns, 9)
             text = "".join(span.text for span in row)
             assert head[0].text == "snapshot 3 of 9"
-            assert text.count("@") == 1
+            assert text.count("█") == 1
             assert len(text) <= columns
+
+
+def test_planes_stand_side_by_side_as_many_as_fit():
+    plane = np.zeros((16, 16))
+    plane[3, 5] = 1
+    grids = dict.fromkeys(("matched filter", "after 2 bits", "after 8 bits", "truth"), plane.tolist())
+    wide, narrow = (text_of(panel.lines({}, {"number": 1, "of": 2, "grids": grids}, columns, 12)) for columns in (80, 40))
+    assert [text.splitlines()[1].split() for text in (wide, narrow)] == [
+        ["matched", "filter", "after", "2", "bits", "after", "8", "bits", "truth"], ["matched", "filter", "truth"],
+    ]  # fmt: skip
+    assert wide.splitlines()[3].count("█") == 4
+    assert panel.lines({}, {"grids": grids}, 20, 12) == panel.lines({}, {"grids": grids}, 80, 9) == []

@@ -46,10 +46,14 @@ __path__ = family_path(__path__, __name__)
 
 
 class PortSpec(NamedTuple):
-    """A port of a neuron model: `rows` of each weight matrix a unit has, and the types of sums that it takes."""
+    """A port of a neuron model: `rows` of each weight matrix a unit has, and the types of sums that it takes.
+
+    Nothing need feed one that `may_be_silent`; its sums are then no arena view.
+    """
 
     rows: int
     sums: tuple[str, ...] = ("float32",)
+    may_be_silent: bool = False
 
 
 class Vector(NamedTuple):

@@ -27,26 +27,16 @@ from models.compute.bound_calls import (
     bindable_late,
     zeroing_lane,
 )  # fmt: skip
-from models.few_spikes import COUNTS, DEFAULTS, PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
+from models.few_spikes import COUNTS, DEFAULTS, PAYLOADS, bindings, check, ticks
 from models.kernels import PortSpec, Stepper, Vector
-from models.network import Array, Field, Population
+from models.network import Array, Field
 
 PORTS = {"input": PortSpec(1, ("float32", "int32"))}
 EMITS = PAYLOADS
 FILL: Mapping[str, Any] = {"gain": np.float32(1), "bias": np.float32(0)}
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
-__all__ = ["COUNTS", "DEFAULTS"]
-
-
-def ticks(params: Mapping[str, float]) -> int:
-    """Return how many ticks a position takes."""
-    return bits_of(params)
-
-
-def check(population: Population) -> None:
-    """Raise ModelError for numbers that no neuron of this kind can have."""
-    check_few_spikes(population)
+__all__ = ["COUNTS", "DEFAULTS", "check", "ticks"]
 
 
 def fields(units: int, lanes: int) -> list[Field]:
@@ -56,12 +46,7 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views."""
-    operands: dict[str, Any] = {name: mem[name] for name in ("gain", "bias", "units", "v", "counts")}
-    operands |= {"sums": mem["input.sums"], "keys": mem["send_keys"], "values": mem["send_values"], "width": width}
-    operands |= {"bits": bits_of(params), "scale": np.array([steps_per_one(params)], np.float32)}
-    operands |= {"half": np.array([0.5 if params["rounds"] else 0.0], np.float32)}
-    step = _step.bind(**operands, worths=worths(params, mem["send_values"].dtype))
-    return Stepper(reset=zeroing_lane(mem["v"]), step=step)
+    return Stepper(reset=zeroing_lane(mem["v"]), step=_step.bind(**bindings(mem, width, params)))
 
 
 @bindable_late

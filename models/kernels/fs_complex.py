@@ -1,6 +1,6 @@
 """The Few-Spikes neuron for the complex soft threshold: units 2i and 2i + 1 are the two parts of one complex number.
 
-    x = (gain * s + bias) + d                   of each part; s its sum on port `input`, d that on port `drive`
+    x = (gain * s + bias) + d                   of each part; s its sum on port `input`, d that on `drive`, 0 without one
     m = sqrt(a * a + b * b)                     of a pair a, b
     a, b = 0, 0  if m <= theta,  else  a, b = a * f, b * f  with  f = 1 - theta / m        theta of the first of the two
 
@@ -9,10 +9,10 @@ rounded by itself. A pair is never split: its parts lie on the same PE, whatever
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
+from models import few_spikes
 from models.compute.bound_calls import (
     EventsBefore,
     Float,
@@ -27,26 +27,21 @@ from models.compute.bound_calls import (
     bindable_late,
     zeroing_lane,
 )  # fmt: skip
-from models.few_spikes import COUNTS, DEFAULTS, FILL, PAYLOADS, bits_of, check_few_spikes, steps_per_one, worths
+from models.few_spikes import COUNTS, DEFAULTS, FILL, PAYLOADS, bindings, ticks
 from models.kernels import PortSpec, Stepper, Vector
 from models.network import Array, Field, ModelError, Population
 
-PORTS = {"input": PortSpec(1, ("float32", "int32")), "drive": PortSpec(1)}
+PORTS = {"input": PortSpec(1, ("float32", "int32")), "drive": PortSpec(1, may_be_silent=True)}
 EMITS = PAYLOADS
 VECTORS = {name: Vector() for name in FILL}
 PER_UNIT = {"units": 1}
-__all__ = ["COUNTS", "DEFAULTS", "FILL"]
+__all__ = ["COUNTS", "DEFAULTS", "FILL", "ticks"]
 TOGETHER = 2
-
-
-def ticks(params: Mapping[str, float]) -> int:
-    """Return how many ticks a position takes."""
-    return bits_of(params)
 
 
 def check(population: Population) -> None:
     """Raise ModelError for numbers that no neuron of this kind can have."""
-    check_few_spikes(population)
+    few_spikes.check(population)
     if population.units % TOGETHER:
         raise ModelError(f"{population.name}: {population.units} units; needs an even number, two parts of each complex number")
     if (population.vectors["theta"] < 0).any():
@@ -60,12 +55,8 @@ def fields(units: int, lanes: int) -> list[Field]:
 
 def stepper(mem: Mapping[str, Array], width: int, params: Mapping[str, float]) -> Stepper:
     """Bind the step to a shard's arena views."""
-    operands: dict[str, Any] = {name: mem[name] for name in ("gain", "bias", "theta", "units", "v", "counts")}
-    operands |= {"sums": mem["input.sums"], "drive": mem["drive.sums"], "keys": mem["send_keys"], "values": mem["send_values"]}
-    operands |= {"bits": bits_of(params), "scale": np.array([steps_per_one(params)], np.float32), "width": width}
-    operands |= {"half": np.array([0.5 if params["rounds"] else 0.0], np.float32)}
-    step = _step.bind(**operands, worths=worths(params, mem["send_values"].dtype))
-    return Stepper(reset=zeroing_lane(mem["v"]), step=step)
+    drive = mem["drive.sums"] if "drive.sums" in mem else np.zeros_like(mem["v"])  # a chip's loop would lack the addition
+    return Stepper(reset=zeroing_lane(mem["v"]), step=_step.bind(**bindings(mem, width, params), theta=mem["theta"], drive=drive))
 
 
 @bindable_late

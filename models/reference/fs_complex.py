@@ -19,7 +19,8 @@ class Neurons(fs.Neurons):
 
     def shrunk(self, sums: Mapping[str, Array]) -> F32:
         """Return the values (units,) behind the soft threshold, float32."""
-        parts = (self.pre_activation(sums) + sums["drive"]).astype(np.float32).reshape(-1, 2)
+        own = self.pre_activation(sums)
+        parts = np.asarray(own + sums.get("drive", np.zeros_like(own)), np.float32).reshape(-1, 2)
         theta = self._vectors["theta"].reshape(-1, 2)[:, 0]
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
             size = np.sqrt(parts[:, 0] * parts[:, 0] + parts[:, 1] * parts[:, 1])

@@ -72,10 +72,7 @@ class Unrolled:
         for layer in range(self.layers):
             drive = self.gains[layer] * filtered.astype(np.complex64)
             if x is not None:
-                spectrum = np.fft.fftn(self.kernels[layer].astype(np.complex128))
-                drive = drive + np.fft.ifftn(
-                    np.fft.fftn(x.astype(np.complex128), axes=self.grid.axes) * spectrum, axes=self.grid.axes
-                )
+                drive = drive + self._convolved(x, self.kernels[layer])
             size = np.abs(drive)
             factor = np.maximum(0, 1 - self.thresholds[layer] / np.maximum(size, 1e-30))
             x = np.asarray(drive * factor, np.complex64)
@@ -84,6 +81,11 @@ class Unrolled:
                 x = self.of_steps(Quantiser(params).signed_steps(to_units(x)), layer, bits)
             outputs.append(x)
         return outputs
+
+    def _convolved(self, x: Array, kernel: Array) -> Array:
+        """Return the circular convolution of x (many, *cells) with a kernel (*cells), complex128."""
+        spectra = np.fft.fftn(x.astype(np.complex128), axes=self.grid.axes) * np.fft.fftn(kernel.astype(np.complex128))
+        return np.asarray(np.fft.ifftn(spectra, axes=self.grid.axes))
 
     def steps(self, filtered: C64, bits: int, *, rounds: bool = True) -> list[Array]:
         """Return what the integer CNN makes of matched filters, (many, 2 cells) int64 behind each layer."""
@@ -98,10 +100,11 @@ class Unrolled:
         for layer in range(self.layers):
             x = np.zeros(z.shape, np.float32)
             if layer:
-                whole, scale = quantised(self.kernels[layer])
-                matrix = self._matrix(*whole).T.astype(np.float64)  # whole numbers below 2^53: exact in any order
-                gain = np.float32(scale * self.alphas[layer - 1] / 2**bits)
-                x = gain * (outputs[-1].steps.astype(np.float64) @ matrix).astype(np.float32)
+                (real, imaginary), scale = quantised(self.kernels[layer])
+                said = outputs[-1].steps.astype(np.float64).view(np.complex128).reshape(-1, *self.grid.cells)
+                sums = self._convolved(said, real + 1j * imaginary.astype(np.float64))
+                whole = np.rint(np.ascontiguousarray(sums).view(np.float64)).reshape(z.shape)  # an FFT is off by 0.001 at most
+                x = np.float32(scale * self.alphas[layer - 1] / 2**bits) * whole.astype(np.float32)
             parts = (x + self.gains[layer] * z).reshape(len(z), -1, 2)
             theta = self.thresholds[layer]
             with np.errstate(divide="ignore", invalid="ignore"):

@@ -12,8 +12,9 @@ import numpy as np
 from models.network import F64, I64, ModelError
 from models.retrieval.grid import C64, Grid
 
-_APART = 2  # cells between targets at least, round the edges, in the dimension in which they are farthest apart
-_TRIES = 1000
+APART = 2  # cells between targets at least, round the edges, in the dimension in which they are farthest apart
+AMPLITUDES = (0.5, 1.0)  # least and largest size
+TRIES = 1000
 
 
 class Snapshots(NamedTuple):
@@ -44,7 +45,7 @@ def make_snapshots(
         number = int(random.integers(1, targets + 1))
         cells = _apart(grid, number, random)
         places[i, :number] = cells + (random.uniform(-0.5, 0.5, cells.shape) if off_grid else 0)
-        sizes, phases = random.uniform(0.5, 1.0, number), random.uniform(0, 2 * np.pi, number)
+        sizes, phases = random.uniform(*AMPLITUDES, number), random.uniform(0, 2 * np.pi, number)
         amplitudes[i, :number] = sizes * np.exp(1j * phases)
         clean = np.zeros(grid.samples, np.complex128)
         for place, amplitude in zip(places[i, :number], amplitudes[i, :number], strict=True):
@@ -64,10 +65,15 @@ def make_snapshots(
 def _apart(grid: Grid, number: int, random: np.random.Generator) -> I64:
     """Return the cells (number, dimensions) of targets that lie apart."""
     sizes = np.array(grid.cells)
-    for _ in range(_TRIES):
+    for _ in range(TRIES):
         cells = random.integers(0, sizes, (number, len(sizes)))
         steps = np.abs(cells[:, None] - cells[None])
-        distance = np.minimum(steps, sizes - steps).max(axis=2) + _APART * np.eye(number, dtype=np.int64)
-        if (distance >= _APART).all():
+        distance = np.minimum(steps, sizes - steps).max(axis=2) + APART * np.eye(number, dtype=np.int64)
+        if (distance >= APART).all():
             return np.asarray(cells, np.int64)
-    raise ModelError(f"targets: {number} of them, {_APART} cells apart, do not fit on {'x'.join(map(str, grid.cells))} cells")
+    raise do_not_fit(grid, number)
+
+
+def do_not_fit(grid: Grid, targets: int) -> ModelError:
+    """Return the error of so many targets that do not fit on the grid."""
+    return ModelError(f"targets: {targets} of them, {APART} cells apart, do not fit on {'x'.join(map(str, grid.cells))} cells")

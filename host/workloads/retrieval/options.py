@@ -17,6 +17,7 @@ class Options(RunOptions):
     """Snapshots, and the S-LISTA that hears them."""
 
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _MODEL)
+    mapping: str = with_default(RunOptions, "mapping", "balanced")
     format: str = with_default(RunOptions, "format", "packed")
     samples: int = _of_snapshots(20, "how many, of each SNR", bounds=Whole(1, 1_000_000), metavar="N")
     snr: tuple[int, ...] = _of_snapshots((15,), "signal to noise in whole dB, several with commas", bounds=Sizes(), metavar="DB,DB")
@@ -32,4 +33,4 @@ class Options(RunOptions):
     )
     weights: str = _of_network("int8", "int8 or float32", bounds=OneOf(lambda: WEIGHTS), metavar="TYPE")
     layers: int | None = _of_network(None, "only the first L (default: all)", bounds=Whole(1, 32), metavar="L")
-    dims: int = _of_network(1, "dimensions of the shipped model, 1 or 2", bounds=Whole(1, 3), metavar="N")
+    dims: int = _of_network(1, "dimensions of the shipped model, 1 to 3", bounds=Whole(1, 3), metavar="N")

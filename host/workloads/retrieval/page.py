@@ -21,18 +21,22 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
         return []
     blocks = [paragraph(f"Published: {PUBLISHED.removeprefix('published').strip()}.", "faint")]
     if result["by_snr"]:
+        levels = [f"{row['snr']} dB" for row in result["by_snr"]]
         rows = [
-            (f"{row['snr']} dB", label, f"{row[name]['nmse_db']:.2f}", f"{row[name]['detected']} of {row[name]['targets']}")
-            for row in result["by_snr"]
+            (label, *(_cell(row[name]["nmse_db"], row[name]["detected"], row[name]["targets"]) for row in result["by_snr"]))
             for name, label in _METHODS.items()
         ]
-        blocks.append(table(("SNR", "of", "NMSE, dB", "detected"), rows, numeric=(2, 3)))
+        blocks.append(paragraph("Error of the grid in dB, and how many targets were detected, by signal to noise.", "faint"))
+        blocks.append(table(("", *levels), rows, numeric=tuple(range(1, 1 + len(levels)))))
     if result["by_layer"]:
+        half = 0.5 if result["round"] == "half-up" else 1.0
         rows_of = [
-            (n, f"{row['db']:.1f}", f"{row['largest']:.5f}", f"{row['bound']:.5f}")
+            (n, f"{row['db']:.1f}", f"{half * row['largest'] / row['bound']:.2f}", row["saturations"])
             for n, row in enumerate(result["by_layer"], start=1)
         ]
-        blocks.append(table(("layer", "against the CNN, dB", "largest", "of one value at most"), rows_of, numeric=(1, 2, 3)))
+        blocks.append(table(("layer", "against the CNN, dB", "largest, steps", "saturated"), rows_of, numeric=(1, 2, 3)))
+        words = f"A step is alpha / 2^{result['bits']}. A value alone is off by {half:g} steps at most."
+        blocks.append(paragraph(words, "faint"))
     peaks = [
         (number, ", ".join(f"{f:.4f}" for f in peak["frequency"]), f"{peak['amplitude']:.3f}", f"{peak['phase']:.2f}")
         for number, found in enumerate(result["frequencies"][:_LISTED])
@@ -61,20 +65,26 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     ]
 
 
+def _cell(error_db: float, detected: int, targets: int) -> str:
+    return f"{error_db:.2f}, {detected} of {targets}"
+
+
 @plots.styled
 def _grids(grids: Mapping[str, Any]) -> canvas.Figure:
     """Return a drawing of grids side by side: images of two dimensions, lines of one."""
-    names = [name for name in ("filtered", "recovered", "truth") if grids[name] is not None]
-    figure, axes = plots.new_figure(2.4, (0.6, 0.1, 0.5, 0.3))
+    sizes = {name: np.array(grids[name], float) for name in ("filtered", "recovered", "truth") if grids[name] is not None}
+    figure, axes = plots.new_figure(2.4, (0.5, 0.1, 0.5, 0.3))
     axes.set_axis_off()
-    for place, name in enumerate(names):
-        part = axes.inset_axes((place / len(names) + 0.02, 0, 0.94 / len(names), 1))
-        values = np.array(grids[name], float)
+    top = 1.05 * max(float(values.max()) for values in sizes.values())
+    for place, (name, values) in enumerate(sizes.items()):
+        part = axes.inset_axes((place / len(sizes), 0, 0.93 / len(sizes), 1))
         if values.ndim == 1:
             part.vlines(np.arange(values.size), 0, values, color=SERIES[0])
-            part.set(ylim=(0, None))
-        else:
-            part.imshow(values.reshape(-1, values.shape[-1]), cmap=MAP, aspect="auto")
+            part.set(ylim=(0, top), xlabel="cell")
+        else:  # of three dimensions, one plane below the other
+            part.imshow(values.reshape(-1, values.shape[-1]), cmap=MAP, aspect="auto", vmin=0, vmax=top)
+        if place:
+            part.set_yticklabels([])
         part.set_title({"filtered": "matched filter"}.get(name, name))
     return figure
 

@@ -23,7 +23,7 @@ FOLDER = "retrieval"  # of the shipped models
 
 def prepare(options: Options) -> Job:
     """Build the job; HostError, ModelError or ChipError, one line each, for what cannot be run."""
-    path = Path(options.checkpoint) if options.checkpoint is not None else _shipped(options.dims)
+    path = Path(options.checkpoint or shipped_path(FOLDER) / f"{options.dims}d.safetensors")
     model = load_unrolled(path)
     model = model if options.layers is None else model.first(options.layers)
     snapshots = read_snapshots(options, model.grid)
@@ -46,10 +46,3 @@ def prepare(options: Options) -> Job:
         title=f"S-LISTA of {model.layers} layers on {cells} cells, K {options.k}",
         inputs=paths_of(checkpoint=path, inputs=options.inputs),
     )  # fmt: skip
-
-
-def _shipped(dims: int) -> Path:
-    path = shipped_path(FOLDER) / f"{dims}d.safetensors"
-    if not path.is_file():
-        raise HostError(f"--dims {dims}: no model of {dims} dimensions is shipped; name a file as MODEL")
-    return path

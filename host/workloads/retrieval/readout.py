@@ -13,7 +13,7 @@ from host.workloads.retrieval import METRICS
 from host.workloads.retrieval.results import Compared, frequencies
 from host.workloads.retrieval.source import SnapshotSource
 from host.workloads.section_events import sending_of
-from models.network import Network
+from models.network import F64, Network
 from models.retrieval.grid import C64
 from models.retrieval.network import from_units
 from models.retrieval.scores import detected, nmse_db
@@ -26,23 +26,22 @@ class GridReadout:
         self._source, self._compared, self._done = source, compared, 0
         self._sending, self._layers = sending_of(network.populations[network.output], source.lanes), len(network.layers)
         self._sums = np.zeros((source.count, self._sending.units), np.float64)
+        self._said = np.zeros((0, self._sending.units))  # of the latest snapshot, after each tick
 
     @property
     def answers(self) -> C64:
         """The grids (many, *cells) that came through."""
-        model = self._compared.model
-        if self._compared.int8:
-            return model.of_steps(self._sums[: self._done], model.layers - 1, self._compared.bits)
-        return from_units(self._sums[: self._done], model.grid)
+        return self._grids(self._sums[: self._done])
 
     def answer(self, position: int, outputs: Outputs) -> None:
         """Take the K sections of a position."""
         (sections,) = outputs.values()
-        sums = sum(self._sending.spread(section, self._source.lanes).astype(np.float64) for section in sections)
+        said = np.cumsum([self._sending.spread(section, self._source.lanes) for section in sections], axis=0, dtype=np.float64)
         for lane in range(self._source.lanes):
             number = self._source.snapshot_at(lane, position)
             if number is not None:
-                self._sums[number] = np.asarray(sums)[lane]
+                self._said = said[:, lane]
+                self._sums[number] = self._said[-1]
                 self._done += 1
 
     def progress(self) -> Progress:
@@ -65,13 +64,10 @@ class GridReadout:
             "sweep": compared.sweep(self._done), "first": first, "frequencies": frequencies(answers),
         }  # fmt: skip
 
-    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:
-        """Return errors, detection, and modelled time and energy of a snapshot."""
+    def metrics(self, cost: Mapping[str, Any] | None) -> list[Metric]:  # noqa: ARG002 - a run's own figures have its price
+        """Return errors and detection."""
         metrics = self._scores()
         metrics.append(METRICS["conversion"]._replace(value=self._compared.conversion_db(self.answers)))
-        if cost is not None and self._done:
-            metrics.append(METRICS["snapshot_time"]._replace(value=1e3 * cost["time_s"] / self._done))
-            metrics.append(METRICS["snapshot_energy"]._replace(value=1e3 * cost["energy_j"] / self._done))
         return metrics
 
     def snapshot(self) -> bytes:
@@ -96,13 +92,24 @@ class GridReadout:
             METRICS["detection"]._replace(value=100 * int(hits[0]) / max(int(hits[1]), 1), note=note),
         ]
 
+    def _grids(self, sums: F64) -> C64:
+        """Return sums of what the last layer said, (many, units), as grids (many, *cells)."""
+        model = self._compared.model
+        return model.of_steps(sums, model.layers - 1, self._compared.bits) if self._compared.int8 else from_units(sums, model.grid)
+
     def _watch(self) -> dict[str, Any]:
-        """Return the latest snapshot's grids, as sizes: the matched filter, what came out, and the truth where it is known."""
-        if not self._done:
+        """Return the latest snapshot's grids, as sizes: the matched filter, what came out bit by bit, and the truth if it is known.
+
+        Of three dimensions the first is gone: its largest size.
+        """
+        if not len(self._said):
             return {}
-        number, compared = self._done - 1, self._compared
-        grids = {"matched filter": compared.filtered[number], "recovered": self.answers[number]}
+        number, compared, bits = self._done - 1, self._compared, len(self._said)
+        grids = {"matched filter": compared.filtered[number]}
+        for first in sorted({-(-bits // 4), -(-bits // 2), bits}):
+            grids[f"after {first} bit{'s' * (first > 1)}"] = self._grids(self._said[first - 1 : first])[0]
         if compared.truth is not None:
             grids["truth"] = compared.truth[number]
-        rows = {name: np.abs(grid).reshape(-1, grid.shape[-1]).max(axis=0).tolist() for name, grid in grids.items()}
+        sizes = {name: np.abs(grid) for name, grid in grids.items()}
+        rows = {name: (size.max(axis=0) if size.ndim == 3 else size).tolist() for name, size in sizes.items()}
         return {"number": self._done, "of": self._source.count, "grids": rows}

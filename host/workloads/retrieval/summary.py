@@ -26,7 +26,7 @@ def summary_lines(report: Mapping[str, Any], published: Mapping[str, Any]) -> li
         lines.append(f"conversion   {result['conversion_db']:.1f} dB against the CNN of float32, {how}")
     for number, row in enumerate(result["by_layer"], start=1):
         words = f"{row['db']:.1f} dB, largest {row['largest']:.2e}"
-        lines.append(f"  layer {number}    {words}; of one value alone at most {row['bound']:.2e}")
+        lines.append(f"{f'  layer {number}':<13}{words}; of one value alone at most {row['bound']:.2e}")
     if result["differing"] is not None:
         lines.append(f"integer CNN  {result['differing']:,} of {result['values']:,} numbers differ")
     values = max(result["values"] * result["layers"], 1)

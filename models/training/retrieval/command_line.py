@@ -37,13 +37,13 @@ def add_commands(commands: Commands) -> None:
 
 def _retrieval(flags: dict[str, Any]) -> int:
     from models.training.retrieval.export import finish
-    from models.training.retrieval.trainer import train
+    from models.training.retrieval.trainer import train_all
 
     out = Path(flags.pop("out"))
     settings = RetrievalSettings(**{name: value for name, value in flags.items() if value is not None})
     settings.check()
-    train(settings, out, print)
-    finish(settings, out, print)
+    best, seeds = train_all(settings, out, print)
+    finish(best, seeds, out, print)
     return 0
 
 

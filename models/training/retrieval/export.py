@@ -13,33 +13,32 @@ from models.retrieval.file import load_unrolled, save_unrolled
 from models.retrieval.network import Unrolled, alphas_for
 from models.retrieval.scores import nmse_db
 from models.retrieval.snapshots import make_snapshots
-from models.training.retrieval.settings import RetrievalSettings
-from models.training.retrieval.trainer import SNR_DB, WEIGHTS
+from models.training.retrieval.trainer import SNR_DB, Training
 
 MODEL = "model.safetensors"
 _CALIBRATED, _TUNED = 500, 100  # snapshots
 _CALIBRATION_SEED, _TUNING_SEED = 1_000_001, 1_000_002  # of no training that has a seed below
-_WEIGHTS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.08, 0.12)  # lambda that ISTA is tried with
+_WEIGHTS = (0.01, 0.02, 0.03, 0.04, 0.05, 0.06, 0.08, 0.12)  # lambda that ISTA is tried with
 _TUNING_DB = 15.0
 
 
-def finish(settings: RetrievalSettings, out: Path, say: Callable[[str], object]) -> Path:
-    """Write the model of a run folder whose weights are there; return its path."""
-    grid = settings.grid
-    with np.load(out / WEIGHTS) as arrays:
-        kernels, gains, thresholds = (arrays[name] for name in ("kernels", "gains", "thresholds"))
-    model = Unrolled(grid, kernels, gains, thresholds, np.ones(len(gains), np.float32))
+def finish(training: Training, seeds: list[dict[str, float]], out: Path, say: Callable[[str], object]) -> Path:
+    """Write the model of a finished training, beside what came of all seeds; return its path."""
+    settings, grid = training.settings, training.settings.grid
+    model = Unrolled(grid, *training.arrays(), np.ones(settings.layers, np.float32))
     made = make_snapshots(grid, _CALIBRATED, targets=settings.targets, snr_db=SNR_DB, seed=_CALIBRATION_SEED)
     alphas = alphas_for(model.values(grid.matched_filter(made.received)))
     tuning = make_snapshots(grid, _TUNED, targets=settings.targets, snr_db=_TUNING_DB, seed=_TUNING_SEED)
     filtered = grid.matched_filter(tuning.received)
     errors = {weight: nmse_db(grid.solve(filtered, 200, weight), tuning.truth) for weight in _WEIGHTS}
     best = min(errors, key=lambda weight: errors[weight])
-    record = {"settings": asdict(settings), "ista_weight": best, "ista_db": errors[best]}
+    record = {
+        "settings": asdict(settings), "seed": training.seed, "seeds": seeds, "ista_weight": best, "ista_db": errors[best],
+    }  # fmt: skip
     model = replace(model, alphas=alphas, record=record)
     save_unrolled(out / MODEL, model)
     say(f"alphas {', '.join(f'{alpha:g}' for alpha in alphas)}; ISTA: {errors[best]:.2f} dB with lambda {best:g}")
-    say(f"wrote {out / MODEL}")
+    say(f"wrote {out / MODEL}: seed {training.seed}")
     return out / MODEL
 
 
