@@ -28,7 +28,7 @@ from models.quantise.grids import Grid
 from models.quantise.spiking import quantise_spiking
 from models.spiking_classifier import seeded_classifier
 from models.training.spiking.frames import SpikeSamples
-from models.training.spiking.torch_network import output_counts
+from models.training.spiking.torch_network import output_scores
 
 RUNS = {"gesture_51": (51, 1), "gesture_147": (147, 1), "gesture_batch": (51, 6)}  # (PEs, batch), by the key of `TARGETS`
 _BITS = 8
@@ -83,7 +83,7 @@ def torch_step_ms(network: Network, samples: int, batches: Sequence[int] = (1, 6
         for _ in range(runs):
             began = time.perf_counter()
             for first in range(0, len(cells), batch):
-                output_counts(network, whole.take(np.arange(first, min(first + batch, len(cells)))))
+                output_scores(network, whole.take(np.arange(first, min(first + batch, len(cells)))))
             times.append(time.perf_counter() - began)
         figures[batch] = 1e3 * statistics.median(times) / (len(cells) * bins.steps)
     return figures

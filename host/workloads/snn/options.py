@@ -42,6 +42,10 @@ class Options(RunOptions):
     )
     binary: bool = _of_bins(False, "several events of a pixel and bin are one spike", bounds=YesNo())
     count: bool = _of_bins(False, "events of a pixel and bin are counted", bounds=YesNo())
+    denoise_ms: float | None = _of_bins(
+        None, "leave out events without another beside them in so many ms before (0: keep all)", bounds=Number(0, 60_000),
+        metavar="MS",
+    )  # fmt: skip
     bits: int | None = _of_network(None, "quantise the network to so many bits", bounds=Whole(2, 8), metavar="N")
     percentile: float | None = _of_network(
         None, "with --bits: the magnitude that becomes the largest number (default 100)", bounds=Number(0, 100, above=True),
@@ -67,8 +71,8 @@ class Options(RunOptions):
         super().check()
         if self.binary and self.count:
             raise HostError("--binary and --count: choose one")
-        for name in ("events", "split", "bin_ms", "size", "polarity", "binary", "count"):
-            if self.inputs is not None and getattr(self, name):
+        for name in ("events", "split", "bin_ms", "size", "polarity", "binary", "count", "denoise_ms"):
+            if self.inputs is not None and getattr(self, name) not in (None, False):
                 raise HostError(f"--inputs and --{name.replace('_', '-')}: choose one, the file holds what each step hears")
         for name in ("percentile", "per_channel", "alone"):
             if self.bits is None and getattr(self, name):

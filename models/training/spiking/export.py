@@ -23,8 +23,8 @@ from models.training.common.export import array, provenance_of
 from models.training.common.run_folder import read_best
 from models.training.gesture.mean_frame import mean_frame_accuracy
 from models.training.spiking.frames import SpikeSamples
-from models.training.spiking.network import SpikingLayer, SpikingModel
-from models.training.spiking.torch_network import output_counts
+from models.training.spiking.network import GridLayer, SpikingLayer, SpikingModel
+from models.training.spiking.torch_network import output_scores
 from models.training.spiking.trainer import SpikingTrainer
 
 CHECKPOINT, QUANTISED, NIR = "model.safetensors", "model-int8.safetensors", "model.nir"
@@ -41,13 +41,13 @@ def finish(trainer: SpikingTrainer, test: SpikeSamples, say: Callable[[str], obj
     model.load_state_dict(read_best(folder, "loss"))
     model.eval()
     network = network_of(model)
-    scored = {"float" if not settings.bits else "as trained": (network, output_counts(network, test))}
+    scored = {"float" if not settings.bits else "as trained": (network, output_scores(network, test))}
     for percentile in PERCENTILES if not settings.bits else PERCENTILES[:1]:
         small, _ = quantise_spiking(network, Grid(bits=settings.bits or 8, percentile=percentile))
-        scored[f"int8 percentile {percentile:g}"] = small, output_counts(small, test)
+        scored[f"int8 percentile {percentile:g}"] = small, output_scores(small, test)
     figures: dict[str, Any] = {
-        "accuracy": {name: accuracy(counts, test) for name, (_, counts) in scored.items()},
-        "ties": {name: ties(counts) for name, (_, counts) in scored.items()},
+        "accuracy": {name: accuracy(scores, test) for name, (_, scores) in scored.items()},
+        "ties": {name: ties(scores) for name, (_, scores) in scored.items()},
         "best_epoch": trainer.progress.best_epoch, "seconds": round(trainer.progress.seconds),
         "samples": {"train": len(trainer.train), "test": len(test)},
         "subjects": {"train": len(set(trainer.train.subjects)), "test": len(set(test.subjects))},
@@ -72,19 +72,19 @@ def model_of(network: Network, steps: int, provenance: Mapping[str, Any]) -> Mod
     return Model(network, segment=steps, state="zeroed", provenance=provenance)
 
 
-def accuracy(counts: Array, samples: SpikeSamples) -> float:
-    """Return the share of samples whose class fired most, the first of several."""
-    return float((counts.argmax(1) == samples.labels).mean())
+def accuracy(scores: Array, samples: SpikeSamples) -> float:
+    """Return the share of samples whose class has the highest score, the first of several."""
+    return float((scores.argmax(1) == samples.labels).mean())
 
 
-def ties(counts: Array) -> int:
-    """Return how many samples have several classes that fired most."""
-    return int(((counts == counts.max(1, keepdims=True)).sum(1) > 1).sum())
+def ties(scores: Array) -> int:
+    """Return how many samples have several classes with the highest score."""
+    return int(((scores == scores.max(1, keepdims=True)).sum(1) > 1).sum())
 
 
 def _tell(scored: dict[str, Any], test: SpikeSamples, say: Callable[[str], object]) -> None:
-    for name, (_, counts) in scored.items():
-        say(f"test         {accuracy(counts, test):.2%} of {len(test):,} unseen samples, {name}; {ties(counts)} ties")
+    for name, (_, scores) in scored.items():
+        say(f"test         {accuracy(scores, test):.2%} of {len(test):,} unseen samples, {name}; {ties(scores)} ties")
     first = next(iter(scored.values()))[1]
     for label, name in enumerate(CLASSES):
         among = test.labels == label
@@ -104,10 +104,11 @@ def _baseline(trainer: SpikingTrainer, test: SpikeSamples) -> float:
 
 @torch.no_grad()
 def network_of(model: SpikingModel) -> Network:
-    """Return a trained model as a network of `lif` populations, weights on their grid where training was quantised."""
-    layers = [layer for layer in model.layers if isinstance(layer, SpikingLayer)]
+    """Return a trained model as a network of `lif` populations (`li` where membranes answer), weights on their grid where training was quantised."""
+    layers = [layer for layer in model.layers if isinstance(layer, GridLayer)]
     return spiking_classifier(
-        [array(layer.grid_weight()) for layer in layers], [array(layer.thresholds()) for layer in layers],
+        [array(layer.grid_weight()) for layer in layers],
+        [array(layer.thresholds()) for layer in layers if isinstance(layer, SpikingLayer)],
         [array(layer.beta_logit.sigmoid()) for layer in layers], model.settings.size,
         "spike" if model.settings.binary else "count",
     )  # fmt: skip
