@@ -79,7 +79,9 @@ def _integrators(name: str, weights: Convolution | SparseRows, rates: Array, sou
     vectors = vectors_of(len(rates), li.FILL, rate=rates, gain=np.float32(1) - rates)
     params = {"form": float(FORMS.index("decay"))}
     projection = Projection(source=source, port="input", weights=weights)
-    return Population(name, len(rates), kernel="li", projections=(projection,), vectors=vectors, params=params, payload="float32", dense=True)
+    return Population(
+        name, len(rates), kernel="li", projections=(projection,), vectors=vectors, params=params, payload="float32", dense=True
+    )
 
 
 def seeded_classifier(

@@ -25,6 +25,7 @@ from models.training.__main__ import main  # noqa: E402
 from models.training.spiking.export import finish, network_of  # noqa: E402
 from models.training.spiking.frames import SpikeSamples, hold_out, varied  # noqa: E402
 from models.training.spiking.lif_layer import lif  # noqa: E402
+from models.training.spiking.network import SpikingModel  # noqa: E402
 from models.training.spiking.settings import SpikingSettings  # noqa: E402
 from models.training.spiking.torch_network import output_scores  # noqa: E402
 from models.training.spiking.trainer import SpikingTrainer  # noqa: E402
@@ -85,17 +86,36 @@ def test_gradients_are_those_of_the_unrolled_surrogate():
     assert torch.allclose(mine_beta, beta.grad)
 
 
-def test_int8_networks_have_the_references_spikes_in_torch():
-    settings = SpikingSettings(**SMALL)
+@pytest.mark.parametrize("readout", ["membrane", "counts"])
+def test_int8_networks_have_the_references_spikes_in_torch(readout):
+    settings = SpikingSettings(**SMALL, readout=readout)
     given = samples(settings, count=3)
-    network, _ = quantise_spiking(seeded_classifier(11, (3, 3, 2), 8, 16), Grid())
-    counts, reference, expected = output_scores(network, given), Reference(network), []
+    torch.manual_seed(4)
+    model = SpikingModel(11, settings)
+    model(given.spikes(np.arange(3)).transpose(0, 1))  # thresholds follow what is heard
+    network, _ = quantise_spiking(network_of(model.eval()), Grid())
+    assert network.populations[network.output].kernel == ("li" if readout == "membrane" else "lif")
+    scores, reference, expected = output_scores(network, given), Reference(network), []
     for number in range(3):
         rows = given.spikes(np.array([number]))[0].flatten(1).numpy()
         sent = [reference.step({0: row}, fresh=step == 0)[network.output][0] for step, row in enumerate(rows)]
-        expected.append(np.sum(sent, axis=0, dtype=np.int64))
-    assert (counts == np.stack(expected)).all()
-    assert counts.any()
+        expected.append(np.sum(sent, axis=0, dtype=np.float64))
+    assert (scores == np.stack(expected) / (settings.steps if readout == "membrane" else 1)).all()
+    assert scores.any()
+
+
+@torch.no_grad()
+def test_what_is_exported_answers_as_the_model_does():
+    settings = SpikingSettings(**SMALL)
+    given = samples(settings, count=6)
+    torch.manual_seed(5)
+    model = SpikingModel(11, settings)
+    spikes = given.spikes(np.arange(6)).transpose(0, 1)
+    model(spikes)
+    answer = model.eval()(spikes)
+    scores = output_scores(network_of(model), given) * np.sqrt(settings.hidden)
+    assert len(answer.activity) == 4  # the integrators fire nothing
+    assert np.allclose(scores, answer.scores.numpy(), atol=1e-4)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
@@ -150,12 +170,12 @@ def test_quantised_training_begins_with_a_float_run_and_its_weights_keep_their_g
 
 def test_variations_move_cells_and_never_make_any():
     settings = SpikingSettings(**SMALL)
-    spikes = samples(settings).spikes(np.arange(4))
+    spikes = samples(settings).cells_of(np.arange(4))
     changed = varied(spikes, settings, np.random.default_rng(1))
     assert changed.shape == spikes.shape
     assert set(changed.unique().tolist()) <= {0.0, 1.0}
     still = SpikingSettings(**SMALL, shift=0, zoom=0, turn=0, tempo=0, delay=0)
-    assert torch.equal(varied(spikes, still, np.random.default_rng(1)), spikes)
+    assert (varied(spikes, still, np.random.default_rng(1)).numpy() == spikes).all()
 
 
 def test_a_network_of_other_neurons_is_not_scored_in_torch():
@@ -173,6 +193,7 @@ def test_a_network_of_other_neurons_is_not_scored_in_torch():
         (["--beta-low", "0.99"], "--beta-low 0.99: needs at most --beta-high"),
         (["--polarity", "both"], "--polarity 'both': needs one of off-on, on-off, merged"),
         (["--size", "8"], "--size 8: needs at least 16"),
+        (["--readout", "last"], "--readout 'last': needs one of membrane, counts"),
     ],
 )
 def test_wrong_settings_end_in_a_line(flags, line, tmp_path, capsys):

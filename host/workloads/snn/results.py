@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from host.show.confusion import confusion_of
 from host.show.status import finite
 from models.network import F64
 
@@ -71,10 +72,8 @@ def compose_result(
     raster: Mapping[str, Any], membrane: Mapping[str, Any] | None, times: StepTimes, host_s: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the `result` block of the report; `steps` counts those of all samples, of one that broke off, too."""
-    count, known = len(setting.classes), [one for one in answers if one.label is not None]
-    confusion = [[0] * count for _ in range(count)]
-    for one in known:
-        confusion[one.label or 0][one.prediction] += 1
+    known = [one for one in answers if one.label is not None]
+    confusion = confusion_of(((one.label, one.prediction) for one in answers if one.label is not None), len(setting.classes))
     others = list(beside[: len(answers)]) if beside is not None else [None] * len(answers)
     pairs = list(zip(answers, others, strict=True))
     right = [other == one.label for one, other in pairs if one.label is not None]

@@ -104,7 +104,9 @@ def _baseline(trainer: SpikingTrainer, test: SpikeSamples) -> float:
 
 @torch.no_grad()
 def network_of(model: SpikingModel) -> Network:
-    """Return a trained model as a network of `lif` populations (`li` where membranes answer), weights on their grid where training was quantised."""
+    """Return a trained model as a network of `lif` populations (`li` where membranes answer), weights on their grid where training
+    was quantised.
+    """
     layers = [layer for layer in model.layers if isinstance(layer, GridLayer)]
     return spiking_classifier(
         [array(layer.grid_weight()) for layer in layers],

@@ -48,7 +48,8 @@ def _check(network: Network, population: Population) -> None:
     plain = not (own.get("fire_at_threshold") or own.get("multi_spike") or own.get("floor"))
     late = RESETS[int(own.get("reset", 0))] == "subtract-late" and _decays(population)
     if population.kernel != "lif" or not (plain and late) or any(projection.delay for projection in population.projections):
-        raise ModelError(f"{population.name}: torch scores lif of form decay that subtracts late, and li that answers, without delays")
+        need = "lif of form decay that subtracts late, and li that answers, without delays"
+        raise ModelError(f"{population.name}: torch scores {need}")
 
 
 def _decays(population: Population) -> bool:

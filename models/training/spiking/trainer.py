@@ -100,7 +100,7 @@ class SpikingTrainer(TrainingLoop[SpikingSettings, SampleSums, Array, "Outcome |
     def step(self, batch: Array) -> None:
         """Learn from varied spikes of these samples."""
         s, iteration = self.settings, self.progress.iteration
-        spikes = varied(self.train.spikes(batch), s, np.random.default_rng([s.seed, iteration, 1]))
+        spikes = varied(self.train.cells_of(batch), s, np.random.default_rng([s.seed, iteration, 1]))
         labels = self.train.labels_of(batch).to(self.device)
         answer = self.model(spikes.transpose(0, 1).contiguous().to(self.device))
         loss = functional.cross_entropy(answer.scores * s.temperature, labels, label_smoothing=s.smoothing)
