@@ -20,7 +20,7 @@ from torch import Tensor
 
 from models.dvs.samples import GestureSet
 from models.dvs.spike_frames import SpikeBins, spike_frames
-from models.network import Array, ModelError
+from models.network import F64, Array, ModelError
 from models.training.spiking.settings import SpikingSettings
 
 _VERSION = 1
@@ -155,15 +155,14 @@ def varied(spikes: Array, settings: SpikingSettings, rng: np.random.Generator) -
     or slower, begun earlier or later; each cell is some cell of before. Never mirrored: which hand it is makes the class.
     """
     s, (n, steps, channels, size, _) = settings, spikes.shape
-    angle, zoom = np.deg2rad(rng.uniform(-s.turn, s.turn, n)), 1 + rng.uniform(-s.zoom, s.zoom, n)
+    angle, zoom = np.deg2rad(rng.uniform(-s.turn, s.turn, (n, 1, 1))), 1 + rng.uniform(-s.zoom, s.zoom, (n, 1, 1))
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
-    across, down = 2 * rng.uniform(-s.shift, s.shift, (2, n))  # the frame spans -1 to 1
-    speed, start = 1 + rng.uniform(-s.tempo, s.tempo, n), rng.integers(-s.delay, s.delay + 1, n)
+    across, down = 2 * rng.uniform(-s.shift, s.shift, (2, n, 1, 1))  # the frame spans -1 to 1
+    speed, start = 1 + rng.uniform(-s.tempo, s.tempo, (n, 1)), rng.integers(-s.delay, s.delay + 1, (n, 1))
     middle = (steps - 1) / 2
-    when = np.rint(middle + start[:, None] + speed[:, None] * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
-    at = (2 * np.arange(size) + 1) / size - 1  # middles of cells
-    column = cos[:, None, None] * at - sin[:, None, None] * at[:, None] + across[:, None, None]
-    row = sin[:, None, None] * at + cos[:, None, None] * at[:, None] + down[:, None, None]
+    when = np.rint(middle + start + speed * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
+    at: F64 = (2 * np.arange(size, dtype=np.float64) + 1) / size - 1  # middles of cells
+    column, row = cos * at - sin * at[:, None] + across, sin * at + cos * at[:, None] + down
     row, column = (np.rint(((part + 1) * size - 1) / 2).astype(np.int64) for part in (row, column))
     inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
     cell = np.where(inside, row * size + column, size * size).reshape(n, -1)  # behind the last cell lies one that is silent

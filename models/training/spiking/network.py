@@ -156,7 +156,7 @@ class SpikingModel(nn.Module):
 
     def forward(self, spikes: Tensor) -> Answer:
         """Return what each class's neuron says over all steps."""
-        activity = []
+        activity = list[Tensor]()
         for layer in self.layers:
             if spikes.dim() == 5 and not layer.is_convolution:
                 pooled = functional.avg_pool2d(spikes.flatten(0, 1), LAST_POOL, divisor_override=1)

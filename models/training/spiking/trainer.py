@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from torch.nn import functional
 
 from models.dvs.samples import CLASSES
@@ -43,13 +44,14 @@ def evaluate(model: SpikingModel, samples: SpikeSamples) -> Outcome:
     """Score every sample, without augmentation."""
     was, device = model.training, next(model.parameters()).device
     model.eval()
-    scores, activity = [], 0.0
+    scores, activity = list[Tensor](), np.zeros(0)
     every = np.arange(len(samples))
     for first in range(0, len(samples), _SCORED):
         numbers = every[first : first + _SCORED]
         answer = model(samples.spikes(numbers).transpose(0, 1).contiguous().to(device))
         scores.append(answer.scores.cpu())
-        activity = activity + torch.stack(answer.activity).double().cpu().numpy() * len(numbers)
+        shares = torch.stack(answer.activity).double().cpu().numpy() * len(numbers)
+        activity = activity + shares if first else shares
     model.train(was)
     whole, labels = torch.cat(scores), samples.labels_of(every)
     loss = float(functional.cross_entropy(whole.double() * model.settings.temperature, labels))
