@@ -158,6 +158,8 @@ def test_quantised_training_begins_with_a_float_run_and_its_weights_keep_their_g
     network = finish(after, samples(settings, seed=5, people=("user09",)), said.append)
     small, report = quantise_spiking(network, Grid())
     assert all(done.kept and not done.clipped for done in report)
+    figures = json.loads((tmp_path / "int8" / "figures.json").read_text())
+    assert list(figures["accuracy"]) == ["float", *(f"int8 percentile {p}" for p in ("100", "99.9", "99")), "int8 as trained"]
     stored = load(tmp_path / "int8" / "model-int8.safetensors")
     assert stored.provenance["bins"]["size"] == 16
     for one, layer in zip(small.layers, after.model.layers, strict=True):

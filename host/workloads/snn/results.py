@@ -106,6 +106,7 @@ def _trained(record: Mapping[str, Any]) -> list[str]:
     """Return what the trainer measured on its own test set, a line each."""
     shares = record.get("accuracy")
     known = {str(name): finite(share) for name, share in shares.items()} if isinstance(shares, Mapping) else {}
+    known["a regression on the mean of the spikes"] = finite(record.get("mean_frame_accuracy"))
     return [f"{name}: {100 * share:.1f} %" for name, share in known.items() if share is not None]
 
 
