@@ -161,6 +161,7 @@ def test_a_readout_that_sends_its_membrane_answers_with_it(files, tmp_path):
         ran = report_of(options(files, checkpoint=model, answer=how, transport="mem", pes=2), tmp_path / str(how))
         assert ran["result"]["answer"] == (how or "mean")
         assert ran["result"]["predictions"][0]["tie"]  # eight alike
+        assert [spikes for _, spikes, _ in by_layer(ran)][1] == 0.0  # eleven membranes a step, no spike
     with pytest.raises(HostError, match="--answer counts: the output out sends its membrane; use mean, last or max"):
         prepare(options(files, checkpoint=model, answer="counts"))
 

@@ -1,5 +1,5 @@
 """Trained models that come with the project, by names that every command takes in the place of a file (docs/model.md,
-docs/gesture.md).
+docs/gesture.md, docs/snn.md).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ ABOUT = {
     "cartpole-float": "the same before its weights were rounded",
     "acrobot": "spiking Q-network that swings two links up (12-64-64-3, int8)",
     "acrobot-float": "the same before its weights were rounded",
+    "snn": "gestures before an event camera by a spiking network of 25,504 int8 weights; beside it the same as NIR",
     "gesture-plain": "gestures in the paper's variant; layers hear events",
 }
 """Name -> what the model is."""

@@ -14,7 +14,7 @@ DEFAULT_SAMPLES = 11  # one of each gesture
 _of_recordings = partial(option, group="recordings (default: a synthetic event camera)")
 _of_bins = partial(option, group="bins of time (default: the checkpoint's, else 34 of 50 ms)")
 _of_network = partial(option, group="8 bits and answer")
-_CHECKPOINT = "as MODEL: a NIR file, a checkpoint, or 'seeded' for random weights of the published size"
+_CHECKPOINT = "as MODEL: a NIR file, a checkpoint (default: the shipped one), or 'seeded' for random weights of the published size"
 
 
 @dataclass(frozen=True)

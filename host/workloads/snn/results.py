@@ -117,9 +117,12 @@ def sleep_w(cost: Mapping[str, Any]) -> float:
 
 
 def by_layer(report: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return each layer's name, spikes and synaptic events, a step of a sample."""
+    """Return each layer's name, spikes and synaptic events, a step of a sample; a membrane that answers is no spike."""
     result, steps = report["result"], max(report["result"]["steps"], 1)
-    columns = result["layers"], report["events"]["by_layer"], report["counters"]["macs_by_layer"]
+    spikes = list(report["events"]["by_layer"])
+    if result["answer"] != "counts":
+        spikes[-1] = 0
+    columns = result["layers"], spikes, report["counters"]["macs_by_layer"]
     return [(name, spikes / steps, macs / steps) for name, spikes, macs in zip(*columns, strict=True)]
 
 
