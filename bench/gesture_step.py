@@ -1,7 +1,7 @@
 """`python -m bench.gesture_step [MODEL]`: a step of a spiking gesture network of the published size, in 8 bits.
 
 As 51 and 147 PE processes at batch 1, and at batch 6 a sample and step, beside the same network in torch on one thread, which
-emulates no chip. MODEL is a checkpoint or NIR file; without one a seeded network of the same sizes runs. Sizes alternate from
+emulates no chip. MODEL is a checkpoint or NIR file, `seeded`, or the shipped one (without it). Sizes alternate from
 run to run, so that a machine that slows down slows them all; figures are medians.
 """
 
@@ -11,15 +11,17 @@ import argparse
 import statistics
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from bench.targets import Figures, held
 from host.launch.launcher import Launcher
-from host.workloads.site import load_model
+from host.workloads.site import load_model, model_path
+from host.workloads.snn import SHIPPED
 from host.workloads.snn.options import Options
+from host.workloads.snn.prepare import bins_of
+from models.checkpoint import Model
 from models.dvs.samples import CLASSES
 from models.dvs.spike_frames import SpikeBins, spike_frames
 from models.dvs.synthetic import open_synthetic
@@ -28,13 +30,13 @@ from models.quantise.grids import Grid
 from models.quantise.spiking import quantise_spiking
 from models.spiking_classifier import seeded_classifier
 from models.training.spiking.frames import SpikeSamples
-from models.training.spiking.torch_network import output_counts
+from models.training.spiking.torch_network import output_scores
 
 RUNS = {"gesture_51": (51, 1), "gesture_147": (147, 1), "gesture_batch": (51, 6)}  # (PEs, batch), by the key of `TARGETS`
 _BITS = 8
 
 
-def measure(model: str = "seeded", runs: int = 3, samples: int = 6) -> Figures:
+def measure(model: str = "snn", runs: int = 3, samples: int = 6) -> Figures:
     """Measure, print, and return the figures that have a target."""
     done: dict[str, list[float]] = {key: [] for key in RUNS}
     hashes = set()
@@ -50,7 +52,7 @@ def measure(model: str = "seeded", runs: int = 3, samples: int = 6) -> Figures:
             hashes.add(outcome.report["events"]["sha256"])
     assert len(hashes) == 1, "the same events on any number of PEs and in any batch"
     figures = {key: statistics.median(times) for key, times in done.items()}
-    by_torch = torch_step_ms(quantised(model), samples)
+    by_torch = torch_step_ms(*quantised(model), samples)
     print(f"a spiking network of the published size, {_BITS} bits, {samples} samples, {runs} runs of each; medians")
     print("  PEs  batch  ms a sample and step   times torch (it emulates no chip)")
     for key, (pes, batch) in RUNS.items():
@@ -60,16 +62,18 @@ def measure(model: str = "seeded", runs: int = 3, samples: int = 6) -> Figures:
     return figures
 
 
-def quantised(model: str) -> Network:
-    """Return the network that is run."""
-    network = seeded_classifier(len(CLASSES)) if model == "seeded" else load_model(Path(model)).network
-    return quantise_spiking(network, Grid(bits=_BITS))[0]
+def quantised(model: str) -> tuple[Network, SpikeBins]:
+    """Return the network that is run, and how events become its spikes."""
+    path = model_path(model, SHIPPED)
+    chosen = Model(seeded_classifier(len(CLASSES))) if path is None else load_model(path)
+    return quantise_spiking(chosen.network, Grid(bits=_BITS))[0], bins_of(Options(), chosen.provenance)
 
 
-def torch_step_ms(network: Network, samples: int, batches: Sequence[int] = (1, 6), runs: int = 3) -> dict[int, float]:
+def torch_step_ms(
+    network: Network, bins: SpikeBins, samples: int, batches: Sequence[int] = (1, 6), runs: int = 3
+) -> dict[int, float]:
     """Return what a sample and step takes in torch on one thread, by batch."""
     torch.set_num_threads(1)
-    bins = SpikeBins()
     cells = []
     for sample, _ in zip(open_synthetic("test", slice_us=bins.duration_us).samples(), range(samples), strict=False):
         cells.append(np.packbits(spike_frames(sample.events, bins).reshape(-1).astype(bool)))
@@ -83,7 +87,7 @@ def torch_step_ms(network: Network, samples: int, batches: Sequence[int] = (1, 6
         for _ in range(runs):
             began = time.perf_counter()
             for first in range(0, len(cells), batch):
-                output_counts(network, whole.take(np.arange(first, min(first + batch, len(cells)))))
+                output_scores(network, whole.take(np.arange(first, min(first + batch, len(cells)))))
             times.append(time.perf_counter() - began)
         figures[batch] = 1e3 * statistics.median(times) / (len(cells) * bins.steps)
     return figures
@@ -92,7 +96,7 @@ def torch_step_ms(network: Network, samples: int, batches: Sequence[int] = (1, 6
 def main() -> None:
     """Run the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m bench.gesture_step", description=__doc__.split("\n\n")[0])
-    parser.add_argument("model", nargs="?", default="seeded", metavar="MODEL")
+    parser.add_argument("model", nargs="?", default="snn", metavar="MODEL")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--samples", type=int, default=6)
     flags = parser.parse_args()

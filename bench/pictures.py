@@ -137,15 +137,7 @@ def options_of(name: str, **settings: Any) -> RunOptions:
 def draw_monitors(to: Path) -> None:
     """Draw the live view of four runs: text that is continued, gestures, spikes, and a text on eight chips."""
     prompt = "the following example shows how to use the"
-    spiking = {
-        "checkpoint": "seeded",
-        "bits": 8,
-        "samples": 4,
-        "pes": 51,
-        "mapping": "balanced",
-        "membrane": "lif5:2",
-        "raster": "lif3",
-    }
+    spiking = {"samples": 4, "pes": 51, "mapping": "balanced", "membrane": "li5:2", "raster": "lif4"}
     runs = {
         "monitor": (options_of("lm", prompt=prompt, generate=300), (120, 40)),
         "monitor-dvs": (options_of("dvs", samples=4, batch=1), (120, 40)),

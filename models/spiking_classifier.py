@@ -1,4 +1,5 @@
-"""The layers of a spiking gesture classifier: three convolutions, two sum pools, two dense layers, `lif` neurons behind each.
+"""The layers of a spiking gesture classifier: three convolutions, two sum pools, two dense layers, `lif` neurons behind each; or
+integrators (`li`) behind the last, whose membranes answer.
 
 They are those of Arfa et al. (arXiv:2504.06748): 25,504 weights without biases and 7,859 neurons on 2 x 32 x 32 inputs. A seeded
 one has learnt nothing.
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from models.convolution import Convolution
+from models.kernels import li
 from models.kernels.lif import FILL
 from models.network import F32, Array, Network, Population, Projection, SparseRows
 from models.spiking import FORMS, RESETS, vectors_of
@@ -38,7 +40,8 @@ def spiking_classifier(
 ) -> Network:
     """Return the network of weights (out, in, k, k) three times, then (out, in) twice, float32, that hears `size` x `size` cells.
 
-    `thresholds` and `rates` of each layer are one number a channel or unit out. Neurons subtract one step late.
+    `thresholds` and `rates` of each layer are one number a channel or unit out. Neurons subtract one step late. Without
+    thresholds of the last layer its neurons are integrators: v = rate v + (1 - rate) x.
     """
     shape = (weights[0].shape[1], size, size)
     populations = [Population("input", int(np.prod(shape)), payload=payload)]
@@ -55,7 +58,10 @@ def spiking_classifier(
             part = Convolution(values.reshape(-1, shape[0], side, side), shape, pool=(LAST_POOL, LAST_POOL))
         else:
             part = SparseRows.from_dense(values)
-        populations.append(_neurons(f"lif{number}", part, thresholds[number - 1], rates[number - 1], number - 1))
+        if number > len(thresholds):
+            populations.append(_integrators(f"li{number}", part, rates[number - 1], number - 1))
+        else:
+            populations.append(_neurons(f"lif{number}", part, thresholds[number - 1], rates[number - 1], number - 1))
     return Network(tuple(populations))
 
 
@@ -67,6 +73,15 @@ def _neurons(name: str, weights: Convolution | SparseRows, thresholds: Array, ra
     params = {"form": float(FORMS.index("decay")), "reset": float(RESETS.index("subtract-late"))}
     projection = Projection(source=source, port="input", weights=weights)
     return Population(name, units, kernel="lif", projections=(projection,), vectors=vectors, params=params, payload="spike")
+
+
+def _integrators(name: str, weights: Convolution | SparseRows, rates: Array, source: int) -> Population:
+    vectors = vectors_of(len(rates), li.FILL, rate=rates, gain=np.float32(1) - rates)
+    params = {"form": float(FORMS.index("decay"))}
+    projection = Projection(source=source, port="input", weights=weights)
+    return Population(
+        name, len(rates), kernel="li", projections=(projection,), vectors=vectors, params=params, payload="float32", dense=True
+    )
 
 
 def seeded_classifier(

@@ -161,6 +161,7 @@ def test_a_readout_that_sends_its_membrane_answers_with_it(files, tmp_path):
         ran = report_of(options(files, checkpoint=model, answer=how, transport="mem", pes=2), tmp_path / str(how))
         assert ran["result"]["answer"] == (how or "mean")
         assert ran["result"]["predictions"][0]["tie"]  # eight alike
+        assert [spikes for _, spikes, _ in by_layer(ran)][1] == 0.0  # eleven membranes a step, no spike
     with pytest.raises(HostError, match="--answer counts: the output out sends its membrane; use mean, last or max"):
         prepare(options(files, checkpoint=model, answer="counts"))
 
@@ -170,6 +171,7 @@ def test_a_readout_that_sends_its_membrane_answers_with_it(files, tmp_path):
     [
         ({"percentile": 99.0}, "--percentile: needs --bits"),
         ({"size": 16}, "--inputs and --size: choose one"),
+        ({"denoise_ms": 0.0}, "--inputs and --denoise-ms: choose one"),
         ({"inputs": None, "binary": True, "count": True}, "--binary and --count: choose one"),
         ({"inputs": None}, "--size 32, --polarity off-on: make 2 x 32 x 32 = 2,048 inputs, the network has 512"),
         ({"raster": "lif9"}, "--raster lif9: .* has layers that spike lif1, lif2, lif3, lif4, lif5"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from models.dvs.denoise import near_others
 from models.dvs.event_columns import columns_of
 from models.dvs.samples import DvsError, Events
 from models.dvs.sensors import KNOWN, on_sensor, smallest_sensor
@@ -37,7 +38,17 @@ def test_counts_channels_and_sizes_are_as_they_are_said():
     assert np.argwhere(wide).tolist() == [[0, 1, 0, 0], [1, 0, 0, 0], [2, 1, 7, 15]]
 
 
-@pytest.mark.parametrize("changes", [{"steps": 0}, {"bin_us": 0}, {"polarity": "both"}, {"steps": 1 << 20}])
+def test_events_without_another_beside_them_are_left_out():
+    t_us = np.array([0, 400, 500, 900, 1500, 2900])  # a pair side by side, one far away, the first again, a pair too late
+    x, y = np.array([4, 5, 90, 4, 126, 127], np.uint8), np.array([8, 9, 90, 8, 127, 127], np.uint8)
+    events = Events(t_us, x, y, np.array([True, False, True, True, True, True]))
+    assert np.flatnonzero(near_others(events, 1000, (128, 128))).tolist() == [1, 3]
+    assert np.flatnonzero(near_others(events, 1400, (128, 128))).tolist() == [1, 3, 5]
+    assert np.argwhere(spike_frames(events, bins(denoise_us=1000))).tolist() == [[0, 0, 2, 1], [0, 1, 2, 1]]
+    assert bins(denoise_us=1000).described().endswith("; lonely events (none beside them in 1 ms) left out")
+
+
+@pytest.mark.parametrize("changes", [{"denoise_us": -1}, {"steps": 0}, {"bin_us": 0}, {"polarity": "both"}, {"steps": 1 << 20}])
 def test_what_makes_no_bins_is_refused_in_a_line(changes):
     with pytest.raises(DvsError, match="SpikeBins: need"):
         bins(**changes)

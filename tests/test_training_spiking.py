@@ -25,8 +25,9 @@ from models.training.__main__ import main  # noqa: E402
 from models.training.spiking.export import finish, network_of  # noqa: E402
 from models.training.spiking.frames import SpikeSamples, hold_out, varied  # noqa: E402
 from models.training.spiking.lif_layer import lif  # noqa: E402
+from models.training.spiking.network import SpikingModel  # noqa: E402
 from models.training.spiking.settings import SpikingSettings  # noqa: E402
-from models.training.spiking.torch_network import output_counts  # noqa: E402
+from models.training.spiking.torch_network import output_scores  # noqa: E402
 from models.training.spiking.trainer import SpikingTrainer  # noqa: E402
 
 SMALL = {"channels": "3,3,2", "hidden": 8, "size": 16, "steps": 5, "batch": 11, "epochs": 2, "valid_subjects": 1}
@@ -85,17 +86,36 @@ def test_gradients_are_those_of_the_unrolled_surrogate():
     assert torch.allclose(mine_beta, beta.grad)
 
 
-def test_int8_networks_have_the_references_spikes_in_torch():
-    settings = SpikingSettings(**SMALL)
+@pytest.mark.parametrize("readout", ["membrane", "counts"])
+def test_int8_networks_have_the_references_spikes_in_torch(readout):
+    settings = SpikingSettings(**SMALL, readout=readout)
     given = samples(settings, count=3)
-    network, _ = quantise_spiking(seeded_classifier(11, (3, 3, 2), 8, 16), Grid())
-    counts, reference, expected = output_counts(network, given), Reference(network), []
+    torch.manual_seed(4)
+    model = SpikingModel(11, settings)
+    model(given.spikes(np.arange(3)).transpose(0, 1))  # thresholds follow what is heard
+    network, _ = quantise_spiking(network_of(model.eval()), Grid())
+    assert network.populations[network.output].kernel == ("li" if readout == "membrane" else "lif")
+    scores, reference, expected = output_scores(network, given), Reference(network), []
     for number in range(3):
         rows = given.spikes(np.array([number]))[0].flatten(1).numpy()
         sent = [reference.step({0: row}, fresh=step == 0)[network.output][0] for step, row in enumerate(rows)]
-        expected.append(np.sum(sent, axis=0, dtype=np.int64))
-    assert (counts == np.stack(expected)).all()
-    assert counts.any()
+        expected.append(np.sum(sent, axis=0, dtype=np.float64))
+    assert (scores == np.stack(expected) / (settings.steps if readout == "membrane" else 1)).all()
+    assert scores.any()
+
+
+@torch.no_grad()
+def test_what_is_exported_answers_as_the_model_does():
+    settings = SpikingSettings(**SMALL)
+    given = samples(settings, count=6)
+    torch.manual_seed(5)
+    model = SpikingModel(11, settings)
+    spikes = given.spikes(np.arange(6)).transpose(0, 1)
+    model(spikes)
+    answer = model.eval()(spikes)
+    scores = output_scores(network_of(model), given) * np.sqrt(settings.hidden)
+    assert len(answer.activity) == 4  # the integrators fire nothing
+    assert np.allclose(scores, answer.scores.numpy(), atol=1e-4)
 
 
 def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path):
@@ -138,31 +158,33 @@ def test_quantised_training_begins_with_a_float_run_and_its_weights_keep_their_g
     network = finish(after, samples(settings, seed=5, people=("user09",)), said.append)
     small, report = quantise_spiking(network, Grid())
     assert all(done.kept and not done.clipped for done in report)
+    figures = json.loads((tmp_path / "int8" / "figures.json").read_text())
+    assert list(figures["accuracy"]) == ["float", *(f"int8 percentile {p}" for p in ("100", "99.9", "99")), "int8 as trained"]
     stored = load(tmp_path / "int8" / "model-int8.safetensors")
     assert stored.provenance["bins"]["size"] == 16
     for one, layer in zip(small.layers, after.model.layers, strict=True):
         numbers = small.populations[one].projections[0].weights.values
         assert np.array_equal(numbers[numbers != 0], layer.numbers().numpy().ravel()[layer.numbers().numpy().ravel() != 0])
-    assert (output_counts(small, samples(settings)) == output_counts(network, samples(settings))).mean() > 0.9
+    assert np.isclose(output_scores(small, samples(settings)), output_scores(network, samples(settings)), atol=1e-6).mean() > 0.9
     back = nir.read(tmp_path / "int8" / "model.nir", ImportRequest(importer="nir")).model.network
-    assert (output_counts(back, samples(settings)) == output_counts(network_of(after.model), samples(settings))).all()
+    assert np.allclose(output_scores(back, samples(settings)), output_scores(network_of(after.model), samples(settings)), atol=1e-6)
 
 
 def test_variations_move_cells_and_never_make_any():
     settings = SpikingSettings(**SMALL)
-    spikes = samples(settings).spikes(np.arange(4))
+    spikes = samples(settings).cells_of(np.arange(4))
     changed = varied(spikes, settings, np.random.default_rng(1))
     assert changed.shape == spikes.shape
     assert set(changed.unique().tolist()) <= {0.0, 1.0}
     still = SpikingSettings(**SMALL, shift=0, zoom=0, turn=0, tempo=0, delay=0)
-    assert torch.equal(varied(spikes, still, np.random.default_rng(1)), spikes)
+    assert (varied(spikes, still, np.random.default_rng(1)).numpy() == spikes).all()
 
 
 def test_a_network_of_other_neurons_is_not_scored_in_torch():
     network = seeded_classifier(len(CLASSES), (3, 3, 2), 8, 16)
     network.populations[1].params["reset"] = float(RESETS.index("zero"))
     with pytest.raises(ModelError, match="lif1: torch scores lif of form decay that subtracts late"):
-        output_counts(network, samples(SpikingSettings(**SMALL), 1))
+        output_scores(network, samples(SpikingSettings(**SMALL), 1))
 
 
 @pytest.mark.parametrize(
@@ -173,6 +195,7 @@ def test_a_network_of_other_neurons_is_not_scored_in_torch():
         (["--beta-low", "0.99"], "--beta-low 0.99: needs at most --beta-high"),
         (["--polarity", "both"], "--polarity 'both': needs one of off-on, on-off, merged"),
         (["--size", "8"], "--size 8: needs at least 16"),
+        (["--readout", "last"], "--readout 'last': needs one of membrane, counts"),
     ],
 )
 def test_wrong_settings_end_in_a_line(flags, line, tmp_path, capsys):

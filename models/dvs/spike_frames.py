@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from models.dvs.denoise import near_others
 from models.dvs.samples import SENSOR, DvsError
 
 POLARITIES = ("off-on", "on-off", "merged")
@@ -44,6 +45,7 @@ class SpikeBins:
 
     `size`: pixels along each side; a column x of a sensor `w` pixels wide becomes x * size // w. `polarity`: "off-on" (channel 0
     is OFF, as tonic has it), "on-off", or "merged" into one channel. `binary`: several events of a cell are one spike.
+    `denoise_us`: events stay only where a pixel beside theirs fired so shortly before (0: all stay), before all that.
     """
 
     bin_us: int = 50_000
@@ -51,11 +53,14 @@ class SpikeBins:
     size: int = 32
     polarity: str = "off-on"
     binary: bool = True
+    denoise_us: int = 0
 
     def __post_init__(self) -> None:
         for name in ("bin_us", "steps", "size"):
             if getattr(self, name) < 1:
                 raise DvsError(f"SpikeBins: need {name} from 1, have {getattr(self, name)}")
+        if self.denoise_us < 0:
+            raise DvsError(f"SpikeBins: need denoise_us from 0, have {self.denoise_us}")
         if self.polarity not in POLARITIES:
             raise DvsError(f"SpikeBins: need polarity {', '.join(POLARITIES)}, have {self.polarity!r}")
         if self.steps * self.units > _MOST_CELLS:
@@ -80,7 +85,8 @@ class SpikeBins:
         """Return in one line what a file of a network does not hold."""
         channel = {"off-on": "channel 0 OFF, 1 ON", "on-off": "channel 0 ON, 1 OFF", "merged": "ON and OFF merged"}[self.polarity]
         cell = "one spike a cell and bin" if self.binary else "events of a cell and bin counted"
-        return f"{self.steps} steps of {self.bin_us / 1000:g} ms, {self.size} x {self.size}, {channel}, {cell}"
+        noise = f"; lonely events (none beside them in {self.denoise_us / 1000:g} ms) left out" if self.denoise_us else ""
+        return f"{self.steps} steps of {self.bin_us / 1000:g} ms, {self.size} x {self.size}, {channel}, {cell}{noise}"
 
 
 def spike_frames(events: EventColumns, bins: SpikeBins, sensor: tuple[int, int] = (SENSOR, SENSOR)) -> NDArray[np.uint16]:
@@ -90,6 +96,8 @@ def spike_frames(events: EventColumns, bins: SpikeBins, sensor: tuple[int, int] 
     """
     t_us = events.t_us
     inside = (t_us >= 0) & (t_us < bins.duration_us)
+    if bins.denoise_us:
+        inside &= near_others(events, bins.denoise_us, sensor)
     step, size = t_us[inside] // bins.bin_us, bins.size
     row, column = (at[inside].astype(np.int64) * size // n for at, n in zip((events.y, events.x), sensor[::-1], strict=True))
     cell = step * bins.channels

@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from host.show.confusion import confusion_of
 from host.show.status import finite
 
 
@@ -46,10 +47,7 @@ def compose_result(
     setting: Setting, answers: Sequence[Answer], damages: Sequence[str], *, frames: int, host_s: float
 ) -> dict[str, Any]:
     """Return the `result` block of the report; `frames` counts those of all samples, of a sample that broke off, too."""
-    count = len(setting.classes)
-    confusion = [[0] * count for _ in range(count)]
-    for answer in answers:
-        confusion[answer.label][answer.prediction] += 1
+    confusion = confusion_of(((answer.label, answer.prediction) for answer in answers), len(setting.classes))
     correct = sum(answer.prediction == answer.label for answer in answers)
     by_torch, note = _torch(setting, answers) if answers else (None, "no sample came through")
     pairs = [(by_torch[number] if by_torch else None, answer) for number, answer in enumerate(answers)]

@@ -3,10 +3,11 @@
 from host.workloads.contract import Command, Metric
 
 UNIT = "step"
-SHIPPED = ""
+SHIPPED = "snn.safetensors"
 KERNELS = ("lif",)
-COMMANDS = {"snn": Command("classify events with a spiking network (NIR or checkpoint)", needs_model=True)}
+COMMANDS = {"snn": Command("classify events with a spiking network (NIR or checkpoint)")}
 EXAMPLES = (
+    ("snn", "gestures before an event camera, by spikes"),
     ("snn net.nir --events DIR", "your spiking network on recordings"),
     ("snn seeded --bits 8", "the published size, untrained"),
 )

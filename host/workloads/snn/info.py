@@ -7,6 +7,8 @@ from models.checkpoint import Model
 from models.dvs.samples import DvsError
 from models.dvs.spike_frames import SpikeBins
 
+_LISTS = ("labels", "predictions")  # of the record: a number for each test sample
+
 
 def describe(model: Model) -> list[tuple[str, str]]:
     """Return how events become spikes, and what training recorded, as rows of label and text."""
@@ -18,5 +20,5 @@ def describe(model: Model) -> list[tuple[str, str]]:
     except (DvsError, TypeError):
         return []
     record = model.provenance.get("record")
-    short = {name: value for name, value in record.items() if name != "labels"} if isinstance(record, dict) else {}
+    short = {name: value for name, value in record.items() if name not in _LISTS} if isinstance(record, dict) else {}
     return [*rows, *list_entries("record", short)]

@@ -14,7 +14,7 @@ DEFAULT_SAMPLES = 11  # one of each gesture
 _of_recordings = partial(option, group="recordings (default: a synthetic event camera)")
 _of_bins = partial(option, group="bins of time (default: the checkpoint's, else 34 of 50 ms)")
 _of_network = partial(option, group="8 bits and answer")
-_CHECKPOINT = "as MODEL: a NIR file, a checkpoint, or 'seeded' for random weights of the published size"
+_CHECKPOINT = "as MODEL: a NIR file, a checkpoint (default: the shipped one), or 'seeded' for random weights of the published size"
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class Options(RunOptions):
     )
     binary: bool = _of_bins(False, "several events of a pixel and bin are one spike", bounds=YesNo())
     count: bool = _of_bins(False, "events of a pixel and bin are counted", bounds=YesNo())
+    denoise_ms: float | None = _of_bins(
+        None, "leave out events without another beside them in so many ms before (0: keep all)", bounds=Number(0, 60_000),
+        metavar="MS",
+    )  # fmt: skip
     bits: int | None = _of_network(None, "quantise the network to so many bits", bounds=Whole(2, 8), metavar="N")
     percentile: float | None = _of_network(
         None, "with --bits: the magnitude that becomes the largest number (default 100)", bounds=Number(0, 100, above=True),
@@ -67,8 +71,9 @@ class Options(RunOptions):
         super().check()
         if self.binary and self.count:
             raise HostError("--binary and --count: choose one")
-        for name in ("events", "split", "bin_ms", "size", "polarity", "binary", "count"):
-            if self.inputs is not None and getattr(self, name):
+        for name in ("events", "split", "bin_ms", "size", "polarity", "binary", "count", "denoise_ms"):
+            given = getattr(self, name)
+            if self.inputs is not None and given is not None and given is not False:
                 raise HostError(f"--inputs and --{name.replace('_', '-')}: choose one, the file holds what each step hears")
         for name in ("percentile", "per_channel", "alone"):
             if self.bits is None and getattr(self, name):

@@ -1,15 +1,16 @@
 """What the page of a spiking run shows: raster, rates, confusion, a membrane, and every sample, float beside 8 bits."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from host.show import canvas, plots
 from host.show.blocks import Figure, Html, details, heading, listing, paragraph, section, table
+from host.show.confusion import confusion_figure
 from host.workloads.snn.results import beside_published, by_layer
 from host.workloads.snn.summary import answer_words
-from models.palette import GROUND, INK, SERIES
+from models.palette import SERIES
 
 _COLUMNS = ("sample", "subject", "class", "found", "in float", "tie")
 
@@ -60,9 +61,7 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         caption = f"Of unit {membrane['unit']} of {membrane['layer']} after each step of the first sample, and its threshold."
         drawn.append(Figure(name="membrane", title="Membrane", caption=caption, draw=lambda: _membrane(membrane)))
     if result["accuracy"] is not None:
-        caption = "Samples of each class by what they were taken for; right ones on the diagonal."
-        counts, classes = result["confusion"], result["classes"]
-        drawn.append(Figure(name="confusion", title="Confusion", caption=caption, draw=lambda: _confusion(counts, classes)))
+        drawn.append(confusion_figure(result["confusion"], result["classes"]))
     return drawn
 
 
@@ -91,23 +90,4 @@ def _membrane(membrane: Mapping[str, Any]) -> canvas.Figure:
     if membrane["threshold"] is not None:
         axes.axhline(membrane["threshold"], color=SERIES[1], linewidth=1, linestyle="--")
     axes.set(xlabel="step", ylabel="membrane")
-    return figure
-
-
-@plots.styled
-def _confusion(counts: Sequence[Sequence[int]], names: Sequence[str]) -> canvas.Figure:
-    """Return a drawing of how often each class (row) was taken for which (column), as shares of its row, with the numbers."""
-    whole = np.array(counts, float).reshape(len(names), len(names))
-    shares = whole / np.maximum(whole.sum(axis=1, keepdims=True), 1)
-    figure, axes = plots.new_figure(3.0, (2.1, 0.1, 0.5, 0.1))
-    for row, column in np.argwhere(whole > 0):
-        share, colour = shares[row, column], SERIES[0 if row == column else 1]
-        field = axes.barh(row, 1, 1, left=column - 0.5, color=colour, alpha=0.25 + 0.75 * share, linewidth=0)[0]
-        figure.add_hints(field, [f"{names[row]}: {whole[row, column]:.0f} taken for {names[column]}"])
-        axes.text(column, row, f"{whole[row, column]:.0f}", ha="center", va="center", color=GROUND if share > 0.5 else INK)
-    last = len(names) - 0.5
-    axes.set(xlim=(-0.5, last), ylim=(last, -0.5), aspect="equal", xlabel="class found, in the same order")
-    axes.set_yticks(range(len(names)), [f"{plots.shorten(name, 28)}  {place}" for place, name in enumerate(names, 1)])
-    axes.set_xticks(range(len(names)), [str(place + 1) for place in range(len(names))])
-    axes.tick_params(length=0)
     return figure

@@ -80,8 +80,9 @@ def bins_of(options: Options, provenance: Mapping[str, Any]) -> SpikeBins:
     """Return how events become spikes: as the options say, else as the checkpoint's record does, else the default."""
     stored = provenance.get("bins")
     known = {name: stored[name] for name in SpikeBins.__dataclass_fields__ if name in stored} if isinstance(stored, dict) else {}
-    asked: dict[str, Any] = {"bin_us": None if options.bin_ms is None else round(1000 * options.bin_ms), "steps": options.steps}
-    asked |= {"size": options.size, "polarity": options.polarity}
+    in_us = {"bin_us": options.bin_ms, "denoise_us": options.denoise_ms}
+    asked: dict[str, Any] = {name: round(1000 * ms) for name, ms in in_us.items() if ms is not None}
+    asked |= {"steps": options.steps, "size": options.size, "polarity": options.polarity}
     chosen = known | {name: value for name, value in asked.items() if value is not None}
     if options.binary or options.count:
         chosen["binary"] = options.binary

@@ -155,7 +155,9 @@ class SpikeReadout:
             metrics.append(METRICS["float_accuracy"]._replace(value=100 * result["float_accuracy"], note=agree))
         if not steps or not cost:
             return metrics
-        metrics.append(METRICS["spikes"]._replace(value=cost["work"]["events"] / steps, note="of all neurons, a sample"))
+        membranes = 0 if self._how == "counts" else self._sending.units
+        spikes = cost["work"]["events"] / steps - membranes
+        metrics.append(METRICS["spikes"]._replace(value=spikes, note="of all neurons, a sample"))
         metrics.append(METRICS["synaptic_events"]._replace(value=cost["work"]["macs"] / steps))
         energy_j = cost["energy_j"] / steps
         metrics.append(

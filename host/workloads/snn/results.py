@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from host.show.confusion import confusion_of
 from host.show.status import finite
 from models.network import F64
 
@@ -71,10 +72,8 @@ def compose_result(
     raster: Mapping[str, Any], membrane: Mapping[str, Any] | None, times: StepTimes, host_s: float,
 ) -> dict[str, Any]:  # fmt: skip
     """Return the `result` block of the report; `steps` counts those of all samples, of one that broke off, too."""
-    count, known = len(setting.classes), [one for one in answers if one.label is not None]
-    confusion = [[0] * count for _ in range(count)]
-    for one in known:
-        confusion[one.label or 0][one.prediction] += 1
+    known = [one for one in answers if one.label is not None]
+    confusion = confusion_of(((one.label, one.prediction) for one in answers if one.label is not None), len(setting.classes))
     others = list(beside[: len(answers)]) if beside is not None else [None] * len(answers)
     pairs = list(zip(answers, others, strict=True))
     right = [other == one.label for one, other in pairs if one.label is not None]
@@ -107,6 +106,7 @@ def _trained(record: Mapping[str, Any]) -> list[str]:
     """Return what the trainer measured on its own test set, a line each."""
     shares = record.get("accuracy")
     known = {str(name): finite(share) for name, share in shares.items()} if isinstance(shares, Mapping) else {}
+    known["a regression on the mean of the spikes"] = finite(record.get("mean_frame_accuracy"))
     return [f"{name}: {100 * share:.1f} %" for name, share in known.items() if share is not None]
 
 
@@ -117,9 +117,12 @@ def sleep_w(cost: Mapping[str, Any]) -> float:
 
 
 def by_layer(report: Mapping[str, Any]) -> list[tuple[str, float, float]]:
-    """Return each layer's name, spikes and synaptic events, a step of a sample."""
+    """Return each layer's name, spikes and synaptic events, a step of a sample; a membrane that answers is no spike."""
     result, steps = report["result"], max(report["result"]["steps"], 1)
-    columns = result["layers"], report["events"]["by_layer"], report["counters"]["macs_by_layer"]
+    spikes = list(report["events"]["by_layer"])
+    if result["answer"] != "counts":
+        spikes[-1] = 0
+    columns = result["layers"], spikes, report["counters"]["macs_by_layer"]
     return [(name, spikes / steps, macs / steps) for name, spikes, macs in zip(*columns, strict=True)]
 
 

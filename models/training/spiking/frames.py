@@ -17,11 +17,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 from torch import Tensor
-from torch.nn import functional
 
 from models.dvs.samples import GestureSet
 from models.dvs.spike_frames import SpikeBins, spike_frames
-from models.network import Array, ModelError
+from models.network import F64, Array, ModelError
 from models.training.spiking.settings import SpikingSettings
 
 _VERSION = 1
@@ -56,13 +55,16 @@ class SpikeSamples:
             bins=self.bins, damages=self.damages,
         )  # fmt: skip
 
-    def spikes(self, numbers: Array) -> Tensor:
-        """Return spikes of these samples, (n, steps, channels, size, size) float32."""
-        bins, cells = self.bins, self.cells[numbers]
+    def cells_of(self, chosen: Array) -> Array:
+        """Return what each cell of these samples sends, (n, steps, channels, size, size) uint8 or uint16."""
+        bins, cells = self.bins, self.cells[chosen]
         if bins.binary:
             cells = np.unpackbits(cells, axis=1, count=bins.steps * bins.units)
-        shape = (len(numbers), bins.steps, bins.channels, bins.size, bins.size)
-        return torch.from_numpy(cells.reshape(shape).astype(np.float32))
+        return np.asarray(cells.reshape(len(chosen), bins.steps, bins.channels, bins.size, bins.size))
+
+    def spikes(self, numbers: Array) -> Tensor:
+        """Return the same as float32."""
+        return torch.from_numpy(self.cells_of(numbers).astype(np.float32))
 
     def labels_of(self, numbers: Array) -> Tensor:
         """Return the labels of these samples, (n,) int64."""
@@ -148,19 +150,25 @@ def hold_out(samples: SpikeSamples, subjects: int) -> tuple[SpikeSamples, SpikeS
     return samples.take(np.flatnonzero(~held)), samples.take(np.flatnonzero(held))
 
 
-def varied(spikes: Tensor, settings: SpikingSettings, rng: np.random.Generator) -> Tensor:
-    """Return augmented spikes of a batch (n, steps, channels, size, size): shifted, turned and zoomed as a whole, faster or slower,
-    begun earlier or later; each cell is some cell of before. Never mirrored: which hand it is makes the class.
+def varied(spikes: Array, settings: SpikingSettings, rng: np.random.Generator) -> Tensor:
+    """Return augmented spikes of a batch (n, steps, channels, size, size) as float32: shifted, turned and zoomed as a whole, faster
+    or slower, begun earlier or later; each cell is some cell of before. Never mirrored: which hand it is makes the class.
     """
     s, (n, steps, channels, size, _) = settings, spikes.shape
-    angle, zoom = np.deg2rad(rng.uniform(-s.turn, s.turn, n)), 1 + rng.uniform(-s.zoom, s.zoom, n)
+    angle, zoom = np.deg2rad(rng.uniform(-s.turn, s.turn, (n, 1, 1))), 1 + rng.uniform(-s.zoom, s.zoom, (n, 1, 1))
     cos, sin = zoom * np.cos(angle), zoom * np.sin(angle)
-    across, down = 2 * rng.uniform(-s.shift, s.shift, (2, n))  # the frame spans -1 to 1
-    affine = torch.from_numpy(np.stack([cos, -sin, across, sin, cos, down], 1).reshape(n, 2, 3).astype(np.float32))
-    speed, start = 1 + rng.uniform(-s.tempo, s.tempo, n), rng.integers(-s.delay, s.delay + 1, n)
+    across, down = 2 * rng.uniform(-s.shift, s.shift, (2, n, 1, 1))  # the frame spans -1 to 1
+    speed, start = 1 + rng.uniform(-s.tempo, s.tempo, (n, 1)), rng.integers(-s.delay, s.delay + 1, (n, 1))
     middle = (steps - 1) / 2
-    when = np.rint(middle + start[:, None] + speed[:, None] * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
-    flat = spikes[torch.arange(n)[:, None], torch.from_numpy(when)].flatten(1, 2)
-    grid = functional.affine_grid(affine, [n, steps * channels, size, size], align_corners=False)
-    seen = functional.grid_sample(flat, grid, mode="nearest", align_corners=False)
-    return seen.view(n, steps, channels, size, size)
+    when = np.rint(middle + start + speed * (np.arange(steps) - middle)).clip(0, steps - 1).astype(np.int64)
+    at: F64 = (2 * np.arange(size, dtype=np.float64) + 1) / size - 1  # middles of cells
+    column, row = cos * at - sin * at[:, None] + across, sin * at + cos * at[:, None] + down
+    row, column = (np.rint(((part + 1) * size - 1) / 2).astype(np.int64) for part in (row, column))
+    inside = (row >= 0) & (row < size) & (column >= 0) & (column < size)
+    cell = np.where(inside, row * size + column, size * size).reshape(n, -1)  # behind the last cell lies one that is silent
+    seen = np.empty((n, steps, channels, size * size), spikes.dtype)
+    padded = np.zeros((steps, channels, size * size + 1), spikes.dtype)
+    for number in range(n):
+        padded[:, :, :-1] = spikes[number, when[number]].reshape(steps, channels, -1)
+        np.take(padded, cell[number], axis=2, out=seen[number])
+    return torch.from_numpy(seen.reshape(spikes.shape)).float()

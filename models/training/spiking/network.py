@@ -1,7 +1,8 @@
 """The spiking gesture classifier that is trained: three convolutions, two sum pools, two dense layers, neurons behind each.
 
-The answer is the class whose output neuron fires most often. Weights are one grid a layer in quantised training; all that
-differs between channels lies in their thresholds: root mean square of what a channel hears, as it runs, times what is learned.
+The answer is the class whose output neuron has the highest membrane on average, without a threshold, or fires most often.
+Weights are one grid a layer in quantised training; all that differs between channels lies in their thresholds: root mean
+square of what a channel hears, as it runs, times what is learned.
 """
 
 from __future__ import annotations
@@ -17,40 +18,35 @@ from models.spiking_classifier import LAST_POOL, SHAPES, map_sizes
 from models.training.spiking.lif_layer import lif
 from models.training.spiking.settings import SpikingSettings
 
+_READOUT_BETA = 0.9  # decay of the membranes that answer, at the beginning
 _MOMENTUM = 0.05  # of the running mean square
 _SMALLEST = 1e-6  # mean square of a channel that hears nothing
 
 
 class Answer(NamedTuple):
-    """Spikes of each class (samples, classes), and each layer's mean share of neurons that fire in a step."""
+    """What each class's neuron says (samples, classes): its spikes counted, or the mean of its membrane in units of a weight at
+    the beginning. With it, each spiking layer's mean share of neurons that fire in a step.
+    """
 
-    counts: Tensor
+    scores: Tensor
     activity: list[Tensor]
 
 
-class SpikingLayer(nn.Module):
-    """Weights (out, in) or (out, in, k, k) without bias, and a neuron for each output; (steps, samples, ...) in and out."""
-
-    mean_square: Tensor
+class GridLayer(nn.Module):
+    """Weights (out, in) or (out, in, k, k) without bias, on a grid in quantised training, and a decay for each output."""
 
     def __init__(self, shape: tuple[int, ...], settings: SpikingSettings, stride: int = 1, padding: int = 0, pool: int = 1) -> None:
         super().__init__()
         self.settings, self.stride, self.padding, self.pool = settings, stride, padding, pool
         self.weight = nn.Parameter(torch.empty(shape))
         nn.init.kaiming_uniform_(self.weight, a=math.sqrt(5))
-        self.log_threshold = nn.Parameter(torch.full((shape[0],), -math.log(settings.gain)))
         beta = torch.linspace(settings.beta_low, settings.beta_high, shape[0])
         self.beta_logit = nn.Parameter(torch.log(beta / (1 - beta)))
-        self.register_buffer("mean_square", torch.zeros(shape[0]))
 
     @property
     def is_convolution(self) -> bool:
         """Whether it is a convolution, else a matrix."""
         return self.weight.dim() == 4
-
-    def thresholds(self) -> Tensor:
-        """Return the threshold of each channel, in units of the weights."""
-        return torch.mul((self.mean_square + _SMALLEST).sqrt(), self.log_threshold.exp())
 
     def step(self) -> Tensor:
         """Return the step of the layer's grid: what its largest weight, or the percentile of them, is 127 of."""
@@ -73,11 +69,27 @@ class SpikingLayer(nn.Module):
         """Return what each neuron hears of the spikes."""
         if not self.is_convolution:
             return torch.matmul(spikes.flatten(2), weight.t())
-        flat = spikes.flatten(0, 1)
+        flat = spikes.flatten(0, 1).contiguous(memory_format=torch.channels_last)  # half the time backwards on a CPU
         if self.pool > 1:
             flat = functional.avg_pool2d(flat, self.pool, divisor_override=1)
+        weight = weight.contiguous(memory_format=torch.channels_last)
         out = functional.conv2d(flat, weight, stride=self.stride, padding=self.padding)
         return out.view(*spikes.shape[:2], *out.shape[1:])
+
+
+class SpikingLayer(GridLayer):
+    """A neuron that spikes for each output; (steps, samples, ...) in and out."""
+
+    mean_square: Tensor
+
+    def __init__(self, shape: tuple[int, ...], settings: SpikingSettings, stride: int = 1, padding: int = 0, pool: int = 1) -> None:
+        super().__init__(shape, settings, stride, padding, pool)
+        self.log_threshold = nn.Parameter(torch.full((shape[0],), -math.log(settings.gain)))
+        self.register_buffer("mean_square", torch.zeros(shape[0]))
+
+    def thresholds(self) -> Tensor:
+        """Return the threshold of each channel, in units of the weights."""
+        return torch.mul((self.mean_square + _SMALLEST).sqrt(), self.log_threshold.exp())
 
     def as_channels(self, values: Tensor) -> Tensor:
         """Return one value a channel so that it goes with what neurons hear."""
@@ -109,27 +121,48 @@ class SpikingLayer(nn.Module):
         return x.square().mean([at for at in range(x.dim()) if at != 2])
 
 
+class MembraneLayer(GridLayer):
+    """An integrator for each output, v(t) = beta v(t - 1) + (1 - beta) x(t), which begins at the same decay for all."""
+
+    def __init__(self, shape: tuple[int, ...], settings: SpikingSettings) -> None:
+        super().__init__(shape, settings)
+        nn.init.normal_(self.weight, std=1 / math.sqrt(shape[1]))
+        nn.init.constant_(self.beta_logit, math.log(_READOUT_BETA / (1 - _READOUT_BETA)))
+
+    def forward(self, spikes: Tensor) -> Tensor:
+        """Return the mean of each membrane over the steps, (samples, classes), in units of a weight at the beginning."""
+        x, beta = self.products(spikes, self.grid_weight()), self.beta_logit.sigmoid()
+        v = total = torch.zeros_like(x[0])
+        for t in range(len(x)):
+            v = beta * v + (1 - beta) * x[t]
+            total = total + v
+        return total * (math.sqrt(self.weight.shape[1]) / len(x))
+
+
 class SpikingModel(nn.Module):
     """All layers; inputs are (steps, samples, channels, size, size)."""
 
     def __init__(self, classes: int, settings: SpikingSettings) -> None:
         super().__init__()
         self.settings = settings
-        layers, channels = list[SpikingLayer](), settings.bins.channels
+        layers, channels = list[GridLayer](), settings.bins.channels
         for out, (k, stride, padding, pool) in zip(settings.plan, SHAPES, strict=True):
             layers.append(SpikingLayer((out, channels, k, k), settings, stride, padding, pool))
             channels = out
         dense = channels * map_sizes(settings.size)[-1] ** 2
-        layers += [SpikingLayer((settings.hidden, dense), settings), SpikingLayer((classes, settings.hidden), settings)]
-        self.layers = nn.ModuleList(layers)
+        layers.append(SpikingLayer((settings.hidden, dense), settings))
+        last = SpikingLayer if settings.readout == "counts" else MembraneLayer
+        self.layers = nn.ModuleList([*layers, last((classes, settings.hidden), settings)])
 
     def forward(self, spikes: Tensor) -> Answer:
-        """Return how often each output fires over all steps."""
-        activity = []
+        """Return what each class's neuron says over all steps."""
+        activity = list[Tensor]()
         for layer in self.layers:
             if spikes.dim() == 5 and not layer.is_convolution:
                 pooled = functional.avg_pool2d(spikes.flatten(0, 1), LAST_POOL, divisor_override=1)
-                spikes = pooled.view(*spikes.shape[:2], -1)
+                spikes = pooled.reshape(*spikes.shape[:2], -1)
+            if isinstance(layer, MembraneLayer):
+                return Answer(layer(spikes), activity)
             spikes = layer(spikes)
             activity.append(spikes.mean())
         return Answer(spikes.sum(0), activity)

@@ -1,8 +1,8 @@
 """Settings of a training run of a spiking network; its fields are the command line's flags and travel with the checkpoint.
 
 Layers are those of Arfa et al. (arXiv:2504.06748), 25,504 weights without biases on 2 x 32 x 32 inputs; batch, learning rate and
-neurons (subtract, one step late) too. Time constants are learned, and bins are longer than their 1 ms, so that training fits
-a small machine.
+neurons (subtract, one step late) too. Time constants are learned, the answer is a membrane, and bins are longer than their
+1 ms, so that training fits a small machine.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from models.training.common.settings import (
 )
 
 CONVOLUTIONS = 3
+READOUTS = ("membrane", "counts")
 _LEAST_SIZE = 16  # the pools leave nothing of fewer pixels
 
 
@@ -39,14 +40,16 @@ class SpikingSettings(TrainingSettings):
     size: int = flag(32, "pixels along a side of the input")
     polarity: str = flag("off-on", "order of the channels: off-on, on-off, or merged")
     binary: bool = flag(True, "one spike a pixel and bin; --no-binary: as many as there were events")
+    denoise_ms: float = flag(10.0, "events stay where a pixel beside theirs fired in so many ms before (0: all stay)")
     channels: str = flag("16,16,8", "channels of the three convolutions")
     hidden: int = flag(256, "units of the dense layer before the eleven of the answer")
+    readout: str = flag("membrane", "the answer: membrane, its mean without a threshold, or counts of the paper's spikes")
     beta_low: float = flag(0.6, "decay a step of the quickest channel at the beginning; the others lie evenly up to --beta-high")
     beta_high: float = flag(0.95, "of the slowest (the paper: 0.93 of all, and --beta-lr 0)")
     beta_lr: float = flag(1.0, "learning rate of the decays, as a factor (0: frozen)")
     gain: float = flag(0.5, "root mean square of what a neuron hears in a step, in thresholds, at the beginning")
     slope: float = flag(5.0, "k of the surrogate derivative 1 / (1 + k |v - threshold|)**2")
-    temperature: float = flag(0.25, "a spike of an output is so much of a class's score in the loss")
+    temperature: float = flag(0.3, "a spike of an output, or its membrane, is so much of a class's score in the loss")
     epochs: int = flag(12, "times through the training samples")
     batch: int = flag(32, "samples side by side")
     lr: float = flag(3e-3, "learning rate of AdamW")
@@ -74,8 +77,9 @@ class SpikingSettings(TrainingSettings):
     def bins(self) -> SpikeBins:
         """How events become spikes."""
         return SpikeBins(
-            bin_us=round(self.bin_ms * 1000), steps=self.steps, size=self.size, polarity=self.polarity, binary=self.binary
-        )
+            bin_us=round(self.bin_ms * 1000), steps=self.steps, size=self.size, polarity=self.polarity, binary=self.binary,
+            denoise_us=round(self.denoise_ms * 1000),
+        )  # fmt: skip
 
     @property
     def plan(self) -> tuple[int, ...]:
@@ -85,11 +89,12 @@ class SpikingSettings(TrainingSettings):
     def check(self) -> None:
         """Raise ModelError, one line, for what cannot be trained."""
         need_one_of(self, "polarity", POLARITIES)
+        need_one_of(self, "readout", READOUTS)
         need_from(self, 1, "epochs", "batch", "people", "steps", "hidden")
         need_shares(self, "beta1", "warm_up", "cosine_from", "beta_low", "beta_high", "smoothing", "shift", "zoom", "tempo")
         need_above_zero(self, "lr", "clip", "gain", "slope", "temperature", "bin_ms", "percentile")
         need_from(self, 0, "weight_decay", "beta_lr", "threshold_lr", "activity_floor", "activity_target", "activity_weight")
-        need_from(self, 0, "turn", "delay", "valid_subjects")
+        need_from(self, 0, "turn", "delay", "denoise_ms", "valid_subjects")
         if self.activity_floor > self.activity_target:
             raise ModelError(f"--activity-floor {self.activity_floor}: needs at most --activity-target, {self.activity_target}")
         if self.beta_low > self.beta_high:

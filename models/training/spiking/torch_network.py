@@ -1,8 +1,8 @@
 """A network of spiking populations in torch, whichever it is: what a checkpoint holds, scored on many samples side by side.
 
 Of int8 weights every sum is a whole number below 2**24, so float32 holds it exactly and spikes are the emulator's to the bit; of
-float32 weights sums are in torch's order. Neurons are `lif` of form decay that subtract one step late, as those that the
-trainer makes.
+float32 weights sums are in torch's order. Neurons are `lif` of form decay that subtract one step late, and `li` that answer, as
+those that the trainer makes.
 """
 
 from __future__ import annotations
@@ -23,35 +23,47 @@ _SCORED = 32  # samples side by side
 
 
 @torch.no_grad()
-def output_counts(network: Network, samples: SpikeSamples, on_batch: Callable[[int], object] = lambda _: None) -> Array:
-    """Return how often each unit of the last population fires for each sample, (n, units) int64; ModelError for other neurons."""
+def output_scores(network: Network, samples: SpikeSamples, on_batch: Callable[[int], object] = lambda _: None) -> Array:
+    """Return for each sample how often each unit of the last population fires, (n, units) int64, or of integrators the mean of
+    each membrane, float64; ModelError for other neurons.
+    """
     for number in network.layers:
-        _check(network.populations[number])
-    counts = []
+        _check(network, network.populations[number])
+    sums = []
     for first in range(0, len(samples), _SCORED):
         numbers = np.arange(first, min(first + _SCORED, len(samples)))
         spikes = samples.spikes(numbers).transpose(0, 1).flatten(2)
-        counts.append(_spikes(network, spikes).sum(0))
+        sums.append(_sent(network, spikes).sum(0, dtype=torch.float64))
         on_batch(len(numbers))
-    return np.asarray(torch.cat(counts).numpy().astype(np.int64))
+    whole = np.asarray(torch.cat(sums).numpy())
+    if network.populations[network.output].kernel == "li":
+        return whole / samples.bins.steps
+    return whole.astype(np.int64)
 
 
-def _check(population: Population) -> None:
+def _check(network: Network, population: Population) -> None:
     own = population.params
+    if population.kernel == "li" and population is network.populations[network.output] and _decays(population):
+        return
     plain = not (own.get("fire_at_threshold") or own.get("multi_spike") or own.get("floor"))
-    late = RESETS[int(own.get("reset", 0))] == "subtract-late" and FORMS[int(own.get("form", 0))] == "decay"
+    late = RESETS[int(own.get("reset", 0))] == "subtract-late" and _decays(population)
     if population.kernel != "lif" or not (plain and late) or any(projection.delay for projection in population.projections):
-        raise ModelError(f"{population.name}: torch scores lif of form decay that subtracts late, without delays")
+        need = "lif of form decay that subtracts late, and li that answers, without delays"
+        raise ModelError(f"{population.name}: torch scores {need}")
 
 
-def _spikes(network: Network, spikes: Tensor) -> Tensor:
-    """Return the last population's spikes (steps, samples, units)."""
+def _decays(population: Population) -> bool:
+    return FORMS[int(population.params.get("form", 0))] == "decay"
+
+
+def _sent(network: Network, spikes: Tensor) -> Tensor:
+    """Return the last population's spikes or membranes (steps, samples, units)."""
     sent = {network.inputs[0]: spikes}
     for number in network.layers:
         population = network.populations[number]
         total = sum(_products(p.weights, sent[p.source]) for p in population.projections)
         assert isinstance(total, Tensor)
-        sent[number] = _fire(population, total)
+        sent[number] = (_integrate if population.kernel == "li" else _fire)(population, total)
     return sent[network.outputs[0]]
 
 
@@ -79,3 +91,11 @@ def _fire(population: Population, sums: Tensor) -> Tensor:
         v = (rate * v + gain * (sums[t] + bias)) + leak - earlier * threshold
         earlier = spikes[t] = (v > threshold).float()
     return spikes
+
+
+def _integrate(population: Population, sums: Tensor) -> Tensor:
+    rate, gain, leak, bias, start = (torch.tensor(population.vectors[name]) for name in ("rate", "gain", "leak", "bias", "start"))
+    v, membranes = start.expand_as(sums[0]), torch.empty_like(sums)
+    for t in range(len(sums)):
+        v = membranes[t] = (rate * v + gain * (sums[t] + bias)) + leak
+    return membranes

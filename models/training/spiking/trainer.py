@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import Tensor
 from torch.nn import functional
 
 from models.dvs.samples import CLASSES
@@ -31,22 +32,11 @@ _SCORED = 32  # samples side by side in an evaluation
 
 
 class Outcome(NamedTuple):
-    """An evaluation: spikes of each class (n, classes) int64, loss in nats a sample, share that is right, activity by layer."""
+    """An evaluation: loss in nats a sample, share that is right, activity by layer."""
 
-    counts: Array
     loss: float
     accuracy: float
     activity: list[float]
-
-    @property
-    def predictions(self) -> Array:
-        """The class of each sample, (n,): the first of those that fired most."""
-        return np.asarray(self.counts.argmax(1))
-
-    @property
-    def ties(self) -> int:
-        """How many samples have two classes that fired most."""
-        return int(((self.counts == self.counts.max(1, keepdims=True)).sum(1) > 1).sum())
 
 
 @torch.no_grad()
@@ -54,18 +44,19 @@ def evaluate(model: SpikingModel, samples: SpikeSamples) -> Outcome:
     """Score every sample, without augmentation."""
     was, device = model.training, next(model.parameters()).device
     model.eval()
-    counts, activity = [], np.zeros(len(model.layers))
+    scores, activity = list[Tensor](), np.zeros(0)
     every = np.arange(len(samples))
     for first in range(0, len(samples), _SCORED):
         numbers = every[first : first + _SCORED]
         answer = model(samples.spikes(numbers).transpose(0, 1).contiguous().to(device))
-        counts.append(answer.counts.cpu())
-        activity += torch.stack(answer.activity).double().cpu().numpy() * len(numbers)
+        scores.append(answer.scores.cpu())
+        shares = torch.stack(answer.activity).double().cpu().numpy() * len(numbers)
+        activity = activity + shares if first else shares
     model.train(was)
-    whole, labels = torch.cat(counts), samples.labels_of(every)
+    whole, labels = torch.cat(scores), samples.labels_of(every)
     loss = float(functional.cross_entropy(whole.double() * model.settings.temperature, labels))
     right = float((whole.argmax(1) == labels).double().mean())
-    return Outcome(whole.numpy().astype(np.int64), loss, right, [float(share) for share in activity / len(samples)])
+    return Outcome(loss, right, [float(share) for share in activity / len(samples)])
 
 
 class SpikingTrainer(TrainingLoop[SpikingSettings, SampleSums, Array, "Outcome | None"]):
@@ -111,12 +102,12 @@ class SpikingTrainer(TrainingLoop[SpikingSettings, SampleSums, Array, "Outcome |
     def step(self, batch: Array) -> None:
         """Learn from varied spikes of these samples."""
         s, iteration = self.settings, self.progress.iteration
-        spikes = varied(self.train.spikes(batch), s, np.random.default_rng([s.seed, iteration, 1]))
+        spikes = varied(self.train.cells_of(batch), s, np.random.default_rng([s.seed, iteration, 1]))
         labels = self.train.labels_of(batch).to(self.device)
         answer = self.model(spikes.transpose(0, 1).contiguous().to(self.device))
-        loss = functional.cross_entropy(answer.counts * s.temperature, labels, label_smoothing=s.smoothing)
+        loss = functional.cross_entropy(answer.scores * s.temperature, labels, label_smoothing=s.smoothing)
         norm = self.descend(loss, answer.activity, self.rate(iteration))
-        right = int((answer.counts.argmax(1) == labels).sum())
+        right = int((answer.scores.argmax(1) == labels).sum())
         activity = torch.stack([share.detach() for share in answer.activity]).tolist()
         self.progress.sums.add(len(batch), float(loss.detach()), right, norm, activity)
 
