@@ -23,6 +23,8 @@ class Dnn:
     what int8 did to each layer, where it was quantised here.
 
         >>> net = gk.load(example.onnx)
+        cnn-float.onnx: quantised already: 8 tensors have the file's own scales
+        cnn-float.onnx: sums are rounded as ONNX rounds, ties to even; `quantise round` has others
         >>> int8 = net.quantise(example.samples)
         >>> int8.quantised, len(int8.losses) > 0
         (True, True)

@@ -139,6 +139,10 @@ def test_an_unknown_operator_is_refused_by_node_with_the_nearest(path, kind, nea
     )
 
 
+def test_an_operator_s_name_cannot_break_a_line(path):
+    refused(path, small([node("Con\x0bv", ["x", "w"], ["z"], name="odd\x85one")]), r"operator Con\x0bv is not supported")
+
+
 def test_bad_files_are_refused_in_one_line(path, tmp_path):
     refused(path, b"", "is empty")
     refused(path, b"\x08\x08" + bytes(30), "damaged or no ONNX file")

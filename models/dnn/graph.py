@@ -25,8 +25,13 @@ class Operator:
 
     @property
     def title(self) -> str:
-        """How a message names the operator: kind and name."""
-        return f"{self.kind} {self.name[:80]!r}"
+        """How a message names the operator: kind and name, control characters of the file escaped."""
+        return f"{self.shown_kind} {self.name[:80]!r}"
+
+    @property
+    def shown_kind(self) -> str:
+        """The kind as a message may have it."""
+        return repr(self.kind[:60])[1:-1]
 
 
 @dataclass(frozen=True)

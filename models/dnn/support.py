@@ -45,5 +45,5 @@ def refuse(operator: Operator, why: str = "") -> ModelError:
     kind = operator.kind.rsplit(".", 1)[-1]
     near = _INSTEAD.get(kind) or difflib.get_close_matches(kind, SUPPORTED, 1, cutoff=0.0)[0]
     return ModelError(
-        f"node {operator.name[:80]!r}: operator {operator.kind[:60]} {why or 'is not supported'}; the nearest that is: {near}"
+        f"node {operator.name[:80]!r}: operator {operator.shown_kind} {why or 'is not supported'}; the nearest that is: {near}"
     )

@@ -22,7 +22,7 @@ def element_work(shape: tuple[int, ...], *, inputs: int = 1, results: bool = Fal
 
 
 def plane_work(
-    *, planes: int, image: tuple[int, int], made: tuple[int, int], kernel: Sequence[int], strides: Sequence[int],
+    *, planes: int, image: Sequence[int], made: Sequence[int], kernel: Sequence[int], strides: Sequence[int],
     dilations: Sequence[int] = (1, 1), beside_bytes: int = 0, results: bool = False,
 ) -> CoreWork:  # fmt: skip
     """Return a unit for each plane, `image` rows and columns that become `made`, by windows of a kernel; or for each strip of rows
