@@ -46,7 +46,12 @@ OTHER_WAYS = {
     "chip.dma_setup_cycles": [("dma_least", "target"), ("dma_library", "target")],
 }
 """Constant -> other loops that do the same, which its band has too."""
-BRANCHES = {"unit_soft_branches": "egru", "gate_soft_branches": "egru_gate", "cell_soft_branches": "egru_cell", "int8_unit_soft_branches": "egru_int8"}
+BRANCHES = {
+    "unit_soft_branches": "egru",
+    "gate_soft_branches": "egru_gate",
+    "cell_soft_branches": "egru_cell",
+    "int8_unit_soft_branches": "egru_int8",
+}
 WAYS = {
     "lif": "lif_decay_subtract_int8", "cuba_lif": "cuba_lif_decay_subtract_int8", "li": "li_decay_int8", "cuba_li": "cuba_li_decay",
     "iaf": "iaf_zero",

@@ -178,7 +178,9 @@ def units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
 def int8_units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
     """Yield runs of a step of EGRU units on integer sums, of which about a fifth fires, as `units`."""
     rng = np.random.default_rng(7)
-    record = np.dtype([("sums", "<i4", 6), ("scales", "<f4", 6), ("biases", "<f4", 6), ("c", "<f4"), ("threshold", "<f4"), ("key", "<u4")])
+    record = np.dtype(
+        [("sums", "<i4", 6), ("scales", "<f4", 6), ("biases", "<f4", 6), ("c", "<f4"), ("threshold", "<f4"), ("key", "<u4")]
+    )
     for count in (40, 80, 160, 320):
         of = np.zeros(count, record)
         of["sums"], of["scales"] = rng.normal(size=(count, 6)) * 1000, np.float32(0.001)

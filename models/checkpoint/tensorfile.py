@@ -28,7 +28,7 @@ _NAMES = {
 
 
 class Tensors:
-    """Tensors by name, each with a shape and a type that are known before it is read. Errors begin with `who`; `sizes` has shape and type."""
+    """Tensors by name, each with a shape and a type, its `sizes`, that are known before it is read. Errors begin with `who`."""
 
     def __init__(self, who: str, sizes: Mapping[str, tuple[tuple[int, ...], str]], read: Callable[[str], Array]) -> None:
         self.who, self.sizes, self.read = who, sizes, read

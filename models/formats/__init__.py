@@ -80,8 +80,7 @@ def names() -> list[str]:
 
 
 def names_for(weights: Iterable[Weights]) -> list[str]:
-    """Return the names of the formats between which these weights differ: those that keep kernels only where there is one, those for
-    bytes only where weights are. A file that does not load is left out: whoever asks for that format by its name gets the error.
+    """Return the names of the formats between which these weights differ, without those for kernels or for bytes where there are none.
     """
     several = list(weights)
     lacking = {

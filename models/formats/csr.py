@@ -116,6 +116,7 @@ def _product(
 
 @bindable
 def scatter(vector: Numbers, units: EventKeys, events: EventValues) -> None:
+    """Put each event where its key says, in a dense vector of all lanes."""
     for e, unit in enumerate(units):
         vector[unit] = value_of(events, e)
 

@@ -18,11 +18,21 @@ import numpy as np
 
 from models.accumulators import check_sums
 from models.compute.bound_calls import (
-    Chars, EventsBefore, Flag, Float, FloatRows, Floats, IntRows, Lane, Number, Words, bindable_late, zeroing_lane,
+    Chars,
+    EventsBefore,
+    Flag,
+    Float,
+    FloatRows,
+    Floats,
+    IntRows,
+    Lane,
+    Number,
+    Words,
+    bindable_late,
+    zeroing_lane,
 )  # fmt: skip
 from models.compute.exponentials import sigmoid32, tanh32
-from models.kernels import PortSpec, Stepper, Vector
-from models.kernels.egru import CONVENTIONS as CONVENTIONS
+from models.kernels import PortSpec, Stepper, Vector, egru
 from models.kernels.egru import GATES, INPUT, RECURRENT
 from models.network import Array, Field, ModelError, Population
 
@@ -31,8 +41,10 @@ EMITS = ("int8",)
 SCALES = {INPUT: "input_scale", RECURRENT: "recurrent_scale"}
 """Port -> the vector of what a 1 of each row's sum stands for."""
 VECTORS = {
-    "threshold": Vector(), "bias": Vector(GATES), "recurrent_bias": Vector(GATES), **{name: Vector(GATES) for name in SCALES.values()},
+    "threshold": Vector(), "bias": Vector(GATES), "recurrent_bias": Vector(GATES),
+    **{name: Vector(GATES) for name in SCALES.values()},
 }  # fmt: skip
+CONVENTIONS = egru.CONVENTIONS
 DEFAULTS = {"zoneout": 0.0, "fire_at_threshold": 0.0, "event_scale": 1 / 128, "most_event": 127.0}
 EXPONENTIALS_PER_UNIT = 3  # two sigmoids and a tanh
 COUNTS = ("units", "exponentials")

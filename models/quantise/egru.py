@@ -13,11 +13,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.accumulators import LARGEST_EVENT, largest_row_sum
 from models.event_numbers import EVENT_SCALE
 from models.graph_check import check_network
 from models.kernels.egru_int8 import SCALES
 from models.network import F32, Array, ModelError, Network, Population, Projection, SparseRows
-from models.accumulators import LARGEST_EVENT, largest_row_sum
 from models.quantise.grids import Grid, power_of_two_above
 from models.quantise.weights import Quantised, quantise_rows
 
@@ -68,10 +68,8 @@ def fitted_scale(who: str, values: Array, bits: int, *, powers_of_two: bool) -> 
         flat = flat[:: -(-flat.size // _MOST_VALUES)]
     most = largest_number(bits)
     widest = largest / most
-    if powers_of_two:
-        candidates = power_of_two_above(widest) * 2.0 ** -np.arange(_MOST_OCTAVES)
-    else:
-        candidates = widest * _SHARES
+    octaves = power_of_two_above(widest) * 2.0 ** -np.arange(_MOST_OCTAVES)
+    candidates = octaves if powers_of_two else widest * _SHARES
     errors = [float(np.square(np.clip(np.rint(flat / scale), -most, most) * scale - flat).sum()) for scale in candidates]
     return float(candidates[int(np.argmin(errors))])
 
@@ -91,7 +89,7 @@ def quantise_egru(
         powers_of_two: whether rows' scales are; those of events are as they were given.
 
     Raises:
-        ModelError: other neurons, a network that is quantised already, traces, a sum of more than 24 bits, numbers that are not finite.
+        ModelError: other neurons, a network that is quantised already, traces, a sum of more than 24 bits, a NaN or infinity.
 
     """
     check_quantisable(network)
@@ -119,14 +117,18 @@ def check_quantisable(network: Network) -> None:
         raise ModelError("quantise: its weights and events are int8 already")
     if kinds != {FLOAT}:
         have = ", ".join(sorted(kinds))
-        raise ModelError(f"quantise: neurons of {have}; EGRUs are brought to 8 bits where their reset gate is after the product ({FLOAT})")
+        raise ModelError(
+            f"quantise: neurons of {have}; EGRUs are brought to 8 bits where their reset gate is after the product ({FLOAT})"
+        )
     for n in network.layers:
         for projection in network.populations[n].projections:
             if projection.trace:
                 have = f"{network.populations[n].name} hears the trace of {network.populations[projection.source].name}"
                 raise ModelError(f"quantise: {have}, which has no 8 bits; needs layers that hear events")
             if not isinstance(projection.weights, SparseRows):
-                raise ModelError(f"quantise: {network.populations[n].name} hears a convolution; EGRUs are quantised that hear matrices")
+                raise ModelError(
+                    f"quantise: {network.populations[n].name} hears a convolution; EGRUs are quantised that hear matrices"
+                )
 
 
 def _quantised(

@@ -1,7 +1,8 @@
 """What an EGRU's inputs and layers send on samples: the values that scales of int8 events are fitted to.
 
 A language model's input is its embedding, known without any sample; a gesture network's are the features that its head makes of
-recordings; those of any other network are arrays that a user brings. What layers send is computed by the plain reference in float32.
+recordings; those of any other network are arrays that a user brings. What layers send is computed by
+the plain reference in float32.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from models.checkpoint import Model
-from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.folder import open_folder
+from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic
 from models.heads.affine import front_of
@@ -34,8 +35,8 @@ _LAYER_RECORDINGS = 4  # of which what layers send is computed
 
 @dataclass(frozen=True)
 class Samples:
-    """What is known of a model's events: `inputs`, values of its input in any order; `sequences`, (time, units) of it each, on which
-    layers are computed, none where nobody brought a sample; and in `words` what they are of.
+    """What is known of a model's events: `inputs`, values of its input in any order; `sequences` of them, (time, units) each, on
+    which layers are computed, none where nobody brought a sample; and in `words` what they are of.
     """
 
     inputs: Array
@@ -60,7 +61,9 @@ def samples_of(model: Model, given: Path | None, most: int | None) -> Samples:
     if model.gesture is not None:
         features = _features(model.gesture, given, most or RECORDINGS, who)
         of = given.name if given else "the synthetic train split"
-        return Samples(np.concatenate(features), tuple(features[:_LAYER_RECORDINGS] if given else ()), f"{len(features)} recordings of {of}")
+        return Samples(
+            np.concatenate(features), tuple(features[:_LAYER_RECORDINGS] if given else ()), f"{len(features)} recordings of {of}"
+        )
     if given is None:
         raise ModelError("quantise: what its input sends is not known; give some with --calibrate FILE.npy, (time, features)")
     rows = _array(given, who)[: most or VECTORS]

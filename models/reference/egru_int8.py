@@ -26,7 +26,9 @@ class Neurons:
 
     def step(self, sums: Mapping[str, I32], phase: int) -> Array:  # noqa: ARG002 - a position takes one tick
         """Return the events' numbers (units,) int8 after a step on the sums (3 * units,) of ports "input" and "recurrent"."""
-        wx, rh = (self._gates(f"{port}_scale") * sums[port].astype(np.float32).reshape(self._shape) for port in ("input", "recurrent"))
+        wx, rh = (
+            self._gates(f"{port}_scale") * sums[port].astype(np.float32).reshape(self._shape) for port in ("input", "recurrent")
+        )
         bx, br = self._gates("bias"), self._gates("recurrent_bias")
         z, r = np.empty(self._shape[1:], np.float32), np.empty(self._shape[1:], np.float32)
         g = np.empty_like(z)

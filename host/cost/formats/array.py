@@ -1,6 +1,6 @@
 """What `array` costs: a product of the MAC array for all lanes at once, in which nothing is skipped; elsewhere what `dense` does.
 
-The core sets the array up, and waits; its vector lies in SRAM as it came, where slices of it are sent, and else each event's byte is
+The core sets the array up, and waits. Its vector lies in SRAM as it came, where slices of it are sent; else each event's byte is
 put there. Cycles of the array are those of `host/cost/mac_array.py`. They are priced at the power of a core that computes; what
 the array draws beside that is not added.
 """
@@ -38,7 +38,8 @@ def product_cycles(lanes: Any, depth: Any, columns: Any) -> Any:
     """Return the array's cycles of (lanes, depth) times (depth, columns), one or more arrays of one shape: `matmul_cycles`."""
     tiles = -(-lanes // ROWS) * -(-columns // COLUMNS)
     written = columns // COLUMNS * -(-COLUMNS // OUT_A_CYCLE) + -(-(columns % COLUMNS) // OUT_A_CYCLE)
-    return tiles * (depth + (depth + 2) // 4 + 2) + lanes * written
+    cycles: Array = tiles * (depth + (depth + 2) // 4 + 2) + lanes * written
+    return cycles
 
 
 def cycles(port: PortCounts, table: CostTable, wait_states: float) -> F64:

@@ -1,15 +1,14 @@
-"""What an EGRU on int8 weights and events costs apart from its products: as `egru`, with a scale for each sum, and a rounded event."""
+"""What an EGRU in int8 costs apart from its products: as `egru`, with a scale for each sum, and an event that is rounded."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from host.cost.cost_table import CostTable
-from host.cost.kernels.egru import PORT_STAGES as PORT_STAGES
-from host.cost.kernels.egru import STAGE_WORDS as STAGE_WORDS
-from host.cost.kernels.egru import UNIT_MACS as UNIT_MACS
+from host.cost.kernels import egru
 from models.network import F64, I64
 
+PORT_STAGES, STAGE_WORDS, UNIT_MACS = egru.PORT_STAGES, egru.STAGE_WORDS, egru.UNIT_MACS
 UNIT_READ_BYTES = 4 * 20  # 6 sums, 6 scales, 6 biases, threshold, cell state
 UNIT_WRITTEN_BYTES = 4 + 1  # cell state, y
 _COUNT = "COUNT: bench/instructions/kernels.c, GCC 12.2.1 -O2, run in Unicorn; "
