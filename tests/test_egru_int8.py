@@ -52,7 +52,7 @@ def report_of(model, folder, **changes):
     options = {"checkpoint": str(model), "text": str(Path(model).with_name("text.txt")), "tokens": 25, "pes": 5, "transport": "mem"}
     outcome = run_here(Options(**{**options, **changes}), folder, lambda _: None, lambda _: None)
     assert outcome.problem is None
-    return outcome.report
+    return {**outcome.report, "verify": outcome.mismatch}
 
 
 def test_every_format_placement_and_price_has_the_same_events_and_they_are_those_of_the_plain_reference(small, tmp_path):

@@ -80,7 +80,9 @@ def names() -> list[str]:
 
 
 def names_for(weights: Iterable[Weights]) -> list[str]:
-    """Return the names of the formats between which these weights differ, without those for kernels or for bytes where there are none.
+    """Return the names of the formats between which these weights differ: without those for kernels, or for bytes, where none are.
+
+    A file that does not load is left out: whoever asks for that format by its name gets the error.
     """
     several = list(weights)
     lacking = {
