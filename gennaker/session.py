@@ -44,6 +44,7 @@ class Session:
         restore: str | os.PathLike[str] | None = None,
     ) -> None:  # fmt: skip
         from host.workloads.section_events import sending_of
+        from models.event_numbers import is_scaled
 
         if batch is not None and (type(batch) is not int or batch < 1):
             raise WrongInput(f"batch {batch!r}: needs a whole number of at least 1")
@@ -59,6 +60,7 @@ class Session:
             original.populations[n].name: (n, InputEvents(original.populations[n].payload, original.populations[n].dense))
             for n in original.inputs
         }
+        self._scaled = {n: original.populations[n] for n in original.inputs if is_scaled(original.populations[n])}
         self._expected = {one.name: one for one in plan.model.expected}
         self._sending = {n: sending_of(network.populations[n], self._lanes) for n in network.outputs}
         self._output_names = {n: network.populations[n].name for n in network.outputs}
@@ -161,6 +163,8 @@ class Session:
         return range(lane, lane + 1)
 
     def _events_of(self, observation: Any) -> dict[int, tuple[bytes, bytes]]:
+        from models.event_numbers import numbers_of
+
         resting = self._source.resting
         if resting == self._lanes:
             raise WrongInput("step: every lane rests; reset one")
@@ -175,7 +179,8 @@ class Session:
         events = {}
         for name, value in observation.items():
             number, encode = self._inputs[name]
-            events[number] = encode(self._checked(name, value, idle), idle)
+            rows = self._checked(name, value, idle)
+            events[number] = encode(numbers_of(self._scaled[number], rows) if number in self._scaled else rows, idle)
         return events
 
     def _checked(self, name: str, value: Any, idle: Array | None) -> Array:
@@ -201,6 +206,7 @@ class Session:
         return rows
 
     def _answer(self) -> Any:
+        from models.event_numbers import values_of
         from models.heads.affine import answer_of
 
         out = {}
@@ -210,6 +216,7 @@ class Session:
                 rows = sending.spread(sections[0], self._lanes)
             else:
                 rows = np.stack([sending.spread(section, self._lanes) for section in sections], axis=1)
+            rows = values_of(self._placement.network.populations[n], rows)
             if len(self._sending) == 1:
                 rows = answer_of(self._plan.model.checkpoint, rows)
             if self._source.resting:

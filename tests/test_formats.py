@@ -501,7 +501,7 @@ def test_formats_are_found_by_name_and_a_wrong_name_gets_the_nearest():
     assert {"csr", "dense", "packed"} <= set(NAMES)
     with pytest.raises(ModelError, match=r"'pakced'.*did you mean 'packed'"):
         formats.named("pakced")
-    with pytest.raises(ModelError, match="have conv, csr, dense, packed"):
+    with pytest.raises(ModelError, match="have array, conv, csr, dense, packed"):
         formats.require("zzzzzz")
 
 

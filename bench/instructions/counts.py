@@ -33,6 +33,8 @@ LOOPS = {
     "unit_soft_cycles": ("egru", "unit", 30), "unit_hard_cycles": ("egru_unit", "unit", 0),
     "gate_soft_cycles": ("egru_gate", "unit", 8), "gate_hard_cycles": ("egru_gate_unit", "unit", 0),
     "cell_soft_cycles": ("egru_cell", "unit", 23), "cell_hard_cycles": ("egru_cell_unit", "unit", 0),
+    "int8_unit_soft_cycles": ("egru_int8", "unit", 33), "int8_unit_hard_cycles": ("egru_int8_unit", "unit", 0),
+    "gather_cycles": ("int8_gather", "element", 1), "scatter_cycles": ("int8_scatter", "element", 1),
     "packet_setup_cycles": ("packets", "message", 0), "packet_cycles": ("packets", "packet", 0),
     "chip.dma_setup_cycles": ("dma_list", "target", 0),
 }  # fmt: skip
@@ -44,7 +46,12 @@ OTHER_WAYS = {
     "chip.dma_setup_cycles": [("dma_least", "target"), ("dma_library", "target")],
 }
 """Constant -> other loops that do the same, which its band has too."""
-BRANCHES = {"unit_soft_branches": "egru", "gate_soft_branches": "egru_gate", "cell_soft_branches": "egru_cell"}
+BRANCHES = {
+    "unit_soft_branches": "egru",
+    "gate_soft_branches": "egru_gate",
+    "cell_soft_branches": "egru_cell",
+    "int8_unit_soft_branches": "egru_int8",
+}
 WAYS = {
     "lif": "lif_decay_subtract_int8", "cuba_lif": "cuba_lif_decay_subtract_int8", "li": "li_decay_int8", "cuba_li": "cuba_li_decay",
     "iaf": "iaf_zero",

@@ -187,6 +187,60 @@ LOOP uint32_t egru(uint32_t n, struct egru *units, uint32_t *keys, float *values
     return sent;
 }
 
+/* ---- the same on sums of int8 weights and events, with a scale a row, and an event of one byte */
+struct egru_int8 { int32_t x[3], h[3]; float sx[3], sh[3], bx[3], bh[3], c, threshold; uint32_t key; };
+
+static inline int32_t nearest(float x)
+{
+    int32_t whole;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(x) : "t"(x));
+    __builtin_memcpy(&whole, &x, 4);
+    return whole;
+}
+
+LOOP uint32_t egru_int8(uint32_t n, float numbers, struct egru_int8 *units, uint32_t *keys, int8_t *values)
+{
+    uint32_t sent = 0;
+    for (uint32_t u = 0; u < n; u++) {
+        struct egru_int8 *one = units + u;
+        float x[3], h[3];
+        for (int gate = 0; gate < 3; gate++) {
+            x[gate] = one->sx[gate] * one->x[gate];
+            h[gate] = one->sh[gate] * one->h[gate];
+        }
+        const float z = sigmoid(x[0] + h[0] + one->bx[0] + one->bh[0]);
+        const float r = sigmoid(x[1] + h[1] + one->bx[1] + one->bh[1]);
+        const float g = hyperbolic(x[2] + one->bx[2] + r * (h[2] + one->bh[2]));
+        float p = z * one->c + (1 - z) * g;
+        const float over = p - one->threshold;
+        if (over > 0) {
+            int32_t number = nearest(p * numbers);
+            if (number > 127)
+                number = 127;
+            if (number != 0) {
+                keys[sent] = one->key;
+                values[sent++] = number;
+                p = over;
+            }
+        }
+        one->c = p;
+    }
+    return sent;
+}
+
+/* ---- what the MAC array's operands are made of: events' bytes by their columns */
+LOOP void int8_gather(uint32_t count, const uint16_t *columns, const int8_t *x, int8_t *out)
+{
+    for (uint32_t i = 0; i < count; i++)
+        out[i] = x[columns[i]];
+}
+
+LOOP void int8_scatter(uint32_t count, const uint32_t *keys, const int8_t *values, int8_t *x)
+{
+    for (uint32_t i = 0; i < count; i++)
+        x[keys[i]] = values[i];
+}
+
 struct gate { float x, h, bias, y; uint32_t key; };
 
 LOOP uint32_t egru_gate(uint32_t n, const struct gate *units, uint32_t *keys, float *values)

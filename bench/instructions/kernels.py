@@ -175,6 +175,43 @@ def units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
         yield {"unit": count}, run
 
 
+def int8_units(program: Compiled, name: str, newlib: bool) -> Iterator[Case]:
+    """Yield runs of a step of EGRU units on integer sums, of which about a fifth fires, as `units`."""
+    rng = np.random.default_rng(7)
+    record = np.dtype(
+        [("sums", "<i4", 6), ("scales", "<f4", 6), ("biases", "<f4", 6), ("c", "<f4"), ("threshold", "<f4"), ("key", "<u4")]
+    )
+    for count in (40, 80, 160, 320):
+        of = np.zeros(count, record)
+        of["sums"], of["scales"] = rng.normal(size=(count, 6)) * 1000, np.float32(0.001)
+        of["biases"], of["c"], of["threshold"] = rng.normal(size=(count, 6)), rng.normal(size=count), rng.uniform(0.4, 0.9, count)
+        records = of.view("<u4").copy()
+        run, arrays = program.call(name, count, 128.0, records, np.zeros(count, "<u4"), np.zeros(count, "i1"))
+        if newlib:
+            floats = np.concatenate([of["sums"] * of["scales"], of["biases"], of["c"][:, None]], axis=1).astype("<f4")
+            p = _egru(floats)
+            fires = p > of["threshold"]
+            assert np.abs(arrays[2][: fires.sum()] - np.minimum(np.rint(p[fires] * 128), 127)).max() <= 1
+        yield {"unit": count}, run
+
+
+def bytes_moved(program: Compiled, name: str) -> Iterator[Case]:
+    """Yield runs that take bytes from where numbers say, or put them there."""
+    rng = np.random.default_rng(8)
+    for count in (16, 64, 200):
+        heard = rng.integers(-127, 128, 300).astype("i1")
+        places = rng.permutation(300)[:count]
+        if name == "int8_gather":
+            run, arrays = program.call(name, count, places.astype("<u2"), heard, np.zeros(count, "i1"))
+            expected = heard[places]
+        else:
+            run, arrays = program.call(name, count, places.astype("<u4"), heard[:count].copy(), np.zeros(300, "i1"))
+            expected = np.zeros(300, "i1")
+            expected[places] = heard[:count]
+        np.testing.assert_array_equal(arrays[-1], expected)
+        yield {"element": count}, run
+
+
 def sends(program: Compiled, name: str, *more: int) -> Iterator[Case]:
     """Yield runs that start a DMA transfer to each of several targets."""
     for count in (10, 50, 100):
@@ -212,6 +249,10 @@ def counted() -> dict[str, dict[str, Cost]]:
     for name in _UNITS:
         cases[name] = units(program, name, newlib=True)
         cases[f"{name}_unit"] = units(unit, name, newlib=False)
+    cases |= {
+        "egru_int8": int8_units(program, "egru_int8", newlib=True), "egru_int8_unit": int8_units(unit, "egru_int8", newlib=False),
+        **{name: bytes_moved(program, name) for name in ("int8_gather", "int8_scatter")},
+    }  # fmt: skip
     cases |= {
         "dma_list": sends(program, "dma_list"),
         **{f"dma_{kind}": sends(program, f"dma_{kind}", 4096, 64) for kind in ("least", "library")},

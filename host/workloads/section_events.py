@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from models.event_numbers import is_scaled, values_of
 from models.kernels import ticks_of
 from models.network import U32, Array, Network, Population
 from models.numerics import PAYLOADS, payload_bytes
@@ -63,3 +64,10 @@ def sending_of(population: Population, lanes: int) -> Sending:
 def all_sending(network: Network, lanes: int) -> dict[int, Sending]:
     """Return how each population of a network sends, by its number."""
     return {number: sending_of(population, lanes) for number, population in enumerate(network.populations)}
+
+
+def section_values(section: Section, population: Population | None = None) -> Array:
+    """Return the values, float32, of a section's events with values: of a population whose numbers have a scale, or as they are."""
+    if population is None or not is_scaled(population):
+        return np.frombuffer(section.values, "<f4")
+    return values_of(population, np.frombuffer(section.values, PAYLOADS[population.payload]))

@@ -10,6 +10,7 @@ from host.mapping.placement import Placement, place
 from host.options import RunOptions
 from models import importers, shipped
 from models.checkpoint import Model, load
+from models.event_numbers import is_scaled
 from models.families import member, member_names
 from models.kernels import ticks_of
 from models.network import Network
@@ -91,13 +92,16 @@ def place_for_run(options: RunOptions, network: Network, provenance: Mapping[str
     return placement
 
 
-def only_ends(network: Network, checkpoint: str) -> tuple[int, int]:
-    """Return a network's one input and one output, both of float32 events and one tick a position; HostError for another one."""
+def only_ends(network: Network, checkpoint: str, *, scaled: bool = False) -> tuple[int, int]:
+    """Return a network's one input and one output, both of float32 events and one tick a position, or `scaled` of numbers with a
+    scale; HostError for another one.
+    """
     ends = []
     for what, numbers in (("input", network.inputs), ("output", network.outputs)):
         have = [network.populations[n] for n in numbers]
         first = have[0]
-        if len(have) > 1 or first.payload != "float32" or first.dense or ticks_of(first.kernel, first.params) > 1:
+        is_of_values = first.payload == "float32" or (scaled and is_scaled(first))
+        if len(have) > 1 or not is_of_values or first.dense or ticks_of(first.kernel, first.params) > 1:
             names = ", ".join(f"{population.name} ({population.payload})" for population in have)
             need = f"one {what} of float32 events, one tick a position"
             raise HostError(f"checkpoint {checkpoint}: needs {need}; has {names}")

@@ -22,6 +22,7 @@ from models import kernels
 from models.checkpoint.convolutions import KernelFacts, kernel_facts, need_kernel, parse_kernel, read_kernel, stored_kernel
 from models.checkpoint.tensorfile import Tensors, narrowed
 from models.convolution import Convolution
+from models.event_numbers import EVENT_SCALE
 from models.graph_check import check_network
 from models.kernels.egru import INPUT, RECURRENT
 from models.network import Array, ModelError, Network, Population, Projection, SparseRows, Weights, check_trace
@@ -115,7 +116,7 @@ def graph_of(network: Network) -> Graph:
     nodes = []
     for layer in network.populations:
         edges = tuple(map(_edge_of, layer.projections))
-        params = None
+        params = dict(layer.params) or None
         if layer.kernel:
             params = {name: float(n) for name, n in {**kernels.named(layer.kernel).DEFAULTS, **layer.params}.items()}
         nodes.append(Node(
@@ -201,11 +202,12 @@ def _node(who: str, populations: list[dict[str, Any]], number: int, kernels_too:
     beside = about.get(_BESIDE)
     if _BESIDE in about and (type(beside) is not int or not 0 <= beside < len(populations)):
         raise ModelError(f"{who}: beside {short(beside)} cannot be, needs a number from 0 to {len(populations) - 1}")
-    if not kernel and (given or edges or peers or beside is not None):
-        raise ModelError(f"{who}: an input has no params, no projections and no peers, and lies beside none")
+    if not kernel and (edges or peers or beside is not None):
+        raise ModelError(f"{who}: an input has no projections and no peers, and lies beside none")
+    params = params_of(who, kernel, given) if kernel else _input_params(who, about["payload"], given)
     return Node(
         name=name, units=units, kernel=kernel, payload=about["payload"], dense=about["dense"],
-        params=params_of(who, kernel, given) if kernel else None,
+        params=params,
         projections=tuple(_edge(who, kernel, edge, len(populations)) for edge in edges), peers=peers, beside=beside,
     )  # fmt: skip
 
@@ -221,6 +223,18 @@ def params_of(who: str, kernel: str, given: Any) -> dict[str, float]:
     if kernel == "egru" and not all(0 <= n <= 1 for n in params.values()):
         raise ModelError(f"{who}: params {short(params)}: zoneout and fire_at_threshold must lie in [0, 1]")
     return {key: float(value) for key, value in params.items()}
+
+
+def _input_params(who: str, payload: str, given: Any) -> dict[str, float] | None:
+    """Return the parameters of an input: what its events' numbers stand for, or none."""
+    if given == {}:
+        return None
+    if not isinstance(given, dict) or given.keys() != {EVENT_SCALE} or payload == "float32":
+        raise ModelError(f"{who}: params {short(given)}; an input has none but {EVENT_SCALE}, where its events carry integers")
+    scale = given[EVENT_SCALE]
+    if type(scale) not in (int, float) or not 0 < scale <= _LARGEST:
+        raise ModelError(f"{who}: {EVENT_SCALE} {short(scale)}; needs a number above 0")
+    return {EVENT_SCALE: float(scale)}
 
 
 def _edge(who: str, kernel: str, about: dict[str, Any], populations: int) -> Edge:

@@ -6,11 +6,12 @@ by name.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from reprlib import repr as short
 from typing import Any, NoReturn
 
 from models import kernels
+from models.checkpoint import deflated as deflated_tensors
 from models.checkpoint import tasks
 from models.checkpoint.graph import MAX_UNITS, Graph, chain, facts_of, params_of
 from models.checkpoint.graph import parse as parse_graph
@@ -18,11 +19,12 @@ from models.checkpoint.tasks import language
 from models.kernels import egru
 from models.network import SEGMENT_STATES, ModelError, check_trace
 
+DEFLATED_VERSION = 6  # any graph and task, tensors among which some are deflated
 TASK_VERSION = 5  # any graph, kernels among its weights, and a task that is named, or none
 GRAPH_VERSION = 4  # any graph: a language model, a gesture classifier, or neither; still written where that is all
 CHAIN_VERSION = 3  # a line of EGRU layers, else the same; still written where that is all
 OLDEST_VERSION = 2  # without `gesture` and without traces
-VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION)
+VERSIONS = (OLDEST_VERSION, CHAIN_VERSION, GRAPH_VERSION, TASK_VERSION, DEFLATED_VERSION)
 FACTS = {"kernel": "egru", **egru.CONVENTIONS}
 MAX_BYTES = 1 << 20  # of the JSON text; a provenance is for reading
 _OLD_TASKS = ("language", "gesture")  # what keys of their own said up to version 4
@@ -31,10 +33,12 @@ _REST = (
     *("decoder", "projection", "gesture", "text_licence", "provenance"),
 )
 _GRAPH = ("version", "conventions", "populations", "inputs", "outputs")
+_TASK = ("segment", "state", "task", "text_licence", "provenance")
 _KEYS = {
     **dict.fromkeys((OLDEST_VERSION, CHAIN_VERSION), ("version", *FACTS, "input_units", "layers", *_REST)),
     GRAPH_VERSION: (*_GRAPH, *_REST),
-    TASK_VERSION: (*_GRAPH, "segment", "state", "task", "text_licence", "provenance"),
+    TASK_VERSION: (*_GRAPH, *_TASK),
+    DEFLATED_VERSION: (*_GRAPH, *_TASK, "deflated"),
 }
 
 
@@ -48,10 +52,13 @@ class Metadata:
     tasks: Mapping[str, tasks.Facts]
     text_licence: str
     provenance: Mapping[str, Any]
+    deflated: deflated_tensors.Facts = field(default_factory=dict)
 
     @property
     def version(self) -> int:
         """The oldest format version that can say it."""
+        if self.deflated:
+            return DEFLATED_VERSION
         if self.tasks.keys() - set(_OLD_TASKS) or self.graph.has_kernels:
             return TASK_VERSION
         return CHAIN_VERSION if self.graph.is_chain else GRAPH_VERSION
@@ -65,7 +72,7 @@ class Metadata:
             about |= FACTS | {"input_units": first.units, "layers": listed}
         else:
             about |= facts_of(self.graph) | {"conventions": _conventions(self.graph)}
-        if self.version == TASK_VERSION:
+        if self.version >= TASK_VERSION:
             named = [{"name": name, "facts": facts} for name, facts in self.tasks.items()]
             about |= {"task": named[0] if named else None}
         else:
@@ -112,6 +119,7 @@ def parse(who: str, text: str) -> Metadata:
     for key, choice in {**facts, "state": SEGMENT_STATES}.items():
         if about[key] not in choice:
             raise ModelError(f"{who}: {key} {short(about[key])} is not known here, needs {' or '.join(map(repr, choice))}")
+    about.setdefault("deflated", {})
     tasks_in = _tasks(who, about)
     graph = parse_graph(who, about) if is_graph else _chain(who, about["input_units"], about["layers"], version == OLDEST_VERSION)
     if is_graph and about["conventions"] != _conventions(graph):
@@ -122,7 +130,7 @@ def parse(who: str, text: str) -> Metadata:
     for key, of_type in (("text_licence", str), ("provenance", dict)):
         if not isinstance(about[key], of_type):
             raise ModelError(f"{who}: {key} needs {of_type.__name__}, has {short(about[key])}")
-    about = about | {"graph": graph, "tasks": tasks_in}
+    about = about | {"graph": graph, "tasks": tasks_in, "deflated": deflated_tensors.parse(who, about["deflated"])}
     return Metadata(**{key: about[key] for key in Metadata.__dataclass_fields__})
 
 

@@ -41,6 +41,8 @@ class Model:
     For arrays, `front` leads from features to the network's input and `head` from its output to the answer, the first layer
     first; with `twins` the answer is y[:H] - y[H:] of the 2 H output units, before the head (`models/heads/affine.py`).
 
+    With `embedding_scale` every number of the embedding is a multiple of it, at most 127 times, and is stored in a byte.
+
     `parts` is what tasks of a user's own hold, by their names (`models/checkpoint/tasks`).
     """
 
@@ -59,6 +61,7 @@ class Model:
     head: tuple[Affine, ...] = ()
     twins: bool = False
     parts: Mapping[str, Any] = field(default_factory=dict)
+    embedding_scale: float | None = None
 
     @property
     def reset_every(self) -> int:

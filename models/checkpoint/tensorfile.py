@@ -28,10 +28,10 @@ _NAMES = {
 
 
 class Tensors:
-    """Tensors by name, each with a shape and a type that are known before it is read. Errors begin with `who`."""
+    """Tensors by name, each with a shape and a type, its `sizes`, that are known before it is read. Errors begin with `who`."""
 
     def __init__(self, who: str, sizes: Mapping[str, tuple[tuple[int, ...], str]], read: Callable[[str], Array]) -> None:
-        self.who, self._sizes, self.read = who, sizes, read
+        self.who, self.sizes, self.read = who, sizes, read
         self._needed: set[str] = set()
 
     @classmethod
@@ -42,9 +42,9 @@ class Tensors:
     def need(self, name: str, shape: tuple[int | None, ...], *types: str) -> tuple[int, ...]:
         """Return the shape of tensor `name`; ModelError unless it is there, of `shape` (None: any number) and of `types`."""
         self._needed.add(name)
-        if name not in self._sizes:
+        if name not in self.sizes:
             raise ModelError(f"{self.who}: has no tensor {name!r}")
-        have, kind = self._sizes[name]
+        have, kind = self.sizes[name]
         if len(have) != len(shape) or any(n not in (None, m) for n, m in zip(shape, have, strict=True)) or kind not in types:
             need = str(shape).replace("None", "any")
             raise ModelError(f"{self.who}: {name} needs shape {need} of {' or '.join(types)}, has {short(have)} of {kind}")
@@ -58,15 +58,15 @@ class Tensors:
 
     def number(self, name: str) -> Array:
         """Return tensor `name`, contiguous: int8 as it is, anything else as `finite` does."""
-        return np.ascontiguousarray(self.read(name)) if self._sizes[name][1] == "int8" else self.finite(name)
+        return np.ascontiguousarray(self.read(name)) if self.sizes[name][1] == "int8" else self.finite(name)
 
     def has(self, name: str) -> bool:
         """Tell whether there is a tensor called `name`."""
-        return name in self._sizes
+        return name in self.sizes
 
     def need_no_more(self) -> None:
         """Raise ModelError where there is a tensor that nobody has needed."""
-        if more := sorted(self._sizes.keys() - self._needed):
+        if more := sorted(self.sizes.keys() - self._needed):
             raise ModelError(f"{self.who}: has {len(more)} tensors that it should not have, first {more[0][:80]!r}")
 
 

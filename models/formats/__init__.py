@@ -10,6 +10,7 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
 - `encode(weights, shape)`: the arrays of role "weights", from the shard's rows of the matrix (gates * units, source units), as
   `SparseRows`. A format with `KEEPS_KERNELS = True` gets the rows of a convolution as they are (`models/convolution.py`), and its
   `shape.window`; for any other they are unrolled.
+- `BYTES_ONLY = True`, where it is another format for weights that are no int8.
 - `check(arrays, shape)`, where it has indices: raises ModelError where one leads beyond the shard, before compiled code follows it.
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
@@ -79,11 +80,17 @@ def names() -> list[str]:
 
 
 def names_for(weights: Iterable[Weights]) -> list[str]:
-    """Return the names of the formats between which these weights differ: those that keep kernels only where there is one. A file
-    that does not load is left out: whoever asks for that format by its name gets the error.
+    """Return the names of the formats between which these weights differ: without those for kernels, or for bytes, where none are.
+
+    A file that does not load is left out: whoever asks for that format by its name gets the error.
     """
-    has_kernels = any(isinstance(some, Convolution) for some in weights)
-    return [name for name in names() if _is_loadable(name) and (has_kernels or not getattr(named(name), "KEEPS_KERNELS", False))]
+    several = list(weights)
+    lacking = {
+        "KEEPS_KERNELS": not any(isinstance(some, Convolution) for some in several),
+        "BYTES_ONLY": not any(some.numeric == "int8" for some in several),
+    }
+    without = [of for of, is_lacking in lacking.items() if is_lacking]
+    return [name for name in names() if _is_loadable(name) and not any(getattr(named(name), of, False) for of in without)]
 
 
 def _is_loadable(name: str) -> bool:

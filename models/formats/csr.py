@@ -74,7 +74,7 @@ def port(mem: Mapping[str, Array], shape: PortShape, trace: float = 0.0) -> Port
     if trace:
         return traced(vector, trace, product)
     flat = vector.reshape(vector.size)
-    receive = _scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
+    receive = scatter.bind(EventType(shape.payload, shape.dense), vector=flat)
     silence = zeroing(flat)
     if not phased:
         return Port(clear=silence, receive=receive, product=product, forget=zeroing_lane(vector))
@@ -115,7 +115,8 @@ def _product(
 
 
 @bindable
-def _scatter(vector: Numbers, units: EventKeys, events: EventValues) -> None:
+def scatter(vector: Numbers, units: EventKeys, events: EventValues) -> None:
+    """Put each event where its key says, in a dense vector of all lanes."""
     for e, unit in enumerate(units):
         vector[unit] = value_of(events, e)
 

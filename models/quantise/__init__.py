@@ -3,7 +3,7 @@
     weight = number * scale        number an integer from -most to most; 127 in 8 bits, symmetric: -128 never arises
 
 `grids.py` chooses scales and rounds, `weights.py` does it to matrices and networks and reports what it cost, `spiking.py` to
-spiking networks, whose neurons' numbers follow (`neuron_grids.py`).
+spiking networks, whose neurons' numbers follow (`neuron_grids.py`), `egru.py` to EGRUs, with their events.
 """
 
 from models.quantise.grids import Grid as Grid

@@ -59,9 +59,14 @@ def scale_of(who: str, values: Array, grid: Grid) -> float:
         return step
     scale = float(np.percentile(magnitudes, grid.percentile, method="nearest")) / grid.most
     if grid.powers_of_two:
-        fraction, exponent = math.frexp(scale)  # scale = fraction * 2 ** exponent, fraction from 0.5 to below 1
-        scale = math.ldexp(1.0, exponent - (fraction == 0.5))
+        scale = power_of_two_above(scale)
     return scale
+
+
+def power_of_two_above(scale: float) -> float:
+    """Return the smallest power of two that is not below a scale."""
+    fraction, exponent = math.frexp(scale)  # scale = fraction * 2 ** exponent, fraction from 0.5 to below 1
+    return math.ldexp(1.0, exponent - (fraction == 0.5))
 
 
 def common_step(magnitudes: F64, most: int) -> float | None:

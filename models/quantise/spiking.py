@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from models.accumulators import largest_row_sum
 from models.convolution import Convolution
 from models.network import F64, Array, ModelError, Network, Population, Projection, SparseRows, Weights
 from models.numerics import sum_of
@@ -184,6 +185,4 @@ def _largest_row(weights: Weights) -> int:
     if isinstance(weights, Convolution):
         windows = weights.pool[0] * weights.pool[1]
         return int(np.abs(weights.kernel.astype(np.int64)).reshape(len(weights.kernel), -1).sum(axis=1).max()) * windows
-    assert isinstance(weights, SparseRows)
-    sums = np.add.reduceat(np.append(np.abs(weights.values.astype(np.int64)), 0), weights.extents[:-1])
-    return int(np.where(weights.row_nonzeros > 0, sums, 0).max(initial=0))
+    return largest_row_sum(weights)

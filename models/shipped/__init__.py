@@ -12,6 +12,8 @@ ABOUT = {
     "tiny": "language model that a few PEs hold, trained on the same text, for tests",
     "tiny-inside": "the same with its reset gates inside the recurrent product, as the paper's equation 4 prints it",
     "gesture": "gestures before an event camera; layers hear traces",
+    "lm-int8": "the language model `lm` with int8 weights and events (`quantise lm`)",
+    "gesture-int8": "gestures, `gesture-plain` with int8 weights and events, for the MAC array",
     "cartpole": "spiking Q-network that keeps a pole up (8-64-64-2, int8)",
     "cartpole-float": "the same before its weights were rounded",
     "acrobot": "spiking Q-network that swings two links up (12-64-64-3, int8)",

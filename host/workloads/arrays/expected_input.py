@@ -8,12 +8,13 @@ from typing import NamedTuple
 import numpy as np
 
 from host.errors import HostError
+from models.event_numbers import is_scaled
 from models.network import Array, Network
 from models.numerics import PAYLOADS
 
 
 class ExpectedInput(NamedTuple):
-    """What an input takes: vectors of `units` numbers, of the payload that it sends on."""
+    """What an input takes: vectors of `units` numbers, of the payload that it sends on; float32 where it scales them itself."""
 
     name: str
     units: int
@@ -33,7 +34,7 @@ class ExpectedInput(NamedTuple):
 def expected_inputs(network: Network) -> list[ExpectedInput]:
     """Return what each input of a network takes, in their order."""
     inputs = (network.populations[number] for number in network.inputs)
-    return [ExpectedInput(one.name, one.units, one.payload) for one in inputs]
+    return [ExpectedInput(one.name, one.units, "float32" if is_scaled(one) else one.payload) for one in inputs]
 
 
 def check_inputs(who: str, expected: Sequence[ExpectedInput], inputs: Mapping[str, Sequence[Array]]) -> dict[str, list[Array]]:

@@ -23,6 +23,7 @@ from host.workloads.contract import Job
 from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.site import load_model, model_path, new_dram, paths_of, place_for_run
 from models.checkpoint import Model, save
+from models.event_numbers import numbers_of
 from models.heads.affine import answer_of, front_of
 from models.network import Array, Network, check_finite
 from models.seeded import PAPER_DENSITY, PAPER_INPUT_UNITS, PAPER_LAYERS, THRESHOLD, seeded_egru
@@ -73,6 +74,7 @@ def prepare_arrays(options: Options, model: Model, inputs: Mapping[str, Sequence
         if model.front:
             rows = front_of(model, rows)
             check_finite("the front end's numbers", rows)
+        rows = numbers_of(population, rows)
         stores[number] = RowsInDram.of(dram, f"inputs of {population.name}", rows, population.payload, population.dense)
     return Job(
         options=options, placement=placement, source=ArraySource(stores, plan), readout=ArrayReadout(network, plan, answer),

@@ -11,6 +11,7 @@ import numpy as np
 from host.workloads.arrays.lane_plan import LanePlan
 from host.workloads.contract import Metric, Outputs, Progress, SaveRow, output_labels
 from host.workloads.section_events import sending_of
+from models.event_numbers import values_of
 from models.network import Array, Network
 
 Answer = Callable[[Array], Array]
@@ -19,7 +20,8 @@ OUTPUTS = "outputs"
 
 
 class ArrayReadout:
-    """The answers of the sequences of `plan`; without an `answer` they are the numbers of each output as it sends them.
+    """The answers of the sequences of `plan`; without an `answer` they are the numbers of each output as it sends them, or the
+    values that those stand for where they have a scale.
 
     They are kept in memory: 4 bytes a number and position, which is known before the run begins.
     """
@@ -30,12 +32,13 @@ class ArrayReadout:
         self._plan, self._answer, self._done = plan, answer, 0
         self._sending = {n: sending_of(network.populations[n], plan.lanes) for n in network.outputs}
         self._names = {n: network.populations[n].name for n in network.outputs}
-        self._labels = output_labels(network)
+        self._populations, self._labels = network.populations, output_labels(network)
         self._save: SaveRow | None = None
         self._by_output: dict[int, list[Array]] = {}
         for n, sending in self._sending.items():
             ticks = () if sending.ticks == 1 else (sending.ticks,)
             row = np.zeros((1, *ticks, sending.units), sending.dtype or "|u1")
+            row = values_of(network.populations[n], row)
             row = row if answer is None else answer(row)
             self._by_output[n] = [np.zeros((length, *row.shape[1:]), row.dtype) for length in plan.lengths]
 
@@ -61,6 +64,7 @@ class ArrayReadout:
             sending = self._sending[n]
             ticks = [sending.spread(section, self._plan.lanes) for section in sections]
             rows = ticks[0] if sending.ticks == 1 else np.stack(ticks, axis=1)
+            rows = values_of(self._populations[n], rows)
             rows = rows if self._answer is None else self._answer(rows)
             for lane, place in enumerate(places):
                 if place is not None:

@@ -32,12 +32,13 @@ def prepare(options: Options) -> Job:
     assert gesture is not None
     if gesture.classes != CLASSES:
         raise HostError(f"checkpoint {options.checkpoint}: knows {len(gesture.classes)} classes, needs {', '.join(CLASSES)}")
-    into, _ = only_ends(model.network, str(options.checkpoint))
+    into, out = only_ends(model.network, str(options.checkpoint), scaled=True)
     placement = place_for_run(options, model.network)
     recordings = _open_recordings(options, gesture)
     dram, limit = new_dram(placement.chip), options.samples or DEFAULT_SAMPLES
     limit = limit if recordings.count is None else min(limit, recordings.count)
-    store = SampleStore(dram, units=gesture.features, frames=gesture.frames, lanes=options.batch, samples=max(limit, 1))
+    heard, said = (model.network.populations[number] for number in (into, out))
+    store = SampleStore(dram, heard, frames=gesture.frames, lanes=options.batch, samples=max(limit, 1))
     source = SampleSource(gesture, recordings.samples(), store, lanes=options.batch, limit=limit, into=into)
 
     def damages() -> list[str]:
@@ -52,7 +53,7 @@ def prepare(options: Options) -> Job:
         record=gesture.record,
     )  # fmt: skip
     return Job(
-        options=options, placement=placement, source=source, readout=ClassReadout(gesture, source, setting, damages),
+        options=options, placement=placement, source=source, readout=ClassReadout(gesture, source, setting, damages, said),
         dram=dram, title=f"{title} on {recordings.name}", note=_SEEDED_NOTE if path is None else "",
         inputs=paths_of(checkpoint=path, recordings=None if options.events in (None, SYNTHETIC) else options.events),
         facts={"seeded": path is None}, shown={"classes": list(gesture.classes)},

@@ -10,21 +10,26 @@ from host.workloads.contract import Metric, Outputs, Progress, SaveRow, only_sec
 from host.workloads.dvs import METRICS
 from host.workloads.dvs.results import Answer, Setting, compose_result, sample_cost
 from host.workloads.dvs.source import SampleSource
+from host.workloads.section_events import section_values
 from models.heads.gesture import Gesture, Scores
-from models.network import F32
+from models.network import F32, Population
 
 
 class ClassReadout:
     """Sums the scores of the samples that are running in `source`, and keeps the answers.
 
-    `damages` returns one line for each file that could not be read. For `--save logits` it has the `scores` (classes,) of each
+    `damages` returns one line for each file that could not be read; `output` is the population whose events it hears, None one of
+    float32. For `--save logits` it has the `scores` (classes,) of each
     sample after each frame.
     """
 
     saves = ("logits",)
 
-    def __init__(self, gesture: Gesture, source: SampleSource, setting: Setting, damages: Callable[[], list[str]]) -> None:
-        self._gesture, self._source, self._setting, self._damages = gesture, source, setting, damages
+    def __init__(
+        self, gesture: Gesture, source: SampleSource, setting: Setting, damages: Callable[[], list[str]],
+        output: Population | None = None,
+    ) -> None:  # fmt: skip
+        self._gesture, self._source, self._setting, self._damages, self._output = gesture, source, setting, damages, output
         self._scores = [Scores(gesture, lane) for lane in range(source.lanes)]
         self.answers: list[Answer] = []
         self._save: SaveRow | None = None
@@ -37,7 +42,7 @@ class ClassReadout:
         """Take the last layer's events at one position; after a sample's last frame, its class."""
         source, lanes, section = self._source, self._source.lanes, only_section(outputs)
         turn, frame = divmod(position, source.frames)
-        keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
+        keys, values = np.frombuffer(section.keys, "<u4"), section_values(section, self._output)
         running = min(lanes, len(source.loaded) - turn * lanes)
         self._answered = position + 1
         if self._shown != turn * lanes:

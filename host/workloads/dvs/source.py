@@ -22,8 +22,10 @@ from host.workloads.lane_sets import pack_lanes
 from host.workloads.rows_in_dram import RowsInDram
 from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError, Sample
+from models.event_numbers import numbers_of
 from models.heads.gesture import Gesture, features_of
-from models.network import F32, Array
+from models.network import F32, Array, Population
+from models.numerics import payload_bytes
 from noc.dram import Dram
 
 _BRIGHTEST = 99  # percentile of a sample's lit pixels that is shown at full brightness
@@ -38,24 +40,25 @@ class LoadedSample(NamedTuple):
 
 
 class SampleStore:
-    """Room in DRAM for the features of some samples, `frames` vectors of `units` float32 each.
+    """Room in DRAM for the features of some samples, `frames` vectors each of what population `heard` sends.
 
     HostError where two rounds of `lanes` samples (or all `samples` there can be) do not fit: one is streamed while the
     next is written.
     """
 
-    def __init__(self, dram: Dram, *, units: int, frames: int, lanes: int, samples: int) -> None:
-        self._frames = frames
-        each_bytes, need = dram.row_stride(4 * units) * frames, min(2 * lanes, samples)
+    def __init__(self, dram: Dram, heard: Population, *, frames: int, lanes: int, samples: int) -> None:
+        self._frames, self._heard = frames, heard
+        row_bytes = payload_bytes(heard.payload) * heard.units
+        each_bytes, need = dram.row_stride(row_bytes) * frames, min(2 * lanes, samples)
         self._slots = min(samples, dram.room_bytes // each_bytes)
         if self._slots < need:
             have = f"room for {self._slots} in {dram.capacity_bytes:,} B"
             raise HostError(f"DRAM: features of {need} samples need {need * each_bytes:,} B, has {have}", Exit.DOES_NOT_FIT)
-        self._rows = RowsInDram(dram, "features", self._slots * frames, units)
+        self._rows = RowsInDram(dram, "features", self._slots * frames, heard.units, heard.payload)
 
     def write(self, number: int, features: F32) -> None:
         """Write a sample's features (frames, units) float32 where that of an earlier round may have been."""
-        for frame, row in enumerate(features):
+        for frame, row in enumerate(numbers_of(self._heard, features)):
             self._rows.write(number % self._slots * self._frames + frame, row)
 
     def feed(self, numbers: Sequence[int], frame: int) -> tuple[bytes, bytes]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from host.workloads.section_events import section_values
 from models.checkpoint import DecoderProjection
 from models.heads.language import logits_of as add_logits
 from models.heads.language import project
-from models.network import F32
+from models.network import F32, Population
 from noc.packet import FRESH, RESET, VALID, Section
 
 
@@ -23,11 +24,15 @@ def section_flags(position: int, segment: int) -> int:
 
 @dataclass
 class Decoder:
-    """The tied decoder: `columns` (units, words) float32, `bias` (words,) float32, behind a projection if there is one."""
+    """The tied decoder: `columns` (units, words) float32, `bias` (words,) float32, behind a projection if there is one.
+
+    `output` is the population whose events it hears; None: one of float32 events.
+    """
 
     columns: F32
     bias: F32
     projection: DecoderProjection | None = None
+    output: Population | None = None
     logits: F32 = field(init=False)
 
     def __post_init__(self) -> None:
@@ -38,7 +43,7 @@ class Decoder:
     def logits_of(self, section: Section, lane: int) -> F32:
         """Return the logits (words,) that one lane's output events make; valid until the next call."""
         units = len(self.columns if self.projection is None else self._into)
-        keys, values = np.frombuffer(section.keys, "<u4"), np.frombuffer(section.values, "<f4")
+        keys, values = np.frombuffer(section.keys, "<u4"), section_values(section, self.output)
         first, last = np.searchsorted(keys, (lane * units, (lane + 1) * units))
         # Copies, because a compiled kernel would be built a second time for the wire's read-only arrays.
         keys, values, first_key = keys[first:last].copy(), values[first:last].copy(), lane * units

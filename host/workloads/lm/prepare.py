@@ -17,6 +17,7 @@ from host.workloads.rows_in_dram import RowsInDram
 from host.workloads.site import model_path, new_dram, only_ends, open_model, paths_of, place_for_run
 from models import kernels
 from models.checkpoint import Model
+from models.event_numbers import numbers_of
 from models.network import Array, Network
 from models.seeded import PAPER_INPUT_UNITS, seeded_egru, seeded_embedding
 from models.text.tokeniser import UNK, detokenise
@@ -33,7 +34,7 @@ def prepare(options: Options) -> Job:
     if trained is not None:
         _require_words(options, trained, title)
     network = trained.network if trained else seeded_egru(inside=options.gate == "inside")
-    into, _ = only_ends(network, str(options.checkpoint))
+    into, out = only_ends(network, str(options.checkpoint), scaled=True)
     placement = place_for_run(options, network, trained.provenance if trained else None)
     text = read_text(options, trained)
     model = trained or _seeded(network, text)
@@ -41,8 +42,10 @@ def prepare(options: Options) -> Job:
     assert model.embedding is not None
     assert model.decoder_bias is not None
     dram = new_dram(placement.chip)
-    embedding = RowsInDram.of(dram, "embedding", model.embedding)
-    decoder = Decoder(np.ascontiguousarray(model.embedding.T), model.decoder_bias, model.projection)
+    heard = network.populations[into]
+    embedding = RowsInDram.of(dram, "embedding", numbers_of(heard, model.embedding), heard.payload)
+    columns = np.ascontiguousarray(model.embedding.T)
+    decoder = Decoder(columns, model.decoder_bias, model.projection, network.populations[out])
     source: Source
     readout: Readout
     if options.prompt is not None:

@@ -1,6 +1,6 @@
 """A language model in a checkpoint: words, their embedding, which is the decoder too, and texts as word numbers.
 
-- `embedding` (words, input units) float32 or float16, `decoder_bias` (words,) float32
+- `embedding` (words, input units) float32 or float16, or int8 with `embedding_scale` (1,) float32; `decoder_bias` (words,) float32
 - `projection.weight` (input units, last layer's units), `projection.bias` (input units,) float32: between layer and decoder
 - `vocabulary` uint8: the words in UTF-8, one a line
 - `tokens.{valid,test}` uint16 (uint32 beyond 65,536 words): texts as word numbers
@@ -45,11 +45,10 @@ def facts_of(who: str, model: Model) -> dict[str, Any] | None:
 
 def tensors_of(who: str, model: Model) -> dict[str, Array]:
     """Return the tensors of a language model."""
-    del who
     tensors: dict[str, Array] = {}
     words = 0 if model.embedding is None else len(model.embedding)
     if model.embedding is not None:
-        tensors["embedding"] = model.embedding
+        tensors |= _stored_embedding(who, model)
     if model.decoder_bias is not None:
         tensors["decoder_bias"] = model.decoder_bias
     if model.projection is not None:
@@ -58,6 +57,17 @@ def tensors_of(who: str, model: Model) -> dict[str, Array]:
     if model.vocabulary:
         tensors["vocabulary"] = np.frombuffer("\n".join(model.vocabulary).encode("utf-8", "surrogatepass"), np.uint8)
     return tensors
+
+
+def _stored_embedding(who: str, model: Model) -> dict[str, Array]:
+    assert model.embedding is not None
+    if model.embedding_scale is None:
+        return {"embedding": model.embedding}
+    scale = np.array([model.embedding_scale], np.float32)
+    numbers = np.rint(model.embedding / scale)
+    if not np.array_equal(numbers * scale, model.embedding) or np.abs(numbers).max(initial=0) > 127:
+        raise ModelError(f"{who}: the embedding is no multiple of {scale[0]:g}, at most 127 times; leave embedding_scale out")
+    return {"embedding": numbers.astype(np.int8), "embedding_scale": scale}
 
 
 def parse(who: str, facts: Any) -> Facts:
@@ -87,7 +97,11 @@ def need(tensors: Tensors, facts: Facts, graph: Graph) -> None:
         tensors.need("projection.bias", (heard,), "float32")
     elif said != heard:
         raise ModelError(f"{tensors.who}: the tied decoder needs a last layer of {heard} units, has {said}")
-    tensors.need("embedding", (facts["words"], heard), "float16", "float32")
+    if tensors.has("embedding_scale"):
+        tensors.need("embedding_scale", (1,), "float32")
+        tensors.need("embedding", (facts["words"], heard), "int8")
+    else:
+        tensors.need("embedding", (facts["words"], heard), "float16", "float32")
     tensors.need("decoder_bias", (facts["words"],), "float32")
     if facts["vocabulary_sha256"] is not None:
         tensors.need("vocabulary", (None,), "uint8")
@@ -102,6 +116,11 @@ def fields_of(tensors: Tensors, facts: Facts) -> dict[str, Any]:
     if not facts["words"]:
         return fields
     fields |= {name: tensors.finite(name) for name in ("embedding", "decoder_bias")}
+    if tensors.has("embedding_scale"):
+        (scale,) = tensors.finite("embedding_scale")
+        if not scale > 0:
+            raise ModelError(f"{tensors.who}: embedding_scale is {scale:g}; needs a number above 0")
+        fields |= {"embedding": fields["embedding"] * scale, "embedding_scale": float(scale)}
     if facts["vocabulary_sha256"] is not None:
         fields["vocabulary"] = _words(tensors.who, tensors.read("vocabulary").tobytes(), facts)
     if facts["projection"] is not None:

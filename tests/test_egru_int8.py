@@ -1,0 +1,237 @@
+"""EGRUs in int8: quantising, the same bits in every format, placement and batch, the plain reference, and what is refused."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from host.cli import main
+from host.cost.formats.array import product_cycles
+from host.cost.mac_array import matmul_cycles
+from host.launch.in_process import run_here
+from host.workloads.lm.options import Options
+from models.checkpoint import Model, load, save
+from models.checkpoint.deflated import deflate, inflated
+from models.checkpoint.tensorfile import Tensors
+from models.compute.mac_array import mac_matmul
+from models.event_numbers import numbers_of, values_of
+from models.formats import array, names_for
+from models.graph_check import check_network
+from models.network import ModelError, Network, SparseRows
+from models.quantise.egru import fitted_scale, quantise_egru
+from models.quantise.egru_calibration import samples_of
+from models.reference import Reference
+from models.seeded import seeded_egru, seeded_embedding
+from models.shard import PortShape
+
+UNITS, WORDS = 20, 60
+NETWORK = seeded_egru(UNITS, (24, 24, UNITS), density=0.4, seed=7, threshold=0.2)
+SCALES = {"input_scales": {0: 1 / 64}, "event_scales": dict.fromkeys((1, 2, 3), 1 / 128)}
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory):
+    """A language model in float32, and a text in its words."""
+    path = tmp_path_factory.mktemp("int8") / "lm.safetensors"
+    vocabulary = ("<unk>", "<eos>", *(f"w{n}" for n in range(WORDS - 2)))
+    save(path, Model(NETWORK, seeded_embedding(WORDS, UNITS, seed=3), np.linspace(-1, 1, WORDS, dtype=np.float32), vocabulary, 7))
+    path.with_name("text.txt").write_text(" ".join(f"w{n * 7 % 58}" for n in range(60)), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def small(source):
+    """The same in int8, by the command."""
+    target = source.with_name("int8.safetensors")
+    assert main(["quantise", str(source), str(target)]) == 0
+    return target
+
+
+def report_of(model, folder, **changes):
+    options = {"checkpoint": str(model), "text": str(Path(model).with_name("text.txt")), "tokens": 25, "pes": 5, "transport": "mem"}
+    outcome = run_here(Options(**{**options, **changes}), folder, lambda _: None, lambda _: None)
+    assert outcome.problem is None
+    return {**outcome.report, "verify": outcome.mismatch}
+
+
+def test_every_format_placement_and_price_has_the_same_events_and_they_are_those_of_the_plain_reference(small, tmp_path):
+    reports = [
+        report_of(small, tmp_path, verify=True),
+        report_of(small, tmp_path, format="packed", pes=3),
+        report_of(small, tmp_path, format="dense", pes=7, mapping="balanced"),
+        report_of(small, tmp_path, format="array", chips=2, pes=6, verify=True),
+    ]
+    assert len({report["events"]["sha256"] for report in reports}) == 1
+    assert len({report["result"]["perplexity"] for report in reports}) == 1
+    assert reports[0]["verify"]["difference"] is None
+    assert reports[0]["verify"]["compared"] == 25 * (24 + 24 + UNITS)
+    assert len({report["modelled"]["time_s"] for report in reports}) == len(reports)
+
+
+def test_a_batch_has_the_events_of_its_sequences_alone_and_the_array_takes_four_in_the_cycles_of_one(small, tmp_path):
+    two = report_of(small, tmp_path, batch=2, tokens=20, format="array", verify=True)
+    assert two["verify"]["difference"] is None
+    assert product_cycles(4, 768, 12) - product_cycles(1, 768, 12) == 3 * 3  # what leaves the array alone
+
+
+def test_int8_says_what_float32_says_to_within_its_grid(small, source, tmp_path):
+    quantised, plain = report_of(small, tmp_path), report_of(source, tmp_path)
+    assert quantised["events"]["sha256"] != plain["events"]["sha256"]
+    assert quantised["result"]["perplexity"] == pytest.approx(plain["result"]["perplexity"], rel=0.01)
+
+
+def test_a_row_of_the_reference_is_the_sum_of_products_times_both_scales():
+    network, ports = quantise_egru(NETWORK, **SCALES)
+    layer, heard = network.populations[1], np.random.default_rng(1).normal(0, 0.5, UNITS).astype(np.float32)
+    numbers = numbers_of(network.populations[0], heard)
+    assert numbers.dtype == np.int8
+    sums = layer.projections[0].weights.to_dense().astype(np.int64) @ numbers.astype(np.int64)
+    exact = NETWORK.populations[1].projections[0].weights.to_dense().astype(np.float64) @ heard
+    assert sums * layer.vectors["input_scale"] == pytest.approx(exact, abs=0.1)
+    assert [port.sum_bits <= 24 for port in ports] == [True] * 6
+
+
+def test_an_event_whose_number_would_be_zero_is_none_and_takes_nothing_from_the_cell():
+    coarse, _ = quantise_egru(NETWORK, **{**SCALES, "event_scales": dict.fromkeys((1, 2, 3), 1.0)})
+    fine, _ = quantise_egru(NETWORK, **SCALES)
+    rows = [numbers_of(fine.populations[0], row) for row in seeded_embedding(12, UNITS, seed=5)]
+    sent = {}
+    for name, network in (("coarse", coarse), ("fine", fine)):
+        reference = Reference(network)
+        sent[name] = np.array([reference.step({0: row}, fresh=not at)[1][0] for at, row in enumerate(rows)])
+    assert (sent["coarse"] != 0).sum() < (sent["fine"] != 0).sum()
+    assert set(np.unique(sent["coarse"])) <= {0, 1}
+
+
+def test_four_bits_of_weights_and_events_lie_on_their_grids(source, tmp_path, capsys):
+    target = tmp_path / "four"
+    assert main(["quantise", str(source), str(target), "--weights", "4", "--events", "4", "--scales", "float"]) == 0
+    assert "egru1" in capsys.readouterr().out
+    model = load(target)
+    assert max(np.abs(weights.values.astype(int)).max() for weights in model.network.weights) == 7
+    assert {model.network.populations[n].params["most_event"] for n in model.network.layers} == {7.0}
+    assert model.provenance["quantised"]["weights"] == 4
+
+
+def test_a_text_says_what_layers_send(source, tmp_path):
+    target = tmp_path / "calibrated"
+    text = str(source.with_name("text.txt"))
+    assert main(["quantise", str(source), str(target), "--calibrate", text, "--samples", "30"]) == 0
+    scales = load(target).provenance["quantised"]["event_scales"]
+    assert all(scales[f"egru{n}"] <= 1 / 128 for n in (1, 2, 3))
+    assert load(target).provenance["quantised"]["by"].endswith("30 words of text.txt")
+
+
+def test_a_scale_is_the_one_with_the_least_squared_error():
+    values = np.random.default_rng(2).normal(0, 0.1, 2000)
+    scale = fitted_scale("input", values, 4, powers_of_two=False)
+    error = {s: np.square(np.clip(np.rint(values / s), -7, 7) * s - values).sum() for s in (scale, 2 * scale, scale / 2)}
+    assert error[scale] == min(error.values())
+    assert np.log2(fitted_scale("input", values, 8, powers_of_two=True)) % 1 == 0
+
+
+def test_the_checkpoint_comes_back_whole_and_its_integers_are_deflated(small):
+    model, again = load(small), small.with_name("again")
+    save(again, model)
+    assert again.read_bytes() == small.read_bytes()
+    numbers = numbers_of(model.network.populations[0], model.embedding)
+    assert np.array_equal(values_of(model.network.populations[0], numbers), model.embedding)
+
+
+def test_what_is_deflated_is_bounded_by_what_the_file_holds():
+    zeros = np.zeros((100, 100), np.int8)
+    stored, facts = deflate({"a": zeros, "b": np.ones(3, np.float32)})
+    assert set(facts) == {"a"}
+    assert np.array_equal(inflated(Tensors.of("it", stored), facts).read("a"), zeros)
+    with pytest.raises(ModelError, match="cannot hold 100,000,000 bytes"):
+        inflated(Tensors.of("it", stored), {"a": ["int8", [10000, 10000]]})
+    with pytest.raises(ModelError, match="it: a: is damaged"):
+        inflated(Tensors.of("it", stored), {"a": ["int8", [100, 99]]}).read("a")
+
+
+def test_array_and_core_have_the_sums_of_the_arrays_own_kernel_and_its_cycles():
+    rng = np.random.default_rng(3)
+    weights, events = rng.integers(-127, 128, (21, 40)).astype(np.int8), rng.integers(-127, 128, (2, 40)).astype(np.int8)
+    shape = PortShape(rows=21, gates=3, source_units=40, nonzeros=weights.size, lanes=2, weight="int8", payload="int8")
+    mem = {field.name: np.zeros(field.shape, field.dtype) for field in array.fields(shape)}
+    assert mem["values"].shape == (40, 32)  # 16 columns of the array at a time
+    mem["values"][...] = array.encode(SparseRows.from_dense(weights), shape)["values"]
+    mem |= {"sums": np.zeros((2, 21), np.int32), "counts": np.zeros((2, 2), np.uint32)}
+    port = array.port(mem, shape)
+    port.clear()
+    port.receive(np.arange(80, dtype=np.uint32), events.reshape(-1).copy(), 80)
+    expected = np.zeros((2, 21), np.int32)
+    mac_matmul(events, np.ascontiguousarray(weights.T), 0, 0, False, expected)
+    for lane in range(2):
+        port.product(lane=lane)
+    assert np.array_equal(mem["sums"], expected)
+    for lanes, depth, columns in ((1, 64, 12), (4, 768, 16), (5, 100, 33), (1, 512, 48)):
+        assert product_cycles(lanes, depth, columns) == matmul_cycles(lanes, depth, columns)
+
+
+def test_array_is_offered_for_bytes_alone(small):
+    assert "array" in names_for(load(small).network.weights)
+    assert "array" not in names_for(NETWORK.weights)
+
+
+def changed(layer: int, **vectors) -> Network:
+    network, _ = quantise_egru(NETWORK, **SCALES)
+    populations = list(network.populations)
+    populations[layer] = replace(populations[layer], vectors={**populations[layer].vectors, **vectors})
+    return replace(network, populations=tuple(populations))
+
+
+@pytest.mark.parametrize("number", [0.0, np.nan, -1.0, np.inf])
+def test_a_scale_that_cannot_be_is_refused(number):
+    scales = np.full(72, 0.01, np.float32)
+    scales[5] = number
+    with pytest.raises(ModelError, match="egru1: input_scale of row 5"):
+        check_network(changed(1, input_scale=scales))
+
+
+def test_a_sum_that_the_arrays_accumulators_do_not_hold_is_refused():
+    network, _ = quantise_egru(NETWORK, **SCALES)
+    wide = SparseRows.from_dense(np.full((72, 600), 127, np.int8))
+    layer = network.populations[1]
+    populations = list(network.populations)
+    populations[0] = replace(populations[0], units=600)
+    populations[1] = replace(layer, projections=(replace(layer.projections[0], weights=wide), layer.projections[1]))
+    with pytest.raises(
+        ModelError, match=r"egru1, port 'input': a sum may reach 9,753,600, and accumulators of 24 bits hold 8,388,607"
+    ):
+        check_network(replace(network, populations=tuple(populations)))
+
+
+def test_a_text_without_a_word_of_the_models_is_refused(source, tmp_path, capsys):
+    strange = tmp_path / "strange.txt"
+    strange.write_text("nothing of that is known", encoding="utf-8")
+    assert main(["quantise", str(source), str(tmp_path / "x"), "--calibrate", str(strange)]) == 2
+    assert "none of its 5 words is the model's (60)" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--weights", "5"], "--weights 5: needs 8 or 4"),
+        (["--scales", "round"], "--scales round: needs pow2 or float"),
+        (["--bits", "6"], "--bits 6: is for spiking networks; an EGRU takes --weights and --events"),
+        (["--per-channel"], "--per-channel: is for spiking networks"),
+        (["--overflow", "wrap"], "--overflow: is for DNNs"),
+        (["--samples", "0"], "--samples 0: needs 1 to 100,000"),
+        (["--calibrate", "nowhere.txt"], "--calibrate nowhere.txt: "),
+    ],
+)
+def test_flags_that_do_not_go_together_are_refused(source, tmp_path, capsys, arguments, says):
+    assert main(["quantise", str(source), str(tmp_path / "x"), *arguments]) == 2
+    assert says in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_what_is_quantised_already_is_refused_and_so_are_other_layers(small, tmp_path, capsys):
+    assert main(["quantise", str(small), str(tmp_path / "x")]) == 2
+    assert "its weights and events are int8 already" in capsys.readouterr().err
+    with pytest.raises(ModelError, match="neurons of egru_cell, egru_gate"):
+        quantise_egru(seeded_egru(UNITS, (8, UNITS), density=0.4, seed=1, inside=True), **SCALES)
+    with pytest.raises(ModelError, match="what its input sends is not known"):
+        samples_of(Model(NETWORK), None, None)
