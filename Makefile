@@ -31,7 +31,7 @@ demo: setup
 
 # A worker runs a file as a whole, the longest first (tests/conftest.py). WORKERS=0 runs all in one process.
 test: setup
-	$(ONE_THREAD) $(BIN)/python -m pytest --workers $(WORKERS)
+	$(ONE_THREAD) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 # What takes long, and every search of hypothesis with all of its examples.
 test-slow: setup

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import importlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,15 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, find, settings
-from hypothesis.strategies import integers
+from hypothesis import HealthCheck, settings
 
 from host.cluster import remote_backend
 from host.launch.launcher import Launcher
 from host.launch.outcome import Outcome
 from host.workloads.lm.options import Options as LmOptions
-from tests.tools.forked_workers import Foreman
-from tests.tools.processes import answer, note_sockets, renew_mark
+from tests.tools.processes import answer, note_sockets
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,48 +32,38 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
 _PART = 6  # one in so many
 _FEWEST = 5  # but no fewer
-_LOADED = ("gennaker", "host.commands.fit", "host.commands.price", "host.show.pictures", "matplotlib.figure", "torch")
 _BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--workers N`: files side by side."""
-    parser.addoption("--workers", type=int, default=0, help="run files side by side in N processes (default: here, one by one)")
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection(session: pytest.Session) -> None:
-    """Compile kernels, and load what most tests need, before there are workers: each would do it again."""
-    config = session.config
-    number = config.getoption("workers")
-    if not number or config.option.collectonly or any("::" in argument for argument in config.args):
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Compile kernels, and tests, before there are workers: each would compile all of them."""
+    if not getattr(session.config.option, "numprocesses", None) or hasattr(session.config, "workerinput"):
         return
-    compiling = subprocess.Popen([sys.executable, "-c", "import host.processes.fork_server"], cwd=ROOT, stdout=subprocess.DEVNULL)
-    for module in _LOADED:
-        with contextlib.suppress(ImportError):
-            importlib.import_module(module)
-    find(integers(), lambda _: True, settings=settings(database=None))  # hypothesis reads all sources that are loaded
-    assert compiling.wait() == 0
-    config.pluginmanager.register(Foreman(number, length, renew_mark))
-
-
-def length(file: pytest.File) -> tuple[float, int]:
-    """Return what tells how long a file may take: the seconds that its tests allow themselves, and its bytes."""
-    text = file.path.read_text(encoding="utf-8")
-    return max(map(float, re.findall(r"timeout\((\d+)", text)), default=0.0), len(text)
+    commands = [["-c", "import host.processes.fork_server"]]
+    if not sys.dont_write_bytecode and not list((ROOT / "tests" / "__pycache__").glob("test_*-pytest-*.pyc")):
+        commands.append(["-m", "pytest", "-q", "--collect-only", "-p", "no:xdist", "-p", "no:cacheprovider"])
+    started = [subprocess.Popen([sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL) for command in commands]
+    codes = [process.wait() for process in started]
+    assert codes[0] == 0  # what is wrong with a test says the worker
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark and settle searches, and give each test its limit."""
+    """Mark and settle searches, give each test its limit, and order files for workers: first those that may take longest."""
     for item in items:
         if is_search(item):
             item.add_marker("search")
     settle_searches(items, whole=bool(os.environ.get(WHOLE)))
+    longest: dict[Path, float] = {}
     for item in items:
         mark = item.get_closest_marker("timeout")
         limit_s = float(mark.args[0] if mark else config.getini("timeout"))
+        longest[item.path] = max(longest.get(item.path, 0.0), limit_s)
         item.add_marker(pytest.mark.timeout(_BUSY * limit_s), append=False)
+    if not hasattr(config, "workerinput"):
+        return
+    bytes_of = {path: path.stat().st_size for path in longest}  # about as long, where the limits are alike
+    items.sort(key=lambda item: (-longest[item.path], -bytes_of[item.path]))
 
 
 def is_search(item: pytest.Item) -> bool:

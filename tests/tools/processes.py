@@ -22,13 +22,7 @@ from tests.tools.work import crowding
 
 MARK = "GENNAKER_STARTED_BY_TESTS"  # in the environment of everything that this process starts
 
-
-def renew_mark() -> None:
-    """Mark what this process starts apart from what its parent does."""
-    os.environ[MARK] = secrets.token_hex(8)
-
-
-renew_mark()
+os.environ[MARK] = secrets.token_hex(8)
 
 SLOW = Faults({"PE(1,1,1)@0": 0.02})  # makes a run last long enough to be hit
 
