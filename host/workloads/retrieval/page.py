@@ -35,9 +35,7 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
             for n, row in enumerate(result["by_layer"], start=1)
         ]
         blocks.append(table(("layer", "against the CNN, dB", "largest, steps", "saturated"), rows_of, numeric=(1, 2, 3)))
-        words = (
-            f"A step is alpha / 2^{result['bits']}. A value alone is off by {half:g} steps at most."
-        )
+        words = f"A step is alpha / 2^{result['bits']}. A value alone is off by {half:g} steps at most."
         blocks.append(paragraph(words, "faint"))
     peaks = [
         (number, ", ".join(f"{f:.4f}" for f in peak["frequency"]), f"{peak['amplitude']:.3f}", f"{peak['phase']:.2f}")
