@@ -16,6 +16,7 @@ from host.mapping.request import sram_size
 from host.mapping.tiling import LayerWork, plan_program, plan_tiling, workers_of
 from models.dnn.tiles import MatmulTiling, smallest, tilings
 from models.dnn.work import Conv2dWork, CoreWork, MatmulWork
+from models.operators._elements import plane_work
 from pe.sram import Arena
 
 SQUARE = MatmulWork(batches=1, rows=512, depth=768, columns=768, is_weight=True)
@@ -167,3 +168,26 @@ def test_a_kind_of_model_is_found_by_what_is_typed():
     assert kind_of("opt-125m:4").__name__.endswith("opt_125m")
     assert kind_of("tiny") is None
     assert kind_of(None) is None
+
+
+def test_more_chips_have_more_workers_and_one_scheduler(capsys):
+    assert main(["fit", "digits-cnn", "--chips", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["workers"] == 2 * 152 - 1
+    assert main(["fit", "digits-cnn", "--chips", "2", "--pes", "200"]) == 0
+    assert "199 workers and a scheduler on 2 chips" in capsys.readouterr().out
+    assert main(["fit", "digits-cnn", "--chips", "50"]) == 2
+    assert "1 to 48" in capsys.readouterr().err
+
+
+def test_a_price_stands_beside_what_is_published(capsys):
+    assert main(["price", "digits-cnn"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "published of matrix products: 78 % of the array used (here " in said
+    assert "0.58 to 0.80 W with DRAM at 150 MHz (here 0.25)" in said
+
+
+def test_a_plane_that_no_pe_has_room_for_is_planned_by_strips():
+    large = plane_work(planes=2, image=(600, 600), made=(300, 300), kernel=(3, 3), strides=(2, 2))
+    (planned,) = plan_program([layer(large, "max_pool2d")], terms_of([])).layers
+    assert planned.sram_bytes < 98_304
+    assert planned.tiling.tiles * planned.tiling.results >= 2 * 300 * 300
