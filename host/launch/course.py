@@ -27,7 +27,8 @@ _LOOK_S = 0.1  # how often the launcher looks up when nothing happens
 _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
-_POSTMORTEM_S = 1.5  # for the host's report of a run that ends badly
+_POSTMORTEM_S = 1.5  # silence of the host, as it makes its report of a run that ends badly
+_REPORT_S = 5.0  # for that report
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
@@ -240,8 +241,8 @@ class Course:
         if not self._is_prepared:
             return None
         self._send("postmortem", text=problem)
-        report, lives, deadline = None, True, self._clock.now() + _POSTMORTEM_S
-        while report is None and lives and self._clock.now() < deadline:
+        report, lives, began = None, True, self._clock.now()
+        while report is None and lives and self._clock.now() < min(began + _REPORT_S, max(began, self._host.heard_at) + _POSTMORTEM_S):
             lives = self._processes.is_alive(HOST)  # before the last look into its pipe
             for record in self._host.read(_LOOK_S / 2 if lives else 0.0):
                 if record["kind"] == "report" and not record["interrupted"]:

@@ -63,17 +63,20 @@ def build_report(
         "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
-        "modelled": cost, "answers": _answers(job, ledger, alive), "neurobench": neurobench,
+        "modelled": cost, "answers": _answers(job, ledger, alone=partial, alive=alive), "neurobench": neurobench,
     }  # fmt: skip
 
 
-def _answers(job: Job, ledger: RunLedger, alive: Callable[[], None]) -> dict[str, Any] | None:
-    """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run."""
+def _answers(job: Job, ledger: RunLedger, *, alone: bool, alive: Callable[[], None]) -> dict[str, Any] | None:
+    """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run.
+
+    `alone`: the bottleneck without the table, where the launcher waits for the report of a run that ends early.
+    """
     asked = job.options.answers
     if asked in (None, "none") or not ledger.positions:
         return None
     later = "launch.py price RUN --what-if works it out"
-    if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
+    if alone or ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
         return bottleneck_alone(PricingTerms(ledger, alive=alive), later)
     whole = ledger.part(0, ledger.positions)
     return answers_of(PricingTerms(whole, alive=alive), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
