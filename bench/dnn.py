@@ -127,7 +127,7 @@ def with_tables(page: str) -> str:
         mark = re.compile(rf"(<!-- bench\.dnn {name} -->\n).*?(<!-- end -->)", re.DOTALL)
         assert mark.search(page), f"docs/dnn.md: lacks the mark of {name}"
         text = table()
-        page = mark.sub(lambda found, text=text: f"{found[1]}\n{text}\n\n{found[2]}", page)
+        page = mark.sub(lambda match, text=text: f"{match[1]}\n{text}\n\n{match[2]}", page)
     return page
 
 

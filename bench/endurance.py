@@ -87,8 +87,8 @@ def recorded(folder: Path, positions: int, tokens: int, pes: int, traced: int) -
         ("page and timeline", ["-c", _DRAW, str(folder), str(traced)]),
     ):
         began = time.perf_counter()
-        found = watch([sys.executable, *program], lambda phase=phase: phase)
-        peaks |= {("program", of): sizes for (_, of), sizes in found.items()}
+        peaks_of_program = watch([sys.executable, *program], lambda phase=phase: phase)
+        peaks |= {("program", of): sizes for (_, of), sizes in peaks_of_program.items()}
         print(f"{phase}: {time.perf_counter() - began:.0f} s", flush=True)
     return peaks
 

@@ -68,14 +68,14 @@ class Recorded:
 
     def positions(self) -> list[dict[int, Section]]:
         """Return for each position of the run the valid section of every population, input included."""
-        found: dict[int, dict[int, Section]] = defaultdict(dict)
+        sections: dict[int, dict[int, Section]] = defaultdict(dict)
         for raw in [raw for _, raw in self.heard[HOST]] + self._batches[HOST]:
             message = decode(raw)
             for section in message.sections if isinstance(message, Bundle | Batch) else ():
                 if section.flags & VALID:
-                    found[section.position][section.population] = section
+                    sections[section.position][section.population] = section
         everything = len(self.job.placement.network.populations)
-        return [found[position] for position in sorted(found) if len(found[position]) == everything]
+        return [sections[position] for position in sorted(sections) if len(sections[position]) == everything]
 
 
 def record(options: LmOptions) -> Recorded:

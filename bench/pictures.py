@@ -41,8 +41,20 @@ from models.palette import PAGE_DARK, PAGE_LIGHT
 ROOT = Path(__file__).resolve().parents[1]
 SIZES = ((80, 24), (120, 40), (200, 60))
 _ANSI = [(0, 0, 0), (205, 49, 49), (13, 188, 121), (229, 229, 16), (36, 114, 200), (188, 63, 188), (17, 168, 205), (229, 229, 229)]
-_SCALING = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "placement", "machine")
-_WITHOUT_PLOT = ("clock-and-schedule", "placement")
+_SCALING = (
+    "pes",
+    "formats",
+    "clock-and-schedule",
+    "strong",
+    "weak",
+    "activity",
+    "communication",
+    "board",
+    "placement",
+    "machine",
+    "snn-published",
+)
+_WITHOUT_PLOT = ("clock-and-schedule", "placement", "snn-published")
 
 
 class Frames:

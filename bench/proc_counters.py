@@ -46,7 +46,7 @@ def threads_of(pid: int) -> dict[bool, Counts]:
 
     Raises FileNotFoundError or ProcessLookupError where the process is gone.
     """
-    found = {True: Counts()}
+    by_first = {True: Counts()}
     folder = Path(f"/proc/{pid}")
     for task in (folder / "task").iterdir():
         first = task.name == str(pid)
@@ -58,10 +58,10 @@ def threads_of(pid: int) -> dict[bool, Counts]:
             user_s, system_s, on_cpu_ns / 1e9, ready_ns / 1e9,
             int(status["voluntary_ctxt_switches"]), int(status["nonvoluntary_ctxt_switches"]),
         )  # fmt: skip
-        found[first] = found.get(first, Counts()).plus(counts)
+        by_first[first] = by_first.get(first, Counts()).plus(counts)
     io = dict(line.split(": ") for line in (folder / "io").read_text().splitlines())
-    found[True] = found[True]._replace(calls=int(io["syscr"]) + int(io["syscw"]))
-    return found
+    by_first[True] = by_first[True]._replace(calls=int(io["syscr"]) + int(io["syscw"]))
+    return by_first
 
 
 def kind_of(name: str) -> str:
@@ -133,8 +133,8 @@ class Window:
 
     def by_kind(self) -> dict[tuple[str, bool], Counts]:
         """Return what each kind of process used between the looks, first threads apart from others, all processes together."""
-        found: dict[tuple[str, bool], Counts] = defaultdict(Counts)
+        by_kind: dict[tuple[str, bool], Counts] = defaultdict(Counts)
         for name, threads in self.used().items():
             for first, counts in threads.items():
-                found[kind_of(name), first] = found[kind_of(name), first].plus(counts)
-        return dict(found)
+                by_kind[kind_of(name), first] = by_kind[kind_of(name), first].plus(counts)
+        return dict(by_kind)

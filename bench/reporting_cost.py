@@ -104,8 +104,8 @@ def once(tokens: int) -> dict[str, float]:
 def measure(tokens: int = 600, runs: int = 3) -> Figures:
     """Measure, print, and return the figures that have a target."""
     command = [sys.executable, "-m", "bench.reporting_cost", "--tokens", str(tokens), "--once"]
-    found = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout) for _ in range(runs)]
-    middle = {name: statistics.median(one[name] for one in found) for name in found[0]}
+    records = [json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout) for _ in range(runs)]
+    middle = {name: statistics.median(one[name] for one in records) for name in records[0]}
     figures = {name: middle[name] for name in ("monitor", "trace", "report")}
     cores = len(os.sched_getaffinity(0))
     print(f"{tokens} tokens on 150 PE processes, {cores} cores; medians of {runs} runs of {middle['run']:.1f} s")

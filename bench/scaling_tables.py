@@ -1,4 +1,4 @@
-"""`python -m bench.scaling_tables`: writes the tables of docs/scaling.md and docs/placement.md again, from docs/scaling-*.csv.
+"""`python -m bench.scaling_tables`: writes the tables of docs/scaling.md, placement.md and snn.md again, from docs/scaling-*.csv.
 
 The files are the tables of the sweeps, as `python -m bench.pictures scaling` leaves them beside the plots.
 """
@@ -95,6 +95,22 @@ def _a_position_of(positions: int, name: str) -> Cell:
 
 def _band(row: Row) -> str:
     return f"{float(row['token_ms_low']):.2f} to {float(row['token_ms_high']):.2f}"
+
+
+def _setting_words(row: Row) -> str:
+    clock = row["clock"].replace("MHz", " MHz")
+    messages = {"dma": "slices by DMA", "multicast": "events by multicast"}[row["messages"]]
+    return f"{row['pes']} PEs, {clock}, {row['schedule']}, {messages}"
+
+
+def _with_band(name: str, times: float, digits: int) -> Cell:
+    """Return a cell of a figure with its band, so many times as large."""
+
+    def cell(row: Row) -> str:
+        middle, low, high = (f"{times * float(row[name + end]):.{digits}f}" for end in ("", "_low", "_high"))
+        return f"{middle} ({low} to {high})"
+
+    return cell
 
 
 def _percent(row: Row) -> str:
@@ -206,6 +222,16 @@ TABLES = [
         },
         shown=[
             {"pes": n, "mapping": m} for n in (300, 220, 600, 450, 1200, 900) for m in ("uniform", "balanced", "clustered")
+        ],
+    ),
+    Table(
+        sweep="snn-published", page="snn.md", rule="|---|---:|---:|",
+        columns={
+            "": _setting_words, "ms a step": _with_band("token_ms", 1, 2), "mJ for 600 steps": _with_band("token_mj", 600, 0),
+        },
+        shown=[
+            {"pes": 147, "clock": "150MHz", "schedule": "sequential"}, {"pes": 147, "clock": "300MHz", "schedule": "sequential"},
+            {"pes": 147, "clock": "300MHz", "schedule": "pipelined"}, {"pes": 51, "clock": "300MHz", "schedule": "pipelined"},
         ],
     ),
 ]  # fmt: skip

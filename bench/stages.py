@@ -62,7 +62,7 @@ def _split(recorded: Recorded, endpoint: str, kind: type[Message]) -> tuple[list
     heard = recorded.heard[endpoint]
     kinds = [type(decode(raw)) for _, raw in heard]
     first = kinds.index(kind)
-    return heard[:first], [item for item, found in zip(heard[first:], kinds[first:], strict=True) if found is kind]
+    return heard[:first], [item for item, kind_of_item in zip(heard[first:], kinds[first:], strict=True) if kind_of_item is kind]
 
 
 def _pes(recorded: Recorded, clock: _Clock) -> None:

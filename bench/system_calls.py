@@ -41,10 +41,10 @@ class SystemCalls:
 
     def counts(self) -> dict[str, dict[str, int]]:
         """Return for each process the calls by name, "all" included; empty where perf may not count here."""
-        found: dict[str, dict[str, int]] = {}
-        for name, told in self._told.items():
-            rows = [line.split(";") for line in told.splitlines() if line.count(";") > 2]
+        by_process: dict[str, dict[str, int]] = {}
+        for name, text in self._told.items():
+            rows = [line.split(";") for line in text.splitlines() if line.count(";") > 2]
             counts = {row[2].rpartition("sys_enter")[2].lstrip("_") or "all": int(row[0]) for row in rows if row[0].isdigit()}
             if counts.get("all"):
-                found[name] = counts
-        return found
+                by_process[name] = counts
+        return by_process

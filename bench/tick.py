@@ -62,8 +62,8 @@ def measure(tokens: int = 300, runs: int = 5, pes: int = 150, form: str = "csr")
         floors["kernel"].append(kernels_s(placement, shards, positions))
         floors["pipe"].append(pipe_s(pes, _FLOOR_TICKS))
         floors["echo"].append(zmq_s(sizes, _FLOOR_TICKS))
-        for name, wanted in (("token", options), ("batch", batched), ("generation", generating)):
-            done[name].append(emulation_of(wanted))
+        for name, run_options in (("token", options), ("batch", batched), ("generation", generating)):
+            done[name].append(emulation_of(run_options))
     for name, emulations in done.items():
         assert len({emulation["sha256"] for emulation in emulations}) == 1, f"{name}: runs gave different events"
 

@@ -61,14 +61,14 @@ def member_names(package: ModuleType | str, *, folders: bool = False) -> list[st
     module = _family(package)
     files: dict[str, str] = {}
     for folder in module.__path__:
-        for found in pkgutil.iter_modules([folder]):
-            if found.name.startswith("_") or (folders and not found.ispkg):
+        for module_info in pkgutil.iter_modules([folder]):
+            if module_info.name.startswith("_") or (folders and not module_info.ispkg):
                 continue
-            file = str(Path(folder, found.name)) + ("/" if found.ispkg else ".py")
-            if found.name in files:
-                where = f"{files[found.name]} and {file}"
-                raise ModelError(f"{module.__name__}: two members are called {found.name!r}: {where}; rename one")
-            files[found.name] = file
+            file = str(Path(folder, module_info.name)) + ("/" if module_info.ispkg else ".py")
+            if module_info.name in files:
+                where = f"{files[module_info.name]} and {file}"
+                raise ModelError(f"{module.__name__}: two members are called {module_info.name!r}: {where}; rename one")
+            files[module_info.name] = file
     return sorted(files)
 
 

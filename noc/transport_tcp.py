@@ -147,10 +147,10 @@ class MachineLinks:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         while True:
-            got = self.take()
+            letter = self.take()
             left = deadline - time.monotonic()
-            if got is not None or left <= 0:
-                return got
+            if letter is not None or left <= 0:
+                return letter
             self.socket.poll(int(1e3 * min(left, 0.1)) + 1)
 
     def take(self) -> tuple[str, bytes] | None:
@@ -269,12 +269,12 @@ class Bridge:
         """Return the next (sender, bytes), or None after `timeout_s` seconds."""
         deadline = time.monotonic() + timeout_s
         while True:
-            got = self._links.take()  # first: there are fewer of them, and others wait for what they bring
-            if got is not None:
-                return got if got[0] in self._beyond else ("stranger", b"")
-            got = self._local.receive(0)
-            if got is not None:
-                return got if got[0] not in self._beyond else ("stranger", b"")
+            letter = self._links.take()  # first: there are fewer of them, and others wait for what they bring
+            if letter is not None:
+                return letter if letter[0] in self._beyond else ("stranger", b"")
+            letter = self._local.receive(0)
+            if letter is not None:
+                return letter if letter[0] not in self._beyond else ("stranger", b"")
             left = deadline - time.monotonic()
             if left <= 0:
                 return None

@@ -85,14 +85,14 @@ class ZmtpTransport:
             raise EOFError("the handshake was refused")
 
     def _exactly(self, size: int, late: float) -> bytes:
-        got = b""
-        while len(got) < size:
+        received = b""
+        while len(received) < size:
             self._socket.settimeout(max(late - time.monotonic(), _CALL_AGAIN_S))  # a peer may let its bytes drip
-            more = self._socket.recv(size - len(got))
+            more = self._socket.recv(size - len(received))
             if not more:
                 raise EOFError("the connection was closed in the handshake")
-            got += more
-        return got
+            received += more
+        return received
 
     def _limit(self, option: int, seconds: float) -> None:
         """Set a time limit in the kernel, which holds for compiled code as well; Python's own would poll before each call."""
@@ -161,13 +161,13 @@ class ZmtpTransport:
         if self.span[1] == self.inbox.size or self.span[0] == self.span[1]:
             self._make_room(int(self.span[1] - self.span[0]) + 1)
         try:
-            got = self._socket.recv_into(memoryview(self.inbox)[int(self.span[1]) :])  # type: ignore[arg-type]  # a buffer
+            count = self._socket.recv_into(memoryview(self.inbox)[int(self.span[1]) :])  # type: ignore[arg-type]  # a buffer
         except BlockingIOError:
             return False
         except ConnectionResetError:
-            got = 0
-        self._readable = got > 0
-        self.span[1] += got
+            count = 0
+        self._readable = count > 0
+        self.span[1] += count
         return self._readable
 
     def _obey(self, command: bytes) -> None:

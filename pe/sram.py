@@ -128,8 +128,8 @@ class Arena:
     @property
     def variables(self) -> list[Array]:
         """All that may be kept from one tick to the next and is no weight: views in the order of the regions."""
-        kept = [r for r in self.regions if r.role == "variables" and not r.name.startswith(FIFO)]
-        return [self.views[region.name] for region in kept]
+        regions = [r for r in self.regions if r.role == "variables" and not r.name.startswith(FIFO)]
+        return [self.views[region.name] for region in regions]
 
     def holds(self, array: Array) -> bool:
         """Tell whether `array` lies wholly inside the arena."""

@@ -99,6 +99,14 @@ def test_a_table_on_top_of_settings_has_what_price_would_say_of_both(runs, price
     assert next(row for row in rows if row["group"] == "clock")["value"] == next(name for name in CLOCKS if name != "300MHz")
 
 
+def test_whoever_waits_for_the_table_hears_at_each_price_and_placement(runs):
+    """A host that works on answers for a minute is not taken for one that stands still."""
+    calls: list[int] = []
+    pricing = PricingTerms(load_ledger(runs["lm"]), alive=lambda: calls.append(1))
+    answers = answers_of_folder(runs["lm"], pricing, read_report(runs["lm"]))
+    assert len(calls) >= sum(row["time_s"] is not None for row in answers["rows"])
+
+
 def test_a_folder_whose_network_is_gone_says_so_in_the_rows_that_need_it(runs, tmp_path, price):
     folder = tmp_path / "moved"
     folder.mkdir()

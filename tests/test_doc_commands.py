@@ -31,6 +31,8 @@ WRITERS = ("import", "quantise", "export")
 SHORTER = {
     "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"), "launch.py snn": ("--samples", "1"),
     "launch.py paper": ("--transport", "mem"), "launch.py verify": ("--tokens", "12"),
+    "launch.py control": ("--episodes", "2", "--batch", "2", "--steps", "20", "--stall", "300"),
+    "launch.py snn": ("--samples", "1"), "launch.py retrieval": ("--samples", "8"),
     "models.training gesture-conform": ("--samples", "2"),
 }  # fmt: skip
 """What is typed behind a long command: it goes first, so that the rest is as on the page, and less of it."""

@@ -15,7 +15,19 @@ ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 OURS = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"runs"}  # where runs are written
 SLOW = (pytest.mark.slow, pytest.mark.timeout(900))
-SWEEPS = ("pes", "formats", "clock-and-schedule", "strong", "weak", "activity", "communication", "board", "placement", "machine")
+SWEEPS = (
+    "pes",
+    "formats",
+    "clock-and-schedule",
+    "strong",
+    "weak",
+    "activity",
+    "communication",
+    "board",
+    "placement",
+    "machine",
+    "snn-published",
+)
 FILE = re.compile(r"[\w.*-]+(/[\w.*-]+)*/?")
 
 

@@ -99,14 +99,14 @@ def test_what_does_not_fit_says_why_once_and_is_never_taken():
 
 
 def test_a_long_refusal_is_one_line_in_a_file_and_short_lines_on_a_terminal(capsys, monkeypatch):
-    text = "PE(1,1,0)@0: needs 55464 B, 31660 B free; use at least 39 PEs; what fits: --mapping uniform --format csr (150 PEs)"
+    text = "PE(1,1,0)@0: needs 55464 B, 31660 B free; use --pes 39 or more; what fits: --mapping uniform --format csr (150 PEs)"
     assert complain(text, Exit.DOES_NOT_FIT) == 3
     assert capsys.readouterr().err == f"gennaker: {text}\n"
     monkeypatch.setattr(errors.sys.stderr, "isatty", lambda: True, raising=False)
     monkeypatch.setenv("COLUMNS", "60")
     complain(text, Exit.DOES_NOT_FIT)
     lines = capsys.readouterr().err.splitlines()
-    assert [line.split(":")[0] for line in lines[:3]] == ["gennaker", "  use at least 39 PEs;", "  what fits"]
+    assert [line.split(":")[0] for line in lines[:3]] == ["gennaker", "  use --pes 39 or more;", "  what fits"]
     assert max(map(len, lines)) <= 60
     assert " ".join(" ".join(lines).split()) == f"gennaker: {text}"
 

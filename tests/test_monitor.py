@@ -532,9 +532,10 @@ def test_each_metric_has_a_line_with_its_digits_its_unit_and_its_course(seen):
         {"label": "a name that is too long", "value": 1234567.891, "digits": 3},
         {"label": "joules", "value": None, "unit": "mJ"},
     ]
-    lines = seen(STATUS | {"metrics": metrics})[1]
-    for words in (r"error +-21\.5 dB", r"a name that… 1,234,568  █", r"joules +\?"):
-        assert any(re.search(words, line) for line in lines), words
+    for width, name in ((80, "a name that…"), (120, "a name that is too …")):
+        lines = seen(STATUS | {"metrics": metrics}, width, 40)[1]
+        for words in (r"error +-21\.5 dB", rf"{name} 1,234,568  █", r"joules +\?"):
+            assert any(re.search(words, line) for line in lines), words
     assert "error -21.5 dB; a name that is too long 1,234,568; active" in plain(STATUS | {"metrics": metrics})
 
 

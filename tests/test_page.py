@@ -13,6 +13,7 @@ from dataclasses import replace
 from html import escape, unescape
 from html.parser import HTMLParser
 from time import thread_time
+from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import numpy as np
@@ -38,6 +39,7 @@ from host.show.quantities import format_ends, format_quantity
 from host.show.run_words import links_sentence
 from host.show.sections import chip as chip_section
 from host.show.sections import links as links_section
+from host.show.sections import neurobench
 from host.show.sections import time as time_section
 from host.workloads.dvs import page as dvs_page
 from host.workloads.lm.page import sections
@@ -539,3 +541,16 @@ def test_a_figure_is_escaped_but_for_its_drawing():
     assert "&lt;b&gt;" in page
     assert "&lt;i&gt;" in page
     assert "<svg></svg>" in page
+
+
+@pytest.mark.parametrize("host", [None, {"Footprint": 8}])
+def test_what_the_host_computes_is_said_where_it_computes_something(host):
+    content = SimpleNamespace(report={"neurobench": {"Footprint": 4, "Host": host}})
+    assert ("the embedding" in "".join(map(str, neurobench.build(content)))) == (host is not None)
+
+
+def test_a_narrow_screen_leaves_one_column_of_the_settings_out(run_folder):
+    """So that how much a setting changes is seen without moving the table."""
+    page = (run_folder / "report.html").read_text()
+    assert re.search(r"@media \(max-width: 520px\) \{[^@]*\.spare \{ display: none; \}", page)
+    assert '<th class="spare">in place of</th>' in page

@@ -120,7 +120,7 @@ def test_the_papers_gesture_network_fits_64_to_128_pes_and_not_48():
     assert placed.worst()["weights"] == 4 * 12 * (512 + 256)
     for pes in (64, 96, 128):
         assert len(place(network, CHIP, "uniform", "dense", pes, 6).pes) == pes
-    fewest = int(re.search(r"for all layers --pes (\d+)", refused(network, CHIP, "uniform", "dense", 48))[1])
+    fewest = int(re.search(r"use --pes (\d+) or more", refused(network, CHIP, "uniform", "dense", 48))[1])
     assert len(place(network, CHIP, "uniform", "dense", fewest).pes) == fewest > 48
     refused(network, CHIP, "uniform", "dense", fewest - 1)
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from host.workloads.retrieval.example import smallest
+from host.workloads.retrieval.panel import PANEL
 from models.network import ModelError
 from models.retrieval.file import load_unrolled, save_unrolled
 from models.retrieval.grid import Grid, shrink
@@ -133,3 +134,16 @@ def test_no_shipped_model_of_three_dimensions(tmp_path):
 def test_an_unrolled_model_must_fit_its_grid():
     with pytest.raises(ModelError, match="S-LISTA: kernels of"):
         Unrolled(LINE, np.zeros((2, 8), np.complex64), *[np.ones(2, np.float32)] * 3)
+
+
+def test_the_panel_shows_all_cells_in_little_room():
+    """Where cells share a character the largest of them is seen, wherever it lies."""
+    for cell in (0, 40, 63):
+        for columns in (30, 41, 80):
+            head, row = PANEL.lines(
+                {}, {"number": 3, "of": 9, "grids": {"truth": [float(n == cell) for n in range(64)]}}, columns, 9
+            )
+            text = "".join(span.text for span in row)
+            assert head[0].text == "snapshot 3 of 9"
+            assert text.count("@") == 1
+            assert len(text) <= columns

@@ -1,36 +1,92 @@
-"""`--save`: events, states, outputs and logits of a run in files of numpy; and no bit of the run is another for it."""
+"""`--save`: events, states, outputs and logits of a run in files of numpy; and no bit of the run is another for it.
+
+Every workload's smallest run is tried, whatever it sends, and a network in 8 bits on arrays. A new
+workload comes along by its name.
+"""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import sys
 import tracemalloc
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 
+from host.options import RunOptions
 from host.run import saved as module
 from host.run.saved import EVENT, SavedRun
 from host.run_folder import read_report
+from host.workloads.contract import Job
+from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import prepare, workloads
+from models.checkpoint import Model, save
 from models.heads.language import log_likelihood
-from tests.tools.examples import Example
+from models.kernels import ticks_of
+from models.spiking_classifier import seeded_classifier
+from tests.tools.examples import Example, Played, launch
 
 pytestmark = pytest.mark.timeout(120)
-# Of the workloads whose events are float32 numbers of gated units.
-EVERYTHING = {"arrays": ("events", "states", "outputs"), "dvs": module.SAVED, "lm": module.SAVED}
+INT8 = "arrays, 8 bits"
+"""A run of a spiking network in 8 bits on arrays: spikes alone, int8 weights."""
 
 
-@pytest.fixture(scope="module", params=tuple(EVERYTHING))
+class Kept(NamedTuple):
+    """A workload's smallest run with all saved that it computes."""
+
+    example: Example
+    options: RunOptions
+    folder: Path
+    report: dict[str, Any]
+    job: Job
+
+    def opened(self, name: str) -> dict[str, Any]:
+        return opened(self.folder, name)
+
+    @property
+    def own(self) -> Sequence[str]:
+        """What the workload itself computes on the host: answers instead of what outputs send, logits."""
+        return getattr(self.job.readout, "saves", ())
+
+
+def int8_arrays(folder: Path) -> Example:
+    """Return a run of a spiking classifier in 8 bits, as `quantise` makes it, on arrays of spikes."""
+    network = seeded_classifier(5, channels=(3, 3, 2), hidden=8, size=16)
+    save(folder / "float.safetensors", Model(network, segment=8, state="zeroed"))
+    done = launch("quantise", "float.safetensors", "int8.safetensors", cwd=folder)
+    assert (done.code, done.err) == (0, "")
+    spikes = np.random.default_rng(1).random((2, 8, network.populations[0].units)) < 0.2
+    np.save(folder / "x.npy", spikes.astype(np.uint8))
+    chosen = {"checkpoint": str(folder / "int8.safetensors"), "inputs": str(folder / "x.npy"), "pes": 5}
+    return Example(workloads()["arrays"], folder, chosen)
+
+
+@pytest.fixture(scope="module", params=(*workloads(), INT8))
 def kept(request, tmp_path_factory):
-    """A workload's smallest run with everything saved: (its options, its folder, its report)."""
-    folder = tmp_path_factory.mktemp(request.param)
-    example = Example(workloads()[request.param], folder)
-    chosen = {"transport": "mem", "batch": 2, "save": EVERYTHING[request.param]}
-    ran = example.run(**chosen)
-    return example.options(**chosen), ran.folder, read_report(ran.folder)
+    """A workload's smallest run with everything saved."""
+    folder = tmp_path_factory.mktemp(request.param.split(",")[0])
+    example = int8_arrays(folder) if request.param == INT8 else Example(workloads()[request.param], folder)
+    chosen = {"transport": "mem", "batch": 2}
+    own = getattr(prepare(example.options(**chosen)).readout, "saves", ())
+    chosen["save"] = tuple(name for name in module.SAVED if name != "logits" or name in own)
+    ran, options = example.run(**chosen), example.options(**chosen)
+    return Kept(example, options, ran.folder, read_report(ran.folder), prepare(options))
+
+
+@pytest.fixture(scope="module")
+def gated(tmp_path_factory):
+    """A run on arrays with everything saved."""
+    example = Example(workloads()["arrays"], tmp_path_factory.mktemp("gated"))
+    chosen = {"transport": "mem", "save": module.SAVED[:3]}
+    ran, options = example.run(**chosen), example.options(**chosen)
+    return Kept(example, options, ran.folder, read_report(ran.folder), prepare(options))
 
 
 def opened(folder, name):
@@ -38,79 +94,114 @@ def opened(folder, name):
         return {key: file[key] for key in file.files}
 
 
+def bits_of(values, payload):
+    """Return an event's number as the hash has it: the bits of a float32, a whole number with its sign."""
+    return values.astype("<f4").view("<u4") if payload == "float32" else values.astype("<i8").astype("<u4")
+
+
 def test_the_events_are_those_of_the_hash(kept):
-    """Sorted by sequence, population and position they give the run's own SHA-256."""
-    _, folder, report = kept
-    file = opened(folder, "events")
+    """Sorted by sequence, population, position and tick they give the run's own SHA-256, whatever an event carries."""
+    file, network, report = kept.opened("events"), kept.job.placement.network, kept.report["events"]
     events, total = file["events"], hashlib.sha256()
     assert events.dtype == EVENT
-    assert len(events) == report["events"]["count"]
-    layers = [number for number, name in enumerate(file["populations"]) if number]
-    for sequence in range(len(report["events"]["sequences"])):
+    assert len(events) == report["count"] > 0
+    for sequence, digest in enumerate(report["sequences"]):
         digests = []
-        for layer in layers:
+        for layer in file["layers"]:
+            population = network.populations[layer]
             here = events[(events["sequence"] == sequence) & (events["population"] == layer)]
             assert (np.diff(here["position"].astype(int)) >= 0).all()
-            record = np.empty((len(here), 4), "<u4")
-            record[:, 0], record[:, 1], record[:, 2] = here["position"], layer, here["unit"]
-            record[:, 3] = here["value"].astype("<f4").view("<u4")
-            digests.append(hashlib.sha256(record.tobytes()).digest())
+            columns = [here["position"], np.full(len(here), layer), here["unit"], bits_of(here["value"], population.payload)]
+            if ticks_of(population.kernel, population.params) > 1:
+                columns.insert(1, here["phase"])
+            digests.append(hashlib.sha256(np.stack(columns, axis=1).astype("<u4").tobytes()).digest())
         of_sequence = hashlib.sha256(b"".join(digests)).digest()
-        assert of_sequence.hex() == report["events"]["sequences"][sequence]
+        assert of_sequence.hex() == digest
         total.update(np.uint32(sequence).tobytes() + of_sequence)
-    assert total.hexdigest() == report["events"]["sha256"]
+    assert total.hexdigest() == report["sha256"]
 
 
-def test_pandas_opens_a_raster_in_one_line(kept):
+def test_pandas_opens_a_raster_in_one_line(gated):
     pandas = pytest.importorskip("pandas")
-    _, folder, report = kept
-    frame = pandas.DataFrame(np.load(folder / "events.npz")["events"])  # the line of docs/run.md
+    frame = pandas.DataFrame(np.load(gated.folder / "events.npz")["events"])  # the line of docs/run.md
     assert list(frame.columns) == ["sequence", "position", "phase", "population", "unit", "value"]
-    assert len(frame) == report["events"]["count"]
+    assert len(frame) == gated.report["events"]["count"]
 
 
-def test_the_outputs_are_what_the_last_population_sends(kept):
-    """A number for every unit and position, zero where there is no event."""
-    _, folder, report = kept
-    file, outputs = opened(folder, "events"), opened(folder, "outputs")
+def test_the_outputs_are_what_the_outputs_send(kept):
+    """A number for every unit, position and tick, zero where there is no event; or the workload's own answers, by their names."""
+    file, outputs, network = kept.opened("events"), kept.opened("outputs"), kept.job.placement.network
     lengths = outputs.pop("lengths")
-    ((name, answers),) = outputs.items()
-    last = len(file["populations"]) - 1
-    assert name == "outputs"
-    events = file["events"][file["events"]["population"] == last]
+    assert outputs
+    for answers in outputs.values():
+        assert answers.shape[:2] == (len(kept.report["events"]["sequences"]), lengths.max())
+    if outputs.keys() != {"outputs"}:
+        assert "outputs" in kept.own
+        return
+    (answers,), events = outputs.values(), file["events"]
+    events = events[events["population"] == network.output]
+    at = [events[name] for name in ("sequence", "position", "phase", "unit")]
     spread = np.zeros_like(answers)
-    spread[events["sequence"], events["position"], events["unit"]] = events["value"]
+    spread[tuple(at if answers.ndim == 4 else at[:2] + at[3:])] = events["value"]
     assert np.array_equal(answers, spread)
-    assert answers.shape[:2] == (len(report["events"]["sequences"]), lengths.max())
+
+
+class Remembered(Played):
+    """A job played on the plain reference, which keeps the states of each sequence: (layer, field) -> place -> (units,)."""
+
+    def __init__(self, job: Job) -> None:
+        super().__init__(job)
+        self.states: dict[tuple[int, str], dict[tuple[int, int], Any]] = defaultdict(dict)
+
+    def _step(self, feed):
+        section, network = super()._step(feed), self.job.placement.network
+        idle = read_lanes(feed.flags, feed.lanes, len(self._references))[2]
+        for lane, reference in enumerate(self._references):
+            place = self.job.source.sequence_at(lane, feed.position)
+            if place is None or idle[lane]:
+                continue
+            for n in network.layers:
+                for holder in (reference._neurons[n], getattr(reference._neurons[n], "_currents", None)):
+                    for field in ("cell", "v", "i"):
+                        if hasattr(holder, f"_{field}"):
+                            self.states[n, field][place] = getattr(holder, f"_{field}").copy()
+        return section
 
 
 def test_the_states_are_those_after_the_step(kept):
-    """Where a unit has fired its cell state is its value less its threshold, to the bit; elsewhere it is below the threshold."""
-    options, folder, _ = kept
-    file, states, network = opened(folder, "events"), opened(folder, "states"), prepare(options).placement.network
+    """The plain reference's, to the bit, where it keeps one of that name."""
+    states, network = kept.opened("states"), kept.job.placement.network
     lengths = states.pop("lengths")
-    assert sorted(states) == sorted(f"{network.populations[n].name}.cell" for n in network.layers)
-    for n in network.layers:
-        layer = network.populations[n]
-        cells, threshold = states[f"{layer.name}.cell"], layer.vectors["threshold"]
-        assert cells.shape == (len(lengths), lengths.max(), layer.units)
-        events = file["events"][file["events"]["population"] == n]
-        where = events["sequence"], events["position"], events["unit"]
-        assert np.array_equal(cells[where], events["value"].astype("f4") - threshold[events["unit"]])
-        silent = np.ones(cells.shape, bool)
-        silent[where] = False
-        assert (cells <= threshold)[silent].all()
+    played = Remembered(prepare(kept.options))
+    played.play(sys.maxsize)
+    assert len(lengths) == len(kept.report["events"]["sequences"])
+    for (n, field), places in played.states.items():
+        array = states[f"{network.populations[n].name}.{field}"]
+        assert array.shape == (len(lengths), lengths.max(), network.populations[n].units)
+        assert len(places) == lengths.sum()
+        assert all(np.array_equal(array[place], state) for place, state in places.items())
 
 
-def test_saving_changes_no_bit_and_leaves_nothing_else(kept, tmp_path):
-    options, folder, report = kept
-    example = Example(workloads()[options.workload], tmp_path)
-    plain = example.run(transport="mem", batch=2)
-    assert read_report(plain.folder)["events"] == report["events"]
-    extra = {path.name for path in folder.iterdir()} - {path.name for path in plain.folder.iterdir()}
-    assert extra == {f"{name}.npz" for name in EVERYTHING[options.workload]} == set(report["saved"])
-    assert all((folder / name).stat().st_size == size for name, size in report["saved"].items())
-    assert options.save == tuple(json.loads((folder / "config.json").read_text())["save"])
+def test_what_a_workload_computes_is_kept(kept):
+    """Scores, logits, actions: each row as the readout hands it on where the reference stands for the chip."""
+    played, rows = Played(prepare(kept.options)), []
+    if kept.own:
+        played.job.readout.save_rows_to(lambda *row: rows.append((*row[:-1], row[-1].copy())))
+    played.play(sys.maxsize)
+    files = {name: kept.opened(name) for name in kept.own}
+    assert {name for name, *_ in rows} == set(kept.own)
+    for name, of, sequence, position, row in rows:
+        assert np.array_equal(files[name][of][sequence, position], row), (name, of, sequence, position)
+
+
+def test_saving_changes_no_bit_and_leaves_nothing_else(kept):
+    """Beside a run that saves nothing, on other PEs."""
+    plain = kept.example.run(transport="mem", batch=2, pes=kept.options.pes + 3)
+    assert read_report(plain.folder)["events"] == kept.report["events"]
+    extra = {path.name for path in kept.folder.iterdir()} - {path.name for path in plain.folder.iterdir()}
+    assert extra == {f"{name}.npz" for name in kept.options.save} == set(kept.report["saved"])
+    assert all((kept.folder / name).stat().st_size == size for name, size in kept.report["saved"].items())
+    assert kept.options.save == tuple(json.loads((kept.folder / "config.json").read_text())["save"])
 
 
 # -- logits
@@ -152,9 +243,9 @@ def test_scores_of_gestures_are_there_after_every_frame(tmp_path):
 # -- bounds
 
 
-def test_what_is_kept_streams_to_disk(kept, tmp_path):
+def test_what_is_kept_streams_to_disk(gated, tmp_path):
     """80 MB of rows take a few megabytes of memory, and nothing is left but the file that was asked for."""
-    job = prepare(kept[0])
+    job = gated.job
     saved = SavedRun(job, ["outputs", "events"], tmp_path)
     row, rows, told = np.arange(10_000, dtype="f4"), 2000, []  # 80 MB
     tracemalloc.start()
@@ -173,9 +264,9 @@ def test_what_is_kept_streams_to_disk(kept, tmp_path):
         assert (file["y"] == row).all()
 
 
-def test_a_disk_without_room_is_told_of_at_the_end_and_leaves_no_half_a_file(kept, tmp_path):
+def test_a_disk_without_room_is_told_of_at_the_end_and_leaves_no_half_a_file(gated, tmp_path):
     """The run goes on: its report is worth more than what was to be kept."""
-    saved = SavedRun(prepare(kept[0]), ["outputs"], tmp_path)
+    saved = SavedRun(gated.job, ["outputs"], tmp_path)
     saved.add_row("outputs", "y", 0, 0, np.ones(3))
     ((_, rows),) = saved._rows["outputs"].items()
 
@@ -191,8 +282,8 @@ def test_a_disk_without_room_is_told_of_at_the_end_and_leaves_no_half_a_file(kep
     assert not list(tmp_path.iterdir())
 
 
-def test_rows_of_unequal_sequences_in_any_order_come_out_in_order(kept):
-    saved = SavedRun(prepare(kept[0]), ["outputs"])
+def test_rows_of_unequal_sequences_in_any_order_come_out_in_order(gated):
+    saved = SavedRun(gated.job, ["outputs"])
     for sequence, position in ((2, 1), (0, 2), (0, 0), (2, 0), (0, 1)):
         saved.add_row("outputs", "y", sequence, position, np.float32([sequence, position]))
     arrays = saved.arrays("outputs")

@@ -100,8 +100,8 @@ def check_complete(network, shares):
 
 
 def total_in(text):
-    """Return the smallest number of PEs that a refusal names: '... (--pes 11)' or '... need at least 11 PEs (...)'."""
-    return int(re.search(r"all layers --pes (\d+)|need at least (\d+) PEs", text).expand(r"\1\2"))
+    """Return the smallest number of PEs that a refusal names: '... use --pes 11 or more (...)' or '... need at least 11 PEs'."""
+    return int(re.search(r"use --pes (\d+) or more|need at least (\d+) PEs", text).expand(r"\1\2"))
 
 
 def does_not_fit(call, *arguments):
@@ -235,7 +235,7 @@ def test_what_does_not_fit_is_named():
     text = does_not_fit(place, NETWORKS[1], SMALL, "uniform", "csr", 3)
     assert re.match(
         r"PE\(1,1,\d\)@0: region '(\d)\.\w+\.\w+' needs \d+ B, \d+ B free of 6144 B \(egru\1\); "
-        r"use at least \d+ PEs for layer \1, for all layers --pes \d+; what fits: --mapping ",
+        r"use --pes \d+ or more \(\d+ for layer \1\); what fits: --mapping ",
         text,
     )
 

@@ -21,6 +21,7 @@ from host.experiments.columns import COLUMNS, DEFAULT, columns_of, format_cell
 from host.experiments.experiment_file import MOST_POINTS, read, slug
 from host.show import sweep_plots
 from host.workloads.arrays.seeded_numbers import seeded_features
+from host.workloads.site import model_path
 from models.reference import Reference
 from models.seeded import seeded_egru
 from models.tuned_activity import at_activity
@@ -336,6 +337,15 @@ def test_the_experiments_that_are_shipped_can_be_read(path):
     experiment = read(path, columns_of, DEFAULT)
     assert 1 < len(experiment.points()) < MOST_POINTS
     assert experiment.plots
+    for name in {point.get("checkpoint") for point in ({**experiment.base, **one} for one in experiment.points())} - {None}:
+        assert (file := model_path(name, "")) is None or file.is_file(), name
+
+
+def test_a_model_is_a_path_from_the_experiment_or_a_name_that_a_run_knows(tmp_path):
+    (tmp_path / "mine").touch()
+    text = 'checkpoint = "{}"\n[grid]\npes = [3]\n'
+    for name, path in {"seeded": "seeded", "mine": tmp_path / "mine", "x.safetensors": tmp_path / "x.safetensors"}.items():
+        assert read(written(tmp_path, f"[base]\n{text.format(name)}"), columns_of, DEFAULT).base["checkpoint"] == str(path)
 
 
 def test_every_column_says_what_it_is():

@@ -15,15 +15,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--write", action="store_true", help=f"keep the counts in {counts.FILE.name}")
     flags = parser.parse_args(arguments)
     try:
-        found = counts.count()
+        entries = counts.count()
     except MissingTool as error:
         print(f"bench.instructions: {error}", file=sys.stderr)
         return 2
     if flags.write:
-        counts.write(found)
-    for name, entry in found.items():
+        counts.write(entries)
+    for name, entry in entries.items():
         print(f"{name:<32} {entry['value']:>5} ({entry['low']} to {entry['high']})  {entry['of']}")
-    changed = counts.differences(found)
+    changed = counts.differences(entries)
     print("\n".join(changed or ["all as kept"]))
     return 1 if changed else 0
 

@@ -93,21 +93,21 @@ class Core:
         self._core.emu_start(_CODE | 1, _BACK)
         sums = bytes(self._core.mem_read(_SUMS, 4 * len(outputs)))
         assert sums == PlainConvolution(weights, self._numeric != "int8").of(heard[None]).tobytes(), "not the reference's sums"
-        met, time = (
+        weights_visited, time = (
             int(weights.meetings(heard != 0).sum()),
             time_of([self._instructions[at] for at in self._trace], self._store_cycles),
         )
-        return Run(met // window.channels, met, time.cycles, time.taken)
+        return Run(weights_visited // window.channels, weights_visited, time.cycles, time.taken)
 
 
 def shards(numeric: str, stride: int) -> list[Convolution]:
     """Return convolutions with kernels of 2 to 5 rows and columns and 1 to 16 output channels."""
     rng = np.random.default_rng(1)
-    made = []
+    convolutions = []
     for channels, side in itertools.product((1, 2, 4, 16), (2, 3, 5)):
         kernel = rng.integers(1, 100, (channels, 2, side, side)).astype(numeric)
-        made.append(Convolution(kernel, (2, 16, 16), stride=(stride, stride), padding=(1, 1, 1, 1)))
-    return made
+        convolutions.append(Convolution(kernel, (2, 16, 16), stride=(stride, stride), padding=(1, 1, 1, 1)))
+    return convolutions
 
 
 def divide(runs: list[Run]) -> tuple[Any, Any, float]:

@@ -37,13 +37,13 @@ class Time(NamedTuple):
 
 def parse(listing: str) -> dict[int, Instruction]:
     """Return the instructions of objdump's listing, by address."""
-    found = {}
+    instructions = {}
     for line in listing.splitlines():
         match = re.match(r"\s*([0-9a-f]+):\t[0-9a-f ]+\t(\S+)\s*([^@;<]*)", line)
         if match:
             address, name, operands = int(match[1], 16), match[2].split(".")[0], match[3].strip()
-            found[address] = Instruction(address, name, operands)
-    return found
+            instructions[address] = Instruction(address, name, operands)
+    return instructions
 
 
 def time_of(run: Sequence[Instruction], store_cycles: int = 2, sums_waited: bool = True) -> Time:

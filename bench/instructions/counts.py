@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.instructions import compiled, convolutions, kernels, neurons
+from bench.instructions import compiled, convolutions, kernels, neurons, operators
 from bench.instructions.kernels import Cost
 
 FILE = Path(__file__).with_name("counts.toml")
@@ -50,13 +50,23 @@ WAYS = {
     "iaf": "iaf_zero",
 }  # fmt: skip
 """Spiking neuron -> the way to integrate, fire and reset whose count is the value; the band has all."""
+OPERATORS = {
+    "dnn_requantise_cycles": ("requantise", ("requantise_any",)), "dnn_partial_cycles": ("partial", ()),
+    "dnn_table_cycles": ("table", ()), "dnn_add_cycles": ("add", ("add_any",)), "dnn_mean_cycles": ("mean", ("mean_in_words",)),
+    "dnn_move_cycles": ("move", ("move_apart", "move_words")), "dnn_softmax_cycles": ("softmax", ()),
+    "dnn_softmax_rest_cycles": ("softmax_rest", ()), "dnn_layer_norm_cycles": ("layer_norm", ()),
+}  # fmt: skip
+"""Constant of a DNN's operators -> the loop whose element is the value, and others; the band has all of them, and unrolled ones."""
+WINDOWS = {"dnn_pool_cycles": ("largest", "sums_of_windows"), "dnn_depthwise_mac_cycles": ("depthwise",)}
+"""Constant -> its loops over windows: the value is the mean of those of 3 x 3, the band has all sizes."""
+_THIRD_PARTY_CYCLES = {"dnn_layer_norm_cycles": 111}  # SPL's 0.74 us at 150 MHz (host/cost/costs.toml)
 _DIVIDE_CYCLES, _DIVISIONS = (2, 7, 12), 8  # of an event of conv: least, counted with, most
 
 
 def count() -> dict[str, Entry]:
     """Return all counts by constant; MissingTool where they cannot be made here."""
     compiled.require_tools()
-    return {**_of_loops(kernels.counted()), **_of_neurons(), **_of_convolutions()}
+    return {**_of_loops(kernels.counted()), **_of_neurons(), **_of_convolutions(), **_of_operators(operators.counted())}
 
 
 def kept() -> dict[str, Entry]:
@@ -137,6 +147,23 @@ def _of_convolutions() -> dict[str, Entry]:
         "conv_weight_cycles": _entry("conv, weight", mean(weights), low_weight, max(weights)),
         "int8_conv_weight_cycles": _entry("conv, weight", mean(int8), min(int8), max(int8)),
     }  # fmt: skip
+
+
+def _of_operators(costs: Mapping[str, Mapping[str, Cost]]) -> dict[str, Entry]:
+    """Return the entries of a DNN's operators, refills among them: no price adds any."""
+    cycles = {name: of["element"].cycles + of["element"].taken for name, of in costs.items()}
+    entries: dict[str, Entry] = {}
+    for name, (loop, others) in OPERATORS.items():
+        every = [cycles[of + unrolled] for of in (loop, *others) for unrolled in ("", "_unrolled")]
+        entries[name] = _entry(f"{loop}, element", cycles[loop], min(every), max(*every, _THIRD_PARTY_CYCLES.get(name, 0)))
+    for name, loops in WINDOWS.items():
+        every = [number for of, number in cycles.items() if of.startswith(loops)]
+        three = [number for of, number in cycles.items() if of.startswith(loops) and "_3x3_" in of]
+        entries[name] = _entry(f"{' and '.join(loops)}, element", sum(three) / len(three), min(every), max(every))
+    # A product is scaled in the same loop, and priced in two parts.
+    plain, unrolled = (cycles[f"multiply{kind}"] - cycles[f"requantise{kind}"] for kind in ("", "_unrolled"))
+    entries["dnn_multiply_cycles"] = _entry("multiply less requantise, element", plain, min(plain, unrolled), max(plain, unrolled))
+    return entries
 
 
 def differences(counts: Mapping[str, Entry]) -> list[str]:

@@ -52,19 +52,19 @@ class Cost(NamedTuple):
 def _way(name: str, **params: float) -> Way:
     whole = name.endswith("_int8") or name.startswith("iaf")
     kernel = next(k for k in ("cuba_lif", "cuba_li", "lif", "li", "iaf") if name.startswith(f"{k}_"))
-    rest, found = name.removeprefix(f"{kernel}_").removesuffix("_int8"), dict(params)
+    rest, settings = name.removeprefix(f"{kernel}_").removesuffix("_int8"), dict(params)
     if kernel.startswith("cuba"):
-        found["synapse"] = float(next(n for n, s in enumerate(SYNAPSES) if rest.startswith(s.replace("-", "_"))))
+        settings["synapse"] = float(next(n for n, s in enumerate(SYNAPSES) if rest.startswith(s.replace("-", "_"))))
     if not rest.startswith("sum_first") and kernel != "iaf":
         form = max((f for f in FORMS if rest.startswith(f.replace("-", "_"))), key=len)
-        found["form"] = float(FORMS.index(form))
+        settings["form"] = float(FORMS.index(form))
     for ending, reset in (("zero", "zero"), ("subtract", "subtract"), ("no_delay", "subtract-no-delay"), ("late", "subtract-late")):
         if rest.endswith(ending):
-            found["reset"] = float(RESETS.index(reset))
+            settings["reset"] = float(RESETS.index(reset))
             break
     if "many" in rest:
-        found |= {"reset": float(RESETS.index("subtract")), "multi_spike": 1.0, "fire_at_threshold": 1.0}
-    return Way(kernel, name, found, "int32" if whole else "float32")
+        settings |= {"reset": float(RESETS.index("subtract")), "multi_spike": 1.0, "fire_at_threshold": 1.0}
+    return Way(kernel, name, settings, "int32" if whole else "float32")
 
 
 WAYS = [

@@ -43,15 +43,15 @@ def _engines(text: str) -> list[str]:
     return chosen
 
 
-def _ratio(mine: float, ours: float | None) -> str:
-    return "" if not ours else f"{mine / ours:.1f}"
+def _ratio(figure: float, reference: float | None) -> str:
+    return "" if not reference else f"{figure / reference:.1f}"
 
 
-def _table(found: dict[str, Figures], versions: dict[str, str]) -> None:
-    ours = found.get(_OURS)
+def _table(figures: dict[str, Figures], versions: dict[str, str]) -> None:
+    ours = figures.get(_OURS)
     head = ("ticks", "ms a tick", "us/proc,tick", "ready s", "MB unshared", "x tick", "x ready", "x memory")
     print(f"{'':<{_WIDTH}}" + "".join(f"{title:>13}" for title in head))
-    for name, one in sorted(found.items(), key=lambda item: item[1].tick_s):
+    for name, one in sorted(figures.items(), key=lambda item: item[1].tick_s):
         cells = (
             f"{one.size.ticks}",
             f"{1e3 * one.tick_s:.2f}",
@@ -65,10 +65,10 @@ def _table(found: dict[str, Figures], versions: dict[str, str]) -> None:
         print(f"{named(name).NAME:<{_WIDTH}}" + "".join(f"{cell:>13}" for cell in cells) + f"   {versions[name]}")
 
 
-def _sweep(found: dict[str, dict[int, Figures]], counts: list[int]) -> None:
-    found = {name: by_count for name, by_count in found.items() if by_count}
+def _sweep(figures: dict[str, dict[int, Figures]], counts: list[int]) -> None:
+    figures = {name: by_count for name, by_count in figures.items() if by_count}
     print(f"\n{'ms a tick at':<{_WIDTH}}" + "".join(f"{count:>13}" for count in counts) + "   us a tick for each process added")
-    for name, by_count in sorted(found.items(), key=lambda item: max(item[1].items())[1].tick_s):
+    for name, by_count in sorted(figures.items(), key=lambda item: max(item[1].items())[1].tick_s):
         cells = [f"{1e3 * by_count[count].tick_s:.2f}" if count in by_count else "-" for count in counts]
         slope = ""
         if len(by_count) > 1:
@@ -89,7 +89,7 @@ def _measure(
     limit_s: float,
     versions: dict[str, str],
     failed: dict[str, list[str]],
-    found: dict[str, dict[int, Figures]],
+    figures: dict[str, dict[int, Figures]],
 ) -> None:
     """Run one engine at each size; put down its version and figures, or why there are none."""
     try:
@@ -100,7 +100,7 @@ def _measure(
     for count in counts:
         _say(f"{named(name).NAME}, {count} processes ...")
         try:
-            found.setdefault(name, {})[count] = run(name, sized(name, count, ticks), limit_s)
+            figures.setdefault(name, {})[count] = run(name, sized(name, count, ticks), limit_s)
         except TrialError as error:
             failed.setdefault(name, []).append(f"at {count} processes: {error}")
 
@@ -123,11 +123,11 @@ def main() -> int:
 
     versions: dict[str, str] = {}
     failed: dict[str, list[str]] = {}
-    found: dict[str, dict[int, Figures]] = {}
+    figures: dict[str, dict[int, Figures]] = {}
     began_s, interrupted = time.monotonic(), False
     try:
         for name in sorted(flags.engines, key=lambda name: name != _OURS):
-            _measure(name, counts, flags.ticks, flags.limit, versions, failed, found)
+            _measure(name, counts, flags.ticks, flags.limit, versions, failed, figures)
     except KeyboardInterrupt:
         interrupted = True  # the trial has been ended; what was measured before is worth its line
     _say("")
@@ -137,9 +137,9 @@ def main() -> int:
         f"median of {LAPS} laps after {WARM_UP} ticks; x: beside {_OURS}; all took {time.monotonic() - began_s:.0f} s\n"
         f"{len(os.sched_getaffinity(0))} cores, Linux {platform.release()}, Python {platform.python_version()}\n"
     )
-    _table({name: by_count[flags.processes] for name, by_count in found.items() if flags.processes in by_count}, versions)
+    _table({name: by_count[flags.processes] for name, by_count in figures.items() if flags.processes in by_count}, versions)
     if len(counts) > 1:
-        _sweep(found, counts)
+        _sweep(figures, counts)
     for name, reasons in failed.items():
         print(f"\n{named(name).NAME}: {'; '.join(reasons)}")
     if interrupted:

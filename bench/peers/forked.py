@@ -27,12 +27,12 @@ class Forked:
         context = multiprocessing.get_context("fork")
         self._children, self._pipes = [], []
         for rank in range(size.processes):
-            mine, theirs = context.Pipe()
-            child = context.Process(target=_child, args=(os.getpid(), theirs, rank, size, body, given[rank]), daemon=True)
+            parent_end, child_end = context.Pipe()
+            child = context.Process(target=_child, args=(os.getpid(), child_end, rank, size, body, given[rank]), daemon=True)
             child.start()
-            theirs.close()  # so that the end of a child is heard as the end of its pipe
+            child_end.close()  # so that the end of a child is heard as the end of its pipe
             self._children.append(child)
-            self._pipes.append(mine)
+            self._pipes.append(parent_end)
 
     def reports(self) -> list[Report]:
         """Return what every process reports, and then let them go; EOFError where one has died."""

@@ -65,13 +65,13 @@ def run(engine: str, size: Size, limit_s: float) -> Figures:
         start_new_session=True,
     )
     try:
-        told, _ = keeper.communicate(timeout=limit_s + _ENDING_S)
+        text, _ = keeper.communicate(timeout=limit_s + _ENDING_S)
     finally:
         keeper.terminate()
         keeper.wait(_ENDING_S)
     if keeper.returncode:
         raise TrialError(f"its keeper ended with code {keeper.returncode}")
-    answer = json.loads(told)
+    answer = json.loads(text)
     if "failed" in answer:
         raise TrialError(answer["failed"])
     return figures(size, answer["began_s"], [Report(*fields) for fields in answer["reports"]])

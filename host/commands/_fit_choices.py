@@ -54,17 +54,17 @@ def choices_of(
 
     Chips are filled in order, without the search for the best ones that a run makes.
     """
-    found = []
+    choices = []
     for form in formats.names_for(network.weights):
         for mapping in strategies.names():
             choice = Choice(format=form, mapping=mapping, fits=False)
             try:
                 placement = place(network, chip, mapping=mapping, form=form, pes=pes, lanes=lanes, chips=chips, quick=True)
             except (HostError, ModelError) as error:
-                found.append(replace(choice, why=_reason(str(error))))
+                choices.append(replace(choice, why=_reason(str(error))))
                 continue
-            found.append(_filled(choice, placement, rates))
-    return found
+            choices.append(_filled(choice, placement, rates))
+    return choices
 
 
 def _filled(choice: Choice, placement: Placement, rates: Mapping[int, float]) -> Choice:

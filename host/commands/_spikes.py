@@ -39,7 +39,7 @@ def compare_spikes(path: Path, folder: Path, ledger: RunLedger) -> list[SpikeRow
     who = f"--spikes {path}"
     names = {one.name: number for number, one in enumerate(ledger.populations)}
     measured = _read(path, who, names)
-    kept = _read(folder / _KEPT, f"run {folder}: {_KEPT}", names) if (folder / _KEPT).is_file() else None
+    recorded = _read(folder / _KEPT, f"run {folder}: {_KEPT}", names) if (folder / _KEPT).is_file() else None
     sent, rows = sum(part.own_ledger.sent.sum(axis=0) for part in ledger.parts()), []
     for number in sorted(set(measured["population"].tolist())):
         if number not in ledger.layers:
@@ -47,10 +47,10 @@ def compare_spikes(path: Path, folder: Path, ledger: RunLedger) -> list[SpikeRow
             raise HostError(f"{who}: population {number} is no layer of the run; have {have}")
         name, ours = ledger.populations[number].name, int(sent[number])
         theirs = _keys(measured, number)
-        if kept is None:
+        if recorded is None:
             rows.append(SpikeRow(layer=name, measured=len(theirs), modelled=ours))
             continue
-        run = _keys(kept, number)
+        run = _keys(recorded, number)
         apart = np.setxor1d(theirs, run)
         first = (int(apart[0]["sequence"]), int(apart[0]["position"]), int(apart[0]["unit"])) if len(apart) else None
         rows.append(
@@ -76,21 +76,21 @@ def _read(path: Path, who: str, names: Mapping[str, int]) -> dict[str, I64]:
     except (OSError, ValueError, zipfile.BadZipFile, EOFError) as error:
         raise HostError(f"{who}: cannot be read as .npz ({' '.join(str(error).split())[:120]})") from error
     events = arrays.get("events")
-    found: dict[str, Array] = {}
+    fields: dict[str, Array] = {}
     if events is not None and events.dtype.names:
-        found = {name: events[name] for name in _FIELDS if name in events.dtype.names}
-    found |= {name: arrays[name] for name in _FIELDS if name in arrays}
-    if missing := [name for name in _FIELDS if name not in found]:
+        fields = {name: events[name] for name in _FIELDS if name in events.dtype.names}
+    fields |= {name: arrays[name] for name in _FIELDS if name in arrays}
+    if missing := [name for name in _FIELDS if name not in fields]:
         have = ", ".join(arrays) or "none of them"
         raise HostError(
             f"{who}: lacks {', '.join(missing)}; needs the arrays {', '.join(_FIELDS)} or `events` with them; has {have}"
         )
-    sizes = {name: found[name].shape for name in _FIELDS}
-    if len(set(sizes.values())) > 1 or found["unit"].ndim != 1:
+    sizes = {name: fields[name].shape for name in _FIELDS}
+    if len(set(sizes.values())) > 1 or fields["unit"].ndim != 1:
         raise HostError(f"{who}: needs arrays of one length, has {', '.join(f'{name} {size}' for name, size in sizes.items())}")
-    if any(not np.issubdtype(array.dtype, np.integer) for array in found.values()):
+    if any(not np.issubdtype(array.dtype, np.integer) for array in fields.values()):
         raise HostError(f"{who}: needs whole numbers in {', '.join(_FIELDS)}")
-    whole = {name: array.astype(np.int64) for name, array in found.items()}
+    whole = {name: array.astype(np.int64) for name, array in fields.items()}
     if "populations" in arrays:
         whole["population"] = _renumbered(whole["population"], list(map(str, arrays["populations"].tolist())), who, names)
     return whole

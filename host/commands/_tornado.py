@@ -60,8 +60,8 @@ def lines_on_ends(ledger: RunLedger, chip: ChipSpec, table: CostTable) -> list[s
     return _on_ends(uncertain(table, chip, facts_of(ledger, linked=ledger.chips > 1)))
 
 
-def _on_ends(found: Sequence[Uncertain]) -> list[str]:
-    sentences = sentences_on_ends(found)
+def _on_ends(constants: Sequence[Uncertain]) -> list[str]:
+    sentences = sentences_on_ends(constants)
     return ["on an end of their band:", *format_ends(sentences)] if sentences else []
 
 

@@ -108,9 +108,15 @@ def _compare_measured(folder: Path, flags: Mapping[str, Any]) -> None:
         rows = beside(figures, middle, low, high, positions=max(ledger.executions, 1), who=f"--measured {path}")
     spikes = compare_spikes(Path(flags["spikes"]), folder, ledger) if flags["spikes"] else []
     if flags["json"]:
-        told = [asdict(row) | {"unit": UNITS[row.quantity], "difference": row.difference, "inside": row.inside} for row in rows]
+        figure_rows = [
+            asdict(row) | {"unit": UNITS[row.quantity], "difference": row.difference, "inside": row.inside} for row in rows
+        ]
         print(
-            json.dumps({"run": str(folder), "figures": told, "spikes": [asdict(row) for row in spikes]}, indent=1, allow_nan=False)
+            json.dumps(
+                {"run": str(folder), "figures": figure_rows, "spikes": [asdict(row) for row in spikes]},
+                indent=1,
+                allow_nan=False,
+            )
         )
     elif flags["csv"]:
         _write_csv(

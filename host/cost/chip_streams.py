@@ -89,12 +89,12 @@ def chip_streams(ledger: Ledger, machine: Machine) -> ChipStreams:
     np.add.at(np.moveaxis(emitted, 0, 2), (turns.exchange, shard_chip[turns.shard]), turn_packets(ledger).T)
     sources[turns.exchange, shard_chip[turns.shard]] = True
     heard[ledger.ports["source"], shard_chip[ledger.ports["shard"]]] = True
-    wanted = heard[exchanges.population]
-    sources, wanted = (array[:, stands] & (stands >= 0) for array in (sources, wanted))
+    listening = heard[exchanges.population]
+    sources, listening = (array[:, stands] & (stands >= 0) for array in (sources, listening))
     emitted = emitted[:, :, stands] * (stands >= 0)
     for place, (number, exchange) in enumerate(zip(ledger.inputs, exchanges.inputs.tolist(), strict=True)):
         one = ledger.populations[number]
         sources[exchange, machine.host_chip] = True
         emitted[:, exchange, machine.host_chip] = packets_of(ledger.input_events[:, place], one.payload, one.dense)
-    wanted[np.isin(exchanges.population, ledger.outputs), machine.host_chip] = True
-    return ChipStreams(sources=sources, wanted=wanted, emitted=emitted)
+    listening[np.isin(exchanges.population, ledger.outputs), machine.host_chip] = True
+    return ChipStreams(sources=sources, wanted=listening, emitted=emitted)

@@ -43,13 +43,15 @@ def tornado(run: RunLedger, chip: ChipSpec, table: CostTable) -> list[Bar]:
 
     Raises what `price` raises.
     """
-    found = uncertain(table, chip, facts_of(run, linked=run.chips > 1))
-    ends = [Terms(*with_value(table, chip, one.name, end), one.of_power) for one in found for end in (one.low, one.high)]
+    constants = uncertain(table, chip, facts_of(run, linked=run.chips > 1))
+    ends = [Terms(*with_value(table, chip, one.name, end), one.of_power) for one in constants for end in (one.low, one.high)]
     pricing = Pricing(run, chip, table, bands=False, others=[Terms(chip, table), *ends])
     for part in run.parts(pricing.margin):
         pricing.add(part)
     recorded, *totals = pricing.totals_of_others()
-    bars = [Bar(constant=one, recorded=recorded, at_low=totals[2 * n], at_high=totals[2 * n + 1]) for n, one in enumerate(found)]
+    bars = [
+        Bar(constant=one, recorded=recorded, at_low=totals[2 * n], at_high=totals[2 * n + 1]) for n, one in enumerate(constants)
+    ]
     moving = [bar for bar in bars if any(bar.swing(measure) > 0 for measure in MEASURES)]
     return sorted(moving, key=lambda bar: (-max(bar.swing(measure) for measure in MEASURES), bar.constant.name))
 

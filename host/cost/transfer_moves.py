@@ -115,8 +115,8 @@ def transfer_moves(ledger: Ledger, machine: Machine, flit_bytes: int) -> Transfe
         column = int(np.searchsorted(layers, e))
         dram_bytes[:, column] = np.maximum(dram_bytes[:, column], amount)
     totals = counts.sum(axis=0)
-    got = np.flatnonzero(target >= 0)
-    arrived = _add(pes, sender, totals[:, READ_BYTES]) + _add(pes, target[got], totals[got, BYTES])
+    with_target = np.flatnonzero(target >= 0)
+    arrived = _add(pes, sender, totals[:, READ_BYTES]) + _add(pes, target[with_target], totals[with_target, BYTES])
     return TransferMoves(
         dma_messages=_by_shard(shards, shard, (sent + asked) * here),
         dma_flits=_by_shard(shards, shard, (flits + answer_flits) * here),

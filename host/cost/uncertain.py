@@ -39,7 +39,7 @@ class Uncertain:
 def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Uncertain]:
     """Return what is uncertain of a price in which `facts` hold of the run (`facts_of` in `host/cost/price.py`)."""
     true = table.true(facts)
-    found = [
+    constants = [
         Uncertain(
             name=name, words=one.words or name.replace("_", " "), value=one.value, low=one.low, high=one.high, unit=one.unit,
             grade=one.grade, source=one.source, at_end=one.at_end, of_power=one.of_power,
@@ -50,13 +50,13 @@ def uncertain(table: CostTable, chip: ChipSpec, facts: Iterable[str]) -> list[Un
     for name, when in CHIP_NUMBERS.items():
         fact = chip.facts[name]
         if fact.low is not None and fact.high is not None and in_use(when, true):
-            found.append(
+            constants.append(
                 Uncertain(
                     name=_CHIP + name, words=fact.words, value=float(getattr(chip, name)), low=fact.low, high=fact.high,
                     unit=fact.unit, grade=fact.grade, source=fact.note or fact.source, at_end=fact.at_end,
                 )
             )  # fmt: skip
-    return found
+    return constants
 
 
 def with_value(table: CostTable, chip: ChipSpec, name: str, value: float) -> tuple[ChipSpec, CostTable]:
@@ -82,10 +82,10 @@ def chip_at(chip: ChipSpec, end: str) -> ChipSpec:
     return replace(chip, **moved)  # type: ignore[arg-type]  # names are those of the fields
 
 
-def sentences_on_ends(found: Iterable[Uncertain]) -> list[str]:
+def sentences_on_ends(constants: Iterable[Uncertain]) -> list[str]:
     """Return for each constant whose value lies on an end of its band one sentence that says why."""
     return [
         f"{one.name} {one.value:g}, {'low' if one.value == one.low else 'high'} end of {one.low:g} to {one.high:g}: {one.at_end}"
-        for one in found
+        for one in constants
         if not one.inside
     ]

@@ -6,7 +6,7 @@ there is to set (`CHOICES`, `CLOCKS`), so that a new setting has its rows withou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,12 +27,16 @@ OTHERS = "others"
 
 @dataclass(frozen=True)
 class PricingTerms:
-    """A ledger with how it is priced: with `settings` (texts of `--set`) and, where named, another chip and a user's costs."""
+    """A ledger with how it is priced: with `settings` (texts of `--set`) and, where named, another chip and a user's costs.
+
+    `alive` is called now and then while it is.
+    """
 
     ledger: RunLedger
     settings: tuple[str, ...] = ()
     chip: str | None = None
     costs: Path | None = None
+    alive: Callable[[], None] = lambda: None
 
     @cached_property
     def table(self) -> CostTable:
@@ -55,7 +59,7 @@ class PricingTerms:
     def price(self, *texts: str) -> Priced:
         """Return the price with further settings on top, without its bands."""
         table, chip = self.under(*texts)
-        return price(self.ledger, chip, table, bands=False)
+        return price(self.ledger, chip, table, bands=False, alive=self.alive)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -151,12 +151,23 @@ def read(path: Path, columns: Callable[[Workload], Iterable[str]], default_colum
     folder, files = path.parent, {entry.name for entry in option_fields(workload.options) if entry.metadata["file"]}
     experiment = Experiment(
         name=path.stem, title=title, workload=workload, run_keys=keys,
-        base={name: str(folder / value) if name in files else value for name, value in base.items()},
-        grid={name: [str(folder / v) for v in values] if name in files else values for name, values in grid.items()},
+        base={name: _beside(folder, value) if name in files else value for name, value in base.items()},
+        grid={name: [_beside(folder, v) for v in values] if name in files else values for name, values in grid.items()},
         axes=axes, columns=chosen, plots=drawn,
     )  # fmt: skip
     _check_runs(who, experiment)
     return experiment
+
+
+def _beside(folder: Path, name: str) -> str:
+    """Return a path from the experiment's folder; a plain word that is no file there stays ('seeded', a shipped model's name)."""
+    path = folder / name
+    return name if is_name(name) and not path.exists() else str(path)
+
+
+def is_name(text: str) -> bool:
+    """Tell whether a checkpoint, or another file, may be named by a word that a run knows."""
+    return re.fullmatch(r"[\w-]+", text) is not None
 
 
 def _check_runs(who: str, experiment: Experiment) -> None:

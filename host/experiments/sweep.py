@@ -32,6 +32,7 @@ from host.show import sweep_plots
 from host.show.sweep_plots import Curve, Labels
 from host.show.text_table import format_markdown
 from host.show.words import COLUMN_WORDS, name_of
+from models import shipped
 from models.network import ModelError
 from models.text.tokeniser import TextError
 from noc.chip import ChipError
@@ -86,17 +87,21 @@ def _named(experiment: Experiment) -> tuple[list[tuple[Settings, str]], dict[str
         run = experiment.of_run(point)
         path = run.get("checkpoint")
         if path is not None and path not in marks:
-            marks[path] = _hash(Path(path))
+            marks[path] = _mark(path)
         name = experiment_file.slug(run, axes, marks.get(str(path), ""))
         names.append((point, name))
         runs[name] = run
     return names, runs
 
 
-def _hash(path: Path) -> str:
+def _mark(checkpoint: str) -> str:
+    """Return what tells a checkpoint from a later one of that name: a file's hash, or a name that is no file's ('seeded')."""
+    path = shipped.path_of(checkpoint) or Path(checkpoint)
     try:
         return hashlib.sha256(path.read_bytes()).hexdigest()
     except OSError as error:
+        if experiment_file.is_name(checkpoint):
+            return checkpoint
         raise HostError(f"checkpoint {path}: cannot be read ({error.strerror})") from error
 
 

@@ -77,7 +77,7 @@ def _more_pes(network: Network, request: Request, mapping: str, error: ShareTooL
     group, even = network.group_of(error.share[0].population), strategies.named(mapping).EVEN
     of_group, total = fewest_pes(network, request, group, even=even), fewest_pes_in_all(network, request, even=even)
     available = f", {request.available} are there" if total > request.available else ""
-    return f"use at least {of_group} PEs for {name_of(group)}, for all layers --pes {total}{available}"
+    return f"use --pes {total} or more ({of_group} for {name_of(group)}){available}"
 
 
 def fewest_pes_in_all(network: Network, request: Request, *, even: bool) -> int:

@@ -46,11 +46,11 @@ def _exchange(loads: F64, hands: list[list[int]]) -> None:
     sums = np.stack([loads[:, hand].sum(axis=1) for hand in hands])
     for _ in range(_EXCHANGES):
         worst = int(np.argmax(sums.max(axis=1)))
-        found = _best_exchange(loads, hands, sums, worst)
-        if found is None:
+        exchange = _best_exchange(loads, hands, sums, worst)
+        if exchange is None:
             return
-        gave, other, got = found
-        hands[worst][gave], hands[other][got] = taken, given = hands[other][got], hands[worst][gave]
+        of_worst, other, of_other = exchange
+        hands[worst][of_worst], hands[other][of_other] = taken, given = hands[other][of_other], hands[worst][of_worst]
         moved = loads[:, taken] - loads[:, given]
         sums[worst] += moved
         sums[other] -= moved
@@ -59,7 +59,7 @@ def _exchange(loads: F64, hands: list[list[int]]) -> None:
 def _best_exchange(loads: F64, hands: list[list[int]], sums: F64, worst: int) -> tuple[int, int, int] | None:
     """Return which of its units PE `worst` should give, to whom, and for which of theirs; None where no exchange is a gain."""
     own = loads[:, hands[worst]]  # (phases, units of it)
-    best, found = float(sums[worst].max()) * (1 - 1e-9), None
+    best, exchange = float(sums[worst].max()) * (1 - 1e-9), None
     for other in np.argsort(sums.max(axis=1), kind="stable").tolist():
         if other == worst:
             continue
@@ -70,5 +70,5 @@ def _best_exchange(loads: F64, hands: list[list[int]], sums: F64, worst: int) ->
         at = int(np.argmin(heights))
         if heights.flat[at] < best:
             best = float(heights.flat[at])
-            found = (at // heights.shape[1], other, at % heights.shape[1])
-    return found
+            exchange = (at // heights.shape[1], other, at % heights.shape[1])
+    return exchange

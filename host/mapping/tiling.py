@@ -108,10 +108,10 @@ def plan_tiling(layer: LayerWork, tiling: Tiling, terms: LayerTerms, resident_by
 
 def _plan_layer(layer: LayerWork, terms: LayerTerms, resident_bytes: int) -> PlannedLayer:
     """Return the layer with the tiles that take the least time, then the fewest PEs, rounds and bytes."""
-    found = _fastest(layer.kind, layer.work, _Hashed(terms), resident_bytes)
-    if found is None:
+    tiling = _fastest(layer.kind, layer.work, _Hashed(terms), resident_bytes)
+    if tiling is None:
         raise _refusal(layer, terms, resident_bytes)
-    planned = plan_tiling(layer, found, terms, resident_bytes)
+    planned = plan_tiling(layer, tiling, terms, resident_bytes)
     assert planned is not None, "a tiling that was chosen fits"
     return planned
 

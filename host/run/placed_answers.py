@@ -39,9 +39,9 @@ def answers_of(pricing: PricingTerms, placement: Placement | str, sram_bytes: in
     return answers_block(pricing.ledger, priced, rows, sram_bytes)
 
 
-def bottleneck_alone(ledger: RunLedger, why: str) -> dict[str, Any]:
+def bottleneck_alone(pricing: PricingTerms, why: str) -> dict[str, Any]:
     """Return the answers of a run that is too long for a table beside it: its bottleneck."""
-    return answers_block(ledger, PricingTerms(ledger).price(), unplaced_answers(why, ("settings",)), None)
+    return answers_block(pricing.ledger, pricing.price(), unplaced_answers(why, ("settings",)), None)
 
 
 def answers_of_folder(folder: Path, pricing: PricingTerms, report: Mapping[str, Any]) -> dict[str, Any]:
@@ -100,6 +100,7 @@ def _answer(one: Alternative, pricing: PricingTerms, placement: Placement, price
     row = Answer(group=one.group, value=one.value, was=one.was, flags=one.flags)
     try:
         placed = one.place()
+        pricing.alive()
         ledger, expected = replaced_ledger(_in_memory(pricing.ledger), placement, placed)
         after = replace(pricing, ledger=ledger).price()
     except (HostError, ChipError) as error:

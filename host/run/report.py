@@ -49,7 +49,7 @@ def build_report(
         **_packets(accounts),
     }  # fmt: skip
     if ledger.positions and (see_ledger := getattr(job.readout, "see_ledger", None)) is not None:
-        see_ledger(ledger, placement.chip, load_table(used=ledger.twins))
+        see_ledger(ledger, placement.chip, load_table(used=ledger.twins), alive)
     metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
     note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:
@@ -63,20 +63,20 @@ def build_report(
         "counters": counters, "conservation": accounts,
         "chip": {"name": placement.chip.name, "assumed": list(placement.chip.assumed()), "unknown": list(placement.chip.unknown())},
         "emulation": {"transport": job.options.transport, "ticks": run.completed, "units": job.readout.progress().done},
-        "modelled": cost, "answers": _answers(job, ledger), "neurobench": neurobench,
+        "modelled": cost, "answers": _answers(job, ledger, alive), "neurobench": neurobench,
     }  # fmt: skip
 
 
-def _answers(job: Job, ledger: RunLedger) -> dict[str, Any] | None:
+def _answers(job: Job, ledger: RunLedger, alive: Callable[[], None]) -> dict[str, Any] | None:
     """Return the answers that the options ask for (`host/show/answers.py`); None where they ask for none, or nothing was run."""
     asked = job.options.answers
     if asked in (None, "none") or not ledger.positions:
         return None
     later = "launch.py price RUN --what-if works it out"
     if ledger.positions * len(ledger.turns.shard) > _MOST_COUNTS:
-        return bottleneck_alone(ledger, later)
+        return bottleneck_alone(PricingTerms(ledger, alive=alive), later)
     whole = ledger.part(0, ledger.positions)
-    return answers_of(PricingTerms(whole), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
+    return answers_of(PricingTerms(whole, alive=alive), job.placement if asked == "placed" else later, sram_bytes_of(job.placement))
 
 
 def mapping_block(placement: Placement) -> dict[str, Any]:

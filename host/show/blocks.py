@@ -115,14 +115,16 @@ def _files(name: str, folder: str) -> str:
 
 
 def table(
-    head: Row, rows: Iterable[Row], *, numeric: Collection[int] = (), long: int | None = None, assumed: Collection[str] = ()
-) -> Html:
+    head: Row, rows: Iterable[Row], *, numeric: Collection[int] = (), long: int | None = None, assumed: Collection[str] = (),
+    spare: int | None = None,
+) -> Html:  # fmt: skip
     """Return rows under a head. `numeric`: columns that are flush right; `long`: a column of text that may wrap
-    anywhere; `assumed`: first cells of rows whose value no source gives.
+    anywhere; `assumed`: first cells of rows whose value no source gives; `spare`: a column that a narrow screen leaves out.
     """
+    kinds: dict[int | None, str] = {**dict.fromkeys(numeric, "n"), long: "long", spare: "spare"}
 
     def line(tag: str, row: Row, look: str = "") -> str:
-        looks = ["n" if column in numeric else "long" if column == long else "" for column in range(len(row))]
+        looks = [kinds.get(column, "") for column in range(len(row))]
         cells = [f"<{tag}{_kind(of)}>{_cell(value)}</{tag}>" for of, value in zip(looks, row, strict=True)]
         return f"<tr{_kind(look)}>{''.join(cells)}</tr>"
 

@@ -13,7 +13,8 @@ from host.show.plain_monitor import LoadedLink, Reading, busy_links, chip_readin
 from host.show.status import Fields, at, finite, number
 from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure, heat_step, percent, sparkline
 
-_LABEL = 12  # characters of a figure's name
+_LABEL, _LONGEST_LABEL = 12, 20  # characters of a figure's name, where there is little room and where there is some
+_LEAST_COURSE = 12
 _PANEL_ROWS = 5  # kept free for a panel below the figures
 _TALL = 36  # rows from which on the chip's figures have a course of their own
 _COURSE = 600  # values of a course that are kept
@@ -59,12 +60,14 @@ class RunFigures:
         if rows >= _TALL:
             shown = [*shown[:-1], *chip_readings(status), shown[-1]] if tick else shown
         self._note_course(status, [*figures, *chip_readings(status)])
-        course = list(self._course.values())[-max(width - 24, 1) :]
+        longest = min(max(len(name) for name, *_ in shown), _LONGEST_LABEL)
+        wide = max(longest, _LABEL) if width - longest - 12 >= _LEAST_COURSE else _LABEL
+        course = list(self._course.values())[-max(width - wide - 12, 1) :]
         lines: list[Line] = []
         for name, _, text in shown:
             drawn = "" if name == "tick" else sparkline([values.get(name) for values in course])
-            label = name if len(name) <= _LABEL else f"{name[: _LABEL - 1]}…"
-            lines.append([Span(f"{label:<13}"), Span(f"{text:>9}  ", "bold"), Span(drawn, "accent")])
+            label = name if len(name) <= wide else f"{name[: wide - 1]}…"
+            lines.append([Span(f"{label:<{wide + 1}}"), Span(f"{text:>9}  ", "bold"), Span(drawn, "accent")])
         return lines
 
     def _note_course(self, status: Fields, figures: Sequence[Reading]) -> None:

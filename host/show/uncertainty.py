@@ -56,12 +56,12 @@ def sensitivity_rows(rows: Sequence[Sensitivity], runs: Sequence[str], measure: 
     """Return a row a constant that moves this measure of any run by 0.05 % or more: its name, what it is, its band, and by how
     many percent its ends move each run.
     """
-    found = []
+    table_rows = []
     for row in rows:
         cells = [format_change(row.bars[run].changes(measure)) if run in row.bars else "." for run in runs]
         if any(cell != "." for cell in cells):
-            found.append((row.constant.name, row.constant.words, format_band(row.constant), *cells))
-    return found
+            table_rows.append((row.constant.name, row.constant.words, format_band(row.constant), *cells))
+    return table_rows
 
 
 def sensitivity_markdown(rows: Sequence[Sensitivity], headings: Mapping[str, str], measure: str) -> str:

@@ -140,8 +140,8 @@ class Readout(Protocol):
     One that computes more than a network sends has `saves`, names of `--save` for it, and `save_rows_to(save)`: from then on it
     hands each row to that `SaveRow`. Outputs that a readout saves are its answers instead of the numbers that outputs send.
 
-    One whose result says what parts of a run cost has `see_ledger(ledger, chip, table)`, which is called before its metrics and
-    result are asked for at the end.
+    One whose result says what parts of a run cost has `see_ledger(ledger, chip, table, alive)`, which is called before its metrics
+    and result are asked for at the end; it calls `alive` now and then.
     """
 
     def answer(self, position: int, outputs: Outputs) -> None:

@@ -188,9 +188,9 @@ def bindable(function: Callable[..., int | None]) -> Bindable:
     """Return a function whose parameters are annotated as operands (above), compiled at once for the types that most runs use; it
     returns an int or None.
     """
-    made = Bindable(function)
-    made.compile_usual()
-    return made
+    bindable = Bindable(function)
+    bindable.compile_usual()
+    return bindable
 
 
 def bindable_late(function: Callable[..., int | None]) -> Bindable:

@@ -109,8 +109,8 @@ class GymnasiumLanes:
 
     def restore(self, snapshot: bytes) -> None:
         """Begin each lane's episode again and take its actions again."""
-        kept = json.loads(snapshot)
-        for lane, (seed, actions) in enumerate(zip(kept["seeds"], kept["actions"], strict=True)):
+        state = json.loads(snapshot)
+        for lane, (seed, actions) in enumerate(zip(state["seeds"], state["actions"], strict=True)):
             self.begin(lane, seed)
             for action in actions:
                 self.step([lane], [action])

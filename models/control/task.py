@@ -113,8 +113,8 @@ class StateLanes:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot of environments of the same task and number."""
-        kept = json.loads(snapshot)
-        self.state, self.steps = np.array(kept["state"], float).reshape(self.state.shape), np.array(kept["steps"], np.int64)
+        state = json.loads(snapshot)
+        self.state, self.steps = np.array(state["state"], float).reshape(self.state.shape), np.array(state["steps"], np.int64)
 
     def started(self, drawn: F64) -> F64:
         """Return the state that an episode begins with."""

@@ -155,22 +155,22 @@ def _of_zip(who: str, layers: list[dict[str, Any]], root: Group) -> Iterator[Ker
 
 def _of_h5(who: str, layer: dict[str, Any], groups: Group) -> KerasLayer:
     """Return a layer of an `.h5`: its arrays lie somewhere under its name."""
-    name, found = _name(layer), dict[str, Array]()
+    name, arrays = _name(layer), dict[str, Array]()
     if not name or not groups.has(name):
         raise ModelError(f"{who}: its weights lack layer {name!a}; have {listed(groups.names())}")
-    _collect(groups.group(name), found, 0)
+    _collect(groups.group(name), arrays, 0)
     usual = ("kernel", "recurrent_kernel", "bias")
-    order = [*(leaf for leaf in usual if leaf in found), *(leaf for leaf in found if leaf not in usual)]
-    return KerasLayer(layer["class_name"], name, layer["config"], tuple(found[leaf] for leaf in order))
+    order = [*(leaf for leaf in usual if leaf in arrays), *(leaf for leaf in arrays if leaf not in usual)]
+    return KerasLayer(layer["class_name"], name, layer["config"], tuple(arrays[leaf] for leaf in order))
 
 
-def _collect(group: Group, found: dict[str, Array], depth: int) -> None:
+def _collect(group: Group, arrays: dict[str, Array], depth: int) -> None:
     for name in group.names():
         if group.is_group(name):
             if depth < _DEEPEST:
-                _collect(group.group(name), found, depth + 1)
+                _collect(group.group(name), arrays, depth + 1)
         else:
-            found[name.partition(":")[0]] = group.array(name)
+            arrays[name.partition(":")[0]] = group.array(name)
 
 
 def _snake(name: str) -> str:

@@ -62,10 +62,10 @@ class Call:
 
     def emit(self, kind: str, inputs: list[str], *, output: str | None = None, part: str = "", **attributes: Any) -> str:
         """Add an operator; return its output."""
-        made = output or (self.outputs[0] if not part else f"{self.name}/{part}")
+        target = output or (self.outputs[0] if not part else f"{self.name}/{part}")
         title = f"{self.name}/{part}" if part and part != "product" else self.name
-        self.operators.append(Operator(title, kind, tuple(inputs), (made,), attributes))
-        return made
+        self.operators.append(Operator(title, kind, tuple(inputs), (target,), attributes))
+        return target
 
     def scalar(self, value: Any, hint: str) -> str:
         """Return an operand: a tensor's name, or a number kept as a constant."""

@@ -118,10 +118,10 @@ class _Export:
             elif kind in ("parameter", "buffer", "tensor_constant"):
                 key = said.get(f"{kind}_name")
                 where = weights["constants" if kind == "tensor_constant" or not said.get("persistent", True) else "weights"]
-                found = where.get(key) or weights["weights"].get(key) or weights["constants"].get(key)
-                if found is None:
+                numbers = where.get(key) or weights["weights"].get(key) or weights["constants"].get(key)
+                if numbers is None:
                     raise ModelError(f"has no numbers of {kind} {str(key)[:80]!r}")
-                constants[said["arg"]["name"]] = self._tensor(str(key), *found)
+                constants[said["arg"]["name"]] = self._tensor(str(key), *numbers)
             else:
                 raise ModelError(f"takes a {str(kind)[:40]}; needs tensors")
         shapes = {name: _described(value)[0] for name, value in values.items()}
@@ -134,8 +134,8 @@ class _Export:
             if kind != "user_output" or "as_tensor" not in said["arg"]:
                 raise ModelError(f"gives a {str(kind)[:40]} that is no tensor; needs tensors as outputs")
             outputs.append(said["arg"]["as_tensor"]["name"])
-        made = OperatorGraph(tuple(inputs), tuple(outputs), tuple(translation.operators), constants)
-        return made, str(about.get("torch_version", ""))[:40]
+        float_graph = OperatorGraph(tuple(inputs), tuple(outputs), tuple(translation.operators), constants)
+        return float_graph, str(about.get("torch_version", ""))[:40]
 
     def _configs(self, kind: str) -> dict[str, tuple[str, Mapping[str, Any]]]:
         name = f"{self._root}data/{kind}/{self._stem}_{kind}_config.json"

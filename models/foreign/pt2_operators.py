@@ -124,9 +124,9 @@ def _linear(call: Call) -> None:
         raise ModelError(f"node {call.name[:60]!r}: linear by weights that are computed; needs constants")
     turned = call.constant("weight", np.ascontiguousarray(matrix.T))
     bias = call.get("bias")
-    made = call.emit("MatMul", [source, turned], part="product" if isinstance(bias, str) else "")
+    product = call.emit("MatMul", [source, turned], part="product" if isinstance(bias, str) else "")
     if isinstance(bias, str):
-        call.emit("Add", [made, bias])
+        call.emit("Add", [product, bias])
 
 
 def _addmm(call: Call) -> None:
@@ -372,7 +372,7 @@ class Translation:
         target = str(node["target"])
         name = str(node.get("name") or f"node_{at}")
         outputs = [tensor_names(one) for one in node["outputs"]]
-        made = [each for one in outputs for each in one]
+        names = [each for one in outputs for each in one]
         kind = target.removeprefix(_PREFIX).split(".")[0] if target.startswith(_PREFIX) else target
         if kind in _UNSEEN or target.endswith(_UNSEEN):
             return
@@ -381,7 +381,7 @@ class Translation:
             name,
             kind,
             {one["name"]: argument_value(one["arg"]) for one in node["inputs"]},
-            made,
+            names,
         )
         translate = _TRANSLATED.get(kind)
         if not target.startswith(_PREFIX) or translate is None:

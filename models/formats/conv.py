@@ -186,8 +186,8 @@ def _product(
     for unit in range(trace.shape[1]):
         event = trace[lane, unit]
         if event != np.float32(0):
-            some, met = _scatter(values, window, channels, index, unit, event, sums[lane])
+            some, weights = _scatter(values, window, channels, index, unit, event, sums[lane])
             macs += some
-            visited += met
+            visited += weights
     counts[lane, 0] = macs
     counts[lane, 1] = visited

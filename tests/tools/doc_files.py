@@ -17,6 +17,7 @@ import numpy as np
 from host.cli import main
 from host.launch.recorded_run import run_into
 from host.workloads.registry import restore_options
+from tests.tools.decoders import decoder_tensors
 from tests.tools.nir_files import chain, lif, linear, port, write
 from tests.tools.nir_goldens import FOLDER
 from tests.tools.recordings import gestures_of, write_dvs128_gesture
@@ -63,8 +64,9 @@ def make_files(folder: Path) -> None:
         np.save(folder / "samples.npy", np.repeat(arrays["x"], 8, axis=0))
     shutil.copy(folder / "DIR" / "user01_led.aedat", folder / "FILE.aedat")
     shutil.copy(ROOT / "models" / "shipped" / "tiny.safetensors", folder / "model.safetensors")
-    for command in (("import", "reg.pth", "reg.safetensors"), ("import", "network.nir", "network.safetensors"),
-                    ("quantise", "net.nir", "net8.safetensors")):  # fmt: skip
+    (folder / "decoder.pth").write_bytes(torch_file(decoder_tensors()))
+    for command in (("import", "reg.pth", "reg.safetensors"), ("import", "decoder.pth", "decoder.safetensors"),
+                    ("import", "network.nir", "network.safetensors"), ("quantise", "net.nir", "net8.safetensors")):  # fmt: skip
         with contextlib.redirect_stdout(io.StringIO()):
             assert main([command[0], *(str(folder / name) for name in command[1:])]) == 0
     record_run(folder / "RUN", _RUN)

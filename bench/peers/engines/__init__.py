@@ -54,10 +54,10 @@ def named(name: str) -> Engine:
 
 def installed(*distributions: str) -> str:
     """Return the versions of installed distributions as one line; NotInstalledError for the first that lacks."""
-    found = []
+    versions = []
     for name in distributions:
         try:
-            found.append(f"{name} {importlib.metadata.version(name)}")
+            versions.append(f"{name} {importlib.metadata.version(name)}")
         except importlib.metadata.PackageNotFoundError:
             raise NotInstalledError(f"{name} is not installed (pip install -e '.[peers]')") from None
-    return ", ".join(found)
+    return ", ".join(versions)

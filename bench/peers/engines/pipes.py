@@ -31,8 +31,8 @@ def _child(part: Part, pipe: Connection) -> None:
 def play(size: Size, scratch: Path) -> list[Report]:  # noqa: ARG001 - pipes have no names
     """Run one trial."""
     pairs = [multiprocessing.Pipe() for _ in range(size.processes)]
-    forked = Forked(size, _child, [(theirs,) for _, theirs in pairs])
-    pipes = [mine for mine, _ in pairs]
+    forked = Forked(size, _child, [(child_end,) for _, child_end in pairs])
+    pipes = [parent_end for parent_end, _ in pairs]
     for _ in range(size.all_ticks):
         batches = {}
         while len(batches) < size.processes:

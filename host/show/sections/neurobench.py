@@ -11,8 +11,9 @@ TITLE = "NeuroBench metrics"
 ORDER = 70
 _RULES = (
     "Of the network that the PEs run, by the rules of NeuroBench's harness for recurrent cells; an execution is one "
-    "position of one sequence. On the host: the embedding, which is the decoder too. The definitions are in docs/report.md."
+    "position of one sequence.{on_host} The definitions are in docs/report.md."
 )
+_ON_HOST = " On the host: the embedding, which is the decoder too."
 
 
 def build(content: Content) -> list[Html]:
@@ -22,7 +23,8 @@ def build(content: Content) -> list[Html]:
         return []
     names = NAMES | _metric_words(content.report)
     rows = [(name_of(name, names), value) for name, value in flatten(metrics)]
-    return [paragraph(_RULES, "faint"), details(f"All {len(rows)} metrics", table(("metric", "value"), rows, numeric=(1,)))]
+    rules = _RULES.format(on_host=_ON_HOST if metrics.get("Host") else "")
+    return [paragraph(rules, "faint"), details(f"All {len(rows)} metrics", table(("metric", "value"), rows, numeric=(1,)))]
 
 
 def _metric_words(report: Mapping[str, Any]) -> dict[str, Words]:

@@ -40,7 +40,7 @@ def settings_table(answers: Mapping[str, Any], unit: str) -> list[Html]:
         notes.append("*: expected, from this run's counts dealt out to the other placement's PEs")
     if rows:
         notes.append("SRAM used: weights and variables of the fullest PE")
-    blocks = [table([*head, "SRAM used"], cells, numeric=range(2, 9))] if rows else []
+    blocks = [table([*head, "SRAM used"], cells, numeric=range(2, 9), spare=1)] if rows else []
     return [*blocks, *([listing(notes)] if notes else [])]
 
 

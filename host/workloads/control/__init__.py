@@ -20,11 +20,11 @@ METRICS = {
     "return_mean": Metric(name="return_mean", label="return an episode", unit="", digits=1, better="high"),
     "solved": Metric(name="solved", label="episodes solved", unit="%", digits=0, better="high"),
     "time_to_target": Metric(name="time_to_target", label="time to the target", unit="s", digits=3, better="low"),
-    "action_time": Metric(name="action_time", label="modelled, an action", unit="ms", digits=3, better="low"),
+    "action_time": Metric(name="action_time", label="chip time an action", unit="ms", digits=3, better="low"),
     "action_time_timer": Metric(name="action_time_timer", label="with timer ticks", unit="ms", digits=2, better="low"),
     "missed": Metric(name="missed", label="deadlines missed, back to back", unit="%", digits=1, better="low"),
     "missed_timer": Metric(name="missed_timer", label="deadlines missed, timer ticks", unit="%", digits=1, better="low"),
-    "action_energy": Metric(name="action_energy", label="modelled, an action", unit="mJ", digits=4, better="low"),
+    "action_energy": Metric(name="action_energy", label="chip energy an action", unit="mJ", digits=4, better="low"),
 }
 
 

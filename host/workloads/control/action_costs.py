@@ -8,6 +8,7 @@ another. *Side by side*, layers work on neighbouring ticks, each tick as long as
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,12 +41,15 @@ class ActionCosts:
     asleep_w: float
 
     @classmethod
-    def of(cls, ledger: RunLedger, chip: ChipSpec, table: CostTable, *, ticks: int, timer_s: float) -> ActionCosts:
+    def of(
+        cls, ledger: RunLedger, chip: ChipSpec, table: CostTable, *, ticks: int, timer_s: float,
+        alive: Callable[[], None] = lambda: None,
+    ) -> ActionCosts:  # fmt: skip
         """Return the costs of a run whose actions take so many positions each; of positions behind the last whole action,
-        none.
+        none. `alive` is called now and then.
         """
         ends = [Terms(chip_at(chip, end), table.at(time=end, power=end)) for end in ("low", "high")]
-        pricing = Pricing(ledger, chip, table, bands=False, others=ends)
+        pricing = Pricing(ledger, chip, table, bands=False, others=ends, alive=alive)
         in_line, layers = [], []
         for part in ledger.parts(pricing.margin):
             times = pricing.add(part)[0].times

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import json
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -195,10 +195,10 @@ class ControlLoop(Source):
         """Hand every action to `save`, too."""
         self._save = save
 
-    def see_ledger(self, ledger: RunLedger, chip: ChipSpec, table: CostTable) -> None:
+    def see_ledger(self, ledger: RunLedger, chip: ChipSpec, table: CostTable, alive: Callable[[], None]) -> None:
         """Work out what actions cost on the chip."""
         setting = self._setting
-        self.costs = ActionCosts.of(ledger, chip, table, ticks=setting.ticks, timer_s=setting.timer_s)
+        self.costs = ActionCosts.of(ledger, chip, table, ticks=setting.ticks, timer_s=setting.timer_s, alive=alive)
 
     def progress(self) -> Progress:
         """Return how many ticks came through, the mean return so far, and what the panel draws of the first running lane."""

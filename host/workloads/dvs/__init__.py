@@ -10,6 +10,6 @@ EXAMPLES = (("dvs", "gestures before an event camera"), ("dvs --batch 6 --events
 METRICS = {
     "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),
     "torch_accuracy": Metric(name="torch_accuracy", label="same network in torch", unit="%", digits=1, better=""),
-    "sample_time": Metric(name="sample_time", label="modelled, a sample", unit="ms", digits=2, better="low"),
-    "sample_energy": Metric(name="sample_energy", label="modelled, a sample", unit="mJ", digits=1, better="low"),
+    "sample_time": Metric(name="sample_time", label="chip time a sample", unit="ms", digits=2, better="low"),
+    "sample_energy": Metric(name="sample_energy", label="chip energy a sample", unit="mJ", digits=1, better="low"),
 }

@@ -53,9 +53,9 @@ def paper_part(checkpoint: str | None, transport: str) -> PaperPart:
     published_ms = paper["spinnaker2"]["time_ms"]
 
     def chapter(reports: Mapping[str, Mapping[str, Any]], costs: Mapping[str, PricedPositions]) -> PaperChapter:
-        made = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
+        chapter = compose_chapter(title, memory, perplexity_of(model, reports["lm"]), costs["lm"])
         section = paper_gate.gate_section(paper_gate.forms_of(costs), costs[paper_gate.RUN], costs[paper_gate.SEEDED_AFTER])
-        return made._replace(sections=(*made.sections, section))
+        return chapter._replace(sections=(*chapter.sections, section))
 
     unrun = paper_gate.unrun(network, options) | paper_gate.seeded_after(options)
     runs = {

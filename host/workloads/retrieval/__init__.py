@@ -11,6 +11,6 @@ METRICS = {
     "nmse": Metric(name="nmse", label="error of the grid", unit="dB", digits=2, better="low"),
     "detection": Metric(name="detection", label="targets detected", unit="%", digits=1, better="high"),
     "conversion": Metric(name="conversion", label="run against its CNN", unit="dB", digits=2, better="low"),
-    "snapshot_time": Metric(name="snapshot_time", label="modelled, a snapshot", unit="ms", digits=3, better="low"),
-    "snapshot_energy": Metric(name="snapshot_energy", label="modelled, a snapshot", unit="mJ", digits=3, better="low"),
+    "snapshot_time": Metric(name="snapshot_time", label="chip time a snapshot", unit="ms", digits=3, better="low"),
+    "snapshot_energy": Metric(name="snapshot_energy", label="chip energy a snapshot", unit="mJ", digits=3, better="low"),
 }

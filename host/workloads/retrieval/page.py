@@ -19,7 +19,7 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
     result = report.get("result")
     if not result or not result["snapshots"]:
         return []
-    blocks = [paragraph(PUBLISHED.removeprefix("published").strip(), "faint")]
+    blocks = [paragraph(f"Published: {PUBLISHED.removeprefix('published').strip()}.", "faint")]
     if result["by_snr"]:
         rows = [
             (f"{row['snr']} dB", label, f"{row[name]['nmse_db']:.2f}", f"{row[name]['detected']} of {row[name]['targets']}")
@@ -29,7 +29,7 @@ def sections(report: Mapping[str, Any]) -> list[Html]:
         blocks.append(table(("SNR", "of", "NMSE, dB", "detected"), rows, numeric=(2, 3)))
     if result["by_layer"]:
         rows_of = [
-            (n, f"{row['db']:.1f}", f"{row['largest']:.2e}", f"{row['bound']:.2e}")
+            (n, f"{row['db']:.1f}", f"{row['largest']:.5f}", f"{row['bound']:.5f}")
             for n, row in enumerate(result["by_layer"], start=1)
         ]
         blocks.append(table(("layer", "against the CNN, dB", "largest", "of one value at most"), rows_of, numeric=(1, 2, 3)))

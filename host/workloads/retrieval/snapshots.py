@@ -25,14 +25,14 @@ def read_snapshots(options: Options, grid: Grid) -> RunSnapshots:
     """Return the snapshots; HostError or ModelError, one line, for a file or targets that cannot be."""
     if options.inputs is not None:
         return RunSnapshots(_from_file(Path(options.inputs), grid), None, ())
-    made = [
+    snapshots = [
         make_snapshots(
             grid, options.samples, targets=options.targets, snr_db=float(snr), seed=options.seed, off_grid=options.off_grid,
             first=number * options.samples,
         )
         for number, snr in enumerate(options.snr)
     ]  # fmt: skip
-    received, truth = (np.concatenate([getattr(one, name) for one in made]) for name in ("received", "truth"))
+    received, truth = (np.concatenate([getattr(one, name) for one in snapshots]) for name in ("received", "truth"))
     return RunSnapshots(received, truth, tuple(snr for snr in options.snr for _ in range(options.samples)))
 
 

@@ -26,8 +26,10 @@ def lines(layout_shown: Fields, shown: Fields, columns: int, rows: int) -> list[
     top, best = max(*heights, 1e-9), max(range(len(classes)), key=lambda place: heights[place])
     label = shown.get("label")
     sample, samples, step, steps = (figure(number(shown, key)) for key in ("sample", "samples", "step", "steps"))
+    # The layer first, where its raster is drawn: a file's name may be long.
+    about = ", ".join(filter(None, (str(layout_shown.get("layer", "")) if room else "", str(shown.get("name", "")))))
     head = f"sample {sample} of {samples}, step {step} of {steps}  "
-    panel: list[Line] = [[Span(head, "bold"), Span(clean(f"{shown.get('name', '')}, {layout_shown.get('layer', '')}"), "dim")]]
+    panel: list[Line] = [[Span(head, "bold"), Span(clean(about)[: max(columns - len(head), 0)], "dim")]]
     for place, name in enumerate(classes):
         line: Line = [Span(raster[place] if place < len(raster) else " " * room, "accent"), Span("  " if room else "")]
         true, leads = place == label, place == best and heights[place] > 0

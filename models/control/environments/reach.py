@@ -105,8 +105,8 @@ class Lanes:
         vector = self._target[lane] - self._position[lane]
         distance, most = float(np.hypot(*vector)), MOST_SPEED * STEP_S
         speed = min(most / math.sqrt(2 * TARGET_RADIUS) * math.sqrt(distance), most)
-        wanted = speed * vector / distance if distance else vector
-        change = (wanted - self._velocity[lane]) * ACCELERATION
+        target_velocity = speed * vector / distance if distance else vector
+        change = (target_velocity - self._velocity[lane]) * ACCELERATION
         return change, self._velocity[lane] + change
 
     def _spikes(self, lane: int) -> F32:
@@ -132,6 +132,6 @@ class Lanes:
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot of environments of the same task and number."""
-        kept = json.loads(snapshot)
-        self._position, self._velocity, self._target = (np.array(part, float).reshape(-1, 2) for part in kept[:3])
-        self._steps, self._held, self._seeds = (np.array(part, np.int64) for part in kept[3:])
+        state = json.loads(snapshot)
+        self._position, self._velocity, self._target = (np.array(part, float).reshape(-1, 2) for part in state[:3])
+        self._steps, self._held, self._seeds = (np.array(part, np.int64) for part in state[3:])
