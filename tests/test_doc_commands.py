@@ -29,7 +29,7 @@ INDEX = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
 WRITERS = ("import", "quantise", "export")
 """Commands whose second name is a file that must not be there yet."""
 SHORTER = {
-    "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"), "launch.py snn": ("--samples", "1"),
+    "launch.py lm": ("--tokens", "20", "--stall", "300"), "launch.py dvs": ("--samples", "2"),
     "launch.py paper": ("--transport", "mem"), "launch.py verify": ("--tokens", "12"),
     "launch.py control": ("--episodes", "2", "--batch", "2", "--steps", "20", "--stall", "300"),
     "launch.py retrieval": ("--samples", "8"),

@@ -242,7 +242,9 @@ class Course:
             return None
         self._send("postmortem", text=problem)
         report, lives, began = None, True, self._clock.now()
-        while report is None and lives and self._clock.now() < min(began + _REPORT_S, max(began, self._host.heard_at) + _POSTMORTEM_S):
+        while report is None and lives:
+            if self._clock.now() > min(began + _REPORT_S, max(began, self._host.heard_at) + _POSTMORTEM_S):
+                break
             lives = self._processes.is_alive(HOST)  # before the last look into its pipe
             for record in self._host.read(_LOOK_S / 2 if lives else 0.0):
                 if record["kind"] == "report" and not record["interrupted"]:
