@@ -18,6 +18,7 @@ from models.dvs.frames import FrameSpec, frames_of
 from models.dvs.samples import DvsError
 from models.dvs.synthetic import open_synthetic
 from models.heads.gesture import Scores, features_of
+from models.network import Population
 from noc.dram import Dram
 from noc.packet import FRESH, RESET, VALID, Section
 from tests.tools.gestures import small
@@ -31,7 +32,7 @@ FEATURES = [features_of(GESTURE, frames_of(sample.events, SPEC)) for sample in S
 
 def workload(lanes, samples, most=7, capacity=1 << 22):
     dram = Dram(capacity, 16)
-    store = SampleStore(dram, units=GESTURE.features, frames=FRAMES, lanes=lanes, samples=most)
+    store = SampleStore(dram, Population("features", GESTURE.features), frames=FRAMES, lanes=lanes, samples=most)
     return SampleSource(GESTURE, iter(samples), store, lanes=lanes, limit=most, into=0), dram
 
 

@@ -31,7 +31,7 @@ visited = dense.visited
 
 def on_array(port: PortCounts) -> Array:
     """Tell of each port whether its product is the array's, (ports,)."""
-    return (port.weight_bytes == 1) & (port.value_bytes == 1) & (port.traced == 0) & (port.phases == 1)
+    return np.asarray((port.weight_bytes == 1) & (port.value_bytes == 1) & (port.traced == 0) & (port.phases == 1), bool)
 
 
 def product_cycles(lanes: Any, depth: Any, columns: Any) -> Any:
