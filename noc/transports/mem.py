@@ -33,27 +33,28 @@ class MemNetwork:
     """
 
     def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None) -> None:
-        self._cores: dict[str, Core | LinkedCore] = {}
+        self._cores: dict[str, Core] = {}
         self._links: dict[str, LinkedCore] = {}
         self.faults, self._bad = faults, BadLinks(faults, "mem") if faults else None
-        self._by_bytes: set[str] = set()  # those that may answer bytes as they come (`Pe.answer_bytes`)
+        self._by_bytes: dict[str, Callable[[bytes], Outgoing | None]] = {}  # who may answer bytes as they come (`Pe.answer_bytes`)
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
 
     def attach(self, name: str, core: Core | LinkedCore) -> None:
         """Add an endpoint."""
-        self._cores[name] = core
         if isinstance(core, LinkedCore):
             self._links[name] = core
+            return
+        self._cores[name] = core
         if hasattr(core, "answer_bytes"):
-            self._by_bytes.add(name)
+            self._by_bytes[name] = core.answer_bytes
 
     def post(self, sender: str, outgoing: Outgoing) -> None:
         """Queue what `sender` sends."""
         for destinations, message in outgoing:
             raw = message if isinstance(message, bytes) else encode(message)
             for destination in destinations:
-                if destination not in self._cores:
+                if destination not in self._cores and destination not in self._links:
                     raise TransportError(f"cannot reach {destination}: no such endpoint")
                 for came in (raw,) if self._bad is None else self._bad.through(sender, destination, raw):
                     self._put(sender, destination, came)
@@ -90,18 +91,19 @@ class MemNetwork:
             if not queue:
                 del self._queues[pair]
             sender, destination = pair
-            core = self._cores[destination]
-            if destination in self._by_bytes and (out := core.answer_bytes(raw)) is not None:  # type: ignore[attr-defined]
-                self.post(destination, out)  # as a PE's process does it, without a message in between
-                continue
             if destination in self._links:
                 self.post(destination, self._links[destination].handle_bytes(sender, raw))
                 self.post(destination, self._links[destination].take_chatter())
                 continue
+            answer = self._by_bytes.get(destination)
+            if answer is not None and (answered := answer(raw)) is not None:
+                self.post(destination, answered)  # as a PE's process does it, without a message in between
+                continue
+            core = self._cores[destination]
             try:
-                out = core.handle(sender, decode(raw))  # type: ignore[union-attr]  # no LinkedCore
+                out = core.handle(sender, decode(raw))
             except WireError as error:
-                out = core.malformed(sender, str(error))  # type: ignore[union-attr]
+                out = core.malformed(sender, str(error))
             self.post(destination, out)
             if destination == HOST:
                 self.post(HOST, after_each())
