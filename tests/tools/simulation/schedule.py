@@ -133,7 +133,7 @@ class Stage:
 
     def __init__(self, checkpoint: Path, text: Path) -> None:
         self._options = Options(
-            checkpoint=str(checkpoint), text=str(text), tokens=16, pes=2, stall_s=STALL_S, restart=True, snapshot=5
+            checkpoint=str(checkpoint), text=str(text), tokens=12, pes=2, stall_s=STALL_S, restart=True, snapshot=5
         )  # fmt: skip
         self._whole: dict[int, str] = {}
         self._jobs: dict[int, FreshJob] = {}  # by chips
