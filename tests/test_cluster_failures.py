@@ -60,7 +60,8 @@ def test_a_process_and_an_agent_that_die_are_named_and_replaced_with_the_same_an
     victims = ["PE(1,1,0)@1", "agent"]
 
     def observe(status):
-        if status["phase"] == "running" and status.get("tick", 0) > 10 and len(victims) == 2 - status.get("restarts", 0):
+        is_next = victims and len(victims) == 2 - status.get("restarts", 0)
+        if status["phase"] == "running" and status.get("tick", 0) > 10 and is_next:
             name = victims.pop(0)
             next(process for process in cluster.family("b") if process.name() == name).kill()
 

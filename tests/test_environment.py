@@ -21,7 +21,8 @@ from host.cost.cost_table import load_table
 from host.errors import Exit, HostError
 from host.processes import control_groups, fork_server_link, room
 from host.processes.backend import LocalBackend
-from host.processes.fork_environment import LACKS, NO_MEMORY, NO_TASK, code_for_lack
+from host.processes.fork_environment import LACKS, MEMBERS_VARIABLE, NO_MEMORY, NO_TASK, PRELOAD_VARIABLE, code_for_lack
+from host.processes.parent_death import FOLDER_VARIABLE, LAUNCHER_VARIABLE
 from host.processes.process_group import ProcessGroup
 from host.provenance import input_record
 from host.run_folder import SCHEMA, printable, read_report, write_run
@@ -309,7 +310,10 @@ def test_a_process_whose_launcher_dies_as_it_starts_it_leaves_without_a_word(beg
         os.close(data)
         print(forkserver.read_signed(sentinel))
     """
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(text)], capture_output=True, text=True, timeout=60)
+    own = {PRELOAD_VARIABLE, MEMBERS_VARIABLE, LAUNCHER_VARIABLE, FOLDER_VARIABLE}  # of a fork server that this process has
+    env = {name: value for name, value in os.environ.items() if name not in own}
+    command = [sys.executable, "-c", textwrap.dedent(text)]
+    ended = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
     assert (ended.stdout, ended.stderr) == ("1\n", "")
 
 

@@ -153,7 +153,7 @@ def test_what_has_come_to_its_end_is_whole_whoever_dies_then():
     launcher._plan, launcher._is_prepared = {"mapping": []}, True
     report = {"partial": False, "emulation": {"run_s": 1.0, "units": 1}, "conservation": {"wrong": []}}
     record = {"kind": "report", "report": report, "interrupted": False, "mismatch": None, "tick": 9}
-    launcher._host = SimpleNamespace(read=lambda _: [record], send=lambda *_, **__: None)
+    launcher._host = SimpleNamespace(read=lambda _: [record], send=lambda *_, **__: None, heard_at=0.0)
     launcher._processes.is_alive = lambda _: True
     launcher._dead_processes = lambda: ["router@0"]
     launcher._processes.describe_end, launcher._processes.has_left = lambda name: "SIGKILL", lambda name: False

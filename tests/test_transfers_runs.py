@@ -157,7 +157,7 @@ def test_a_checkpoint_with_peers_that_cannot_be_is_refused(tmp_path):
         (1, [2, 2], "peers need numbers of populations, each once"),
         (1, ["2"], "peers need numbers of populations, each once"),
         (1, 2, "peers need numbers of populations, each once"),
-        (0, [1], "an input has no params, no projections and no peers"),
+        (0, [1], "an input has no projections and no peers"),
     ],
 )
 def test_peers_that_a_file_may_not_have_are_refused_by_name(number, peers, words):
