@@ -336,7 +336,7 @@ def test_no_other_fork_server_takes_the_place_of_one_on_its_way_out():
     real, looks = link.end, iter([""])
     link.end = lambda within_s=0.0: next(looks, None) or real(within_s)
     with pytest.raises(HostError, match=r"^the fork server died while processes were started"):
-        link.fork("PE", print, ())
+        link.fork("PE", print, (), {})
     assert multiprocessing.forkserver._forkserver._forkserver_pid == pid
     assert next(looks, "all used") == "all used"
 
