@@ -334,7 +334,7 @@ def test_a_file_that_cannot_be_used_gets_one_line_and_leaves_nothing(
         (
             np.ones((4, UNITS), "f4"),
             ["--save", "logits"],
-            "--save logits: arrays computes none on the host; have events, states",
+            "--save logits: arrays has none; have events, states",
         ),
         (VECTORS, ["--save", "spikes"], "--save spikes: needs any of events, states, outputs, logits"),
         (VECTORS, ["--outputs", "y.npy"], "--outputs y.npy: needs a name that ends in .npz"),

@@ -30,7 +30,7 @@ import numpy as np
 from host.errors import HostError
 from host.options import SAVED, RunOptions
 from host.run_folder import part_of
-from host.workloads.contract import Job, output_labels
+from host.workloads.contract import Job, Readout, output_labels
 from host.workloads.lane_sets import idle_lanes
 from host.workloads.section_events import all_sending
 from models import kernels
@@ -47,6 +47,14 @@ _CHUNK_BYTES = 1 << 22
 Alive = Callable[[], None]
 
 
+def savable(readout: Readout) -> tuple[str, ...]:
+    """Return what of `SAVED` a run with this readout has: logits where the host computes some, and no events or states where the
+    run's fingerprint is of something else than events.
+    """
+    own, of_events = getattr(readout, "saves", ()), getattr(readout, "stream", None) is None
+    return tuple(name for name in SAVED if name in own or (name != LOGITS and (of_events or name == OUTPUTS)))
+
+
 class SavedRun:
     """Keeps `names` (of `SAVED`) of a job's run, on disk in `folder`, or in memory without one.
 
@@ -58,10 +66,9 @@ class SavedRun:
         network, self._lanes = job.placement.network, job.placement.request.lanes
         self._network, self._sending = network, all_sending(network, self._lanes)
         self._sequence_at = job.source.sequence_at
-        own = getattr(job.readout, "saves", ())
-        if LOGITS in self.names and LOGITS not in own:
-            have = ", ".join(name for name in SAVED if name != LOGITS)
-            raise HostError(f"--save {LOGITS}: {job.options.workload} computes none on the host; have {have}")
+        own, have = getattr(job.readout, "saves", ()), savable(job.readout)
+        if unknown := [name for name in self.names if name not in have]:
+            raise HostError(f"--save {unknown[0]}: {job.options.workload} has none; have {', '.join(have)}")
         if set(own) & set(self.names):
             job.readout.save_rows_to(self.add_row)  # type: ignore[attr-defined] # a readout that has `saves` has it
         self._own, self._outputs = own, () if OUTPUTS in own or OUTPUTS not in self.names else network.outputs

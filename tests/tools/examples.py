@@ -21,6 +21,8 @@ from host.workloads.contract import Feed, Job
 from host.workloads.lane_sets import read_lanes
 from host.workloads.registry import Workload
 from host.workloads.section_events import all_sending
+from models.families import member_names
+from models.network import Network
 from models.numerics import PAYLOADS
 from models.reference import Reference
 from noc.packet import Section
@@ -114,6 +116,12 @@ class Example:
 
         outcome = run_into(folder, chosen, mapped=layout.update, observe=observe, remote=remote_backend(chosen))
         return Ran(folder, outcome, layout, statuses)
+
+
+def has_reference(network: Network) -> bool:
+    """Tell whether all neuron models of a network have a plain reference."""
+    names = member_names("models.reference")
+    return all(network.populations[n].kernel in names for n in network.layers)
 
 
 class Played:

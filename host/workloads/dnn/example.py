@@ -32,4 +32,5 @@ def smallest(folder: Path) -> dict[str, Any]:
     path, inputs = folder / "dnn.safetensors", folder / "samples.npy"
     save_dnn(path, DnnModel(prepared=prepared, network=network))
     np.save(inputs, samples[:_SAMPLES])
-    return {"checkpoint": str(path), "inputs": str(inputs), "batch": 2, "pes": 3}
+    np.save(folder / "labels.npy", np.arange(_SAMPLES) % _WIDTHS[-1])
+    return {"checkpoint": str(path), "inputs": str(inputs), "labels": str(folder / "labels.npy"), "batch": 2, "pes": 3}

@@ -10,7 +10,7 @@ import numpy as np
 
 from host.cost.cost_table import CostTable
 from host.cost.ledger import RunLedger
-from host.workloads.contract import DramRead, Metric, Outputs, Progress
+from host.workloads.contract import DramRead, Metric, Outputs, Progress, SaveRow
 from host.workloads.dnn import METRICS
 from host.workloads.dnn.setting import Setting
 from host.workloads.dnn.stream import TensorStream
@@ -20,11 +20,14 @@ from models.network import Array
 from noc.chip import ChipSpec
 from noc.packet import SIGNAL, Section, Transfer
 
+OUTPUTS = "outputs"
 _MOST_SHOWN = 12  # samples whose class the panel shows
 
 
 class DnnReadout:
     """The answers of a network's run; `setting` says what was run. `witness` sees its tensors."""
+
+    saves = (OUTPUTS,)
 
     def __init__(self, setting: Setting, witness: TensorWitness | None = None) -> None:
         self._setting, self._witness = setting, witness
@@ -35,6 +38,7 @@ class DnnReadout:
         self._taken: set[int] = set()  # passes whose tensors are here
         network, count = setting.image.network, setting.count
         self._outputs = {name: np.zeros((count, *network.tensors[name].shape), np.int8) for name in network.outputs}
+        self._save: SaveRow | None = None
         self._layers: list[dict[str, Any]] = []
         self._dram_bytes_per_s = 0.0
 
@@ -115,6 +119,12 @@ class DnnReadout:
                 self._witness.see_tensors(first + sample, by_operation)
             for name, answers in self._outputs.items():
                 answers[first + sample] = tensors[name][sample]
+                if self._save is not None:
+                    self._save(OUTPUTS, name, first + sample, 0, tensors[name][sample].reshape(-1))
+
+    def save_rows_to(self, save: SaveRow) -> None:
+        """Hand each sample's numbers of each output, int8 in the order of the tensor, to `save`, too."""
+        self._save = save
 
     def forget_reads(self) -> None:
         """Want again what has not come, once new processes say that it is there."""

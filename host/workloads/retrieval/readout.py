@@ -71,14 +71,17 @@ class GridReadout:
         return metrics
 
     def snapshot(self) -> bytes:
-        """Return the counts and the sums so far."""
-        return json.dumps(self._done).encode() + b"\n" + self._sums.tobytes()
+        """Return the counts and the sums so far, and what came of the latest snapshot tick by tick."""
+        head = [self._done, len(self._said)]
+        return json.dumps(head).encode() + b"\n" + self._sums.tobytes() + np.ascontiguousarray(self._said).tobytes()
 
     def restore(self, snapshot: bytes) -> None:
         """Go on from a snapshot."""
         head, _, raw = snapshot.partition(b"\n")
-        self._done = json.loads(head)
-        self._sums[...] = np.frombuffer(raw, self._sums.dtype).reshape(self._sums.shape)
+        self._done, ticks = json.loads(head)
+        numbers = np.frombuffer(raw, np.float64)
+        self._sums[...] = numbers[: self._sums.size].reshape(self._sums.shape)
+        self._said = numbers[self._sums.size :].reshape(ticks, -1).copy()
 
     def _scores(self) -> list[Metric]:
         truth = self._compared.truth
