@@ -58,9 +58,10 @@ class RouterLinks:
                 if raw[0] != (_SEALED if kind is Batch else _SEALED_RELAY) and sender != HOST:
                     self._unchecked[sender] += 1
             elif kind is Carry:
-                message = end.letter(sender, message)  # type: ignore[arg-type, assignment]
-                if message is None:
+                letter = end.letter(sender, message)  # type: ignore[arg-type]
+                if letter is None:
                     return []
+                message = letter
             elif kind is Again and end.knows(sender):
                 end.again(sender, message.tick)  # type: ignore[union-attr]
                 return []

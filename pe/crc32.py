@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from llvmlite import binding, ir
 from numba import types
-from numba.core import config
+from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 from models.compute.bound_calls import bytes_at, carray
@@ -40,6 +40,7 @@ _TABLE = _table()
 
 def _multiplies_without_carries() -> bool:
     """Tell whether code that is compiled here may use PCLMULQDQ: for this processor, and with its features as they are."""
+    config: Any = numba_config  # its names are made as it is loaded
     as_it_is = config.CPU_NAME in (None, "", "host") and not config.CPU_FEATURES
     return as_it_is and platform.machine() == "x86_64" and bool(binding.get_host_cpu_features().get("pclmul"))
 
@@ -47,8 +48,7 @@ def _multiplies_without_carries() -> bool:
 _FOLDS = _multiplies_without_carries()
 
 
-@intrinsic
-def _fold(typing: Any, residue: Any, at: Any, low: Any, high: Any) -> Any:  # noqa: ARG001 - numba's form
+def _folding(typing: Any, residue: Any, at: Any, low: Any, high: Any) -> Any:  # noqa: ARG001 - numba's form
     """Fold the 16 bytes at address `residue` over those at `at`."""
 
     def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001 - numba's form
@@ -64,6 +64,9 @@ def _fold(typing: Any, residue: Any, at: Any, low: Any, high: Any) -> Any:  # no
         return ir.Constant(word, 0)
 
     return types.int64(types.int64, types.int64, types.int64, types.int64), code
+
+
+_fold: Any = intrinsic(_folding)  # numba calls it without the first argument
 
 
 @inlined

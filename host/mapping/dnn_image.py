@@ -309,7 +309,7 @@ def _plan_layer(
         first = addresses.blocks(trial, 0)
         if all(block.end <= room and block.size_bytes <= _MOST_BLOCK_BYTES for block in first):
             chosen = replace(trial, store=constants.store)
-            return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words=addresses.configuration(chosen) | words)
+            return ImageLayer(tiles=chosen, blocks=_deal(chosen, terms.workers), words={**addresses.configuration(chosen), **words})
     least = addresses.blocks(layer, 0)[0]
     raise HostError(
         f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs "

@@ -145,7 +145,7 @@ def run_router(
     router = ChipRouter(name, table_entries, links, ContentStore(Path(store)) if store else None)
     core = RouterLinks(router, links, lingers=bad is not None)
     if bad is not None:
-        transport = BadTransport(transport, LinkFaults(*bad), name)
+        transport = BadTransport(transport, LinkFaults._make(bad), name)
     post(transport, core.boot())
     serve(core, transport, delay if slow else None, core.undelivered, idle_s=_ROUTER_IDLE_S if bad is None else _BAD_IDLE_S)
     transport.close()

@@ -58,13 +58,13 @@ def is_whole(words: Array, block: int, block_bytes: int) -> bool:
 @inlined
 def behind_reads(words: Array, block: int) -> int:
     """Return the number of the word behind a block's reads: its moves begin there."""
-    return block + BLOCK_WORDS + READ_WORDS * words[block + B_READS]
+    return int(block + BLOCK_WORDS + READ_WORDS * words[block + B_READS])
 
 
 @inlined
 def behind_moves(words: Array, block: int) -> int:
     """Return the number of the word behind a block's moves: its writes begin there."""
-    return behind_reads(words, block) + MOVE_WORDS * (words[block + B_MOVES] + words[block + B_OUT_MOVES])
+    return int(behind_reads(words, block) + MOVE_WORDS * (words[block + B_MOVES] + words[block + B_OUT_MOVES]))
 
 
 @inlined

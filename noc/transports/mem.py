@@ -7,6 +7,7 @@ seed shuffles it, which is how the tests show that no answer depends on it.
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import Any
 
 from noc.bad_links import BadLinks, LinkFaults
 from noc.packet import HOST, Outgoing
@@ -36,7 +37,7 @@ class MemNetwork:
         self._cores: dict[str, Core] = {}
         self._links: dict[str, LinkedCore] = {}
         self.faults, self._bad = faults, BadLinks(faults, "mem") if faults else None
-        self._by_bytes: dict[str, Callable[[bytes], Outgoing | None]] = {}  # who may answer bytes as they come (`Pe.answer_bytes`)
+        self._by_bytes: set[str] = set()  # who may answer bytes as they come (`Pe.answer_bytes`)
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
         self._random = random.Random(shuffle_seed) if shuffle_seed is not None else None  # noqa: S311 - no secret
 
@@ -47,7 +48,7 @@ class MemNetwork:
             return
         self._cores[name] = core
         if hasattr(core, "answer_bytes"):
-            self._by_bytes[name] = core.answer_bytes
+            self._by_bytes.add(name)
 
     def post(self, sender: str, outgoing: Outgoing) -> None:
         """Queue what `sender` sends."""
@@ -95,11 +96,10 @@ class MemNetwork:
                 self.post(destination, self._links[destination].handle_bytes(sender, raw))
                 self.post(destination, self._links[destination].take_chatter())
                 continue
-            answer = self._by_bytes.get(destination)
-            if answer is not None and (answered := answer(raw)) is not None:
+            core: Any = self._cores[destination]
+            if destination in self._by_bytes and (answered := core.answer_bytes(raw)) is not None:
                 self.post(destination, answered)  # as a PE's process does it, without a message in between
                 continue
-            core = self._cores[destination]
             try:
                 out = core.handle(sender, decode(raw))
             except WireError as error:

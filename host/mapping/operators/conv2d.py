@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -58,7 +59,7 @@ def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
         sums, output = block.region(4 * channels * rows * columns), block.region(channels * rows * columns)
         weights = layer.operation.arrays["weights"][first : first + channels, begin : begin + depth]
         parameters = layer.read_parameters(
-            block, ("conv2d", first, channels, begin, depth), slice(first, first + channels), lambda w=weights: np.asarray(w)
+            block, ("conv2d", first, channels, begin, depth), slice(first, first + channels), partial(np.asarray, weights)
         )
         window, high, wide = read_window(block, layer, sample, (begin, depth), (top, rows), (left, columns))
         for word, value in ((B_SUMS, sums), (B_OUTPUT, output), (B_RIGHT, parameters), (B_INPUT, window)):

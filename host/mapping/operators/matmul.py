@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from host.mapping.layer_tiles import LayerTiles, pieces, span
@@ -31,7 +33,7 @@ def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
         sums, output = block.region(4 * rows * columns), block.region(rows * columns)  # first: where the part before left them
         weights = layer.operation.arrays["weights"][begin : begin + depth, left : left + columns]
         parameters = layer.read_parameters(
-            block, ("matmul", begin, depth, left, columns), slice(left, left + columns), lambda w=weights: np.asarray(w)
+            block, ("matmul", begin, depth, left, columns), slice(left, left + columns), partial(np.asarray, weights)
         )
         if depth == work.depth:
             at = block.read_dense(x, top * work.depth, rows, depth)

@@ -102,7 +102,7 @@ def read_labels(path: Path) -> Array:
     try:
         check_input(path)
         if path.suffix == ".npy":
-            numbers = np.load(path)
+            numbers: Array = np.load(path)
         else:
             numbers = np.array([int(line) for line in read_text_input(path, _MOST_TEXT_BYTES).split()], np.int64)
     except InputError as error:
