@@ -57,13 +57,13 @@ def tap_launcher(talk: Talk) -> None:
     )  # fmt: skip
     pes: list[str] = []
 
-    def start_and_tell(self: Any, name: str, *rest: Any) -> None:
+    def start_and_tell(self: Any, name: str, *rest: Any, **named: Any) -> None:
         kind = kind_of(name)
         late = kind != "PE" or len(pes) >= int(talk.share * 20)
         pes.extend([name] if kind == "PE" else [])
         if late:
             talk.tell(f"starting {kind}")
-        start(self, name, *rest)
+        start(self, name, *rest, **named)
         if late:
             talk.tell(f"start {kind}")
 
