@@ -92,7 +92,8 @@ class Compared:
                 for _, message in links.handle_bytes(sender, raw):
                     if not isinstance(message, bytes):
                         encode(message)
-                links.take_chatter()
+                if links.chatter:
+                    links.take_chatter()
 
         return _cpu_s(hear) / self._recorded.ticks
 

@@ -194,7 +194,7 @@ STAGES: dict[str, tuple[ModuleType | Callable[..., Any], ...]] = {
     "send": (RouterSocket.send, DealerSocket.send),
     "decode": (wire.decode,),
     "encode": (wire.encode,),
-    "monitor": (wire.pack_status, host_process._HostLoop._status, host_process._HostLoop._tend_run, snapshot),
+    "monitor": (wire.pack_status, host_process.HostLoop._status, host_process.HostLoop._tend_run, snapshot),
     "decoder": (language, TextScore.answer, Generation.answer),
     "input": (TextSource.next, Generation.next, dram),
     "hash": (event_hash,),

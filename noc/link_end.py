@@ -38,7 +38,15 @@ class LinkEnd:
         self._kept: dict[int, list[tuple[tuple[str, ...], bytes]]] = {}  # by tick
         self._counts = counts
         self._waits: dict[str, tuple[object, int, int]] = {}  # by peer: where it stood, whiles until it is asked, and after that
+        # By peer, the letters and the tick that it was asked for last: what is asked for again and again comes again and again.
+        self._asked: tuple[dict[str, int], dict[str, int]] = ({}, {})
         self.chatter: Outgoing = []
+
+    def take_chatter(self) -> Outgoing:
+        """Return what goes out for the links' own sake since the last call."""
+        chatter = self.chatter[:]
+        self.chatter.clear()
+        return chatter
 
     def knows(self, peer: str) -> bool:
         """Tell whether a peer speaks `Carry`."""
@@ -56,7 +64,7 @@ class LinkEnd:
         self.chatter += [((sender,), _carry(*frame)) for frame in frames]
         if line.has_gap:
             self._counts.lost[sender] += 1
-            self.chatter.append(((sender,), _carry(line.resume())))
+            self._ask_for_letters(sender)
         return None if body is None else decode(body)
 
     def out_of_turn(self, sender: str, tick: int, due: int) -> None:
@@ -65,13 +73,24 @@ class LinkEnd:
             self._counts.repeated[sender] += 1
         else:
             self._counts.lost[sender] += 1
-            self.ask(sender, due)
+            self._ask_once(sender, due)
 
     def damaged(self, sender: str, due: int | None) -> None:
         """Ask a peer for what was damaged, be it of a tick or a letter; `due`: the tick that it is to say next, if any."""
         self._counts.damaged[sender] += 1
-        self.chatter.append(((sender,), _carry(self._lines[sender].resume())))
+        self._ask_for_letters(sender)
         if due is not None:
+            self._ask_once(sender, due)
+
+    def _ask_for_letters(self, sender: str) -> None:
+        line = self._lines[sender]
+        if self._asked[0].get(sender) != line.taken:
+            self._asked[0][sender] = line.taken
+            self.chatter.append(((sender,), _carry(line.resume())))
+
+    def _ask_once(self, sender: str, due: int) -> None:
+        if self._asked[1].get(sender) != due:
+            self._asked[1][sender] = due
             self.ask(sender, due)
 
     def ask(self, peer: str, tick: int) -> None:

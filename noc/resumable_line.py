@@ -64,6 +64,11 @@ class Line:
         return payload, [(self._head(ACKNOWLEDGE), b"")]
 
     @property
+    def taken(self) -> int:
+        """How many messages of the other side have been taken."""
+        return self._taken
+
+    @property
     def kept(self) -> int:
         """How many messages wait for the other side to have them."""
         return len(self._kept)

@@ -62,6 +62,7 @@ class ChipRouter:
         self._is_asked = False  # by the host, for something that comes with a tick
         self._malformed: dict[str, int] = {}
         self.link_counts = LinkCounts()
+        self.next_ticks: Mapping[str, int] = {}  # which tick each endpoint and neighbour is to say; empty before the configuration
 
     def boot(self) -> Outgoing:
         """Tell the neighbours that this router calls that their link is up."""
@@ -75,11 +76,6 @@ class ChipRouter:
         name = sender if known else "stranger"
         self._malformed[name] = self._malformed.get(name, 0) + 1
         return []
-
-    @property
-    def next_ticks(self) -> Mapping[str, int]:
-        """Which tick each endpoint and neighbour is to say next; empty before the configuration."""
-        return self._join.next_tick if self._join else {}
 
     @property
     def most_open(self) -> int:
@@ -220,7 +216,7 @@ class ChipRouter:
             self._join = Join(chip_of(self.name), message, self._table_entries)
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             return self._fault(str(error) if isinstance(error, RoutingError) else f"configuration is malformed ({error!r})")
-        self._configured = True
+        self._configured, self.next_ticks = True, self._join.next_tick
         return self._say_configured()
 
     def _say_configured(self) -> Outgoing:

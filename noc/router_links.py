@@ -6,7 +6,7 @@ Stands between `ChipRouter`, to which links are perfect, and a transport. `noc/l
 from __future__ import annotations
 
 from noc.link_end import LinkEnd
-from noc.packet import HOST, Again, Batch, Carry, Outgoing, Relay
+from noc.packet import HOST, Again, Batch, Carry, Message, Outgoing, Relay
 from noc.router import ChipRouter
 from noc.wire import WireError, decode
 from noc.wiring import Wiring
@@ -17,12 +17,16 @@ _LINGERS = 40  # whiles in which a router that has been stopped waits to be hear
 
 
 class RouterLinks:
-    """Hands to `router` what its peers say, each once and in order. `lingers`: stay, once stopped, until the last word is heard."""
+    """Hands to `router` what its peers say, each once and in order. `lingers`: stay, once stopped, until the last word is heard.
+
+    `chatter`: what `take_chatter` would return.
+    """
 
     def __init__(self, router: ChipRouter, wiring: Wiring, *, lingers: bool = False) -> None:
         self._router = router
         self._end = LinkEnd([name for name in (*wiring.calls, *wiring.called_by) if name != HOST], router.link_counts)
         self._unchecked = router.link_counts.unchecked
+        self.chatter = self._end.chatter
         self._whiles_left = _LINGERS if lingers else 0
 
     @property
@@ -40,38 +44,48 @@ class RouterLinks:
 
     def take_chatter(self) -> Outgoing:
         """Return what goes out for the links' own sake since the last call."""
-        chatter, self._end.chatter = self._end.chatter, []
-        return chatter
+        return self._end.take_chatter()
 
     def handle_bytes(self, sender: str, raw: bytes) -> Outgoing:
         """Take the bytes of one message; return what goes out because of it."""
-        end, router = self._end, self._router
+        router = self._router
         try:
             message = decode(raw)
-            kind = type(message)
-            if kind is Batch or kind is Relay:
-                if end.knows(sender):
-                    due = router.next_ticks.get(sender)
-                    if due is not None and message.tick != due:  # type: ignore[union-attr]  # both have a tick
-                        end.out_of_turn(sender, message.tick, due)  # type: ignore[union-attr]
-                        return []
-                if raw[0] != (_SEALED if kind is Batch else _SEALED_RELAY) and sender != HOST:
+            if type(message) is Batch and message[0] == router.next_ticks.get(sender):  # nearly all, several hundred times a tick
+                if raw[0] != _SEALED and sender != HOST:
                     self._unchecked[sender] += 1
-            elif kind is Carry:
-                letter = end.letter(sender, message)  # type: ignore[arg-type]
-                if letter is None:
+            else:
+                heard = self._hear(sender, message, raw)
+                if heard is None:
                     return []
-                message = letter
-            elif kind is Again and end.knows(sender):
-                end.again(sender, message.tick)  # type: ignore[union-attr]
-                return []
+                message = heard
         except WireError as error:
-            if not end.knows(sender):
-                return end.outgoing(router.malformed(sender, str(error)))
-            end.damaged(sender, router.next_ticks.get(sender))
-            return []
+            return self._damaged(sender, error)
         out = router.handle(sender, message)
-        return end.outgoing(out, router.most_open, router.next_ticks) if out else out
+        return self._end.outgoing(out, router.most_open, router.next_ticks) if out else out
+
+    def _hear(self, sender: str, message: Message, raw: bytes) -> Message | None:
+        """Return what a message says to the router; None where that is nothing."""
+        end = self._end
+        if isinstance(message, Batch | Relay):
+            due = self._router.next_ticks.get(sender)
+            if end.knows(sender) and due is not None and message.tick != due:
+                end.out_of_turn(sender, message.tick, due)
+                return None
+            if raw[0] != (_SEALED if isinstance(message, Batch) else _SEALED_RELAY) and sender != HOST:
+                self._unchecked[sender] += 1
+        elif isinstance(message, Carry):
+            return end.letter(sender, message)
+        elif isinstance(message, Again) and end.knows(sender):
+            end.again(sender, message.tick)
+            return None
+        return message
+
+    def _damaged(self, sender: str, error: WireError) -> Outgoing:
+        if not self._end.knows(sender):
+            return self._end.outgoing(self._router.malformed(sender, str(error)))
+        self._end.damaged(sender, self._router.next_ticks.get(sender))
+        return []
 
     def idle(self) -> Outgoing:
         """Nothing has come for a while: return what may mend that."""

@@ -15,6 +15,9 @@ IDLE_S = 1.0  # how long a wait lasts before the loop looks whether it should st
 class LinkedCore(Protocol):
     """A core with its links (`noc/router_links.py`, `pe/link.py`): bytes in, bytes out."""
 
+    chatter: Outgoing
+    """What `take_chatter` would return."""
+
     @property
     def done(self) -> bool:
         """Whether the endpoint has left."""
@@ -79,10 +82,8 @@ def serve(
                     raise
                 with contextlib.suppress(TransportError):  # nobody is left to tell; the launcher ends what remains
                     post(transport, undelivered(str(error)))
-        if links:
-            chatter = links.take_chatter()
-            if chatter:
-                _chat(transport, chatter)
+        if links and links.chatter:
+            _chat(transport, links.take_chatter())
 
 
 def _handler_of(core: Core) -> Callable[[str, bytes], Outgoing]:

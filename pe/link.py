@@ -43,7 +43,7 @@ class KeptBatches:
 class PeLink:
     """Hands to `pe` what its router says, each once and in order. `lingers`: stay, once stopped, until the last word is heard.
 
-    `kept`: its last batches, once its shards are loaded.
+    `kept`: its last batches, once its shards are loaded. `chatter`: what `take_chatter` would return.
     """
 
     def __init__(self, pe: Pe, router: str, *, lingers: bool = False) -> None:
@@ -51,6 +51,7 @@ class PeLink:
         self._end = LinkEnd([router], LinkCounts())
         self._whiles_left = _LINGERS if lingers else 0
         self.kept: KeptBatches | None = None
+        self.chatter = self._end.chatter
 
     @property
     def done(self) -> bool:
@@ -63,8 +64,7 @@ class PeLink:
 
     def take_chatter(self) -> Outgoing:
         """Return what goes out for the link's own sake since the last call."""
-        chatter, self._end.chatter = self._end.chatter, []
-        return chatter
+        return self._end.take_chatter()
 
     def handle_bytes(self, sender: str, raw: bytes) -> Outgoing:  # noqa: ARG002 - a PE hears only its router
         """Take the bytes of one message; return what goes out because of it."""

@@ -23,7 +23,7 @@ def network(shuffle_seed: int | None, faults: LinkFaults | None = None) -> "MemN
     return MemNetwork(shuffle_seed, faults)
 
 
-_MOST_WHILES = 200  # in which nothing comes, one after another: the links have nothing left to mend
+_MOST_WHILES = 200  # in which the host hears nothing, one after another: the links have nothing left to mend
 
 
 class MemNetwork:
@@ -36,6 +36,7 @@ class MemNetwork:
     def __init__(self, shuffle_seed: int | None = None, faults: LinkFaults | None = None) -> None:
         self._cores: dict[str, Core] = {}
         self._links: dict[str, LinkedCore] = {}
+        self._host_heard = 0  # messages
         self.faults, self._bad = faults, BadLinks(faults, "mem") if faults else None
         self._by_bytes: set[str] = set()  # who may answer bytes as they come (`Pe.answer_bytes`)
         self._queues: dict[tuple[str, str], deque[bytes]] = {}
@@ -78,11 +79,11 @@ class MemNetwork:
     def run(self, after_each: Callable[[], Outgoing]) -> None:
         """Deliver until nothing is left to deliver; `after_each` is the host's own work after each message it got."""
         self._deliver(after_each)
-        whiles = 0
+        whiles, heard = 0, self._host_heard
         while self._links and whiles < _MOST_WHILES:
             self._mend()
-            whiles = 0 if self._queues else whiles + 1
             self._deliver(after_each)
+            whiles, heard = (whiles + 1 if heard == self._host_heard else 0), self._host_heard
 
     def _deliver(self, after_each: Callable[[], Outgoing]) -> None:
         while self._queues:
@@ -106,4 +107,5 @@ class MemNetwork:
                 out = core.malformed(sender, str(error))
             self.post(destination, out)
             if destination == HOST:
+                self._host_heard += 1
                 self.post(HOST, after_each())
