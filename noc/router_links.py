@@ -79,6 +79,8 @@ class RouterLinks:
         elif isinstance(message, Again) and end.knows(sender):
             end.again(sender, message.tick)
             return None
+        elif end.knows(sender):
+            raise WireError("a letter without a number, from a peer that numbers them: its kind was damaged")
         return message
 
     def _damaged(self, sender: str, error: WireError) -> Outgoing:

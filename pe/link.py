@@ -81,6 +81,8 @@ class PeLink:
             elif isinstance(message, Again):
                 self._say_again(message.tick)
                 return []
+            else:
+                raise WireError("a letter without a number: its kind was damaged")
         except WireError:
             end.damaged(self._router, self._due())
             return []
