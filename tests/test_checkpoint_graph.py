@@ -134,7 +134,7 @@ def _projection(**changes):
         (_population(2, kernel="x" * 10**5), ["is not known here"]),
         (_population(2, kernel=["egru"]), ["is not known here"]),
         (_population(2, kernel="leaky"), ["a: params"]),
-        (_population(2, kernel=""), ["an input has no params"]),
+        (_population(2, kernel=""), ["an input has no projections"]),
         (_population(2, payload="float64"), ["payload needs one of"]),
         (_population(2, payload="int8"), ["weights of float32 with events of int8"]),
         (_population(0, payload="int8"), ["weights of float32 with events of int8"]),

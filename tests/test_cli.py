@@ -310,7 +310,7 @@ def test_too_few_pes_names_layer_region_need_free_and_the_count_that_fits(launch
     done = launch("lm", "--pes", 60, "--out", "out")
     assert done.returncode == 3
     assert done.stderr.count("\n") == 1
-    for part in ("PE(", "region '", " needs ", " B free of 98304 B", "egru1", "use --pes 14 or more"):
+    for part in ("PE(", "region '", " needs ", " B free of 98304 B", "egru1", "use --pes 146 or more (39 for layer 1)"):
         assert part in done.stderr
 
 

@@ -237,7 +237,7 @@ def test_commands_refuse_in_one_line(file, capsys):
         (["quantise", net, new, "--calibrate", samples, "--samples", "0"], "--samples 0"),
         (["quantise", net, new, "--calibrate", samples, "--scales", "pow3"], "--scales 'pow3': needs pow2 or float"),
         (["quantise", net, new, "--calibrate", samples, "--bits", "4"], "a DNN is quantised to 8 bits"),
-        (["quantise", "tiny", new, "--calibrate", samples], "--calibrate: is for DNNs"),
+        (["quantise", "tiny", new, "--calibrate", samples], "x.npy: text_file: "),
         (["import", net, new, "--prefix", "a"], "is for networks of events"),
     ):
         line = told(capsys, *words, code=2)

@@ -95,7 +95,7 @@ def test_the_tree_of_the_design_is_the_tree_of_the_project():
     rooms = {
         path.name for package in ("host", "models") for path in (ROOT / package).iterdir() if path.is_dir() and path.name[0] != "_"
     }
-    assert rooms - set(re.findall(r"\b([a-z]+)/", tree)) == set()
+    assert rooms - set(re.findall(r"\b([a-z_]+)/", tree)) == set()
     flat = {path.name for path in (ROOT / "host").glob("*.py")} - {"__init__.py"}
     assert flat == set(re.findall(r"\b[a-z_]+\.py", tree)) - {"launch.py"}
 

@@ -80,6 +80,8 @@ ANY = {
     p.Fill: st.builds(p.Fill, numbers, st.binary(max_size=40)),
     p.Filled: st.builds(p.Filled, numbers),
     p.Save: st.builds(p.Save, numbers),
+    p.Peek: st.builds(p.Peek, numbers, numbers),
+    p.Peeked: st.builds(p.Peeked, numbers, st.binary(max_size=40)),
     p.Snapshot: st.builds(p.Snapshot, numbers, st.binary(max_size=40), st.binary(max_size=40), lists),
 }
 messages = st.one_of(*ANY.values())

@@ -8,9 +8,7 @@ import contextlib
 import ctypes
 import gc
 import importlib
-import multiprocessing.spawn
 import os
-import pickle
 import signal
 import sys
 import time
@@ -58,9 +56,9 @@ def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trac
 
 def _is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
     """Tell whether `multiprocessing`, in a new process, read no end of what the launcher sends it."""
-    if trace is None or not isinstance(error, (EOFError, pickle.UnpicklingError)):
+    if trace is None or type(error).__name__ not in ("EOFError", "UnpicklingError"):
         return False
-    return traceback.extract_tb(trace)[-1].filename == multiprocessing.spawn.__file__
+    return traceback.extract_tb(trace)[-1].filename.endswith("multiprocessing/spawn.py")
 
 
 def _leave_signals_to_the_launcher() -> None:

@@ -31,6 +31,7 @@ from host.run.report import build_report
 from host.run.run import Run
 from host.run.saved import SavedRun, save_for, write_saved
 from host.run.snapshot import ActivitySnapshot
+from host.run.stalls import describe_stall
 from host.run.verify import Witness
 from host.workloads.contract import Job
 from host.workloads.registry import prepare, restore_options
@@ -44,7 +45,6 @@ from noc.transport import Transport
 from noc.wire import WireError, decode, unpack_status
 from pe.compile_ahead import compile_ahead
 from pe.core import Pe
-from pe.lifecycle import State
 from pe.link import PeLink
 
 STATUS_EVERY_S = 0.1
@@ -286,25 +286,7 @@ class HostLoop:
             self._has_stalled = True
             if now - self._asked_at > ANSWER_WITHIN_S:
                 run.overdue.mark_silent_routers()
-            run.fault, run.phase = f"stalled: {self._describe_stall()} for {waited:.0f} s", "failed"
-
-    def _describe_stall(self) -> str:
-        run = self._run
-        late = run.oldest_missing() if run.phase == "running" else None
-        if late is not None:
-            more = f" and {len(late[1]) - 3} more" if len(late[1]) > 3 else ""
-            what = "pass on" if late[1][0] in run.routers else "send the batch of"
-            return f"{', '.join(late[1][:3])}{more} did not {what} tick {late[0]}"
-        if run.phase == "running":
-            return f"{run.routers[-1]} did not complete tick {run.completed} nor say why"
-        if run.phase == "starting":
-            silent = [name for name in reversed(run.routers) if name not in run.configured]
-            return f"{', '.join(silent[:3])} did not answer"
-        order = list(State)  # as a life goes
-        furthest = max(order.index(state) for state in run.states.values())
-        behind = [name for name, state in run.states.items() if order.index(state) < furthest]
-        behind += [name for name in run.routers if run.phase == "reading" and name not in run.accounts.routers]
-        return f"{', '.join(behind[:3]) or run.routers[-1]} made no progress while {run.phase}"
+            run.fault, run.phase = f"stalled: {describe_stall(run)} for {waited:.0f} s", "failed"
 
     def _status(self) -> dict[str, Any]:
         run, placement = self._run, self._job.placement

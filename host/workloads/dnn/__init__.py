@@ -10,8 +10,8 @@ SHIPPED = "digits-cnn.safetensors"
 KERNELS = ("scheduler", "worker", "sharing_worker")
 COMMANDS = {"dnn": Command("run a quantised DNN layer by layer: a scheduler PE, workers, and DMA from DRAM")}
 EXAMPLES = (
-    ("dnn", "the shipped network on its own digits"),
-    ("dnn net.onnx --inputs x.npy --labels y.npy --calibrate x.npy --batch 16", "your network, quantised as it is read"),
+    ("dnn", "handwritten digits, in int8"),
+    ("dnn net.onnx --inputs x.npy --calibrate x.npy", "your network in int8"),
 )
 METRICS = {
     "accuracy": Metric(name="accuracy", label="accuracy", unit="%", digits=1, better="high"),

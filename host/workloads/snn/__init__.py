@@ -7,7 +7,7 @@ SHIPPED = "snn.safetensors"
 KERNELS = ("lif",)
 COMMANDS = {"snn": Command("classify events with a spiking network (NIR or checkpoint)")}
 EXAMPLES = (
-    ("snn", "gestures before an event camera, by spikes"),
+    ("snn", "gestures, by spikes"),
     ("snn net.nir --events DIR", "your spiking network on recordings"),
     ("snn seeded --bits 8", "the published size, untrained"),
 )
