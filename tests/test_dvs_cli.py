@@ -108,6 +108,7 @@ def test_every_documented_key_is_in_the_report_and_the_other_way_round(dvs):
     dvs("--samples", 2, "--pes", 2)
     report, text = dvs.report(), (ROOT / "docs" / "report.md").read_text()
     documented = {line.split("`")[1] for line in text.splitlines() if line.startswith("| `")}
+    documented -= {"counters.tiles", "counters.layers"}  # of a scheduled DNN
     for block in ("events", "mapping", "counters", "emulation", "chip", "modelled", "neurobench"):
         have = {f"{block}.{key}" for key in report[block]}
         keys = {name for name in documented if name.startswith(f"{block}.") and name.count(".") == 1}

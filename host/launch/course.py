@@ -29,7 +29,7 @@ _TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
 _POSTMORTEM_S = 1.5  # silence of the host, as it makes its report of a run that ends early
 _INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
-_REPORT_S = 7.5  # for a report, while the host says that it is at it
+_REPORT_S = 9.0  # for a report, while the host says that it is at it
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
 _OF_NOBODY = ("failed", "routed", "running", "cut")  # records of a host that has not yet heard that it is to begin again
@@ -194,7 +194,7 @@ class Course:
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
                 if not self._replace(Blame(HOST, problem)):
                     return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
-            if interrupted_at and now - interrupted_at > (_REPORT_S if quiet_s < _POSTMORTEM_S else _INTERRUPT_S):
+            if interrupted_at and now - interrupted_at > (_REPORT_S if quiet_s < 2 * _POSTMORTEM_S else _INTERRUPT_S):
                 return self._interrupted()
 
     def _is_ending(self) -> bool:
