@@ -5,10 +5,11 @@ A message may end in its checksum (`noc/checksum.py`); one that is not as it was
 """
 
 from typing import Any, get_args, get_origin, get_type_hints
+from zlib import crc32
 
 import msgpack
 
-from noc.checksum import is_whole
+from noc.checksum import CHECKSUM_BYTES, RESIDUE
 from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
 from noc.unpacked_size import is_larger_unpacked
 
@@ -37,6 +38,13 @@ def encode(message: Message) -> bytes:
     return packed
 
 
+def encode_sealed(message: Message) -> bytes:
+    """Return the message's bytes with their checksum at the end (`noc/checksum.py`)."""
+    raw: bytes = _PACKER.pack((_CODES[type(message)], *message, bytes(CHECKSUM_BYTES)))
+    checked = memoryview(raw)[:-CHECKSUM_BYTES]
+    return b"".join((checked, crc32(checked).to_bytes(CHECKSUM_BYTES, "little")))
+
+
 def decode(raw: bytes) -> Message:
     """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
     if len(raw) > _REMARKABLE_BYTES and is_larger_unpacked(raw, MOST_UNPACKED_BYTES):
@@ -50,10 +58,11 @@ def decode(raw: bytes) -> Message:
         raise WireError(f"{len(raw)} B of msgpack are no message")
     code = parts[0]
     kind = _KINDS[code]
-    if len(parts) == _SEALED_LENGTHS[code] and type(parts[-1]) is bytes and len(parts[-1]) == 4:
-        if not is_whole(raw):
+    if len(parts) == _SEALED_LENGTHS[code]:
+        if crc32(raw) == RESIDUE:
+            del parts[-1]
+        elif type(parts[-1]) is bytes and len(parts[-1]) == CHECKSUM_BYTES:
             raise WireError(f"{kind.__name__}: {len(raw)} B are not those that were sent, by their checksum")
-        parts.pop()
     if code < _CARRIES_EVENTS:
         if len(parts) != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
             raise WireError(f"{kind.__name__}: needs a tick, a list of sections and one of transfers")

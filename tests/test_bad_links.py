@@ -26,7 +26,7 @@ from noc.router import ChipRouter
 from noc.router_links import RouterLinks
 from noc.serve import serve
 from noc.transports.mem import MemNetwork
-from noc.wire import WireError, decode, encode
+from noc.wire import WireError, decode, encode, encode_sealed
 from noc.wiring import Wiring
 from pe.core import Pe
 from pe.crc32 import SCRATCH_BYTES, crc32
@@ -53,6 +53,7 @@ BATCH = p.Batch(7, (p.Section(1, p.VALID, 3, bytes(4), bytes(4), b""),))
 
 def test_a_message_with_its_checksum_is_the_same_message_and_any_flipped_bit_is_noticed():
     raw = seal(encode(BATCH))
+    assert raw == encode_sealed(BATCH)
     assert decode(raw) == decode(encode(BATCH)) == BATCH
     assert len(raw) == len(encode(BATCH)) + SEAL_BYTES
     assert is_whole(raw)
