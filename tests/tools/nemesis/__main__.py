@@ -94,7 +94,8 @@ class Series:
         hits = ", ".join(f"{kind} {n} ({self._hit_badly[kind]})" for kind, n in sorted(self._hit.items()))
         wrong = ", ".join(f"{kind} {n}" for kind, n in self.violated.items()) or "none"
         return (
-            f"{self.signals} signals, seed {self._seed}: {self._same} times the same hash; violations {wrong}\n  hit (with violations): {hits}\n"
+            f"{self.signals} signals, seed {self._seed}: {self._same} times the same hash; violations {wrong}\n"
+            f"  hit (with violations): {hits}\n"
             f"  longest from signal to end {self._longest_s:.1f} s, {self._over} over {END_S:.0f} s"
         )
 
