@@ -27,16 +27,16 @@ from noc.router import ChipRouter
 from noc.router_links import RouterLinks
 from noc.wire import decode, encode
 from noc.wiring import wiring_of
-from pe.crc32 import SCRATCH_BYTES, crc32
+from pe.crc32 import crc32
 
 _CPU_MS = 7.84  # of all processes a token, by `bench.profile` (docs/performance.md)
 
 
 @compiled
-def _checksums(at: int, starts: Any, sizes: Any, scratch: int) -> int:
+def _checksums(at: int, starts: Any, sizes: Any) -> int:
     total = 0
     for i in range(starts.size):
-        total ^= crc32(at + starts[i], sizes[i], scratch)
+        total ^= crc32(at + starts[i], sizes[i])
     return total
 
 
@@ -113,10 +113,10 @@ class Compared:
     def checksums_s(self) -> float:
         """Return the seconds of all PEs' checksums, of what they hear and of what they say."""
         sizes = np.array([len(raw) for raw in self._messages], np.int64)
-        starts, scratch = np.cumsum(sizes) - sizes, np.zeros(SCRATCH_BYTES, np.uint8)
+        starts = np.cumsum(sizes) - sizes
         raw = np.frombuffer(b"".join(self._messages), np.uint8)
-        _checksums(raw.ctypes.data, starts[:1], sizes[:1], scratch.ctypes.data)
-        return _cpu_s(lambda: _checksums(raw.ctypes.data, starts, sizes, scratch.ctypes.data)) / self.ticks
+        _checksums(raw.ctypes.data, starts[:1], sizes[:1])
+        return _cpu_s(lambda: _checksums(raw.ctypes.data, starts, sizes)) / self.ticks
 
     def bytes_a_tick(self) -> float:
         """Return the bytes of what all PEs hear and say in a tick."""
