@@ -25,6 +25,7 @@ from noc.link_end import LinkEnd
 from noc.packet import HOST, Batch, Bundle
 from noc.router import ChipRouter
 from noc.router_links import RouterLinks
+from noc.serve import handler_of
 from noc.wire import decode, encode
 from noc.wiring import wiring_of
 from pe.crc32 import crc32
@@ -86,9 +87,11 @@ class Compared:
         for sender, raw in self._before:
             router.handle(sender, decode(raw))
 
+        handle = handler_of(router)
+
         def hear(batches: Sequence[Any]) -> None:
             for sender, raw in batches:
-                for _, message in router.handle(sender, decode(raw)):
+                for _, message in handle(sender, raw):
                     if not isinstance(message, bytes):
                         encode(message)
 
