@@ -53,7 +53,7 @@ def test_a_schedule_is_drawn_and_played_from_its_seed_and_number_alone(stage):
     assert stage.play(eventful) == stage.play(eventful)
 
 
-def struck(victim, kind, at_s=0.4, **more):
+def struck(victim, kind, at_s=0.385, **more):
     return replace(QUIET, strikes=(Strike(at_s, victim, kind, 0.5, 0.5),), **more)
 
 

@@ -15,8 +15,8 @@ from noc.router import ChipRouter
 from noc.router_links import RouterLinks
 from noc.transport import Unreachable
 from noc.wiring import Wiring
-from pe.core import Pe
 from pe.link import PeLink
+from tests.tools.simulation.loaded import ReusedPe
 from tests.tools.simulation.members import HostProcess, Member, Pipe, Process
 from tests.tools.simulation.world import World
 
@@ -159,7 +159,7 @@ class SimulatedGroup:
             arrive()
 
     def _start_pe(self, name: str, own: str, scheme: str, router: str, *more: Any, has_bad_link: bool = False) -> None:
-        link = PeLink(Pe(name, router), router, lingers=has_bad_link)
+        link = PeLink(ReusedPe(name, router, self.subject.loaded), router, lingers=has_bad_link)
         member = Member(self, name, link, _BAD_IDLE_S if has_bad_link else _PE_IDLE_S)
         self._processes[name] = member
         there = self._processes.get(router)

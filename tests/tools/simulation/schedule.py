@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import random
 import re
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
+from unittest import mock
 
+import host.run.run
 from host.errors import Exit
 from host.launch.course import Course
 from host.launch.run_processes import RunProcesses
+from host.mapping.sharding import cut
+from host.processes import room
+from host.processes.room import resources_available
 from host.run.journal import Journal
 from host.run.launch_plan import layout_of
 from host.run.recorder import Recorder
@@ -22,6 +31,7 @@ from host.workloads.lm.options import Options
 from host.workloads.registry import prepare
 from noc.bad_links import LinkFaults
 from noc.packet import HOST
+from tests.tools.simulation.loaded import LoadedPes
 from tests.tools.simulation.processes import SimulatedGroup
 from tests.tools.simulation.world import World
 from tests.tools.tiny import WORDS, save_tiny, tiny_network
@@ -59,18 +69,19 @@ class Schedule:
 def draw(seed: int, number: int) -> Schedule:
     """Return schedule `number` of `seed`."""
     chance = random.Random(f"{seed}:{number}")
-    restart = chance.random() < 0.7
+    restart, delay_s = chance.random() < 0.7, 10 ** chance.uniform(-4.5, -2.5)
+    over_s = 0.37 + 40 * delay_s  # about when a run is
     strikes = []
     for _ in range(chance.choices((0, 1, 2, 3), (1, 5, 3, 1))[0]):
         victim = chance.choices(_VICTIMS, (4, 3, 3, 2, 1 if restart else 0))[0]
         kind = "kill" if victim == "the launcher" else chance.choices(_KINDS, (5, 2, 2))[0]
-        at_s = chance.uniform(0.29, 0.5) if chance.random() < 0.85 else chance.uniform(0.0, 1.5)
+        at_s = chance.uniform(0.29, over_s) if chance.random() < 0.85 else chance.uniform(0.0, 1.5)
         strikes.append(Strike(at_s, victim, kind, chance.random(), chance.uniform(0.05, 1.0)))
     rates = [chance.choice((0.0, 0.01, 0.03)) for _ in range(4)]
     links = LinkFaults(*rates, number) if chance.random() < 0.4 else None
     return Schedule(
-        seed=seed, number=number, restart=restart, chips=chance.choice((1, 1, 2)), delay_s=10 ** chance.uniform(-4.5, -2.5),
-        links=links, strikes=tuple(sorted(strikes, key=lambda strike: strike.at_s)),
+        seed=seed, number=number, restart=restart, chips=chance.choice((1, 1, 2)), delay_s=delay_s, links=links,
+        strikes=tuple(sorted(strikes, key=lambda strike: strike.at_s)),
     )  # fmt: skip
 
 
@@ -83,10 +94,10 @@ class FreshJob(NamedTuple):
 
 
 class Subject:
-    """A small run, which a host of it may begin any number of times. `folder`: where its journal lies."""
+    """A small run, which a host of it may begin any number of times. `folder`: where its journal lies; `loaded`: of its PEs."""
 
-    def __init__(self, options: Options, job: FreshJob, folder: Path) -> None:
-        self.options, self._job, self._folder = options, job, folder
+    def __init__(self, options: Options, job: FreshJob, folder: Path, loaded: LoadedPes) -> None:
+        self.options, self.loaded, self._job, self._folder = options, loaded, job, folder
         self._plan: dict[str, Any] = {}
 
     def prepare(self, *, resume: bool) -> tuple[Any, Run, Journal | None, dict[str, Any]]:
@@ -133,10 +144,11 @@ class Stage:
 
     def __init__(self, checkpoint: Path, text: Path) -> None:
         self._options = Options(
-            checkpoint=str(checkpoint), text=str(text), tokens=12, pes=2, stall_s=STALL_S, restart=True, snapshot=5
+            checkpoint=str(checkpoint), text=str(text), tokens=6, pes=2, stall_s=STALL_S, restart=True, snapshot=3
         )  # fmt: skip
         self._whole: dict[int, str] = {}
         self._jobs: dict[int, FreshJob] = {}  # by chips
+        self._loaded = LoadedPes()
 
     def whole(self, chips: int) -> str:
         """Return the hash of a run to which nothing happens."""
@@ -152,15 +164,50 @@ class Stage:
         faults = replace(self._options.faults, links=schedule.links)
         options = replace(
             self._options, chips=schedule.chips, pes=2 * schedule.chips, restart=schedule.restart, faults=faults,
-            snapshot=5 if schedule.restart else 0,
+            snapshot=3 if schedule.restart else 0,
         )  # fmt: skip
         if schedule.chips not in self._jobs:
             made = prepare(options)
             self._jobs[schedule.chips] = FreshJob(made, made.source.snapshot(), made.readout.snapshot())
         job = self._jobs[schedule.chips]
         memory = "/dev/shm" if Path("/dev/shm").is_dir() else None
-        with tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as folder:
-            return _Play(schedule, Subject(options, job, Path(folder))).run()
+        with tempfile.TemporaryDirectory(prefix="simulated-", dir=memory) as folder, _work_done_once(), _no_collections():
+            try:
+                return _Play(schedule, Subject(options, job, Path(folder), self._loaded)).run()
+            finally:
+                self._loaded.take_back()
+
+
+@cache
+def _resources() -> dict[str, int]:
+    return resources_available()
+
+
+_SHARDS: dict[Any, Any] = {}  # by network and share, with both, so that no others have their places
+
+
+def _shards(network: Any, request: Any, share: Any) -> Any:
+    key = id(network), id(share)
+    if key not in _SHARDS:
+        _SHARDS[key] = network, share, cut(network, request, share)
+    return _SHARDS[key][2]
+
+
+@contextlib.contextmanager
+def _work_done_once() -> Iterator[None]:
+    """Let the machine have the room that it had at first, and cut shards once: both cost a tenth of a schedule, each time."""
+    with mock.patch.object(room, "resources_available", _resources), mock.patch.object(host.run.run, "cut", _shards):
+        yield
+
+
+@contextlib.contextmanager
+def _no_collections() -> Iterator[None]:
+    """Leave garbage until a schedule has been played, as the processes do."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 class _Play:

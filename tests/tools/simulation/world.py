@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import random
-import threading
 from collections.abc import Callable
+
+from greenlet import getcurrent, greenlet
 
 
 class World:
@@ -44,45 +46,35 @@ class Killed(BaseException):
 
 
 class Fiber:
-    """Code that waits, in a thread of its own; at any moment either it runs or whoever resumed it."""
+    """Code that waits, on a stack of its own: a thread would take a core's turn for each wait."""
 
     def __init__(self, body: Callable[[], None]) -> None:
-        self._body, self._is_killed = body, False
-        self._there, self._back = threading.Semaphore(0), threading.Semaphore(0)
-        self._failure: BaseException | None = None
-        self.has_ended = False
-        threading.Thread(target=self._run, daemon=True).start()
+        self._body, self._stack, self._is_killed = body, greenlet(self._run), False
 
     def _run(self) -> None:
-        self._there.acquire()
-        try:
-            if not self._is_killed:
-                self._body()
-        except Killed:
-            pass
-        except BaseException as failure:  # is raised where it was resumed
-            self._failure = failure
-        self.has_ended = True
-        self._back.release()
+        with contextlib.suppress(Killed):
+            self._body()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the code has come to its end."""
+        return self._stack.dead or self._is_killed
 
     def resume(self) -> None:
-        """Let it run until it waits or ends."""
-        if self.has_ended:
-            return
-        self._there.release()
-        self._back.acquire()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+        """Let it run until it waits or ends; whatever it raises is raised here."""
+        if not self.has_ended:
+            self._stack.parent = getcurrent()
+            self._stack.switch()
 
     def wait(self) -> None:
         """Wait, from within, until it is resumed."""
-        self._back.release()
-        self._there.acquire()
-        if self._is_killed:
-            raise Killed
+        parent = self._stack.parent
+        assert parent is not None
+        parent.switch()
 
     def kill(self) -> None:
-        """End it where it waits."""
+        """End it where it waits, or before it has begun."""
         self._is_killed = True
-        self.resume()
+        if self._stack:
+            self._stack.parent = getcurrent()
+            self._stack.throw(Killed)
