@@ -13,14 +13,15 @@ from __future__ import annotations
 from zlib import crc32
 
 RESIDUE = 0x2144DF1C
-SEAL_BYTES = 6
+CHECKSUM_BYTES = 4
+SEAL_BYTES = 2 + CHECKSUM_BYTES
 _BIN_OF_4 = b"\xc4\x04"
 
 
 def seal(raw: bytes) -> bytes:
     """Return a packed message (an array of fewer than 15 elements) with its checksum."""
     body = bytes((raw[0] + 1,)) + raw[1:] + _BIN_OF_4
-    return body + crc32(body).to_bytes(4, "little")
+    return body + crc32(body).to_bytes(CHECKSUM_BYTES, "little")
 
 
 def is_whole(raw: bytes) -> bool:

@@ -14,11 +14,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from noc.checksum import seal
 from noc.link_counts import LinkCounts
 from noc.packet import Again, Bundle, Carry, Message, Outgoing, Relay, chip_of, router_name
 from noc.resumable_line import Line, LineError
-from noc.wire import WireError, decode, encode
+from noc.wire import WireError, decode, encode, encode_sealed
 
 _MOST_LETTERS = 1 << 16  # under way to one peer; a run's phases bound them
 _LARGE_BYTES = 1 << 14  # of what is not kept for longer than it must be
@@ -95,7 +94,7 @@ class LinkEnd:
 
     def ask(self, peer: str, tick: int) -> None:
         """Ask a peer for a tick and all since."""
-        self.chatter.append(((peer,), seal(encode(Again(tick)))))
+        self.chatter.append(((peer,), encode_sealed(Again(tick))))
 
     def again(self, sender: str, tick: int) -> None:
         """Say again what was said to a peer of a tick and since."""
@@ -112,7 +111,7 @@ class LinkEnd:
             if not any(name in self._lines for name in names):
                 said.append((names, message))
             elif isinstance(message, _TICKED):
-                raw = seal(encode(message))
+                raw = encode_sealed(message)
                 said.append((names, raw))
                 tick = message.tick
                 if tick not in self._kept:
@@ -166,4 +165,4 @@ def _have_heard(names: tuple[str, ...], tick: int, due: Mapping[str, int]) -> bo
 
 
 def _carry(head: bytes, body: bytes = b"") -> bytes:
-    return seal(encode(Carry(head, body)))
+    return encode_sealed(Carry(head, body))

@@ -51,10 +51,9 @@ class RouterLinks:
         router = self._router
         try:
             message = decode(raw)
-            if type(message) is Batch and message[0] == router.next_ticks.get(sender):  # nearly all, several hundred times a tick
-                if raw[0] != _SEALED and sender != HOST:
-                    self._unchecked[sender] += 1
-            else:
+            # Nearly all are batches that are due, several hundred times a tick.
+            is_due = type(message) is Batch and message[0] == router.next_ticks.get(sender)
+            if not is_due or (raw[0] != _SEALED and sender != HOST):
                 heard = self._hear(sender, message, raw)
                 if heard is None:
                     return []

@@ -61,7 +61,7 @@ def serve(
     transport and answer them by itself, and comes back where it cannot. `idle_s`: a while without any message.
     """
     links = core if isinstance(core, LinkedCore) else None
-    handle = links.handle_bytes if links else _handler_of(core)  # type: ignore[arg-type]  # the other one
+    handle = links.handle_bytes if links else handler_of(core)  # type: ignore[arg-type]  # the other one
     while not core.done:
         if fast_path is not None:
             fast_path()
@@ -86,7 +86,9 @@ def serve(
             _chat(transport, links.take_chatter())
 
 
-def _handler_of(core: Core) -> Callable[[str, bytes], Outgoing]:
+def handler_of(core: Core) -> Callable[[str, bytes], Outgoing]:
+    """Return what takes the bytes of one message for a core without links, and returns what goes out because of it."""
+
     def handle(sender: str, raw: bytes) -> Outgoing:
         try:
             return core.handle(sender, decode(raw))

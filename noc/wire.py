@@ -5,10 +5,11 @@ A message may end in its checksum (`noc/checksum.py`); one that is not as it was
 """
 
 from typing import Any, get_args, get_origin, get_type_hints
+from zlib import crc32
 
 import msgpack
 
-from noc.checksum import is_whole
+from noc.checksum import CHECKSUM_BYTES, RESIDUE
 from noc.packet import FLAGS, KINDS, MOST_TRANSFER_BYTES, READ, Message, Relay, Section, Transfer
 from noc.unpacked_size import is_larger_unpacked
 
@@ -16,12 +17,14 @@ MAX_MESSAGE_BYTES = 1 << 28  # a shard is 128 KiB and the largest report some MB
 _REMARKABLE_BYTES = 1 << 16  # of a message: what is smaller unpacks to 5 MB at most
 MOST_UNPACKED_BYTES = 1 << 24  # of a message's objects, beside the bytes of its arrays
 _MAX_TICK = 1 << 62
-_SECTION_TYPES = [int, int, int, bytes, bytes, bytes, bytes]
 _TRANSFER_TYPES = [int, str, str, int, int, int, bytes]
 # Kept: a new one would allocate its 256 KiB of buffer for every message. What was let in can be handed on, be it text or not.
 _PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 _CARRIES_EVENTS = 2  # codes below this: Batch and Bundle
 _KINDS: tuple[Any, ...] = get_args(Message)  # a message's code is its place there
+_KIND_COUNT = len(_KINDS)
+_SECTION_FIELDS = len(Section._fields)
+_made: Any = tuple.__new__  # what a named tuple's own `_make` calls, in half the time
 _CODES: dict[Any, int] = {kind: code for code, kind in enumerate(_KINDS)}
 _SEALED_LENGTHS = [len(kind._fields) + 2 for kind in _KINDS]  # of what has a checksum behind code and fields
 _FIELD_TYPES = {kind: [get_origin(form) or form for form in get_type_hints(kind).values()] for kind in _KINDS}
@@ -37,6 +40,13 @@ def encode(message: Message) -> bytes:
     return packed
 
 
+def encode_sealed(message: Message) -> bytes:
+    """Return the message's bytes with their checksum at the end (`noc/checksum.py`)."""
+    raw: bytes = _PACKER.pack((_CODES[type(message)], *message, bytes(CHECKSUM_BYTES)))
+    checked = memoryview(raw)[:-CHECKSUM_BYTES]
+    return b"".join((checked, crc32(checked).to_bytes(CHECKSUM_BYTES, "little")))
+
+
 def decode(raw: bytes) -> Message:
     """Return the message in `raw`; WireError, saying what is wrong, for anything else."""
     if len(raw) > _REMARKABLE_BYTES and is_larger_unpacked(raw, MOST_UNPACKED_BYTES):
@@ -46,26 +56,31 @@ def decode(raw: bytes) -> Message:
     except Exception as error:
         # msgpack documents several exception classes for bad input and lets others through (RecursionError, UnicodeDecodeError).
         raise WireError(f"{len(raw)} B are not msgpack ({type(error).__name__})") from error
-    if type(parts) is not list or not parts or type(parts[0]) is not int or not 0 <= parts[0] < len(_KINDS):
+    # Batches come several hundred times a tick: what is asked of them costs as little as it may.
+    count = len(parts) if type(parts) is list else 0
+    code = parts[0] if count else -1
+    if type(code) is not int or not 0 <= code < _KIND_COUNT:
         raise WireError(f"{len(raw)} B of msgpack are no message")
-    code = parts[0]
     kind = _KINDS[code]
-    if len(parts) == _SEALED_LENGTHS[code] and type(parts[-1]) is bytes and len(parts[-1]) == 4:
-        if not is_whole(raw):
+    if count == _SEALED_LENGTHS[code]:
+        if crc32(raw) == RESIDUE:
+            count -= 1
+        elif type(parts[-1]) is bytes and len(parts[-1]) == CHECKSUM_BYTES:
             raise WireError(f"{kind.__name__}: {len(raw)} B are not those that were sent, by their checksum")
-        parts.pop()
     if code < _CARRIES_EVENTS:
-        if len(parts) != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
+        if count != 4 or type(parts[1]) is not int or not 0 <= parts[1] < _MAX_TICK or type(parts[2]) is not list:
             raise WireError(f"{kind.__name__}: needs a tick, a list of sections and one of transfers")
         sections: tuple[Section, ...] = ()
         for section in parts[2]:  # one to three of them: a comprehension would cost more than it saves
             sections += (_section(kind, section),)
-        message: Message = kind(parts[1], sections) if parts[3] == [] else kind(parts[1], sections, _transfers(kind, parts[3]))
+        transfers = () if parts[3] == [] else _transfers(kind, parts[3])
+        message: Message = _made(kind, (parts[1], sections, transfers))
         return message
+    del parts[count:]
     if kind is Relay:
         return _relay(parts)
     types = _FIELD_TYPES[kind]
-    if len(parts) != len(types) + 1 or any(type(part) is not t for part, t in zip(parts[1:], types, strict=True)):
+    if count != len(types) + 1 or any(type(part) is not t for part, t in zip(parts[1:], types, strict=True)):
         names = ", ".join(f"{name} {t.__name__}" for name, t in zip(kind._fields, types, strict=True))
         raise WireError(f"{kind.__name__}: needs fields ({names})")
     other: Message = kind(*parts[1:])
@@ -107,19 +122,28 @@ def _transfer(kind: Any, parts: Any) -> Transfer:
 
 
 def _section(kind: Any, parts: Any) -> Section:
-    # One comparison of all types at once: this runs several hundred times a tick.
-    if type(parts) is not list or [*map(type, parts)] != _SECTION_TYPES:
-        need = "population, flags, position as numbers and keys, values, ledger, lanes as bin"
-        raise WireError(f"{kind.__name__}: a section needs {need}")
-    section = Section._make(parts)
-    population, flags, position, keys, values, _, _ = section
+    if type(parts) is not list or len(parts) != _SECTION_FIELDS:
+        raise _no_section(kind)
+    population, flags, position, keys, values, ledger, lanes = parts
+    # One class after another, as this runs several hundred times a tick.
+    if not (
+        population.__class__ is flags.__class__ is position.__class__ is int
+        and keys.__class__ is values.__class__ is ledger.__class__ is lanes.__class__ is bytes
+    ):
+        raise _no_section(kind)
     size, have = len(keys), len(values)
     # With keys, each has a value of 0, 1, 2 or 4 bytes; which of these, a router and a PE know of each population.
     if size & 3 or (size != have and size and 4 * have not in (0, size, 2 * size)):
         raise WireError(f"{kind.__name__}: {len(keys)} B of keys and {len(values)} B of values do not match")
     if not (0 <= population < _MAX_TICK and 0 <= position < _MAX_TICK and 0 <= flags <= FLAGS):
         raise WireError(f"{kind.__name__}: population {population}, flags {flags} or position {position} out of range")
+    section: Section = _made(Section, parts)
     return section
+
+
+def _no_section(kind: Any) -> WireError:
+    need = "population, flags, position as numbers and keys, values, ledger, lanes as bin"
+    return WireError(f"{kind.__name__}: a section needs {need}")
 
 
 def pack_status(status: dict[str, Any]) -> bytes:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from noc.checksum import SEAL_BYTES, seal
+from noc.checksum import SEAL_BYTES
 from noc.link_counts import LinkCounts
 from noc.link_end import LinkEnd
 from noc.packet import Again, Batch, Bundle, Carry, Load, Message, Outgoing
-from noc.wire import WireError, decode, encode
+from noc.wire import WireError, decode, encode_sealed
 from noc.zmtp import LONG_HEAD_BYTES
 from pe.core import Pe
 from pe.lifecycle import State
@@ -109,7 +109,7 @@ class PeLink:
         said: Outgoing = []
         for names, message in out:
             if isinstance(message, Batch):
-                raw = seal(encode(message))
+                raw = encode_sealed(message)
                 if self.kept is not None:
                     self.kept.keep(message.tick, raw)
                 said.append((names, raw))

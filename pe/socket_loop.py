@@ -18,7 +18,7 @@ from noc.checksum import RESIDUE, SEAL_BYTES
 from noc.transport import FramedTransport
 from noc.zmtp import HEAD_BYTES, LONG, LONG_HEAD_BYTES, SHORTEST_LONG
 from pe.core import Pe
-from pe.crc32 import SCRATCH_BYTES, crc32
+from pe.crc32 import crc32
 from pe.link import KeptBatches, PeLink
 from pe.tick_records import state_at
 
@@ -51,11 +51,11 @@ class SocketLoop:
             transport.give_room_back()  # the shards have come, and nothing as large will
         if self._bound is None or self._bound.parts[0] is not transport.inbox:
             kept = (self._link and self._link.kept) or KeptBatches(1, tick.reply.size)
-            outbox, unsent, scratch = kept.frames.reshape(-1), np.zeros(2, np.int64), np.zeros(SCRATCH_BYTES, np.uint8)
+            outbox, unsent = kept.frames.reshape(-1), np.zeros(2, np.int64)
             asked = np.array([transport.descriptor | _TO_READ << 32], np.int64)  # a pollfd
             place = transport.inbox, transport.span, outbox, unsent, asked
             self._bound = Call(
-                _answer_bundles, *place, transport.descriptor, tick.address, tick.block, kept.frames, kept.marks, scratch,
+                _answer_bundles, *place, transport.descriptor, tick.address, tick.block, kept.frames, kept.marks,
                 int(self._link is not None), self._wait_ms,
             )  # fmt: skip
         self._bound()
@@ -78,18 +78,18 @@ def _framed(outbox: Array, at: int, size: int) -> int:
 
 
 @inlined
-def _is_whole(inbox: Array, at: int, size: int, inbox_at: int, scratch: int) -> bool:
+def _is_whole(inbox: Array, at: int, size: int, inbox_at: int) -> bool:
     """Tell whether the message of `size` bytes at `at` is a bundle, as its checksum says it was sent."""
     if size <= SEAL_BYTES or inbox[at] != _SEALED or inbox[at + size - SEAL_BYTES] != 0xC4:
         return False
-    return crc32(inbox_at + at, size, scratch) == RESIDUE
+    return crc32(inbox_at + at, size) == RESIDUE
 
 
 @inlined
-def _seal(outbox: Array, at: int, size: int, outbox_at: int, scratch: int) -> int:
+def _seal(outbox: Array, at: int, size: int, outbox_at: int) -> int:
     """Put a checksum behind the batch of `size` bytes at `at`; return how many it has now."""
     outbox[at], outbox[at + size], outbox[at + size + 1] = _SEALED, 0xC4, 4
-    crc = crc32(outbox_at + at, size + 2, scratch)
+    crc = crc32(outbox_at + at, size + 2)
     for i in range(4):
         outbox[at + size + 2 + i] = crc >> 8 * i & 0xFF
     return size + SEAL_BYTES
@@ -98,20 +98,14 @@ def _seal(outbox: Array, at: int, size: int, outbox_at: int, scratch: int) -> in
 @call
 def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # noqa: ARG001 - a call's form
     """Parts: inbox, its span, outbox, its unsent span, a pollfd, descriptor, the tick's address and block; the outbox once more,
-    in rows, the tick and bytes of each, bytes to work in, whether there are checksums, milliseconds to wait. Return how many were
-    answered.
+    in rows, the tick and bytes of each, whether there are checksums, milliseconds to wait. Return how many were answered.
     """
     inbox_at, room = number(block, 0), carray(_longs_at(block), (2,))[1]
     inbox, span = carray(bytes_at(inbox_at), (room,)), carray(_longs_at(number(block, 1)), (2,))
     outbox_at = number(block, 2)
     outbox, unsent = carray(bytes_at(outbox_at), (size(block, 2),)), carray(_longs_at(number(block, 3)), (2,))
     rows, stride = shape(block, 8)
-    marks, scratch, is_sealed, wait_ms = (
-        carray(_longs_at(number(block, 9)), (rows, 2)),
-        number(block, 10),
-        number(block, 11),
-        number(block, 12),
-    )
+    marks, is_sealed, wait_ms = carray(_longs_at(number(block, 9)), (rows, 2)), number(block, 10), number(block, 11)
     asked, descriptor, tick, state = number(block, 4), np.int32(number(block, 5)), number(block, 6), number(block, 7)
     answered = 0
     while True:
@@ -134,7 +128,7 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
             if have >= need:
                 at, row, said, sealed_bytes = begin + head, 0, 0, 0
                 if is_sealed:
-                    if not _is_whole(inbox, at, length, inbox_at, scratch):
+                    if not _is_whole(inbox, at, length, inbox_at):
                         return answered  # it is asked for again, or is no bundle
                     said = carray(state_at(state), (1,))[0].tick + 1
                     row, sealed_bytes = said % rows, SEAL_BYTES
@@ -147,7 +141,7 @@ def _answer_bundles(block: int, keys: int, values: int, count: int) -> int:  # n
                     return answered
                 span[0] = begin + need
                 if is_sealed:
-                    reply = _seal(outbox, batch, reply, outbox_at, scratch)
+                    reply = _seal(outbox, batch, reply, outbox_at)
                     marks[row, 0], marks[row, 1] = said, reply
                 unsent[0], unsent[1] = _framed(outbox, batch, reply), batch + reply
                 while unsent[0] < unsent[1]:

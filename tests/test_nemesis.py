@@ -49,6 +49,16 @@ def test_a_trial_is_drawn_from_its_seed_and_number_alone():
         assert (trial.victim, trial.signal) != ("launcher", "SIGSTOP")  # nobody could end it
 
 
+def test_under_restart_every_kind_of_process_is_killed_and_stopped():
+    trials = [draw(7, number, restart=True) for number in range(400)]
+    hit = {(trial.victim, trial.signal) for trial in trials}
+    assert hit >= {(victim, signal) for victim in NAMES | {"worker", "agent"} for signal in ("SIGKILL", "SIGSTOP")} - {
+        ("launcher", "SIGSTOP")
+    }
+    assert {signal for _, signal in hit} == {"SIGKILL", "SIGSEGV", "SIGSTOP"}
+    assert {trial.setup for trial in trials} == {"tiny", "chips", "cluster"}
+
+
 TRIAL = Trial(
     number=0, setup="tiny", moment="running", victim="PE", signal="SIGKILL", delay_s=0.0, pause_s=0.5, share=0.5
 )  # fmt: skip
@@ -73,8 +83,10 @@ LINE = "PE(1,1,0)@0 died (SIGKILL) while RUNNING, at tick 3"
         ({"signal": "SIGTERM"}, {"code": 4, "line": LINE}, ["code"]),
         ({"signal": "STOP-CONT"}, {"code": 0, "report": WELL}, []),
         ({"restart": True}, {"code": 0, "report": WELL}, []),
-        ({"restart": True}, {"code": 4, "line": LINE}, ["code"]),
-        ({"restart": True, "victim": "launcher"}, {"code": -9}, []),
+        ({"restart": True}, {"code": 4, "line": LINE}, ["hash", "code"]),
+        ({"restart": True, "victim": "launcher"}, {"code": 0, "report": WELL, "resumed": True}, []),
+        ({"restart": True, "victim": "launcher"}, {"code": -9, "report": WELL}, []),
+        ({"restart": True, "victim": "launcher"}, {"code": -9}, ["hash"]),
         ({"signal": "SIGSTOP"}, {"code": 5, "line": "stalled: PE(1,1,0)@0 did not send the batch of tick 3 for 3 s"}, []),
         ({"signal": "SIGSTOP", "victim": "fork server"}, {"code": 5, "line": "stalled: the fork server did not start x"}, []),
         ({"victim": "fork server"}, {"code": 4, "line": LINE}, ["misnamed"]),

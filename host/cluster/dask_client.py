@@ -75,6 +75,7 @@ class DaskClient:
         self._futures: dict[str, Any] = {}
         self._closed = threading.Event()
         self._heard_at: dict[str, float | None] = {}  # of workers with an agent; None before its first record
+        self._agents: dict[str, str] = {}  # the name of each such worker's last agent
         self._lock = threading.Lock()
 
     def open(self) -> None:
@@ -192,27 +193,27 @@ class DaskClient:
         """Send a worker content and have it run an agent; the worker's resource `chips` is taken until that has ended."""
         blob = pack_status(content)
         key = f"gennaker-content-{hashlib.sha256(blob).hexdigest()}"
-        name = f"gennaker-{self._run}-{worker}-{time.monotonic_ns()}"
+        agent = f"{self._run}-{worker}-{time.monotonic_ns()}"
 
         def go() -> None:
             sent = self._client.scatter({key: blob}, workers=[worker])[key]
             future = self._futures[worker] = self._client.submit(
-                self._functions.attend, self._run, pack_status(command), sent, key=name, workers=[worker],
+                self._functions.attend, self._run, agent, pack_status(command), sent, key=f"gennaker-{agent}", workers=[worker],
                 allow_other_workers=False, resources={"chips": chips}, pure=False, retries=0,
             )  # fmt: skip
             future.add_done_callback(lambda done: self._on_done(worker, done))
 
         with self._lock:
-            self._heard_at[worker] = None
-        _begin(go).add_done_callback(lambda done: self._on_sent(worker, done))
+            self._heard_at[worker], self._agents[worker] = None, agent
+        _begin(go).add_done_callback(lambda done: self._on_sent(worker, agent, done))
 
     def command(self, worker: str, record: dict[str, Any]) -> None:
         """Send a command to a worker's agent, without waiting."""
-        raw = pack_status(record)
+        raw, agent = pack_status(record), self._agents.get(worker, "")
 
         def go() -> None:
             with contextlib.suppress(Exception):  # a worker that cannot be reached falls silent, and is found by that
-                self._client.run(self._functions.command, self._run, raw, workers=[worker], on_error="return")
+                self._client.run(self._functions.command, agent, raw, workers=[worker], on_error="return")
 
         _begin(go)
 
@@ -267,8 +268,8 @@ class DaskClient:
     def _on_event(self, event: Any) -> None:
         record = unpack_status(event[1])
         with self._lock:
-            if record["machine"] not in self._heard_at:
-                return
+            if record["machine"] not in self._heard_at or record.pop("agent") != self._agents[record["machine"]]:
+                return  # of an agent that another has taken the place of
             first = self._heard_at[record["machine"]] is None
             self._heard_at[record["machine"]] = time.monotonic()
         if first:
@@ -276,9 +277,9 @@ class DaskClient:
         if record["kind"] != "beat":
             self._note(record)
 
-    def _on_sent(self, worker: str, done: Any) -> None:
+    def _on_sent(self, worker: str, agent: str, done: Any) -> None:
         error = done.exception()
-        if error is not None:
+        if error is not None and self._agents[worker] == agent:
             self._note({"kind": "gone", "machine": worker, "why": f"content cannot be sent there ({type(error).__name__})"})
 
     def _on_done(self, worker: str, future: Any) -> None:

@@ -35,8 +35,8 @@ from noc.wire import pack_status, unpack_status
 BEAT_S = 0.5
 _LEAVE_S = 3.0
 _PIECE_BYTES = 1 << 16
-_ends: dict[str, float] = {}  # by run: when its agent is killed, once it was told to end
-_commands: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}  # by run: what its agent here is to be told
+_ends: dict[str, float] = {}  # by agent: when it is killed, once it was told to end
+_commands: dict[str, queue.SimpleQueue[dict[str, Any] | None]] = {}  # by agent: what it is to be told
 
 
 def describe(dask_worker: Worker) -> dict[str, Any]:
@@ -64,20 +64,23 @@ def missing(sha256s: list[str], dask_worker: Worker) -> list[str]:
     return ContentStore(_content_folder(dask_worker)).missing(sha256s)
 
 
-def command(run: str, raw: bytes) -> bool:
-    """Hand a command to the run's agent; False where there is no agent. Any command shows that the launcher lives."""
-    commands = _commands.get(run)
+def command(agent: str, raw: bytes) -> bool:
+    """Hand a command to the agent of this name; False where there is none. Any command shows that the launcher lives."""
+    commands = _commands.get(agent)
     if commands is None:
         return False
     record = unpack_status(raw)
     if record["kind"] == "end":
-        _ends[run] = time.monotonic() + record.get("patience_s", 0.0) + _LEAVE_S
+        _ends[agent] = time.monotonic() + record.get("patience_s", 0.0) + _LEAVE_S
     commands.put(record)
     return True
 
 
-def attend(run: str, raw: bytes, content: bytes) -> int:
-    """Keep `content` (packed, bytes by SHA-256), run an agent on `raw` (its packed command), and return its exit code."""
+def attend(run: str, agent: str, raw: bytes, content: bytes) -> int:
+    """Keep `content` (packed, bytes by SHA-256), run an agent on `raw` (its packed command), and return its exit code.
+
+    `agent` is its name: an agent that takes the place of another in a run must not be taken for that one.
+    """
     worker = get_worker()
     secede()  # type: ignore[no-untyped-call]  # other tasks may use the worker's threads; the chips stay taken
     folder = _content_folder(worker)
@@ -85,13 +88,13 @@ def attend(run: str, raw: bytes, content: bytes) -> int:
     topic = topic_of(run)
 
     def say(record: dict[str, Any]) -> None:
-        worker.log_event(topic, pack_status({"machine": worker.address, **record}))
+        worker.log_event(topic, pack_status({"machine": worker.address, "agent": agent, **record}))
 
     try:
         for sha256, load in unpack_status(content).items():
             if store.add(load) != sha256:
                 raise ValueError(f"content {sha256[:12]}... arrived damaged")
-        return _attend(run, {**unpack_status(raw), "store": str(folder)}, say)
+        return _attend(agent, {**unpack_status(raw), "store": str(folder)}, say)
     finally:
         store.trim()
 
@@ -101,7 +104,7 @@ def topic_of(run: str) -> str:
     return f"gennaker-{run}"
 
 
-def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
+def _attend(name: str, chips: dict[str, Any], say: Any) -> int:
     folders = os.pathsep.join(map(str, user_folders()))  # absolute: the agent begins in another folder
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONSAFEPATH": "1", VARIABLE: folders}
     agent = subprocess.Popen(  # noqa: S603 - our own module
@@ -111,12 +114,12 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     assert agent.stdin is not None
     assert agent.stdout is not None
     commands: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    _commands[run] = commands
+    _commands[name] = commands
     commanded_at = [time.monotonic()]  # when the launcher was last heard; `_write` sets it
     threading.Thread(target=_write, args=(commands, agent.stdin, commanded_at), daemon=True).start()
     commands.put({"kind": "chips", **chips})
     records, selector, next_beat, kill_at = RecordReader(), selectors.DefaultSelector(), 0.0, float("inf")
-    standstill = StandstillClock()
+    standstill, is_killed = StandstillClock(), False
     selector.register(agent.stdout, selectors.EVENT_READ)
     try:
         while True:
@@ -127,13 +130,12 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
             if now - commanded_at[0] > LEASE_S:
                 commands.put({"kind": "end"})  # the launcher is gone, or cannot be heard
                 commanded_at[0], kill_at = now, now + _LEAVE_S
-            if _ends.get(run, kill_at) < kill_at:
-                kill_at = _ends[run]
             stopped_s = standstill.look(is_stopped(agent.pid))
-            if stopped_s > chips["stall_s"]:
+            if stopped_s > chips["stall_s"] and not is_killed:
                 say({"kind": "gone", "why": f"its agent is stopped, for {stopped_s:.0f} s", "code": 0})
                 kill_at = now
-            if now > kill_at:
+            if now >= min(kill_at, _ends.get(name, kill_at)):
+                is_killed = True
                 agent.kill()
             if selector.select(BEAT_S / 2):
                 piece = os.read(agent.stdout.fileno(), _PIECE_BYTES)
@@ -145,8 +147,8 @@ def _attend(run: str, chips: dict[str, Any], say: Any) -> int:
     except subprocess.TimeoutExpired:
         code = -9
     finally:
-        _ends.pop(run, None)
-        del _commands[run]
+        _ends.pop(name, None)
+        del _commands[name]
         commands.put(None)
         selector.close()
         agent.kill()

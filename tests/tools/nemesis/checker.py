@@ -26,7 +26,7 @@ def judge(trial: Trial, evidence: Evidence, quiet: Evidence) -> list[str]:
     if not ends_badly and evidence.to_end_s > END_S + 3 * quiet.total_s:
         wrong.append(f"late: {evidence.to_end_s:.1f} s to the end, {quiet.total_s:.1f} s without a signal")
     wrong += [f"leftover: {what}" for what in evidence.left]
-    if not ends_badly and digest_of(trial, evidence) != digest_of(trial, quiet):
+    if (not ends_badly or trial.restart) and digest_of(trial, evidence) != digest_of(trial, quiet):
         wrong.append(f"hash: {digest_of(trial, evidence)}")
     if "Traceback" in evidence.complained:
         wrong.append(f"traceback: {evidence.complained.strip().splitlines()[-1][:200]}")
@@ -81,9 +81,10 @@ def allowed_ends(trial: Trial, evidence: Evidence) -> list[tuple[tuple[int, ...]
     """
     victim, sent, who = trial.victim, trial.signal, re.escape(evidence.struck)
     same: tuple[tuple[int, ...], str] = (0,), "$"
-    goes_on = trial.restart and victim != "launcher"
-    if not evidence.struck or sent == "STOP-CONT" or goes_on:
+    if not evidence.struck or sent == "STOP-CONT":
         return [same]
+    if trial.restart:  # a launcher may be killed when all is written
+        return [same] if victim != "launcher" or evidence.resumed else [same, (_KILLED[sent], "$")]
     if victim == "launcher":
         return [same, (_INTERRUPTED[sent], "interrupted$|$") if sent in _INTERRUPTED else (_KILLED[sent], "$")]
     if victim == "helper":

@@ -43,6 +43,7 @@ class Evidence:
     total_s: float = 0.0
     to_clean_s: float = 0.0
     hung: bool = False
+    resumed: bool = False  # the launcher was killed before its report was written, and another went on
     left: list[str] = field(default_factory=list)
     struck_s: float = 0.0  # since the start, as `moments` are
     moments: dict[str, float] = field(default_factory=dict)
@@ -109,6 +110,7 @@ def marked(token: str) -> list[psutil.Process]:
 class _Play:
     def __init__(self, stage: Stage, trial: Trial, own: Path, token: str) -> None:
         self._trial, self._token, self._out, self._temporary = trial, token, own / "out", own / "t"
+        self._report = self._out / "report.json"
         self._temporary.mkdir()
         self._shared: set[str] = set()  # files in shared memory that the run had
         self._evidence = Evidence()
@@ -143,10 +145,10 @@ class _Play:
             time.sleep(trial.pause_s)
             with contextlib.suppress(psutil.Error):
                 self._victim.resume()
-        try:
-            self._subject.wait(PATIENCE_S)
-        except subprocess.TimeoutExpired:
-            evidence.hung = True
+        self._wait()
+        if trial.restart and self._subject.returncode in (-signal.SIGKILL, -signal.SIGSEGV) and not self._report.exists():
+            evidence.resumed = True
+            self._resume()
         ended_at = time.monotonic()
         evidence.to_end_s, evidence.total_s = ended_at - (struck_at or self._began), ended_at - self._began
         self._read_moments()
@@ -154,6 +156,21 @@ class _Play:
             evidence.code = self._subject.returncode
         self._gather(ended_at)
         return evidence
+
+    def _wait(self) -> None:
+        try:
+            self._subject.wait(PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            self._evidence.hung = True
+
+    def _resume(self) -> None:
+        """Go on with a run whose launcher was killed, at once, as a user would."""
+        command = [sys.executable, "launch.py", "lm", "--resume", str(self._out), "--no-monitor", "--no-pictures"]
+        environment = {**os.environ, MARK: self._token, "TMPDIR": str(self._temporary)}
+        self._subject = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=self._output, stderr=self._errors, start_new_session=True
+        )
+        self._wait()
 
     def _reached(self, moment: str) -> bool:
         """Wait for a moment; False where the subject ends without it."""
@@ -220,10 +237,9 @@ class _Play:
             file.close()
         for descriptor in self._talk:
             os.close(descriptor)
-        path = self._out / "report.json"
-        if path.exists():
+        if self._report.exists():
             try:
-                evidence.report = json.loads(path.read_text())
+                evidence.report = json.loads(self._report.read_text())
             except ValueError:
                 evidence.report_is_damaged = True
 

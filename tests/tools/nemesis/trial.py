@@ -8,6 +8,7 @@ from typing import Any
 
 SIGNALS = ("SIGKILL", "SIGSEGV", "SIGSTOP", "SIGTERM", "SIGINT", "STOP-CONT")
 _WEIGHTS = (6, 2, 6, 2, 2, 2)
+_ENDS = (6, 2, 6, 0, 0, 0)  # of a run that replaces whoever is hit: only what ends a process, or stops it for good
 
 # A moment is what the subject says of its life (`subject.py`); who lives then can be hit. `start PE` is the start of a drawn one.
 _FEW, _HOST = ("launcher", "fork server"), ("launcher", "fork server", "host")
@@ -63,28 +64,32 @@ class Trial:
     delay_s: float
     pause_s: float
     share: float  # of a run's ticks, or of its PEs, where the moment is one of many; and which process of a kind
-    restart: bool = False  # whether the run has --restart
+    restart: bool = False  # the run has --restart; a launcher that is killed is gone on for with --resume
 
     def record(self) -> dict[str, Any]:
         """Return the trial as the log has it."""
         return asdict(self)
 
 
-def draw(seed: int, number: int, setups: tuple[str, ...] = ()) -> Trial:
-    """Return trial `number` of `seed`, of one of `setups` (all but the full model where none is named)."""
+def draw(seed: int, number: int, setups: tuple[str, ...] = (), *, restart: bool = False) -> Trial:
+    """Return trial `number` of `seed`, of one of `setups` (all but the full model where none is named).
+
+    `restart`: of a run with --restart, which `launch.py` has.
+    """
     chance = random.Random(f"{seed}:{number}:{','.join(setups)}")
-    names = setups or tuple(SETUPS)
+    names = [name for name in setups or SETUPS if not (restart and SETUPS[name].program)]
     setup = SETUPS[chance.choices(names, [SETUPS[name].weight or (name in setups) for name in names])[0]]
     lives = moments_of(setup)
     moment = chance.choice(sorted(lives))
     victim = chance.choice(lives[moment])
-    signal = chance.choices(SIGNALS, _WEIGHTS)[0]
-    if victim == "launcher" and signal == "SIGSTOP":
-        signal = "STOP-CONT"  # nobody is left who could end a program that is stopped for good
+    signal = chance.choices(SIGNALS, _ENDS if restart else _WEIGHTS)[0]
+    if victim == "launcher" and signal == "SIGSTOP":  # nobody is left who could end a program that is stopped for good
+        signal = "SIGKILL" if restart else "STOP-CONT"
     delay_s = chance.choice((0.0, 0.0, chance.uniform(0.0, 0.05), chance.uniform(0.0, 0.5)))
     return Trial(
         number=number, setup=setup.name, moment=moment, victim=victim, signal=signal, delay_s=round(delay_s, 4),
         pause_s=round(chance.uniform(0.2, 1.2), 2), share=round(chance.random(), 3),
+        restart=restart,
     )  # fmt: skip
 
 
