@@ -29,7 +29,7 @@ class DigitsSettings(TrainingSettings):
     hidden: int = flag(64, "units of the dense layer before the ten of the answer")
     width: int = flag(48, "of a vision transformer: numbers of a patch")
     heads: int = flag(4, "of a vision transformer: heads of its attention")
-    blocks: int = flag(3, "of a vision transformer: blocks of attention and two dense layers, the first four times as wide")
+    blocks: int = flag(3, "of a vision transformer: blocks of attention and two dense layers, the first three times as wide")
     epochs: int = flag(80, "times through the training images")
     batch: int = flag(32, "images side by side")
     lr: float = flag(3e-3, "learning rate of AdamW")

@@ -10,7 +10,7 @@ from models.training.digits.images import CLASSES, SIZE
 from models.training.digits.settings import DigitsSettings
 
 PATCH = 2  # pixels along a side
-_WIDER = 4  # how many times as wide the first dense layer of a block is
+_WIDER = 3  # how many times as wide the first dense layer of a block is
 _BRIGHTEST = 16.0  # a pixel
 
 
