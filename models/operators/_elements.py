@@ -14,9 +14,9 @@ _STRIP = 16  # numbers: a strip begins where DRAM can be written
 def element_work(shape: tuple[int, ...], *, inputs: int = 1, results: bool = False, constant_bytes: int = 0) -> CoreWork:
     """Return a unit for each row of an output, of so many inputs of its shape, or for each strip of a row that is too long."""
     whole = shape[-1] if shape else 1
-    strips, width = 1, whole
-    if whole * (inputs + 1) > MOST_UNIT_BYTES:
-        width = MOST_UNIT_BYTES // (inputs + 1) // _STRIP * _STRIP
+    strips, width, copies = 1, whole, 2 * inputs + 2  # each as it lies in DRAM, and in order
+    if whole * copies > MOST_UNIT_BYTES:
+        width = MOST_UNIT_BYTES // copies // _STRIP * _STRIP
         strips = -(-whole // width)
     return CoreWork(
         units=math.prod(shape[:-1]) * strips, unit_input_bytes=inputs * width, unit_output_bytes=width,
