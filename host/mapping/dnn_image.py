@@ -19,7 +19,7 @@ from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, r
 from host.mapping.layer_tiles import LayerTiles, work_of
 from host.mapping.operators import tile_addresses
 from host.mapping.sharing import share_stretches
-from host.mapping.tile_block import TileBlock
+from host.mapping.tile_block import MOST_BLOCK_BYTES, TileBlock
 from models.dnn.integer import IntegerNetwork, IntegerOperation
 from models.dnn.program import (
     C_BLOCK_BYTES,
@@ -51,7 +51,6 @@ from models.kernels.worker import MEMORY_BYTES, MOST_SLOTS, tiles_at
 from models.network import Array, ModelError
 from noc.dram import INTERFACES, RESERVED_BYTES
 
-_MOST_BLOCK_BYTES = 4096  # of a tile: what reads more pieces is none
 _SLOTS_BYTES = 12 << 10  # of a worker's memory, for configurations that stay there
 _MOST_ROWS = 60  # transfers that a worker puts out in a tick, for the bound of a layer's ticks
 PROGRAM_AT = RESERVED_BYTES
@@ -310,8 +309,8 @@ def _plan_layer(
         constants.rewind(before)
     least = addresses.blocks(layer, 0)[0]
     need = f"{least.end:,} B, a worker has {room:,} B"
-    if least.size_bytes > _MOST_BLOCK_BYTES:
-        need = f"{least.size_bytes:,} B to say what it reads, moves and writes, which may take {_MOST_BLOCK_BYTES:,} B"
+    if least.size_bytes > MOST_BLOCK_BYTES:
+        need = f"{least.size_bytes:,} B to say what it reads, moves and writes, which may take {MOST_BLOCK_BYTES:,} B"
     raise HostError(
         f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs {need}",
         Exit.DOES_NOT_FIT,
@@ -319,7 +318,7 @@ def _plan_layer(
 
 
 def _fits(block: TileBlock, room: int) -> bool:
-    return block.end <= room and block.size_bytes <= _MOST_BLOCK_BYTES
+    return block.end <= room and block.size_bytes <= MOST_BLOCK_BYTES
 
 
 def _of_whole_rows(tiling: Tiling, output: TensorPlace) -> Tiling:

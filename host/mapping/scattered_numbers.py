@@ -14,7 +14,7 @@ from host.mapping.tile_block import Move, TileBlock
 from models.dnn.program import ALIGNMENT_BYTES
 from models.network import I64
 
-MOST_STRETCHES = 64
+MOST_STRETCHES = 128
 NOTHING = -1
 """As a source: nothing is moved there."""
 

@@ -37,6 +37,7 @@ from models.dnn.program import (
     aligned,
 )
 
+MOST_BLOCK_BYTES = 4096  # what reads, moves or writes more pieces is no tile
 STAYING = 1 << 28
 """Added to where something lies that stays in the memory from pass to pass: it has a region that no other tile uses."""
 _PLACES = (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MASK)

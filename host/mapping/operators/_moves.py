@@ -11,27 +11,36 @@ import numpy as np
 from host.mapping.layer_tiles import LayerTiles
 from host.mapping.operators._pieces import Piece, pieces_of, write_piece
 from host.mapping.scattered_numbers import NOTHING, move_scattered, read_scattered
-from host.mapping.tile_block import TileBlock
-from models.dnn.program import B_INPUT
+from host.mapping.tile_block import MOST_BLOCK_BYTES, TileBlock
+from models.dnn.program import ALIGNMENT_BYTES, B_INPUT
 from models.network import I64
+from models.operators._elements import MOST_UNIT_BYTES
 
 Sources = Callable[[Sequence[I64], Mapping[str, Any]], I64]
 """(a number for each element of each input, attributes) -> which of them each element of the output is; NOTHING for none."""
 
 
 def move_blocks(layer: LayerTiles, number: int, sources: Sources, filling: int = 0) -> list[TileBlock]:
-    """Return the blocks of tile `number`: one, or one a strip. `filling` is what lies where a source is NOTHING."""
+    """Return the blocks of tile `number`: one, or several of parts of its rows, where numbers lie so far apart that a worker has no
+    room for what lies between. `filling` is what lies where a source is NOTHING.
+    """
     attributes = tuple(sorted(layer.operation.attributes.items()))
     whole = _sources(sources, tuple(place.shape for place in layer.inputs), attributes)
-    return [_block(layer, number, piece, whole, filling) for piece in pieces_of(layer, number)]
+    made, left = list[TileBlock](), pieces_of(layer, number)[::-1]
+    while left:
+        piece = left.pop()
+        block = _block(layer, number, piece, whole, filling)
+        if piece.width > ALIGNMENT_BYTES and (block.end > MOST_UNIT_BYTES or block.size_bytes > MOST_BLOCK_BYTES):
+            left += piece.halves(ALIGNMENT_BYTES)[::-1]
+        else:
+            made.append(block)
+    return made
 
 
 def _block(layer: LayerTiles, number: int, piece: Piece, whole: I64, filling: int) -> TileBlock:
     block = TileBlock(number)
     output = block.region(piece.size)
-    if filling and not piece.size:
-        return block
-    sample, within = np.divmod(np.arange(piece.first, piece.first + piece.size), layer.output.size)
+    sample, within = np.divmod(piece.numbers, layer.output.size)
     elements, begin = whole[within], 0
     sources = np.full(piece.size, NOTHING, np.int64)
     for place in layer.inputs:  # elements are numbered over all inputs

@@ -11,19 +11,33 @@ from host.mapping.layer_tiles import LayerTiles, span
 from host.mapping.scattered_numbers import read_in_order
 from host.mapping.tile_block import TileBlock
 from models.dnn.tiles import CoreTiling
+from models.network import I64
 
 
 class Piece(NamedTuple):
-    """`rows` rows of `width` numbers of the output, from number `first` on, all samples' one behind the other."""
+    """`rows` rows of the output, or `width` numbers of each, from number `first` on, all samples' one behind the other."""
 
     first: int
     rows: int
     width: int
+    pitch: int = 0
+    """Numbers from row to row; 0: `width`, they lie one behind the other."""
 
     @property
     def size(self) -> int:
         """How many numbers that are."""
         return self.rows * self.width
+
+    @property
+    def numbers(self) -> I64:
+        """Which numbers of the output these are, (size,)."""
+        pitch = self.pitch or self.width
+        return np.asarray((self.first + np.arange(self.rows)[:, None] * pitch + np.arange(self.width)).reshape(-1), np.int64)
+
+    def halves(self, alignment: int) -> tuple[Piece, Piece]:
+        """Return both halves of each row, the second of which begins at a multiple of so many numbers."""
+        pitch, left = self.pitch or self.width, -(-self.width // (2 * alignment)) * alignment
+        return Piece(self.first, self.rows, left, pitch), Piece(self.first + left, self.rows, self.width - left, pitch)
 
 
 class Strip(NamedTuple):
@@ -68,8 +82,7 @@ def read_piece(block: TileBlock, layer: LayerTiles, place: TensorPlace, piece: P
         if piece.rows == 1:
             return block.read_numbers(place, piece.first, piece.width)
         return block.read_dense(place, piece.first, piece.rows, piece.width)
-    numbers = np.arange(piece.first, piece.first + piece.size)
-    sample, within = np.divmod(numbers, layer.output.size)
+    sample, within = np.divmod(piece.numbers, layer.output.size)
     whole = np.broadcast_to(np.arange(place.size).reshape(place.shape), layer.output.shape)
     return read_in_order(block, place, sample * place.size + whole.reshape(-1)[within])
 
