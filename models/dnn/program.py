@@ -48,7 +48,8 @@ BLOCK_WORDS = 32
 B_READS, B_MOVES, B_OUT_MOVES, B_WRITES, B_TILE, B_RECEIVED, B_HANDS, B_FOLLOWING = range(8)
 """The last: the address of the worker's next block of the layer, 0 for none."""
 B_DIMS = 8  # eight
-(B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MULTIPLIER_COUNT, B_ADD, B_LAST, B_MASK) = range(16, 28)
+(B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MULTIPLIER_COUNT, B_ADD, B_LAST) = range(16, 27)
+B_MASK = 29
 """Where parts of the tile lie in the memory; how many multipliers there are; whether sums go on from those of the tile before, and
 whether they are complete.
 """
