@@ -42,15 +42,17 @@ def step_exchange(block: int, arrived: int, _: int, __: int) -> int:
         return WRONG
     rows = carray(words_at(box.outbox), (box.outbox_rows, TRANSFER_WORDS))
     exchanged = carray(words_at(box.exchanged), (box.peers, EXCHANGED_WORDS))
+    carried = 0
     for i in range(sent):
         size = 0 if rows[i, KIND] == READ else int(rows[i, SIZE])
+        carried += size
         if rows[i, KIND] > MOST_KIND or rows[i, PEER] >= box.peers or int(rows[i, AT]) + size > box.outbox_bytes:
             return WRONG
         counts[2, rows[i, KIND]] += 1
         place = 2 if rows[i, KIND] == READ else 0
         exchanged[rows[i, PEER], place] += 1
         exchanged[rows[i, PEER], place + 1] += rows[i, SIZE]
-    return sent
+    return sent if carried <= box.sent_bytes else WRONG
 
 
 @call
