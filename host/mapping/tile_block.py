@@ -142,7 +142,7 @@ class TileBlock:
         self._units.append((begin, end + aligned(self.size_at(end))))
 
     def unit_of(self, place: int) -> tuple[int, int]:
-        """Return from where to where the regions lie that move with that of a place: itself, or those that it lies together with."""
+        """Return from where to where the regions lie that move with that of a place: it alone, or its neighbours, too."""
         for begin, end in self._units:
             if begin <= place < end:
                 return begin, end

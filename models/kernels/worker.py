@@ -229,6 +229,7 @@ def _exchange(
     units: Words, steps: Words, slots: Number, block_bytes: Number, buffers: Number, arrived: Arrived,
 ) -> int:  # fmt: skip
     words, sent, started = carray(ints_at(memory.ctypes.data), (memory.size // 4,)), 0, False
+    has_computed = False
     if state[PHASE] == FAILED:
         return 0
     state[CARRIED] = 0
@@ -270,6 +271,8 @@ def _exchange(
                 break
             state[STAGE], state[DONE] = HANDING, 0
         if state[STAGE] == HANDING:
+            if has_computed:  # what it has put out is taken from the memory behind the exchange
+                break
             sent = hand_on(words, block, outbox, sent, state, False, memory.size)
             if state[DONE] < words[block + B_HANDS]:
                 break
@@ -277,6 +280,7 @@ def _exchange(
             beyond = compute_tile(words, slot, block, memory, exchange_counts, steps, scratch)
             if beyond:
                 return say_fault(outbox, sent, state, peers, words, BEYOND_MEMORY, beyond - 1)
+            has_computed = True
             state[READY] -= 1
             state[STAGE], state[DONE] = WRITING, 0
         sent = write(words, block, outbox, sent, state, exchange_counts, memory.size, buffers)
