@@ -27,7 +27,8 @@ class Dealt(NamedTuple):
 def deal_tiles(layer: LayerTiles, number: int, workers: int, settings: ProgramSettings) -> Dealt:
     """Return the tiles of layer `number` as the workers have them, as even as they go."""
     tiles, addresses = layer.output_tiles, tile_addresses(layer.operation.kind)
-    several = min(layer.tiling.parts, workers // tiles) if settings.reduce == "mesh" else 1
+    goes_apart = settings.reduce == "mesh" and hasattr(addresses, "part")
+    several = min(layer.tiling.parts, workers // tiles) if goes_apart else 1
     if several > 1:
         return _deal_parts(layer, number, several)
     rounds = -(-tiles // workers)

@@ -6,6 +6,7 @@ start. Whatever a layer's tiling is, its tensors lie where they lay before.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,12 +18,12 @@ from host.cost.program_settings import ProgramSettings
 from host.errors import Exit, HostError
 from host.mapping.depth_parts import deal_tiles
 from host.mapping.dnn_tensors import TensorPlace, pass_content, place_tensors, row_of
-from host.mapping.image_layer import MOST_BLOCK_BYTES, ImageLayer
+from host.mapping.image_layer import ImageLayer
 from host.mapping.layer_tiles import LayerTiles, work_of
-from host.mapping.operators import names, tile_addresses
+from host.mapping.operators import tile_addresses
 from host.mapping.resident_tensors import keep_tensors
 from host.mapping.sharing import share_stretches
-from host.mapping.tile_block import Bases
+from host.mapping.tile_block import MOST_BLOCK_BYTES, Bases
 from models.compute.worker_rows import MOST_SLOTS
 from models.dnn.integer import IntegerNetwork, IntegerOperation
 from models.dnn.program import (
@@ -49,7 +50,7 @@ from models.dnn.program import (
     aligned,
 )
 from models.dnn.tiles import CoreTiling, Tiling, smallest, tilings
-from models.dnn.work import CoreWork, Work
+from models.dnn.work import Work
 from models.kernels import sharing_worker
 from models.kernels.worker import MEMORY_BYTES, tiles_at
 from models.network import Array, ModelError
@@ -219,7 +220,7 @@ def plan_image(
     HostError, with DOES_NOT_FIT, for a layer of which no tile fits a worker's memory, or an image beyond a DRAM's interface;
     ModelError for an operator that does not run on PEs.
     """
-    _check_operators(network)
+    _check_inputs(network)
     places, pass_bytes = place_tensors(network, samples, 0)
     operations = [one for one in network.operations if one.kind != "reshape"]
     if not operations:
@@ -268,35 +269,41 @@ def _plan_layer(
     choose: Callable[[str, Work, LayerTerms], Sequence[Tiling]] | None,
 ) -> ImageLayer:  # fmt: skip
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
-    if isinstance(work, CoreWork) and work.strips > 1:
-        who = f"layer {operation.name} ({operation.kind})"
-        why = "a row or plane of it is larger than a worker's memory, and is not cut on PEs yet"
-        raise HostError(f"{who}: {why}", Exit.DOES_NOT_FIT)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
-        operation=operation, tiling=smallest(work), inputs=[places[name] for name in operation.inputs],
+        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]), inputs=[places[name] for name in operation.inputs],
         output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
-        if isinstance(tiling, CoreTiling) and tiling.units * tiling.work.unit_output_bytes % layer.output.row:
-            continue  # a tile writes whole rows
-        trial = replace(layer, tiling=tiling)
+        trial = replace(layer, tiling=_of_whole_rows(tiling, layer.output))
         first, buffers = addresses.blocks(trial, 0), terms.settings.buffers
         copies = buffers if trial.output_tiles > terms.workers or len(first) > 1 else 1
         if any(block.end * copies > room or block.size_bytes > MOST_BLOCK_BYTES for block in first):
             continue
-        chosen = replace(trial, store=constants.store)
-        blocks, held = deal_tiles(trial, number, terms.workers, terms.settings)
+        chosen, before = replace(trial, store=constants.store), len(constants.content)
+        blocks, held = deal_tiles(chosen, number, terms.workers, terms.settings)
         own = {**addresses.configuration(chosen), **words}
         made = ImageLayer(tiles=chosen, blocks=blocks, held=held, words=own, buffers=buffers)
         if made.memory_bytes <= room and made.block_bytes <= MOST_BLOCK_BYTES:
-            return replace(made, blocks=deal_tiles(chosen, number, terms.workers, terms.settings).blocks)
+            return made
+        constants.rewind(before)
     least = addresses.blocks(layer, 0)[0]
+    need = f"{least.end:,} B, a worker has {room:,} B"
+    if least.size_bytes > MOST_BLOCK_BYTES:
+        need = f"{least.size_bytes:,} B to say what it reads, moves and writes, which may take {MOST_BLOCK_BYTES:,} B"
     raise HostError(
-        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs "
-        f"{least.end:,} B, a worker has {room:,} B", Exit.DOES_NOT_FIT,
+        f"layer {operation.name} ({operation.kind}, {work}): no tile fits: the smallest, {layer.tiling.shape}, needs {need}",
+        Exit.DOES_NOT_FIT,
     )  # fmt: skip
+
+
+def _of_whole_rows(tiling: Tiling, output: TensorPlace) -> Tiling:
+    """Return a tiling whose tiles write whole rows, or strips of one, which begin where DRAM can be written."""
+    if not isinstance(tiling, CoreTiling) or tiling.work.strips > 1:
+        return tiling
+    each = output.row // math.gcd(output.row, tiling.work.unit_output_bytes)
+    return replace(tiling, units=-(-tiling.units // each) * each)
 
 
 def staying(layers: Sequence[ImageLayer], workers: int) -> list[int]:
@@ -375,6 +382,11 @@ class _Constants:
             self.content += raw.ljust(aligned(len(raw)), b"\0")
         return self._addresses[key]
 
+    def rewind(self, size_bytes: int) -> None:
+        """Forget what was kept behind so many bytes."""
+        del self.content[size_bytes:]
+        self._addresses = {key: at for key, at in self._addresses.items() if at < self._begin + size_bytes}
+
 
 def _place_constant(name: str, array: Array, samples: int, constants: _Constants) -> TensorPlace:
     """Keep a tensor that is a constant, once for each sample; return its place."""
@@ -384,14 +396,13 @@ def _place_constant(name: str, array: Array, samples: int, constants: _Constants
     return replace(place, address=constants.store(("tensor", name), lambda: place.content(repeated)))
 
 
-def _check_operators(network: IntegerNetwork) -> None:
-    have = {*names(), "reshape"}
-    for one in network.operations:
-        if one.kind not in have:
-            raise ModelError(f"operation {one.name}: {one.kind} does not run on PEs yet; have {', '.join(sorted(have))}")
+def _check_inputs(network: IntegerNetwork) -> None:
     for name in network.inputs:
-        if network.tensors[name].dtype != "int8":
-            raise ModelError(f"input {name}: is of {network.tensors[name].dtype}; PEs take int8")
+        hearers = {one.kind for one in network.operations if name in one.inputs}
+        if network.tensors[name].dtype != "int8" and hearers != {"gather"}:
+            raise ModelError(
+                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of a gather"
+            )
 
 
 def _bytes_of(words: Array) -> bytes:

@@ -10,7 +10,6 @@ from host.mapping.layer_tiles import LayerTiles
 from host.mapping.tile_block import TileBlock
 from models.dnn.program import MOST_COUNTERS
 
-MOST_BLOCK_BYTES = 4096  # of a tile: what reads more pieces is none
 _MOST_ROWS = 60  # transfers that a worker puts out in a tick, for the bound of a layer's ticks
 _ROUNDS = MOST_COUNTERS // 2
 MOST_LAYERS_APART = _ROUNDS - 1

@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from host.mapping.dnn_tensors import TensorPlace
-from host.mapping.image_layer import MOST_BLOCK_BYTES, MOST_LAYERS_APART, ImageLayer, counter_of
-from host.mapping.tile_block import RESIDENT, Hand, Move, Stretch, TileBlock
+from host.mapping.image_layer import MOST_LAYERS_APART, ImageLayer, counter_of
+from host.mapping.tile_block import MOST_BLOCK_BYTES, RESIDENT, Hand, Move, Stretch, TileBlock
 from models.dnn.program import aligned
 from models.kernels.sharing_worker import MOST_HANDED
 

@@ -11,8 +11,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
-from host.mapping.image_layer import MOST_BLOCK_BYTES, ImageLayer, counter_of
-from host.mapping.tile_block import HELD, Hand, TileBlock
+from host.mapping.image_layer import ImageLayer, counter_of
+from host.mapping.tile_block import HELD, MOST_BLOCK_BYTES, Hand, TileBlock
 from models.dnn.program import HAND_WORDS, aligned
 from models.kernels.sharing_worker import MOST_HANDED
 

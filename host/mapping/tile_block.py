@@ -23,6 +23,7 @@ from models.dnn.program import (
     B_FOLLOWING,
     B_HANDS,
     B_INPUT,
+    B_MASK,
     B_MOVES,
     B_MULTIPLIERS,
     B_OUT_HANDS,
@@ -46,9 +47,10 @@ from models.dnn.program import (
     aligned,
 )
 
+MOST_BLOCK_BYTES = 4096  # what reads, moves or writes more pieces is no tile
 SPACE = 1 << 20
 TILE, HELD, RESIDENT, STAYING = (SPACE * n for n in range(4))
-_PLACES = (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE)
+_PLACES = (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MASK)
 
 
 class Bases(NamedTuple):
@@ -211,7 +213,7 @@ class TileBlock:
     def read_rows(self, place: TensorPlace, first: int, rows: int, width: int) -> Rows:
         """Read `rows` rows of `width` numbers from number `first` of a tensor on; return where they lie."""
         if width == place.row and first % width == 0:
-            at = self._read(place, place.address_of(first), (rows - 1) * place.pitch + width)
+            at = self.read_stretch(place, place.address_of(first), (rows - 1) * place.pitch + width)
             return Rows(at, place.pitch)
         return Rows(self.read_numbers(place, first, rows * width), width)
 
@@ -219,10 +221,10 @@ class TileBlock:
         """Read numbers that lie one behind the other in a tensor; return where they do so in the memory."""
         last = first + count - 1
         if first // place.row == last // place.row or place.row == place.pitch:
-            return self._read(place, place.address_of(first), count)
+            return self.read_stretch(place, place.address_of(first), count)
         begin = first // place.row
         rows = last // place.row - begin + 1
-        stage = self._read(place, place.address_of(begin * place.row), (rows - 1) * place.pitch + place.row)
+        stage = self.read_stretch(place, place.address_of(begin * place.row), (rows - 1) * place.pitch + place.row)
         at = self.region(rows * place.row)
         self.moves.append(Move(stage, at, 1, rows, place.row, 0, place.pitch, 0, place.row))
         return at + first % place.row
@@ -236,7 +238,8 @@ class TileBlock:
         self.moves.append(Move(have.at, at, 1, rows, width, 0, have.pitch, 0, width))
         return at
 
-    def _read(self, place: TensorPlace, address: int, size_bytes: int) -> int:
+    def read_stretch(self, place: TensorPlace, address: int, size_bytes: int) -> int:
+        """Read bytes of a tensor by their address, with those before them up to a multiple of 16; return where they lie."""
         begin = address // 16 * 16
         at = self.region(address - begin + size_bytes)
         self.reads.append(Stretch(begin, address - begin + size_bytes, at, place.of_pass))

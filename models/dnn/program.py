@@ -52,6 +52,7 @@ which are counted in the worker's counter `B_COUNTER`. `B_HANDS`, `B_OUT_HANDS`:
 """
 B_DIMS = 8  # eight
 (B_INPUT, B_RIGHT, B_BIAS, B_MULTIPLIERS, B_SHIFTS, B_SUMS, B_OUTPUT, B_TABLE, B_MULTIPLIER_COUNT, B_ADD, B_LAST) = range(16, 27)
+B_MASK = 29
 """Where parts of the tile lie in the memory; how many multipliers there are; whether sums go on from those of the tile before, and
 whether they are complete.
 """
