@@ -34,7 +34,8 @@ LOOPS = {
     "gate_soft_cycles": ("egru_gate", "unit", 8), "gate_hard_cycles": ("egru_gate_unit", "unit", 0),
     "cell_soft_cycles": ("egru_cell", "unit", 23), "cell_hard_cycles": ("egru_cell_unit", "unit", 0),
     "int8_unit_soft_cycles": ("egru_int8", "unit", 33), "int8_unit_hard_cycles": ("egru_int8_unit", "unit", 0),
-    "scatter_cycles": ("int8_scatter", "element", 1),
+    "scatter_cycles": ("int8_scatter", "element", 1), "vector_scatter_cycles": ("int8_scatter", "element", 1),
+    "gather_cycles": ("int8_gather", "element", 1),
     "packet_setup_cycles": ("packets", "message", 0), "packet_cycles": ("packets", "packet", 0),
     "chip.dma_setup_cycles": ("dma_list", "target", 0),
 }  # fmt: skip
