@@ -140,8 +140,10 @@ def _load_member(module: str) -> None:
 
     package, _, name = module.rpartition(".")
     with _left_to_who_needs_it():
-        if hasattr(member(package, name, "member"), "TRANSFERS"):
+        loaded = member(package, name, "member")
+        if hasattr(loaded, "TRANSFERS"):
             importlib.import_module("pe.exchange")
+        getattr(loaded, "warm", lambda: None)()  # compiles what would be compiled at its first call
 
 
 def _load_module(module: str) -> None:
