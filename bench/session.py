@@ -22,7 +22,7 @@ from models.checkpoint import Model, save
 from models.network import Array
 from models.seeded import seeded_egru
 
-_BLOCKS, _STEPS, _WARM = 40, 50, 200
+_STEPS = 50
 
 
 def measure() -> Figures:
@@ -62,15 +62,20 @@ def _gru(inputs: int, units: int, layers: int) -> dict[str, Array]:
 def _step_ms(plan: gk.Plan, transport: str) -> float:
     vectors = np.random.default_rng(2).standard_normal((_STEPS, 8)).astype(np.float32)
     with plan.session(transport=transport) as chip:
-        for n in range(_WARM):
-            chip.step(vectors[n % _STEPS])
-        blocks = []
-        for _ in range(_BLOCKS):
-            began = time.perf_counter()
-            for vector in vectors:
-                chip.step(vector)
-            blocks.append((time.perf_counter() - began) / _STEPS)
-    return 1e3 * statistics.median(blocks)
+        return median_step_ms(chip, vectors)
+
+
+def median_step_ms(chip: gk.Session, vectors: Array, blocks: int = 40, warm: int = 200) -> float:
+    """Return what a step takes, (steps, inputs) vectors a block, in milliseconds: the median over blocks, behind `warm` steps."""
+    for n in range(warm):
+        chip.step(vectors[n % len(vectors)])
+    steps_s = []
+    for _ in range(blocks):
+        began = time.perf_counter()
+        for vector in vectors:
+            chip.step(vector)
+        steps_s.append((time.perf_counter() - began) / len(vectors))
+    return 1e3 * statistics.median(steps_s)
 
 
 if __name__ == "__main__":

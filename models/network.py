@@ -130,6 +130,13 @@ class SparseRows:
         """Number of stored weights of each row."""
         return np.diff(self.extents)
 
+    @cached_property
+    def row_bits(self) -> Array:
+        """Which weights of each row are stored, (rows, bytes) uint8, eight columns a byte."""
+        held = np.zeros(self.shape, bool)
+        held[np.repeat(np.arange(self.shape[0]), self.row_nonzeros), self.columns] = True
+        return np.packbits(held, axis=1)
+
     @classmethod
     def from_dense(cls, matrix: Array) -> SparseRows:
         """Keep the nonzero elements of `matrix` (rows, columns): int8 as they are, anything else converted to float32."""

@@ -30,7 +30,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 WHOLE = "GENNAKER_WHOLE_TESTS"  # set: hypothesis tries all the examples that a test names, in place of a part
-_PART = 6  # one in so many
+_PART = 10  # one in so many
 _FEWEST = 5  # but no fewer
 _BUSY = 5  # times as long as on a machine of its own may a test take, before it is taken for hung
 

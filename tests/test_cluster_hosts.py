@@ -67,6 +67,7 @@ class Launch:
         return code, self._complained.read_text(), read_report(self.out)
 
 
+@pytest.mark.slow
 def test_a_network_cut_between_two_hosts_is_named(hosts, cluster, folder, tmp_path):
     """Both still reach the scheduler and the launcher, and are told to end."""
     run = Launch(hosts, folder, tmp_path, cluster.address, "--chips", "2", "--tokens", "350", "--fault", "slow=PE(1,1,1)@0:0.03")
@@ -103,6 +104,7 @@ def test_hosts_give_the_answer_of_one_machine_also_through_a_short_interruption(
     assert gone(cluster.families)
 
 
+@pytest.mark.slow
 def test_a_host_that_is_cut_off_is_lost_and_cleans_up_by_itself(hosts, cluster, folder, tmp_path):
     run = Launch(hosts, folder, tmp_path, cluster.address, "--chips", "2", "--tokens", "350", "--fault", "slow=PE(1,1,1)@0:0.03")
     run.until("running: .* tokens")

@@ -1,7 +1,9 @@
 """Q-networks and decoders that act: one answer for any PEs, chips, batch and transport, and what an action costs."""
 
 import json
+import os
 import re
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,8 @@ import gennaker as gk
 from host.cost.cost_table import load_table
 from host.cost.ledger_file import open_ledger
 from host.errors import Exit, HostError
+from host.launch.recorded_run import run_into
+from host.run_folder import read_report
 from host.workloads.control import panel
 from host.workloads.control.action_costs import ActionCosts, side_by_side_s
 from host.workloads.control.drawing import drawn
@@ -32,6 +36,7 @@ from models.reference import Reference
 from noc.chip import load_chip
 from tests.tools.decoders import decoder_tensors
 from tests.tools.examples import Example, Played, launch
+from tests.tools.processes import children
 from tests.tools.torch_bytes import torch_file
 
 SHORT = {"episodes": 3, "steps": 6}
@@ -151,6 +156,27 @@ def test_a_run_that_ends_early_has_the_episodes_that_are_done(example):
     played = Played(prepare(example.options(**SHORT)))
     played.play(2)
     assert played.job.readout.result()["return_mean"] is None
+
+
+@pytest.mark.parametrize("broken_off", ["by Ctrl-C", "by the death of a PE"])
+def test_a_run_that_is_broken_off_reports_the_episodes_that_are_done(example, broken_off):
+    folder, struck = example.new_folder(), []
+    folder.mkdir()
+
+    def strike(status):
+        if not struck and status["phase"] == "running" and status["metrics"][0]["value"] is not None:
+            struck.append(status["tick"])
+            if broken_off == "by Ctrl-C":
+                os.kill(os.getpid(), signal.SIGINT)
+            else:
+                next(process for process in children() if process.name() == "PE(1,1,0)@0").kill()
+
+    outcome = run_into(folder, example.options(episodes=1_000_000, steps=4, answers="none"), observe=strike)
+    report = read_report(folder)
+    result = report["result"]
+    assert report["partial"] and 1 <= result["episodes_done"] == len(result["each"]) < 1_000_000
+    assert result["return_mean"] == 4.0
+    assert outcome.problem == "interrupted" or "PE(1,1,0)@0 died (SIGKILL)" in outcome.problem
 
 
 def test_a_network_acts_in_gymnasium_s_environments_by_name(example, tmp_path):
@@ -361,14 +387,20 @@ def test_the_panel_shows_membranes_return_and_deadline():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ten_thousand_actions_do_not_grow(example):
-    """The second half of a run needs no more memory than the first, but for what is kept of each episode."""
-    import resource
+    """Every process needs about as much memory after 10,000 actions more as after the first thousand: little is kept of each."""
+    folder, by_actions = example.new_folder(), {}
+    folder.mkdir()
 
-    def peak():
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    def look(status):
+        if status["phase"] == "running":
+            uss = {process.name(): process.memory_full_info().uss for process in children()}
+            by_actions[status["done"] // 3] = uss  # an action is three ticks
 
-    example.run(transport="mem", episodes=500, steps=10, batch=10)
-    first = peak()
-    example.run(transport="mem", episodes=1000, steps=10, batch=10)
-    assert peak() - first < 30_000  # KiB
+    outcome = run_into(folder, example.options(episodes=1400, steps=10, batch=10, answers="none"), observe=look)
+    assert outcome.report["result"]["actions_taken"] == 14_000
+    first, last = (next(uss for done, uss in sorted(by_actions.items()) if done >= actions) for actions in (1000, 11_000))
+    assert first.keys() == last.keys() and {"host", "router@0", "PE(1,1,0)@0"} <= first.keys()
+    for name, before in first.items():
+        assert last[name] - before < 2_000_000, name

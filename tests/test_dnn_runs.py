@@ -25,7 +25,6 @@ from models.dnn.program import BLOCK_WORDS, CONFIGURATION_WORDS
 from models.dnn.reference import quantised_inputs, run_network
 from models.foreign.import_dnn import import_dnn
 from models.foreign.request import ImportRequest
-from models.network import ModelError
 from models.operators import operator
 from models.quantise.dnn import quantise_dnn
 from models.quantise.dnn_lower import DnnSettings
@@ -175,15 +174,19 @@ def test_what_cannot_be_run_is_refused_in_one_line(cnn, chosen, words):
     assert words in str(caught.value)
 
 
-def test_a_network_of_other_operators_is_refused_by_name(tmp_path):
-    model = import_dnn(GOLDEN / "vit.pt2", ImportRequest(importer="pt2", options={})).model
-    samples = np.random.default_rng(1).normal(size=(8, *model.prepared.graph.inputs[0].shape[1:])).astype(np.float32)
+@pytest.mark.parametrize("name", ["vit", "lm"])
+def test_transformers_run_as_the_reference_has_them(tmp_path, name):
+    model = import_dnn(GOLDEN / f"{name}.pt2", ImportRequest(importer="pt2", options={})).model
+    entry, rng = model.prepared.graph.inputs[0], np.random.default_rng(1)
+    shape = (8, *entry.shape[1:])
+    samples = rng.normal(size=shape).astype(np.float32) if entry.dtype == "float32" else rng.integers(0, 11, shape)
     settings = DnnSettings(scales="pow2", rounding="half-up", overflow="saturate", per_channel=False, equalise=True)
-    network, _ = quantise_dnn(model.prepared, {model.prepared.graph.inputs[0].name: samples}, settings)
+    network, _ = quantise_dnn(model.prepared, {entry.name: samples}, settings)
     save_dnn(tmp_path / "cnn.safetensors", replace(model, network=network))
-    np.save(tmp_path / "samples.npy", samples[:1])
-    with pytest.raises(ModelError, match=r"^operation \w+: \w+ does not run on PEs yet; have add, "):
-        prepare(options(tmp_path))
+    np.save(tmp_path / "samples.npy", samples[:2])
+    outcome = launched(tmp_path, verify=True)
+    assert outcome.code is Exit.OK
+    assert outcome.mismatch["difference"] is None
 
 
 def test_the_shipped_digits_run_from_end_to_end():

@@ -61,6 +61,7 @@ def test_every_format_placement_and_price_has_the_same_events_and_they_are_those
         report_of(small, tmp_path, format="packed", pes=3),
         report_of(small, tmp_path, format="dense", pes=7, mapping="balanced"),
         report_of(small, tmp_path, format="array", chips=2, pes=6, verify=True),
+        report_of(small, tmp_path, format="vectors", pes=4, verify=True),
     ]
     assert len({report["events"]["sha256"] for report in reports}) == 1
     assert len({report["result"]["perplexity"] for report in reports}) == 1

@@ -115,6 +115,7 @@ def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, tm
     assert restart["position"] in (7, 14, 21)
 
 
+@pytest.mark.slow
 def test_a_run_that_never_resets_goes_on_from_a_snapshot_with_the_same_answer(run, tmp_path):
     """States are carried from segment to segment: no boundary, and so none to go on from but the run's beginning."""
     carried = {"state": "carried", "tokens": 60}

@@ -15,8 +15,10 @@ import pytest
 
 from host.errors import Exit, HostError
 from host.launch.launcher import Launcher
+from host.launch.needed_members import needed_members
 from host.launch.resume_file import Unfinished, kept, read_unfinished
-from host.processes import fork_server_link
+from host.processes import fork_server, fork_server_link
+from host.run import resumable_sha256
 from host.run_folder import read_report
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.grids import some
@@ -90,6 +92,13 @@ def test_a_part_that_dies_again_and_again_ends_the_run_as_without_restart(run):
     assert re.fullmatch(line, outcome.problem), outcome.problem
     assert [restart["part"] for restart in outcome.report["recovery"]["restarts"]] == ["PE(1,1,2)@0"] * 3
     assert gone(children)
+
+
+def test_what_the_host_hashes_with_is_compiled_before_the_host_starts():
+    """A host that compiles says nothing meanwhile, and would be taken for one that stands still."""
+    (module,) = set(needed_members(LmOptions(restart=True))) - set(needed_members(LmOptions()))
+    fork_server._load_member(module)
+    assert resumable_sha256._compress.signatures
 
 
 def test_wrong_input_is_no_death(run, folder):

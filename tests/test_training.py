@@ -289,7 +289,7 @@ def whole_run(tmp_path_factory):
     ("where", "about"),
     pairs(
         ("epoch", "middle", "signal", "death"),
-        (replace(SMALL, model="lstm"), FULL, SMALL, replace(SMALL, model="gru", sparsity=0.0)),
+        (replace(SMALL, model="lstm"), FULL, replace(SMALL, vectors="8x1", bits=8), replace(SMALL, model="gru", sparsity=0.0)),
     ),
 )
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(tmp_path, monkeypatch, whole_run, about, where):

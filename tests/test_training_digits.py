@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
-pytest.importorskip("sklearn", reason="the trainer's extra is not installed")
+if not importlib.util.find_spec("sklearn"):  # to load it takes seconds, which workers that run other files would spend, too
+    pytest.skip("the trainer's extra is not installed", allow_module_level=True)
 
 from models.dnn.evaluate import run_graph  # noqa: E402 - behind the skip
 from models.dnn.file import load_dnn  # noqa: E402

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench.instructions import compiled, convolutions, kernels, neurons, operators
+from bench.instructions import compiled, convolutions, few_spikes, kernels, neurons, operators
 from bench.instructions.kernels import Cost
 
 FILE = Path(__file__).with_name("counts.toml")
@@ -34,7 +34,8 @@ LOOPS = {
     "gate_soft_cycles": ("egru_gate", "unit", 8), "gate_hard_cycles": ("egru_gate_unit", "unit", 0),
     "cell_soft_cycles": ("egru_cell", "unit", 23), "cell_hard_cycles": ("egru_cell_unit", "unit", 0),
     "int8_unit_soft_cycles": ("egru_int8", "unit", 33), "int8_unit_hard_cycles": ("egru_int8_unit", "unit", 0),
-    "scatter_cycles": ("int8_scatter", "element", 1),
+    "scatter_cycles": ("int8_scatter", "element", 1), "vector_scatter_cycles": ("int8_scatter", "element", 1),
+    "gather_cycles": ("int8_gather", "element", 1),
     "packet_setup_cycles": ("packets", "message", 0), "packet_cycles": ("packets", "packet", 0),
     "chip.dma_setup_cycles": ("dma_list", "target", 0),
 }  # fmt: skip
@@ -73,7 +74,8 @@ _DIVIDE_CYCLES, _DIVISIONS = (2, 7, 12), 8  # of an event of conv: least, counte
 def count() -> dict[str, Entry]:
     """Return all counts by constant; MissingTool where they cannot be made here."""
     compiled.require_tools()
-    return {**_of_loops(kernels.counted()), **_of_neurons(), **_of_convolutions(), **_of_operators(operators.counted())}
+    neuron_counts = {**_of_neurons(), **_of_few_spikes(few_spikes.counted())}
+    return {**_of_loops(kernels.counted()), **neuron_counts, **_of_convolutions(), **_of_operators(operators.counted())}
 
 
 def kept() -> dict[str, Entry]:
@@ -130,6 +132,31 @@ def _of_neurons() -> dict[str, Entry]:
             spikes = [cost.spike for cost in costs.values()]
             entries[f"{kernel}_spike_cycles"] = _entry(f"{WAYS[kernel]}, spike", one.spike, min(spikes), max(spikes))
     return entries
+
+
+def _of_few_spikes(costs: Mapping[str, Mapping[str, Cost]]) -> dict[str, Entry]:
+    """Return the entries of Few-Spikes neurons: the value is of int8 weights, the band has float32 ones.
+
+    A price adds a refill to a tick and to a value, and two to a spike. The value of a part of a complex number is half of a pair's,
+    the mean of pairs above their theta and below; a spike's is the mean of both signs.
+    """
+
+    def of(kernel: str, loop: str, things: tuple[str, ...], refills: int, parts: int = 1) -> Entry:
+        of_one = [
+            costs[f"{kernel}_{loop}{values if loop == 'values' else tick}"] for k, values, tick in few_spikes.WAYS if k == kernel
+        ]
+        every = [[(cost.cycles + cost.taken) / parts - refills for cost in (loops[thing] for thing in things)] for loops in of_one]
+        least = [(loops[thing].least + loops[thing].taken) / parts - refills for loops in of_one for thing in things]
+        name = f"{kernel}_{loop}, {' and '.join(things)}"
+        return _entry(name, sum(every[0]) / len(things), min(least), max(map(max, every)))
+
+    return {
+        "fs_tick_cycles": of("fs", "tick", ("unit",), 1), "fs_value_cycles": of("fs", "values", ("unit",), 1),
+        "fs_spike_cycles": of("fs", "tick", ("spike",), 2),
+        "fs_complex_tick_cycles": of("fs_complex", "tick", ("unit",), 1),
+        "fs_complex_value_cycles": of("fs_complex", "values", ("passing", "silent"), 1, parts=2),
+        "fs_complex_spike_cycles": of("fs_complex", "tick", ("spike", "negative"), 2),
+    }  # fmt: skip
 
 
 def _of_convolutions() -> dict[str, Entry]:

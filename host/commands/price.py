@@ -152,7 +152,7 @@ def _comparison(folder: Path, report: Mapping[str, Any], ledger: RunLedger, befo
         rows.append((f"{name}, {unit}", *cells, _ratio(getattr(before, field), getattr(after, field))))
         if field != "power_w":
             each = [f"{getattr(one, field) * scale / steps:.4g}" for one in (before, after)]
-            rows.append((f"  a token, {unit}", *each, ""))
+            rows.append((f"  a {report.get('unit', 'position')}, {unit}", *each, ""))
     lines += [line.rstrip() for line in format_table(rows, left=(0, 3), least=(18, 26, 26), separator="")]
     lines += ["", *_stage_table("recorded", before), "", *_stage_table("priced", after), "", *_links_line(after)]
     lines += _wrap("assumed", list(after.assumed) or ["nothing"])

@@ -1,4 +1,4 @@
-"""What the fork server of a run loads ahead: the neuron models and the weight format that its PEs will need."""
+"""What the fork server of a run loads ahead: what is compiled of what its PEs, and its host, will need."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ def needed_members(options: RunOptions) -> list[str]:
         getattr(workload.about, "kernels_for", lambda _: getattr(workload.about, "KERNELS", ()))(options)
     )
     names = [f"noc.transports.{options.transport}", f"models.formats.{options.format}"]
+    names += ["host.run.resumable_sha256"] * options.restart  # while the host compiled it, nothing else would move
     names += getattr(workload.about, "modules_for", lambda _: [])(options)
     return names + [f"models.kernels.{name}" for name in kernels]
 

@@ -20,20 +20,20 @@ from host.errors import Exit, HostError
 from host.mapping.even_phases import deal_evenly
 from host.mapping.request import Deal, Request, UnitSet, whole_layer
 from host.mapping.sharding import all_fit, plan_share
-from models import kernels
+from models import formats, kernels
 from models.convolution import Convolution
 from models.network import I64, U32, Network, Projection
 from pe.sram import SramOverflow
 
 
-def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -> Deal:
-    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` as of `deal_layer`.
+def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool, block: int = 1) -> Deal:
+    """Deal a group of layers to `pes` PEs, unit i of each to the same one; `even` and `block` as of `deal_layer`.
 
     Each phase of a position is even on its own: what a layer computes from what was there before its group began, and what it
     computes from what others of the group send.
     """
     if len(group) == 1:
-        return deal_layer(network, group[0], pes, even)
+        return deal_layer(network, group[0], pes, even, block)
     phases, together = [], units_together(network, group)
     for layer in group:
         of_group = [p for p in network.populations[layer].projections if p.delay == 0 and p.source in group]
@@ -44,20 +44,23 @@ def deal_group(network: Network, group: tuple[int, ...], pes: int, even: bool) -
     return [tuple(UnitSet(layer, _units_of(hand, together)) for layer in group) for hand in hands]
 
 
-def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
+def deal_layer(network: Network, layer: int, pes: int, even: bool, block: int = 1) -> Deal:
     """Deal the units of a layer to `pes` PEs, heaviest first, each to the lightest PE.
 
     `even`: no PE takes more than one unit more than another. The order of equals is fixed, so a deal is repeatable. A layer that
-    hears through a convolution is always dealt in runs of as many units.
+    hears through a convolution is always dealt in runs of as many units. Neighbouring units stay together in blocks of so many,
+    where there are as many `block`s as PEs; the last one may be smaller.
     """
-    together = units_together(network, (layer,))
-    units = network.populations[layer].units // together
+    together, every = units_together(network, (layer,)), network.populations[layer].units
     if hears_by_kernel(network, layer):
-        return [(UnitSet(layer, _units_of(run, together)),) for run in np.array_split(np.arange(units), pes)]
+        return [(UnitSet(layer, _units_of(run, together)),) for run in np.array_split(np.arange(every // together), pes)]
+    if block > together and -(-every // block) >= pes:
+        together = block
+    units = -(-every // together)
     weights = _unit_weights(network, layer)
     if not even:
         weights += _unit_words(network, layer)
-    weights = weights.reshape(-1, together).sum(axis=1)
+    weights = np.add.reduceat(weights, np.arange(0, every, together))
     full, larger = divmod(units, pes)
     hands: list[list[int]] = [[] for _ in range(pes)]
     heap = [(0, pe) for pe in range(pes)]
@@ -74,7 +77,8 @@ def deal_layer(network: Network, layer: int, pes: int, even: bool) -> Deal:
             if not larger:
                 heap = [entry for entry in heap if len(hands[entry[1]]) < full]
                 heapq.heapify(heap)
-    return [(UnitSet(layer, _units_of(sorted(hand), together)),) for hand in hands]
+    dealt = [_units_of(sorted(hand), together) for hand in hands]
+    return [(UnitSet(layer, own[own < every]),) for own in dealt]
 
 
 def units_together(network: Network, group: tuple[int, ...]) -> int:
@@ -159,7 +163,7 @@ def fewest_pes(network: Network, request: Request, group: tuple[int, ...], *, ev
         raise HostError(f"{error}; no number of PEs holds this layer", Exit.DOES_NOT_FIT) from error
 
     def enough(pes: int) -> bool:
-        return all_fit(network, request, deal_group(network, group, pes, even))
+        return all_fit(network, request, deal_group(network, group, pes, even, formats.units_together(request.format)))
 
     values_bytes = sum(p.weights.values.nbytes for layer in group for p in network.populations[layer].projections)
     low = min(values_bytes // request.size.data_bytes, units - 1)  # in any format the values alone need more than this

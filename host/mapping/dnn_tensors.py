@@ -1,7 +1,7 @@
 """Where tensors lie in DRAM: in C order, each row of the last dimension at a multiple of 16 bytes, one sample behind the other.
 
 So whoever makes whole rows, or parts of rows that begin at multiples of 16, writes where a DRAM can be written, and no byte of
-anybody else. What a reshape makes lies where its input does.
+anybody else. What a reshape makes lies where its input does. Whole numbers of 32 bits lie as four of int8 each.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import numpy as np
 from models.dnn.integer import IntegerNetwork
 from models.dnn.program import aligned
 from models.network import Array
+
+_WORD_BYTES = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class TensorPlace:
 
     def content(self, numbers: Array) -> bytes:
         """Return the bytes of a tensor, int8 (samples, *shape), as they lie in DRAM."""
-        rows = numbers.reshape(-1, self.row)
+        rows = np.ascontiguousarray(numbers).view(np.int8).reshape(-1, self.row)
         out = np.zeros((len(rows), self.pitch), np.int8)
         out[:, : self.row] = rows
         return out.tobytes()
@@ -69,7 +71,9 @@ def place_tensors(network: IntegerNetwork, samples: int, address: int) -> tuple[
     places: dict[str, TensorPlace] = {}
     at = address
     for name in network.inputs:
-        places[name], at = _place(network.tensors[name].shape, samples, at)
+        tensor = network.tensors[name]
+        shape = tensor.shape if tensor.dtype == "int8" else (*tensor.shape[:-1], _WORD_BYTES * row_of(tensor.shape))
+        places[name], at = _place(shape, samples, at)
     for one in network.operations:
         shape = network.tensors[one.output].shape
         if one.kind == "reshape" and one.inputs[0] in places:

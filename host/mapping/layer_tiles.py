@@ -90,6 +90,11 @@ def pair(first: int, values: Sequence[int]) -> dict[int, int]:
     return {first: int(values[0]), first + 1: int(values[1])}
 
 
+def float_word(number: Array) -> int:
+    """Return a word of a configuration that has the bits of one float32."""
+    return int(np.asarray(number, np.float32).reshape(-1)[:1].view(np.int32)[0])
+
+
 def work_of(operation: IntegerOperation, shapes: Mapping[str, tuple[int, ...]], samples: int) -> Work:
     """Return what an operation asks of PEs for so many samples: rows, images or units of all of them."""
     work = operator(operation.kind).work(operation, [shapes[name] for name in operation.inputs], shapes[operation.output])

@@ -10,11 +10,11 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from host.errors import Exit, HostError
-from host.mapping.request import Request, Share, whole_layer
+from host.mapping.request import Request, Share, UnitSet, whole_layer
 from models import formats, kernels
 from models.convolution import Convolution
 from models.kernel_window import KernelWindow, largest_window, window_of
-from models.network import U32, Array, Network, Projection, Weights
+from models.network import I64, U32, Array, Network, Projection, Weights
 from models.schedule import schedule
 from models.shard import PortShape, Shard, ShardPort
 from pe.layout import PortSize, ShardSize, pe_fields
@@ -52,11 +52,12 @@ def _port_shape(
     weights, window = projection.weights, tuple[int, ...]()
     if isinstance(weights, Convolution) and formats.keeps_kernel(request.format, weights):
         window = tuple(window_of(weights, _gate_rows(units, layer.units, gates)))
-    return PortShape(
+    shape = PortShape(
         rows=gates * len(units), gates=gates, source_units=source.units, nonzeros=nonzeros, lanes=request.lanes,
         trace=projection.trace > 0, weight=projection.weights.numeric, payload=source.payload, dense=source.dense,
         phases=phases, slots=times.slots(population, projection), window=window, early=early,
     )  # fmt: skip
+    return formats.with_blocks(request.format, weights, _gate_rows(units, layer.units, gates), shape)
 
 
 def share_sizes(network: Network, request: Request, share: Share) -> list[ShardSize]:
@@ -75,6 +76,13 @@ def share_sizes(network: Network, request: Request, share: Share) -> list[ShardS
             interval=times.interval,
         ))  # fmt: skip
     return sizes
+
+
+def stored_weights(network: Network, request: Request, population: int, shares: Sequence[U32]) -> list[I64]:
+    """Return, per projection of a population, how many weights each of these shares of its units stores, (shares,)."""
+    sizes = [share_sizes(network, request, (UnitSet(population, units),))[0] for units in shares]
+    columns = zip(*([formats.stored(request.format, port.shape) for port in size.ports] for size in sizes), strict=True)
+    return [np.array(column, np.int64) for column in columns]
 
 
 def plan_share(network: Network, request: Request, share: Share, who: str) -> list[Region]:
@@ -117,7 +125,8 @@ def _largest(sizes: Sequence[ShardSize]) -> ShardSize:
     ports = []
     for n, port in enumerate(sizes[0].ports):
         shapes = [size.ports[n].shape for size in sizes]
-        most = port.shape._replace(nonzeros=max(shape.nonzeros for shape in shapes), rows=max(shape.rows for shape in shapes))
+        counts = {of: max(getattr(shape, of) for shape in shapes) for of in ("nonzeros", "blocks", "rows")}
+        most = port.shape._replace(**counts)
         if most.window:
             most = most._replace(window=tuple(largest_window([KernelWindow(*shape.window) for shape in shapes])))
         ports.append(port._replace(shape=most))

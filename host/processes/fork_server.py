@@ -44,7 +44,7 @@ def main() -> None:
 
 def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """Leave without a traceback for what is no bug: with an exit code that the launcher puts into words, where the system has no
-    memory or no process to give; with any, where the launcher died before it had sent what a process forked from here should run.
+    memory or no process to give; with any, where the launcher died before it had sent what it began to send.
     """
     code = code_for_lack(error)
     if code is None and _is_hang_up(error, trace):
@@ -55,10 +55,10 @@ def _leave_with_what_lacks(kind: type[BaseException], error: BaseException, trac
 
 
 def _is_hang_up(error: BaseException, trace: TracebackType | None) -> bool:
-    """Tell whether `multiprocessing`, in a new process, read no end of what the launcher sends it."""
+    """Tell whether `multiprocessing` read no end of what the launcher sends: pipes to this process, what to run to a new one."""
     if trace is None or type(error).__name__ not in ("EOFError", "UnpicklingError"):
         return False
-    return traceback.extract_tb(trace)[-1].filename.endswith("multiprocessing/spawn.py")
+    return traceback.extract_tb(trace)[-1].filename.endswith(("multiprocessing/spawn.py", "multiprocessing/reduction.py"))
 
 
 def _leave_signals_to_the_launcher() -> None:
@@ -140,7 +140,10 @@ def _load_member(module: str) -> None:
 
     package, _, name = module.rpartition(".")
     with _left_to_who_needs_it():
-        member(package, name, "member")
+        loaded = member(package, name, "member")
+        if hasattr(loaded, "TRANSFERS"):
+            importlib.import_module("pe.exchange")
+        getattr(loaded, "warm", lambda: None)()  # compiles what would be compiled at its first call
 
 
 def _load_module(module: str) -> None:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -52,19 +53,25 @@ class EventStream:
         layer, sending = section.population, self._sending[section.population]
         keys, bits, width, phase = sending.keys_of(section), sending.bits_of(section), sending.units, section.flags // PHASE
         assert not len(keys) or keys[-1] < self._lanes * width, f"event key {keys[-1]} of population {layer}"
-        edges: Any = (0, len(keys)) if self._lanes == 1 else np.searchsorted(keys, self._lane_edges * width)
         idle = idle_lanes(section.lanes, self._lanes)
-        count = 0
-        for lane in range(self._lanes):
-            place = self._sequence_at(lane, section.position)
-            if place is None or (idle is not None and idle[lane]):
+        places = [
+            None if idle is not None and idle[lane] else self._sequence_at(lane, section.position) for lane in range(self._lanes)
+        ]
+        # The records of all lanes at once, of which each sequence takes its own.
+        record, edges = np.empty((len(keys), 4 + (sending.ticks > 1)), "<u4"), [0, len(keys)]
+        positions = [place[1] if place else 0 for place in places]
+        record[:, 0], record[:, -3], record[:, -2], record[:, -1] = positions[0], layer, keys, bits
+        if sending.ticks > 1:
+            record[:, 1] = phase
+        if self._lanes > 1:
+            edges = np.searchsorted(keys, self._lane_edges * width).tolist()
+            record[:, 0] = np.repeat(positions, np.diff(edges))
+            record[:, -2] %= width
+        raw, row_bytes, count = record.tobytes(), 4 * record.shape[1], 0
+        for place, (first, last) in zip(places, pairwise(edges), strict=True):
+            if place is None:
                 continue
-            first, last = int(edges[lane]), int(edges[lane + 1])
-            at = (place[1],) if sending.ticks == 1 else (place[1], phase)
-            record = np.empty((last - first, len(at) + 3), "<u4")
-            record[:, : len(at)], record[:, -3] = at, layer
-            record[:, -2], record[:, -1] = keys[first:last] - np.uint32(lane * width), bits[first:last]
-            self._digest_of(place)[layer].update(record.tobytes())
+            self._digest_of(place)[layer].update(raw[first * row_bytes : last * row_bytes])
             self._steps[layer] += 1
             count += last - first
         self._events[layer] += count

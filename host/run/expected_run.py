@@ -15,7 +15,7 @@ from host.cost.ledger import Ledger
 from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
-from host.mapping.sharding import row_lengths
+from host.mapping.sharding import row_lengths, stored_weights
 from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.step_counts import words_of
 from models import kernels
@@ -48,7 +48,7 @@ def _steps(placement: Placement, number: int, rates: Mapping[int, float], positi
     for place, name in enumerate(words.counts, start=1):
         if name in (per_unit := kernels.named(population.kernel).PER_UNIT):
             rows[:, :, :, place] = (per_unit[name] * lanes * sizes)[None, :, None]
-    lengths = row_lengths(network, form, number)
+    lengths, held = row_lengths(network, form, number), stored_weights(network, placement.request, number, shares)
     for place, projection in enumerate(population.projections):
         stored = np.array([lengths[place][units].sum() for units in shares], np.int64)
         source, gates = projection.source, projection.weights.shape[0] // population.units
@@ -57,7 +57,7 @@ def _steps(placement: Placement, number: int, rates: Mapping[int, float], positi
         heard = np.full(len(shares), round(rate * lanes * network.populations[source].units))
         at = words.first_port + 2 * place
         rows[:, :, 0, at] = macs
-        rows[:, :, 0, at + 1] = twin("formats", form).visited(macs, heard, stored * lanes * ticks[source], gates * sizes)
+        rows[:, :, 0, at + 1] = twin("formats", form).visited(macs, heard, held[place] * lanes * ticks[source], gates * sizes)
     return LayerSteps(rows=rows, stepped=np.full(positions, lanes, np.uint32))
 
 

@@ -317,6 +317,7 @@ class HostLoop:
         return self._clock.now() - self._running_since if self._running_since else 0.0
 
     def _send_report(self, problem: str | None, code: Exit = Exit.OK) -> None:
+        self._tell_alive()
         run, (ledger, unwritten) = self._run, self._save_ledger()
         saved, trouble = self._write_saved()
         trouble = unwritten or trouble

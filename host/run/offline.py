@@ -22,7 +22,7 @@ from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
 from host.mapping.request import UnitSet
-from host.mapping.sharding import row_lengths, share_sizes
+from host.mapping.sharding import share_sizes, stored_weights
 from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.event_hash import EventStream
 from host.run.heard import Heard, Hearing
@@ -85,7 +85,7 @@ class OfflineRun:
         for phase in range(times.ticks[number]):
             rows[:, :, phase, 0] = _sum_by_share(layer.events[:, phase], shares)
         sizes = np.array([len(units) for units in shares])
-        lengths = row_lengths(self.network, placement.request.format, number)
+        held = stored_weights(self.network, placement.request, number, shares)
         keeps_sums = [_keeps_sums(self.network, placement, number, units) for units in shares]
         for place, name in enumerate(words.counts, start=1):
             rows[:, :, :, place] = (kernels.named(population.kernel).PER_UNIT[name] * stepped[:, None] * sizes)[:, :, None]
@@ -93,7 +93,7 @@ class OfflineRun:
             heard, macs = layer.heard[place], _sum_by_share(layer.heard[place].macs, shares)
             kernel = formats.keeps_kernel(placement.request.format, projection.weights)
             met = macs if heard.met is None or not kernel else _sum_by_share(heard.met, shares)
-            stored = np.array([lengths[place][units].sum() for units in shares]) * times.ticks[projection.source]
+            stored = held[place] * times.ticks[projection.source]
             lanes = np.stack([heard.lanes if kept[place] else self.stepped for kept in keeps_sums], axis=1).astype(np.int64)
             gates = projection.weights.shape[0] // population.units
             elements = heard.elements.astype(np.int64)[:, None]

@@ -16,7 +16,7 @@ from host.cost.ledger import MACS, VISITED, Ledger
 from host.cost.twins import twin
 from host.errors import HostError
 from host.mapping.placement import Placement
-from host.mapping.sharding import row_lengths
+from host.mapping.sharding import row_lengths, stored_weights
 from host.run.assembly import LayerSteps, assemble_ledger, shards_of
 from host.run.step_counts import words_of
 from models import kernels
@@ -80,6 +80,7 @@ def _steps(ledger: Ledger, number: int, now: Placement, shares: Sequence[U32], s
             rows[:, :, :, place] = dealt(counts, units)
     of_ports = np.flatnonzero(np.isin(ledger.ports["shard"], of_layer)).reshape(len(of_layer), words.ports)
     lengths, heard, keeps_form = row_lengths(network, form, number), ledger.port_work.heard, form == ledger.format
+    held = stored_weights(network, now.request, number, shares)
     for place, projection in enumerate(population.projections):
         counts = ledger.port_counts[:, of_ports[:, place]]
         stored = np.array([lengths[place][share].sum() for share in shares], np.int64)
@@ -92,7 +93,7 @@ def _steps(ledger: Ledger, number: int, now: Placement, shares: Sequence[U32], s
         gates = projection.weights.shape[0] // population.units
         lanes = stepped.astype(np.int64)[:, None] * ticks[projection.source]
         elements = heard[:, of_ports[0, place]][:, None]
-        rows[:, :, 0, at + 1] = twin("formats", form).visited(macs, elements, stored * lanes, gates * units.astype(np.int64))
+        rows[:, :, 0, at + 1] = twin("formats", form).visited(macs, elements, held[place] * lanes, gates * units.astype(np.int64))
     return LayerSteps(rows=rows, stepped=stepped)
 
 

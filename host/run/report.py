@@ -40,6 +40,7 @@ def build_report(
     if ledger.positions:
         priced = price(ledger, placement.chip, load_table(used=ledger.twins), alive=alive, on_positions=hears)
         cost = price_block(priced, ledger)
+    alive()  # on a busy machine each part of this takes seconds
     counters: dict[str, Any] = {
         "events": sum(map(steps.events, network.layers)), "macs": sum(map(steps.macs, network.layers)),
         "weights_visited": sum(map(steps.visited, network.layers)), **steps.of_kernels(),
@@ -50,6 +51,7 @@ def build_report(
     }  # fmt: skip
     if ledger.positions and (see_ledger := getattr(job.readout, "see_ledger", None)) is not None:
         see_ledger(ledger, placement.chip, load_table(used=ledger.twins), alive)
+        alive()
     metrics, result, neurobench = job.readout.metrics(cost), job.readout.result(), None
     note = "; ".join(filter(None, (job.note, result.pop("note", ""))))
     if ledger.positions:

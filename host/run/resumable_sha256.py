@@ -105,3 +105,8 @@ class ResumableSha256:
     def hexdigest(self) -> str:
         """Return the same as text."""
         return self.digest().hex()
+
+
+def warm() -> None:
+    """Compile what takes blocks, or load it from the cache."""
+    ResumableSha256().update(bytes(_BLOCK_BYTES))

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from host.show.layer_tags import layer_tags, tag_of
 from host.show.mesh_view import EVENT_ROUTER, MARKS, pe_named
 from host.show.status import Fields, at
-from host.show.terminal_style import RISE, Line, Span, clean, heat_step, percent
+from host.show.terminal_style import RISE, Line, Span, heat_step, percent
 from noc.chip import PES_PER_QPE, QPES, PeId
 
 _Wrong = Mapping[PeId | None, str]
@@ -43,10 +44,10 @@ class FloorPlan:
     """Draws the chip of a layout (`host/show/status.py`)."""
 
     def __init__(self, layout: Fields) -> None:
-        tags = {str(layer.get("name")): f"L{place}" for place, layer in enumerate(layout.get("layers") or (), 1)}
+        tags = layer_tags(layout)
         self._used: dict[PeId, tuple[int, float, str]] = {}  # PE: (its place, its SRAM, its layers)
         for index, pe in enumerate(layout.get("pes") or ()):
-            tag = "+".join(tags.get(name, clean(name)) for name in str(pe.get("layer") or "").split("+"))
+            tag = tag_of(pe, tags)
             if site := pe_named(pe.get("name")):
                 self._used[site] = index, 1.0 if pe.get("sram") is None else pe["sram"], tag
         self._chip = min((site.chip for site in self._used), default=0)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from heapq import nlargest
 from typing import Any
 
+from host.show.layer_tags import layer_tags, tag_of
 from host.show.plain_monitor import LoadedLink, Reading, busy_links, chip_readings, machine_lines, readings
 from host.show.status import Fields, at, finite, number
 from host.show.terminal_style import Line, Panel, Span, bar, clean, cut, figure, heat_step, percent, sparkline
@@ -17,6 +18,7 @@ _LABEL, _LONGEST_LABEL = 12, 20  # characters of a figure's name, where there is
 _LEAST_COURSE = 12
 _PANEL_ROWS = 5  # kept free for a panel below the figures
 _TALL = 36  # rows from which on the chip's figures have a course of their own
+_LAYERS = 11  # characters that the layers of a PE may take, as names
 _COURSE = 600  # values of a course that are kept
 _A_SECOND = 4
 _STAGES = 7  # of different colours
@@ -89,7 +91,9 @@ class RunFigures:
         lines: list[Line] = [[], [Span("busiest PEs", "bold"), Span("  events a unit, mean of the last ticks", "dim")]]
         active = [(at(shares, place) or 0.0, pe) for place, pe in enumerate(self._pes)]
         for share, pe in nlargest(8, active, key=lambda pair: pair[0]):
-            lines.append(_share(f"{clean(pe.get('name')):<13}{clean(pe.get('layer'))}", share, width))
+            names = str(pe.get("layer") or "")
+            layers = clean(names) if len(names) <= _LAYERS else tag_of(pe, layer_tags(self._layout))
+            lines.append(_share(f"{clean(pe.get('name')):<13}{layers}", share, width))
         return lines
 
     def _panel_lines(self, status: Fields, width: int, rows: int, above: bool) -> list[Line]:

@@ -11,6 +11,9 @@ Contract of a format file (the conformance suite `tests/test_formats.py` finds e
   `SparseRows`. A format with `KEEPS_KERNELS = True` gets the rows of a convolution as they are (`models/convolution.py`), and its
   `shape.window`; for any other they are unrolled.
 - `BYTES_ONLY = True`, where it is another format for weights that are no int8.
+- `blocks_of(weights, rows, shape)`, where weights are stored in blocks of `BLOCK_WEIGHTS` whose number does not follow from counts:
+  how many for these rows of a matrix, which is then the shape's `blocks`; and `UNITS_TOGETHER`, how many neighbouring units a
+  mapping had best deal as one.
 - `check(arrays, shape)`, where it has indices: raises ModelError where one leads beyond the shard, before compiled code follows it.
 - `port(mem, shape, trace)`: a `Port` over arena views by their names: its own, and `sums` (lanes, rows) of the type
   `sum_of(weight, payload)` and `counts` (lanes, 2) uint32 (effective MACs, stored weights visited), which the PE keeps. With
@@ -109,6 +112,22 @@ def require(name: str) -> None:
 def keeps_kernel(name: str, weights: Weights) -> bool:
     """Tell whether a format keeps these weights as a convolution's kernel."""
     return isinstance(weights, Convolution) and getattr(named(name), "KEEPS_KERNELS", False)
+
+
+def with_blocks(name: str, weights: Weights, rows: Array, shape: PortShape) -> PortShape:
+    """Return the shape of a port with the number of blocks in which a format stores these rows, where it stores blocks."""
+    of = getattr(named(name), "blocks_of", None)
+    return shape._replace(blocks=of(weights.to_rows(), rows, shape)) if of else shape
+
+
+def stored(name: str, shape: PortShape) -> int:
+    """Return how many weights a format stores for a port, zeros of its blocks among them."""
+    return getattr(named(name), "BLOCK_WEIGHTS", 1) * shape.blocks if shape.blocks else shape.nonzeros
+
+
+def units_together(name: str) -> int:
+    """Return how many neighbouring units a mapping had best deal to one PE, for a format: 1 of most."""
+    return getattr(named(name), "UNITS_TOGETHER", 1)
 
 
 @cache  # a mapping asks for it once a shard

@@ -48,5 +48,5 @@ def work(operation: IntegerOperation, shapes: Sequence[Shape], shape: Shape) -> 
     one = operation.attributes
     return plane_work(
         planes=math.prod(shape[:-2]), image=shapes[0][-2:], made=shape[-2:], kernel=one["kernel"], strides=one["strides"],
-        results=True,
+        results=True, result_bytes=9,
     )  # fmt: skip

@@ -36,7 +36,7 @@ from models.tile_steps._counting import POOLED, SCALED, count_losses
 
 @call
 def step(memory: int, configuration: int, block: int, scratch: int) -> int:
-    """Write int8 of the averages, of dimensions planes, rows in, columns in, rows, columns."""
+    """Write int8 of the averages, of dimensions planes, rows in, columns in, rows, columns, rows of padding above."""
     own, numbers, what = block_of(block), scratch_of(scratch), configuration_of(configuration)
     count, high, wide, rows, columns = own[B_DIMS], own[B_DIMS + 1], own[B_DIMS + 2], own[B_DIMS + 3], own[B_DIMS + 4]
     results = count * rows * columns
@@ -49,6 +49,7 @@ def step(memory: int, configuration: int, block: int, scratch: int) -> int:
     if not scales_fit(own, 0, numbers):
         return 1 + B_BIAS
     numbers_of(scratch, what)
+    numbers[S_PADS] = own[B_DIMS + 5]
     x = planes(memory, own[B_INPUT], count, high, wide)
     sums = carray(longs_at(memory + own[B_SUMS]), (count, rows, columns))
     sum_windows(x, longs(scratch, S_KERNEL, 2), longs(scratch, S_STRIDES, 2), longs(scratch, S_PADS, 2), what[C_OFFSETS], sums)

@@ -12,7 +12,7 @@ from models.tile_steps._counting import POOLED
 
 @call
 def step(memory: int, configuration: int, block: int, scratch: int) -> int:
-    """Write the largest of each window, of dimensions planes, rows in, columns in, rows, columns."""
+    """Write the largest of each window, of dimensions planes, rows in, columns in, rows, columns, rows of padding above."""
     own, numbers, what = block_of(block), scratch_of(scratch), configuration_of(configuration)
     count, high, wide, rows, columns = own[B_DIMS], own[B_DIMS + 1], own[B_DIMS + 2], own[B_DIMS + 3], own[B_DIMS + 4]
     if not lies_within(own[B_INPUT], count * high * wide, numbers):
@@ -20,6 +20,7 @@ def step(memory: int, configuration: int, block: int, scratch: int) -> int:
     if not lies_within(own[B_OUTPUT], count * rows * columns, numbers):
         return 1 + B_OUTPUT
     numbers_of(scratch, what)
+    numbers[S_PADS] = own[B_DIMS + 5]
     kernel, strides = longs(scratch, S_KERNEL, 2), longs(scratch, S_STRIDES, 2)
     pads, dilations = longs(scratch, S_PADS, 2), longs(scratch, S_DILATIONS, 2)
     x, out = planes(memory, own[B_INPUT], count, high, wide), planes(memory, own[B_OUTPUT], count, rows, columns)

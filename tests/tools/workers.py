@@ -9,11 +9,14 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 
+from host.launch.outcome import Outcome
+from tests.tools.processes import SLOW
 from tests.tools.work import crowding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -119,3 +122,18 @@ def workers(folder: Path, **chips: int) -> Iterator[Workers]:
         yield cluster
     finally:
         cluster.close()
+
+
+def struck(run: Callable[..., Outcome], strike: Callable[[], object], **options: Any) -> tuple[Outcome, float]:
+    """Run slowly, strike once ticks run, and return (outcome, seconds from the strike to the end)."""
+    at: list[float] = []
+
+    def observe(status: dict[str, Any]) -> None:
+        if status["phase"] == "running" and status.get("tick", 0) > 10 and not at:
+            at.append(time.monotonic())
+            strike()
+
+    options = {"pes": 6, "chips": 3, "tokens": 100, "faults": SLOW, **options}
+    outcome = run(observe=observe, **options)
+    assert at, outcome.problem
+    return outcome, time.monotonic() - at[0]

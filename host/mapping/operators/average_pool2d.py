@@ -1,4 +1,4 @@
-"""An average pool: planes as a max pool's, with sums of 64 bits and one scale."""
+"""An average pool: planes or strips as a max pool's, with sums of 64 bits and one scale."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
 
 
 def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
-    """Return the block of tile `number`."""
-    block = TileBlock(number)
-    layer.read_parameters(block, ("scale",), slice(0, 1), lambda: np.zeros(0, np.int8))
-    results = max_pool2d.pool_planes(layer, number, block)
-    block.set(B_SUMS, block.region(8 * results))
-    return [block]
+    """Return the blocks of tile `number`."""
+    made = []
+    for block, results in max_pool2d.pool_blocks(layer, number):
+        layer.read_parameters(block, ("scale",), slice(0, 1), lambda: np.zeros(0, np.int8))
+        block.set(B_SUMS, block.region(8 * results))
+        made.append(block)
+    return made

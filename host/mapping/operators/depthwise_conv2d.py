@@ -1,10 +1,13 @@
-"""A convolution of each channel by itself: a tile is some planes of the output, whole, each with its own plane of the input."""
+"""A convolution of each channel by itself: a tile is some planes of the output, whole, or strips of rows of a plane, each with what
+its windows see of its own plane of the input.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from host.mapping.layer_tiles import LayerTiles, pair, span
+from host.mapping.operators._pieces import strips_of
 from host.mapping.tile_block import Move, TileBlock
 from models.dnn.program import B_INPUT, B_OUTPUT, B_RIGHT, B_SUMS, C_DILATIONS, C_KERNEL, C_STRIDES
 from models.dnn.tiles import CoreTiling
@@ -18,24 +21,30 @@ def configuration(layer: LayerTiles) -> dict[int, int]:
 
 
 def blocks(layer: LayerTiles, number: int) -> list[TileBlock]:
-    """Return the block of tile `number`, or several where it has planes of several samples."""
+    """Return the block of tile `number`, or several where it has planes of several samples, or strips."""
     tiling = layer.tiling
     assert isinstance(tiling, CoreTiling)
     first, count = span(number, tiling.units, tiling.work.units)
-    channels, made = layer.output.shape[1], []
+    rows, channels, made = layer.output.shape[-2], layer.output.shape[1], []
+    if tiling.work.strips > 1:
+        return [_block(layer, number, (strip.plane, 1), (strip.top, strip.rows)) for strip in strips_of(layer, number, rows)]
     while count:  # a block has the weights of channels that lie one behind the other
         run = min(count, channels - first % channels)
-        made.append(_block(layer, number, first, run))
+        made.append(_block(layer, number, (first, run), (0, rows)))
         first, count = first + run, count - run
     return made
 
 
-def _block(layer: LayerTiles, number: int, first: int, count: int) -> TileBlock:
+def _block(layer: LayerTiles, number: int, planes: tuple[int, int], made: tuple[int, int]) -> TileBlock:
+    """Return the block of some planes of the output, of `made` rows from the first on."""
+    (first, count), (top_row, rows) = planes, made
     attributes, weights = layer.operation.attributes, layer.operation.arrays["weights"]
     channels_in, height, width = layer.inputs[0].shape[-3:]
-    channels, rows, columns = layer.output.shape[-3:]
-    (top, left, bottom, right), each = attributes["pads"], channels // channels_in
-    high, wide = height + top + bottom, width + left + right
+    channels, out_rows, columns = layer.output.shape[-3:]
+    (top, left, _, right), each = attributes["pads"], channels // channels_in
+    high = (rows - 1) * attributes["strides"][0] + attributes["dilations"][0] * (weights.shape[2] - 1) + 1
+    wide, above = width + left + right, top_row * attributes["strides"][0] - top
+    y0, y1 = min(max(above, 0), height), max(min(above + high, height), 0)
     sample, channel = divmod(first, channels)
     block = TileBlock(number)
     kernels = weights[channel : channel + count]
@@ -43,15 +52,20 @@ def _block(layer: LayerTiles, number: int, first: int, count: int) -> TileBlock:
         block, ("depthwise", channel, count), slice(channel, channel + count), lambda: np.asarray(kernels)
     )
     begin, end = channel // each, (channel + count - 1) // each + 1
-    have = block.read_rows(layer.inputs[0], (sample * channels_in + begin) * height * width, (end - begin) * height, width)
-    at = block.region(count * high * wide)
+    at, plane = block.region(count * high * wide), ((sample * channels_in + begin) * height) * width
     if any(attributes["pads"]):
         block.fill(at, count * high * wide, int(attributes["pad_value"]))
+    if rows == out_rows:
+        have = block.read_rows(layer.inputs[0], plane, (end - begin) * height, width)
+        start = have.at + y0 * have.pitch
+    else:
+        have = block.read_rows(layer.inputs[0], plane + y0 * width, y1 - y0, width)
+        start = have.at
     for n in range(count if each > 1 else 1):  # a plane that several channels hear is there for each of them
-        planes = 1 if each > 1 else count
-        start = have.at + ((channel + n) // each - begin) * height * have.pitch
-        to = at + n * high * wide + top * wide + left
-        block.moves.append(Move(start, to, planes, height, width, height * have.pitch, have.pitch, high * wide, wide))
+        planes_in = 1 if each > 1 else count
+        from_plane = start + ((channel + n) // each - begin) * height * have.pitch
+        to = at + n * high * wide + (y0 - above) * wide + left
+        block.moves.append(Move(from_plane, to, planes_in, y1 - y0, width, height * have.pitch, have.pitch, high * wide, wide))
     output = block.region(count * rows * columns)
     for word, value in (
         (B_RIGHT, parameters),
@@ -62,6 +76,7 @@ def _block(layer: LayerTiles, number: int, first: int, count: int) -> TileBlock:
         block.set(word, value)
     block.dims(count, high, wide, rows, columns)
     block.write_rows(
-        layer.output, output, first=first * rows * columns, groups=1, rows=count * rows, width=columns, group_numbers=0
-    )
+        layer.output, output, first=(first * out_rows + top_row) * columns, groups=1, rows=count * rows, width=columns,
+        group_numbers=0,
+    )  # fmt: skip
     return block

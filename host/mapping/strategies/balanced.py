@@ -4,6 +4,7 @@ from host.errors import Exit, HostError
 from host.mapping.dealing import check_units, deal_group, deal_whole_layers, fewest_pes, hears_by_kernel, name_of, pieces_of
 from host.mapping.request import Deal, Request
 from host.mapping.sharding import all_fit, layer_bytes
+from models import formats
 from models.network import Network
 
 EVEN = False
@@ -30,4 +31,5 @@ def deals(network: Network, request: Request) -> list[Deal]:
     while request.pes is not None and sum(counts.values()) < request.pes:
         growing = [group for group in groups if counts[group] < pieces_of(network, group)]
         counts[max(growing, key=lambda group: weights[group] / counts[group])] += 1
-    return [[share for group in groups for share in deal_group(network, group, counts[group], even=EVEN)]]
+    block = formats.units_together(request.format)
+    return [[share for group in groups for share in deal_group(network, group, counts[group], even=EVEN, block=block)]]

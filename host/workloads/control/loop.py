@@ -124,8 +124,10 @@ class ControlLoop(Source):
     def sequence_at(self, lane: int, position: int) -> tuple[int, int] | None:
         """Return (episode, position in it) of a lane at a position; None where it is idle."""
         turns = self._turns[lane]
-        place = bisect_right(turns, position, key=lambda turn: turn[0]) - 1
-        began, episode = turns[place] if place >= 0 else (0, -1)
+        began, episode = turns[-1]
+        if position < began:  # what an episode sent last comes when the next has begun
+            place = bisect_right(turns, position, key=lambda turn: turn[0]) - 1
+            began, episode = turns[place] if place >= 0 else (0, -1)
         return None if episode < 0 else (episode, position - began)
 
     def _begin(self, lane: int, position: int) -> None:

@@ -7,8 +7,10 @@ from host.errors import HostError
 from host.flags import OneOf, Text, Whole, YesNo, option, with_default, with_help
 from host.options import RunOptions
 
-RESIDENT = ("no", "weights")
+RESIDENT = ("no", "weights", "activations", "both")
 SHARES = ("none", "once")
+OVERLAPS = ("none", "double")
+REDUCES = ("worker", "mesh")
 TILES = ("fastest", "whole_depth", "smallest")
 _of_data = partial(option, group="data (default: the test data that the model carries)")
 _of_program = partial(option, group="tiles")
@@ -42,9 +44,17 @@ class Options(RunOptions):
         "none", f"{' or '.join(SHARES)}: whether a tile that several workers need is read once and handed on",
         bounds=OneOf(lambda: SHARES), metavar="HOW",
     )  # fmt: skip
+    overlap: str = _of_program(
+        "none", f"{' or '.join(OVERLAPS)}: whether a worker fetches its next tile before it computes one",
+        bounds=OneOf(lambda: OVERLAPS), metavar="HOW",
+    )  # fmt: skip
+    reduce: str = _of_program(
+        "worker", f"{' or '.join(REDUCES)}: one worker does all parts of a cut depth, or several, whose sums go over the mesh",
+        bounds=OneOf(lambda: REDUCES), metavar="WHERE",
+    )  # fmt: skip
     resident: str = _of_program(
-        "no", f"{' or '.join(RESIDENT)}: what stays in the workers' memories from pass to pass", bounds=OneOf(lambda: RESIDENT),
-        metavar="WHAT",
+        "no", f"{', '.join(RESIDENT)}: what stays in SRAM, weights from pass to pass, activations from layer to layer",
+        bounds=OneOf(lambda: RESIDENT), metavar="WHAT",
     )  # fmt: skip
 
     def check(self) -> None:

@@ -49,7 +49,7 @@ def prepare(options: Options) -> Job:
     network = _quantised(options, model, path)
     samples = read_run_samples(options, model, network)
     image = _plan(options, network, len(samples))
-    placement = place_for_run(_placing(options, image), network_of(image, shares=options.share == "once"))
+    placement = place_for_run(_placing(options, image), network_of(image))
     workers, scheduler = _names(placement)
     home = chip_of(scheduler)
     setting = Setting(
@@ -81,8 +81,9 @@ def _shown(image: DnnImage, workers: Sequence[str]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def network_of(image: DnnImage, *, shares: bool = False) -> Network:
-    """Return the populations that run an image: a scheduler, and its workers, which hand on to each other where it `shares`."""
+def network_of(image: DnnImage) -> Network:
+    """Return the populations that run an image: a scheduler, and its workers, which may know each other, too."""
+    peers = (SCHEDULER, WORKER) if image.kernel == "sharing_worker" else (SCHEDULER,)
     one = SparseRows.from_dense(np.ones((1, 1), np.float32))
     ones = SparseRows.from_dense(np.ones((image.workers, 1), np.float32))
     params = {"program": float(PROGRAM_AT)}
@@ -91,8 +92,7 @@ def network_of(image: DnnImage, *, shares: bool = False) -> Network:
             Population("clock", 1),
             Population("scheduler", 1, "scheduler", (Projection(0, "input", one),), params=params, peers=(WORKER,)),
             Population(
-                "worker", image.workers, "sharing_worker" if shares else "worker", (Projection(0, "input", ones),),
-                params=image.worker_params, peers=(SCHEDULER, WORKER) if shares else (SCHEDULER,),
+                "worker", image.workers, image.kernel, (Projection(0, "input", ones),), params=image.worker_params, peers=peers,
             ),
         ),
         outputs=(SCHEDULER,),
@@ -126,8 +126,10 @@ def _plan(options: Options, network: IntegerNetwork, count: int) -> DnnImage:
     if options.pes is not None and options.pes > have:
         raise HostError(f"--pes {options.pes}: {options.chips} chips have {have:,} PEs")
     samples = min(options.batch, count)
-    tiles = "fastest" if options.tiles == "fastest" else "whole_depth"
-    settings = ProgramSettings(share=options.share, resident=options.resident, tiles=tiles)
+    tiles = "whole_depth" if options.tiles == "whole_depth" else "fastest"
+    settings = ProgramSettings(
+        share=options.share, overlap=options.overlap, resident=options.resident, reduce=options.reduce, tiles=tiles
+    )  # fmt: skip
     terms = LayerTerms(chip=chip, table=load_table(used=()), settings=settings, workers=(options.pes or have) - 1)
     choose, passes = _smallest_tiles if options.tiles == "smallest" else None, -(-count // samples)
     image = plan_image(network, terms, samples=samples, passes=passes, choose=choose)

@@ -14,7 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models.training.common.egru_layer import GATES, Egru, LayerState, fired_gradient, product
+from models.training.common.egru_layer import GATES, Egru, LayerState, fired_gradient
+from models.training.common.products import product
 
 
 class _Steps(torch.autograd.Function):

@@ -18,14 +18,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.training.common.coarse_numbers import EventGrid, rounded_rows
+from models.training.common.products import linear, step_product
+from models.training.common.vector_layout import VectorLayout
+
 GATES = 3
-
-
-def product(left: Tensor, right: Tensor, low: bool) -> Tensor:
-    """Return the matrix product; with `low` the factors are rounded to bfloat16, and the sum is float32 inside."""
-    if low:
-        return (left.bfloat16() @ right.bfloat16()).to(left.dtype)
-    return left @ right
 
 
 def fired_gradient(
@@ -42,20 +39,18 @@ class _Steps(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any, wx: Tensor, recurrent: Tensor, bias: Tensor, threshold: Tensor, y0: Tensor, c0: Tensor, keep: Tensor | None,
-        dampening: float, support: float, low: bool,
+        dampening: float, support: float, low: bool, layout: VectorLayout | None = None, grid: EventGrid | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
         """Return y and o (steps, batch, units), o being 1 where a unit fired, and the last c (batch, units)."""
         steps, batch, units = wx.shape[0], wx.shape[1], recurrent.shape[1]
-        sparse = recurrent.layout == torch.sparse_csr
-        wide = recurrent if sparse else recurrent.t().bfloat16() if low else recurrent.t()
+        rows = step_product(recurrent, low, layout)
         gates = wx.new_empty(steps, batch, GATES * units)  # z, r, g
         heard, before, p, fired = (wx.new_empty(steps, batch, units) for _ in range(4))  # heard: Rh_g + br_g
         ys = wx.new_empty(steps + 1, batch, units)
         ys[0] = y0
         c = c0
         for t in range(steps):
-            rh = (wide @ ys[t].t()).t() if sparse else ((ys[t].bfloat16() if low else ys[t]) @ wide).to(wx.dtype)
-            rh = rh + bias
+            rh = rows.times(ys[t]) + bias
             torch.sigmoid(wx[t, :, : 2 * units] + rh[:, : 2 * units], out=gates[t, :, : 2 * units])
             heard[t] = rh[:, 2 * units :]
             z, r, g = gates[t].chunk(GATES, 1)
@@ -65,11 +60,15 @@ class _Steps(torch.autograd.Function):
             if keep is not None:
                 p[t] = torch.lerp(c, p[t], keep[t])
             torch.gt(p[t], threshold, out=fired[t])
-            torch.mul(fired[t], p[t], out=ys[t + 1])
+            value = p[t]
+            if grid is not None:  # an event whose number would be zero is none
+                value = grid.numbers(p[t])
+                fired[t] *= value != 0
+            torch.mul(fired[t], value, out=ys[t + 1])
             c = torch.addcmul(p[t], fired[t], threshold, value=-1)
-        if not sparse:  # a sparse matrix is for inference
+        if recurrent.layout != torch.sparse_csr:  # a sparse matrix is for inference
             ctx.save_for_backward(recurrent, threshold, gates, heard, before, p, fired, ys)
-        ctx.keep, ctx.dampening, ctx.support, ctx.low = keep, dampening, support, low
+        ctx.keep, ctx.dampening, ctx.support, ctx.low, ctx.layout = keep, dampening, support, low, layout
         return ys[1:].clone(), fired.clone(), c
 
     @staticmethod
@@ -87,7 +86,7 @@ class _Steps(torch.autograd.Function):
         to_r = heard * r * (1 - r)
         d_wx, d_rh = torch.empty_like(gates), torch.empty_like(gates)
         d_threshold = torch.zeros_like(threshold) if ctx.needs_input_grad[3] else None
-        low = recurrent.bfloat16() if ctx.low else recurrent
+        rows = step_product(recurrent, ctx.low, ctx.layout)
         d_y = torch.zeros_like(d_c)
         for t in range(steps - 1, -1, -1):
             d_y = d_y + d_ys[t]
@@ -105,37 +104,10 @@ class _Steps(torch.autograd.Function):
             d_c = d_q * z[t]
             if ctx.keep is not None:
                 d_c += d_p * (1 - ctx.keep[t])
-            d_y = ((d_rh[t].bfloat16() if ctx.low else d_rh[t]) @ low).to(d_c.dtype)
+            d_y = rows.back(d_rh[t])
         flat = d_rh.view(steps * batch, -1)
-        d_recurrent = product(flat.t(), ys[:-1].reshape(steps * batch, units), ctx.low)
-        return d_wx, d_recurrent, flat.sum(0), d_threshold, d_y, d_c, None, None, None, None
-
-
-class _Linear(torch.autograd.Function):
-    """x @ weight.T with bfloat16 factors, forwards and backwards (autocast does not reach a custom function)."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor) -> Tensor:
-        """Multiply (n, in) with (out, in)."""
-        low_x, low_weight = x.bfloat16(), weight.bfloat16()
-        ctx.save_for_backward(low_x, low_weight)
-        return (low_x @ low_weight.t()).to(x.dtype)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the gradients of x and weight."""
-        x, weight = ctx.saved_tensors
-        gradient = gradients[0].bfloat16()
-        return (gradient @ weight).to(gradients[0].dtype), (gradient.t() @ x).to(gradients[0].dtype)
-
-
-def linear(x: Tensor, weight: Tensor, low: bool) -> Tensor:
-    """Return x (..., in) times weight (out, in) transposed, in bfloat16 where `low`; a CSR weight is for inference."""
-    flat = x.reshape(-1, x.shape[-1])
-    if weight.layout == torch.sparse_csr:
-        return (weight @ flat.t()).t().reshape(*x.shape[:-1], weight.shape[0])
-    out: Tensor = _Linear.apply(flat, weight) if low else flat @ weight.t()  # type: ignore[no-untyped-call]
-    return out.view(*x.shape[:-1], weight.shape[0])
+        d_recurrent = rows.outer(flat, ys[:-1].reshape(steps * batch, units))
+        return d_wx, d_recurrent, flat.sum(0), d_threshold, d_y, d_c, None, None, None, None, None, None
 
 
 class LayerState(NamedTuple):
@@ -149,7 +121,9 @@ class Egru(nn.Module):
     """One EGRU layer of `units` units over `inputs` inputs.
 
     Weights are `kernel` (3 units, inputs) and `recurrent` (3 units, units); `bias` and `recurrent_bias` (3 units);
-    `threshold` (units), which is clamped to [0, 1] at every forward pass, as the authors do.
+    `threshold` (units), which is clamped to [0, 1] at every forward pass, as the authors do. With `bits` (0: none) weights and
+    events are those of the quantised layer. `vectors` has the layouts of matrices that are pruned so far that products over their
+    vectors are the faster ones, by name; whoever prunes keeps it up.
     """
 
     def __init__(self, inputs: int, units: int, dampening: float = 3.6, support: float = 3.6, zoneout: float = 0.0) -> None:
@@ -161,6 +135,8 @@ class Egru(nn.Module):
         self.bias = nn.Parameter(torch.zeros(GATES * units))
         self.recurrent_bias: nn.Parameter | None = nn.Parameter(torch.zeros(GATES * units))
         self.threshold = nn.Parameter(torch.zeros(units))
+        self.bits = 0
+        self.vectors: dict[str, VectorLayout] = {}
         self._rows: tuple[Tensor, tuple[Tensor, ...]] | None = None
 
     @contextmanager
@@ -168,8 +144,9 @@ class Egru(nn.Module):
         """Hold both matrices as CSR, for inference several times as fast, with sums in another order; weights must not change."""
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta", UserWarning)
-            rows = self.rows_of(self.recurrent.detach())
-            self._rows = self.kernel.detach().to_sparse_csr(), tuple(part.to_sparse_csr() for part in rows)
+            rows = self.rows_of(rounded_rows(self.recurrent.detach(), self.bits))
+            kernel = rounded_rows(self.kernel.detach(), self.bits).to_sparse_csr()
+            self._rows = kernel, tuple(part.to_sparse_csr() for part in rows)
         try:
             yield
         finally:
@@ -190,9 +167,8 @@ class Egru(nn.Module):
         """
         with torch.no_grad():
             self.threshold.clamp_(0, 1)
-        dropped = functional.dropout(self.recurrent, dropconnect) if dropconnect and self.training else self.recurrent
-        kernel, recurrent = self._rows or (self.kernel, self.rows_of(dropped))
-        wx = linear(x, kernel, low) + self.bias
+        kernel, recurrent = self._rows or self._whole(dropconnect if self.training else 0.0)
+        wx = linear(x, kernel, low, self.vectors.get("kernel")) + self.bias
         keep = None
         if self.zoneout and self.training:
             keep = (torch.rand_like(wx[..., : self.units]) >= self.zoneout).to(wx.dtype)
@@ -200,6 +176,11 @@ class Egru(nn.Module):
             keep = torch.full_like(wx[..., : self.units], 1 - self.zoneout)
         ys, fired, c = self.steps(wx, recurrent, state, keep, low)
         return ys, fired, LayerState(ys[-1], c)
+
+    def _whole(self, dropconnect: float) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """Return both matrices as they are multiplied with, the recurrent one in parts."""
+        kernel, recurrent = rounded_rows(self.kernel, self.bits), rounded_rows(self.recurrent, self.bits)
+        return kernel, self.rows_of(functional.dropout(recurrent, dropconnect) if dropconnect else recurrent)
 
     def rows_of(self, recurrent: Tensor) -> tuple[Tensor, ...]:
         """Return the recurrent rows in the parts that a step multiplies with: all at once."""
@@ -210,4 +191,5 @@ class Egru(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Step over wx (steps, batch, 3 units), which has the bias; return y, o and the last c."""
         of_layer = self.recurrent_bias, self.threshold, state.y, state.c, keep, self.dampening, self.support, low
+        of_layer = *of_layer, self.vectors.get("recurrent"), EventGrid.of(self.bits)
         return _Steps.apply(wx, *recurrent, *of_layer)  # type: ignore[no-untyped-call,no-any-return]

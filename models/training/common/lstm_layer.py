@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru_layer import LayerState, linear, product
+from models.training.common.egru_layer import LayerState
+from models.training.common.products import linear, product
 
 GATES = 4
 

@@ -33,10 +33,10 @@ def _refuse(name: str, have: Any, need: str) -> ModelError:
     return ModelError(f"--{name.replace('_', '-')} {have}: needs {need}")
 
 
-def need_one_of(settings: Any, name: str, allowed: Sequence[str]) -> None:
-    """Raise ModelError unless this field is one of these names."""
+def need_one_of(settings: Any, name: str, allowed: Sequence[str | int]) -> None:
+    """Raise ModelError unless this field is one of these."""
     if getattr(settings, name) not in allowed:
-        raise _refuse(name, repr(getattr(settings, name)), f"one of {', '.join(allowed)}")
+        raise _refuse(name, repr(getattr(settings, name)), f"one of {', '.join(map(str, allowed))}")
 
 
 def need_shares(settings: Any, *names: str) -> None:

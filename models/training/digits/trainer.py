@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional
 
 from models.network import Array
@@ -22,6 +23,9 @@ from models.training.common.run_folder import append_row
 from models.training.digits.images import Digits, varied
 from models.training.digits.network import DigitsModel
 from models.training.digits.settings import DigitsSettings
+from models.training.digits.vision_transformer import VisionTransformer
+
+NETWORKS: dict[str, type[DigitsModel | VisionTransformer]] = {"cnn": DigitsModel, "vit": VisionTransformer}
 
 
 class Outcome(NamedTuple):
@@ -33,7 +37,7 @@ class Outcome(NamedTuple):
 
 
 @torch.no_grad()
-def evaluate(model: DigitsModel, digits: Digits) -> Outcome:
+def evaluate(model: nn.Module, digits: Digits) -> Outcome:
     """Score every image in float32, without dropout or augmentation."""
     was, device = model.training, next(model.parameters()).device
     model.eval()
@@ -60,7 +64,6 @@ class DigitsTrainer(TrainingLoop[DigitsSettings, ImageSums, Array, Outcome]):
         "iteration", "epoch", "lr", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "gradient_norm", "seconds",
     )  # fmt: skip
     DATA_KEY, OTHER_DATA, new_sums = "data", "other images", ImageSums
-    model: DigitsModel
 
     def __init__(
         self, train: Digits, valid: Digits, settings: DigitsSettings, folder: Path, device: torch.device | None = None,
@@ -68,7 +71,7 @@ class DigitsTrainer(TrainingLoop[DigitsSettings, ImageSums, Array, Outcome]):
     ) -> None:  # fmt: skip
         super().__init__(settings, folder, device, on_progress)
         self.train, self.valid = train, valid
-        self.model = DigitsModel(settings).to(self.device)
+        self.model = NETWORKS[settings.network](settings).to(self.device)
         groups = [{"params": [*self.model.parameters()], "factor": 1.0}]
         betas = settings.beta1, 0.999
         self.optimiser = torch.optim.AdamW(groups, lr=settings.lr, betas=betas, weight_decay=settings.weight_decay, fused=True)

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.training.common.egru_layer import Egru, linear
+from models.training.common.egru_layer import Egru
+from models.training.common.products import linear
 from models.training.common.trace_layer import trace_of
 from models.training.gesture.settings import GestureSettings
 

@@ -17,9 +17,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from models.quantise.egru import fitted_scale, largest_number
+from models.training.common.coarse_numbers import rounded
 from models.training.common.egru_inside import EgruInside
-from models.training.common.egru_layer import Egru, LayerState, linear
+from models.training.common.egru_layer import Egru, LayerState
 from models.training.common.lstm_layer import Lstm
+from models.training.common.products import linear
 from models.training.language.settings import LanguageSettings
 
 EMBEDDING_SCALE = 0.03
@@ -27,6 +30,8 @@ EMBEDDING_SCALE = 0.03
 with 0.15 the last layer first learns to be silent (3 % of its units fire) and learning is slower (docs/model.md)."""
 EVENT_RMS = 0.35
 """Of a layer's y over all units, at the beginning: what the next layer's initial weights allow for (measured)."""
+
+INPUT_BITS = 8  # of the words' vectors, whatever the layers' events have
 
 
 class Answer(NamedTuple):
@@ -50,7 +55,9 @@ class LanguageModel(nn.Module):
         for inputs, units in pairwise(widths):
             if settings.model == "egru":
                 form = EgruInside if settings.gate == "inside" else Egru
-                self.layers.append(form(inputs, units, settings.dampening, settings.support, settings.zoneout))
+                layer = form(inputs, units, settings.dampening, settings.support, settings.zoneout)
+                layer.bits = settings.bits
+                self.layers.append(layer)
             else:
                 self.layers.append((Lstm if settings.model == "lstm" else nn.GRU)(inputs, units))
         self._initialise()
@@ -96,7 +103,7 @@ class LanguageModel(nn.Module):
     def forward(self, words: Tensor, states: list[tuple[Tensor, Tensor]]) -> Answer:
         """Run `words` (steps, batch) of ids on from `states`."""
         s, low = self.settings, self.settings.precision == "bfloat16" and self.training
-        table: Tensor = self.embedding
+        table = self._table()
         if self.training and s.drop_word:
             table = table * functional.dropout(table.new_ones(len(table), 1), s.drop_word)
         x = self._drop(functional.embedding(words, table), s.drop_input)
@@ -114,6 +121,14 @@ class LanguageModel(nn.Module):
                 after.append((hidden, state[1]))
             x = self._drop(x, s.drop_output if number == len(self.layers) - 1 else s.drop_between)
         return Answer(linear(x, self.embedding, low) + self.decoder_bias, after, activity)
+
+    def _table(self) -> Tensor:
+        """Return the words' vectors as the first layer hears them: with `bits`, on the grid of 8 that fits them."""
+        if not self.settings.bits:
+            return self.embedding
+        values = self.embedding.detach().cpu().numpy()
+        scale = fitted_scale("embedding", values, INPUT_BITS, powers_of_two=True)
+        return rounded(self.embedding, torch.tensor(scale), largest_number(INPUT_BITS))
 
     def _drop(self, x: Tensor, share: float) -> Tensor:
         """Drop units of x (steps, batch, units) with one mask over the steps or over the batch."""

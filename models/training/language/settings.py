@@ -15,7 +15,7 @@ from models.training.common.settings import WIDEST, TrainingSettings, flag, need
 
 CHOICES = {
     "model": ("egru", "lstm", "gru"), "gate": ("after", "inside"), "state": SEGMENT_STATES, "mask_over": ("sequence", "batch"),
-    "init": ("scaled", "xavier"), "score": ("magnitude", "movement"),
+    "init": ("scaled", "xavier"), "score": ("magnitude", "movement"), "vectors": ("none", "16x1", "8x1"), "bits": (0, 8, 4),
 }  # fmt: skip
 SHARES = ("drop_word", "drop_input", "drop_between", "drop_output", "drop_connect", "sparsity", "prune_from")
 
@@ -67,9 +67,22 @@ class LanguageSettings(TrainingSettings):
     prune_until: float = flag(0.55, "share of the run at which the target is reached")
     prune_every: int = flag(25, "iterations between two prunings")
     score: str = flag("magnitude", "what a weight is kept for: magnitude, or movement (running mean of |weight x gradient|)")
+    vectors: str = flag(
+        "none", "of an egru: prune so many outputs of one input together, 16x1 for the MAC array or 8x1; a group of rows keeps "
+        "as many inputs as any other",
+    )  # fmt: skip
+    bits: int = flag(
+        0, "of an egru: bits of weights and events that it is trained on, 8 or 4, as `launch.py quantise` rounds (0: none)"
+    )
+    start: str = flag("none", "checkpoint of an egru whose numbers the run begins with, in the place of drawn ones")
     min_count: int = flag(3, "words seen less often in training become <unk> (standard library and plain text only)")
     precision: str = flag("bfloat16", "of the factors in products while training: bfloat16 or float32; evaluation is float32")
     seed: int = flag(1, "of the initial weights and every mask")
+
+    @property
+    def vector_height(self) -> int:
+        """How many outputs of an input are pruned together."""
+        return 1 if self.vectors == "none" else int(self.vectors.partition("x")[0])
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -82,6 +95,10 @@ class LanguageSettings(TrainingSettings):
             need_one_of(self, name, allowed)
         if self.gate != "after" and self.model != "egru":
             raise ModelError(f"--gate {self.gate}: goes with --model egru, not with {self.model}")
+        for name, none in (("vectors", "none"), ("bits", 0), ("start", "none")):
+            if getattr(self, name) != none and (self.model != "egru" or self.gate != "after"):
+                have = self.model if self.model != "egru" else "--gate inside"
+                raise ModelError(f"--{name} {getattr(self, name)}: goes with --model egru --gate after, not with {have}")
         if any(size < 1 for size in self.layers):
             raise ModelError(f"--hidden {self.hidden!r}: every layer needs at least 1 unit")
         super().check()

@@ -18,13 +18,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from models.text.perplexity import perplexity_of
+from models.training.common.egru_layer import Egru
 from models.training.common.log_plot import COLUMNS
 from models.training.common.loop import VALUE, OnProgress, Sums, TrainingLoop, adamw
 from models.training.common.pruning import Pruner, sparsity_at
-from models.training.common.run_folder import MOMENTS, append_row
+from models.training.common.run_folder import MOMENTS, STATE, append_row
 from models.training.language.evaluate import Score, score
 from models.training.language.network import LanguageModel
 from models.training.language.settings import LanguageSettings
+from models.training.language.start import begin_with
 from models.training.language.text_streams import Text, streams
 
 LOG_EVERY = 25
@@ -62,8 +64,10 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
         self.text = text
         self.model = LanguageModel(len(text.vocabulary), settings)
         self._begin_at_unigrams()
+        if settings.start != "none" and not (folder / STATE).exists():
+            begin_with(self.model, text, Path(settings.start))
         self.model.to(self.device)
-        self.pruner = Pruner(self.model.matrices(), settings.score)
+        self.pruner = Pruner(self.model.matrices(), settings.score, settings.vector_height)
         self.optimiser = adamw(self.model, settings, {})
         self.streams = streams(text.splits["train"], settings.batch).to(self.device)
         # Lengths are drawn apart from masks, so that the number of iterations is known before the run.
@@ -131,7 +135,16 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
             due = s.sparsity
         if (iteration % s.prune_every == 0 or due == s.sparsity) and due and not self.pruner.reached(s.sparsity):
             self.pruner.prune(due)
+            self._lay_out()
         self.pruner.apply()
+
+    def _lay_out(self) -> None:
+        """Let layers multiply with the vectors that are left, where that is faster."""
+        for name, layout in self.pruner.layouts().items():
+            layer, _, matrix = name.rpartition(".")
+            egru = self.model.get_submodule(layer)
+            assert isinstance(egru, Egru)
+            egru.vectors[matrix] = layout
 
     def after_step(self) -> None:
         """Report every `LOG_EVERY` iterations."""
@@ -196,4 +209,5 @@ class LanguageTrainer(TrainingLoop[LanguageSettings, TextSums, tuple[int, int], 
             if f"{_MOVED}{name}" in tensors:
                 self.pruner.moved[name] = tensors[f"{_MOVED}{name}"]
         super().load_state_tensors(whole)
+        self._lay_out()
         self.states = [(tensors[f"y:{number}"], tensors[f"c:{number}"]) for number in range(len(self.model.layers))]

@@ -1,0 +1,5 @@
+"""A border of one value: moves of bytes, on the core."""
+
+from models.tile_steps._moving import step
+
+__all__ = ["step"]

@@ -1,0 +1,5 @@
+"""A part of what arrives: moves of bytes, on the core."""
+
+from models.tile_steps._moving import step
+
+__all__ = ["step"]

@@ -1,0 +1,5 @@
+"""The same numbers with their axes in another order: moves of bytes, on the core."""
+
+from models.tile_steps._moving import step
+
+__all__ = ["step"]
