@@ -203,7 +203,7 @@ def test_the_outlook_prices_each_form_as_its_run_is_priced_and_says_what_is_not_
     assert set(shares) == {"published", "packed", "sparse"}
     page = f"before\n{_outlook.BEGIN}\nold\n{_outlook.END}\nafter\n"
     assert _outlook.inserted(page, table) == f"before\n{_outlook.BEGIN}\n{table}\n{_outlook.END}\nafter\n"
-    with pytest.raises(HostError, match="needs .* once each, around the table"):
+    with pytest.raises(HostError, match=r"needs .* once each, around the table"):
         _outlook.inserted("no marks", table)
 
 

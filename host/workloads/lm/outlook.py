@@ -27,14 +27,16 @@ _FORMS = (
 def outlook_rows() -> list[OutlookRow]:
     """Return the language model's forms, each over the paper's number of words."""
     words, pes = int(published()["assumed"]["tokens"]), int(published()["table2"]["pes"])
-    rows = []
+    rows, perplexities = [], dict[str, float | None]()
     for title, name, form, mapping, as_paper in _FORMS:
         path = path_of(name)
         if path is None:
             rows.append(OutlookRow(title, "", None, note=_NOT_THERE))
             continue
         options = Options(checkpoint=str(path), tokens=words, format=form, mapping=mapping, pes=pes if as_paper else None)
-        perplexity = perplexity_on_test(load(path).provenance)
+        if name not in perplexities:
+            perplexities[name] = perplexity_on_test(load(path).provenance)
+        perplexity = perplexities[name]
         quality = "perplexity not recorded" if perplexity is None else f"perplexity {perplexity:.2f}"
         rows.append(OutlookRow(title, quality, options, words))
     return rows
