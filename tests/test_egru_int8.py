@@ -1,5 +1,6 @@
 """EGRUs in int8: quantising, the same bits in every format, placement and batch, the plain reference, and what is refused."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,10 +8,16 @@ import numpy as np
 import pytest
 
 from host.cli import main
+from host.commands import _outlook
 from host.cost.formats.array import product_cycles
 from host.cost.mac_array import matmul_cycles
+from host.errors import HostError
 from host.launch.in_process import run_here
+from host.workloads.dvs import outlook as dvs_outlook
+from host.workloads.lm import outlook as lm_outlook
 from host.workloads.lm.options import Options
+from host.workloads.lm.outlook import perplexity_on_test
+from host.workloads.outlook_row import OutlookRow
 from models.checkpoint import Model, load, save
 from models.checkpoint.deflated import deflate, inflated
 from models.checkpoint.tensorfile import Tensors
@@ -174,6 +181,55 @@ def test_array_and_core_have_the_sums_of_the_arrays_own_kernel_and_its_cycles():
 def test_array_is_offered_for_bytes_alone(small):
     assert "array" in names_for(load(small).network.weights)
     assert "array" not in names_for(NETWORK.weights)
+
+
+def test_the_outlook_prices_each_form_as_its_run_is_priced_and_says_what_is_not_there(small, source, tmp_path):
+    options = {"text": str(source.with_name("text.txt")), "tokens": 25, "pes": 5}
+    forms = [("published", source, "csr"), ("packed", small, "packed"), ("sparse", small, "vectors")]
+    rows = [
+        OutlookRow(title, "perplexity 7.00", Options(checkpoint=str(path), format=form, **options), 25)
+        for title, path, form in forms
+    ]
+    priced = _outlook.priced_forms([*rows, OutlookRow("bold", "", None, note="not shipped")])
+    run = report_of(small, tmp_path, format="vectors")
+    assert priced[2].each_ms * 25 == pytest.approx(1e3 * run["modelled"]["time_s"])
+    assert priced[2].each_mj * 25 == pytest.approx(1e3 * run["modelled"]["energy_j"])
+    assert priced[2].with_unit.time_s < priced[2].priced.time_s
+    table = _outlook.outlook_table([priced])
+    assert [line.split("|")[1].strip() for line in table.splitlines()[2:]] == ["published", "packed", "sparse", "bold"]
+    assert table.splitlines()[-1].split("|")[2].strip() == "not shipped"
+    shares = _outlook.relative([priced])
+    assert shares["published"] == (1.0, 1.0)
+    assert set(shares) == {"published", "packed", "sparse"}
+    page = f"before\n{_outlook.BEGIN}\nold\n{_outlook.END}\nafter\n"
+    assert _outlook.inserted(page, table) == f"before\n{_outlook.BEGIN}\n{table}\n{_outlook.END}\nafter\n"
+    with pytest.raises(HostError, match=r"needs .* once each, around the table"):
+        _outlook.inserted("no marks", table)
+
+
+def test_a_quality_is_that_of_the_numbers_that_a_checkpoint_holds():
+    scored = {"test_carried": {"perplexity": 31.2}}
+    assert perplexity_on_test(scored) == 31.2
+    assert perplexity_on_test(scored | {"quantised": {"weights": 8}}) is None, "31.2 is of the float32 model"
+    assert perplexity_on_test(scored | {"quantised": {"weights": 8, "test_perplexity": 31.3}}) == 31.3
+    assert perplexity_on_test(scored | {"quantised": {"weights": 8}, "settings": {"bits": 8}}) == 31.2, "it was scored in 8 bits"
+    for rows in (lm_outlook.outlook_rows(), dvs_outlook.outlook_rows()):
+        assert rows[0].options is not None
+        assert rows[0].title.endswith("as published")
+
+
+def test_the_outlook_is_of_the_shipped_models(capsys, tmp_path):
+    assert main(["paper", "seeded", "--outlook", "--out", str(tmp_path / "o")]) == 2
+    assert capsys.readouterr().err.strip().endswith("paper --outlook: is of the shipped models, not of seeded; leave it out")
+
+
+def test_as_processes_over_zeromq_int8_is_what_it_is_in_memory(small, tmp_path):
+    """One small run with a process a PE."""
+    text = str(small.with_name("text.txt"))
+    flags = ["--text", text, "--tokens", "25", "--pes", "3", "--format", "vectors", "--verify", "--no-monitor", "--no-pictures"]
+    assert main(["lm", str(small), *flags, "--out", str(tmp_path / "run")]) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text(encoding="utf-8"))
+    assert report["events"]["sha256"] == report_of(small, tmp_path, format="packed", pes=4)["events"]["sha256"]
 
 
 def changed(layer: int, **vectors) -> Network:

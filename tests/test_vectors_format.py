@@ -9,7 +9,7 @@ from host.cost.cost_table import load_table
 from host.cost.formats import PortCounts, vectors
 from host.cost.mac_array import matmul_cycles
 from host.mapping.placement import place
-from host.mapping.sharding import share_sizes, stored_weights
+from host.mapping.sharding import cut, share_sizes, stored_weights
 from models import formats
 from models.compute.mac_array import mac_matmul
 from models.network import ModelError, Network, SparseRows
@@ -110,7 +110,7 @@ def test_what_a_share_is_judged_by_is_what_it_is_loaded_with(mapping):
     placement = place(NETWORK, CHIP, mapping, "vectors", 5)
     for placed in placement.pes:
         sizes = share_sizes(NETWORK, placement.request, placed.share)
-        for size, shard in zip(sizes, placement.shards(placed), strict=True):
+        for size, shard in zip(sizes, cut(NETWORK, placement.request, placed.share), strict=True):
             for port, loaded in zip(size.ports, shard.ports, strict=True):
                 assert port.shape == loaded.shape
                 fields = {field.name: field for field in formats.named("vectors").fields(port.shape) if field.role == "weights"}

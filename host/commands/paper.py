@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 from host.commands._model_argument import add_model, take_model
+from host.commands._outlook import run_outlook
 from host.commands._paper_runs import paper_parts, run_into
 from host.cost.ledger import Ledger
 from host.cost.ledger_file import load_ledger
 from host.cost.price import PricedPositions, price_positions, terms_of
 from host.cost.sensitivity import sensitivities
 from host.cost.tornado import Bar, tornado
-from host.errors import Exit
+from host.errors import Exit, HostError
 from host.options import RunOptions, transport_names
 from host.run.silence import record_silence
 from host.run_folder import new_folder
@@ -48,7 +49,7 @@ CHANGES: Mapping[str, Sequence[str]] = {
 """Names of changed settings -> what changes; none of them makes a price depend on activity, which a seed decides."""
 
 HELP = "make the paper's tables and Figure 2, ours beside them"
-EXAMPLES = (("paper", "the paper's tables, and ours"),)
+EXAMPLES = (("paper", "the paper's tables, and ours"), ("paper --outlook", "what int8 and the MAC array buy (docs/int8.md)"))
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +61,12 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--transport", default=transport, metavar="NAME", help=f"{' or '.join(transport_names())} (default {transport})"
     )
-    parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md and its figures")
+    parser.add_argument(
+        "--outlook",
+        action="store_true",
+        help="instead: float32 beside int8, by weight format, of the shipped models (docs/int8.md)",
+    )
+    parser.add_argument("--write-docs", action="store_true", help="also refresh docs/paper.md, or docs/int8.md, and its figures")
 
 
 def run(flags: dict[str, Any]) -> int:
@@ -70,6 +76,10 @@ def run(flags: dict[str, Any]) -> int:
     out = Path(flags["out"]) if flags["out"] else Path("runs") / time.strftime("paper-%Y%m%d-%H%M%S", time.gmtime())
     if out.exists():  # said before the seconds that parts take
         new_folder(out)
+    if flags["outlook"]:
+        if flags["checkpoint"]:
+            raise HostError(f"paper --outlook: is of the shipped models, not of {flags['checkpoint']}; leave it out")
+        return run_outlook(out, ROOT / "docs" if flags["write_docs"] else None)
     parts = paper_parts("paper", flags["checkpoint"], flags["transport"])
     folder = new_folder(out)
     runs = {name: run for part in parts for name, run in part.runs.items()}

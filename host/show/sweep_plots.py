@@ -90,6 +90,26 @@ class Labels(NamedTuple):
     key: str = ""
 
 
+def outlook(shares: Mapping[str, tuple[float, float]], path: Path) -> list[Path]:
+    """Draw `shares` (title -> time and energy, of those of a form as published) as two bars a form, the first on top.
+
+    `path` is without suffix; the files are returned. HostError where matplotlib is missing or a file cannot be written.
+    """
+    with _style():
+        figure, axes = _figure(7.4, 1.2 + 0.42 * len(shares))
+        places = list(range(len(shares)))[::-1]
+        for number, (name, offset) in enumerate((("time", 0.19), ("energy", -0.19))):
+            values = [100 * share[number] for share in shares.values()]
+            axes.barh([place + offset for place in places], values, 0.36, label=name)
+            for place, value in zip(places, values, strict=True):
+                axes.text(value + 1.5, place + offset, f"{value:.0f} %", va="center", fontsize="small")
+        axes.set(xlabel="% of the form as published, modelled", xlim=(0, 1.15 * max(100, *values)))
+        axes.set_yticks(places, list(shares))
+        axes.grid(axis="x", alpha=0.3)
+        axes.legend(loc="lower right")
+        return _write(figure, path)
+
+
 def lines(series: Mapping[str, Curve], labels: Labels, path: Path, *, log: Sequence[str] = (), ideal: str = "") -> list[Path]:
     """Draw one line a series, with its band, or groups of bars where x are names; return the files.
 

@@ -19,11 +19,11 @@ def deals(network: Network, request: Request) -> list[Deal]:
     """
     together = formats.units_together(request.format)
     if together > 1 and not request.pes:
-        shares = _deal(network, request, _spread(network, request, together), together)
+        shares = _deal(network, _spread(network, request, together), together)
         if all_fit(network, request, shares):
             return [shares]
         together = 1
-    return [_deal(network, request, request.pes or _spread(network, request, 1), together)]
+    return [_deal(network, request.pes or _spread(network, request, 1), together)]
 
 
 def _spread(network: Network, request: Request, together: int) -> int:
@@ -33,7 +33,7 @@ def _spread(network: Network, request: Request, together: int) -> int:
     return -(-smallest // -(-smallest // each)) * groups if each else max(request.available, 1)
 
 
-def _deal(network: Network, request: Request, pes: int, together: int) -> Deal:
+def _deal(network: Network, pes: int, together: int) -> Deal:
     if pes < len(network.groups):
         return deal_whole_layers(network, pes)
     check_units(network, pes)
