@@ -47,7 +47,7 @@ def test_names_are_the_files_and_each_is_used():
 
 def test_a_constant_says_when_it_is_in_use():
     conditions = {f"{name}={choice}" for name, choices in CHOICES.items() for choice in choices}
-    conditions |= {"links", "transfers", "weights=int8", "sums=added", "traces", "dnn"}
+    conditions |= {"links", "transfers", "weights=int8", "sums=added", "traces", "scheduled"}
     conditions |= {f"{family}={name}" for family in ("format", "kernel") for name in twins.names(f"{family}s")}
     for name, one in load_table().constants.items():
         assert set(one.used_when) <= conditions, name

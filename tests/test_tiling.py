@@ -141,6 +141,8 @@ def test_the_scheduler_takes_a_pe():
         (["fit", "opt-125m:8", "--set", "share=twice"], "--set share=twice: needs one of once, none"),
         (["fit", "opt-125m:8", "--mapping", "balanced"], "--mapping: is of networks of populations"),
         (["price", "opt-125m:8", "--what-if"], "--what-if: is of recorded runs"),
+        (["price", "opt-125m:8", "--chips", "0"], "--chips 0: needs a whole number of at least 1"),
+        (["price", "a-run", "--chips", "2"], "--chips: is of a DNN"),
         (["fit", "tiny", "--set", "share=once"], "--set share=once: is for a DNN"),
         (["price", "opt-125m:8", "--set", "dnn_layer_ss=3"], "nearest is 'dnn_layer_s'"),
     ],
@@ -172,6 +174,8 @@ def test_a_kind_of_model_is_found_by_what_is_typed():
 
 def test_more_chips_have_more_workers_and_one_scheduler(capsys):
     assert main(["fit", "digits-cnn", "--chips", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["workers"] == 2 * 152 - 1
+    assert main(["price", "digits-cnn", "--chips", "2", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["workers"] == 2 * 152 - 1
     assert main(["fit", "digits-cnn", "--chips", "2", "--pes", "200"]) == 0
     assert "199 workers and a scheduler on 2 chips" in capsys.readouterr().out

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from host.cost.cost_table import apply_settings, load_table
+from host.cost.cost_table import SCHEDULED, apply_settings, load_table
 from host.cost.program_price import LayerTerms, ProgramCost, program_cost
 from host.cost.program_settings import split_settings
 from host.cost.uncertain import sentences_on_ends, uncertain
@@ -18,7 +18,6 @@ from host.show.text_table import format_table, wrap_words
 from noc.chip import load_chip
 
 _COLUMNS, _NAME = 100, 28
-DNN = "dnn"
 _PRODUCTS = ("matmul", "batch_matmul")
 
 
@@ -138,12 +137,17 @@ def _published(layers: Sequence[PlannedLayer], cost: ProgramCost) -> list[str]:
 
 def _notes(terms: LayerTerms) -> list[str]:
     lines = wrap_words(f"assumed {', '.join(_assumed(terms))}", _COLUMNS, indent=8)
-    ends = sentences_on_ends(uncertain(terms.table, terms.chip, [DNN]))
-    return [*lines, *(line for text in ends if "dnn" in text or "mla" in text for line in wrap_words(text, _COLUMNS, indent=8))]
+    own = [one for one in uncertain(terms.table, terms.chip, [SCHEDULED]) if one.name in _constants(terms)]
+    return [*lines, *(line for text in sentences_on_ends(own) for line in wrap_words(text, _COLUMNS, indent=8))]
+
+
+def _constants(terms: LayerTerms) -> list[str]:
+    """Return the names of the constants of a network that is scheduled layer by layer."""
+    return [name for name, one in terms.table.constants.items() if SCHEDULED in one.used_when]
 
 
 def _assumed(terms: LayerTerms) -> list[str]:
-    names = [name for name, one in terms.table.constants.items() if one.assumed and DNN in one.used_when]
+    names = [name for name in _constants(terms) if terms.table.constants[name].assumed]
     facts = [f"chip.{name}" for name in ("dram_sustained_bytes_per_s",) if terms.chip.facts[name].assumed]
     return [*names, *facts, f"mla_read_ports={terms.settings.mla_read_ports}"]
 

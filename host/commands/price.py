@@ -27,6 +27,7 @@ from host.cost.what_if import PricingTerms
 from host.errors import HostError
 from host.mapping.chip_blocks import deal_chips
 from host.mapping.tiling import LayerWork
+from host.options import RunOptions
 from host.run_folder import PRICED_SCHEMAS, read_report
 from host.show.run_words import links_sentence
 from host.show.text_table import Row, format_table
@@ -71,6 +72,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--costs", metavar="TOML", help="constants and settings to change, in the form of host/cost/costs.toml")
     parser.add_argument("--chip", metavar="NAME|TOML", help="another chip, instead of the run's and what it overrode")
     parser.add_argument("--machines", type=int, metavar="N", help="what N machines would send each other (docs/cluster.md)")
+    parser.add_argument("--chips", type=int, metavar="N", help="of a DNN: the workers of so many chips")
     text = "the bottleneck, and what each single setting, format, mapping and number of chips would change"
     parser.add_argument("--what-if", action="store_true", help=text)
     parser.add_argument("--json", action="store_true", help="print the prices as JSON")
@@ -83,6 +85,8 @@ def run(flags: Mapping[str, Any]) -> int:
     costs = Path(flags["costs"]) if flags["costs"] else None
     if (kind := kind_of(flags["run"])) is not None:
         return _price_program(*kind.works(flags["run"]), costs, flags)
+    if flags["chips"] is not None:
+        raise HostError("--chips: is of a DNN; a recorded run has chips of its own, and --what-if prices other numbers of them")
     folder = Path(flags["run"])
     report, ledger = read_report(folder, PRICED_SCHEMAS), open_ledger(folder)
     if flags["what_if"]:
@@ -115,9 +119,11 @@ def _price_program(title: str, works: Sequence[LayerWork], costs: Path | None, f
     """Print what a scheduled network would cost; HostError for flags that are of recorded runs."""
     if given := [name for name in ("machines", "what_if", "tornado") if flags.get(name)]:
         raise HostError(f"--{given[0].replace('_', '-')}: is of recorded runs; a DNN is priced without one")
+    RunOptions(**{"chips": flags["chips"]} if flags["chips"] is not None else {}).check()
     is_file = flags["chip"] is not None and Path(flags["chip"]).suffix == ".toml"
     terms = terms_of(
-        flags["set"], chip=None if is_file else flags["chip"], chip_file=flags["chip"] if is_file else None, costs=costs
+        flags["set"], chip=None if is_file else flags["chip"], chip_file=flags["chip"] if is_file else None, costs=costs,
+        chips=flags["chips"],
     )  # fmt: skip
     return show_price(title, works, terms, as_json=flags["json"])
 

@@ -33,9 +33,11 @@ CHOICES = {
 CLOCKS = {"150MHz": "spinnaker2", "300MHz": "spinnaker2-300mhz"}
 CLOCK_FACTS = ("pe_clock_hz", "pe_supply_v", "power_clock_hz", "power_sleep_w", "power_coremark_w", "power_mla_w", "mla_ops_per_s")
 """Numbers of the chip that a clock brings along (the keys of a preset in `noc/spinnaker2.toml`)."""
+SCHEDULED = "scheduled"
+"""What holds of a network that a scheduler runs layer by layer (`Constant.used_when`)."""
 CHIP_NUMBERS = {
     "dma_setup_cycles": ("messages=dma", "transfers"), "sram_wait_states": (),
-    "dram_sustained_bytes_per_s": ("dram=waited", "transfers", "dnn"), "noc_fifo_flits": (),
+    "dram_sustained_bytes_per_s": ("dram=waited", "transfers", SCHEDULED), "noc_fifo_flits": (),
 }  # fmt: skip
 """Numbers of the chip that a price uses though no source gives them, and when (as `Constant.used_when`)."""
 EASING = ("noc_fifo_flits",)
@@ -51,7 +53,7 @@ class Constant:
 
     `words` say in plain English what it is; needed where there is a band.
     `used_when`: `setting=choice`, or a fact of a run (`facts_of` in `host/cost/price.py`): "links" where anything crosses links
-    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces", "dnn"; one of them is enough, and
+    between chips, "kernel=NAME", "format=NAME", "weights=int8", "sums=added", "traces", "scheduled"; one of them is enough, and
     a constant with none is always in use. `of_power`: it changes power alone, no time.
     """
 

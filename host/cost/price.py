@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from host.cost.cost_table import CLOCK_FACTS, CostTable, apply_settings, load_table
+from host.cost.cost_table import CLOCK_FACTS, SCHEDULED, CostTable, apply_settings, load_table
 from host.cost.cycles import LINKS, SEND, TRANSFERS, WAIT, shard_cycles, stages_of
 from host.cost.ledger import Ledger, Part, RunLedger
 from host.cost.link_cost import idle_w, link_cost, link_use, links_block
@@ -335,7 +335,7 @@ def facts_of(run: RunLedger, linked: bool) -> list[str]:
     facts += ["sums=added"] if run.ports["adds"].any() else []
     facts += ["traces"] if run.ports["trace"].any() else []
     facts += ["transfers"] if run.has_transfers else []
-    facts += ["dnn"] if is_scheduled(run) else []
+    facts += [SCHEDULED] if is_scheduled(run) else []
     return facts + (["links"] if linked else [])
 
 
