@@ -229,7 +229,7 @@ def plan_image(
     places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
     shapes = {name: one.shape for name, one in network.tensors.items()}
     settings = terms.settings
-    shares = _may_hand_on(settings)
+    shares = may_hand_on(settings)
     if shares and terms.workers > MOST_SHARING:
         raise HostError(
             f"{terms.workers} workers: at most {MOST_SHARING} hand on to each other; use fewer PEs", Exit.DOES_NOT_FIT
@@ -334,7 +334,7 @@ class _Room:
         return self.memory_bytes - blocks - _taken(layers, self.workers) - resident_bytes
 
 
-def _may_hand_on(settings: ProgramSettings) -> bool:
+def may_hand_on(settings: ProgramSettings) -> bool:
     """Tell whether workers may hand something to each other."""
     cuts = settings.tiles != "whole_depth" and settings.reduce == "mesh"
     return settings.share == "once" or settings.keeps_activations or cuts
