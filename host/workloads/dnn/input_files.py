@@ -1,7 +1,7 @@
 """What `--inputs` may name: an array file, a folder of images or arrays, or a text with a sample a line.
 
-An image becomes numbers from `pixels` (black, white), a plane a colour, of exactly the input's size: nothing is scaled or cut. A line
-of a text has the numbers of a sample, or, where the input takes whole numbers, characters, whose bytes these are.
+An image becomes numbers from `pixels` (black, white), a plane a colour, of exactly the input's size: nothing is scaled or cut. A
+line of a text has the numbers of a sample, or, where the input takes whole numbers, characters, whose bytes these are.
 """
 
 from __future__ import annotations

@@ -25,8 +25,8 @@ class Options(RunOptions):
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _CHECKPOINT)
     batch: int = with_default(RunOptions, "batch", 16)
     inputs: str | None = _of_data(
-        None, "samples: .npy (samples, ...), .npz with an array an input (int8 as it is, other numbers by the input's scale), a folder "
-        "of images or .npy, or a text with a sample a line", bounds=Text(), metavar="FILE", file=True,
+        None, "samples: .npy (samples, ...), .npz with an array an input (int8 as it is, other numbers by the input's scale), a "
+        "folder of images or .npy, or a text with a sample a line", bounds=Text(), metavar="FILE", file=True,
     )  # fmt: skip
     pixels: str = _of_data("0:1", "numbers that black and white of an image stand for", bounds=Text(), metavar="LOW:HIGH")
     labels: str | None = _of_data(

@@ -13,6 +13,7 @@ from host.workloads.dnn.summary import HEAD, LEFT, layer_table
 from models.palette import INK, SERIES
 
 _PARTS = ("scheduling", "array", "core", "DMA", "DRAM")
+_COLOURS = dict(zip(_PARTS, SERIES, strict=False))  # as of stacked bars
 _ARRAY_MACS, _SRAM_LEFT = 64, 88 << 10
 
 
@@ -37,17 +38,17 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
     if not result or not result["layers"]:
         return []
     layers = result["layers"]
-    times = {one["layer"]: {name: 1e3 * one["parts_s"][name] for name in _PARTS} for one in layers}
+    times = {one["layer"]: {name: one["parts_s"][name] for name in _PARTS} for one in layers}
     sram = {one["layer"]: one["sram_bytes"] / 1024 for one in layers}
     drawn = [
         Figure(
             name="timeline", title="Timeline of the layers", draw=lambda: _timeline(layers, result["passes"]),
-            caption="When each layer runs and what it does then: the mean of all passes. The scheduler goes first, then the workers "
-            "fetch, compute and write; the lowest line is what DRAM is busy with.",
+            caption="When each layer runs and what it does then: the mean of all passes. The scheduler goes first, then the "
+            "workers fetch, compute and write; the lowest line is what DRAM is busy with.",
         ),
         Figure(
             name="layer_times", title="Time by layer", caption="Modelled time of each layer's parts, all passes together.",
-            draw=lambda: plots.stacked_bars(times, "ms"),
+            draw=lambda: plots.stacked_bars(times, "s"),
         ),
         Figure(
             name="layer_sram", title="SRAM by layer", caption=f"Of a worker's {_SRAM_LEFT >> 10} KiB for tiles: the fullest one's.",
@@ -55,14 +56,14 @@ def figures(report: Mapping[str, Any]) -> list[Figure]:
         ),
     ]  # fmt: skip
     if cost is not None:
-        energy = _energy_mj(layers, cost)
+        energy = _energy_j(layers, cost)
         text = "Modelled energy: array, core and DRAM by what each layer did, the rest by the time that it took."
         drawn.append(
-            Figure(name="layer_energy", title="Energy by layer", caption=text, draw=lambda: plots.stacked_bars(energy, "mJ"))
+            Figure(name="layer_energy", title="Energy by layer", caption=text, draw=lambda: plots.stacked_bars(energy, "J"))
         )
         caption = (
-            "What each layer does a second, over what it does a byte of DRAM: products of the array, or numbers of the core (open). "
-            "The lines are what arrays and cores of the PEs in use could do, and DRAM could bring."
+            "What each layer does a second, over what it does a byte of DRAM: products of the array, or numbers of the core "
+            "(open). The lines are what arrays and cores of the PEs in use could do, and DRAM could bring."
         )
         rate = float(report["result"].get("dram_bytes_per_s") or 0.0)
         clock = float(cost["settings"]["clock_hz"])
@@ -83,15 +84,15 @@ def _timeline(layers: Sequence[Mapping[str, Any]], passes: int) -> canvas.Figure
         parts = {name: 1e3 * one["parts_s"][name] / passes for name in _PARTS}
         moving = max(parts["DMA"], parts["DRAM"])
         lasting = 1e3 * one["time_s"] / passes
-        shown = {"scheduling": parts["scheduling"], "moving": moving, "array": parts["array"], "core": parts["core"]}
-        for place, (name, length) in enumerate(shown.items()):
+        shown = {"scheduling": parts["scheduling"], "DMA": moving, "array": parts["array"], "core": parts["core"]}
+        for name, length in shown.items():
             # What lies behind the work is drawn with it.
             left = at if name != "array" else max(begin + lasting - parts["array"] - parts["core"], begin + parts["scheduling"])
             label = {"label": name} if row == rows[0] else {}
-            drawn = axes.barh([row], [length], 0.62, left=[left], color=SERIES[place % len(SERIES)], **label)
+            drawn = axes.barh([row], [length], 0.62, left=[left], color=_COLOURS[name], **label)
             figure.add_hints(next(iter(drawn)), [f"{one['layer']}, {name}: {length:.3g} ms from {left:.3g} ms on"])
             at = left + length
-        drawn = axes.barh([0], [parts["DRAM"]], 0.62, left=[begin + parts["scheduling"]], color=SERIES[1])
+        drawn = axes.barh([0], [parts["DRAM"]], 0.62, left=[begin + parts["scheduling"]], color=_COLOURS["DRAM"])
         words = f"{one['layer']}: DRAM busy for {parts['DRAM']:.3g} ms, {one['dram_bytes'] // passes:,} B"
         figure.add_hints(next(iter(drawn)), [words])
         begin += lasting
@@ -103,8 +104,8 @@ def _timeline(layers: Sequence[Mapping[str, Any]], passes: int) -> canvas.Figure
     return figure
 
 
-def _energy_mj(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Return millijoules by layer and part."""
+def _energy_j(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> dict[str, dict[str, float]]:
+    """Return joules by layer and part."""
     parts = cost.get("energy_parts_j") or {"all": cost["energy_j"]}
     by = {"array": "array_busy_s", "compute": "core_busy_s", "DRAM": "dram_bytes"}
     energy: dict[str, dict[str, float]] = {one["layer"]: {} for one in layers}
@@ -113,7 +114,7 @@ def _energy_mj(layers: Sequence[Mapping[str, Any]], cost: Mapping[str, Any]) -> 
         whole = sum(one.get(key, 0.0) for one in layers)
         for one in layers:
             if joules and whole:
-                energy[one["layer"]][part] = 1e3 * joules * one.get(key, 0.0) / whole
+                energy[one["layer"]][part] = joules * one.get(key, 0.0) / whole
     return energy
 
 

@@ -54,8 +54,9 @@ def prepare(options: Options) -> Job:
     workers, scheduler = _names(placement)
     home = chip_of(scheduler)
     setting = Setting(
-        image=image, workers=workers, scheduler=scheduler, pes=[placed.name for placed in placement.pes], dram=dram_name(home), count=len(samples), labels=samples.labels,
-        about=samples.about, float_classes=None if options.alone else float_classes(model, samples),
+        image=image, workers=workers, scheduler=scheduler, pes=[placed.name for placed in placement.pes], dram=dram_name(home),
+        count=len(samples), labels=samples.labels, about=samples.about,
+        float_classes=None if options.alone else float_classes(model, samples),
     )  # fmt: skip
     inputs = samples.int8(network)
     witness = TensorWitness(network, inputs) if options.verify else None
