@@ -201,13 +201,13 @@ def constants_at(layers: int) -> int:
 
 
 def fastest_first(work: Work, workers: int, terms: LayerTerms, kind: str) -> list[Tiling]:
-    """Return the tilings of a work, those first that are expected to take the least time."""
+    """Return the tilings of a work, those first that are expected to take the least time; of whole depth before all others, where
+    they are to be.
+    """
     ranked = []
     for number, tiling in enumerate(tilings(work, workers)):
-        if tiling.parts > 1 and terms.settings.tiles == "whole_depth":
-            continue
-        cost = layer_cost(kind, tiling, terms)
-        ranked.append(((cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
+        cost, is_cut = layer_cost(kind, tiling, terms), tiling.parts > 1 and terms.settings.tiles == "whole_depth"
+        ranked.append(((is_cut, cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
     return [tiling for _, tiling in sorted(ranked, key=lambda pair: pair[0])]
 
 

@@ -1,0 +1,106 @@
+"""The trainer of the transformer: it goes on to the same end, learns, and leaves int8 networks that PEs can run."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the trainer's extra is not installed")
+
+from models.dnn.compute import compute_network  # noqa: E402 - behind the skip
+from models.dnn.file import load_dnn  # noqa: E402
+from models.network import ModelError  # noqa: E402
+from models.training.__main__ import main  # noqa: E402
+from models.training.language.text_streams import read_text  # noqa: E402
+from models.training.transformer.network import DecodeStep, Transformer, cache_of  # noqa: E402
+from models.training.transformer.settings import TransformerSettings  # noqa: E402
+from models.training.transformer.trainer import TransformerTrainer, score, windows_of  # noqa: E402
+
+SMALL = TransformerSettings(width=8, blocks=1, heads=2, context=8, epochs=2, batch=4, min_count=1)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "book.txt"
+    path.write_text("the boat sails on the wind . the wind blows over the sea . " * 40, encoding="utf-8")
+    return path
+
+
+def trainer(book, folder, **changes):
+    return TransformerTrainer(read_text(str(book), 1), SMALL, folder, **changes)
+
+
+def test_an_interrupted_run_goes_on_to_the_same_end(tmp_path, book):
+    whole = trainer(book, tmp_path / "whole")
+    whole.begin({})
+    whole.run()
+
+    def stop(done, *_):
+        if done == 3:
+            raise KeyboardInterrupt
+
+    first = trainer(book, tmp_path / "part", on_progress=stop)
+    first.begin({})
+    with pytest.raises(KeyboardInterrupt):
+        first.run()
+    again = trainer(book, tmp_path / "part")
+    again.begin({})
+    assert again.progress.iteration == 3
+    again.run()
+    for one, other in zip(whole.model.state_dict().values(), again.model.state_dict().values(), strict=True):
+        assert torch.equal(one, other)
+    untrained = trainer(book, tmp_path / "other")
+    assert score(whole.model, whole.text.splits["valid"]) < score(untrained.model, whole.text.splits["valid"])
+
+
+def test_every_word_is_predicted_once():
+    ids = np.arange(45, dtype=np.uint32)
+    inputs, targets = windows_of(ids, 8)
+    predicted = targets[targets >= 0].tolist()
+    assert sorted(predicted) == list(range(1, 45))
+    rows, places = torch.nonzero(targets >= 0, as_tuple=True)
+    assert all(int(inputs[row, place]) == int(targets[row, place]) - 1 for row, place in zip(rows, places, strict=True))
+
+
+def test_a_step_with_what_earlier_words_left_is_the_whole_contexts():
+    torch.manual_seed(1)
+    model = Transformer(30, SMALL).eval()
+    ids = torch.randint(0, 30, (3, SMALL.context))
+    for row in ids:
+        logits, key, value = DecodeStep(model)(row[None, -1:], *cache_of(model, row[None]))
+        assert torch.allclose(logits[0, 0], model(row[None])[0, -1], atol=1e-5)
+        assert key.shape == value.shape == (1, 2, 1, 4)
+
+
+@pytest.mark.slow
+def test_the_command_writes_int8_networks_of_a_context_and_of_a_word(tmp_path, book, capsys):
+    flags = [f"--{name}={getattr(SMALL, name)}" for name in ("width", "blocks", "heads", "context", "batch")]
+    command = ["transformer", "--data", str(book), "--out", str(tmp_path), "--epochs=1", "--min-count=1", "--threads=1", *flags]
+    assert main(command) == 0
+    record = json.loads((tmp_path / "figures.json").read_text())
+    assert 1 < record["test"]["int8, of these"] < 2 * record["test"]["float, of these"]
+    assert "perplexity" in capsys.readouterr().out
+    prefill, decode = (load_dnn(tmp_path / f"{name}.safetensors") for name in ("prefill", "decode"))
+    assert prefill.provenance["record"] == record
+    words = len(prefill.provenance["words"])
+    for model, steps in ((prefill, SMALL.context), (decode, 1)):
+        network = model.network
+        inputs = {name: np.zeros(network.tensors[name].shape, network.tensors[name].dtype) for name in network.inputs}
+        assert compute_network(network, inputs).tensors[network.outputs[0]].shape == (1, steps, words)
+    assert len(decode.network.inputs) == 1 + 2 * SMALL.blocks
+
+
+@pytest.mark.parametrize(("flags", "words"), [({"width": 9}, "--heads"), ({"context": 1}, "--context"), ({"dropout": 1.0}, "--drop")])
+def test_what_cannot_be_trained_is_one_line(flags, words):
+    with pytest.raises(ModelError, match=words):
+        TransformerSettings(**flags).check()
