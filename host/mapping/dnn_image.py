@@ -271,8 +271,8 @@ def _plan_layer(
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
-        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]), inputs=[places[name] for name in operation.inputs],
-        output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
+        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
+        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
@@ -336,8 +336,7 @@ class _Room:
 
 def may_hand_on(settings: ProgramSettings) -> bool:
     """Tell whether workers may hand something to each other."""
-    cuts = settings.tiles != "whole_depth" and settings.reduce == "mesh"
-    return settings.share == "once" or settings.keeps_activations or cuts
+    return settings.share == "once" or settings.keeps_activations or settings.reduce == "mesh"
 
 
 def _with_options(
@@ -401,7 +400,8 @@ def _check_inputs(network: IntegerNetwork) -> None:
         hearers = {one.kind for one in network.operations if name in one.inputs}
         if network.tensors[name].dtype != "int8" and hearers != {"gather"}:
             raise ModelError(
-                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of a gather"
+                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of "
+                "a gather"
             )
 
 
