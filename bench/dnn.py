@@ -136,11 +136,15 @@ TABLES = {"utilisations": utilisations, "one_layer": one_layer, "opt_layers": op
 def with_tables(page: str) -> str:
     """Return a page with each table between its marks, `<!-- bench.dnn NAME -->` and `<!-- end -->`."""
     for name, table in TABLES.items():
-        mark = re.compile(rf"(<!-- bench\.dnn {name} -->\n).*?(<!-- end -->)", re.DOTALL)
-        assert mark.search(page), f"docs/dnn.md: lacks the mark of {name}"
-        text = table()
-        page = mark.sub(lambda match, text=text: f"{match[1]}\n{text}\n\n{match[2]}", page)
+        page = put_table(page, name, table())
     return page
+
+
+def put_table(page: str, name: str, text: str) -> str:
+    """Return a page with a table between its marks."""
+    mark = re.compile(rf"(<!-- bench\.dnn {name} -->\n).*?(<!-- end -->)", re.DOTALL)
+    assert mark.search(page), f"docs/dnn.md: lacks the mark of {name}"
+    return mark.sub(lambda match: f"{match[1]}\n{text}\n\n{match[2]}", page)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

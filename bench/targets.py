@@ -42,6 +42,8 @@ TARGETS = {
     "gesture_batch": Target("a sample and step of it, 51 PEs, --batch 6", 1.0, "ms"),
     "dnn_barrier": Target("a layer's barrier of a DNN over 40 workers", 6.0, "ms"),
     "dnn_image": Target("an image of the shipped digits, batch 16", 2.0, "ms"),
+    "vit_image": Target("an image of the shipped vision transformer, batch 16", 20.0, "ms"),
+    "opt_block": Target("a decoder block of OPT-125M, 512 tokens, 128 PEs", 10.0, "s"),
 }
 Figures = dict[str, float]
 """Measured figures, by the key of `TARGETS`, in its unit."""

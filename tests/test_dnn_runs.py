@@ -205,6 +205,19 @@ def test_the_shipped_digits_run_from_end_to_end():
     assert sum(row["macs"] for row in result["layers"]) == 32 * macs_of(network)
 
 
+@pytest.mark.parametrize("samples", [2, pytest.param(360, marks=pytest.mark.slow)])
+def test_the_shipped_vision_transformer_runs_from_end_to_end(samples):
+    made = Options(checkpoint="digits-vit", samples=samples, batch=min(16, samples), pes=9, transport="mem", verify=samples < 9)
+    made.check()
+    outcome = Launcher(made, lambda _: None, lambda _: None).run()
+    assert (outcome.code, outcome.problem) == (0, None)
+    assert samples > 2 or outcome.mismatch["difference"] is None
+    accuracy = next(metric for metric in outcome.report["metrics"] if metric["name"] == "accuracy")
+    assert accuracy["value"] >= 97
+    kinds = {row["operator"] for row in outcome.report["result"]["layers"]}
+    assert {"conv2d", "concat", "layer_norm", "transpose", "batch_matmul", "softmax", "table", "slice", "add"} <= kinds
+
+
 def macs_of(network):
     shapes = {name: one.shape for name, one in network.tensors.items()}
     return sum(operator(one.kind).work(one, [shapes[n] for n in one.inputs], shapes[one.output]).macs for one in network.operations)

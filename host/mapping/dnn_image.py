@@ -201,13 +201,13 @@ def constants_at(layers: int) -> int:
 
 
 def fastest_first(work: Work, workers: int, terms: LayerTerms, kind: str) -> list[Tiling]:
-    """Return the tilings of a work, those first that are expected to take the least time."""
+    """Return the tilings of a work, those first that are expected to take the least time; of whole depth before all others, where
+    they are to be.
+    """
     ranked = []
     for number, tiling in enumerate(tilings(work, workers)):
-        if tiling.parts > 1 and terms.settings.tiles == "whole_depth":
-            continue
-        cost = layer_cost(kind, tiling, terms)
-        ranked.append(((cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
+        cost, is_cut = layer_cost(kind, tiling, terms), tiling.parts > 1 and terms.settings.tiles == "whole_depth"
+        ranked.append(((is_cut, cost.time_s, cost.pes, cost.rounds, tiling.parts, tiling.results, number), tiling))
     return [tiling for _, tiling in sorted(ranked, key=lambda pair: pair[0])]
 
 
@@ -229,7 +229,7 @@ def plan_image(
     places |= {name: _place_constant(name, array, samples, constants) for name, array in network.constants.items()}
     shapes = {name: one.shape for name, one in network.tensors.items()}
     settings = terms.settings
-    shares = _may_hand_on(settings)
+    shares = may_hand_on(settings)
     if shares and terms.workers > MOST_SHARING:
         raise HostError(
             f"{terms.workers} workers: at most {MOST_SHARING} hand on to each other; use fewer PEs", Exit.DOES_NOT_FIT
@@ -271,8 +271,8 @@ def _plan_layer(
     addresses, work = tile_addresses(operation.kind), work_of(operation, shapes, samples)
     given = choose(operation.kind, work, terms) if choose else fastest_first(work, terms.workers, terms, operation.kind)
     layer = LayerTiles(
-        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]), inputs=[places[name] for name in operation.inputs],
-        output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
+        operation=operation, tiling=_of_whole_rows(smallest(work), places[operation.output]),
+        inputs=[places[name] for name in operation.inputs], output=places[operation.output], overflow=network.overflow, samples=samples, store=lambda *_: 0,
     )  # fmt: skip
     words = addresses.configuration(layer)
     for tiling in given:
@@ -334,10 +334,9 @@ class _Room:
         return self.memory_bytes - blocks - _taken(layers, self.workers) - resident_bytes
 
 
-def _may_hand_on(settings: ProgramSettings) -> bool:
+def may_hand_on(settings: ProgramSettings) -> bool:
     """Tell whether workers may hand something to each other."""
-    cuts = settings.tiles != "whole_depth" and settings.reduce == "mesh"
-    return settings.share == "once" or settings.keeps_activations or cuts
+    return settings.share == "once" or settings.keeps_activations or settings.reduce == "mesh"
 
 
 def _with_options(
@@ -401,7 +400,8 @@ def _check_inputs(network: IntegerNetwork) -> None:
         hearers = {one.kind for one in network.operations if name in one.inputs}
         if network.tensors[name].dtype != "int8" and hearers != {"gather"}:
             raise ModelError(
-                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of a gather"
+                f"input {name}: its whole numbers go to {', '.join(sorted(hearers)) or 'nothing'}; PEs take them as rows of "
+                "a gather"
             )
 
 

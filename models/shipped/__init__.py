@@ -19,6 +19,7 @@ ABOUT = {
     "acrobot": "spiking Q-network that swings two links up (12-64-64-3, int8)",
     "acrobot-float": "the same before its weights were rounded",
     "digits-cnn": "handwritten digits, a CNN in int8 with its test images (a DNN)",
+    "digits-vit": "the same digits, a vision transformer in int8 with its test images (a DNN)",
     "snn": "gestures before an event camera by a spiking network of 25,504 int8 weights; beside it the same as NIR",
     "gesture-plain": "gestures in the paper's variant; layers hear events",
 }

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import partial
+from math import isfinite
 
 from host.errors import HostError
 from host.flags import OneOf, Text, Whole, YesNo, option, with_default, with_help
@@ -24,9 +25,10 @@ class Options(RunOptions):
     checkpoint: str | None = with_help(RunOptions, "checkpoint", _CHECKPOINT)
     batch: int = with_default(RunOptions, "batch", 16)
     inputs: str | None = _of_data(
-        None, "samples: .npy (samples, ...) or .npz with an array an input; int8 as it is, other numbers by the input's scale",
-        bounds=Text(), metavar="FILE", file=True,
+        None, "samples: .npy (samples, ...), .npz with an array an input (int8 as it is, other numbers by the input's scale), a "
+        "folder of images or .npy, or a text with a sample a line", bounds=Text(), metavar="FILE", file=True,
     )  # fmt: skip
+    pixels: str = _of_data("0:1", "numbers that black and white of an image stand for", bounds=Text(), metavar="LOW:HIGH")
     labels: str | None = _of_data(
         None, "classes that the samples are of: .npy of whole numbers, or a text with one a line", bounds=Text(), metavar="FILE",
         file=True,
@@ -57,9 +59,22 @@ class Options(RunOptions):
         bounds=OneOf(lambda: RESIDENT), metavar="WHAT",
     )  # fmt: skip
 
+    @property
+    def pixel_range(self) -> tuple[float, float]:
+        """What black and white of an image stand for; HostError for what are no two numbers."""
+        low, _, high = self.pixels.partition(":")
+        try:
+            black, white = float(low), float(high)
+        except ValueError:
+            raise HostError(f"--pixels {self.pixels}: needs two numbers, as 0:1 or -1:1") from None
+        if not (isfinite(black) and isfinite(white)):
+            raise HostError(f"--pixels {self.pixels}: needs two finite numbers")
+        return black, white
+
     def check(self) -> None:
         """Raise HostError, one line, for a value out of its bounds or options that contradict each other."""
         super().check()
+        _ = self.pixel_range
         if self.labels is not None and self.inputs is None:
             raise HostError("--labels: belong to --inputs; the model's own test data have theirs")
         if self.pes is not None and self.pes < 2:
