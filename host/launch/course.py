@@ -79,7 +79,7 @@ class Course:
         self._awaits_again = False  # the host has been told to begin again, and has not said from where
         self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
-        self._host_stands = StandstillClock(clock.now)
+        self._host_stands, self._host_idles = StandstillClock(clock.now), StandstillClock(clock.now)
 
     def follow(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -189,7 +189,10 @@ class Course:
             awake_at = now
             quiet_s, stall_s = now - self._host.heard_at, self._options.stall_s
             stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
-            if stopped_s > stall_s or quiet_s > (stall_s if self._is_prepared else max(stall_s, _PREPARE_S)):
+            idle_s = self._host_idles.look(quiet_s > _ASLEEP_S and not self._processes.is_at_work(HOST))
+            is_waited_for = not self._is_prepared or idle_s < _ASLEEP_S / 2  # it has much to do, and maybe little of a busy machine
+            most_s = max(stall_s, _PREPARE_S) if is_waited_for else stall_s
+            if stopped_s > stall_s or quiet_s > most_s:
                 quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
                 if not self._replace(Blame(HOST, problem)):
