@@ -18,6 +18,7 @@ import pytest
 from host.run_folder import read_report
 from tests.tools.grids import some
 from tests.tools.processes import answer, children, gone, shared_memory
+from tests.tools.work import crowding
 from tests.tools.workers import ROOT, workers
 
 pytestmark = pytest.mark.timeout(300)
@@ -112,8 +113,9 @@ def test_workers_of_our_own_and_ctrl_c(folder, tmp_path):
     assert (tmp_path / "err").read_text() == "gennaker: interrupted\n"
     report = read_report(tmp_path / "run")
     assert report["partial"] is True
-    assert report["conservation"]["wrong"] == []
-    assert psutil.wait_procs(family, timeout=5)[1] == []
+    if report["conservation"] is not None:  # counted where all was through within 5 s
+        assert report["conservation"]["wrong"] == []
+    assert psutil.wait_procs(family, timeout=5 * crowding())[1] == []
 
 
 def test_a_killed_launcher_leaves_nothing_on_any_machine(folder, tmp_path, temporary, cluster):

@@ -11,6 +11,7 @@ import time
 import pytest
 
 from host.errors import Exit
+from host.faults import Faults
 from tests.tools.processes import SLOW, answer, children, gone
 from tests.tools.work import crowding
 from tests.tools.workers import ROOT, struck, workers
@@ -35,7 +36,8 @@ def test_a_process_and_an_agent_that_die_are_named_and_replaced_with_the_same_an
             name = victims.pop(0)
             next(process for process in cluster.family("b") if process.name() == name).kill()
 
-    outcome = run(observe=observe, pes=6, chips=3, tokens=24, faults=SLOW, cluster=cluster.address, restart=True)
+    slow = Faults({"PE(1,1,1)@0": 0.06})  # so that it is seen that ticks run again
+    outcome = run(observe=observe, pes=6, chips=3, tokens=24, faults=slow, cluster=cluster.address, restart=True)
     assert answer(outcome) == reference
     first, second = outcome.report["recovery"]["restarts"]
     assert (first["part"], second["part"]) == ("PE(1,1,0)@1", "a machine")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import socket
 import time
 
@@ -10,8 +11,10 @@ import psutil
 import pytest
 
 from host.errors import Exit
+from host.faults import Faults
+from noc.bad_links import LinkFaults
 from noc.transport_tcp import new_keys
-from tests.tools.processes import answer, gone
+from tests.tools.processes import SLOW, answer, children, gone
 from tests.tools.work import crowding
 from tests.tools.workers import struck, workers
 
@@ -91,6 +94,57 @@ def test_a_lost_workers_chips_start_again_elsewhere_with_the_same_answer(run, cl
     assert restart["position"] in (7, 14, 21)  # a segment has seven positions
     assert [m["name"] for m in outcome.report["machines"]["machines"]] == ["a", "b", "c", "a", "b", "spare"]
     assert gone(cluster.families)
+
+
+def worker_processes() -> dict[str, psutil.Process]:
+    """Return a worker of this program's own cluster, and its agent, by kind."""
+    everyone = psutil.Process().children(recursive=True)
+    agent = [process for process in everyone if "host.cluster.agent" in process.cmdline()][-1]
+    return {"agent": agent, "worker": next(process for process in everyone if process.pid == agent.ppid())}
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
+@pytest.mark.parametrize("kind", ["worker", "agent"])
+def test_a_worker_or_agent_that_dies_or_stands_still_under_restart_costs_no_answer(run, reference, kind, number):
+    outcome, _ = struck(
+        run, lambda: worker_processes()[kind].send_signal(number), chips=2, cluster="local:2", tokens=24, restart=True, stall_s=3.0
+    )
+    assert answer(outcome) == reference
+    (restart,) = outcome.report["recovery"]["restarts"]
+    assert restart["part"] == "a machine"
+    assert re.match(r"worker \d on \S+ \(\S+\) with chip \d is lost: ", restart["problem"])
+    assert outcome.report["recovery"]["counts_of_set"] == 2
+    assert outcome.report["machines"]["restarts"] == [
+        {key: restart[key] for key in ("problem", "tick", "position") if key in restart}
+    ]
+    assert gone(children, within_s=15)
+
+
+def test_machines_that_are_lost_again_and_again_end_the_run(run):
+    """Each time the agent: its worker lives, and another agent runs there."""
+    struck_pids = set[int]()
+
+    def observe(status):
+        if status["phase"] == "running" and status.get("tick", 0) > 3:
+            agent = worker_processes()["agent"]
+            if agent.pid not in struck_pids:
+                struck_pids.add(agent.pid)
+                agent.kill()
+
+    outcome = run(observe=observe, pes=6, chips=2, tokens=150, faults=SLOW, cluster="local:2", restart=True)
+    assert outcome.code is Exit.DIED
+    line = r"worker .* is lost: its agent ended \(exit code -9\), at tick \d+; it was replaced 3 times before"
+    assert re.fullmatch(line, outcome.problem), outcome.problem
+    assert [restart["part"] for restart in outcome.report["recovery"]["restarts"]] == ["a machine"] * 3
+    assert len(struck_pids) == 4
+    assert gone(children, within_s=15)
+
+
+def test_bad_links_between_machines_and_within_them_are_mended(run, reference):
+    outcome = run(chips=2, cluster="local:2", faults=Faults(links=LinkFaults(0.01, 0.01, 0.01, 0.01, 7)))
+    assert answer(outcome) == reference
+    counted = outcome.report["counters"]["links"]
+    assert {kind for counts in counted.values() for kind in counts} >= {"lost", "repeated", "damaged"}
 
 
 def test_a_scheduler_that_dies_during_a_run_is_named(run, cluster):

@@ -21,7 +21,7 @@ import pytest
 from host.errors import Exit, HostError
 from host.launch.launcher import Launcher
 from host.processes import fork_server, fork_server_link
-from host.processes.kernel_view import StandstillClock, exit_code_of, is_stopped
+from host.processes.kernel_view import StandstillClock, exit_code_of, is_at_work, is_stopped
 from host.workloads.lm.options import Options as LmOptions
 from tests.tools.grids import some
 from tests.tools.nemesis.checker import judge
@@ -193,6 +193,8 @@ def test_the_kernel_tells_who_is_stopped_and_how_one_ended_that_nobody_has_reape
     process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
     try:
         assert not is_stopped(process.pid)
+        assert gone(lambda: is_at_work(process.pid))  # it has started, and sleeps
+        assert is_at_work(os.getpid())
         process.send_signal(signal.SIGSTOP)
         assert gone(lambda: not is_stopped(process.pid))
         assert exit_code_of(process.pid) is None

@@ -99,7 +99,8 @@ def test_ctrl_c_ends_the_run_in_order_with_a_partial_report(run, number):
     assert outcome.code is (Exit.INTERRUPTED if number == signal.SIGINT else Exit.TERMINATED)
     assert outcome.problem == "interrupted"
     assert outcome.report["partial"] is True
-    assert outcome.report["conservation"]["wrong"] == []  # even then no packet is lost
+    if outcome.report["conservation"] is not None:  # counted where all was through within 5 s
+        assert outcome.report["conservation"]["wrong"] == []  # even then no packet is lost
     assert gone(children)
 
 

@@ -78,6 +78,16 @@ def test_a_launcher_that_is_killed_is_gone_on_for_by_another(stage):
     assert [row["part"] for row in ending.restarts] == ["the launcher"]
 
 
+@pytest.mark.parametrize(("kind", "least_s", "most_s"), [("pause", 0.0, 5.0), ("stop", 5.0, 7.0)])
+def test_ctrl_c_waits_for_what_is_under_way_but_not_for_ever_and_always_gives_a_report(stage, monkeypatch, kind, least_s, most_s):
+    monkeypatch.setattr(stage, "_options", replace(stage._options, stall_s=60.0))  # whoever is stopped is no matter of its
+    strikes = Strike(0.38, "PE", kind, 0.5, 0.5), Strike(0.385, "the launcher", "interrupt", 0.5, 0.5)
+    ending = stage.play(replace(QUIET, strikes=strikes))
+    assert (ending.code, ending.problem) == (130, "interrupted")
+    assert ending.sha256  # of what the host knew
+    assert least_s <= ending.took_s < most_s
+
+
 # --- what it would notice ---
 
 

@@ -68,3 +68,23 @@ def test_a_pe_is_killed_under_restart(example):
         m["value"] for m in whole.report["metrics"] if not m["name"].endswith("_s")
     ]
     assert gone(children)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("who", ["scheduler", "worker"])
+def test_a_shipped_dnn_goes_on_without_its_scheduler_or_a_worker(tmp_path, who):
+    example = Example(workloads()["dnn"], tmp_path, {"checkpoint": "digits-cnn", "samples": 4, "batch": 2, "pes": 9})
+    whole = example.run(transport="mem")
+    names = {layer: [pe["name"] for pe in whole.layout["pes"] if layer in str(pe)] for layer in ("scheduler", "worker")}
+    name = names[who][-1]
+
+    def kill():
+        next(process for process in children() if process.name() == name).kill()
+
+    ran = example.run_and_strike(kill, transport="zmq", restart=True, faults=Faults(slow={names["worker"][0]: 0.02}))
+    assert ran.outcome.code is Exit.OK, ran.outcome.problem
+    (restart,) = ran.report["recovery"]["restarts"]
+    assert (restart["part"], restart["problem"].partition(" while")[0]) == (name, f"{name} died (SIGKILL)")
+    assert ran.report["recovery"]["counts_of_set"] == 2
+    assert ran.report["events"] == whole.report["events"]
+    assert gone(children)

@@ -28,7 +28,7 @@ _ASLEEP_S = 1.0  # a gap between two looks that is no scheduling delay
 _TELL_S = 0.5  # how often the host hears that processes are being started
 _DEATH_S = 0.5  # after the host reports a failure: time for a dead process that explains it to be noticed
 _POSTMORTEM_S = 1.5  # silence of the host, as it makes its report of a run that ends early
-_INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C
+_INTERRUPT_S = 5.0  # for the host to end a run in order after Ctrl-C, and to report it; then it is asked for what it knows
 _REPORT_S = 9.0  # for a report, while the host says that it is at it
 _PREPARE_S = 120.0  # for the host to read and map its input; it is silent meanwhile
 _LEAVE_S = 3.0  # for stopped processes to be gone
@@ -79,7 +79,7 @@ class Course:
         self._awaits_again = False  # the host has been told to begin again, and has not said from where
         self._died_at = self._told_at = 0.0
         self._whole: dict[str, Any] | None = None  # the host's report of a run that came to its end
-        self._host_stands = StandstillClock(clock.now)
+        self._host_stands, self._host_idles = StandstillClock(clock.now), StandstillClock(clock.now)
 
     def follow(self) -> Outcome:
         """Start everything, see the run through, and leave no process behind."""
@@ -189,13 +189,16 @@ class Course:
             awake_at = now
             quiet_s, stall_s = now - self._host.heard_at, self._options.stall_s
             stopped_s = self._host_stands.look(quiet_s > _ASLEEP_S and self._processes.is_stopped(HOST))
-            if stopped_s > stall_s or quiet_s > (stall_s if self._is_prepared else max(stall_s, _PREPARE_S)):
+            idle_s = self._host_idles.look(quiet_s > _ASLEEP_S and not self._processes.is_at_work(HOST))
+            is_waited_for = not self._is_prepared or idle_s < _ASLEEP_S / 2  # it has much to do, and maybe little of a busy machine
+            most_s = max(stall_s, _PREPARE_S) if is_waited_for else stall_s
+            if stopped_s > stall_s or quiet_s > most_s:
                 quiet_s = max(quiet_s, stopped_s)
                 problem = f"stalled: {HOST} has said nothing for {quiet_s:.0f} s, at tick {self._status.get('tick', 0)}"
                 if not self._replace(Blame(HOST, problem)):
                     return self._outcome(Exit.STALLED, self._restarts.explain(HOST, problem))
-            if interrupted_at and now - interrupted_at > (_REPORT_S if quiet_s < 2 * _POSTMORTEM_S else _INTERRUPT_S):
-                return self._interrupted()
+            if interrupted_at and now - interrupted_at > _INTERRUPT_S:  # what it knows without that order is better than nothing
+                return self._interrupted(self._postmortem("interrupted"))
 
     def _is_ending(self) -> bool:
         """Tell, while many processes are being started, whether that is in vain; tell the host that it goes on."""

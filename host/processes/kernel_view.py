@@ -15,6 +15,11 @@ def is_stopped(pid: int | None) -> bool:
     return _field(pid, _STATE) == "T"
 
 
+def is_at_work(pid: int | None) -> bool:
+    """Tell whether a process has something to do at this moment, whether or not it has a core for it, or waits for a disk."""
+    return _field(pid, _STATE) in ("R", "D")
+
+
 def exit_code_of(pid: int | None) -> int | None:
     """Return the exit code, -n for signal n, of a process that has ended and that its parent has not asked for; None of others."""
     status = _field(pid, _EXIT_STATUS) if _field(pid, _STATE) in ("Z", "X") else None

@@ -18,7 +18,7 @@ from host.processes.child import UNKNOWN_CODE, Child
 from host.processes.control_groups import out_of_memory_kills
 from host.processes.fork_environment import LACKS
 from host.processes.fork_server_link import ForkServerLink, make_folder
-from host.processes.kernel_view import is_stopped
+from host.processes.kernel_view import is_at_work, is_stopped
 from host.processes.machine_state import cpu_s, uss_bytes
 
 _MEASURED_PES = 24  # whose memory is looked at: a look takes more than a millisecond
@@ -122,6 +122,10 @@ class ProcessGroup:
     def is_stopped(self, name: str) -> bool:
         """Tell whether a process is stopped, as by SIGSTOP."""
         return name in self._children and is_stopped(self._children[name].pid)
+
+    def is_at_work(self, name: str) -> bool:
+        """Tell whether a process has something to do at this moment, or waits for a disk."""
+        return name in self._children and is_at_work(self._children[name].pid)
 
     def stopped(self) -> list[str]:
         """Return the names of processes that are stopped now."""

@@ -250,7 +250,7 @@ class HostLoop:
             send(run.pump())
             if run.phase not in ("running", "reading", "reported"):
                 self._send_report("interrupted")
-        elif command["kind"] == "postmortem":
+        elif command["kind"] == "postmortem" and run.phase != "reported":  # else it is on its way
             self._send_report(command["text"])
         elif command["kind"] == "stop":
             send(run.stop())

@@ -201,6 +201,10 @@ class SimulatedGroup:
         """Tell whether a process is stopped."""
         return name in self._processes and self._processes[name].is_stopped
 
+    def is_at_work(self, name: str) -> bool:
+        """Tell that no process is: work takes no time here."""
+        return False
+
     def stopped(self) -> list[str]:
         """Return who is stopped."""
         return [name for name in self._processes if self.is_stopped(name)]

@@ -6,6 +6,7 @@ import contextlib
 import gc
 import random
 import re
+import signal
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -38,13 +39,13 @@ from tests.tools.tiny import WORDS, save_tiny, tiny_network
 
 STALL_S = 3.0
 _LONGEST_S = 600.0  # pretended, for a run that ends
-_KINDS = ("kill", "stop", "pause")
+_KINDS = ("kill", "stop", "pause")  # that are drawn; "interrupt", of the launcher, is Ctrl-C
 _VICTIMS = ("PE", "router", HOST, "the fork server", "the launcher")
 
 
 @dataclass(frozen=True)
 class Strike:
-    """One of `_KINDS` at a pretended second; `share` says which of a kind, `pause_s` for how long it is stopped."""
+    """One of the kinds above at a pretended second; `share` says which of a kind, `pause_s` for how long it is stopped."""
 
     at_s: float
     victim: str
@@ -218,6 +219,7 @@ class _Play:
         self._world = World(f"{schedule.seed}:{schedule.number}:world")
         self._struck: list[tuple[str, str]] = []
         self._launcher_is_hit = False
+        self._ending = SimpleNamespace(number=0, code=Exit.INTERRUPTED)
         self._begin()
         for strike in schedule.strikes:
             self._world.after(strike.at_s, lambda strike=strike: self._strike(strike))
@@ -234,7 +236,9 @@ class _Play:
 
     def _strike(self, strike: Strike) -> None:
         victim, alive = strike.victim, self._group.names()
-        if victim == "the launcher":
+        if strike.kind == "interrupt":
+            self._ending.number = signal.SIGINT
+        elif victim == "the launcher":
             self._launcher_is_hit = True
         elif victim in ("PE", "router"):
             names = [name for name in alive if name.startswith(victim)]
@@ -259,7 +263,7 @@ class _Play:
             )  # fmt: skip
             course = Course(
                 self._options, lambda _: None, lambda _: None, processes=processes, clock=self._world,
-                ending=SimpleNamespace(number=0, code=Exit.INTERRUPTED), resume=resume,
+                ending=self._ending, resume=resume,
             )  # fmt: skip
             try:
                 outcome = course.follow()
